@@ -1,0 +1,1 @@
+"""Stage 2: features to scores, from the cache alone and without torch."""

@@ -1,0 +1,1 @@
+"""Presets of both methods, one TOML file each."""

@@ -1,0 +1,141 @@
+"""Decoding the sampled frames of clips, in a child process with a deadline."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from vadprobe.extract.decode_worker import receive, send
+from vadprobe.store.errors import VideoError
+
+START_SECONDS = 60.0
+"""How long a fresh decoder process may take to answer for the first time."""
+
+
+class Decoder:
+    """Reads videos in a child process that is killed when it exceeds its deadline, and started again when needed.
+
+    Args:
+        deadline: seconds one request may take (opening a file or reading one clip) before the process is killed and
+            the clip counts as failed.
+    """
+
+    def __init__(self, deadline: float = 60.0) -> None:
+        self.deadline = deadline
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+        self._errors: IO[bytes] | None = None
+
+    def probe(self, path: Path) -> tuple[int, float]:
+        """Number of frames and average frames per second of a video file.
+
+        Raises:
+            VideoError: if the file is missing, empty, not a video, has no frames, or the decoder hangs or crashes.
+        """
+        if not path.is_file():
+            raise VideoError("the file does not exist")
+        if path.stat().st_size == 0:
+            raise VideoError("the file is empty (0 bytes)")
+        header, _ = self._ask({"path": str(path)})
+        n_frames, fps = int(header["n_frames"]), float(header["fps"])
+        if n_frames < 1:
+            raise VideoError("the file has no video frames")
+        if not (np.isfinite(fps) and fps > 0):
+            raise VideoError(f"the file declares an impossible frame rate ({fps})")
+        return n_frames, fps
+
+    def read_clip(self, path: Path, frame_indices: Sequence[int]) -> np.ndarray:
+        """Decode the frames asked for.
+
+        Returns:
+            (frames, height, width, 3) uint8, RGB.
+
+        Raises:
+            VideoError: if a frame cannot be decoded, or the decoder hangs or crashes.
+        """
+        header, payload = self._ask({"path": str(path), "indices": [int(index) for index in frame_indices]})
+        frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
+        if len(frames) != len(frame_indices):
+            raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
+        return frames
+
+    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        connection = self._connection or self._start()
+        try:
+            connection.settimeout(self.deadline)
+            send(connection, request)
+            header, payload = receive(connection)
+        except TimeoutError as error:
+            self.close()
+            raise VideoError(f"decoding did not finish within {self.deadline:g} s; the decoder was killed") from error
+        except (EOFError, ConnectionError) as error:
+            raise VideoError(self._died()) from error
+        if "error" in header:
+            raise VideoError(shorten(header["error"]))
+        return header, payload
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the process
+        command = [sys.executable, "-m", "vadprobe.extract.decode_worker", str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=self._errors
+        )
+        theirs.close()
+        self._connection = ours
+        try:
+            ours.settimeout(START_SECONDS)
+            receive(ours)
+        except TimeoutError as error:
+            self.close()
+            raise RuntimeError(f"the decoder process did not start within {START_SECONDS:g} s") from error
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(f"the decoder process did not start: {self._died()}") from error
+        return ours
+
+    def _died(self) -> str:
+        """Say how the process ended, and clear it away."""
+        assert self._process is not None
+        assert self._errors is not None
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = -signal.SIGKILL
+        self._errors.seek(0)
+        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        self.close()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return "the decoder process ended with " + ": ".join([how, *last])
+
+    def close(self) -> None:
+        """Kill the process, if there is one. The next request starts another."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._errors is not None:
+            self._errors.close()
+        self._connection = self._process = self._errors = None
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def shorten(message: str, limit: int = 200) -> str:
+    """A decoder's message without its time stamps and source paths, at most ``limit`` characters."""
+    plain = re.sub(r"\[\d\d:\d\d:\d\d\] \S+?:\d+: ", "", message)
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"

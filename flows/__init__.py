@@ -1,0 +1,1 @@
+"""Prefect deployments and the command line, on top of both stages."""

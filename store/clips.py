@@ -1,0 +1,253 @@
+"""Videos to clips and back: every frame belongs to exactly one clip."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vadprobe.store.digests import digest_json
+from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.records import Clip, Sampling, Video
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("video_code", pa.int32(), nullable=False),
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("start_frame", pa.int64(), nullable=False),
+        pa.field("stop_frame", pa.int64(), nullable=False),
+        pa.field("frame_indices", pa.list_(pa.int64()), nullable=False),
+    ]
+)
+
+
+def sample_frames(start_frame: int, stop_frame: int, count: int) -> tuple[int, ...]:
+    """The middle frames of ``count`` equal parts of ``[start_frame, stop_frame)``, ascending.
+
+    Frame i is ``start + floor((2 i + 1) length / (2 count))``. Indices repeat when the clip is shorter than ``count``.
+    """
+    length = stop_frame - start_frame
+    return tuple(start_frame + (2 * part + 1) * length // (2 * count) for part in range(count))
+
+
+def segment(video: Video, sampling: Sampling) -> list[Clip]:
+    """Cut a video into clips.
+
+    With unit "segment", clip t covers ``[t w, min((t+1) w, n))``: ceil(n / w) clips, the last one may be short. With
+    unit "video" there is one clip, ``[0, n)``. A video without frames has no clips.
+
+    Raises:
+        VadprobeError: if the number of frames is not known.
+    """
+    if video.n_frames is None:
+        raise VadprobeError(
+            f"video {video.video_id!r} has no frame count; probe the file (vadprobe plan) before cutting it into clips."
+        )
+    length = sampling.clip_length or max(video.n_frames, 1)
+    return [
+        Clip(
+            video_id=video.video_id,
+            index=index,
+            start_frame=start,
+            stop_frame=(stop := min(start + length, video.n_frames)),
+            frame_indices=sample_frames(start, stop, sampling.frames_per_clip),
+        )
+        for index, start in enumerate(range(0, video.n_frames, length))
+    ]
+
+
+def to_frames(values: np.ndarray, start_frames: np.ndarray, stop_frames: np.ndarray, n_frames: int) -> np.ndarray:
+    """Spread one value per clip over the frames of one video: the inverse of :func:`segment`.
+
+    Args:
+        values: (n,) any dtype, one per clip.
+        start_frames, stop_frames: (n,) integers, half-open; together they must cover ``[0, n_frames)`` exactly once.
+        n_frames: frames of the video.
+
+    Returns:
+        (n_frames,) of the dtype of ``values``.
+
+    Raises:
+        VadprobeError: if a frame is covered twice or not at all.
+    """
+    order = np.argsort(start_frames, kind="stable")
+    starts, stops = np.asarray(start_frames)[order], np.asarray(stop_frames)[order]
+    edges = np.concatenate([[0], stops])
+    if (
+        len(values) != len(starts)
+        or not np.array_equal(np.concatenate([starts, [n_frames]]), edges)
+        or np.any(stops < starts)
+    ):
+        raise VadprobeError(
+            f"the clips do not cover the {n_frames} frames of the video exactly once: they start at "
+            f"{starts.tolist()[:8]} and stop at {stops.tolist()[:8]} (half-open, first eight shown). Pass all clips of one video."
+        )
+    return np.repeat(np.asarray(values)[order], stops - starts)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTable:
+    """The truth about rows: row n of every store of a dataset and sampling is row n of this table.
+
+    A video's clips are contiguous and in order. ``fingerprints`` holds, for each video code, the fingerprint of the
+    file the frames were read from.
+    """
+
+    sampling: Sampling
+    video_ids: tuple[str, ...]
+    fps: np.ndarray  # (n_videos,) float64, frames per second
+    fingerprints: tuple[str, ...]
+    video_codes: np.ndarray  # (n_clips,) int32, index into video_ids
+    indices: np.ndarray  # (n_clips,) int32, position of the clip in its video
+    start_frames: np.ndarray  # (n_clips,) int64
+    stop_frames: np.ndarray  # (n_clips,) int64
+    frame_indices: np.ndarray  # (n_clips, frames_per_clip) int64
+
+    @classmethod
+    def build(cls, videos: Sequence[Video], fingerprints: Sequence[str], sampling: Sampling) -> "ClipTable":
+        """Cut ``videos`` (probed, in the order wanted) into clips."""
+        clips = [(code, clip) for code, video in enumerate(videos) for clip in segment(video, sampling)]
+        return cls(
+            sampling=sampling,
+            video_ids=tuple(video.video_id for video in videos),
+            fps=np.array([video.fps for video in videos], dtype=np.float64),
+            fingerprints=tuple(fingerprints),
+            video_codes=np.array([code for code, _ in clips], dtype=np.int32),
+            indices=np.array([clip.index for _, clip in clips], dtype=np.int32),
+            start_frames=np.array([clip.start_frame for _, clip in clips], dtype=np.int64),
+            stop_frames=np.array([clip.stop_frame for _, clip in clips], dtype=np.int64),
+            frame_indices=np.array([clip.frame_indices for _, clip in clips], dtype=np.int64).reshape(
+                len(clips), sampling.frames_per_clip
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.video_codes)
+
+    def clip(self, row: int) -> Clip:
+        """The clip of one row."""
+        return Clip(
+            video_id=self.video_ids[self.video_codes[row]],
+            index=int(self.indices[row]),
+            start_frame=int(self.start_frames[row]),
+            stop_frame=int(self.stop_frames[row]),
+            frame_indices=tuple(self.frame_indices[row].tolist()),
+        )
+
+    def rows_of(self, video_ids: Iterable[str]) -> np.ndarray:
+        """Rows (int64, ascending) of the named videos; names the table does not hold have none."""
+        wanted = set(video_ids)
+        codes = [code for code, video_id in enumerate(self.video_ids) if video_id in wanted]
+        return np.flatnonzero(np.isin(self.video_codes, codes))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, the same whichever library version wrote the Parquet file."""
+        return digest_json(
+            {
+                "sampling": self.sampling.key,
+                "videos": list(self.video_ids),
+                "fps": [repr(value) for value in self.fps.tolist()],
+                "fingerprints": list(self.fingerprints),
+                "rows": digest_json(
+                    [
+                        self.video_codes.tolist(),
+                        self.indices.tolist(),
+                        self.start_frames.tolist(),
+                        self.stop_frames.tolist(),
+                        self.frame_indices.tolist(),
+                    ]
+                ),
+            }
+        )
+
+    def row_digest(self, rows: slice) -> str:
+        """SHA-256 of what identifies some rows; stored with each partition and checked when it is read back."""
+        return digest_json(
+            [
+                [self.video_ids[code] for code in self.video_codes[rows].tolist()],
+                self.start_frames[rows].tolist(),
+                self.stop_frames[rows].tolist(),
+                self.frame_indices[rows].tolist(),
+            ]
+        )
+
+    def write(self, path: Path) -> None:
+        """Write as Parquet, whole or not at all."""
+        table = pa.table(
+            {
+                "row": np.arange(len(self), dtype=np.int64),
+                "video_id": pa.array([self.video_ids[code] for code in self.video_codes], pa.string()),
+                "video_code": self.video_codes,
+                "index": self.indices,
+                "start_frame": self.start_frames,
+                "stop_frame": self.stop_frames,
+                "frame_indices": pa.array(list(self.frame_indices), pa.list_(pa.int64())),
+            },
+            schema=_SCHEMA,
+        ).replace_schema_metadata(
+            {
+                "vadprobe.sampling": ",".join(
+                    [self.sampling.unit, str(self.sampling.clip_length or ""), str(self.sampling.frames_per_clip)]
+                ),
+                "vadprobe.digest": self.digest,
+            }
+        )
+        videos = pa.table({"video_id": list(self.video_ids), "fps": self.fps, "fingerprint": list(self.fingerprints)})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(videos, _videos_path(path))
+        write_parquet(table, path)
+
+    @classmethod
+    def read(cls, path: Path) -> "ClipTable":
+        """Read back what :meth:`write` wrote.
+
+        Raises:
+            StoreError: if a file is missing or damaged, or its content is not what its digest says.
+        """
+        try:
+            table = pq.read_table(path)
+            videos = pq.read_table(_videos_path(path))
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"no clip table at {path} ({Path(error.filename or path).name} is missing); run 'vadprobe plan' for "
+                "this dataset and sampling first, or check the store's root."
+            ) from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise StoreError(f"the clip table {path} cannot be read ({error}); restore it from a copy.") from error
+        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        unit, length, frames = metadata["vadprobe.sampling"].split(",")
+        result = cls(
+            sampling=Sampling(unit, int(length) if length else None, int(frames)),
+            video_ids=tuple(videos["video_id"].to_pylist()),
+            fps=videos["fps"].to_numpy(),
+            fingerprints=tuple(videos["fingerprint"].to_pylist()),
+            video_codes=table["video_code"].to_numpy(),
+            indices=table["index"].to_numpy(),
+            start_frames=table["start_frame"].to_numpy(),
+            stop_frames=table["stop_frame"].to_numpy(),
+            frame_indices=np.array(table["frame_indices"].to_pylist(), dtype=np.int64).reshape(len(table), int(frames)),
+        )
+        if result.digest != metadata["vadprobe.digest"]:
+            raise StoreError(
+                f"the clip table {path} was changed after it was written: its content has digest {result.digest[:12]}, "
+                f"its own record says {metadata['vadprobe.digest'][:12]}. Restore it from a copy."
+            )
+        return result
+
+
+def _videos_path(path: Path) -> Path:
+    return path.with_name("clip_videos.parquet")
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file under a temporary name, then rename: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".partial")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)

@@ -1,0 +1,117 @@
+"""Every array of a feature store, declared once.
+
+A store is a plain Zarr v3 group. One shard is one partition of :data:`PARTITION_ROWS` clips with all layers and heads;
+one inner chunk is one layer or one head of those clips, so that a single head is read without the rest.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from vadprobe.store.errors import StoreError
+from vadprobe.store.records import BackboneSpec
+
+PARTITION_ROWS = 256
+"""Clips in one partition: the unit of work, of a shard and of a record."""
+
+ANSWERS = ("yes", "no")
+"""Order of the ``answer`` dimension of ``answer_logits``."""
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array: its name, dimensions, shape, and the shapes of its shards and inner chunks."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    shard: tuple[int, ...]
+    chunk: tuple[int, ...]
+    prose: str
+
+    def rows(self, count: int) -> tuple[int, ...]:
+        """The shape of ``count`` rows of this array."""
+        return (count, *self.shape[1:])
+
+
+def feature_arrays(backbone: BackboneSpec, n_clips: int) -> tuple[ArraySpec, ...]:
+    """The arrays that hold features, one row per clip, in the order they are written."""
+    layers, heads = backbone.n_layers, backbone.n_heads
+    rows = PARTITION_ROWS
+    return (
+        ArraySpec(
+            "hidden_states",
+            ("clip", "layer", "hidden"),
+            (n_clips, layers + 1, backbone.hidden_size),
+            (rows, layers + 1, backbone.hidden_size),
+            (rows, 1, backbone.hidden_size),
+            "Hidden state of the last prompt token. Layer 0 is the embedding, layer l the output of block l, "
+            "before the final norm.",
+        ),
+        ArraySpec(
+            "head_outputs",
+            ("clip", "block", "head", "head_dim"),
+            (n_clips, layers, heads, backbone.head_dim),
+            (rows, layers, heads, backbone.head_dim),
+            (rows, 1, 1, backbone.head_dim),
+            "What each attention head sends into the output projection at the last prompt token. Block 0 is the "
+            "first block: its output is layer 1 of hidden_states.",
+        ),
+        ArraySpec(
+            "answer_logits",
+            ("clip", "answer"),
+            (n_clips, len(ANSWERS)),
+            (rows, len(ANSWERS)),
+            (rows, len(ANSWERS)),
+            "Logits of the first generated token for the answers yes and no.",
+        ),
+    )
+
+
+def storage_dtype(dtype: str) -> np.dtype[Any]:
+    """The NumPy dtype that carries values of a backbone's dtype without loss.
+
+    bfloat16 travels as float32 with the low 16 bits zero, because stock Zarr readers know no bfloat16.
+    """
+    return np.dtype(np.float16 if dtype == "float16" else np.float32)
+
+
+def codecs(dtype: str) -> list[Any]:
+    """Compressor and checksum of an inner chunk.
+
+    The low half of a carried bfloat16 is zero, which bit shuffling with lz4 removes almost for free; other values
+    compress better by bytes with zstd. Every inner chunk ends in its own CRC-32C.
+    """
+    if dtype == "bfloat16":
+        return [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()]
+    return [BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()]
+
+
+def check_values(name: str, values: np.ndarray, dtype: str) -> None:
+    """Refuse values that the storage form of ``dtype`` would not hold exactly.
+
+    Raises:
+        StoreError: if the carrier dtype is wrong, or a value is not a bfloat16 where bfloat16 is declared.
+    """
+    if values.dtype != storage_dtype(dtype):
+        raise StoreError(f"{name} holds {values.dtype}, but a {dtype} store is written as {storage_dtype(dtype)}.")
+    if dtype == "bfloat16" and np.any(np.ascontiguousarray(values).view(np.uint32) & 0xFFFF):
+        raise StoreError(
+            f"{name} holds float32 values that are not bfloat16 (their low 16 bits are set); the backbone was declared "
+            "bfloat16. Declare dtype = 'float32' or round before writing."
+        )
+
+
+def n_partitions(n_clips: int) -> int:
+    """Number of partitions of ``n_clips`` rows; the last one may be short."""
+    return -(-n_clips // PARTITION_ROWS)
+
+
+def partition_rows(partition: int, n_clips: int) -> slice:
+    """Rows ``[start, stop)`` of a partition."""
+    start = partition * PARTITION_ROWS
+    if not 0 <= start < n_clips:
+        raise StoreError(f"partition {partition} does not exist; the store has {n_partitions(n_clips)} partitions.")
+    return slice(start, min(start + PARTITION_ROWS, n_clips))

@@ -1,0 +1,155 @@
+"""An independent second reading of a feature store, from the files alone."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from vadprobe.store.clips import ClipTable
+from vadprobe.store.digests import digest_file
+from vadprobe.store.durable import read_json
+from vadprobe.store.errors import StoreError
+from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.records import FeatureSpec
+from vadprobe.store.schema import ArraySpec, check_values, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.writer import read_attributes, record_name, shard_path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a store. ``partition`` is None where it concerns the whole store."""
+
+    store: Path
+    partition: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = f"partition {self.partition}" if self.partition is not None else "store"
+        return f"{self.store}: {where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a second reading found."""
+
+    store: Path
+    n_rows: int
+    n_failed: int
+    n_bytes: int
+    problems: tuple[Problem, ...]
+
+
+def verify(store: Path, progress: Callable[[int, int], None] | None = None) -> Verification:
+    """Read every byte of a store again and compare it with its records.
+
+    Checked are: the specification against its digest, the clip table against the specification, that every partition
+    has a record of the right rows, every shard's size and SHA-256, every inner chunk's checksum (by decoding it), that
+    written rows are finite and exact in their dtype and failed rows are NaN, and that no shard lies outside the plan.
+
+    Args:
+        store: the Zarr group, ``.../<prompt>.zarr``.
+        progress: called after each partition with (done, all).
+
+    Raises:
+        StoreError: if there is no store to read. Everything else is a :class:`Problem`.
+    """
+    attributes = read_attributes(store)
+    spec = FeatureSpec.from_json(attributes["spec"])
+    problems = [Problem(store, None, message) for message in _check_whole(store, spec, attributes)]
+    try:
+        clips = ClipTable.read(clips_of(store))
+    except StoreError as error:
+        return Verification(store, 0, 0, 0, (*problems, Problem(store, None, str(error))))
+    if clips.digest != spec.clips_digest:
+        message = f"the clip table has digest {clips.digest[:12]}, the store was written for {spec.clips_digest[:12]}"
+        return Verification(store, 0, 0, 0, (*problems, Problem(store, None, message)))
+    total = n_partitions(len(clips))
+    n_failed = n_bytes = 0
+    for partition in range(total):
+        found = _Partition(store, spec, clips, partition)
+        problems += [Problem(store, partition, message) for message in found.check()]
+        n_failed += len(found.failed)
+        n_bytes += found.n_bytes
+        if progress:
+            progress(partition + 1, total)
+    return Verification(store, len(clips), n_failed, n_bytes, tuple(problems))
+
+
+def _check_whole(store: Path, spec: FeatureSpec, attributes: dict[str, Any]) -> Iterator[str]:
+    if spec.digest != attributes["digest"]:
+        yield f"the specification has digest {spec.digest[:12]}, its record says {attributes['digest'][:12]}"
+    if attributes["state"] != "committed":
+        yield "not committed: the extraction has not finished"
+    total = n_partitions(spec.n_clips)
+    group = zarr.open_group(store, mode="r", zarr_format=3)
+    for array in feature_arrays(spec.backbone, spec.n_clips):
+        if array.name not in group:
+            yield f"the array {array.name} is missing"
+            continue
+        node = group[array.name]
+        if not isinstance(node, zarr.Array) or node.shape != array.shape:
+            yield f"the array {array.name} has shape {getattr(node, 'shape', None)}, the specification {array.shape}"
+        shards = sorted((store / array.name / "c").glob("*"), key=lambda path: path.name)
+        stray = [path.name for path in shards if not path.name.isdigit() or int(path.name) >= total]
+        if stray:
+            yield f"the array {array.name} has files outside the plan: {', '.join(stray[:3])}"
+
+
+class _Partition:
+    """One partition as its files have it."""
+
+    def __init__(self, store: Path, spec: FeatureSpec, clips: ClipTable, partition: int) -> None:
+        self.store, self.spec, self.clips, self.partition = store, spec, clips, partition
+        self.rows = partition_rows(partition, len(clips))
+        self.failed: list[int] = []
+        self.n_bytes = 0
+
+    def check(self) -> Iterator[str]:
+        """Yield what is wrong, as messages."""
+        try:
+            record = read_json(records_of(self.store) / record_name(self.partition))
+        except FileNotFoundError:
+            yield "it has no record: it was never finished"
+            return
+        except StoreError as error:
+            yield str(error)
+            return
+        if record["rows"] != [self.rows.start, self.rows.stop]:
+            yield f"its record is for rows {record['rows']}, wanted [{self.rows.start}, {self.rows.stop}]"
+        if record["rows_digest"] != self.clips.row_digest(self.rows):
+            yield "its record was made for other clips than the clip table names"
+        if record["spec_digest"] != self.spec.digest:
+            yield "its record was made under another specification"
+        self.failed = [int(row) for row in record["failures"]]
+        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+            yield from self._check_shard(array, record["shards"].get(array.name, {}))
+
+    def _check_shard(self, array: ArraySpec, recorded: dict[str, Any]) -> Iterator[str]:
+        path = shard_path(self.store, array, self.partition)
+        if not path.exists():
+            yield f"the shard of {array.name} is missing"
+            return
+        self.n_bytes += path.stat().st_size
+        if path.stat().st_size != recorded.get("bytes"):
+            yield f"the shard of {array.name} has {path.stat().st_size} bytes, its record says {recorded.get('bytes')}"
+            return
+        if digest_file(path) != recorded.get("sha256"):
+            yield f"the shard of {array.name} was changed: its SHA-256 is not the recorded one"
+            return
+        try:
+            node = zarr.open_array(self.store / array.name, mode="r", zarr_format=3)
+            values = np.asarray(node[self.rows])
+            check_values(array.name, values, self.spec.backbone.dtype)
+        except (ValueError, RuntimeError, OSError) as error:
+            yield f"the shard of {array.name} cannot be decoded: {error}"
+            return
+        rows = values.reshape(len(values), -1)
+        good = np.ones(len(rows), dtype=bool)
+        good[[row - self.rows.start for row in self.failed]] = False
+        if not np.isfinite(rows[good]).all():
+            yield f"{array.name} holds values that are not finite in rows that did not fail"
+        if not np.isnan(rows[~good]).all():
+            yield f"{array.name} holds values in rows that are recorded as failed"

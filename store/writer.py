@@ -1,0 +1,291 @@
+"""Writing a feature store: plan, write partitions, commit.
+
+Any step may be killed and repeated. A partition counts only when its record exists, and the record is written after
+the partition's shards are on the disk, so a reader never sees half a partition.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from vadprobe.store.clips import ClipTable
+from vadprobe.store.digests import digest_file
+from vadprobe.store.durable import read_json, sync, write_json
+from vadprobe.store.errors import StoreError
+from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.records import FORMAT_VERSION, FeatureSpec
+from vadprobe.store.schema import (
+    ANSWERS,
+    PARTITION_ROWS,
+    ArraySpec,
+    check_values,
+    codecs,
+    feature_arrays,
+    n_partitions,
+    partition_rows,
+    storage_dtype,
+)
+
+ATTRIBUTE = "vadprobe"
+"""Name of the group attribute that holds the provenance."""
+
+
+@dataclass(frozen=True)
+class PartitionData:
+    """The features of one partition, rows in table order; a failed row is NaN throughout and named in ``failures``.
+
+    ``hidden_states`` (n, layers + 1, hidden), ``head_outputs`` (n, layers, heads, head_dim) and ``answer_logits``
+    (n, 2) have the storage dtype of the backbone's dtype. ``failures`` maps a row of the table to its reason.
+    """
+
+    hidden_states: np.ndarray
+    head_outputs: np.ndarray
+    answer_logits: np.ndarray
+    failures: Mapping[int, str] = field(default_factory=dict)
+
+    @staticmethod
+    def empty(spec: FeatureSpec, count: int) -> "PartitionData":
+        """A partition of ``count`` rows that are all NaN, to be filled."""
+        dtype = storage_dtype(spec.backbone.dtype)
+        hidden, heads, answers = (
+            np.full(array.rows(count), np.nan, dtype) for array in feature_arrays(spec.backbone, spec.n_clips)
+        )
+        return PartitionData(hidden, heads, answers)
+
+
+def record_name(partition: int) -> str:
+    """File name of a partition's record."""
+    return f"{partition:06d}.json"
+
+
+def shard_path(store: Path, array: ArraySpec, partition: int) -> Path:
+    """The one file that holds a partition of an array."""
+    return store.joinpath(array.name, "c", str(partition), *["0"] * (len(array.shape) - 1))
+
+
+def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
+    """Create the store at ``path`` (``.../<prompt>.zarr``), or open it when it was planned with the same specification.
+
+    The clip table is written beside the backbone's folder when it is not there yet.
+
+    Raises:
+        StoreError: if something else is stored there; the message says which part of the specification differs.
+    """
+    if len(clips) == 0:
+        raise StoreError(f"nothing to store at {path}: the clip table is empty, no video could be cut into clips.")
+    if spec.clips_digest != clips.digest or spec.n_clips != len(clips):
+        raise StoreError(
+            f"the specification of {path} was made for another clip table "
+            f"({spec.clips_digest[:12]}, {spec.n_clips} clips; the table has {clips.digest[:12]}, {len(clips)} clips)."
+        )
+    _plan_clips(clips_of(path), clips)
+    if not path.exists():
+        _create(path, spec, clips)
+    found = read_attributes(path)
+    stored = FeatureSpec.from_json(found["spec"])
+    if stored.digest != spec.digest:
+        raise StoreError(
+            f"{path} already holds a store of another specification: "
+            + "; ".join(stored.differences(spec))
+            + ". Nothing was changed. Give the backbone another key, use another root, or remove that store."
+        )
+    return StoreWriter(path, spec, clips)
+
+
+def read_attributes(path: Path) -> dict[str, Any]:
+    """The provenance of the store at ``path``.
+
+    Raises:
+        StoreError: if there is no store, it is not one of ours, or it was written by a later version.
+    """
+    metadata = path / "zarr.json"
+    try:
+        attributes = read_json(metadata).get("attributes", {}).get(ATTRIBUTE)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"no feature store at {path}; run 'vadprobe extract' first, or check root, backbone and prompt keys."
+        ) from error
+    if attributes is None:
+        raise StoreError(f"{path} is a Zarr group, but not a feature store: it has no attribute {ATTRIBUTE!r}.")
+    if attributes["format_version"] > FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format version {attributes['format_version']}, this vadprobe reads up to {FORMAT_VERSION}; "
+            "update vadprobe."
+        )
+    return dict(attributes)
+
+
+def _plan_clips(path: Path, clips: ClipTable) -> None:
+    if not path.exists():
+        clips.write(path)
+        return
+    stored = ClipTable.read(path)
+    if stored.digest != clips.digest:
+        raise StoreError(
+            f"{path} holds another clip table ({len(stored)} clips of {len(stored.video_ids)} videos, "
+            f"digest {stored.digest[:12]}; now {len(clips)} clips of {len(clips.video_ids)} videos, "
+            f"digest {clips.digest[:12]}): videos were added, removed or re-encoded since. Nothing was changed. "
+            "Use another dataset name or root, or restore the videos."
+        )
+
+
+def _create(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
+    """Build the empty group aside and rename it: a plan that is killed leaves no half-made store."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    group = zarr.create_group(
+        aside,
+        zarr_format=3,
+        attributes={
+            ATTRIBUTE: {
+                "format_version": FORMAT_VERSION,
+                "spec": spec.to_json(),
+                "digest": spec.digest,
+                "clips_digest": clips.digest,
+                "partition_rows": PARTITION_ROWS,
+                "state": "open",
+            }
+        },
+    )
+    for array in feature_arrays(spec.backbone, spec.n_clips):
+        group.create_array(
+            array.name,
+            shape=array.shape,
+            dtype=storage_dtype(spec.backbone.dtype),
+            chunks=array.chunk,
+            shards=array.shard,
+            compressors=codecs(spec.backbone.dtype),
+            fill_value=float("nan"),
+            dimension_names=array.dims,
+            attributes={"description": array.prose, "values": spec.backbone.dtype},
+            config={"write_empty_chunks": True},
+        )
+    coordinates: dict[str, np.ndarray] = {
+        "clip": np.arange(len(clips), dtype=np.int64),
+        "layer": np.arange(spec.backbone.n_layers + 1, dtype=np.int32),
+        "block": np.arange(spec.backbone.n_layers, dtype=np.int32),
+    }
+    for name, values in coordinates.items():
+        group.create_array(name, data=values, chunks=values.shape, dimension_names=(name,))
+    group.create_array("video_code", data=clips.video_codes, chunks=clips.video_codes.shape, dimension_names=("clip",))
+    group.create_array(
+        "answer_code",
+        data=np.arange(len(ANSWERS), dtype=np.int32),
+        chunks=(len(ANSWERS),),
+        dimension_names=("answer",),
+        attributes={"description": f"0 is {ANSWERS[0]}, 1 is {ANSWERS[1]}."},
+    )
+    records_of(path).mkdir(parents=True, exist_ok=True)
+    try:
+        aside.rename(path)
+    except OSError:
+        # Another worker planned the same store in between; whether it is the same is checked by the caller.
+        shutil.rmtree(aside, ignore_errors=True)
+        if not path.exists():
+            raise
+
+
+@dataclass(frozen=True)
+class StoreWriter:
+    """A planned store, ready to take partitions."""
+
+    path: Path
+    spec: FeatureSpec
+    clips: ClipTable
+
+    @property
+    def n_partitions(self) -> int:
+        """Number of partitions of this store."""
+        return n_partitions(len(self.clips))
+
+    def is_written(self, partition: int) -> bool:
+        """Whether the partition has its record, and so counts."""
+        return (records_of(self.path) / record_name(partition)).exists()
+
+    def missing(self) -> list[int]:
+        """Partitions that have no record yet, ascending."""
+        return [partition for partition in range(self.n_partitions) if not self.is_written(partition)]
+
+    def write_partition(self, partition: int, data: PartitionData) -> None:
+        """Write all shards of a partition, sync them, read them back, then write the record.
+
+        Raises:
+            StoreError: if shapes, dtypes or values do not fit the specification, or the disk returns other bytes.
+        """
+        rows = partition_rows(partition, len(self.clips))
+        arrays = feature_arrays(self.spec.backbone, self.spec.n_clips)
+        self._check(rows, data, arrays)
+        record = records_of(self.path) / record_name(partition)
+        record.unlink(missing_ok=True)
+        group = zarr.open_group(self.path, mode="r+", zarr_format=3)
+        shards = {}
+        for array in arrays:
+            shard = shard_path(self.path, array, partition)
+            shard.unlink(missing_ok=True)  # a damaged shard would be read before it is replaced
+            node = group[array.name]
+            assert isinstance(node, zarr.Array)
+            node[rows] = getattr(data, array.name)
+            sync(shard)
+            sync(shard.parent)
+            shards[array.name] = {"sha256": digest_file(shard), "bytes": shard.stat().st_size}
+        write_json(
+            record,
+            {
+                "partition": partition,
+                "rows": [rows.start, rows.stop],
+                "rows_digest": self.clips.row_digest(rows),
+                "spec_digest": self.spec.digest,
+                "shards": shards,
+                "failures": {str(row): reason for row, reason in sorted(data.failures.items())},
+            },
+        )
+
+    def _check(self, rows: slice, data: PartitionData, arrays: tuple[ArraySpec, ...]) -> None:
+        count = rows.stop - rows.start
+        stray = [row for row in data.failures if not rows.start <= row < rows.stop]
+        if stray:
+            raise StoreError(f"failures name rows {stray[:5]}, outside this partition's [{rows.start}, {rows.stop}).")
+        good = np.ones(count, dtype=bool)
+        good[[row - rows.start for row in data.failures]] = False
+        for array in arrays:
+            values = getattr(data, array.name)
+            if values.shape != array.rows(count):
+                raise StoreError(f"{array.name} has shape {values.shape}; the specification wants {array.rows(count)}.")
+            check_values(array.name, values, self.spec.backbone.dtype)
+            finite = np.isfinite(values.reshape(count, -1)).all(axis=1)
+            if not finite[good].all():
+                row = int(np.flatnonzero(good & ~finite)[0]) + rows.start
+                raise StoreError(
+                    f"{array.name} of row {row} ({self.clips.clip(row).video_id!r}) is not finite, and the row is not "
+                    "named as failed. A float16 backbone may have overflowed: use bfloat16."
+                )
+            if not np.isnan(values[~good].reshape(-1)).all():
+                raise StoreError(f"{array.name}: a row named as failed holds values; it must be NaN.")
+
+    def commit(self) -> dict[int, str]:
+        """Declare the store finished and return the failed rows with their reasons.
+
+        Raises:
+            StoreError: if a partition has no record; the message names how many and the first.
+        """
+        missing = self.missing()
+        if missing:
+            raise StoreError(
+                f"{self.path} cannot be committed: {len(missing)} of {self.n_partitions} partitions are not written, "
+                f"first {missing[0]}. Run 'vadprobe extract' again; it continues where it stopped."
+            )
+        failures: dict[int, str] = {}
+        for partition in range(self.n_partitions):
+            record = read_json(records_of(self.path) / record_name(partition))
+            failures.update({int(row): reason for row, reason in record["failures"].items()})
+        if read_attributes(self.path)["state"] != "committed":
+            group = zarr.open_group(self.path, mode="r+", zarr_format=3)
+            provenance = {**read_attributes(self.path), "state": "committed", "n_failed": len(failures)}
+            group.attrs.update({ATTRIBUTE: provenance})
+        return failures
