@@ -1,0 +1,193 @@
+"""A frozen backbone: described from its configuration files, loaded through transformers' own classes."""
+
+import platform
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+
+from vadprobe.extract.capture import TextBlocks
+from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.families import ChatText, Family
+from vadprobe.extract.internvl import InternVL
+from vadprobe.extract.pixels import PixelRecipe
+from vadprobe.extract.qwen2_5_vl import Qwen25VL
+from vadprobe.store.digests import digest_file, digest_json
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.records import BackboneSpec
+
+_QWEN_FRAME_SIZE = (448, 448)
+_CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model"})
+
+
+@dataclass(frozen=True)
+class Description:
+    """A backbone as far as its small files tell: enough to plan and to know whether work is left."""
+
+    config: BackboneConfig
+    source: str
+    spec: BackboneSpec
+    family: Family
+    answer_ids: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded backbone in evaluation mode."""
+
+    description: Description
+    model: Any
+    parts: TextBlocks
+    device: torch.device
+
+
+def describe(config: BackboneConfig, folder: Path | None) -> Description:
+    """Read a checkpoint's configuration, tokenizer and image settings, without its weights.
+
+    Args:
+        config: the job's ``[backbone]`` section.
+        folder: the checkpoint folder, or None when ``config.path`` is a hub id.
+
+    Raises:
+        VadprobeError: if the checkpoint cannot be found, or is of a family that is not known.
+    """
+    source = str(folder) if folder else config.path
+    options: dict[str, Any] = {"revision": config.revision} if config.revision else {}
+    options["trust_remote_code"] = config.trust_remote_code
+    try:
+        model_config = AutoConfig.from_pretrained(source, **options)
+    except (OSError, ValueError) as error:
+        raise _unreadable(config, error) from error
+    build = _FAMILIES.get(model_config.model_type)
+    if build is None:
+        raise VadprobeError(
+            f"backbone {config.key!r} is of the unknown family {model_config.model_type!r}; vadprobe reads "
+            f"{', '.join(sorted(_FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
+            "native transformers layout, whose hub ids end in '-hf'."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        images = AutoImageProcessor.from_pretrained(source, **options)
+    except (OSError, ValueError) as error:
+        raise _unreadable(config, error) from error
+    text = model_config.get_text_config()
+    spec = BackboneSpec(
+        key=config.key,
+        family=model_config.model_type,
+        source=Path(source).name if folder else source,
+        revision=_content_digest(folder) if folder else str(getattr(model_config, "_commit_hash", None) or "unknown"),
+        dtype=config.dtype,
+        attention=config.attention,
+        n_layers=text.num_hidden_layers,
+        n_heads=text.num_attention_heads,
+        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
+        hidden_size=text.hidden_size,
+    )
+    family = build(config, model_config, images, ChatText.load(tokenizer, folder))
+    return Description(config, source, spec, family, _answer_ids(tokenizer))
+
+
+def load(description: Description, device: str) -> Backbone:
+    """Load the weights (safetensors only: no pickle is read) and place the model.
+
+    Raises:
+        VadprobeError: if the weights are missing, or the device does not exist.
+    """
+    config = description.config
+    options: dict[str, Any] = {"revision": config.revision} if config.revision else {}
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            description.source,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation=config.attention,
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+            **options,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise _unreadable(config, error) from error
+    target = choose_device(device)
+    model = model.eval().requires_grad_(False).to(target)
+    return Backbone(description, model, TextBlocks.of(model), target)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; 'auto' is the first GPU when there is one, else the CPU.
+
+    Raises:
+        VadprobeError: if there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise VadprobeError(f"device {name!r} cannot be used ({reason}); try 'auto' or 'cpu'.") from error
+    return device
+
+
+def versions() -> dict[str, str]:
+    """The libraries whose versions can change a feature, and the processor family."""
+    names = ("torch", "transformers", "decord")
+    return {**{name: version(name) for name in names}, "machine": platform.machine()}
+
+
+def _qwen2_5_vl(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+    height, width = config.frame_size or _QWEN_FRAME_SIZE
+    return Qwen25VL(
+        chat=chat,
+        pixels=PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std)),
+        patch_size=model_config.vision_config.patch_size,
+        temporal_patch_size=model_config.vision_config.temporal_patch_size,
+        merge_size=model_config.vision_config.spatial_merge_size,
+        video_token_id=model_config.video_token_id,
+    )
+
+
+def _internvl(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+    height, width = model_config.vision_config.image_size
+    if config.frame_size not in (None, (height, width)):
+        raise VadprobeError(
+            f"frame_size is {config.frame_size}, but the vision tower of {config.key!r} takes only {height} x {width} "
+            "pixels; leave frame_size out."
+        )
+    return InternVL(
+        chat=chat,
+        pixels=PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std)),
+        tokens_per_frame=model_config.image_seq_length,
+    )
+
+
+_FAMILIES: dict[str, Callable[[BackboneConfig, Any, Any, ChatText], Family]] = {
+    "qwen2_5_vl": _qwen2_5_vl,
+    "internvl": _internvl,
+}
+
+
+def _answer_ids(tokenizer: Any) -> tuple[int, int]:
+    """First token of "Yes" and of "No" as an answer begins."""
+    yes, no = (tokenizer.encode(word, add_special_tokens=False)[0] for word in ("Yes", "No"))
+    return int(yes), int(no)
+
+
+def _content_digest(folder: Path) -> str:
+    """Digest of a local checkpoint's content, whatever the folder is called; files are hashed side by side."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in _CONTENT_SUFFIXES and path.is_file())
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        digests = list(pool.map(digest_file, files))
+    return "sha256:" + digest_json([[path.name, digest] for path, digest in zip(files, digests, strict=True)])
+
+
+def _unreadable(config: BackboneConfig, error: Exception) -> VadprobeError:
+    reason = " ".join(str(error).split())[:300]
+    return VadprobeError(
+        f"the checkpoint of backbone {config.key!r} cannot be read from {config.path!r}: {reason} "
+        "Wanted is a local folder in transformers' layout with safetensors weights, or a hub id that can be reached."
+    )

@@ -1,0 +1,127 @@
+"""Capturing every layer's hidden state and every head's output at the last prompt token.
+
+That position generates the first token: what the methods call the first-token features.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Features of a batch, on the model's device and in its dtype.
+
+    ``hidden_states`` (clips, layers + 1, hidden): the embedding, then each block's output before the final norm.
+    ``head_outputs`` (clips, layers, heads, head_dim): what each head sends into the output projection.
+    ``answer_logits`` (clips, 2): first-token logits of yes and no.
+    """
+
+    hidden_states: Tensor
+    head_outputs: Tensor
+    answer_logits: Tensor
+
+
+@dataclass(frozen=True)
+class TextBlocks:
+    """The language model's blocks and their attention output projections."""
+
+    blocks: tuple[nn.Module, ...]
+    projections: tuple[nn.Module, ...]
+    n_heads: int
+
+    @classmethod
+    def of(cls, model: Any) -> "TextBlocks":
+        """Find them in a transformers model.
+
+        Raises:
+            VadprobeError: if the model's blocks do not look like attention blocks with an output projection.
+        """
+        decoder = model.get_decoder()
+        blocks = tuple(decoder.layers)
+        projections = tuple(getattr(getattr(block, "self_attn", None), "o_proj", None) for block in blocks)
+        if not blocks or any(projection is None for projection in projections):
+            raise VadprobeError(
+                f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
+                "'self_attn.o_proj'. Families read so far are Qwen2.5-VL and InternVL with Qwen2 or Llama text."
+            )
+        return cls(blocks, projections, decoder.config.num_attention_heads)
+
+
+@dataclass
+class _Buffers:
+    """What the hooks of one pass have seen, by layer."""
+
+    hidden: dict[int, Tensor] = field(default_factory=dict)
+    heads: dict[int, Tensor] = field(default_factory=dict)
+
+
+@contextmanager
+def _hooks(parts: TextBlocks, buffers: _Buffers) -> Iterator[None]:
+    """Hooks that keep a copy of the last position only: a view would keep the whole sequence in memory."""
+
+    def keep_embedding(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        value = args[0] if args else kwargs["hidden_states"]
+        buffers.hidden[0] = value[:, -1].clone()
+
+    def keep_output(layer: int) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            value = output[0] if isinstance(output, tuple) else output
+            buffers.hidden[layer] = value[:, -1].clone()
+
+        return hook
+
+    def keep_heads(block: int) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+            buffers.heads[block] = args[0][:, -1].clone()
+
+        return hook
+
+    handles = [parts.blocks[0].register_forward_pre_hook(keep_embedding, with_kwargs=True)]
+    for number, (block, projection) in enumerate(zip(parts.blocks, parts.projections, strict=True)):
+        handles.append(block.register_forward_hook(keep_output(number + 1)))
+        handles.append(projection.register_forward_pre_hook(keep_heads(number)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.inference_mode()
+def capture(model: Any, parts: TextBlocks, inputs: dict[str, Any], answer_ids: tuple[int, int]) -> Captured:
+    """Run the model once, without its language head on the sequence, and keep the last position of every layer.
+
+    Args:
+        model: a transformers image-text-to-text model in evaluation mode.
+        parts: its blocks.
+        inputs: keyword arguments of ``model.model``; every sequence ends at its last token (no right padding).
+        answer_ids: token ids of yes and no.
+
+    Raises:
+        RuntimeError: if a layer did not pass through its hook, as under a compiled model whose hooks came too late.
+    """
+    buffers = _Buffers()
+    with _hooks(parts, buffers):
+        output = model.model(**inputs, use_cache=False)
+    layers = len(parts.blocks)
+    if len(buffers.hidden) != layers + 1 or len(buffers.heads) != layers:
+        raise RuntimeError(
+            f"captured {len(buffers.hidden)} of {layers + 1} hidden states and {len(buffers.heads)} of {layers} blocks' "
+            "heads; hooks must be registered before the model is compiled."
+        )
+    heads = torch.stack([buffers.heads[block] for block in range(layers)], dim=1)
+    head = model.get_output_embeddings()
+    rows = list(answer_ids)
+    bias = head.bias[rows] if getattr(head, "bias", None) is not None else None
+    return Captured(
+        hidden_states=torch.stack([buffers.hidden[layer] for layer in range(layers + 1)], dim=1),
+        head_outputs=heads.unflatten(-1, (parts.n_heads, -1)),
+        answer_logits=nn.functional.linear(output.last_hidden_state[:, -1], head.weight[rows], bias),
+    )

@@ -1,0 +1,36 @@
+"""The settings of stage 1 that a job file holds."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from vadprobe.store.configuration import Section
+
+
+class BackboneConfig(Section):
+    """Section ``[backbone]``: which frozen model, and how it is run."""
+
+    key: str = Field(description="folder name of this backbone in the store")
+    path: str = Field(description="a local folder, or a hub id such as OpenGVLab/InternVL3-8B-hf")
+    revision: str | None = Field(default=None, description="hub commit; a local folder has none")
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    frame_size: tuple[int, int] | None = Field(
+        default=None, description="height and width in pixels; by default the model's own, 448 x 448 for Qwen2.5-VL"
+    )
+    trust_remote_code: bool = Field(default=False, description="run Python code found in the checkpoint")
+
+    @field_validator("frame_size")
+    @classmethod
+    def _positive(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and min(value) < 1:
+            raise ValueError("both sides must be at least 1 pixel")
+        return value
+
+
+class ExtractionConfig(Section):
+    """Section ``[extraction]``: how the work is done. ``batch_clips`` is part of the features' specification."""
+
+    device: str = Field(default="auto", description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...")
+    batch_clips: int = Field(default=8, ge=1, description="clips per forward pass")
+    decode_deadline: float = Field(default=60.0, gt=0, description="seconds one clip may take to decode")
