@@ -45,8 +45,9 @@ class TextBlocks:
         """
         decoder = model.get_decoder()
         blocks = tuple(decoder.layers)
-        projections = tuple(getattr(getattr(block, "self_attn", None), "o_proj", None) for block in blocks)
-        if not blocks or any(projection is None for projection in projections):
+        found = [getattr(getattr(block, "self_attn", None), "o_proj", None) for block in blocks]
+        projections = tuple(projection for projection in found if isinstance(projection, nn.Module))
+        if not blocks or len(projections) != len(blocks):
             raise VadprobeError(
                 f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
                 "'self_attn.o_proj'. Families read so far are Qwen2.5-VL and InternVL with Qwen2 or Llama text."
@@ -113,8 +114,8 @@ def capture(model: Any, parts: TextBlocks, inputs: dict[str, Any], answer_ids: t
     layers = len(parts.blocks)
     if len(buffers.hidden) != layers + 1 or len(buffers.heads) != layers:
         raise RuntimeError(
-            f"captured {len(buffers.hidden)} of {layers + 1} hidden states and {len(buffers.heads)} of {layers} blocks' "
-            "heads; hooks must be registered before the model is compiled."
+            f"captured {len(buffers.hidden)} of {layers + 1} hidden states and the heads of {len(buffers.heads)} of "
+            f"{layers} blocks; hooks must be registered before the model is compiled."
         )
     heads = torch.stack([buffers.heads[block] for block in range(layers)], dim=1)
     head = model.get_output_embeddings()
@@ -122,6 +123,6 @@ def capture(model: Any, parts: TextBlocks, inputs: dict[str, Any], answer_ids: t
     bias = head.bias[rows] if getattr(head, "bias", None) is not None else None
     return Captured(
         hidden_states=torch.stack([buffers.hidden[layer] for layer in range(layers + 1)], dim=1),
-        head_outputs=heads.unflatten(-1, (parts.n_heads, -1)),
+        head_outputs=heads.view(*heads.shape[:2], parts.n_heads, -1),
         answer_logits=nn.functional.linear(output.last_hidden_state[:, -1], head.weight[rows], bias),
     )

@@ -78,7 +78,7 @@ def answer(reader: _Reader, request: dict[str, Any]) -> tuple[dict[str, Any], by
     except (decord.DECORDError, RuntimeError, IndexError, ValueError, OSError) as error:
         reader.path = reader.video = None
         return {"error": " ".join(str(error).split())}, b""
-    return {"shape": list(frames.shape)}, memoryview(np.ascontiguousarray(frames)).cast("B")
+    return {"shape": list(frames.shape)}, np.ascontiguousarray(frames).data.cast("B")
 
 
 def serve(descriptor: int) -> None:

@@ -29,7 +29,10 @@ class ClipInputs:
 class Family(Protocol):
     """Inputs of one family of models."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The transformers model type."""
+        ...
 
     def recipe(self) -> dict[str, Any]:
         """What decides the inputs, as JSON values: part of every store's specification."""

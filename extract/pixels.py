@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import interpolate
 
 
 @dataclass(frozen=True)
@@ -40,4 +40,4 @@ class PixelRecipe:
         if frames.shape[-2:] == (self.height, self.width):
             return frames
         # On uint8, as torchvision does it: interpolating floats would differ in the last bits.
-        return F.interpolate(frames, size=(self.height, self.width), mode="bicubic", antialias=True)
+        return interpolate(frames, size=(self.height, self.width), mode="bicubic", antialias=True)

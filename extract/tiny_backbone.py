@@ -41,8 +41,8 @@ _INTERN_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT
 
 _QWEN_TEMPLATE = """\
 {%- for message in messages -%}
-{%- if loop.first and message.role != 'system' -%}{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}\
-{%- endif -%}
+{%- if loop.first and message.role != 'system' -%}\
+{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{%- endif -%}
 {{ '<|im_start|>' + message.role + '\\n' }}
 {%- if message.content is string -%}{{ message.content }}{%- else -%}
 {%- for part in message.content -%}
@@ -92,12 +92,14 @@ def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) 
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        _BUILDERS[family](folder)
+        _BUILDERS[family](folder)  # type: ignore[no-untyped-call]
     marker.write_text(json.dumps(card))
     return folder
 
 
-def _save(folder: Path, config: PreTrainedConfig, tokenizer: Qwen2Tokenizer, processors: dict[str, dict[str, Any]]) -> None:
+def _save(
+    folder: Path, config: PreTrainedConfig, tokenizer: Qwen2Tokenizer, processors: dict[str, dict[str, Any]]
+) -> None:
     model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
     _spread(model)
     model.save_pretrained(folder)
@@ -133,9 +135,7 @@ def _tokenizer(tokens: tuple[str, ...], template: str, **named: str) -> Qwen2Tok
 
 
 def _qwen(folder: Path) -> None:
-    tokenizer = _tokenizer(
-        _QWEN_TOKENS, _QWEN_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>"
-    )
+    tokenizer = _tokenizer(_QWEN_TOKENS, _QWEN_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>")
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in _QWEN_TOKENS}
     config = Qwen2_5_VLConfig(
         text_config={

@@ -85,7 +85,8 @@ def to_frames(values: np.ndarray, start_frames: np.ndarray, stop_frames: np.ndar
     ):
         raise VadprobeError(
             f"the clips do not cover the {n_frames} frames of the video exactly once: they start at "
-            f"{starts.tolist()[:8]} and stop at {stops.tolist()[:8]} (half-open, first eight shown). Pass all clips of one video."
+            f"{starts.tolist()[:8]} and stop at {stops.tolist()[:8]} (half-open, first eight shown). "
+            "Pass all clips of one video."
         )
     return np.repeat(np.asarray(values)[order], stops - starts)
 

@@ -16,7 +16,8 @@ SHIPPED: dict[str, Prompt] = {
         Prompt(
             "guided",
             "Check the video for each of these: fighting, robbery, shooting, explosion, fire, a traffic accident, "
-            "vandalism, someone running in panic, an object left behind. Is any of them present? Answer with yes or no.",
+            "vandalism, someone running in panic, an object left behind. Is any of them present? "
+            "Answer with yes or no.",
         ),
         Prompt(
             "role",
@@ -35,7 +36,7 @@ def shipped(key: str) -> Prompt:
     """
     if key not in SHIPPED:
         raise VadprobeError(
-            f"there is no shipped prompt {key!r}; known keys are {', '.join(SHIPPED)}. For your own wording give a table "
-            "with 'key' and 'text'."
+            f"there is no shipped prompt {key!r}; known keys are {', '.join(SHIPPED)}. For your own wording give "
+            "a table with 'key' and 'text'."
         )
     return SHIPPED[key]

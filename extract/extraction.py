@@ -1,0 +1,195 @@
+"""The extraction loop: clips of a partition through the backbone, once per prompt, into the stores."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vadprobe.extract.backbone import Backbone, Description, load
+from vadprobe.extract.capture import Captured, capture
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.decoding import Decoder
+from vadprobe.extract.planning import ExtractionPlan, SamplingPlan
+from vadprobe.store.datasets import Dataset
+from vadprobe.store.errors import VideoError
+from vadprobe.store.schema import partition_rows
+from vadprobe.store.writer import PartitionData, StoreWriter
+
+ClipDone = Callable[[bool], None]
+"""Called after each clip with whether its features were computed."""
+
+
+@dataclass(frozen=True)
+class DecodedClip:
+    """A clip's frames, (frames, height, width, 3) uint8, or the reason why there are none."""
+
+    row: int
+    frames: np.ndarray | None
+    reason: str = ""
+
+
+@dataclass
+class Extractor:
+    """Computes and writes partitions of a plan. The weights are loaded when the first partition needs them."""
+
+    dataset: Dataset
+    plan: ExtractionPlan
+    description: Description
+    config: ExtractionConfig
+    _backbone: Backbone | None = field(default=None, repr=False)
+    _ids: dict[tuple[str, int], Tensor] = field(default_factory=dict, repr=False)
+
+    def pending(self) -> list[tuple[int, int]]:
+        """What is left to do, as (position of the sampling plan, partition)."""
+        return [
+            (position, partition)
+            for position, sampling in enumerate(self.plan.samplings)
+            for partition in sampling.pending()
+        ]
+
+    def run(self, position: int, partition: int, done: ClipDone | None = None) -> dict[int, str]:
+        """Compute one partition for every prompt that lacks it and write it.
+
+        Returns:
+            Failed rows with their reasons; their features are NaN.
+        """
+        sampling = self.plan.samplings[position]
+        writers = [writer for writer in sampling.writers if not writer.is_written(partition)]
+        if not writers:
+            return {}
+        rows = partition_rows(partition, len(sampling.clips))
+        data = [PartitionData.empty(writer.spec, rows.stop - rows.start) for writer in writers]
+        failures: dict[int, str] = {}
+        with Decoder(self.config.decode_deadline) as decoder:
+            for batch in self._batches(sampling, rows, decoder, failures, done):
+                for position_in_list, captured in enumerate(self._forward(sampling, batch, writers)):
+                    _keep(data[position_in_list], captured, [clip.row - rows.start for clip in batch])
+                for _ in batch:
+                    if done:
+                        done(True)
+        for writer, features in zip(writers, data, strict=True):
+            whole = PartitionData(features.hidden_states, features.head_outputs, features.answer_logits, failures)
+            writer.write_partition(partition, whole)
+        return failures
+
+    def commit(self) -> dict[str, dict[int, str]]:
+        """Commit every store; returns the failed rows with reasons by sampling key."""
+        return {
+            sampling.sampling.key: failures
+            for sampling in self.plan.samplings
+            for failures in [writer.commit() for writer in sampling.writers][:1]
+        }
+
+    @property
+    def backbone(self) -> Backbone:
+        """The loaded model."""
+        if self._backbone is None:
+            self._backbone = load(self.description, self.config.device)
+        return self._backbone
+
+    def _batches(
+        self,
+        sampling: SamplingPlan,
+        rows: slice,
+        decoder: Decoder,
+        failures: dict[int, str],
+        done: ClipDone | None,
+    ) -> Iterator[list[DecodedClip]]:
+        """Readable clips in row order, ``batch_clips`` at a time: the same batches whenever a partition is redone."""
+        batch: list[DecodedClip] = []
+        for clip in ahead(self._decode(sampling, rows, decoder), 2 * self.config.batch_clips):
+            if clip.frames is None:
+                failures[clip.row] = clip.reason
+                if done:
+                    done(False)
+                continue
+            batch.append(clip)
+            if len(batch) == self.config.batch_clips:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _decode(self, sampling: SamplingPlan, rows: slice, decoder: Decoder) -> Iterator[DecodedClip]:
+        for row in range(rows.start, rows.stop):
+            clip = sampling.clips.clip(row)
+            path = self.dataset.folder / self.dataset.by_id[clip.video_id].path
+            try:
+                frames = decoder.read_clip(path, clip.frame_indices)
+            except VideoError as error:
+                yield DecodedClip(row, None, str(error))
+            else:
+                yield DecodedClip(row, frames)
+
+    @torch.inference_mode()
+    def _forward(
+        self, sampling: SamplingPlan, batch: Sequence[DecodedClip], writers: Sequence[StoreWriter]
+    ) -> Iterator[Captured]:
+        """The features of a batch, one result per writer's prompt; the vision tower runs once for all of them."""
+        backbone, family = self.backbone, self.description.family
+        frames = [clip.frames for clip in batch if clip.frames is not None]
+        inputs = family.prepare(frames, [self._seconds(sampling, clip.row) for clip in batch], backbone.device)
+        encoded = family.encode(backbone.model, inputs)
+        for writer in writers:
+            ids = self._prompt_ids(writer, backbone.device)
+            arguments: dict[str, Any] = {**family.language_inputs(ids, inputs), "mm_encoder_outputs": dict(encoded)}
+            yield capture(backbone.model, backbone.parts, arguments, self.description.answer_ids)
+
+    def _prompt_ids(self, writer: StoreWriter, device: torch.device) -> Tensor:
+        key = (writer.spec.prompt.key, writer.spec.sampling.frames_per_clip)
+        if key not in self._ids:
+            self._ids[key] = self.description.family.tokenize(writer.spec.prompt.text, key[1]).to(device)
+        return self._ids[key]
+
+    def _seconds(self, sampling: SamplingPlan, row: int) -> float:
+        clips = sampling.clips
+        frames = int(clips.stop_frames[row] - clips.start_frames[row])
+        return frames / float(clips.fps[clips.video_codes[row]])
+
+
+def _keep(data: PartitionData, captured: Captured, positions: list[int]) -> None:
+    """Copy a batch's features into the partition; bfloat16 widens to float32 exactly."""
+    for name in ("hidden_states", "head_outputs", "answer_logits"):
+        target: np.ndarray = getattr(data, name)
+        value: Tensor = getattr(captured, name)
+        target[positions] = value.cpu().to(torch.from_numpy(target).dtype).numpy()
+
+
+def ahead(clips: Iterator[DecodedClip], count: int) -> Iterator[DecodedClip]:
+    """Decode up to ``count`` clips ahead in a thread, so that the model does not wait for the decoder."""
+    waiting: queue.Queue[DecodedClip | BaseException | None] = queue.Queue(maxsize=count)
+    stopped = threading.Event()
+
+    def put(item: DecodedClip | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for clip in clips:
+                if not put(clip):
+                    return
+            put(None)
+        except BaseException as error:  # noqa: BLE001 -- handed to the consumer, which raises it
+            put(error)
+
+    thread = threading.Thread(target=work, name="decode-ahead", daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join(timeout=5)

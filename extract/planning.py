@@ -1,0 +1,171 @@
+"""Planning stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vadprobe.extract.backbone import Description, choose_device, versions
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.decoding import Decoder
+from vadprobe.store.clips import ClipTable
+from vadprobe.store.configuration import SamplingConfig
+from vadprobe.store.datasets import Dataset
+from vadprobe.store.digests import fingerprint_file
+from vadprobe.store.errors import VadprobeError, VideoError
+from vadprobe.store.layout import DatasetLayout
+from vadprobe.store.probes import ProbedVideo, read_probes, write_probes
+from vadprobe.store.records import SPLITS, FeatureSpec, Prompt, Sampling, Video
+from vadprobe.store.schema import feature_arrays, storage_dtype
+from vadprobe.store.writer import StoreWriter, plan
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """The stores of one sampling: one per prompt, all with the same rows."""
+
+    sampling: Sampling
+    clips: ClipTable
+    writers: tuple[StoreWriter, ...]
+
+    def pending(self) -> list[int]:
+        """Partitions that at least one prompt still lacks, ascending."""
+        return sorted({partition for writer in self.writers for partition in writer.missing()})
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all features of this sampling before compression."""
+        return sum(_bytes_per_row(writer.spec) * len(self.clips) for writer in self.writers)
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """All that stage 1 of a job has to do."""
+
+    videos: tuple[ProbedVideo, ...]
+    samplings: tuple[SamplingPlan, ...]
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Reasons by name of the videos that cannot be opened."""
+        return {video.video_id: video.reason for video in self.videos if video.reason is not None}
+
+
+def plan_extraction(
+    dataset: Dataset,
+    root: Path,
+    samplings: Sequence[SamplingConfig],
+    prompts: Sequence[Prompt],
+    description: Description,
+    config: ExtractionConfig,
+    progress: Progress | None = None,
+) -> ExtractionPlan:
+    """Probe the dataset's videos and create, or open, every store of the job.
+
+    Raises:
+        VadprobeError: if a sampling covers no readable video.
+        StoreError: if a store of another specification is in the way.
+    """
+    layout = DatasetLayout(root, dataset.name)
+    wanted = {split for sampling in samplings for split in sampling.splits}
+    videos = [video for video in dataset.videos if video.split in wanted]
+    probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress)
+    device = choose_device(config.device)
+    plans = []
+    for section in samplings:
+        clips = _cut(dataset, probes, section)
+        writers = tuple(
+            plan(
+                layout.store(section.sampling(), description.spec.key, prompt.key),
+                _spec(dataset, clips, description, prompt, config, device.type),
+                clips,
+            )
+            for prompt in prompts
+        )
+        plans.append(SamplingPlan(section.sampling(), clips, writers))
+    return ExtractionPlan(probes, tuple(plans))
+
+
+def probe_videos(
+    dataset: Dataset,
+    videos: Sequence[Video],
+    layout: DatasetLayout,
+    deadline: float,
+    progress: Progress | None = None,
+) -> tuple[ProbedVideo, ...]:
+    """Frame counts and rates of the videos, or the reason why one cannot be read; kept beside the stores.
+
+    A video whose file has not changed since it was last probed is not opened again.
+    """
+    known = {(video.video_id, video.fingerprint): video for video in read_probes(layout.videos)}
+    probes = []
+    with Decoder(deadline) as decoder:
+        for number, video in enumerate(videos):
+            probes.append(_probe(dataset.folder / video.path, video, known, decoder))
+            if progress:
+                progress(number + 1, len(videos))
+    write_probes(probes, layout.videos)
+    return tuple(probes)
+
+
+def _probe(path: Path, video: Video, known: dict[tuple[str, str], ProbedVideo], decoder: Decoder) -> ProbedVideo:
+    try:
+        fingerprint = fingerprint_file(path)
+    except OSError as error:
+        return ProbedVideo(video.video_id, video.split, None, None, "", f"the file cannot be opened: {error.strerror}")
+    before = known.get((video.video_id, fingerprint))
+    if before is not None:
+        return ProbedVideo(video.video_id, video.split, before.n_frames, before.fps, fingerprint, before.reason)
+    try:
+        n_frames, fps = decoder.probe(path)
+    except VideoError as error:
+        return ProbedVideo(video.video_id, video.split, None, None, fingerprint, str(error))
+    return ProbedVideo(video.video_id, video.split, n_frames, fps, fingerprint)
+
+
+def _cut(dataset: Dataset, probes: Sequence[ProbedVideo], section: SamplingConfig) -> ClipTable:
+    """The clip table of one sampling: training videos first, so that calibration rows lie together."""
+    readable = [probe for probe in probes if probe.reason is None and probe.split in section.splits]
+    readable.sort(key=lambda probe: (SPLITS.index(dataset.by_id[probe.video_id].split), probe.video_id))
+    if not readable:
+        raise VadprobeError(
+            f"sampling {section.sampling().key!r} covers no readable video of dataset {dataset.name!r} "
+            f"(splits {', '.join(section.splits)}); check the video folder and the splits, or leave this sampling out."
+        )
+    videos = [
+        Video(probe.video_id, dataset.by_id[probe.video_id].path, probe.n_frames, probe.fps) for probe in readable
+    ]
+    return ClipTable.build(videos, [probe.fingerprint for probe in readable], section.sampling())
+
+
+def _spec(
+    dataset: Dataset,
+    clips: ClipTable,
+    description: Description,
+    prompt: Prompt,
+    config: ExtractionConfig,
+    device: str,
+) -> FeatureSpec:
+    return FeatureSpec(
+        dataset=dataset.name,
+        clips_digest=clips.digest,
+        n_clips=len(clips),
+        sampling=clips.sampling,
+        backbone=description.spec,
+        prompt=prompt,
+        recipe={
+            **description.family.recipe(),
+            "answer_ids": list(description.answer_ids),
+            "batch_clips": config.batch_clips,
+            "device": device,
+            "prefix": "independent",
+        },
+        versions=versions(),
+    )
+
+
+def _bytes_per_row(spec: FeatureSpec) -> int:
+    values = sum(math.prod(array.shape[1:]) for array in feature_arrays(spec.backbone, spec.n_clips))
+    return values * storage_dtype(spec.backbone.dtype).itemsize

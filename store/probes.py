@@ -1,0 +1,55 @@
+"""What probing the video files found: one row per video, readable or not."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vadprobe.store.clips import write_parquet
+from vadprobe.store.errors import StoreError
+
+_SCHEMA = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("split", pa.string()),
+        ("n_frames", pa.int64()),
+        ("fps", pa.float64()),
+        ("fingerprint", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ProbedVideo:
+    """One video file. ``reason`` is None for a readable video, else why it is not; then the counts are None."""
+
+    video_id: str
+    split: str
+    n_frames: int | None
+    fps: float | None
+    fingerprint: str
+    reason: str | None = None
+
+
+def write_probes(videos: Sequence[ProbedVideo], path: Path) -> None:
+    """Write as Parquet, whole or not at all."""
+    write_parquet(pa.Table.from_pylist([asdict(video) for video in videos], schema=_SCHEMA), path)
+
+
+def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
+    """Read what :func:`write_probes` wrote; empty when there is no such file.
+
+    Raises:
+        StoreError: if the file is not readable as Parquet or lacks a column.
+    """
+    if not path.exists():
+        return ()
+    names = [field.name for field in fields(ProbedVideo)]
+    try:
+        rows = pq.read_table(path, columns=names).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); delete it and run 'vadprobe plan' again.") from error
+    return tuple(ProbedVideo(**row) for row in rows)
