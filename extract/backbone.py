@@ -21,6 +21,9 @@ from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import BackboneSpec
 
+RANDOM_WEIGHTS_CARD = "random_weights.json"
+"""A file of this name in a checkpoint folder says that its weights were never trained; reports then say so too."""
+
 _QWEN_FRAME_SIZE = (448, 448)
 _CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model"})
 
@@ -34,6 +37,7 @@ class Description:
     spec: BackboneSpec
     family: Family
     answer_ids: tuple[int, int]
+    random_weights: bool
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         hidden_size=text.hidden_size,
     )
     family = build(config, model_config, images, ChatText.load(tokenizer, folder))
-    return Description(config, source, spec, family, _answer_ids(tokenizer))
+    random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
+    return Description(config, source, spec, family, _answer_ids(tokenizer), random_weights)
 
 
 def load(description: Description, device: str) -> Backbone:

@@ -77,13 +77,20 @@ class Extractor:
             writer.write_partition(partition, whole)
         return failures
 
-    def commit(self) -> dict[str, dict[int, str]]:
-        """Commit every store; returns the failed rows with reasons by sampling key."""
-        return {
-            sampling.sampling.key: failures
-            for sampling in self.plan.samplings
-            for failures in [writer.commit() for writer in sampling.writers][:1]
-        }
+    def n_rows(self, position: int, partition: int) -> int:
+        """Clips in a partition."""
+        rows = partition_rows(partition, len(self.plan.samplings[position].clips))
+        return rows.stop - rows.start
+
+    def commit(self) -> list[dict[int, str]]:
+        """Commit every store; returns, per sampling plan, the rows that failed for any prompt with their reasons."""
+        result = []
+        for sampling in self.plan.samplings:
+            failures: dict[int, str] = {}
+            for writer in sampling.writers:
+                failures.update(writer.commit())
+            result.append(failures)
+        return result
 
     @property
     def backbone(self) -> Backbone:

@@ -161,6 +161,7 @@ def _spec(
             "batch_clips": config.batch_clips,
             "device": device,
             "prefix": "independent",
+            "random_weights": description.random_weights,
         },
         versions=versions(),
     )

@@ -23,6 +23,7 @@ from transformers import (
     Qwen2Tokenizer,
 )
 
+from vadprobe.extract.backbone import RANDOM_WEIGHTS_CARD
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.prompts import SHIPPED
 
@@ -86,7 +87,7 @@ def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) 
     if family not in _BUILDERS:
         raise VadprobeError(f"no tiny backbone of family {family!r}; known are {', '.join(_BUILDERS)}.")
     card = {"family": family, "seed": seed, "made_by": "vadprobe", "note": "random weights, never trained"}
-    marker = folder / "tiny_backbone.json"
+    marker = folder / RANDOM_WEIGHTS_CARD
     if marker.exists() and json.loads(marker.read_text()) == card:
         return folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ Labels live here and never in a feature store, so a corrected annotation costs n
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -76,16 +76,6 @@ class Dataset:
                 "intervals": sorted([i.video_id, i.start_frame, i.stop_frame] for i in self.intervals),
             }
         )
-
-    def with_frames(self, frames: dict[str, tuple[int, float]]) -> "Dataset":
-        """The dataset with probed (n_frames, fps) filled in by video name."""
-        videos = tuple(
-            replace(video, n_frames=frames[video.video_id][0], fps=frames[video.video_id][1])
-            if video.video_id in frames
-            else video
-            for video in self.videos
-        )
-        return replace(self, videos=videos)
 
 
 def write_manifest(dataset: Dataset, folder: Path) -> None:

@@ -1,0 +1,24 @@
+"""Reading what a selection needs from a store, and no more."""
+
+import numpy as np
+
+from vadprobe.analyze.selection import Selection
+from vadprobe.store.reader import FeatureStore
+
+
+def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
+    """The selected layers or heads of some rows, side by side in the selection's order.
+
+    Args:
+        store: one prompt's features.
+        selection: layers as (layer,), layer 0 the embedding; or heads as (block, head), block 0 the first.
+        rows: (n,) row numbers.
+
+    Returns:
+        (n, k * d) float64; a failed row is NaN.
+    """
+    if selection.unit == "layer":
+        values = store.hidden_states(rows, [index[0] for index in selection.indices])
+    else:
+        values = store.head_outputs(rows, [(index[0], index[1]) for index in selection.indices])
+    return values.reshape(len(rows), -1).astype(np.float64)

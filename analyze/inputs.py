@@ -1,0 +1,78 @@
+"""What stage 2 works on: the truth and the stores, opened and checked against each other before anything is computed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.store.datasets import Dataset
+from vadprobe.store.digests import digest_json
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.layout import DatasetLayout
+from vadprobe.store.probes import ProbedVideo
+from vadprobe.store.reader import FeatureStore
+from vadprobe.store.records import Sampling
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysisInputs:
+    """Open stores by prompt key: ``segments`` are scored, ``calibration`` is fitted on (the same for unit "segment").
+
+    ``score_prompt`` is the key of the prompt that feeds the probe.
+    """
+
+    config: AnalysisConfig
+    truth: Dataset
+    probed: tuple[ProbedVideo, ...]
+    segments: Mapping[str, FeatureStore]
+    calibration: Mapping[str, FeatureStore]
+    score_prompt: str
+
+    @property
+    def store(self) -> FeatureStore:
+        """The store whose segments are scored."""
+        return self.segments[self.score_prompt]
+
+    @property
+    def feature_digest(self) -> str:
+        """Digest of the specifications of every store used."""
+        stores = {**self.segments, **{f"calibration {key}": store for key, store in self.calibration.items()}}
+        return digest_json({key: store.spec.digest for key, store in stores.items()})
+
+    def rows_of_split(self, split: str) -> np.ndarray:
+        """Rows of the scored store that belong to a split, ascending."""
+        return self.store.clips.rows_of(video.video_id for video in self.truth.videos if video.split == split)
+
+
+def open_inputs(
+    config: AnalysisConfig,
+    truth: Dataset,
+    probed: Sequence[ProbedVideo],
+    layout: DatasetLayout,
+    samplings: Sequence[Sampling],
+    backbone: str,
+    prompts: Sequence[str],
+) -> AnalysisInputs:
+    """Open the stores an analysis needs.
+
+    With a finished detector only the score prompt's segments are opened.
+
+    Raises:
+        StoreError: if a store is missing, unfinished or damaged.
+        VadprobeError: if the prompts' stores do not have the same rows.
+    """
+    score_prompt = config.score_prompt or prompts[0]
+    scored = next(sampling for sampling in samplings if sampling.unit == "segment")
+    needed = [score_prompt] if config.detector or config.method == "hiprobe" else list(prompts)
+    segments = {score_prompt: FeatureStore.open(layout.store(scored, backbone, score_prompt))}
+    calibration: dict[str, FeatureStore] = {}
+    if config.detector is None:
+        fitted = next(sampling for sampling in samplings if sampling.unit == config.calibration.unit)
+        calibration = {key: FeatureStore.open(layout.store(fitted, backbone, key)) for key in needed}
+        if len({store.spec.clips_digest for store in calibration.values()}) > 1:
+            raise VadprobeError(
+                f"the stores of the prompts {', '.join(calibration)} were written for different clip tables; "
+                "extract all prompts of one dataset and sampling together."
+            )
+    return AnalysisInputs(config, truth, tuple(probed), segments, calibration, score_prompt)

@@ -1,0 +1,74 @@
+"""Scoring segments with a detector: one row per clip, smoothed within its video once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from vadprobe.analyze.blocks import probabilities
+from vadprobe.analyze.cluster import Scheduler
+from vadprobe.analyze.detector import Detector
+from vadprobe.analyze.locator import smooth
+from vadprobe.store.clips import ClipTable, to_frames, write_parquet
+from vadprobe.store.datasets import Dataset
+from vadprobe.store.reader import FeatureStore
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of some rows of a clip table, in row order; a clip that could not be read is NaN.
+
+    ``raw`` (n,) is the probe's probability, ``smoothed`` (n,) the detector's score, ``rows`` (n,) the clip table's rows.
+    """
+
+    table: ClipTable
+    rows: np.ndarray
+    raw: np.ndarray
+    smoothed: np.ndarray
+
+    def of_video(self, video_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """The score of every frame of one video, before and after smoothing: (n_frames,) float64 each."""
+        here = np.isin(self.rows, self.table.rows_of([video_id]))
+        rows = self.rows[here]
+        starts, stops = self.table.start_frames[rows], self.table.stop_frames[rows]
+        raw, smoothed = (
+            to_frames(values[here], starts, stops, int(stops[-1])) for values in (self.raw, self.smoothed)
+        )
+        return raw, smoothed
+
+    def subset(self, video_ids: set[str]) -> "Scores":
+        """The scores of some videos."""
+        keep = np.isin(self.rows, self.table.rows_of(video_ids))
+        return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
+
+    def write(self, path: Path, truth: Dataset) -> None:
+        """Write as Parquet, one row per clip; frames are half-open."""
+        codes = self.table.video_codes[self.rows]
+        videos = [self.table.video_ids[code] for code in codes]
+        write_parquet(
+            pa.table(
+                {
+                    "video_id": pa.array(videos, pa.string()),
+                    "split": pa.array([truth.by_id[video].split for video in videos], pa.string()),
+                    "index": self.table.indices[self.rows],
+                    "start_frame": self.table.start_frames[self.rows],
+                    "stop_frame": self.table.stop_frames[self.rows],
+                    "raw_score": self.raw,
+                    "score": self.smoothed,
+                }
+            ),
+            path,
+        )
+
+
+def score(store: FeatureStore, detector: Detector, rows: np.ndarray, scheduler: Scheduler) -> Scores:
+    """Score some rows of a store.
+
+    Raises:
+        VadprobeError: if the store's features are not those the detector was fitted on.
+    """
+    detector.check(store.spec)
+    raw = probabilities(store, detector.selection, detector.probe, rows, scheduler)
+    smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows])
+    return Scores(store.clips, rows, raw, smoothed)

@@ -1,0 +1,157 @@
+"""The command line: ``vadprobe plan | extract | verify | analyze | report | demo``.
+
+The plain commands run without Prefect. A stage's libraries are imported only when its command is asked for, so that
+``vadprobe analyze`` works where torch is not installed.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from vadprobe.flows.job import Job, load_job
+from vadprobe.flows.progress import CountProgress, clip_progress
+from vadprobe.store.errors import VadprobeError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 done, 1 a store is not sound, 2 wrong input (said in a sentence), 130 interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except VadprobeError as error:
+        print(f"vadprobe: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("vadprobe"):
+            raise
+        extra = {"plan": "extract", "extract": "extract", "demo": "all"}.get(options.name, "analyze")
+        print(
+            f"vadprobe: this command needs the package {error.name!r}, which is not installed; "
+            f"install it with: pip install 'vadprobe[{extra}]'",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nvadprobe: interrupted. What was written stays; the same command goes on where it stopped.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vadprobe", description="Finds anomalies in video by probing the insides of a frozen multimodal model."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, dest="name", metavar="COMMAND")
+    for name, command, text in (
+        ("plan", _plan, "probe the videos, create the stores, and say how much there is to compute"),
+        ("extract", _extract, "compute the features that are missing (stage 1)"),
+        ("verify", _verify, "read every byte of the job's stores again and compare it with the records"),
+        ("analyze", _analyze, "select, fit, score and report from the stores alone (stage 2)"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
+        sub.set_defaults(command=command)
+    report = commands.add_parser("report", help="draw one page from finished analyses")
+    report.add_argument("config", type=Path, nargs="+", metavar="CONFIG", help="job files whose analyses are finished")
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="the HTML file to write; by default report.html of the first analysis"
+    )
+    report.set_defaults(command=_report)
+    demo = commands.add_parser("demo", help="make a surveillance set and a tiny backbone, run both methods on them")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="FOLDER", help="default: demo-out")
+    demo.add_argument("--seed", type=int, default=0, help="of the videos and of the backbone's weights")
+    demo.add_argument("--no-prefect", action="store_true", help="run the steps plainly, without an embedded Prefect")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from vadprobe.flows.extraction_job import n_clips, prepare
+
+    job = load_job(options.config)
+    extractor = prepare(job, CountProgress("probing", "video").report)
+    for sampling in extractor.plan.samplings:
+        total = sampling.writers[0].n_partitions
+        print(
+            f"{sampling.sampling.key}: {len(sampling.clips)} clips of {len(sampling.clips.video_ids)} videos, "
+            f"{len(sampling.writers)} prompts, {total - len(sampling.pending())} of {total} partitions done, "
+            f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
+        )
+    for video, reason in sorted(extractor.plan.unreadable.items()):
+        print(f"Video not readable: {video}: {reason}")
+    print(f"{n_clips(extractor, extractor.pending())} clips are left to compute.")
+    return 0
+
+
+def _extract(options: argparse.Namespace) -> int:
+    from vadprobe.flows.extraction_job import finish, n_clips, prepare, writing
+
+    job = load_job(options.config)
+    extractor = prepare(job, CountProgress("probing", "video").report)
+    with writing(job):
+        units = extractor.pending()
+        if units:
+            with clip_progress(n_clips(extractor, units), "extracting") as progress:
+                for position, partition in units:
+                    extractor.run(position, partition, progress.done)
+        summary = finish(extractor, units)
+    print("\n".join(summary.lines()))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from vadprobe.store.verification import verify
+
+    job = load_job(options.config)
+    sound = True
+    for store in job.stores:
+        found = verify(store, CountProgress(store.name, "partition").report)
+        for problem in found.problems:
+            print(problem)
+        sound = sound and not found.problems
+        state = "sound" if not found.problems else f"{len(found.problems)} problems"
+        print(f"{store}: {found.n_rows} rows ({found.n_failed} failed), {found.n_bytes / 1e6:.1f} MB read: {state}")
+    return 0 if sound else 1
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from vadprobe.flows.analysis_job import analyze
+
+    job = load_job(options.config)
+    outcome = analyze(job)
+    print(outcome.table())
+    print(f"Report: {outcome.report}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from vadprobe.flows.analysis_job import combine
+
+    jobs: list[Job] = [load_job(path) for path in options.config]
+    print(f"Report: {combine(jobs, options.out or jobs[0].out / 'report.html')}")
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from vadprobe.flows.demo import run_demo
+
+    return run_demo(options.out, options.seed, with_prefect=not options.no_prefect)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
