@@ -145,24 +145,25 @@ def write_results(results: Sequence[Result], folder: Path) -> Path:
     return folder / "results.json"
 
 
-def format_table(results: Sequence[Result]) -> str:
-    """The results as lines of text, baselines below each."""
-    lines = [f"{'':24} {'AUC':>7} {'AP':>7} {'AP trap.':>8} {'F1':>7}  videos  frames"]
+def format_table(results: Sequence[dict[str, Any]]) -> str:
+    """Entries of results.json as lines of text, baselines below each."""
+    lines = [f"{'':30} {'AUC':>8} {'AP':>8} {'PR area':>8} {'F1':>8} {'videos':>7} {'frames':>8}"]
     for result in results:
+        name = f"{result['preset']} on {result['dataset']} ({result['split']})"
         lines.append(
-            f"{result.preset + ' (' + result.split + ')':24} {_cell(result.auc)} {_cell(result.ap)} "
-            f"{_cell(result.ap_trapezoid, 8)} {_cell(result.f1)}  {result.n_videos:6d}  {result.n_frames:6d}"
+            f"{name:30} {_cell(result['auc'])} {_cell(result['ap'])} {_cell(result['ap_trapezoid'])} "
+            f"{_cell(result['f1'])} {result['n_videos']:7d} {result['n_frames']:8d}"
         )
-        for name, metrics in result.baselines.items():
+        for baseline, metrics in result["baselines"].items():
             lines.append(
-                f"  baseline: {name:12} {_cell(metrics['auc'])} {_cell(metrics['ap'])} "
-                f"{_cell(metrics['ap_trapezoid'], 8)}"
+                f"{'  baseline ' + baseline:30} {_cell(metrics['auc'])} {_cell(metrics['ap'])} "
+                f"{_cell(metrics['ap_trapezoid'])}"
             )
     return "\n".join(lines)
 
 
-def _cell(value: float, width: int = 7) -> str:
-    return f"{'unknown':>{width}}" if np.isnan(value) else f"{value:{width}.4f}"
+def _cell(value: float | None) -> str:
+    return f"{'unknown':>8}" if value is None else f"{value:8.4f}"
 
 
 def _null_for_nan(value: Any) -> Any:

@@ -26,7 +26,8 @@ def layer_saliency(store: FeatureStore, calibration: Calibration, scheduler: Sch
     """HiProbe's metrics of layers 1 to L on the calibration rows: metric to (L,) float64."""
     layers = range(1, store.spec.backbone.n_layers + 1)
     tasks = [
-        dask.delayed(_one_layer, pure=False)(store.path, calibration.rows, calibration.labels, layer) for layer in layers
+        dask.delayed(_one_layer, pure=False)(store.path, calibration.rows, calibration.labels, layer)
+        for layer in layers
     ]
     return _joined(scheduler.run(tasks))
 
@@ -37,9 +38,7 @@ def head_saliency(
     """HeadHunt's metrics of every head on the calibration rows: prompt to metric to (L, H) float64."""
     places = [(prompt, block) for prompt, store in stores.items() for block in range(store.spec.backbone.n_layers)]
     tasks = [
-        dask.delayed(_one_block, pure=False)(
-            stores[prompt].path, calibration.rows, calibration.labels, block, seed
-        )
+        dask.delayed(_one_block, pure=False)(stores[prompt].path, calibration.rows, calibration.labels, block, seed)
         for prompt, block in places
     ]
     results = scheduler.run(tasks)

@@ -82,9 +82,7 @@ def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
     )
 
 
-def measure(
-    inputs: AnalysisInputs, calibration: Calibration, scheduler: Scheduler
-) -> dict[str, Metrics]:
+def measure(inputs: AnalysisInputs, calibration: Calibration, scheduler: Scheduler) -> dict[str, Metrics]:
     """Saliency of every layer or head on the calibration rows, by prompt."""
     if inputs.config.method == "hiprobe":
         store = inputs.calibration[inputs.score_prompt]
@@ -97,9 +95,7 @@ def select(inputs: AnalysisInputs, calibration: Calibration, saliency: dict[str,
     digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
     if inputs.config.method == "hiprobe":
         return select_layer(saliency[inputs.score_prompt], inputs=digests)
-    return select_heads(
-        saliency, weight=inputs.config.instability_weight, top=inputs.config.top_heads, inputs=digests
-    )
+    return select_heads(saliency, weight=inputs.config.instability_weight, top=inputs.config.top_heads, inputs=digests)
 
 
 def fit_probe(inputs: AnalysisInputs, calibration: Calibration, selection: Selection) -> Probe:

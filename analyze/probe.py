@@ -15,6 +15,7 @@ from vadprobe.store.errors import VadprobeError
 
 ClassWeight = Literal["balanced"]
 _BLOCK_ROWS = 2048  # rows standardised at a time; bounds memory, never changes a score
+_FLAT = 1e-5  # gradient at which L-BFGS may stop early: the loss no longer changes in double precision
 _ARRAYS = ("mean", "scale", "coef")
 
 
@@ -145,10 +146,11 @@ def fit_logistic(
         model.fit(standardised, labels.astype(np.int64))
     coef, intercept = model.coef_[0], float(model.intercept_[0])
     slope = _largest_gradient(standardised, labels, coef, intercept, C, class_weight)
-    converged = bool(slope <= 1.01 * tolerance)
+    n_iterations = int(model.n_iter_[0])
+    converged = slope <= 1.01 * tolerance or (n_iterations < max_iter and slope <= _FLAT)
     if not converged and np.isfinite(C):
         raise VadprobeError(
-            f"the probe did not converge in {int(model.n_iter_[0])} iterations: the gradient is {slope:.2g}, "
+            f"the probe did not converge in {n_iterations} iterations: the gradient is {slope:.2g}, "
             f"{tolerance:.2g} is wanted. Raise max_iter (now {max_iter}) or lower C (now {C:g})."
         )
     return Probe(
@@ -158,7 +160,7 @@ def fit_logistic(
         intercept=intercept,
         C=float(C),
         class_weight=class_weight,
-        n_iterations=int(model.n_iter_[0]),
+        n_iterations=n_iterations,
         converged=converged,
         selection=dict(selection or {}),
     )

@@ -75,7 +75,9 @@ def _number(value: float | None) -> str:
 def _warnings(parts: Sequence[ReportPart]) -> list[str]:
     """What a reader must know before believing a number."""
     found = []
-    random = sorted({p.detector.features.backbone.key for p in parts if p.detector.features.recipe.get("random_weights")})
+    random = sorted(
+        {p.detector.features.backbone.key for p in parts if p.detector.features.recipe.get("random_weights")}
+    )
     if random:
         found.append(
             f"The backbone {', '.join(random)} has random weights that were never trained. It shows that the way from video "

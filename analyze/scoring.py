@@ -32,9 +32,7 @@ class Scores:
         here = np.isin(self.rows, self.table.rows_of([video_id]))
         rows = self.rows[here]
         starts, stops = self.table.start_frames[rows], self.table.stop_frames[rows]
-        raw, smoothed = (
-            to_frames(values[here], starts, stops, int(stops[-1])) for values in (self.raw, self.smoothed)
-        )
+        raw, smoothed = (to_frames(values[here], starts, stops, int(stops[-1])) for values in (self.raw, self.smoothed))
         return raw, smoothed
 
     def subset(self, video_ids: set[str]) -> "Scores":

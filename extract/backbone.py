@@ -1,5 +1,6 @@
 """A frozen backbone: described from its configuration files, loaded through transformers' own classes."""
 
+import os
 import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -97,8 +98,14 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     return Description(config, source, spec, family, _answer_ids(tokenizer), random_weights)
 
 
-def load(description: Description, device: str) -> Backbone:
+def load(description: Description, device: str, threads: int | None = None) -> Backbone:
     """Load the weights (safetensors only: no pickle is read) and place the model.
+
+    Args:
+        description: the backbone.
+        device: as for :func:`choose_device`.
+        threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
+            model's threads wait for each other and the same work takes ten times as long.
 
     Raises:
         VadprobeError: if the weights are missing, or the device does not exist.
@@ -117,6 +124,7 @@ def load(description: Description, device: str) -> Backbone:
     except (OSError, ValueError, ImportError) as error:
         raise _unreadable(config, error) from error
     target = choose_device(device)
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
     model = model.eval().requires_grad_(False).to(target)
     return Backbone(description, model, TextBlocks.of(model), target)
 

@@ -32,5 +32,8 @@ class ExtractionConfig(Section):
     """Section ``[extraction]``: how the work is done. ``batch_clips`` is part of the features' specification."""
 
     device: str = Field(default="auto", description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
+    )
     batch_clips: int = Field(default=8, ge=1, description="clips per forward pass")
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds one clip may take to decode")

@@ -44,7 +44,7 @@ class Decoder:
             raise VideoError("the file does not exist")
         if path.stat().st_size == 0:
             raise VideoError("the file is empty (0 bytes)")
-        header, _ = self._ask({"path": str(path)})
+        header, _ = self._ask({"path": str(path)}, "decord cannot open the file")
         n_frames, fps = int(header["n_frames"]), float(header["fps"])
         if n_frames < 1:
             raise VideoError("the file has no video frames")
@@ -61,13 +61,14 @@ class Decoder:
         Raises:
             VideoError: if a frame cannot be decoded, or the decoder hangs or crashes.
         """
-        header, payload = self._ask({"path": str(path), "indices": [int(index) for index in frame_indices]})
+        request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
+        header, payload = self._ask(request, "decord cannot decode these frames")
         frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
         if len(frames) != len(frame_indices):
             raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
         return frames
 
-    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+    def _ask(self, request: dict[str, Any], failure: str) -> tuple[dict[str, Any], bytearray]:
         connection = self._connection or self._start()
         try:
             connection.settimeout(self.deadline)
@@ -79,7 +80,7 @@ class Decoder:
         except (EOFError, ConnectionError) as error:
             raise VideoError(self._died()) from error
         if "error" in header:
-            raise VideoError(shorten(header["error"]))
+            raise VideoError(f"{failure}: {shorten(header['error'])}")
         return header, payload
 
     def _start(self) -> socket.socket:

@@ -96,7 +96,7 @@ class Extractor:
     def backbone(self) -> Backbone:
         """The loaded model."""
         if self._backbone is None:
-            self._backbone = load(self.description, self.config.device)
+            self._backbone = load(self.description, self.config.device, self.config.threads)
         return self._backbone
 
     def _batches(

@@ -32,7 +32,7 @@ class Outcome:
 
     def table(self) -> str:
         """The result as lines of text."""
-        return format_table([self.result])
+        return format_table([self.result.to_json()])
 
     def row(self) -> dict[str, Any]:
         """The result as one row of a table."""
@@ -53,9 +53,7 @@ def open_analysis(job: Job) -> AnalysisInputs:
         )
     truth = open_truth(job.config.dataset, job.workspace, probed)
     keys = [prompt.key for prompt in job.prompts]
-    return open_inputs(
-        job.analysis, truth, probed, job.layout, job.samplings, job.config.backbone.key, keys
-    )
+    return open_inputs(job.analysis, truth, probed, job.layout, job.samplings, job.config.backbone.key, keys)
 
 
 def fit_step(job: Job, inputs: AnalysisInputs, scheduler: Scheduler) -> Detector:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from prefect import flow
 
+from vadprobe.analyze.cluster import local_cluster
+from vadprobe.flows.analyze_tasks import fit_task, open_task, report_task, score_task
 from vadprobe.flows.job import load_job
-from vadprobe.flows.tasks import analyze_task
 
 
 @flow(name="analyze-features", persist_result=False)
@@ -20,4 +21,8 @@ def analyze_features(config: str = "configs/hiprobe.toml", workspace: str | None
         The path of the report.
     """
     job = load_job(Path(config), Path(workspace) if workspace else None)
-    return str(analyze_task(job).report)
+    inputs = open_task(job)
+    with local_cluster(job.analysis.workers) as scheduler:
+        detector = fit_task(job, inputs, scheduler)
+        scores = score_task(job, inputs, detector, scheduler)
+    return str(report_task(job, inputs, detector, scores).report)

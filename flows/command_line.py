@@ -99,17 +99,12 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _extract(options: argparse.Namespace) -> int:
-    from vadprobe.flows.extraction_job import finish, n_clips, prepare, writing
+    from vadprobe.flows.extraction_job import extract_prepared, n_clips, prepare
 
     job = load_job(options.config)
     extractor = prepare(job, CountProgress("probing", "video").report)
-    with writing(job):
-        units = extractor.pending()
-        if units:
-            with clip_progress(n_clips(extractor, units), "extracting") as progress:
-                for position, partition in units:
-                    extractor.run(position, partition, progress.done)
-        summary = finish(extractor, units)
+    with clip_progress(n_clips(extractor, extractor.pending()), "extracting") as progress:
+        summary = extract_prepared(job, extractor, progress.done)
     print("\n".join(summary.lines()))
     return 0
 

@@ -27,9 +27,11 @@ class ExtractionSummary:
     def lines(self) -> Iterator[str]:
         """The summary as sentences."""
         if self.n_computed == 0:
-            yield f"Nothing to do: all {self.n_partitions} partitions ({self.n_clips} clips) are already in the store."
+            yield f"Nothing to compute: all {self.n_partitions} partitions ({self.n_clips} clips) are in the store already."
         else:
-            yield f"Computed {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
+            yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
+        if self.failed_clips:
+            yield f"{len(self.failed_clips)} clips could not be read; their features are NaN."
         for video, reason in sorted(self.unreadable_videos.items()):
             yield f"Video not readable: {video}: {reason}"
         for clip, reason in sorted(self.failed_clips.items()):
@@ -44,6 +46,22 @@ def prepare(job: Job, progress: Callable[[int, int], None] | None = None) -> Ext
         dataset, job.root, job.config.sampling, job.prompts, description, job.config.extraction, progress
     )
     return Extractor(dataset, plan, description, job.config.extraction)
+
+
+def extract(job: Job, clip_done: Callable[[bool], None] | None = None) -> ExtractionSummary:
+    """All steps of stage 1."""
+    return extract_prepared(job, prepare(job), clip_done)
+
+
+def extract_prepared(
+    job: Job, extractor: Extractor, clip_done: Callable[[bool], None] | None = None
+) -> ExtractionSummary:
+    """Compute what is pending and commit."""
+    with writing(job):
+        units = extractor.pending()
+        for position, partition in units:
+            extractor.run(position, partition, clip_done)
+        return finish(extractor, units)
 
 
 @contextmanager

@@ -31,6 +31,6 @@ def _is_value(before: str) -> bool:
 
 
 @_hook
-def setup_environment(ctx: Any) -> None:
+def setup_environment(*, ctx: Any) -> None:
     """Complete the name in place; Prefect reads its arguments after its plugins have run."""
     sys.argv[:] = complete(sys.argv)

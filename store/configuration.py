@@ -22,6 +22,10 @@ class AnnotationConfig(Section):
 
     format: Literal["ucf-crime", "xd-violence"]
     path: str
+    label_by_name: bool = Field(
+        default=False,
+        description="take labels of all videos from their names first, as normal and training videos are in no such file",
+    )
 
 
 class DatasetConfig(Section):

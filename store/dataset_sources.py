@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vadprobe.store.annotations import annotate, read_ucf_crime, read_xd_violence
+from vadprobe.store.annotations import (
+    annotate,
+    label_by_name,
+    read_ucf_crime,
+    read_xd_violence,
+    ucf_crime_name,
+    xd_violence_name,
+)
 from vadprobe.store.configuration import DatasetConfig
 from vadprobe.store.datasets import Dataset, read_folder, read_manifest
 from vadprobe.store.errors import VadprobeError
@@ -12,6 +19,7 @@ from vadprobe.store.probes import ProbedVideo
 from vadprobe.store.records import Video
 
 _READERS = {"ucf-crime": read_ucf_crime, "xd-violence": read_xd_violence}
+_NAME_RULES = {"ucf-crime": ucf_crime_name, "xd-violence": xd_violence_name}
 
 
 def open_dataset(config: DatasetConfig, workspace: Path) -> Dataset:
@@ -58,5 +66,7 @@ def _annotated(dataset: Dataset, config: DatasetConfig, workspace: Path) -> Data
         path = workspace / annotation.path
         if not path.is_file():
             raise VadprobeError(f"the annotation file {path} does not exist; check 'annotations' in [dataset].")
+        if annotation.label_by_name:
+            dataset = label_by_name(dataset, _NAME_RULES[annotation.format])
         dataset = annotate(dataset, _READERS[annotation.format](path))
     return dataset

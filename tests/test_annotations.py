@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_evaluation import NO_SHARED, SHARED, frame_counts
 
@@ -301,6 +301,7 @@ def line_of(name, *frames, category="Abuse"):
     return Annotation(name, int(bool(frames)), category, intervals)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(5)), st.permutations(range(5)))
 def test_joining_is_by_name_whatever_the_orders(video_order, line_order):
     videos = [Video(f"v{i}", "", n_frames=100) for i in video_order]

@@ -21,9 +21,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
 
 def dataset_of(lengths, anomalies):
     """Videos of the given lengths; ``anomalies`` maps a video's position to its interval."""
-    videos = tuple(
-        Video(f"v{i}", "", n_frames=length, label=int(i in anomalies)) for i, length in enumerate(lengths)
-    )
+    videos = tuple(Video(f"v{i}", "", n_frames=length, label=int(i in anomalies)) for i, length in enumerate(lengths))
     return Dataset("made", SHARED, videos, tuple(Interval(f"v{i}", *span) for i, span in anomalies.items()))
 
 
@@ -67,18 +65,18 @@ def test_the_real_test_sets_give_the_known_values(name):
 lengths_and_anomalies = st.lists(st.integers(1, 12), min_size=2, max_size=5).flatmap(
     lambda lengths: st.tuples(
         st.just(lengths),
-        st.dictionaries(
-            st.integers(1, len(lengths) - 1), st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1
-        ),
+        st.dictionaries(st.integers(1, len(lengths) - 1), st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1),
     )
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(lengths_and_anomalies, st.randoms(use_true_random=False))
 def test_equal_to_frames_one_by_one_in_any_order_of_videos(sample, random):
     lengths, anomalies = sample
-    spans = {i: (min(start, lengths[i] - 1), min(start, lengths[i] - 1) + width) for i, (start, width) in anomalies.items()}
+    spans = {
+        i: (min(start, lengths[i] - 1), min(start, lengths[i] - 1) + width) for i, (start, width) in anomalies.items()
+    }
     dataset = dataset_of(lengths, spans)
     expected = by_frames(dataset)
     videos = list(dataset.videos)

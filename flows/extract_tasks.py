@@ -1,4 +1,4 @@
-"""Prefect tasks: plain functions of both stages, a span of partitions or a whole analysis step each.
+"""Prefect tasks of stage 1: plain functions, a partition or a whole step each.
 
 They are called directly, so that a loaded model stays in the process, and keep no Prefect cache: what is done is known
 from the store's records, which survive a deleted result and a killed run.
@@ -7,11 +7,10 @@ from the store's records, which survive a deleted result and a killed run.
 from pathlib import Path
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from vadprobe.extract.extraction import Extractor
-from vadprobe.flows.analysis_job import Outcome, analyze
 from vadprobe.flows.extraction_job import ExtractionSummary, Unit, finish, prepare
 from vadprobe.flows.job import Job
 from vadprobe.store.verification import Verification, verify
@@ -55,11 +54,3 @@ def verify_task(store: Path) -> Verification:
     if found.problems:
         raise RuntimeError("; ".join(str(problem) for problem in found.problems))
     return found
-
-
-@task(name="analyze", cache_policy=NO_CACHE, persist_result=False)
-def analyze_task(job: Job) -> Outcome:
-    """Select, fit, score and report; publish the result table."""
-    outcome = analyze(job)
-    create_table_artifact([outcome.row()], key="result-table")
-    return outcome

@@ -1,0 +1,38 @@
+"""Prefect tasks of stage 2: plain functions, a whole analysis step each. Apart from stage 1's, so that no torch is needed."""
+
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from vadprobe.analyze.cluster import Scheduler
+from vadprobe.analyze.detector import Detector
+from vadprobe.analyze.inputs import AnalysisInputs
+from vadprobe.analyze.scoring import Scores
+from vadprobe.flows.analysis_job import Outcome, fit_step, open_analysis, report_step, score_step
+from vadprobe.flows.job import Job
+
+
+@task(name="open", cache_policy=NO_CACHE, persist_result=False)
+def open_task(job: Job) -> AnalysisInputs:
+    """Open the truth and the stores."""
+    return open_analysis(job)
+
+
+@task(name="fit", cache_policy=NO_CACHE, persist_result=False)
+def fit_task(job: Job, inputs: AnalysisInputs, scheduler: Scheduler) -> Detector:
+    """Calibrate, measure saliency, select, fit the probe and the locator."""
+    return fit_step(job, inputs, scheduler)
+
+
+@task(name="score", cache_policy=NO_CACHE, persist_result=False)
+def score_task(job: Job, inputs: AnalysisInputs, detector: Detector, scheduler: Scheduler) -> Scores:
+    """Score the validation and test segments."""
+    return score_step(job, inputs, detector, scheduler)
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+def report_task(job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores) -> Outcome:
+    """Measure the test split, draw the page, publish the result table."""
+    outcome = report_step(job, inputs, detector, scores)
+    create_table_artifact([outcome.row()], key="result-table")
+    return outcome

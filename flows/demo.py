@@ -1,0 +1,91 @@
+"""The demo: a generated surveillance set, a tiny random backbone, and both methods on them."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from vadprobe.analyze.benchmark import format_table
+from vadprobe.extract.surveillance import make_surveillance_set
+from vadprobe.extract.tiny_backbone import make_tiny_backbone
+from vadprobe.flows.analysis_job import analyze, combine
+from vadprobe.flows.job import load_job
+from vadprobe.flows.progress import CountProgress
+from vadprobe.store.durable import read_json, write_json
+
+PRESETS = ("hiprobe", "headhunt")
+_WORKERS = 2
+
+Stages = tuple[Callable[[Path, Path], str], Callable[[Path, Path], None]]
+"""Extract and analyze, each of a job file and a workspace; the first returns its summary."""
+
+
+def run_demo(folder: Path, seed: int, with_prefect: bool = True) -> int:
+    """Make what is missing below ``folder``, run both presets there, print the result table.
+
+    A second run finds its videos and features in place and repeats only the analysis.
+
+    Returns:
+        The exit code 0; anything that fails raises.
+    """
+    folder = folder.resolve()
+    print(f"[1/4] Videos with frame-level truth: {folder / 'surveillance'}", flush=True)
+    make_surveillance_set(
+        folder / "surveillance", seed=seed, workers=_WORKERS, progress=CountProgress("encoding", "video").report
+    )
+    print("[2/4] A tiny Qwen2.5-VL with random weights that are never trained", flush=True)
+    make_tiny_backbone(folder / "backbones" / "tiny-qwen2.5-vl", seed=seed)
+    extract, analyze_job = _with_prefect(folder) if with_prefect else _plain()
+    jobs = []
+    for preset in PRESETS:
+        with _preset(preset) as path:
+            print(f"[3/4] Extracting features for {preset}", flush=True)
+            print(extract(path, folder), flush=True)
+            print(f"[4/4] Analyzing {preset}", flush=True)
+            analyze_job(path, folder)
+            jobs.append(load_job(path, folder))
+    results = [result for job in jobs for result in read_json(job.out / "results.json")["results"]]
+    write_json(folder / "results.json", {"results": results})
+    report = combine(jobs, folder / "report.html")
+    print(f"\n{format_table(results)}\n\nResults: {folder / 'results.json'}\nReport:  {report}")
+    return 0
+
+
+def _preset(name: str) -> AbstractContextManager[Path]:
+    return as_file(files("vadprobe.configs") / f"{name}.toml")
+
+
+def _plain() -> Stages:
+    """The stages as the plain commands run them."""
+    from vadprobe.flows.extraction_job import extract
+
+    def run_extract(path: Path, workspace: Path) -> str:
+        return "\n".join(extract(load_job(path, workspace)).lines())
+
+    def run_analyze(path: Path, workspace: Path) -> None:
+        analyze(load_job(path, workspace))
+
+    return run_extract, run_analyze
+
+
+def _with_prefect(folder: Path) -> Stages:
+    """The stages as flows, on a Prefect that lives in this process and keeps its database below ``folder``."""
+    os.environ.pop("PREFECT_API_URL", None)
+    os.environ.update(
+        PREFECT_HOME=str(folder / "prefect"),
+        PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="120",
+        PREFECT_SERVER_ANALYTICS_ENABLED="false",
+        DO_NOT_TRACK="1",
+    )
+    # Prefect reads its settings when it is imported, so only now.
+    from vadprobe.flows.analyze_features import analyze_features
+    from vadprobe.flows.extract_features import extract_features
+
+    def run_extract(path: Path, workspace: Path) -> str:
+        return extract_features(str(path), str(workspace))
+
+    def run_analyze(path: Path, workspace: Path) -> None:
+        analyze_features(str(path), str(workspace))
+
+    return run_extract, run_analyze

@@ -1,0 +1,144 @@
+"""What several test files share: tiny backbones of every family, and small videos whose frames tell their own number.
+
+Nothing heavy is imported at the top: the tests of the store and of stage 2 run without torch, PyAV and transformers.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from vadprobe.extract.backbone import Backbone, Description
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a missing checkpoint is missing at once, with or without a network
+
+FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama")
+SMALL_FRAMES = (56, 84)  # Qwen2.5-VL takes any multiple of 28 pixels; its default of 448 x 448 is slow here
+_BLOCKS = 4  # a frame's number is 16 bits, drawn as 4 x 4 black and white blocks
+
+DescribeTiny = Callable[..., "Description"]
+WriteVideo = Callable[..., Path]
+FrameNumbers = Callable[[np.ndarray], list[int]]
+
+
+def _declare_torchvision_operators() -> None:
+    """Make a torchvision importable whose compiled operators do not fit this torch: processors never call them."""
+    import torch
+
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+if find_spec("torchvision"):  # transformers imports it as soon as it is there, so this comes first
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError:
+        _declare_torchvision_operators()
+
+
+@pytest.fixture(scope="session")
+def tiny_backbones(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """Checkpoint folder of each family."""
+    import torch
+
+    from vadprobe.extract.tiny_backbone import make_tiny_backbone
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("backbones")
+    return {family: make_tiny_backbone(folder / family, family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def describe_tiny(tiny_backbones: Mapping[str, Path]) -> DescribeTiny:
+    """Describe the tiny backbone of a family, in float32 unless the settings say otherwise."""
+    from vadprobe.extract.backbone import describe
+    from vadprobe.extract.configuration import BackboneConfig
+
+    def describe_one(family: str, **settings: Any) -> "Description":
+        folder = tiny_backbones[family]
+        if family == "qwen2_5_vl":
+            settings.setdefault("frame_size", SMALL_FRAMES)
+        config = BackboneConfig(**{"key": "tiny", "path": str(folder), "dtype": "float32", **settings})
+        return describe(config, folder)
+
+    return describe_one
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def backbone(request: pytest.FixtureRequest, describe_tiny: DescribeTiny) -> "Backbone":
+    """A loaded tiny backbone, on the CPU in float32: one run of the test per family."""
+    from vadprobe.extract.backbone import load
+
+    return load(describe_tiny(request.param), "cpu")
+
+
+@pytest.fixture(scope="session")
+def write_video() -> WriteVideo:
+    """Write a video whose every frame shows its number."""
+    import av
+
+    def write(
+        path: Path,
+        n_frames: int,
+        *,
+        codec: str = "libx264",
+        rate: int = 25,
+        height: int = 64,
+        width: int = 64,
+        container: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Path:
+        with av.open(str(path), "w", options=dict(container or {})) as file:
+            stream = file.add_stream(codec, rate=rate)
+            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+            stream.options = dict(options if options is not None else {"g": "12", "crf": "18"})
+            for number in range(n_frames):
+                bits = np.array([number >> bit & 1 for bit in range(_BLOCKS**2)], dtype=np.uint8)
+                block = np.ones((height // _BLOCKS, width // _BLOCKS), dtype=np.uint8)
+                picture = np.kron(bits.reshape(_BLOCKS, _BLOCKS) * 255, block)
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.stack([picture] * 3, axis=-1), format="rgb24")))
+            file.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def frame_numbers() -> FrameNumbers:
+    """Read the numbers that frames (frames, height, width, 3) show."""
+
+    def read(frames: np.ndarray) -> list[int]:
+        count, height, width, _ = frames.shape
+        blocks = frames.reshape(count, _BLOCKS, height // _BLOCKS, _BLOCKS, width // _BLOCKS, 3).mean(axis=(2, 4, 5))
+        numbers = (blocks.reshape(count, -1) > 127) @ (1 << np.arange(_BLOCKS**2))
+        return [int(number) for number in numbers]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def video_folder(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) -> Path:
+    """Three readable videos: ``first`` (20 frames, 25 fps), ``second`` (33 frames, 10 fps), ``third`` (7 frames)."""
+    folder = tmp_path_factory.mktemp("videos")
+    write_video(folder / "first.mp4", 20)
+    write_video(folder / "second.mp4", 33, rate=10, height=48, width=80)
+    write_video(folder / "third.mp4", 7)
+    return folder
+
+
+@pytest.fixture
+def random_clips() -> Callable[[int, int], Sequence[np.ndarray]]:
+    """Clips of noise, each of another size: (number of clips, frames per clip) to uint8 arrays."""
+
+    def make(count: int, frames: int) -> Sequence[np.ndarray]:
+        generator = np.random.default_rng(count * 100 + frames)
+        sizes = [(60 + 8 * clip, 90 - 6 * clip) for clip in range(count)]
+        return [generator.integers(0, 256, (frames, *size, 3), dtype=np.uint8) for size in sizes]
+
+    return make

@@ -1,0 +1,392 @@
+"""Decoding: the frames asked for, a reason for every file that cannot be read, and a decoder that may hang or die."""
+
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vadprobe.extract import decoding
+from vadprobe.extract.decoding import Decoder, shorten
+from vadprobe.store.errors import VideoError
+
+REAL_VIDEOS = Path(__file__).parents[2] / "shared" / "data" / "videos"
+WriteVideo = Callable[..., Path]
+FrameNumbers = Callable[[np.ndarray], list[int]]
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    with Decoder(deadline=20.0) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) -> Path:
+    """100 numbered frames with B-frames and a key frame every 12."""
+    return write_video(tmp_path_factory.mktemp("decoding") / "numbered.mp4", 100, height=64, width=96)
+
+
+def child_of(decoder: Decoder) -> int:
+    assert decoder._process is not None
+    return decoder._process.pid
+
+
+def has_ended(process: int) -> bool:
+    """Gone, or dead and waiting to be collected by a parent that is not ours."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def clip_indices(n_frames: int) -> Iterator[Sequence[int]]:
+    """Sampled frames of consecutive clips of 24, as the extraction asks for them."""
+    for start in range(0, n_frames, 24):
+        length = min(24, n_frames - start)
+        yield [start + (2 * part + 1) * length // 16 for part in range(8)]
+
+
+def test_probe_counts_frames_and_rate(decoder: Decoder, numbered: Path) -> None:
+    assert decoder.probe(numbered) == (100, pytest.approx(25.0))
+
+
+@pytest.mark.parametrize(
+    "indices",
+    [
+        pytest.param([0], id="first"),
+        pytest.param([99], id="last"),
+        pytest.param([3, 3, 3, 4, 4, 98, 98], id="repeated"),
+        pytest.param([50, 7, 99, 0, 7], id="any order"),
+        pytest.param(list(range(100)), id="all"),
+        pytest.param([11, 12, 13, 23, 24, 25], id="around key frames"),
+    ],
+)
+def test_frames_are_those_asked_for(
+    decoder: Decoder, numbered: Path, frame_numbers: FrameNumbers, indices: list[int]
+) -> None:
+    frames = decoder.read_clip(numbered, indices)
+    assert frames.shape == (len(indices), 64, 96, 3)
+    assert frames.dtype == np.uint8
+    assert frame_numbers(frames) == indices
+
+
+def test_clips_of_two_videos_in_turn(
+    decoder: Decoder, numbered: Path, tmp_path: Path, write_video: WriteVideo, frame_numbers: FrameNumbers
+) -> None:
+    other = write_video(tmp_path / "other.mp4", 30, height=32, width=32)
+    for start in (0, 20, 8):
+        assert frame_numbers(decoder.read_clip(numbered, [start + 60, start + 70])) == [start + 60, start + 70]
+        assert frame_numbers(decoder.read_clip(other, [start, start + 1])) == [start, start + 1]
+
+
+def test_colours_are_red_green_blue(decoder: Decoder, tmp_path: Path) -> None:
+    import av
+
+    path, colour = tmp_path / "orange.mp4", np.array([220, 120, 20], dtype=np.uint8)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 64, 64, "yuv420p"
+        picture = np.broadcast_to(colour, (64, 64, 3)).copy()
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(stream.encode())
+    found = decoder.read_clip(path, [1]).mean(axis=(0, 1, 2))
+    assert np.abs(found - colour).max() < 12
+
+
+SEEKS_WRONGLY = pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="decord returns other frames without a word: its seek counts from a key frame whose leading frames it drops "
+    "(open GOP), or that it never reaches (no time stamps)",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("closed.mp4", "libx264", {"g": "12", "crf": "18"}),
+        ("no_b_frames.mp4", "libx264", {"g": "12", "crf": "18", "bf": "0"}),
+        ("closed.mkv", "libx264", {"g": "12", "crf": "18"}),
+        ("closed.mov", "libx264", {"g": "12", "crf": "18"}),
+        ("mpeg4.avi", "mpeg4", {"g": "12", "qscale": "2"}),
+        ("mpeg4.mp4", "mpeg4", {"g": "12", "qscale": "2"}),
+        pytest.param(
+            "open_gop.mp4",
+            "libx264",
+            {"crf": "18", "bf": "3", "x264-params": "open-gop=1:keyint=12"},
+            marks=SEEKS_WRONGLY,
+        ),
+        pytest.param(
+            "hevc.mp4", "libx265", {"crf": "18", "x265-params": "log-level=none:keyint=12"}, marks=SEEKS_WRONGLY
+        ),
+        pytest.param("b_frames.ts", "libx264", {"g": "12", "crf": "18"}, marks=SEEKS_WRONGLY),
+        pytest.param("b_frames.avi", "libx264", {"g": "12", "crf": "18"}, marks=SEEKS_WRONGLY),
+        pytest.param("xvid.avi", "mpeg4", {"g": "12", "qscale": "2", "bf": "2"}, marks=SEEKS_WRONGLY),
+        pytest.param("mpeg2.mpg", "mpeg2video", {"g": "12", "qscale": "2"}, marks=SEEKS_WRONGLY),
+        pytest.param("wmv.wmv", "wmv2", {"g": "12", "b": "2000000"}, marks=SEEKS_WRONGLY),
+    ],
+)
+def test_clips_of_other_codecs_and_containers(
+    decoder: Decoder,
+    tmp_path: Path,
+    write_video: WriteVideo,
+    frame_numbers: FrameNumbers,
+    name: str,
+    codec: str,
+    options: dict[str, str],
+) -> None:
+    import av
+
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV has no encoder {codec}")
+    path = write_video(tmp_path / name, 100, codec=codec, options=options)
+    assert decoder.probe(path)[0] == 100
+    wrong = {}
+    for indices in clip_indices(100):
+        found = frame_numbers(decoder.read_clip(path, indices))
+        wrong.update({asked: got for asked, got in zip(indices, found, strict=True) if asked != got})
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("missing.mp4", None, "does not exist"),
+        ("empty.mp4", b"", r"is empty \(0 bytes\)"),
+        ("text.mp4", b"This is not a video.\n" * 50, "Error reading"),
+    ],
+)
+def test_files_that_are_no_videos(
+    decoder: Decoder, numbered: Path, tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError, match=reason):
+        decoder.probe(path)
+    with pytest.raises(VideoError):
+        decoder.read_clip(path, [0])
+    assert decoder.probe(numbered)[0] == 100
+
+
+def test_a_folder_named_as_a_video(decoder: Decoder, tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(VideoError, match="does not exist"):
+        decoder.probe(tmp_path / "folder.mp4")
+
+
+@pytest.mark.parametrize("index_first", [False, True], ids=["index at the end", "index first"])
+def test_a_truncated_file(decoder: Decoder, tmp_path: Path, write_video: WriteVideo, index_first: bool) -> None:
+    container = {"movflags": "+faststart"} if index_first else {}
+    whole = write_video(tmp_path / "whole.mp4", 60, container=container)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    with pytest.raises(VideoError):
+        decoder.probe(cut)
+
+
+def test_a_file_without_a_picture_is_refused(decoder: Decoder, tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with pytest.raises(VideoError, match="cannot find video stream"):
+        decoder.probe(path)
+
+
+@pytest.mark.parametrize("index", [100, 5000])
+def test_an_index_past_the_end(decoder: Decoder, numbered: Path, index: int) -> None:
+    with pytest.raises(VideoError, match=rf"Out of bound indices: \[{index}\]"):
+        decoder.read_clip(numbered, [0, index])
+
+
+@pytest.mark.xfail(strict=True, reason="decord counts a negative index from the end, and the worker lets it through")
+def test_a_negative_index_is_refused(decoder: Decoder, numbered: Path) -> None:
+    with pytest.raises(VideoError):
+        decoder.read_clip(numbered, [-1])
+
+
+@pytest.mark.xfail(strict=True, reason="an empty array cannot be cast to bytes: the worker dies of a TypeError")
+def test_no_indices_do_not_kill_the_decoder(decoder: Decoder, numbered: Path) -> None:
+    decoder.probe(numbered)
+    process = child_of(decoder)
+    with pytest.raises(VideoError):
+        decoder.read_clip(numbered, [])
+    assert child_of(decoder) == process
+
+
+def test_a_hanging_decoder_is_killed_at_the_deadline(numbered: Path, frame_numbers: FrameNumbers) -> None:
+    with Decoder(deadline=0.5) as decoder:
+        decoder.probe(numbered)
+        process = child_of(decoder)
+        os.kill(process, signal.SIGSTOP)
+        begin = time.monotonic()
+        with pytest.raises(VideoError, match=r"did not finish within 0\.5 s; the decoder was killed"):
+            decoder.read_clip(numbered, [1])
+        assert 0.4 < time.monotonic() - begin < 5
+        assert has_ended(process)
+        assert frame_numbers(decoder.read_clip(numbered, [1])) == [1]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_crashed_decoder_is_replaced(
+    decoder: Decoder, numbered: Path, frame_numbers: FrameNumbers, sent: signal.Signals
+) -> None:
+    decoder.probe(numbered)
+    process = child_of(decoder)
+    os.kill(process, sent)
+    with pytest.raises(VideoError, match=f"ended with signal {sent.name}"):
+        decoder.read_clip(numbered, [1])
+    assert frame_numbers(decoder.read_clip(numbered, [2])) == [2]
+    assert child_of(decoder) != process
+
+
+def test_a_crash_while_the_answer_is_awaited(decoder: Decoder, numbered: Path) -> None:
+    import threading
+
+    decoder.probe(numbered)
+    process = child_of(decoder)
+    os.kill(process, signal.SIGSTOP)
+    timer = threading.Timer(0.3, os.kill, (process, signal.SIGKILL))
+    timer.start()
+    with pytest.raises(VideoError, match="ended with signal SIGKILL"):
+        decoder.read_clip(numbered, [1])
+    timer.join()
+    assert decoder.probe(numbered)[0] == 100
+
+
+def stand_in(folder: Path, body: str) -> str:
+    """A program that takes the decoder's place."""
+    script = folder / "stand_in"
+    script.write_text(f"#!{sys.executable}\n{body}\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return str(script)
+
+
+def test_a_decoder_that_never_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, numbered: Path) -> None:
+    monkeypatch.setattr(sys, "executable", stand_in(tmp_path, "import time; time.sleep(60)"))
+    monkeypatch.setattr(decoding, "START_SECONDS", 0.5)
+    with Decoder() as decoder, pytest.raises(RuntimeError, match=r"did not start within 0\.5 s"):
+        decoder.probe(numbered)
+
+
+def test_a_decoder_that_fails_at_its_start_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, numbered: Path
+) -> None:
+    script = stand_in(tmp_path, "import sys; sys.exit('libdecord.so cannot be opened')")
+    monkeypatch.setattr(sys, "executable", script)
+    with Decoder() as decoder, pytest.raises(RuntimeError, match=r"exit code 1: libdecord\.so cannot be opened"):
+        decoder.probe(numbered)
+
+
+def test_a_decoder_that_answers_with_too_few_frames(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, numbered: Path
+) -> None:
+    body = "\n".join(
+        [
+            "import socket, sys",
+            "from vadprobe.extract.decode_worker import receive, send",
+            "with socket.socket(fileno=int(sys.argv[-1])) as connection:",
+            "    send(connection, {'ready': True})",
+            "    receive(connection)",
+            "    send(connection, {'shape': [1, 2, 2, 3]}, bytes(12))",
+            "    receive(connection)",
+        ]
+    )
+    monkeypatch.setattr(sys, "executable", stand_in(tmp_path, body))
+    with Decoder() as decoder, pytest.raises(VideoError, match="3 frames were asked for, the decoder returned 1"):
+        decoder.read_clip(numbered, [0, 1, 2])
+
+
+def test_closing_ends_the_child_and_may_be_repeated(numbered: Path) -> None:
+    decoder = Decoder()
+    decoder.close()
+    decoder.probe(numbered)
+    process = child_of(decoder)
+    decoder.close()
+    decoder.close()
+    assert has_ended(process)
+
+
+def test_one_child_serves_many_requests(decoder: Decoder, numbered: Path, tmp_path: Path) -> None:
+    decoder.probe(numbered)
+    process = child_of(decoder)
+    for index in range(5):
+        decoder.read_clip(numbered, [index])
+        with pytest.raises(VideoError):
+            decoder.probe(tmp_path / "missing.mp4")
+    assert child_of(decoder) == process
+
+
+def test_messages_lose_time_stamps_and_source_paths() -> None:
+    message = "[12:34:56] /github/workspace/src/video/reader.cc:270: [12:34:57] /io/x.cc:1: Failed to seek"
+    assert shorten(message) == "Failed to seek"
+    assert shorten("a" * 500, limit=20) == "a" * 19 + "…"
+
+
+needs_real_videos = pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason=f"the real videos are not at {REAL_VIDEOS}")
+
+
+@needs_real_videos
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bt709_full_range.mp4", (30, 30.0, 720, 1280)),
+        ("h264_10bits.mp4", (30, 30.0, 200, 200)),
+        ("h265_10bits.mp4", (30, 30.0, 200, 200)),
+        ("h265_video.mp4", (10, 10.0, 128, 128)),
+        ("unordered.mov", (4, 32.0, 50, 50)),
+        ("video_0.mov", (3, 30.0, 320, 568)),
+        ("video_90.mov", (3, 30.0, 568, 320)),
+        ("video_180.mov", (3, 30.0, 320, 568)),
+        ("video_270.mov", (3, 30.0, 568, 320)),
+    ],
+)
+def test_odd_real_files_are_read(decoder: Decoder, name: str, expected: tuple[int, float, int, int]) -> None:
+    n_frames, fps, height, width = expected
+    path = REAL_VIDEOS / "odd" / name
+    assert decoder.probe(path) == (n_frames, pytest.approx(fps))
+    frames = decoder.read_clip(path, range(n_frames))
+    assert frames.shape == (n_frames, height, width, 3)
+
+
+@needs_real_videos
+def test_odd_real_files_that_fail_name_a_reason(decoder: Decoder) -> None:
+    with pytest.raises(VideoError, match="cannot find video stream"):  # AV1, which decord's FFmpeg does not know
+        decoder.probe(REAL_VIDEOS / "odd" / "av1_video.mkv")
+    corrupted = REAL_VIDEOS / "odd" / "corrupted.mp4"
+    assert decoder.probe(corrupted)[0] == 50
+    with pytest.raises(VideoError, match="Error sending packet"):
+        decoder.read_clip(corrupted, range(50))
+    assert decoder.probe(REAL_VIDEOS / "odd" / "video_0.mov")[0] == 3
+
+
+@needs_real_videos
+@pytest.mark.parametrize(
+    "name",
+    [
+        "real/holmes_car_accident.mp4",
+        "real/v_GGSY1Qvo990.mp4",
+        "real/flipping_a_pancake.mkv",
+        pytest.param("odd/h265_video.mp4", marks=SEEKS_WRONGLY),
+    ],
+)
+def test_clips_of_real_files_equal_reading_from_the_start(decoder: Decoder, name: str) -> None:
+    path = REAL_VIDEOS / name
+    n_frames, _ = decoder.probe(path)
+    straight = decoder.read_clip(path, range(n_frames))
+    for start in (n_frames // 3, n_frames // 2, 2 * n_frames // 3):
+        indices = [start, min(start + 2, n_frames - 1)]
+        assert np.array_equal(decoder.read_clip(path, indices), straight[indices]), indices
