@@ -14,7 +14,8 @@ from vadprobe.analyze.inputs import AnalysisInputs
 from vadprobe.analyze.locator import Locator, adaptive_threshold, frame_f1_grid
 from vadprobe.analyze.metrics import clip_counts
 from vadprobe.analyze.probe import Probe, fit_logistic
-from vadprobe.analyze.selection import Selection
+from vadprobe.analyze.ranking import dlsp, rhi
+from vadprobe.analyze.selection import Selection, select_heads, select_layer
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError
@@ -35,7 +36,7 @@ class Fitted:
 
 
 def fit(inputs: AnalysisInputs, scheduler: Scheduler) -> Fitted:
-    """Fit a detector on the calibration rows; only the locator's grid sees the validation videos, nothing the test's."""
+    """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing sees test ones."""
     calibration, left_out = calibrate(inputs)
     saliency = measure(inputs, calibration, scheduler)
     selection, shown = select(inputs, calibration, saliency)
@@ -90,12 +91,38 @@ def measure(inputs: AnalysisInputs, calibration: Calibration, scheduler: Schedul
     return head_saliency(inputs.calibration, calibration, inputs.config.seed, scheduler)
 
 
-def select(inputs: AnalysisInputs, calibration: Calibration, saliency: dict[str, Metrics]) -> Selection:
-    """The layer of greatest saliency (HP7), or the heads of greatest robust saliency (HH9)."""
+def select(
+    inputs: AnalysisInputs, calibration: Calibration, saliency: dict[str, Metrics]
+) -> tuple[Selection, dict[str, Any]]:
+    """The layer of greatest saliency (HP7), or the heads of greatest robust saliency (HH9).
+
+    Returns:
+        The selection, and what the report shows of it as JSON values: ``scores`` that were ranked, their ``parts``,
+        and the raw ``metrics`` by prompt.
+    """
+    config = inputs.config
     digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
-    if inputs.config.method == "hiprobe":
-        return select_layer(saliency[inputs.score_prompt], inputs=digests)
-    return select_heads(saliency, weight=inputs.config.instability_weight, top=inputs.config.top_heads, inputs=digests)
+    metrics = {prompt: {name: _plain(v) for name, v in found.items()} for prompt, found in saliency.items()}
+    if config.method == "hiprobe":
+        selection = select_layer(saliency[inputs.score_prompt], inputs=digests)
+        scores, parts = dlsp(saliency[inputs.score_prompt])
+        layers = list(range(selection.first_layer, selection.first_layer + len(scores)))
+    else:
+        selection = select_heads(saliency, weight=config.instability_weight, top=config.top_heads, inputs=digests)
+        robust = rhi(saliency, config.instability_weight, config.top_heads)
+        scores, parts, layers = robust.robust, {"mean": robust.mean, "instability": robust.instability}, []
+    shown = {
+        "scores": _plain(scores),
+        "parts": {name: _plain(values) for name, values in parts.items()},
+        "layers": layers,
+        "metrics": metrics,
+    }
+    return selection, shown
+
+
+def _plain(values: np.ndarray) -> Any:
+    """An array as nested lists, unknown values as None."""
+    return np.where(np.isnan(values), None, values.astype(object)).tolist()
 
 
 def fit_probe(inputs: AnalysisInputs, calibration: Calibration, selection: Selection) -> Probe:

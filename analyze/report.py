@@ -80,14 +80,15 @@ def _warnings(parts: Sequence[ReportPart]) -> list[str]:
     )
     if random:
         found.append(
-            f"The backbone {', '.join(random)} has random weights that were never trained. It shows that the way from video "
-            "to score works; its curves and numbers say nothing about the methods or about any real camera."
+            f"The backbone {', '.join(random)} has random weights that were never trained. It shows that the way from "
+            "video to score works; its curves and numbers mean nothing about the methods or any real camera."
         )
     for part in parts:
         if part.result["dataset"] != part.detector.provenance["dataset"]:
             found.append(
-                f"{part.result['preset']}: the detector was fitted on the dataset {part.detector.provenance['dataset']!r} "
-                f"and only applied to {part.result['dataset']!r}; nothing was fitted here."
+                f"{part.result['preset']}: the detector was fitted on the dataset "
+                f"{part.detector.provenance['dataset']!r} and only applied to {part.result['dataset']!r}; nothing was "
+                "fitted here."
             )
         if part.result["auc"] is None:
             found.append(
@@ -106,7 +107,7 @@ def _view(part: ReportPart) -> dict[str, Any]:
         "backbone": f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
         f"{backbone.dtype}, {backbone.source})",
         "prompt": features.prompt,
-        "sampling": f"{features.sampling.clip_length} frames per clip, {features.sampling.frames_per_clip} of them seen",
+        "sampling": f"{features.sampling.clip_length} frames a clip, {features.sampling.frames_per_clip} of them seen",
         "pictures": _saliency_pictures(part) + [_curve(part, video) for video in _drawn(part)],
     }
 

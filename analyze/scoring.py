@@ -10,7 +10,7 @@ from vadprobe.analyze.blocks import probabilities
 from vadprobe.analyze.cluster import Scheduler
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.locator import smooth
-from vadprobe.store.clips import ClipTable, to_frames, write_parquet
+from vadprobe.store.clips import ClipTable, write_parquet
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.reader import FeatureStore
 
@@ -19,21 +19,13 @@ from vadprobe.store.reader import FeatureStore
 class Scores:
     """Scores of some rows of a clip table, in row order; a clip that could not be read is NaN.
 
-    ``raw`` (n,) is the probe's probability, ``smoothed`` (n,) the detector's score, ``rows`` (n,) the clip table's rows.
+    ``raw`` (n,) is the probe's probability, ``smoothed`` (n,) the detector's score, ``rows`` (n,) rows of the table.
     """
 
     table: ClipTable
     rows: np.ndarray
     raw: np.ndarray
     smoothed: np.ndarray
-
-    def of_video(self, video_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """The score of every frame of one video, before and after smoothing: (n_frames,) float64 each."""
-        here = np.isin(self.rows, self.table.rows_of([video_id]))
-        rows = self.rows[here]
-        starts, stops = self.table.start_frames[rows], self.table.stop_frames[rows]
-        raw, smoothed = (to_frames(values[here], starts, stops, int(stops[-1])) for values in (self.raw, self.smoothed))
-        return raw, smoothed
 
     def subset(self, video_ids: set[str]) -> "Scores":
         """The scores of some videos."""

@@ -1,4 +1,7 @@
-"""Prefect tasks of stage 2: plain functions, a whole analysis step each. Apart from stage 1's, so that no torch is needed."""
+"""Prefect tasks of stage 2: plain functions, a whole analysis step each.
+
+They are apart from stage 1's tasks, so that a worker without torch can run them.
+"""
 
 from prefect import task
 from prefect.artifacts import create_table_artifact

@@ -75,7 +75,7 @@ def backbone(request: pytest.FixtureRequest, describe_tiny: DescribeTiny) -> "Ba
     """A loaded tiny backbone, on the CPU in float32: one run of the test per family."""
     from vadprobe.extract.backbone import load
 
-    return load(describe_tiny(request.param), "cpu")
+    return load(describe_tiny(request.param), "cpu", threads=1)
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ def test_answer_logits_are_those_of_generate(backbone: Backbone, generated: Any)
 
 
 def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, random_clips: MakeClips) -> None:
-    own = load(describe_tiny("internvl"), "cpu")
+    own = load(describe_tiny("internvl"), "cpu", threads=1)
     inputs = prepare(own, random_clips(1, FRAMES))
     before = capture_clips(own, inputs).answer_logits
     own.model.lm_head.bias = nn.Parameter(torch.arange(own.model.lm_head.out_features, dtype=torch.float32))
@@ -187,7 +187,7 @@ def test_whole_sequences_are_released_during_the_pass(backbone: Backbone, random
 
 
 def test_a_hook_that_does_not_fire_is_an_error(describe_tiny: Any, random_clips: MakeClips) -> None:
-    running, idle = (load(describe_tiny("internvl"), "cpu") for _ in range(2))
+    running, idle = (load(describe_tiny("internvl"), "cpu", threads=1) for _ in range(2))
     inputs = prepare(running, random_clips(1, FRAMES))
     never = Backbone(running.description, running.model, idle.parts, running.device)
     with pytest.raises(RuntimeError, match=r"captured 0 of 7 hidden states and the heads of 0 of 6 blocks"):

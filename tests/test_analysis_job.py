@@ -1,0 +1,195 @@
+"""Stage 2 end to end on stores with a planted signal: it is found, reported, repeatable, and never seen in test labels."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from planted import HEAD, LAYER, Planted, write_planted
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from vadprobe.analyze.detector import Detector
+from vadprobe.flows.analysis_job import analyze, combine
+from vadprobe.flows.job import load_job
+from vadprobe.store.datasets import read_manifest, write_manifest
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.records import Interval
+
+METHODS = ("hiprobe", "headhunt")
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    planted = write_planted(tmp_path_factory.mktemp("planted"), failed_row=5)
+    for method in METHODS:
+        analyze(load_job(planted.job(method)))
+    return planted
+
+
+def results(planted: Planted, method: str) -> dict[str, object]:
+    entry: dict[str, object] = json.loads((planted.folder / f"out-{method}" / "results.json").read_text())["results"][0]
+    return entry
+
+
+def copy_of(planted: Planted, folder: Path) -> Planted:
+    shutil.copytree(planted.folder, folder / "copy")
+    return Planted(folder / "copy", planted.dataset)
+
+
+@pytest.mark.parametrize(("method", "index"), [("hiprobe", [LAYER]), ("headhunt", list(HEAD))])
+def test_the_planted_layer_or_head_is_chosen_and_separates_the_test_frames(
+    planted: Planted, method: str, index: list[int]
+) -> None:
+    entry = results(planted, method)
+    assert entry["selection"]["indices"] == [index]  # type: ignore[index]
+    assert entry["auc"] > 0.95  # type: ignore[operator]
+    for baseline in entry["baselines"].values():  # type: ignore[attr-defined]
+        assert entry["auc"] > baseline["auc"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_numbers_are_those_of_the_expanded_frames(planted: Planted, method: str) -> None:
+    table = pq.read_table(planted.folder / f"out-{method}" / "scores.parquet").to_pylist()
+    scores, truth = [], []
+    for row in table:
+        if row["split"] == "test":
+            frames = planted.dataset.truth(row["video_id"], row["stop_frame"])[row["start_frame"] :]
+            scores += [row["score"]] * len(frames)
+            truth += frames.tolist()
+    entry = results(planted, method)
+    assert entry["auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    assert entry["ap"] == pytest.approx(average_precision_score(truth, scores), abs=1e-12)
+    test_videos = [video for video in planted.dataset.videos if video.split == "test"]
+    assert entry["n_frames"] == len(truth) == sum(video.n_frames or 0 for video in test_videos)
+    assert entry["n_frames_positive"] == sum(truth)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_second_run_writes_the_same_bytes(planted: Planted, tmp_path: Path, method: str) -> None:
+    again = copy_of(planted, tmp_path)
+    names = ["results.json", "detector.json", "saliency.json", "calibration.json"]
+    analyze(load_job(again.job(method)))
+    for name in names:
+        first, second = (folder / f"out-{method}" / name for folder in (planted.folder, again.folder))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_worker_processes_change_no_number(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    job = again.job("headhunt")
+    job.write_text(job.read_text().replace("workers = 0", "workers = 2"))
+    analyze(load_job(job))
+    for name in ("results.json", "detector.json", "saliency.json"):
+        first, second = (folder / "out-headhunt" / name for folder in (planted.folder, again.folder))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_changed_test_labels_change_the_numbers_but_nothing_that_was_fitted(
+    planted: Planted, tmp_path: Path, method: str
+) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    test_ids = {video.video_id for video in dataset.of_split("test")}
+    videos = tuple(
+        replace(video, label=1 - (video.label or 0)) if video.video_id in test_ids else video
+        for video in dataset.videos
+    )
+    intervals = [interval for interval in dataset.intervals if interval.video_id not in test_ids]
+    intervals += [Interval(video.video_id, 0, 96) for video in videos if video.video_id in test_ids and video.label]
+    write_manifest(replace(dataset, videos=videos, intervals=tuple(intervals)), again.folder / "manifest")
+    analyze(load_job(again.job(method)))
+    before, after = (Detector.read(f / f"out-{method}" / "detector.json") for f in (planted.folder, again.folder))
+    assert before.selection.indices == after.selection.indices
+    assert np.array_equal(before.probe.coef, after.probe.coef)
+    assert before.locator == after.locator
+    assert results(planted, method)["auc"] != results(again, method)["auc"]
+    assert results(planted, method)["ground_truth_digest"] != results(again, method)["ground_truth_digest"]
+
+
+def test_a_detector_scores_another_dataset_without_fitting(planted: Planted, tmp_path: Path) -> None:
+    other = write_planted(tmp_path / "other", seed=7)
+    shutil.copy(planted.folder / "out-headhunt" / "detector.json", other.folder / "finished.json")
+    job = other.job("headhunt")
+    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"'))
+    outcome = analyze(load_job(job))
+    assert outcome.result.auc > 0.95
+    fitted, used = (
+        Detector.read(path)
+        for path in (planted.folder / "out-headhunt" / "detector.json", other.folder / "out-headhunt" / "detector.json")
+    )
+    assert np.array_equal(fitted.probe.coef, used.probe.coef)
+    assert not (other.folder / "out-headhunt" / "saliency.json").exists()
+
+
+def test_a_detector_of_another_prompt_is_refused_by_name(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    shutil.copy(again.folder / "out-headhunt" / "detector.json", again.folder / "finished.json")
+    job = again.job("headhunt")
+    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"\nscore_prompt = "question"'))
+    with pytest.raises(VadprobeError, match=r"other features than the store holds: prompt\.text"):
+        analyze(load_job(job))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_holds_its_pictures_and_names_what_could_not_be_read(planted: Planted, method: str) -> None:
+    page = (planted.folder / f"out-{method}" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 1 + 6  # the saliency and six curves
+    assert "broken" in page
+    assert "the file is empty (0 bytes)" in page
+    assert "decord cannot decode these frames" in page
+    assert "http" not in page.replace("http-equiv", "")  # nothing is fetched when the page is opened
+
+
+def test_one_page_combines_both_methods(planted: Planted, tmp_path: Path) -> None:
+    page = combine([load_job(planted.job(method)) for method in METHODS], tmp_path / "both.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 * (1 + 6)
+    assert page.count('class="measured"') == 2
+
+
+def test_calibration_names_the_training_video_that_could_not_be_read(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    broken = replace(dataset.videos[0], video_id="broken", path="broken.mp4", label=0)
+    write_manifest(replace(dataset, videos=(*dataset.videos, broken)), again.folder / "manifest")
+    analyze(load_job(again.job("hiprobe")))
+    assert json.loads((again.folder / "out-hiprobe" / "calibration.json").read_text())["left_out"] == ["broken"]
+
+
+def _without_stores(folder: Path) -> None:
+    shutil.rmtree(folder / "features")
+
+
+def _without_manifest(folder: Path) -> None:
+    (folder / "manifest" / "videos.parquet").unlink()
+
+
+def _without_a_record(folder: Path) -> None:
+    next((folder / "features").rglob("video-8/tiny/coarse.records/000000.json")).unlink()
+
+
+def _with_a_cut_shard(folder: Path) -> None:
+    shard = next((folder / "features").rglob("video-8/tiny/coarse.zarr/head_outputs/c/0/0/0/0"))
+    shard.write_bytes(shard.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_without_stores, "there are no features"),
+        (_without_manifest, r"no file videos\.parquet"),
+        (_without_a_record, "not written yet|at least two"),
+        (_with_a_cut_shard, "damaged"),
+    ],
+)
+def test_missing_or_damaged_inputs_are_sentences(
+    planted: Planted, tmp_path: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    again = copy_of(planted, tmp_path)
+    damage(again.folder)
+    with pytest.raises(VadprobeError, match=words):
+        analyze(load_job(again.job("headhunt")))

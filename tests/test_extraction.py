@@ -1,0 +1,585 @@
+"""The extraction loop end to end: right features in the right rows, whatever fails, stops or is added later."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vadprobe.extract import extraction
+from vadprobe.extract.backbone import Backbone, Description, load
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.decoding import Decoder
+from vadprobe.extract.extraction import DecodedClip, Extractor, ahead
+from vadprobe.extract.planning import plan_extraction
+from vadprobe.store.configuration import SamplingConfig
+from vadprobe.store.datasets import read_folder
+from vadprobe.store.errors import StoreError, VideoError
+from vadprobe.store.layout import records_of
+from vadprobe.store.prompts import SHIPPED
+from vadprobe.store.reader import FeatureStore
+from vadprobe.store.records import Prompt
+from vadprobe.store.verification import verify
+
+PROMPTS = (SHIPPED["coarse"], SHIPPED["question"])
+SEGMENTS = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=4)
+WHOLE = SamplingConfig(unit="video", frames_per_clip=3)
+REAL_VIDEOS = Path(__file__).parents[2] / "shared" / "data" / "videos"
+ARRAYS = ("hidden_states", "head_outputs", "answer_logits")
+DescribeTiny = Callable[..., Description]
+WriteVideo = Callable[..., Path]
+
+
+def make_extractor(
+    videos: Path,
+    root: Path,
+    description: Description,
+    prompts: Sequence[Prompt] = PROMPTS,
+    samplings: Sequence[SamplingConfig] = (SEGMENTS,),
+    **settings: Any,
+) -> Extractor:
+    config = ExtractionConfig(**{"device": "cpu", "threads": 1, "batch_clips": 4, **settings})
+    dataset = read_folder("set", videos)
+    plan = plan_extraction(dataset, root, samplings, prompts, description, config)
+    return Extractor(dataset, plan, description, config)
+
+
+def run_all(extractor: Extractor) -> list[dict[int, str]]:
+    for position, partition in extractor.pending():
+        extractor.run(position, partition)
+    return extractor.commit()
+
+
+def store_of(extractor: Extractor, prompt: int = 0, position: int = 0) -> FeatureStore:
+    return FeatureStore.open(extractor.plan.samplings[position].writers[prompt].path)
+
+
+def features_of(store: FeatureStore) -> dict[str, np.ndarray]:
+    """Every row of every array."""
+    rows, spec = np.arange(len(store.clips)), store.spec.backbone
+    return {
+        "hidden_states": store.hidden_states(rows, range(spec.n_layers + 1)),
+        "head_outputs": store.blocks(rows, range(spec.n_layers)),
+        "answer_logits": store.answer_logits(rows),
+    }
+
+
+def largest_difference(
+    mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], rows: Any = slice(None)
+) -> float:
+    return max(float(np.abs(mine[name][rows] - theirs[name][rows]).max()) for name in ARRAYS)
+
+
+def assert_bit_equal(mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> None:
+    for name in ARRAYS:
+        assert mine[name].tobytes() == theirs[name].tobytes(), name
+
+
+def refuse_to_load(*arguments: Any) -> Backbone:
+    raise AssertionError("weights were loaded")
+
+
+@pytest.fixture
+def internvl(describe_tiny: DescribeTiny) -> Description:
+    return describe_tiny("internvl")
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory, video_folder: Path, describe_tiny: DescribeTiny) -> Extractor:
+    """Three videos and two prompts, extracted and committed; only to be read."""
+    extractor = make_extractor(video_folder, tmp_path_factory.mktemp("root"), describe_tiny("internvl"))
+    run_all(extractor)
+    return extractor
+
+
+@pytest.fixture
+def copied_root(tmp_path: Path, extracted: Extractor) -> Path:
+    """A root of one's own that holds what was extracted."""
+    source = extracted.plan.samplings[0].writers[0].path.parents[3]
+    return Path(shutil.copytree(source, tmp_path / "root"))
+
+
+# End to end
+
+
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "internvl", "internvl-llama"])
+def whole_run(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    video_folder: Path,
+    describe_tiny: DescribeTiny,
+) -> tuple[Extractor, list[dict[int, str]]]:
+    """Two samplings and two prompts over three videos, for each family."""
+    root = tmp_path_factory.mktemp("root")
+    extractor = make_extractor(video_folder, root, describe_tiny(request.param), samplings=(SEGMENTS, WHOLE))
+    return extractor, run_all(extractor)
+
+
+def test_every_clip_is_written_and_verified(whole_run: tuple[Extractor, list[dict[int, str]]]) -> None:
+    extractor, failures = whole_run
+    assert failures == [{}, {}]
+    assert extractor.pending() == []
+    for position, n_clips in enumerate((9, 3)):
+        for prompt in range(2):
+            store = store_of(extractor, prompt, position)
+            assert len(store.clips) == n_clips
+            assert store.written.all()
+            assert store.failures == {}
+            found = verify(store.path)
+            assert (found.problems, found.n_rows, found.n_failed) == ((), n_clips, 0)
+
+
+def test_each_row_holds_what_generate_reports_for_its_clip(
+    whole_run: tuple[Extractor, list[dict[int, str]]], video_folder: Path
+) -> None:
+    """Clip, prompt and row belong together: every row is computed again alone, through the library's ``generate``."""
+    extractor, _ = whole_run
+    description, model = extractor.description, extractor.backbone.model
+    norm = model.get_decoder().norm
+    with Decoder() as decoder:
+        for position, prompt in itertools.product(range(2), range(2)):
+            store = store_of(extractor, prompt, position)
+            features = features_of(store)
+            for row in range(len(store.clips)):
+                report = generate_for(store, row, description, model, video_folder, decoder)
+                hidden = torch.cat([layer[:, -1] for layer in report.hidden_states[0]])
+                mine = torch.tensor(features["hidden_states"][row])
+                assert float((mine[:-1] - hidden[:-1]).abs().max()) <= 1e-5
+                assert float((norm(mine[-1]) - hidden[-1]).abs().max()) <= 1e-5
+                logits = report.logits[0][0, list(description.answer_ids)]
+                assert float((torch.tensor(features["answer_logits"][row]) - logits).abs().max()) <= 1e-5
+
+
+@torch.inference_mode()
+def generate_for(
+    store: FeatureStore, row: int, description: Description, model: Any, videos: Path, decoder: Decoder
+) -> Any:
+    clip, family = store.clips.clip(row), description.family
+    path = videos / f"{clip.video_id}.mp4"
+    fps = decoder.probe(path)[1]
+    frames = decoder.read_clip(path, clip.frame_indices)
+    inputs = family.prepare([frames], [(clip.stop_frame - clip.start_frame) / fps], torch.device("cpu"))
+    ids = family.tokenize(store.spec.prompt.text, store.spec.sampling.frames_per_clip)
+    return model.generate(
+        **{**family.language_inputs(ids, inputs), **inputs.vision},
+        max_new_tokens=1,
+        do_sample=False,
+        output_hidden_states=True,
+        output_logits=True,
+        return_dict_in_generate=True,
+    )
+
+
+def test_clips_and_prompts_have_features_of_their_own(whole_run: tuple[Extractor, list[dict[int, str]]]) -> None:
+    extractor, _ = whole_run
+    first, second = (features_of(store_of(extractor, prompt))["head_outputs"] for prompt in range(2))
+    assert np.abs(first - second).max(axis=(1, 2, 3)).min() > 1e-3
+    for one in range(len(first)):
+        for other in range(one):
+            assert np.abs(first[one] - first[other]).max() > 1e-4
+
+
+def test_each_clip_is_reported_once(tmp_path: Path, video_folder: Path, internvl: Description) -> None:
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
+    done: list[bool] = []
+    for position, partition in extractor.pending():
+        extractor.run(position, partition, done.append)
+    assert done == [True] * 12
+    assert sum(extractor.n_rows(position, 0) for position in range(2)) == 12
+
+
+def test_the_batch_size_hardly_changes_a_feature(
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor
+) -> None:
+    wanted = features_of(store_of(extracted))
+    for size in (1, 100):
+        other = make_extractor(video_folder, tmp_path / str(size), internvl, batch_clips=size)
+        run_all(other)
+        assert largest_difference(features_of(store_of(other)), wanted) <= 1e-5
+
+
+def test_the_vision_tower_runs_once_for_all_prompts(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
+    inner, calls = extractor.backbone.model.model, []
+    original = inner.get_image_features
+    monkeypatch.setattr(inner, "get_image_features", lambda **given: calls.append(1) or original(**given))
+    run_all(extractor)
+    assert len(calls) == 3  # nine clips, four at a time
+
+
+def test_bfloat16_features_are_stored_without_loss(
+    tmp_path: Path, video_folder: Path, describe_tiny: DescribeTiny
+) -> None:
+    extractor = make_extractor(video_folder, tmp_path / "root", describe_tiny("internvl", dtype="bfloat16"))
+    run_all(extractor)
+    assert verify(store_of(extractor).path).problems == ()
+    for values in features_of(store_of(extractor)).values():
+        assert values.dtype == np.float32
+        assert not np.any(values.view(np.uint32) & 0xFFFF)
+        assert np.isfinite(values).all()
+
+
+# Doing it again, and adding to it
+
+
+def test_a_second_run_has_nothing_to_do_and_loads_nothing(
+    copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files_of(copied_root)
+    monkeypatch.setattr(extraction, "load", refuse_to_load)
+    monkeypatch.setattr(extraction, "Decoder", refuse_to_load)
+    again = make_extractor(video_folder, copied_root, internvl)
+    assert again.pending() == []
+    assert again.run(0, 0) == {}
+    assert again.commit() == [{}]
+    changed = {name for name, time_changed in files_of(copied_root).items() if before.get(name) != time_changed}
+    assert changed == {"set/videos.parquet"}
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_prompt_added_later_is_computed_alone(
+    tmp_path: Path, copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = SHIPPED["role"]
+    stores = sorted(copied_root.glob("set/*/tiny/*.zarr"))
+    before = [files_of(path) for path in stores]
+    assert [path.stem for path in stores] == ["coarse", "question"]
+    asked: list[int] = []
+    original = extraction.capture
+
+    def count(model: Any, parts: Any, inputs: dict[str, Any], answers: tuple[int, int]) -> Any:
+        asked.append(inputs["input_ids"].shape[0])
+        return original(model, parts, inputs, answers)
+
+    monkeypatch.setattr(extraction, "capture", count)
+    more = make_extractor(video_folder, copied_root, internvl, (*PROMPTS, added))
+    assert more.pending() == [(0, 0)]
+    run_all(more)
+    assert asked == [4, 4, 1]
+    assert [files_of(path) for path in stores] == before
+    together = make_extractor(video_folder, tmp_path / "together", internvl, (*PROMPTS, added))
+    run_all(together)
+    for prompt in range(3):
+        assert_bit_equal(features_of(store_of(more, prompt)), features_of(store_of(together, prompt)))
+
+
+def test_an_unfinished_extraction_is_not_committed(tmp_path: Path, video_folder: Path, internvl: Description) -> None:
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
+    extractor.run(0, 0)
+    assert extractor.pending() == [(1, 0)]
+    with pytest.raises(StoreError, match=r"1 of 1 partitions are not written, first 0\. Run 'vadprobe extract' again"):
+        extractor.commit()
+
+
+# Clips that fail
+
+
+def test_failing_clips_are_nan_rows_and_the_others_are_computed(
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Decoder.read_clip
+    failing = {
+        ("first", 8): 1,
+        ("second", 32): 7,
+    }  # video and first frame, to row: in the middle, and a last short clip
+
+    def read_or_fail(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
+        if (path.stem, min(indices) // 8 * 8) in failing:
+            raise VideoError(f"frame {min(indices)} is damaged")
+        return read(self, path, indices)
+
+    monkeypatch.setattr(Decoder, "read_clip", read_or_fail)
+    extractor = make_extractor(video_folder, tmp_path / "other", internvl)
+    done: list[bool] = []
+    reasons = {1: "frame 9 is damaged", 7: "frame 32 is damaged"}
+    assert extractor.run(0, 0, done.append) == reasons
+    assert extractor.commit() == [reasons]
+    assert (done.count(True), done.count(False)) == (7, 2)
+    good = np.array([row not in reasons for row in range(9)])
+    for prompt in range(2):
+        store = store_of(extractor, prompt)
+        assert store.failures == reasons
+        assert np.array_equal(store.written, good)
+        features = features_of(store)
+        for values in features.values():
+            assert np.isnan(values[~good]).all()
+            assert np.isfinite(values[good]).all()
+        assert largest_difference(features, features_of(store_of(extracted, prompt)), good) <= 1e-5
+        found = verify(store.path)
+        assert (found.problems, found.n_failed) == ((), 2)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=FileNotFoundError,
+    reason="write_empty_chunks is set when the arrays are created, but not when they are opened again: of a partition "
+    "that is NaN throughout Zarr writes no shard, and the sync of it fails",
+)
+def test_a_partition_without_a_readable_clip_needs_no_weights(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
+        raise VideoError("the disk is gone")
+
+    monkeypatch.setattr(Decoder, "read_clip", fail)
+    monkeypatch.setattr(extraction, "load", refuse_to_load)
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
+    assert run_all(extractor) == [dict.fromkeys(range(9), "the disk is gone")]
+    assert verify(store_of(extractor).path).problems == ()
+
+
+def test_a_decoder_that_dies_in_the_middle_costs_one_clip(
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, asked = Decoder.read_clip, []
+
+    def read_or_die(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
+        asked.append(path.stem)
+        if len(asked) == 5:
+            assert self._process is not None
+            os.kill(self._process.pid, signal.SIGKILL)
+        return read(self, path, indices)
+
+    monkeypatch.setattr(Decoder, "read_clip", read_or_die)
+    extractor = make_extractor(video_folder, tmp_path / "other", internvl)
+    assert run_all(extractor) == [{4: "the decoder process ended with signal SIGKILL"}]
+    good = np.arange(9) != 4
+    assert largest_difference(features_of(store_of(extractor)), features_of(store_of(extracted)), good) <= 1e-5
+
+
+@pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason=f"the real videos are not at {REAL_VIDEOS}")
+def test_a_real_corrupted_video_keeps_its_good_clips(tmp_path: Path, internvl: Description) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "corrupted.mp4").symlink_to(REAL_VIDEOS / "odd" / "corrupted.mp4")
+    (videos / "whole.mp4").symlink_to(REAL_VIDEOS / "odd" / "h264_10bits.mp4")
+    extractor = make_extractor(videos, tmp_path / "root", internvl, PROMPTS[:1])
+    (failures,) = run_all(extractor)
+    store = store_of(extractor)
+    assert 0 < len(failures) < len(store.clips)
+    assert {store.clips.clip(row).video_id for row in failures} == {"corrupted"}
+    assert all("Error sending packet" in reason for reason in failures.values())
+    assert verify(store.path).problems == ()
+
+
+# What stops it
+
+
+def test_a_failing_model_leaves_no_decoder_behind(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Remembered(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            started.append(self)
+
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl, batch_clips=1)
+    monkeypatch.setattr(subprocess, "Popen", Remembered)
+
+    def fail(*arguments: Any) -> None:
+        raise MemoryError("the device is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "capture", fail)
+        with pytest.raises(MemoryError, match="the device is full"):
+            extractor.run(0, 0)
+    assert wait_until(lambda: not decoding_threads() and all(process.poll() is not None for process in started))
+    assert extractor.pending() == [(0, 0)]
+    assert run_all(extractor) == [{}]
+
+
+def decoding_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "decode-ahead"]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+WORK = """
+import json, os, signal, subprocess, sys, traceback
+from pathlib import Path
+from vadprobe.extract.backbone import describe
+from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
+from vadprobe.extract.extraction import Extractor
+from vadprobe.extract.planning import plan_extraction
+from vadprobe.store import writer
+from vadprobe.store.configuration import SamplingConfig
+from vadprobe.store.datasets import read_folder
+from vadprobe.store.prompts import SHIPPED
+
+videos, root, checkpoint = (Path(argument) for argument in sys.argv[1:4])
+description = describe(BackboneConfig(key="tiny", path=str(checkpoint), dtype="float32"), checkpoint)
+config = ExtractionConfig(device="cpu", threads=1, batch_clips=8)
+sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
+prompts = [SHIPPED["coarse"], SHIPPED["question"]]
+start, sync = subprocess.Popen.__init__, writer.sync
+
+
+def remember(self, *arguments, **settings):
+    start(self, *arguments, **settings)
+    (root / "decoder").write_text(str(self.pid))
+
+
+def extract(moment, left):
+    def die(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    subprocess.Popen.__init__ = remember
+    if moment == "write":  # every file of a partition is synced, so this is between two of its shards
+        writer.sync = lambda path: (die(), sync(path))
+    dataset = read_folder("set", videos)
+    plan = plan_extraction(dataset, root, [sampling], prompts, description, config)
+    extractor = Extractor(dataset, plan, description, config)
+    for position, partition in extractor.pending():
+        extractor.run(position, partition, die if moment == "clip" else None)
+
+
+for argument in sys.argv[4:]:
+    moment, count = argument.split(":")
+    child = os.fork()
+    if child == 0:
+        try:
+            extract(moment, int(count))
+        except BaseException:
+            traceback.print_exc()
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    records = {str(path.relative_to(root)): path.read_text() for path in sorted(root.glob("**/*.records/*.json"))}
+    print(json.dumps({"status": status, "decoder": int((root / "decoder").read_text()), "records": records}))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_extraction_goes_on_where_it_stopped(
+    tmp_path: Path,
+    tiny_backbones: Mapping[str, Path],
+    internvl: Description,
+    write_video: WriteVideo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed while the second partition is computed, then between two of its shards, then finished."""
+    videos, root = tmp_path / "videos", tmp_path / "root"
+    videos.mkdir()
+    root.mkdir()
+    write_video(videos / "long.mp4", 600, height=32, width=32)
+    moments = ("clip:270", "write:9")
+    command = [sys.executable, "-c", WORK, str(videos), str(root), str(tiny_backbones["internvl"]), *moments]
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=120, text=True)
+    assert ended.returncode == 0, ended.stderr
+    first, second = (json.loads(line) for line in ended.stdout.splitlines())
+    for found in (first, second):
+        assert found["status"] == signal.SIGKILL, ended.stderr
+        decoder = Path(f"/proc/{found['decoder']}")
+        assert wait_until(lambda decoder=decoder: not decoder.exists()), "the decoder outlives its parent"
+    names = [f"set/segment-2-2/tiny/{prompt.key}.records/000000.json" for prompt in PROMPTS]
+    assert list(first["records"]) == names
+    assert first["records"].items() <= second["records"].items()
+    assert second["records"].keys() - set(names) == {names[0].replace("000000", "000001")}
+
+    sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
+    settings: dict[str, Any] = {"samplings": (sampling,), "batch_clips": 8}
+    computed: list[tuple[int, int]] = []
+    run = Extractor.run
+    monkeypatch.setattr(Extractor, "run", lambda self, *unit: computed.append(unit) or run(self, *unit))
+    resumed = make_extractor(videos, root, internvl, **settings)
+    assert run_all(resumed) == [{}]
+    assert computed == [(0, 1)]
+    straight = make_extractor(videos, tmp_path / "straight", internvl, **settings)
+    run_all(straight)
+    for prompt in range(2):
+        mine, theirs = store_of(resumed, prompt), store_of(straight, prompt)
+        assert len(mine.clips) == 300
+        assert_bit_equal(features_of(mine), features_of(theirs))
+        assert verify(mine.path).problems == ()
+        assert sorted(path.name for path in records_of(mine.path).iterdir()) == ["000000.json", "000001.json"]
+
+
+# Decoding ahead
+
+
+def clips(count: int, made: list[int] | None = None) -> Iterator[DecodedClip]:
+    for row in range(count):
+        if made is not None:
+            made.append(row)
+        yield DecodedClip(row, None)
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_clips_come_in_order(count: int) -> None:
+    assert [clip.row for clip in ahead(clips(20), count)] == list(range(20))
+
+
+def test_no_clips_are_no_clips() -> None:
+    assert list(ahead(clips(0), 3)) == []
+
+
+def test_not_more_clips_are_decoded_than_may_wait() -> None:
+    made: list[int] = []
+    stream = ahead(clips(100, made), 4)
+    next(stream)
+    time.sleep(0.3)
+    assert len(made) <= 1 + 4 + 1  # taken, waiting, and the one in hand
+    stream.close()
+    assert wait_until(lambda: not decoding_threads())
+
+
+def test_an_error_while_decoding_reaches_the_reader() -> None:
+    def broken() -> Iterator[DecodedClip]:
+        yield from clips(3)
+        raise KeyError("not a video error")
+
+    stream = ahead(broken(), 2)
+    assert [next(stream).row for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyError, match="not a video error"):
+        next(stream)
+    assert wait_until(lambda: not decoding_threads())
+
+
+def test_rows_are_told_apart_by_prompt_key_not_by_place(
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor
+) -> None:
+    backwards = make_extractor(video_folder, tmp_path / "backwards", internvl, PROMPTS[::-1])
+    run_all(backwards)
+    for prompt in range(2):
+        assert_bit_equal(features_of(store_of(backwards, 1 - prompt)), features_of(store_of(extracted, prompt)))
+
+
+def test_a_loaded_backbone_serves_all_partitions(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[str] = []
+
+    def count(description: Description, device: str, threads: int | None) -> Backbone:
+        loads.append(device)
+        return load(description, device, threads)
+
+    monkeypatch.setattr(extraction, "load", count)
+    run_all(make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE)))
+    assert loads == ["cpu"]

@@ -1,0 +1,340 @@
+"""Inputs of each family: token layout, patches and times, and bit for bit what the library's own processor makes."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from vadprobe.extract.backbone import Description, describe
+from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.families import expand
+from vadprobe.extract.internvl import InternVL
+from vadprobe.extract.qwen2_5_vl import Qwen25VL
+from vadprobe.store.errors import VadprobeError
+
+CPU = torch.device("cpu")
+PROMPTS = ("Is it?", "Describe violence, accidents, or other deviations; in détail… 日本")
+DescribeTiny = Callable[..., Description]
+MakeClips = Callable[[int, int], Sequence[np.ndarray]]
+
+
+def qwen(describe_tiny: DescribeTiny, height: int = 56, width: int = 84) -> Qwen25VL:
+    family = describe_tiny("qwen2_5_vl", frame_size=(height, width)).family
+    assert isinstance(family, Qwen25VL)
+    return family
+
+
+def internvl(describe_tiny: DescribeTiny) -> InternVL:
+    family = describe_tiny("internvl").family
+    assert isinstance(family, InternVL)
+    return family
+
+
+def text_of(family: Any, ids: Tensor) -> str:
+    return str(family.chat.tokenizer.decode(ids[0]))
+
+
+# Token layout
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8, 12])
+def test_internvl_numbers_every_frame_from_one(describe_tiny: DescribeTiny, frames: int) -> None:
+    family = internvl(describe_tiny)
+    image = "<img>" + "<IMG_CONTEXT>" * 16 + "</img>"
+    lines = "\n".join(f"Frame{number + 1}: {image}" for number in range(frames))
+    wanted = f"<|im_start|>user\n{lines}\nIs it?<|im_end|>\n<|im_start|>assistant\n"
+    assert text_of(family, family.tokenize("Is it?", frames)) == wanted
+
+
+@pytest.mark.parametrize(("frames", "slices"), [(1, 1), (2, 1), (5, 3), (8, 4)])
+@pytest.mark.parametrize("size", [(56, 84), (28, 28), (112, 56)])
+def test_qwen_has_one_token_per_merged_patch_of_two_frames(
+    describe_tiny: DescribeTiny, frames: int, slices: int, size: tuple[int, int]
+) -> None:
+    family = qwen(describe_tiny, *size)
+    video = "<|video_pad|>" * (slices * size[0] // 28 * size[1] // 28)
+    wanted = (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        f"<|im_start|>user\n<|vision_start|>{video}<|vision_end|>Is it?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert text_of(family, family.tokenize("Is it?", frames)) == wanted
+
+
+def test_prompts_end_where_the_answer_begins(backbone: Any) -> None:
+    family = backbone.description.family
+    first, second = (family.tokenize(prompt, 4) for prompt in PROMPTS)
+    assert first.dtype == torch.int64
+    assert first.shape[0] == 1
+    assert torch.equal(first[0, -3:], second[0, -3:])
+    assert text_of(family, first).endswith("<|im_start|>assistant\n")
+
+
+def test_the_prompt_reaches_the_model_unchanged(backbone: Any) -> None:
+    family = backbone.description.family
+    for prompt in PROMPTS:
+        assert prompt in text_of(family, family.tokenize(prompt, 2))
+
+
+def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
+    assert expand("a <v> b", "<v>", "xx") == "a xx b"
+    for text in ("nothing", "<v> and <v>"):
+        with pytest.raises(VadprobeError, match="exactly once is wanted"):
+            expand(text, "<v>", "x")
+    family = backbone.description.family
+    token = "<video>" if family.name == "internvl" else "<|video_pad|>"
+    with pytest.raises(VadprobeError, match=r"2 times.*no prompt contains the placeholder"):
+        family.tokenize(f"What is {token}?", 2)
+
+
+# Chat templates
+
+
+@pytest.fixture
+def checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path:
+    """A copy of a checkpoint without its weights, to be changed."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_backbones["internvl"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    return folder
+
+
+def described(folder: Path) -> Description:
+    return describe(BackboneConfig(key="tiny", path=str(folder)), folder)
+
+
+def test_a_template_in_an_older_file_is_the_same_template(checkpoint: Path) -> None:
+    before = described(checkpoint).family
+    newer = checkpoint / "chat_template.jinja"
+    (checkpoint / "chat_template.json").write_text(json.dumps({"chat_template": newer.read_text()}))
+    newer.unlink()
+    after = described(checkpoint).family
+    assert after.recipe() == before.recipe()
+    assert torch.equal(after.tokenize("Is it?", 2), before.tokenize("Is it?", 2))
+
+
+def test_a_checkpoint_without_a_template_is_refused(checkpoint: Path) -> None:
+    (checkpoint / "chat_template.jinja").unlink()
+    with pytest.raises(VadprobeError, match="has no chat template"):
+        described(checkpoint)
+
+
+def test_another_template_is_another_recipe(checkpoint: Path) -> None:
+    before = described(checkpoint).family.recipe()
+    template = checkpoint / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant", "system"))
+    after = described(checkpoint).family.recipe()
+    assert after["chat_template"] != before["chat_template"]
+    assert {**after, "chat_template": ""} == {**before, "chat_template": ""}
+
+
+def test_the_recipe_is_plain_json(backbone: Any) -> None:
+    recipe = backbone.description.family.recipe()
+    assert json.loads(json.dumps(recipe, allow_nan=False)) == recipe
+
+
+def with_begin_token(folder: Path) -> Any:
+    """Turn the tokenizer into one that puts a token before every text, as the Llama tokenizer of InternVL2.5 does."""
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    number = next(token["id"] for token in settings["added_tokens"] if token["content"] == "<|endoftext|>")
+    settings["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [number], "tokens": ["<|endoftext|>"]}},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    path = folder / "tokenizer_config.json"
+    path.write_text(
+        json.dumps(
+            {
+                **json.loads(path.read_text()),
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "bos_token": "<|endoftext|>",
+            }
+        )
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer("a")["input_ids"][0] == number, "the tokenizer puts no token in front"
+    return tokenizer
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="ChatText.ids always leaves out the tokenizer's begin token; the library leaves it out only when the "
+    "rendered text already starts with it",
+)
+def test_a_begin_token_is_put_in_front_as_the_library_does(checkpoint: Path) -> None:
+    tokenizer = with_begin_token(checkpoint)
+    ids = described(checkpoint).family.tokenize("Is it?", 2)
+    assert ids[0, 0] == tokenizer.bos_token_id
+    assert (ids == tokenizer.bos_token_id).sum() == 1
+
+
+def test_a_begin_token_of_the_template_is_not_doubled(checkpoint: Path) -> None:
+    tokenizer = with_begin_token(checkpoint)
+    template = checkpoint / "chat_template.jinja"
+    template.write_text("<|endoftext|>" + template.read_text())
+    ids = described(checkpoint).family.tokenize("Is it?", 2)
+    assert ids[0, 0] == tokenizer.bos_token_id
+    assert (ids == tokenizer.bos_token_id).sum() == 1
+
+
+# Pixels and times
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 8])
+def test_qwen_patches_are_laid_out_as_the_model_reads_them(
+    describe_tiny: DescribeTiny, random_clips: MakeClips, frames: int
+) -> None:
+    family = qwen(describe_tiny, 56, 84)
+    clips = random_clips(2, frames)
+    inputs = family.prepare(clips, [1.0, 2.0], CPU)
+    video = family.pixels.apply(clips, CPU)
+    if frames % 2:
+        video = torch.cat([video, video[:, -1:]], dim=1)
+    rows = [
+        video[clip, 2 * part : 2 * part + 2, :, y : y + 14, x : x + 14].transpose(0, 1).flatten()
+        for clip in range(2)
+        for part in range(video.shape[1] // 2)
+        for top in range(0, 56, 28)
+        for left in range(0, 84, 28)
+        for y in (top, top + 14)
+        for x in (left, left + 14)
+    ]
+    assert torch.equal(inputs.vision["pixel_values_videos"], torch.stack(rows))
+    assert inputs.vision["video_grid_thw"].tolist() == [[-(-frames // 2), 4, 6]] * 2
+    assert inputs.count == 2
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_qwen_is_told_the_seconds_between_slices(
+    describe_tiny: DescribeTiny, random_clips: MakeClips, frames: int
+) -> None:
+    seconds = [0.96, 24 / 29.97, 7.0]
+    found = qwen(describe_tiny).prepare(random_clips(3, frames), seconds, CPU).language["second_per_grid_ts"]
+    assert found.dtype == torch.float32
+    assert found.tolist() == pytest.approx([2 * duration / frames for duration in seconds], rel=1e-6)
+
+
+def test_qwen_marks_its_video_tokens(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
+    family = qwen(describe_tiny)
+    ids = family.tokenize("Is it?", 4)
+    found = family.language_inputs(ids, family.prepare(random_clips(3, 4), [1.0] * 3, CPU))
+    assert found["input_ids"].shape == (3, ids.shape[1])
+    assert found["attention_mask"].all()
+    kinds = found["mm_token_type_ids"]
+    assert ((kinds == 2) == (found["input_ids"] == family.video_token_id)).all()
+    assert ((kinds == 0) == (found["input_ids"] != family.video_token_id)).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(50, 56), (56, 50), (14, 28)])
+def test_qwen_refuses_sizes_its_patches_do_not_fill(describe_tiny: DescribeTiny, height: int, width: int) -> None:
+    with pytest.raises(VadprobeError, match=rf"{height} x {width} pixels; this model wants multiples of 28"):
+        qwen(describe_tiny, height, width)
+
+
+def test_internvl_takes_all_frames_as_images(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
+    family = internvl(describe_tiny)
+    clips = random_clips(3, 4)
+    inputs = family.prepare(clips, [1.0] * 3, CPU)
+    pixels = inputs.vision["pixel_values"]
+    assert pixels.shape == (12, 3, 112, 112)
+    assert torch.equal(pixels[4:8], family.pixels.apply([clips[1]], CPU)[0])
+    found = family.language_inputs(family.tokenize("Is it?", 4), inputs)
+    assert found["attention_mask"].shape == found["input_ids"].shape
+    assert found["attention_mask"].all()
+
+
+def test_internvl_refuses_another_frame_size(describe_tiny: DescribeTiny) -> None:
+    with pytest.raises(VadprobeError, match="takes only 112 x 112 pixels; leave frame_size out"):
+        describe_tiny("internvl", frame_size=(56, 56))
+    own_size = describe_tiny("internvl", frame_size=(112, 112)).family
+    assert own_size.recipe() == describe_tiny("internvl").family.recipe()
+
+
+# The library's own processor
+
+needs_torchvision = pytest.mark.skipif(
+    find_spec("torchvision") is None, reason="the library's video processors need torchvision, which is not installed"
+)
+SETTINGS = {
+    "qwen2_5_vl": {"size": {"shortest_edge": 56 * 56, "longest_edge": 140 * 140}, "cap_pixels_per_frame": False},
+    "internvl": {},
+    "internvl-llama": {},
+}
+
+
+def processed(
+    folder: Path, kind: str, frames: np.ndarray, prompt: str, metadata: Mapping[str, Any]
+) -> Mapping[str, Tensor]:
+    """What AutoProcessor makes of one clip, as its documentation shows."""
+    from transformers import AutoProcessor
+    from transformers.video_utils import VideoMetadata
+
+    processor = AutoProcessor.from_pretrained(folder)
+    content = [{"type": "video"}, {"type": "text", "text": prompt}]
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    result: Mapping[str, Tensor] = processor(
+        text=[text],
+        videos=[torch.from_numpy(frames).permute(0, 3, 1, 2)],
+        video_metadata=[VideoMetadata(**metadata)],
+        do_sample_frames=False,
+        return_tensors="pt",
+        **SETTINGS[kind],
+    )
+    return result
+
+
+@needs_torchvision
+@pytest.mark.parametrize("kind", list(SETTINGS))
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+@pytest.mark.parametrize("size", [(60, 90), (240, 320), (120, 68), (33, 200), (112, 112), (57, 91)], ids=str)
+def test_inputs_are_those_of_the_processor(
+    tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, kind: str, frames: int, size: tuple[int, int]
+) -> None:
+    clip = np.random.default_rng(frames).integers(0, 256, (frames, *size, 3), dtype=np.uint8)
+    metadata = {"total_num_frames": 24, "fps": 29.97, "frames_indices": [3 * part for part in range(frames)]}
+    for prompt in PROMPTS:
+        wanted = processed(tiny_backbones[kind], kind, clip, prompt, metadata)
+        frame_size = None
+        if kind == "qwen2_5_vl":  # the processor keeps the aspect ratio; here a job fixes the size
+            _, rows, columns = wanted["video_grid_thw"][0].tolist()
+            frame_size = (14 * rows, 14 * columns)
+        family = describe_tiny(kind, frame_size=frame_size).family
+        inputs = family.prepare([clip], [24 / 29.97], CPU)
+        mine = {**inputs.vision, **family.language_inputs(family.tokenize(prompt, frames), inputs)}
+        assert mine.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert torch.equal(mine[name], torch.as_tensor(value).to(mine[name].dtype)), name
+
+
+@needs_torchvision
+@pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
+@pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (1, 8), (411, 8)])
+def test_seconds_per_slice_are_those_of_the_processor(
+    tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, fps: float, length: int, frames: int
+) -> None:
+    clip = np.zeros((frames, 56, 56, 3), dtype=np.uint8)
+    metadata = {"total_num_frames": length, "fps": fps, "frames_indices": [0] * frames}
+    wanted = processed(tiny_backbones["qwen2_5_vl"], "qwen2_5_vl", clip, "Is it?", metadata)["second_per_grid_ts"]
+    found = qwen(describe_tiny).prepare([clip], [length / fps], CPU).language["second_per_grid_ts"]
+    assert found.tolist() == torch.as_tensor(wanted, dtype=torch.float32).tolist()
+
+
+@needs_torchvision
+@pytest.mark.xfail(strict=True, reason="ChatText.ids leaves out the begin token that the processor puts in front")
+def test_ids_with_a_begin_token_are_those_of_the_processor(checkpoint: Path) -> None:
+    with_begin_token(checkpoint)
+    clip = np.zeros((2, 56, 56, 3), dtype=np.uint8)
+    metadata = {"total_num_frames": 2, "fps": 25.0, "frames_indices": [0, 1]}
+    wanted = processed(checkpoint, "internvl", clip, "Is it?", metadata)["input_ids"]
+    assert described(checkpoint).family.tokenize("Is it?", 2).tolist() == wanted.tolist()
