@@ -36,7 +36,7 @@ class Fitted:
 
 
 def fit(inputs: AnalysisInputs, scheduler: Scheduler) -> Fitted:
-    """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing sees test ones."""
+    """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing the test's."""
     calibration, left_out = calibrate(inputs)
     saliency = measure(inputs, calibration, scheduler)
     selection, shown = select(inputs, calibration, saliency)
@@ -122,7 +122,9 @@ def select(
 
 def _plain(values: np.ndarray) -> Any:
     """An array as nested lists, unknown values as None."""
-    return np.where(np.isnan(values), None, values.astype(object)).tolist()
+    plain = values.astype(object)
+    plain[np.isnan(values)] = None
+    return plain.tolist()
 
 
 def fit_probe(inputs: AnalysisInputs, calibration: Calibration, selection: Selection) -> Probe:

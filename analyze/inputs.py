@@ -75,4 +75,6 @@ def open_inputs(
                 f"the stores of the prompts {', '.join(calibration)} were written for different clip tables; "
                 "extract all prompts of one dataset and sampling together."
             )
+    for store in (*segments.values(), *calibration.values()):
+        store.check_finished()
     return AnalysisInputs(config, truth, tuple(probed), segments, calibration, score_prompt)

@@ -80,7 +80,7 @@ class Extractor:
     def n_rows(self, position: int, partition: int) -> int:
         """Clips in a partition."""
         rows = partition_rows(partition, len(self.plan.samplings[position].clips))
-        return rows.stop - rows.start
+        return int(rows.stop - rows.start)
 
     def commit(self) -> list[dict[int, str]]:
         """Commit every store; returns, per sampling plan, the rows that failed for any prompt with their reasons."""

@@ -57,9 +57,7 @@ def write_scripts(seed: int, n_videos: int, seconds: tuple[float, float] = (8.0,
         VadprobeError: if ``n_videos`` is not a positive multiple of 16.
     """
     if n_videos < 16 or n_videos % 16:
-        raise VadprobeError(
-            f"n_videos is {n_videos}; a positive multiple of 16 is wanted (four videos of four cameras)."
-        )
+        raise VadprobeError(f"n_videos is {n_videos}; a positive multiple of 16 is wanted (four cameras, four each).")
     rng = np.random.default_rng([_VERSION, seed])
     scripts: list[Script] = []
     kinds = dict.fromkeys(_SPLITS, 0)
@@ -161,7 +159,7 @@ def _check_card(folder: Path, card: dict[str, Any]) -> None:
         return
     if found != json.loads(json.dumps(card)):
         raise VadprobeError(
-            f"{folder} holds another surveillance set ({found}); wanted is {card}. Use another folder, or remove that one."
+            f"{folder} holds another surveillance set ({found}); wanted is {card}. Use another folder, or remove it."
         )
 
 

@@ -27,7 +27,7 @@ class ExtractionSummary:
     def lines(self) -> Iterator[str]:
         """The summary as sentences."""
         if self.n_computed == 0:
-            yield f"Nothing to compute: all {self.n_partitions} partitions ({self.n_clips} clips) are in the store already."
+            yield f"Nothing to compute: all {self.n_clips} clips ({self.n_partitions} partitions) are in the store."
         else:
             yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
         if self.failed_clips:

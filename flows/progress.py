@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
@@ -10,7 +11,7 @@ from tqdm import tqdm
 class ClipProgress:
     """A bar over clips that counts failures."""
 
-    def __init__(self, bar: "tqdm[None]") -> None:
+    def __init__(self, bar: "tqdm[Any]") -> None:
         self._bar = bar
         self._failed = 0
 
@@ -34,12 +35,12 @@ class CountProgress:
 
     def __init__(self, what: str, unit: str) -> None:
         self._what, self._unit = what, unit
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
 
     def report(self, done: int, total: int) -> None:
         """Move the bar to ``done`` of ``total``; it closes itself at the end."""
-        if self._bar is None:
-            self._bar = tqdm(total=total, desc=self._what, unit=self._unit, file=sys.stderr, dynamic_ncols=True)
-        self._bar.update(done - self._bar.n)
+        bar = self._bar or tqdm(total=total, desc=self._what, unit=self._unit, file=sys.stderr, dynamic_ncols=True)
+        self._bar = bar
+        bar.update(done - bar.n)
         if done >= total:
-            self._bar.close()
+            bar.close()

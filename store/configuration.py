@@ -24,7 +24,7 @@ class AnnotationConfig(Section):
     path: str
     label_by_name: bool = Field(
         default=False,
-        description="take labels of all videos from their names first, as normal and training videos are in no such file",
+        description="first label all videos by their names: normal and training videos are in no such file",
     )
 
 

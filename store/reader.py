@@ -69,6 +69,19 @@ class FeatureStore:
         written[list(self.failures)] = False
         return written
 
+    def check_finished(self) -> None:
+        """Refuse a store that lacks a partition.
+
+        Raises:
+            StoreError: saying how many partitions are there.
+        """
+        total = n_partitions(len(self.clips))
+        if len(self.records) < total:
+            raise StoreError(
+                f"{self.path} is not finished: {len(self.records)} of {total} partitions are written. Run 'vadprobe "
+                "extract' again; it continues where it stopped."
+            )
+
     def hidden_states(self, rows: np.ndarray, layers: Sequence[int]) -> np.ndarray:
         """Hidden states of some rows and layers.
 

@@ -1,4 +1,4 @@
-"""Feature stores with a planted signal: one head and one layer tell anomalous clips from normal ones, the rest is noise.
+"""Feature stores with a planted signal: one head and one layer tell anomalous clips apart, the rest is noise.
 
 They are written through the real writer, so stage 2 runs on them as on extracted features.
 """

@@ -86,7 +86,7 @@ def test_a_whole_store_has_no_problem_and_is_not_changed(whole):
 def test_a_flipped_bit_is_found(own, name, partition):
     shard = shards_of(own, partition)[name]
     content = shard.read_bytes()
-    for position in (0, len(content) // 3, len(content) - 30, len(content) - 1):
+    for position in [*range(0, len(content), len(content) // 6), len(content) - 1]:
         changed = bytearray(content)
         changed[position] ^= 1 << position % 8
         shard.write_bytes(changed)
