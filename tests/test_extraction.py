@@ -432,7 +432,8 @@ from vadprobe.store.datasets import read_folder
 from vadprobe.store.prompts import SHIPPED
 
 videos, root, checkpoint = (Path(argument) for argument in sys.argv[1:4])
-description = describe(BackboneConfig(key="tiny", path=str(checkpoint), dtype="float32"), checkpoint)
+backbone = BackboneConfig(key="tiny", path=str(checkpoint), dtype="float32", frame_size=(28, 28))
+description = describe(backbone, checkpoint)
 config = ExtractionConfig(device="cpu", threads=1, batch_clips=8)
 sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
 prompts = [SHIPPED["coarse"], SHIPPED["question"]]
@@ -480,7 +481,7 @@ for argument in sys.argv[4:]:
 def test_a_killed_extraction_goes_on_where_it_stopped(
     tmp_path: Path,
     tiny_backbones: Mapping[str, Path],
-    internvl: Description,
+    describe_tiny: DescribeTiny,
     write_video: WriteVideo,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -490,7 +491,7 @@ def test_a_killed_extraction_goes_on_where_it_stopped(
     root.mkdir()
     write_video(videos / "long.mp4", 600, height=32, width=32)
     moments = ("clip:270", "write:9")
-    command = [sys.executable, "-c", WORK, str(videos), str(root), str(tiny_backbones["internvl"]), *moments]
+    command = [sys.executable, "-c", WORK, str(videos), str(root), str(tiny_backbones["qwen2_5_vl"]), *moments]
     ended = subprocess.run(command, capture_output=True, check=False, timeout=120, text=True)
     assert ended.returncode == 0, ended.stderr
     first, second = (json.loads(line) for line in ended.stdout.splitlines())
@@ -508,10 +509,11 @@ def test_a_killed_extraction_goes_on_where_it_stopped(
     computed: list[tuple[int, int]] = []
     run = Extractor.run
     monkeypatch.setattr(Extractor, "run", lambda self, *unit: computed.append(unit) or run(self, *unit))
-    resumed = make_extractor(videos, root, internvl, **settings)
+    description = describe_tiny("qwen2_5_vl", frame_size=(28, 28))
+    resumed = make_extractor(videos, root, description, **settings)
     assert run_all(resumed) == [{}]
     assert computed == [(0, 1)]
-    straight = make_extractor(videos, tmp_path / "straight", internvl, **settings)
+    straight = make_extractor(videos, tmp_path / "straight", description, **settings)
     run_all(straight)
     for prompt in range(2):
         mine, theirs = store_of(resumed, prompt), store_of(straight, prompt)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from vadprobe.extract.backbone import RANDOM_WEIGHTS_CARD, Backbone, describe, load
+from vadprobe.extract.capture import capture
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.tiny_backbone import make_tiny_backbone
 from vadprobe.store.errors import VadprobeError
@@ -99,21 +100,24 @@ def test_the_random_state_of_the_caller_is_untouched(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(3), wanted)
 
 
-def test_what_the_video_shows_is_felt_by_the_answer(backbone: Backbone, random_clips: MakeClips) -> None:
-    """Random layers that forget the video would make every later test pass on constants."""
+def test_what_the_video_shows_is_felt_everywhere(backbone: Backbone, random_clips: MakeClips) -> None:
+    """Random layers that forget the video, or fade away, would make every later test pass on constants."""
     family = backbone.description.family
     dark, bright = (np.full((4, 56, 56, 3), level, dtype=np.uint8) for level in (10, 240))
     inputs = family.prepare([dark, bright, random_clips(1, 4)[0]], [1.0] * 3, torch.device("cpu"))
-    ids = family.tokenize("Is it?", 4)
-    with torch.no_grad():
+    with torch.inference_mode():
         arguments = {
-            **family.language_inputs(ids, inputs),
+            **family.language_inputs(family.tokenize("Is it?", 4), inputs),
             "mm_encoder_outputs": family.encode(backbone.model, inputs),
         }
-        last = backbone.model.model(**arguments, use_cache=False).last_hidden_state[:, -1]
-    spread = torch.cdist(last, last)[[0, 0, 1], [1, 2, 2]]
-    assert float(spread.min()) > 0.02 * float(last.norm(dim=1).mean())
-    assert torch.isfinite(last).all()
+        found = capture(backbone.model, backbone.parts, arguments, backbone.description.answer_ids)
+    size = found.hidden_states.square().mean(-1).sqrt()
+    assert 0.5 < float(size.min()) < float(size.max()) < 4
+    assert float(found.head_outputs.square().mean(-1).sqrt().min()) > 0.05
+    for features in (found.hidden_states[:, 1:], found.head_outputs.flatten(2)):
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            change = (features[one] - features[other]).norm(dim=-1) / features[one].norm(dim=-1)
+            assert float(change.min()) > 0.02
 
 
 def test_the_tokenizer_knows_every_shipped_prompt(tiny_backbones: Mapping[str, Path]) -> None:
