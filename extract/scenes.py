@@ -87,41 +87,33 @@ class _Layer:
     """Paints a sprite: strokes and boxes, later ones over earlier ones."""
 
     def __init__(self, height: float, width: float) -> None:
-        self._y, self._x = np.ogrid[: round(height), : round(width)]
-        self._colour = np.zeros((round(height), round(width), 3))
-        self._opacity = np.zeros((round(height), round(width), 1))
+        self._picture = np.zeros((round(height), round(width), 4))  # colour times opacity, opacity
 
     def stroke(
-        self,
-        start: _Point,
-        stop: _Point,
-        radius: float,
-        colour: np.ndarray,
-        opacity: float = 1.0,
-        soft: float = 1.0,
+        self, start: _Point, stop: _Point, radius: float, colour: np.ndarray, opacity: float = 1.0, soft: float = 1.0
     ) -> None:
         """A round pen of ``radius`` drawn from ``start`` to ``stop`` (x, y); its edge fades over ``soft`` pixels."""
+        reach = radius + soft
+        left, top = (max(int(min(pair) - reach), 0) for pair in zip(start, stop, strict=True))
+        part = self._picture[
+            top : int(max(start[1], stop[1]) + reach) + 1, left : int(max(start[0], stop[0]) + reach) + 1
+        ]
+        y, x = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
         along = np.subtract(stop, start)
-        x, y = self._x - start[0], self._y - start[1]
-        position = np.clip((x * along[0] + y * along[1]) / max(float(along @ along), 1e-9), 0.0, 1.0)
-        distance = np.hypot(x - position * along[0], y - position * along[1])
-        self._over(np.clip((radius - distance) / soft + 0.5, 0.0, 1.0) * opacity, colour)
+        position = (x - start[0]) * along[0] + (y - start[1]) * along[1]
+        position = np.clip(position / max(float(along @ along), 1e-9), 0.0, 1.0)
+        distance = np.hypot(x - start[0] - position * along[0], y - start[1] - position * along[1])
+        cover = np.clip((radius - distance) / soft + 0.5, 0.0, 1.0)[..., np.newaxis] * opacity
+        part += cover * (np.append(colour, 1.0) - part)
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: np.ndarray) -> None:
         """An upright rectangle."""
-        inside = (self._x >= left) & (self._x < right) & (self._y >= top) & (self._y < bottom)
-        self._over(inside.astype(float), colour)
-
-    def _over(self, opacity: np.ndarray, colour: np.ndarray) -> None:
-        opacity = opacity[..., np.newaxis]
-        self._colour += opacity * (colour - self._colour)
-        self._opacity += opacity * (1.0 - self._opacity)
+        self._picture[round(top) : round(bottom), round(left) : round(right)] = np.append(colour, 1.0)
 
     def sprite(self, mirrored: bool = False) -> Sprite:
         """The finished picture, as it looks to the right or to the left."""
-        step = -1 if mirrored else 1
-        colour = np.floor(self._colour[:, ::step] * 256.0).astype(np.uint16)
-        return Sprite(colour, np.floor((1.0 - self._opacity[:, ::step]) * 256.0).astype(np.uint16))
+        picture = self._picture[:, :: -1 if mirrored else 1] * 256.0
+        return Sprite(picture[..., :3].astype(np.uint16), (256.0 - picture[..., 3:]).astype(np.uint16))
 
 
 def _paint(canvas: np.ndarray, sprite: Sprite, x: int, y: int) -> None:
@@ -149,9 +141,7 @@ _WALK = tuple(_Pose(2 * np.pi * part / _STRIDE) for part in range(_STRIDE))
 _RUN = tuple(_Pose(pose.turn, 1.3, 0.5, 0.35) for pose in _WALK)
 
 
-def _person(
-    size: float, clothes: np.ndarray, pose: _Pose, mirrored: bool, load: np.ndarray | None = None
-) -> Sprite:
+def _person(size: float, clothes: np.ndarray, pose: _Pose, mirrored: bool, load: np.ndarray | None = None) -> Sprite:
     """A figure ``size`` pixels tall that looks right. ``clothes`` (2, 3): shirt, trousers; ``load``: a carried bag's colour."""
     layer = _Layer(size, size)
     hip, neck = (0.45 * size, 0.54 * size), ((0.45 + 0.3 * pose.lean) * size, 0.24 * size)
@@ -171,26 +161,20 @@ def _person(
     layer.stroke(hip, (neck[0], neck[1] + 0.04 * size), 0.085 * size, clothes[0])
     head = (neck[0] + 0.02 * size, 0.1 * size)
     layer.stroke(head, head, 0.075 * size, _HAIR)
-    layer.stroke(
-        (head[0] + 0.02 * size, 0.12 * size), (head[0] + 0.02 * size, 0.12 * size), 0.055 * size, _SKIN
-    )
+    layer.stroke((head[0] + 0.02 * size, 0.12 * size), (head[0] + 0.02 * size, 0.12 * size), 0.055 * size, _SKIN)
     return layer.sprite(mirrored)
 
 
 def _vehicle(length: float, paint: np.ndarray, mirrored: bool, van: bool) -> Sprite:
     """A car or van ``length`` pixels long that looks right."""
     layer, glass = _Layer(0.6 * length, length), np.array([58.0, 70.0, 82.0])
-    layer.stroke(
-        (0.08 * length, 0.56 * length), (0.92 * length, 0.56 * length), 0.03 * length, 0 * _GREY, 0.5, 4.0
-    )
+    layer.stroke((0.08 * length, 0.56 * length), (0.92 * length, 0.56 * length), 0.03 * length, 0 * _GREY, 0.5, 4.0)
     if van:
         layer.box(0.03 * length, 0.04 * length, 0.78 * length, 0.48 * length, paint)
         layer.stroke((0.7 * length, 0.2 * length), (0.8 * length, 0.2 * length), 0.1 * length, paint)
         layer.box(0.72 * length, 0.13 * length, 0.88 * length, 0.26 * length, glass)
     else:
-        layer.stroke(
-            (0.34 * length, 0.24 * length), (0.62 * length, 0.24 * length), 0.12 * length, paint * 0.9
-        )
+        layer.stroke((0.34 * length, 0.24 * length), (0.62 * length, 0.24 * length), 0.12 * length, paint * 0.9)
         layer.box(0.3 * length, 0.16 * length, 0.46 * length, 0.28 * length, glass)
         layer.box(0.5 * length, 0.16 * length, 0.66 * length, 0.28 * length, glass)
     layer.stroke((0.13 * length, 0.38 * length), (0.87 * length, 0.38 * length), 0.11 * length, paint)
@@ -223,13 +207,11 @@ def _puff(radius: float, colour: np.ndarray, opacity: float) -> Sprite:
 def _texture(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """(HEIGHT, WIDTH, 1) smooth noise of about unit size with that many patches down and across."""
     down = np.maximum(0.0, 1.0 - np.abs(np.linspace(0, rows - 1, HEIGHT)[:, np.newaxis] - np.arange(rows)))
-    across = np.maximum(
-        0.0, 1.0 - np.abs(np.linspace(0, columns - 1, WIDTH)[:, np.newaxis] - np.arange(columns))
-    )
+    across = np.maximum(0.0, 1.0 - np.abs(np.linspace(0, columns - 1, WIDTH)[:, np.newaxis] - np.arange(columns)))
     return (down @ rng.normal(size=(rows, columns)) @ across.T)[..., np.newaxis]
 
 
-def _tint(rng: np.random.Generator, low: float, high: float, spread: float = 12.0) -> np.ndarray:
+def _tint(rng: np.random.Generator, low: float, high: float, spread: float = 8.0) -> np.ndarray:
     """A greyish colour of brightness between ``low`` and ``high``."""
     return rng.uniform(low, high) + rng.uniform(-spread, spread, 3)
 
@@ -237,11 +219,9 @@ def _tint(rng: np.random.Generator, low: float, high: float, spread: float = 12.
 def _draw_wall(picture: np.ndarray, rng: np.random.Generator, bottom: int) -> None:
     """A house front with rows of windows from the top edge down to ``bottom``."""
     y, x = np.ogrid[:bottom, :WIDTH]
-    picture[:bottom] = _tint(rng, 90, 140, 20)
+    picture[:bottom] = _tint(rng, 95, 135, 12)
     wide, high = int(rng.integers(24, 44)), int(rng.integers(24, 36))
-    window = (
-        ((x + int(rng.integers(wide))) % wide < 0.5 * wide) & ((y + 4) % high < 0.6 * high) & (y < bottom - 6)
-    )
+    window = ((x + int(rng.integers(wide))) % wide < 0.5 * wide) & ((y + 4) % high < 0.6 * high) & (y < bottom - 6)
     picture[:bottom][window] = _tint(rng, 45, 75)
     picture[bottom - 6 : bottom] *= 0.8
 
@@ -272,9 +252,7 @@ def _draw_parking(picture: np.ndarray, rng: np.random.Generator) -> None:
         picture[_HORIZON - 10 : 112, max(left, 0) : max(left + 3, 0)] = 185.0
         if rng.random() < 0.7:
             canvas = picture.astype(np.uint8)
-            _paint(
-                canvas, _vehicle(58, _tint(rng, 60, 170, 40), bool(rng.integers(2)), False), left + 35, 110
-            )
+            _paint(canvas, _vehicle(58, _tint(rng, 60, 170, 40), bool(rng.integers(2)), False), left + 35, 110)
             picture[:] = canvas
 
 
@@ -297,7 +275,7 @@ def draw_background(place: str, rng: np.random.Generator) -> np.ndarray:
     y, x = np.ogrid[_WALKWAY_TOP:HEIGHT, :WIDTH]
     depth = 1.0 / (y - _HORIZON + 20.0)
     tiles = ((x - rng.uniform(60, 260)) * depth * 6 % 1 < 0.06) | (depth * rng.uniform(700, 1100) % 1 < 0.09)
-    picture[_WALKWAY_TOP:] = np.where(tiles[..., np.newaxis], 0.82, 1.0) * _tint(rng, 125, 155, 8)
+    picture[_WALKWAY_TOP:] = np.where(tiles[..., np.newaxis], 0.82, 1.0) * _tint(rng, 125, 155, 6)
     picture += 5.0 * _texture(rng, 12, 16) + 4.0 * _texture(rng, 60, 80) + rng.normal(0.0, 3.0, picture.shape)
     return np.clip(picture, 0, 255).astype(np.uint8)
 
@@ -369,24 +347,20 @@ def _explosion(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> l
     """A fire with a ball of flame at each blast, and grey smoke that grows, rises and thins out before ``stop``."""
     frames, centre = np.arange(shot.n_frames), rng.uniform((90, 165), (230, 205))
     inside = (frames >= start) & (frames < stop)
-    since = np.min(
-        [np.where(frames >= at, frames - at, shot.n_frames) for at in _blast_frames(shot, start, stop)], 0
-    )
+    since = np.min([np.where(frames >= at, frames - at, shot.n_frames) for at in _blast_frames(shot, start, stop)], 0)
     flames = [_puff(radius, np.array([255.0, 150.0, 40.0]), 0.95) for radius in (22, 28, 34, 60, 85)]
-    burning = np.where(
-        since < 0.4 * shot.fps, 3 + (since < 0.2 * shot.fps), rng.integers(3, size=shot.n_frames)
-    )
+    burning = np.where(since < 0.4 * shot.fps, 3 + (since < 0.2 * shot.fps), rng.integers(3, size=shot.n_frames))
     tracks = [_track(flames, np.where(inside, burning, -1), centre[0] + 0.0 * frames, centre[1] + 25)]
-    for _ in range(7):
-        grey, drift = rng.uniform(95, 160) * _GREY, rng.uniform((-70, 30), (70, 130))
-        clouds = [_puff(26 + 7 * step, grey, 0.8) for step in range(10)]
-        clouds += [_puff(89, grey, opacity) for opacity in (0.6, 0.4, 0.25)]
+    for _ in range(8):
+        grey, drift = rng.uniform(85, 175) * _GREY, rng.uniform((-90, 10), (90, 110))
+        clouds = [_puff(40 + 8 * step, grey, 0.9) for step in range(10)]
+        clouds += [_puff(112, grey, opacity) for opacity in (0.6, 0.4, 0.25)]
         born = start + int(rng.integers(max((stop - start) // 8, 1)))
         age = np.clip((frames - born) / max(stop - born, 1), 0.0, 1.0)
         pose = np.where(age < 0.85, 10 * np.sqrt(age / 0.85), 10 + (age - 0.85) / 0.05).astype(int)
         pose = np.where(inside & (frames >= born), np.minimum(pose, len(clouds) - 1), -1)
         path = centre[:, np.newaxis] + np.sqrt(age) * (drift * (1, -1))[:, np.newaxis]
-        tracks.append(_track(clouds, pose, path[0], path[1] + 60))
+        tracks.append(_track(clouds, pose, path[0], path[1] + 75))
     return tracks
 
 
@@ -429,9 +403,7 @@ def _abandoned_object(rng: np.random.Generator, shot: Shot, start: int, stop: in
     frames, place, y = np.arange(shot.n_frames), rng.uniform(70, 250), int(rng.integers(205, 236))
     colour = rng.choice([(205, 40, 40), (230, 120, 30), (225, 190, 40)]).astype(float)
     inside = (frames >= start) & (frames < stop)
-    tracks = [
-        _track([_suitcase(rng.uniform(52, 64), colour)], np.where(inside, 0, -1), place + 0.0 * frames, y)
-    ]
+    tracks = [_track([_suitcase(rng.uniform(52, 64), colour)], np.where(inside, 0, -1), place + 0.0 * frames, y)]
     for hand_over, carries in ((start, frames < start), (stop, frames >= stop)):
         mirrored, clothes, size = bool(rng.integers(2)), _clothes(rng), _size_at(y - 2)
         travelled = (frames - hand_over) * rng.uniform(38, 52) / shot.fps
@@ -452,9 +424,7 @@ def _tracks(shot: Shot, crowd: np.random.Generator, story: np.random.Generator) 
     if shot.place in ("street", "parking"):
         tracks += [_road_car(crowd, shot) for _ in range(2)]
     happening = [
-        track
-        for start, stop in shot.intervals
-        for track in _STORIES[str(shot.kind)](story, shot, start, stop)
+        track for start, stop in shot.intervals for track in _STORIES[str(shot.kind)](story, shot, start, stop)
     ]
     if shot.kind == "Explosion":
         return sorted(tracks, key=lambda track: track.y[0]) + happening
@@ -487,9 +457,7 @@ def draw_frames(shot: Shot, background: np.ndarray, rng: np.random.Generator) ->
     crowd, story, camera = rng.spawn(3)
     tracks = _tracks(shot, crowd, story)
     gain, glare = _light(shot, camera)
-    grain = (
-        camera.normal(0.0, camera.uniform(2.5, 5.0), (HEIGHT + 32, WIDTH + 32, 3)).round().astype(np.int16)
-    )
+    grain = camera.normal(0.0, camera.uniform(2.5, 5.0), (HEIGHT + 32, WIDTH + 32, 3)).round().astype(np.int16)
     offsets = camera.integers(32, size=(shot.n_frames, 2)).tolist()
     levels = np.arange(256.0)
     for frame, (down, right) in enumerate(offsets):
