@@ -14,6 +14,9 @@ from vadprobe.store.records import FeatureSpec
 _RUN_ONLY = frozenset({"device", "batch_clips", "prefix"})
 """Parts of a recipe that say how features were computed, not what they are."""
 
+_NAMES_ONLY = ("backbone.key", "backbone.source", "prompt.key")
+"""Names a user gives; the weights are told apart by their digest, the prompts by their text."""
+
 
 @dataclass(frozen=True, eq=False)
 class Detector:
@@ -39,7 +42,7 @@ class Detector:
         differences = [
             line
             for line in _meaning(spec).differences(_meaning(self.features))
-            if not line.startswith(("backbone.key", "prompt.key"))
+            if not line.startswith(_NAMES_ONLY)
         ]
         if differences:
             raise VadprobeError(
