@@ -349,6 +349,12 @@ def test_the_best_of_ten_starts_is_near_the_best_of_all_partitions(n, d):
         assert least <= reference.partition_inertia(head, ten) * (1 + 1e-12) <= 1.1 * least
 
 
+def test_the_least_numbers_draw_the_first_sample_and_the_first_that_differs_from_it():
+    head = np.array([[[0.0], [0.0], [3.0], [4.0], [50.0]]])
+    assert reference.two_means(head[0], [(0.0, 0.0)]) == [0, 0, 0, 0, 1]
+    assert two_means(head, np.zeros((1, 2)))[0].tolist() == [False, False, False, False, True]
+
+
 def test_well_separated_clusters_are_scikit_learns():
     generator = np.random.default_rng(3)
     groups, labels = generator.random(30) < 0.4, (np.arange(30) % 3 == 0).astype(int)
