@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedConfig,
+)
 
 from vadprobe.extract.capture import TextBlocks
 from vadprobe.extract.configuration import BackboneConfig
@@ -26,7 +33,8 @@ RANDOM_WEIGHTS_CARD = "random_weights.json"
 """A file of this name in a checkpoint folder says that its weights were never trained; reports then say so too."""
 
 _QWEN_FRAME_SIZE = (448, 448)
-_CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model"})
+_LOCAL, _UNKNOWN = "sha256:", "unknown"  # revisions of a folder, and of a hub that names no commit
+_CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model", ".py"})
 
 
 @dataclass(frozen=True)
@@ -65,16 +73,24 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     options: dict[str, Any] = {"revision": config.revision} if config.revision else {}
     options["trust_remote_code"] = config.trust_remote_code
     try:
-        model_config = AutoConfig.from_pretrained(source, **options)
+        # The plain file first: AutoConfig would refuse a foreign model type in its own words, or ask for remote code.
+        content, _ = PreTrainedConfig.get_config_dict(source, **options)
     except (OSError, ValueError) as error:
         raise _unreadable(config, error) from error
-    build = _FAMILIES.get(model_config.model_type)
+    model_type = content.get("model_type") if isinstance(content, dict) else None
+    if model_type is None:
+        raise _unreadable(config, "config.json is missing or names no model_type.")
+    build = _FAMILIES.get(str(model_type))
     if build is None:
         raise VadprobeError(
-            f"backbone {config.key!r} is of the unknown family {model_config.model_type!r}; vadprobe reads "
+            f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads "
             f"{', '.join(sorted(_FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
             "native transformers layout, whose hub ids end in '-hf'."
         )
+    try:
+        model_config = AutoConfig.from_pretrained(source, **options)
+    except (OSError, ValueError) as error:
+        raise _unreadable(config, error) from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         images = AutoImageProcessor.from_pretrained(source, **options)
@@ -85,7 +101,7 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         key=config.key,
         family=model_config.model_type,
         source=Path(source).name if folder else source,
-        revision=_content_digest(folder) if folder else str(getattr(model_config, "_commit_hash", None) or "unknown"),
+        revision=_content_digest(folder) if folder else str(getattr(model_config, "_commit_hash", None) or _UNKNOWN),
         dtype=config.dtype,
         attention=config.attention,
         n_layers=text.num_hidden_layers,
@@ -95,7 +111,7 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     )
     family = build(config, model_config, images, ChatText.load(tokenizer, folder))
     random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
-    return Description(config, source, spec, family, _answer_ids(tokenizer), random_weights)
+    return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
 
 
 def load(description: Description, device: str, threads: int | None = None) -> Backbone:
@@ -111,18 +127,27 @@ def load(description: Description, device: str, threads: int | None = None) -> B
         VadprobeError: if the weights are missing, or the device does not exist.
     """
     config = description.config
-    options: dict[str, Any] = {"revision": config.revision} if config.revision else {}
+    # A hub's weights come from the commit that was described, whatever is newest by now.
+    revision = description.spec.revision
+    options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
     try:
-        model = AutoModelForImageTextToText.from_pretrained(
+        model, info = AutoModelForImageTextToText.from_pretrained(
             description.source,
             dtype=getattr(torch, config.dtype),
             attn_implementation=config.attention,
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
+            output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise _unreadable(config, error) from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise VadprobeError(
+            f"the checkpoint of backbone {config.key!r} lacks {len(missing)} weights, first {missing[0]}; transformers "
+            "would fill them with random numbers. Download the checkpoint again."
+        )
     target = choose_device(device)
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
     model = model.eval().requires_grad_(False).to(target)
@@ -139,7 +164,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # a device without values, such as 'meta', has nothing to give back
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise VadprobeError(f"device {name!r} cannot be used ({reason}); try 'auto' or 'cpu'.") from error
@@ -184,10 +209,15 @@ _FAMILIES: dict[str, Callable[[BackboneConfig, Any, Any, ChatText], Family]] = {
 }
 
 
-def _answer_ids(tokenizer: Any) -> tuple[int, int]:
+def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:
     """First token of "Yes" and of "No" as an answer begins."""
-    yes, no = (tokenizer.encode(word, add_special_tokens=False)[0] for word in ("Yes", "No"))
-    return int(yes), int(no)
+    yes, no = (tokenizer.encode(word, add_special_tokens=False) for word in ("Yes", "No"))
+    if not yes or not no:
+        raise VadprobeError(
+            f"the tokenizer of backbone {config.key!r} cannot be read from {config.path!r}: it has no token for 'Yes' "
+            "or 'No', so a tokenizer file is missing."
+        )
+    return int(yes[0]), int(no[0])
 
 
 def _content_digest(folder: Path) -> str:
@@ -195,11 +225,11 @@ def _content_digest(folder: Path) -> str:
     files = sorted(path for path in folder.iterdir() if path.suffix in _CONTENT_SUFFIXES and path.is_file())
     with ThreadPoolExecutor(max_workers=4) as pool:
         digests = list(pool.map(digest_file, files))
-    return "sha256:" + digest_json([[path.name, digest] for path, digest in zip(files, digests, strict=True)])
+    return _LOCAL + digest_json([[path.name, digest] for path, digest in zip(files, digests, strict=True)])
 
 
-def _unreadable(config: BackboneConfig, error: Exception) -> VadprobeError:
-    reason = " ".join(str(error).split())[:300]
+def _unreadable(config: BackboneConfig, why: Exception | str) -> VadprobeError:
+    reason = " ".join(str(why).split())[:300]
     return VadprobeError(
         f"the checkpoint of backbone {config.key!r} cannot be read from {config.path!r}: {reason} "
         "Wanted is a local folder in transformers' layout with safetensors weights, or a hub id that can be reached."

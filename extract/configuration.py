@@ -36,4 +36,4 @@ class ExtractionConfig(Section):
         default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
     )
     batch_clips: int = Field(default=8, ge=1, description="clips per forward pass")
-    decode_deadline: float = Field(default=60.0, gt=0, description="seconds one clip may take to decode")
+    decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")

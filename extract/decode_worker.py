@@ -5,78 +5,77 @@ from the main process because a decoder may hang or crash on a broken file, and 
 """
 
 import contextlib
-import json
 import socket
-import struct
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import decord
 import numpy as np
 
-_LENGTH = struct.Struct("<Q")
+from vadprobe.extract.framing import receive, send
+
+ALIVE_SECONDS = 1.0
+"""How often a long read says that it is getting on."""
 
 
-def send(connection: socket.socket, header: dict[str, Any], payload: bytes | memoryview = b"") -> None:
-    """Send a JSON header and a block of bytes, each with its length in front."""
-    text = json.dumps(header).encode()
-    connection.sendall(_LENGTH.pack(len(text)) + text + _LENGTH.pack(len(payload)))
-    connection.sendall(payload)
+class Reader:
+    """One open video, read forward only.
 
-
-def receive(connection: socket.socket) -> tuple[dict[str, Any], bytearray]:
-    """Receive what :func:`send` sent.
-
-    Raises:
-        EOFError: if the other side has closed.
-        TimeoutError: if the socket has a timeout and nothing came in time.
+    decord's seek counts from key frames and returns other frames than asked for in many containers (open groups of
+    pictures, B-frames in avi and mpg), so frames are decoded one after the other, and an earlier frame opens the file
+    anew. Clips of a video come in order, so each frame is decoded once.
     """
-    header = json.loads(bytes(_receive_block(connection)))
-    return header, _receive_block(connection)
-
-
-def _receive_block(connection: socket.socket) -> bytearray:
-    (length,) = _LENGTH.unpack(_receive_exactly(connection, _LENGTH.size))
-    return _receive_exactly(connection, length)
-
-
-def _receive_exactly(connection: socket.socket, length: int) -> bytearray:
-    block = bytearray(length)
-    view = memoryview(block)
-    while view:
-        count = connection.recv_into(view)
-        if count == 0:
-            raise EOFError("the other side closed the connection")
-        view = view[count:]
-    return block
-
-
-class _Reader:
-    """One open video; clips of a video come in order, so the reader is kept until another path is asked for."""
 
     def __init__(self) -> None:
         self.path: str | None = None
-        self.video: Any = None
+        self._video: Any = None
+        self._next = 0
 
     def open(self, path: str) -> Any:
+        """The open video of that path, at whatever frame it stands."""
         if path != self.path:
-            self.path = self.video = None
-            self.video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
-            self.path = path
-        return self.video
+            self.close()
+            self._video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+            self.path, self._next = path, 0
+        return self._video
+
+    def close(self) -> None:
+        """Forget the video."""
+        self.path = self._video = None
+
+    def read(self, path: str, indices: np.ndarray, alive: Callable[[], None]) -> np.ndarray:
+        """Frames of ascending, distinct indices, (n, height, width, 3) uint8."""
+        if path == self.path and indices[0] < self._next:
+            self.close()
+        video = self.open(path)
+        frames = []
+        for index in indices.tolist():
+            while self._next <= index:
+                frame = video.next()
+                self._next += 1
+                alive()
+            frames.append(frame.asnumpy())
+        return np.stack(frames)
 
 
-def answer(reader: _Reader, request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
+def answer(
+    reader: Reader, request: dict[str, Any], alive: Callable[[], None]
+) -> tuple[dict[str, Any], bytes | memoryview]:
     """Answer a request: ``{"path": ...}`` probes, with ``"indices"`` it reads those frames."""
     try:
-        video = reader.open(request["path"])
         if "indices" not in request:
+            video = reader.open(request["path"])
             return {"n_frames": len(video), "fps": float(video.get_avg_fps())}, b""
         # Repeated indices of a short clip are decoded once.
         wanted, positions = np.unique(request["indices"], return_inverse=True)
-        frames = video.get_batch(wanted.tolist()).asnumpy()[positions]
+        frames = reader.read(request["path"], wanted, alive)[positions]
+    except StopIteration:
+        reader.close()
+        return {"error": "the video ends before the frames asked for"}, b""
     except (decord.DECORDError, RuntimeError, IndexError, ValueError, OSError) as error:
-        reader.path = reader.video = None
+        reader.close()
         return {"error": " ".join(str(error).split())}, b""
     return {"shape": list(frames.shape)}, np.ascontiguousarray(frames).data.cast("B")
 
@@ -84,13 +83,22 @@ def answer(reader: _Reader, request: dict[str, Any]) -> tuple[dict[str, Any], by
 def serve(descriptor: int) -> None:
     """Answer requests until the other side closes."""
     decord.logging.set_level(decord.logging.QUIET)
-    reader = _Reader()
+    reader = Reader()
     with socket.socket(fileno=descriptor) as connection:
         send(connection, {"ready": True})
+        said = time.monotonic()
+
+        def alive() -> None:
+            nonlocal said
+            if time.monotonic() - said > ALIVE_SECONDS:
+                said = time.monotonic()
+                send(connection, {"alive": True})
+
         with contextlib.suppress(EOFError, ConnectionError):
             while True:
                 request, _ = receive(connection)
-                header, payload = answer(reader, request)
+                said = time.monotonic()
+                header, payload = answer(reader, request, alive)
                 send(connection, header, payload)
 
 

@@ -13,18 +13,24 @@ from typing import IO, Any
 
 import numpy as np
 
-from vadprobe.extract.decode_worker import receive, send
+from vadprobe.extract.framing import receive, send
 from vadprobe.store.errors import VideoError
 
 START_SECONDS = 60.0
 """How long a fresh decoder process may take to answer for the first time."""
+
+NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
+"""How the reasons begin that may be the machine's fault and not the file's; such a video is tried again."""
+
+UNRELIABLE_SUFFIXES = frozenset({".ts"})
+"""Containers whose frames decord miscounts even when it reads straight through."""
 
 
 class Decoder:
     """Reads videos in a child process that is killed when it exceeds its deadline, and started again when needed.
 
     Args:
-        deadline: seconds one request may take (opening a file or reading one clip) before the process is killed and
+        deadline: seconds without progress (opening a file, decoding one frame) after which the process is killed and
             the clip counts as failed.
     """
 
@@ -44,6 +50,10 @@ class Decoder:
             raise VideoError("the file does not exist")
         if path.stat().st_size == 0:
             raise VideoError("the file is empty (0 bytes)")
+        if path.suffix.lower() in UNRELIABLE_SUFFIXES:
+            raise VideoError(
+                f"decord counts the frames of {path.suffix} files wrongly; copy the stream into an mp4 (ffmpeg -c copy)"
+            )
         header, _ = self._ask({"path": str(path)}, "decord cannot open the file")
         n_frames, fps = int(header["n_frames"]), float(header["fps"])
         if n_frames < 1:
@@ -59,8 +69,10 @@ class Decoder:
             (frames, height, width, 3) uint8, RGB.
 
         Raises:
-            VideoError: if a frame cannot be decoded, or the decoder hangs or crashes.
+            VideoError: if a frame cannot be decoded or does not exist, or the decoder hangs or crashes.
         """
+        if len(frame_indices) == 0 or min(frame_indices) < 0:
+            raise VideoError(f"the frames {list(frame_indices)} cannot be read; at least one is wanted, counted from 0")
         request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
         header, payload = self._ask(request, "decord cannot decode these frames")
         frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
@@ -74,13 +86,16 @@ class Decoder:
             connection.settimeout(self.deadline)
             send(connection, request)
             header, payload = receive(connection)
+            while "alive" in header:
+                header, payload = receive(connection)
         except TimeoutError as error:
             self.close()
-            raise VideoError(f"decoding did not finish within {self.deadline:g} s; the decoder was killed") from error
+            raise VideoError(f"{NO_PROGRESS} for {self.deadline:g} s; the decoder was killed") from error
         except (EOFError, ConnectionError) as error:
             raise VideoError(self._died()) from error
         if "error" in header:
-            raise VideoError(f"{failure}: {shorten(header['error'])}")
+            reason = header["error"].replace(request["path"], Path(request["path"]).name)
+            raise VideoError(f"{failure}: {shorten(reason)}")
         return header, payload
 
     def _start(self) -> socket.socket:
@@ -114,7 +129,7 @@ class Decoder:
         last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         self.close()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return "the decoder process ended with " + ": ".join([how, *last])
+        return f"{CRASHED} with " + ": ".join([how, *last])
 
     def close(self) -> None:
         """Kill the process, if there is one. The next request starts another."""

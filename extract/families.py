@@ -86,7 +86,16 @@ class ChatText:
         return digest_json(self.template)
 
     def render(self, prompt: str) -> str:
-        """The conversation of one user turn, a video before the prompt, up to where the answer begins."""
+        """The conversation of one user turn, a video before the prompt, up to where the answer begins.
+
+        Raises:
+            VadprobeError: if the prompt contains a special token of the model.
+        """
+        found = [token for token in self.tokenizer.get_added_vocab() if token in prompt]
+        if found:
+            raise VadprobeError(
+                f"the prompt {prompt!r} contains {found[0]!r}, which the model reads as a control token; reword it."
+            )
         content = [{"type": "video"}, {"type": "text", "text": prompt}]
         text = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}],
@@ -98,7 +107,9 @@ class ChatText:
 
     def ids(self, text: str) -> Tensor:
         """Token ids (1, tokens) int64 of a rendered text."""
-        ids: Tensor = self.tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
+        start = self.tokenizer.bos_token
+        written = start is not None and text.startswith(start)  # a template may write the first token itself
+        ids: Tensor = self.tokenizer(text, return_tensors="pt", add_special_tokens=not written)["input_ids"]
         return ids
 
 

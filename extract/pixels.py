@@ -29,7 +29,8 @@ class PixelRecipe:
         Returns:
             (clips, frames, 3, height, width) float32.
         """
-        resized = torch.stack([self._resize(torch.tensor(clip, device=device)) for clip in clips])
+        # Resized on the CPU: bicubic on uint8 is what the processors do, and GPUs have no such kernel.
+        resized = torch.stack([self._resize(torch.tensor(clip)) for clip in clips]).to(device)
         # One fused step on the 0..255 scale, in the order of operations of the library's processors.
         mean = (torch.tensor(self.mean, device=device) * 255.0).view(3, 1, 1)
         std = (torch.tensor(self.std, device=device) * 255.0).view(3, 1, 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vadprobe.extract.backbone import Description, choose_device, versions
 from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.decoding import Decoder
+from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.configuration import SamplingConfig
 from vadprobe.store.datasets import Dataset
@@ -85,6 +85,8 @@ def plan_extraction(
             for prompt in prompts
         )
         plans.append(SamplingPlan(section.sampling(), clips, writers))
+    # Only now: a plan that is refused must leave the counts that belong to the stored clips.
+    _keep_probes(probes, layout)
     return ExtractionPlan(probes, tuple(plans))
 
 
@@ -95,9 +97,10 @@ def probe_videos(
     deadline: float,
     progress: Progress | None = None,
 ) -> tuple[ProbedVideo, ...]:
-    """Frame counts and rates of the videos, or the reason why one cannot be read; kept beside the stores.
+    """Frame counts and rates of the videos, or the reason why one cannot be read.
 
-    A video whose file has not changed since it was last probed is not opened again.
+    A video whose file has not changed since an earlier plan is not opened again, unless the decoder was too slow or
+    crashed then.
     """
     known = {(video.video_id, video.fingerprint): video for video in read_probes(layout.videos)}
     probes = []
@@ -106,7 +109,6 @@ def probe_videos(
             probes.append(_probe(dataset.folder / video.path, video, known, decoder))
             if progress:
                 progress(number + 1, len(videos))
-    write_probes(probes, layout.videos)
     return tuple(probes)
 
 
@@ -116,13 +118,20 @@ def _probe(path: Path, video: Video, known: dict[tuple[str, str], ProbedVideo], 
     except OSError as error:
         return ProbedVideo(video.video_id, video.split, None, None, "", f"the file cannot be opened: {error.strerror}")
     before = known.get((video.video_id, fingerprint))
-    if before is not None:
+    if before is not None and not (before.reason or "").startswith((NO_PROGRESS, CRASHED)):
         return ProbedVideo(video.video_id, video.split, before.n_frames, before.fps, fingerprint, before.reason)
     try:
         n_frames, fps = decoder.probe(path)
     except VideoError as error:
         return ProbedVideo(video.video_id, video.split, None, None, fingerprint, str(error))
     return ProbedVideo(video.video_id, video.split, n_frames, fps, fingerprint)
+
+
+def _keep_probes(probes: Sequence[ProbedVideo], layout: DatasetLayout) -> None:
+    """Write this job's videos beside those that jobs on other splits have probed before."""
+    names = {probe.video_id for probe in probes}
+    others = [probe for probe in read_probes(layout.videos) if probe.video_id not in names]
+    write_probes([*probes, *others], layout.videos)
 
 
 def _cut(dataset: Dataset, probes: Sequence[ProbedVideo], section: SamplingConfig) -> ClipTable:

@@ -4,6 +4,7 @@ They are loaded through the same path as a real checkpoint. The demo and the tes
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) 
     marker = folder / RANDOM_WEIGHTS_CARD
     if marker.exists() and json.loads(marker.read_text()) == card:
         return folder
+    if marker.exists():
+        shutil.rmtree(folder)  # files of another family would be read along
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

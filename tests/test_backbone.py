@@ -92,7 +92,6 @@ def test_every_file_that_matters_changes_the_revision(checkpoint: Path, name: st
     assert describe_folder(checkpoint).spec.revision != before
 
 
-@pytest.mark.xfail(strict=True, reason="_CONTENT_SUFFIXES leaves out .py, which trust_remote_code runs")
 def test_code_in_a_checkpoint_changes_the_revision(checkpoint: Path) -> None:
     before = describe_folder(checkpoint).spec.revision
     (checkpoint / "modeling_special.py").write_text("SCALE = 2\n")
@@ -122,11 +121,6 @@ def test_an_unknown_family_is_named_with_the_known_ones(checkpoint: Path, family
         describe_folder(checkpoint)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="AutoConfig refuses model type internvl_chat before describe can say that '-hf' is wanted; with auto_map it "
-    "even advises trust_remote_code=True, which does not help",
-)
 @pytest.mark.parametrize("with_code", [False, True])
 def test_an_original_internvl_checkpoint_is_told_what_to_use(checkpoint: Path, with_code: bool) -> None:
     config: dict[str, Any] = {"model_type": "internvl_chat"}
@@ -142,7 +136,7 @@ def test_code_of_a_checkpoint_is_not_run_unless_asked_for(checkpoint: Path) -> N
     auto_map = {"AutoConfig": "configuration_internvl_chat.InternVLChatConfig"}
     (checkpoint / "config.json").write_text(json.dumps({"model_type": "internvl_chat", "auto_map": auto_map}))
     (checkpoint / "configuration_internvl_chat.py").write_text("raise SystemExit('code of a checkpoint was run')")
-    with pytest.raises(VadprobeError, match="custom code"):
+    with pytest.raises(VadprobeError, match="unknown family 'internvl_chat'"):
         describe_folder(checkpoint)
 
 
@@ -175,14 +169,7 @@ def test_a_broken_configuration_is_refused(checkpoint: Path, content: str) -> No
     [
         "config.json",
         "preprocessor_config.json",
-        pytest.param(
-            "tokenizer.json",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=IndexError,
-                reason="transformers makes an empty tokenizer of nothing; _answer_ids takes the first token of none",
-            ),
-        ),
+        "tokenizer.json",
     ],
 )
 def test_a_checkpoint_that_lacks_a_file_is_refused(checkpoint: Path, missing: str) -> None:
@@ -219,9 +206,6 @@ def test_pickled_weights_are_refused_and_never_opened(checkpoint: Path, tmp_path
     assert not (tmp_path / "unpickled").exists()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="safetensors.SafetensorError is no OSError, so load lets it through as a traceback"
-)
 @pytest.mark.parametrize("kept", [0, 1000, 2_000_000])
 def test_truncated_weights_are_refused(checkpoint: Path, kept: int) -> None:
     path = checkpoint / "model.safetensors"
@@ -230,9 +214,6 @@ def test_truncated_weights_are_refused(checkpoint: Path, kept: int) -> None:
         load_folder(checkpoint)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="transformers fills weights that the checkpoint lacks with random numbers, and load accepts it"
-)
 def test_weights_that_are_missing_in_the_file_are_refused(checkpoint: Path) -> None:
     change_weights(
         checkpoint, lambda weights: {name: value for name, value in weights.items() if "layers.3." not in name}
@@ -241,7 +222,6 @@ def test_weights_that_are_missing_in_the_file_are_refused(checkpoint: Path) -> N
         load_folder(checkpoint)
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="load lets transformers' RuntimeError through")
 def test_weights_of_another_shape_are_refused(checkpoint: Path) -> None:
     name = "language_model.lm_head.weight"
     change_weights(checkpoint, lambda weights: {**weights, name: weights[name][:-3].clone()})
@@ -281,11 +261,6 @@ def test_weights_are_those_of_the_file(tiny_backbones: Mapping[str, Path], backb
     assert torch.equal(backbone.model.get_input_embeddings().weight, stored[names[0]])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a hub id without a revision is described at one commit, but its weights are fetched at whatever is newest "
-    "when they are loaded: load passes the job's revision, not the one found by describe",
-)
 def test_weights_come_from_the_commit_that_was_described(
     describe_tiny: DescribeTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,7 +291,6 @@ def test_a_device_that_cannot_be_used_is_refused(name: str) -> None:
         choose_device(name)
 
 
-@pytest.mark.xfail(strict=True, reason="device 'meta' holds no values, and choose_device accepts it")
 def test_a_device_without_values_is_refused() -> None:
     with pytest.raises(VadprobeError):
         choose_device("meta")

@@ -90,7 +90,7 @@ def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
             expand(text, "<v>", "x")
     family = backbone.description.family
     token = "<video>" if family.name == "internvl" else "<|video_pad|>"
-    with pytest.raises(VadprobeError, match=r"2 times.*no prompt contains the placeholder"):
+    with pytest.raises(VadprobeError, match="reads as a control token"):
         family.tokenize(f"What is {token}?", 2)
 
 
@@ -165,11 +165,6 @@ def with_begin_token(folder: Path) -> Any:
     return tokenizer
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="ChatText.ids always leaves out the tokenizer's begin token; the library leaves it out only when the "
-    "rendered text already starts with it",
-)
 def test_a_begin_token_is_put_in_front_as_the_library_does(checkpoint: Path) -> None:
     tokenizer = with_begin_token(checkpoint)
     ids = described(checkpoint).family.tokenize("Is it?", 2)
@@ -331,7 +326,6 @@ def test_seconds_per_slice_are_those_of_the_processor(
 
 
 @needs_torchvision
-@pytest.mark.xfail(strict=True, reason="ChatText.ids leaves out the begin token that the processor puts in front")
 def test_ids_with_a_begin_token_are_those_of_the_processor(checkpoint: Path) -> None:
     with_begin_token(checkpoint)
     clip = np.zeros((2, 56, 56, 3), dtype=np.uint8)

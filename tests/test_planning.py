@@ -181,9 +181,6 @@ def test_no_path_of_this_machine_is_stored(make_plan: MakePlan, tmp_path: Path) 
         assert str(tmp_path).encode() not in content, name
 
 
-@pytest.mark.xfail(
-    strict=True, reason="decord's message 'Error reading PATH...' becomes the reason in videos.parquet, path and all"
-)
 def test_no_path_of_this_machine_is_in_a_reason(make_plan: MakePlan, tmp_path: Path) -> None:
     assert not [reason for reason in make_plan().unreadable.values() if str(tmp_path) in reason]
 
@@ -256,11 +253,6 @@ def test_a_video_that_became_readable_is_read(
     assert {video.video_id: (video.n_frames, video.reason) for video in found}["empty"] == (6, None)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="probe_videos keeps every reason for as long as the file stays: a decoder that was too slow once makes the "
-    "video unreadable for ever, whatever decode_deadline is set to later",
-)
 def test_a_video_that_was_too_slow_once_is_tried_again(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,11 +265,6 @@ def test_a_video_that_was_too_slow_once_is_tried_again(
     assert again.reason is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="probe_videos writes only the rows of this job's splits over videos.parquet: what an earlier job on the "
-    "same dataset found is lost, and its analysis with it",
-)
 def test_a_job_on_another_split_keeps_what_was_probed(make_plan: MakePlan, videos: Path, tmp_path: Path) -> None:
     dataset = split_dataset(videos, {"first": "train", "second": "test"})
     make_plan(dataset)
@@ -305,11 +292,6 @@ def test_changed_videos_are_refused_and_the_store_stays(
     assert contents(layout(tmp_path).clips(SEGMENTS.sampling()).parent) == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="videos.parquet is written before the clip table is compared, so a refused plan leaves frame counts that do "
-    "not belong to the stored clips, and stage 2 reads them",
-)
 def test_a_refused_plan_changes_nothing_at_all(
     make_plan: MakePlan, videos: Path, tmp_path: Path, write_video: WriteVideo
 ) -> None:
