@@ -40,9 +40,7 @@ class Detector:
             VadprobeError: if backbone, prompt, sampling or recipe differ; the message names what.
         """
         differences = [
-            line
-            for line in _meaning(spec).differences(_meaning(self.features))
-            if not line.startswith(_NAMES_ONLY)
+            line for line in _meaning(spec).differences(_meaning(self.features)) if not line.startswith(_NAMES_ONLY)
         ]
         if differences:
             raise VadprobeError(

@@ -24,8 +24,7 @@ def two_means(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
         (heads, n) bool, True in the second cluster. Which of the two is called second means nothing. If all samples are
         equal, all are in one cluster. A sample equally far from both centres goes to the first.
     """
-    offset = rows - rows[:, :1]
-    centred = offset - offset.mean(axis=1, keepdims=True)
+    centred = rows - rows.mean(axis=1, keepdims=True)
     members = _started(centred, draws)
     moving = np.arange(len(rows))
     for _ in range(MAX_ITERATIONS):

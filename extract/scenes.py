@@ -1,8 +1,8 @@
 """Draws what a fixed camera sees: a place, people and vehicles that move through it, and what should not happen there.
 
-Frames are painted with NumPy alone. A picture element is a :class:`Sprite`, its way through the video a :class:`Track`, and
-a video is a background with tracks, lighting and noise. Positions are pixels from the top left corner, speeds pixels per
-second, colours RGB from 0 to 255, and frame intervals half-open, counted from 0.
+Frames are painted with NumPy alone. A picture element is a :class:`Sprite`, its way through the video a
+:class:`Track`, and a video is a background with tracks, lighting and noise. Positions are pixels from the top left
+corner, speeds pixels per second, colours RGB from 0 to 255, and frame intervals half-open, counted from 0.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,12 +38,12 @@ class Shot:
             raise VadprobeError(f"the place is {self.place!r}; it must be one of {', '.join(PLACES)}.")
         if self.n_frames < 1 or self.fps < 1:
             raise VadprobeError(
-                f"a video of {self.n_frames} frames at {self.fps} per second cannot be drawn; at least 1 of each is wanted."
+                f"a video of {self.n_frames} frames at {self.fps} per second cannot be drawn; both must be at least 1."
             )
         if (self.kind is None) != (not self.intervals) or self.kind not in (None, *KINDS):
             raise VadprobeError(
-                f"the kind {self.kind!r} goes with {len(self.intervals)} intervals; a normal video has kind None and no "
-                f"interval, an anomalous one has at least one interval and a kind of {', '.join(KINDS)}."
+                f"the kind {self.kind!r} goes with {len(self.intervals)} intervals; a normal video has kind None and "
+                f"no interval, an anomalous one has at least one interval and a kind of {', '.join(KINDS)}."
             )
         edges = [0, *(edge for interval in self.intervals for edge in interval), self.n_frames]
         if edges != sorted(edges) or any(start == stop for start, stop in self.intervals):
@@ -65,8 +65,8 @@ class Shot:
 class Sprite:
     """A picture with soft edges, held by the middle of its bottom edge.
 
-    ``colour`` (height, width, 3) uint16 is the colour times its opacity in 1/256; ``through`` (height, width, 1) uint16 is
-    how much of the picture behind remains, in 1/256.
+    ``colour`` (height, width, 3) uint16 is the colour times its opacity in 1/256; ``through`` (height, width, 1) uint16
+    is how much of the picture behind remains, in 1/256.
     """
 
     colour: np.ndarray
@@ -75,7 +75,7 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Track:
-    """A sprite's way through a video: which of ``sprites`` each frame shows (-1: none), and where, all (n_frames,) int."""
+    """A sprite's way through a video: which of ``sprites`` each frame shows (-1: none), and where; (n_frames,) int."""
 
     sprites: tuple[Sprite, ...]
     pose: np.ndarray
@@ -142,7 +142,7 @@ _RUN = tuple(_Pose(pose.turn, 1.3, 0.5, 0.35) for pose in _WALK)
 
 
 def _person(size: float, clothes: np.ndarray, pose: _Pose, mirrored: bool, load: np.ndarray | None = None) -> Sprite:
-    """A figure ``size`` pixels tall that looks right. ``clothes`` (2, 3): shirt, trousers; ``load``: a carried bag's colour."""
+    """A figure ``size`` pixels tall, facing right. ``clothes`` (2, 3): shirt, trousers; ``load``: colour of a bag."""
     layer = _Layer(size, size)
     hip, neck = (0.45 * size, 0.54 * size), ((0.45 + 0.3 * pose.lean) * size, 0.24 * size)
     step, lift = 0.3 * size * pose.swing * np.sin(pose.turn), 0.1 * size * pose.swing * np.cos(pose.turn)
@@ -447,7 +447,7 @@ def _light(shot: Shot, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 def draw_frames(shot: Shot, background: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The frames of a video, one after the other, each (HEIGHT, WIDTH, 3) uint8 RGB.
 
-    The same arguments (``rng`` in the same state) give the same bytes. Who walks by, what happens and the camera's noise
+    The same arguments (``rng`` in the same state) give the same bytes. Who walks by, what happens and the noise
     come from three generators spawned from ``rng``: a shot without its intervals has the same passers-by and noise.
 
     Args:

@@ -355,6 +355,14 @@ def test_the_least_numbers_draw_the_first_sample_and_the_first_that_differs_from
     assert two_means(head, np.zeros((1, 2)))[0].tolist() == [False, False, False, False, True]
 
 
+def test_a_sample_in_the_middle_goes_to_the_first_centre():
+    assert two_means(np.array([[[0.0], [1.0], [2.0]]]), np.array([[0.0, 0.9]])).tolist() == [[False, False, True]]
+
+
+def test_equal_samples_are_one_cluster():
+    assert len(set(two_means(np.full((1, 7, 3), 0.1), DRAWS)[0].tolist())) == 1
+
+
 def test_well_separated_clusters_are_scikit_learns():
     generator = np.random.default_rng(3)
     groups, labels = generator.random(30) < 0.4, (np.arange(30) % 3 == 0).astype(int)
