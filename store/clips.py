@@ -1,5 +1,7 @@
 """Videos to clips and back: every frame belongs to exactly one clip."""
 
+import os
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vadprobe.store.digests import digest_json
+from vadprobe.store.durable import sync
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.records import Clip, Sampling, Video
 
@@ -249,6 +252,8 @@ def _videos_path(path: Path) -> Path:
 def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a Parquet file under a temporary name, then rename: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{uuid.uuid4().hex}.partial")
     pq.write_table(table, temporary, compression="zstd")
+    sync(temporary)
     temporary.replace(path)
+    sync(path.parent)

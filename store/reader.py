@@ -15,7 +15,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import PARTITION_ROWS, feature_arrays, n_partitions, partition_rows
-from vadprobe.store.writer import read_attributes, record_name, shard_path
+from vadprobe.store.writer import read_attributes, record_name, shard_bytes, shard_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +153,10 @@ class FeatureStore:
                 "end first."
             )
         array = next(a for a in feature_arrays(self.spec.backbone, self.spec.n_clips) if a.name == name)
-        shard = shard_path(self.path, array, number)
-        size = shard.stat().st_size if shard.exists() else -1
-        if size != self.records[number]["shards"][name]["bytes"]:
+        size, recorded = shard_bytes(self.path, array, number), self.records[number]["shards"][name]["bytes"]
+        if size != recorded:
+            shard = shard_path(self.path, array, number)
             raise StoreError(
-                f"{shard} is {'missing' if size < 0 else 'damaged'}: {max(size, 0)} bytes, its record says "
-                f"{self.records[number]['shards'][name]['bytes']}. Run 'vadprobe verify', then extract again."
+                f"{shard} is {'damaged' if shard.exists() else 'missing'}: {size} bytes, its record says {recorded}. "
+                "Run 'vadprobe verify', then extract again."
             )

@@ -69,6 +69,12 @@ def shard_path(store: Path, array: ArraySpec, partition: int) -> Path:
     return store.joinpath(array.name, "c", str(partition), *["0"] * (len(array.shape) - 1))
 
 
+def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
+    """Size of a partition's shard; 0 when there is none."""
+    path = shard_path(store, array, partition)
+    return path.stat().st_size if path.exists() else 0
+
+
 def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
     """Create the store at ``path`` (``.../<prompt>.zarr``), or open it when it was planned with the same specification.
 
@@ -84,18 +90,25 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
             f"the specification of {path} was made for another clip table "
             f"({spec.clips_digest[:12]}, {spec.n_clips} clips; the table has {clips.digest[:12]}, {len(clips)} clips)."
         )
-    _plan_clips(clips_of(path), clips)
+    _check_clips(clips_of(path), clips)
+    if path.exists():
+        _check_same(path, spec)
+    if not clips_of(path).exists():
+        clips.write(clips_of(path))
     if not path.exists():
         _create(path, spec, clips)
-    found = read_attributes(path)
-    stored = FeatureSpec.from_json(found["spec"])
+        _check_same(path, spec)  # another worker may have planned it in between
+    return StoreWriter(path, spec, clips)
+
+
+def _check_same(path: Path, spec: FeatureSpec) -> None:
+    stored = FeatureSpec.from_json(read_attributes(path)["spec"])
     if stored.digest != spec.digest:
         raise StoreError(
             f"{path} already holds a store of another specification: "
             + "; ".join(stored.differences(spec))
             + ". Nothing was changed. Give the backbone another key, use another root, or remove that store."
         )
-    return StoreWriter(path, spec, clips)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -121,9 +134,8 @@ def read_attributes(path: Path) -> dict[str, Any]:
     return dict(attributes)
 
 
-def _plan_clips(path: Path, clips: ClipTable) -> None:
+def _check_clips(path: Path, clips: ClipTable) -> None:
     if not path.exists():
-        clips.write(path)
         return
     stored = ClipTable.read(path)
     if stored.digest != clips.digest:
@@ -191,6 +203,16 @@ def _create(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
             raise
 
 
+def _check_read_back(shard: Path, node: zarr.Array[Any], rows: slice, values: np.ndarray) -> None:
+    message = f"{shard} does not return what was written to it; check the disk."
+    try:
+        stored = np.asarray(node[rows])
+    except (ValueError, RuntimeError, OSError) as error:
+        raise StoreError(message) from error
+    if stored.tobytes() != values.tobytes():
+        raise StoreError(message)
+
+
 @dataclass(frozen=True)
 class StoreWriter:
     """A planned store, ready to take partitions."""
@@ -205,8 +227,18 @@ class StoreWriter:
         return n_partitions(len(self.clips))
 
     def is_written(self, partition: int) -> bool:
-        """Whether the partition has its record, and so counts."""
-        return (records_of(self.path) / record_name(partition)).exists()
+        """Whether the partition counts: it has a record of this specification, and shards of the recorded sizes.
+
+        A record that outlived its store does not count.
+        """
+        path = records_of(self.path) / record_name(partition)
+        if not path.exists():
+            return False
+        record = read_json(path)
+        return bool(record["spec_digest"] == self.spec.digest) and all(
+            shard_bytes(self.path, array, partition) == record["shards"][array.name]["bytes"]
+            for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+        )
 
     def missing(self) -> list[int]:
         """Partitions that have no record yet, ascending."""
@@ -224,15 +256,21 @@ class StoreWriter:
         record = records_of(self.path) / record_name(partition)
         record.unlink(missing_ok=True)
         group = zarr.open_group(self.path, mode="r+", zarr_format=3)
-        shards = {}
+        shards: dict[str, dict[str, str | int | None]] = {}
         for array in arrays:
             shard = shard_path(self.path, array, partition)
             shard.unlink(missing_ok=True)  # a damaged shard would be read before it is replaced
+            if len(data.failures) == rows.stop - rows.start:
+                # Zarr writes no shard that holds nothing but the fill value, NaN; reading it gives NaN all the same.
+                shards[array.name] = {"sha256": None, "bytes": 0}
+                continue
             node = group[array.name]
             assert isinstance(node, zarr.Array)
-            node[rows] = getattr(data, array.name)
+            values = getattr(data, array.name)
+            node[rows] = values
             sync(shard)
             sync(shard.parent)
+            _check_read_back(shard, node, rows, values)
             shards[array.name] = {"sha256": digest_file(shard), "bytes": shard.stat().st_size}
         write_json(
             record,
@@ -284,8 +322,9 @@ class StoreWriter:
         for partition in range(self.n_partitions):
             record = read_json(records_of(self.path) / record_name(partition))
             failures.update({int(row): reason for row, reason in record["failures"].items()})
-        if read_attributes(self.path)["state"] != "committed":
+        before = read_attributes(self.path)
+        after = {**before, "state": "committed", "n_failed": len(failures)}
+        if before != after:
             group = zarr.open_group(self.path, mode="r+", zarr_format=3)
-            provenance = {**read_attributes(self.path), "state": "committed", "n_failed": len(failures)}
-            group.attrs.update({ATTRIBUTE: provenance})
+            group.attrs.update({ATTRIBUTE: after})
         return failures

@@ -320,11 +320,6 @@ def test_a_write_that_fails_leaves_the_old_table(written, monkeypatch):
     assert {name: digest for name, digest in tree(path.parent).items() if not name.endswith(".partial")} == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="clips.write_parquet gives the temporary file the same name in every process: workers that plan at once "
-    "rename each other's file away (FileNotFoundError), or half-written",
-)
 def test_processes_may_write_the_same_table_at_once(tmp_path):
     errors = run_together(3, "builders.clip_table(50).write(argument / 'clips.parquet')", tmp_path, repeats=20)
     assert errors == []

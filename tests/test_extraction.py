@@ -325,12 +325,6 @@ def test_failing_clips_are_nan_rows_and_the_others_are_computed(
         assert (found.problems, found.n_failed) == ((), 2)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=FileNotFoundError,
-    reason="write_empty_chunks is set when the arrays are created, but not when they are opened again: of a partition "
-    "that is NaN throughout Zarr writes no shard, and the sync of it fails",
-)
 def test_a_partition_without_a_readable_clip_needs_no_weights(
     tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -517,12 +517,6 @@ def test_a_store_may_be_moved(tmp_path):
 # Known faults
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=FileNotFoundError,
-    reason="zarr's sharding codec skips inner chunks that equal the fill value whatever write_empty_chunks says "
-    "(zarr 3.1.6, codecs/sharding.py, _get_chunk_spec), so an all-NaN shard is never written and sync(shard) fails",
-)
 @pytest.mark.parametrize(("n_clips", "partition"), [(1, 0), (256, 0), (257, 1)])
 def test_a_partition_whose_every_row_failed_can_be_written(tmp_path, n_clips, partition):
     writer = planned_store(tmp_path, n_clips)
@@ -535,10 +529,6 @@ def test_a_partition_whose_every_row_failed_can_be_written(tmp_path, n_clips, pa
     assert np.isnan(FeatureStore.open(writer.path).hidden_states(rows, [0, 1, 2])).all()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="plan keeps the records of a removed store: the new, empty store counts as written and can be committed",
-)
 @pytest.mark.parametrize("recipe", [{"frame_size": [448, 448]}, None])
 def test_a_store_that_was_removed_is_written_from_the_start(tmp_path, recipe):
     writer = committed_store(tmp_path, 3)
@@ -547,9 +537,6 @@ def test_a_store_that_was_removed_is_written_from_the_start(tmp_path, recipe):
     assert plan(writer.path, spec, writer.clips).missing() == [0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="plan writes the clip table before it compares the specification, then says nothing was changed"
-)
 def test_a_lost_clip_table_is_not_replaced_by_another(tmp_path):
     writer = committed_store(tmp_path, 3)
     clips_of(writer.path).unlink()
@@ -560,7 +547,6 @@ def test_a_lost_clip_table_is_not_replaced_by_another(tmp_path):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.xfail(strict=True, reason="commit leaves n_failed as it was when the store is committed already")
 def test_a_commit_after_a_repair_counts_failures_again(tmp_path):
     writer = committed_store(tmp_path, 3)
     writer.write_partition(0, features(writer.spec, 0, {1: "the file was removed"}))
@@ -568,10 +554,6 @@ def test_a_commit_after_a_repair_counts_failures_again(tmp_path):
     assert read_attributes(writer.path)["n_failed"] == 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="write_partition only hashes the shard again; nothing compares what the disk returns with what was written",
-)
 def test_other_bytes_from_the_disk_are_noticed_before_the_record(tmp_path, monkeypatch):
     writer = planned_store(tmp_path, 3)
 
