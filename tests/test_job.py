@@ -42,6 +42,14 @@ def test_both_presets_are_valid_jobs(preset: str) -> None:
     assert job.workspace == (CONFIGS.parent / "demo-out").resolve()
 
 
+def test_the_folder_job_scores_with_the_demo_detector_of_the_same_backbone_and_sampling() -> None:
+    folder, preset = load_job(CONFIGS / "folder.toml"), load_job(CONFIGS / "headhunt.toml")
+    assert folder.analysis.detector == f"{preset.analysis.out}/detector.json"
+    assert folder.config.backbone == preset.config.backbone
+    assert folder.samplings[0] == preset.samplings[0]
+    assert folder.prompts[0].key == preset.analysis.score_prompt
+
+
 def test_the_presets_hold_the_samplings_of_the_papers() -> None:
     for preset, length, frames in (("hiprobe", 24, 8), ("headhunt", 48, 16)):
         segment = load_job(CONFIGS / f"{preset}.toml").samplings[0]
