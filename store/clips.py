@@ -78,14 +78,15 @@ def to_frames(values: np.ndarray, start_frames: np.ndarray, stop_frames: np.ndar
     Raises:
         VadprobeError: if a frame is covered twice or not at all.
     """
+    if not len(values) == len(start_frames) == len(stop_frames):
+        raise VadprobeError(
+            f"the clips do not cover the {n_frames} frames of the video: there are {len(values)} values, "
+            f"{len(start_frames)} start and {len(stop_frames)} stop frames; one of each per clip is wanted."
+        )
     order = np.argsort(start_frames, kind="stable")
     starts, stops = np.asarray(start_frames)[order], np.asarray(stop_frames)[order]
     edges = np.concatenate([[0], stops])
-    if (
-        len(values) != len(starts)
-        or not np.array_equal(np.concatenate([starts, [n_frames]]), edges)
-        or np.any(stops < starts)
-    ):
+    if not np.array_equal(np.concatenate([starts, [n_frames]]), edges) or np.any(stops < starts):
         raise VadprobeError(
             f"the clips do not cover the {n_frames} frames of the video exactly once: they start at "
             f"{starts.tolist()[:8]} and stop at {stops.tolist()[:8]} (half-open, first eight shown). "
@@ -114,7 +115,9 @@ class ClipTable:
 
     @classmethod
     def build(cls, videos: Sequence[Video], fingerprints: Sequence[str], sampling: Sampling) -> "ClipTable":
-        """Cut ``videos`` (probed, in the order wanted) into clips."""
+        """Cut ``videos`` (probed, in the order wanted) into clips; each needs the fingerprint of its file."""
+        if len(fingerprints) != len(videos):
+            raise VadprobeError(f"{len(videos)} videos have {len(fingerprints)} fingerprints; one each is wanted.")
         clips = [(code, clip) for code, video in enumerate(videos) for clip in segment(video, sampling)]
         return cls(
             sampling=sampling,
@@ -214,16 +217,21 @@ class ClipTable:
         Raises:
             StoreError: if a file is missing or damaged, or its content is not what its digest says.
         """
+        for file in (path, _videos_path(path)):
+            if not file.exists():
+                raise StoreError(
+                    f"no clip table at {path} ({file.name} is missing); run 'vadprobe plan' for this dataset and "
+                    "sampling first, or check the store's root."
+                )
         try:
-            table = pq.read_table(path)
-            videos = pq.read_table(_videos_path(path))
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"no clip table at {path} ({Path(error.filename or path).name} is missing); run 'vadprobe plan' for "
-                "this dataset and sampling first, or check the store's root."
-            ) from error
-        except (pa.ArrowInvalid, OSError) as error:
+            return cls._from_tables(path, pq.read_table(path), pq.read_table(_videos_path(path)))
+        except StoreError:
+            raise
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise StoreError(f"the clip table {path} cannot be read ({error}); restore it from a copy.") from error
+
+    @classmethod
+    def _from_tables(cls, path: Path, table: pa.Table, videos: pa.Table) -> "ClipTable":
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         unit, length, frames = metadata["vadprobe.sampling"].split(",")
         result = cls(
@@ -242,6 +250,9 @@ class ClipTable:
                 f"the clip table {path} was changed after it was written: its content has digest {result.digest[:12]}, "
                 f"its own record says {metadata['vadprobe.digest'][:12]}. Restore it from a copy."
             )
+        names = [result.video_ids[code] for code in result.video_codes]
+        if table["row"].to_pylist() != list(range(len(result))) or table["video_id"].to_pylist() != names:
+            raise StoreError(f"the columns row and video_id of {path} were changed; restore the table from a copy.")
         return result
 
 

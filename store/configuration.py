@@ -58,6 +58,11 @@ class SamplingConfig(Section):
     frames_per_clip: int = Field(ge=1, description="frames of a clip that the backbone sees")
     splits: tuple[Split, ...] = ("train", "validation", "test")
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "SamplingConfig":
+        self.sampling()
+        return self
+
     def sampling(self) -> Sampling:
         """The validated record."""
         return Sampling(self.unit, self.clip_length, self.frames_per_clip)
@@ -107,7 +112,7 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> Vadpr
         else:
             message = item["msg"].removeprefix("Value error, ")
             got = "" if isinstance(item["input"], dict | list | tuple | BaseModel) else f" (got {item['input']!r})"
-            sentences.append(f"{where}: {message}{got}.")
+            sentences.append(f"{where}: {message.removesuffix('.')}{got}.")
     return VadprobeError(f"{path}: " + " ".join(sentences))
 
 

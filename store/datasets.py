@@ -58,7 +58,8 @@ class Dataset:
 
     def intervals_of(self, video_id: str) -> tuple[Interval, ...]:
         """The anomalous intervals of one video, by start."""
-        return tuple(sorted(interval for interval in self.intervals if interval.video_id == video_id))
+        mine = (interval for interval in self.intervals if interval.video_id == video_id)
+        return tuple(sorted(mine, key=lambda interval: (interval.start_frame, interval.stop_frame)))
 
     def truth(self, video_id: str, n_frames: int) -> np.ndarray:
         """(n_frames,) bool, True where a frame is anomalous; intervals are cut at the end of the video."""
@@ -126,8 +127,8 @@ def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
         table = pq.read_table(path)
     except FileNotFoundError as error:
         raise VadprobeError(
-            f"the manifest has no file {path.name} ({path}); 'annotations' must name a folder with videos.parquet and "
-            "intervals.parquet."
+            f"the manifest has no file {path.name} ({path}); 'manifest' in [dataset] must name a folder with "
+            "videos.parquet and intervals.parquet."
         ) from error
     except (pa.ArrowInvalid, OSError) as error:
         raise VadprobeError(f"the manifest file {path} is not readable as Parquet: {error}") from error

@@ -27,7 +27,9 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
     """SHA-256 (hexadecimal) of arrays in order: dtype, shape and little-endian bytes of each."""
     total = hashlib.sha256()
     for array in arrays:
-        little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+        if array.dtype.hasobject:
+            raise TypeError("arrays of Python objects have no digest: their bytes are addresses")
+        little = np.asarray(array, order="C").astype(array.dtype.newbyteorder("<"), copy=False)
         total.update(f"{little.dtype.str}{little.shape};".encode())
         total.update(little.tobytes())
     return total.hexdigest()

@@ -19,7 +19,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise StoreError(
                 f"another process is writing features below {folder}; wait for it to finish, or stop it."
             ) from error

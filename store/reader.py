@@ -106,7 +106,7 @@ class FeatureStore:
         """
         self._check_range("block", [block for block, _ in heads], self.spec.backbone.n_layers)
         self._check_range("head", [head for _, head in heads], self.spec.backbone.n_heads)
-        return self._read("head_outputs", rows, list(heads))
+        return self._read("head_outputs", rows, list(heads), 2)
 
     def blocks(self, rows: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
         """All heads of some blocks: (n, k, heads, head_dim)."""
@@ -122,16 +122,20 @@ class FeatureStore:
         if outside:
             raise StoreError(f"{self.path} has {what}s 0 to {count - 1}; {what} {outside[0]} does not exist.")
 
-    def _read(self, name: str, rows: np.ndarray, parts: list[tuple[int, ...]]) -> np.ndarray:
+    def _read(self, name: str, rows: np.ndarray, parts: list[tuple[int, ...]], n_parts: int = 1) -> np.ndarray:
         """Read part by part and partition by partition, then take the wanted rows of each block.
 
         Taking rows in memory is faster than Zarr's own row indexing of shards, which reads inner chunks one by one.
         """
-        rows = np.asarray(rows, dtype=np.int64)
-        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self.clips)):
-            raise StoreError(f"{self.path} has rows 0 to {len(self.clips) - 1}; row {rows.max()} was asked for.")
+        rows = np.asarray(rows)
+        if rows.size and not np.issubdtype(rows.dtype, np.integer):
+            raise StoreError(f"rows have dtype {rows.dtype}; row numbers are wanted (of a mask: np.flatnonzero(mask)).")
+        rows = rows.astype(np.int64)
+        outside = rows[(rows < 0) | (rows >= len(self.clips))]
+        if len(outside):
+            raise StoreError(f"{self.path} has rows 0 to {len(self.clips) - 1}; row {outside[0]} was asked for.")
         array = zarr.open_array(self.path / name, mode="r", zarr_format=3)
-        tail = array.shape[1 + len(parts[0]) :] if parts else ()
+        tail = array.shape[1 + (len(parts[0]) if parts else n_parts) :]
         result = np.empty((len(rows), len(parts), *tail), dtype=array.dtype)
         numbers = rows // PARTITION_ROWS
         for number in np.unique(numbers).tolist():

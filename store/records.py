@@ -3,12 +3,14 @@
 Frames are counted from 0 and every interval is half-open: ``[start_frame, stop_frame)``.
 """
 
+import json
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from vadprobe.store.digests import digest_json
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import StoreError, VadprobeError
 
 FORMAT_VERSION = 1
 """Version of the store format. A reader refuses a store of a later version."""
@@ -52,6 +54,12 @@ class Video:
             raise VadprobeError(
                 f"video {self.video_id!r}: split is {self.split!r}; it must be one of {', '.join(SPLITS)}."
             )
+        if self.n_frames is not None and (not isinstance(self.n_frames, int) or self.n_frames < 0):
+            raise VadprobeError(
+                f"video {self.video_id!r}: n_frames is {self.n_frames!r}; a whole number from 0, or none, is wanted."
+            )
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise VadprobeError(f"video {self.video_id!r}: fps is {self.fps!r}; a positive number, or none, is wanted.")
         if self.label not in (None, 0, 1):
             raise VadprobeError(
                 f"video {self.video_id!r}: label is {self.label!r}; it must be 1 (anomalous), 0 (normal) "
@@ -159,6 +167,13 @@ class BackboneSpec:
 
     def __post_init__(self) -> None:
         check_key("the backbone's key", self.key)
+        if self.dtype not in ("bfloat16", "float16", "float32"):
+            raise VadprobeError(
+                f"backbone {self.key!r}: dtype is {self.dtype!r}; 'bfloat16', 'float16' or 'float32' is wanted."
+            )
+        for name in ("n_layers", "n_heads", "head_dim", "hidden_size"):
+            if getattr(self, name) < 1:
+                raise VadprobeError(f"backbone {self.key!r}: {name} is {getattr(self, name)}; at least 1 is wanted.")
 
 
 @dataclass(frozen=True)
@@ -186,12 +201,19 @@ class FeatureSpec:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "FeatureSpec":
-        """The inverse of :meth:`to_json`."""
-        parts = dict(value)
-        parts["sampling"] = Sampling(**parts["sampling"])
-        parts["backbone"] = BackboneSpec(**parts["backbone"])
-        parts["prompt"] = Prompt(**parts["prompt"])
-        return FeatureSpec(**parts)
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            StoreError: if a part is missing, unknown or impossible.
+        """
+        try:
+            parts = dict(value)
+            parts["sampling"] = Sampling(**parts["sampling"])
+            parts["backbone"] = BackboneSpec(**parts["backbone"])
+            parts["prompt"] = Prompt(**parts["prompt"])
+            return FeatureSpec(**parts)
+        except (TypeError, KeyError, ValueError) as error:
+            raise StoreError(f"a stored specification is not one ({error}); it was edited or damaged.") from error
 
     @property
     def digest(self) -> str:
@@ -203,11 +225,21 @@ class FeatureSpec:
         return _differences("", self.to_json(), other.to_json())
 
 
+_MISSING = object()
+
+
 def _differences(prefix: str, mine: Any, theirs: Any) -> list[str]:
     if isinstance(mine, dict) and isinstance(theirs, dict):
         return [
             line
             for name in sorted(mine.keys() | theirs.keys())
-            for line in _differences(f"{prefix}.{name}" if prefix else name, mine.get(name), theirs.get(name))
+            for line in _differences(
+                f"{prefix}.{name}" if prefix else name, mine.get(name, _MISSING), theirs.get(name, _MISSING)
+            )
         ]
-    return [] if mine == theirs else [f"{prefix}: {mine!r}, not {theirs!r}"]
+    # As JSON, which is what the digest sees: 1 is not 1.0, and a tuple is a list.
+    shown = [("missing" if value is _MISSING else json.dumps(value, sort_keys=True)) for value in (mine, theirs)]
+    if shown[0] == shown[1]:
+        return []
+    plain = ["missing" if value is _MISSING else repr(value) for value in (mine, theirs)]
+    return [f"{prefix}: {plain[0]}, not {plain[1]}"]

@@ -14,7 +14,7 @@ from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import ArraySpec, check_values, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.schema import ANSWERS, ArraySpec, check_values, feature_arrays, n_partitions, partition_rows
 from vadprobe.store.writer import read_attributes, record_name, shard_path
 
 
@@ -66,6 +66,7 @@ def verify(store: Path, progress: Callable[[int, int], None] | None = None) -> V
     if clips.digest != spec.clips_digest:
         message = f"the clip table has digest {clips.digest[:12]}, the store was written for {spec.clips_digest[:12]}"
         return Verification(store, 0, 0, 0, (*problems, Problem(store, None, message)))
+    problems += [Problem(store, None, message) for message in _check_coordinates(store, spec, clips)]
     total = n_partitions(len(clips))
     n_failed = n_bytes = 0
     for partition in range(total):
@@ -84,18 +85,51 @@ def _check_whole(store: Path, spec: FeatureSpec, attributes: dict[str, Any]) -> 
     if attributes["state"] != "committed":
         yield "not committed: the extraction has not finished"
     total = n_partitions(spec.n_clips)
-    group = zarr.open_group(store, mode="r", zarr_format=3)
+    planned = {record_name(partition) for partition in range(total)}
+    extra = sorted({path.name for path in records_of(store).glob("*")} - planned)
+    if extra:
+        yield f"the records hold files outside the plan: {', '.join(extra[:3])}"
     for array in feature_arrays(spec.backbone, spec.n_clips):
-        if array.name not in group:
-            yield f"the array {array.name} is missing"
+        yield from _check_array(store, spec, array)
+
+
+def _check_array(store: Path, spec: FeatureSpec, array: ArraySpec) -> Iterator[str]:
+    """Metadata of an array against the schema, and files below it against the plan."""
+    try:
+        node = zarr.open_array(store / array.name, mode="r", zarr_format=3)
+        found = node.shape, node.metadata.dimension_names  # type: ignore[union-attr]
+    except FileNotFoundError:
+        yield f"the array {array.name} is missing"
+        return
+    except (ValueError, TypeError, KeyError, LookupError, RuntimeError) as error:
+        yield f"the metadata of {array.name} cannot be understood: {error}"
+        return
+    if found != (array.shape, array.dims):
+        yield f"the array {array.name} has shape and dimensions {found}, wanted {(array.shape, array.dims)}"
+    planned = {shard_path(store, array, partition) for partition in range(n_partitions(spec.n_clips))}
+    stray = sorted(path for path in (store / array.name / "c").rglob("*") if path.is_file() and path not in planned)
+    if stray:
+        names = ", ".join(path.relative_to(store).as_posix() for path in stray[:3])
+        yield f"the array {array.name} has files outside the plan: {names}"
+
+
+def _check_coordinates(store: Path, spec: FeatureSpec, clips: ClipTable) -> Iterator[str]:
+    """Coordinates carry no record, so they are compared with what they must be."""
+    wanted = {
+        "clip": np.arange(len(clips)),
+        "layer": np.arange(spec.backbone.n_layers + 1),
+        "block": np.arange(spec.backbone.n_layers),
+        "video_code": clips.video_codes,
+        "answer_code": np.arange(len(ANSWERS)),
+    }
+    for name, values in wanted.items():
+        try:
+            found = np.asarray(zarr.open_array(store / name, mode="r", zarr_format=3)[:])
+        except (ValueError, TypeError, KeyError, LookupError, RuntimeError, OSError) as error:
+            yield f"the coordinate {name} cannot be read: {error}"
             continue
-        node = group[array.name]
-        if not isinstance(node, zarr.Array) or node.shape != array.shape:
-            yield f"the array {array.name} has shape {getattr(node, 'shape', None)}, the specification {array.shape}"
-        shards = sorted((store / array.name / "c").glob("*"), key=lambda path: path.name)
-        stray = [path.name for path in shards if not path.name.isdigit() or int(path.name) >= total]
-        if stray:
-            yield f"the array {array.name} has files outside the plan: {', '.join(stray[:3])}"
+        if not np.array_equal(found, values):
+            yield f"the coordinate {name} does not agree with the clip table"
 
 
 class _Partition:
@@ -107,8 +141,14 @@ class _Partition:
         self.failed: list[int] = []
         self.n_bytes = 0
 
-    def check(self) -> Iterator[str]:
-        """Yield what is wrong, as messages."""
+    def check(self) -> list[str]:
+        """What is wrong, as messages."""
+        try:
+            return list(self._check())
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return [f"its record cannot be understood ({type(error).__name__}: {error}); it was edited or damaged"]
+
+    def _check(self) -> Iterator[str]:
         try:
             record = read_json(records_of(self.store) / record_name(self.partition))
         except FileNotFoundError:
@@ -124,6 +164,10 @@ class _Partition:
         if record["spec_digest"] != self.spec.digest:
             yield "its record was made under another specification"
         self.failed = [int(row) for row in record["failures"]]
+        stray = [row for row in self.failed if not self.rows.start <= row < self.rows.stop]
+        if stray:
+            yield f"its record names failed rows outside the partition, first {stray[0]}"
+            self.failed = [row for row in self.failed if row not in stray]
         for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
             yield from self._check_shard(array, record["shards"].get(array.name, {}))
 

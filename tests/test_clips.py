@@ -113,7 +113,6 @@ def test_overlaps_gaps_and_missing_values_are_refused(starts, stops, n_values):
         to_frames(np.zeros(n_values), np.array(starts), np.array(stops), 9)
 
 
-@pytest.mark.xfail(strict=True, reason="clips.to_frames never compares the length of stop_frames with the others")
 @pytest.mark.parametrize("stops", [[5], [5, 9, 12]])
 def test_stops_of_another_number_than_starts_are_refused(stops):
     with pytest.raises(VadprobeError, match="cover the 9 frames"):
@@ -186,13 +185,7 @@ def test_rows_are_known_by_video_and_frames():
     "name",
     [
         "clips.parquet",
-        pytest.param(
-            "clip_videos.parquet",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="pyarrow's FileNotFoundError has no filename, so ClipTable.read names the wrong file",
-            ),
-        ),
+        "clip_videos.parquet",
     ],
 )
 def test_a_missing_file_is_named(written, name):
@@ -273,11 +266,6 @@ def _with_another_unit(table):
     return table.replace_schema_metadata({**table.schema.metadata, b"vadprobe.sampling": b"clips,24,8"})
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="ClipTable.read turns only Arrow's and the system's errors into StoreError; lost metadata, columns and "
-    "samplings escape as KeyError, ValueError or VadprobeError, also through verify()",
-)
 @pytest.mark.parametrize("edit", [_without_metadata, _without_column, _with_a_sampling_of_words, _with_another_unit])
 def test_a_file_that_is_no_clip_table_is_refused_by_name(written, edit):
     _, path = written
@@ -286,9 +274,6 @@ def test_a_file_that_is_no_clip_table_is_refused_by_name(written, edit):
         ClipTable.read(path)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the digest does not cover the columns row and video_id, which other programs read"
-)
 @pytest.mark.parametrize("column", ["row", "video_id"])
 def test_edited_columns_that_repeat_the_codes_are_refused(written, column):
     _, path = written
@@ -300,7 +285,6 @@ def test_edited_columns_that_repeat_the_codes_are_refused(written, column):
         ClipTable.read(path)
 
 
-@pytest.mark.xfail(strict=True, reason="ClipTable.build does not compare the numbers of videos and fingerprints")
 def test_a_video_without_fingerprint_is_refused():
     with pytest.raises(VadprobeError, match="fingerprint"):
         ClipTable.build([Video("a", "a.mp4", 30, 25.0)], [], SAMPLING)

@@ -186,20 +186,17 @@ def test_a_damaged_record_raises(own):
 # Known faults
 
 
-@pytest.mark.xfail(strict=True, reason="the message names the greatest row, also where a negative one is the mistake")
 def test_the_row_at_fault_is_named(store):
     with pytest.raises(StoreError, match="row -1 was asked for"):
         store.answer_logits(np.array([-1, 3]))
 
 
-@pytest.mark.xfail(strict=True, reason="_read casts rows to int64: a mask selects rows 0 and 1, 0.7 becomes row 0")
 @pytest.mark.parametrize("rows", [np.ones(N_CLIPS, dtype=bool), np.array([0.7])])
 def test_masks_and_fractions_are_no_rows(store, rows):
     with pytest.raises((StoreError, TypeError)):
         store.answer_logits(rows)
 
 
-@pytest.mark.xfail(strict=True, reason="without parts _read forgets the trailing dimensions")
 def test_no_layers_keep_the_dimensions(store):
     assert store.hidden_states(np.arange(4), []).shape == (4, 0, BACKBONE.hidden_size)
 
