@@ -34,7 +34,10 @@ class FeatureStore:
             StoreError: if there is no store, or its clip table is another than the one it was written for.
         """
         attributes = read_attributes(path)
-        spec = FeatureSpec.from_json(attributes["spec"])
+        try:
+            spec = FeatureSpec.from_json(attributes["spec"])
+        except StoreError as error:
+            raise StoreError(f"{path}: {error}") from error
         if spec.digest != attributes["digest"]:
             raise StoreError(
                 f"{path}: the stored specification has digest {spec.digest[:12]}, its own record says "

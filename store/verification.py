@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 
 from vadprobe.store.clips import ClipTable
-from vadprobe.store.digests import digest_file
+from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import clips_of, records_of
@@ -144,9 +144,15 @@ class _Partition:
     def check(self) -> list[str]:
         """What is wrong, as messages."""
         try:
-            return list(self._check())
+            messages = list(self._check())
+            return messages or list(self._check_record())
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             return [f"its record cannot be understood ({type(error).__name__}: {error}); it was edited or damaged"]
+
+    def _check_record(self) -> Iterator[str]:
+        record = read_json(records_of(self.store) / record_name(self.partition))
+        if record.pop("digest", None) != digest_json(record):
+            yield "its record was changed after it was written"
 
     def _check(self) -> Iterator[str]:
         try:

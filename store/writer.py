@@ -15,7 +15,7 @@ import numpy as np
 import zarr
 
 from vadprobe.store.clips import ClipTable
-from vadprobe.store.digests import digest_file
+from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.durable import read_json, sync, write_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import clips_of, records_of
@@ -126,6 +126,9 @@ def read_attributes(path: Path) -> dict[str, Any]:
         ) from error
     if attributes is None:
         raise StoreError(f"{path} is a Zarr group, but not a feature store: it has no attribute {ATTRIBUTE!r}.")
+    missing = {"format_version", "spec", "digest", "clips_digest", "state"} - set(attributes)
+    if missing:
+        raise StoreError(f"{path}: the attribute {ATTRIBUTE!r} lacks {', '.join(sorted(missing))}; it was edited.")
     if attributes["format_version"] > FORMAT_VERSION:
         raise StoreError(
             f"{path} has format version {attributes['format_version']}, this vadprobe reads up to {FORMAT_VERSION}; "
@@ -203,6 +206,14 @@ def _create(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
             raise
 
 
+def _remove_leftovers(path: Path) -> None:
+    """Delete what killed processes left half-written; nobody writes to a store whose partitions are all there."""
+    for partial in (*path.rglob("*.partial"), *records_of(path).glob("*.partial")):
+        partial.unlink(missing_ok=True)
+    for aside in path.parent.glob(f"{path.name}.*.partial"):
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _check_read_back(shard: Path, node: zarr.Array[Any], rows: slice, values: np.ndarray) -> None:
     message = f"{shard} does not return what was written to it; check the disk."
     try:
@@ -272,17 +283,15 @@ class StoreWriter:
             sync(shard.parent)
             _check_read_back(shard, node, rows, values)
             shards[array.name] = {"sha256": digest_file(shard), "bytes": shard.stat().st_size}
-        write_json(
-            record,
-            {
-                "partition": partition,
-                "rows": [rows.start, rows.stop],
-                "rows_digest": self.clips.row_digest(rows),
-                "spec_digest": self.spec.digest,
-                "shards": shards,
-                "failures": {str(row): reason for row, reason in sorted(data.failures.items())},
-            },
-        )
+        content = {
+            "partition": partition,
+            "rows": [rows.start, rows.stop],
+            "rows_digest": self.clips.row_digest(rows),
+            "spec_digest": self.spec.digest,
+            "shards": shards,
+            "failures": {str(row): reason for row, reason in sorted(data.failures.items())},
+        }
+        write_json(record, {**content, "digest": digest_json(content)})
 
     def _check(self, rows: slice, data: PartitionData, arrays: tuple[ArraySpec, ...]) -> None:
         count = rows.stop - rows.start
@@ -327,4 +336,5 @@ class StoreWriter:
         if before != after:
             group = zarr.open_group(self.path, mode="r+", zarr_format=3)
             group.attrs.update({ATTRIBUTE: after})
+        _remove_leftovers(self.path)
         return failures

@@ -213,9 +213,6 @@ def _drop_digest(content):
     del content["attributes"]["vadprobe"]["digest"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="FeatureSpec.from_json and read_attributes let KeyError and TypeError of edited attributes out"
-)
 @pytest.mark.parametrize("edit", [_add_key, _drop_sampling, _drop_digest])
 def test_attributes_of_another_form_are_refused_by_name(own, edit):
     edit_json(own / "zarr.json", edit)

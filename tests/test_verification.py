@@ -302,7 +302,6 @@ def test_a_lost_coordinate_is_found(own):
     assert found(own) != []
 
 
-@pytest.mark.xfail(strict=True, reason="the reasons and the number in a record are covered by no digest")
 @pytest.mark.parametrize("change", [{"partition": 7}, {"failures": {"299": "nothing was wrong"}}])
 def test_any_edit_of_a_record_is_found(own, change):
     edit_json(record_of(own, 1), lambda record: record.update(change))

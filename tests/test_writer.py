@@ -569,7 +569,6 @@ def test_other_bytes_from_the_disk_are_noticed_before_the_record(tmp_path, monke
     assert writer.missing() == [0]
 
 
-@pytest.mark.xfail(strict=True, reason="nothing removes the temporary files that killed processes leave")
 def test_what_killed_processes_left_is_cleared_away(tmp_path):
     writer = planned_store(tmp_path, 3)
     shard = shard_path(writer.path, feature_arrays(BACKBONE, 3)[0], 0)
