@@ -12,10 +12,10 @@ import zarr
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_files import read_attributes, record_name, shard_bytes, shard_path
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import PARTITION_ROWS, feature_arrays, n_partitions, partition_rows
-from vadprobe.store.writer import read_attributes, record_name, shard_bytes, shard_path
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,10 @@ from vadprobe.store.clips import ClipTable
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_files import read_attributes, record_name, shard_path
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import ANSWERS, ArraySpec, check_values, feature_arrays, n_partitions, partition_rows
-from vadprobe.store.writer import read_attributes, record_name, shard_path
 
 
 @dataclass(frozen=True)

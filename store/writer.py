@@ -4,7 +4,6 @@ Any step may be killed and repeated. A partition counts only when its record exi
 the partition's shards are on the disk, so a reader never sees half a partition.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,22 +17,18 @@ from vadprobe.store.clips import ClipTable
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.durable import read_json, sync, write_json
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_creation import create_group
+from vadprobe.store.group_files import ATTRIBUTE, read_attributes, record_name, shard_bytes, shard_path
 from vadprobe.store.layout import clips_of, records_of
-from vadprobe.store.records import FORMAT_VERSION, FeatureSpec
+from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import (
-    ANSWERS,
-    PARTITION_ROWS,
     ArraySpec,
     check_values,
-    codecs,
     feature_arrays,
     n_partitions,
     partition_rows,
     storage_dtype,
 )
-
-ATTRIBUTE = "vadprobe"
-"""Name of the group attribute that holds the provenance."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +54,6 @@ class PartitionData:
         return PartitionData(hidden, heads, answers)
 
 
-def record_name(partition: int) -> str:
-    """File name of a partition's record."""
-    return f"{partition:06d}.json"
-
-
-def shard_path(store: Path, array: ArraySpec, partition: int) -> Path:
-    """The one file that holds a partition of an array."""
-    return store.joinpath(array.name, "c", str(partition), *["0"] * (len(array.shape) - 1))
-
-
-def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
-    """Size of a partition's shard; 0 when there is none."""
-    path = shard_path(store, array, partition)
-    return path.stat().st_size if path.exists() else 0
-
-
 def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
     """Create the store at ``path`` (``.../<prompt>.zarr``), or open it when it was planned with the same specification.
 
@@ -96,7 +75,7 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
     if not clips_of(path).exists():
         clips.write(clips_of(path))
     if not path.exists():
-        _create(path, spec, clips)
+        create_group(path, spec, clips)
         _check_same(path, spec)  # another worker may have planned it in between
     return StoreWriter(path, spec, clips)
 
@@ -111,32 +90,6 @@ def _check_same(path: Path, spec: FeatureSpec) -> None:
         )
 
 
-def read_attributes(path: Path) -> dict[str, Any]:
-    """The provenance of the store at ``path``.
-
-    Raises:
-        StoreError: if there is no store, it is not one of ours, or it was written by a later version.
-    """
-    metadata = path / "zarr.json"
-    try:
-        attributes = read_json(metadata).get("attributes", {}).get(ATTRIBUTE)
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"no feature store at {path}; run 'vadprobe extract' first, or check root, backbone and prompt keys."
-        ) from error
-    if attributes is None:
-        raise StoreError(f"{path} is a Zarr group, but not a feature store: it has no attribute {ATTRIBUTE!r}.")
-    missing = {"format_version", "spec", "digest", "clips_digest", "state"} - set(attributes)
-    if missing:
-        raise StoreError(f"{path}: the attribute {ATTRIBUTE!r} lacks {', '.join(sorted(missing))}; it was edited.")
-    if attributes["format_version"] > FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format version {attributes['format_version']}, this vadprobe reads up to {FORMAT_VERSION}; "
-            "update vadprobe."
-        )
-    return dict(attributes)
-
-
 def _check_clips(path: Path, clips: ClipTable) -> None:
     if not path.exists():
         return
@@ -148,62 +101,6 @@ def _check_clips(path: Path, clips: ClipTable) -> None:
             f"digest {clips.digest[:12]}): videos were added, removed or re-encoded since. Nothing was changed. "
             "Use another dataset name or root, or restore the videos."
         )
-
-
-def _create(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
-    """Build the empty group aside and rename it: a plan that is killed leaves no half-made store."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    group = zarr.create_group(
-        aside,
-        zarr_format=3,
-        attributes={
-            ATTRIBUTE: {
-                "format_version": FORMAT_VERSION,
-                "spec": spec.to_json(),
-                "digest": spec.digest,
-                "clips_digest": clips.digest,
-                "partition_rows": PARTITION_ROWS,
-                "state": "open",
-            }
-        },
-    )
-    for array in feature_arrays(spec.backbone, spec.n_clips):
-        group.create_array(
-            array.name,
-            shape=array.shape,
-            dtype=storage_dtype(spec.backbone.dtype),
-            chunks=array.chunk,
-            shards=array.shard,
-            compressors=codecs(spec.backbone.dtype),
-            fill_value=float("nan"),
-            dimension_names=array.dims,
-            attributes={"description": array.prose, "values": spec.backbone.dtype},
-            config={"write_empty_chunks": True},
-        )
-    coordinates: dict[str, np.ndarray] = {
-        "clip": np.arange(len(clips), dtype=np.int64),
-        "layer": np.arange(spec.backbone.n_layers + 1, dtype=np.int32),
-        "block": np.arange(spec.backbone.n_layers, dtype=np.int32),
-    }
-    for name, values in coordinates.items():
-        group.create_array(name, data=values, chunks=values.shape, dimension_names=(name,))
-    group.create_array("video_code", data=clips.video_codes, chunks=clips.video_codes.shape, dimension_names=("clip",))
-    group.create_array(
-        "answer_code",
-        data=np.arange(len(ANSWERS), dtype=np.int32),
-        chunks=(len(ANSWERS),),
-        dimension_names=("answer",),
-        attributes={"description": f"0 is {ANSWERS[0]}, 1 is {ANSWERS[1]}."},
-    )
-    records_of(path).mkdir(parents=True, exist_ok=True)
-    try:
-        aside.rename(path)
-    except OSError:
-        # Another worker planned the same store in between; whether it is the same is checked by the caller.
-        shutil.rmtree(aside, ignore_errors=True)
-        if not path.exists():
-            raise
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_files import shard_path
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.schema import feature_arrays
-from vadprobe.store.writer import shard_path
 
 N_CLIPS = 300
 FAILURES = {3: "the decoder was killed", 260: "the file is damaged"}

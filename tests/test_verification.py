@@ -11,10 +11,10 @@ from builders import BACKBONE, FEATURES, clip_table, committed_store, edit_json,
 
 from vadprobe.store.digests import digest_file
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_files import shard_path
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.schema import feature_arrays
 from vadprobe.store.verification import verify
-from vadprobe.store.writer import shard_path
 
 N_CLIPS = 300
 FAILURES = {3: "the decoder was killed", 299: "the file is damaged"}

@@ -31,11 +31,12 @@ from hypothesis import strategies as st
 from vadprobe.store import writer as writer_module
 from vadprobe.store.durable import read_json, write_json
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_files import ATTRIBUTE, read_attributes, shard_path
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.schema import feature_arrays
 from vadprobe.store.verification import verify
-from vadprobe.store.writer import ATTRIBUTE, PartitionData, plan, read_attributes, shard_path
+from vadprobe.store.writer import PartitionData, plan
 
 
 def stored_bits(path, name):
