@@ -227,7 +227,7 @@ class ClipTable:
             return cls._from_tables(path, pq.read_table(path), pq.read_table(_videos_path(path)))
         except StoreError:
             raise
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
             raise StoreError(f"the clip table {path} cannot be read ({error}); restore it from a copy.") from error
 
     @classmethod

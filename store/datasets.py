@@ -130,7 +130,7 @@ def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
             f"the manifest has no file {path.name} ({path}); 'manifest' in [dataset] must name a folder with "
             "videos.parquet and intervals.parquet."
         ) from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise VadprobeError(f"the manifest file {path} is not readable as Parquet: {error}") from error
     missing = [column for column in required if column not in table.column_names]
     if missing:

@@ -4,18 +4,35 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import zarr
 
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.durable import sync
 from vadprobe.store.group_files import ATTRIBUTE
 from vadprobe.store.layout import records_of
+from vadprobe.store.locking import sole_planner
 from vadprobe.store.records import FORMAT_VERSION, FeatureSpec
-from vadprobe.store.schema import ANSWERS, PARTITION_ROWS, codecs, feature_arrays, storage_dtype
+from vadprobe.store.schema import ANSWERS, PARTITION_ROWS, codecs, coordinates, feature_arrays, storage_dtype
 
 
 def create_group(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
-    """Build the empty group aside and rename it: a plan that is killed leaves no half-made store."""
+    """Build the empty group aside and rename it: a plan that is killed leaves no half-made store.
+
+    Records of a store that was removed are deleted first, so that they never count for the new one. When another
+    worker created a store there in between, nothing is done; whether it is the same is for the caller to check.
+    """
+    with sole_planner(path.parent):
+        if path.exists():
+            return
+        if records_of(path).exists():
+            shutil.rmtree(records_of(path))
+        records_of(path).mkdir(parents=True)
+        aside = _build(path, spec, clips)
+        aside.rename(path)
+        sync(path.parent)
+
+
+def _build(path: Path, spec: FeatureSpec, clips: ClipTable) -> Path:
     aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     group = zarr.create_group(
@@ -45,26 +62,17 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
             attributes={"description": array.prose, "values": spec.backbone.dtype},
             config={"write_empty_chunks": True},
         )
-    coordinates: dict[str, np.ndarray] = {
-        "clip": np.arange(len(clips), dtype=np.int64),
-        "layer": np.arange(spec.backbone.n_layers + 1, dtype=np.int32),
-        "block": np.arange(spec.backbone.n_layers, dtype=np.int32),
-    }
-    for name, values in coordinates.items():
-        group.create_array(name, data=values, chunks=values.shape, dimension_names=(name,))
-    group.create_array("video_code", data=clips.video_codes, chunks=clips.video_codes.shape, dimension_names=("clip",))
-    group.create_array(
-        "answer_code",
-        data=np.arange(len(ANSWERS), dtype=np.int32),
-        chunks=(len(ANSWERS),),
-        dimension_names=("answer",),
-        attributes={"description": f"0 is {ANSWERS[0]}, 1 is {ANSWERS[1]}."},
-    )
-    records_of(path).mkdir(parents=True, exist_ok=True)
-    try:
-        aside.rename(path)
-    except OSError:
-        # Another worker planned the same store in between; whether it is the same is checked by the caller.
-        shutil.rmtree(aside, ignore_errors=True)
-        if not path.exists():
-            raise
+    for name, (dimension, values) in coordinates(spec, clips).items():
+        group.create_array(
+            name,
+            data=values,
+            chunks=values.shape,
+            compressors=codecs("float32"),
+            fill_value=-1,  # no coordinate is negative, so a lost chunk is seen
+            dimension_names=(dimension,),
+            attributes={"description": f"0 is {ANSWERS[0]}, 1 is {ANSWERS[1]}."} if name == "answer_code" else {},
+            config={"write_empty_chunks": True},
+        )
+    for created in (*aside.rglob("*"), aside):
+        sync(created)
+    return aside

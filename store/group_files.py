@@ -3,13 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+import zarr
+
+from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
-from vadprobe.store.records import FORMAT_VERSION
+from vadprobe.store.layout import records_of
+from vadprobe.store.records import FORMAT_VERSION, FeatureSpec
 from vadprobe.store.schema import ArraySpec
 
 ATTRIBUTE = "vadprobe"
 """Name of the group attribute that holds the provenance."""
+
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, OSError)
+"""What Zarr and its codecs raise on metadata or chunks that were damaged or edited."""
 
 
 def record_name(partition: int) -> str:
@@ -28,27 +35,85 @@ def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def read_record(store: Path, partition: int) -> dict[str, Any] | None:
+    """The record of a partition as it was written; None when there is none.
+
+    Raises:
+        StoreError: if it is not what was written: damaged, edited, or the record of another partition.
+    """
+    path = records_of(store) / record_name(partition)
+    try:
+        record = read_json(path)
+    except FileNotFoundError:
+        return None
+    if not is_whole_record(record) or record["partition"] != partition:
+        raise StoreError(
+            f"{path} was changed after it was written. Run 'vadprobe extract' again, which writes the partition anew."
+        )
+    return dict(record)
+
+
+def is_whole_record(record: Any) -> bool:
+    """Whether a record's content has the digest that the record itself names."""
+    if not isinstance(record, dict):
+        return False
+    content = {key: value for key, value in record.items() if key != "digest"}
+    try:
+        return bool(record.get("digest") == digest_json(content))
+    except ValueError:  # a number that JSON does not have, such as NaN
+        return False
+
+
+def open_array(store: Path, name: str) -> "zarr.Array[Any]":
+    """An array of a store, for reading.
+
+    Raises:
+        StoreError: if it is missing, or its metadata cannot be understood.
+    """
+    try:
+        return zarr.open_array(store / name, mode="r", zarr_format=3)
+    except FileNotFoundError as error:
+        raise StoreError(f"the array {name} of {store} is missing; restore the store from a copy.") from error
+    except UNREADABLE as error:
+        raise StoreError(f"the metadata of {name} of {store} cannot be understood: {error}") from error
+
+
 def read_attributes(path: Path) -> dict[str, Any]:
     """The provenance of the store at ``path``.
 
     Raises:
         StoreError: if there is no store, it is not one of ours, or it was written by a later version.
     """
-    metadata = path / "zarr.json"
     try:
-        attributes = read_json(metadata).get("attributes", {}).get(ATTRIBUTE)
-    except FileNotFoundError as error:
+        attributes = read_json(path / "zarr.json")
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(
             f"no feature store at {path}; run 'vadprobe extract' first, or check root, backbone and prompt keys."
         ) from error
-    if attributes is None:
+    for name in ("attributes", ATTRIBUTE):
+        attributes = attributes.get(name) if isinstance(attributes, dict) else None
+    if not isinstance(attributes, dict):
         raise StoreError(f"{path} is a Zarr group, but not a feature store: it has no attribute {ATTRIBUTE!r}.")
     missing = {"format_version", "spec", "digest", "clips_digest", "state"} - set(attributes)
     if missing:
         raise StoreError(f"{path}: the attribute {ATTRIBUTE!r} lacks {', '.join(sorted(missing))}; it was edited.")
-    if attributes["format_version"] > FORMAT_VERSION:
+    version = attributes["format_version"]
+    if not isinstance(version, int):
+        raise StoreError(f"{path}: the format version {version!r} is no whole number; the attributes were edited.")
+    if version > FORMAT_VERSION:
         raise StoreError(
-            f"{path} has format version {attributes['format_version']}, this vadprobe reads up to {FORMAT_VERSION}; "
-            "update vadprobe."
+            f"{path} has format version {version}, this vadprobe reads up to {FORMAT_VERSION}; update vadprobe."
         )
-    return dict(attributes)
+    return attributes
+
+
+def specification(path: Path, attributes: dict[str, Any]) -> FeatureSpec:
+    """The specification among the provenance of the store at ``path``.
+
+    Raises:
+        StoreError: if it is none; whether it agrees with its digest is for the caller to check.
+    """
+    try:
+        return FeatureSpec.from_json(attributes["spec"])
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from error

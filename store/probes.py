@@ -50,6 +50,6 @@ def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
     names = [field.name for field in fields(ProbedVideo)]
     try:
         rows = pq.read_table(path, columns=names).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it and run 'vadprobe plan' again.") from error
     return tuple(ProbedVideo(**row) for row in rows)

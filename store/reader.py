@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from vadprobe.store.clips import ClipTable
-from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
-from vadprobe.store.group_files import read_attributes, record_name, shard_bytes, shard_path
-from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.group_files import (
+    UNREADABLE,
+    open_array,
+    read_attributes,
+    read_record,
+    shard_bytes,
+    shard_path,
+    specification,
+)
+from vadprobe.store.layout import clips_of
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import PARTITION_ROWS, feature_arrays, n_partitions, partition_rows
 
@@ -34,14 +40,11 @@ class FeatureStore:
             StoreError: if there is no store, or its clip table is another than the one it was written for.
         """
         attributes = read_attributes(path)
-        try:
-            spec = FeatureSpec.from_json(attributes["spec"])
-        except StoreError as error:
-            raise StoreError(f"{path}: {error}") from error
+        spec = specification(path, attributes)
         if spec.digest != attributes["digest"]:
             raise StoreError(
                 f"{path}: the stored specification has digest {spec.digest[:12]}, its own record says "
-                f"{attributes['digest'][:12]}; the attributes were edited. Restore zarr.json from a copy."
+                f"{str(attributes['digest'])[:12]}; the attributes were edited. Restore zarr.json from a copy."
             )
         clips = ClipTable.read(clips_of(path))
         if clips.digest != spec.clips_digest:
@@ -53,10 +56,15 @@ class FeatureStore:
 
     @cached_property
     def records(self) -> dict[int, dict[str, Any]]:
-        """Partition records by partition number, for the partitions that are written."""
-        folder = records_of(self.path)
-        paths = ((number, folder / record_name(number)) for number in range(n_partitions(len(self.clips))))
-        return {number: read_json(path) for number, path in paths if path.exists()}
+        """Partition records by partition number, for the partitions that are written.
+
+        A record of another specification, left by a store that was removed, does not count.
+
+        Raises:
+            StoreError: if a record was damaged or edited.
+        """
+        found = ((number, read_record(self.path, number)) for number in range(n_partitions(len(self.clips))))
+        return {number: record for number, record in found if record and record["spec_digest"] == self.spec.digest}
 
     @cached_property
     def failures(self) -> dict[int, str]:
@@ -137,7 +145,10 @@ class FeatureStore:
         outside = rows[(rows < 0) | (rows >= len(self.clips))]
         if len(outside):
             raise StoreError(f"{self.path} has rows 0 to {len(self.clips) - 1}; row {outside[0]} was asked for.")
-        array = zarr.open_array(self.path / name, mode="r", zarr_format=3)
+        array = open_array(self.path, name)
+        wanted = next(a.shape for a in feature_arrays(self.spec.backbone, self.spec.n_clips) if a.name == name)
+        if array.shape != wanted:
+            raise StoreError(f"{self.path}: {name} has shape {array.shape}, wanted {wanted}. Run 'vadprobe verify'.")
         tail = array.shape[1 + (len(parts[0]) if parts else n_parts) :]
         result = np.empty((len(rows), len(parts), *tail), dtype=array.dtype)
         numbers = rows // PARTITION_ROWS
@@ -147,7 +158,12 @@ class FeatureStore:
             block = partition_rows(number, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)
-                result[here, position] = np.asarray(array[index])[rows[here] - block.start]
+                try:
+                    result[here, position] = np.asarray(array[index])[rows[here] - block.start]
+                except UNREADABLE as error:
+                    raise StoreError(
+                        f"{self.path}: {name} of partition {number} cannot be read ({error}). Run 'vadprobe verify'."
+                    ) from error
         return result
 
     def _check_shard(self, name: str, number: int) -> None:

@@ -172,8 +172,9 @@ class BackboneSpec:
                 f"backbone {self.key!r}: dtype is {self.dtype!r}; 'bfloat16', 'float16' or 'float32' is wanted."
             )
         for name in ("n_layers", "n_heads", "head_dim", "hidden_size"):
-            if getattr(self, name) < 1:
-                raise VadprobeError(f"backbone {self.key!r}: {name} is {getattr(self, name)}; at least 1 is wanted.")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise VadprobeError(f"backbone {self.key!r}: {name} is {value!r}; a whole number from 1 is wanted.")
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,13 @@ class FeatureSpec:
     versions: dict[str, str] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
+    def __post_init__(self) -> None:
+        wanted = {"dataset": str, "clips_digest": str, "n_clips": int, "recipe": dict, "versions": dict}
+        for name, kind in wanted.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise VadprobeError(f"specification: {name} is {value!r}; a value of type {kind.__name__} is wanted.")
+
     def to_json(self) -> dict[str, Any]:
         """The specification as plain JSON values."""
         return asdict(self)
@@ -211,9 +219,11 @@ class FeatureSpec:
             parts["sampling"] = Sampling(**parts["sampling"])
             parts["backbone"] = BackboneSpec(**parts["backbone"])
             parts["prompt"] = Prompt(**parts["prompt"])
-            return FeatureSpec(**parts)
-        except (TypeError, KeyError, ValueError) as error:
+            spec = FeatureSpec(**parts)
+            digest_json(spec.to_json())  # refuses what JSON does not have, such as NaN
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise StoreError(f"a stored specification is not one ({error}); it was edited or damaged.") from error
+        return spec
 
     @property
     def digest(self) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from vadprobe.store.clips import ClipTable
 from vadprobe.store.errors import StoreError
-from vadprobe.store.records import BackboneSpec
+from vadprobe.store.records import BackboneSpec, FeatureSpec
 
 PARTITION_ROWS = 256
 """Clips in one partition: the unit of work, of a shard and of a record."""
@@ -68,6 +69,17 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int) -> tuple[ArraySpec, ...
             "Logits of the first generated token for the answers yes and no.",
         ),
     )
+
+
+def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.ndarray]]:
+    """The coordinates of a store by name: each one's dimension and values."""
+    return {
+        "clip": ("clip", np.arange(len(clips), dtype=np.int64)),
+        "layer": ("layer", np.arange(spec.backbone.n_layers + 1, dtype=np.int32)),
+        "block": ("block", np.arange(spec.backbone.n_layers, dtype=np.int32)),
+        "video_code": ("clip", clips.video_codes),
+        "answer_code": ("answer", np.arange(len(ANSWERS), dtype=np.int32)),
+    }
 
 
 def storage_dtype(dtype: str) -> np.dtype[Any]:

@@ -1,21 +1,38 @@
 """An independent second reading of a feature store, from the files alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from vadprobe.store.clips import ClipTable
-from vadprobe.store.digests import digest_file, digest_json
+from vadprobe.store.digests import digest_file
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
-from vadprobe.store.group_files import read_attributes, record_name, shard_path
+from vadprobe.store.group_files import (
+    UNREADABLE,
+    is_whole_record,
+    open_array,
+    read_attributes,
+    record_name,
+    shard_path,
+    specification,
+)
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import ANSWERS, ArraySpec, check_values, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.schema import (
+    PARTITION_ROWS,
+    ArraySpec,
+    check_values,
+    codecs,
+    coordinates,
+    feature_arrays,
+    n_partitions,
+    partition_rows,
+    storage_dtype,
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +62,10 @@ class Verification:
 def verify(store: Path, progress: Callable[[int, int], None] | None = None) -> Verification:
     """Read every byte of a store again and compare it with its records.
 
-    Checked are: the specification against its digest, the clip table against the specification, that every partition
-    has a record of the right rows, every shard's size and SHA-256, every inner chunk's checksum (by decoding it), that
-    written rows are finite and exact in their dtype and failed rows are NaN, and that no shard lies outside the plan.
+    Checked are: the specification against its digest, the clip table against the specification, the coordinates
+    against both, the arrays' layout and codecs against the schema, that every partition has an unchanged record of the
+    right rows, every shard's size and SHA-256, every inner chunk's checksum (by decoding it), that written rows are
+    finite and exact in their dtype and failed rows are NaN, and that no file lies outside the plan.
 
     Args:
         store: the Zarr group, ``.../<prompt>.zarr``.
@@ -57,7 +75,7 @@ def verify(store: Path, progress: Callable[[int, int], None] | None = None) -> V
         StoreError: if there is no store to read. Everything else is a :class:`Problem`.
     """
     attributes = read_attributes(store)
-    spec = FeatureSpec.from_json(attributes["spec"])
+    spec = specification(store, attributes)
     problems = [Problem(store, None, message) for message in _check_whole(store, spec, attributes)]
     try:
         clips = ClipTable.read(clips_of(store))
@@ -76,12 +94,19 @@ def verify(store: Path, progress: Callable[[int, int], None] | None = None) -> V
         n_bytes += found.n_bytes
         if progress:
             progress(partition + 1, total)
+    if not problems and attributes.get("n_failed") != n_failed:
+        message = f"the attribute n_failed is {attributes.get('n_failed')}, but the records name {n_failed} failed rows"
+        problems.append(Problem(store, None, message))
     return Verification(store, len(clips), n_failed, n_bytes, tuple(problems))
 
 
 def _check_whole(store: Path, spec: FeatureSpec, attributes: dict[str, Any]) -> Iterator[str]:
     if spec.digest != attributes["digest"]:
-        yield f"the specification has digest {spec.digest[:12]}, its record says {attributes['digest'][:12]}"
+        yield f"the specification has digest {spec.digest[:12]}, its record says {str(attributes['digest'])[:12]}"
+    if attributes["clips_digest"] != spec.clips_digest:
+        yield "the attribute clips_digest is not that of the specification; the attributes were edited"
+    if attributes.get("partition_rows") != PARTITION_ROWS:
+        yield f"the attribute partition_rows is {attributes.get('partition_rows')}, wanted {PARTITION_ROWS}"
     if attributes["state"] != "committed":
         yield "not committed: the extraction has not finished"
     total = n_partitions(spec.n_clips)
@@ -95,17 +120,22 @@ def _check_whole(store: Path, spec: FeatureSpec, attributes: dict[str, Any]) -> 
 
 def _check_array(store: Path, spec: FeatureSpec, array: ArraySpec) -> Iterator[str]:
     """Metadata of an array against the schema, and files below it against the plan."""
-    try:
-        node = zarr.open_array(store / array.name, mode="r", zarr_format=3)
-        found = node.shape, node.metadata.dimension_names  # type: ignore[union-attr]
-    except FileNotFoundError:
+    if not (store / array.name / "zarr.json").exists():
         yield f"the array {array.name} is missing"
         return
-    except (ValueError, TypeError, KeyError, LookupError, RuntimeError) as error:
+    try:
+        node = open_array(store, array.name)
+        found = node.shape, node.metadata.dimension_names  # type: ignore[union-attr]
+        layout = node.shards, node.chunks, node.dtype, str(node.fill_value), _codec_names(node.compressors)
+    except UNREADABLE as error:
         yield f"the metadata of {array.name} cannot be understood: {error}"
         return
     if found != (array.shape, array.dims):
         yield f"the array {array.name} has shape and dimensions {found}, wanted {(array.shape, array.dims)}"
+    dtype = spec.backbone.dtype
+    wanted = array.shard, array.chunk, storage_dtype(dtype), "nan", _codec_names(codecs(dtype))
+    if layout != wanted:
+        yield f"the array {array.name} is stored with shards, chunks, dtype, fill and codecs {layout}, wanted {wanted}"
     planned = {shard_path(store, array, partition) for partition in range(n_partitions(spec.n_clips))}
     stray = sorted(path for path in (store / array.name / "c").rglob("*") if path.is_file() and path not in planned)
     if stray:
@@ -113,22 +143,25 @@ def _check_array(store: Path, spec: FeatureSpec, array: ArraySpec) -> Iterator[s
         yield f"the array {array.name} has files outside the plan: {names}"
 
 
+def _codec_names(found: Iterable[Any]) -> list[tuple[str, ...]]:
+    """What decides how chunks are compressed; other settings depend on the values' size, or the version of Zarr."""
+    forms = [codec.to_dict() for codec in found]
+    settings = [(form["name"], form.get("configuration", {})) for form in forms]
+    return [
+        (name, *(str(given[key]) for key in ("cname", "clevel", "shuffle") if key in given)) for name, given in settings
+    ]
+
+
 def _check_coordinates(store: Path, spec: FeatureSpec, clips: ClipTable) -> Iterator[str]:
     """Coordinates carry no record, so they are compared with what they must be."""
-    wanted = {
-        "clip": np.arange(len(clips)),
-        "layer": np.arange(spec.backbone.n_layers + 1),
-        "block": np.arange(spec.backbone.n_layers),
-        "video_code": clips.video_codes,
-        "answer_code": np.arange(len(ANSWERS)),
-    }
-    for name, values in wanted.items():
+    for name, (dimension, values) in coordinates(spec, clips).items():
         try:
-            found = np.asarray(zarr.open_array(store / name, mode="r", zarr_format=3)[:])
-        except (ValueError, TypeError, KeyError, LookupError, RuntimeError, OSError) as error:
+            node = open_array(store, name)
+            dimensions, found = node.metadata.dimension_names, np.asarray(node[:])  # type: ignore[union-attr]
+        except UNREADABLE as error:
             yield f"the coordinate {name} cannot be read: {error}"
             continue
-        if not np.array_equal(found, values):
+        if dimensions != (dimension,) or not np.array_equal(found, values):
             yield f"the coordinate {name} does not agree with the clip table"
 
 
@@ -144,25 +177,24 @@ class _Partition:
     def check(self) -> list[str]:
         """What is wrong, as messages."""
         try:
-            messages = list(self._check())
-            return messages or list(self._check_record())
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            return [f"its record cannot be understood ({type(error).__name__}: {error}); it was edited or damaged"]
-
-    def _check_record(self) -> Iterator[str]:
-        record = read_json(records_of(self.store) / record_name(self.partition))
-        if record.pop("digest", None) != digest_json(record):
-            yield "its record was changed after it was written"
-
-    def _check(self) -> Iterator[str]:
-        try:
             record = read_json(records_of(self.store) / record_name(self.partition))
         except FileNotFoundError:
-            yield "it has no record: it was never finished"
-            return
-        except StoreError as error:
-            yield str(error)
-            return
+            return ["it has no record: it was never finished"]
+        except (StoreError, OSError) as error:
+            return [str(error)]
+        messages = []
+        try:
+            for message in self._check(record):
+                messages.append(message)  # one by one: what was found before an error is told as well
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            messages.append(
+                f"its record cannot be understood ({type(error).__name__}: {error}); it was edited or damaged"
+            )
+        if not messages and not (is_whole_record(record) and record["partition"] == self.partition):
+            messages.append("its record was changed after it was written")
+        return messages
+
+    def _check(self, record: Any) -> Iterator[str]:
         if record["rows"] != [self.rows.start, self.rows.stop]:
             yield f"its record is for rows {record['rows']}, wanted [{self.rows.start}, {self.rows.stop}]"
         if record["rows_digest"] != self.clips.row_digest(self.rows):
@@ -183,7 +215,7 @@ class _Partition:
             if path.exists():
                 yield f"the shard of {array.name} is there, though every row is recorded as failed"
             return
-        if not path.exists():
+        if not path.is_file():
             yield f"the shard of {array.name} is missing"
             return
         self.n_bytes += path.stat().st_size
@@ -194,11 +226,13 @@ class _Partition:
             yield f"the shard of {array.name} was changed: its SHA-256 is not the recorded one"
             return
         try:
-            node = zarr.open_array(self.store / array.name, mode="r", zarr_format=3)
-            values = np.asarray(node[self.rows])
+            values = np.asarray(open_array(self.store, array.name)[self.rows])
             check_values(array.name, values, self.spec.backbone.dtype)
-        except (ValueError, RuntimeError, OSError) as error:
+        except UNREADABLE as error:
             yield f"the shard of {array.name} cannot be decoded: {error}"
+            return
+        if values.shape != array.rows(self.rows.stop - self.rows.start):
+            yield f"the shard of {array.name} has values of shape {values.shape}, not those of its partition"
             return
         rows = values.reshape(len(values), -1)
         good = np.ones(len(rows), dtype=bool)

@@ -4,7 +4,6 @@ Any step may be killed and repeated. A partition counts only when its record exi
 the partition's shards are on the disk, so a reader never sees half a partition.
 """
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,21 @@ import zarr
 
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.digests import digest_file, digest_json
-from vadprobe.store.durable import read_json, sync, write_json
+from vadprobe.store.durable import sync, write_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_creation import create_group
-from vadprobe.store.group_files import ATTRIBUTE, read_attributes, record_name, shard_bytes, shard_path
+from vadprobe.store.group_files import (
+    ATTRIBUTE,
+    UNREADABLE,
+    read_attributes,
+    read_record,
+    record_name,
+    shard_bytes,
+    shard_path,
+    specification,
+)
 from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.locking import remove_leftovers_of
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import (
     ArraySpec,
@@ -81,7 +90,7 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
 
 
 def _check_same(path: Path, spec: FeatureSpec) -> None:
-    stored = FeatureSpec.from_json(read_attributes(path)["spec"])
+    stored = specification(path, read_attributes(path))
     if stored.digest != spec.digest:
         raise StoreError(
             f"{path} already holds a store of another specification: "
@@ -103,19 +112,11 @@ def _check_clips(path: Path, clips: ClipTable) -> None:
         )
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Delete what killed processes left half-written; nobody writes to a store whose partitions are all there."""
-    for partial in (*path.rglob("*.partial"), *records_of(path).glob("*.partial")):
-        partial.unlink(missing_ok=True)
-    for aside in path.parent.glob(f"{path.name}.*.partial"):
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 def _check_read_back(shard: Path, node: zarr.Array[Any], rows: slice, values: np.ndarray) -> None:
     message = f"{shard} does not return what was written to it; check the disk."
     try:
         stored = np.asarray(node[rows])
-    except (ValueError, RuntimeError, OSError) as error:
+    except UNREADABLE as error:
         raise StoreError(message) from error
     if stored.tobytes() != values.tobytes():
         raise StoreError(message)
@@ -137,19 +138,23 @@ class StoreWriter:
     def is_written(self, partition: int) -> bool:
         """Whether the partition counts: it has a record of this specification, and shards of the recorded sizes.
 
-        A record that outlived its store does not count.
+        A record that was damaged or that outlived its store does not count, so the partition is written again.
         """
-        path = records_of(self.path) / record_name(partition)
-        if not path.exists():
+        try:
+            record = read_record(self.path, partition)
+        except StoreError:
             return False
-        record = read_json(path)
-        return bool(record["spec_digest"] == self.spec.digest) and all(
-            shard_bytes(self.path, array, partition) == record["shards"][array.name]["bytes"]
-            for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+        return (
+            record is not None
+            and record["spec_digest"] == self.spec.digest
+            and all(
+                shard_bytes(self.path, array, partition) == record["shards"][array.name]["bytes"]
+                for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+            )
         )
 
     def missing(self) -> list[int]:
-        """Partitions that have no record yet, ascending."""
+        """Partitions that do not count yet, ascending."""
         return [partition for partition in range(self.n_partitions) if not self.is_written(partition)]
 
     def write_partition(self, partition: int, data: PartitionData) -> None:
@@ -177,7 +182,8 @@ class StoreWriter:
             values = getattr(data, array.name)
             node[rows] = values
             sync(shard)
-            sync(shard.parent)
+            for folder in shard.relative_to(self.path).parents:  # the folders above it are new as well
+                sync(self.path / folder)
             _check_read_back(shard, node, rows, values)
             shards[array.name] = {"sha256": digest_file(shard), "bytes": shard.stat().st_size}
         content = {
@@ -226,12 +232,15 @@ class StoreWriter:
             )
         failures: dict[int, str] = {}
         for partition in range(self.n_partitions):
-            record = read_json(records_of(self.path) / record_name(partition))
+            record = read_record(self.path, partition)
+            assert record is not None
             failures.update({int(row): reason for row, reason in record["failures"].items()})
         before = read_attributes(self.path)
         after = {**before, "state": "committed", "n_failed": len(failures)}
         if before != after:
             group = zarr.open_group(self.path, mode="r+", zarr_format=3)
             group.attrs.update({ATTRIBUTE: after})
-        _remove_leftovers(self.path)
+            sync(self.path / "zarr.json")
+            sync(self.path)
+        remove_leftovers_of(self.path)
         return failures

@@ -183,7 +183,7 @@ def test_a_damaged_record_raises(own):
         FeatureStore.open(own).answer_logits(np.array([0]))
 
 
-# Known faults
+# Rows, records and attributes of another form
 
 
 def test_the_row_at_fault_is_named(store):
@@ -218,3 +218,40 @@ def test_attributes_of_another_form_are_refused_by_name(own, edit):
     edit_json(own / "zarr.json", edit)
     with pytest.raises(StoreError, match=str(own)):
         FeatureStore.open(own)
+
+
+def _drop_codecs(content):
+    del content["codecs"]
+
+
+def _unknown_codec(content):
+    content["codecs"][0]["name"] = "sharding 99"
+
+
+@pytest.mark.parametrize("edit", [_drop_codecs, _unknown_codec])
+@pytest.mark.parametrize("name", FEATURES)
+def test_damaged_metadata_of_an_array_raises(own, name, edit):
+    edit_json(own / name / "zarr.json", edit)
+    with pytest.raises(StoreError, match=f"the metadata of {name} .* cannot be understood"):
+        READS[name](FeatureStore.open(own), np.array([0]))
+
+
+@pytest.mark.parametrize("change", [{"failures": {"4000": "made up"}}, {"shards": {}}, {"partition": 0}])
+def test_an_edited_record_raises(own, change):
+    edit_json(records_of(own) / "000001.json", lambda record: record.update(change))
+    with pytest.raises(StoreError, match=r"000001\.json was changed after it was written"):
+        FeatureStore.open(own).check_finished()
+
+
+@pytest.mark.parametrize("attributes", [[], None, {"vadprobe": 7}, {"vadprobe": []}])
+def test_attributes_that_are_no_provenance_are_refused(own, attributes):
+    edit_json(own / "zarr.json", lambda content: content.update(attributes=attributes))
+    with pytest.raises(StoreError, match="not a feature store"):
+        FeatureStore.open(own)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_an_array_of_another_shape_raises(own, name):
+    edit_json(own / name / "zarr.json", lambda content: content["shape"].__setitem__(0, N_CLIPS - 1))
+    with pytest.raises(StoreError, match=rf"{name} has shape \(299, .* wanted \(300, "):
+        READS[name](FeatureStore.open(own), np.array([0]))

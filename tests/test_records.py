@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import MODERATE, NAMES, feature_specs, samplings
 
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.records import BackboneSpec, FeatureSpec, Interval, Prompt, Sampling, Video, check_key
 
 
@@ -180,3 +180,18 @@ def test_a_backbone_that_cannot_be_stored_is_refused(change):
 def test_a_video_of_impossible_length_or_rate_is_refused(change):
     with pytest.raises(VadprobeError):
         Video("a", "a.mp4", **change)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "28", None])
+def test_sizes_of_a_backbone_are_whole_numbers_from_1(value):
+    with pytest.raises(VadprobeError, match=rf"backbone 'toy': n_heads is {value!r}; a whole number from 1 is wanted"):
+        replace(BACKBONE, n_heads=value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"n_clips": "10"}, {"n_clips": None}, {"clips_digest": 7}, {"recipe": []}, {"recipe": {"a": float("nan")}}],
+)
+def test_a_specification_of_other_types_is_refused(spec, change):
+    with pytest.raises(StoreError, match="a stored specification is not one"):
+        FeatureSpec.from_json({**spec.to_json(), **change})

@@ -279,7 +279,7 @@ def test_a_place_without_store_is_refused(tmp_path):
         verify(tmp_path)
 
 
-# Known faults
+# Edited and lost parts
 
 
 @pytest.mark.parametrize("stray", ["0/1/0", "0/0/1", "0/0/0.0123456789abcdef.partial"])
@@ -366,3 +366,40 @@ def test_swapped_names_of_dimensions_are_found(own):
 def test_a_record_too_many_is_found(own):
     shutil.copy(record_of(own, 1), record_of(own, 2))
     assert found(own) != []
+
+
+def _other_compressor(content):
+    content["codecs"][0]["configuration"]["codecs"][1]["configuration"]["clevel"] = 9
+
+
+def _zero_fill(content):
+    content["fill_value"] = 0.0
+
+
+@pytest.mark.parametrize("edit", [_other_compressor, _zero_fill])
+def test_an_array_of_another_form_is_found(own, edit):
+    edit_json(own / "hidden_states" / "zarr.json", edit)
+    only(found(own), None, "the array hidden_states is stored with shards, chunks, dtype, fill and codecs")
+
+
+def test_another_digest_of_the_clip_table_is_found(own):
+    edit_json(own / "zarr.json", lambda content: content["attributes"]["vadprobe"].update(clips_digest="0" * 64))
+    only(found(own), None, "the attribute clips_digest is not that of the specification")
+
+
+def test_lost_coordinates_of_zeros_are_found(tmp_path):
+    store = committed_store(tmp_path, 3).path  # one video, so every code is 0
+    shutil.rmtree(store / "video_code" / "c")
+    only(found(store), None, "the coordinate video_code does not agree")
+
+
+def test_an_array_that_became_shorter_is_found(own):
+    edit_json(own / "answer_logits" / "zarr.json", lambda content: content.update(shape=[260, 2]))
+    messages = found(own)
+    assert (1, "the shard of answer_logits has values of shape (4, 2), not those of its partition") in messages
+
+
+@pytest.mark.parametrize("name", ["n_failed", "partition_rows"])
+def test_an_edited_number_among_the_attributes_is_found(own, name):
+    edit_json(own / "zarr.json", lambda content: content["attributes"]["vadprobe"].update({name: 7}))
+    only(found(own), None, f"the attribute {name} is 7")

@@ -18,6 +18,7 @@ from builders import (
     all_features,
     clip_table,
     committed_store,
+    edit_json,
     feature_spec,
     features,
     planned_store,
@@ -31,8 +32,10 @@ from hypothesis import strategies as st
 from vadprobe.store import writer as writer_module
 from vadprobe.store.durable import read_json, write_json
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_creation import create_group
 from vadprobe.store.group_files import ATTRIBUTE, read_attributes, shard_path
 from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.locking import sole_writer
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.schema import feature_arrays
 from vadprobe.store.verification import verify
@@ -515,7 +518,7 @@ def test_a_store_may_be_moved(tmp_path):
     assert plan(moved, writer.spec, writer.clips).missing() == []
 
 
-# Known faults
+# Failures, damage and leftovers
 
 
 @pytest.mark.parametrize(("n_clips", "partition"), [(1, 0), (256, 0), (257, 1)])
@@ -586,3 +589,72 @@ def test_what_killed_processes_left_is_cleared_away(tmp_path):
     writer.write_partition(0, features(writer.spec, 0))
     writer.commit()
     assert [path for path in left if path.exists()] == []
+
+
+def test_a_removed_store_leaves_no_record_that_counts(tmp_path):
+    """A partition whose rows all failed has no shard that could be missed, so only its record tells of it."""
+    failures = dict.fromkeys(range(3), "the file is damaged")
+    writer = committed_store(tmp_path, 3, failures=failures)
+    shutil.rmtree(writer.path)
+    assert planned_store(tmp_path, 3).missing() == [0]
+    assert list(records_of(writer.path).iterdir()) == []
+
+
+def test_workers_may_plan_a_removed_store_at_once(tmp_path):
+    writer = committed_store(tmp_path, 3)
+    shutil.rmtree(writer.path)
+    assert run_together(3, "assert builders.planned_store(argument, 3).missing() == [0]", tmp_path) == []
+    assert [path for path in tree(tmp_path) if "partial" in path] == []
+
+
+def test_a_worker_that_waited_to_plan_deletes_no_record_of_the_first(tmp_path):
+    writer = planned_store(tmp_path, 3)
+    writer.write_partition(0, features(writer.spec, 0))
+    create_group(writer.path, writer.spec, writer.clips)  # it saw no store before it waited
+    assert writer.missing() == []
+
+
+@pytest.mark.parametrize("edit", [{"rows": [0, 2]}, {"partition": 1}, {"digest": None}, {"failures": {"1": "made up"}}])
+def test_a_damaged_record_does_not_count_and_is_written_again(tmp_path, edit):
+    writer = committed_store(tmp_path, 3)
+    before = tree(tmp_path)
+    edit_json(records_of(writer.path) / "000000.json", lambda record: record.update(edit))
+    assert writer.missing() == [0]
+    writer.write_partition(0, features(writer.spec, 0))
+    writer.commit()
+    assert tree(tmp_path) == before
+
+
+def test_the_folders_of_a_shard_are_synced(tmp_path, monkeypatch):
+    writer = planned_store(tmp_path, 3)
+    synced = []
+    monkeypatch.setattr(writer_module, "sync", synced.append)
+    writer.write_partition(0, features(writer.spec, 0))
+    folders = ["c/0/0/0", "c/0/0", "c/0", "c", "."]
+    assert {writer.path / "head_outputs" / folder for folder in folders} <= set(synced)
+
+
+def test_the_next_writer_clears_away_what_killed_ones_left(tmp_path):
+    writer = committed_store(tmp_path, 3)
+    before = tree(tmp_path)
+    backbone = writer.path.parent
+    left = [
+        backbone / "other.zarr.1.partial" / "hidden_states" / "zarr.json.0123.partial",
+        backbone / "question.records" / "000000.json.1.partial",
+        writer.path / "hidden_states" / "c" / "0" / "0.0123.partial",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    with sole_writer(backbone):
+        (backbone / ".lock").unlink()
+        assert tree(tmp_path) == before
+
+
+def test_coordinates_are_written_out_with_a_checksum(tmp_path):
+    writer = planned_store(tmp_path, 3)
+    for name in ("clip", "layer", "block", "video_code", "answer_code"):
+        assert (writer.path / name / "c" / "0").stat().st_size > 0
+        node = zarr.open_array(writer.path / name, mode="r")
+        assert [codec.to_dict()["name"] for codec in node.compressors] == ["blosc", "crc32c"]
+        assert node.fill_value == -1
