@@ -3,71 +3,76 @@
 None of them looks at a picture. They are printed beside every measured result, on the same frames.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from vadprobe.analyze.metrics import Ranking, average_precision, precision_recall_area, rank, roc_auc
-from vadprobe.store.datasets import Dataset
-from vadprobe.store.errors import VadprobeError
-from vadprobe.store.records import Video
+from vadprobe.analyze.ground_truth import GroundTruth
+from vadprobe.analyze.group_metrics import roc_auc_of_groups
+from vadprobe.analyze.metrics import average_precision, precision_recall_area, rank, roc_auc
+
+RANDOM_SEED = 0
+_RANDOM_FRAMES = 16
 
 
-def trivial_baselines(dataset: Dataset, videos: Sequence[Video]) -> dict[str, dict[str, float]]:
-    """Frame-level metrics of three scores that need no model, over all frames of ``videos`` pooled.
+def trivial_baselines(truth: GroundTruth) -> dict[str, dict[str, float]]:
+    """Frame-level metrics of four scores that need no model, over all frames of the truth's videos.
 
     With n the video's frame count, frame i of a video scores
 
-    - ``video_flat``: the video's true label, held flat. Perfect between videos, blind within them.
+    - ``video_flat``: the video's true label, held flat. Perfect between videos, blind within them: an oracle.
     - ``shorter``: -n, so that a shorter video is more anomalous.
     - ``centre``: -abs(2 i - n) / n, highest in the middle of every video. The numerator is an integer and the division
       is rounded correctly, so frames at the same relative distance tie exactly.
+    - ``random``: a number drawn for every 16 frames (seed 0; it does not depend on the order of the videos).
 
-    These definitions give the published values of ``notes/datasets.md`` on UCF-Crime and XD-Violence, with every frame
-    of a video counted (not the ``((n - 1) // 16) * 16`` rule of common ground-truth files).
-
-    Args:
-        dataset: the intervals, 0-based and half-open.
-        videos: the scored videos; ``n_frames`` and ``label`` must be known. Their order changes nothing.
+    The first three give the published values of ``notes/datasets.md`` on UCF-Crime and XD-Violence, with every frame of
+    a video counted (not the ``((n - 1) // 16) * 16`` rule of common ground-truth files).
 
     Returns:
-        Baseline to metric to value; the metrics are ``auc``, ``ap`` (step) and ``ap_trapezoid``. NaN if the frames are
-        of one class.
-
-    Raises:
-        VadprobeError: if there is no frame, or a video's frame count or label is unknown.
+        Baseline to metric to value; the metrics are ``auc``, ``ap_step``, ``pr_area_trapezoid``, ``auc_abnormal_only``
+        and ``auc_macro`` (0.5 for a score that is flat within every video). NaN if the frames are of one class.
     """
-    n_frames, labels = _known(videos)
-    truths = [dataset.truth(video.video_id, int(frames)) for video, frames in zip(videos, n_frames, strict=True)]
-    positives = np.array([int(truth.sum()) for truth in truths], dtype=np.int64)
-    truth = np.concatenate([np.zeros(0, dtype=bool), *truths])
-    centre = np.concatenate([np.zeros(0), *(_centre_prior(int(frames)) for frames in n_frames)])
-    rankings = {
-        "video_flat": rank(labels, positives, n_frames - positives),
-        "shorter": rank(-n_frames, positives, n_frames - positives),
-        "centre": rank(centre, truth, ~truth),
+    codes = np.arange(len(truth.video_ids))
+    positives, negatives = truth.n_positive, truth.n_frames - truth.n_positive
+    return {
+        "video_flat": _metrics(truth, truth.labels.astype(np.float64), positives, negatives, codes),
+        "shorter": _metrics(truth, -truth.n_frames.astype(np.float64), positives, negatives, codes),
+        "centre": _centre(truth),
+        "random": _random(truth),
     }
-    return {name: _metrics(ranking) for name, ranking in rankings.items()}
 
 
-def _known(videos: Sequence[Video]) -> tuple[np.ndarray, np.ndarray]:
-    unknown = [video.video_id for video in videos if video.n_frames is None or video.label is None]
-    if unknown:
-        raise VadprobeError(
-            f"{len(unknown)} of {len(videos)} videos have no frame count or no label, first {unknown[0]!r}; the "
-            "trivial baselines need both. Probe the files (vadprobe plan) and check the annotation."
-        )
-    n_frames = np.array([video.n_frames for video in videos], dtype=np.int64)
-    return n_frames, np.array([video.label for video in videos], dtype=np.int64)
+def _centre(truth: GroundTruth) -> dict[str, float]:
+    codes = np.repeat(np.arange(len(truth.video_ids)), truth.n_frames)
+    frames = np.arange(len(codes)) - np.repeat(truth.offsets, truth.n_frames)
+    lengths = np.repeat(truth.n_frames, truth.n_frames)
+    return _metrics(truth, -np.abs(2 * frames - lengths) / lengths, *truth.counts(codes, frames, frames + 1), codes)
 
 
-def _centre_prior(n_frames: int) -> np.ndarray:
-    return -np.abs(2 * np.arange(n_frames) - n_frames) / max(n_frames, 1)
+def _random(truth: GroundTruth) -> dict[str, float]:
+    n_segments = -(-truth.n_frames // _RANDOM_FRAMES)
+    codes = np.repeat(np.arange(len(n_segments)), n_segments)
+    index = np.arange(len(codes)) - np.repeat(np.cumsum(n_segments) - n_segments, n_segments)
+    starts = index * _RANDOM_FRAMES
+    stops = np.minimum(starts + _RANDOM_FRAMES, truth.n_frames[codes])
+    generator = np.random.default_rng(RANDOM_SEED)
+    by_name = sorted(range(len(n_segments)), key=lambda code: truth.video_ids[code])
+    draws = {code: generator.random(n_segments[code]) for code in by_name}
+    scores = np.concatenate([draws[code] for code in range(len(n_segments))])
+    return _metrics(truth, scores, *truth.counts(codes, starts, stops), codes)
 
 
-def _metrics(ranking: Ranking) -> dict[str, float]:
+def _metrics(
+    truth: GroundTruth, scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, codes: np.ndarray
+) -> dict[str, float]:
+    ranking = rank(scores, positives, negatives)
+    abnormal = (truth.labels == 1)[codes]
+    of_videos = roc_auc_of_groups(scores, positives, negatives, codes, len(truth.video_ids))
     return {
         "auc": roc_auc(ranking),
-        "ap": average_precision(ranking),
-        "ap_trapezoid": precision_recall_area(ranking),
+        "ap_step": average_precision(ranking),
+        "pr_area_trapezoid": precision_recall_area(ranking),
+        "auc_abnormal_only": roc_auc(rank(scores[abnormal], positives[abnormal], negatives[abnormal]))
+        if positives[abnormal].any()
+        else float("nan"),
+        "auc_macro": float(np.nanmean(of_videos)) if not np.isnan(of_videos).all() else float("nan"),
     }

@@ -1,174 +1,203 @@
-"""A benchmark: scores against frame-level truth, with the trivial baselines beside them."""
+"""A benchmark: the scores of a detector against frame-level truth, with everything they have to be compared with."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from vadprobe.analyze.baselines import trivial_baselines
 from vadprobe.analyze.detector import Detector
-from vadprobe.analyze.fitting import row_counts
+from vadprobe.analyze.evaluation import BootstrapConfig, Evaluation, evaluate_scores, null_for_nan, video_table
+from vadprobe.analyze.ground_truth import ground_truth
 from vadprobe.analyze.inputs import AnalysisInputs
-from vadprobe.analyze.metrics import Ranking, average_precision, f1, precision_recall_area, rank, roc_auc
+from vadprobe.analyze.overlap import check_overlap, overlapping
 from vadprobe.analyze.scoring import Scores
+from vadprobe.analyze.segment_scores import segment_scores
 from vadprobe.store.clips import write_parquet
 from vadprobe.store.durable import write_json
-from vadprobe.store.records import Video
-
-_NAN = float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
-    """One method's numbers on one split; NaN is unknown.
+    """One method's numbers on one split.
 
-    ``auc``, ``ap`` (step) and ``ap_trapezoid`` are over all known frames of the labelled videos, pooled. ``auc_gated``
-    is of scores set to 0 at or below the threshold, ``auc_binary`` of the binary decision, where it is (TPR + TNR) / 2.
-    ``n_frames_unknown`` are frames of clips that could not be read: they are in no number.
+    ``evaluation`` is None, and every number unknown, where no scored video has a label. ``missing_videos`` are labelled
+    videos of the split without scores (not extracted, or not readable): they are in no number. ``overlap`` names
+    reported videos that something was fitted or tuned on; it is empty unless that was allowed. ``videos`` has one row
+    per measured video.
     """
 
     preset: str
     method: str
     dataset: str
     split: str
-    auc: float
-    ap: float
-    ap_trapezoid: float
-    auc_gated: float
-    auc_binary: float
-    f1: float
     sigma: float
     threshold: float
-    n_videos: int
+    evaluation: Evaluation | None
     n_videos_unlabelled: int
-    n_frames: int
-    n_frames_positive: int
-    n_frames_unknown: int
-    baselines: dict[str, dict[str, float]]
+    missing_videos: tuple[str, ...]
+    overlap: tuple[str, ...]
     selection: dict[str, Any]
     feature_digest: str
-    ground_truth_digest: str
     provenance: dict[str, Any]
+    videos: pa.Table | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; unknown numbers are null."""
-        value = _null_for_nan(asdict(self))
+        """Plain JSON values in one level; unknown numbers are null."""
+        if self.evaluation is not None:
+            numbers = self.evaluation.to_json()
+        else:
+            numbers = dict.fromkeys(field.name for field in fields(Evaluation)) | _NOTHING_MEASURED
+        mine = {
+            name: getattr(self, name)
+            for name in (
+                *("preset", "method", "dataset", "split", "sigma", "threshold", "n_videos_unlabelled"),
+                *("missing_videos", "overlap", "selection", "feature_digest", "provenance"),
+            )
+        }
+        value = null_for_nan({**numbers, **mine, "caveats": self.caveats})
         assert isinstance(value, dict)
         return value
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What a reader must know before believing a number."""
+        found = []
+        if self.overlap:
+            found.append(
+                f"Fitted or tuned on {len(self.overlap)} of the reported videos, as allowed by allow_overlap: these "
+                "numbers say nothing about new videos."
+            )
+        if self.missing_videos:
+            found.append(
+                f"{len(self.missing_videos)} labelled videos of the split have no scores and are in no number: not "
+                "comparable with results on the whole split."
+            )
+        return (*found, *(self.evaluation.caveats if self.evaluation else ()))
+
+
+_NOTHING_MEASURED: dict[str, Any] = {
+    "n_videos": 0,
+    "n_videos_positive": 0,
+    "n_frames": 0,
+    "n_positive": 0,
+    "n_frames_unknown": 0,
+    "baselines": {},
+    "classes": {},
+    "intervals": {},
+    "event_map": {},
+    "ground_truth_digest": None,
+}
 
 
 def evaluate(inputs: AnalysisInputs, detector: Detector, scores: Scores, split: str = "test") -> Result:
     """Measure the scores of one split on every frame of its labelled videos.
 
-    With no labelled video, or frames of one class only, the numbers are NaN.
+    Raises:
+        VadprobeError: if something was fitted or tuned on a reported video and the job does not allow it.
     """
     scored = set(scores.table.video_ids)
-    videos = [video for video in inputs.truth.videos if video.split == split and video.video_id in scored]
-    labelled = [video for video in videos if video.label is not None]
-    part = scores.subset({video.video_id for video in labelled})
-    positives, negatives = row_counts(inputs.truth, part.table, part.rows)
-    known = ~np.isnan(part.smoothed)
+    videos = [video for video in inputs.truth.videos if video.split == split]
+    present = [video for video in videos if video.video_id in scored]
+    labelled = [video for video in present if video.label is not None]
+    overlap = find_overlap(inputs, detector, [video.video_id for video in labelled])
+    evaluation, rows = None, None
     threshold = detector.locator.threshold
-    values = part.smoothed[known]
-    counts = positives[known], negatives[known]
-    numbers = _numbers(values, counts, threshold)
+    if labelled:
+        truth = ground_truth(inputs.truth, labelled)
+        mine = scores.subset({video.video_id for video in labelled})
+        names = [mine.table.video_ids[code] for code in mine.table.video_codes[mine.rows]]
+        segments = segment_scores(
+            truth, names, mine.table.start_frames[mine.rows], mine.table.stop_frames[mine.rows], mine.smoothed
+        )
+        config = inputs.config.evaluation
+        settings = BootstrapConfig(config.resamples, config.seed, config.confidence)
+        evaluation = evaluate_scores(truth, segments, threshold, settings)
+        rows = video_table(truth, segments, threshold)
     return Result(
         preset=inputs.config.preset,
         method=detector.selection.method,
         dataset=inputs.truth.name,
         split=split,
-        **numbers,
         sigma=detector.locator.sigma,
         threshold=threshold,
-        n_videos=len(labelled),
-        n_videos_unlabelled=len(videos) - len(labelled),
-        n_frames=int(counts[0].sum() + counts[1].sum()),
-        n_frames_positive=int(counts[0].sum()),
-        n_frames_unknown=int((positives + negatives)[~known].sum()),
-        baselines=_baselines(inputs, labelled),
+        evaluation=evaluation,
+        n_videos_unlabelled=len(present) - len(labelled),
+        missing_videos=tuple(v.video_id for v in videos if v.video_id not in scored and v.label is not None),
+        overlap=overlap,
         selection={
             "unit": detector.selection.unit,
             "method": detector.selection.method,
             "indices": [list(index) for index in detector.selection.indices],
         },
         feature_digest=inputs.feature_digest,
-        ground_truth_digest=inputs.truth.truth_digest,
         provenance=detector.provenance,
+        videos=rows,
     )
 
 
-def _numbers(values: np.ndarray, counts: tuple[np.ndarray, np.ndarray], threshold: float) -> dict[str, float]:
-    names = ("auc", "ap", "ap_trapezoid", "auc_gated", "auc_binary", "f1")
-    if len(values) == 0:
-        return dict.fromkeys(names, _NAN)
-    ranking = rank(values, *counts)
-    above = values > threshold
-    return {
-        "auc": roc_auc(ranking),
-        "ap": average_precision(ranking),
-        "ap_trapezoid": precision_recall_area(ranking),
-        "auc_gated": _auc(np.where(above, values, 0.0), counts),
-        "auc_binary": _auc(above.astype(np.float64), counts),
-        "f1": f1(ranking, threshold),
-    }
-
-
-def _auc(values: np.ndarray, counts: tuple[np.ndarray, np.ndarray]) -> float:
-    ranking: Ranking = rank(values, *counts)
-    return roc_auc(ranking)
-
-
-def _baselines(inputs: AnalysisInputs, videos: Sequence[Video]) -> dict[str, dict[str, float]]:
-    return trivial_baselines(inputs.truth, videos) if videos else {}
+def find_overlap(inputs: AnalysisInputs, detector: Detector, reported: Sequence[str]) -> tuple[str, ...]:
+    """Reported videos the detector was fitted or tuned on; refused unless the job allows it."""
+    fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
+    named = {name: fingerprints.get(name, "") for name in reported}
+    found: set[str] = set()
+    for what in ("fitted", "tuned"):
+        names = overlapping(named, detector.provenance.get(f"{what}_on", {}))
+        check_overlap(names, what, inputs.config.allow_overlap)
+        found |= set(names)
+    return tuple(sorted(found))
 
 
 def write_results(results: Sequence[Result], folder: Path) -> Path:
-    """Write ``results.json`` and ``results.parquet``; returns the JSON's path."""
+    """Write ``results.json``, ``results.parquet`` and ``videos.parquet``; returns the JSON's path."""
     values = [result.to_json() for result in results]
     write_json(folder / "results.json", {"results": values})
-    flat = [
-        {
-            **{name: value for name, value in result.items() if not isinstance(value, dict)},
-            **{
-                f"{name}_{metric}": number
-                for name, metrics in result["baselines"].items()
-                for metric, number in metrics.items()
-            },
-            "selection": str(result["selection"]["indices"]),
-        }
-        for result in values
+    write_parquet(pa.Table.from_pylist([_flat(value) for value in values]), folder / "results.parquet")
+    tables = [
+        result.videos.append_column("preset", pa.array([result.preset] * len(result.videos), pa.string()))
+        for result in results
+        if result.videos is not None
     ]
-    write_parquet(pa.Table.from_pylist(flat), folder / "results.parquet")
+    if tables:
+        write_parquet(pa.concat_tables(tables), folder / "videos.parquet")
     return folder / "results.json"
 
 
+def _flat(result: dict[str, Any]) -> dict[str, Any]:
+    """One row of a table: numbers and words, intervals and baselines as columns of their own."""
+    row = {name: value for name, value in result.items() if not isinstance(value, dict | list)}
+    for name, ends in result["intervals"].items():
+        row[f"{name}_low"], row[f"{name}_high"] = ends
+    for name, metrics in result["baselines"].items():
+        row.update({f"{name}_{metric}": number for metric, number in metrics.items()})
+    return {**row, "selection": str(result["selection"]["indices"])}
+
+
 def format_table(results: Sequence[dict[str, Any]]) -> str:
-    """Entries of results.json as lines of text, baselines below each."""
-    lines = [f"{'':30} {'AUC':>8} {'AP':>8} {'PR area':>8} {'F1':>8} {'videos':>7} {'frames':>8}"]
+    """Entries of results.json as lines of text, intervals and baselines below each."""
+    columns = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro", "f1")
+    heading = "".join(f"{name:>10}" for name in ("AUC", "AP", "PR area", "macro AUC", "F1", "videos", "frames"))
+    lines = [" " * 32 + heading]
     for result in results:
         name = f"{result['preset']} on {result['dataset']} ({result['split']})"
         lines.append(
-            f"{name:30} {_cell(result['auc'])} {_cell(result['ap'])} {_cell(result['ap_trapezoid'])} "
-            f"{_cell(result['f1'])} {result['n_videos']:7d} {result['n_frames']:8d}"
+            f"{name:32}"
+            + "".join(_cell(result[column]) for column in columns)
+            + f"{result['n_videos']:10d}{result['n_frames']:10d}"
         )
+        for place, word in ((0, "from"), (1, "to")):
+            ends = {metric: ends[place] for metric, ends in result["intervals"].items()}
+            if ends:
+                share = f"{result['bootstrap']['confidence']:.0%} of resamples, {word}"
+                lines.append(f"{'  ' + share:32}" + "".join(_cell(ends.get(c)) if c in ends else "" for c in columns))
         for baseline, metrics in result["baselines"].items():
-            lines.append(
-                f"{'  baseline ' + baseline:30} {_cell(metrics['auc'])} {_cell(metrics['ap'])} "
-                f"{_cell(metrics['ap_trapezoid'])}"
-            )
+            cells = "".join(_cell(metrics[column]) for column in columns if column in metrics)
+            lines.append(f"{'  baseline ' + baseline:32}{cells}")
+        lines += [f"  Note: {caveat}" for caveat in result["caveats"]]
     return "\n".join(lines)
 
 
 def _cell(value: float | None) -> str:
-    return f"{'unknown':>8}" if value is None else f"{value:8.4f}"
-
-
-def _null_for_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _null_for_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_null_for_nan(part) for part in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
+    return f"{'unknown':>10}" if value is None or math.isnan(value) else f"{value:10.4f}"

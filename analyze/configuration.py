@@ -31,9 +31,13 @@ class ProbeConfig(Section):
 class LocatorConfig(Section):
     """Smoothing of segment scores and the threshold of the binary decision.
 
-    ``threshold`` "grid": the (sigma, threshold) pair of best frame F1 on the validation split (HH12). "adaptive":
+    ``threshold`` "grid": the (sigma, threshold) pair of best frame F1 on the videos of ``split`` (HH12). "adaptive":
     mean plus kappa deviations of the calibration probabilities (HP10). A number: that number.
     """
+
+    split: Literal["validation", "test"] = Field(
+        default="validation", description="what the grid sees; 'test' is reported too and needs allow_overlap"
+    )
 
     sigmas: tuple[float, ...] = Field(
         default=(1.5,), min_length=1, description="in segments; HiProbe 0.4, HeadHunt 1.5"
@@ -48,6 +52,14 @@ class LocatorConfig(Section):
         if min(self.sigmas) < 0:
             raise ValueError("a sigma must not be negative; 0 means no smoothing")
         return self
+
+
+class EvaluationConfig(Section):
+    """Intervals of the reported numbers: a bootstrap over videos."""
+
+    resamples: int = Field(default=1000, ge=0, description="0: no intervals")
+    seed: int = Field(default=0, ge=0)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
 
 
 class AnalysisConfig(Section):
@@ -67,5 +79,10 @@ class AnalysisConfig(Section):
     calibration: CalibrationConfig = CalibrationConfig()
     probe: ProbeConfig = ProbeConfig()
     locator: LocatorConfig = LocatorConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    allow_overlap: bool = Field(
+        default=False,
+        description="report on videos that something was fitted or tuned on, as papers do; the result is stamped",
+    )
     workers: int = Field(default=2, ge=0, description="Dask worker processes of one thread; 0 computes in this process")
     curves: int = Field(default=6, ge=0, description="videos drawn in the report")

@@ -2,11 +2,15 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+from vadprobe.analyze.metrics import Ranking, roc_auc
 
 _INK, _MUTED, _TRUTH, _SCORE, _RAW, _CHOSEN = "#1f2933", "#7b8794", "#f3b0a6", "#1c5d99", "#9cc3e0", "#c8553d"
 _LABELS = {
@@ -16,6 +20,19 @@ _LABELS = {
     "entropy": "entropy (HP6)",
     "binned_entropy": "entropy (HP6)",
 }
+
+
+_MAX_POINTS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """One video's scores: ``edges`` (n + 1,) frames between which ``scores`` (n,) hold, and true intervals."""
+
+    title: str
+    edges: np.ndarray
+    scores: np.ndarray
+    intervals: tuple[tuple[int, int], ...]
 
 
 def layer_curve(
@@ -87,17 +104,76 @@ def anomaly_curve(
     return _png(figure, axes)
 
 
+def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:
+    """ROC and precision-recall curve side by side, with those of the baselines; every step is drawn as it is."""
+    figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for number, (name, found) in enumerate(baselines.items()):
+        _draw_ranking(left, right, found, name, color=_MUTED, linewidth=1, linestyle=("--", ":", "-.", "-")[number % 4])
+    _draw_ranking(left, right, ranking, "these scores", color=_SCORE, linewidth=2)
+    share = ranking.n_positives / (ranking.n_positives + ranking.n_negatives)
+    left.plot([0, 1], [0, 1], color="#cbd2d9", linewidth=0.8)
+    right.axhline(share, color="#cbd2d9", linewidth=0.8)
+    for axes, labels in ((left, ("false positive rate", "true positive rate")), (right, ("recall", "precision"))):
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1.02)
+        _plain(axes, grid=True)
+    left.legend(frameon=False, fontsize=8, loc="lower right")
+    return _png(figure, right)
+
+
+def _draw_ranking(left: Axes, right: Axes, ranking: Ranking, name: str, **style: Any) -> None:
+    true, false = ranking.true_positives, ranking.false_positives
+    rates = np.concatenate([[0], false / ranking.n_negatives]), np.concatenate([[0], true / ranking.n_positives])
+    left.plot(*_thinned(*rates), label=f"{name} ({roc_auc(ranking):.3f})", **style)
+    recall, precision = true / ranking.n_positives, true / (true + false)
+    steps = np.concatenate([[0], recall]), np.concatenate([precision[:1], precision])
+    right.plot(*_thinned(*steps), drawstyle="steps-pre", **style)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most a few thousand points: more are not seen and make a slow picture."""
+    keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).round().astype(np.int64))
+    return x[keep], y[keep]
+
+
+def score_timelines(timelines: Sequence[Timeline], threshold: float) -> bytes:
+    """The scores of a few videos over their frames, one below the other, true intervals shaded."""
+    figure = Figure(figsize=(9.2, 1.5 * len(timelines) + 0.4), layout="constrained")
+    panels = figure.subplots(len(timelines), 1, squeeze=False)[:, 0]
+    values = np.concatenate([timeline.scores for timeline in timelines] + [np.array([0.0, 1.0])])
+    lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
+    for axes, timeline in zip(panels, timelines, strict=True):
+        for start, stop in timeline.intervals:
+            axes.axvspan(start, stop, color=_TRUTH, linewidth=0)
+        axes.stairs(timeline.scores, timeline.edges, color=_SCORE, linewidth=1.6, baseline=None)
+        if np.isfinite(threshold):
+            axes.axhline(threshold, color=_MUTED, linewidth=1, linestyle="--")
+        axes.set_title(timeline.title, fontsize=8, loc="left")
+        axes.set_xlim(0, timeline.edges[-1])
+        axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.03 * (highest - lowest))
+        _plain(axes, grid=True)
+    panels[-1].set_xlabel("frames (shaded: true anomaly)")
+    return _png(figure, panels[-1])
+
+
 def _frame(block: int, head: int) -> Rectangle:
     return Rectangle((head - 0.5, block - 0.5), 1, 1, fill=False, edgecolor=_CHOSEN, linewidth=2.5)
 
 
 def _png(figure: Figure, axes: Axes, grid: bool = True) -> bytes:
+    _plain(axes, grid)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=140)
+    return buffer.getvalue()
+
+
+def _plain(axes: Axes, grid: bool) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=_INK, labelsize=8)
     if grid:
         axes.grid(axis="y", color="#e4e7eb", linewidth=0.8)
         axes.set_axisbelow(True)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=140)
-    return buffer.getvalue()

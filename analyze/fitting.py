@@ -13,6 +13,7 @@ from vadprobe.analyze.features import read_selected
 from vadprobe.analyze.inputs import AnalysisInputs
 from vadprobe.analyze.locator import Locator, adaptive_threshold, frame_f1_grid
 from vadprobe.analyze.metrics import clip_counts
+from vadprobe.analyze.overlap import check_overlap, overlapping
 from vadprobe.analyze.probe import Probe, fit_logistic
 from vadprobe.analyze.ranking import dlsp, rhi
 from vadprobe.analyze.selection import Selection, select_heads, select_layer
@@ -37,7 +38,9 @@ class Fitted:
 
 def fit(inputs: AnalysisInputs, scheduler: Scheduler) -> Fitted:
     """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing the test's."""
+    check_tuning(inputs)
     calibration, left_out = calibrate(inputs)
+    check_fitting(inputs, calibration)
     saliency = measure(inputs, calibration, scheduler)
     selection, shown = select(inputs, calibration, saliency)
     probe = fit_probe(inputs, calibration, selection)
@@ -151,17 +154,53 @@ def fit_locator(
         return Locator(config.sigmas[0], adaptive_threshold(fitted, config.kappa))
     if config.threshold != "grid":
         return Locator(config.sigmas[0], float(config.threshold))
-    rows = inputs.rows_of_split("validation")
+    rows = inputs.rows_of_split(config.split)
     if len(rows) == 0:
         raise VadprobeError(
-            "locator.threshold is 'grid', but no validation video is in the scored store. Name validation videos with "
-            "frame labels in the manifest, or give a fixed threshold such as the paper's 0.65 with sigmas = [1.5]."
+            f"locator.threshold is 'grid', but no {config.split} video is in the scored store. Name validation videos "
+            "with frame labels ([dataset.validation] or the manifest), or give a fixed threshold such as the paper's "
+            "0.65 with sigmas = [1.5]."
         )
     table = inputs.store.clips
     scores = probabilities(inputs.store, selection, probe, rows, scheduler)
     positives, negatives = row_counts(inputs.truth, table, rows)
     grid = frame_f1_grid(scores, positives, negatives, table.video_codes[rows], config.sigmas, _THRESHOLDS)
     return grid.locator
+
+
+def tuned_on(inputs: AnalysisInputs) -> dict[str, str]:
+    """Fingerprints by name of the videos the locator's grid sees; none if nothing is searched for."""
+    config = inputs.config.locator
+    if config.threshold != "grid":
+        return {}
+    return _fingerprints(inputs.store.clips, inputs.rows_of_split(config.split))
+
+
+def _fingerprints(table: ClipTable, rows: np.ndarray) -> dict[str, str]:
+    codes = np.unique(table.video_codes[rows]).tolist()
+    return {table.video_ids[code]: table.fingerprints[code] for code in codes}
+
+
+def check_tuning(inputs: AnalysisInputs) -> None:
+    """Refuse, before anything is computed, to tune on videos that will be reported.
+
+    Raises:
+        VadprobeError: naming the videos, unless the job allows the overlap.
+    """
+    table = inputs.store.clips
+    reported = _fingerprints(table, inputs.rows_of_split("test"))
+    check_overlap(overlapping(reported, tuned_on(inputs)), "tuned", inputs.config.allow_overlap)
+
+
+def check_fitting(inputs: AnalysisInputs, calibration: Calibration) -> None:
+    """Refuse, before anything is computed, to fit on a file that is reported under another name.
+
+    Raises:
+        VadprobeError: naming the videos, unless the job allows the overlap.
+    """
+    reported = _fingerprints(inputs.store.clips, inputs.rows_of_split("test"))
+    fitted = _fingerprints(inputs.calibration[inputs.score_prompt].clips, calibration.rows)
+    check_overlap(overlapping(reported, fitted), "fitted", inputs.config.allow_overlap)
 
 
 def row_counts(truth: Dataset, table: ClipTable, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,5 +233,7 @@ def assemble(
             "calibration_unit": calibration.unit,
             "features": inputs.feature_digest,
             "ground_truth": inputs.truth.truth_digest,
+            "fitted_on": _fingerprints(inputs.calibration[inputs.score_prompt].clips, calibration.rows),
+            "tuned_on": tuned_on(inputs),
         },
     )

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vadprobe.analyze.detector import Detector
+from vadprobe.analyze.evaluation import INTERVAL_METRICS
+from vadprobe.analyze.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.figures import anomaly_curve, head_map, layer_curve
 from vadprobe.store.clips import to_frames
 from vadprobe.store.datasets import Dataset
+from vadprobe.store.durable import write_bytes
 from vadprobe.store.records import Video
-
-_BASELINES = {"video_flat": "true video label, flat", "shorter": "shorter video", "centre": "centre prior"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +59,11 @@ def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
         title=f"Anomalies in {', '.join(sorted({part.result['dataset'] for part in parts}))}",
         warnings=_warnings(parts),
         parts=[_view(part) for part in parts],
-        baseline_names=_BASELINES,
+        baseline_names=BASELINE_NAMES,
+        columns=INTERVAL_METRICS,
         failures=failures,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_bytes(path, page.encode())
     return path
 
 
@@ -89,6 +88,11 @@ def _warnings(parts: Sequence[ReportPart]) -> list[str]:
                 f"{part.result['preset']}: the detector was fitted on the dataset "
                 f"{part.detector.provenance['dataset']!r} and only applied to {part.result['dataset']!r}; nothing was "
                 "fitted here."
+            )
+        if part.result["overlap"]:
+            found.append(
+                f"{part.result['preset']}: fitted or tuned on {len(part.result['overlap'])} of the reported videos, as "
+                "the job allows; these numbers say nothing about new videos."
             )
         if part.result["auc"] is None:
             found.append(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import av
 import decord
 import numpy as np
 
@@ -60,11 +61,33 @@ class Reader:
         return np.stack(frames)
 
 
+def count(path: str, decode: bool, alive: Callable[[], None]) -> dict[str, Any]:
+    """Frames of a video by its container's header (None if it says nothing) and, with ``decode``, one by one."""
+    with av.open(path) as container:
+        streams = container.streams.video
+        declared = int(streams[0].frames) or None if streams else None
+    decoded = None
+    if decode:
+        video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+        decoded = 0
+        # A broken file may repeat its last frame for ever.
+        while decoded <= 2 * max(len(video), declared or 0):
+            try:
+                video.next()
+            except StopIteration:
+                break
+            decoded += 1
+            alive()
+    return {"declared": declared, "decoded": decoded}
+
+
 def answer(
     reader: Reader, request: dict[str, Any], alive: Callable[[], None]
 ) -> tuple[dict[str, Any], bytes | memoryview]:
-    """Answer a request: ``{"path": ...}`` probes, with ``"indices"`` it reads those frames."""
+    """Answer a request: ``{"path": ...}`` probes, ``"indices"`` in it reads those frames, ``"count"`` counts them."""
     try:
+        if "count" in request:
+            return count(request["path"], request["count"], alive), b""
         if "indices" not in request:
             video = reader.open(request["path"])
             return {"n_frames": len(video), "fps": float(video.get_avg_fps())}, b""
@@ -74,7 +97,7 @@ def answer(
     except StopIteration:
         reader.close()
         return {"error": "the video ends before the frames asked for"}, b""
-    except (decord.DECORDError, RuntimeError, IndexError, ValueError, OSError) as error:
+    except (decord.DECORDError, av.FFmpegError, RuntimeError, IndexError, ValueError, OSError) as error:
         reader.close()
         return {"error": " ".join(str(error).split())}, b""
     return {"shape": list(frames.shape)}, np.ascontiguousarray(frames).data.cast("B")

@@ -62,6 +62,15 @@ class Decoder:
             raise VideoError(f"the file declares an impossible frame rate ({fps})")
         return n_frames, fps
 
+    def count(self, path: Path, decode: bool) -> tuple[int | None, int | None]:
+        """Frames by the container's header, and with ``decode`` by decoding all of them; None where not known.
+
+        Raises:
+            VideoError: if the file cannot be opened or decoded, or the decoder hangs or crashes.
+        """
+        header, _ = self._ask({"path": str(path), "count": decode}, "the frames cannot be counted")
+        return header["declared"], header["decoded"]
+
     def read_clip(self, path: Path, frame_indices: Sequence[int]) -> np.ndarray:
         """Decode the frames asked for.
 

@@ -1,4 +1,4 @@
-"""The command line: ``vadprobe plan | extract | verify | analyze | report | demo``.
+"""The command line: ``vadprobe plan | extract | verify | analyze | evaluate | dataset | report | demo``.
 
 The plain commands run without Prefect. A stage's libraries are imported only when its command is asked for, so that
 ``vadprobe analyze`` works where torch is not installed.
@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from vadprobe.flows.dataset_commands import add_dataset_commands
+from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.job import Job, load_job
 from vadprobe.flows.progress import CountProgress, clip_progress
 from vadprobe.store.errors import VadprobeError
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a store is not sound, 2 wrong input (said in a sentence), 130 interrupted.
+        0 done, 1 a store or a dataset is not sound, 2 wrong input (said in a sentence), 130 interrupted.
     """
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
@@ -66,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
         sub.set_defaults(command=command)
+    add_evaluate_command(commands)
+    add_dataset_commands(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")
     report.add_argument("config", type=Path, nargs="+", metavar="CONFIG", help="job files whose analyses are finished")
     report.add_argument(

@@ -1,72 +1,334 @@
-"""From a job's ``[dataset]`` section to a :class:`Dataset`."""
+"""From a ``[dataset]`` section to a :class:`Dataset`: which files are read, and what they say, joined by name."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from vadprobe.store.annotations import (
-    annotate,
-    label_by_name,
-    read_ucf_crime,
-    read_xd_violence,
-    ucf_crime_name,
-    xd_violence_name,
-)
+from vadprobe.store.annotations.conventions import IntervalConvention
+from vadprobe.store.annotations.frame_counts import FrameCount, read_frame_counts
+from vadprobe.store.annotations.hivau import read_hivau
+from vadprobe.store.annotations.masks import read_masks
+from vadprobe.store.annotations.names import NameRule, msad_name, ucf_crime_name, video_name, xd_violence_name
+from vadprobe.store.annotations.reading import Annotation, Reading
+from vadprobe.store.annotations.split_lists import Listed, read_split_list
+from vadprobe.store.annotations.tables import TABLE_SUFFIXES, read_table
+from vadprobe.store.annotations.text_files import read_ucf_crime, read_xd_violence
 from vadprobe.store.configuration import DatasetConfig
-from vadprobe.store.datasets import Dataset, read_folder, read_manifest
+from vadprobe.store.datasets import VIDEO_SUFFIXES, Dataset, read_manifest
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.joining import Finding, Joined, Parts, join, naming
 from vadprobe.store.probes import ProbedVideo
-from vadprobe.store.records import Video
+from vadprobe.store.records import Split
+from vadprobe.store.splits import hold_out
 
-_READERS = {"ucf-crime": read_ucf_crime, "xd-violence": read_xd_violence}
-_NAME_RULES = {"ucf-crime": ucf_crime_name, "xd-violence": xd_violence_name}
+_NAME_RULES: dict[str, NameRule] = {"ucf-crime": ucf_crime_name, "xd-violence": xd_violence_name, "msad": msad_name}
+_USUAL_NAMES: dict[str, dict[str, tuple[str, ...]]] = {
+    "ucf-crime": {
+        "annotation": ("Temporal_Anomaly_Annotation*.txt",),
+        "train": ("Anomaly_Train*.txt",),
+        "test": ("Anomaly_Test*.txt",),
+    },
+    "xd-violence": {
+        "annotation": ("annotations.txt",),
+        "train": ("train_videos.txt", "*train*.list"),
+        "test": ("test_videos.txt", "*test*.list"),
+    },
+    "msad": {
+        "annotation": ("Temporal_Anomaly_Annotation*.txt",),
+        "train": ("anomaly_train*.txt",),
+        "test": ("anomaly_test*.txt",),
+    },
+    "hivau": {"annotation": ("*_database_*.json",)},
+}
+_COUNT_NAMES = ("*frame_counts*.csv", "*frame_count*.csv")
+_PROBED, _COUNTED, _SAID = "the video files", "the frame count file", "the annotation"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was read of a dataset: every file with its rows, and the parts to join."""
+
+    config: DatasetConfig
+    readings: tuple[Reading[Any], ...]
+    parts: Parts
+    findings: tuple[Finding, ...] = ()
+
+    def joined(self) -> Joined:
+        """The dataset with all findings: of reading, of joining, and the validation split taken out."""
+        joined = join(self.parts)
+        dataset, validation = joined.dataset, self.config.validation
+        if validation is not None:
+            dataset = hold_out(dataset, validation.videos, validation.fraction, validation.seed)
+        return Joined(dataset, self.findings + joined.findings)
+
+
+@dataclass
+class _Files:
+    """The files that belong to a dataset, found by their usual names or given."""
+
+    annotation: list[Path] = field(default_factory=list)
+    lists: dict[Split, Path] = field(default_factory=dict)
+    counts: Path | None = None
+
+
+def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedVideo] | None = None) -> Source:
+    """Read every file of a dataset; rows that cannot be read become findings.
+
+    Args:
+        config: the section.
+        workspace: where its relative paths begin.
+        probed: what stage 1 found in the video files; then no video folder is looked at.
+
+    Raises:
+        VadprobeError: if a file or folder is missing or is not what it should be as a whole.
+    """
+    folder = workspace / config.videos if config.videos is not None else workspace
+    if probed is None and config.videos is not None and not folder.is_dir():
+        raise VadprobeError(
+            f"the video folder {folder} does not exist; set 'videos' in [dataset] to the folder that holds the files."
+        )
+    readings: list[Reading[Any]] = []
+    if config.format == "folder":
+        annotations: tuple[Annotation, ...] = ()
+    elif config.format == "manifest":
+        annotations = _manifest(config, workspace, folder, readings)
+    else:
+        files = _find_files(config, workspace)
+        annotations = _annotations(config, files, readings)
+    lists: dict[Split, tuple[Listed, ...]] = {}
+    counts: dict[str, Mapping[str, tuple[int, float | None]]] = {}
+    if probed is not None:
+        counts[_PROBED] = {v.video_id: (v.n_frames, v.fps) for v in probed if v.n_frames is not None}
+    if config.format not in ("folder", "manifest"):
+        for split, path in files.lists.items():
+            listed = read_split_list(path)
+            readings.append(listed)
+            lists[split] = listed.entries
+    count_file = files.counts if config.format not in ("folder", "manifest") else _given(config.frame_counts, workspace)
+    if count_file is not None:
+        counted: Reading[FrameCount] = read_frame_counts(count_file)
+        readings.append(counted)
+        counts[_COUNTED] = {count.video_id: (count.n_frames, None) for count in counted.entries}
+    counts[_SAID] = {a.video_id: (a.n_frames, a.fps) for a in annotations if a.n_frames is not None}
+    counts["the split list"] = {i.video_id: (i.n_frames, None) for part in lists.values() for i in part if i.n_frames}
+    found, repeated = (
+        (None, ())
+        if probed is not None or config.videos is None
+        else scan_videos(
+            folder, {a.video_id for a in annotations} | {i.video_id for part in lists.values() for i in part}
+        )
+    )
+    parts = Parts(
+        name=config.name,
+        folder=folder,
+        annotations=annotations,
+        lists=lists,
+        counts=counts,
+        files=found,
+        name_rule=_NAME_RULES.get(config.format),
+        is_complete=config.format != "xd-violence",
+    )
+    if config.format == "folder":
+        names = [v.video_id for v in probed] if probed is not None else list(found or ())
+        parts = replace(parts, annotations=tuple(Annotation(name, None) for name in names))
+    parts = _overlaid(parts, config, workspace, readings)
+    return Source(config, tuple(readings), parts, (*_rejections(readings), *repeated))
 
 
 def open_dataset(config: DatasetConfig, workspace: Path) -> Dataset:
     """The dataset with its video files, for stage 1; relative paths begin at ``workspace``.
 
+    Videos without a file are left out and named in ``missing``.
+
     Raises:
-        VadprobeError: if the video folder, the manifest or an annotation file is missing or malformed.
+        VadprobeError: if a file is missing or malformed, a row could not be read, labels, splits or file names
+            contradict each other, or no video has a file.
     """
-    folder = workspace / config.videos
-    if not folder.is_dir():
+    if config.videos is None:
+        raise VadprobeError("[dataset] has no 'videos'; features are extracted from the files in that folder.")
+    joined = read_source(config, workspace).joined()
+    refuse(joined)
+    dataset = joined.dataset
+    present = tuple(video for video in dataset.videos if video.video_id not in set(dataset.missing))
+    if not present:
         raise VadprobeError(
-            f"the video folder {folder} does not exist; set 'videos' in [dataset] to the folder that holds the files."
+            f"the video folder {dataset.folder} holds none of the {len(dataset.videos)} videos of {dataset.name!r} "
+            f"({naming([video.video_id for video in dataset.videos])}); check 'videos' in [dataset]."
+            if dataset.videos
+            else f"the video folder {dataset.folder} holds no video file ({', '.join(sorted(VIDEO_SUFFIXES))}); "
+            "check 'videos' in [dataset]."
         )
-    if config.manifest is not None:
-        dataset = read_manifest(config.name, folder, workspace / config.manifest)
-    else:
-        dataset = read_folder(config.name, folder)
-    return _annotated(dataset, config, workspace)
+    names = {video.video_id for video in present}
+    kept = tuple(interval for interval in dataset.intervals if interval.video_id in names)
+    return replace(dataset, videos=present, intervals=kept)
 
 
 def open_truth(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedVideo]) -> Dataset:
     """The dataset with its truth, for stage 2: no video file is needed, frame counts are those found by stage 1.
 
     Raises:
-        VadprobeError: if the manifest or an annotation file is missing or malformed.
+        VadprobeError: if a file is missing or malformed, a row could not be read, or labels or splits contradict.
     """
-    folder = workspace / config.videos
-    if config.manifest is not None:
-        dataset = read_manifest(config.name, folder, workspace / config.manifest)
+    joined = read_source(config, workspace, probed).joined()
+    refuse(joined)
+    return joined.dataset
+
+
+REFUSED = ("rows not read", "in two splits", "labels differ", "two files of one name", "interval after the end")
+
+
+def refuse(joined: Joined) -> None:
+    """Raise :class:`VadprobeError` if files contradict each other, so that no dataset can be made of them."""
+    for finding in joined.findings:
+        if finding.kind in REFUSED:
+            named = f" ({naming(finding.videos)})" if finding.videos else ""
+            raise VadprobeError(
+                f"dataset {joined.dataset.name!r}: {finding.kind}: {finding.message}{named}. Correct it; "
+                "'vadprobe dataset audit' lists everything."
+            )
+
+
+def _rejections(readings: Sequence[Reading[Any]]) -> list[Finding]:
+    return [
+        Finding("rows not read", rejection.sentence.rstrip("."), True)
+        for reading in readings
+        for rejection in reading.rejected
+    ]
+
+
+def scan_videos(folder: Path, names: set[str]) -> tuple[dict[str, str], tuple[Finding, ...]]:
+    """Relative paths of the video files below a folder, by video name.
+
+    A file counts if it has a video extension, or if its whole name is one of ``names``. Of two files of one name the
+    first in path order counts.
+    """
+    found: dict[str, str] = {}
+    repeated = []
+    for path in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()):
+        file = path.rsplit("/", 1)[-1]
+        if f".{file.rpartition('.')[2].lower()}" not in VIDEO_SUFFIXES and file not in names:
+            continue
+        name = video_name(file)
+        if found.setdefault(name, path) != path:
+            message = f"scores are joined by name, so one of them has to be renamed, such as {found[name]} and {path}"
+            repeated.append(Finding("two files of one name", message, True, (name,)))
+    return found, tuple(repeated)
+
+
+def _given(path: str | None, workspace: Path) -> Path | None:
+    return workspace / path if path is not None else None
+
+
+def _find_files(config: DatasetConfig, workspace: Path) -> _Files:
+    assert config.source is not None
+    source = workspace / config.source
+    if not source.exists():
+        raise VadprobeError(f"there is no annotation file or folder {source}; check 'source' in [dataset].")
+    folder = source if source.is_dir() else source.parent
+    usual = _USUAL_NAMES.get(config.format, {})
+    files = _Files()
+    if config.format == "masks" or source.is_file():
+        files.annotation = [source]
     else:
-        dataset = Dataset(config.name, folder, tuple(Video(video.video_id, "") for video in probed))
-    counts = {video.video_id: (video.n_frames, video.fps) for video in probed if video.reason is None}
-    videos = (
-        replace(video, n_frames=counts[video.video_id][0], fps=counts[video.video_id][1])
-        if video.video_id in counts
-        else video
-        for video in dataset.videos
+        files.annotation = _matching(folder, usual["annotation"])
+        if not files.annotation:
+            raise VadprobeError(
+                f"the folder {folder} holds no annotation of format {config.format!r} "
+                f"({' or '.join(usual['annotation'])}); name the file itself, or check the format."
+            )
+        if config.format != "hivau" and len(files.annotation) > 1:
+            names = ", ".join(path.name for path in files.annotation)
+            raise VadprobeError(f"the folder {folder} holds several annotations ({names}); name the one that counts.")
+    for split, given in (("train", config.train_list), ("test", config.test_list)):
+        path = _given(given, workspace) or next(iter(_matching(folder, usual.get(split, ()))), None)
+        if path is not None:
+            files.lists["train" if split == "train" else "test"] = path
+    files.counts = _given(config.frame_counts, workspace) or next(iter(_matching(folder, _COUNT_NAMES)), None)
+    return files
+
+
+def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    for pattern in patterns:
+        found = sorted(path for path in folder.glob(pattern) if path.is_file())
+        if found:
+            return found
+    return []
+
+
+_TEXT_READERS: dict[str, Callable[..., Reading[Annotation]]] = {
+    "ucf-crime": read_ucf_crime,
+    "msad": read_ucf_crime,
+    "xd-violence": read_xd_violence,
+}
+
+
+def read_annotation(format_name: str, path: Path, convention: IntervalConvention) -> Reading[Annotation]:
+    """Read one annotation file of a known format."""
+    if format_name in _TEXT_READERS:
+        return _TEXT_READERS[format_name](path, convention=convention)
+    return read_masks(path) if format_name == "masks" else read_hivau(path)
+
+
+def _annotations(config: DatasetConfig, files: _Files, readings: list[Reading[Any]]) -> tuple[Annotation, ...]:
+    found: dict[str, Annotation] = {}
+    for path in files.annotation:
+        reading = read_annotation(config.format, path, config.intervals)
+        readings.append(reading)
+        for entry in reading.entries:
+            if entry.video_id in found:
+                raise VadprobeError(
+                    f"{path} names the video {entry.video_id!r}, and so does an earlier file; name one in 'source'."
+                )
+            found[entry.video_id] = entry
+    return tuple(found.values())
+
+
+def _manifest(
+    config: DatasetConfig, workspace: Path, folder: Path, readings: list[Reading[Any]]
+) -> tuple[Annotation, ...]:
+    assert config.manifest is not None
+    path = workspace / config.manifest
+    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+        reading = read_table(path)
+        readings.append(reading)
+        return reading.entries
+    dataset = read_manifest(config.name, folder, path)
+    return tuple(
+        Annotation(
+            v.video_id,
+            v.label,
+            v.category,
+            dataset.intervals_of(v.video_id),
+            v.n_frames,
+            v.fps,
+            v.split,
+            v.path or None,
+        )
+        for v in dataset.videos
     )
-    return _annotated(replace(dataset, videos=tuple(videos)), config, workspace)
 
 
-def _annotated(dataset: Dataset, config: DatasetConfig, workspace: Path) -> Dataset:
-    for annotation in config.annotations:
-        path = workspace / annotation.path
+def _overlaid(parts: Parts, config: DatasetConfig, workspace: Path, readings: list[Reading[Any]]) -> Parts:
+    """Annotation files laid over a folder or a manifest: a video with a line gets the line's label and intervals."""
+    own = {annotation.video_id: annotation for annotation in parts.annotations}
+    for overlay in config.annotations:
+        path = workspace / overlay.path
         if not path.is_file():
             raise VadprobeError(f"the annotation file {path} does not exist; check 'annotations' in [dataset].")
-        if annotation.label_by_name:
-            dataset = label_by_name(dataset, _NAME_RULES[annotation.format])
-        dataset = annotate(dataset, _READERS[annotation.format](path))
-    return dataset
+        if overlay.label_by_name and overlay.format in _NAME_RULES:
+            for name, annotation in own.items():
+                label, category = _NAME_RULES[overlay.format](name)
+                own[name] = replace(annotation, label=label, category=category)
+        reading = read_annotation(overlay.format, path, overlay.intervals)
+        readings.append(reading)
+        lines = {line.video_id: line for line in reading.entries if line.video_id in own}
+        if reading.entries and not lines:
+            raise VadprobeError(
+                f"none of the {len(reading.entries)} annotated names of {path} is among the {len(own)} videos of "
+                f"dataset {config.name!r}: the annotation has {reading.entries[0].video_id!r}, the dataset has "
+                f"{list(own)[:1]}. Check that both are of the same dataset."
+            )
+        for name, line in lines.items():
+            own[name] = replace(own[name], label=line.label, category=line.category, intervals=line.intervals)
+    return replace(parts, annotations=tuple(own.values()))

@@ -24,12 +24,16 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".m
 
 @dataclass(frozen=True)
 class Dataset:
-    """Videos and their truth. ``folder`` is where the videos' relative paths begin."""
+    """Videos and their truth. ``folder`` is where the videos' relative paths begin.
+
+    ``missing`` names videos that belong to the dataset and have no file there.
+    """
 
     name: str
     folder: Path
     videos: tuple[Video, ...]
     intervals: tuple[Interval, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = Counter(video.video_id for video in self.videos)
@@ -58,8 +62,14 @@ class Dataset:
 
     def intervals_of(self, video_id: str) -> tuple[Interval, ...]:
         """The anomalous intervals of one video, by start."""
-        mine = (interval for interval in self.intervals if interval.video_id == video_id)
-        return tuple(sorted(mine, key=lambda interval: (interval.start_frame, interval.stop_frame)))
+        return self._by_video.get(video_id, ())
+
+    @cached_property
+    def _by_video(self) -> dict[str, tuple[Interval, ...]]:
+        found: dict[str, list[Interval]] = {}
+        for interval in sorted(self.intervals, key=lambda interval: (interval.start_frame, interval.stop_frame)):
+            found.setdefault(interval.video_id, []).append(interval)
+        return {video_id: tuple(intervals) for video_id, intervals in found.items()}
 
     def truth(self, video_id: str, n_frames: int) -> np.ndarray:
         """(n_frames,) bool, True where a frame is anomalous; intervals are cut at the end of the video."""

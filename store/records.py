@@ -50,6 +50,15 @@ class Video:
     def __post_init__(self) -> None:
         if not self.video_id:
             raise VadprobeError(f"video_id is empty for the file {self.path!r}; every video needs a name.")
+        if (
+            self.path.startswith(("/", "\\", "~"))
+            or ".." in self.path.replace("\\", "/").split("/")
+            or "\0" in self.path
+        ):
+            raise VadprobeError(
+                f"video {self.video_id!r}: path is {self.path!r}; a path below the dataset's video folder is wanted, "
+                "with '/' between its parts and without '..'."
+            )
         if self.split not in SPLITS:
             raise VadprobeError(
                 f"video {self.video_id!r}: split is {self.split!r}; it must be one of {', '.join(SPLITS)}."

@@ -14,6 +14,10 @@ MODERATE = settings(deadline=None, max_examples=60)
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
 """Any text that can be written as UTF-8."""
 
+_FILES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\~."), min_size=1, max_size=6)
+PATHS = st.lists(_FILES, min_size=1, max_size=3).map("/".join)
+"""Relative paths below a folder."""
+
 KEYS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,6}", fullmatch=True)
 """Names of folders."""
 
@@ -41,7 +45,7 @@ def videos(draw: st.DrawFn, max_frames: int = 200, names: st.SearchStrategy[str]
     """Probed videos with any truth; now and then without a frame."""
     return Video(
         video_id=draw(names),
-        path=draw(NAMES),
+        path=draw(PATHS),
         n_frames=draw(st.integers(0, max_frames)),
         fps=draw(st.floats(0.1, 240)),
         split=draw(st.sampled_from(SPLITS)),

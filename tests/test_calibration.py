@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference_evaluation import NO_SHARED, SHARED
 
 from vadprobe.analyze.calibration import Calibration, calibration_rows, check_classes, draw_videos
-from vadprobe.store.annotations import ucf_crime_name, video_name, xd_violence_name
+from vadprobe.store.annotations.names import ucf_crime_name, video_name, xd_violence_name
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError

@@ -1,0 +1,199 @@
+"""``vadprobe evaluate``: scores of any origin against a ground truth."""
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vadprobe.flows.dataset_options import add_dataset_options, dataset_of
+from vadprobe.flows.job import load_job
+from vadprobe.flows.progress import CountProgress
+from vadprobe.store.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION, IntervalConvention
+from vadprobe.store.configuration import DatasetConfig
+from vadprobe.store.dataset_sources import read_source, refuse
+from vadprobe.store.digests import digest_file
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.joining import naming
+from vadprobe.store.probes import ProbedVideo, read_probes
+from vadprobe.store.records import SPLITS, Split
+
+if TYPE_CHECKING:
+    from vadprobe.analyze.ground_truth import GroundTruth
+    from vadprobe.analyze.score_files import VideoScores
+
+_TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
+_DEFAULT_THRESHOLD = 0.5
+
+
+def add_evaluate_command(commands: Any) -> None:
+    """Add ``evaluate``."""
+    text = "measure scores of any origin on frames, with intervals and baselines"
+    parser = commands.add_parser("evaluate", help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(command=_evaluate)
+    scores = parser.add_argument_group("scores")
+    scores.add_argument(
+        "--scores",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="JSON, NPZ, CSV, JSON Lines or Parquet, by video name",
+    )
+    scores.add_argument("--scores-key", metavar="KEY", help="the part of a JSON file that holds the scores")
+    scores.add_argument("--video-column", metavar="NAME", help="column of video names; default: video_id")
+    scores.add_argument("--score-column", metavar="NAME", help="column of scores; default: score")
+    scores.add_argument(
+        "--segment-length",
+        type=int,
+        default=1,
+        metavar="FRAMES",
+        help="frames per score, where the file says no frames",
+    )
+    scores.add_argument(
+        "--segments",
+        choices=CONVENTIONS,
+        default=DEFAULT_CONVENTION,
+        help=f"what a score's first and last frame mean; default: {DEFAULT_CONVENTION}",
+    )
+    scores.add_argument("--pad", action="store_true", help="keep a video's last score to its end if scores are too few")
+    scores.add_argument("--trim", action="store_true", help="leave out scores past a video's end")
+    scores.add_argument("--allow-missing", action="store_true", help="measure the other videos if some have no scores")
+    scores.add_argument("--allow-unknown", action="store_true", help="leave out frames whose score is NaN")
+    add_dataset_options(parser)
+    measuring = parser.add_argument_group("measuring")
+    measuring.add_argument("--split", choices=SPLITS, default="test", help="videos that are measured; default: test")
+    measuring.add_argument(
+        "--threshold", type=float, metavar="T", help="above it a frame is anomalous; default: 0.5 for scores in [0, 1]"
+    )
+    measuring.add_argument("--resamples", type=int, default=1000, help="of the bootstrap over videos; 0: no intervals")
+    measuring.add_argument("--confidence", type=float, default=0.95, help="of the intervals; default: 0.95")
+    measuring.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    measuring.add_argument("--published", action="store_true", help="print what others have published on the set")
+    measuring.add_argument("--out", type=Path, default=Path("evaluation"), metavar="FOLDER", help="default: evaluation")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from vadprobe.analyze.score_files import read_scores
+
+    _check(options)
+    found = read_scores(
+        options.scores, key=options.scores_key, video_column=options.video_column, score_column=options.score_column
+    )
+    config, workspace = dataset_of(options)
+    probed = _frame_counts(options, config, workspace)
+    return measure(options, found, TruthReader(config, workspace, options.split, probed))
+
+
+@dataclass(frozen=True)
+class TruthReader:
+    """Opens the ground truth of a split under any reading of the annotation's 's e'."""
+
+    config: DatasetConfig
+    workspace: Path
+    split: Split
+    probed: tuple[ProbedVideo, ...] | None
+
+    def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
+        """The truth, and what did not fit when its files were joined."""
+        from vadprobe.analyze.ground_truth import ground_truth
+
+        config = self.config.model_copy(update={"intervals": convention, "videos": None})
+        joined = read_source(config, self.workspace, self.probed).joined()
+        refuse(joined)
+        found = tuple(f"{f.kind}: {f.message} ({naming(f.videos)})." for f in joined.findings if f.videos)
+        return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found
+
+
+def measure(options: argparse.Namespace, found: Mapping[str, "VideoScores"], reader: TruthReader) -> int:
+    """Lay the scores on the truth, measure, write and print."""
+    from vadprobe.analyze.evaluation import BootstrapConfig, evaluate_scores
+    from vadprobe.analyze.evaluation_files import Measured, write_evaluation
+    from vadprobe.analyze.evaluation_text import convention_lines, evaluation_lines, joined_lines, published_lines
+    from vadprobe.analyze.score_fitting import FitRules, fit_scores
+
+    config = reader.config
+    rules = FitRules(
+        options.segment_length,
+        options.segments,
+        options.pad,
+        options.trim,
+        options.allow_missing,
+        options.allow_unknown,
+    )
+    truth, misfits = reader.open(config.intervals)
+    fitted = fit_scores(found, truth, rules)
+    threshold = options.threshold
+    if threshold is None:
+        threshold = _DEFAULT_THRESHOLD if fitted.within_unit_range else math.nan
+    settings = BootstrapConfig(options.resamples, options.seed, options.confidence)
+    evaluation = evaluate_scores(fitted.truth, fitted.scores, threshold, settings)
+    missing = [name for name in truth.video_ids if name not in set(fitted.truth.video_ids)]
+    readings = {config.intervals: evaluation} if config.format in _TEXT_FORMATS else {}
+    for convention in CONVENTIONS if readings else ():
+        if convention != config.intervals:
+            other = reader.open(convention)[0].without(missing)
+            readings[convention] = evaluate_scores(other, fitted.scores, threshold, BootstrapConfig(0))
+    notes = [*fitted.notes, *misfits]
+    context = {
+        "dataset": config.name,
+        "format": config.format,
+        "split": reader.split,
+        "intervals_convention": config.intervals,
+        "scores": options.scores.name,
+        "scores_digest": digest_file(options.scores),
+        "missing_videos": missing,
+        "rules": asdict(rules),
+        "by_convention": {name: _short(reading.to_json()) for name, reading in readings.items()},
+        "notes": notes,
+    }
+    write_evaluation(Measured(fitted.truth, fitted.scores, evaluation, context), options.out)
+    blocks = [
+        evaluation_lines(evaluation, f"{options.scores.name} on {config.name} ({reader.split}, {config.intervals})"),
+        convention_lines({name: readings[name] for name in CONVENTIONS}, config.intervals) if readings else [],
+        published_lines(config.format) if options.published else [],
+        [f"Note: {note}" for note in notes],
+        [f"Written: {options.out / 'metrics.json'}, videos.parquet, curves.png, videos.png"],
+    ]
+    print(joined_lines(blocks))
+    return 0
+
+
+def _short(reading: dict[str, Any]) -> dict[str, Any]:
+    return {name: reading[name] for name in ("auc", "ap_step", "pr_area_trapezoid", "n_positive")}
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name, wrong, wanted in (
+        ("--resamples", options.resamples < 0, "a whole number, 0 or more"),
+        ("--confidence", not 0 < options.confidence < 1, "a number strictly between 0 and 1"),
+        ("--seed", options.seed < 0, "a whole number, 0 or more"),
+        ("--segment-length", options.segment_length < 1, "a whole number of frames, 1 or more"),
+        ("--threshold", options.threshold is not None and not math.isfinite(options.threshold), "a finite number"),
+    ):
+        if wrong:
+            value = getattr(options, name[2:].replace("-", "_"))
+            raise VadprobeError(f"{name} is {value}; {wanted} is wanted.")
+    if options.out.exists() and not options.out.is_dir():
+        raise VadprobeError(f"--out {options.out} is a file; name a folder.")
+
+
+def _frame_counts(
+    options: argparse.Namespace, config: DatasetConfig, workspace: Path
+) -> tuple[ProbedVideo, ...] | None:
+    """What is known from the video files: counted now, or by stage 1 of the job; None where there are none."""
+    if options.config is not None:
+        probed = read_probes(load_job(options.config).layout.videos)
+        if probed:
+            return probed
+    if config.videos is None:
+        return None
+    from vadprobe.extract.counting import count_frames
+
+    parts = read_source(config, workspace).parts
+    progress = CountProgress("counting frames", "video")
+    probed, findings = count_frames(parts.folder, parts.files or {}, decode=False, progress=progress.report)
+    for finding in findings:
+        print(f"vadprobe: {finding.kind}: {finding.message}.", file=sys.stderr)
+    return probed

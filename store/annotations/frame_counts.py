@@ -1,0 +1,55 @@
+"""Frame counts of videos from a table, for evaluation without the video files."""
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vadprobe.store.annotations.conventions import MAX_FRAME
+from vadprobe.store.annotations.names import video_name
+from vadprobe.store.annotations.reading import Reading, Row, RowError, read_rows, read_text
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True)
+class FrameCount:
+    """How many frames a video has."""
+
+    video_id: str
+    n_frames: int
+
+
+def read_frame_counts(path: Path) -> Reading[FrameCount]:
+    """Read a CSV table of ``video,frames``; a first line without a number is its header.
+
+    A row is rejected if it has not two columns, its count is not a whole number above 0, or it repeats a video.
+
+    Raises:
+        VadprobeError: if the file cannot be read or has no row.
+    """
+    text = read_text(path, "frame count file")
+    rows = []
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for fields in reader:
+            if any(field.strip() for field in fields):
+                rows.append(Row(reader.line_num, ",".join(fields), tuple(field.strip() for field in fields)))
+    except csv.Error as error:
+        raise VadprobeError(
+            f"{path}, line {reader.line_num}: not readable as CSV ({error}); correct the line."
+        ) from error
+    header = rows[:1] if rows and not any(re.fullmatch(r"[+-]?[0-9.]+", field) for field in rows[0].fields[1:]) else []
+    rows = rows[len(header) :]
+    if not rows:
+        raise VadprobeError(f"the frame count file {path} has no row; rows of 'video,frames' are wanted.")
+
+    def parse(row: Row) -> FrameCount:
+        if len(row.fields) != 2 or not row.fields[0] or not re.fullmatch(r"[0-9]{1,12}", row.fields[1]):
+            raise RowError("a video name and its whole number of frames", "correct the row")
+        count = int(row.fields[1])
+        if not 0 < count < MAX_FRAME:
+            raise RowError("a number of frames above 0", "remove the row if the video is empty")
+        return FrameCount(video_name(row.fields[0]), count)
+
+    return read_rows(path, rows, parse, lambda count: count.video_id)

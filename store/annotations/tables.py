@@ -1,0 +1,267 @@
+"""A table of one's own videos, as CSV, JSON Lines or Parquet: one row per video, or one per anomalous interval."""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vadprobe.store.annotations.conventions import MAX_FRAME
+from vadprobe.store.annotations.json_files import shown
+from vadprobe.store.annotations.names import video_name
+from vadprobe.store.annotations.reading import Annotation, Reading, Rejection, RowError, read_text
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.records import SPLITS, Interval, Video
+
+TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+COLUMNS = (
+    "video_id",
+    "path",
+    "split",
+    "label",
+    "category",
+    "n_frames",
+    "fps",
+    "start_frame",
+    "stop_frame",
+    "start_second",
+    "stop_second",
+    "intervals",
+)
+_LABELS = {"0": 0, "1": 1, "normal": 0, "anomalous": 1, "abnormal": 1, "false": 0, "true": 1}
+
+
+@dataclass(frozen=True)
+class _TableRow:
+    number: int
+    values: Mapping[str, Any]
+    text: str
+
+
+def read_table(path: Path) -> Reading[Annotation]:
+    """Read a manifest table. Columns, all but the first optional:
+
+    ``video_id`` (or ``path``, whose file name without extension then is the name); ``path`` relative to the video
+    folder; ``split`` train, validation or test (default); ``label`` 0/1 or normal/anomalous; ``category``;
+    ``n_frames``; ``fps``; ``start_frame``, ``stop_frame`` of one anomalous interval, counted from 0, half-open, or
+    ``start_second``, ``stop_second`` with ``fps``; or ``intervals``: "10-20;40-80" in CSV, lists of pairs elsewhere.
+
+    A video may have several rows, one per interval; what they say besides must agree. A video with an interval is
+    anomalous. A row is rejected if a value is impossible, contradicts an earlier row of the video, or a label 0 has an
+    interval. Columns of other names are left out and noted.
+
+    Returns:
+        One entry per video, in the order of first rows; ``n_rows`` counts rows, so it is not the number of entries.
+
+    Raises:
+        VadprobeError: if the file cannot be read, is of another format, has no row or no name column.
+    """
+    rows, columns = _rows(path)
+    if not {"video_id", "path"} & set(columns):
+        raise VadprobeError(f"{path}, line 1: a column 'video_id' or 'path' is wanted; it has {', '.join(columns)}.")
+    other = [column for column in columns if column not in COLUMNS]
+    notes = (f"columns not used: {', '.join(other)}",) if other else ()
+    found: dict[str, tuple[int, Annotation]] = {}
+    rejected = []
+    unit = "entry" if path.suffix.lower() == ".parquet" else "line"
+    for row in rows:
+        try:
+            annotation = _annotation(row.values)
+            earlier = found.get(annotation.video_id)
+            if earlier is None:
+                found[annotation.video_id] = (row.number, annotation)
+            else:
+                found[annotation.video_id] = (earlier[0], _joined(*earlier, annotation, unit))
+        except RowError as error:
+            rejected.append(Rejection(path, row.number, row.text, error.wanted, error.remedy, unit))
+        except VadprobeError as error:
+            remedy = str(error).rstrip(".")
+            rejected.append(Rejection(path, row.number, row.text, "a possible value", remedy, unit))
+    entries = tuple(annotation for _, annotation in found.values())
+    return Reading(path, len(rows), entries, tuple(rejected), notes)
+
+
+def _rows(path: Path) -> tuple[list[_TableRow], list[str]]:
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise VadprobeError(f"the manifest {path} is none of {', '.join(TABLE_SUFFIXES)}; save it as one of them.")
+    rows = reader(path)
+    if not rows:
+        raise VadprobeError(f"the manifest {path} has no row; one per video is wanted.")
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update(dict.fromkeys(row.values))
+    return rows, list(columns)
+
+
+def _csv_rows(path: Path) -> list[_TableRow]:
+    reader = csv.reader(io.StringIO(read_text(path, "manifest"), newline=""))
+    rows: list[_TableRow] = []
+    header: list[str] | None = None
+    try:
+        for fields in reader:
+            if not any(field.strip() for field in fields):
+                continue
+            if header is None:
+                header = [field.strip() for field in fields]
+                if len(set(header)) < len(header):
+                    raise VadprobeError(f"{path}, line {reader.line_num}: a column occurs twice; rename one.")
+                continue
+            text = ",".join(fields)
+            if len(fields) > len(header):
+                rows.append(_TableRow(reader.line_num, {"": fields}, text))
+                continue
+            values = {name: field.strip() for name, field in zip(header, fields, strict=False) if field.strip()}
+            rows.append(_TableRow(reader.line_num, values, text))
+    except csv.Error as error:
+        raise VadprobeError(f"{path}, line {reader.line_num}: not readable as CSV ({error}); correct it.") from error
+    if header is not None and rows and not {"video_id", "path"} & set(header):
+        raise VadprobeError(f"{path}, line 1: a column 'video_id' or 'path' is wanted; it has {', '.join(header)}.")
+    return rows
+
+
+def _json_rows(path: Path) -> list[_TableRow]:
+    rows = []
+    for number, line in enumerate(read_text(path, "manifest").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        known = value if isinstance(value, dict) else {"": line}
+        rows.append(_TableRow(number, {k: v for k, v in known.items() if v is not None}, line.strip()))
+    return rows
+
+
+def _parquet_rows(path: Path) -> list[_TableRow]:
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise VadprobeError(f"there is no manifest {path}; check the path.") from error
+    except (pa.ArrowException, OSError) as error:
+        raise VadprobeError(f"the manifest {path} is not readable as Parquet ({error}); write it again.") from error
+    return [
+        _TableRow(number, {k: v for k, v in row.items() if v is not None}, shown(row))
+        for number, row in enumerate(table.to_pylist(), start=1)
+    ]
+
+
+def _annotation(values: Mapping[str, Any]) -> Annotation:
+    if "" in values:
+        raise RowError("values under the columns of the header, or one JSON object per line", "correct the row")
+    path = _word(values, "path")
+    name = _word(values, "video_id") or (video_name(path) if path else None)
+    if not name:
+        raise RowError("a video name in 'video_id' or 'path'", "name the video")
+    split = _word(values, "split")
+    if split is not None and split not in SPLITS:
+        raise RowError(f"a split of {', '.join(SPLITS)} (got {split!r})", "correct the split")
+    n_frames = _whole(values, "n_frames")
+    fps = _number(values, "fps")
+    category = _word(values, "category")
+    intervals = tuple(Interval(name, start, stop, category) for start, stop in _frames(values, fps))
+    label = _label(values)
+    if label == 0 and intervals:
+        raise RowError("no interval for a normal video (label 0)", "correct the label or remove the interval")
+    label = 1 if intervals else label
+    Video(name, path or "", n_frames, fps, split or "test", label, category)  # its own checks, named in the row
+    return Annotation(name, label, category, intervals, n_frames, fps, split, path)
+
+
+def _frames(values: Mapping[str, Any], fps: float | None) -> list[tuple[int, int]]:
+    pairs: list[tuple[Any, Any]] = []
+    if "intervals" in values:
+        pairs += _listed_pairs(values["intervals"])
+    for unit in ("frame", "second"):
+        ends = (f"start_{unit}", f"stop_{unit}")
+        if (ends[0] in values) != (ends[1] in values):
+            raise RowError(f"both {ends[0]!r} and {ends[1]!r}, or neither", "complete the row")
+    if "start_frame" in values:
+        pairs.append((_whole(values, "start_frame"), _whole(values, "stop_frame")))
+    if "start_second" in values:
+        seconds = _number(values, "start_second"), _number(values, "stop_second")
+        if fps is None or seconds[0] is None or seconds[1] is None or not 0 <= seconds[0] < seconds[1] < 1e9:
+            raise RowError("0 <= start_second < stop_second, with 'fps'", "complete the row")
+        first = round(seconds[0] * fps)
+        pairs.append((first, max(round(seconds[1] * fps), first + 1)))
+    for start, stop in pairs:
+        if not all(isinstance(v, int) and not isinstance(v, bool) for v in (start, stop)) or not (
+            0 <= start < stop < MAX_FRAME
+        ):
+            raise RowError("intervals of whole frames with 0 <= start < stop (half-open)", "correct the interval")
+    return pairs
+
+
+def _listed_pairs(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(";") if part.strip()]
+        found = [re.fullmatch(r"([0-9]{1,13})\s*-\s*([0-9]{1,13})", part) for part in parts]
+        if not all(found):
+            raise RowError("'intervals' as 10-20;40-80", "correct the intervals")
+        return [(int(match[1]), int(match[2])) for match in found if match]
+    if isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        return [(pair[0], pair[1]) for pair in value]
+    raise RowError("'intervals' as a list of [start, stop]", "correct the intervals")
+
+
+def _label(values: Mapping[str, Any]) -> int | None:
+    if "label" not in values:
+        return None
+    value = values["label"]
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).lower()
+    if text not in _LABELS:
+        raise RowError(f"a label of {', '.join(_LABELS)} (got {shown(value)})", "correct the label")
+    return _LABELS[text]
+
+
+def _word(values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise RowError(f"{name!r} as a word (got {shown(value)})", "correct the value")
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    if name not in values:
+        return None
+    value = values[name]
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise RowError(f"{name!r} as a number (got {shown(value)})", "correct the value")
+    return number
+
+
+def _whole(values: Mapping[str, Any], name: str) -> int | None:
+    number = _number(values, name)
+    if number is None:
+        return None
+    if not number.is_integer() or not 0 <= number < MAX_FRAME:
+        raise RowError(f"{name!r} as a whole number from 0 (got {shown(values[name])})", "correct the value")
+    return int(number)
+
+
+def _joined(number: int, first: Annotation, later: Annotation, unit: str) -> Annotation:
+    """What two rows of one video say together; what only one of them says holds."""
+    if set(later.intervals) <= set(first.intervals):
+        raise RowError(f"one row per interval (this one says nothing new after {unit} {number})", "remove the row")
+    merged: dict[str, Any] = {}
+    for name in ("n_frames", "fps", "split", "path", "label", "category"):
+        mine, theirs = getattr(first, name), getattr(later, name)
+        if name != "category" and None not in (mine, theirs) and mine != theirs:
+            raise RowError(f"the {name} of {unit} {number}, {mine!r}", "make the rows of the video agree")
+        merged[name] = theirs if mine is None else mine
+    return replace(first, **merged, intervals=first.intervals + later.intervals)

@@ -1,0 +1,24 @@
+"""The benchmark scripts run, and the peers they are measured against give the same values."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.mark.slow
+def test_exact_metrics_agree_with_every_peer_at_a_small_size(tmp_path):
+    sizes = ["--frames=6e3", "--clips=300", "--videos=20", "--resamples=12", "--peer-resamples=3"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "exact_metrics.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "6000 frames in 300 clips of 20 videos" in done.stdout
+    assert "scaled linearly to 12" in done.stdout
+    differences = json.loads(result.read_text())["differences"]
+    assert set(differences) == {"frames", "weights", "bootstrap_weights"}
+    assert all(difference < 1e-12 for difference in differences.values()), differences
