@@ -34,6 +34,6 @@ def check_overlap(names: Sequence[str], what: str, allowed: bool) -> None:
     if names and not allowed:
         raise VadprobeError(
             f"{len(names)} of the reported videos are also those something was {what} on: {naming(names)}. Such a "
-            "number says nothing about new videos. Name a validation split ([dataset.validation]) or other training videos; "
-            "allow_overlap = true in [analysis] reports it all the same, and stamps the result."
+            "number says nothing about new videos. Name a validation split ([dataset.validation]) or other training "
+            "videos; allow_overlap = true in [analysis] reports it all the same, and stamps the result."
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from vadprobe.analyze.benchmark import Result, evaluate, format_table, write_results
+from vadprobe.analyze.benchmark import Result, evaluate, find_overlap, format_table, write_results
 from vadprobe.analyze.cluster import Scheduler, local_cluster
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.fitting import fit
@@ -61,6 +61,7 @@ def fit_step(job: Job, inputs: AnalysisInputs, scheduler: Scheduler) -> Detector
     if job.analysis.detector is not None:
         (job.out / "saliency.json").unlink(missing_ok=True)
         detector = Detector.read(job.workspace / job.analysis.detector)
+        find_overlap(inputs, detector, [video.video_id for video in inputs.truth.of_split("test")])
     else:
         fitted = fit(inputs, scheduler)
         detector = fitted.detector

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from vadprobe.flows.extraction_job import n_clips, prepare
+    from vadprobe.flows.extraction_job import missing_lines, n_clips, prepare
 
     job = load_job(options.config)
     extractor = prepare(job, CountProgress("probing", "video").report)
@@ -96,6 +96,8 @@ def _plan(options: argparse.Namespace) -> int:
             f"{len(sampling.writers)} prompts, {total - len(sampling.pending())} of {total} partitions done, "
             f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
         )
+    for line in missing_lines(extractor.dataset.missing):
+        print(line)
     for video, reason in sorted(extractor.plan.unreadable.items()):
         print(f"Video not readable: {video}: {reason}")
     print(f"{n_clips(extractor, extractor.pending())} clips are left to compute.")

@@ -8,6 +8,7 @@ from vadprobe.extract.backbone import describe
 from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.flows.job import Job
+from vadprobe.store.joining import naming
 from vadprobe.store.locking import sole_writer
 
 Unit = tuple[int, int]
@@ -23,6 +24,7 @@ class ExtractionSummary:
     n_partitions: int
     unreadable_videos: dict[str, str]
     failed_clips: dict[str, str]
+    missing: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """The summary as sentences."""
@@ -32,10 +34,20 @@ class ExtractionSummary:
             yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
         if self.failed_clips:
             yield f"{len(self.failed_clips)} clips could not be read; their features are NaN."
+        yield from missing_lines(self.missing)
         for video, reason in sorted(self.unreadable_videos.items()):
             yield f"Video not readable: {video}: {reason}"
         for clip, reason in sorted(self.failed_clips.items()):
             yield f"Clip not readable: {clip}: {reason}"
+
+
+def missing_lines(missing: Sequence[str]) -> Iterator[str]:
+    """One sentence about videos of the dataset that have no file; none if all have one."""
+    if missing:
+        yield (
+            f"{len(missing)} videos of the dataset have no file and are left out: {naming(missing)}; "
+            "'vadprobe dataset audit' names them all."
+        )
 
 
 def prepare(job: Job, progress: Callable[[int, int], None] | None = None) -> Extractor:
@@ -93,4 +105,5 @@ def finish(extractor: Extractor, computed: Sequence[Unit]) -> ExtractionSummary:
         n_partitions=sum(sampling.writers[0].n_partitions for sampling in extractor.plan.samplings),
         unreadable_videos=extractor.plan.unreadable,
         failed_clips=named,
+        missing=extractor.dataset.missing,
     )

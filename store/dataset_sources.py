@@ -200,14 +200,15 @@ def _rejections(readings: Sequence[Reading[Any]]) -> list[Finding]:
 def scan_videos(folder: Path, names: set[str]) -> tuple[dict[str, str], tuple[Finding, ...]]:
     """Relative paths of the video files below a folder, by video name.
 
-    A file counts if it has a video extension, or if its whole name is one of ``names``. Of two files of one name the
-    first in path order counts.
+    A file counts if it has a video extension, or if its whole name is one of ``names``; hidden files (such as the "._"
+    companions some systems leave beside a copy) do not. Of two files of one name the first in path order counts.
     """
     found: dict[str, str] = {}
     repeated = []
     for path in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()):
         file = path.rsplit("/", 1)[-1]
-        if f".{file.rpartition('.')[2].lower()}" not in VIDEO_SUFFIXES and file not in names:
+        is_video = f".{file.rpartition('.')[2].lower()}" in VIDEO_SUFFIXES or file in names
+        if file.startswith(".") or not is_video:
             continue
         name = video_name(file)
         if found.setdefault(name, path) != path:

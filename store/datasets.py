@@ -148,26 +148,3 @@ def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
             f"the manifest file {path} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}."
         )
     return [{column: value for column, value in row.items() if column in known} for row in table.to_pylist()]
-
-
-def read_folder(name: str, folder: Path, split: Split = "test") -> Dataset:
-    """Every video file below ``folder``, recursively, named by its file name without the extension; labels unknown.
-
-    Raises:
-        VadprobeError: if the folder is missing, holds no video, or holds two files of one name.
-    """
-    if not folder.is_dir():
-        raise VadprobeError(
-            f"the video folder {folder} does not exist; set 'videos' in [dataset] to the folder that holds the files."
-        )
-    paths = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
-    )
-    if not paths:
-        raise VadprobeError(
-            f"the video folder {folder} holds no video file ({', '.join(sorted(VIDEO_SUFFIXES))}); "
-            "check 'videos' in [dataset]."
-        )
-    return Dataset(name, folder, tuple(Video(Path(path).stem, path, split=split) for path in paths))

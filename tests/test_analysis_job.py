@@ -17,7 +17,7 @@ from vadprobe.flows.analysis_job import analyze, combine
 from vadprobe.flows.job import load_job
 from vadprobe.store.datasets import read_manifest, write_manifest
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.records import Interval
+from vadprobe.store.records import Interval, Video
 
 METHODS = ("hiprobe", "headhunt")
 
@@ -194,3 +194,65 @@ def test_missing_or_damaged_inputs_are_sentences(
     damage(again.folder)
     with pytest.raises(VadprobeError, match=words):
         analyze(load_job(again.job("headhunt")))
+
+
+def held_out(planted: Planted, tmp_path: Path, validation: str, locator: str, more: str = "") -> Path:
+    """A job whose validation videos are drawn from the test split: the manifest knows no validation video."""
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    videos = tuple(replace(v, split="test") if v.split == "validation" else v for v in dataset.videos)
+    write_manifest(replace(dataset, videos=videos), again.folder / "manifest")
+    job = again.job("headhunt")
+    text = job.read_text().replace('{sigmas = [0.0, 1.0], threshold = "grid"}', locator)
+    job.write_text(text.replace("[store]", f"{validation}\n[store]").replace("top_heads = 1", f"top_heads = 1\n{more}"))
+    return job
+
+
+def test_videos_held_out_for_the_grid_are_in_no_reported_number(planted: Planted, tmp_path: Path) -> None:
+    grid = '{sigmas = [0.0, 1.0], threshold = "grid"}'
+    job = held_out(planted, tmp_path, "[dataset.validation]\nfraction = 0.34\nseed = 3", grid)
+    result = analyze(load_job(job)).result
+    detector = Detector.read(job.parent / "out-headhunt" / "detector.json")
+    assert len(detector.provenance["tuned_on"]) == 4
+    assert result.evaluation is not None
+    assert result.evaluation.n_videos == 12 - 4
+    assert result.videos is not None
+    assert not set(detector.provenance["tuned_on"]) & set(result.videos["video_id"].to_pylist())
+    assert not result.overlap
+
+
+def test_a_grid_on_the_reported_videos_is_refused_by_name_or_stamped(planted: Planted, tmp_path: Path) -> None:
+    grid = '{sigmas = [0.0], threshold = "grid", split = "test"}'
+    job = held_out(planted, tmp_path / "refused", "", grid)
+    before = (job.parent / "out-headhunt" / "detector.json").read_bytes()
+    with pytest.raises(VadprobeError, match="12 of the reported videos are also those something was tuned on: video16"):
+        analyze(load_job(job))
+    assert (job.parent / "out-headhunt" / "detector.json").read_bytes() == before, "refused before anything is fitted"
+    job = held_out(planted, tmp_path / "allowed", "", grid, "allow_overlap = true")
+    outcome = analyze(load_job(job))
+    assert len(outcome.result.overlap) == 12
+    assert "Fitted or tuned on 12 of the reported videos" in outcome.table()
+    assert "fitted or tuned on 12 of the reported videos" in outcome.report.read_text()
+
+
+def test_a_detector_is_not_reported_on_the_videos_it_was_fitted_on(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    shutil.copy(planted.folder / "out-headhunt" / "detector.json", again.folder / "finished.json")
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    swapped = {"train": "test", "test": "train", "validation": "validation"}
+    videos = tuple(replace(v, split=swapped[v.split]) for v in dataset.videos)
+    write_manifest(replace(dataset, videos=videos), again.folder / "manifest")
+    job = again.job("headhunt")
+    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"'))
+    with pytest.raises(VadprobeError, match=r"16 of the reported videos .* fitted on: video00, video01"):
+        analyze(load_job(job))
+
+
+def test_labelled_videos_without_scores_are_named(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    extra = Video("never-extracted", "n.mp4", 100, 25.0, "test", 1)
+    write_manifest(replace(dataset, videos=(*dataset.videos, extra)), again.folder / "manifest")
+    outcome = analyze(load_job(again.job("hiprobe")))
+    assert outcome.result.missing_videos == ("never-extracted",)
+    assert "1 labelled videos of the split have no scores" in outcome.table()

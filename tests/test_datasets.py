@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import MODERATE, intervals, video_lists
 
-from vadprobe.store.datasets import Dataset, read_folder, read_manifest, write_manifest
+from vadprobe.store.datasets import Dataset, read_manifest, write_manifest
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import SPLITS, Interval, Video
 
@@ -156,31 +156,3 @@ def test_wrong_values_of_a_manifest_are_refused(manifest):
     pq.write_table(table.set_column(position, "split", pa.array(["testing"])), path)
     with pytest.raises(VadprobeError, match=r"'a': split is 'testing'"):
         read_manifest("day", Path("videos"), manifest)
-
-
-def test_a_folder_is_read_recursively_in_one_order(tmp_path):
-    for name in ("b.mp4", "deep/er/a.MKV", "deep/c.avi", "notes.txt", "d.mp4.part", "deep/.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.mp4").mkdir()
-    dataset = read_folder("day", tmp_path, "train")
-    assert [(video.video_id, video.path) for video in dataset.videos] == [
-        ("b", "b.mp4"),
-        ("c", "deep/c.avi"),
-        ("a", "deep/er/a.MKV"),
-    ]
-    assert {(video.split, video.label, video.n_frames) for video in dataset.videos} == {("train", None, None)}
-    assert dataset.folder == tmp_path
-
-
-def test_a_folder_without_videos_or_with_one_name_twice_is_refused(tmp_path):
-    with pytest.raises(VadprobeError, match=rf"{tmp_path}/none does not exist; set 'videos'"):
-        read_folder("day", tmp_path / "none")
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(VadprobeError, match=rf"{tmp_path} holds no video file \(.*\.avi.*\)"):
-        read_folder("day", tmp_path)
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "a.mp4").touch()
-    (tmp_path / "deep" / "a.avi").touch()
-    with pytest.raises(VadprobeError, match=r"first 'a' \(a.mp4, deep/a.avi\)"):
-        read_folder("day", tmp_path)

@@ -23,8 +23,8 @@ from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
 from vadprobe.extract.extraction import DecodedClip, Extractor, ahead
 from vadprobe.extract.planning import plan_extraction
-from vadprobe.store.configuration import SamplingConfig
-from vadprobe.store.datasets import read_folder
+from vadprobe.store.configuration import DatasetConfig, SamplingConfig
+from vadprobe.store.dataset_sources import open_dataset
 from vadprobe.store.errors import StoreError, VideoError
 from vadprobe.store.layout import records_of
 from vadprobe.store.prompts import SHIPPED
@@ -50,7 +50,7 @@ def make_extractor(
     **settings: Any,
 ) -> Extractor:
     config = ExtractionConfig(**{"device": "cpu", "threads": 1, "batch_clips": 4, **settings})
-    dataset = read_folder("set", videos)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
     plan = plan_extraction(dataset, root, samplings, prompts, description, config)
     return Extractor(dataset, plan, description, config)
 
@@ -421,8 +421,8 @@ from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.store import writer
-from vadprobe.store.configuration import SamplingConfig
-from vadprobe.store.datasets import read_folder
+from vadprobe.store.configuration import DatasetConfig, SamplingConfig
+from vadprobe.store.dataset_sources import open_dataset
 from vadprobe.store.prompts import SHIPPED
 
 videos, root, checkpoint = (Path(argument) for argument in sys.argv[1:4])
@@ -449,7 +449,7 @@ def extract(moment, left):
     subprocess.Popen.__init__ = remember
     if moment == "write":  # every shard of a partition is synced, so this is between two of them
         writer.sync = lambda path: (path.is_file() and die(), sync(path))
-    dataset = read_folder("set", videos)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
     plan = plan_extraction(dataset, root, [sampling], prompts, description, config)
     extractor = Extractor(dataset, plan, description, config)
     for position, partition in extractor.pending():

@@ -56,8 +56,8 @@ def sentence_of(path, content):
         ({"dataset": DATASET, "dateset": 1}, "unknown key 'dateset'; did you mean 'dataset'?"),
         (
             {"dataset": {**DATASET, "colour": 1}},
-            "unknown key 'dataset.colour'; known keys are name, format, videos, manifest, source, intervals, frame_counts, "
-            "train_list, test_list, annotations, validation.",
+            "unknown key 'dataset.colour'; known keys are name, format, videos, manifest, source, intervals, "
+            "frame_counts, train_list, test_list, annotations, validation.",
         ),
         (
             {"dataset": {**DATASET, "annotations": [{"format": "ucf-crime", "paths": "a.txt", "path": "a.txt"}]}},

@@ -13,7 +13,7 @@ from vadprobe.extract.surveillance import dataset_of, make_surveillance_set, wri
 from vadprobe.store.annotations.text_files import read_ucf_crime
 from vadprobe.store.configuration import AnnotationConfig, DatasetConfig
 from vadprobe.store.dataset_sources import open_dataset
-from vadprobe.store.datasets import Dataset, read_folder
+from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError, VideoError
 
 SECONDS = (1.0, 2.0)
