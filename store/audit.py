@@ -206,8 +206,9 @@ def _published(config: DatasetConfig, workspace: Path) -> list[Finding]:
 
 def _lengths(config: DatasetConfig, dataset: Dataset) -> list[Finding]:
     """Conventions of frame counts, recognised by their sum or by every count being a multiple of 16."""
-    counts = [video.n_frames for video in dataset.of_split("test") if video.n_frames is not None]
-    without = tuple(video.video_id for video in dataset.of_split("test") if video.n_frames is None)
+    measured = [video for video in dataset.videos if video.split != "train"]
+    counts = [video.n_frames for video in measured if video.n_frames is not None]
+    without = tuple(video.video_id for video in measured if video.n_frames is None)
     findings = []
     if without:
         message = "scores of these videos cannot be measured; give the video files or a frame count file"

@@ -42,6 +42,16 @@ def test_both_presets_are_valid_jobs(preset: str) -> None:
     assert job.workspace == (CONFIGS.parent / "demo-out").resolve()
 
 
+@pytest.mark.parametrize("name", ["ucf-crime", "xd-violence"])
+def test_the_job_files_of_the_real_sets_are_valid_and_tune_on_held_out_videos(name: str) -> None:
+    job = load_job(CONFIGS / f"{name}.toml")
+    assert job.config.dataset.format == job.config.dataset.name == name
+    assert job.config.dataset.validation is not None
+    assert job.analysis.locator.split == "validation"
+    assert job.analysis.calibration.fraction == 0.01
+    assert len(job.prompts) == 5
+
+
 def test_the_folder_job_scores_with_the_demo_detector_of_the_same_backbone_and_sampling() -> None:
     folder, preset = load_job(CONFIGS / "folder.toml"), load_job(CONFIGS / "headhunt.toml")
     assert folder.analysis.detector == f"{preset.analysis.out}/detector.json"
