@@ -98,7 +98,7 @@ class Evaluation:
         for name, count in self.undefined.items():
             if count and not math.isnan(getattr(self, name)):
                 found.append(f"{count} of {self.bootstrap.n_resamples} resamples leave {name} undefined.")
-        beaten = {name: values["auc_macro"] for name, values in self.baselines.items()}
+        beaten = {name: values["auc_macro"] for name, values in self.baselines.items() if name != "random"}
         best = max((value for value in beaten.values() if not math.isnan(value)), default=_NAN)
         if self.auc_macro <= best:
             name = next(name for name, value in beaten.items() if value == best)

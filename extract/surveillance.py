@@ -23,8 +23,8 @@ from vadprobe.store.records import Interval, Split, Video
 NAME = "surveillance"
 _VERSION = 1
 _CARD = "surveillance.json"
-# x264's macroblock tree in its AVX-512 form takes memory it has not written into account (core 165, widths that are no
-# multiple of 256): the same frames then give other bytes in another process. One thread alone does not help.
+# x264's macroblock tree in its AVX-512 form takes memory it has not written into account (seen in core 165, at widths
+# that are no multiple of 128): the same frames then give other bytes in another process, with one thread too.
 _ENCODER = {"preset": "veryfast", "crf": "24", "g": "50", "threads": "1", "mbtree": "0"}
 _SPLITS: tuple[Split, ...] = ("train", "train", "validation", "test")  # of four cameras in turn
 _VIDEOS_PER_CAMERA = 4  # two normal, two anomalous
@@ -114,7 +114,14 @@ def make_surveillance_set(
     Raises:
         VadprobeError: if the folder holds a set of another seed or size.
     """
-    card = {"name": NAME, "version": _VERSION, "seed": seed, "n_videos": n_videos, "seconds": list(seconds)}
+    card = {
+        "name": NAME,
+        "version": _VERSION,
+        "encoder": _ENCODER,
+        "seed": seed,
+        "n_videos": n_videos,
+        "seconds": list(seconds),
+    }
     _check_card(folder, card)
     scripts = write_scripts(seed, n_videos, seconds)
     (folder / "videos").mkdir(parents=True, exist_ok=True)

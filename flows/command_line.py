@@ -5,6 +5,7 @@ The plain commands run without Prefect. A stage's libraries are imported only wh
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,13 +23,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a store or a dataset is not sound, 2 wrong input (said in a sentence), 130 interrupted.
+        0 done, 1 a store or a dataset is not sound, 2 wrong input (said in a sentence), 130 interrupted, 141 nobody
+        reads the output.
     """
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has closed it ("| head"); Python would complain once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except VadprobeError as error:
         print(f"vadprobe: {error}", file=sys.stderr)
         return 2

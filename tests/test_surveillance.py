@@ -85,9 +85,7 @@ def test_the_truncated_file_claims_its_frames_but_cannot_be_read_to_its_end(smal
 
 def test_the_text_truth_is_the_manifest_of_the_test_videos(small: tuple[Path, Dataset]) -> None:
     folder, dataset = small
-    text = AnnotationConfig(
-        format="ucf-crime", path="ucf-crime/Temporal_Anomaly_Annotation_for_Testing_Videos.txt"
-    )
+    text = AnnotationConfig(format="ucf-crime", path="ucf-crime/Temporal_Anomaly_Annotation_for_Testing_Videos.txt")
     lines = read_ucf_crime(folder / text.path).checked()
     assert {line.video_id for line in lines} == {video.video_id for video in dataset.of_split("test")}
     annotated = open_dataset(DatasetConfig(name="again", videos="videos", annotations=(text,)), folder)
@@ -115,7 +113,7 @@ def test_a_finished_set_is_left_alone_and_a_lost_file_is_made_again_byte_for_byt
 def test_bytes_depend_neither_on_the_workers_nor_on_what_their_memory_held_before(
     small: tuple[Path, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, filling: str
 ) -> None:
-    # The C library of a worker fills all new memory with this byte, so an encoder that reads what it never wrote is
+    # glibc then fills new memory with the complement of this byte, so an encoder that reads what it never wrote is
     # found out; fresh memory is otherwise mostly zero, and such a fault seldom shows.
     monkeypatch.setenv("MALLOC_PERTURB_", filling)
     again = make_surveillance_set(tmp_path, n_videos=16, seconds=SECONDS, workers=workers)
