@@ -9,6 +9,9 @@ from vadprobe.analyze.ground_truth import GroundTruth
 from vadprobe.analyze.group_metrics import roc_auc_of_groups
 from vadprobe.analyze.metrics import average_precision, precision_recall_area, rank, roc_auc
 
+BASELINES = ("video_flat", "shorter", "centre", "random")
+"""Names, in the order they are shown in."""
+
 RANDOM_SEED = 0
 _RANDOM_FRAMES = 16
 

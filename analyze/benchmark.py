@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vadprobe.analyze.baselines import BASELINES
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.evaluation import BootstrapConfig, Evaluation, evaluate_scores, null_for_nan, video_table
 from vadprobe.analyze.ground_truth import ground_truth
@@ -192,7 +193,8 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
             if ends:
                 share = f"{result['bootstrap']['confidence']:.0%} of resamples, {word}"
                 lines.append(f"{'  ' + share:32}" + "".join(_cell(ends.get(c)) if c in ends else "" for c in columns))
-        for baseline, metrics in result["baselines"].items():
+        for baseline in BASELINES if result["baselines"] else ():
+            metrics = result["baselines"][baseline]
             cells = "".join(_cell(metrics[column]) for column in columns if column in metrics)
             lines.append(f"{'  baseline ' + baseline:32}{cells}")
         lines += [f"  Note: {caveat}" for caveat in result["caveats"]]
