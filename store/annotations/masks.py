@@ -1,7 +1,9 @@
 """Folders of per-frame masks, one file per video, as ShanghaiTech and its like come."""
 
 import re
+import warnings
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from vadprobe.store.records import Interval
 
 MASK_SUFFIXES = (".npy", ".txt", ".csv")
 _MAX_VALUES = 2**33
+# What NumPy raises on a damaged header or a file that is none.
+_UNREADABLE = (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, TokenError)
 
 
 def read_masks(folder: Path) -> Reading[Annotation]:
@@ -50,8 +54,10 @@ def read_masks(folder: Path) -> Reading[Annotation]:
 
 def _array(path: Path) -> np.ndarray:
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # headers written by Python 2 are read all the same
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except _UNREADABLE as error:
         raise RowError("a NumPy array of numbers", f"save the mask again ({_first_line(error)})") from error
     if not isinstance(values, np.ndarray) or values.ndim not in (1, 3) or not 0 < values.size < _MAX_VALUES:
         raise RowError("an array of shape (frames,) or (frames, height, width)", "save the mask again")

@@ -123,7 +123,8 @@ def read_text(path: Path, what: str) -> str:
 def rows_of_text(path: Path, what: str) -> list[Row]:
     """Rows of a text file with fields split at any white space; blank lines are no rows.
 
-    Only line feeds end a line (a carriage return before one is white space), so line numbers are those an editor shows.
+    Line feeds, carriage returns and pairs of both end a line and nothing else does, so line numbers are those of an
+    editor.
 
     Raises:
         VadprobeError: if the file cannot be read, or has no row.

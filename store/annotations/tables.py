@@ -256,12 +256,12 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
 
 def _joined(number: int, first: Annotation, later: Annotation, unit: str) -> Annotation:
     """What two rows of one video say together; what only one of them says holds."""
-    if set(later.intervals) <= set(first.intervals):
-        raise RowError(f"one row per interval (this one says nothing new after {unit} {number})", "remove the row")
     merged: dict[str, Any] = {}
     for name in ("n_frames", "fps", "split", "path", "label", "category"):
         mine, theirs = getattr(first, name), getattr(later, name)
         if name != "category" and None not in (mine, theirs) and mine != theirs:
             raise RowError(f"the {name} of {unit} {number}, {mine!r}", "make the rows of the video agree")
         merged[name] = theirs if mine is None else mine
+    if set(later.intervals) <= set(first.intervals):
+        raise RowError(f"one row per interval (this one says nothing new after {unit} {number})", "remove the row")
     return replace(first, **merged, intervals=first.intervals + later.intervals)
