@@ -1,7 +1,7 @@
 """One set of scores against one ground truth: every number, its interval, and what it has to beat."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -87,14 +87,7 @@ class Evaluation:
     @property
     def caveats(self) -> tuple[str, ...]:
         """Why numbers are unknown, and what a reader must know before comparing them."""
-        found = []
-        if math.isnan(self.auc):
-            kind = "normal" if self.n_positive == 0 else "anomalous"
-            found.append(f"All {self.n_frames} known frames are {kind}, so no ranking metric is defined.")
-        if self.n_videos_macro == 0:
-            found.append("No video has frames of both classes, so the macro AUC is not defined.")
-        if math.isnan(self.threshold):
-            found.append("No threshold was given, so F1, false alarms and events are not defined.")
+        found = list(self._reasons())
         for name, count in self.undefined.items():
             if count and not math.isnan(getattr(self, name)):
                 found.append(f"{count} of {self.bootstrap.n_resamples} resamples leave {name} undefined.")
@@ -107,6 +100,28 @@ class Evaluation:
                 "looks at no picture: nothing shows that these scores localise anomalies within videos."
             )
         return tuple(found)
+
+    def _reasons(self) -> Iterator[str]:
+        """Why numbers are not defined."""
+        if self.n_frames == 0:
+            yield "No frame has a known score, so no number is defined."
+            return
+        if math.isnan(self.auc):
+            kind = "normal" if self.n_positive == 0 else "anomalous"
+            yield f"All {self.n_frames} known frames are {kind}, so no ranking metric is defined, and no F1."
+        elif math.isnan(self.auc_abnormal_only):
+            yield "All known frames of abnormal videos are anomalous, so their AUC alone is not defined."
+        if self.n_videos_macro == 0:
+            yield "No video has frames of both classes, so the macro AUC is not defined."
+        if math.isnan(self.video_auc):
+            yield "The videos with known scores are all normal or all abnormal, so the video AUC is not defined."
+        if math.isnan(self.threshold):
+            yield "No threshold was given, so F1, false alarms and events are not defined."
+            return
+        if math.isnan(self.false_alarm_rate):
+            yield "No normal video has a known score, so the false alarm rate is not defined."
+        if math.isnan(self.event_map_mean):
+            yield "There is no true event, so the precision of events is not defined."
 
 
 def evaluate_scores(
@@ -123,8 +138,8 @@ def evaluate_scores(
     Raises:
         VadprobeError: if a frame of a video has no segment (unknown scores need one too), or a segment lies outside.
     """
-    _check_cover(truth, scores)
     positives, negatives = truth.counts(scores.codes, scores.start_frames, scores.stop_frames)
+    _check_cover(truth, scores)
     known = ~np.isnan(scores.scores) & (scores.n_frames > 0)
     values, codes = scores.scores[known], scores.codes[known]
     positive, negative = positives[known], negatives[known]
@@ -133,7 +148,7 @@ def evaluate_scores(
     abnormal = (truth.labels == 1)[codes]
     of_videos = roc_auc_of_groups(values, positive, negative, codes, n_videos)
     n_macro = int(np.count_nonzero(~np.isnan(of_videos)))
-    samples = _bootstrapped(values, positive, negative, codes, truth.labels, bootstrap)
+    samples = _bootstrapped((values, positive, negative, codes), abnormal, bootstrap)
     return Evaluation(
         auc=_of(ranking, roc_auc),
         ap_step=_of(ranking, average_precision),
@@ -191,7 +206,7 @@ def _at_threshold(
         n_true = len(truth.interval_codes)
         return {**numbers, "event_map": {}, "n_events_found": 0, "n_events_true": n_true}
     above = values > threshold
-    found = detect_events(scores.scores, scores.start_frames, scores.stop_frames, scores.codes, threshold)
+    found = detect_events(*_runs(scores), threshold)
     events = event_map(found, truth.interval_codes, truth.interval_starts, truth.interval_stops)
     return {
         "f1": f1(ranking, threshold),
@@ -205,18 +220,25 @@ def _at_threshold(
     }
 
 
+def _runs(scores: SegmentScores) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, starts, stops and videos of frames in a row of one score: the cut decides no last bit of a confidence.
+
+    The segments cover every frame, so those that follow each other in a video touch.
+    """
+    some = scores.n_frames > 0
+    values, codes = scores.scores[some], scores.codes[some]
+    first = np.flatnonzero(np.concatenate([[True], (values[1:] != values[:-1]) | (codes[1:] != codes[:-1])]))
+    last = np.append(first[1:], len(values)) - 1
+    return values[first], scores.start_frames[some][first], scores.stop_frames[some][last], codes[first]
+
+
 def _bootstrapped(
-    values: np.ndarray,
-    positive: np.ndarray,
-    negative: np.ndarray,
-    codes: np.ndarray,
-    labels: np.ndarray,
-    config: BootstrapConfig,
+    known: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], abnormal: np.ndarray, config: BootstrapConfig
 ) -> tuple[dict[str, tuple[float, float]], dict[str, int]]:
-    if config.n_resamples == 0 or len(values) == 0:
+    if config.n_resamples == 0 or len(abnormal) == 0:
         return {}, {}
     generator = np.random.default_rng(config.seed)
-    samples = bootstrap_videos(values, positive, negative, codes, n_resamples=config.n_resamples, generator=generator)
+    samples = bootstrap_videos(*known, n_resamples=config.n_resamples, generator=generator, labels=abnormal)
     intervals = {name: samples.interval(name, config.confidence) for name in INTERVAL_METRICS}
     return intervals, {name: samples.undefined(name) for name in INTERVAL_METRICS}
 

@@ -121,7 +121,8 @@ def ground_truth(dataset: Dataset, videos: Sequence[Video]) -> GroundTruth:
     Videos are put in order of their names, so no result can depend on the order they come in.
 
     Raises:
-        VadprobeError: if there is no video, or a video's label or frame count is unknown; the message names them.
+        VadprobeError: if there is no video, a video's label or frame count is unknown, or a normal video has an
+            anomalous interval; the message names them.
     """
     if not videos:
         raise VadprobeError(f"there is no video of {dataset.name!r} to measure; check the split and the annotation.")
@@ -134,6 +135,12 @@ def ground_truth(dataset: Dataset, videos: Sequence[Video]) -> GroundTruth:
                 f"{len(names)} of {len(videos)} videos have {fault} ({naming(names)}). Every measured video needs an "
                 "annotation and a frame count (from a frame count file, or from the video files)."
             )
+    both = [video.video_id for video in videos if video.label == 0 and dataset.intervals_of(video.video_id)]
+    if both:
+        raise VadprobeError(
+            f"{len(both)} of {len(videos)} videos are labelled normal and have anomalous intervals ({naming(both)}). "
+            "Correct the labels or the intervals."
+        )
     videos = sorted(videos, key=lambda video: video.video_id)
     merged: list[tuple[int, int, int]] = []
     for code, video in enumerate(videos):

@@ -11,6 +11,13 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
+from vadprobe.analyze.ground_truth import ground_truth
+from vadprobe.analyze.segment_scores import segment_scores
+from vadprobe.store.configuration import DatasetConfig
+from vadprobe.store.dataset_sources import read_source
+from vadprobe.store.datasets import Dataset
+from vadprobe.store.records import Interval, Video
+
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 NO_SHARED = f"the real annotation files are not at {SHARED} (they are not redistributed)"
 
@@ -120,8 +127,8 @@ class MadeVideo:
 
 NAMES = ("b", "a", "B", "v-10", "v-9", "Ünü", "x__#00-01_label_B1")
 CATEGORIES = (None, "Fighting", "G", "B1", "B1-G", "B2-B1-G")
-TIED_SCORES = st.sampled_from((0.0, 0.25, 0.5, 0.75, 1.0))
-SOME_UNKNOWN = st.sampled_from((0.0, 0.25, 0.5, 0.75, 1.0, math.nan))
+TIED_SCORES = st.sampled_from((-0.75, -0.5, 0.5, 0.75, 1.0))
+SOME_UNKNOWN = st.sampled_from((-0.75, -0.5, 0.5, 0.75, 1.0, math.nan))
 
 
 @st.composite
@@ -136,7 +143,8 @@ def made_videos(draw, scores=TIED_SCORES, labels=(0, 1, 1), max_videos=5):
         st.lists(interval, max_size=3),
     )
     drawn = draw(st.lists(video, min_size=1, max_size=max_videos))
-    names = draw(st.permutations(NAMES))
+    first = draw(st.integers(0, len(NAMES) - 1))
+    names = NAMES[first:] + NAMES[:first]
     videos = []
     for name, (label, category, pieces, spans) in zip(names, drawn, strict=False):
         stops = np.cumsum([length for length, _ in pieces]).tolist()
@@ -144,6 +152,32 @@ def made_videos(draw, scores=TIED_SCORES, labels=(0, 1, 1), max_videos=5):
         intervals = tuple((start, start + width) for start, width in spans) if label else ()
         videos.append(MadeVideo(name, label, category if label else None, intervals, tuple(segments)))
     return videos
+
+
+def truth_of(videos):
+    """The ground truth of made videos, in the order given."""
+    rows = tuple(Video(v.name, "", n_frames=v.n_frames, label=v.label, category=v.category) for v in videos)
+    intervals = tuple(Interval(v.name, *span) for v in videos for span in v.intervals)
+    return ground_truth(Dataset("made", Path(), rows, intervals), rows)
+
+
+def scores_of(truth, videos):
+    """The segments of made videos, in the order given."""
+    rows = [(video.name, *segment) for video in videos for segment in video.segments]
+    names, starts, stops, scores = zip(*rows, strict=True)
+    return segment_scores(truth, names, np.array(starts), np.array(stops), np.array(scores))
+
+
+def real_dataset(name, intervals="zero-based-half-open"):
+    """A dataset of the shared files, as the readers join it."""
+    config = DatasetConfig(name=name, format=name, source=name, intervals=intervals)
+    return read_source(config, SHARED).joined().dataset
+
+
+def real_truth(name, intervals="zero-based-half-open"):
+    """The ground truth of a test set of the shared files."""
+    dataset = real_dataset(name, intervals)
+    return ground_truth(dataset, dataset.of_split("test"))
 
 
 def pair_auc(truth, values):
@@ -185,9 +219,7 @@ def trapezoid_precision(truth, values):
 def events_of_frames(scores, threshold):
     """[(start, stop, confidence)] of runs of frames above the threshold; the mean score is exact, then rounded once."""
     runs = runs_of_frames([score > threshold for score in scores])  # NaN is not above
-    return [
-        (start, stop, float(sum(map(Fraction, scores[start:stop])) / (stop - start))) for start, stop in runs
-    ]
+    return [(start, stop, float(sum(map(Fraction, scores[start:stop])) / (stop - start))) for start, stop in runs]
 
 
 def event_precision(predicted, truth, iou):
@@ -211,7 +243,9 @@ def event_precision(predicted, truth, iou):
             hits += 1
         if count == len(ranked) or ranked[count][3] < confidence:
             points.append((hits, hits / count))
-    reached = [max((precision for hits, precision in points if hits >= k), default=0.0) for k in range(1, len(truth) + 1)]
+    reached = [
+        max((precision for hits, precision in points if hits >= k), default=0.0) for k in range(1, len(truth) + 1)
+    ]
     return sum(reached) / len(truth)
 
 
@@ -280,9 +314,7 @@ def video_auc_by_pairs(videos):
 def at_threshold_by_frames(videos, threshold, ious):
     """What depends on the threshold, and the events; all NaN for a NaN threshold."""
     videos = sorted(videos, key=lambda video: video.name)
-    true_events = [
-        (code, *run) for code, video in enumerate(videos) for run in map(tuple, runs_of_frames(video.flags))
-    ]
+    true_events = [(code, *run) for code, video in enumerate(videos) for run in map(tuple, runs_of_frames(video.flags))]
     found = [
         (code, *event)
         for code, video in enumerate(videos)
@@ -309,7 +341,6 @@ def resampled_metrics(videos, n_resamples, seed):
     videos = sorted((video for video in videos if len(pooled([video])[0])), key=lambda video: video.name)
     generator = np.random.default_rng(seed)
     rows = [
-        five_metrics([videos[i] for i in generator.integers(len(videos), size=len(videos))])
-        for _ in range(n_resamples)
+        five_metrics([videos[i] for i in generator.integers(len(videos), size=len(videos))]) for _ in range(n_resamples)
     ]
     return {metric: np.array([row[metric] for row in rows]) for metric in rows[0]}

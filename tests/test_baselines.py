@@ -3,118 +3,135 @@
 import csv
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_evaluation import NO_SHARED, SHARED, frame_counts, metrics_on_frames
+from reference_evaluation import NO_SHARED, SHARED, MadeVideo, five_metrics, made_videos, real_truth, truth_of
 
 from vadprobe.analyze.baselines import trivial_baselines
-from vadprobe.store.annotations import annotate, label_by_name, read_ucf_crime, read_xd_violence, xd_violence_name
+from vadprobe.analyze.ground_truth import ground_truth
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import Interval, Video
 
+LAW = settings(deadline=None, max_examples=150)
+METRICS = ["auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro"]
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
 
 
-def dataset_of(lengths, anomalies):
-    """Videos of the given lengths; ``anomalies`` maps a video's position to its interval."""
-    videos = tuple(Video(f"v{i}", "", n_frames=length, label=int(i in anomalies)) for i, length in enumerate(lengths))
-    return Dataset("made", SHARED, videos, tuple(Interval(f"v{i}", *span) for i, span in anomalies.items()))
+def scored(video, score):
+    """The video with a score for each of its frames."""
+    frames = tuple((i, i + 1, float(score(i, video.n_frames))) for i in range(video.n_frames))
+    return MadeVideo(video.name, video.label, video.category, video.intervals, frames)
 
 
-def by_frames(dataset):
-    truth, rows = [], {"video_flat": [], "shorter": [], "centre": []}
-    for video in dataset.videos:
-        for frame in range(video.n_frames):
-            inside = [i.start_frame <= frame < i.stop_frame for i in dataset.intervals_of(video.video_id)]
-            truth.append(int(any(inside)))
-            rows["video_flat"].append(video.label)
-            rows["shorter"].append(-video.n_frames)
-            rows["centre"].append(-abs(frame - video.n_frames / 2) / video.n_frames)
-    return {name: metrics_on_frames(np.array(truth), np.array(values)) for name, values in rows.items()}
+def by_frames(videos):
+    """Baseline to metrics, with every frame scored by itself."""
+    generator = np.random.default_rng(0)
+    draws = {video.name: generator.random(-(-video.n_frames // 16)) for video in sorted(videos, key=lambda v: v.name)}
+    rules = {
+        "video_flat": [scored(video, lambda i, n, label=video.label: label) for video in videos],
+        "shorter": [scored(video, lambda i, n: -n) for video in videos],
+        "centre": [scored(video, lambda i, n: -abs(i - n / 2) / (n / 2)) for video in videos],
+        "random": [scored(video, lambda i, n, drawn=draws[video.name]: drawn[i // 16]) for video in videos],
+    }
+    return {name: five_metrics(given) for name, given in rules.items()}
 
 
-def real_dataset(name):
-    folder = {"ucf": "ucf-crime", "xd": "xd-violence"}[name]
-    videos = tuple(Video(video, "", n_frames=frames) for video, frames in frame_counts(folder).items())
-    dataset = Dataset(name, SHARED, videos)
-    if name == "ucf":
-        lines = read_ucf_crime(SHARED / folder / "Temporal_Anomaly_Annotation_for_Testing_Videos.txt")
-    else:
-        dataset = label_by_name(dataset, xd_violence_name)
-        lines = read_xd_violence(SHARED / folder / "annotations.txt")
-    return annotate(dataset, lines)
+def one_piece(name, label, n_frames, *intervals):
+    return MadeVideo(name, label, None, intervals, ((0, n_frames, 0.0),))
 
 
 @needs_shared
-@pytest.mark.parametrize("name", ["ucf", "xd"])
-def test_the_real_test_sets_give_the_known_values(name):
-    """All five printed digits, of three metrics and three baselines."""
-    expected = json.loads((SHARED / "expected.json").read_text())["trivial"][name]
-    dataset = real_dataset(name)
-    got = trivial_baselines(dataset, dataset.videos)
-    assert got.keys() == expected.keys()
+@pytest.mark.parametrize(("key", "name"), [("ucf", "ucf-crime"), ("xd", "xd-violence")])
+def test_the_real_test_sets_give_the_known_values(key, name):
+    """All five printed digits, of three metrics and three baselines; a random score gives what chance gives."""
+    expected = json.loads((SHARED / "expected.json").read_text())["trivial"][key]
+    truth = real_truth(name)
+    got = trivial_baselines(truth)
+    assert got.keys() == {*expected, "random"}
     for baseline, values in expected.items():
-        measured = [got[baseline][metric] for metric in ("auc", "ap", "ap_trapezoid")]
+        measured = [got[baseline][metric] for metric in ("auc", "ap_step", "pr_area_trapezoid")]
         np.testing.assert_allclose(measured, values, rtol=0, atol=6e-6, err_msg=baseline)
+    assert got["video_flat"]["auc_macro"] == got["shorter"]["auc_macro"] == 0.5
+    assert got["video_flat"]["auc_abnormal_only"] == 0.5
+    share = truth.n_positive.sum() / truth.n_frames.sum()
+    chance = [got["random"][metric] for metric in METRICS]
+    np.testing.assert_allclose(chance, [0.5, share, share, 0.5, 0.5], rtol=0, atol=0.02)
 
 
-lengths_and_anomalies = st.lists(st.integers(1, 12), min_size=2, max_size=5).flatmap(
-    lambda lengths: st.tuples(
-        st.just(lengths),
-        st.dictionaries(st.integers(1, len(lengths) - 1), st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1),
-    )
-)
+@LAW
+@given(made_videos())
+def test_equal_to_frames_one_by_one(videos):
+    got = trivial_baselines(truth_of(videos))
+    for name, wanted in by_frames(videos).items():
+        assert list(got[name]) == METRICS
+        np.testing.assert_allclose(list(got[name].values()), list(wanted.values()), rtol=0, atol=1e-12, err_msg=name)
+    assert list(got) == ["video_flat", "shorter", "centre", "random"]
 
 
-@settings(max_examples=50, deadline=None)
-@given(lengths_and_anomalies, st.randoms(use_true_random=False))
-def test_equal_to_frames_one_by_one_in_any_order_of_videos(sample, random):
-    lengths, anomalies = sample
-    spans = {
-        i: (min(start, lengths[i] - 1), min(start, lengths[i] - 1) + width) for i, (start, width) in anomalies.items()
-    }
-    dataset = dataset_of(lengths, spans)
-    expected = by_frames(dataset)
-    videos = list(dataset.videos)
-    random.shuffle(videos)
-    for name, metrics in trivial_baselines(dataset, videos).items():
-        np.testing.assert_allclose(list(metrics.values()), expected[name], rtol=0, atol=1e-12)
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.integers(17, 70), st.integers(0, 60), st.integers(1, 20)), min_size=1, max_size=4))
+def test_the_random_score_changes_every_sixteen_frames(rows):
+    videos = [one_piece(f"v{i}", 1, n, (start, start + width)) for i, (n, start, width) in enumerate(rows)]
+    got = trivial_baselines(truth_of(videos))["random"]
+    np.testing.assert_allclose(list(got.values()), list(by_frames(videos)["random"].values()), rtol=0, atol=1e-12)
 
 
-def test_only_the_listed_videos_count():
-    dataset = dataset_of([10, 20, 30], {1: (5, 9), 2: (0, 30)})
-    alone = dataset_of([10, 20], {1: (5, 9)})
-    assert trivial_baselines(dataset, dataset.videos[:2]) == trivial_baselines(alone, alone.videos)
+@LAW
+@given(made_videos(), st.randoms(use_true_random=False))
+def test_order_of_videos_changes_no_bit(videos, random):
+    shuffled = random.sample(videos, len(videos))
+    np.testing.assert_equal(trivial_baselines(truth_of(shuffled)), trivial_baselines(truth_of(videos)))
 
 
-def test_one_class_is_nan():
-    dataset = dataset_of([10, 20], {})
-    values = [value for metrics in trivial_baselines(dataset, dataset.videos).values() for value in metrics.values()]
-    assert len(values) == 9
+def test_only_the_videos_of_the_truth_count():
+    videos = [one_piece("a", 0, 10), one_piece("b", 1, 20, (5, 9)), one_piece("c", 1, 30, (0, 30))]
+    assert trivial_baselines(truth_of(videos).without(["c"])) == trivial_baselines(truth_of(videos[:2]))
+
+
+@pytest.mark.parametrize("intervals", [(), ((0, 20),)])
+def test_one_class_is_nan(intervals):
+    metrics = trivial_baselines(truth_of([one_piece("a", 1, 10, *intervals), one_piece("b", 1, 20, *intervals)]))
+    values = [value for numbers in metrics.values() for value in numbers.values()]
+    assert len(values) == 4 * 5
     assert all(math.isnan(value) for value in values)
 
 
 def test_a_fully_anomalous_video_is_found_perfectly_by_its_label_and_not_at_all_by_the_centre():
-    dataset = dataset_of([10, 10], {1: (0, 10)})
-    got = trivial_baselines(dataset, dataset.videos)
-    assert got["video_flat"] == {"auc": 1.0, "ap": 1.0, "ap_trapezoid": 1.0}
+    got = trivial_baselines(truth_of([one_piece("a", 0, 10), one_piece("b", 1, 10, (0, 10))]))
+    assert [got["video_flat"][metric] for metric in METRICS[:3]] == [1.0, 1.0, 1.0]
+    assert np.isnan([got["video_flat"][metric] for metric in METRICS[3:]]).all()
     assert got["shorter"]["auc"] == got["centre"]["auc"] == 0.5
 
 
-@pytest.mark.parametrize("gap", [{"n_frames": None, "label": 0}, {"n_frames": 5, "label": None}])
-def test_unknown_frame_counts_and_labels_are_refused_by_name(gap):
-    videos = (Video("whole", "", n_frames=4, label=0), Video("gap", "", **gap))
-    with pytest.raises(VadprobeError, match="1 of 2 videos have no frame count or no label, first 'gap'"):
-        trivial_baselines(Dataset("made", SHARED, videos), videos)
+def test_by_hand():
+    """Two frames of four in the middle of the longer video; the centre scores -1, -1/2, 0, -1/2 and -1, 0."""
+    got = trivial_baselines(truth_of([one_piece("long", 1, 4, (1, 3)), one_piece("short", 0, 2)]))
+    assert got["video_flat"]["auc"] == (2 * 2 + 2 * 2 / 2) / 8
+    assert got["shorter"]["auc"] == (0 + 2 * 2 / 2) / 8
+    assert got["centre"]["auc"] == ((1 + 1 / 2 + 1) + (1 + 1 + 1 + 1 / 2)) / 8
+    assert got["centre"]["auc_macro"] == got["centre"]["auc_abnormal_only"] == (1 + 1 / 2 + 2) / 4
+    assert got["video_flat"]["ap_step"] == 2 / 4
+    assert got["video_flat"]["pr_area_trapezoid"] == (1 + 2 / 4) / 2
 
 
-def test_no_video_is_an_error():
+@pytest.mark.parametrize(
+    ("gap", "fault"), [({"n_frames": None, "label": 0}, "no frame count"), ({"n_frames": 5, "label": None}, "no label")]
+)
+def test_unknown_frame_counts_and_labels_never_reach_a_baseline(gap, fault):
+    videos = (Video("whole", "", n_frames=4, label=1), Video("gap", "", **gap))
+    with pytest.raises(VadprobeError, match=f"1 of 2 videos have {fault} .*gap"):
+        trivial_baselines(ground_truth(Dataset("made", Path(), videos, (Interval("whole", 1, 2),)), videos))
+
+
+def test_videos_without_a_frame_are_an_error():
+    videos = (Video("empty", "", n_frames=0, label=0),)
     with pytest.raises(VadprobeError, match="0 frames"):
-        trivial_baselines(Dataset("made", SHARED, ()), ())
+        trivial_baselines(ground_truth(Dataset("made", Path(), videos), videos))
 
 
 @needs_shared

@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_evaluation import NO_SHARED, SHARED, expand, frame_counts, metrics_on_frames, pairs_won
+from reference_evaluation import NO_SHARED, SHARED, expand, frame_counts, metrics_on_frames, pairs_won, real_dataset
 from sklearn.metrics import f1_score
 
 from vadprobe.analyze.metrics import average_precision, clip_counts, f1, precision_recall_area, rank, roc_auc
-from vadprobe.store.annotations import annotate, read_ucf_crime
-from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.records import Video
 
 METRICS = (roc_auc, average_precision, precision_recall_area)
 
@@ -165,6 +162,37 @@ def test_counts_far_beyond_int32_stay_exact():
     assert roc_auc(rank(np.array([1.0, 0.0]), positives, negatives)) == won / (2 * pairs)
 
 
+MANY = st.integers(0, 2**29)
+
+
+@st.composite
+def large_units(draw):
+    """Up to six units of up to half a billion frames of each class."""
+    rows = draw(st.lists(st.tuples(FEW_SCORES, MANY, MANY), min_size=1, max_size=6))
+    values, positives, negatives = zip(*rows, (draw(FEW_SCORES), 1, 1), strict=True)
+    return np.array(values), np.array(positives), np.array(negatives)
+
+
+@settings(deadline=None, max_examples=300)
+@given(large_units())
+def test_large_counts_are_as_exact_as_fractions(sample):
+    """Pairs reach 1e19, past int64: the AUC is the exact fraction rounded once, the others are sums of a few terms."""
+    levels = sorted(set(sample[0].tolist()), reverse=True)
+    rows = list(zip(*(part.tolist() for part in sample), strict=True))
+    P, N = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    won, step, area, precision, found, above = 0, Fraction(0), Fraction(0), Fraction(1), 0, 0
+    for level in levels:
+        p, n = (sum(row[k] for row in rows if row[0] == level) for k in (1, 2))
+        won += n * (2 * found + p)
+        found, above = found + p, above + p + n
+        before, precision = precision, Fraction(found, above) if above else precision
+        step += precision * Fraction(p, P)
+        area += (before + precision) / 2 * Fraction(p, P)
+    got = values_of(*sample)
+    assert got[0] == won / (2 * P * N)  # integers: divided exactly, rounded once
+    np.testing.assert_allclose(got[1:], [float(step), float(area)], rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("scores", "positives", "negatives", "words"),
     [
@@ -222,9 +250,9 @@ def test_truth_must_be_bool():
 @pytest.mark.parametrize(
     ("convention", "expected"),
     [
-        ("half-open", (0.89320, 0.7125, 0.71353)),
-        ("closed", (0.89323, 0.7130, 0.71409)),
-        ("closed-from-1", (0.89341, 0.7142, 0.71527)),
+        ("zero-based-half-open", (0.89320, 0.7125, 0.71353)),
+        ("zero-based-closed", (0.89323, 0.7130, 0.71409)),
+        ("one-based-closed", (0.89341, 0.7142, 0.71527)),
     ],
 )
 def test_a_published_systems_scores_on_msad(convention, expected):
@@ -234,10 +262,7 @@ def test_a_published_systems_scores_on_msad(convention, expected):
         name.removesuffix(".mp4"): np.array(values) for name, values in json.loads(text)["vid_score"].items()
     }
     counts = frame_counts("msad")
-    videos = tuple(Video(name, "", n_frames=frames) for name, frames in counts.items())
-    path = SHARED / "msad" / "Temporal_Anomaly_Annotation_for_Testing_Videos.txt"
-    lines = read_ucf_crime(path, convention=convention, normal_category="MSAD")
-    dataset = annotate(Dataset("msad", SHARED, videos), lines)
+    dataset = real_dataset("msad", convention)
     scores = np.concatenate([frame_scores[name] for name in counts])
     truth = np.concatenate([dataset.truth(name, frames) for name, frames in counts.items()])
     assert len(scores) == 146408
