@@ -21,6 +21,7 @@ BASELINE_NAMES = {
     "random": "random",
 }
 _WIDTH = 34
+_WIDTH_READINGS = 42
 
 
 def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
@@ -66,33 +67,44 @@ def _class_lines(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def convention_lines(readings: Mapping[str, Evaluation], asked: str) -> list[str]:
-    """The same scores under every reading of the file's 's e', and what the difference to our default comes from."""
+def convention_lines(
+    readings: Mapping[str, Evaluation], asked: str, impossible: Mapping[str, str] | None = None
+) -> list[str]:
+    """The same scores under every reading of the file's 's e', and what the difference to our default comes from.
+
+    ``impossible`` says why the file cannot be read by a convention.
+    """
+    width = _WIDTH_READINGS
     lines = ["What 's e' in the annotation means is not written in it. The same scores by every reading:"]
-    lines.append(f"{'':{_WIDTH}}{'AUC':>11}{'AP (step)':>11}{'PR area':>11}{'anomalous frames':>18}")
+    lines.append(f"{'':{width}}{'AUC':>11}{'AP (step)':>11}{'PR area':>11}{'anomalous frames':>18}")
     for name, found in readings.items():
         mark = " (asked)" * (name == asked) + " (default)" * (name == DEFAULT_CONVENTION)
         lines.append(
-            f"{'  ' + name + mark:{_WIDTH}}{number(found.auc):>11}{number(found.ap_step):>11}"
+            f"{'  ' + name + mark:{width}}{number(found.auc):>11}{number(found.ap_step):>11}"
             f"{number(found.pr_area_trapezoid):>11}{found.n_positive:>18}"
         )
-    mine, default = readings[asked], readings[DEFAULT_CONVENTION]
-    if asked != DEFAULT_CONVENTION:
+    lines += [f"  {name}: impossible, {reason}" for name, reason in (impossible or {}).items()]
+    mine, default = readings[asked], readings.get(DEFAULT_CONVENTION)
+    if asked != DEFAULT_CONVENTION and default is not None:
         moved = mine.n_positive - default.n_positive
         lines.append(
             f"Against the default, {asked} counts {abs(moved)} {'more' if moved >= 0 else 'fewer'} anomalous frames "
             f"({mine.n_events_true} true events, one frame at an edge of each that is not at the video's end); that "
-            f"moves the AUC by {mine.auc - default.auc:+.5f}, the step AP by {mine.ap_step - default.ap_step:+.5f} and "
-            f"the PR area by {mine.pr_area_trapezoid - default.pr_area_trapezoid:+.5f}."
+            f"moves the AUC by {_moved(mine.auc, default.auc)}, the step AP by {_moved(mine.ap_step, default.ap_step)} "
+            f"and the PR area by {_moved(mine.pr_area_trapezoid, default.pr_area_trapezoid)}."
         )
     lines.append(f"The PR area is what many papers print as AP; the step AP of these scores is {number(mine.ap_step)}.")
     return lines
 
 
+def _moved(mine: float, default: float) -> str:
+    return "an unknown amount" if math.isnan(mine - default) else f"{mine - default:+.5f}"
+
+
 def published_lines(format_name: str) -> list[str]:
     """What others have published on a set; no line of it was measured here."""
     if format_name not in PUBLISHED:
-        return []
+        return [f"Nothing published is listed for {format_name!r}, only for {', '.join(PUBLISHED)}."]
     metric, numbers = PUBLISHED[format_name]
     lines = [f"Published by others on {format_name}, {metric} in per cent (not measured here, protocols differ):"]
     for item in numbers:

@@ -11,6 +11,10 @@ from vadprobe.store.configuration import DatasetConfig, explain
 from vadprobe.store.errors import VadprobeError
 
 FORMATS = ("ucf-crime", "xd-violence", "msad", "hivau", "masks", "manifest", "folder")
+TEXT_FORMATS = FORMATS[:3]
+"""Whose annotation is a text of 's e', which may mean several things."""
+
+_WITHOUT_CONFIG = ("format", "annotations", "videos", "frame_counts", "train_list", "test_list", "name")
 
 
 def add_dataset_options(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +33,7 @@ def add_dataset_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--intervals",
         choices=CONVENTIONS,
-        default=DEFAULT_CONVENTION,
-        help=f"what 's e' in a text annotation means; default: {DEFAULT_CONVENTION}",
+        help=f"what 's e' in a text annotation ({', '.join(TEXT_FORMATS)}) means; default: {DEFAULT_CONVENTION}",
     )
     group.add_argument("--frame-counts", type=Path, metavar="CSV", help="table of video,frames")
     group.add_argument("--train-list", type=Path, metavar="FILE", help="names of the training videos, one per line")
@@ -45,11 +48,14 @@ def dataset_of(options: argparse.Namespace) -> tuple[DatasetConfig, Path]:
         VadprobeError: if the options contradict each other or lack something.
     """
     if options.config is not None:
-        if options.format or options.annotations:
-            raise VadprobeError("--config names a dataset already; leave out --format and --annotations.")
+        surplus = [f"--{name.replace('_', '-')}" for name in _WITHOUT_CONFIG if getattr(options, name) is not None]
+        if surplus:
+            raise VadprobeError(f"--config names a dataset already; leave out {' and '.join(surplus)}.")
         job = load_job(options.config)
-        changed = {"intervals": options.intervals} if options.intervals != DEFAULT_CONVENTION else {}
-        return job.config.dataset.model_copy(update=changed), job.workspace
+        config = job.config.dataset
+        _check_intervals(options.intervals, config.format)
+        changed = {"intervals": options.intervals} if options.intervals is not None else {}
+        return config.model_copy(update=changed), job.workspace
     if options.format is None:
         raise VadprobeError(
             f"no dataset is named; give --format ({', '.join(FORMATS)}) with --annotations, or --config with a "
@@ -57,6 +63,12 @@ def dataset_of(options: argparse.Namespace) -> tuple[DatasetConfig, Path]:
         )
     if options.format != "folder" and options.annotations is None:
         raise VadprobeError(f"--format {options.format} needs --annotations, the file or the folder of the annotation.")
+    if options.format == "folder" and options.annotations is not None:
+        raise VadprobeError(
+            "--format folder is a folder of videos without annotation, and --annotations names one; leave it out, or "
+            "name its format."
+        )
+    _check_intervals(options.intervals, options.format)
     given = {
         "name": options.name or options.format,
         "format": options.format,
@@ -72,6 +84,14 @@ def dataset_of(options: argparse.Namespace) -> tuple[DatasetConfig, Path]:
         return DatasetConfig.model_validate(section), Path()
     except ValidationError as error:
         raise explain(Path("the dataset options"), error, DatasetConfig) from error
+
+
+def _check_intervals(intervals: str | None, format_name: str) -> None:
+    if intervals is not None and format_name not in TEXT_FORMATS:
+        raise VadprobeError(
+            f"--intervals {intervals} says how the 's e' of a text annotation ({', '.join(TEXT_FORMATS)}) is read, and "
+            f"format {format_name!r} has none: its frames are counted from 0, half-open; leave --intervals out."
+        )
 
 
 def _text(value: str | Path) -> str:

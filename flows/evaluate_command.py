@@ -2,13 +2,14 @@
 
 import argparse
 import math
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vadprobe.flows.dataset_options import add_dataset_options, dataset_of
+from vadprobe.flows.dataset_options import TEXT_FORMATS, add_dataset_options, dataset_of
 from vadprobe.flows.job import load_job
 from vadprobe.flows.progress import CountProgress
 from vadprobe.store.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION, IntervalConvention
@@ -21,11 +22,13 @@ from vadprobe.store.probes import ProbedVideo, read_probes
 from vadprobe.store.records import SPLITS, Split
 
 if TYPE_CHECKING:
+    from vadprobe.analyze.evaluation import Evaluation
     from vadprobe.analyze.ground_truth import GroundTruth
     from vadprobe.analyze.score_files import VideoScores
+    from vadprobe.analyze.score_fitting import Fitted
 
-_TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
 _DEFAULT_THRESHOLD = 0.5
+_MOST_RESAMPLES = 1_000_000
 
 
 def add_evaluate_command(commands: Any) -> None:
@@ -100,7 +103,15 @@ class TruthReader:
         from vadprobe.analyze.ground_truth import ground_truth
 
         config = self.config.model_copy(update={"intervals": convention, "videos": None})
-        joined = read_source(config, self.workspace, self.probed).joined()
+        source = read_source(config, self.workspace, self.probed)
+        rejected = [rejection for reading in source.readings for rejection in reading.rejected]
+        if rejected and convention != self.config.intervals:
+            first = rejected[0]
+            raise VadprobeError(
+                f"by it {len(rejected)} lines begin before frame 0 or are empty, first line {first.row}: "
+                f"{first.got[:60]!r}"
+            )
+        joined = source.joined()
         refuse(joined)
         found = tuple(f"{f.kind}: {f.message} ({naming(f.videos)})." for f in joined.findings if f.videos)
         return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found
@@ -129,12 +140,10 @@ def measure(options: argparse.Namespace, found: Mapping[str, "VideoScores"], rea
         threshold = _DEFAULT_THRESHOLD if fitted.within_unit_range else math.nan
     settings = BootstrapConfig(options.resamples, options.seed, options.confidence)
     evaluation = evaluate_scores(fitted.truth, fitted.scores, threshold, settings)
-    missing = [name for name in truth.video_ids if name not in set(fitted.truth.video_ids)]
-    readings = {config.intervals: evaluation} if config.format in _TEXT_FORMATS else {}
-    for convention in CONVENTIONS if readings else ():
-        if convention != config.intervals:
-            other = reader.open(convention)[0].without(missing)
-            readings[convention] = evaluate_scores(other, fitted.scores, threshold, BootstrapConfig(0))
+    kept = set(fitted.truth.video_ids)
+    missing = [name for name in truth.video_ids if name not in kept]
+    readings, impossible = _other_readings(reader, fitted, missing, threshold)
+    readings[config.intervals] = evaluation
     notes = [*fitted.notes, *misfits]
     context = {
         "dataset": config.name,
@@ -146,18 +155,41 @@ def measure(options: argparse.Namespace, found: Mapping[str, "VideoScores"], rea
         "missing_videos": missing,
         "rules": asdict(rules),
         "by_convention": {name: _short(reading.to_json()) for name, reading in readings.items()},
+        "impossible_conventions": impossible,
         "notes": notes,
     }
-    write_evaluation(Measured(fitted.truth, fitted.scores, evaluation, context), options.out)
+    written = write_evaluation(Measured(fitted.truth, fitted.scores, evaluation, context), options.out)
     blocks = [
         evaluation_lines(evaluation, f"{options.scores.name} on {config.name} ({reader.split}, {config.intervals})"),
-        convention_lines({name: readings[name] for name in CONVENTIONS}, config.intervals) if readings else [],
+        convention_lines({n: readings[n] for n in CONVENTIONS if n in readings}, config.intervals, impossible)
+        if config.format in TEXT_FORMATS
+        else [],
         published_lines(config.format) if options.published else [],
         [f"Note: {note}" for note in notes],
-        [f"Written: {options.out / 'metrics.json'}, videos.parquet, curves.png, videos.png"],
+        [f"Written: {options.out / written[0]}, {', '.join(written[1:])}"],
     ]
     print(joined_lines(blocks))
     return 0
+
+
+def _other_readings(
+    reader: TruthReader, fitted: "Fitted", missing: Sequence[str], threshold: float
+) -> tuple[dict[str, "Evaluation"], dict[str, str]]:
+    """The same scores on the truth by the conventions that were not asked for, and why some are impossible."""
+    from vadprobe.analyze.evaluation import BootstrapConfig, evaluate_scores
+
+    readings: dict[str, Evaluation] = {}
+    impossible: dict[str, str] = {}
+    for convention in CONVENTIONS if reader.config.format in TEXT_FORMATS else ():
+        if convention == reader.config.intervals:
+            continue
+        try:
+            truth = reader.open(convention)[0].without(missing)
+        except VadprobeError as error:
+            impossible[convention] = str(error)
+            continue
+        readings[convention] = evaluate_scores(truth, fitted.scores, threshold, BootstrapConfig(0))
+    return readings, impossible
 
 
 def _short(reading: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +198,11 @@ def _short(reading: dict[str, Any]) -> dict[str, Any]:
 
 def _check(options: argparse.Namespace) -> None:
     for name, wrong, wanted in (
-        ("--resamples", options.resamples < 0, "a whole number, 0 or more"),
+        (
+            "--resamples",
+            not 0 <= options.resamples <= _MOST_RESAMPLES,
+            f"a whole number from 0 (no intervals) to {_MOST_RESAMPLES}",
+        ),
         ("--confidence", not 0 < options.confidence < 1, "a number strictly between 0 and 1"),
         ("--seed", options.seed < 0, "a whole number, 0 or more"),
         ("--segment-length", options.segment_length < 1, "a whole number of frames, 1 or more"),
@@ -175,8 +211,19 @@ def _check(options: argparse.Namespace) -> None:
         if wrong:
             value = getattr(options, name[2:].replace("-", "_"))
             raise VadprobeError(f"{name} is {value}; {wanted} is wanted.")
-    if options.out.exists() and not options.out.is_dir():
-        raise VadprobeError(f"--out {options.out} is a file; name a folder.")
+    _check_folder(options.out)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written before anything is measured."""
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+    except (OSError, ValueError) as error:
+        raise VadprobeError(f"--out {folder} cannot be a folder ({error}); name another.") from error
+    if not there.is_dir():
+        raise VadprobeError(f"--out {folder}: {there} is a file; name a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise VadprobeError(f"--out {folder}: nothing can be written in {there}; name another folder.")
 
 
 def _frame_counts(
