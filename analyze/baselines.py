@@ -1,6 +1,6 @@
 """Trivial baselines: what a result has to beat before it says anything about seeing anomalies.
 
-None of them looks at a picture. They are printed beside every measured result, on the same frames.
+None of them looks at a picture. They are printed beside every measured result, on all frames of the same videos.
 """
 
 import numpy as np

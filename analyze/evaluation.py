@@ -88,6 +88,11 @@ class Evaluation:
     def caveats(self) -> tuple[str, ...]:
         """Why numbers are unknown, and what a reader must know before comparing them."""
         found = list(self._reasons())
+        if self.n_frames_unknown:
+            found.append(
+                f"{self.n_frames_unknown} frames have no known score and are in no number of these scores; the baselines "
+                "are on all frames."
+            )
         for name, count in self.undefined.items():
             if count and not math.isnan(getattr(self, name)):
                 found.append(f"{count} of {self.bootstrap.n_resamples} resamples leave {name} undefined.")

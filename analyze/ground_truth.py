@@ -1,5 +1,6 @@
 """Frame-level truth of some videos as intervals on one axis: frames are counted, never expanded."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -125,7 +126,12 @@ def ground_truth(dataset: Dataset, videos: Sequence[Video]) -> GroundTruth:
             anomalous interval; the message names them.
     """
     if not videos:
-        raise VadprobeError(f"there is no video of {dataset.name!r} to measure; check the split and the annotation.")
+        splits = Counter(video.split for video in dataset.videos)
+        has = ", ".join(f"{count} in {split!r}" for split, count in splits.items()) or "none at all"
+        raise VadprobeError(
+            f"there is no video of {dataset.name!r} to measure; its videos are {has}. Name another split, or check the "
+            "annotation."
+        )
     for fault, names in (
         ("no label", [video.video_id for video in videos if video.label is None]),
         ("no frame count", [video.video_id for video in videos if video.n_frames is None]),

@@ -86,7 +86,8 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedV
     folder = workspace / config.videos if config.videos is not None else workspace
     if probed is None and config.videos is not None and not folder.is_dir():
         raise VadprobeError(
-            f"the video folder {folder} does not exist; set 'videos' in [dataset] to the folder that holds the files."
+            f"the video folder {folder} does not exist; set 'videos' in [dataset], or --videos, to the folder that "
+            "holds the files."
         )
     readings: list[Reading[Any]] = []
     if config.format == "folder":
@@ -225,7 +226,9 @@ def _find_files(config: DatasetConfig, workspace: Path) -> _Files:
     assert config.source is not None
     source = workspace / config.source
     if not source.exists():
-        raise VadprobeError(f"there is no annotation file or folder {source}; check 'source' in [dataset].")
+        raise VadprobeError(
+            f"there is no annotation file or folder {source}; check 'source' in [dataset], or --annotations."
+        )
     folder = source if source.is_dir() else source.parent
     usual = _USUAL_NAMES.get(config.format, {})
     files = _Files()
@@ -290,7 +293,7 @@ def _manifest(
 ) -> tuple[Annotation, ...]:
     assert config.manifest is not None
     path = workspace / config.manifest
-    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
+    if path.is_file() or path.suffix.lower() in TABLE_SUFFIXES:
         reading = read_table(path)
         readings.append(reading)
         return reading.entries

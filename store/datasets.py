@@ -137,8 +137,8 @@ def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
         table = pq.read_table(path)
     except FileNotFoundError as error:
         raise VadprobeError(
-            f"the manifest has no file {path.name} ({path}); 'manifest' in [dataset] must name a folder with "
-            "videos.parquet and intervals.parquet."
+            f"the manifest has no file {path.name} ({path}); 'manifest' in [dataset], or --annotations, must name a "
+            "folder with videos.parquet and intervals.parquet, or a table (.csv, .jsonl, .parquet)."
         ) from error
     except (pa.ArrowException, OSError) as error:
         raise VadprobeError(f"the manifest file {path} is not readable as Parquet: {error}") from error

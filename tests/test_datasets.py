@@ -145,7 +145,7 @@ def test_a_manifest_that_is_damaged_or_missing_is_named(manifest, name):
 
 
 def test_the_message_names_the_key_to_change(tmp_path):
-    with pytest.raises(VadprobeError, match=r"'manifest' in \[dataset\] must name a folder"):
+    with pytest.raises(VadprobeError, match=r"'manifest' in \[dataset\], or --annotations, must name a folder"):
         read_manifest("day", Path("videos"), tmp_path)
 
 

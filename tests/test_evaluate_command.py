@@ -253,7 +253,7 @@ def test_no_resamples_no_intervals(own, capsys, no_pictures) -> None:
         (("--out", "own.csv"), "own.csv is a file; name a folder"),
         (("--out", "own.csv/below"), "own.csv is a file; name a folder"),
         (("--out", "x" * 300), "cannot be a folder"),
-        (("--split", "train"), "there is no video of 'manifest' to measure; check the split"),
+        (("--split", "train"), "its videos are 4 in 'test'. Name another split"),
         (("--annotations", "none.csv"), "there is no manifest"),
         (("--intervals", "one-based-closed"), "format 'manifest' has none"),
         (("--config", "job.toml"), "leave out --format and --annotations"),

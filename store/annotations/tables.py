@@ -48,10 +48,11 @@ class _TableRow:
 def read_table(path: Path) -> Reading[Annotation]:
     """Read a manifest table. Columns, all but the first optional:
 
-    ``video_id`` (or ``path``, whose file name without extension then is the name); ``path`` relative to the video
-    folder; ``split`` train, validation or test (default); ``label`` 0/1 or normal/anomalous; ``category``;
-    ``n_frames``; ``fps``; ``start_frame``, ``stop_frame`` of one anomalous interval, counted from 0, half-open, or
-    ``start_second``, ``stop_second`` with ``fps``; or ``intervals``: "10-20;40-80" in CSV, lists of pairs elsewhere.
+    ``video_id`` (or ``path``, whose file name then is the name; a folder and a video extension are no part of it);
+    ``path`` relative to the video folder; ``split`` train, validation or test (default); ``label`` 0/1 or
+    normal/anomalous; ``category``; ``n_frames``; ``fps``; ``start_frame``, ``stop_frame`` of one anomalous interval,
+    counted from 0, half-open, or ``start_second``, ``stop_second`` with ``fps``; or ``intervals``: "10-20;40-80" in
+    CSV, lists of pairs elsewhere.
 
     A video may have several rows, one per interval; what they say besides must agree. A video with an interval is
     anomalous. A row is rejected if a value is impossible, contradicts an earlier row of the video, or a label 0 has an
@@ -69,11 +70,18 @@ def read_table(path: Path) -> Reading[Annotation]:
     other = [column for column in columns if column not in COLUMNS]
     notes = (f"columns not used: {', '.join(other)}",) if other else ()
     found: dict[str, tuple[int, Annotation]] = {}
+    written: dict[str, str] = {}
     rejected = []
     unit = "entry" if path.suffix.lower() == ".parquet" else "line"
     for row in rows:
         try:
             annotation = _annotation(row.values)
+            as_written = str(row.values.get("video_id", annotation.video_id))
+            if written.setdefault(annotation.video_id, as_written) != as_written:
+                other = written[annotation.video_id]
+                raise RowError(
+                    f"one name per video (without folder and extension, {other!r} is the same)", "rename one"
+                )
             earlier = found.get(annotation.video_id)
             if earlier is None:
                 found[annotation.video_id] = (row.number, annotation)
@@ -159,7 +167,7 @@ def _annotation(values: Mapping[str, Any]) -> Annotation:
     if "" in values:
         raise RowError("values under the columns of the header, or one JSON object per line", "correct the row")
     path = _word(values, "path")
-    name = _word(values, "video_id") or (video_name(path) if path else None)
+    name = video_name(_word(values, "video_id") or path or "")
     if not name:
         raise RowError("a video name in 'video_id' or 'path'", "name the video")
     split = _word(values, "split")
