@@ -90,8 +90,8 @@ class Evaluation:
         found = list(self._reasons())
         if self.n_frames_unknown:
             found.append(
-                f"{self.n_frames_unknown} frames have no known score and are in no number of these scores; the baselines "
-                "are on all frames."
+                f"{self.n_frames_unknown} frames have no known score and are in no number of these scores; the "
+                "baselines are on all frames."
             )
         for name, count in self.undefined.items():
             if count and not math.isnan(getattr(self, name)):

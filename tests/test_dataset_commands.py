@@ -107,7 +107,8 @@ def test_wrong_options_are_sentences(
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
 def test_the_real_test_video_is_found_in_the_folder_of_the_set(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--format", "ucf-crime", "--annotations", SHARED / "ucf-crime", "--videos", SHARED / "videos" / "ucf-crime")
+    videos = SHARED / "videos" / "ucf-crime"
+    words = ("--format", "ucf-crime", "--annotations", SHARED / "ucf-crime", "--videos", videos)
     code, out, _ = run(capsys, "dataset", "audit", *words)
     assert code == 1
     assert "missing test videos: listed, but there is no such file (289:" in out
