@@ -15,8 +15,9 @@ from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
 from vadprobe.extract.planning import ExtractionPlan, plan_extraction, probe_videos
 from vadprobe.store.clips import ClipTable
-from vadprobe.store.configuration import SamplingConfig
-from vadprobe.store.datasets import Dataset, read_folder
+from vadprobe.store.configuration import DatasetConfig, SamplingConfig
+from vadprobe.store.dataset_sources import open_dataset
+from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import StoreError, VadprobeError, VideoError
 from vadprobe.store.layout import DatasetLayout
 from vadprobe.store.probes import read_probes
@@ -53,7 +54,7 @@ def make_plan(tmp_path: Path, videos: Path, describe_tiny: Callable[..., Descrip
         progress = settings.pop("progress", None)
         config = ExtractionConfig(**{"device": "cpu", "batch_clips": 4, **settings})
         return plan_extraction(
-            dataset or read_folder("set", videos),
+            dataset or open_dataset(DatasetConfig(name="set", videos=str(videos)), Path()),
             tmp_path / "root",
             samplings or (SEGMENTS,),
             prompts,
@@ -127,7 +128,7 @@ def test_only_readable_videos_are_cut_into_clips(make_plan: MakePlan) -> None:
 
 
 def test_rows_do_not_depend_on_the_order_of_the_videos(make_plan: MakePlan, videos: Path) -> None:
-    dataset = read_folder("set", videos)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
     backwards = replace(dataset, videos=dataset.videos[::-1])
     assert make_plan(dataset).samplings[0].clips.digest == make_plan(backwards).samplings[0].clips.digest
 
@@ -237,7 +238,7 @@ def test_only_the_new_video_is_opened(
             return super().probe(path)
 
     monkeypatch.setattr(planning, "Decoder", Watched)
-    dataset = read_folder("set", videos)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
     found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
     assert opened == ["later.mp4"]
     assert {video.video_id: video.n_frames for video in found}["later"] == 5
@@ -248,7 +249,7 @@ def test_a_video_that_became_readable_is_read(
 ) -> None:
     make_plan()
     write_video(videos / "empty.mp4", 6)
-    dataset = read_folder("set", videos)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
     found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
     assert {video.video_id: (video.n_frames, video.reason) for video in found}["empty"] == (6, None)
 

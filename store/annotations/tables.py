@@ -78,10 +78,8 @@ def read_table(path: Path) -> Reading[Annotation]:
             annotation = _annotation(row.values)
             as_written = str(row.values.get("video_id", annotation.video_id))
             if written.setdefault(annotation.video_id, as_written) != as_written:
-                other = written[annotation.video_id]
-                raise RowError(
-                    f"one name per video (without folder and extension, {other!r} is the same)", "rename one"
-                )
+                same = written[annotation.video_id]
+                raise RowError(f"one name per video (without folder and extension, {same!r} is the same)", "rename one")
             earlier = found.get(annotation.video_id)
             if earlier is None:
                 found[annotation.video_id] = (row.number, annotation)
