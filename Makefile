@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check lint types layers tests clean
+.PHONY: demo test check lint types layers tests faults clean
 
 demo: $(INSTALLED)  ## make videos, extract features, analyze them with both methods
 	$(BIN)/vadprobe demo --out demo-out
@@ -24,6 +24,9 @@ layers: $(INSTALLED)
 
 tests: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadfile
+
+faults: $(INSTALLED)  ## kills, byte flips, lost claims: the same tests as in 'test', many more times
+	VADPROBE_FAULTS=60 $(BIN)/pytest -n 2 --dist loadfile tests/test_faults.py tests/test_claims.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +16,12 @@ from vadprobe.extract.capture import Captured, capture
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
 from vadprobe.extract.planning import ExtractionPlan, SamplingPlan
+from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VideoError
+from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.schema import partition_rows
-from vadprobe.store.writer import PartitionData, StoreWriter
+from vadprobe.store.writer import StoreWriter
 
 ClipDone = Callable[[bool], None]
 """Called after each clip with whether its features were computed."""
@@ -43,6 +46,7 @@ class Extractor:
     config: ExtractionConfig
     _backbone: Backbone | None = field(default=None, repr=False)
     _ids: dict[tuple[str, int], Tensor] = field(default_factory=dict, repr=False)
+    _claims: dict[int, Claims] = field(default_factory=dict, repr=False)
 
     def pending(self) -> list[tuple[int, int]]:
         """What is left to do, as (position of the sampling plan, partition)."""
@@ -52,15 +56,42 @@ class Extractor:
             for partition in sampling.pending()
         ]
 
-    def run(self, position: int, partition: int, done: ClipDone | None = None) -> dict[int, str]:
+    def is_pending(self, position: int, partition: int) -> bool:
+        """Whether at least one prompt lacks the partition."""
+        return any(not writer.is_written(partition) for writer in self.plan.samplings[position].writers)
+
+    def claims(self, position: int) -> Claims:
+        """The claims of all workers on the partitions of one sampling."""
+        if position not in self._claims:
+            self._claims[position] = Claims(self.plan.samplings[position].writers[0].path.parent)
+        return self._claims[position]
+
+    def run(
+        self, position: int, partition: int, done: ClipDone | None = None, claim: Claim | None = None
+    ) -> dict[int, str]:
         """Compute one partition for every prompt that lacks it and write it.
+
+        Args:
+            position: of the sampling plan.
+            partition: its number.
+            done: called after each clip.
+            claim: the claim on the partition that the caller holds; by default one is taken for this call.
 
         Returns:
             Failed rows with their reasons; their features are NaN.
+
+        Raises:
+            StoreError: if another worker holds the partition; a :class:`ClaimLostError` if it was taken over meanwhile.
         """
+        if not self.is_pending(position, partition):
+            return {}
+        with nullcontext(claim) if claim else self.claims(position).hold(partition) as held:
+            return self._compute(position, partition, done, held)
+
+    def _compute(self, position: int, partition: int, done: ClipDone | None, claim: Claim) -> dict[int, str]:
         sampling = self.plan.samplings[position]
         writers = [writer for writer in sampling.writers if not writer.is_written(partition)]
-        if not writers:
+        if not writers:  # the worker that held it before has finished
             return {}
         rows = partition_rows(partition, len(sampling.clips))
         data = [PartitionData.empty(writer.spec, rows.stop - rows.start) for writer in writers]
@@ -69,12 +100,13 @@ class Extractor:
             for batch in self._batches(sampling, rows, decoder, failures, done):
                 for position_in_list, captured in enumerate(self._forward(sampling, batch, writers)):
                     _keep(data[position_in_list], captured, [clip.row - rows.start for clip in batch])
+                claim.check()  # computing on for nothing helps nobody
                 for _ in batch:
                     if done:
                         done(True)
         for writer, features in zip(writers, data, strict=True):
             whole = PartitionData(features.hidden_states, features.head_outputs, features.answer_logits, failures)
-            writer.write_partition(partition, whole)
+            writer.write_partition(partition, whole, claim)
         return failures
 
     def n_rows(self, position: int, partition: int) -> int:

@@ -16,7 +16,8 @@ from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.layout import DatasetLayout
 from vadprobe.store.probes import ProbedVideo, read_probes, write_probes
 from vadprobe.store.records import SPLITS, FeatureSpec, Prompt, Sampling, Video
-from vadprobe.store.schema import feature_arrays, storage_dtype
+from vadprobe.store.schema import feature_arrays, partition_rows, storage_dtype
+from vadprobe.store.space import require_space, stored_bytes
 from vadprobe.store.writer import StoreWriter, plan
 
 Progress = Callable[[int, int], None]
@@ -38,6 +39,16 @@ class SamplingPlan:
     def n_bytes(self) -> int:
         """Bytes of all features of this sampling before compression."""
         return sum(_bytes_per_row(writer.spec) * len(self.clips) for writer in self.writers)
+
+    @property
+    def n_bytes_missing(self) -> int:
+        """About how many bytes the partitions that are not written yet will take on the disk."""
+        n_clips = len(self.clips)
+        return sum(
+            stored_bytes(writer.spec, rows.stop - rows.start)
+            for writer in self.writers
+            for rows in (partition_rows(partition, n_clips) for partition in writer.missing())
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,7 @@ def plan_extraction(
 
     Raises:
         VadprobeError: if a sampling covers no readable video.
-        StoreError: if a store of another specification is in the way.
+        StoreError: if a store of another specification is in the way, or the disk cannot hold what is to be computed.
     """
     layout = DatasetLayout(root, dataset.name)
     wanted = {split for sampling in samplings for split in sampling.splits}
@@ -85,6 +96,7 @@ def plan_extraction(
             for prompt in prompts
         )
         plans.append(SamplingPlan(section.sampling(), clips, writers))
+    require_space(root, sum(sampling.n_bytes_missing for sampling in plans))
     # Only now: a plan that is refused must leave the counts that belong to the stored clips.
     _keep_probes(probes, layout)
     return ExtractionPlan(probes, tuple(plans))

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from vadprobe.extract.extraction import Extractor
 from vadprobe.flows.extraction_job import ExtractionSummary, Unit, finish, prepare
 from vadprobe.flows.job import Job
+from vadprobe.store.claims import Claim
 from vadprobe.store.verification import Verification, verify
 
 
@@ -27,9 +28,9 @@ def plan_task(job: Job) -> Extractor:
 
 
 @task(name="extract partition", task_run_name="{position}-{partition}", cache_policy=NO_CACHE, persist_result=False)
-def extract_task(extractor: Extractor, position: int, partition: int) -> None:
-    """Compute and write one partition."""
-    failures = extractor.run(position, partition)
+def extract_task(extractor: Extractor, position: int, partition: int, claim: Claim) -> None:
+    """Compute and write one partition under its claim."""
+    failures = extractor.run(position, partition, claim=claim)
     logger = get_run_logger()
     for row, reason in failures.items():
         logger.warning("Clip of row %d not readable: %s", row, reason)

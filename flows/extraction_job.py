@@ -1,18 +1,28 @@
-"""Stage 1 of a job in steps: prepare, extract a span of partitions, finish. The command line and the flow share it."""
+"""Stage 1 of a job in steps: prepare, compute what is pending, finish. The command line and the flow share it."""
 
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+
+from tqdm import tqdm
 
 from vadprobe.extract.backbone import describe
 from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.flows.job import Job
+from vadprobe.store.claims import Claim
 from vadprobe.store.joining import naming
-from vadprobe.store.locking import sole_writer
+from vadprobe.store.staging import ClaimLostError
 
 Unit = tuple[int, int]
 """Position of a sampling plan and a partition of it."""
+
+POLL = 2.0
+"""Seconds between two looks at partitions that other workers hold."""
+
+REMIND = 30.0
+"""Seconds between two messages about waiting for them."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +78,81 @@ def extract(job: Job, clip_done: Callable[[bool], None] | None = None) -> Extrac
 def extract_prepared(
     job: Job, extractor: Extractor, clip_done: Callable[[bool], None] | None = None
 ) -> ExtractionSummary:
-    """Compute what is pending and commit."""
-    with writing(job):
-        units = extractor.pending()
-        for position, partition in units:
-            extractor.run(position, partition, clip_done)
-        return finish(extractor, units)
+    """Compute what is pending, beside any number of other workers, and commit."""
+
+    def compute(position: int, partition: int, claim: Claim) -> None:
+        extractor.run(position, partition, clip_done, claim)
+
+    def elsewhere(position: int, partition: int) -> None:
+        if clip_done:
+            for _ in range(extractor.n_rows(position, partition)):
+                clip_done(True)
+
+    return finish(extractor, compute_pending(extractor, compute, _tell, elsewhere))
 
 
-@contextmanager
-def writing(job: Job) -> Iterator[None]:
-    """Hold the locks of the job's backbone folders."""
-    with ExitStack() as stack:
-        for sampling in job.samplings:
-            stack.enter_context(sole_writer(job.layout.backbone(sampling, job.config.backbone.key)))
-        yield
+def compute_pending(
+    extractor: Extractor,
+    compute: Callable[[int, int, Claim], object],
+    tell: Callable[[str], None],
+    elsewhere: Callable[[int, int], None] | None = None,
+) -> list[Unit]:
+    """Claim and compute partitions until none is left; those that other workers hold come last.
+
+    While nothing but those is left, wait until each is finished, or its claim has expired.
+
+    Args:
+        extractor: the prepared work.
+        compute: computes and writes one partition (position, partition) under a claim.
+        tell: is told, now and then, what is waited for.
+        elsewhere: called with each partition that another worker finished.
+
+    Returns:
+        What was computed here.
+    """
+    left, computed, told = extractor.pending(), list[Unit](), -REMIND
+    while left:
+        idle = True
+        for unit in tuple(left):
+            if extractor.is_pending(*unit):
+                claim = extractor.claims(unit[0]).take(unit[1])
+                if claim is None:
+                    continue
+                try:
+                    with claim:
+                        if extractor.is_pending(*unit):
+                            compute(*unit, claim)
+                            computed.append(unit)
+                except ClaimLostError as error:
+                    tell(str(error))
+                    continue
+            if elsewhere and unit not in computed:
+                elsewhere(*unit)
+            left.remove(unit)
+            idle = False
+        if left and idle:
+            if time.monotonic() - told >= REMIND:
+                tell(_waiting(extractor, left))
+                told = time.monotonic()
+            time.sleep(POLL)
+    return computed
+
+
+def _waiting(extractor: Extractor, left: Sequence[Unit]) -> str:
+    """What is waited for, in a sentence."""
+    names = []
+    for position, partition in left:
+        key, claims = extractor.plan.samplings[position].sampling.key, extractor.claims(position)
+        names.append(f"partition {partition} of {key} ({claims.holder(partition) or 'free now'})")
+    count = f"{len(left)} partition{'s' if len(left) > 1 else ''}"
+    return (
+        f"Waiting for {count} in the hands of other workers: {naming(names)}. A worker that is gone is replaced once "
+        "its claim expires."
+    )
+
+
+def _tell(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)
 
 
 def n_clips(extractor: Extractor, units: Sequence[Unit]) -> int:

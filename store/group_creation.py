@@ -8,6 +8,7 @@ import zarr
 
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.durable import sync
+from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import ATTRIBUTE
 from vadprobe.store.layout import records_of
 from vadprobe.store.locking import sole_planner
@@ -20,16 +21,25 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
 
     Records of a store that was removed are deleted first, so that they never count for the new one. When another
     worker created a store there in between, nothing is done; whether it is the same is for the caller to check.
+
+    Raises:
+        StoreError: if the file system refuses, for example because it is full.
     """
-    with sole_planner(path.parent):
-        if path.exists():
-            return
-        if records_of(path).exists():
-            shutil.rmtree(records_of(path))
-        records_of(path).mkdir(parents=True)
-        aside = _build(path, spec, clips)
-        aside.rename(path)
-        sync(path.parent)
+    try:
+        with sole_planner(path.parent):
+            if path.exists():
+                return
+            if records_of(path).exists():
+                shutil.rmtree(records_of(path))
+            records_of(path).mkdir(parents=True)
+            aside = _build(path, spec, clips)
+            aside.rename(path)
+            sync(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"the store {path} cannot be created: {error.strerror or error}. Check free space and permissions, then "
+            "plan again; there is no half-made store in the way."
+        ) from error
 
 
 def _build(path: Path, spec: FeatureSpec, clips: ClipTable) -> Path:

@@ -1,57 +1,62 @@
-"""One writer at a time on one machine: two processes on the same shard would silently lose rows."""
+"""Locks of one machine, or of a file server that keeps locks: released when their process ends, however it ends."""
 
 import fcntl
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import records_of
 
-
-@contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; it is released when the process ends, however it ends.
-
-    Whoever gets it first deletes what earlier writers left half-written.
-
-    Raises:
-        StoreError: if another process holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise StoreError(
-                f"another process is writing features below {folder}; wait for it to finish, or stop it."
-            ) from error
-        remove_leftovers(folder)
-        yield
+PATIENCE = 600.0
+"""Seconds after which waiting for another planner ends; planning or committing a store takes a moment."""
 
 
 @contextmanager
 def sole_planner(folder: Path) -> Iterator[None]:
-    """Wait for the right to create stores in a folder; creating one takes a moment, so nobody waits long."""
+    """Wait for the right to create or commit stores in a folder, each of which takes a moment.
+
+    Raises:
+        StoreError: if another process has that right for :data:`PATIENCE`, or the file system keeps no locks.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".planning").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        end = time.monotonic() + PATIENCE
+        while not _lock(file, folder):
+            if time.monotonic() > end:
+                raise StoreError(
+                    f"another process has been creating or committing a store in {folder} for {PATIENCE:.0f} s; it may "
+                    "be suspended. Let it go on, or end it."
+                )
+            time.sleep(0.02)
         yield
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left half-written below a backbone's folder; for the holder of its lock only."""
-    with sole_planner(folder):
-        _remove(folder.rglob("*.partial"))
+def _lock(file: IO[str], folder: Path) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"{folder} keeps no file locks ({error.strerror}); mount that file system with locks."
+        ) from error
+    return True
 
 
 def remove_leftovers_of(store: Path) -> None:
-    """The same for one store; nobody writes to a store whose partitions are all there."""
-    with sole_planner(store.parent):
-        _remove(store.rglob("*.partial"))
-        _remove(records_of(store).glob("*.partial"))
-        _remove(store.parent.glob(f"{store.name}.*.partial"))
+    """Delete what killed processes left half-written in a store; for the sole planner of its folder.
+
+    Only planners write there: partitions are staged in a folder of their own, and moved into the store when they are
+    whole.
+    """
+    _remove(store.rglob("*.partial"))
+    _remove(records_of(store).glob("*.partial"))
+    _remove(store.parent.glob(f"{store.name}.*.partial"))
 
 
 def _remove(partials: Iterable[Path]) -> None:

@@ -1,17 +1,20 @@
 """Writing a feature store: plan, write partitions, commit.
 
-Any step may be killed and repeated. A partition counts only when its record exists, and the record is written after
-the partition's shards are on the disk, so a reader never sees half a partition.
+Any step may be killed and repeated, and any number of workers may write at once. A partition is written into a private
+folder first and then moved into place, its record last, by whoever holds its claim: a partition counts only when its
+record exists, so a reader never sees half a partition.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import shutil
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
+from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.durable import sync, write_json
@@ -28,39 +31,14 @@ from vadprobe.store.group_files import (
     specification,
 )
 from vadprobe.store.layout import clips_of, records_of
-from vadprobe.store.locking import remove_leftovers_of
+from vadprobe.store.locking import remove_leftovers_of, sole_planner
+from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import (
-    ArraySpec,
-    check_values,
     feature_arrays,
     n_partitions,
     partition_rows,
-    storage_dtype,
 )
-
-
-@dataclass(frozen=True)
-class PartitionData:
-    """The features of one partition, rows in table order; a failed row is NaN throughout and named in ``failures``.
-
-    ``hidden_states`` (n, layers + 1, hidden), ``head_outputs`` (n, layers, heads, head_dim) and ``answer_logits``
-    (n, 2) have the storage dtype of the backbone's dtype. ``failures`` maps a row of the table to its reason.
-    """
-
-    hidden_states: np.ndarray
-    head_outputs: np.ndarray
-    answer_logits: np.ndarray
-    failures: Mapping[int, str] = field(default_factory=dict)
-
-    @staticmethod
-    def empty(spec: FeatureSpec, count: int) -> "PartitionData":
-        """A partition of ``count`` rows that are all NaN, to be filled."""
-        dtype = storage_dtype(spec.backbone.dtype)
-        hidden, heads, answers = (
-            np.full(array.rows(count), np.nan, dtype) for array in feature_arrays(spec.backbone, spec.n_clips)
-        )
-        return PartitionData(hidden, heads, answers)
 
 
 def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
@@ -82,7 +60,10 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
     if path.exists():
         _check_same(path, spec)
     if not clips_of(path).exists():
-        clips.write(clips_of(path))
+        with sole_planner(clips_of(path).parent):
+            _check_clips(clips_of(path), clips)  # another worker may have written it in between
+            if not clips_of(path).exists():
+                clips.write(clips_of(path))
     if not path.exists():
         create_group(path, spec, clips)
         _check_same(path, spec)  # another worker may have planned it in between
@@ -157,33 +138,54 @@ class StoreWriter:
         """Partitions that do not count yet, ascending."""
         return [partition for partition in range(self.n_partitions) if not self.is_written(partition)]
 
-    def write_partition(self, partition: int, data: PartitionData) -> None:
-        """Write all shards of a partition, sync them, read them back, then write the record.
+    def write_partition(self, partition: int, data: PartitionData, claim: Claim | None = None) -> None:
+        """Write all shards of a partition aside, sync them, read them back, move them into place, then the record.
+
+        Args:
+            partition: its number.
+            data: its features.
+            claim: the claim on the partition that the caller holds; by default one is taken for this call.
 
         Raises:
-            StoreError: if shapes, dtypes or values do not fit the specification, or the disk returns other bytes.
+            StoreError: if shapes, dtypes or values do not fit the specification, the disk is full or returns other
+                bytes, or another worker holds the partition.
+            ClaimLostError: if another worker took the partition over in between; what that one writes stays whole.
         """
         rows = partition_rows(partition, len(self.clips))
-        arrays = feature_arrays(self.spec.backbone, self.spec.n_clips)
-        self._check(rows, data, arrays)
-        record = records_of(self.path) / record_name(partition)
-        record.unlink(missing_ok=True)
-        group = zarr.open_group(self.path, mode="r+", zarr_format=3)
+        data.check(self.spec, self.clips, rows)
+        with nullcontext(claim) if claim else Claims(self.path.parent).hold(partition) as held:
+            try:
+                record = self._stage(partition, data, held.staging.path / self.path.stem)
+                held.check()
+                self._publish(partition, record, held)
+            except (OSError, StoreError) as error:
+                held.check()  # what was staged may be gone because the claim is
+                if isinstance(error, StoreError):
+                    raise
+                raise StoreError(
+                    f"partition {partition} of {self.path} cannot be written: {error.strerror or error} "
+                    f"({shutil.disk_usage(self.path).free / 1e6:.1f} MB are free there). It is not recorded, all that "
+                    "was recorded before stays; mend this and run 'vadprobe extract' again."
+                ) from error
+
+    def _stage(self, partition: int, data: PartitionData, staged: Path) -> Path:
+        """Write shards and record below a private folder that is laid out like the store; returns the record."""
+        rows = partition_rows(partition, len(self.clips))
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
         shards: dict[str, dict[str, str | int | None]] = {}
-        for array in arrays:
-            shard = shard_path(self.path, array, partition)
-            shard.unlink(missing_ok=True)  # a damaged shard would be read before it is replaced
+        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
             if len(data.failures) == rows.stop - rows.start:
                 # Zarr writes no shard that holds nothing but the fill value, NaN; reading it gives NaN all the same.
                 shards[array.name] = {"sha256": None, "bytes": 0}
                 continue
-            node = group[array.name]
-            assert isinstance(node, zarr.Array)
+            (staged / array.name).mkdir()
+            shutil.copyfile(self.path / array.name / "zarr.json", staged / array.name / "zarr.json")
+            node = zarr.open_array(staged / array.name, mode="r+", zarr_format=3)
             values = getattr(data, array.name)
             node[rows] = values
+            shard = shard_path(staged, array, partition)
             sync(shard)
-            for folder in shard.relative_to(self.path).parents:  # the folders above it are new as well
-                sync(self.path / folder)
             _check_read_back(shard, node, rows, values)
             shards[array.name] = {"sha256": digest_file(shard), "bytes": shard.stat().st_size}
         content = {
@@ -194,32 +196,31 @@ class StoreWriter:
             "shards": shards,
             "failures": {str(row): reason for row, reason in sorted(data.failures.items())},
         }
-        write_json(record, {**content, "digest": digest_json(content)})
+        write_json(staged / record_name(partition), {**content, "digest": digest_json(content)})
+        return staged / record_name(partition)
 
-    def _check(self, rows: slice, data: PartitionData, arrays: tuple[ArraySpec, ...]) -> None:
-        count = rows.stop - rows.start
-        stray = [row for row in data.failures if not rows.start <= row < rows.stop]
-        if stray:
-            raise StoreError(f"failures name rows {stray[:5]}, outside this partition's [{rows.start}, {rows.stop}).")
-        good = np.ones(count, dtype=bool)
-        good[[row - rows.start for row in data.failures]] = False
-        for array in arrays:
-            values = getattr(data, array.name)
-            if values.shape != array.rows(count):
-                raise StoreError(f"{array.name} has shape {values.shape}; the specification wants {array.rows(count)}.")
-            check_values(array.name, values, self.spec.backbone.dtype)
-            finite = np.isfinite(values.reshape(count, -1)).all(axis=1)
-            if not finite[good].all():
-                row = int(np.flatnonzero(good & ~finite)[0]) + rows.start
-                raise StoreError(
-                    f"{array.name} of row {row} ({self.clips.clip(row).video_id!r}) is not finite, and the row is not "
-                    "named as failed. A float16 backbone may have overflowed: use bfloat16."
-                )
-            if not np.isnan(values[~good].reshape(-1)).all():
-                raise StoreError(f"{array.name}: a row named as failed holds values; it must be NaN.")
+    def _publish(self, partition: int, staged_record: Path, claim: Claim) -> None:
+        """Move staged files into place. Every step goes through the staging folder, which a taker removes first."""
+        record = records_of(self.path) / record_name(partition)
+        if record.exists():  # it must not stand beside shards that it does not name
+            claim.staging.withdraw(record)
+            sync(record.parent)
+        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+            shard = shard_path(self.path, array, partition)
+            staged = shard_path(staged_record.parent, array, partition)
+            if not staged.parent.exists():  # every row failed
+                claim.staging.withdraw(shard)
+                continue
+            claim.staging.publish(staged, shard)
+            for folder in shard.relative_to(self.path).parents:  # the folders above it may be new as well
+                sync(self.path / folder)
+        claim.staging.publish(staged_record, record)
+        sync(record.parent)
 
     def commit(self) -> dict[int, str]:
         """Declare the store finished and return the failed rows with their reasons.
+
+        Any worker may do it, also several at once and again.
 
         Raises:
             StoreError: if a partition has no record; the message names how many and the first.
@@ -233,14 +234,17 @@ class StoreWriter:
         failures: dict[int, str] = {}
         for partition in range(self.n_partitions):
             record = read_record(self.path, partition)
-            assert record is not None
+            if record is None:
+                raise StoreError(f"partition {partition} of {self.path} is being written anew; commit again later.")
             failures.update({int(row): reason for row, reason in record["failures"].items()})
-        before = read_attributes(self.path)
-        after = {**before, "state": "committed", "n_failed": len(failures)}
-        if before != after:
-            group = zarr.open_group(self.path, mode="r+", zarr_format=3)
-            group.attrs.update({ATTRIBUTE: after})
-            sync(self.path / "zarr.json")
-            sync(self.path)
-        remove_leftovers_of(self.path)
+        with sole_planner(self.path.parent):
+            before = read_attributes(self.path)
+            after = {**before, "state": "committed", "n_failed": len(failures)}
+            if before != after:
+                group = zarr.open_group(self.path, mode="r+", zarr_format=3)
+                group.attrs.update({ATTRIBUTE: after})
+                sync(self.path / "zarr.json")
+                sync(self.path)
+            remove_leftovers_of(self.path)
+        Claims(self.path.parent).tidy()
         return failures

@@ -12,16 +12,16 @@ from builders import tree
 from hypothesis import given
 from strategies import JSON_VALUES, MODERATE
 
-from vadprobe.store import durable
+from vadprobe.store import durable, locking
 from vadprobe.store.durable import read_json, sync, write_json
 from vadprobe.store.errors import StoreError
-from vadprobe.store.locking import sole_writer
+from vadprobe.store.locking import sole_planner
 
 HOLDER = """
 import sys
 from pathlib import Path
-from vadprobe.store.locking import sole_writer
-with sole_writer(Path(sys.argv[1])):
+from vadprobe.store.locking import sole_planner
+with sole_planner(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -123,34 +123,36 @@ def test_files_and_folders_can_be_synced(tmp_path):
     assert len(list(descriptors.iterdir())) == before
 
 
-def test_a_second_process_is_refused_until_the_first_ends(tmp_path, holder):
+def test_a_second_process_waits_for_the_first_and_is_refused_when_its_patience_ends(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(locking, "PATIENCE", 0.1)
     folder = tmp_path / "features"
     with (
-        pytest.raises(StoreError, match=rf"another process is writing features below {folder}; wait"),
-        sole_writer(folder),
+        pytest.raises(StoreError, match=rf"another process has been creating or committing a store in {folder} for"),
+        sole_planner(folder),
     ):
-        pytest.fail("two writers at once")
-    with sole_writer(tmp_path / "other"):
+        pytest.fail("two planners at once")
+    with sole_planner(tmp_path / "other"):
         pass
     holder.communicate("\n")
-    with sole_writer(folder):
+    with sole_planner(folder):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with sole_writer(tmp_path / "features"):
+    with sole_planner(tmp_path / "features"):
         pass
 
 
-def test_the_lock_is_free_after_an_error_and_holds_within_one_process(tmp_path):
+def test_the_lock_is_free_after_an_error_and_holds_within_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "PATIENCE", 0.1)
     def fail():
-        with sole_writer(tmp_path / "deep" / "features"):
+        with sole_planner(tmp_path / "deep" / "features"):
             raise RuntimeError("the model ran out of memory")
 
     for _ in range(2):
         with pytest.raises(RuntimeError, match="out of memory"):
             fail()
-    with sole_writer(tmp_path), pytest.raises(StoreError, match="another process"), sole_writer(tmp_path):
-        pytest.fail("two writers at once")
+    with sole_planner(tmp_path), pytest.raises(StoreError, match="another process"), sole_planner(tmp_path):
+        pytest.fail("two planners at once")

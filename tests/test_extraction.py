@@ -23,6 +23,10 @@ from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
 from vadprobe.extract.extraction import DecodedClip, Extractor, ahead
 from vadprobe.extract.planning import plan_extraction
+from vadprobe.flows import extraction_job
+from vadprobe.flows.extraction_job import compute_pending
+from vadprobe.store import space
+from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.configuration import DatasetConfig, SamplingConfig
 from vadprobe.store.dataset_sources import open_dataset
 from vadprobe.store.errors import StoreError, VideoError
@@ -515,6 +519,93 @@ def test_a_killed_extraction_goes_on_where_it_stopped(
         assert_bit_equal(features_of(mine), features_of(theirs))
         assert verify(mine.path).problems == ()
         assert sorted(path.name for path in records_of(mine.path).iterdir()) == ["000000.json", "000001.json"]
+
+
+def test_work_that_does_not_fit_on_the_disk_is_refused_before_it_begins(
+    tmp_path: Path, copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(StoreError, match=r"still to be computed take about 0\.\d MB, but 0\.0 MB are free at .*/other"):
+        make_extractor(video_folder, tmp_path / "other", internvl)
+    assert make_extractor(video_folder, copied_root, internvl).pending() == []  # nothing is left to compute
+
+
+# Beside other workers
+
+
+def test_a_partition_in_other_hands_is_refused_at_once(
+    tmp_path: Path, video_folder: Path, internvl: Description
+) -> None:
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
+    other = Claims(store_of(extractor).path.parent)
+    with (
+        other.hold(0),
+        pytest.raises(StoreError, match=r"partition 0 below .* is being written by another worker \(pro"),
+    ):
+        extractor.run(0, 0)
+    assert extractor.run(0, 0) == {}
+    assert extractor.pending() == []
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_partitions_in_other_hands_come_last_and_are_waited_for(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """The other worker finishes its partition, or gives it back."""
+    monkeypatch.setattr(extraction_job, "POLL", 0.05)
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
+    other = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
+    claim, told = other.claims(0).hold(0), []
+
+    def let_go(message: str) -> None:
+        told.append(message)
+        assert extractor.pending() == [(0, 0)]
+        if finished:
+            other.run(0, 0, None, claim)
+        claim.release()
+
+    elsewhere: list[tuple[int, int]] = []
+    computed = compute_pending(
+        extractor,
+        lambda position, partition, held: extractor.run(position, partition, None, held),
+        let_go,
+        lambda *unit: elsewhere.append(unit),
+    )
+    assert told == [
+        f"Waiting for 1 partition in the hands of other workers: partition 0 of segment-8-4 (process {os.getpid()} on "
+        f"{os.uname().nodename}). A worker that is gone is replaced once its claim expires."
+    ]
+    assert (computed, elsewhere) == (([(1, 0)], [(0, 0)]) if finished else ([(1, 0), (0, 0)], []))
+    assert extractor.commit() == other.commit() == [{}, {}]
+    assert verify(store_of(extractor).path).problems == ()
+
+
+def test_a_lost_partition_is_tried_again(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction_job, "POLL", 0.05)
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
+    told: list[str] = []
+    taken: list[Claim] = []
+
+    def compute(position: int, partition: int, claim: Claim) -> None:
+        if not taken:  # while this process sleeps, another one takes over
+            now = [0.0]
+            other = Claims(store_of(extractor).path.parent, clock=lambda: now[0])
+            assert other.take(partition) is None
+            now[0] = 1e6
+            taken.append(other.hold(partition))
+        extractor.run(position, partition, None, claim)
+
+    def tell(message: str) -> None:
+        told.append(message)
+        taken[0].release()
+
+    assert compute_pending(extractor, compute, tell) == [(0, 0)]
+    assert "partition 0 below" in told[0]
+    assert "was taken over by another worker" in told[0]
+    assert extractor.commit() == [{}]
 
 
 # Decoding ahead
