@@ -147,6 +147,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
 
 def test_the_lock_is_free_after_an_error_and_holds_within_one_process(tmp_path, monkeypatch):
     monkeypatch.setattr(locking, "PATIENCE", 0.1)
+
     def fail():
         with sole_planner(tmp_path / "deep" / "features"):
             raise RuntimeError("the model ran out of memory")
