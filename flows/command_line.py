@@ -16,6 +16,7 @@ from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.job import Job, load_job
 from vadprobe.flows.progress import CountProgress, clip_progress
+from vadprobe.flows.verify_command import add_verify_command, mend
 from vadprobe.store.errors import VadprobeError
 
 
@@ -70,12 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     for name, command, text in (
         ("plan", _plan, "probe the videos, create the stores, and say how much there is to compute"),
         ("extract", _extract, "compute the features that are missing (stage 1)"),
-        ("verify", _verify, "read every byte of the job's stores again and compare it with the records"),
         ("analyze", _analyze, "select, fit, score and report from the stores alone (stage 2)"),
     ):
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
         sub.set_defaults(command=command)
+    commands.choices["extract"].add_argument(
+        "--repair", action="store_true", help="first verify, and take damaged partitions back so that they are redone"
+    )
+    add_verify_command(commands)
     add_evaluate_command(commands)
     add_dataset_commands(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")
@@ -116,26 +120,13 @@ def _extract(options: argparse.Namespace) -> int:
     from vadprobe.flows.extraction_job import extract_prepared, n_clips, prepare
 
     job = load_job(options.config)
+    if options.repair:
+        mend(job.stores)
     extractor = prepare(job, CountProgress("probing", "video").report)
     with clip_progress(n_clips(extractor, extractor.pending()), "extracting") as progress:
         summary = extract_prepared(job, extractor, progress.done)
     print("\n".join(summary.lines()))
     return 0
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from vadprobe.store.verification import verify
-
-    job = load_job(options.config)
-    sound = True
-    for store in job.stores:
-        found = verify(store, CountProgress(store.name, "partition").report)
-        for problem in found.problems:
-            print(problem)
-        sound = sound and not found.problems
-        state = "sound" if not found.problems else f"{len(found.problems)} problems"
-        print(f"{store}: {found.n_rows} rows ({found.n_failed} failed), {found.n_bytes / 1e6:.1f} MB read: {state}")
-    return 0 if sound else 1
 
 
 def _analyze(options: argparse.Namespace) -> int:

@@ -1,7 +1,16 @@
 """Verification: every kind of damage to a store is found, with its partition; a whole store has no problem."""
 
+import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,12 +18,15 @@ import pytest
 import zarr
 from builders import BACKBONE, FEATURES, clip_table, committed_store, edit_json, features, planned_store, tree
 
+from vadprobe.store import check_pool
 from vadprobe.store.digests import digest_file
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import shard_path
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.schema import feature_arrays
-from vadprobe.store.verification import verify
+from vadprobe.store.shard_check import ShardCheck, check_shard
+from vadprobe.store.verification import verify, verify_stores
+from vadprobe.store.verification_log import VerificationLog, log_of
 
 N_CLIPS = 300
 FAILURES = {3: "the decoder was killed", 299: "the file is damaged"}
@@ -223,8 +235,9 @@ def test_an_edited_number_of_layers_is_found(own):
 
     edit_json(own / "zarr.json", edit)
     messages = [message for _, message in found(own)]
-    assert any("hidden_states has shape and dimensions ((300, 3, 6)" in message for message in messages)
-    assert any("wanted ((300, 4, 6)" in message for message in messages)
+    assert any("the metadata of hidden_states differs from the format" in message for message in messages)
+    assert any("shape is [300, 3, 6], wanted [300, 4, 6]" in message for message in messages)
+    assert not any(problem.remedy in ("recompute", "rebuild") for problem in verify(own).problems)
 
 
 def test_a_store_that_is_not_committed_is_found(tmp_path):
@@ -351,8 +364,7 @@ def test_damaged_metadata_of_an_array_is_a_problem(own, damage):
 
 def test_a_specification_of_another_form_is_told(own):
     edit_json(own / "zarr.json", lambda content: content["attributes"]["vadprobe"]["spec"].update(note="by hand"))
-    with pytest.raises(StoreError, match="note"):
-        verify(own)
+    only(found(own), None, "note")
 
 
 def test_swapped_names_of_dimensions_are_found(own):
@@ -379,7 +391,7 @@ def _zero_fill(content):
 @pytest.mark.parametrize("edit", [_other_compressor, _zero_fill])
 def test_an_array_of_another_form_is_found(own, edit):
     edit_json(own / "hidden_states" / "zarr.json", edit)
-    only(found(own), None, "the array hidden_states is stored with shards, chunks, dtype, fill and codecs")
+    only(found(own), None, "the metadata of hidden_states differs from the format")
 
 
 def test_another_digest_of_the_clip_table_is_found(own):
@@ -395,11 +407,254 @@ def test_lost_coordinates_of_zeros_are_found(tmp_path):
 
 def test_an_array_that_became_shorter_is_found(own):
     edit_json(own / "answer_logits" / "zarr.json", lambda content: content.update(shape=[260, 2]))
-    messages = found(own)
-    assert (1, "the shard of answer_logits has values of shape (4, 2), not those of its partition") in messages
+    only(found(own), None, "the metadata of answer_logits differs from the format: shape is [260, 2], wanted [300, 2]")
 
 
 @pytest.mark.parametrize("name", ["n_failed", "partition_rows"])
 def test_an_edited_number_among_the_attributes_is_found(own, name):
     edit_json(own / "zarr.json", lambda content: content["attributes"]["vadprobe"].update({name: 7}))
     only(found(own), None, f"the attribute {name} is 7")
+
+
+# Several processes
+
+
+def test_several_processes_find_the_same_in_the_same_order(own):
+    shards_of(own, 0)["answer_logits"].unlink()
+    for name, position in (("head_outputs", 70), ("hidden_states", 90)):
+        shard = shards_of(own, 1)[name]
+        content = bytearray(shard.read_bytes())
+        content[position] ^= 4
+        shard.write_bytes(content)
+    assert verify(own, workers=3) == verify(own)
+    assert [problem.partition for problem in verify(own, workers=3).problems] == [0, 1, 1]
+
+
+def test_stores_are_told_in_their_order(tmp_path, whole):
+    small = committed_store(tmp_path, 3).path
+    seen = []
+    found = list(verify_stores([small, whole, small], seen.append, workers=2))
+    assert [one.store for one in found] == [small, whole, small]
+    assert [(one.store, one.done, one.total) for one in seen] == [
+        (small, 1, 1),
+        (whole, 1, 2),
+        (whole, 2, 2),
+        (small, 1, 1),
+    ]
+    assert sum(one.n_bytes for one in seen) == sum(one.n_bytes for one in found)
+    assert not any(one.problems for one in found)
+
+
+def test_a_process_that_dies_over_a_shard_is_a_problem_and_the_others_are_read(whole, monkeypatch):
+    monkeypatch.setattr(check_pool, "_SERVE", "import os, sys; line = sys.stdin.readline(); os._exit(9)", raising=True)
+    with check_pool.check_pool(2) as pool:
+        finding = pool.submit(a_check(whole)).result()
+        assert finding.messages == ("the shard of answer_logits could not be read: its process ended (code 9)",)
+        monkeypatch.undo()
+        assert pool.submit(a_check(whole)).result().messages == ()
+
+
+def a_check(store):
+    """The check of a sound shard."""
+    array = feature_arrays(BACKBONE, N_CLIPS)[2]
+    shard = shards_of(store, 1)[array.name]
+    size = shard.stat().st_size
+    return ShardCheck(array.name, shard, digest_file(shard), size, array.shard, array.chunk, "<f4", True, 44, (43,))
+
+
+def test_leaving_early_leaves_no_process_behind(whole):
+    with check_pool.check_pool(3) as pool:
+        for _ in range(20):
+            pool.submit(a_check(whole))
+        assert threads_named("check")
+    assert not threads_named("check")
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    assert not any(b"check_pool" in command_of(child) for file in children for child in file.read_text().split())
+
+
+def threads_named(name):
+    return [thread for thread in threading.enumerate() if thread.name.startswith(name)]
+
+
+def command_of(process):
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from vadprobe.store.verification import verify_stores
+try:
+    for _ in verify_stores([Path(sys.argv[1])] * 100_000, lambda checked: print("read", flush=True), workers=3):
+        pass
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_ends_all_processes_at_once(whole):
+    command = [sys.executable, "-c", INTERRUPTED, str(whole)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    for _ in range(10):
+        assert process.stdout.readline() == b"read\n"
+    workers = [int(path.name) for path in Path("/proc").glob("[0-9]*") if b"check_pool" in command_of(path.name)]
+    mine = [worker for worker in workers if parent_of(worker) == process.pid]
+    assert mine
+    start = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - start < 5
+    assert out.endswith(b"interrupted\n")
+    assert err == b""
+    assert not any(b"check_pool" in command_of(worker) for worker in mine)
+
+
+def parent_of(process):
+    try:
+        return int(Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+# Resuming
+
+
+def interrupted(store, after):
+    """Verify, and be interrupted after some partitions."""
+
+    def stop(done, total):
+        if done == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        verify(store, stop)
+
+
+def test_an_interrupted_verification_goes_on_where_it_stopped(own):
+    before = tree(own)
+    interrupted(own, 1)
+    assert log_of(own).parent == own.parent
+    assert log_of(own).name.startswith(".")
+    found = verify(own, resume=True)
+    assert (found.problems, found.n_resumed, found.n_failed) == ((), 1, 2)
+    assert found.n_bytes == sum(shard.stat().st_size for shard in shards_of(own, 1).values())
+    assert not log_of(own).exists()  # it was read to its end
+    assert verify(own, resume=True).n_resumed == 0
+    assert tree(own) == before
+
+
+def test_without_resume_everything_is_read_again(own):
+    interrupted(own, 1)
+    assert verify(own).n_resumed == 0
+
+
+def test_problems_are_told_again_after_resuming(own):
+    shards_of(own, 0)["answer_logits"].unlink()
+    interrupted(own, 2)
+    found = verify(own, resume=True)
+    assert [problem.partition for problem in found.problems] == [0]
+    assert found.n_resumed == 1
+    assert verify(own, resume=True).n_resumed == 1  # with problems the log stays
+
+
+@pytest.mark.parametrize("touched", ["shard", "record", "log", "time"])
+def test_what_was_touched_is_read_again(own, touched):
+    interrupted(own, 1)
+    shard, record = shards_of(own, 0)["head_outputs"], record_of(own, 0)
+    state = shard.stat()
+    if touched == "shard":  # same size, same time of the content: only the file's own time tells
+        content = bytearray(shard.read_bytes())
+        content[60] ^= 1
+        shard.write_bytes(content)
+        os.utime(shard, ns=(state.st_atime_ns, state.st_mtime_ns))
+    elif touched == "record":
+        record.write_text(record.read_text() + " ")
+    elif touched == "log":
+        content = bytearray(log_of(own).read_bytes())
+        content[-20] ^= 1
+        log_of(own).write_bytes(content)
+    else:
+        os.utime(shard)
+    found = verify(own, resume=True)
+    assert found.n_resumed == 0
+    assert bool(found.problems) == (touched in ("shard", "record"))
+
+
+def test_a_log_of_another_specification_is_not_believed(own):
+    interrupted(own, 1)
+    head, *lines = log_of(own).read_text().splitlines()
+    log_of(own).write_text("\n".join([json.dumps({**json.loads(head), "spec": "0" * 64}), *lines, ""]))
+    assert verify(own, resume=True).n_resumed == 0
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30, -1, -40])
+def test_a_cut_log_costs_reading_again_and_no_more(own, cut):
+    interrupted(own, 1)
+    log_of(own).write_bytes(log_of(own).read_bytes()[:cut])
+    assert verify(own, resume=True).problems == ()
+
+
+def test_a_folder_that_cannot_be_written_is_verified_all_the_same(own, monkeypatch):
+    def refuse(*arguments, **settings):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(VerificationLog, "_append", refuse)
+    assert verify(own).problems == ()
+
+
+# Shards against plain Zarr
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("n_clips", [1, 256, 257])
+def test_every_dtype_and_partial_partition_is_sound(tmp_path, dtype, n_clips):
+    writer = planned_store(tmp_path, n_clips, dtype)
+    for partition in range(writer.n_partitions):
+        data = features(writer.spec, partition, {n_clips - 1: "the file is damaged"})
+        writer.write_partition(partition, data)
+    writer.commit()
+    assert verify(writer.path).problems == ()
+
+
+def test_a_record_replaced_while_its_shards_were_read_is_told_as_such(own, monkeypatch):
+    shard = shards_of(own, 0)["answer_logits"]
+
+    def meanwhile(check):
+        if check.path == shard:
+            shard.unlink()
+            record_of(own, 0).unlink()
+        return check_shard(check)
+
+    monkeypatch.setattr(check_pool, "check_shard", meanwhile)
+    only(found(own), 0, "it is being written anew; verify again when that is done")
+
+
+def test_an_index_that_points_nowhere_is_found_even_with_right_checksums(own):
+    shard = shards_of(own, 1)["hidden_states"]
+    content = bytearray(shard.read_bytes())
+    n_chunks = 3
+    start = len(content) - 16 * n_chunks - 4
+    for damage in (
+        b"\xff" * 16,
+        (2**40).to_bytes(8, "little") + (9).to_bytes(8, "little"),
+        bytes(content[start + 16 :][:16]),
+    ):
+        index = bytes(damage) + bytes(content[start + 16 : -4])
+        shard.write_bytes(content[:start] + index + google_crc32c.value(index).to_bytes(4, "little"))
+        edit_json(record_of(own, 1), lambda record: record["shards"]["hidden_states"].update(sha256=digest_file(shard)))
+        assert any("its index names chunks" in message for _, message in found(own))
+
+
+def test_what_mends_a_problem_is_said_with_it(own):
+    record_of(own, 1).unlink()
+    shards_of(own, 0)["answer_logits"].unlink()
+    verification = verify(own)
+    assert [(problem.partition, problem.remedy) for problem in verification.problems] == [
+        (0, "recompute"),
+        (1, "extract"),
+    ]
+    assert verification.redo == (0, 1)
+    assert verification.problems[0].files == (shards_of(own, 0)["answer_logits"],)

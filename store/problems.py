@@ -1,0 +1,61 @@
+"""What may be wrong with a store, and what mends it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Remedy = Literal["extract", "recompute", "rebuild", "restore", "remove"]
+"""What mends a problem.
+
+``extract``: computing what was never written. ``recompute``: taking the partition back and computing it again.
+``rebuild``: writing the file again from what else the store holds. ``restore``: a copy; nothing else in the store holds
+it. ``remove``: deleting files that do not belong there, which only a person can judge.
+"""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a store. ``partition`` is None where it concerns the whole store.
+
+    ``files`` are those that are wrong, as far as they can be told.
+    """
+
+    store: Path
+    partition: int | None
+    message: str
+    remedy: Remedy = "recompute"
+    files: tuple[Path, ...] = field(default=())
+
+    def __str__(self) -> str:
+        where = f"partition {self.partition}" if self.partition is not None else "store"
+        return f"{self.store}: {where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a second reading found.
+
+    ``n_bytes`` are those of the shards that were read; ``n_resumed`` partitions were read by an earlier, interrupted
+    verification, and nobody has touched their files since.
+    """
+
+    store: Path
+    n_rows: int
+    n_failed: int
+    n_bytes: int
+    problems: tuple[Problem, ...]
+    n_partitions: int = 0
+    n_resumed: int = 0
+
+    @property
+    def redo(self) -> tuple[int, ...]:
+        """Partitions that must be computed, for the first time or again, ascending."""
+        return tuple(
+            sorted(
+                {
+                    problem.partition
+                    for problem in self.problems
+                    if problem.partition is not None and problem.remedy in ("extract", "recompute")
+                }
+            )
+        )
