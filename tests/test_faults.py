@@ -194,8 +194,8 @@ def test_workers_suspended_until_others_take_over_do_no_harm(
     for found in disturbed:
         assert found["digests"] == straight["digests"]
         assert found["problems"] == []
-    # Whether a worker was stopped while it held a claim depends on the machine's load; the interleavings that matter are
-    # gone through step by step in test_claims.py.
+    # Whether a worker was stopped while it held a claim depends on the machine's load; the interleavings that matter
+    # are gone through step by step in test_claims.py.
 
 
 # A full disk
