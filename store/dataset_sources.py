@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vadprobe.store.annotations.conventions import IntervalConvention
 from vadprobe.store.annotations.frame_counts import FrameCount, read_frame_counts
 from vadprobe.store.annotations.hivau import read_hivau
 from vadprobe.store.annotations.masks import read_masks
 from vadprobe.store.annotations.names import NameRule, msad_name, ucf_crime_name, video_name, xd_violence_name
-from vadprobe.store.annotations.reading import Annotation, Reading
+from vadprobe.store.annotations.reading import Annotation, Reading, RowError, check_visible, visible
 from vadprobe.store.annotations.split_lists import Listed, read_split_list
 from vadprobe.store.annotations.tables import TABLE_SUFFIXES, read_table
 from vadprobe.store.annotations.text_files import read_ucf_crime, read_xd_violence
@@ -84,7 +84,7 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedV
         VadprobeError: if a file or folder is missing or is not what it should be as a whole.
     """
     folder = workspace / config.videos if config.videos is not None else workspace
-    if probed is None and config.videos is not None and not folder.is_dir():
+    if probed is None and config.videos is not None and not _is(Path.is_dir, folder):
         raise VadprobeError(
             f"the video folder {folder} does not exist; set 'videos' in [dataset], or --videos, to the folder that "
             "holds the files."
@@ -106,7 +106,9 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedV
             listed = read_split_list(path)
             readings.append(listed)
             lists[split] = listed.entries
-    count_file = files.counts if config.format not in ("folder", "manifest") else _given(config.frame_counts, workspace)
+    count_file = (
+        files.counts if config.format not in ("folder", "manifest") else _given("frame_counts", config, workspace)
+    )
     if count_file is not None:
         counted: Reading[FrameCount] = read_frame_counts(count_file)
         readings.append(counted)
@@ -133,8 +135,8 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedV
     if config.format == "folder":
         names = [v.video_id for v in probed] if probed is not None else list(found or ())
         parts = replace(parts, annotations=tuple(Annotation(name, None) for name in names))
-    parts = _overlaid(parts, config, workspace, readings)
-    return Source(config, tuple(readings), parts, (*_rejections(readings), *repeated))
+    parts, unmatched = _overlaid(parts, config, workspace, readings)
+    return Source(config, tuple(readings), parts, (*_rejections(readings), *repeated, *unmatched))
 
 
 def open_dataset(config: DatasetConfig, workspace: Path) -> Dataset:
@@ -176,7 +178,14 @@ def open_truth(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedVi
     return joined.dataset
 
 
-REFUSED = ("rows not read", "in two splits", "labels differ", "two files of one name", "interval after the end")
+REFUSED = (
+    "rows not read",
+    "in two splits",
+    "labels differ",
+    "two files of one name",
+    "unreadable file names",
+    "interval after the end",
+)
 
 
 def refuse(joined: Joined) -> None:
@@ -202,7 +211,8 @@ def scan_videos(folder: Path, names: set[str]) -> tuple[dict[str, str], tuple[Fi
     """Relative paths of the video files below a folder, by video name.
 
     A file counts if it has a video extension, or if its whole name is one of ``names``; hidden files (such as the "._"
-    companions some systems leave beside a copy) do not. Of two files of one name the first in path order counts.
+    companions some systems leave beside a copy) do not. Of two files of one name the first in path order counts. Names
+    that are not UTF-8, or hold invisible characters, cannot be written to a table and do not count either.
     """
     found: dict[str, str] = {}
     repeated = []
@@ -212,20 +222,42 @@ def scan_videos(folder: Path, names: set[str]) -> tuple[dict[str, str], tuple[Fi
         if file.startswith(".") or not is_video:
             continue
         name = video_name(file)
+        try:
+            check_visible("a file name", path)
+        except RowError as error:
+            said = f"wanted {error.wanted}; rename the file or folder"
+            repeated.append(Finding("unreadable file names", said, True, (visible(name),)))
+            continue
         if found.setdefault(name, path) != path:
             message = f"scores are joined by name, so one of them has to be renamed, such as {found[name]} and {path}"
             repeated.append(Finding("two files of one name", message, True, (name,)))
     return found, tuple(repeated)
 
 
-def _given(path: str | None, workspace: Path) -> Path | None:
-    return workspace / path if path is not None else None
+def _given(
+    key: Literal["train_list", "test_list", "frame_counts"], config: DatasetConfig, workspace: Path
+) -> Path | None:
+    given: str | None = getattr(config, key)
+    if given is None:
+        return None
+    path = workspace / given
+    if not _is(Path.exists, path):
+        raise VadprobeError(f"there is no file {path}; check {key!r} in [dataset], or --{key.replace('_', '-')}.")
+    return path
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether a path exists and is of a kind; one that cannot be looked at (too long a name, no permission) is not."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
 
 
 def _find_files(config: DatasetConfig, workspace: Path) -> _Files:
     assert config.source is not None
     source = workspace / config.source
-    if not source.exists():
+    if not _is(Path.exists, source):
         raise VadprobeError(
             f"there is no annotation file or folder {source}; check 'source' in [dataset], or --annotations."
         )
@@ -244,11 +276,13 @@ def _find_files(config: DatasetConfig, workspace: Path) -> _Files:
         if config.format != "hivau" and len(files.annotation) > 1:
             names = ", ".join(path.name for path in files.annotation)
             raise VadprobeError(f"the folder {folder} holds several annotations ({names}); name the one that counts.")
-    for split, given in (("train", config.train_list), ("test", config.test_list)):
-        path = _given(given, workspace) or next(iter(_matching(folder, usual.get(split, ()))), None)
-        if path is not None:
-            files.lists["train" if split == "train" else "test"] = path
-    files.counts = _given(config.frame_counts, workspace) or next(iter(_matching(folder, _COUNT_NAMES)), None)
+    train = _given("train_list", config, workspace) or next(iter(_matching(folder, usual.get("train", ()))), None)
+    test = _given("test_list", config, workspace) or next(iter(_matching(folder, usual.get("test", ()))), None)
+    if train is not None:
+        files.lists["train"] = train
+    if test is not None:
+        files.lists["test"] = test
+    files.counts = _given("frame_counts", config, workspace) or next(iter(_matching(folder, _COUNT_NAMES)), None)
     return files
 
 
@@ -293,7 +327,7 @@ def _manifest(
 ) -> tuple[Annotation, ...]:
     assert config.manifest is not None
     path = workspace / config.manifest
-    if path.is_file() or path.suffix.lower() in TABLE_SUFFIXES:
+    if _is(Path.is_file, path) or path.suffix.lower() in TABLE_SUFFIXES:
         reading = read_table(path)
         readings.append(reading)
         return reading.entries
@@ -313,12 +347,18 @@ def _manifest(
     )
 
 
-def _overlaid(parts: Parts, config: DatasetConfig, workspace: Path, readings: list[Reading[Any]]) -> Parts:
-    """Annotation files laid over a folder or a manifest: a video with a line gets the line's label and intervals."""
+def _overlaid(
+    parts: Parts, config: DatasetConfig, workspace: Path, readings: list[Reading[Any]]
+) -> tuple[Parts, list[Finding]]:
+    """Annotation files laid over a folder or a manifest: a video with a line gets the line's label and intervals.
+
+    Lines of videos the dataset has not become a finding.
+    """
+    findings = []
     own = {annotation.video_id: annotation for annotation in parts.annotations}
     for overlay in config.annotations:
         path = workspace / overlay.path
-        if not path.is_file():
+        if not _is(Path.is_file, path):
             raise VadprobeError(f"the annotation file {path} does not exist; check 'annotations' in [dataset].")
         if overlay.label_by_name and overlay.format in _NAME_RULES:
             for name, annotation in own.items():
@@ -335,4 +375,7 @@ def _overlaid(parts: Parts, config: DatasetConfig, workspace: Path, readings: li
             )
         for name, line in lines.items():
             own[name] = replace(own[name], label=line.label, category=line.category, intervals=line.intervals)
-    return replace(parts, annotations=tuple(own.values()))
+        without = tuple(line.video_id for line in reading.entries if line.video_id not in own)
+        if without:
+            findings.append(Finding("annotated, no video", f"lines of {path.name}; not used", False, without))
+    return replace(parts, annotations=tuple(own.values())), findings

@@ -77,7 +77,7 @@ def join(parts: Parts) -> Joined:
     counts = _counts(parts, findings)
     videos = []
     for video_id, split in splits.items():
-        label, category = _label(parts, annotated.get(video_id), listed.get(video_id), findings)
+        label, category = _label(parts, video_id, annotated.get(video_id), listed.get(video_id), findings)
         n_frames, fps = counts.get(video_id, (None, None))
         path = _path(parts, annotated.get(video_id), video_id)
         videos.append(Video(video_id, path, n_frames, fps, split, label, category))
@@ -144,15 +144,14 @@ def _counts(parts: Parts, findings: list[Finding]) -> dict[str, tuple[int, float
 
 
 def _label(
-    parts: Parts, annotation: Annotation | None, listed: Listed | None, findings: list[Finding]
+    parts: Parts, video_id: str, annotation: Annotation | None, listed: Listed | None, findings: list[Finding]
 ) -> tuple[int | None, str | None]:
     said: list[tuple[int | None, str | None]] = []
     if annotation is not None:
         said.append((annotation.label, annotation.category))
     if listed is not None:
         said.append((listed.label, None))
-    video_id = annotation.video_id if annotation else listed.video_id if listed else ""
-    if parts.name_rule is not None and video_id and _known(parts, video_id):
+    if parts.name_rule is not None and _known(parts, video_id):
         said.append(parts.name_rule(video_id))
     labels = [label for label, _ in said if label is not None]
     if len(set(labels)) > 1:

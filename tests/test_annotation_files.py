@@ -162,7 +162,7 @@ def test_rows_of_one_video_are_joined(tmp_path: Path) -> None:
         ("b,test,,5,", "both 'start_frame' and 'stop_frame'"),
         ("b,test,,1.5,3", "whole number"),
         (",test,,,", "a video name"),
-        ("b,test,,3,5,9,9", "values under the columns of the header"),
+        ("b,test,,3,5,9,9", "5 values, one for every column"),
     ],
 )
 def test_rows_that_contradict_are_rejected_by_line(tmp_path: Path, row: str, wanted: str) -> None:

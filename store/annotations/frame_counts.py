@@ -1,14 +1,13 @@
 """Frame counts of videos from a table, for evaluation without the video files."""
 
-import csv
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from vadprobe.store.annotations.conventions import MAX_FRAME
+from vadprobe.store.annotations.csv_files import read_csv
 from vadprobe.store.annotations.names import video_name
-from vadprobe.store.annotations.reading import Reading, Row, RowError, read_rows, read_text
+from vadprobe.store.annotations.reading import Reading, Row, RowError, read_rows
 from vadprobe.store.errors import VadprobeError
 
 
@@ -21,32 +20,23 @@ class FrameCount:
 
 
 def read_frame_counts(path: Path) -> Reading[FrameCount]:
-    """Read a CSV table of ``video,frames``; a first line without a number is its header.
+    """Read a CSV table of ``video,frames``.
 
-    A row is rejected if it has not two columns, its count is not a whole number above 0, or it repeats a video.
+    The first line is a header if its second word holds "frame", "count" or "length" and no digit, and a row if not. A
+    row is rejected if it has not two columns, its count is not a whole number above 0, or it repeats a video.
 
     Raises:
         VadprobeError: if the file cannot be read or has no row.
     """
-    text = read_text(path, "frame count file")
-    rows = []
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        for fields in reader:
-            if any(field.strip() for field in fields):
-                rows.append(Row(reader.line_num, ",".join(fields), tuple(field.strip() for field in fields)))
-    except csv.Error as error:
-        raise VadprobeError(
-            f"{path}, line {reader.line_num}: not readable as CSV ({error}); correct the line."
-        ) from error
-    header = rows[:1] if rows and not any(re.fullmatch(r"[+-]?[0-9.]+", field) for field in rows[0].fields[1:]) else []
-    rows = rows[len(header) :]
+    rows = read_csv(path, "frame count file")
+    if rows and len(rows[0].fields) > 1 and re.fullmatch(r"\D*(frame|count|length)\D*", rows[0].fields[1].lower()):
+        rows = rows[1:]
     if not rows:
         raise VadprobeError(f"the frame count file {path} has no row; rows of 'video,frames' are wanted.")
 
     def parse(row: Row) -> FrameCount:
         if len(row.fields) != 2 or not row.fields[0] or not re.fullmatch(r"[0-9]{1,12}", row.fields[1]):
-            raise RowError("a video name and its whole number of frames", "correct the row")
+            raise RowError("a video name and its whole number of frames", "correct the row; a header is 'video,frames'")
         count = int(row.fields[1])
         if not 0 < count < MAX_FRAME:
             raise RowError("a number of frames above 0", "remove the row if the video is empty")

@@ -1,13 +1,14 @@
 """The raw annotations of HIVAU-70k: one JSON object per split, events in seconds."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 from vadprobe.store.annotations.conventions import MAX_FRAME
 from vadprobe.store.annotations.json_files import JsonObject, read_json_object, shown
 from vadprobe.store.annotations.names import video_name
-from vadprobe.store.annotations.reading import Annotation, Reading, Row, RowError, read_rows
+from vadprobe.store.annotations.reading import Annotation, Reading, Row, RowError, check_visible, read_rows
 from vadprobe.store.records import Interval, Split
 
 _NORMAL_LABELS: tuple[Any, ...] = ([], ["Normal"], ["normal"], ["A"], "Normal", "normal", "A", "")
@@ -18,8 +19,8 @@ def read_hivau(path: Path) -> Reading[Annotation]:
 
     An empty label means normal: normal videos carry events too, of ordinary things, and these are no anomalies. Seconds
     become the nearest frame, ``round(seconds * fps)``; an event has at least one frame. An entry is rejected if a part
-    is missing or impossible, an anomalous video has no event, or the name occurs already. Only 251 of UCF-Crime's 290
-    test videos are in the published file.
+    is missing, impossible or repeated, an anomalous video has no event, or the name occurs already. Only 251 of
+    UCF-Crime's 290 test videos are in the published file.
 
     Returns:
         One entry per key, in the file's order, of the split that the file's name says ("train" or "test"; else None).
@@ -29,7 +30,7 @@ def read_hivau(path: Path) -> Reading[Annotation]:
     """
     content = read_json_object(path, "annotation file")
     values = dict(enumerate(content.pairs, start=1))
-    named = [split for split in ("train", "test") if split in path.stem.lower()]
+    named = re.findall(r"(?<![a-z])(train|test)(?![a-z])", path.stem.lower())
     split: Split | None = "train" if named == ["train"] else "test" if named == ["test"] else None
 
     def parse(row: Row) -> Annotation:
@@ -43,6 +44,8 @@ def read_hivau(path: Path) -> Reading[Annotation]:
 def _annotation(name: str, value: Any, split: Split | None) -> Annotation:
     if not isinstance(value, JsonObject) or not name:
         raise RowError("a video name and an object with n_frames, fps, label, events", "correct the entry")
+    if value.repeated is not None:
+        raise RowError(f"every key once ({value.repeated!r} is repeated)", "remove all but one")
     n_frames, fps, label = value.get("n_frames"), _number(value.get("fps")), value.get("label")
     if not isinstance(n_frames, int) or isinstance(n_frames, bool) or not 0 < n_frames < MAX_FRAME:
         raise RowError("'n_frames' as a whole number above 0", "correct the entry")
@@ -54,6 +57,7 @@ def _annotation(name: str, value: Any, split: Split | None) -> Annotation:
     if not all(isinstance(part, str) and part for part in labels):
         raise RowError("'label' as a list of words, empty for a normal video", "correct the entry")
     category = "-".join(labels)
+    check_visible("'label'", category)
     intervals = tuple(_event(name, category, event, fps) for event in _events(value))
     return Annotation(name, 1, category, intervals, n_frames, fps, split)
 
@@ -68,7 +72,7 @@ def _events(value: JsonObject) -> list[Any]:
 def _event(name: str, category: str, event: Any, fps: float) -> Interval:
     seconds = [_number(second) for second in event] if isinstance(event, list) else []
     start, stop = seconds if len(seconds) == 2 else (None, None)
-    if start is None or stop is None or not 0 <= start < stop < 1e9:
+    if start is None or stop is None or not 0 <= start < stop < MAX_FRAME / fps:
         raise RowError("every event as [start, end] in seconds, 0 <= start < end", "correct the entry")
     first = round(start * fps)
     return Interval(name, first, max(round(stop * fps), first + 1), category)

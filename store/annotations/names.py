@@ -15,7 +15,9 @@ _UCF_NAME = re.compile(
 )
 _XD_NAME = re.compile(r"(?P<source>.*)_label_(?P<codes>A|(B[12456]|G)(-(B[12456]|G|0))*)")
 _XD_CODES = frozenset({"B1", "B2", "B4", "B5", "B6", "G"})
-_MSAD_NAME = re.compile(r"(?P<normal>MSAD_normal(_[a-z]+)?)_[0-9]+|(?P<anomaly>[A-Za-z]+(_[A-Za-z]+)*)_[0-9]+")
+_MSAD_NAME = re.compile(
+    r"(?P<normal>MSAD_normal(_[a-z]+)?)_[0-9]+|(?P<anomaly>(?!(?i:MSAD))[A-Za-z]+(_[A-Za-z]+)*)_[0-9]+"
+)
 
 
 def video_name(name: str) -> str:

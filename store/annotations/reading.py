@@ -3,6 +3,7 @@
 No reader drops a row in silence: ``n_rows == len(entries) + len(rejected)`` always holds. Blank lines are not rows.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ from vadprobe.store.records import Interval, Split
 
 Entry = TypeVar("Entry")
 _SHOWN = 80
+_SAID = 160
 _NAMED = 3
+_INVISIBLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200b\\u2028\\u2029\\u2060\\ufeff\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,51 @@ def read_text(path: Path, what: str) -> str:
     except IsADirectoryError as error:
         raise VadprobeError(f"the {what} {path} is a folder; name the file in it.") from error
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
+        before = error.object[: error.start].replace(b"\r\n", b"\n")
+        line = before.count(b"\n") + before.count(b"\r") + 1
         raise VadprobeError(
             f"the {what} {path} is not UTF-8 text, first in line {line} ({error.reason}); save it as UTF-8."
         ) from error
     except OSError as error:
         raise VadprobeError(f"the {what} {path} cannot be opened ({error.strerror}); check its permissions.") from error
+    except ValueError as error:  # a null character in the path
+        raise VadprobeError(f"the {what} {str(path)!r} cannot be opened ({error}); correct the path.") from error
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no other file can have: an empty one, or one with characters nobody sees.
+
+    A byte order mark in the middle of a joined file, a line break inside of quotes or half of a surrogate pair in JSON
+    would make another video of the name, or break whatever writes it.
+
+    Raises:
+        RowError: saying what is wanted.
+    """
+    if not name:
+        raise RowError("a video name", "name the video")
+    check_visible("a video name", name)
+
+
+def check_visible(what: str, text: str) -> None:
+    """Refuse text with control characters, line breaks, byte order marks or halves of surrogate pairs.
+
+    Raises:
+        RowError: naming the first such character.
+    """
+    found = _INVISIBLE.search(text)
+    if found:
+        raise RowError(f"{what} without invisible characters (U+{ord(found[0]):04X} in {text!r})", "remove them")
+
+
+def visible(text: str) -> str:
+    """Text that can be printed anywhere: halves of surrogate pairs are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def one_line(error: BaseException) -> str:
+    """What another library says of an error, short and on one line."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return visible(said if len(said) <= _SAID else said[: _SAID - 1] + "…")
 
 
 def rows_of_text(path: Path, what: str) -> list[Row]:
@@ -146,6 +188,8 @@ def read_rows(
 ) -> Reading[Entry]:
     """Parse every row; a malformed one, or a second one of the same key, is rejected and the others are read.
 
+    ``key`` gives the video's name, which must be one (:func:`check_name`).
+
     ``unit`` is what the rows' numbers count: "line", or "entry" of a file without lines.
     """
     entries: list[Entry] = []
@@ -154,6 +198,7 @@ def read_rows(
     for row in rows:
         try:
             entry = parse(row)
+            check_name(key(entry))
             earlier = first.setdefault(key(entry), row.number)
             if earlier != row.number:
                 raise RowError(f"one row per video ({key(entry)!r} is on {unit} {earlier})", "join or rename the rows")

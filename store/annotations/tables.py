@@ -1,26 +1,30 @@
 """A table of one's own videos, as CSV, JSON Lines or Parquet: one row per video, or one per anomalous interval."""
 
-import csv
-import io
-import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vadprobe.store.annotations.conventions import MAX_FRAME
 from vadprobe.store.annotations.json_files import shown
 from vadprobe.store.annotations.names import video_name
-from vadprobe.store.annotations.reading import Annotation, Reading, Rejection, RowError, read_text
+from vadprobe.store.annotations.reading import (
+    Annotation,
+    Reading,
+    Rejection,
+    RowError,
+    check_name,
+    check_visible,
+    visible,
+)
+from vadprobe.store.annotations.table_rows import TABLE_SUFFIXES, read_table_rows
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import SPLITS, Interval, Video
 
-TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+__all__ = ["COLUMNS", "TABLE_SUFFIXES", "read_table"]
+
 COLUMNS = (
     "video_id",
     "path",
@@ -36,13 +40,8 @@ COLUMNS = (
     "intervals",
 )
 _LABELS = {"0": 0, "1": 1, "normal": 0, "anomalous": 1, "abnormal": 1, "false": 0, "true": 1}
-
-
-@dataclass(frozen=True)
-class _TableRow:
-    number: int
-    values: Mapping[str, Any]
-    text: str
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_MAX_FPS = 1e6
 
 
 def read_table(path: Path) -> Reading[Annotation]:
@@ -52,11 +51,12 @@ def read_table(path: Path) -> Reading[Annotation]:
     ``path`` relative to the video folder; ``split`` train, validation or test (default); ``label`` 0/1 or
     normal/anomalous; ``category``; ``n_frames``; ``fps``; ``start_frame``, ``stop_frame`` of one anomalous interval,
     counted from 0, half-open, or ``start_second``, ``stop_second`` with ``fps``; or ``intervals``: "10-20;40-80" in
-    CSV, lists of pairs elsewhere.
+    CSV, such words or lists of pairs elsewhere. Empty and missing values are the same.
 
     A video may have several rows, one per interval; what they say besides must agree. A video with an interval is
-    anomalous. A row is rejected if a value is impossible, contradicts an earlier row of the video, or a label 0 has an
-    interval. Columns of other names are left out and noted.
+    anomalous. A row is rejected if it has not one value for every column, repeats a key of JSON, a value is impossible
+    or contradicts an earlier row of the video, or a label 0 has an interval. Columns of other names are left out and
+    noted.
 
     Returns:
         One entry per video, in the order of first rows; ``n_rows`` counts rows, so it is not the number of entries.
@@ -64,10 +64,12 @@ def read_table(path: Path) -> Reading[Annotation]:
     Raises:
         VadprobeError: if the file cannot be read, is of another format, has no row or no name column.
     """
-    rows, columns = _rows(path)
+    rows, columns = read_table_rows(path, COLUMNS)
+    if not rows:
+        raise VadprobeError(f"the manifest {path} has no row; one per video is wanted.")
+    other = [visible(column) or "(no name)" for column in columns if column not in COLUMNS]
     if not {"video_id", "path"} & set(columns):
-        raise VadprobeError(f"{path}, line 1: a column 'video_id' or 'path' is wanted; it has {', '.join(columns)}.")
-    other = [column for column in columns if column not in COLUMNS]
+        raise VadprobeError(f"{path}: a column 'video_id' or 'path' is wanted; it has {', '.join(other) or 'neither'}.")
     notes = (f"columns not used: {', '.join(other)}",) if other else ()
     found: dict[str, tuple[int, Annotation]] = {}
     written: dict[str, str] = {}
@@ -75,6 +77,8 @@ def read_table(path: Path) -> Reading[Annotation]:
     unit = "entry" if path.suffix.lower() == ".parquet" else "line"
     for row in rows:
         try:
+            if row.wanted:
+                raise RowError(row.wanted, "correct the row")
             annotation = _annotation(row.values)
             as_written = str(row.values.get("video_id", annotation.video_id))
             if written.setdefault(annotation.video_id, as_written) != as_written:
@@ -94,85 +98,19 @@ def read_table(path: Path) -> Reading[Annotation]:
     return Reading(path, len(rows), entries, tuple(rejected), notes)
 
 
-def _rows(path: Path) -> tuple[list[_TableRow], list[str]]:
-    readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise VadprobeError(f"the manifest {path} is none of {', '.join(TABLE_SUFFIXES)}; save it as one of them.")
-    rows = reader(path)
-    if not rows:
-        raise VadprobeError(f"the manifest {path} has no row; one per video is wanted.")
-    columns: dict[str, None] = {}
-    for row in rows:
-        columns.update(dict.fromkeys(row.values))
-    return rows, list(columns)
-
-
-def _csv_rows(path: Path) -> list[_TableRow]:
-    reader = csv.reader(io.StringIO(read_text(path, "manifest"), newline=""))
-    rows: list[_TableRow] = []
-    header: list[str] | None = None
-    try:
-        for fields in reader:
-            if not any(field.strip() for field in fields):
-                continue
-            if header is None:
-                header = [field.strip() for field in fields]
-                if len(set(header)) < len(header):
-                    raise VadprobeError(f"{path}, line {reader.line_num}: a column occurs twice; rename one.")
-                continue
-            text = ",".join(fields)
-            if len(fields) > len(header):
-                rows.append(_TableRow(reader.line_num, {"": fields}, text))
-                continue
-            values = {name: field.strip() for name, field in zip(header, fields, strict=False) if field.strip()}
-            rows.append(_TableRow(reader.line_num, values, text))
-    except csv.Error as error:
-        raise VadprobeError(f"{path}, line {reader.line_num}: not readable as CSV ({error}); correct it.") from error
-    if header is not None and rows and not {"video_id", "path"} & set(header):
-        raise VadprobeError(f"{path}, line 1: a column 'video_id' or 'path' is wanted; it has {', '.join(header)}.")
-    return rows
-
-
-def _json_rows(path: Path) -> list[_TableRow]:
-    rows = []
-    for number, line in enumerate(read_text(path, "manifest").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        known = value if isinstance(value, dict) else {"": line}
-        rows.append(_TableRow(number, {k: v for k, v in known.items() if v is not None}, line.strip()))
-    return rows
-
-
-def _parquet_rows(path: Path) -> list[_TableRow]:
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise VadprobeError(f"there is no manifest {path}; check the path.") from error
-    except (pa.ArrowException, OSError) as error:
-        raise VadprobeError(f"the manifest {path} is not readable as Parquet ({error}); write it again.") from error
-    return [
-        _TableRow(number, {k: v for k, v in row.items() if v is not None}, shown(row))
-        for number, row in enumerate(table.to_pylist(), start=1)
-    ]
-
-
 def _annotation(values: Mapping[str, Any]) -> Annotation:
-    if "" in values:
-        raise RowError("values under the columns of the header, or one JSON object per line", "correct the row")
     path = _word(values, "path")
     name = video_name(_word(values, "video_id") or path or "")
     if not name:
         raise RowError("a video name in 'video_id' or 'path'", "name the video")
+    check_name(name)
     split = _word(values, "split")
     if split is not None and split not in SPLITS:
         raise RowError(f"a split of {', '.join(SPLITS)} (got {split!r})", "correct the split")
     n_frames = _whole(values, "n_frames")
     fps = _number(values, "fps")
+    if fps is not None and not 0 < fps < _MAX_FPS:
+        raise RowError(f"'fps' as a number above 0 (got {shown(values['fps'])})", "correct the value")
     category = _word(values, "category")
     intervals = tuple(Interval(name, start, stop, category) for start, stop in _frames(values, fps))
     label = _label(values)
@@ -195,7 +133,12 @@ def _frames(values: Mapping[str, Any], fps: float | None) -> list[tuple[int, int
         pairs.append((_whole(values, "start_frame"), _whole(values, "stop_frame")))
     if "start_second" in values:
         seconds = _number(values, "start_second"), _number(values, "stop_second")
-        if fps is None or seconds[0] is None or seconds[1] is None or not 0 <= seconds[0] < seconds[1] < 1e9:
+        if (
+            fps is None
+            or seconds[0] is None
+            or seconds[1] is None
+            or not (0 <= seconds[0] < seconds[1] < MAX_FRAME / fps)
+        ):
             raise RowError("0 <= start_second < stop_second, with 'fps'", "complete the row")
         first = round(seconds[0] * fps)
         pairs.append((first, max(round(seconds[1] * fps), first + 1)))
@@ -211,7 +154,7 @@ def _listed_pairs(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, str):
         parts = [part.strip() for part in value.split(";") if part.strip()]
         found = [re.fullmatch(r"([0-9]{1,13})\s*-\s*([0-9]{1,13})", part) for part in parts]
-        if not all(found):
+        if not parts or not all(found):
             raise RowError("'intervals' as 10-20;40-80", "correct the intervals")
         return [(int(match[1]), int(match[2])) for match in found if match]
     if isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value):
@@ -223,7 +166,8 @@ def _label(values: Mapping[str, Any]) -> int | None:
     if "label" not in values:
         return None
     value = values["label"]
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).lower()
+    text = str(value).lower()
+    text = {"0.0": "0", "1.0": "1"}.get(text, text)
     if text not in _LABELS:
         raise RowError(f"a label of {', '.join(_LABELS)} (got {shown(value)})", "correct the label")
     return _LABELS[text]
@@ -231,7 +175,10 @@ def _label(values: Mapping[str, Any]) -> int | None:
 
 def _word(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
-    if value is None or (isinstance(value, str) and value):
+    if value is None:
+        return None
+    if isinstance(value, str):
+        check_visible(repr(name), value)
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -242,10 +189,11 @@ def _number(values: Mapping[str, Any], name: str) -> float | None:
     if name not in values:
         return None
     value = values[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     try:
-        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
+        number = float(value) if is_number or (isinstance(value, str) and _NUMBER.fullmatch(value)) else math.nan
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise RowError(f"{name!r} as a number (got {shown(value)})", "correct the value")
     return number
