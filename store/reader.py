@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import (
     UNREADABLE,
     open_array,
     read_attributes,
     read_record,
-    shard_bytes,
     shard_path,
     specification,
 )
 from vadprobe.store.layout import clips_of
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import PARTITION_ROWS, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.shard_reader import LocalFiles, ShardLayout, ShardReader, ShardRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,8 @@ class FeatureStore:
             StoreError: if a record was damaged or edited.
         """
         found = ((number, read_record(self.path, number)) for number in range(n_partitions(len(self.clips))))
-        return {number: record for number, record in found if record and record["spec_digest"] == self.spec.digest}
+        digest = self.spec.digest  # computed at every access
+        return {number: record for number, record in found if record and record["spec_digest"] == digest}
 
     @cached_property
     def failures(self) -> dict[int, str]:
@@ -134,9 +137,9 @@ class FeatureStore:
             raise StoreError(f"{self.path} has {what}s 0 to {count - 1}; {what} {outside[0]} does not exist.")
 
     def _read(self, name: str, rows: np.ndarray, parts: list[tuple[int, ...]], n_parts: int = 1) -> np.ndarray:
-        """Read part by part and partition by partition, then take the wanted rows of each block.
+        """Parts of rows, each part given by its leading indices: (n, parts, ...).
 
-        Taking rows in memory is faster than Zarr's own row indexing of shards, which reads inner chunks one by one.
+        The shards of the format are read directly. Zarr reads an array that is stored in another way, more slowly.
         """
         rows = np.asarray(rows)
         if rows.size and not np.issubdtype(rows.dtype, np.integer):
@@ -145,41 +148,57 @@ class FeatureStore:
         outside = rows[(rows < 0) | (rows >= len(self.clips))]
         if len(outside):
             raise StoreError(f"{self.path} has rows 0 to {len(self.clips) - 1}; row {outside[0]} was asked for.")
-        array = open_array(self.path, name)
-        wanted = next(a.shape for a in feature_arrays(self.spec.backbone, self.spec.n_clips) if a.name == name)
-        if array.shape != wanted:
-            raise StoreError(f"{self.path}: {name} has shape {array.shape}, wanted {wanted}. Run 'vadprobe verify'.")
-        tail = array.shape[1 + (len(parts[0]) if parts else n_parts) :]
-        result = np.empty((len(rows), len(parts), *tail), dtype=array.dtype)
-        numbers = rows // PARTITION_ROWS
-        for number in np.unique(numbers).tolist():
-            self._check_shard(name, number)
-            here = np.flatnonzero(numbers == number)
-            block = partition_rows(number, len(self.clips))
+        declared = next(a for a in feature_arrays(self.spec.backbone, self.spec.n_clips) if a.name == name)
+        layout = self._layout(name)
+        found = layout if layout is not None else open_array(self.path, name)
+        if found.shape != declared.shape:
+            raise StoreError(
+                f"{self.path}: {name} has shape {found.shape}, wanted {declared.shape}. Run 'vadprobe verify'."
+            )
+        tail = declared.shape[1 + (len(parts[0]) if parts else n_parts) :]
+        result = np.empty((len(rows), len(parts), *tail), dtype=found.dtype)
+        shards = self._shards(declared, rows)
+        if isinstance(found, ShardLayout) and found.shard == declared.shard:
+            ShardReader(LocalFiles(), found).read(shards, parts, result)
+        else:
+            self._read_by_zarr(open_array(self.path, name), shards, parts, result)
+        return result
+
+    def _layout(self, name: str) -> ShardLayout | None:
+        """How an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
+        try:
+            return ShardLayout.of(read_json(self.path / name / "zarr.json"))
+        except FileNotFoundError:
+            return None
+
+    def _shards(self, array: ArraySpec, rows: np.ndarray) -> list[ShardRows]:
+        """The shards that hold some rows, all of them recorded."""
+        order = np.argsort(rows // PARTITION_ROWS, kind="stable")
+        numbers, starts = np.unique(rows[order] // PARTITION_ROWS, return_index=True)
+        shards = []
+        for number, targets in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
+            if number not in self.records:
+                missing = partition_rows(number, len(self.clips))
+                raise StoreError(
+                    f"{self.path}: rows {missing.start} to {missing.stop - 1} (partition {number}) are not written "
+                    f"yet; {len(self.records)} of {n_partitions(len(self.clips))} partitions are. Run 'vadprobe "
+                    "extract' to the end first."
+                )
+            path = str(shard_path(self.path, array, number))
+            n_bytes = self.records[number]["shards"][array.name]["bytes"]
+            shards.append(ShardRows(path, number, n_bytes, rows[targets] - number * PARTITION_ROWS, targets))
+        return shards
+
+    def _read_by_zarr(
+        self, array: "zarr.Array[Any]", shards: list[ShardRows], parts: list[tuple[int, ...]], result: np.ndarray
+    ) -> None:
+        """Taking rows in memory is faster than Zarr's own row indexing of shards."""
+        for shard in shards:
+            shard.check_size(LocalFiles())
+            block = partition_rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)
                 try:
-                    result[here, position] = np.asarray(array[index])[rows[here] - block.start]
+                    result[shard.targets, position] = np.asarray(array[index])[shard.rows]
                 except UNREADABLE as error:
-                    raise StoreError(
-                        f"{self.path}: {name} of partition {number} cannot be read ({error}). Run 'vadprobe verify'."
-                    ) from error
-        return result
-
-    def _check_shard(self, name: str, number: int) -> None:
-        """A missing or cut shard would read as NaN without a word, so its size is compared with the record first."""
-        if number not in self.records:
-            rows = partition_rows(number, len(self.clips))
-            raise StoreError(
-                f"{self.path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not written yet; "
-                f"{len(self.records)} of {n_partitions(len(self.clips))} partitions are. Run 'vadprobe extract' to the "
-                "end first."
-            )
-        array = next(a for a in feature_arrays(self.spec.backbone, self.spec.n_clips) if a.name == name)
-        size, recorded = shard_bytes(self.path, array, number), self.records[number]["shards"][name]["bytes"]
-        if size != recorded:
-            shard = shard_path(self.path, array, number)
-            raise StoreError(
-                f"{shard} is {'damaged' if shard.exists() else 'missing'}: {size} bytes, its record says {recorded}. "
-                "Run 'vadprobe verify', then extract again."
-            )
+                    raise shard.error(f"it cannot be read ({error})") from error

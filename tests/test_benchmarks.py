@@ -22,3 +22,19 @@ def test_exact_metrics_agree_with_every_peer_at_a_small_size(tmp_path):
     differences = json.loads(result.read_text())["differences"]
     assert set(differences) == {"frames", "weights", "bootstrap_weights"}
     assert all(difference < 1e-12 for difference in differences.values()), differences
+
+
+@pytest.mark.slow
+def test_every_way_to_read_a_store_gives_the_values_of_its_peers_at_a_small_size(tmp_path):
+    sizes = ["--clips=512", "--blocks=2", "--heads=3", "--head-dim=8", "--many-rows=1500", f"--folder={tmp_path}"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "store_reading.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "limit: memcpy of the result" in done.stdout
+    found = json.loads(result.read_text())
+    assert len(found["read"]) == 5
+    for pattern, formats in [*found["read"].items(), *found["many"].items()]:
+        assert {"store, vadprobe", "np.memmap"} <= set(formats), pattern
+        assert len({case["digest"] for case in formats.values()}) == 1, pattern
+    assert list(found["many"]) == ["1024", "1536"]

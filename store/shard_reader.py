@@ -1,0 +1,472 @@
+"""Inner chunks of Zarr shards, read straight from their bytes.
+
+A Zarr v3 shard is a file of inner chunks with an index at its end: for every inner chunk, in C order, its offset and
+its length as little-endian uint64, then the CRC-32C of all that. Here only the wanted chunks are read, neighbours in
+one request, and decoded by several threads, while zarr-python 3.1 reads and decodes them one by one. The values are
+those of zarr-python; what a plain reader would fill with NaN (a missing or short shard, an absent chunk) is an error.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from math import prod
+from typing import Any, Protocol, TypeVar
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+
+from vadprobe.store.errors import StoreError
+
+THREADS = 2
+"""Threads of one read at most. More than two gain nothing: the interpreter runs between the chunks of all of them."""
+
+_ABSENT = 2**64 - 1  # offset and length of a chunk that was not stored
+_CHECKSUM_BYTES = 4
+_ENTRY_BYTES = 16
+_BLOSC_HEADER_BYTES = 16
+_GROUP_BYTES = 2**20  # decoded values that are put in place together
+_BYTES_PER_THREAD = 2**20  # below, another thread waits for the interpreter more than it decodes
+_BATCH = 64  # shards whose indices are held at a time
+
+_Item = TypeVar("_Item")
+_Chunk = tuple[int, int, int]  # (offset, stop, number) of an inner chunk in its shard, by bytes and in C order
+_Span = tuple[int, int, int]  # (start in a row of the chunk, count, start in a row of the result), in values
+
+
+class ByteSource(Protocol):
+    """Where shards lie. Both methods are called by several threads at once."""
+
+    @property
+    def gap_bytes(self) -> int:
+        """Unwanted bytes between two chunks that are cheaper to read than a second request."""
+
+    @property
+    def range_bytes(self) -> int:
+        """The most that is asked for by one call, unless a single chunk is longer."""
+
+    def size(self, path: str) -> int | None:
+        """Bytes of a file; None when there is none."""
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes ``[start, stop)`` of each range, all of them.
+
+        Raises:
+            OSError: if the file is missing or ends too early, or the source fails.
+        """
+
+
+class LocalFiles:
+    """Shards in a folder of this machine."""
+
+    gap_bytes = 2**14
+    range_bytes = 2**20  # what was read is decoded while it is in the processor's cache
+
+    def size(self, path: str) -> int | None:
+        """Bytes of a file; None when there is none."""
+        try:
+            return os.stat(path).st_size  # noqa: PTH116 - a Path would cost more than the call
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes ``[start, stop)`` of each range; OSError if the file ends before."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if len(ranges) > 1 and hasattr(os, "posix_fadvise"):  # the disk begins with all of them at once
+                for start, stop in ranges:
+                    os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_WILLNEED)
+            return [_read_range(descriptor, start, stop) for start, stop in ranges]
+        finally:
+            os.close(descriptor)
+
+
+def _read_range(descriptor: int, start: int, stop: int) -> bytes:
+    found = os.pread(descriptor, stop - start, start)
+    while len(found) < stop - start:  # a call returns at most 2 GiB, or less when it is interrupted
+        more = os.pread(descriptor, stop - start - len(found), start + len(found))
+        if not more:
+            raise OSError(f"the file ends at byte {start + len(found)}, bytes up to {stop} were wanted")
+        found += more
+    return found
+
+
+@dataclass(frozen=True)
+class ShardLayout:
+    """How an array lies in shards, from its metadata: shapes in values, and how a chunk became bytes."""
+
+    shape: tuple[int, ...]
+    shard: tuple[int, ...]
+    chunk: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fill_value: float
+    compressed: bool
+    checked: bool
+
+    @cached_property
+    def grid(self) -> tuple[int, ...]:
+        """Inner chunks of a shard along each dimension."""
+        return tuple(whole // part for whole, part in zip(self.shard, self.chunk, strict=True))
+
+    @cached_property
+    def chunk_width(self) -> int:
+        """Values of one row in an inner chunk."""
+        return prod(self.chunk[1:])
+
+    @cached_property
+    def chunks_per_row(self) -> int:
+        """Inner chunks that a row passes through."""
+        return prod(self.grid[1:])
+
+    @cached_property
+    def index_bytes(self) -> int:
+        """Length of a shard's index with its checksum."""
+        return prod(self.grid) * _ENTRY_BYTES + _CHECKSUM_BYTES
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> "ShardLayout | None":
+        """The layout that an array's ``zarr.json`` describes; None if it is one that this module does not read.
+
+        Read are shards of whole rows with a checked index at their end, of little-endian floating-point chunks, with or
+        without Blosc, with or without CRC-32C, where an inner chunk holds one piece of each of its rows.
+        """
+        try:
+            (sharding,) = metadata["codecs"]
+            settings = sharding["configuration"]
+            (to_bytes, *encoders), index = settings["codecs"], settings["index_codecs"]
+            names = tuple(encoder["name"] for encoder in encoders)
+            layout = cls(
+                tuple(metadata["shape"]),
+                tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"]),
+                tuple(settings["chunk_shape"]),
+                np.dtype(metadata["data_type"]).newbyteorder("<"),
+                float(metadata["fill_value"]),
+                "blosc" in names,
+                "crc32c" in names,
+            )
+            known = (
+                metadata["zarr_format"] == 3
+                and sharding["name"] == "sharding_indexed"
+                and metadata["data_type"] in {"float16", "float32", "float64"}
+                and metadata["chunk_grid"]["name"] == "regular"
+                and metadata["chunk_key_encoding"] in _KEYS
+                and not metadata.get("storage_transformers")
+                and settings.get("index_location", "end") == "end"
+                and [_plain(codec) for codec in index] == [_LITTLE_ENDIAN, _CHECKSUM]
+                and _plain(to_bytes) == _LITTLE_ENDIAN
+                and names in {(), ("blosc",), ("crc32c",), ("blosc", "crc32c")}
+            )
+            return layout if known and layout._holds_pieces_of_rows() else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _holds_pieces_of_rows(self) -> bool:
+        """Whether a chunk's values of one row are neighbours in that row, and chunks follow each other as they do."""
+        if self.shard[1:] != self.shape[1:] or any(
+            whole % part for whole, part in zip(self.shard, self.chunk, strict=True)
+        ):
+            return False
+        first = next((axis for axis, size in enumerate(self.chunk[1:], 1) if size > 1), len(self.chunk))
+        return self.chunk[first + 1 :] == self.shape[first + 1 :]
+
+
+_LITTLE_ENDIAN = ("bytes", {"endian": "little"})
+_CHECKSUM: tuple[str, dict[str, Any]] = ("crc32c", {})
+_KEYS = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
+
+
+def _plain(codec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    return codec["name"], dict(codec.get("configuration") or {})
+
+
+@dataclass(frozen=True, eq=False)
+class ShardRows:
+    """What is wanted of one shard."""
+
+    path: str
+    partition: int
+    n_bytes: int  # size that the partition's record names; 0 for a partition whose rows all failed: it has no shard
+    rows: np.ndarray  # (n,) rows, counted from the shard's first, any order, repeats allowed
+    targets: np.ndarray  # (n,) where each goes in the result
+
+    def error(self, what: str) -> StoreError:
+        """An error that names the shard and its partition."""
+        return StoreError(
+            f"{self.path} (partition {self.partition}): {what}. Run 'vadprobe verify', then extract again."
+        )
+
+    def check_size(self, source: ByteSource) -> None:
+        """Refuse a shard of another size than recorded: a missing or cut one would read as NaN without a word.
+
+        Raises:
+            StoreError: naming the shard, its partition, and both sizes.
+        """
+        try:
+            size = source.size(self.path)
+        except OSError as error:
+            raise self.error(f"its size cannot be read ({error})") from error
+        if (size or 0) != self.n_bytes:
+            raise StoreError(
+                f"{self.path} is {'missing' if size is None else 'damaged'}: {size or 0} bytes, its record says "
+                f"{self.n_bytes} (partition {self.partition}). Run 'vadprobe verify', then extract again."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """Chunks of the same rows of a shard, read by one call: each inner list is one range of neighbours."""
+
+    shard: ShardRows
+    rows: np.ndarray | slice  # of the chunks
+    targets: np.ndarray | slice  # of the result
+    ranges: list[list[_Chunk]]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that are read."""
+        return sum(_bounds(chunks)[1] - _bounds(chunks)[0] for chunks in self.ranges)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardReader:
+    """Reads parts of many shards of one array into one result.
+
+    Besides the result it holds, for each thread, what one call of the source returned and a mebibyte of decoded values
+    (or one chunk, if that is longer), and the places of the wanted chunks of 64 shards.
+    """
+
+    source: ByteSource
+    layout: ShardLayout
+    threads: int = THREADS
+
+    def read(self, shards: Sequence[ShardRows], parts: Sequence[tuple[int, ...]], result: np.ndarray) -> None:
+        """Read parts of rows.
+
+        Args:
+            shards: which rows of which shards, and where they go.
+            parts: k parts of a row, each by its leading indices: ``(layer,)`` is a layer, ``(block, head)`` a head,
+                ``()`` the whole row. They are of one size; repeats are allowed.
+            result: C-contiguous (n, k, ...) of the layout's dtype, filled at each shard's ``targets``.
+
+        Raises:
+            StoreError: if a shard is missing, of another size than recorded, or damaged anywhere in what is read.
+        """
+        if not result.flags.c_contiguous:
+            raise ValueError("the result is not C-contiguous, so a row of it cannot be filled piece by piece.")
+        flat = result.reshape(len(result), prod(result.shape[1:]))
+        spans = _spans(self.layout, parts)
+        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        threads = max(1, min(self.threads, allowed))
+        with ThreadPoolExecutor(threads) as pool:
+            for first in range(0, len(shards), _BATCH):
+                batch = shards[first : first + _BATCH]
+                requests: list[_Request] = []
+                _share(pool, min(threads, 1 + len(batch) // 4), batch, partial(self._find_all, spans, flat, requests))
+                n_bytes = sum(request.n_bytes for request in requests)
+                useful = min(threads, 1 + n_bytes // _BYTES_PER_THREAD)
+                _share(pool, useful, requests, partial(self._fill_all, spans, flat))
+
+    def _find_all(
+        self, spans: dict[int, list[_Span]], flat: np.ndarray, requests: list[_Request], shards: Iterable[ShardRows]
+    ) -> None:
+        """Add the requests of every shard; the rows of a shard that was never written get the fill value at once."""
+        for shard in shards:
+            shard.check_size(self.source)
+            if shard.n_bytes:
+                requests.extend(self._find(spans, shard))
+            else:
+                flat[shard.targets] = self.layout.fill_value
+
+    def _find(self, spans: dict[int, list[_Span]], shard: ShardRows) -> Iterator[_Request]:
+        """What to read of a shard to have the wanted chunks."""
+        entries = self._entries(shard)
+        row_chunks = shard.rows // self.layout.chunk[0]
+        for row_chunk in np.unique(row_chunks).tolist():
+            here = row_chunks == row_chunk
+            rows = _as_slice(shard.rows[here] - row_chunk * self.layout.chunk[0])
+            targets = _as_slice(shard.targets[here])
+            numbers = [row_chunk * self.layout.chunks_per_row + number for number in spans]
+            for ranges in _plan(sorted(self._places(shard, entries, numbers)), self.source):
+                yield _Request(shard, rows, targets, ranges)
+
+    def _entries(self, shard: ShardRows) -> np.ndarray:
+        """(chunks, 2) offset and length of every inner chunk, in C order."""
+        start = shard.n_bytes - self.layout.index_bytes
+        if start < 0:
+            raise shard.error(f"it has {shard.n_bytes} bytes, fewer than its index alone")
+        (index,) = self._bytes(shard, [(start, shard.n_bytes)])
+        if not _is_whole(index):
+            raise shard.error("the checksum of its index does not agree")
+        return index[:-_CHECKSUM_BYTES].view("<u8").reshape(-1, 2)
+
+    def _places(self, shard: ShardRows, entries: np.ndarray, numbers: list[int]) -> Iterator[_Chunk]:
+        """Where chunks lie in a shard. One that was not stored is an error: the writer stores them all."""
+        end = shard.n_bytes - self.layout.index_bytes
+        shortest = _CHECKSUM_BYTES if self.layout.checked else 0
+        for number, (offset, length) in zip(numbers, entries[numbers].tolist(), strict=True):
+            if offset == length == _ABSENT:
+                raise shard.error(f"it holds no chunk {self._name(number)}")
+            if offset + length > end or length < shortest:
+                raise shard.error(
+                    f"its index puts chunk {self._name(number)} at bytes {offset} to {offset + length}, but chunks end "
+                    f"at {end}"
+                )
+            yield offset, offset + length, number
+
+    def _bytes(self, shard: ShardRows, ranges: list[tuple[int, int]]) -> list[np.ndarray]:
+        """Bytes ``[start, stop)`` of a shard, for each range."""
+        try:
+            found = self.source.read(shard.path, ranges)
+        except OSError as error:
+            raise shard.error(f"bytes {ranges[0][0]} to {ranges[-1][1]} cannot be read ({error})") from error
+        for content, (start, stop) in zip(found, ranges, strict=True):
+            if len(content) != stop - start:
+                raise shard.error(f"{len(content)} bytes came back for bytes {start} to {stop}")
+        return [np.frombuffer(content, np.uint8) for content in found]
+
+    def _fill_all(self, spans: dict[int, list[_Span]], flat: np.ndarray, requests: Iterable[_Request]) -> None:
+        """Read, decode the chunks, and put the wanted values where they belong."""
+        height, width = self.layout.chunk[0], self.layout.chunk_width
+        scratch = np.empty((max(1, _GROUP_BYTES // (height * width * flat.itemsize)), height, width), flat.dtype)
+        for request in requests:
+            self._fill(spans, flat, scratch, request)
+
+    def _fill(self, spans: dict[int, list[_Span]], flat: np.ndarray, scratch: np.ndarray, request: _Request) -> None:
+        per_row, (most, height, width) = self.layout.chunks_per_row, scratch.shape
+        rows, targets = request.rows, request.targets
+        contents = self._bytes(request.shard, [_bounds(chunks) for chunks in request.ranges])
+        bodies = {
+            number: content[offset - chunks[0][0] : stop - chunks[0][0]]
+            for content, chunks in zip(contents, request.ranges, strict=True)
+            for offset, stop, number in chunks
+        }
+        straight = flat.shape[1] == width and isinstance(targets, slice) and _is_all(rows, height)
+        for group in _groups(sorted(bodies), spans, width, per_row, most):
+            found = spans[group[0] % per_row]
+            if straight and len(found) == 1:
+                self._decode(request.shard, group[0], bodies[group[0]], flat[targets])
+                continue
+            for number, decoded in zip(group, scratch, strict=False):
+                self._decode(request.shard, number, bodies[number], decoded)
+            if len(group) > 1:
+                values = scratch[: len(group), rows].swapaxes(0, 1)
+                first = found[0][2]
+                flat[targets, first : first + len(group) * width] = values.reshape(len(values), -1)
+                continue
+            for begin, count, target in found:
+                flat[targets, target : target + count] = scratch[0, rows, begin : begin + count]
+
+    def _decode(self, shard: ShardRows, number: int, body: np.ndarray, into: np.ndarray) -> None:
+        """Check the bytes of a chunk and decode them into contiguous memory."""
+        if self.layout.checked:
+            if not _is_whole(body):
+                raise shard.error(f"the checksum of chunk {self._name(number)} does not agree")
+            body = body[:-_CHECKSUM_BYTES]
+        if self.layout.compressed:
+            # Blosc believes its header, so the two sizes it names (decoded and encoded) are compared first.
+            sizes = body[4:8].tobytes() + body[12:_BLOSC_HEADER_BYTES].tobytes()
+            if sizes != into.nbytes.to_bytes(4, "little") + len(body).to_bytes(4, "little"):
+                raise shard.error(f"chunk {self._name(number)} does not decode to the {into.nbytes} bytes of its shape")
+            try:
+                blosc.decompress(body, into)
+            except (RuntimeError, ValueError) as error:
+                raise shard.error(f"chunk {self._name(number)} cannot be decompressed ({error})") from error
+        elif len(body) != into.nbytes:
+            raise shard.error(f"chunk {self._name(number)} has {len(body)} bytes, wanted {into.nbytes}")
+        else:
+            into[...] = body.view(self.layout.dtype).reshape(into.shape)
+
+    def _name(self, number: int) -> tuple[int, ...]:
+        return tuple(int(position) for position in np.unravel_index(number, self.layout.grid))
+
+
+def _spans(layout: ShardLayout, parts: Sequence[tuple[int, ...]]) -> dict[int, list[_Span]]:
+    """By inner chunk (of those that hold the same rows): which of its values go where in a row of the result."""
+    found: dict[int, list[_Span]] = {}
+    width = layout.chunk_width
+    for position, part in enumerate(parts):
+        size = prod(layout.shape[1 + len(part) :])
+        first = 0
+        for index, extent in zip(part, layout.shape[1:], strict=False):
+            first = first * extent + index
+        start, stop = first * size, (first + 1) * size
+        for number in range(start // width, -(-stop // width)):
+            begin, end = max(start, number * width), min(stop, (number + 1) * width)
+            found.setdefault(number, []).append((begin - number * width, end - begin, position * size + begin - start))
+    return found
+
+
+def _bounds(neighbours: list[_Chunk]) -> tuple[int, int]:
+    return neighbours[0][0], max(stop for _, stop, _ in neighbours)
+
+
+def _plan(chunks: Iterable[_Chunk], source: ByteSource) -> Iterator[list[list[_Chunk]]]:
+    """What to read by one call each: chunks, ascending by offset, with neighbours joined to one range."""
+    ranges: list[list[_Chunk]] = []
+    n_bytes = 0
+    for chunk in chunks:
+        offset, stop, _ = chunk
+        near = bool(ranges) and offset <= ranges[-1][-1][1] + source.gap_bytes
+        more = stop - (ranges[-1][-1][1] if near else offset)
+        if ranges and n_bytes + more > source.range_bytes:
+            yield ranges
+            ranges, n_bytes, near, more = [], 0, False, stop - offset
+        if near:
+            ranges[-1].append(chunk)
+        else:
+            ranges.append([chunk])
+        n_bytes += more
+    if ranges:
+        yield ranges
+
+
+def _groups(
+    numbers: Iterable[int], spans: dict[int, list[_Span]], width: int, per_row: int, most: int
+) -> Iterator[list[int]]:
+    """Chunks that are neighbours in the result, to be put there together; any other chunk alone."""
+    group: list[int] = []
+    following = None  # where the next chunk of the group would go
+    for number in numbers:
+        found = spans[number % per_row]
+        whole = len(found) == 1 and found[0][1] == width
+        if group and not (whole and found[0][2] == following and len(group) < most):
+            yield group
+            group = []
+        group.append(number)
+        following = found[0][2] + width if whole else None
+    if group:
+        yield group
+
+
+def _is_whole(body: np.ndarray) -> bool:
+    """Whether bytes end in the CRC-32C of those before."""
+    stored = int.from_bytes(body[-_CHECKSUM_BYTES:].tobytes(), "little")
+    return int(google_crc32c.value(body[:-_CHECKSUM_BYTES])) == stored
+
+
+def _is_all(rows: np.ndarray | slice, height: int) -> bool:
+    return isinstance(rows, slice) and rows == slice(0, height)
+
+
+def _as_slice(numbers: np.ndarray) -> np.ndarray | slice:
+    """Consecutive ascending numbers as a slice, which copies faster; others unchanged."""
+    first, count = int(numbers[0]), len(numbers)
+    if int(numbers[-1]) == first + count - 1 and bool((np.diff(numbers) == 1).all()):
+        return slice(first, first + count)
+    return numbers
+
+
+def _share(
+    pool: ThreadPoolExecutor, threads: int, items: Sequence[_Item], work: Callable[[Iterable[_Item]], None]
+) -> None:
+    """Let every thread work on items until none is left; the first error is raised.
+
+    Even one thread is one of the pool: in the main thread Blosc starts threads of its own, which cost more than they
+    save on chunks of this size.
+    """
+    remaining = iter(items)  # one iterator for all threads: taking the next item is atomic
+    tasks = [pool.submit(work, remaining) for _ in range(min(threads, len(items)))]
+    for task in tasks:
+        task.result()
