@@ -158,5 +158,5 @@ def serve() -> None:
 
 
 def _parsed(content: dict[str, Any]) -> ShardCheck:
-    tuples = {name: tuple(content[name]) for name in ("shard", "chunk", "failed")}
+    tuples = {name: tuple(content[name]) for name in ("shard", "chunk", "failed", "held") if content[name] is not None}
     return ShardCheck(**{**content, **tuples, "path": Path(content["path"])})

@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.contents import Contents
 from vadprobe.store.group_creation import create_group
 from vadprobe.store.records import FeatureSpec
 
@@ -20,12 +21,12 @@ Files = dict[str, bytes]
 
 
 def _kept(build: Callable[..., Files]) -> Callable[..., Files]:
-    """Remember the last results by the digest of the first argument."""
+    """Remember the last results by the digests of the arguments."""
     results: dict[str, Files] = {}
 
     @wraps(build)
-    def remembered(first: FeatureSpec | ClipTable, *rest: ClipTable) -> Files:
-        key = first.digest
+    def remembered(first: FeatureSpec | ClipTable, *rest: ClipTable | Contents) -> Files:
+        key = " ".join([first.digest, *(one.digest for one in rest)])
         if key not in results:
             results[key] = build(first, *rest)
             if len(results) > _KEPT:
@@ -36,11 +37,11 @@ def _kept(build: Callable[..., Files]) -> Callable[..., Files]:
 
 
 @_kept
-def empty_store(spec: FeatureSpec, clips: ClipTable) -> Files:
+def empty_store(spec: FeatureSpec, clips: ClipTable, contents: Contents) -> Files:
     """All files of a store that was just planned: metadata and coordinates, no features."""
     with tempfile.TemporaryDirectory(prefix="vadprobe-") as folder:
         path = Path(folder) / "store.zarr"
-        create_group(path, spec, clips)
+        create_group(path, spec, clips, contents)
         return {
             file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()
         }

@@ -14,14 +14,23 @@ import pyarrow.parquet as pq
 import zarr
 
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.contents import Contents
 from vadprobe.store.expected_files import clip_files, empty_store
-from vadprobe.store.group_files import ATTRIBUTE, UNREADABLE, open_array, read_record, record_name, shard_path
+from vadprobe.store.group_files import (
+    ATTRIBUTE,
+    UNREADABLE,
+    open_array,
+    read_record,
+    record_judge,
+    record_name,
+    shard_path,
+)
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.problems import Problem, Remedy
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, coordinates, feature_arrays, n_partitions
+from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, coordinates, feature_arrays
 
-_ATTRIBUTES = {"format_version", "spec", "digest", "clips_digest", "partition_rows", "state", "n_failed"}
+_ATTRIBUTES = {"format_version", "spec", "digest", "clips_digest", "partition_rows", "state", "n_failed", "contents"}
 _OPTIONAL = {"configuration", "consolidated_metadata", "must_understand"}
 _LIBRARY = re.compile(rb"parquet-cpp-arrow version [0-9]+\.[0-9]+\.[0-9]+")
 _MOST_DAMAGE = 16  # bytes; two libraries that write the same length differ in more places, or in their names alone
@@ -34,6 +43,7 @@ class GroupCheck:
     store: Path
     spec: FeatureSpec
     attributes: dict[str, Any]
+    contents: Contents
 
     @cached_property
     def is_vouched(self) -> bool:
@@ -42,14 +52,15 @@ class GroupCheck:
         If it is not, the specification was damaged, and no partition may be judged by it.
         """
         found = False
-        for partition in range(n_partitions(self.spec.n_clips)):
+        is_ours = record_judge(self.spec, self.contents)
+        for partition in self.contents.partition_numbers(self.spec.n_clips):
             try:
                 record = read_record(self.store, partition)
             except UNREADABLE:
                 continue
             if record is not None:
                 found = True
-                if record["spec_digest"] == self.spec.digest:
+                if is_ours(record):
                     return True
         return not found and self.spec.digest == self.attributes["digest"]
 
@@ -87,7 +98,7 @@ class GroupCheck:
 
     def file_problems(self, clips: ClipTable) -> Iterator[Problem]:
         """Metadata and coordinates against what the specification and the clip table make them."""
-        expected = empty_store(self.spec, clips)
+        expected = empty_store(self.spec, clips, self.contents)
         yield from self._group_metadata(expected["zarr.json"])
         for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
             yield from self._metadata(array.name, expected)
@@ -98,17 +109,17 @@ class GroupCheck:
 
     def stray_problems(self) -> Iterator[Problem]:
         """Files outside the plan."""
-        total = n_partitions(self.spec.n_clips)
-        planned = {record_name(partition) for partition in range(total)}
+        numbers = self.contents.partition_numbers(self.spec.n_clips)
+        planned = {record_name(partition) for partition in numbers}
         extra = sorted(path for path in records_of(self.store).glob("*") if path.name not in planned)
         if extra:
             names = ", ".join(path.name for path in extra[:3])
             yield self._stray(f"the records hold files outside the plan: {names}", extra)
         for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
-            yield from self._stray_shards(array, total)
+            yield from self._stray_shards(array, numbers)
 
-    def _stray_shards(self, array: ArraySpec, total: int) -> Iterator[Problem]:
-        shards = {shard_path(self.store, array, partition) for partition in range(total)}
+    def _stray_shards(self, array: ArraySpec, numbers: Iterable[int]) -> Iterator[Problem]:
+        shards = {shard_path(self.store, array, partition) for partition in numbers}
         found = (self.store / array.name / "c").rglob("*")
         stray = sorted(path for path in found if path not in shards and path.is_file())
         if stray:

@@ -7,6 +7,7 @@ from pathlib import Path
 import zarr
 
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.durable import sync
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import ATTRIBUTE
@@ -16,7 +17,7 @@ from vadprobe.store.records import FORMAT_VERSION, FeatureSpec
 from vadprobe.store.schema import ANSWERS, PARTITION_ROWS, codecs, coordinates, feature_arrays, storage_dtype
 
 
-def create_group(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
+def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = EVERYTHING) -> None:
     """Build the empty group aside and rename it: a plan that is killed leaves no half-made store.
 
     Records of a store that was removed are deleted first, so that they never count for the new one. When another
@@ -32,7 +33,7 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
             if records_of(path).exists():
                 shutil.rmtree(records_of(path))
             records_of(path).mkdir(parents=True)
-            aside = _build(path, spec, clips)
+            aside = _build(path, spec, clips, contents)
             aside.rename(path)
             sync(path.parent)
     except OSError as error:
@@ -42,7 +43,7 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
         ) from error
 
 
-def _build(path: Path, spec: FeatureSpec, clips: ClipTable) -> Path:
+def _build(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents) -> Path:
     aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     group = zarr.create_group(
@@ -56,6 +57,7 @@ def _build(path: Path, spec: FeatureSpec, clips: ClipTable) -> Path:
                 "clips_digest": clips.digest,
                 "partition_rows": PARTITION_ROWS,
                 "state": "open",
+                **({} if contents.is_everything else {"contents": contents.to_json()}),
             }
         },
     )

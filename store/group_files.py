@@ -1,10 +1,12 @@
 """Files of a store that more than one module names: partition records, shards, and the group's provenance."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import zarr
 
+from vadprobe.store.contents import Contents
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
@@ -51,6 +53,12 @@ def read_record(store: Path, partition: int) -> dict[str, Any] | None:
             f"{path} was changed after it was written. Run 'vadprobe extract' again, which writes the partition anew."
         )
     return dict(record)
+
+
+def record_judge(spec: FeatureSpec, contents: Contents) -> Callable[[dict[str, Any]], bool]:
+    """What says whether a record was written for a store of this specification and these contents."""
+    wanted = spec.digest, None if contents.is_everything else contents.digest  # computed once: it takes a while
+    return lambda record: (record["spec_digest"], record.get("contents_digest")) == wanted
 
 
 def is_whole_record(record: Any) -> bool:
@@ -115,5 +123,17 @@ def specification(path: Path, attributes: dict[str, Any]) -> FeatureSpec:
     """
     try:
         return FeatureSpec.from_json(attributes["spec"])
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def stored_contents(path: Path, attributes: dict[str, Any], spec: FeatureSpec) -> Contents:
+    """What the store at ``path`` holds, by its provenance.
+
+    Raises:
+        StoreError: if the attribute is none that this version writes.
+    """
+    try:
+        return Contents.from_json(attributes.get("contents"), spec)
     except StoreError as error:
         raise StoreError(f"{path}: {error}") from error

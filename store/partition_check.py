@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vadprobe.store.check_pool import CheckPool
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.contents import Contents
 from vadprobe.store.group_files import is_whole_record, record_name, shard_path
 from vadprobe.store.layout import records_of
 from vadprobe.store.problems import Problem, Remedy
@@ -32,6 +35,7 @@ class PartitionCheck:
     number: int
     log: VerificationLog
     is_vouched: bool
+    contents: Contents
     failed: list[int] = field(default_factory=list)
     n_bytes: int = 0
     n_skipped: int = 0
@@ -114,6 +118,8 @@ class PartitionCheck:
             yield "its record was made for other clips than the clip table names"
         if record["spec_digest"] != self.spec.digest:
             yield "its record was made under another specification"
+        if record.get("contents_digest") != (None if self.contents.is_everything else self.contents.digest):
+            yield "its record was made for other contents: layers, heads or partitions"
         self.failed = [int(row) for row in record["failures"]]
         stray = [row for row in self.failed if not self.rows.start <= row < self.rows.stop]
         if stray:
@@ -127,9 +133,11 @@ class PartitionCheck:
         for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
             recorded = record["shards"].get(array.name, {})
             path = shard_path(self.store, array, self.number)
-            if recorded.get("sha256") is None and len(self.failed) == n_rows:
+            held = self.contents.mask(array, self.number)
+            if not held.any() or (recorded.get("sha256") is None and len(self.failed) == n_rows):
+                reason = "every row is recorded as failed" if held.any() else "the store does not hold that array"
                 if path.exists():
-                    self._messages.append(f"the shard of {array.name} is there, though every row is recorded as failed")
+                    self._messages.append(f"the shard of {array.name} is there, though {reason}")
                 continue
             yield ShardCheck(
                 array.name,
@@ -142,6 +150,7 @@ class PartitionCheck:
                 dtype == "bfloat16",
                 n_rows,
                 tuple(row - self.rows.start for row in self.failed),
+                None if held.all() else tuple(np.flatnonzero(held).tolist()),
             )
 
     def _is_known(self, checks: list[ShardCheck]) -> bool:

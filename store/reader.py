@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import (
@@ -17,12 +18,14 @@ from vadprobe.store.group_files import (
     open_array,
     read_attributes,
     read_record,
+    record_judge,
     shard_path,
     specification,
+    stored_contents,
 )
 from vadprobe.store.layout import clips_of
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, partition_rows
 from vadprobe.store.shard_reader import LocalFiles, ShardLayout, ShardReader, ShardRows
 
 
@@ -33,6 +36,7 @@ class FeatureStore:
     path: Path
     spec: FeatureSpec
     clips: ClipTable
+    contents: Contents = EVERYTHING
 
     @classmethod
     def open(cls, path: Path) -> "FeatureStore":
@@ -54,7 +58,7 @@ class FeatureStore:
                 f"{path} was written for the clip table {spec.clips_digest[:12]}, but {clips_of(path)} is "
                 f"{clips.digest[:12]}: rows would not mean the same clips. Restore the clip table."
             )
-        return cls(path, spec, clips)
+        return cls(path, spec, clips, stored_contents(path, attributes, spec))
 
     @cached_property
     def records(self) -> dict[int, dict[str, Any]]:
@@ -65,9 +69,22 @@ class FeatureStore:
         Raises:
             StoreError: if a record was damaged or edited.
         """
-        found = ((number, read_record(self.path, number)) for number in range(n_partitions(len(self.clips))))
-        digest = self.spec.digest  # computed at every access
-        return {number: record for number, record in found if record and record["spec_digest"] == digest}
+        found = ((number, read_record(self.path, number)) for number in self.partitions)
+        is_ours = record_judge(self.spec, self.contents)
+        return {number: record for number, record in found if record is not None and is_ours(record)}
+
+    @property
+    def partitions(self) -> Sequence[int]:
+        """Partitions that the store is to have, ascending."""
+        return self.contents.partition_numbers(len(self.clips))
+
+    @property
+    def held(self) -> np.ndarray:
+        """(n_clips,) bool: rows of the partitions that the store is to have; all, unless it is a part of another."""
+        held = np.zeros(len(self.clips), dtype=bool)
+        for number in self.partitions:
+            held[partition_rows(number, len(self.clips))] = True
+        return held
 
     @cached_property
     def failures(self) -> dict[int, str]:
@@ -89,7 +106,7 @@ class FeatureStore:
         Raises:
             StoreError: saying how many partitions are there.
         """
-        total = n_partitions(len(self.clips))
+        total = len(self.partitions)
         if len(self.records) < total:
             raise StoreError(
                 f"{self.path} is not finished: {len(self.records)} of {total} partitions are written. Run 'vadprobe "
@@ -155,6 +172,7 @@ class FeatureStore:
             raise StoreError(
                 f"{self.path}: {name} has shape {found.shape}, wanted {declared.shape}. Run 'vadprobe verify'."
             )
+        self._check_held(name, parts, rows)
         tail = declared.shape[1 + (len(parts[0]) if parts else n_parts) :]
         result = np.empty((len(rows), len(parts), *tail), dtype=found.dtype)
         shards = self._shards(declared, rows)
@@ -163,6 +181,30 @@ class FeatureStore:
         else:
             self._read_by_zarr(open_array(self.path, name), shards, parts, result)
         return result
+
+    def _check_held(self, name: str, parts: Sequence[tuple[int, ...]], rows: np.ndarray) -> None:
+        """Refuse layers and heads that the store was not made to hold."""
+        if self.contents.is_everything:
+            return
+        wanted: list[Any] = list(parts)
+        if name == "hidden_states":
+            wanted = [layer for (layer,) in parts]
+        elif name == "head_outputs":
+            heads = [(head,) for head in range(self.spec.backbone.n_heads)]
+            wanted = [part + rest for part in parts for rest in ([()] if len(part) == 2 else heads)]
+        try:
+            self.contents.check(name, wanted, np.unique(rows // PARTITION_ROWS).tolist())
+        except StoreError as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    def _check_partition(self, number: int) -> None:
+        """Refuse a partition that a part of another store was made without."""
+        if self.contents.partitions is not None and number not in self.contents.partitions:
+            rows = partition_rows(number, len(self.clips))
+            raise StoreError(
+                f"{self.path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not in this part of the "
+                f"store; {self.contents.describe()}. Pull them as well."
+            )
 
     def _layout(self, name: str) -> ShardLayout | None:
         """How an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
@@ -178,10 +220,11 @@ class FeatureStore:
         shards = []
         for number, targets in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
             if number not in self.records:
+                self._check_partition(number)
                 missing = partition_rows(number, len(self.clips))
                 raise StoreError(
                     f"{self.path}: rows {missing.start} to {missing.stop - 1} (partition {number}) are not written "
-                    f"yet; {len(self.records)} of {n_partitions(len(self.clips))} partitions are. Run 'vadprobe "
+                    f"yet; {len(self.records)} of {len(self.partitions)} partitions are. Run 'vadprobe "
                     "extract' to the end first."
                 )
             path = str(shard_path(self.path, array, number))

@@ -13,6 +13,7 @@ from typing import Any
 
 from vadprobe.store.claims import Claims
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.contents import Contents
 from vadprobe.store.durable import read_json, sync, write_bytes, write_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.expected_files import clip_files, empty_store
@@ -23,12 +24,14 @@ from vadprobe.store.group_files import (
     record_name,
     shard_path,
     specification,
+    stored_contents,
 )
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.locking import sole_planner
+from vadprobe.store.number_ranges import ranges
 from vadprobe.store.problems import Problem, Verification
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import feature_arrays, n_partitions
+from vadprobe.store.schema import feature_arrays
 from vadprobe.store.writer import StoreWriter
 
 
@@ -53,7 +56,7 @@ class RepairPlan:
         if self.partitions:
             yield (
                 f"{self.store}: {len(self.partitions)} partitions are taken back and computed again by 'vadprobe "
-                f"extract' ({_ranges(self.partitions)}); {len(self.removes)} files, {self.n_bytes / 1e6:.1f} MB, are "
+                f"extract' ({ranges(self.partitions)}); {len(self.removes)} files, {self.n_bytes / 1e6:.1f} MB, are "
                 "removed."
             )
         for path in self.rebuilds:
@@ -101,10 +104,11 @@ def repair(store: Path, partitions: Iterable[int]) -> None:
         StoreError: if a partition does not exist, or another worker holds one: nothing was changed then.
     """
     wanted = sorted(set(partitions))
-    total = n_partitions(_specification(store).n_clips)
-    outside = [partition for partition in wanted if not 0 <= partition < total]
+    spec = _specification(store)
+    numbers = _contents(store, spec).partition_numbers(spec.n_clips)
+    outside = [partition for partition in wanted if partition not in numbers]
     if outside:
-        raise StoreError(f"{store} has partitions 0 to {total - 1}; partition {outside[0]} does not exist.")
+        raise StoreError(f"{store} has partitions {ranges(numbers)}; partition {outside[0]} does not exist.")
     _check_free(store, wanted)
     if not wanted:
         return
@@ -145,7 +149,7 @@ def rebuild(store: Path, files: Iterable[Path]) -> None:
 
 def _rebuild_in_group(store: Path, path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
     name = path.relative_to(store).as_posix()
-    expected = empty_store(spec, clips)
+    expected = empty_store(spec, clips, _contents(store, spec))
     if name not in expected:
         raise StoreError(f"{path} holds features, which cannot be written again; its partition must be computed again.")
     content = expected[name]
@@ -157,7 +161,7 @@ def _rebuild_in_group(store: Path, path: Path, spec: FeatureSpec, clips: ClipTab
         write_bytes(path, content)
         for folder in path.relative_to(store).parents:  # the folders above it may be new as well
             sync(store / folder)
-    writer = StoreWriter(store, spec, clips)
+    writer = StoreWriter(store, spec, clips, _contents(store, spec))
     if name == "zarr.json" and not writer.missing():  # it is open again, and nothing is missing
         writer.commit()
 
@@ -214,6 +218,10 @@ def _specification(store: Path) -> FeatureSpec:
     return specification(store, read_attributes(store))
 
 
+def _contents(store: Path, spec: FeatureSpec) -> Contents:
+    return stored_contents(store, read_attributes(store), spec)
+
+
 def _advice(problem: Problem) -> str:
     """What a person has to do."""
     files = ", ".join(str(path) for path in problem.files[:3])
@@ -233,15 +241,3 @@ def _advice(problem: Problem) -> str:
         "same job into an empty root writes the same zarr.json, as long as the libraries and the videos have not "
         "changed; then 'vadprobe extract' commits the store again."
     )
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    """Ascending numbers, neighbours joined: ``0-3, 7``."""
-    parts: list[str] = []
-    start = previous = numbers[0]
-    for number in (*numbers[1:], None):
-        if number is None or number != previous + 1:
-            parts.append(str(start) if start == previous else f"{start}-{previous}")
-            start = number if number is not None else start
-        previous = number if number is not None else previous
-    return ", ".join(parts)

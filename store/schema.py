@@ -5,7 +5,7 @@ one inner chunk is one layer or one head of those clips, so that a single head i
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from zarr.codecs import BloscCodec, Crc32cCodec
@@ -90,15 +90,28 @@ def storage_dtype(dtype: str) -> np.dtype[Any]:
     return np.dtype(np.float16 if dtype == "float16" else np.float32)
 
 
-def codecs(dtype: str) -> list[Any]:
-    """Compressor and checksum of an inner chunk.
+@dataclass(frozen=True)
+class Compression:
+    """Settings of Blosc."""
+
+    cname: Literal["lz4", "zstd"]
+    clevel: int
+    shuffle: Literal["shuffle", "bitshuffle"]
+
+
+def compression(dtype: str) -> Compression:
+    """How an inner chunk is compressed.
 
     The low half of a carried bfloat16 is zero, which bit shuffling with lz4 removes almost for free; other values
-    compress better by bytes with zstd. Every inner chunk ends in its own CRC-32C.
+    compress better by bytes with zstd.
     """
-    if dtype == "bfloat16":
-        return [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()]
-    return [BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()]
+    return Compression("lz4", 5, "bitshuffle") if dtype == "bfloat16" else Compression("zstd", 3, "shuffle")
+
+
+def codecs(dtype: str) -> list[Any]:
+    """Compressor and checksum of an inner chunk: every one ends in its own CRC-32C."""
+    settings = compression(dtype)
+    return [BloscCodec(cname=settings.cname, clevel=settings.clevel, shuffle=settings.shuffle), Crc32cCodec()]
 
 
 def check_values(name: str, values: np.ndarray, dtype: str) -> None:

@@ -21,6 +21,7 @@ BLOCK_BYTES = 2**20
 
 _CHECKSUM_BYTES = 4
 _BLOSC_HEADER_BYTES = 16
+_ABSENT = 2**64 - 1
 _ENTRY = np.dtype([("offset", "<u8"), ("length", "<u8")])
 
 FileState = tuple[int, int, int]
@@ -33,7 +34,10 @@ class CheckStoppedError(Exception):
 
 @dataclass(frozen=True)
 class ShardCheck:
-    """What a shard must be: as recorded, ``sha256`` and ``n_bytes``; ``failed`` rows count from the shard's first."""
+    """What a shard must be: as recorded, ``sha256`` and ``n_bytes``; ``failed`` rows count from the shard's first.
+
+    ``held`` are the inner chunks that are to be there, by number in C order; None for all.
+    """
 
     array: str
     path: Path
@@ -45,6 +49,7 @@ class ShardCheck:
     is_bfloat16: bool
     n_rows: int
     failed: tuple[int, ...]
+    held: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class _Reading:
         self.digest = hashlib.sha256()
         self.position = 0
         self.grid = tuple(whole // part for whole, part in zip(check.shard, check.chunk, strict=True))
+        self.numbers = np.arange(prod(self.grid)) if check.held is None else np.array(check.held)
         self.good = np.ones(check.n_rows, dtype=bool)
         self.good[list(check.failed)] = False
         self.damaged: list[str] = []
@@ -135,7 +141,7 @@ class _Reading:
         if entries is None:
             return
         group: list[tuple[int, int, int]] = []
-        for number in np.argsort(entries["offset"], kind="stable").tolist():
+        for number in self.numbers[np.argsort(entries["offset"][self.numbers], kind="stable")].tolist():
             offset, length = entries[number].tolist()
             if group and (len(group) == self.most or offset + length > group[0][0] + BLOCK_BYTES):
                 yield group
@@ -157,9 +163,14 @@ class _Reading:
             self.damaged.append("the checksum of its index does not agree")
             return None
         entries = np.frombuffer(index, _ENTRY, count)
-        order = np.sort(entries, order="offset")
+        absent = np.ones(count, dtype=bool)
+        absent[self.numbers] = False
+        if (entries["offset"][absent] != _ABSENT).any() or (entries["length"][absent] != _ABSENT).any():
+            self.damaged.append("its index names chunks that the store does not hold")
+            return None
+        order = np.sort(entries[self.numbers], order="offset")
         stops = order["offset"] + order["length"]
-        within = entries["offset"].max() <= end and entries["length"].max() <= end and stops.max() <= end
+        within = order["offset"].max() <= end and order["length"].max() <= end and stops.max() <= end
         if not within or (order["offset"][1:] < stops[:-1]).any():
             self.damaged.append("its index names chunks that are missing, overlap, or lie outside the file")
             return None

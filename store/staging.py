@@ -10,7 +10,9 @@ import errno
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from vadprobe.store.errors import StoreError
 
@@ -29,15 +31,31 @@ class Staging:
         self.path.mkdir()
         self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
 
-    def publish(self, staged: Path, final: Path) -> None:
-        """Move a file of this folder to its place, replacing what is there; readers see the one or the other.
+    def stage(self, name: str, pieces: Sequence[bytes]) -> None:
+        """Write a file of this folder, force it to the disk, and read it again.
+
+        Raises:
+            StoreError: if the disk returns other bytes.
+        """
+        path = self.path / name
+        with path.open("wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        with path.open("rb", buffering=0) as file:
+            for piece in pieces:
+                if _read(file, len(piece)) != piece:
+                    raise StoreError(f"{path} does not return what was written to it; check the disk.")
+
+    def publish(self, name: str, final: Path) -> None:
+        """Move a staged file to its place, replacing what is there; readers see the one or the other.
 
         Raises:
             ClaimLostError: if this folder was removed by another worker.
         """
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.rename(staged.relative_to(self.path), final, src_dir_fd=self._descriptor)
+            os.rename(name, final, src_dir_fd=self._descriptor)
         except OSError as error:
             if not _gone(error):
                 raise
@@ -98,6 +116,14 @@ def revoke(path: Path) -> Path:
         if all(name.startswith(".nfs") for _, _, names in os.walk(aside) for name in names):
             return aside
     raise StoreError(f"{aside}, left by a worker that is gone, cannot be removed; check its permissions, or delete it.")
+
+
+def _read(file: BinaryIO, count: int) -> bytes:
+    """So many bytes, or fewer where the file ends."""
+    found = file.read(count)
+    while len(found) < count and (more := file.read(count - len(found))):
+        found += more
+    return found
 
 
 def _gone(error: OSError) -> bool:

@@ -1,20 +1,20 @@
 """An independent second reading of feature stores, from the files alone."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vadprobe.store.check_pool import CheckPool, check_pool
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.contents import EVERYTHING
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_check import GroupCheck, read_clips
-from vadprobe.store.group_files import read_attributes, specification
+from vadprobe.store.group_files import read_attributes, specification, stored_contents
 from vadprobe.store.layout import records_of
 from vadprobe.store.partition_check import PartitionCheck
 from vadprobe.store.problems import Problem, Verification
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import n_partitions
 from vadprobe.store.verification_log import VerificationLog
 
 __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_stores"]
@@ -88,7 +88,7 @@ def _steps(stores: Iterable[Path], pool: CheckPool, resume: bool) -> Iterator["_
     """The partitions of each store, begun, and then the store alone."""
     for path in stores:
         store = _Store(path, resume)
-        for number in range(store.n_partitions):
+        for number in store.numbers:
             partition = store.partition(number)
             partition.begin(pool)
             yield store, partition
@@ -108,7 +108,8 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
     store.add(partition)
     if report:
         n_bytes, n_skipped = partition.n_bytes, partition.n_skipped
-        report(Checked(store.path, partition.number + 1, store.n_partitions, n_bytes, n_skipped, len(store.problems)))
+        done = store.numbers.index(partition.number) + 1
+        report(Checked(store.path, done, len(store.numbers), n_bytes, n_skipped, len(store.problems)))
 
 
 def is_store(path: Path) -> bool:
@@ -124,16 +125,19 @@ class _Store:
         self.clips: ClipTable | None = None
         self.spec: FeatureSpec | None = None
         self.problems: list[Problem] = []
-        self.n_partitions = self.n_failed = self.n_bytes = self.n_resumed = 0
+        self.contents = EVERYTHING
+        self.numbers: Sequence[int] = ()
+        self.n_failed = self.n_bytes = self.n_resumed = 0
         try:
             self.attributes = read_attributes(path)
             self.spec = specification(path, self.attributes)
+            self.contents = stored_contents(path, self.attributes, self.spec)
         except StoreError as error:
             if not records_of(path).is_dir() and not (path.is_dir() and is_store(path)):
                 raise
             self.problems.append(Problem(path, None, str(error), "restore", (path / "zarr.json",)))
             return
-        check = GroupCheck(path, self.spec, self.attributes)
+        check = GroupCheck(path, self.spec, self.attributes, self.contents)
         self.is_vouched = check.is_vouched
         self.problems += check.attribute_problems()
         self.problems += check.stray_problems()
@@ -141,14 +145,14 @@ class _Store:
         self.problems += problems
         if self.clips is not None:
             self.problems += check.file_problems(self.clips)
-            self.n_partitions = n_partitions(len(self.clips))
+            self.numbers = self.contents.partition_numbers(len(self.clips))
             self.log = VerificationLog(path, self.spec.digest, resume)
 
     def partition(self, number: int) -> PartitionCheck:
         """The check of a partition, not begun."""
         if self.clips is None or self.spec is None:
             raise ValueError("a store without clip table has no partitions to read.")
-        return PartitionCheck(self.path, self.spec, self.clips, number, self.log, self.is_vouched)
+        return PartitionCheck(self.path, self.spec, self.clips, number, self.log, self.is_vouched, self.contents)
 
     def add(self, partition: PartitionCheck) -> None:
         """Wait for a partition and keep what it says."""
@@ -173,7 +177,7 @@ class _Store:
             self.n_failed,
             self.n_bytes,
             tuple(self.problems),
-            self.n_partitions,
+            len(self.numbers),
             self.n_resumed,
         )
 

@@ -5,46 +5,51 @@ folder first and then moved into place, its record last, by whoever holds its cl
 record exists, so a reader never sees half a partition.
 """
 
+import hashlib
 import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import zarr
 
 from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.clips import ClipTable
-from vadprobe.store.digests import digest_file, digest_json
-from vadprobe.store.durable import sync, write_json
+from vadprobe.store.contents import EVERYTHING, Contents
+from vadprobe.store.digests import digest_json
+from vadprobe.store.durable import json_bytes, sync
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_creation import create_group
 from vadprobe.store.group_files import (
     ATTRIBUTE,
-    UNREADABLE,
     read_attributes,
     read_record,
+    record_judge,
     record_name,
     shard_bytes,
     shard_path,
     specification,
+    stored_contents,
 )
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.locking import remove_leftovers_of, sole_planner
 from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import (
-    feature_arrays,
-    n_partitions,
-    partition_rows,
-)
+from vadprobe.store.schema import compression, feature_arrays, partition_rows
+from vadprobe.store.shard_writer import encode_shard
+from vadprobe.store.staging import Staging
+
+RECORD = "json"
+"""Ending of a staged record."""
 
 
-def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
+def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = EVERYTHING) -> "StoreWriter":
     """Create the store at ``path`` (``.../<prompt>.zarr``), or open it when it was planned with the same specification.
 
-    The clip table is written beside the backbone's folder when it is not there yet.
+    ``contents`` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
+    folder when it is not there yet.
 
     Raises:
         StoreError: if something else is stored there; the message says which part of the specification differs.
@@ -58,24 +63,26 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable) -> "StoreWriter":
         )
     _check_clips(clips_of(path), clips)
     if path.exists():
-        _check_same(path, spec)
+        _check_same(path, spec, contents)
     if not clips_of(path).exists():
         with sole_planner(clips_of(path).parent):
             _check_clips(clips_of(path), clips)  # another worker may have written it in between
             if not clips_of(path).exists():
                 clips.write(clips_of(path))
     if not path.exists():
-        create_group(path, spec, clips)
-        _check_same(path, spec)  # another worker may have planned it in between
-    return StoreWriter(path, spec, clips)
+        create_group(path, spec, clips, contents)
+        _check_same(path, spec, contents)  # another worker may have planned it in between
+    return StoreWriter(path, spec, clips, contents)
 
 
-def _check_same(path: Path, spec: FeatureSpec) -> None:
-    stored = specification(path, read_attributes(path))
-    if stored.digest != spec.digest:
+def _check_same(path: Path, spec: FeatureSpec, contents: Contents) -> None:
+    attributes = read_attributes(path)
+    stored = specification(path, attributes)
+    differences = stored.differences(spec) or stored_contents(path, attributes, stored).differences(contents)
+    if differences:
         raise StoreError(
             f"{path} already holds a store of another specification: "
-            + "; ".join(stored.differences(spec))
+            + "; ".join(differences)
             + ". Nothing was changed. Give the backbone another key, use another root, or remove that store."
         )
 
@@ -93,14 +100,11 @@ def _check_clips(path: Path, clips: ClipTable) -> None:
         )
 
 
-def _check_read_back(shard: Path, node: zarr.Array[Any], rows: slice, values: np.ndarray) -> None:
-    message = f"{shard} does not return what was written to it; check the disk."
-    try:
-        stored = np.asarray(node[rows])
-    except UNREADABLE as error:
-        raise StoreError(message) from error
-    if stored.tobytes() != values.tobytes():
-        raise StoreError(message)
+def _sha256(pieces: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -110,11 +114,17 @@ class StoreWriter:
     path: Path
     spec: FeatureSpec
     clips: ClipTable
+    contents: Contents = EVERYTHING
+
+    @property
+    def partitions(self) -> Sequence[int]:
+        """Partitions that the store is to have, ascending."""
+        return self.contents.partition_numbers(len(self.clips))
 
     @property
     def n_partitions(self) -> int:
         """Number of partitions of this store."""
-        return n_partitions(len(self.clips))
+        return len(self.partitions)
 
     def is_written(self, partition: int) -> bool:
         """Whether the partition counts: it has a record of this specification, and shards of the recorded sizes.
@@ -127,7 +137,7 @@ class StoreWriter:
             return False
         return (
             record is not None
-            and record["spec_digest"] == self.spec.digest
+            and record_judge(self.spec, self.contents)(record)
             and all(
                 shard_bytes(self.path, array, partition) == record["shards"][array.name]["bytes"]
                 for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
@@ -136,7 +146,7 @@ class StoreWriter:
 
     def missing(self) -> list[int]:
         """Partitions that do not count yet, ascending."""
-        return [partition for partition in range(self.n_partitions) if not self.is_written(partition)]
+        return [partition for partition in self.partitions if not self.is_written(partition)]
 
     def write_partition(self, partition: int, data: PartitionData, claim: Claim | None = None) -> None:
         """Write all shards of a partition aside, sync them, read them back, move them into place, then the record.
@@ -152,12 +162,12 @@ class StoreWriter:
             ClaimLostError: if another worker took the partition over in between; what that one writes stays whole.
         """
         rows = partition_rows(partition, len(self.clips))
-        data.check(self.spec, self.clips, rows)
+        data.check(self.spec, self.clips, rows, self.contents.held_arrays(partition))
         with nullcontext(claim) if claim else Claims(self.path.parent).hold(partition) as held:
             try:
-                record = self._stage(partition, data, held.staging.path / self.path.stem)
+                staged = self._stage(partition, data, held.staging)
                 held.check()
-                self._publish(partition, record, held)
+                self._publish(partition, staged, held.staging)
             except (OSError, StoreError) as error:
                 held.check()  # what was staged may be gone because the claim is
                 if isinstance(error, StoreError):
@@ -168,26 +178,27 @@ class StoreWriter:
                     "was recorded before stays; mend this and run 'vadprobe extract' again."
                 ) from error
 
-    def _stage(self, partition: int, data: PartitionData, staged: Path) -> Path:
-        """Write shards and record below a private folder that is laid out like the store; returns the record."""
+    def _stage(self, partition: int, data: PartitionData, staging: Staging) -> list[str]:
+        """Stage shards and record; returns the names of the arrays that have a shard.
+
+        An array is compressed while the one before is written.
+        """
         rows = partition_rows(partition, len(self.clips))
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        shards: dict[str, dict[str, str | int | None]] = {}
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
-            if len(data.failures) == rows.stop - rows.start:
-                # Zarr writes no shard that holds nothing but the fill value, NaN; reading it gives NaN all the same.
-                shards[array.name] = {"sha256": None, "bytes": 0}
-                continue
-            (staged / array.name).mkdir()
-            shutil.copyfile(self.path / array.name / "zarr.json", staged / array.name / "zarr.json")
-            node = zarr.open_array(staged / array.name, mode="r+", zarr_format=3)
-            values = getattr(data, array.name)
-            node[rows] = values
-            shard = shard_path(staged, array, partition)
-            sync(shard)
-            _check_read_back(shard, node, rows, values)
-            shards[array.name] = {"sha256": digest_file(shard), "bytes": shard.stat().st_size}
+        arrays = feature_arrays(self.spec.backbone, self.spec.n_clips)
+        settings = compression(self.spec.backbone.dtype)
+        # An array without a shard is given by every Zarr reader as the fill value, NaN.
+        shards: dict[str, dict[str, str | int | None]] = {array.name: {"sha256": None, "bytes": 0} for array in arrays}
+        encoded = {}
+        with ThreadPoolExecutor(1) as encoder, ThreadPoolExecutor(1) as digester:
+            for array in arrays if len(data.failures) < rows.stop - rows.start else ():
+                held = self.contents.mask(array, partition)
+                if held.any():
+                    encoded[array.name] = encoder.submit(encode_shard, array, getattr(data, array.name), held, settings)
+            for name, future in encoded.items():
+                pieces = future.result()
+                digest = digester.submit(_sha256, pieces)
+                staging.stage(self._staged(name), pieces)
+                shards[name] = {"sha256": digest.result(), "bytes": sum(map(len, pieces))}
         content = {
             "partition": partition,
             "rows": [rows.start, rows.stop],
@@ -196,25 +207,28 @@ class StoreWriter:
             "shards": shards,
             "failures": {str(row): reason for row, reason in sorted(data.failures.items())},
         }
-        write_json(staged / record_name(partition), {**content, "digest": digest_json(content)})
-        return staged / record_name(partition)
+        if not self.contents.is_everything:
+            content["contents_digest"] = self.contents.digest
+        staging.stage(self._staged(RECORD), [json_bytes({**content, "digest": digest_json(content)})])
+        return list(encoded)
 
-    def _publish(self, partition: int, staged_record: Path, claim: Claim) -> None:
+    def _staged(self, name: str) -> str:
+        """Name of a staged file; the stores of all prompts share a partition's folder."""
+        return f"{self.path.stem}.{name}"
+
+    def _publish(self, partition: int, staged: Sequence[str], staging: Staging) -> None:
         """Move staged files into place. Every step goes through the staging folder, which a taker removes first."""
         record = records_of(self.path) / record_name(partition)
-        if record.exists():  # it must not stand beside shards that it does not name
-            claim.staging.withdraw(record)
-            sync(record.parent)
+        staging.withdraw(record)  # it must not stand beside shards that it does not name
         for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
             shard = shard_path(self.path, array, partition)
-            staged = shard_path(staged_record.parent, array, partition)
-            if not staged.parent.exists():  # every row failed
-                claim.staging.withdraw(shard)
+            if array.name not in staged:
+                staging.withdraw(shard)
                 continue
-            claim.staging.publish(staged, shard)
+            staging.publish(self._staged(array.name), shard)
             for folder in shard.relative_to(self.path).parents:  # the folders above it may be new as well
                 sync(self.path / folder)
-        claim.staging.publish(staged_record, record)
+        staging.publish(self._staged(RECORD), record)
         sync(record.parent)
 
     def commit(self) -> dict[int, str]:
@@ -232,7 +246,7 @@ class StoreWriter:
                 f"first {missing[0]}. Run 'vadprobe extract' again; it continues where it stopped."
             )
         failures: dict[int, str] = {}
-        for partition in range(self.n_partitions):
+        for partition in self.partitions:
             record = read_record(self.path, partition)
             if record is None:
                 raise StoreError(f"partition {partition} of {self.path} is being written anew; commit again later.")

@@ -415,7 +415,7 @@ def test_a_removed_staging_folder_stays_removed_even_if_its_name_comes_back(tmp_
     (folder.path / "shard").write_bytes(b"old")
     (tmp_path / "record").write_bytes(b"new")
     with pytest.raises(ClaimLostError, match="another worker took its partition over"):
-        folder.publish(folder.path / "shard", tmp_path / "record")
+        folder.publish("shard", tmp_path / "record")
     with pytest.raises(ClaimLostError):
         folder.withdraw(tmp_path / "record")
     assert (tmp_path / "record").read_bytes() == b"new"

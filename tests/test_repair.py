@@ -136,7 +136,7 @@ def test_a_repair_refuses_while_another_worker_holds_a_partition_and_changes_not
 
 @pytest.mark.parametrize("partition", [-1, 3])
 def test_a_partition_that_does_not_exist_is_refused(own, partition):
-    with pytest.raises(StoreError, match=f"has partitions 0 to 2; partition {partition} does not exist"):
+    with pytest.raises(StoreError, match=f"has partitions 0-2; partition {partition} does not exist"):
         repair(own, [0, partition])
     assert record_of(own, 0).exists()
 

@@ -310,13 +310,15 @@ def test_a_partition_counts_only_with_its_record(tmp_path, monkeypatch, step):
     writer = planned_store(tmp_path / "cut", 257)
     writer.write_partition(0, features(writer.spec, 0))
 
-    def cut(path, *arguments):
-        if step == "record" or "head_outputs" in path.parts:
+    stage = Staging.stage
+
+    def cut(staging, name, pieces):
+        if name.endswith("json" if step == "record" else "head_outputs"):
             raise KeyboardInterrupt
-        return "0" * 64
+        stage(staging, name, pieces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "write_json" if step == "record" else "digest_file", cut)
+        patch.setattr(Staging, "stage", cut)
         with pytest.raises(KeyboardInterrupt):
             writer.write_partition(1, features(writer.spec, 1))
     assert writer.missing() == [1]
@@ -337,7 +339,10 @@ def cut(*arguments):
 def test_a_repeated_write_that_is_cut_off_while_it_is_staged_changes_nothing(tmp_path, monkeypatch):
     writer = committed_store(tmp_path, 3)
     before = tree(writer.path)
-    monkeypatch.setattr(writer_module, "write_json", cut)
+    stage = Staging.stage
+    monkeypatch.setattr(
+        Staging, "stage", lambda self, name, *rest: (cut if "json" in name else stage)(self, name, *rest)
+    )
     with pytest.raises(KeyboardInterrupt):
         writer.write_partition(0, features(writer.spec, 0, {1: "another value"}))
     assert writer.missing() == []
@@ -431,9 +436,7 @@ def test_a_damaged_shard_can_be_written_again(tmp_path, damage):
 def test_shards_and_their_folders_are_synced_before_the_record(tmp_path, monkeypatch):
     writer = planned_store(tmp_path, 3)
     steps = []
-    real = writer_module.sync
-
-    publish = Staging.publish
+    real, publish, fsync = writer_module.sync, Staging.publish, os.fsync
 
     def spied(path):
         steps.append(("sync", path))
@@ -443,6 +446,11 @@ def test_shards_and_their_folders_are_synced_before_the_record(tmp_path, monkeyp
         steps.append(("publish", final))
         publish(self, staged, final)
 
+    def forced(descriptor):
+        steps.append(("force", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", forced)
     monkeypatch.setattr(writer_module, "sync", spied)
     monkeypatch.setattr(Staging, "publish", published)
     writer.write_partition(0, features(writer.spec, 0))
@@ -450,15 +458,9 @@ def test_shards_and_their_folders_are_synced_before_the_record(tmp_path, monkeyp
     record = steps.index(("publish", records_of(writer.path) / "000000.json"))
     for shard in shards:
         published = steps.index(("publish", shard))
-        staged = next(
-            path
-            for step, path in steps
-            if step == "sync"
-            and path.name != "c"
-            and path.parts[-len(shard.relative_to(writer.path).parts) :] == shard.relative_to(writer.path).parts
-        )
-        assert steps.index(("sync", staged)) < published < steps.index(("sync", shard.parent)) < record
-    assert steps[record + 1 :] == [("sync", records_of(writer.path))]
+        forced = steps.index(("force", shard.stat().st_ino))
+        assert forced < published < steps.index(("sync", shard.parent)) < record
+    assert [step for step in steps[record + 1 :] if step[0] == "sync"] == [("sync", records_of(writer.path))]
 
 
 # Commit
@@ -586,13 +588,9 @@ def test_a_commit_after_a_repair_counts_failures_again(tmp_path):
 def test_other_bytes_from_the_disk_are_noticed_before_the_record(tmp_path, monkeypatch):
     writer = planned_store(tmp_path, 3)
 
-    def lose_a_bit(path):
-        if path.is_file():
-            content = bytearray(path.read_bytes())
-            content[0] ^= 1
-            path.write_bytes(content)
-
-    monkeypatch.setattr(writer_module, "sync", lose_a_bit)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.pwrite(descriptor, b"\xff", 100))
+    with Claims(writer.path.parent).hold(0) as claim, pytest.raises(StoreError, match="does not return what was"):
+        claim.staging.stage("shard", [b"0" * 64, b"0" * 64])
     with pytest.raises(StoreError):
         writer.write_partition(0, features(writer.spec, 0))
     assert writer.missing() == [0]
