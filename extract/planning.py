@@ -1,23 +1,25 @@
 """Planning stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from vadprobe.extract.backbone import Description, choose_device, versions
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.configuration import SamplingConfig
+from vadprobe.store.contents import Contents
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.digests import fingerprint_file
 from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.layout import DatasetLayout
 from vadprobe.store.probes import ProbedVideo, read_probes, write_probes
-from vadprobe.store.records import SPLITS, FeatureSpec, Prompt, Sampling, Video
-from vadprobe.store.schema import feature_arrays, partition_rows, storage_dtype
-from vadprobe.store.space import require_space, stored_bytes
+from vadprobe.store.records import SPLITS, BackboneSpec, FeatureSpec, Prompt, Sampling, Video
+from vadprobe.store.schema import PARTITION_ROWS, storage_dtype
+from vadprobe.store.space import n_objects, n_values, require_space, stored_bytes
 from vadprobe.store.writer import StoreWriter, plan
 
 Progress = Callable[[int, int], None]
@@ -38,17 +40,21 @@ class SamplingPlan:
     @property
     def n_bytes(self) -> int:
         """Bytes of all features of this sampling before compression."""
-        return sum(_bytes_per_row(writer.spec) * len(self.clips) for writer in self.writers)
+        return sum(
+            n_values(writer.spec, writer.contents, partition) * storage_dtype(writer.spec.backbone.dtype).itemsize
+            for writer in self.writers
+            for partition in writer.partitions
+        )
 
     @property
     def n_bytes_missing(self) -> int:
         """About how many bytes the partitions that are not written yet will take on the disk."""
-        n_clips = len(self.clips)
-        return sum(
-            stored_bytes(writer.spec, rows.stop - rows.start)
-            for writer in self.writers
-            for rows in (partition_rows(partition, n_clips) for partition in writer.missing())
-        )
+        return sum(stored_bytes(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
+
+    @property
+    def n_objects_missing(self) -> int:
+        """How many files, or objects, they will be."""
+        return sum(n_objects(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
 
 
 @dataclass(frozen=True)
@@ -87,11 +93,13 @@ def plan_extraction(
     plans = []
     for section in samplings:
         clips = _cut(dataset, probes, section)
+        contents = _contents(dataset, clips, description.spec, section)
         writers = tuple(
             plan(
                 layout.store(section.sampling(), description.spec.key, prompt.key),
                 _spec(dataset, clips, description, prompt, config, device.type),
                 clips,
+                contents,
             )
             for prompt in prompts
         )
@@ -161,6 +169,22 @@ def _cut(dataset: Dataset, probes: Sequence[ProbedVideo], section: SamplingConfi
     return ClipTable.build(videos, [probe.fingerprint for probe in readable], section.sampling())
 
 
+def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, section: SamplingConfig) -> Contents:
+    """What the stores of a sampling are to hold."""
+    full = [name for name in clips.video_ids if dataset.by_id[name].split in section.full_splits]
+    rows = clips.rows_of(full)
+    try:
+        return Contents.of(
+            backbone,
+            len(clips),
+            section.layers,
+            section.heads,
+            full_partitions=np.unique(rows // PARTITION_ROWS).tolist(),
+        )
+    except VadprobeError as error:
+        raise VadprobeError(f"sampling {section.sampling().key!r}: {error}") from error
+
+
 def _spec(
     dataset: Dataset,
     clips: ClipTable,
@@ -186,8 +210,3 @@ def _spec(
         },
         versions=versions(),
     )
-
-
-def _bytes_per_row(spec: FeatureSpec) -> int:
-    values = sum(math.prod(array.shape[1:]) for array in feature_arrays(spec.backbone, spec.n_clips))
-    return values * storage_dtype(spec.backbone.dtype).itemsize

@@ -108,11 +108,19 @@ def _plan(options: argparse.Namespace) -> int:
             f"{len(sampling.writers)} prompts, {total - len(sampling.pending())} of {total} partitions done, "
             f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
         )
+        contents = sampling.writers[0].contents
+        if not contents.is_everything:
+            print(f"{sampling.sampling.key}: {contents.describe()}")
     for line in missing_lines(extractor.dataset.missing):
         print(line)
     for video, reason in sorted(extractor.plan.unreadable.items()):
         print(f"Video not readable: {video}: {reason}")
-    print(f"{n_clips(extractor, extractor.pending())} clips are left to compute.")
+    n_bytes = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
+    count = sum(sampling.n_objects_missing for sampling in extractor.plan.samplings)
+    print(
+        f"{n_clips(extractor, extractor.pending())} clips are left to compute; their features will take about "
+        f"{n_bytes / 1e6:.1f} MB in {count} files."
+    )
     return 0
 
 

@@ -105,10 +105,22 @@ class SamplingConfig(Section):
     clip_length: int | None = Field(default=None, ge=1, description="frames of a clip; none for whole videos")
     frames_per_clip: int = Field(ge=1, description="frames of a clip that the backbone sees")
     splits: tuple[Split, ...] = ("train", "validation", "test")
+    layers: tuple[int, ...] | None = Field(
+        default=None, description="layers of the hidden states to keep, 0 is the embedding; by default all"
+    )
+    heads: tuple[tuple[int, int], ...] | None = Field(
+        default=None, description="heads to keep as [block, head] from 0; by default all"
+    )
+    full_splits: tuple[Split, ...] = Field(
+        default=(), description="splits that keep every layer and head all the same, for example to calibrate on"
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "SamplingConfig":
         self.sampling()
+        stray = [split for split in self.full_splits if split not in self.splits]
+        if stray:
+            raise ValueError(f"full_splits names {stray[0]!r}, which is not among the splits {', '.join(self.splits)}")
         return self
 
     def sampling(self) -> Sampling:

@@ -52,7 +52,7 @@ class PartitionData:
             if values.shape != array.rows(count):
                 raise StoreError(f"{array.name} has shape {values.shape}; the specification wants {array.rows(count)}.")
             check_values(array.name, values, spec.backbone.dtype)
-            finite = np.isfinite(values.reshape(count, -1)).all(axis=1)
+            finite = _finite_rows(values)
             if not finite[good].all():
                 row = int(np.flatnonzero(good & ~finite)[0]) + rows.start
                 raise StoreError(
@@ -61,3 +61,13 @@ class PartitionData:
                 )
             if not np.isnan(values[~good].reshape(-1)).all():
                 raise StoreError(f"{array.name}: a row named as failed holds values; it must be NaN.")
+
+
+def _finite_rows(values: np.ndarray) -> np.ndarray:
+    """(n,) bool: rows without an infinity or NaN."""
+    with np.errstate(all="ignore"):
+        sums = [np.add.reduce(row, axis=None) for row in values]  # carries on whatever is not finite
+    finite = np.isfinite(sums)
+    for row in np.flatnonzero(~finite):  # or the sum of finite values was too large
+        finite[row] = np.isfinite(values[row]).all()
+    return finite

@@ -122,11 +122,16 @@ def check_values(name: str, values: np.ndarray, dtype: str) -> None:
     """
     if values.dtype != storage_dtype(dtype):
         raise StoreError(f"{name} holds {values.dtype}, but a {dtype} store is written as {storage_dtype(dtype)}.")
-    if dtype == "bfloat16" and np.any(np.ascontiguousarray(values).view(np.uint32) & 0xFFFF):
+    if dtype == "bfloat16" and _any_bits(values) & 0xFFFF:
         raise StoreError(
             f"{name} holds float32 values that are not bfloat16 (their low 16 bits are set); the backbone was declared "
             "bfloat16. Declare dtype = 'float32' or round before writing."
         )
+
+
+def _any_bits(values: np.ndarray) -> int:
+    """The bits that are set in at least one float32 value."""
+    return int(np.bitwise_or.reduce(np.ascontiguousarray(values).view(np.uint32), axis=None))
 
 
 def n_partitions(n_clips: int) -> int:

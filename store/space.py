@@ -2,20 +2,38 @@
 
 import math
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+from vadprobe.store.contents import Contents
 from vadprobe.store.errors import StoreError
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import feature_arrays
+from vadprobe.store.schema import feature_arrays, partition_rows
 
 _BYTES_PER_VALUE = {"bfloat16": 1.7, "float16": 1.9, "float32": 3.6}
 """What a value takes after compression, rounded up: 1.59 to 1.62 and 1.87 were measured for the first two."""
 
 
-def stored_bytes(spec: FeatureSpec, n_rows: int) -> int:
-    """About how many bytes some rows of a store take on the disk."""
-    values = sum(math.prod(array.shape[1:]) for array in feature_arrays(spec.backbone, spec.n_clips))
-    return math.ceil(n_rows * values * _BYTES_PER_VALUE[spec.backbone.dtype])
+def n_values(spec: FeatureSpec, contents: Contents, partition: int) -> int:
+    """Values of a partition that a store of these contents holds."""
+    rows = partition_rows(partition, spec.n_clips)
+    held = sum(
+        int(contents.mask(array, partition).sum()) * math.prod(array.chunk[1:])
+        for array in feature_arrays(spec.backbone, spec.n_clips)
+    )
+    return int(rows.stop - rows.start) * held
+
+
+def stored_bytes(spec: FeatureSpec, contents: Contents, partitions: Iterable[int]) -> int:
+    """About how many bytes some partitions of a store take on the disk."""
+    values = sum(n_values(spec, contents, partition) for partition in partitions)
+    return math.ceil(values * _BYTES_PER_VALUE[spec.backbone.dtype])
+
+
+def n_objects(spec: FeatureSpec, contents: Contents, partitions: Iterable[int]) -> int:
+    """Files, or objects, of some partitions: their shards and records."""
+    arrays = feature_arrays(spec.backbone, spec.n_clips)
+    return sum(1 + sum(bool(contents.mask(array, partition).any()) for array in arrays) for partition in partitions)
 
 
 def require_space(folder: Path, n_bytes: int) -> None:
@@ -33,5 +51,5 @@ def require_space(folder: Path, n_bytes: int) -> None:
     if n_bytes > free:
         raise StoreError(
             f"the features still to be computed take about {n_bytes / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free "
-            f"at {folder}. Free some space, use another root, or ask for fewer prompts or samplings."
+            f"at {folder}. Free some space, use another root, or ask for fewer prompts, layers or heads."
         )

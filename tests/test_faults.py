@@ -21,6 +21,7 @@ import pytest
 from builders import BACKBONE, all_features, features, planned_store, tree
 
 from vadprobe.store import space
+from vadprobe.store.contents import EVERYTHING
 from vadprobe.store.errors import StoreError
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.space import require_space, stored_bytes
@@ -289,8 +290,8 @@ def test_work_that_does_not_fit_is_refused_with_both_numbers(tmp_path, monkeypat
 @pytest.mark.parametrize(("dtype", "bytes_per_value"), [("bfloat16", 1.7), ("float16", 1.9), ("float32", 3.6)])
 def test_the_estimate_counts_every_value_once(tmp_path, dtype, bytes_per_value):
     spec = planned_store(tmp_path, 3, dtype).spec
-    assert stored_bytes(spec, 100) == pytest.approx(100 * (3 * 6 + 2 * 3 * 4 + 2) * bytes_per_value, abs=1)
-    assert stored_bytes(spec, 0) == 0
+    assert stored_bytes(spec, EVERYTHING, [0]) == pytest.approx(3 * (3 * 6 + 2 * 3 * 4 + 2) * bytes_per_value, abs=1)
+    assert stored_bytes(spec, EVERYTHING, []) == 0
 
 
 # Readers
