@@ -16,6 +16,7 @@ from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.job import Job, load_job
 from vadprobe.flows.progress import CountProgress, clip_progress
+from vadprobe.flows.transfer_commands import add_transfer_commands
 from vadprobe.flows.verify_command import add_verify_command, mend
 from vadprobe.store.errors import VadprobeError
 
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "--repair", action="store_true", help="first verify, and take damaged partitions back so that they are redone"
     )
     add_verify_command(commands)
+    add_transfer_commands(commands)
     add_evaluate_command(commands)
     add_dataset_commands(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")

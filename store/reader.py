@@ -148,6 +148,20 @@ class FeatureStore:
         """First-token logits of yes and no: (n, 2)."""
         return self._read("answer_logits", rows, [()])[:, 0]
 
+    def encoded(self, array: ArraySpec, partition: int, chunks: Sequence[int]) -> list[bytes]:
+        """Inner chunks of a shard as they are stored, by number in C order, each checked by its checksum.
+
+        Raises:
+            StoreError: if the partition is not written, a chunk is damaged, or the array is stored in a way that is
+                not this format's.
+        """
+        layout = self._layout(array.name)
+        if layout is None or (layout.shape, layout.shard, layout.chunk) != (array.shape, array.shard, array.chunk):
+            raise StoreError(f"{self.path}: {array.name} is not stored in this format's chunks. Run 'vadprobe verify'.")
+        rows = partition_rows(partition, len(self.clips))
+        (shard,) = self._shards(array, np.array([rows.start]))
+        return ShardReader(LocalFiles(), layout).bodies(shard, chunks)
+
     def _check_range(self, what: str, wanted: Sequence[int], count: int) -> None:
         outside = [number for number in wanted if not 0 <= number < count]
         if outside:

@@ -268,6 +268,25 @@ class ShardReader:
                 useful = min(threads, 1 + n_bytes // _BYTES_PER_THREAD)
                 _share(pool, useful, requests, partial(self._fill_all, spans, flat))
 
+    def bodies(self, shard: ShardRows, numbers: Sequence[int]) -> list[bytes]:
+        """Encoded chunks of a shard with their checksums, by number in C order, for a copy without decoding.
+
+        Raises:
+            StoreError: if the shard is missing, of another size than recorded, or one of the chunks is damaged.
+        """
+        shard.check_size(self.source)
+        places = sorted(self._places(shard, self._entries(shard), list(numbers)))
+        found: dict[int, bytes] = {}
+        for ranges in _plan(places, self.source):
+            contents = self._bytes(shard, [_bounds(chunks) for chunks in ranges])
+            for content, chunks in zip(contents, ranges, strict=True):
+                for offset, stop, number in chunks:
+                    body = content[offset - chunks[0][0] : stop - chunks[0][0]]
+                    if self.layout.checked and not _is_whole(body):
+                        raise shard.error(f"the checksum of chunk {self._name(number)} does not agree")
+                    found[number] = body.tobytes()
+        return [found[number] for number in numbers]
+
     def _find_all(
         self, spans: dict[int, list[_Span]], flat: np.ndarray, requests: list[_Request], shards: Iterable[ShardRows]
     ) -> None:

@@ -56,10 +56,15 @@ def encode_shard(
     # In the main thread Blosc would start threads of its own for every chunk.
     with ThreadPoolExecutor(max(1, min(threads, os.cpu_count() or 1, len(groups)))) as pool:
         bodies = [body for encoded in pool.map(encode, groups) for body in encoded]
+    return join_chunks(bodies, held)
+
+
+def join_chunks(bodies: Sequence[bytes], held: np.ndarray) -> list[bytes]:
+    """A shard of encoded chunks with their checksums, in pieces: the chunks that ``held`` names, and the index."""
     entries = np.full((len(held), 2), _ABSENT, dtype="<u8")
     lengths = np.array([len(body) for body in bodies], dtype=np.uint64)
-    entries[numbers, 0] = np.cumsum(lengths) - lengths
-    entries[numbers, 1] = lengths
+    entries[held, 0] = np.cumsum(lengths) - lengths
+    entries[held, 1] = lengths
     index = entries.tobytes()
     return [*bodies, index + _checksum(index)]
 

@@ -7,7 +7,7 @@ record exists, so a reader never sees half a partition.
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -35,6 +35,7 @@ from vadprobe.store.group_files import (
 )
 from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.locking import remove_leftovers_of, sole_planner
+from vadprobe.store.number_ranges import ranges
 from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import compression, feature_arrays, partition_rows
@@ -163,9 +164,29 @@ class StoreWriter:
         """
         rows = partition_rows(partition, len(self.clips))
         data.check(self.spec, self.clips, rows, self.contents.held_arrays(partition))
+        with ThreadPoolExecutor(1) as pool:
+            self.write_shards(partition, self._encoded(partition, data, pool), data.failures, claim)
+
+    def write_shards(
+        self,
+        partition: int,
+        shards: Iterable[tuple[str, Sequence[bytes]]],
+        failures: Mapping[int, str],
+        claim: Claim | None = None,
+    ) -> None:
+        """Write a partition whose shards are encoded already, as :meth:`write_partition` does.
+
+        Args:
+            partition: its number.
+            shards: arrays by name with the bytes of their shard, in pieces; those that have no shard are left out.
+            failures: rows that hold NaN, with the reason.
+            claim: as for :meth:`write_partition`.
+        """
+        if partition not in self.partitions:
+            raise StoreError(f"{self.path} is to have partitions {ranges(self.partitions)}, not {partition}.")
         with nullcontext(claim) if claim else Claims(self.path.parent).hold(partition) as held:
             try:
-                staged = self._stage(partition, data, held.staging)
+                staged = self._stage(partition, shards, failures, held.staging)
                 held.check()
                 self._publish(partition, staged, held.staging)
             except (OSError, StoreError) as error:
@@ -175,42 +196,59 @@ class StoreWriter:
                 raise StoreError(
                     f"partition {partition} of {self.path} cannot be written: {error.strerror or error} "
                     f"({shutil.disk_usage(self.path).free / 1e6:.1f} MB are free there). It is not recorded, all that "
-                    "was recorded before stays; mend this and run 'vadprobe extract' again."
+                    "was recorded before stays; mend this and run the command again."
                 ) from error
 
-    def _stage(self, partition: int, data: PartitionData, staging: Staging) -> list[str]:
-        """Stage shards and record; returns the names of the arrays that have a shard.
+    def _encoded(
+        self, partition: int, data: PartitionData, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[str, Sequence[bytes]]]:
+        """The shards of a partition, each compressed while the one before is written.
 
-        An array is compressed while the one before is written.
+        An array without a shard is given by every Zarr reader as the fill value, NaN.
         """
         rows = partition_rows(partition, len(self.clips))
-        arrays = feature_arrays(self.spec.backbone, self.spec.n_clips)
+        if len(data.failures) == rows.stop - rows.start:
+            return
         settings = compression(self.spec.backbone.dtype)
-        # An array without a shard is given by every Zarr reader as the fill value, NaN.
-        shards: dict[str, dict[str, str | int | None]] = {array.name: {"sha256": None, "bytes": 0} for array in arrays}
         encoded = {}
-        with ThreadPoolExecutor(1) as encoder, ThreadPoolExecutor(1) as digester:
-            for array in arrays if len(data.failures) < rows.stop - rows.start else ():
-                held = self.contents.mask(array, partition)
-                if held.any():
-                    encoded[array.name] = encoder.submit(encode_shard, array, getattr(data, array.name), held, settings)
-            for name, future in encoded.items():
-                pieces = future.result()
+        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+            held = self.contents.mask(array, partition)
+            if held.any():
+                encoded[array.name] = pool.submit(encode_shard, array, getattr(data, array.name), held, settings)
+        for name in tuple(encoded):
+            yield name, encoded.pop(name).result()
+
+    def _stage(
+        self,
+        partition: int,
+        shards: Iterable[tuple[str, Sequence[bytes]]],
+        failures: Mapping[int, str],
+        staging: Staging,
+    ) -> list[str]:
+        """Stage shards and record; returns the names of the arrays that have a shard."""
+        rows = partition_rows(partition, len(self.clips))
+        recorded: dict[str, dict[str, str | int | None]] = {
+            array.name: {"sha256": None, "bytes": 0} for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+        }
+        staged = []
+        with ThreadPoolExecutor(1) as digester:
+            for name, pieces in shards:
                 digest = digester.submit(_sha256, pieces)
                 staging.stage(self._staged(name), pieces)
-                shards[name] = {"sha256": digest.result(), "bytes": sum(map(len, pieces))}
+                recorded[name] = {"sha256": digest.result(), "bytes": sum(map(len, pieces))}
+                staged.append(name)
         content = {
             "partition": partition,
             "rows": [rows.start, rows.stop],
             "rows_digest": self.clips.row_digest(rows),
             "spec_digest": self.spec.digest,
-            "shards": shards,
-            "failures": {str(row): reason for row, reason in sorted(data.failures.items())},
+            "shards": recorded,
+            "failures": {str(row): reason for row, reason in sorted(failures.items())},
         }
         if not self.contents.is_everything:
             content["contents_digest"] = self.contents.digest
         staging.stage(self._staged(RECORD), [json_bytes({**content, "digest": digest_json(content)})])
-        return list(encoded)
+        return staged
 
     def _staged(self, name: str) -> str:
         """Name of a staged file; the stores of all prompts share a partition's folder."""
