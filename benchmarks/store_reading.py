@@ -525,10 +525,7 @@ def case_many(name: str, sizes: argparse.Namespace, repeats: int) -> dict[str, A
         evict(folder_of(files))
         cold += timed(lambda number=number: fill(number))[0]  # type: ignore[misc]
     peak = peak_bytes() - baseline - result.nbytes
-    if isinstance(files, Direct):
-        warm, _ = timed(lambda: files.read(Pattern(np.arange(base * repeats), five)))
-    else:
-        warm, _ = timed(lambda: [fill(number) for number in range(repeats)])
+    warm, _ = timed(lambda: [fill(number) for number in range(repeats)])
     digests = {hashlib.sha256(part.tobytes()).hexdigest() for part in np.split(result, repeats)}
     return {"open": opening, "cold": cold, "warm": warm, "peak": max(peak, 0), "digest": "".join(sorted(digests))}
 

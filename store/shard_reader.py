@@ -29,6 +29,7 @@ _ENTRY_BYTES = 16
 _BLOSC_HEADER_BYTES = 16
 _GROUP_BYTES = 2**20  # decoded values that are put in place together
 _BYTES_PER_THREAD = 2**20  # below, another thread waits for the interpreter more than it decodes
+_EXPECTED = 64  # ranges of a shard; more of them are read in a row, which the system foresees
 _BATCH = 64  # shards whose indices are held at a time
 
 _Item = TypeVar("_Item")
@@ -49,6 +50,9 @@ class ByteSource(Protocol):
 
     def size(self, path: str) -> int | None:
         """Bytes of a file; None when there is none."""
+
+    def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin to fetch what will be read soon, where that is of use; says nothing of a file that is missing."""
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes ``[start, stop)`` of each range, all of them.
@@ -71,13 +75,24 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Let the disk begin with all of these at once: waiting for one after another takes most of a cold read."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # reading it will say why
+        try:
+            for start, stop in ranges:
+                os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(descriptor)
+
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes ``[start, stop)`` of each range; OSError if the file ends before."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if len(ranges) > 1 and hasattr(os, "posix_fadvise"):  # the disk begins with all of them at once
-                for start, stop in ranges:
-                    os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_WILLNEED)
             return [_read_range(descriptor, start, stop) for start, stop in ranges]
         finally:
             os.close(descriptor)
@@ -262,6 +277,9 @@ class ShardReader:
         with ThreadPoolExecutor(threads) as pool:
             for first in range(0, len(shards), _BATCH):
                 batch = shards[first : first + _BATCH]
+                for shard in batch:
+                    start = shard.n_bytes - self.layout.index_bytes
+                    self.source.expect(shard.path, [(start, shard.n_bytes)] if start > 0 else [])
                 requests: list[_Request] = []
                 _share(pool, min(threads, 1 + len(batch) // 4), batch, partial(self._find_all, spans, flat, requests))
                 n_bytes = sum(request.n_bytes for request in requests)
@@ -307,7 +325,10 @@ class ShardReader:
             rows = _as_slice(shard.rows[here] - row_chunk * self.layout.chunk[0])
             targets = _as_slice(shard.targets[here])
             numbers = [row_chunk * self.layout.chunks_per_row + number for number in spans]
-            for ranges in _plan(sorted(self._places(shard, entries, numbers)), self.source):
+            plan = list(_plan(sorted(self._places(shard, entries, numbers)), self.source))
+            if sum(len(ranges) for ranges in plan) <= _EXPECTED:
+                self.source.expect(shard.path, [_bounds(chunks) for ranges in plan for chunks in ranges])
+            for ranges in plan:
                 yield _Request(shard, rows, targets, ranges)
 
     def _entries(self, shard: ShardRows) -> np.ndarray:
