@@ -66,7 +66,7 @@ def store_card(folder: Path) -> str:
     if unreadable:
         lines += ["## Not readable", "", *(f"- `{name}`: {reason}" for name, reason in unreadable.items()), ""]
     if found:
-        lines += _reading_lines(found[0])
+        lines += _reading_lines(next((store for store in found if store["state"] == "committed"), found[0]))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

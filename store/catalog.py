@@ -105,10 +105,10 @@ def read_catalog(root: Path) -> Catalog:
         unlisted = None
     except _UNLISTED as error:
         found, unlisted = [], error
-    saved, remarks = _read_saved(root)
     if found:
         entries = tuple(_entry(root, place, names) for place, names in found)
-        return Catalog(root, entries, (*notes, *_out_of_date(entries, saved)))
+        return Catalog(root, entries, (*notes, *_out_of_date(root, entries)))
+    saved, remarks = _read_saved(root)
     if saved is None:
         if unlisted is not None and not isinstance(unlisted, FileNotFoundError | NotADirectoryError):
             raise VadprobeError(
@@ -203,7 +203,8 @@ def _reason(found: Inventory, place: Place) -> str | None:
         return f"it lies at {'/'.join(place)}, but was written as {'/'.join(said)}; it was moved or copied there."
     if found.damaged:
         first = min(found.damaged)
-        return f"{counted(len(found.damaged), 'record')} do not count, first: {found.damaged[first]}"
+        many = f"{counted(len(found.damaged), 'record')} do not count, first" if len(found.damaged) > 1 else "a record"
+        return f"{many}: {found.damaged[first]}"
     missing = found.n_planned - found.n_done
     if found.is_committed and missing:
         return f"it is committed, but {counted(missing, 'row')} have no record. Run 'vadprobe verify'."
@@ -252,8 +253,14 @@ def _checked(entry: Entry, digest: str | None) -> Entry:
     return entry
 
 
-def _out_of_date(entries: Iterable[Entry], saved: dict[Place, str | None] | None) -> Iterator[str]:
+def _out_of_date(root: Path, entries: Iterable[Entry]) -> Iterator[str]:
     """What the saved catalog of a listed root says wrong, in a sentence; nothing if there is none."""
+    try:
+        saved, remarks = _read_saved(root)
+    except StoreError as error:
+        yield str(error)
+        return
+    yield from remarks
     if saved is None:
         return
     found = {entry.place: entry.digest for entry in entries}

@@ -9,6 +9,7 @@ from vadprobe.store.layout import records_of
 from vadprobe.store.plain_text import counted
 
 _SHOWN = 6
+_HIDDEN_SUFFIXES = (".records", ".partial")
 
 
 def find_store(path: Path) -> Path:
@@ -78,8 +79,8 @@ def explain_root(root: Path) -> str:
         return f"{root} is {'a part of ' if inside else ''}a store, no root; use 'vadprobe show {store}'."
     if root.is_file():
         return _file(root)
-    for levels, what in ((1, "a backbone"), (2, "a sampling"), (3, "a dataset")):
-        if any(root.glob("/".join(["*"] * (levels - 1) + ["*.zarr"]))):
+    for levels, what in ((3, "a backbone"), (2, "a sampling"), (1, "a dataset")):
+        if any(root.glob("/".join(["*"] * (3 - levels) + ["*.zarr"]))):
             return f"{root} is the folder of {what}, no root; use 'vadprobe ls {_up(root, levels)}'."
     for found in root.glob("*/*/*/*/*.zarr"):
         return f"{root} holds no store, but {found.parents[3]} does; use 'vadprobe ls {found.parents[3]}'."
@@ -91,17 +92,20 @@ def _missing(path: Path) -> str:
     parent = path.parent
     while not parent.exists() and parent != parent.parent:
         path, parent = parent, parent.parent
+    try:
+        names = [child.name for child in parent.iterdir()]
+    except (OSError, NotImplementedError, VadprobeError):  # no folder, or a place that cannot be listed
+        names = []
     known = [
-        child.name.removesuffix(".zarr")
-        for child in (parent.iterdir() if parent.is_dir() else ())
-        if not child.name.startswith(".") and not child.name.endswith((".records", ".partial"))
+        name.removesuffix(".zarr") for name in names if not name.startswith(".") and not name.endswith(_HIDDEN_SUFFIXES)
     ]
     wanted = path.name.removesuffix(".zarr")
     near = difflib.get_close_matches(wanted, known, n=1)
     hint = (
         f" Did you mean {str(parent / near[0])!r}?" if near else f" It holds {_named(sorted(known))}." if known else ""
     )
-    return f"there is no {wanted!r} in {parent}.{hint}"
+    where = "this folder" if parent == Path() else parent
+    return f"there is no {wanted!r} in {where}.{hint}"
 
 
 def _file(path: Path) -> str:
