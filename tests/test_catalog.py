@@ -46,7 +46,7 @@ class WebPath(type(Path())):  # type: ignore[misc]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A root of three stores: committed with failures, open with one of two partitions, another dataset. Not changed."""
+    """A root of three stores: committed with failures, open and half written, of another dataset. Not changed."""
     root = tmp_path_factory.mktemp("whole")
     committed_store(root, N_CLIPS, failures=FAILURES)
     clips = clip_table(N_CLIPS)
@@ -133,7 +133,7 @@ def test_a_pulled_subset_is_whole_when_its_partitions_are(root):
         (
             {"layers": [0], "heads": [], "answers": False, "partitions": [3, 4]},
             "1 layer, no heads, no answers, 2 of 9 partitions",
-        ),  # fmt: skip  # noqa: E501
+        ),
     ],
 )
 def test_contents_in_words(contents, text):
