@@ -196,8 +196,8 @@ def leftover_lines(root: str, found: Sequence[Leftover]) -> Iterator[str]:
     for title, part in parts:
         if part:
             yield title
-            cells = [(one.kind, size_text(one.n_bytes), _below(root, one), one.why) for one in part]
-            yield from (f"  {line}" for line in columns(("kind", "size", "path", "why"), cells, right=("size",)))
+            cells = [(one.kind, size_text(one.n_bytes), one.why, _below(root, one)) for one in part]
+            yield from (f"  {line}" for line in columns(("kind", "size", "why", "path"), cells, right=("size",)))
             yield ""
     going = [one for one in found if one.verdict != "stays"]
     if going:

@@ -6,6 +6,7 @@ once; any other is watched for its lease first, and goes only if it gave no sign
 
 import contextlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ from vadprobe.store.verification_log import log_of
 
 AGE = 600.0
 """Seconds after which a half-written file counts as left: writing one takes a moment."""
+
+_WRITTEN = re.compile(r".+\.[0-9]+\.[0-9a-f]{32}\.partial|.+\.zarr\.[0-9]+\.partial")
+"""Temporary names that are given beside stores; in a store and its records, every ``*.partial`` is one."""
 
 Kind = Literal["claim", "staging", "half-written", "log", "records"]
 Verdict = Literal["goes", "watch", "stays"]
@@ -140,6 +144,8 @@ def _half_written(root: Path) -> Iterator[Leftover]:
         above = path.relative_to(root).parts[:-1]
         if FOLDER in above or any(name.endswith(".partial") for name in above):
             continue  # it goes with its folder
+        if not any(name.endswith((".zarr", ".records")) for name in above) and not _WRITTEN.fullmatch(path.name):
+            continue  # the user's own
         if _is_old(path):
             yield Leftover(path, "half-written", "goes", "its writer was killed", _bytes(path))
         else:
