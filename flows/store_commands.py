@@ -19,30 +19,33 @@ from vadprobe.store.places import explain, find_store
 from vadprobe.store.plain_text import counted, size_text
 
 _STORE = "a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr"
+_PLACE = Path
+"""What a root or store on the command line becomes."""
+
 _URL = re.compile(r"[a-z0-9+]+:/")
 
 
 def add_store_commands(commands: Any) -> None:
     """Add ``ls``, ``show``, ``diff``, ``card`` and ``gc``."""
     listing = _add(commands, "ls", _ls, "list the stores of a root: rows, size, state, digest")
-    listing.add_argument("root", type=Path, metavar="ROOT", help="the folder that holds the datasets")
+    listing.add_argument("root", type=_PLACE, metavar="ROOT", help="the folder that holds the datasets")
     listing.add_argument(
         "--save", action="store_true", help="also write ROOT/catalog.json, for places that cannot be listed (http)"
     )
     showing = _add(commands, "show", _show, "tell everything about one store")
-    showing.add_argument("store", type=Path, metavar="STORE", help=_STORE)
+    showing.add_argument("store", type=_PLACE, metavar="STORE", help=_STORE)
     differing = _add(
         commands, "diff", _diff, "say what differs between two stores", " Exit code 0 same, 1 different, 2 cannot tell."
     )
-    differing.add_argument("first", type=Path, metavar="A", help=_STORE)
-    differing.add_argument("second", type=Path, metavar="B", help="another one")
+    differing.add_argument("first", type=_PLACE, metavar="A", help=_STORE)
+    differing.add_argument("second", type=_PLACE, metavar="B", help="another one")
     differing.add_argument(
         "--values", action="store_true", help="compare the features too: by their checksums, and by value where needed"
     )
     for parser in (listing, showing, differing):
         parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     card = _add(commands, "card", _card, "write README.md beside the stores of a backbone, as every commit does")
-    card.add_argument("folder", type=Path, metavar="STORE", help=f"{_STORE}; or the folder it lies in")
+    card.add_argument("folder", type=_PLACE, metavar="STORE", help=f"{_STORE}; or the folder it lies in")
     collecting = _add(
         commands,
         "gc",
@@ -50,7 +53,7 @@ def add_store_commands(commands: Any) -> None:
         "list what ended processes left behind, and remove it with --yes",
         " Nothing is removed without --yes, and never what a living worker claims.",
     )
-    collecting.add_argument("root", type=Path, metavar="ROOT", help="the folder that holds the datasets")
+    collecting.add_argument("root", type=_PLACE, metavar="ROOT", help="the folder that holds the datasets")
     collecting.add_argument("--yes", action="store_true", help="remove what is listed")
 
 

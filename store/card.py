@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vadprobe.store.clips import ClipTable
 from vadprobe.store.description import describe_store
 from vadprobe.store.durable import write_bytes
 from vadprobe.store.errors import StoreError
@@ -55,9 +56,10 @@ def store_card(folder: Path) -> str:
     """
     found: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
+    tables: dict[str, ClipTable] = {}
     for path in sorted(folder.glob("*.zarr")):
         try:
-            found.append(describe_store(path))
+            found.append(describe_store(path, tables))
         except StoreError as error:
             unreadable[path.name] = str(error).replace(f"{folder}/", "")
     lines = [_MARK, ""]

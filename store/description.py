@@ -10,17 +10,21 @@ from vadprobe.store.layout import clips_of
 from vadprobe.store.schema import n_partitions, storage_dtype
 
 
-def describe_store(path: Path) -> dict[str, Any]:
+def describe_store(path: Path, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
     """Specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
 
     Sizes are those that the records name; no shard is touched. ``bytes_per_value`` is None while nothing is written.
+
+    Args:
+        path: the Zarr group.
+        tables: clip tables by digest that were read for other stores, so that each is read once; added to.
 
     Raises:
         StoreError: if there is no store, or its provenance cannot be read.
     """
     found = Inventory.read(path)
     spec = found.spec
-    clips, problem = _clips(found)
+    clips, problem = _clips(found, {} if tables is None else tables)
     return {
         "store": str(path),
         "state": "committed" if found.is_committed else "open",
@@ -73,8 +77,10 @@ def describe_store(path: Path) -> dict[str, Any]:
     }
 
 
-def _clips(found: Inventory) -> tuple[ClipTable | None, str | None]:
+def _clips(found: Inventory, tables: dict[str, ClipTable]) -> tuple[ClipTable | None, str | None]:
     """The clip table of a store, or why it cannot be used."""
+    if found.spec.clips_digest in tables:
+        return tables[found.spec.clips_digest], None
     try:
         clips = ClipTable.read(clips_of(found.path))
     except (StoreError, OSError) as error:
@@ -84,6 +90,7 @@ def _clips(found: Inventory) -> tuple[ClipTable | None, str | None]:
             f"the clip table {clips_of(found.path)} has digest {clips.digest[:12]}, the store was written for "
             f"{found.spec.clips_digest[:12]}; restore it from a copy."
         )
+    tables[clips.digest] = clips
     return clips, None
 
 

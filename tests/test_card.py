@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from builders import (
     PROMPT,
     clip_table,
     committed_store,
+    edit_json,
     feature_spec,
     features,
     planned_store,
@@ -22,7 +25,9 @@ from builders import (
 )
 
 from vadprobe.store.card import CARD, store_card, write_card
+from vadprobe.store.clips import ClipTable
 from vadprobe.store.errors import StoreError
+from vadprobe.store.locking import sole_planner
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import Prompt
 from vadprobe.store.verification import verify
@@ -179,6 +184,28 @@ def test_stores_of_two_backbones_in_one_folder_are_told_apart(folder):
     card = store_card(folder)
     assert "# Feature stores: toy on toys" in card
     assert "# Feature stores: other on toys" in card
+
+
+def test_the_clip_table_is_read_once_for_all_prompts(folder, monkeypatch):
+    """Reading that of a large dataset takes seconds."""
+    for key in ("coarse", "detailed"):
+        add_store(folder, key).commit()
+    read, calls = ClipTable.read, []
+    monkeypatch.setattr(ClipTable, "read", lambda path: calls.append(path) or read(path))
+    assert store_card(folder).count("300 of 300") == 3
+    assert len(calls) == 1
+
+
+def test_a_card_waits_for_a_commit_that_is_under_way(folder):
+    """Else a worker that looked before another one's commit would write its older card after the newer one."""
+    with sole_planner(folder):
+        thread = threading.Thread(target=write_card, args=(folder,))
+        thread.start()
+        time.sleep(0.3)
+        assert not (folder / CARD).exists()
+        edit_json(folder / "question.zarr" / "zarr.json", lambda v: v["attributes"]["vadprobe"].update(state="open"))
+    thread.join()
+    assert "| 300 of 300 | 2 | open |" in (folder / CARD).read_text()
 
 
 def test_workers_that_commit_at_once_leave_one_whole_card(folder):
