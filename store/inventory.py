@@ -1,5 +1,6 @@
 """What a store's small files say about it: provenance and records. Shards are not touched."""
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.group_files import UNREADABLE, read_attributes, read_record, record_name, specification
+from vadprobe.store.group_files import UNREADABLE, is_whole_record, read_attributes, record_name, specification
 from vadprobe.store.layout import records_of
 from vadprobe.store.plain_text import counted
 from vadprobe.store.records import FeatureSpec
@@ -186,15 +187,23 @@ def _recorded(path: Path, total: int) -> list[int]:
 
 
 def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, int]:
-    """A record, or why it does not count, or None; and its bytes."""
-    size = _size(records_of(path) / record_name(partition))
+    """A record, or why it does not count, or None; and its bytes. The file is asked for once."""
+    file = records_of(path) / record_name(partition)
+    content = b""
     try:
-        record = read_record(path, partition)
-        if record is not None:  # a record of a later version may lack what is needed here
-            _ = record["spec_digest"], record["shards"].items(), record["failures"].items()
+        content = file.read_bytes()
+        record = json.loads(content)
+        if not is_whole_record(record) or record["partition"] != partition:
+            return f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew.", len(
+                content
+            )
+        # What is needed here; a record of a later version may lack it.
+        _ = record["spec_digest"], record["shards"].items(), record["failures"].items()
+    except FileNotFoundError:
+        return None, 0
     except UNREADABLE as error:
-        return str(error), size
-    return record, size
+        return f"{file} cannot be read: {error}", len(content)
+    return record, len(content)
 
 
 def _metadata_bytes(path: Path, spec: FeatureSpec) -> int:
