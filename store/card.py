@@ -41,7 +41,7 @@ def write_card(folder: Path) -> Path | None:
             before = path.read_bytes() if path.exists() else None
             if before is not None and not before.startswith(_MARK.encode()):
                 return None
-            after = store_card(folder).encode()
+            after = store_card(folder).encode(errors="replace")  # names of files may be no UTF-8
             if after != before:
                 write_bytes(path, after)
     except OSError as error:

@@ -180,7 +180,7 @@ def _entry(root: Path, place: Place, leftovers: tuple[str, ...]) -> Entry:
         return Entry(
             *place,
             state="committed" if found.is_committed else "open",
-            reason=_reason(found, place),
+            reason=_below(root, _reason(found, place)),
             n_rows=found.spec.n_clips,
             n_planned=found.n_planned,
             n_done=found.n_done,
@@ -192,7 +192,12 @@ def _entry(root: Path, place: Place, leftovers: tuple[str, ...]) -> Entry:
             leftovers=leftovers,
         )
     except UNREADABLE as error:
-        return Entry(*place, state="unreadable", reason=str(error), leftovers=leftovers)
+        return Entry(*place, state="unreadable", reason=_below(root, str(error)), leftovers=leftovers)
+
+
+def _below(root: Path, reason: str | None) -> str | None:
+    """A reason with paths relative to the root, as it may be saved and moved."""
+    return None if reason is None else reason.replace(f"{root}/", "")
 
 
 def _reason(found: Inventory, place: Place) -> str | None:

@@ -100,7 +100,7 @@ def _missing(path: Path) -> str:
         name.removesuffix(".zarr") for name in names if not name.startswith(".") and not name.endswith(_HIDDEN_SUFFIXES)
     ]
     wanted = path.name.removesuffix(".zarr")
-    near = difflib.get_close_matches(wanted, known, n=1)
+    near = difflib.get_close_matches(wanted, [name for name in known if name != wanted], n=1)
     hint = (
         f" Did you mean {str(parent / near[0])!r}?" if near else f" It holds {_named(sorted(known))}." if known else ""
     )

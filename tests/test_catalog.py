@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from builders import (
     store_path,
 )
 
+from vadprobe.store.card import write_card
 from vadprobe.store.catalog import CATALOG, Catalog, Entry, read_catalog, read_entry
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.inventory import Inventory, contents_text
@@ -208,6 +210,21 @@ def test_what_lies_about_is_no_store(root):
     assert ["its name is no key of a prompt" in note for note in catalog.notes] == [True]
 
 
+def test_oddities_are_entries_or_notes(root):
+    folder = (root / DONE).parent
+    (folder / "link.zarr").symlink_to("/nowhere")
+    (folder / "file.zarr").write_text("x")
+    (folder / "v1.2.zarr" / "zarr.json").mkdir(parents=True)
+    os.mkdir(os.fsencode(folder) + b"/\xff\xfe.zarr")  # noqa: PTH102
+    (root / "toys" / "loop").symlink_to(root)
+    catalog = read_catalog(root)
+    odd = [entry for entry in catalog.entries if entry.prompt in ("link", "file", "v1.2")]
+    assert [(entry.state, bool(entry.reason)) for entry in odd] == [("unreadable", True)] * 3
+    assert (len(catalog.entries), len(catalog.notes)) == (6, 1)
+    assert json.loads(catalog.save().read_text())["stores"]
+    assert "## Not readable" in write_card(folder).read_text()
+
+
 def test_leftovers_beside_a_store_are_named(root):
     folder = (root / DONE).parent
     (folder / ".question.verified").write_text("{}\n")
@@ -308,6 +325,8 @@ def test_a_damaged_catalog_is_a_note_where_folders_can_be_listed(root):
 
 
 def test_the_catalog_file_names_paths_below_the_root(root):
+    (root / OPEN / "zarr.json").write_text("{")
+    edit_json(records_of(root / DONE) / "000000.json", lambda record: record.update(failures={}))
     read_catalog(root).save()
     content = json.loads((root / CATALOG).read_text())
     assert [store["path"] for store in content["stores"]] == [OTHER, OPEN, DONE]
