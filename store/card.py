@@ -97,6 +97,7 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
         f"{counted(clips['clips'], 'clip')}{videos}. Probes, scores and reports are made from these numbers, without "
         "the videos and without the model.",
         "",
+        *_caution(stores),
         "| | |",
         "|---|---|",
         f"| dataset | {_cell(spec['dataset'])} |",
@@ -125,6 +126,13 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
         lines.append(f"Digest of the specification: `{store['digest']}`")
     lines += ["", *_failure_lines(stores), *_array_lines(first)]
     return lines
+
+
+def _caution(stores: list[dict[str, Any]]) -> list[str]:
+    """What must not be overlooked."""
+    if not any(store["specification"]["recipe"].get("random_weights") for store in stores):
+        return []
+    return ["**The weights of this backbone are random.** The numbers show that the way works, and mean nothing.", ""]
 
 
 def _failure_lines(stores: list[dict[str, Any]]) -> list[str]:

@@ -78,6 +78,12 @@ def test_the_card_says_what_the_stores_are(whole):
         assert words in card
 
 
+def test_random_weights_are_not_overlooked(whole, tmp_path):
+    writer = planned_store(tmp_path, N_CLIPS, recipe={"random_weights": True})
+    assert "**The weights of this backbone are random.**" in store_card(writer.path.parent)
+    assert "random" not in store_card(whole)
+
+
 def test_every_table_row_has_as_many_cells_as_its_head(whole):
     tables = re.findall(r"(?:^\|.*\n)+", store_card(whole), flags=re.MULTILINE)
     assert len(tables) == 3
