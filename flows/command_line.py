@@ -1,4 +1,4 @@
-"""The command line: ``vadprobe plan | extract | verify | analyze | evaluate | dataset | report | demo``.
+"""The command line: ``vadprobe plan | extract | verify | ls | show | diff | card | gc | analyze | evaluate | ...``.
 
 The plain commands run without Prefect. A stage's libraries are imported only when its command is asked for, so that
 ``vadprobe analyze`` works where torch is not installed.
@@ -16,6 +16,7 @@ from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.job import Job, load_job
 from vadprobe.flows.progress import CountProgress, clip_progress
+from vadprobe.flows.store_commands import add_store_commands
 from vadprobe.flows.transfer_commands import add_transfer_commands
 from vadprobe.flows.verify_command import add_verify_command, mend
 from vadprobe.store.errors import VadprobeError
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a store or a dataset is not sound, 2 wrong input (said in a sentence), 130 interrupted, 141 nobody
-        reads the output.
+        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 130
+        interrupted, 141 nobody reads the output.
     """
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_verify_command(commands)
     add_transfer_commands(commands)
+    add_store_commands(commands)
     add_evaluate_command(commands)
     add_dataset_commands(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")

@@ -11,7 +11,9 @@ from vadprobe.extract.backbone import describe
 from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.flows.job import Job
+from vadprobe.store.card import write_card
 from vadprobe.store.claims import Claim
+from vadprobe.store.errors import StoreError
 from vadprobe.store.joining import naming
 from vadprobe.store.staging import ClaimLostError
 
@@ -160,9 +162,19 @@ def n_clips(extractor: Extractor, units: Sequence[Unit]) -> int:
     return sum(extractor.n_rows(position, partition) for position, partition in units)
 
 
+def _write_cards(extractor: Extractor) -> None:
+    """Write the card beside every backbone's stores; without it they are whole all the same."""
+    for folder in {writer.path.parent for sampling in extractor.plan.samplings for writer in sampling.writers}:
+        try:
+            write_card(folder)
+        except StoreError as error:
+            _tell(f"{error} (the stores are whole without it; 'vadprobe card {folder}' writes it later)")
+
+
 def finish(extractor: Extractor, computed: Sequence[Unit]) -> ExtractionSummary:
-    """Commit every store and say what was done."""
+    """Commit every store, write the cards, and say what was done."""
     failures = extractor.commit()
+    _write_cards(extractor)
     named = {}
     for position, sampling in enumerate(extractor.plan.samplings):
         for row, reason in failures[position].items():

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import sync
 from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.parquet import read_parquet
 from vadprobe.store.records import Clip, Sampling, Video
 
 _SCHEMA = pa.schema(
@@ -224,7 +226,7 @@ class ClipTable:
                     "sampling first, or check the store's root."
                 )
         try:
-            return cls._from_tables(path, pq.read_table(path), pq.read_table(_videos_path(path)))
+            return cls._from_tables(path, read_parquet(path), read_parquet(_videos_path(path)))
         except StoreError:
             raise
         except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
@@ -243,7 +245,7 @@ class ClipTable:
             indices=table["index"].to_numpy(),
             start_frames=table["start_frame"].to_numpy(),
             stop_frames=table["stop_frame"].to_numpy(),
-            frame_indices=np.array(table["frame_indices"].to_pylist(), dtype=np.int64).reshape(len(table), int(frames)),
+            frame_indices=_rectangle(table["frame_indices"], int(frames)),
         )
         if result.digest != metadata["vadprobe.digest"]:
             raise StoreError(
@@ -254,6 +256,14 @@ class ClipTable:
         if table["row"].to_pylist() != list(range(len(result))) or table["video_id"].to_pylist() != names:
             raise StoreError(f"the columns row and video_id of {path} were changed; restore the table from a copy.")
         return result
+
+
+def _rectangle(lists: pa.ChunkedArray, width: int) -> np.ndarray:
+    """Lists of equal length as the rows of an int64 matrix; ValueError if one has another length."""
+    flat = pc.list_flatten(lists)
+    if flat.null_count or not all(length == width for length in pc.list_value_length(lists).to_pylist()):
+        raise ValueError(f"a list of frame_indices has not {width} frames")
+    return np.asarray(flat.to_numpy(), dtype=np.int64).reshape(len(lists), width)
 
 
 def _videos_path(path: Path) -> Path:

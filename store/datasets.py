@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vadprobe.store.clips import write_parquet
 from vadprobe.store.digests import digest_json
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.parquet import read_parquet
 from vadprobe.store.records import Interval, Split, Video
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"})
@@ -134,7 +134,7 @@ def read_manifest(name: str, folder: Path, manifest: Path) -> Dataset:
 def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
     known = ("video_id", "path", "n_frames", "fps", "split", "label", "category", "start_frame", "stop_frame")
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
     except FileNotFoundError as error:
         raise VadprobeError(
             f"the manifest has no file {path.name} ({path}); 'manifest' in [dataset], or --annotations, must name a "

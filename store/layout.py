@@ -54,4 +54,7 @@ def records_of(store: Path) -> Path:
 
 def clips_of(store: Path) -> Path:
     """The clip table that a Zarr group's rows follow."""
-    return store.parent.parent / "clips.parquet"
+    folder = store.parent
+    # Seen from its own folder a store is "question.zarr", and pathlib knows nothing above that.
+    above = folder / ".." if folder.name in ("", "..") else folder.parent
+    return above / "clips.parquet"

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vadprobe.store.clips import write_parquet
 from vadprobe.store.errors import StoreError
+from vadprobe.store.parquet import read_parquet
 
 _SCHEMA = pa.schema(
     [
@@ -49,7 +49,7 @@ def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
         return ()
     names = [field.name for field in fields(ProbedVideo)]
     try:
-        rows = pq.read_table(path, columns=names).to_pylist()
+        rows = read_parquet(path, names).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it and run 'vadprobe plan' again.") from error
     return tuple(ProbedVideo(**row) for row in rows)

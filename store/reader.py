@@ -1,7 +1,7 @@
 """Reading a feature store: whole partitions or single layers and heads, never a row that was not written."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class FeatureStore:
     spec: FeatureSpec
     clips: ClipTable
     contents: Contents = EVERYTHING
+    _layouts: dict[str, ShardLayout | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> "FeatureStore":
@@ -222,10 +223,12 @@ class FeatureStore:
 
     def _layout(self, name: str) -> ShardLayout | None:
         """How an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
-        try:
-            return ShardLayout.of(read_json(self.path / name / "zarr.json"))
-        except FileNotFoundError:
-            return None
+        if name not in self._layouts:
+            try:
+                self._layouts[name] = ShardLayout.of(read_json(self.path / name / "zarr.json"))
+            except FileNotFoundError:
+                return None
+        return self._layouts[name]
 
     def _shards(self, array: ArraySpec, rows: np.ndarray) -> list[ShardRows]:
         """The shards that hold some rows, all of them recorded."""

@@ -83,6 +83,35 @@ def test_extract_verify_and_a_second_extract(job: Callable[..., Path], capsys: p
     assert "Nothing to compute" in out
 
 
+def test_extract_writes_the_store_card_and_lists_in_the_root(
+    job: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = job(prompts='["coarse", "question"]')
+    run(capsys, "extract", path)
+    (card,) = path.parent.rglob("README.md")
+    before = card.read_bytes()
+    assert b"`coarse.zarr` | 6 of 6 | 0 | committed" in before
+    assert b"`question.zarr` | 6 of 6 | 0 | committed" in before
+    assert run(capsys, "verify", path)[0] == 0
+    run(capsys, "extract", path)
+    assert card.read_bytes() == before
+    code, out, _ = run(capsys, "ls", path.parent / "features")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("2 stores, ")
+
+
+def test_a_card_that_cannot_be_written_harms_no_extraction(
+    job: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = job()
+    run(capsys, "plan", path)
+    next(path.parent.rglob("coarse.zarr")).with_name("README.md").mkdir()
+    code, out, err = run(capsys, "extract", path)
+    assert code == 0
+    assert "1 partitions are committed" in out
+    assert "the stores are whole without it" in err
+
+
 def test_verify_of_a_damaged_store_exits_with_1_and_names_the_partition(
     job: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
