@@ -69,7 +69,7 @@ class _Mark:
 
 
 _MARK = _Mark()
-_CONSTANTS = {
+_CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
     "NEWFALSE": lambda: False,
