@@ -162,10 +162,10 @@ def _tensor(entry: Any, layout: Layout) -> PickledArray:
 def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
     """(segments, blocks, heads, head_dim) of a tensor in one of the forms the method's code knows."""
     shape = values.shape
-    if len(shape) == 3 and shape[1] == 1:
-        values = values[:, 0]  # (layers, 1, width): the axis of the token
-    while values.ndim > 3 and 1 in values.shape[:-2]:
+    while values.ndim > 3 and 1 in values.shape[:-1]:
         values = values.squeeze(values.shape.index(1))
+    if values.ndim == 3 and values.shape[1] == 1:
+        values = values[:, 0]  # (layers, 1, width): the axis of the token
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or 0 in shape:
@@ -183,7 +183,7 @@ def _name(entry: dict[Any, Any], path: Path) -> str:
     given = next((entry[key] for key in NAME_KEYS if entry.get(key) is not None), path.name.removesuffix(SUFFIX))
     if not isinstance(given, str):
         raise PickleError(f"its video name is of type {type(given).__name__}; text is wanted")
-    name = video_name(given)
+    name = video_name(given.strip())
     try:
         check_name(name)
     except RowError as error:

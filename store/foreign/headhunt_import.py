@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vadprobe.store.annotations.tables import read_table
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import Contents
+from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import write_bytes
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.foreign.headhunt import (
@@ -96,18 +98,17 @@ def import_headhunt(
         videos.append(describe_file(path, settings.layout))
         if described:
             described(number + 1, len(paths))
+    videos.sort(key=lambda found: found.video_id)  # the same rows for each prompt, whatever its files are called
     videos, shape = _alike(videos)
     _check_names(videos)
     counted, left_out = _counted(videos, settings)
-    clips = ClipTable.build(
-        [video for video, _ in counted], [found.fingerprint for _, found in counted], settings.sampling
-    )
+    # Frames were read from files that are not here. A pickle's digest is no substitute: prompts share the clip table.
+    clips = ClipTable.build([video for video, _ in counted], [""] * len(counted), settings.sampling)
     spec = _specification(settings, clips, shape, [found for _, found in counted])
     layout = DatasetLayout(root, settings.dataset)
     labels = _labels(layout.folder / LABELS, videos, settings.normal_labels)
     writer = plan_heads_only(layout.store(settings.sampling, settings.backbone, settings.prompt.key), spec, clips)
-    if labels is not None:
-        write_bytes(layout.folder / LABELS, labels)
+    write_bytes(layout.folder / LABELS, labels)
     files = {video.video_id: (folder / found.file, found.reason) for video, found in counted}
     _write(writer, files, settings.layout, written)
     failures = writer.commit()
@@ -211,6 +212,7 @@ def _specification(
         prompt=settings.prompt,
         recipe={
             "imported_from": "HeadHunt-VAD pickles",
+            "files_digest": digest_json([[found.file, found.fingerprint] for found in videos]),
             "frames": "counted" if settings.frame_counts is not None else UNKNOWN,
             "hidden_size": "given" if settings.hidden_size else "heads x head_dim",
         },
@@ -247,23 +249,29 @@ def _write(
             written(done + 1, len(missing))
 
 
-def _labels(path: Path, videos: Sequence[HeadHuntVideo], normal: Sequence[str]) -> bytes | None:
-    """The annotation table to be written; None if it is there.
+def _labels(path: Path, videos: Sequence[HeadHuntVideo], normal: Sequence[str]) -> bytes:
+    """The annotation table, joined with what an earlier import of another prompt wrote.
 
     Raises:
-        VadprobeError: if there is another one.
+        VadprobeError: if that says something else.
     """
+    rows = {found.video_id: (_label_word(found, normal), found.label or "") for found in videos}
+    for earlier in read_table(path).checked() if path.exists() else ():
+        known = ("" if earlier.label is None else str(earlier.label), earlier.category or "")
+        mine = rows.get(earlier.video_id, ("", ""))
+        if known != ("", "") and mine not in (("", ""), known):
+            raise VadprobeError(
+                f"{path} says label {known[0] or 'unknown'} ({known[1]!r}) of {earlier.video_id!r}, these files say "
+                f"{mine[0] or 'unknown'} ({mine[1]!r}); nothing was changed. Move it away, or use another --dataset."
+            )
+        rows[earlier.video_id] = mine if known == ("", "") else known
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("video_id", "label", "category"))
-    for video in videos:
-        label = is_anomalous(video.label, normal)
-        table.writerow((video.video_id, "" if label is None else label, video.label or ""))
-    content = text.getvalue().encode()
-    if not path.exists():
-        return content
-    if path.read_bytes() != content:
-        raise VadprobeError(
-            f"{path} holds other labels than these files; nothing was changed. Move it away, or use another --dataset."
-        )
-    return None
+    table.writerows((name, *rows[name]) for name in sorted(rows))
+    return text.getvalue().encode()
+
+
+def _label_word(found: HeadHuntVideo, normal: Sequence[str]) -> str:
+    label = is_anomalous(found.label, normal)
+    return "" if label is None else str(label)
