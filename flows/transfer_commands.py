@@ -1,10 +1,11 @@
 """``vadprobe pull | push | compact``: stores, or chosen parts of them, copied between places."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from vadprobe.flows.part_options import head_list, number_list, video_names, word_list
 from vadprobe.flows.progress import CountProgress
 from vadprobe.flows.verify_command import stores_of
 from vadprobe.store.compaction import ROWS, compact
@@ -98,8 +99,8 @@ def _chosen(options: argparse.Namespace) -> tuple[Choice, list[FeatureStore]]:
 
 def _choice(options: argparse.Namespace) -> tuple[Choice, str | None]:
     """The part that is wanted, and the text of the prompt that a detector reads."""
-    layers = _numbers("--layers", options.layers)
-    heads = _heads(options.heads)
+    layers = number_list("--layers", options.layers)
+    heads = head_list(options.heads)
     text = None
     if options.detector:
         detector = _detector(Path(options.detector))
@@ -107,11 +108,11 @@ def _choice(options: argparse.Namespace) -> tuple[Choice, str | None]:
         layers = tuple(index[0] for index in indices) if unit == "layer" else None
         heads = tuple((index[0], index[1]) for index in indices) if unit == "head" else None
         text = detector["features"]["prompt"]["text"]
-    splits = tuple(_words(options.splits)) if options.splits is not None else None
+    splits = tuple(word_list(options.splits)) if options.splits is not None else None
     for split in splits or ():
         if split not in SPLITS:
             raise VadprobeError(f"--splits names {split!r}; {', '.join(SPLITS)} are wanted.")
-    return Choice(layers, heads, _videos(options.videos), splits), text
+    return Choice(layers, heads, video_names(options.videos), splits), text
 
 
 def _detector(path: Path) -> dict[str, Any]:
@@ -129,50 +130,7 @@ def _detector(path: Path) -> dict[str, Any]:
 def _is_wanted(store: FeatureStore, prompts: str | None, text: str | None) -> bool:
     if text is not None and (store.spec.prompt.text != text or store.spec.sampling.unit != "segment"):
         return False
-    return prompts is None or store.spec.prompt.key in _words(prompts)
-
-
-def _videos(given: str | None) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    if not given.startswith("@"):
-        return tuple(_words(given))
-    path = Path(given[1:])
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise VadprobeError(
-            f"--videos: {path} cannot be read ({error}); a text file with one name per line is wanted."
-        ) from error
-    names = tuple(line.strip() for line in lines if line.strip())
-    if not names:
-        raise VadprobeError(f"--videos: {path} names no video.")
-    return names
-
-
-def _heads(given: str | None) -> tuple[tuple[int, int], ...] | None:
-    if given is None:
-        return None
-    heads = []
-    for word in _words(given):
-        block, separator, head = word.partition(":")
-        if not (separator and block.isdecimal() and head.isdecimal()):
-            raise VadprobeError(f"--heads has {word!r}; block:head is wanted, for example 14:3,20:7.")
-        heads.append((int(block), int(head)))
-    return tuple(heads)
-
-
-def _numbers(name: str, given: str | None) -> tuple[int, ...] | None:
-    if given is None:
-        return None
-    for word in _words(given):
-        if not word.isdecimal():
-            raise VadprobeError(f"{name} has {word!r}; whole numbers from 0, separated by commas, are wanted.")
-    return tuple(int(word) for word in _words(given))
-
-
-def _words(given: str) -> Sequence[str]:
-    return [word.strip() for word in given.split(",") if word.strip()]
+    return prompts is None or store.spec.prompt.key in word_list(prompts)
 
 
 def _lines(source: FeatureStore, done: Transfer) -> Iterator[str]:
