@@ -115,9 +115,9 @@ def test_the_format_changes_only_with_its_version(tmp_path):
     differing = sorted(name for name in found.keys() | golden.keys() if found.get(name) != golden.get(name))
     assert not differing, (
         f"the format has changed in {', '.join(differing)}, but its version is still {FORMAT_VERSION}. Undo that; or "
-        "raise FORMAT_VERSION in store/records.py, let readers read the version before, and say in store/FORMAT.md what is "
-        "new. If the rule under 'Versions' on that page allows the change without a new version, change GOLDEN to "
-        f"{ {name: found.get(name) for name in differing} }."
+        "raise FORMAT_VERSION in store/records.py, let readers read the version before, and say in store/FORMAT.md "
+        "what is new. If the rule under 'Versions' on that page allows the change without a new version, change "
+        f"GOLDEN to { {name: found.get(name) for name in differing} }."
     )
 
 
