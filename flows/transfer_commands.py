@@ -9,6 +9,7 @@ from vadprobe.flows.progress import CountProgress
 from vadprobe.flows.verify_command import stores_of
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.location import location
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import SPLITS
 from vadprobe.store.transfer import Choice, Transfer, transfer
@@ -42,8 +43,8 @@ def _copy(options: argparse.Namespace) -> int:
     if options.detector and (options.layers or options.heads):
         raise VadprobeError("--detector names the layers or heads already; leave --layers and --heads out.")
     choice, prompt_digest = _choice(options)
-    root = Path(options.root)
-    sources = [FeatureStore.open(path) for path in stores_of(Path(options.source))]
+    root = location(options.root)
+    sources = [FeatureStore.open(path) for path in stores_of(location(options.source))]
     chosen = [store for store in sources if _is_wanted(store, options.prompts, prompt_digest)]
     if not chosen:
         found = ", ".join(sorted({store.spec.prompt.key for store in sources}))

@@ -24,8 +24,10 @@ from vadprobe.store.group_files import (
     record_judge,
     record_name,
     shard_path,
+    zarr_place,
 )
 from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.location import can_list
 from vadprobe.store.problems import Problem, Remedy
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, coordinates, feature_arrays
@@ -108,7 +110,9 @@ class GroupCheck:
             yield from broken or self._coordinate(name, values, expected)
 
     def stray_problems(self) -> Iterator[Problem]:
-        """Files outside the plan."""
+        """Files outside the plan, where they can be listed."""
+        if not can_list(self.store):
+            return
         numbers = self.contents.partition_numbers(self.spec.n_clips)
         planned = {record_name(partition) for partition in numbers}
         extra = sorted(path for path in records_of(self.store).glob("*") if path.name not in planned)
@@ -137,7 +141,7 @@ class GroupCheck:
         message = ""
         if found != wanted:
             try:
-                parsed = zarr.open_group(self.store, mode="r", zarr_format=3).metadata.to_dict()
+                parsed = zarr.open_group(zarr_place(self.store), mode="r", zarr_format=3).metadata.to_dict()
             except UNREADABLE as error:
                 message = f"the metadata of the group cannot be understood: {error}"
             else:

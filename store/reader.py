@@ -1,6 +1,7 @@
 """Reading a feature store: whole partitions or single layers and heads, never a row that was not written."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from vadprobe.store.byte_sources import source_of
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.durable import read_json
@@ -26,7 +28,7 @@ from vadprobe.store.group_files import (
 from vadprobe.store.layout import clips_of
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, partition_rows
-from vadprobe.store.shard_reader import LocalFiles, ShardLayout, ShardReader, ShardRows
+from vadprobe.store.shard_reader import ShardLayout, ShardReader, ShardRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +72,10 @@ class FeatureStore:
         Raises:
             StoreError: if a record was damaged or edited.
         """
-        found = ((number, read_record(self.path, number)) for number in self.partitions)
         is_ours = record_judge(self.spec, self.contents)
-        return {number: record for number, record in found if record is not None and is_ours(record)}
+        with ThreadPoolExecutor(source_of(self.path).threads) as threads:
+            found = threads.map(lambda number: (number, read_record(self.path, number)), self.partitions)
+            return {number: record for number, record in found if record is not None and is_ours(record)}
 
     @property
     def partitions(self) -> Sequence[int]:
@@ -161,7 +164,7 @@ class FeatureStore:
             raise StoreError(f"{self.path}: {array.name} is not stored in this format's chunks. Run 'vadprobe verify'.")
         rows = partition_rows(partition, len(self.clips))
         (shard,) = self._shards(array, np.array([rows.start]))
-        return ShardReader(LocalFiles(), layout).bodies(shard, chunks)
+        return ShardReader(source_of(self.path), layout).bodies(shard, chunks)
 
     def _check_range(self, what: str, wanted: Sequence[int], count: int) -> None:
         outside = [number for number in wanted if not 0 <= number < count]
@@ -192,7 +195,7 @@ class FeatureStore:
         result = np.empty((len(rows), len(parts), *tail), dtype=found.dtype)
         shards = self._shards(declared, rows)
         if isinstance(found, ShardLayout) and found.shard == declared.shard:
-            ShardReader(LocalFiles(), found).read(shards, parts, result)
+            ShardReader(source_of(self.path), found).read(shards, parts, result)
         else:
             self._read_by_zarr(open_array(self.path, name), shards, parts, result)
         return result
@@ -254,7 +257,7 @@ class FeatureStore:
     ) -> None:
         """Taking rows in memory is faster than Zarr's own row indexing of shards."""
         for shard in shards:
-            shard.check_size(LocalFiles())
+            shard.check_size(source_of(self.path))
             block = partition_rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)

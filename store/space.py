@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vadprobe.store.contents import Contents
 from vadprobe.store.errors import StoreError
+from vadprobe.store.location import is_remote
 from vadprobe.store.records import FeatureSpec
 from vadprobe.store.schema import feature_arrays, partition_rows
 
@@ -46,6 +47,8 @@ def require_space(folder: Path, n_bytes: int) -> None:
     Raises:
         StoreError: naming what is needed and what is free.
     """
+    if is_remote(folder):
+        return  # an object store has no end that could be asked for
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if n_bytes > free:

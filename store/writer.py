@@ -13,17 +13,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import zarr
-
-from vadprobe.store.claims import Claim, Claims
+from vadprobe.store.claiming import claims_in
+from vadprobe.store.claims import Claim
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import json_bytes, sync
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_changes import change_attributes, create_remote_group
 from vadprobe.store.group_creation import create_group
 from vadprobe.store.group_files import (
-    ATTRIBUTE,
     read_attributes,
     read_record,
     record_judge,
@@ -34,6 +33,7 @@ from vadprobe.store.group_files import (
     stored_contents,
 )
 from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.location import is_remote
 from vadprobe.store.locking import remove_leftovers_of, sole_planner
 from vadprobe.store.number_ranges import ranges
 from vadprobe.store.partition_data import PartitionData
@@ -70,7 +70,10 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = E
             _check_clips(clips_of(path), clips)  # another worker may have written it in between
             if not clips_of(path).exists():
                 clips.write(clips_of(path))
-    if not path.exists():
+    if is_remote(path):
+        create_remote_group(path, spec, clips, contents)
+        _check_same(path, spec, contents)
+    elif not path.exists():
         create_group(path, spec, clips, contents)
         _check_same(path, spec, contents)  # another worker may have planned it in between
     return StoreWriter(path, spec, clips, contents)
@@ -184,7 +187,7 @@ class StoreWriter:
         """
         if partition not in self.partitions:
             raise StoreError(f"{self.path} is to have partitions {ranges(self.partitions)}, not {partition}.")
-        with nullcontext(claim) if claim else Claims(self.path.parent).hold(partition) as held:
+        with nullcontext(claim) if claim else claims_in(self.path.parent).hold(partition) as held:
             try:
                 staged = self._stage(partition, shards, failures, held.staging)
                 held.check()
@@ -193,10 +196,14 @@ class StoreWriter:
                 held.check()  # what was staged may be gone because the claim is
                 if isinstance(error, StoreError):
                     raise
+                free = (
+                    ""
+                    if is_remote(self.path)
+                    else f" ({shutil.disk_usage(self.path).free / 1e6:.1f} MB are free there)"
+                )
                 raise StoreError(
-                    f"partition {partition} of {self.path} cannot be written: {error.strerror or error} "
-                    f"({shutil.disk_usage(self.path).free / 1e6:.1f} MB are free there). It is not recorded, all that "
-                    "was recorded before stays; mend this and run the command again."
+                    f"partition {partition} of {self.path} cannot be written: {error.strerror or error}{free}. It is "
+                    "not recorded, all that was recorded before stays; mend this and run the command again."
                 ) from error
 
     def _encoded(
@@ -290,13 +297,7 @@ class StoreWriter:
                 raise StoreError(f"partition {partition} of {self.path} is being written anew; commit again later.")
             failures.update({int(row): reason for row, reason in record["failures"].items()})
         with sole_planner(self.path.parent):
-            before = read_attributes(self.path)
-            after = {**before, "state": "committed", "n_failed": len(failures)}
-            if before != after:
-                group = zarr.open_group(self.path, mode="r+", zarr_format=3)
-                group.attrs.update({ATTRIBUTE: after})
-                sync(self.path / "zarr.json")
-                sync(self.path)
+            change_attributes(self.path, {"state": "committed", "n_failed": len(failures)})
             remove_leftovers_of(self.path)
-        Claims(self.path.parent).tidy()
+        claims_in(self.path.parent).tidy()
         return failures
