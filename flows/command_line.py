@@ -14,6 +14,7 @@ from types import FrameType
 
 from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
+from vadprobe.flows.exchange_commands import add_exchange_commands
 from vadprobe.flows.job import Job, load_job
 from vadprobe.flows.progress import CountProgress, clip_progress
 from vadprobe.flows.store_commands import add_store_commands
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add_verify_command(commands)
     add_transfer_commands(commands)
     add_store_commands(commands)
+    add_exchange_commands(commands)
     add_evaluate_command(commands)
     add_dataset_commands(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")

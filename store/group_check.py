@@ -30,7 +30,7 @@ from vadprobe.store.layout import clips_of, records_of
 from vadprobe.store.location import can_list
 from vadprobe.store.problems import Problem, Remedy
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, coordinates, feature_arrays
+from vadprobe.store.schema import ArraySpec, coordinates
 
 _ATTRIBUTES = {"format_version", "spec", "digest", "clips_digest", "partition_rows", "state", "n_failed", "contents"}
 _OPTIONAL = {"configuration", "consolidated_metadata", "must_understand"}
@@ -81,8 +81,10 @@ class GroupCheck:
             )
         if found["clips_digest"] != spec.clips_digest:
             messages.append("the attribute clips_digest is not that of the specification; the attributes were edited")
-        if found.get("partition_rows") != PARTITION_ROWS:
-            messages.append(f"the attribute partition_rows is {found.get('partition_rows')}, wanted {PARTITION_ROWS}")
+        if found.get("partition_rows") != self.contents.partition_rows:
+            messages.append(
+                f"the attribute partition_rows is {found.get('partition_rows')}, wanted {self.contents.partition_rows}"
+            )
         if found["format_version"] != spec.format_version:
             messages.append(f"the attribute format_version is {found['format_version']}, wanted {spec.format_version}")
         if found["state"] not in ("open", "committed"):
@@ -102,7 +104,7 @@ class GroupCheck:
         """Metadata and coordinates against what the specification and the clip table make them."""
         expected = empty_store(self.spec, clips, self.contents)
         yield from self._group_metadata(expected["zarr.json"])
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             yield from self._metadata(array.name, expected)
         for name, (_, values) in coordinates(self.spec, clips).items():
             files = tuple(self.store / file for file in expected if file.startswith(f"{name}/"))
@@ -119,7 +121,7 @@ class GroupCheck:
         if extra:
             names = ", ".join(path.name for path in extra[:3])
             yield self._stray(f"the records hold files outside the plan: {names}", extra)
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             yield from self._stray_shards(array, numbers)
 
     def _stray_shards(self, array: ArraySpec, numbers: Iterable[int]) -> Iterator[Problem]:

@@ -27,7 +27,7 @@ from vadprobe.store.group_files import (
 )
 from vadprobe.store.layout import clips_of
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, partition_rows
+from vadprobe.store.schema import ArraySpec
 from vadprobe.store.shard_reader import ShardLayout, ShardReader, ShardRows
 
 
@@ -87,7 +87,7 @@ class FeatureStore:
         """(n_clips,) bool: rows of the partitions that the store is to have; all, unless it is a part of another."""
         held = np.zeros(len(self.clips), dtype=bool)
         for number in self.partitions:
-            held[partition_rows(number, len(self.clips))] = True
+            held[self.contents.rows(number, len(self.clips))] = True
         return held
 
     @cached_property
@@ -100,7 +100,7 @@ class FeatureStore:
         """(n_clips,) bool: rows whose partition is recorded and which did not fail."""
         written = np.zeros(len(self.clips), dtype=bool)
         for number in self.records:
-            written[partition_rows(number, len(self.clips))] = True
+            written[self.contents.rows(number, len(self.clips))] = True
         written[list(self.failures)] = False
         return written
 
@@ -162,7 +162,7 @@ class FeatureStore:
         layout = self._layout(array.name)
         if layout is None or (layout.shape, layout.shard, layout.chunk) != (array.shape, array.shard, array.chunk):
             raise StoreError(f"{self.path}: {array.name} is not stored in this format's chunks. Run 'vadprobe verify'.")
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         (shard,) = self._shards(array, np.array([rows.start]))
         return ShardReader(source_of(self.path), layout).bodies(shard, chunks)
 
@@ -183,7 +183,7 @@ class FeatureStore:
         outside = rows[(rows < 0) | (rows >= len(self.clips))]
         if len(outside):
             raise StoreError(f"{self.path} has rows 0 to {len(self.clips) - 1}; row {outside[0]} was asked for.")
-        declared = next(a for a in feature_arrays(self.spec.backbone, self.spec.n_clips) if a.name == name)
+        declared = next(a for a in self.contents.arrays(self.spec) if a.name == name)
         layout = self._layout(name)
         found = layout if layout is not None else open_array(self.path, name)
         if found.shape != declared.shape:
@@ -211,14 +211,14 @@ class FeatureStore:
             heads = [(head,) for head in range(self.spec.backbone.n_heads)]
             wanted = [part + rest for part in parts for rest in ([()] if len(part) == 2 else heads)]
         try:
-            self.contents.check(name, wanted, np.unique(rows // PARTITION_ROWS).tolist())
+            self.contents.check(name, wanted, np.unique(rows // self.contents.partition_rows).tolist())
         except StoreError as error:
             raise StoreError(f"{self.path}: {error}") from error
 
     def _check_partition(self, number: int) -> None:
         """Refuse a partition that a part of another store was made without."""
         if self.contents.partitions is not None and number not in self.contents.partitions:
-            rows = partition_rows(number, len(self.clips))
+            rows = self.contents.rows(number, len(self.clips))
             raise StoreError(
                 f"{self.path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not in this part of the "
                 f"store; {self.contents.describe()}. Pull them as well."
@@ -235,13 +235,14 @@ class FeatureStore:
 
     def _shards(self, array: ArraySpec, rows: np.ndarray) -> list[ShardRows]:
         """The shards that hold some rows, all of them recorded."""
-        order = np.argsort(rows // PARTITION_ROWS, kind="stable")
-        numbers, starts = np.unique(rows[order] // PARTITION_ROWS, return_index=True)
+        per = self.contents.partition_rows
+        order = np.argsort(rows // per, kind="stable")
+        numbers, starts = np.unique(rows[order] // per, return_index=True)
         shards = []
         for number, targets in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
             if number not in self.records:
                 self._check_partition(number)
-                missing = partition_rows(number, len(self.clips))
+                missing = self.contents.rows(number, len(self.clips))
                 raise StoreError(
                     f"{self.path}: rows {missing.start} to {missing.stop - 1} (partition {number}) are not written "
                     f"yet; {len(self.records)} of {len(self.partitions)} partitions are. Run 'vadprobe "
@@ -249,7 +250,7 @@ class FeatureStore:
                 )
             path = str(shard_path(self.path, array, number))
             n_bytes = self.records[number]["shards"][array.name]["bytes"]
-            shards.append(ShardRows(path, number, n_bytes, rows[targets] - number * PARTITION_ROWS, targets))
+            shards.append(ShardRows(path, number, n_bytes, rows[targets] - number * per, targets))
         return shards
 
     def _read_by_zarr(
@@ -258,7 +259,7 @@ class FeatureStore:
         """Taking rows in memory is faster than Zarr's own row indexing of shards."""
         for shard in shards:
             shard.check_size(source_of(self.path))
-            block = partition_rows(shard.partition, len(self.clips))
+            block = self.contents.rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)
                 try:

@@ -32,7 +32,6 @@ from vadprobe.store.locking import sole_planner
 from vadprobe.store.number_ranges import ranges
 from vadprobe.store.problems import Problem, Verification
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import feature_arrays
 from vadprobe.store.writer import StoreWriter
 
 
@@ -203,7 +202,7 @@ def _sole_writer(store: Path, partition: int) -> Iterator[Callable[[], None]]:
 def _files_of(store: Path, partition: int) -> list[Path]:
     """The files of a partition that exist, its record first."""
     spec = _specification(store)
-    shards = [shard_path(store, array, partition) for array in feature_arrays(spec.backbone, spec.n_clips)]
+    shards = [shard_path(store, array, partition) for array in _contents(store, spec).arrays(spec)]
     return [path for path in (records_of(store) / record_name(partition), *shards) if path.is_file()]
 
 

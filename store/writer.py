@@ -38,7 +38,7 @@ from vadprobe.store.locking import remove_leftovers_of, sole_planner
 from vadprobe.store.number_ranges import ranges
 from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import compression, feature_arrays, partition_rows
+from vadprobe.store.schema import compression
 from vadprobe.store.shard_writer import encode_shard
 from vadprobe.store.staging import Staging
 
@@ -144,7 +144,7 @@ class StoreWriter:
             and record_judge(self.spec, self.contents)(record)
             and all(
                 shard_bytes(self.path, array, partition) == record["shards"][array.name]["bytes"]
-                for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+                for array in self.contents.arrays(self.spec)
             )
         )
 
@@ -165,7 +165,7 @@ class StoreWriter:
                 bytes, or another worker holds the partition.
             ClaimLostError: if another worker took the partition over in between; what that one writes stays whole.
         """
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         data.check(self.spec, self.clips, rows, self.contents.held_arrays(partition))
         with ThreadPoolExecutor(1) as pool:
             self.write_shards(partition, self._encoded(partition, data, pool), data.failures, claim)
@@ -213,12 +213,12 @@ class StoreWriter:
 
         An array without a shard is given by every Zarr reader as the fill value, NaN.
         """
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         if len(data.failures) == rows.stop - rows.start:
             return
         settings = compression(self.spec.backbone.dtype)
         encoded = {}
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             held = self.contents.mask(array, partition)
             if held.any():
                 encoded[array.name] = pool.submit(encode_shard, array, getattr(data, array.name), held, settings)
@@ -233,9 +233,9 @@ class StoreWriter:
         staging: Staging,
     ) -> list[str]:
         """Stage shards and record; returns the names of the arrays that have a shard."""
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         recorded: dict[str, dict[str, str | int | None]] = {
-            array.name: {"sha256": None, "bytes": 0} for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+            array.name: {"sha256": None, "bytes": 0} for array in self.contents.arrays(self.spec)
         }
         staged = []
         with ThreadPoolExecutor(1) as digester:
@@ -265,7 +265,7 @@ class StoreWriter:
         """Move staged files into place. Every step goes through the staging folder, which a taker removes first."""
         record = records_of(self.path) / record_name(partition)
         staging.withdraw(record)  # it must not stand beside shards that it does not name
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             shard = shard_path(self.path, array, partition)
             if array.name not in staged:
                 staging.withdraw(shard)
