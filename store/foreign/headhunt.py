@@ -145,7 +145,7 @@ def _read(path: Path, layout: Layout) -> _Found:
 
 def _tensor(entry: Any, layout: Layout) -> PickledArray:
     if not isinstance(entry, dict):
-        raise PickleError(f"it holds a value of type {type(entry).__name__}; a dictionary is wanted")
+        raise PickleError(f"it holds a value of type {_kind(entry)}; a dictionary is wanted")
     wanted = FEATURE_KEYS if layout.key is None else (layout.key,)
     found = [key for key in wanted if entry.get(key) is not None]
     if len(found) != 1:
@@ -154,9 +154,13 @@ def _tensor(entry: Any, layout: Layout) -> PickledArray:
         raise PickleError(f"it has the keys {keys}; {what}")
     tensor = entry[found[0]]
     if not isinstance(tensor, PickledArray) or tensor.dtype not in _DTYPES:
-        kind = tensor.dtype if isinstance(tensor, PickledArray) else type(tensor).__name__
+        kind = tensor.dtype if isinstance(tensor, PickledArray) else _kind(tensor)
         raise PickleError(f"{found[0]!r} is of type {kind}; a tensor of {', '.join(_DTYPES)} is wanted")
     return tensor
+
+
+def _kind(value: Any) -> str:
+    return "tensor" if isinstance(value, PickledArray) else type(value).__name__
 
 
 def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
@@ -182,7 +186,7 @@ def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
 def _name(entry: dict[Any, Any], path: Path) -> str:
     given = next((entry[key] for key in NAME_KEYS if entry.get(key) is not None), path.name.removesuffix(SUFFIX))
     if not isinstance(given, str):
-        raise PickleError(f"its video name is of type {type(given).__name__}; text is wanted")
+        raise PickleError(f"its video name is of type {_kind(given)}; text is wanted")
     name = video_name(given.strip())
     try:
         check_name(name)
@@ -202,7 +206,7 @@ def _label(entry: dict[Any, Any]) -> str | None:
         except RowError as error:
             raise PickleError(f"its label is none ({error})") from error
         return text or None
-    raise PickleError(f"its label is of type {type(label).__name__}; text or a whole number is wanted")
+    raise PickleError(f"its label is of type {_kind(label)}; text or a whole number is wanted")
 
 
 def is_anomalous(label: str | None, normal: Sequence[str] = ()) -> int | None:
