@@ -1,6 +1,9 @@
 """Features as plain files: what other programs read is what the store holds, and nothing lands elsewhere."""
 
 import json
+import signal
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +29,8 @@ from vadprobe.store import export as export_module
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import Contents
 from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.export import ExportChoice, export
+from vadprobe.store.export import export
+from vadprobe.store.export_choice import ExportChoice
 from vadprobe.store.file_names import file_names
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import Video
@@ -158,6 +162,40 @@ def test_an_export_goes_on_where_it_stopped(tmp_path: Path, format_name: Any, mo
     next(path for path in sorted((tmp_path / "out").rglob("video 5.*"))).unlink()
     assert export(store, tmp_path / "out", choice).n_written == 2
     assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def test_an_export_that_was_killed_leaves_nothing_behind_when_it_goes_on(tmp_path: Path) -> None:
+    writer = committed_store(tmp_path / "root", N_CLIPS)
+    store = FeatureStore.open(writer.path)
+    export(store, tmp_path / "whole", ExportChoice("npy"))
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from vadprobe.store.export import export; from vadprobe.store.export_choice import ExportChoice\n"
+        "from vadprobe.store.reader import FeatureStore; from vadprobe.store import array_files\n"
+        "calls = []\n"
+        "def sync(path):\n"  # after a file was renamed
+        "    calls.append(path)\n"
+        "    if len(calls) == int(sys.argv[3]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "array_files.sync = sync\n"
+        "export(FeatureStore.open(Path(sys.argv[1])), Path(sys.argv[2]), ExportChoice('npy'))\n"
+    )
+    out = tmp_path / "out"
+    for calls in (1, 5):
+        arguments = [sys.executable, "-c", script, str(writer.path), str(out), str(calls)]
+        assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL
+        (out / "hidden_states" / f"video 1.npy.7.{'0' * 32}.partial").write_bytes(b"half")
+    export(store, out, ExportChoice("npy"))
+    assert tree(out) == tree(tmp_path / "whole")
+
+
+def test_two_exports_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    store = FeatureStore.open(committed_store(tmp_path / "root", 5).path)
+
+    def again(done: int, total: int) -> None:
+        with pytest.raises(VadprobeError, match="another process exports"):
+            export(store, tmp_path / "out", ExportChoice("npy"))
+
+    export(store, tmp_path / "out", ExportChoice("npy"), again)
 
 
 def test_more_videos_are_added_to_an_export(tmp_path: Path) -> None:

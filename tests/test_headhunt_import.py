@@ -182,7 +182,7 @@ def test_a_folder_of_nothing_readable_makes_no_store(tmp_path: Path) -> None:
         with pytest.raises(VadprobeError, match=said):
             run(folder, tmp_path / "root")
     save(tmp_path / "in", "bad", {"x": 1})
-    with pytest.raises(VadprobeError, match="none of the 1 files can be read: bad_oproj_input.*keys 'x'"):
+    with pytest.raises(VadprobeError, match=r"none of the 1 files can be read: bad_oproj_input.*keys 'x'"):
         run(tmp_path / "in", tmp_path / "root")
     assert not (tmp_path / "root").exists()
 
