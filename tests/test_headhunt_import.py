@@ -187,6 +187,19 @@ def test_a_folder_of_nothing_readable_makes_no_store(tmp_path: Path) -> None:
     assert not (tmp_path / "root").exists()
 
 
+def test_names_of_files_that_nobody_can_print_harm_nothing(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "in", 2)
+    for number, name in enumerate((b"bad\xff\xfe", b"line\nbreak", b"\x1b[31mred")):
+        path = os.fsencode(folder) + b"/" + name + b"_oproj_input.pkl"
+        Path(os.fsdecode(path)).write_bytes(pickle.dumps(a_video(10 + number) if number else {"x": 1}))
+    save(folder, "odd", {"x\x1b[31m": 1, "label": "A"})
+    done, store = run(folder, tmp_path / "root")
+    assert done.n_rows == 6
+    assert all(name.isprintable() for name in store.clips.video_ids)
+    assert len(done.failed) == 2
+    assert all(reason.isprintable() for reason in done.failed)
+
+
 def test_two_files_of_one_video_are_refused(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "in", 2)
     save(folder, "again", a_video(1))

@@ -46,13 +46,18 @@ class HeadHuntVideo:
     ``label`` is the source's own word. ``reason`` says why the file cannot be read; then the shape is empty.
     """
 
-    file: str
+    path: Path
     video_id: str
     fingerprint: str
     label: str | None = None
     dtype: str = ""
     shape: tuple[int, ...] = ()
     reason: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The file's name, in a form that can be printed and stored."""
+        return printable(self.path.name)
 
 
 def headhunt_files(folder: Path) -> list[Path]:
@@ -71,7 +76,8 @@ def headhunt_files(folder: Path) -> list[Path]:
 
 def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
     """What a file holds. One that cannot be read has the reason, and the name that the file's name gives."""
-    fallback = video_name(path.name.removesuffix(SUFFIX))
+    file = printable(path.name)
+    fallback = video_name(file.replace("\\", "_").removesuffix(SUFFIX))
     fingerprint = ""
     try:
         fingerprint = fingerprint_file(path)
@@ -79,8 +85,8 @@ def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
         values = found.values()
     except (VadprobeError, OSError, MemoryError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
-        return HeadHuntVideo(path.name, fallback, fingerprint, reason=f"{path.name}: {said}".rstrip("."))
-    return HeadHuntVideo(path.name, found.video_id, fingerprint, found.label, found.dtype, values.shape)
+        return HeadHuntVideo(path, fallback, fingerprint, reason=f"{file}: {said}".rstrip("."))
+    return HeadHuntVideo(path, found.video_id, fingerprint, found.label, found.dtype, values.shape)
 
 
 def read_file(path: Path, layout: Layout) -> np.ndarray:
@@ -157,6 +163,11 @@ def _tensor(entry: Any, layout: Layout) -> PickledArray:
         kind = tensor.dtype if isinstance(tensor, PickledArray) else _kind(tensor)
         raise PickleError(f"{found[0]!r} is of type {kind}; a tensor of {', '.join(_DTYPES)} is wanted")
     return tensor
+
+
+def printable(name: str) -> str:
+    """A file's name that can be printed and stored anywhere."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _kind(value: Any) -> str:
