@@ -26,7 +26,7 @@ tests: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 faults: $(INSTALLED)  ## kills, byte flips, lost claims: the same tests as in 'test', many more times
-	VADPROBE_FAULTS=60 $(BIN)/pytest -n 2 --dist loadfile tests/test_faults.py tests/test_claims.py tests/test_byte_flips.py
+	VADPROBE_FAULTS=60 $(BIN)/pytest -n 2 --dist loadfile tests/test_faults.py tests/test_claims.py tests/test_byte_flips.py tests/test_remote_store.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

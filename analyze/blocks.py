@@ -17,7 +17,6 @@ from vadprobe.analyze.layer_saliency import layer_metrics
 from vadprobe.analyze.probe import Probe
 from vadprobe.analyze.selection import Selection
 from vadprobe.store.reader import FeatureStore
-from vadprobe.store.schema import PARTITION_ROWS
 
 Metrics = dict[str, np.ndarray]
 
@@ -52,7 +51,7 @@ def probabilities(
     store: FeatureStore, selection: Selection, probe: Probe, rows: np.ndarray, scheduler: Scheduler
 ) -> np.ndarray:
     """The probe's probability of some rows, (n,) float64, one task per partition; a failed row is NaN."""
-    numbers = rows // PARTITION_ROWS
+    numbers = rows // store.contents.partition_rows
     blocks = [rows[numbers == number] for number in np.unique(numbers)]
     tasks = [dask.delayed(_one_partition, pure=False)(store.path, selection, probe, block) for block in blocks]
     result = np.empty(len(rows), dtype=np.float64)

@@ -40,6 +40,17 @@ class AnalysisInputs:
         stores = {**self.segments, **{f"calibration {key}": store for key, store in self.calibration.items()}}
         return digest_json({key: store.spec.digest for key, store in stores.items()})
 
+    def rows_to_score(self) -> np.ndarray:
+        """Rows of the validation and test videos, ascending.
+
+        With a finished detector nothing is fitted on validation videos, so those that a part of a store was pulled
+        without are left out. A test video never is: where its rows are missing, reading them says so.
+        """
+        validation = self.rows_of_split("validation")
+        if self.config.detector is not None:
+            validation = validation[self.store.held[validation]]
+        return np.sort(np.concatenate([validation, self.rows_of_split("test")]))
+
     def rows_of_split(self, split: str) -> np.ndarray:
         """Rows of the scored store that belong to a split, ascending."""
         return self.store.clips.rows_of(video.video_id for video in self.truth.videos if video.split == split)

@@ -27,13 +27,16 @@ from typing import Any
 import numpy as np
 
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.compaction import compact
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import write_json
 from vadprobe.store.group_files import read_record, record_name, shard_path
 from vadprobe.store.layout import DatasetLayout, records_of
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import BackboneSpec, FeatureSpec, Prompt, Sampling, Video
-from vadprobe.store.schema import PARTITION_ROWS, codecs, feature_arrays, partition_rows
+from vadprobe.store.schema import PARTITION_ROWS, codecs, compression, feature_arrays, partition_rows
+from vadprobe.store.shard_writer import encode_shard
+from vadprobe.store.transfer import Choice
 from vadprobe.store.writer import PartitionData, plan
 
 Heads = list[tuple[int, int]]
@@ -146,6 +149,12 @@ class Direct(Format):
         if wanted.heads is None:
             return self.store.blocks(wanted.rows, range(self.sizes.blocks))
         return self.store.head_outputs(wanted.rows, wanted.heads)
+
+
+class Compacted(Direct):
+    """Five heads of the store of many rows, by 'vadprobe compact'."""
+
+    prefix = "compact"
 
 
 class ByZarr(Direct):
@@ -431,13 +440,14 @@ FORMATS: dict[str, type[Format]] = {
     "Parquet, fixed-size lists": Parquet,
 }
 OURS = "store, vadprobe"
-MANY = (OURS, ".pt per video", "np.memmap", "HDF5, same chunks, raw", "HDF5, same chunks, lzf")
+COMPACTED = "store, vadprobe compact"
+MANY = (OURS, COMPACTED, ".pt per video", "np.memmap", "HDF5, same chunks, raw", "HDF5, same chunks, lzf")
 
 
 def make_format(name: str, sizes: argparse.Namespace) -> Format:
     """A format in its folder."""
     folder = sizes.folder / "".join(letter if letter.isalnum() else "-" for letter in name)
-    return FORMATS[name](folder, sizes)
+    return (Compacted if name == COMPACTED else FORMATS[name])(folder, sizes)
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:
@@ -521,11 +531,23 @@ def case_many(name: str, sizes: argparse.Namespace, repeats: int) -> dict[str, A
         rows = np.arange(base) + (number * base if isinstance(files, Direct) else 0)
         result[number * base : (number + 1) * base] = files.read(Pattern(rows, five))
 
-    for number in range(repeats):
+    def fill_all() -> None:
+        for number in range(repeats):
+            fill(number)
+
+    if isinstance(files, Compacted):  # it has no cached pages in common with anything, so one pass is cold throughout
+
+        def fill_all() -> None:
+            result[...] = files.read(Pattern(np.arange(base * repeats), five))
+
         evict(folder_of(files))
-        cold += timed(lambda number=number: fill(number))[0]  # type: ignore[misc]
+        cold = timed(fill_all)[0]
+    else:
+        for number in range(repeats):
+            evict(folder_of(files))
+            cold += timed(lambda number=number: fill(number))[0]  # type: ignore[misc]
     peak = peak_bytes() - baseline - result.nbytes
-    warm, _ = timed(lambda: [fill(number) for number in range(repeats)])
+    warm = min(timed(fill_all)[0] for _ in range(3))
     digests = {hashlib.sha256(part.tobytes()).hexdigest() for part in np.split(result, repeats)}
     return {"open": opening, "cold": cold, "warm": warm, "peak": max(peak, 0), "digest": "".join(sorted(digests))}
 
@@ -547,7 +569,11 @@ def case_links(sizes: argparse.Namespace, repeats: int) -> dict[str, Any]:
         content |= {"partition": partition, "rows": [rows.start, rows.stop], "spec_digest": writer.spec.digest}
         content |= {"rows_digest": writer.clips.row_digest(rows)}
         write_json(records_of(writer.path) / record_name(partition), {**content, "digest": digest_json(content)})
-    return {}
+    writer.commit()
+    five = patterns(sizes)["five heads, all rows"].heads or []
+    root = sizes.folder / f"{Compacted.prefix}-{sizes.clips * repeats}"
+    seconds, done = timed(lambda: compact(FeatureStore.open(writer.path), root, Choice(heads=tuple(five))))
+    return {"compact": seconds, "bytes": done.n_bytes}
 
 
 def case_limits(sizes: argparse.Namespace) -> dict[str, Any]:
@@ -567,12 +593,20 @@ def case_limits(sizes: argparse.Namespace) -> dict[str, Any]:
     parts = [np.ascontiguousarray(values[:, b, h]) for b in range(sizes.blocks) for h in range(sizes.heads)]
     codec = codecs("bfloat16")[0].to_dict()["configuration"]
 
+    array = feature_arrays(BackboneSpec("b", "b", "b", "0", "bfloat16", "eager", *values.shape[1:], 1), len(values))[1]
+    blosc.use_threads = False
+
     def encode() -> None:
         for part in parts:
             body = blosc.compress(part, codec["cname"].encode(), codec["clevel"], blosc.BITSHUFFLE)
             google_crc32c.value(body)
 
-    return {"patterns": found, "encode": min(timed(encode)[0] for _ in range(3)) * sizes.clips / PARTITION_ROWS}
+    def shard() -> None:
+        encode_shard(array, values, np.ones(len(parts), dtype=bool), compression("bfloat16"))
+
+    ours = min(timed(shard)[0] for _ in range(3)) * sizes.clips / PARTITION_ROWS
+    alone = min(timed(encode)[0] for _ in range(3)) * sizes.clips / PARTITION_ROWS
+    return {"patterns": found, "encode": alone, "shard": ours}
 
 
 def run_apart(sizes: argparse.Namespace, *case: str) -> dict[str, Any]:
@@ -632,7 +666,8 @@ def run_all(sizes: argparse.Namespace) -> dict[str, Any]:
         ratio = found["seconds"] / written[OURS]["seconds"]
         rate, size = raw / 1e6 / found["seconds"], 2 * found["bytes"] / raw
         print(f"  {name:<34}{found['seconds']:9.3f} {ratio:7.2f} x {rate:9.0f} {size:7.2f}")
-    print(f"  {'limit: the codec alone, one thread':<34}{limits['encode']:9.3f}", flush=True)
+    print(f"  {'limit: the codec alone, one thread':<34}{limits['encode']:9.3f}")
+    print(f"  {'our encoder, each chunk checked':<34}{limits['shard']:9.3f}", flush=True)
     head = f"{'cold s':>9} {'/ours':>9} {'warm s':>9} {'/ours':>9} {'disk MiB':>8} {'MiB':>7} {'open s':>8}"
     reads: dict[str, Any] = {}
     for pattern in patterns(sizes):
@@ -645,12 +680,14 @@ def run_all(sizes: argparse.Namespace) -> dict[str, Any]:
     many: dict[str, Any] = {}
     whole = -(-sizes.many_rows // sizes.clips)
     for repeats in (max(2, whole // 2), max(3, whole)):
-        run_apart(sizes, "links", str(repeats))
+        made = run_apart(sizes, "links", str(repeats))
         count = repeats * sizes.clips
         print(f"{f'five heads of {count} rows':<36}{head}")
-        many[str(count)] = {name: run_apart(sizes, "many", name, str(repeats)) for name in MANY if name in here}
+        run = [name for name in MANY if name in here or name == COMPACTED]
+        many[str(count)] = {name: run_apart(sizes, "many", name, str(repeats)) for name in run}
         for name, found in many[str(count)].items():
             print(line(name, found, many[str(count)][OURS]), flush=True)
+        print(f"  compacting the five heads took {made['compact']:.2f} s, {made['bytes'] / 2**20:.0f} MiB")
     return {"limits": limits, "write": written, "read": reads, "many": many}
 
 

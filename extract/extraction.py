@@ -16,6 +16,7 @@ from vadprobe.extract.capture import Captured, capture
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
 from vadprobe.extract.planning import ExtractionPlan, SamplingPlan
+from vadprobe.store.claiming import claims_in
 from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VideoError
@@ -63,7 +64,7 @@ class Extractor:
     def claims(self, position: int) -> Claims:
         """The claims of all workers on the partitions of one sampling."""
         if position not in self._claims:
-            self._claims[position] = Claims(self.plan.samplings[position].writers[0].path.parent)
+            self._claims[position] = claims_in(self.plan.samplings[position].writers[0].path.parent)
         return self._claims[position]
 
     def run(

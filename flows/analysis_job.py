@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from vadprobe.analyze.benchmark import Result, evaluate, find_overlap, format_table, write_results
@@ -73,7 +72,7 @@ def fit_step(job: Job, inputs: AnalysisInputs, scheduler: Scheduler) -> Detector
 
 def score_step(job: Job, inputs: AnalysisInputs, detector: Detector, scheduler: Scheduler) -> Scores:
     """Score the validation and test segments and write them."""
-    rows = np.sort(np.concatenate([inputs.rows_of_split(split) for split in ("validation", "test")]))
+    rows = inputs.rows_to_score()
     if len(rows) == 0:
         raise VadprobeError(f"no validation or test video of {inputs.truth.name!r} is in the store; nothing to score.")
     scores = score(inputs.store, detector, rows, scheduler)

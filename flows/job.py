@@ -20,6 +20,7 @@ from vadprobe.store.dataset_sources import open_dataset
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.layout import DatasetLayout
+from vadprobe.store.location import is_remote, location
 from vadprobe.store.prompts import shipped
 from vadprobe.store.records import Prompt, Sampling
 
@@ -74,8 +75,9 @@ class Job:
 
     @property
     def root(self) -> Path:
-        """Folder of the feature stores."""
-        return self.workspace / self.config.store.root
+        """Folder, or URL, of the feature stores."""
+        given = location(self.config.store.root)
+        return given if is_remote(given) else self.workspace / given
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:

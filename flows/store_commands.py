@@ -15,11 +15,12 @@ from vadprobe.store.comparison import Comparison, compare
 from vadprobe.store.description import describe_store
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.leftovers import Leftover, find_leftovers, remove_leftovers
+from vadprobe.store.location import location
 from vadprobe.store.places import explain, find_store
 from vadprobe.store.plain_text import counted, size_text
 
 _STORE = "a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr"
-_PLACE = Path
+_PLACE = location
 """What a root or store on the command line becomes."""
 
 _URL = re.compile(r"[a-z0-9+]+:/")

@@ -148,7 +148,7 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
     yield f"B  {b.path}"
     yield ""
     clips = f"{counted(a.spec.n_clips, 'clip')}, digest {a.spec.clips_digest[:_DIGEST]}"
-    held = contents_text(a.contents, n_partitions(a.spec.n_clips))
+    held = contents_text(a.contents, n_partitions(a.spec.n_clips, a.contents.partition_rows))
     yield from _part("specification", found.specification, f"digest {a.spec.digest[:_DIGEST]}", "of A, not of B")
     yield from _part("clip tables", found.clips, clips)
     yield from _part("held", found.contents, held)

@@ -1,4 +1,4 @@
-"""``vadprobe pull`` and ``vadprobe push``: stores, or chosen parts of them, copied between places."""
+"""``vadprobe pull | push | compact``: stores, or chosen parts of them, copied between places."""
 
 import argparse
 from collections.abc import Iterable, Iterator
@@ -8,8 +8,10 @@ from typing import Any
 from vadprobe.flows.part_options import head_list, number_list, video_names, word_list
 from vadprobe.flows.progress import CountProgress
 from vadprobe.flows.verify_command import stores_of
+from vadprobe.store.compaction import ROWS, compact
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.location import location
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import SPLITS
 from vadprobe.store.transfer import Choice, Transfer, transfer
@@ -20,7 +22,7 @@ copy is a store like any other. An interrupted copy goes on when the command is 
 
 
 def add_transfer_commands(commands: Any) -> None:
-    """Add ``pull`` and ``push``."""
+    """Add ``pull``, ``push`` and ``compact``."""
     for name, text, source, root in (
         ("pull", "copy stores, or parts of them, from elsewhere", "where to copy from", "the own root"),
         ("push", "copy stores, or parts of them, to where others find them", "what to copy", "the others' root"),
@@ -30,33 +32,69 @@ def add_transfer_commands(commands: Any) -> None:
             "source", metavar="SOURCE", help=f"{source}: a store (...zarr), or a folder with stores, or a URL of one"
         )
         parser.add_argument("root", metavar="ROOT", help=f"{root}: a folder or a URL; below it all keeps its place")
-        parser.add_argument("--layers", metavar="N,N", help="these layers of the hidden states; 0 is the embedding")
-        parser.add_argument("--heads", metavar="B:H,B:H", help="these heads, each as block:head from 0")
-        parser.add_argument("--detector", metavar="FILE", help="the layers or heads and the prompt of a detector")
+        _add_parts(parser)
         parser.add_argument("--videos", metavar="NAMES", help="names, separated by commas, or @FILE with one per line")
         parser.add_argument("--splits", metavar="SPLITS", help=f"videos of these splits ({', '.join(SPLITS)})")
-        parser.add_argument("--prompts", metavar="KEYS", help="of a folder with several stores: these prompts alone")
         parser.set_defaults(command=_copy)
+    _add_compact(commands)
+
+
+def _add_compact(commands: Any) -> None:
+    text = "copy stores into larger partitions, for fast reads of single layers and heads"
+    parser = commands.add_parser(
+        "compact",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. The copy is a store like any other; reading all heads of a few rows "
+        "is slow there.",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="a store (...zarr), or a folder with stores, or a URL of one")
+    parser.add_argument("root", metavar="ROOT", help="where the copy goes: a folder or a URL")
+    _add_parts(parser)
+    parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows of a partition; default {ROWS}")
+    parser.set_defaults(command=_compact, videos=None, splits=None)
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--layers", metavar="N,N", help="these layers of the hidden states; 0 is the embedding")
+    parser.add_argument("--heads", metavar="B:H,B:H", help="these heads, each as block:head from 0")
+    parser.add_argument("--detector", metavar="FILE", help="the layers or heads and the prompt of a detector")
+    parser.add_argument("--prompts", metavar="KEYS", help="of a folder with several stores: these prompts alone")
+
+
+def _compact(options: argparse.Namespace) -> int:
+    if options.rows < 1:
+        raise VadprobeError(f"--rows is {options.rows}; a whole number from 1 is wanted.")
+    choice, chosen = _chosen(options)
+    for store in chosen:
+        progress = CountProgress(f"compacting {store.spec.prompt.key}", "partition").report
+        print("\n".join(_lines(store, compact(store, location(options.root), choice, options.rows, progress))))
+    return 0
 
 
 def _copy(options: argparse.Namespace) -> int:
-    if options.detector and (options.layers or options.heads):
-        raise VadprobeError("--detector names the layers or heads already; leave --layers and --heads out.")
-    choice, prompt_digest = _choice(options)
-    root = Path(options.root)
-    sources = [FeatureStore.open(path) for path in stores_of(Path(options.source))]
-    chosen = [store for store in sources if _is_wanted(store, options.prompts, prompt_digest)]
-    if not chosen:
-        found = ", ".join(sorted({store.spec.prompt.key for store in sources}))
-        raise VadprobeError(f"no store below {options.source} is of the wanted prompt; there are the prompts {found}.")
-    for store in chosen:
-        choice.contents(store)  # what cannot be copied is said before anything is
+    choice, chosen = _chosen(options)
+    root = location(options.root)
     is_finished = True
     for store in chosen:
         done = transfer(store, root, choice, CountProgress(f"copying {store.spec.prompt.key}", "partition").report)
         print("\n".join(_lines(store, done)))
         is_finished &= not done.unwritten
     return 0 if is_finished else 1
+
+
+def _chosen(options: argparse.Namespace) -> tuple[Choice, list[FeatureStore]]:
+    """The part that is wanted, and the stores of which it is; what cannot be had is said before anything is copied."""
+    if options.detector and (options.layers or options.heads):
+        raise VadprobeError("--detector names the layers or heads already; leave --layers and --heads out.")
+    choice, text = _choice(options)
+    sources = [FeatureStore.open(path) for path in stores_of(location(options.source))]
+    chosen = [store for store in sources if _is_wanted(store, options.prompts, text)]
+    if not chosen:
+        found = ", ".join(sorted({store.spec.prompt.key for store in sources}))
+        raise VadprobeError(f"no store below {options.source} is of the wanted prompt; there are the prompts {found}.")
+    for store in chosen:
+        choice.contents(store)
+    return choice, chosen
 
 
 def _choice(options: argparse.Namespace) -> tuple[Choice, str | None]:
@@ -112,7 +150,8 @@ def _lines(source: FeatureStore, done: Transfer) -> Iterator[str]:
 
 def _rows_of(done: Transfer) -> Iterable[int]:
     n_clips = len(done.writer.clips)
-    return (min(256 * (number + 1), n_clips) - 256 * number for number in done.writer.partitions)
+    rows = (done.writer.contents.rows(number, n_clips) for number in done.writer.partitions)
+    return (one.stop - one.start for one in rows)
 
 
 def _capital(text: str) -> str:

@@ -12,9 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from vadprobe.flows.job import load_job
+from vadprobe.store.catalog import read_catalog
 from vadprobe.store.durable import write_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.layout import records_of
+from vadprobe.store.location import can_list, is_remote, location
 from vadprobe.store.problems import Verification
 from vadprobe.store.repair import RepairPlan, carry_out, plan_repair
 from vadprobe.store.verification import Checked, is_store, verify_stores
@@ -33,7 +35,10 @@ def add_verify_command(commands: Any) -> None:
     )
     parser.set_defaults(command=_verify)
     parser.add_argument(
-        "target", type=Path, metavar="TARGET", help="a job file (TOML), a store (...zarr), or a folder with stores"
+        "target",
+        type=location,
+        metavar="TARGET",
+        help="a job file (TOML), a store, or a folder with stores",
     )
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted verification stopped")
     parser.add_argument(
@@ -67,6 +72,8 @@ def stores_of(target: Path) -> list[Path]:
     Raises:
         VadprobeError: if there is nothing of that name, or no store below a folder.
     """
+    if is_remote(target) and is_store(target):
+        return [target]
     if target.is_file():
         return list(load_job(target).stores)
     if not target.exists() and not records_of(target).is_dir():
@@ -103,10 +110,27 @@ def mend(stores: Iterable[Path], workers: int | None = None) -> list[RepairPlan]
 
 def _stores_below(folder: Path) -> Iterator[Path]:
     """Stores by their groups or, where a group is lost, by their records; nothing inside a store is looked at."""
+    if is_remote(folder):
+        yield from _stores_of_bucket(folder)
+        return
     for place, folders, _ in os.walk(folder):
         names = {Path(name).stem for name in folders if name.endswith((".zarr", ".records"))}
         yield from (Path(place) / f"{name}.zarr" for name in names)
         folders[:] = [name for name in folders if not name.endswith((".zarr", ".records", ".partial"))]
+
+
+def _stores_of_bucket(folder: Path, depth: int = 3) -> Iterator[Path]:
+    """Stores below a folder of an object store, at most so many folders deep."""
+    if not can_list(folder):
+        yield from (folder / entry.relative_path for entry in read_catalog(folder).entries)
+        return
+    names = set()
+    for path in folder.iterdir():
+        if path.suffix in (".zarr", ".records"):
+            names.add(path.stem)
+        elif depth and not path.is_file():
+            yield from _stores_of_bucket(path, depth - 1)
+    yield from (folder / f"{name}.zarr" for name in names)
 
 
 def _verifications(stores: list[Path], workers: int | None, resume: bool) -> Iterator[Verification]:
@@ -140,6 +164,10 @@ def _progress(n_bytes: int) -> Iterator[VerifyProgress]:
 
 
 def _stored_bytes(store: Path) -> int:
+    if not can_list(store):
+        return 0
+    if is_remote(store):
+        return sum(path.stat().st_size for path in store.rglob("*") if path.name != "zarr.json")
     return sum(path.stat().st_size for path in store.glob("*/c/**/*") if path.is_file())
 
 

@@ -188,7 +188,7 @@ def _entry(root: Path, place: Place, leftovers: tuple[str, ...]) -> Entry:
             n_bytes=found.n_bytes,
             digest=found.spec.digest,
             dtype=found.spec.backbone.dtype,
-            contents=contents_text(found.contents, n_partitions(found.spec.n_clips)),
+            contents=contents_text(found.contents, n_partitions(found.spec.n_clips, found.contents.partition_rows)),
             leftovers=leftovers,
         )
     except UNREADABLE as error:

@@ -12,12 +12,12 @@ import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from numcodecs import blosc
 
+from vadprobe.store.location import location
 from vadprobe.store.shard_check import ShardCheck, ShardFinding, check_shard
 
 _SERVE = "from vadprobe.store.check_pool import serve; serve()"
@@ -159,4 +159,4 @@ def serve() -> None:
 
 def _parsed(content: dict[str, Any]) -> ShardCheck:
     tuples = {name: tuple(content[name]) for name in ("shard", "chunk", "failed", "held") if content[name] is not None}
-    return ShardCheck(**{**content, **tuples, "path": Path(content["path"])})
+    return ShardCheck(**{**content, **tuples, "path": location(content["path"])})

@@ -1,7 +1,6 @@
 """Videos to clips and back: every frame belongs to exactly one clip."""
 
-import os
-import uuid
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vadprobe.store.digests import digest_json
-from vadprobe.store.durable import sync
+from vadprobe.store.durable import write_bytes
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.parquet import read_parquet
 from vadprobe.store.records import Clip, Sampling, Video
@@ -272,9 +271,6 @@ def _videos_path(path: Path) -> Path:
 
 def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a Parquet file under a temporary name, then rename: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{uuid.uuid4().hex}.partial")
-    pq.write_table(table, temporary, compression="zstd")
-    sync(temporary)
-    temporary.replace(path)
-    sync(path.parent)
+    content = io.BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    write_bytes(path, content.getvalue())

@@ -12,7 +12,7 @@ from vadprobe.store.group_files import UNREADABLE, open_array, shard_path
 from vadprobe.store.inventory import Inventory, contents_text
 from vadprobe.store.layout import clips_of
 from vadprobe.store.plain_text import counted, short
-from vadprobe.store.schema import ArraySpec, n_partitions, partition_rows
+from vadprobe.store.schema import ArraySpec, n_partitions
 
 _NAMED = 3
 
@@ -146,7 +146,10 @@ def _cuts(clips: ClipTable, videos: list[str]) -> set[tuple[str, int, int]]:
 def _contents_differences(a: Inventory, b: Inventory) -> Iterator[str]:
     if a.contents == b.contents:
         return
-    said = [contents_text(store.contents, n_partitions(store.spec.n_clips)) for store in (a, b)]
+    said = [
+        contents_text(store.contents, n_partitions(store.spec.n_clips, store.contents.partition_rows))
+        for store in (a, b)
+    ]
     yield f"A holds {said[0]}; B holds {said[1]}" + ("" if said[0] != said[1] else ", but not the same ones")
 
 
@@ -178,6 +181,8 @@ def _incomparable(a: Inventory, b: Inventory) -> str | None:
         return "values were not compared: the clip tables differ, so the same row means another clip"
     if [array.shape for array in a.arrays] != [array.shape for array in b.arrays]:
         return "values were not compared: the backbones have other layers, heads or sizes"
+    if a.contents.partition_rows != b.contents.partition_rows:
+        return "values were not compared: one of the stores was compacted into larger partitions"
     if not set(a.records) & set(b.records):
         return "values were not compared: there is no partition that both have"
     return None
@@ -210,7 +215,7 @@ def _compare_array(a: Inventory, b: Inventory, array: ArraySpec, unknown: list[s
         if top > 0 and not top <= largest:
             largest = top
             place = int(np.unravel_index(int(size.argmax()), size.shape)[0])
-            row = partition_rows(partition, a.spec.n_clips).start + place
+            row = a.contents.rows(partition, a.spec.n_clips).start + place
     return ArrayDifference(array.name, equal, tuple(differing), largest, row, n_values, one_sided)
 
 
@@ -226,7 +231,7 @@ def _read(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
     if found != wanted:
         raise StoreError(f"{path} has {found} bytes, its record says {wanted}; run 'vadprobe verify {store.path}'.")
     try:
-        return np.asarray(open_array(store.path, array.name)[partition_rows(partition, store.spec.n_clips)])
+        return np.asarray(open_array(store.path, array.name)[store.contents.rows(partition, store.spec.n_clips)])
     except UNREADABLE as error:
         raise StoreError(f"{path} cannot be read ({error}); run 'vadprobe verify {store.path}'.") from error
 

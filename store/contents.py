@@ -1,7 +1,7 @@
 """What a store holds of all that its backbone has: every layer and head, or chosen ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -12,7 +12,7 @@ from vadprobe.store.digests import digest_json
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.number_ranges import ranges
 from vadprobe.store.records import BackboneSpec, FeatureSpec
-from vadprobe.store.schema import ArraySpec, n_partitions
+from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions, partition_rows
 
 Head = tuple[int, int]
 """A head by (block, head), both from 0."""
@@ -31,6 +31,7 @@ class Contents:
         answers: whether ``answer_logits`` are there.
         full_partitions: partitions that hold every layer and head all the same, ascending.
         partitions: partitions that the store has at all, ascending; None for all. Those of a part that was pulled.
+        partition_rows: clips in a partition; a compacted store has more of them.
     """
 
     layers: tuple[int, ...] | None = None
@@ -38,6 +39,7 @@ class Contents:
     answers: bool = True
     full_partitions: tuple[int, ...] = ()
     partitions: tuple[int, ...] | None = None
+    partition_rows: int = PARTITION_ROWS
 
     @classmethod
     def of(
@@ -49,27 +51,31 @@ class Contents:
         answers: bool = True,
         full_partitions: Iterable[int] = (),
         partitions: Iterable[int] | None = None,
+        partition_rows: int = PARTITION_ROWS,
     ) -> "Contents":
         """Contents in their one form: sorted, without repeats, None where a list names everything.
 
         Raises:
             VadprobeError: naming the first layer, head or partition that does not exist.
         """
-        total = n_partitions(n_clips)
+        if isinstance(partition_rows, bool) or not isinstance(partition_rows, int) or partition_rows < 1:
+            raise VadprobeError(f"partition_rows is {partition_rows!r}; a whole number from 1 is wanted.")
+        total = n_partitions(n_clips, partition_rows)
         found = cls(
             _numbers("layer", layers, backbone.n_layers + 1),
             _heads(heads, backbone),
             bool(answers),
             _numbers("partition", full_partitions, total, keep=True) or (),
             _numbers("partition", partitions, total),
+            partition_rows,
         )
         if found.layers is None and found.heads is None:
-            return cls(None, None, found.answers, (), found.partitions)
+            return replace(found, full_partitions=())
         held = set(found.partition_numbers(n_clips))
         full = tuple(number for number in found.full_partitions if number in held)
         if len(full) == len(held):
-            return cls(None, None, found.answers, (), found.partitions)
-        return cls(found.layers, found.heads, found.answers, full, found.partitions)
+            return replace(found, layers=None, heads=None, full_partitions=())
+        return replace(found, full_partitions=full)
 
     @classmethod
     def from_json(cls, value: Any, spec: FeatureSpec) -> "Contents":
@@ -106,6 +112,8 @@ class Contents:
             value["full_partitions"] = list(self.full_partitions)
         if self.partitions is not None:
             value["partitions"] = list(self.partitions)
+        if self.partition_rows != PARTITION_ROWS:
+            value["partition_rows"] = self.partition_rows
         return value
 
     @property
@@ -120,7 +128,15 @@ class Contents:
 
     def partition_numbers(self, n_clips: int) -> Sequence[int]:
         """Partitions that the store has, ascending."""
-        return range(n_partitions(n_clips)) if self.partitions is None else self.partitions
+        return range(n_partitions(n_clips, self.partition_rows)) if self.partitions is None else self.partitions
+
+    def rows(self, partition: int, n_clips: int) -> slice:
+        """Rows ``[start, stop)`` of a partition."""
+        return partition_rows(partition, n_clips, self.partition_rows)
+
+    def arrays(self, spec: FeatureSpec) -> tuple[ArraySpec, ...]:
+        """The arrays that hold features, in their full shape."""
+        return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows)
 
     def mask(self, array: ArraySpec, partition: int) -> np.ndarray:
         """Which inner chunks of a shard are held: bool, one for each in C order."""
@@ -170,7 +186,7 @@ class Contents:
 
     def describe(self) -> str:
         """What is held, in words: ``it holds layers 3, 20 and all heads``."""
-        if self.layers is None and self.heads is None and self.answers and self.partitions is None:
+        if replace(self, partition_rows=PARTITION_ROWS) == EVERYTHING:
             return "it holds all layers and heads"
         layers = "all layers" if self.layers is None else _named("layer", [str(layer) for layer in self.layers])
         heads = "all heads" if self.heads is None else _named("head", [_shown(head) for head in self.heads])
@@ -187,9 +203,10 @@ class Contents:
         """Each part that differs, in words; empty when the two are equal."""
         mine, theirs = self.to_json(), other.to_json()
         return [
-            f"contents.{name}: {mine.get(name, 'all')}, not {theirs.get(name, 'all')}"
-            for name in ("layers", "heads", "answers", "full_partitions", "partitions")
+            f"contents.{name}: {mine.get(name, default)}, not {theirs.get(name, default)}"
+            for name in ("layers", "heads", "answers", "full_partitions", "partitions", "partition_rows")
             if mine.get(name) != theirs.get(name)
+            for default in [{"full_partitions": "none", "partition_rows": PARTITION_ROWS}.get(name, "all")]
         ]
 
 

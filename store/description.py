@@ -31,7 +31,7 @@ def describe_store(path: Path, tables: dict[str, ClipTable] | None = None) -> di
         "digest": spec.digest,
         "specification": spec.to_json(),
         "contents": found.contents.to_json(),
-        "contents_text": contents_text(found.contents, n_partitions(spec.n_clips)),
+        "contents_text": contents_text(found.contents, n_partitions(spec.n_clips, found.contents.partition_rows)),
         "clips": {
             "path": str(clips_of(path)),
             "clips": spec.n_clips,

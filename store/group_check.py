@@ -24,11 +24,13 @@ from vadprobe.store.group_files import (
     record_judge,
     record_name,
     shard_path,
+    zarr_place,
 )
 from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.location import can_list
 from vadprobe.store.problems import Problem, Remedy
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, coordinates, feature_arrays
+from vadprobe.store.schema import ArraySpec, coordinates
 
 _ATTRIBUTES = {"format_version", "spec", "digest", "clips_digest", "partition_rows", "state", "n_failed", "contents"}
 _OPTIONAL = {"configuration", "consolidated_metadata", "must_understand"}
@@ -79,8 +81,10 @@ class GroupCheck:
             )
         if found["clips_digest"] != spec.clips_digest:
             messages.append("the attribute clips_digest is not that of the specification; the attributes were edited")
-        if found.get("partition_rows") != PARTITION_ROWS:
-            messages.append(f"the attribute partition_rows is {found.get('partition_rows')}, wanted {PARTITION_ROWS}")
+        if found.get("partition_rows") != self.contents.partition_rows:
+            messages.append(
+                f"the attribute partition_rows is {found.get('partition_rows')}, wanted {self.contents.partition_rows}"
+            )
         if found["format_version"] != spec.format_version:
             messages.append(f"the attribute format_version is {found['format_version']}, wanted {spec.format_version}")
         if found["state"] not in ("open", "committed"):
@@ -100,7 +104,7 @@ class GroupCheck:
         """Metadata and coordinates against what the specification and the clip table make them."""
         expected = empty_store(self.spec, clips, self.contents)
         yield from self._group_metadata(expected["zarr.json"])
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             yield from self._metadata(array.name, expected)
         for name, (_, values) in coordinates(self.spec, clips).items():
             files = tuple(self.store / file for file in expected if file.startswith(f"{name}/"))
@@ -108,14 +112,16 @@ class GroupCheck:
             yield from broken or self._coordinate(name, values, expected)
 
     def stray_problems(self) -> Iterator[Problem]:
-        """Files outside the plan."""
+        """Files outside the plan, where they can be listed."""
+        if not can_list(self.store):
+            return
         numbers = self.contents.partition_numbers(self.spec.n_clips)
         planned = {record_name(partition) for partition in numbers}
         extra = sorted(path for path in records_of(self.store).glob("*") if path.name not in planned)
         if extra:
             names = ", ".join(path.name for path in extra[:3])
             yield self._stray(f"the records hold files outside the plan: {names}", extra)
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             yield from self._stray_shards(array, numbers)
 
     def _stray_shards(self, array: ArraySpec, numbers: Iterable[int]) -> Iterator[Problem]:
@@ -137,7 +143,7 @@ class GroupCheck:
         message = ""
         if found != wanted:
             try:
-                parsed = zarr.open_group(self.store, mode="r", zarr_format=3).metadata.to_dict()
+                parsed = zarr.open_group(zarr_place(self.store), mode="r", zarr_format=3).metadata.to_dict()
             except UNREADABLE as error:
                 message = f"the metadata of the group cannot be understood: {error}"
             else:

@@ -14,7 +14,7 @@ from vadprobe.store.group_files import ATTRIBUTE
 from vadprobe.store.layout import records_of
 from vadprobe.store.locking import sole_planner
 from vadprobe.store.records import FORMAT_VERSION, FeatureSpec
-from vadprobe.store.schema import ANSWERS, PARTITION_ROWS, codecs, coordinates, feature_arrays, storage_dtype
+from vadprobe.store.schema import ANSWERS, codecs, coordinates, storage_dtype
 
 
 def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = EVERYTHING) -> None:
@@ -55,13 +55,13 @@ def _build(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents) 
                 "spec": spec.to_json(),
                 "digest": spec.digest,
                 "clips_digest": clips.digest,
-                "partition_rows": PARTITION_ROWS,
+                "partition_rows": contents.partition_rows,
                 "state": "open",
                 **({} if contents.is_everything else {"contents": contents.to_json()}),
             }
         },
     )
-    for array in feature_arrays(spec.backbone, spec.n_clips):
+    for array in contents.arrays(spec):
         group.create_array(
             array.name,
             shape=array.shape,

@@ -11,6 +11,7 @@ from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import records_of
+from vadprobe.store.location import is_remote
 from vadprobe.store.records import FORMAT_VERSION, FeatureSpec
 from vadprobe.store.schema import ArraySpec
 
@@ -33,8 +34,10 @@ def shard_path(store: Path, array: ArraySpec, partition: int) -> Path:
 
 def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
     """Size of a partition's shard; 0 when there is none."""
-    path = shard_path(store, array, partition)
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return shard_path(store, array, partition).stat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def read_record(store: Path, partition: int) -> dict[str, Any] | None:
@@ -79,11 +82,20 @@ def open_array(store: Path, name: str) -> "zarr.Array[Any]":
         StoreError: if it is missing, or its metadata cannot be understood.
     """
     try:
-        return zarr.open_array(store / name, mode="r", zarr_format=3)
+        return zarr.open_array(zarr_place(store / name), mode="r", zarr_format=3)
     except FileNotFoundError as error:
         raise StoreError(f"the array {name} of {store} is missing; restore the store from a copy.") from error
     except UNREADABLE as error:
         raise StoreError(f"the metadata of {name} of {store} cannot be understood: {error}") from error
+
+
+def zarr_place(path: Path) -> Any:
+    """A path as Zarr takes it, for reading."""
+    if not is_remote(path):
+        return path
+    from vadprobe.store.remote_path import zarr_store  # noqa: PLC0415 - only URLs need its package
+
+    return zarr_store(path)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:

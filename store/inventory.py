@@ -24,7 +24,7 @@ from vadprobe.store.group_files import (
 from vadprobe.store.layout import records_of
 from vadprobe.store.plain_text import counted
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import ArraySpec, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
 
 _COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")
 _REQUESTS = 8  # small files read at once: on an object store each one is a round trip
@@ -71,7 +71,7 @@ class Inventory:
             )
         contents = stored_contents(path, attributes, spec)
         is_ours = record_judge(spec, contents)
-        numbers = _recorded(path, n_partitions(spec.n_clips))
+        numbers = _recorded(path, n_partitions(spec.n_clips, contents.partition_rows))
         records: dict[int, dict[str, Any]] = {}
         damaged: dict[int, str] = {}
         n_bytes = _metadata_bytes(path, spec)
@@ -124,7 +124,7 @@ class Inventory:
     @property
     def arrays(self) -> tuple[ArraySpec, ...]:
         """The arrays that hold features."""
-        return feature_arrays(self.spec.backbone, self.spec.n_clips)
+        return self.contents.arrays(self.spec)
 
     def shard(self, partition: int, array: str) -> tuple[str | None, int]:
         """SHA-256 and bytes of a recorded shard; None and 0 where there is none, because every row failed."""
@@ -153,7 +153,7 @@ class Inventory:
         return int(self.contents.mask(array, partition).sum()) * math.prod(array.chunk[1:])
 
     def _rows(self, partitions: Iterable[int]) -> int:
-        rows = [partition_rows(partition, self.spec.n_clips) for partition in partitions]
+        rows = [self.contents.rows(partition, self.spec.n_clips) for partition in partitions]
         return sum(part.stop - part.start for part in rows)
 
 
@@ -169,6 +169,8 @@ def contents_text(contents: Contents, n_all_partitions: int) -> str:
         words.append("no answers")
     if contents.full_partitions:
         words.append(f"{counted(len(contents.full_partitions), 'partition')} whole")
+    if contents.partition_rows != PARTITION_ROWS:
+        words.append(f"partitions of {contents.partition_rows:,} rows")
     if contents.partitions is not None:
         words.append(f"{len(contents.partitions)} of {counted(n_all_partitions, 'partition')}")
     return ", ".join(words) or "all"

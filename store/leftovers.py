@@ -17,10 +17,9 @@ from typing import Literal
 from vadprobe.store.claim_owner import Owner
 from vadprobe.store.claims import FOLDER, Claims
 from vadprobe.store.errors import StoreError
-from vadprobe.store.group_files import UNREADABLE, read_attributes, specification
+from vadprobe.store.group_files import UNREADABLE, read_attributes, specification, stored_contents
 from vadprobe.store.locking import sole_planner
 from vadprobe.store.plain_text import counted
-from vadprobe.store.schema import n_partitions
 from vadprobe.store.staging import staged_partition
 from vadprobe.store.verification_log import log_of
 
@@ -213,7 +212,8 @@ def _finished(path: Path, store: Path) -> str | None:
         head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         if head["spec"] != spec.digest:
             return "the verification of another store that lay here before"
-        if len({line["partition"] for line in lines}) == n_partitions(spec.n_clips):
+        contents = stored_contents(store, read_attributes(store), spec)
+        if len({line["partition"] for line in lines}) == len(contents.partition_numbers(spec.n_clips)):
             return "the verification has read every partition"
     except UNREADABLE:
         return None

@@ -10,6 +10,7 @@ from typing import IO
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import records_of
+from vadprobe.store.location import is_remote
 
 PATIENCE = 600.0
 """Seconds after which waiting for another planner ends; planning or committing a store takes a moment."""
@@ -21,7 +22,12 @@ def sole_planner(folder: Path) -> Iterator[None]:
 
     Raises:
         StoreError: if another process has that right for :data:`PATIENCE`, or the file system keeps no locks.
+
+    An object store has no locks: what planners write there is decided by what exists (see the writers).
     """
+    if is_remote(folder):
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".planning").open("a") as file:
         end = time.monotonic() + PATIENCE
@@ -52,8 +58,10 @@ def remove_leftovers_of(store: Path) -> None:
     """Delete what killed processes left half-written in a store; for the sole planner of its folder.
 
     Only planners write there: partitions are staged in a folder of their own, and moved into the store when they are
-    whole.
+    whole. An object store has no half-written files.
     """
+    if is_remote(store):
+        return
     _remove(store.rglob("*.partial"))
     _remove(records_of(store).glob("*.partial"))
     _remove(store.parent.glob(f"{store.name}.*.partial"))

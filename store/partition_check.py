@@ -17,7 +17,7 @@ from vadprobe.store.group_files import is_whole_record, record_name, shard_path
 from vadprobe.store.layout import records_of
 from vadprobe.store.problems import Problem, Remedy
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import feature_arrays, partition_rows, storage_dtype
+from vadprobe.store.schema import storage_dtype
 from vadprobe.store.shard_check import FileState, ShardCheck, ShardFinding, file_state
 from vadprobe.store.verification_log import VerificationLog
 
@@ -47,7 +47,7 @@ class PartitionCheck:
     _found: dict[str, "Future[ShardFinding]"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rows = partition_rows(self.number, len(self.clips))
+        self.rows = self.contents.rows(self.number, len(self.clips))
         self.record_path = records_of(self.store) / record_name(self.number)
 
     @property
@@ -130,7 +130,7 @@ class PartitionCheck:
         """What each shard must be; a partition whose rows all failed has none."""
         n_rows = self.rows.stop - self.rows.start
         dtype = self.spec.backbone.dtype
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             recorded = record["shards"].get(array.name, {})
             path = shard_path(self.store, array, self.number)
             held = self.contents.mask(array, self.number)
@@ -168,7 +168,7 @@ class PartitionCheck:
             return True
 
     def _files(self) -> tuple[Path, ...]:
-        arrays = feature_arrays(self.spec.backbone, self.spec.n_clips)
+        arrays = self.contents.arrays(self.spec)
         named = [shard_path(self.store, array, self.number) for array in arrays if self._names(array.name)]
         return tuple(named) or (self.record_path,)
 

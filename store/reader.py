@@ -1,6 +1,7 @@
 """Reading a feature store: whole partitions or single layers and heads, never a row that was not written."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from vadprobe.store.byte_sources import source_of
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.durable import read_json
@@ -25,8 +27,8 @@ from vadprobe.store.group_files import (
 )
 from vadprobe.store.layout import clips_of
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays, partition_rows
-from vadprobe.store.shard_reader import LocalFiles, ShardLayout, ShardReader, ShardRows
+from vadprobe.store.schema import ArraySpec
+from vadprobe.store.shard_reader import ShardLayout, ShardReader, ShardRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +72,10 @@ class FeatureStore:
         Raises:
             StoreError: if a record was damaged or edited.
         """
-        found = ((number, read_record(self.path, number)) for number in self.partitions)
         is_ours = record_judge(self.spec, self.contents)
-        return {number: record for number, record in found if record is not None and is_ours(record)}
+        with ThreadPoolExecutor(source_of(self.path).threads) as threads:
+            found = threads.map(lambda number: (number, read_record(self.path, number)), self.partitions)
+            return {number: record for number, record in found if record is not None and is_ours(record)}
 
     @property
     def partitions(self) -> Sequence[int]:
@@ -84,7 +87,7 @@ class FeatureStore:
         """(n_clips,) bool: rows of the partitions that the store is to have; all, unless it is a part of another."""
         held = np.zeros(len(self.clips), dtype=bool)
         for number in self.partitions:
-            held[partition_rows(number, len(self.clips))] = True
+            held[self.contents.rows(number, len(self.clips))] = True
         return held
 
     @cached_property
@@ -97,7 +100,7 @@ class FeatureStore:
         """(n_clips,) bool: rows whose partition is recorded and which did not fail."""
         written = np.zeros(len(self.clips), dtype=bool)
         for number in self.records:
-            written[partition_rows(number, len(self.clips))] = True
+            written[self.contents.rows(number, len(self.clips))] = True
         written[list(self.failures)] = False
         return written
 
@@ -159,9 +162,9 @@ class FeatureStore:
         layout = self._layout(array.name)
         if layout is None or (layout.shape, layout.shard, layout.chunk) != (array.shape, array.shard, array.chunk):
             raise StoreError(f"{self.path}: {array.name} is not stored in this format's chunks. Run 'vadprobe verify'.")
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         (shard,) = self._shards(array, np.array([rows.start]))
-        return ShardReader(LocalFiles(), layout).bodies(shard, chunks)
+        return ShardReader(source_of(self.path), layout).bodies(shard, chunks)
 
     def _check_range(self, what: str, wanted: Sequence[int], count: int) -> None:
         outside = [number for number in wanted if not 0 <= number < count]
@@ -180,7 +183,7 @@ class FeatureStore:
         outside = rows[(rows < 0) | (rows >= len(self.clips))]
         if len(outside):
             raise StoreError(f"{self.path} has rows 0 to {len(self.clips) - 1}; row {outside[0]} was asked for.")
-        declared = next(a for a in feature_arrays(self.spec.backbone, self.spec.n_clips) if a.name == name)
+        declared = next(a for a in self.contents.arrays(self.spec) if a.name == name)
         layout = self._layout(name)
         found = layout if layout is not None else open_array(self.path, name)
         if found.shape != declared.shape:
@@ -192,7 +195,7 @@ class FeatureStore:
         result = np.empty((len(rows), len(parts), *tail), dtype=found.dtype)
         shards = self._shards(declared, rows)
         if isinstance(found, ShardLayout) and found.shard == declared.shard:
-            ShardReader(LocalFiles(), found).read(shards, parts, result)
+            ShardReader(source_of(self.path), found).read(shards, parts, result)
         else:
             self._read_by_zarr(open_array(self.path, name), shards, parts, result)
         return result
@@ -208,14 +211,14 @@ class FeatureStore:
             heads = [(head,) for head in range(self.spec.backbone.n_heads)]
             wanted = [part + rest for part in parts for rest in ([()] if len(part) == 2 else heads)]
         try:
-            self.contents.check(name, wanted, np.unique(rows // PARTITION_ROWS).tolist())
+            self.contents.check(name, wanted, np.unique(rows // self.contents.partition_rows).tolist())
         except StoreError as error:
             raise StoreError(f"{self.path}: {error}") from error
 
     def _check_partition(self, number: int) -> None:
         """Refuse a partition that a part of another store was made without."""
         if self.contents.partitions is not None and number not in self.contents.partitions:
-            rows = partition_rows(number, len(self.clips))
+            rows = self.contents.rows(number, len(self.clips))
             raise StoreError(
                 f"{self.path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not in this part of the "
                 f"store; {self.contents.describe()}. Pull them as well."
@@ -232,13 +235,14 @@ class FeatureStore:
 
     def _shards(self, array: ArraySpec, rows: np.ndarray) -> list[ShardRows]:
         """The shards that hold some rows, all of them recorded."""
-        order = np.argsort(rows // PARTITION_ROWS, kind="stable")
-        numbers, starts = np.unique(rows[order] // PARTITION_ROWS, return_index=True)
+        per = self.contents.partition_rows
+        order = np.argsort(rows // per, kind="stable")
+        numbers, starts = np.unique(rows[order] // per, return_index=True)
         shards = []
         for number, targets in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
             if number not in self.records:
                 self._check_partition(number)
-                missing = partition_rows(number, len(self.clips))
+                missing = self.contents.rows(number, len(self.clips))
                 raise StoreError(
                     f"{self.path}: rows {missing.start} to {missing.stop - 1} (partition {number}) are not written "
                     f"yet; {len(self.records)} of {len(self.partitions)} partitions are. Run 'vadprobe "
@@ -246,7 +250,7 @@ class FeatureStore:
                 )
             path = str(shard_path(self.path, array, number))
             n_bytes = self.records[number]["shards"][array.name]["bytes"]
-            shards.append(ShardRows(path, number, n_bytes, rows[targets] - number * PARTITION_ROWS, targets))
+            shards.append(ShardRows(path, number, n_bytes, rows[targets] - number * per, targets))
         return shards
 
     def _read_by_zarr(
@@ -254,8 +258,8 @@ class FeatureStore:
     ) -> None:
         """Taking rows in memory is faster than Zarr's own row indexing of shards."""
         for shard in shards:
-            shard.check_size(LocalFiles())
-            block = partition_rows(shard.partition, len(self.clips))
+            shard.check_size(source_of(self.path))
+            block = self.contents.rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)
                 try:

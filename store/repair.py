@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.claims import Claims
+from vadprobe.store.claiming import claims_in
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import Contents
 from vadprobe.store.durable import read_json, sync, write_bytes, write_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.expected_files import clip_files, empty_store
+from vadprobe.store.group_changes import as_zarr_writes, change_attributes
 from vadprobe.store.group_files import (
     ATTRIBUTE,
     is_whole_record,
@@ -31,7 +32,6 @@ from vadprobe.store.locking import sole_planner
 from vadprobe.store.number_ranges import ranges
 from vadprobe.store.problems import Problem, Verification
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import feature_arrays
 from vadprobe.store.writer import StoreWriter
 
 
@@ -156,7 +156,7 @@ def _rebuild_in_group(store: Path, path: Path, spec: FeatureSpec, clips: ClipTab
     if name == "zarr.json":
         wanted = json.loads(content)
         wanted["attributes"] = {**_attributes(path), ATTRIBUTE: wanted["attributes"][ATTRIBUTE]}
-        content = _as_zarr_writes(wanted)
+        content = as_zarr_writes(wanted)
     with sole_planner(store.parent):
         write_bytes(path, content)
         for folder in path.relative_to(store).parents:  # the folders above it may be new as well
@@ -177,20 +177,12 @@ def _rewrite_record(store: Path, path: Path) -> None:
 
 def _reopen(store: Path) -> None:
     """Let the attributes say that the store is not finished, everything else in the file as it is."""
-    content = read_json(store / "zarr.json")
-    attributes = content["attributes"][ATTRIBUTE]
-    if attributes["state"] != "open":
-        attributes["state"] = "open"
-        write_bytes(store / "zarr.json", _as_zarr_writes(content))
+    change_attributes(store, {"state": "open"})
 
 
 def _attributes(path: Path) -> dict[str, Any]:
     """All attributes of a group, those of users as well."""
     return dict(read_json(path)["attributes"])
-
-
-def _as_zarr_writes(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, indent=2).encode()
 
 
 def _check_free(store: Path, partitions: Iterable[int]) -> None:
@@ -203,14 +195,14 @@ def _check_free(store: Path, partitions: Iterable[int]) -> None:
 @contextmanager
 def _sole_writer(store: Path, partition: int) -> Iterator[Callable[[], None]]:
     """Hold a partition against all other workers; what is given asks whether that still is so."""
-    with Claims(store.parent).hold(partition) as claim:
+    with claims_in(store.parent).hold(partition) as claim:
         yield claim.check
 
 
 def _files_of(store: Path, partition: int) -> list[Path]:
     """The files of a partition that exist, its record first."""
     spec = _specification(store)
-    shards = [shard_path(store, array, partition) for array in feature_arrays(spec.backbone, spec.n_clips)]
+    shards = [shard_path(store, array, partition) for array in _contents(store, spec).arrays(spec)]
     return [path for path in (records_of(store) / record_name(partition), *shards) if path.is_file()]
 
 

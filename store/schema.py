@@ -15,7 +15,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.records import BackboneSpec, FeatureSpec
 
 PARTITION_ROWS = 256
-"""Clips in one partition: the unit of work, of a shard and of a record."""
+"""Clips in one partition, the unit of work, of a shard and of a record, unless a store was compacted."""
 
 ANSWERS = ("yes", "no")
 """Order of the ``answer`` dimension of ``answer_logits``."""
@@ -37,10 +37,10 @@ class ArraySpec:
         return (count, *self.shape[1:])
 
 
-def feature_arrays(backbone: BackboneSpec, n_clips: int) -> tuple[ArraySpec, ...]:
-    """The arrays that hold features, one row per clip, in the order they are written."""
+def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None) -> tuple[ArraySpec, ...]:
+    """The arrays that hold features, one row per clip, in the order they are written; ``rows`` are in a partition."""
     layers, heads = backbone.n_layers, backbone.n_heads
-    rows = PARTITION_ROWS
+    rows = rows or PARTITION_ROWS
     return (
         ArraySpec(
             "hidden_states",
@@ -134,14 +134,16 @@ def _any_bits(values: np.ndarray) -> int:
     return int(np.bitwise_or.reduce(np.ascontiguousarray(values).view(np.uint32), axis=None))
 
 
-def n_partitions(n_clips: int) -> int:
+def n_partitions(n_clips: int, rows: int | None = None) -> int:
     """Number of partitions of ``n_clips`` rows; the last one may be short."""
-    return -(-n_clips // PARTITION_ROWS)
+    return -(-n_clips // (rows or PARTITION_ROWS))
 
 
-def partition_rows(partition: int, n_clips: int) -> slice:
+def partition_rows(partition: int, n_clips: int, rows: int | None = None) -> slice:
     """Rows ``[start, stop)`` of a partition."""
-    start = partition * PARTITION_ROWS
+    count = rows or PARTITION_ROWS
+    start = partition * count
     if not 0 <= start < n_clips:
-        raise StoreError(f"partition {partition} does not exist; the store has {n_partitions(n_clips)} partitions.")
-    return slice(start, min(start + PARTITION_ROWS, n_clips))
+        total = n_partitions(n_clips, count)
+        raise StoreError(f"partition {partition} does not exist; the store has {total} partitions.")
+    return slice(start, min(start + count, n_clips))

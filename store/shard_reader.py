@@ -48,8 +48,16 @@ class ByteSource(Protocol):
     def range_bytes(self) -> int:
         """The most that is asked for by one call, unless a single chunk is longer."""
 
-    def size(self, path: str) -> int | None:
-        """Bytes of a file; None when there is none."""
+    @property
+    def threads(self) -> int:
+        """How many threads are of use for one read, at most."""
+
+    def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
+        """Bytes of a file, and the last ``count`` of them, or all; None when there is no file.
+
+        Raises:
+            OSError: if the source fails.
+        """
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
         """Begin to fetch what will be read soon, where that is of use; says nothing of a file that is missing."""
@@ -67,13 +75,19 @@ class LocalFiles:
 
     gap_bytes = 2**14
     range_bytes = 2**20  # what was read is decoded while it is in the processor's cache
+    threads = THREADS
 
-    def size(self, path: str) -> int | None:
-        """Bytes of a file; None when there is none."""
+    def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
+        """Bytes of a file, and the last ``count`` of them, or all; None when there is no file."""
         try:
-            return os.stat(path).st_size  # noqa: PTH116 - a Path would cost more than the call
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        try:
+            size = os.fstat(descriptor).st_size
+            return size, _read_range(descriptor, max(0, size - count), size)
+        finally:
+            os.close(descriptor)
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
         """Let the disk begin with all of these at once: waiting for one after another takes most of a cold read."""
@@ -212,21 +226,26 @@ class ShardRows:
             f"{self.path} (partition {self.partition}): {what}. Run 'vadprobe verify', then extract again."
         )
 
-    def check_size(self, source: ByteSource) -> None:
+    def check_size(self, source: ByteSource, count: int = 1) -> bytes:
         """Refuse a shard of another size than recorded: a missing or cut one would read as NaN without a word.
+
+        Returns:
+            Its last ``count`` bytes, or all; none if there is to be no shard.
 
         Raises:
             StoreError: naming the shard, its partition, and both sizes.
         """
         try:
-            size = source.size(self.path)
+            found = source.tail(self.path, count)
         except OSError as error:
             raise self.error(f"its size cannot be read ({error})") from error
-        if (size or 0) != self.n_bytes:
+        size, content = found if found is not None else (0, b"")
+        if size != self.n_bytes:
             raise StoreError(
-                f"{self.path} is {'missing' if size is None else 'damaged'}: {size or 0} bytes, its record says "
+                f"{self.path} is {'missing' if found is None else 'damaged'}: {size} bytes, its record says "
                 f"{self.n_bytes} (partition {self.partition}). Run 'vadprobe verify', then extract again."
             )
+        return content
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +273,7 @@ class ShardReader:
 
     source: ByteSource
     layout: ShardLayout
-    threads: int = THREADS
+    threads: int | None = None  # by default as many as are of use for the source
 
     def read(self, shards: Sequence[ShardRows], parts: Sequence[tuple[int, ...]], result: np.ndarray) -> None:
         """Read parts of rows.
@@ -273,7 +292,8 @@ class ShardReader:
         flat = result.reshape(len(result), prod(result.shape[1:]))
         spans = _spans(self.layout, parts)
         allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = max(1, min(self.threads, allowed))
+        is_local = isinstance(self.source, LocalFiles)  # else most of the time is waiting, which needs no processor
+        threads = max(1, min(self.threads or self.source.threads, allowed if is_local else 2**10))
         with ThreadPoolExecutor(threads) as pool:
             for first in range(0, len(shards), _BATCH):
                 batch = shards[first : first + _BATCH]
@@ -281,9 +301,10 @@ class ShardReader:
                     start = shard.n_bytes - self.layout.index_bytes
                     self.source.expect(shard.path, [(start, shard.n_bytes)] if start > 0 else [])
                 requests: list[_Request] = []
-                _share(pool, min(threads, 1 + len(batch) // 4), batch, partial(self._find_all, spans, flat, requests))
+                n_finders = min(threads, 1 + len(batch) // 4) if is_local else threads
+                _share(pool, n_finders, batch, partial(self._find_all, spans, flat, requests))
                 n_bytes = sum(request.n_bytes for request in requests)
-                useful = min(threads, 1 + n_bytes // _BYTES_PER_THREAD)
+                useful = min(threads, 1 + n_bytes // _BYTES_PER_THREAD) if is_local else threads
                 _share(pool, useful, requests, partial(self._fill_all, spans, flat))
 
     def bodies(self, shard: ShardRows, numbers: Sequence[int]) -> list[bytes]:
@@ -292,8 +313,10 @@ class ShardReader:
         Raises:
             StoreError: if the shard is missing, of another size than recorded, or one of the chunks is damaged.
         """
-        shard.check_size(self.source)
-        places = sorted(self._places(shard, self._entries(shard), list(numbers)))
+        entries = self._entries(shard)
+        if entries is None:
+            raise shard.error("it has no shard of this array")
+        places = sorted(self._places(shard, entries, list(numbers)))
         found: dict[int, bytes] = {}
         for ranges in _plan(places, self.source):
             contents = self._bytes(shard, [_bounds(chunks) for chunks in ranges])
@@ -310,15 +333,14 @@ class ShardReader:
     ) -> None:
         """Add the requests of every shard; the rows of a shard that was never written get the fill value at once."""
         for shard in shards:
-            shard.check_size(self.source)
-            if shard.n_bytes:
-                requests.extend(self._find(spans, shard))
+            entries = self._entries(shard)
+            if entries is not None:
+                requests.extend(self._find(spans, shard, entries))
             else:
                 flat[shard.targets] = self.layout.fill_value
 
-    def _find(self, spans: dict[int, list[_Span]], shard: ShardRows) -> Iterator[_Request]:
+    def _find(self, spans: dict[int, list[_Span]], shard: ShardRows, entries: np.ndarray) -> Iterator[_Request]:
         """What to read of a shard to have the wanted chunks."""
-        entries = self._entries(shard)
         row_chunks = shard.rows // self.layout.chunk[0]
         for row_chunk in np.unique(row_chunks).tolist():
             here = row_chunks == row_chunk
@@ -331,12 +353,13 @@ class ShardReader:
             for ranges in plan:
                 yield _Request(shard, rows, targets, ranges)
 
-    def _entries(self, shard: ShardRows) -> np.ndarray:
-        """(chunks, 2) offset and length of every inner chunk, in C order."""
-        start = shard.n_bytes - self.layout.index_bytes
-        if start < 0:
+    def _entries(self, shard: ShardRows) -> np.ndarray | None:
+        """(chunks, 2) offset and length of every inner chunk, in C order; None if there is to be no shard."""
+        index = np.frombuffer(shard.check_size(self.source, self.layout.index_bytes), np.uint8)
+        if not shard.n_bytes:
+            return None
+        if len(index) < self.layout.index_bytes:
             raise shard.error(f"it has {shard.n_bytes} bytes, fewer than its index alone")
-        (index,) = self._bytes(shard, [(start, shard.n_bytes)])
         if not _is_whole(index):
             raise shard.error("the checksum of its index does not agree")
         return index[:-_CHECKSUM_BYTES].view("<u8").reshape(-1, 2)

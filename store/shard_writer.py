@@ -6,7 +6,7 @@ the compression itself.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
@@ -30,8 +30,6 @@ def encode_shard(
 ) -> list[bytes]:
     """The bytes of a shard, in pieces that follow each other.
 
-    Every chunk is decompressed again and compared with its values, so that what is returned is known to be right.
-
     Args:
         array: the array; an inner chunk holds all rows of the shard.
         values: (n, ...) the shard's rows; those that lack to a whole shard are NaN.
@@ -42,21 +40,50 @@ def encode_shard(
     Raises:
         StoreError: if a chunk does not decompress to its values.
     """
-    rows, *part = array.chunk
-    if rows != array.shard[0] or values.shape[1:] != array.shard[1:] or not 0 < len(values) <= rows:
+    if array.chunk[0] != array.shard[0] or values.shape[1:] != array.shard[1:] or not 0 < len(values) <= array.chunk[0]:
         raise ValueError(f"values {values.shape} are no shard {array.shard} with chunks {array.chunk}.")
+    part = array.chunk[1:]
     grid = tuple(whole // width for whole, width in zip(array.shard[1:], part, strict=True))
-    numbers = np.flatnonzero(held).tolist()
-    most = max(1, _GROUP_BYTES // (rows * prod(part) * values.itemsize))
-    groups = [numbers[start : start + most] for start in range(0, len(numbers), most)]
+    places = [tuple(map(int, np.unravel_index(number, grid))) for number in np.flatnonzero(held).tolist()]
+    chunks = [
+        values[(slice(None), *(slice(at * width, (at + 1) * width) for at, width in zip(place, part, strict=True)))]
+        for place in places
+    ]
+    return join_chunks(encode_chunks(chunks, array.chunk, settings, threads), held)
 
-    def encode(group: Sequence[int]) -> list[bytes]:
-        return [_encode(chunk, settings) for chunk in _chunks(values, rows, part, grid, group)]
+
+def encode_chunks(
+    chunks: Sequence[np.ndarray], shape: tuple[int, ...], settings: Compression, threads: int = THREADS
+) -> list[bytes]:
+    """Inner chunks as they are stored, each with its checksum.
+
+    Every chunk is decompressed again and compared with its values, so that what is returned is known to be right.
+
+    Args:
+        chunks: (n, ...) values each; rows that lack to the whole ``shape`` are NaN.
+        shape: of a chunk.
+        settings: of the compressor.
+        threads: that compress.
+
+    Raises:
+        StoreError: if a chunk does not decompress to its values.
+    """
+    if not chunks:
+        return []
+    most = max(1, _GROUP_BYTES // (prod(shape) * chunks[0].itemsize))
+    groups = [chunks[start : start + most] for start in range(0, len(chunks), most)]
+
+    def encode(group: Sequence[np.ndarray]) -> list[bytes]:
+        chunk = np.full(shape, np.nan, dtype=group[0].dtype.newbyteorder("<"))  # its memory is used for all of them
+        bodies = []
+        for values in group:
+            chunk[: len(values)] = values.reshape(len(values), *shape[1:])
+            bodies.append(_encode(chunk, settings))
+        return bodies
 
     # In the main thread Blosc would start threads of its own for every chunk.
     with ThreadPoolExecutor(max(1, min(threads, os.cpu_count() or 1, len(groups)))) as pool:
-        bodies = [body for encoded in pool.map(encode, groups) for body in encoded]
-    return join_chunks(bodies, held)
+        return [body for encoded in pool.map(encode, groups) for body in encoded]
 
 
 def join_chunks(bodies: Sequence[bytes], held: np.ndarray) -> list[bytes]:
@@ -67,18 +94,6 @@ def join_chunks(bodies: Sequence[bytes], held: np.ndarray) -> list[bytes]:
     entries[held, 1] = lengths
     index = entries.tobytes()
     return [*bodies, index + _checksum(index)]
-
-
-def _chunks(
-    values: np.ndarray, rows: int, part: Sequence[int], grid: Sequence[int], numbers: Sequence[int]
-) -> Iterator[np.ndarray]:
-    """Inner chunks by number, contiguous and whole; the memory of one is used for the next."""
-    chunk = np.full((rows, *part), np.nan, dtype=values.dtype.newbyteorder("<"))
-    for number in numbers:
-        place = np.unravel_index(number, grid)
-        index = tuple(slice(at * width, (at + 1) * width) for at, width in zip(map(int, place), part, strict=True))
-        chunk[: len(values)] = values[(slice(None), *index)]
-        yield chunk
 
 
 def _encode(chunk: np.ndarray, settings: Compression) -> bytes:

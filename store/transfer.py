@@ -15,7 +15,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import DatasetLayout
 from vadprobe.store.probes import read_probes, write_probes
 from vadprobe.store.reader import FeatureStore
-from vadprobe.store.schema import PARTITION_ROWS, ArraySpec, feature_arrays
+from vadprobe.store.schema import ArraySpec
 from vadprobe.store.shard_writer import join_chunks
 from vadprobe.store.writer import StoreWriter, plan
 
@@ -44,7 +44,7 @@ class Choice:
         """
         held, spec = source.contents, source.spec
         rows = self._rows(source)
-        partitions = np.unique(rows // PARTITION_ROWS).tolist()
+        partitions = np.unique(rows // held.partition_rows).tolist()
         missing = [number for number in partitions if number not in source.partitions]
         if missing and (self.videos is not None or self.splits is not None):
             raise StoreError(f"{source.path}: partition {missing[0]} is not in it; {held.describe()}.")
@@ -53,7 +53,14 @@ class Choice:
             raise StoreError(f"{source.path}: no clip of the chosen videos is in it; nothing to copy.")
         if self.layers is None and self.heads is None:
             return Contents.of(
-                spec.backbone, spec.n_clips, held.layers, held.heads, held.answers, held.full_partitions, partitions
+                spec.backbone,
+                spec.n_clips,
+                held.layers,
+                held.heads,
+                held.answers,
+                held.full_partitions,
+                partitions,
+                held.partition_rows,
             )
         layers, heads = self.layers or (), self.heads or ()
         try:
@@ -61,7 +68,9 @@ class Choice:
             held.check("head_outputs", heads, partitions)
         except StoreError as error:
             raise StoreError(f"{source.path}: {error}") from error
-        return Contents.of(spec.backbone, spec.n_clips, layers, heads, held.answers, (), partitions)
+        return Contents.of(
+            spec.backbone, spec.n_clips, layers, heads, held.answers, (), partitions, held.partition_rows
+        )
 
     def _rows(self, source: FeatureStore) -> np.ndarray:
         """Rows of the chosen videos."""
@@ -122,7 +131,7 @@ def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | 
         raise StoreError(f"{path} is the store itself; name another root.")
     contents = choice.contents(source)
     writer = plan(path, spec, source.clips, contents)
-    _copy_probes(source, layout)
+    copy_probes(source, layout)
     left = writer.missing()
     done = n_before = writer.n_partitions - len(left)
     n_bytes, unwritten = 0, []
@@ -157,7 +166,7 @@ def _copy_partition(source: FeatureStore, writer: StoreWriter, partition: int) -
 
 
 def _shards(source: FeatureStore, contents: Contents, partition: int) -> Iterator[tuple[str, Sequence[bytes]]]:
-    for array in feature_arrays(source.spec.backbone, source.spec.n_clips):
+    for array in contents.arrays(source.spec):
         held = contents.mask(array, partition)
         if held.any() and source.records[partition]["shards"][array.name]["bytes"]:
             yield array.name, _pieces(source, array, partition, held)
@@ -168,8 +177,8 @@ def _pieces(source: FeatureStore, array: ArraySpec, partition: int, held: np.nda
     return join_chunks(source.encoded(array, partition, np.flatnonzero(held).tolist()), held)
 
 
-def _copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
-    """Add what is known of the videos to what the other root knows."""
+def copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
+    """Add what is known of a store's videos to what another root knows."""
     probes = read_probes(_layout(source, source.path.parents[3]).videos)
     known = {probe.video_id: probe for probe in read_probes(layout.videos)}
     added = [probe for probe in probes if probe.video_id not in known]

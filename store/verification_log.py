@@ -5,11 +5,14 @@ partition counts as read only while nobody has touched its files; a damaged line
 """
 
 import contextlib
+import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
+from vadprobe.store.location import is_remote
 from vadprobe.store.shard_check import FileState
 
 _VERSION = 1
@@ -19,7 +22,13 @@ Shards = dict[str, FileState]
 
 
 def log_of(store: Path) -> Path:
-    """The log of a store, hidden beside it: neither the group nor the records may hold files outside the plan."""
+    """The log of a store, hidden beside it: neither the group nor the records may hold files outside the plan.
+
+    Of a store behind a URL it lies in the user's cache folder.
+    """
+    if is_remote(store):  # which has no files to append to; and what one reader has read concerns nobody else
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vadprobe"
+        return cache / f"{hashlib.sha256(str(store).encode()).hexdigest()[:24]}.verified"
     return store.with_name(f".{store.stem}.verified")
 
 
@@ -42,6 +51,7 @@ class VerificationLog:
         if not (resume and self._read()):
             self._entries = {}
             with contextlib.suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 self.path.unlink(missing_ok=True)
                 self._append({**self._head, "begun": self.begun})
 

@@ -13,17 +13,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import zarr
-
-from vadprobe.store.claims import Claim, Claims
+from vadprobe.store.claiming import claims_in
+from vadprobe.store.claims import Claim
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import json_bytes, sync
 from vadprobe.store.errors import StoreError
+from vadprobe.store.group_changes import change_attributes, create_remote_group
 from vadprobe.store.group_creation import create_group
 from vadprobe.store.group_files import (
-    ATTRIBUTE,
     read_attributes,
     read_record,
     record_judge,
@@ -34,11 +33,12 @@ from vadprobe.store.group_files import (
     stored_contents,
 )
 from vadprobe.store.layout import clips_of, records_of
+from vadprobe.store.location import is_remote
 from vadprobe.store.locking import remove_leftovers_of, sole_planner
 from vadprobe.store.number_ranges import ranges
 from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.records import FeatureSpec
-from vadprobe.store.schema import compression, feature_arrays, partition_rows
+from vadprobe.store.schema import compression
 from vadprobe.store.shard_writer import encode_shard
 from vadprobe.store.staging import Staging
 
@@ -70,7 +70,10 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = E
             _check_clips(clips_of(path), clips)  # another worker may have written it in between
             if not clips_of(path).exists():
                 clips.write(clips_of(path))
-    if not path.exists():
+    if is_remote(path):
+        create_remote_group(path, spec, clips, contents)
+        _check_same(path, spec, contents)
+    elif not path.exists():
         create_group(path, spec, clips, contents)
         _check_same(path, spec, contents)  # another worker may have planned it in between
     return StoreWriter(path, spec, clips, contents)
@@ -141,7 +144,7 @@ class StoreWriter:
             and record_judge(self.spec, self.contents)(record)
             and all(
                 shard_bytes(self.path, array, partition) == record["shards"][array.name]["bytes"]
-                for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+                for array in self.contents.arrays(self.spec)
             )
         )
 
@@ -162,7 +165,7 @@ class StoreWriter:
                 bytes, or another worker holds the partition.
             ClaimLostError: if another worker took the partition over in between; what that one writes stays whole.
         """
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         data.check(self.spec, self.clips, rows, self.contents.held_arrays(partition))
         with ThreadPoolExecutor(1) as pool:
             self.write_shards(partition, self._encoded(partition, data, pool), data.failures, claim)
@@ -184,7 +187,7 @@ class StoreWriter:
         """
         if partition not in self.partitions:
             raise StoreError(f"{self.path} is to have partitions {ranges(self.partitions)}, not {partition}.")
-        with nullcontext(claim) if claim else Claims(self.path.parent).hold(partition) as held:
+        with nullcontext(claim) if claim else claims_in(self.path.parent).hold(partition) as held:
             try:
                 staged = self._stage(partition, shards, failures, held.staging)
                 held.check()
@@ -193,10 +196,14 @@ class StoreWriter:
                 held.check()  # what was staged may be gone because the claim is
                 if isinstance(error, StoreError):
                     raise
+                free = (
+                    ""
+                    if is_remote(self.path)
+                    else f" ({shutil.disk_usage(self.path).free / 1e6:.1f} MB are free there)"
+                )
                 raise StoreError(
-                    f"partition {partition} of {self.path} cannot be written: {error.strerror or error} "
-                    f"({shutil.disk_usage(self.path).free / 1e6:.1f} MB are free there). It is not recorded, all that "
-                    "was recorded before stays; mend this and run the command again."
+                    f"partition {partition} of {self.path} cannot be written: {error.strerror or error}{free}. It is "
+                    "not recorded, all that was recorded before stays; mend this and run the command again."
                 ) from error
 
     def _encoded(
@@ -206,12 +213,12 @@ class StoreWriter:
 
         An array without a shard is given by every Zarr reader as the fill value, NaN.
         """
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         if len(data.failures) == rows.stop - rows.start:
             return
         settings = compression(self.spec.backbone.dtype)
         encoded = {}
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             held = self.contents.mask(array, partition)
             if held.any():
                 encoded[array.name] = pool.submit(encode_shard, array, getattr(data, array.name), held, settings)
@@ -226,9 +233,9 @@ class StoreWriter:
         staging: Staging,
     ) -> list[str]:
         """Stage shards and record; returns the names of the arrays that have a shard."""
-        rows = partition_rows(partition, len(self.clips))
+        rows = self.contents.rows(partition, len(self.clips))
         recorded: dict[str, dict[str, str | int | None]] = {
-            array.name: {"sha256": None, "bytes": 0} for array in feature_arrays(self.spec.backbone, self.spec.n_clips)
+            array.name: {"sha256": None, "bytes": 0} for array in self.contents.arrays(self.spec)
         }
         staged = []
         with ThreadPoolExecutor(1) as digester:
@@ -258,7 +265,7 @@ class StoreWriter:
         """Move staged files into place. Every step goes through the staging folder, which a taker removes first."""
         record = records_of(self.path) / record_name(partition)
         staging.withdraw(record)  # it must not stand beside shards that it does not name
-        for array in feature_arrays(self.spec.backbone, self.spec.n_clips):
+        for array in self.contents.arrays(self.spec):
             shard = shard_path(self.path, array, partition)
             if array.name not in staged:
                 staging.withdraw(shard)
@@ -290,13 +297,7 @@ class StoreWriter:
                 raise StoreError(f"partition {partition} of {self.path} is being written anew; commit again later.")
             failures.update({int(row): reason for row, reason in record["failures"].items()})
         with sole_planner(self.path.parent):
-            before = read_attributes(self.path)
-            after = {**before, "state": "committed", "n_failed": len(failures)}
-            if before != after:
-                group = zarr.open_group(self.path, mode="r+", zarr_format=3)
-                group.attrs.update({ATTRIBUTE: after})
-                sync(self.path / "zarr.json")
-                sync(self.path)
+            change_attributes(self.path, {"state": "committed", "n_failed": len(failures)})
             remove_leftovers_of(self.path)
-        Claims(self.path.parent).tidy()
+        claims_in(self.path.parent).tidy()
         return failures

@@ -38,3 +38,32 @@ def test_every_way_to_read_a_store_gives_the_values_of_its_peers_at_a_small_size
         assert {"store, vadprobe", "np.memmap"} <= set(formats), pattern
         assert len({case["digest"] for case in formats.values()}) == 1, pattern
     assert list(found["many"]) == ["1024", "1536"]
+
+
+@pytest.mark.slow
+def test_bytes_per_value_are_counted_of_codecs_that_lose_nothing(tmp_path):
+    sizes = ["--clips=256", "--heads=2", "--head-dim=128", "--hidden=256"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "bytes_per_value.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "hidden states of 256, float16" in done.stdout
+    for by_dtype in json.loads(result.read_text())["bytes"].values():
+        for dtype, raw in {"bfloat16": 2, "float16": 2, "float32": 4}.items():
+            for name, row in by_dtype[dtype].items():
+                assert row["raw"] == raw
+                assert row["store"] < 0.97 * raw, (dtype, name)
+
+
+@pytest.mark.slow
+def test_requests_of_a_store_behind_a_url_are_counted_at_a_small_size(tmp_path):
+    pytest.importorskip("obstore", reason="the package for URLs is not installed")
+    sizes = ["--clips=512", "--blocks=2", "--heads=3", "--head-dim=8", "--latency=0"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "remote_reading.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(result.read_text())["five heads, all rows"]
+    assert found["store, vadprobe"]["requests"] <= 2 * 2  # of each shard its tail, and neighbouring chunks at once
+    assert found["store, vadprobe compact"]["requests"] <= 2 + 1  # one shard; and its metadata, asked for once
+    assert found[".npy per video"]["requests"] == 512 / 32

@@ -106,6 +106,7 @@ def one_store(root, left):
         time.sleep(generator.uniform(0.0, 0.8))
         ended = [child for child in running if os.waitpid(child, os.WNOHANG)[0]]
         running = [child for child in running if child not in ended]
+        suspended = [(one, since) for one, since in suspended if one in running]  # the others ended before the signal
         busy = [child for child in running if child not in [one for one, _ in suspended]]
         if busy and faults < left and (root / "log").exists() and not ended:
             victim = generator.choice(busy)

@@ -248,7 +248,9 @@ def test_a_file_that_ends_while_it_is_read(tmp_path):
     assert LocalFiles().read(str(path), [(2, 4), (0, 10)]) == [b"23", b"0123456789"]
     with pytest.raises(OSError, match="the file ends at byte 10, bytes up to 12 were wanted"):
         LocalFiles().read(str(path), [(8, 12)])
-    assert LocalFiles().size(str(tmp_path / "none")) is None
+    assert LocalFiles().tail(str(path), 3) == (10, b"789")
+    assert LocalFiles().tail(str(path), 30) == (10, b"0123456789")
+    assert LocalFiles().tail(str(tmp_path / "none"), 3) is None
 
 
 def test_a_result_with_gaps_is_refused(store):
@@ -281,8 +283,8 @@ def test_neighbours_are_read_together_and_others_apart(store):
     shape = (10, 1, BACKBONE.n_layers, BACKBONE.n_heads, BACKBONE.head_dim)
     whole = Counting()
     ShardReader(whole, layout).read(shards, [()], np.empty(shape, layout.dtype))
-    assert len(whole.ranges) == 2  # the index, and all chunks at once
+    assert len(whole.ranges) == 1  # all chunks at once; the index is the tail
     one = Counting()
     ShardReader(one, layout).read(shards, [(1, 1)], np.empty((10, 1, BACKBONE.head_dim), layout.dtype))
-    assert len(one.ranges) == 2
+    assert len(one.ranges) == 1
     assert sum(stop - start for start, stop in one.ranges) < sum(stop - start for start, stop in whole.ranges)
