@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vadprobe.flows.part_options import head_list, number_list, video_names, word_list
+from vadprobe.flows.part_options import head_list, number_list, place, video_names, word_list
 from vadprobe.flows.progress import CountProgress
 from vadprobe.store.annotations.frame_counts import read_frame_counts
 from vadprobe.store.card import write_card
@@ -29,7 +29,7 @@ def add_exchange_commands(commands: Any) -> None:
         "interrupted export goes on when the command is given again. Failed rows are NaN; the index says why.",
     )
     parser.set_defaults(command=_export)
-    parser.add_argument("store", type=Path, metavar="STORE", help="a feature store (...zarr)")
+    parser.add_argument("store", type=place, metavar="STORE", help="a feature store (...zarr)")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder of the files; new, empty, or of this export")
     parser.add_argument(
         "--format",
@@ -57,7 +57,7 @@ def _add_headhunt(kinds: Any) -> None:
     )
     parser.set_defaults(command=_import_headhunt)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of one prompt's pickles")
-    parser.add_argument("--root", type=Path, required=True, metavar="ROOT", help="the folder of the feature stores")
+    parser.add_argument("--root", type=place, required=True, metavar="ROOT", help="the folder of the feature stores")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the dataset")
     parser.add_argument("--backbone", required=True, metavar="KEY", help="a key for the model, such as internvl3-8b")
     parser.add_argument("--heads", type=int, required=True, metavar="N", help="heads of a layer: 28 of InternVL3-8B")

@@ -1,9 +1,19 @@
-"""Options that name parts of a store: videos, layers, heads."""
+"""Options that name places, and parts of a store: videos, layers, heads."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.location import location
+
+
+def place(text: str) -> Path:
+    """A folder or URL on the command line; what is wrong with it becomes the parser's message."""
+    try:
+        return location(text)
+    except VadprobeError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def video_names(given: str | None) -> tuple[str, ...] | None:

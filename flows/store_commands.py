@@ -3,11 +3,11 @@
 import argparse
 import json
 import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from vadprobe.flows.part_options import place
 from vadprobe.flows.store_text import catalog_lines, comparison_lines, leftover_lines, store_lines
 from vadprobe.store.card import write_card
 from vadprobe.store.catalog import Catalog, read_catalog
@@ -15,15 +15,13 @@ from vadprobe.store.comparison import Comparison, compare
 from vadprobe.store.description import describe_store
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.leftovers import Leftover, find_leftovers, remove_leftovers
-from vadprobe.store.location import location
+from vadprobe.store.location import can_list
 from vadprobe.store.places import explain, find_store
 from vadprobe.store.plain_text import counted, size_text
 
 _STORE = "a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr"
-_PLACE = location
+_PLACE = place
 """What a root or store on the command line becomes."""
-
-_URL = re.compile(r"[a-z0-9+]+:/")
 
 
 def add_store_commands(commands: Any) -> None:
@@ -111,8 +109,8 @@ def _card(options: argparse.Namespace) -> int:
 
 def _gc(options: argparse.Namespace) -> int:
     root: Path = options.root
-    if _URL.match(str(root)):
-        raise VadprobeError(f"gc works on folders; {root} is a location elsewhere. Run it where that is a folder.")
+    if not can_list(root):
+        raise VadprobeError(f"{root} is on a web server, which lists nothing; run gc where that is a folder.")
     if not root.is_dir():
         raise VadprobeError(explain(root))
     found = find_leftovers(root)

@@ -12,11 +12,12 @@ from typing import Any
 from tqdm import tqdm
 
 from vadprobe.flows.job import load_job
+from vadprobe.flows.part_options import place
 from vadprobe.store.catalog import read_catalog
 from vadprobe.store.durable import write_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.layout import records_of
-from vadprobe.store.location import can_list, is_remote, location
+from vadprobe.store.location import can_list, is_remote
 from vadprobe.store.problems import Verification
 from vadprobe.store.repair import RepairPlan, carry_out, plan_repair
 from vadprobe.store.verification import Checked, is_store, verify_stores
@@ -36,7 +37,7 @@ def add_verify_command(commands: Any) -> None:
     parser.set_defaults(command=_verify)
     parser.add_argument(
         "target",
-        type=location,
+        type=place,
         metavar="TARGET",
         help="a job file (TOML), a store, or a folder with stores",
     )
@@ -72,18 +73,22 @@ def stores_of(target: Path) -> list[Path]:
     Raises:
         VadprobeError: if there is nothing of that name, or no store below a folder.
     """
-    if is_remote(target) and is_store(target):
-        return [target]
+    if is_remote(target):
+        return [target] if is_store(target) else _found_below(target)
     if target.is_file():
         return list(load_job(target).stores)
     if not target.exists() and not records_of(target).is_dir():
         raise VadprobeError(f"{target} does not exist; a job file, a store or a folder with stores is wanted.")
     if not target.exists() or is_store(target):
         return [target]
-    found = sorted(_stores_below(target))
+    return _found_below(target)
+
+
+def _found_below(folder: Path) -> list[Path]:
+    found = sorted(_stores_below(folder))
     if not found:
         raise VadprobeError(
-            f"there is no feature store below {target}; run 'vadprobe extract' first, or check the path."
+            f"there is no feature store below {folder}; run 'vadprobe extract' first, or check the path."
         )
     return found
 

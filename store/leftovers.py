@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from vadprobe.store.claim_owner import Owner
+from vadprobe.store.claiming import claims_in
 from vadprobe.store.claims import FOLDER, Claims
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import UNREADABLE, read_attributes, specification, stored_contents
+from vadprobe.store.location import is_remote
 from vadprobe.store.locking import sole_planner
 from vadprobe.store.plain_text import counted
 from vadprobe.store.staging import staged_partition
@@ -52,7 +54,7 @@ def find_leftovers(root: Path) -> list[Leftover]:
     """
     if not root.is_dir():
         raise StoreError(f"{root} is no folder; the root of stores is wanted.")
-    found = list(_half_written(root))
+    found = [] if is_remote(root) else list(_half_written(root))  # objects appear whole
     for backbone in _backbones(root):
         found += [*_claims(backbone), *_logs(backbone), *_records(backbone)]
     return sorted(found, key=lambda one: one.path)
@@ -78,7 +80,7 @@ def remove_leftovers(
         if one.verdict == "goes" and one.kind in ("half-written", "log", "records"):
             _remove(one)
     folders = {one.path.parent.parent for one in found if one.kind in ("claim", "staging") and one.verdict != "stays"}
-    watched = {folder: Claims(folder) for folder in folders}
+    watched = {folder: claims_in(folder) for folder in folders}
     leases = [_first_look(claims) for claims in watched.values()]
     if any(leases):
         lease = max(leases)
@@ -112,13 +114,17 @@ def _remove(one: Leftover) -> None:
     while folder.name.endswith((".records", ".zarr")) or any(above.name.endswith(".zarr") for above in folder.parents):
         folder = folder.parent
     # Where nobody ever planned, there is no planner to wait for, and no lock file is left behind.
-    with sole_planner(folder) if (folder / ".planning").exists() else contextlib.nullcontext():
+    is_planned = not is_remote(folder) and (folder / ".planning").exists()
+    with sole_planner(folder) if is_planned else contextlib.nullcontext():
         if one.kind == "records" and one.path.with_suffix(".zarr").exists():
             return
         if one.kind == "half-written" and not _is_old(one.path):
             return
         try:
-            if one.path.is_dir() and not one.path.is_symlink():
+            if is_remote(one.path):
+                for path in (one.path, *one.path.rglob("*")):
+                    path.unlink(missing_ok=True)
+            elif one.path.is_dir() and not one.path.is_symlink():
                 shutil.rmtree(one.path)
             else:
                 one.path.unlink(missing_ok=True)

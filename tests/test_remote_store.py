@@ -21,6 +21,7 @@ from remote_servers import BUCKET, Faults, s3_server, web_server
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
 
+from vadprobe.flows.command_line import main
 from vadprobe.store import remote_path
 from vadprobe.store.claiming import claims_in
 from vadprobe.store.errors import StoreError, VadprobeError
@@ -501,3 +502,66 @@ def test_folders_stay_folders(tmp_path):
     assert location(str(tmp_path)) == tmp_path
     assert location(f"file://{tmp_path}") == tmp_path
     assert isinstance(location("features"), Path)
+
+
+# Commands
+
+
+def run(capsys, *arguments, code=0):
+    assert main(list(map(str, arguments))) == code, capsys.readouterr()
+    return capsys.readouterr().out
+
+
+def test_commands_take_urls(pushed, local, tmp_path, capsys):
+    FAULTS.reset()
+    bucket, folder = pushed.parents[3], local.path.parents[3]
+    assert run(capsys, "ls", bucket).splitlines()[1].split() == run(capsys, "ls", folder).splitlines()[1].split()
+    assert f"{pushed}" in run(capsys, "show", pushed)
+    assert "values         same (bit for bit)" in run(capsys, "diff", pushed, local.path, "--values")
+    assert "600 rows, 89 of them failed" in run(capsys, "verify", bucket, "--workers", 1)
+    run(capsys, "export", pushed, tmp_path / "npy", "--format", "npy", "--heads", "1:2", "--videos", "video 0")
+    (file,) = (tmp_path / "npy" / "head_outputs").glob("*.npy")
+    np.testing.assert_array_equal(
+        np.load(file).reshape(100, -1), local.head_outputs(np.arange(100), [(1, 2)]).reshape(100, -1)
+    )
+    assert "2 of 2 partitions" in run(capsys, "compact", bucket, tmp_path / "compact", "--rows", 512)
+    assert "3 of 3 partitions" in run(capsys, "pull", pushed, tmp_path / "pulled")
+    assert verify(tmp_path / "pulled" / pushed.relative_to(bucket)).problems == ()
+
+
+def test_commands_on_a_web_server_go_by_the_saved_list(served, local, tmp_path, capsys):
+    FAULTS.reset()
+    web, folder = served.parents[3], local.path.parents[3]
+    run(capsys, "ls", folder, "--save")
+    assert run(capsys, "ls", web).splitlines()[1].split() == run(capsys, "ls", folder).splitlines()[1].split()
+    assert "3 of 3 partitions" in run(capsys, "pull", web, tmp_path / "pulled", "--layers", "1")
+    (folder / "catalog.json").unlink()
+    assert main(["pull", str(web), str(tmp_path / "other")]) in (1, 2)
+    assert main(["gc", str(web)]) == 2
+    assert "lists nothing; run gc where that is a folder" in capsys.readouterr().err
+    assert main(["push", str(folder), str(web)]) == 2
+    assert "http://" in capsys.readouterr().err
+
+
+def test_gc_removes_what_a_dead_worker_claimed_in_a_bucket(root, capsys, monkeypatch):
+    writer = written(root)
+    owner = claims_in(writer.path.parent).take(1)
+    owner._released.set()
+    owner._thread.join()
+    assert "stay" in run(capsys, "gc", root)
+    monkeypatch.setattr("vadprobe.store.claim_owner.Owner.runs_here", lambda self: False)
+    monkeypatch.setattr("vadprobe.store.claim_owner.Owner.vanished", lambda self: True)
+    assert "000001.1" in run(capsys, "gc", root)
+    assert "Removed" in run(capsys, "gc", root, "--yes")
+    assert list(claims_in(writer.path.parent).folder.iterdir()) == []
+    assert verify(writer.path).problems == ()
+
+
+def test_a_wrong_url_is_a_sentence(bucket, capsys):
+    for arguments in (["ls", "s3://features/nothing"], ["show", "s3://features/no.zarr"], ["verify", "ftp://x/y"],
+                      ["pull", "s3://no-such-bucket/x", "here"], ["ls", "s3://key:secret@b/x"]):  # fmt: skip
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("vadprobe: ")
+        assert "secret" not in error
+        assert "Traceback" not in error
