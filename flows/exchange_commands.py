@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vadprobe.flows.part_options import head_list, number_list, place, video_names, word_list
+from vadprobe.flows.part_options import head_list, number_list, video_names, word_list
 from vadprobe.flows.progress import CountProgress
 from vadprobe.store.annotations.frame_counts import read_frame_counts
 from vadprobe.store.card import write_card
@@ -15,6 +15,7 @@ from vadprobe.store.export_choice import ARRAYS, FORMATS, ExportChoice
 from vadprobe.store.export_folder import INDEX
 from vadprobe.store.foreign.headhunt import FEATURE_KEYS, SUFFIX, Layout
 from vadprobe.store.foreign.headhunt_import import UNKNOWN, HeadHuntImport, Imported, import_headhunt
+from vadprobe.store.location import location
 from vadprobe.store.prompts import SHIPPED, shipped
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import Prompt, Sampling
@@ -29,7 +30,7 @@ def add_exchange_commands(commands: Any) -> None:
         "interrupted export goes on when the command is given again. Failed rows are NaN; the index says why.",
     )
     parser.set_defaults(command=_export)
-    parser.add_argument("store", type=place, metavar="STORE", help="a feature store (...zarr)")
+    parser.add_argument("store", metavar="STORE", help="a feature store (...zarr), or a URL of one")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder of the files; new, empty, or of this export")
     parser.add_argument(
         "--format",
@@ -57,7 +58,7 @@ def _add_headhunt(kinds: Any) -> None:
     )
     parser.set_defaults(command=_import_headhunt)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of one prompt's pickles")
-    parser.add_argument("--root", type=place, required=True, metavar="ROOT", help="the folder of the feature stores")
+    parser.add_argument("--root", required=True, metavar="ROOT", help="the folder of the stores, or its URL")
     parser.add_argument("--dataset", required=True, metavar="NAME", help="name of the dataset")
     parser.add_argument("--backbone", required=True, metavar="KEY", help="a key for the model, such as internvl3-8b")
     parser.add_argument("--heads", type=int, required=True, metavar="N", help="heads of a layer: 28 of InternVL3-8B")
@@ -103,7 +104,7 @@ def _import_headhunt(options: argparse.Namespace) -> int:
     )
     done = import_headhunt(
         options.folder,
-        options.root,
+        location(options.root),
         settings,
         CountProgress("reading", "file").report,
         CountProgress("writing", "partition").report,
@@ -134,7 +135,7 @@ def _export(options: argparse.Namespace) -> int:
         arrays=_some("--arrays", None if options.arrays is None else tuple(word_list(options.arrays))),
         videos=_some("--videos", video_names(options.videos)),
     )
-    store = FeatureStore.open(options.store)
+    store = FeatureStore.open(location(options.store))
     print("\n".join(_export_lines(options.out, export(store, options.out, choice, _progress("exporting")))))
     return 0
 

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vadprobe.flows.part_options import head_list, number_list, video_names, word_list
+from vadprobe.flows.part_options import head_list, number_list, place, video_names, word_list
 from vadprobe.flows.progress import CountProgress
 from vadprobe.flows.verify_command import stores_of
 from vadprobe.store.compaction import ROWS, compact
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.location import location
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import SPLITS
 from vadprobe.store.transfer import Choice, Transfer, transfer
@@ -29,9 +28,14 @@ def add_transfer_commands(commands: Any) -> None:
     ):
         parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {_DESCRIPTION}")
         parser.add_argument(
-            "source", metavar="SOURCE", help=f"{source}: a store (...zarr), or a folder with stores, or a URL of one"
+            "source",
+            type=place,
+            metavar="SOURCE",
+            help=f"{source}: a store (...zarr), or a folder with stores, or a URL of one",
         )
-        parser.add_argument("root", metavar="ROOT", help=f"{root}: a folder or a URL; below it all keeps its place")
+        parser.add_argument(
+            "root", type=place, metavar="ROOT", help=f"{root}: a folder or a URL; below it all keeps its place"
+        )
         _add_parts(parser)
         parser.add_argument("--videos", metavar="NAMES", help="names, separated by commas, or @FILE with one per line")
         parser.add_argument("--splits", metavar="SPLITS", help=f"videos of these splits ({', '.join(SPLITS)})")
@@ -47,8 +51,10 @@ def _add_compact(commands: Any) -> None:
         description=f"{text[0].upper()}{text[1:]}. The copy is a store like any other; reading all heads of a few rows "
         "is slow there.",
     )
-    parser.add_argument("source", metavar="SOURCE", help="a store (...zarr), or a folder with stores, or a URL of one")
-    parser.add_argument("root", metavar="ROOT", help="where the copy goes: a folder or a URL")
+    parser.add_argument(
+        "source", type=place, metavar="SOURCE", help="a store (...zarr), or a folder with stores, or a URL of one"
+    )
+    parser.add_argument("root", type=place, metavar="ROOT", help="where the copy goes: a folder or a URL")
     _add_parts(parser)
     parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows of a partition; default {ROWS}")
     parser.set_defaults(command=_compact, videos=None, splits=None)
@@ -67,13 +73,13 @@ def _compact(options: argparse.Namespace) -> int:
     choice, chosen = _chosen(options)
     for store in chosen:
         progress = CountProgress(f"compacting {store.spec.prompt.key}", "partition").report
-        print("\n".join(_lines(store, compact(store, location(options.root), choice, options.rows, progress))))
+        print("\n".join(_lines(store, compact(store, options.root, choice, options.rows, progress))))
     return 0
 
 
 def _copy(options: argparse.Namespace) -> int:
     choice, chosen = _chosen(options)
-    root = location(options.root)
+    root = options.root
     is_finished = True
     for store in chosen:
         done = transfer(store, root, choice, CountProgress(f"copying {store.spec.prompt.key}", "partition").report)
@@ -87,7 +93,7 @@ def _chosen(options: argparse.Namespace) -> tuple[Choice, list[FeatureStore]]:
     if options.detector and (options.layers or options.heads):
         raise VadprobeError("--detector names the layers or heads already; leave --layers and --heads out.")
     choice, text = _choice(options)
-    sources = [FeatureStore.open(path) for path in stores_of(location(options.source))]
+    sources = [FeatureStore.open(path) for path in stores_of(options.source)]
     chosen = [store for store in sources if _is_wanted(store, options.prompts, text)]
     if not chosen:
         found = ", ".join(sorted({store.spec.prompt.key for store in sources}))

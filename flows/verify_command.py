@@ -118,9 +118,9 @@ def _stores_below(folder: Path) -> Iterator[Path]:
     if is_remote(folder):
         yield from _stores_of_bucket(folder)
         return
-    for place, folders, _ in os.walk(folder):
+    for parent, folders, _ in os.walk(folder):
         names = {Path(name).stem for name in folders if name.endswith((".zarr", ".records"))}
-        yield from (Path(place) / f"{name}.zarr" for name in names)
+        yield from (Path(parent) / f"{name}.zarr" for name in names)
         folders[:] = [name for name in folders if not name.endswith((".zarr", ".records", ".partial"))]
 
 

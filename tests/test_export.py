@@ -407,3 +407,15 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["export", str(tmp_path / "none.zarr"), str(tmp_path / "x"), "--format", "npy"]) == 2
     assert "vadprobe:" in capsys.readouterr().err
     assert PROMPT.key in index_of(tmp_path / "out")["store"]["prompt"]
+
+
+def test_a_store_behind_a_url_is_exported_as_well(tmp_path: Path) -> None:
+    pytest.importorskip("obstore")
+    from remote_servers import Faults, web_server
+
+    writer = committed_store(tmp_path / "root", N_CLIPS, failures=FAILURES)
+    export(FeatureStore.open(writer.path), tmp_path / "whole", ExportChoice("npy"))
+    with web_server(tmp_path / "root", Faults()) as url:
+        store = f"{url}/{writer.path.relative_to(tmp_path / 'root').as_posix()}"
+        assert main(["export", store, str(tmp_path / "out"), "--format", "npy"]) == 0
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")

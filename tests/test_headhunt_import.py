@@ -17,6 +17,7 @@ from vadprobe.store.annotations.tables import read_table
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.foreign.headhunt import Layout, describe_file, is_anomalous, read_file
 from vadprobe.store.foreign.headhunt_import import HeadHuntImport, Imported, import_headhunt
+from vadprobe.store.location import location
 from vadprobe.store.prompts import shipped
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import Sampling
@@ -314,3 +315,28 @@ def test_the_command_imports_and_says_what_it_found(tmp_path: Path, capsys: pyte
     command[command.index("3")] = "0"
     assert main([*command, "coarse"]) == 2
     assert main(["verify", str(tmp_path / "root")]) == 0
+
+
+def test_a_store_is_imported_into_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("obstore", "moto", "boto3"):
+        pytest.importorskip(package)
+    from remote_servers import BUCKET, Faults, s3_server
+
+    from vadprobe.store import remote_path
+
+    folder = a_folder(tmp_path / "in")
+    command = ["import", "headhunt", str(folder), "--dataset", "xd", "--backbone", "b", "--heads", "2", "--root"]
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with s3_server(Faults()) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        remote_path._store.cache_clear()
+        for prompt in ("coarse", "detailed"):  # the second one joins its labels with those that are there
+            assert main([*command, f"s3://{BUCKET}/root", "--prompt", prompt]) == 0
+        store = FeatureStore.open(location(f"s3://{BUCKET}/root/xd/video-16/b/coarse.zarr"))
+        assert heads_of(store)[2].reshape(LAYERS, WIDTH).tolist() == values_of(2).tolist()
+        labels = location(f"s3://{BUCKET}/root/xd/labels.csv").read_bytes()
+        remote_path._store.cache_clear()
+    done, _ = run(folder, tmp_path / "root")
+    assert labels == done.labels.read_bytes()

@@ -461,6 +461,10 @@ def test_noise_is_read_or_refused_with_a_sentence(content: bytes) -> None:
         read_or_refused(start + content)
 
 
+def test_odd_escapes_of_a_damaged_file_give_no_warning() -> None:
+    assert read_tensors(b"S'a\\o'\n.") == "a\\o"  # the tests make an error of every warning
+
+
 def test_nothing_of_torch_or_pickle_is_imported() -> None:
     script = (
         "import sys; from vadprobe.store.foreign import headhunt_import; import vadprobe.store.foreign as f; "

@@ -8,6 +8,7 @@ imported, no method of a value is called, and memory is bounded by the size of t
 import io
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,10 +41,12 @@ def read_pickle(file: io.BytesIO, words: Words, persistent: Persistent | None = 
         PickleError: a sentence without the file's name, if it is damaged or asks for anything else.
     """
     machine = _Machine({**CONSTRUCTORS, **words}, persistent)
-    for opcode, argument in _opcodes(file):
-        if opcode == "STOP":
-            return machine.result()
-        machine.step(opcode, argument)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python, on odd escapes in a damaged file
+        for opcode, argument in _opcodes(file):
+            if opcode == "STOP":
+                return machine.result()
+            machine.step(opcode, argument)
     raise PickleError("the pickle has no end; the file is damaged")
 
 
