@@ -8,8 +8,11 @@ from typing import Any
 from vadprobe.flows.part_options import head_list, number_list, video_names, word_list
 from vadprobe.flows.progress import CountProgress
 from vadprobe.store.annotations.frame_counts import read_frame_counts
-from vadprobe.store.errors import VadprobeError
-from vadprobe.store.export import ARRAYS, FORMATS, INDEX, ExportChoice, Exported, Report, export
+from vadprobe.store.card import write_card
+from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.export import Exported, Report, export
+from vadprobe.store.export_choice import ARRAYS, FORMATS, ExportChoice
+from vadprobe.store.export_folder import INDEX
 from vadprobe.store.foreign.headhunt import FEATURE_KEYS, SUFFIX, Layout
 from vadprobe.store.foreign.headhunt_import import UNKNOWN, HeadHuntImport, Imported, import_headhunt
 from vadprobe.store.prompts import SHIPPED, shipped
@@ -105,6 +108,10 @@ def _import_headhunt(options: argparse.Namespace) -> int:
         CountProgress("reading", "file").report,
         CountProgress("writing", "partition").report,
     )
+    try:
+        write_card(done.store.parent)
+    except StoreError as error:
+        print(f"{error} (the store is whole without it; 'vadprobe card {done.store.parent}' writes it later)")
     print("\n".join(_import_lines(done, counts is None)))
     return 1 if done.left_out else 0
 

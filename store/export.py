@@ -9,47 +9,32 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from vadprobe.store.array_files import FileContent, safetensors_block, safetensors_header, write_blocks, write_npy
-from vadprobe.store.contents import Head
 from vadprobe.store.digests import digest_file, digest_json
-from vadprobe.store.durable import read_json, write_json
-from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.file_names import file_names
+from vadprobe.store.durable import write_json
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.export_choice import (
+    FORMATS,
+    ExportChoice,
+    ExportedVideo,
+    Format,
+    Parts,
+    chosen_parts,
+    chosen_videos,
+)
+from vadprobe.store.export_folder import INDEX, export_header, sole_exporter, stored_index
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.schema import PARTITION_ROWS, feature_arrays, partition_rows, storage_dtype
 from vadprobe.store.space import require_space
-
-Format = Literal["npy", "safetensors"]
-FORMATS: tuple[Format, ...] = ("npy", "safetensors")
-ARRAYS = ("hidden_states", "head_outputs", "answer_logits")
-INDEX = "index.json"
-EXPORT_VERSION = 1
-"""Version of the index."""
 
 _SAVE_SECONDS = 5.0  # what is written in between is written again if the process is killed
 
 Report = Callable[[int, int], None]
 """Called after each video with (done, all)."""
-
-
-@dataclass(frozen=True)
-class ExportChoice:
-    """What is exported.
-
-    ``layers`` of the hidden states and ``heads`` as (block, head); None for all that the store holds, unless the other
-    one is given: then none. ``arrays`` by name; None for those that the layers and heads speak of, and the answer
-    logits. ``videos`` by name; None for all whose rows the store has.
-    """
-
-    format: Format
-    layers: tuple[int, ...] | None = None
-    heads: tuple[Head, ...] | None = None
-    arrays: tuple[str, ...] | None = None
-    videos: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,24 +65,14 @@ def export(store: FeatureStore, out: Path, choice: ExportChoice, report: Report 
     return _Export.prepare(store, out, choice).run(report)
 
 
-@dataclass(frozen=True)
-class _Video:
-    """A video's rows ``[start, stop)`` and the stem of its files."""
-
-    video_id: str
-    stem: str
-    start: int
-    stop: int
-
-
 @dataclass
 class _Export:
     store: FeatureStore
     out: Path
     format: Format
-    parts: Mapping[str, tuple[Any, ...] | None]
+    parts: Parts
     header: dict[str, Any]
-    videos: Sequence[_Video]
+    videos: Sequence[ExportedVideo]
     left_out: int
     index: dict[str, Any]
     cache: dict[str, tuple[int, np.ndarray]] = field(default_factory=dict)
@@ -109,17 +84,32 @@ class _Export:
         if choice.format not in FORMATS:
             raise VadprobeError(f"format is {choice.format!r}; {' or '.join(FORMATS)} is wanted.")
         store.check_finished()
-        parts = _parts(store, choice)
-        videos, left_out = _videos(store, choice.videos)
-        header = _header(store, choice.format, parts)
-        return cls(store, out, choice.format, parts, header, videos, left_out, _index(out, header))
+        parts = chosen_parts(store, choice)
+        videos, left_out = chosen_videos(store, choice.videos)
+        header = export_header(store, choice.format, parts)
+        return cls(store, out, choice.format, parts, header, videos, left_out, stored_index(out, header))
 
     def run(self, report: Report | None) -> Exported:
-        """Write what is missing, the index now and then, and at the end whatever happens."""
-        kept, saved = 0, time.monotonic()
+        """Write what is missing."""
         left = [video for video in self.videos if video.video_id not in self.index]
         require_space(self.out, sum(self._size(video) for video in left))
-        self.out.mkdir(parents=True, exist_ok=True)
+        with sole_exporter(self.out):
+            kept = self._write_missing(report)
+        wanted = {video.video_id for video in self.videos}
+        return Exported(
+            n_written=len(self.videos) - kept,
+            n_kept=kept,
+            n_rows=sum(video.stop - video.start for video in self.videos),
+            n_failed=sum(len(entry["failed"]) for name, entry in self.index.items() if name in wanted),
+            n_bytes=self.n_bytes,
+            renamed=sum(video.stem != video.video_id for video in self.videos),
+            left_out=self.left_out,
+        )
+
+    def _write_missing(self, report: Report | None) -> int:
+        """Write the videos that are not there, and the index now and then and at the end; returns how many were."""
+        kept, saved = 0, time.monotonic()
+        self._save()  # before any file, so that what is left by a kill is known as an export
         try:
             for number, video in enumerate(self.videos):
                 if self._is_there(video):
@@ -133,21 +123,12 @@ class _Export:
                     saved = time.monotonic()
         finally:
             self._save()
-        wanted = {video.video_id for video in self.videos}
-        return Exported(
-            n_written=len(self.videos) - kept,
-            n_kept=kept,
-            n_rows=sum(video.stop - video.start for video in self.videos),
-            n_failed=sum(len(entry["failed"]) for name, entry in self.index.items() if name in wanted),
-            n_bytes=self.n_bytes,
-            renamed=sum(video.stem != video.video_id for video in self.videos),
-            left_out=self.left_out,
-        )
+        return kept
 
     def _save(self) -> None:
         write_json(self.out / INDEX, {**self.header, "videos": self.index})
 
-    def _is_there(self, video: _Video) -> bool:
+    def _is_there(self, video: ExportedVideo) -> bool:
         """Whether the index speaks of these rows as the store has them now, and the files are what it says."""
         entry = self.index.get(video.video_id)
         if entry is None:
@@ -164,13 +145,13 @@ class _Export:
             for name, path in found.items()
         )
 
-    def _paths(self, video: _Video) -> dict[str, str]:
+    def _paths(self, video: ExportedVideo) -> dict[str, str]:
         """Files of a video below the folder: by array for npy, one for all for safetensors."""
         if self.format == "npy":
             return {name: f"{name}/{video.stem}.npy" for name in self.parts}
         return {"tensors": f"{video.stem}.safetensors"}
 
-    def _entry(self, video: _Video, files: Mapping[str, FileContent]) -> dict[str, Any]:
+    def _entry(self, video: ExportedVideo, files: Mapping[str, FileContent]) -> dict[str, Any]:
         clips, rows = self.store.clips, slice(video.start, video.stop)
         paths = self._paths(video)
         failures = {row: self.store.failures[row] for row in range(rows.start, rows.stop) if row in self.store.failures}
@@ -187,7 +168,7 @@ class _Export:
             },
         }
 
-    def _write(self, video: _Video) -> dict[str, FileContent]:
+    def _write(self, video: ExportedVideo) -> dict[str, FileContent]:
         """Write a video's files."""
         kind = self.store.spec.backbone.dtype
         paths = {name: self.out / path for name, path in self._paths(video).items()}
@@ -207,7 +188,7 @@ class _Export:
         self.n_bytes += sum(file.n_bytes for file in files.values())
         return files
 
-    def _blocks(self, name: str, video: _Video) -> Iterator[np.ndarray]:
+    def _blocks(self, name: str, video: ExportedVideo) -> Iterator[np.ndarray]:
         """A video's rows of an array, as many at once as lie in one partition."""
         for number in range(video.start // PARTITION_ROWS, -(-video.stop // PARTITION_ROWS)):
             rows, values = self._partition(name, number)
@@ -232,144 +213,15 @@ class _Export:
             self.store.blocks(rows, range(backbone.n_layers)) if part is None else self.store.head_outputs(rows, part)
         )
 
-    def _shape(self, name: str, video: _Video) -> tuple[int, ...]:
+    def _shape(self, name: str, video: ExportedVideo) -> tuple[int, ...]:
         count, backbone, part = video.stop - video.start, self.store.spec.backbone, self.parts[name]
         if part is None:
             declared = next(a for a in feature_arrays(backbone, self.store.spec.n_clips) if a.name == name)
             return declared.rows(count)
         return (count, len(part), backbone.hidden_size if name == "hidden_states" else backbone.head_dim)
 
-    def _size(self, video: _Video) -> int:
+    def _size(self, video: ExportedVideo) -> int:
         values = sum(math.prod(self._shape(name, video)) for name in self.parts)
         dtype = self.store.spec.backbone.dtype
         halves = dtype == "float16" or (dtype == "bfloat16" and self.format == "safetensors")
         return values * (2 if halves else 4)
-
-
-def _parts(store: FeatureStore, choice: ExportChoice) -> dict[str, tuple[Any, ...] | None]:
-    """The arrays to be exported, each with its layers or heads; None for all of them."""
-    held = store.contents
-    layers = held.layers if choice.layers is None and choice.heads is None else choice.layers
-    heads = held.heads if choice.heads is None and choice.layers is None else choice.heads
-    wanted = choice.arrays
-    if wanted is None:
-        left_out = {
-            "hidden_states": (choice.heads is not None and choice.layers is None) or layers == (),
-            "head_outputs": (choice.layers is not None and choice.heads is None) or heads == (),
-            "answer_logits": not held.answers,
-        }
-        wanted = tuple(name for name in ARRAYS if not left_out[name])
-    unknown = [name for name in wanted if name not in ARRAYS]
-    if unknown or not wanted:
-        what = f"names {unknown[0]!r}" if unknown else "is empty"
-        raise VadprobeError(f"arrays {what}; some of {', '.join(ARRAYS)} are wanted.")
-    for name, given, option in (("hidden_states", choice.layers, "layers"), ("head_outputs", choice.heads, "heads")):
-        if given is not None and name not in wanted:
-            raise VadprobeError(f"{option} are chosen, but {name} is not among the arrays; add it, or leave them out.")
-    found = {"hidden_states": layers or held.layers, "head_outputs": heads or held.heads, "answer_logits": None}
-    parts = {name: found[name] for name in ARRAYS if name in wanted}
-    for name, part in parts.items():
-        if part == ():
-            raise StoreError(f"{store.path} holds no {name}: {held.describe()}. Leave it out of the arrays.")
-        _check_held(store, name, part)
-    return parts
-
-
-def _check_held(store: FeatureStore, name: str, part: tuple[Any, ...] | None) -> None:
-    """Refuse layers and heads that do not exist or are not held, before anything is read."""
-    none = np.empty(0, np.int64)
-    if name == "hidden_states" and part is not None:
-        store.hidden_states(none, part)
-    elif name == "head_outputs" and part is not None:
-        store.head_outputs(none, part)
-    try:
-        store.contents.check(name, part or (), store.partitions)
-    except StoreError as error:
-        raise StoreError(f"{store.path}: {error}") from error
-
-
-def _videos(store: FeatureStore, names: tuple[str, ...] | None) -> tuple[list[_Video], int]:
-    """The videos to be exported, in the order of their rows, and how many are left out as the store lacks rows."""
-    clips = store.clips
-    codes, starts, counts = np.unique(clips.video_codes, return_index=True, return_counts=True)
-    stems = file_names(clips.video_ids)
-    held = np.concatenate([[0], np.cumsum(store.held)])
-    videos: list[_Video] = []
-    lacking: list[_Video] = []
-    for code, start, count in zip(codes.tolist(), starts.tolist(), counts.tolist(), strict=True):
-        video = _Video(clips.video_ids[code], stems[clips.video_ids[code]], start, start + count)
-        (videos if held[start + count] - held[start] == count else lacking).append(video)
-    if names is None:
-        wanted = videos
-    else:
-        unknown = sorted(set(names) - {video.video_id for video in (*videos, *lacking)})
-        absent = sorted(set(names) & {video.video_id for video in lacking})
-        if unknown:
-            raise VadprobeError(
-                f"{store.path} has no clip of video {unknown[0]!r} ({len(unknown)} such); check --videos."
-            )
-        if absent:
-            raise StoreError(f"{store.path} is a part of a store and lacks rows of {absent[0]!r}; pull that video too.")
-        wanted = [video for video in videos if video.video_id in set(names)]
-    if not wanted:
-        raise StoreError(f"{store.path} holds no whole video; nothing to export.")
-    return sorted(wanted, key=lambda video: video.start), len(lacking) if names is None else 0
-
-
-def _header(store: FeatureStore, format_name: Format, parts: Mapping[str, tuple[Any, ...] | None]) -> dict[str, Any]:
-    """What all files of an export have in common; an export goes on only where this is the same."""
-    spec = store.spec
-    arrays = {}
-    for array in feature_arrays(spec.backbone, spec.n_clips):
-        if array.name not in parts:
-            continue
-        part = parts[array.name]
-        entry: dict[str, Any] = {"dims": list(array.dims), "meaning": array.prose}
-        if array.name == "hidden_states":
-            entry["layers"] = list(range(spec.backbone.n_layers + 1) if part is None else part)
-        elif array.name == "head_outputs" and part is not None:
-            entry |= {"dims": ["clip", "head", "head_dim"], "heads": [list(head) for head in part]}
-        arrays[array.name] = entry
-    return {
-        "vadprobe_export": EXPORT_VERSION,
-        "format": format_name,
-        "store": {
-            "digest": spec.digest,
-            "clips_digest": spec.clips_digest,
-            "dataset": spec.dataset,
-            "sampling": spec.sampling.key,
-            "backbone": spec.backbone.key,
-            "prompt": spec.prompt.key,
-        },
-        "values": spec.backbone.dtype,
-        "stored_as": spec.backbone.dtype if format_name == "safetensors" else storage_dtype(spec.backbone.dtype).name,
-        "arrays": arrays,
-    }
-
-
-def _index(out: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    """The videos that the folder holds already.
-
-    Raises:
-        VadprobeError: if it holds something else.
-    """
-    if any(part.endswith((".zarr", ".records")) for part in out.absolute().parts):
-        raise VadprobeError(f"{out} lies inside of a store; name a folder of its own for the export.")
-    try:
-        found = read_json(out / INDEX)
-    except NotADirectoryError as error:
-        raise VadprobeError(f"{out} is a file; a folder is wanted.") from error
-    except FileNotFoundError:
-        if out.exists() and any(not path.name.endswith(".partial") for path in out.rglob("*") if path.is_file()):
-            raise VadprobeError(
-                f"{out} has files but no {INDEX}, so it is no export; name an empty or a new folder."
-            ) from None
-        return {}
-    if not isinstance(found, dict) or not isinstance(found.get("videos"), dict):
-        raise VadprobeError(f"{out / INDEX} is not the index of an export; name an empty or a new folder.")
-    differing = [name for name in header if found.get(name) != header[name]]
-    if differing:
-        name = differing[0]
-        what = "another store" if name == "store" else f"another choice ({name} differ)"
-        raise VadprobeError(f"{out} holds the export of {what}; nothing was changed. Name an empty or a new folder.")
-    return dict(found["videos"])

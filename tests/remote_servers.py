@@ -26,6 +26,8 @@ class Faults:
     rule: Callable[[str, str, int], str | None] = lambda method, path, number: None
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     n_faults: int = 0
+    n_bytes: int = 0
+    latency: float = 0.0
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -41,8 +43,13 @@ class Faults:
         """No faults, and no requests counted."""
         with self._lock:
             self.rule = lambda method, path, number: None
-            self.requests, self.n_faults = [], 0
+            self.requests, self.n_faults, self.n_bytes = [], 0, 0
             self._counts.clear()
+
+    def sent(self, n_bytes: int) -> None:
+        """Count bytes of bodies."""
+        with self._lock:
+            self.n_bytes += n_bytes
 
     def count(self, word: str, method: str = "GET") -> int:
         """Requests whose path holds a word."""
@@ -69,6 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(declared))
         self.end_headers()
         if self.command != "HEAD":
+            self.faults.sent(len(body))
             with contextlib.suppress(OSError):
                 self.wfile.write(body[: len(body) // 2] if fault in ("cut", "short") else body)
         if fault == "cut":
@@ -78,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length) if length else b""
         self.fault = self.faults.fault(self.command, unquote(self.path), self.headers.get("Range") or "")
+        time.sleep(self.faults.latency)
         if self.fault == "503":
             self.answer(503, {}, b"slow down")
         elif self.fault == "forbidden":
@@ -125,17 +134,20 @@ class _Files(_Handler):
         if not path.is_file():
             self.answer(404, {}, b"")
             return
-        content = path.read_bytes()
-        stamp = {"Last-Modified": self.date_time_string(int(path.stat().st_mtime)), "ETag": f'"{hash(content):x}"'}
+        found = path.stat()
+        stamp = {"Last-Modified": self.date_time_string(int(found.st_mtime)), "ETag": f'"{found.st_mtime_ns:x}"'}
         wanted = (self.headers.get("Range") or "").removeprefix("bytes=")
         if not wanted:
-            size = {"Content-Length": str(len(content))} if self.command == "HEAD" else {}
-            self.answer(200, {**stamp, **size}, content)
+            size = {"Content-Length": str(found.st_size)} if self.command == "HEAD" else {}
+            self.answer(200, {**stamp, **size}, b"" if size else path.read_bytes())
             return
         first, _, last = wanted.partition("-")
-        start = int(first) if first else max(0, len(content) - int(last))
-        stop = min(len(content), int(last) + 1) if first and last else len(content)
-        self.answer(206, {**stamp, "Content-Range": f"bytes {start}-{stop - 1}/{len(content)}"}, content[start:stop])
+        start = int(first) if first else max(0, found.st_size - int(last))
+        stop = min(found.st_size, int(last) + 1) if first and last else found.st_size
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read(stop - start)
+        self.answer(206, {**stamp, "Content-Range": f"bytes {start}-{stop - 1}/{found.st_size}"}, content)
 
 
 @contextlib.contextmanager

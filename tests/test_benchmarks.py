@@ -53,3 +53,17 @@ def test_bytes_per_value_are_counted_of_codecs_that_lose_nothing(tmp_path):
             for name, row in by_dtype[dtype].items():
                 assert row["raw"] == raw
                 assert row["store"] < 0.97 * raw, (dtype, name)
+
+
+@pytest.mark.slow
+def test_requests_of_a_store_behind_a_url_are_counted_at_a_small_size(tmp_path):
+    pytest.importorskip("obstore", reason="the package for URLs is not installed")
+    sizes = ["--clips=512", "--blocks=2", "--heads=3", "--head-dim=8", "--latency=0"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "remote_reading.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(result.read_text())["five heads, all rows"]
+    assert found["store, vadprobe"]["requests"] <= 2 * 2  # of each shard its tail, and neighbouring chunks at once
+    assert found["store, vadprobe compact"]["requests"] <= 2 + 1  # one shard; and its metadata, asked for once
+    assert found[".npy per video"]["requests"] == 512 / 32

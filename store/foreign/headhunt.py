@@ -46,13 +46,18 @@ class HeadHuntVideo:
     ``label`` is the source's own word. ``reason`` says why the file cannot be read; then the shape is empty.
     """
 
-    file: str
+    path: Path
     video_id: str
     fingerprint: str
     label: str | None = None
     dtype: str = ""
     shape: tuple[int, ...] = ()
     reason: str | None = None
+
+    @property
+    def file(self) -> str:
+        """The file's name, in a form that can be printed and stored."""
+        return printable(self.path.name)
 
 
 def headhunt_files(folder: Path) -> list[Path]:
@@ -71,7 +76,8 @@ def headhunt_files(folder: Path) -> list[Path]:
 
 def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
     """What a file holds. One that cannot be read has the reason, and the name that the file's name gives."""
-    fallback = video_name(path.name.removesuffix(SUFFIX))
+    file = printable(path.name)
+    fallback = video_name(file.replace("\\", "_").removesuffix(SUFFIX))
     fingerprint = ""
     try:
         fingerprint = fingerprint_file(path)
@@ -79,8 +85,8 @@ def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
         values = found.values()
     except (VadprobeError, OSError, MemoryError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
-        return HeadHuntVideo(path.name, fallback, fingerprint, reason=f"{path.name}: {said}".rstrip("."))
-    return HeadHuntVideo(path.name, found.video_id, fingerprint, found.label, found.dtype, values.shape)
+        return HeadHuntVideo(path, fallback, fingerprint, reason=f"{file}: {said}".rstrip("."))
+    return HeadHuntVideo(path, found.video_id, fingerprint, found.label, found.dtype, values.shape)
 
 
 def read_file(path: Path, layout: Layout) -> np.ndarray:
@@ -145,7 +151,7 @@ def _read(path: Path, layout: Layout) -> _Found:
 
 def _tensor(entry: Any, layout: Layout) -> PickledArray:
     if not isinstance(entry, dict):
-        raise PickleError(f"it holds a value of type {type(entry).__name__}; a dictionary is wanted")
+        raise PickleError(f"it holds a value of type {_kind(entry)}; a dictionary is wanted")
     wanted = FEATURE_KEYS if layout.key is None else (layout.key,)
     found = [key for key in wanted if entry.get(key) is not None]
     if len(found) != 1:
@@ -154,9 +160,18 @@ def _tensor(entry: Any, layout: Layout) -> PickledArray:
         raise PickleError(f"it has the keys {keys}; {what}")
     tensor = entry[found[0]]
     if not isinstance(tensor, PickledArray) or tensor.dtype not in _DTYPES:
-        kind = tensor.dtype if isinstance(tensor, PickledArray) else type(tensor).__name__
+        kind = tensor.dtype if isinstance(tensor, PickledArray) else _kind(tensor)
         raise PickleError(f"{found[0]!r} is of type {kind}; a tensor of {', '.join(_DTYPES)} is wanted")
     return tensor
+
+
+def printable(name: str) -> str:
+    """A file's name that can be printed and stored anywhere."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def _kind(value: Any) -> str:
+    return "tensor" if isinstance(value, PickledArray) else type(value).__name__
 
 
 def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
@@ -182,7 +197,7 @@ def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
 def _name(entry: dict[Any, Any], path: Path) -> str:
     given = next((entry[key] for key in NAME_KEYS if entry.get(key) is not None), path.name.removesuffix(SUFFIX))
     if not isinstance(given, str):
-        raise PickleError(f"its video name is of type {type(given).__name__}; text is wanted")
+        raise PickleError(f"its video name is of type {_kind(given)}; text is wanted")
     name = video_name(given.strip())
     try:
         check_name(name)
@@ -202,7 +217,7 @@ def _label(entry: dict[Any, Any]) -> str | None:
         except RowError as error:
             raise PickleError(f"its label is none ({error})") from error
         return text or None
-    raise PickleError(f"its label is of type {type(label).__name__}; text or a whole number is wanted")
+    raise PickleError(f"its label is of type {_kind(label)}; text or a whole number is wanted")
 
 
 def is_anomalous(label: str | None, normal: Sequence[str] = ()) -> int | None:

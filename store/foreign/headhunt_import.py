@@ -21,6 +21,7 @@ from vadprobe.store.foreign.headhunt import (
     describe_file,
     headhunt_files,
     is_anomalous,
+    printable,
     read_file,
 )
 from vadprobe.store.layout import DatasetLayout
@@ -109,7 +110,7 @@ def import_headhunt(
     labels = _labels(layout.folder / LABELS, videos, settings.normal_labels)
     writer = plan_heads_only(layout.store(settings.sampling, settings.backbone, settings.prompt.key), spec, clips)
     write_bytes(layout.folder / LABELS, labels)
-    files = {video.video_id: (folder / found.file, found.reason) for video, found in counted}
+    files = {video.video_id: (found.path, found.reason) for video, found in counted}
     _write(writer, files, settings.layout, written)
     failures = writer.commit()
     return Imported(
@@ -240,7 +241,7 @@ def _write(
                     heads[inside] = read_file(path, layout)[clips.indices[rows][inside]]
                 except (VadprobeError, OSError, MemoryError) as error:
                     said = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
-                    reason = f"{path.name}: {said}".rstrip(".")
+                    reason = f"{printable(path.name)}: {said}".rstrip(".")
             if reason is not None:
                 failures |= {rows.start + int(row): reason for row in inside}
         nothing: np.ndarray = np.empty(0, heads.dtype)

@@ -214,7 +214,7 @@ def whole_numbers(what: str, values: Any) -> tuple[int, ...]:
         type(values) not in (tuple, list)
         or len(values) > _MOST_DIMENSIONS
         or not all(type(value) is int and 0 <= value < 1 << 48 for value in values)
-        or math.prod(max(value, 1) for value in values) >= 1 << 60
+        or math.prod(max(value, 1) for value in values) >= 1 << 58
     ):
         raise PickleError(f"{what} is none; the file is damaged")
     return tuple(values)
