@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import JSON_VALUES, MODERATE
 
+from vadprobe.store.catalog import CATALOG
 from vadprobe.store.claims import Claims
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.compaction import compact
@@ -235,6 +236,7 @@ def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
     write_probes([ProbedVideo("a", "test", 1, 25.0, "f")], layout.videos)
     (writer.path.parent / "README.md").write_text("the store card")
     (layout.folder / LABELS).write_text("video_id,label,category")
+    (tmp_path / CATALOG).write_text("{}")
     log = VerificationLog(writer.path, writer.spec.digest, resume=False)
     log.add(0, "a", {"answer_logits": (1, 2, 3)})
     with Claims(writer.path.parent).hold(1) as claim:
