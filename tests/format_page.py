@@ -139,18 +139,18 @@ def read_array(store: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     assert attributes["format_version"] == 1
     assert digest(spec) == attributes["digest"]
     assert clips_digest(store.parents[1]) == spec["clips_digest"]
-    terms = {"n_clips": spec["n_clips"], "n_layers + 1": backbone["n_layers"] + 1, **backbone}
+    rows = attributes["partition_rows"]
+    terms = {"n_clips": spec["n_clips"], "n_layers + 1": backbone["n_layers"] + 1, "rows": rows, **backbone}
     _, dims, *shapes = next(row for row in table("array") if row[0] == name)
     shape, shard, chunk = ([int(terms.get(term, term)) for term in row.split(", ")] for row in shapes)
     dtype = np.dtype(column("values")[backbone["dtype"]]).newbyteorder("<")
     n_chunks = prod(shard) // prod(chunk)
     values, written = np.full(shape, np.nan, dtype), np.zeros(shape[0], bool)
-    for start in range(0, shape[0], 256):
-        number = start // 256
+    for number, start in enumerate(range(0, shape[0], rows)):
         record = read_record(store, number, attributes)
         if record is None:
             continue
-        stop = min(start + 256, shape[0])
+        stop = min(start + rows, shape[0])
         written[start:stop] = [str(row) not in record["failures"] for row in range(start, stop)]
         path = store.joinpath(name, "c", str(number), *["0"] * (len(dims.split(", ")) - 1))
         content = path.read_bytes() if path.exists() else b""
@@ -159,7 +159,7 @@ def read_array(store: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
         block = values[start:stop].reshape(stop - start, n_chunks, -1)
         for position, found in enumerate(decode_shard(content, n_chunks, dtype) if content else []):
             if found is not None:
-                block[:, position] = found.reshape(256, -1)[: stop - start]
+                block[:, position] = found.reshape(rows, -1)[: stop - start]
     return values, written
 
 

@@ -17,13 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import JSON_VALUES, MODERATE
 
+from vadprobe.store.catalog import CATALOG
 from vadprobe.store.claims import Claims
+from vadprobe.store.clips import ClipTable
+from vadprobe.store.compaction import compact
 from vadprobe.store.contents import Contents
 from vadprobe.store.digests import digest_json, fingerprint_file
+from vadprobe.store.foreign.headhunt_import import LABELS
 from vadprobe.store.group_files import read_attributes
 from vadprobe.store.layout import DatasetLayout, records_of
 from vadprobe.store.probes import ProbedVideo, write_probes
-from vadprobe.store.records import FORMAT_VERSION, Sampling
+from vadprobe.store.reader import FeatureStore
+from vadprobe.store.records import FORMAT_VERSION, Sampling, Video
+from vadprobe.store.transfer import Choice
 from vadprobe.store.verification_log import VerificationLog
 from vadprobe.store.writer import StoreWriter, plan
 
@@ -52,6 +58,14 @@ def partial(tmp_path_factory):
         writer.write_partition(partition, features(spec, partition, failures))
     writer.commit()
     return writer
+
+
+@pytest.fixture(scope="module")
+def compacted(stores, tmp_path_factory):
+    """A copy of chosen heads in larger partitions."""
+    source = FeatureStore.open(stores["bfloat16"].path)
+    choice = Choice(layers=(0, 1, 2), heads=((0, 1), (1, 2)))
+    return compact(source, tmp_path_factory.mktemp("compacted"), choice, 400).writer
 
 
 def metadata(writer: StoreWriter, name: str) -> dict[str, Any]:
@@ -95,12 +109,12 @@ def check_keys(heading: str, *objects: dict[str, Any]) -> None:
             assert TYPES[documented[key]](value), (heading, key, value)
 
 
-def test_every_key_of_the_group_is_on_the_page(stores, partial):
-    found = [vadprobe(writer) for writer in (*stores.values(), partial)]
+def test_every_key_of_the_group_is_on_the_page(stores, partial, compacted):
+    found = [vadprobe(writer) for writer in (*stores.values(), partial, compacted)]
     check_keys("key of vadprobe", *found)
     check_keys("key of spec", *(one["spec"] for one in found))
-    larger = Contents.of(BACKBONE, 1100, partition_rows=512).to_json()  # of a compacted store
-    check_keys("key of contents", vadprobe(partial)["contents"], larger)
+    check_keys("key of contents", vadprobe(partial)["contents"], vadprobe(compacted)["contents"])
+    assert vadprobe(compacted)["contents"]["partition_rows"] == vadprobe(compacted)["partition_rows"] == 400
     for name in ("sampling", "backbone", "prompt"):
         check_keys(f"key of {name}", *(one["spec"][name] for one in found))
     video = replace(stores["bfloat16"].spec, sampling=Sampling("video", None, 8)).to_json()
@@ -137,7 +151,7 @@ def test_every_key_of_records_is_on_the_page(stores, partial):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_array_is_as_on_the_page(stores, dtype):
     writer, sizes = stores[dtype], asdict(BACKBONE)
-    terms = {**sizes, "n_clips": N_CLIPS, "n_layers + 1": sizes["n_layers"] + 1, "256": 256, "2": 2, "1": 1}
+    terms = {**sizes, "n_clips": N_CLIPS, "n_layers + 1": sizes["n_layers"] + 1, "rows": 256, "2": 2, "1": 1}
     data_type, typesize, cname, clevel, shuffle = settings_of(dtype)
     coordinates = column("coordinate")
     assert {path.name for path in writer.path.iterdir()} == {*column("array"), *coordinates, "zarr.json"}
@@ -221,6 +235,8 @@ def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
     layout = DatasetLayout(tmp_path, writer.spec.dataset)
     write_probes([ProbedVideo("a", "test", 1, 25.0, "f")], layout.videos)
     (writer.path.parent / "README.md").write_text("the store card")
+    (layout.folder / LABELS).write_text("video_id,label,category")
+    (tmp_path / CATALOG).write_text("{}")
     log = VerificationLog(writer.path, writer.spec.digest, resume=False)
     log.add(0, "a", {"answer_logits": (1, 2, 3)})
     with Claims(writer.path.parent).hold(1) as claim:
@@ -251,8 +267,8 @@ def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
 # Digests
 
 
-def test_every_digest_follows_from_the_words_of_the_page(stores, partial):
-    for writer in (*stores.values(), partial):
+def test_every_digest_follows_from_the_words_of_the_page(stores, partial, compacted):
+    for writer in (*stores.values(), partial, compacted):
         found, folder = vadprobe(writer), writer.path.parents[1]
         assert found["digest"] == page.digest(found["spec"])
         assert found["clips_digest"] == found["spec"]["clips_digest"] == page.clips_digest(folder)
@@ -328,6 +344,24 @@ def test_a_reader_made_from_the_page_reads_what_a_partial_store_holds(partial, n
     np.testing.assert_array_equal(values[held], wanted[held])
     assert np.isnan(values[~held]).all()
     assert np.flatnonzero(written).tolist() == [*range(256), *range(512, 768)]
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_reader_made_from_the_page_reads_a_compacted_store(stores, compacted, name):
+    values, written = page.read_array(compacted.path, name)
+    wanted = all_features(stores["bfloat16"].spec, name, FAILURES)
+    if name == "head_outputs":
+        assert np.isnan(values[:, [0, 0, 1, 1], [0, 2, 0, 1]]).all()
+        values, wanted = (array[:, [0, 1], [1, 2]] for array in (values, wanted))
+    np.testing.assert_array_equal(values, wanted)
+    assert np.flatnonzero(~written).tolist() == sorted(FAILURES)
+
+
+def test_unknown_rates_and_fingerprints_are_digested_as_on_the_page(tmp_path):
+    clips = ClipTable.build([Video("a", "", 30), Video("b", "", 10, 29.97)], ["", ""], Sampling("video", None, 8))
+    clips.write(tmp_path / "video-8" / "clips.parquet")
+    assert page.clips_digest(tmp_path / "video-8") == clips.digest
+    assert pq.read_metadata(tmp_path / "video-8" / "clips.parquet").metadata[b"vadprobe.sampling"] == b"video,,8"
 
 
 def test_the_page_s_bit_patterns_are_right():

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import FEATURES, clip_table, committed_store, edit_json, feature_spec, features, planned_store, store_path
 
+from vadprobe.store.compaction import compact
 from vadprobe.store.contents import Contents
 from vadprobe.store.errors import StoreError
 from vadprobe.store.layout import DatasetLayout, clips_of, records_of
@@ -21,6 +22,7 @@ from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.probes import ProbedVideo, write_probes
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import FORMAT_VERSION
+from vadprobe.store.transfer import Choice
 from vadprobe.store.writer import plan
 
 GOLDEN = {
@@ -37,6 +39,9 @@ GOLDEN = {
         "attributes of a partial store": "96a6f358ecefe832",
         "record of a partial store": "340e49e7741c9e46",
         "files of a partial store": "ffad3591ddabce75",
+        "attributes of a compacted store": "fa31c644b45eb799",
+        "record of a compacted store": "021c18f896c3b888",
+        "files of a compacted store": "7e14bab231465a50",
         "columns of clips.parquet": "0e04175f2a041221",
         "columns of clip_videos.parquet": "ffbd9ebf2e2cf2dc",
         "columns of videos.parquet": "6377a89bab49d899",
@@ -89,7 +94,9 @@ def parts(folder) -> dict[str, Any]:
     held = Contents.of(spec.backbone, 300, [1], [(0, 2)], False, [0], [0])
     partial = plan(store_path(folder / "partial", spec), spec, clips, held)
     partial.write_partition(0, features(spec, 0))
-    for name, path in (("store", folder / "bfloat16"), ("partial store", folder / "partial")):
+    whole, folders = next((folder / "bfloat16").glob("*/*/*/*.zarr")), ("bfloat16", "partial", "compacted")
+    compact(FeatureStore.open(whole), folder / "compacted", Choice(), 280)
+    for name, path in zip(("store", "partial store", "compacted store"), map(folder.joinpath, folders), strict=True):
         (store,) = path.glob("*/*/*/*.zarr")
         record = json.loads((records_of(store) / "000000.json").read_text())
         for shard in record["shards"].values():
