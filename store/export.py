@@ -28,7 +28,7 @@ from vadprobe.store.export_choice import (
 )
 from vadprobe.store.export_folder import INDEX, export_header, sole_exporter, stored_index
 from vadprobe.store.reader import FeatureStore
-from vadprobe.store.schema import PARTITION_ROWS, feature_arrays, partition_rows, storage_dtype
+from vadprobe.store.schema import feature_arrays, storage_dtype
 from vadprobe.store.space import require_space
 
 _SAVE_SECONDS = 5.0  # what is written in between is written again if the process is killed
@@ -155,7 +155,7 @@ class _Export:
         clips, rows = self.store.clips, slice(video.start, video.stop)
         paths = self._paths(video)
         failures = {row: self.store.failures[row] for row in range(rows.start, rows.stop) if row in self.store.failures}
-        partitions = range(video.start // PARTITION_ROWS, -(-video.stop // PARTITION_ROWS))
+        partitions = self._partitions(video)
         return {
             "rows": [rows.start, rows.stop],
             "start_frames": clips.start_frames[rows].tolist(),
@@ -190,13 +190,18 @@ class _Export:
 
     def _blocks(self, name: str, video: ExportedVideo) -> Iterator[np.ndarray]:
         """A video's rows of an array, as many at once as lie in one partition."""
-        for number in range(video.start // PARTITION_ROWS, -(-video.stop // PARTITION_ROWS)):
+        for number in self._partitions(video):
             rows, values = self._partition(name, number)
             yield values[max(video.start, rows.start) - rows.start : min(video.stop, rows.stop) - rows.start]
 
+    def _partitions(self, video: ExportedVideo) -> range:
+        """The partitions that a video's rows lie in."""
+        per = self.store.contents.partition_rows
+        return range(video.start // per, -(-video.stop // per))
+
     def _partition(self, name: str, number: int) -> tuple[slice, np.ndarray]:
         """All rows of a partition. The videos of a partition follow one another, so each one is read once."""
-        rows = partition_rows(number, len(self.store.clips))
+        rows = self.store.contents.rows(number, len(self.store.clips))
         if self.cache.get(name, (-1, None))[0] != number:
             self.cache.pop(name, None)  # not two at once
             self.cache[name] = (number, self._read(name, np.arange(rows.start, rows.stop)))

@@ -45,7 +45,15 @@ ANSWER_SECONDS = 60.0
 _Result = TypeVar("_Result")
 
 
-class NoListingError(OSError):
+class RemoteError(OSError, VadprobeError):
+    """Something behind a URL that cannot be read or written, said in a sentence."""
+
+
+class ForbiddenError(PermissionError, VadprobeError):
+    """The credentials of the environment do not suffice."""
+
+
+class NoListingError(RemoteError):
     """A web server does not say what it has."""
 
 
@@ -357,6 +365,8 @@ class RemotePath:
         """Nothing: folders do not exist."""
 
     def _put(self, content: bytes, mode: Any) -> None:
+        if not self.can_list:
+            raise NotSupportedError("a web server is for reading; name a folder or a bucket")
         obstore.put(_store(self.place), self._name, content, mode=mode, use_multipart=False)
 
     def _holds(self, content: bytes) -> bool:
@@ -379,14 +389,14 @@ class RemotePath:
             except PreconditionError as error:
                 raise ChangedError(f"{self} was changed by somebody else") from error
             except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-                raise PermissionError(
+                raise ForbiddenError(
                     f"{self} may not be reached with the credentials of the environment: {_reason(error)}"
                 ) from error
             except (NotSupportedError, NotImplementedError) as error:
-                raise OSError(f"{self}: the server does not do that: {_reason(error)}") from error
+                raise RemoteError(f"{self}: the server does not do that: {_reason(error)}") from error
             except (BaseError, OSError, ValueError) as error:
                 if attempt == ATTEMPTS - 1:
-                    raise OSError(f"{self} cannot be reached: {_reason(error)}") from error
+                    raise RemoteError(f"{self} cannot be reached: {_reason(error)}") from error
                 time.sleep(0.2 * 4**attempt)
         raise AssertionError("unreachable")
 

@@ -83,6 +83,16 @@ def test_a_copy_can_be_pulled_from(source, tmp_path):
     assert "B holds partitions of 600 rows" in found.contents[0]
 
 
+def test_a_copy_is_exported_as_the_source_is(source, tmp_path):
+    copy = compact(source, tmp_path / "a", Choice(), 600).writer.path
+    for path, name in ((copy, "copy"), (source.path, "whole")):
+        assert main(["export", str(path), str(tmp_path / name), "--format", "npy"]) == 0
+    files = [file.relative_to(tmp_path / "whole") for file in (tmp_path / "whole").rglob("*.npy")]
+    assert len(files) == 3 * 11
+    for file in files:
+        assert (tmp_path / "copy" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
 def test_what_cannot_be_compacted(source, tmp_path):
     with pytest.raises(StoreError, match="is the store itself"):
         compact(source, source.path.parents[3], Choice(), 512)

@@ -518,7 +518,7 @@ def test_commands_take_urls(pushed, local, tmp_path, capsys):
     assert run(capsys, "ls", bucket).splitlines()[1].split() == run(capsys, "ls", folder).splitlines()[1].split()
     assert f"{pushed}" in run(capsys, "show", pushed)
     assert "values         same (bit for bit)" in run(capsys, "diff", pushed, local.path, "--values")
-    assert "600 rows, 89 of them failed" in run(capsys, "verify", bucket, "--workers", 1)
+    assert "600 rows (89 failed)" in run(capsys, "verify", bucket, "--workers", 1)
     run(capsys, "export", pushed, tmp_path / "npy", "--format", "npy", "--heads", "1:2", "--videos", "video 0")
     (file,) = (tmp_path / "npy" / "head_outputs").glob("*.npy")
     np.testing.assert_array_equal(
