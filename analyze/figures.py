@@ -50,7 +50,7 @@ def layer_curve(
         axes.annotate(f"layer {layer}", (layer, axes.get_ylim()[1]), color=_CHOSEN, ha="right", va="top",
                       xytext=(-4, -2), textcoords="offset points")  # fmt: skip
     axes.set_xticks(list(layers))
-    axes.set_xlabel("layer (output of block l)")
+    axes.set_xlabel("layer (0 is the embedding)")
     axes.set_ylabel("z-score")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _png(figure, axes)

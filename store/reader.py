@@ -122,7 +122,7 @@ class FeatureStore:
 
         Args:
             rows: (n,) row numbers, any order, repeats allowed.
-            layers: k layer numbers; 0 is the embedding, l the output of block l.
+            layers: k layer numbers; 0 is the embedding, l the output of block l - 1.
 
         Returns:
             (n, k, hidden) of the storage dtype; a failed row is NaN.

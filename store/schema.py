@@ -48,7 +48,7 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
             (n_clips, layers + 1, backbone.hidden_size),
             (rows, layers + 1, backbone.hidden_size),
             (rows, 1, backbone.hidden_size),
-            "Hidden state of the last prompt token. Layer 0 is the embedding, layer l the output of block l, "
+            "Hidden state of the last prompt token. Layer 0 is the embedding, layer l the output of block l - 1, "
             "before the final norm.",
         ),
         ArraySpec(
