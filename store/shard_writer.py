@@ -17,8 +17,8 @@ from numcodecs import blosc
 from vadprobe.store.errors import StoreError
 from vadprobe.store.schema import ArraySpec, Compression
 
-THREADS = 4
-"""Threads that compress one shard at most."""
+THREADS = 2
+"""Threads that compress one shard at most. More gain nothing: the interpreter runs between the chunks of all of them."""
 
 _ABSENT = 2**64 - 1
 _SHUFFLES = {"shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
