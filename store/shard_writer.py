@@ -18,7 +18,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.schema import ArraySpec, Compression
 
 THREADS = 2
-"""Threads that compress one shard at most. More gain nothing: the interpreter runs between the chunks of all of them."""
+"""Threads that compress one shard at most. More gain nothing: the interpreter runs between all of their chunks."""
 
 _ABSENT = 2**64 - 1
 _SHUFFLES = {"shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
