@@ -96,7 +96,9 @@ def _hooks(parts: TextBlocks, buffers: _Buffers) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def capture(model: Any, parts: TextBlocks, inputs: dict[str, Any], answer_ids: tuple[int, int]) -> Captured:
+def capture(
+    model: Any, parts: TextBlocks, inputs: dict[str, Any], answer_ids: tuple[int, int], cache: Any = None
+) -> Captured:
     """Run the model once, without its language head on the sequence, and keep the last position of every layer.
 
     Args:
@@ -104,13 +106,14 @@ def capture(model: Any, parts: TextBlocks, inputs: dict[str, Any], answer_ids: t
         parts: its blocks.
         inputs: keyword arguments of ``model.model``; every sequence ends at its last token (no right padding).
         answer_ids: token ids of yes and no.
+        cache: keys and values of tokens that ran before these; it grows by these.
 
     Raises:
         RuntimeError: if a layer did not pass through its hook, as under a compiled model whose hooks came too late.
     """
     buffers = _Buffers()
     with _hooks(parts, buffers):
-        output = model.model(**inputs, use_cache=False)
+        output = model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
     layers = len(parts.blocks)
     if len(buffers.hidden) != layers + 1 or len(buffers.heads) != layers:
         raise RuntimeError(

@@ -36,4 +36,9 @@ class ExtractionConfig(Section):
         default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
     )
     batch_clips: int = Field(default=8, ge=1, description="clips per forward pass")
+    prefix: Literal["shared", "independent"] = Field(
+        default="shared",
+        description="'shared': the tokens before the prompt's text run once for all prompts of a clip; 'independent': "
+        "each prompt is a pass of its own. Equal up to rounding; part of the features' specification",
+    )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")

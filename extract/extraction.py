@@ -16,6 +16,7 @@ from vadprobe.extract.capture import Captured, capture
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
 from vadprobe.extract.planning import ExtractionPlan, SamplingPlan
+from vadprobe.extract.shared_prefix import capture_prompts, shared_tokens
 from vadprobe.store.claiming import claims_in
 from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.datasets import Dataset
@@ -175,10 +176,20 @@ class Extractor:
         frames = [clip.frames for clip in batch if clip.frames is not None]
         inputs = family.prepare(frames, [self._seconds(sampling, clip.row) for clip in batch], backbone.device)
         encoded = family.encode(backbone.model, inputs)
-        for writer in writers:
-            ids = self._prompt_ids(writer, backbone.device)
-            arguments: dict[str, Any] = {**family.language_inputs(ids, inputs), "mm_encoder_outputs": dict(encoded)}
-            yield capture(backbone.model, backbone.parts, arguments, self.description.answer_ids)
+        answers = self.description.answer_ids
+        taken = [family.language_inputs(self._prompt_ids(writer, backbone.device), inputs) for writer in writers]
+        shared = [arguments for arguments, writer in zip(taken, writers, strict=True) if _shares(writer)]
+        together: Iterator[Captured] = iter(())
+        if shared:
+            prefix = shared_tokens(family, sampling.sampling.frames_per_clip)
+            n_shared = 0 if prefix is None else len(prefix)
+            together = capture_prompts(backbone.model, backbone.parts, shared, dict(encoded), answers, n_shared)
+        for arguments, writer in zip(taken, writers, strict=True):
+            if _shares(writer):
+                yield next(together)
+            else:
+                alone: dict[str, Any] = {**arguments, "mm_encoder_outputs": dict(encoded)}
+                yield capture(backbone.model, backbone.parts, alone, answers)
 
     def _prompt_ids(self, writer: StoreWriter, device: torch.device) -> Tensor:
         key = (writer.spec.prompt.key, writer.spec.sampling.frames_per_clip)
@@ -190,6 +201,11 @@ class Extractor:
         clips = sampling.clips
         frames = int(clips.stop_frames[row] - clips.start_frames[row])
         return frames / float(clips.fps[clips.video_codes[row]])
+
+
+def _shares(writer: StoreWriter) -> bool:
+    """Whether a store's prompt runs behind the tokens that all prompts share."""
+    return bool(writer.spec.recipe.get("prefix") == "shared")
 
 
 def _keep(data: PartitionData, captured: Captured, positions: list[int]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from vadprobe.extract.backbone import Description, choose_device, versions
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.extract.shared_prefix import shares
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.configuration import SamplingConfig
 from vadprobe.store.contents import Contents
@@ -185,6 +186,15 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
         raise VadprobeError(f"sampling {section.sampling().key!r}: {error}") from error
 
 
+def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
+    """How the tokens before a prompt's text run: "shared" where that is asked for and the chat template allows it."""
+    if config.prefix == "independent":
+        return "independent"
+    frames = sampling.frames_per_clip
+    ids = description.family.tokenize(prompt.text, frames)
+    return "shared" if shares(description.family, ids, frames) else "independent"
+
+
 def _spec(
     dataset: Dataset,
     clips: ClipTable,
@@ -205,7 +215,7 @@ def _spec(
             "answer_ids": list(description.answer_ids),
             "batch_clips": config.batch_clips,
             "device": device,
-            "prefix": "independent",
+            "prefix": prefix_mode(description, prompt, clips.sampling, config),
             "random_weights": description.random_weights,
         },
         versions=versions(),

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from vadprobe.extract import extraction
+from vadprobe.extract import extraction, shared_prefix
 from vadprobe.extract.backbone import Backbone, Description, load
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
@@ -265,13 +265,13 @@ def test_a_prompt_added_later_is_computed_alone(
     before = [files_of(path) for path in stores]
     assert [path.stem for path in stores] == ["coarse", "question"]
     asked: list[int] = []
-    original = extraction.capture
+    original = shared_prefix.capture
 
-    def count(model: Any, parts: Any, inputs: dict[str, Any], answers: tuple[int, int]) -> Any:
+    def count(model: Any, parts: Any, inputs: dict[str, Any], answers: tuple[int, int], kept: Any) -> Any:
         asked.append(inputs["input_ids"].shape[0])
-        return original(model, parts, inputs, answers)
+        return original(model, parts, inputs, answers, kept)
 
-    monkeypatch.setattr(extraction, "capture", count)
+    monkeypatch.setattr(shared_prefix, "capture", count)
     more = make_extractor(video_folder, copied_root, internvl, (*PROMPTS, added))
     assert more.pending() == [(0, 0)]
     run_all(more)
@@ -396,7 +396,7 @@ def test_a_failing_model_leaves_no_decoder_behind(
         raise MemoryError("the device is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(extraction, "capture", fail)
+        patch.setattr(shared_prefix, "capture", fail)
         with pytest.raises(MemoryError, match="the device is full"):
             extractor.run(0, 0)
     assert wait_until(lambda: not decoding_threads() and all(process.poll() is not None for process in started))
@@ -424,10 +424,10 @@ from vadprobe.extract.backbone import describe
 from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
-from vadprobe.store import writer
 from vadprobe.store.configuration import DatasetConfig, SamplingConfig
 from vadprobe.store.dataset_sources import open_dataset
 from vadprobe.store.prompts import SHIPPED
+from vadprobe.store.staging import Staging
 
 videos, root, checkpoint = (Path(argument) for argument in sys.argv[1:4])
 backbone = BackboneConfig(key="tiny", path=str(checkpoint), dtype="float32", frame_size=(28, 28))
@@ -435,7 +435,7 @@ description = describe(backbone, checkpoint)
 config = ExtractionConfig(device="cpu", threads=1, batch_clips=8)
 sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
 prompts = [SHIPPED["coarse"], SHIPPED["question"]]
-start, sync = subprocess.Popen.__init__, writer.sync
+start, stage = subprocess.Popen.__init__, Staging.stage
 
 
 def remember(self, *arguments, **settings):
@@ -451,8 +451,8 @@ def extract(moment, left):
             os.kill(os.getpid(), signal.SIGKILL)
 
     subprocess.Popen.__init__ = remember
-    if moment == "write":  # every shard of a partition is synced, so this is between two of them
-        writer.sync = lambda path: (path.is_file() and die(), sync(path))
+    if moment == "write":  # between two shards of a partition
+        Staging.stage = lambda self, name, pieces: (name.endswith("json") or die(), stage(self, name, pieces))
     dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
     plan = plan_extraction(dataset, root, [sampling], prompts, description, config)
     extractor = Extractor(dataset, plan, description, config)
@@ -670,3 +670,20 @@ def test_a_loaded_backbone_serves_all_partitions(
     monkeypatch.setattr(extraction, "load", count)
     run_all(make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE)))
     assert loads == ["cpu"]
+
+
+def test_prompts_in_passes_of_their_own_have_the_same_features_up_to_rounding(
+    tmp_path: Path, video_folder: Path, internvl: Description
+) -> None:
+    shared = make_extractor(video_folder, tmp_path / "shared", internvl)
+    own = make_extractor(video_folder, tmp_path / "own", internvl, prefix="independent")
+    run_all(shared)
+    run_all(own)
+    for prompt, mode in ((0, "shared"), (1, "shared")):
+        assert store_of(shared, prompt).spec.recipe["prefix"] == mode
+        assert store_of(own, prompt).spec.recipe["prefix"] == "independent"
+        mine, theirs = features_of(store_of(shared, prompt)), features_of(store_of(own, prompt))
+        for name in ARRAYS:
+            np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=1e-5)
+    with pytest.raises(StoreError, match=r"recipe.prefix: 'shared', not 'independent'"):
+        make_extractor(video_folder, tmp_path / "shared", internvl, prefix="independent")

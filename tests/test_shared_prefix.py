@@ -1,0 +1,102 @@
+"""One pass over the video for several prompts equals a pass for each, in every family."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vadprobe.extract.backbone import Backbone
+from vadprobe.extract.capture import Captured, capture
+from vadprobe.extract.shared_prefix import capture_prompts, shared_tokens, shares
+
+PROMPTS = (
+    "Does anything abnormal happen in this video? Answer with yes or no.",
+    "Identify any abnormal events or safety hazards in this video.",
+    "Yes?",
+    "A fight, a fire, an accident: is one of them seen? Think about every person, then answer with one word.",
+    "异常？",
+)
+NAMES = ("hidden_states", "head_outputs", "answer_logits")
+MakeClips = Callable[[int, int], Sequence[np.ndarray]]
+
+
+def difference(mine: Tensor, theirs: Tensor) -> float:
+    assert mine.shape == theirs.shape
+    return float((mine - theirs).abs().max())
+
+
+def both_ways(
+    backbone: Backbone, clips: Sequence[np.ndarray], prompts: Sequence[str], seconds: Sequence[float] | None = None
+) -> tuple[list[Captured], list[Captured]]:
+    """Captures behind shared tokens, and of a pass for each prompt."""
+    family, answers, frames = backbone.description.family, backbone.description.answer_ids, len(clips[0])
+    spans = seconds or [0.7 + 0.45 * number for number in range(len(clips))]
+    inputs = family.prepare(clips, spans, torch.device("cpu"))
+    prefix = shared_tokens(family, frames)
+    assert prefix is not None
+    with torch.inference_mode():
+        encoded = family.encode(backbone.model, inputs)
+        taken = [family.language_inputs(family.tokenize(prompt, frames), inputs) for prompt in prompts]
+        together = capture_prompts(backbone.model, backbone.parts, taken, dict(encoded), answers, len(prefix))
+        alone = [
+            capture(backbone.model, backbone.parts, {**one, "mm_encoder_outputs": dict(encoded)}, answers)
+            for one in taken
+        ]
+        return list(together), alone
+
+
+@pytest.mark.parametrize("frames", [2, 5])
+def test_every_prompt_equals_its_own_pass(backbone: Backbone, random_clips: MakeClips, frames: int) -> None:
+    together, alone = both_ways(backbone, random_clips(2, frames), PROMPTS, [0.4, 2.5])
+    assert len(together) == len(PROMPTS)
+    for mine, theirs in zip(together, alone, strict=True):
+        for name in NAMES:
+            assert difference(getattr(mine, name), getattr(theirs, name)) <= 1e-5, name
+    assert difference(together[0].hidden_states[:, 1:], together[1].hidden_states[:, 1:]) > 1e-3
+
+
+def test_a_prompt_has_the_same_bits_whichever_others_are_there(backbone: Backbone, random_clips: MakeClips) -> None:
+    clips = random_clips(2, 4)
+    every = both_ways(backbone, clips, PROMPTS)[0]
+    for order in ([2], [4, 2], [2, 0, 1]):
+        some = both_ways(backbone, clips, [PROMPTS[number] for number in order])[0]
+        for name in NAMES:
+            assert torch.equal(getattr(some[order.index(2)], name), getattr(every[2], name)), (order, name)
+
+
+def test_nearly_all_tokens_are_shared(backbone: Backbone) -> None:
+    family = backbone.description.family
+    prefix = shared_tokens(family, 8)
+    assert prefix is not None
+    for prompt in PROMPTS:
+        ids = family.tokenize(prompt, 8)
+        assert shares(family, ids, 8)
+        assert torch.equal(ids[0, : len(prefix)], prefix)
+    assert family.tokenize("Yes?", 8).shape[1] - len(prefix) < 24
+
+
+def test_a_template_with_the_video_after_the_text_shares_nothing(backbone: Backbone) -> None:
+    family: Any = backbone.description.family
+    placeholder = family.chat.render("QQQ").split("QQQ")[0]
+
+    class Swapped(type(family.chat)):  # type: ignore[misc]
+        def render(self, prompt: str) -> str:
+            before, after = family.chat.render("QQQ").split("QQQ")
+            return f"{prompt}{before}{after}"
+
+    swapped = replace(family, chat=Swapped(family.chat.tokenizer, family.chat.template))
+    assert placeholder
+    assert shared_tokens(swapped, 4) is None
+    assert not shares(swapped, swapped.tokenize("Yes?", 4), 4)
+
+
+def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbone, random_clips: MakeClips) -> None:
+    together, _ = both_ways(backbone, random_clips(2, 3), PROMPTS[:2])
+    for captured in together:
+        for name in NAMES:
+            value = getattr(captured, name)
+            assert value.untyped_storage().nbytes() == value.numel() * value.element_size(), name
