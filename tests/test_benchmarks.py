@@ -67,3 +67,16 @@ def test_requests_of_a_store_behind_a_url_are_counted_at_a_small_size(tmp_path):
     assert found["store, vadprobe"]["requests"] <= 2 * 2  # of each shard its tail, and neighbouring chunks at once
     assert found["store, vadprobe compact"]["requests"] <= 2 + 1  # one shard; and its metadata, asked for once
     assert found[".npy per video"]["requests"] == 512 / 32
+
+
+@pytest.mark.slow
+def test_prompts_that_share_a_pass_agree_with_their_own_at_a_small_size(tmp_path):
+    sizes = ["--frames=4", "--height=56", "--width=56", "--prompts=2", "--repeats=1", "--threads=1"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "extraction.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 prompts: own passes" in done.stdout
+    for found in json.loads(result.read_text()).values():
+        assert found["difference"] <= 1e-5
+        assert found["shared"] > 0
