@@ -195,6 +195,8 @@ class Contents:
             text += f" (everything in partitions {ranges(self.full_partitions)})"
         if not self.answers:
             text += ", no answer_logits"
+        if self.partition_rows != PARTITION_ROWS:
+            text += f", in partitions of {self.partition_rows} rows"
         if self.partitions is not None:
             text += f", in partitions {ranges(self.partitions)} alone" if self.partitions else ", in no partition"
         return text

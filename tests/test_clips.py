@@ -1,10 +1,11 @@
 """Clips: every frame belongs to exactly one, values spread back to frames, tables survive Parquet or are refused."""
 
-from collections import Counter
+from collections import os
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor
 
+import Counter
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import DIGESTS, MODERATE, clip_tables, samplings, video_lists, videos
 
-from vadprobe.store import clips as clips_module
 from vadprobe.store.clips import ClipTable, sample_frames, segment, to_frames
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.records import Sampling, Video
@@ -294,11 +294,10 @@ def test_a_write_that_fails_leaves_the_old_table(written, monkeypatch):
     _, path = written
     before = tree(path.parent)
 
-    def full_disk(table, target, **options):
-        target.write_bytes(b"half")
+    def full_disk(descriptor):
         raise OSError("no space left")
 
-    monkeypatch.setattr(clips_module.pq, "write_table", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="no space left"):
         clip_table(3).write(path)
     assert {name: digest for name, digest in tree(path.parent).items() if not name.endswith(".partial")} == before

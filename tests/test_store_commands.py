@@ -312,7 +312,7 @@ def test_gc_lists_first_and_removes_with_yes(run, root):
 
 def test_gc_of_no_root_and_of_a_url(refused, root):
     assert "Did you mean" in refused("gc", root.with_name("feature"))
-    assert "is a location elsewhere" in refused("gc", "s3://bucket/features")
+    assert "lists nothing; run gc where that is a folder" in refused("gc", "http://host/features")
 
 
 @pytest.mark.parametrize(
