@@ -1,11 +1,11 @@
 """Clips: every frame belongs to exactly one, values spread back to frames, tables survive Parquet or are refused."""
 
-from collections import os
+import os
+from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor
 
-import Counter
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
