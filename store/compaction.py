@@ -16,6 +16,7 @@ from vadprobe.store.layout import DatasetLayout
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.schema import ArraySpec, compression
 from vadprobe.store.shard_writer import encode_chunks, join_chunks
+from vadprobe.store.space import require_space, stored_bytes
 from vadprobe.store.transfer import Choice, Report, Transfer, copy_probes
 from vadprobe.store.writer import StoreWriter, plan
 
@@ -38,7 +39,8 @@ def compact(
         report: called after each partition with (done, all).
 
     Raises:
-        StoreError: if the source is not finished or a part of another, or another store is in the way.
+        StoreError: if the source is not finished or a part of another, the disk cannot hold the copy, or another store
+            is in the way.
     """
     spec, held = source.spec, source.contents
     if held.partitions is not None or choice.videos is not None or choice.splits is not None:
@@ -51,6 +53,7 @@ def compact(
     path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
     if path == source.path:
         raise StoreError(f"{path} is the store itself; name another root.")
+    require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
     writer = plan(path, spec, source.clips, contents)
     copy_probes(source, layout)
     left = writer.missing()

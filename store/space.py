@@ -51,6 +51,6 @@ def require_space(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if n_bytes > free:
         raise StoreError(
-            f"the features still to be computed take about {n_bytes / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free "
+            f"the features still to be written take about {n_bytes / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free "
             f"at {folder}. Free some space, use another root, or ask for fewer prompts, layers or heads."
         )

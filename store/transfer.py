@@ -17,6 +17,7 @@ from vadprobe.store.probes import read_probes, write_probes
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.schema import ArraySpec
 from vadprobe.store.shard_writer import join_chunks
+from vadprobe.store.space import require_space, stored_bytes
 from vadprobe.store.writer import StoreWriter, plan
 
 Report = Callable[[int, int], None]
@@ -112,7 +113,7 @@ class Transfer:
 
 
 def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | None = None) -> Transfer:
-    """Copy a store, or a part of it, below another root. Any number of workers may do it at once, and again.
+    """Copy a store, or a part of it, below another root; given again, it goes on where it stopped.
 
     Args:
         source: the store.
@@ -121,8 +122,8 @@ def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | 
         report: called after each partition.
 
     Raises:
-        StoreError: if the choice names what the store lacks, another store is in the way, or something that is read is
-            damaged. What was copied stays.
+        StoreError: if the choice names what the store lacks, the disk cannot hold it, another store is in the way,
+            another process is copying the same partition, or something that is read is damaged. What was copied stays.
     """
     spec = source.spec
     layout = _layout(source, root)
@@ -130,6 +131,7 @@ def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | 
     if path == source.path:
         raise StoreError(f"{path} is the store itself; name another root.")
     contents = choice.contents(source)
+    require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
     writer = plan(path, spec, source.clips, contents)
     copy_probes(source, layout)
     left = writer.missing()

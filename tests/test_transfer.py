@@ -7,6 +7,8 @@ import pytest
 from builders import BACKBONE, all_features, committed_store, features, planned_store, tree
 
 from vadprobe.flows.command_line import main
+from vadprobe.store import space
+from vadprobe.store.compaction import compact
 from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import shard_path
@@ -132,6 +134,16 @@ def test_an_unfinished_store_is_copied_as_far_as_it_is(tmp_path):
 def test_what_is_not_there_is_said_before_anything_is_written(whole, tmp_path, choice, message):
     with pytest.raises(Exception, match=message):
         transfer(whole, tmp_path, choice)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_anything_is_written(whole, tmp_path, monkeypatch):
+    usage = space.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(StoreError, match="are free at"):
+        transfer(whole, tmp_path, Choice())
+    with pytest.raises(StoreError, match="are free at"):
+        compact(whole, tmp_path, Choice(), 512)
     assert list(tmp_path.iterdir()) == []
 
 
