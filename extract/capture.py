@@ -21,11 +21,13 @@ class Captured:
     ``hidden_states`` (clips, layers + 1, hidden): the embedding, then each block's output before the final norm.
     ``head_outputs`` (clips, layers, heads, head_dim): what each head sends into the output projection.
     ``answer_logits`` (clips, 2): first-token logits of yes and no.
+
+    Of a pass that ended after some blocks there are those layers alone, and no logits.
     """
 
     hidden_states: Tensor
     head_outputs: Tensor
-    answer_logits: Tensor
+    answer_logits: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,29 @@ class _Buffers:
     heads: dict[int, Tensor] = field(default_factory=dict)
 
 
+class _EndOfPass(Exception):  # noqa: N818 - no error
+    """The deepest wanted block has run."""
+
+
+@contextmanager
+def stop_after(parts: TextBlocks, depth: int) -> Iterator[None]:
+    """End the forward pass inside after ``depth`` blocks, one at least; with all blocks, let it end by itself."""
+
+    def end(module: nn.Module, args: Any, output: Any) -> None:
+        raise _EndOfPass
+
+    if depth >= len(parts.blocks):
+        yield
+        return
+    handle = parts.blocks[depth - 1].register_forward_hook(end)
+    try:
+        yield
+    except _EndOfPass:
+        pass
+    finally:
+        handle.remove()
+
+
 @contextmanager
 def _hooks(parts: TextBlocks, buffers: _Buffers) -> Iterator[None]:
     """Hooks that keep a copy of the last position only: a view would keep the whole sequence in memory."""
@@ -97,7 +122,12 @@ def _hooks(parts: TextBlocks, buffers: _Buffers) -> Iterator[None]:
 
 @torch.inference_mode()
 def capture(
-    model: Any, parts: TextBlocks, inputs: dict[str, Any], answer_ids: tuple[int, int], cache: Any = None
+    model: Any,
+    parts: TextBlocks,
+    inputs: dict[str, Any],
+    answer_ids: tuple[int, int],
+    cache: Any = None,
+    depth: int | None = None,
 ) -> Captured:
     """Run the model once, without its language head on the sequence, and keep the last position of every layer.
 
@@ -107,25 +137,31 @@ def capture(
         inputs: keyword arguments of ``model.model``; every sequence ends at its last token (no right padding).
         answer_ids: token ids of yes and no.
         cache: keys and values of tokens that ran before these; it grows by these.
+        depth: blocks to run; by default all, which the logits need.
 
     Raises:
         RuntimeError: if a layer did not pass through its hook, as under a compiled model whose hooks came too late.
     """
-    buffers = _Buffers()
-    with _hooks(parts, buffers):
+    buffers, output = _Buffers(), None
+    layers = len(parts.blocks) if depth is None else depth
+    with _hooks(parts, buffers), stop_after(parts, layers):
         output = model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
-    layers = len(parts.blocks)
     if len(buffers.hidden) != layers + 1 or len(buffers.heads) != layers:
         raise RuntimeError(
             f"captured {len(buffers.hidden)} of {layers + 1} hidden states and the heads of {len(buffers.heads)} of "
             f"{layers} blocks; hooks must be registered before the model is compiled."
         )
-    heads = torch.stack([buffers.heads[block] for block in range(layers)], dim=1)
-    head = model.get_output_embeddings()
-    rows = list(answer_ids)
-    bias = head.bias[rows] if getattr(head, "bias", None) is not None else None
+    last = buffers.hidden[layers]
+    heads = [buffers.heads[block].view(len(last), parts.n_heads, -1) for block in range(layers)]
     return Captured(
         hidden_states=torch.stack([buffers.hidden[layer] for layer in range(layers + 1)], dim=1),
-        head_outputs=heads.view(*heads.shape[:2], parts.n_heads, -1),
-        answer_logits=nn.functional.linear(output.last_hidden_state[:, -1], head.weight[rows], bias),
+        head_outputs=torch.stack(heads, dim=1),
+        answer_logits=None if output is None else _answers(model, output.last_hidden_state[:, -1], answer_ids),
     )
+
+
+def _answers(model: Any, last: Tensor, answer_ids: tuple[int, int]) -> Tensor:
+    """Logits of the answers alone, (clips, 2)."""
+    head, rows = model.get_output_embeddings(), list(answer_ids)
+    bias = head.bias[rows] if getattr(head, "bias", None) is not None else None
+    return nn.functional.linear(last, head.weight[rows], bias)

@@ -98,9 +98,11 @@ class Extractor:
         rows = partition_rows(partition, len(sampling.clips))
         data = [PartitionData.empty(writer.spec, rows.stop - rows.start) for writer in writers]
         failures: dict[int, str] = {}
+        n_layers = self.description.spec.n_layers
+        depth = max(writer.contents.depth(n_layers, partition) for writer in writers)
         with Decoder(self.config.decode_deadline) as decoder:
             for batch in self._batches(sampling, rows, decoder, failures, done):
-                for position_in_list, captured in enumerate(self._forward(sampling, batch, writers)):
+                for position_in_list, captured in enumerate(self._forward(sampling, batch, writers, depth)):
                     _keep(data[position_in_list], captured, [clip.row - rows.start for clip in batch])
                 claim.check()  # computing on for nothing helps nobody
                 for _ in batch:
@@ -169,9 +171,12 @@ class Extractor:
 
     @torch.inference_mode()
     def _forward(
-        self, sampling: SamplingPlan, batch: Sequence[DecodedClip], writers: Sequence[StoreWriter]
+        self, sampling: SamplingPlan, batch: Sequence[DecodedClip], writers: Sequence[StoreWriter], depth: int
     ) -> Iterator[Captured]:
-        """The features of a batch, one result per writer's prompt; the vision tower runs once for all of them."""
+        """The features of a batch, one result per writer's prompt; the vision tower runs once for all of them.
+
+        The language model runs ``depth`` blocks, as far as some writer keeps anything.
+        """
         backbone, family = self.backbone, self.description.family
         frames = [clip.frames for clip in batch if clip.frames is not None]
         inputs = family.prepare(frames, [self._seconds(sampling, clip.row) for clip in batch], backbone.device)
@@ -183,13 +188,13 @@ class Extractor:
         if shared:
             prefix = shared_tokens(family, sampling.sampling.frames_per_clip)
             n_shared = 0 if prefix is None else len(prefix)
-            together = capture_prompts(backbone.model, backbone.parts, shared, dict(encoded), answers, n_shared)
+            together = capture_prompts(backbone.model, backbone.parts, shared, dict(encoded), answers, n_shared, depth)
         for arguments, writer in zip(taken, writers, strict=True):
             if _shares(writer):
                 yield next(together)
             else:
                 alone: dict[str, Any] = {**arguments, "mm_encoder_outputs": dict(encoded)}
-                yield capture(backbone.model, backbone.parts, alone, answers)
+                yield capture(backbone.model, backbone.parts, alone, answers, None, depth)
 
     def _prompt_ids(self, writer: StoreWriter, device: torch.device) -> Tensor:
         key = (writer.spec.prompt.key, writer.spec.sampling.frames_per_clip)
@@ -212,8 +217,10 @@ def _keep(data: PartitionData, captured: Captured, positions: list[int]) -> None
     """Copy a batch's features into the partition; bfloat16 widens to float32 exactly."""
     for name in ("hidden_states", "head_outputs", "answer_logits"):
         target: np.ndarray = getattr(data, name)
-        value: Tensor = getattr(captured, name)
-        target[positions] = value.cpu().to(torch.from_numpy(target).dtype).numpy()
+        value: Tensor | None = getattr(captured, name)
+        if value is not None:
+            kept = value.cpu().to(torch.from_numpy(target).dtype).numpy()
+            target[positions, : kept.shape[1]] = kept
 
 
 def ahead(clips: Iterator[DecodedClip], count: int) -> Iterator[DecodedClip]:

@@ -180,6 +180,7 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
             len(clips),
             section.layers,
             section.heads,
+            section.answers,
             full_partitions=np.unique(rows // PARTITION_ROWS).tolist(),
         )
     except VadprobeError as error:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from vadprobe.extract.capture import Captured, TextBlocks, capture
+from vadprobe.extract.capture import Captured, TextBlocks, capture, stop_after
 from vadprobe.extract.families import Family
 from vadprobe.store.errors import VadprobeError
 
@@ -59,6 +59,7 @@ def capture_prompts(
     encoded: dict[str, Any],
     answer_ids: tuple[int, int],
     n_shared: int,
+    depth: int | None = None,
 ) -> Iterator[Captured]:
     """Features of a batch of clips for each prompt.
 
@@ -69,6 +70,7 @@ def capture_prompts(
         encoded: what the vision tower made of the clips.
         answer_ids: token ids of yes and no.
         n_shared: how many tokens at the beginning all prompts have in common; no video token lies behind them.
+        depth: blocks to run, as for :func:`capture`.
 
     Yields:
         As :func:`capture` of each prompt alone: equal up to rounding (at most 1e-5 in float32).
@@ -77,13 +79,14 @@ def capture_prompts(
     text = model.get_decoder()
     kept = DynamicCache(config=text.config)
     every = [_positions(model, arguments) for arguments in prompts]
-    model.model(
-        **{name: value[:, :n_shared] if name in _PER_TOKEN else value for name, value in first.items()},
-        mm_encoder_outputs=encoded,
-        position_ids=every[0][..., :n_shared],
-        past_key_values=kept,
-        use_cache=True,
-    )
+    with stop_after(parts, len(parts.blocks) if depth is None else depth):
+        model.model(
+            **{name: value[:, :n_shared] if name in _PER_TOKEN else value for name, value in first.items()},
+            mm_encoder_outputs=encoded,
+            position_ids=every[0][..., :n_shared],
+            past_key_values=kept,
+            use_cache=True,
+        )
     for arguments, positions in zip(prompts, every, strict=True):
         if not torch.equal(positions[..., :n_shared], every[0][..., :n_shared]):
             raise VadprobeError("prompts give the shared tokens different positions; set extraction.prefix.")
@@ -92,8 +95,10 @@ def capture_prompts(
             "attention_mask": arguments["attention_mask"],
             "position_ids": positions[..., n_shared:],
         }
-        yield capture(model, parts, own, answer_ids, kept)
-        kept.crop(-own["input_ids"].shape[1])
+        yield capture(model, parts, own, answer_ids, kept, depth)
+        for layer in kept.layers:
+            if layer.is_initialized:  # those behind the deepest block never ran
+                layer.crop(-own["input_ids"].shape[1])
 
 
 def _positions(model: Any, arguments: dict[str, Any]) -> Tensor:

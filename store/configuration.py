@@ -111,6 +111,9 @@ class SamplingConfig(Section):
     heads: tuple[tuple[int, int], ...] | None = Field(
         default=None, description="heads to keep as [block, head] from 0; by default all"
     )
+    answers: bool = Field(
+        default=True, description="keep the logits of yes and no; without them a pass ends at the deepest layer kept"
+    )
     full_splits: tuple[Split, ...] = Field(
         default=(), description="splits that keep every layer and head all the same, for example to calibrate on"
     )

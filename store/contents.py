@@ -157,6 +157,12 @@ class Contents:
         held = {"hidden_states": full or self.layers != (), "head_outputs": full or self.heads != ()}
         return tuple(name for name, is_held in {**held, "answer_logits": self.answers}.items() if is_held)
 
+    def depth(self, n_layers: int, partition: int) -> int:
+        """How many blocks of the backbone a partition needs, one at least; the answers' logits need all."""
+        if self.answers or partition in self.full_partitions or self.layers is None or self.heads is None:
+            return n_layers
+        return max([1, *self.layers, *(block + 1 for block, _ in self.heads)])
+
     def check(self, array: str, wanted: Iterable[Any], partitions: Iterable[int]) -> None:
         """Refuse what is not held.
 

@@ -1,6 +1,6 @@
 """The features of one partition before they are written."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,8 +33,11 @@ class PartitionData:
         )
         return PartitionData(hidden, heads, answers)
 
-    def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, arrays: Collection[str]) -> None:
-        """Refuse what a store of this specification must not hold at these rows; ``arrays`` are those it holds.
+    def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, held: Mapping[str, np.ndarray]) -> None:
+        """Refuse what a store of this specification must not hold at these rows.
+
+        ``held`` says of each array that is held at all which of its inner chunks are, bool in C order; the others are
+        not looked at.
 
         Raises:
             StoreError: if shapes, dtypes or values do not fit, or values and failures contradict each other.
@@ -46,11 +49,14 @@ class PartitionData:
         good = np.ones(count, dtype=bool)
         good[[row - rows.start for row in self.failures]] = False
         for array in feature_arrays(spec.backbone, spec.n_clips):
-            if array.name not in arrays:
+            if array.name not in held:
                 continue
             values = getattr(self, array.name)
             if values.shape != array.rows(count):
                 raise StoreError(f"{array.name} has shape {values.shape}; the specification wants {array.rows(count)}.")
+            mask = held[array.name]
+            if not mask.all():
+                values = values.reshape(count, len(mask), -1)[:, mask]
             check_values(array.name, values, spec.backbone.dtype)
             finite = _finite_rows(values)
             if not finite[good].all():

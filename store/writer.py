@@ -166,7 +166,8 @@ class StoreWriter:
             ClaimLostError: if another worker took the partition over in between; what that one writes stays whole.
         """
         rows = self.contents.rows(partition, len(self.clips))
-        data.check(self.spec, self.clips, rows, self.contents.held_arrays(partition))
+        held = {array.name: self.contents.mask(array, partition) for array in self.contents.arrays(self.spec)}
+        data.check(self.spec, self.clips, rows, {name: mask for name, mask in held.items() if mask.any()})
         with ThreadPoolExecutor(1) as pool:
             self.write_shards(partition, self._encoded(partition, data, pool), data.failures, claim)
 

@@ -687,3 +687,25 @@ def test_prompts_in_passes_of_their_own_have_the_same_features_up_to_rounding(
             np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=1e-5)
     with pytest.raises(StoreError, match=r"recipe.prefix: 'shared', not 'independent'"):
         make_extractor(video_folder, tmp_path / "shared", internvl, prefix="independent")
+
+
+def test_a_selection_is_computed_no_deeper_than_it_lies_and_has_the_same_bits(
+    tmp_path: Path, video_folder: Path, internvl: Description
+) -> None:
+    part = SEGMENTS.model_copy(update={"layers": (0, 2), "heads": ((1, 3), (2, 0)), "answers": False})
+    whole = make_extractor(video_folder, tmp_path / "whole", internvl)
+    some = make_extractor(video_folder, tmp_path / "some", internvl, samplings=(part,))
+    run_all(whole)
+    ran: list[int] = []
+    for number, block in enumerate(some.backbone.parts.blocks):
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+    run_all(some)
+    assert max(ran) == 2
+    rows = np.arange(9)
+    for prompt in range(2):
+        mine, full = store_of(some, prompt), store_of(whole, prompt)
+        np.testing.assert_array_equal(mine.hidden_states(rows, [2, 0]), full.hidden_states(rows, [2, 0]))
+        np.testing.assert_array_equal(mine.head_outputs(rows, [(2, 0)]), full.head_outputs(rows, [(2, 0)]))
+        with pytest.raises(StoreError, match=r"it holds no answer_logits"):
+            mine.answer_logits(rows)
+        assert verify(mine.path).problems == ()

@@ -100,3 +100,40 @@ def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbon
         for name in NAMES:
             value = getattr(captured, name)
             assert value.untyped_storage().nbytes() == value.numel() * value.element_size(), name
+
+
+@pytest.mark.parametrize("depth", [1, 4, 6])
+def test_a_pass_that_ends_early_has_the_same_layers(backbone: Backbone, random_clips: MakeClips, depth: int) -> None:
+    clips = random_clips(2, 3)
+    family, answers = backbone.description.family, backbone.description.answer_ids
+    inputs = family.prepare(clips, [1.0, 2.0], torch.device("cpu"))
+    prefix = shared_tokens(family, 3)
+    assert prefix is not None
+    whole = both_ways(backbone, clips, PROMPTS[:2], [1.0, 2.0])
+    ran: list[int] = []
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+        for number, block in enumerate(backbone.parts.blocks)
+    ]
+    try:
+        with torch.inference_mode():
+            encoded = family.encode(backbone.model, inputs)
+            taken = [family.language_inputs(family.tokenize(prompt, 3), inputs) for prompt in PROMPTS[:2]]
+            shared = list(
+                capture_prompts(backbone.model, backbone.parts, taken, dict(encoded), answers, len(prefix), depth)
+            )
+            alone = [
+                capture(
+                    backbone.model, backbone.parts, {**one, "mm_encoder_outputs": dict(encoded)}, answers, None, depth
+                )
+                for one in taken
+            ]
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert sorted(set(ran)) == list(range(depth))
+    for mine, full in ((shared, whole[0]), (alone, whole[1])):
+        for one, other in zip(mine, full, strict=True):
+            assert torch.equal(one.hidden_states, other.hidden_states[:, : depth + 1])
+            assert torch.equal(one.head_outputs, other.head_outputs[:, :depth])
+            assert (one.answer_logits is None) == (depth < 6)
