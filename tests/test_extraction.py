@@ -267,9 +267,9 @@ def test_a_prompt_added_later_is_computed_alone(
     asked: list[int] = []
     original = shared_prefix.capture
 
-    def count(model: Any, parts: Any, inputs: dict[str, Any], answers: tuple[int, int], kept: Any) -> Any:
+    def count(model: Any, parts: Any, inputs: dict[str, Any], *rest: Any) -> Any:
         asked.append(inputs["input_ids"].shape[0])
-        return original(model, parts, inputs, answers, kept)
+        return original(model, parts, inputs, *rest)
 
     monkeypatch.setattr(shared_prefix, "capture", count)
     more = make_extractor(video_folder, copied_root, internvl, (*PROMPTS, added))
