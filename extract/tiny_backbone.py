@@ -18,10 +18,12 @@ from transformers import (
     AutoModelForImageTextToText,
     InternVLConfig,
     LlamaConfig,
+    LlavaOnevisionConfig,
     PreTrainedConfig,
     Qwen2_5_VLConfig,
     Qwen2Config,
     Qwen2Tokenizer,
+    SiglipVisionConfig,
 )
 
 from vadprobe.extract.backbone import RANDOM_WEIGHTS_CARD
@@ -39,6 +41,7 @@ _SIZES: dict[str, Any] = {
     "max_position_embeddings": 8192,
 }
 _QWEN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+_LLAVA_TOKENS = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
 _INTERN_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>")
 
 _QWEN_TEMPLATE = """\
@@ -69,6 +72,16 @@ _INTERN_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
 """
+_LLAVA_TEMPLATE = """\
+{%- for message in messages -%}
+{{ '<|im_start|>' + message.role + ' ' }}
+{%- for part in message.content if part.type == 'video' -%}{{ '<video>' }}{%- endfor -%}
+{%- for part in message.content if part.type == 'image' -%}{{ '<image>' }}{%- endfor -%}
+{%- for part in message.content if part.type == 'text' -%}{{ '\\n' + part.text }}{%- endfor -%}
+{{ '<|im_end|>' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
+"""
 
 
 def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) -> Path:
@@ -76,7 +89,8 @@ def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) 
 
     Args:
         folder: where to; an existing checkpoint of the same recipe is left as it is.
-        family: "qwen2_5_vl", "internvl" (Qwen2 text, as InternVL3) or "internvl-llama" (as InternVL2.5).
+        family: "qwen2_5_vl", "internvl" (Qwen2 text, as InternVL3), "internvl-llama" (as InternVL2.5) or
+            "llava_onevision".
         seed: of the weights.
 
     Returns:
@@ -217,8 +231,58 @@ def _internvl(folder: Path, text: PreTrainedConfig) -> None:
     )
 
 
+def _llava_onevision(folder: Path) -> None:
+    tokenizer = _tokenizer(_LLAVA_TOKENS, _LLAVA_TEMPLATE, image_token="<image>", video_token="<video>")
+    side, patch = 98, 14  # 7 patches, an odd number as the 27 of the real model: pooled to 4
+    config = LlavaOnevisionConfig(
+        text_config=Qwen2Config(
+            **_SIZES,
+            vocab_size=len(tokenizer),
+            bos_token_id=None,
+            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        vision_config=SiglipVisionConfig(
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=128,
+            image_size=side,
+            patch_size=patch,
+            vision_use_head=False,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=[[side, side]],
+        tie_word_embeddings=False,
+    )
+    size = {"height": side, "width": side}
+    pixels = {"size": size, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    names = {"processor_class": "LlavaOnevisionProcessor"}
+    images = {"image_processor_type": "LlavaOnevisionImageProcessor", "image_grid_pinpoints": [[side, side]]}
+    _save(
+        folder,
+        config,
+        tokenizer,
+        {
+            "preprocessor_config.json": {**pixels, **names, **images},
+            "video_preprocessor_config.json": {
+                **pixels,
+                **names,
+                "video_processor_type": "LlavaOnevisionVideoProcessor",
+            },
+            "processor_config.json": {
+                **names,
+                "num_image_tokens": (side // patch) ** 2,
+                "vision_feature_select_strategy": "full",
+            },
+        },
+    )
+
+
 _BUILDERS = {
     "qwen2_5_vl": _qwen,
     "internvl": lambda folder: _internvl(folder, Qwen2Config(**_SIZES)),
     "internvl-llama": lambda folder: _internvl(folder, LlamaConfig(**_SIZES)),
+    "llava_onevision": _llava_onevision,
 }

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a missing checkpoint is missing at once, with or without a network
 
-FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama")
+FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision")
 SMALL_FRAMES = (56, 84)  # Qwen2.5-VL takes any multiple of 28 pixels; its default of 448 x 448 is slow here
 _BLOCKS = 4  # a frame's number is 16 bits, drawn as 4 x 4 black and white blocks
 

@@ -17,6 +17,7 @@ from vadprobe.extract.backbone import Description, describe
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.families import expand
 from vadprobe.extract.internvl import InternVL
+from vadprobe.extract.llava_onevision import LlavaOnevision
 from vadprobe.extract.qwen2_5_vl import Qwen25VL
 from vadprobe.store.errors import VadprobeError
 
@@ -35,6 +36,12 @@ def qwen(describe_tiny: DescribeTiny, height: int = 56, width: int = 84) -> Qwen
 def internvl(describe_tiny: DescribeTiny) -> InternVL:
     family = describe_tiny("internvl").family
     assert isinstance(family, InternVL)
+    return family
+
+
+def llava(describe_tiny: DescribeTiny) -> LlavaOnevision:
+    family = describe_tiny("llava_onevision").family
+    assert isinstance(family, LlavaOnevision)
     return family
 
 
@@ -68,6 +75,16 @@ def test_qwen_has_one_token_per_merged_patch_of_two_frames(
     assert text_of(family, family.tokenize("Is it?", frames)) == wanted
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_llava_pools_an_odd_grid_upwards_and_ends_the_video_with_a_newline(
+    describe_tiny: DescribeTiny, frames: int
+) -> None:
+    family = llava(describe_tiny)
+    video = "<video>" * (frames * 16 + 1)  # 7 x 7 patches become 4 x 4
+    wanted = f"<|im_start|>user {video}\nIs it?<|im_end|><|im_start|>assistant\n"
+    assert text_of(family, family.tokenize("Is it?", frames)) == wanted
+
+
 def test_prompts_end_where_the_answer_begins(backbone: Any) -> None:
     family = backbone.description.family
     first, second = (family.tokenize(prompt, 4) for prompt in PROMPTS)
@@ -89,7 +106,7 @@ def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
         with pytest.raises(VadprobeError, match="exactly once is wanted"):
             expand(text, "<v>", "x")
     family = backbone.description.family
-    token = "<video>" if family.name == "internvl" else "<|video_pad|>"
+    token = "<video>" if family.name in ("internvl", "llava_onevision") else "<|video_pad|>"
     with pytest.raises(VadprobeError, match="reads as a control token"):
         family.tokenize(f"What is {token}?", 2)
 
@@ -254,6 +271,35 @@ def test_internvl_refuses_another_frame_size(describe_tiny: DescribeTiny) -> Non
     assert own_size.recipe() == describe_tiny("internvl").family.recipe()
 
 
+def test_llava_keeps_clips_and_frames_apart(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
+    family = llava(describe_tiny)
+    clips = random_clips(3, 5)
+    inputs = family.prepare(clips, [1.0] * 3, CPU)
+    pixels = inputs.vision["pixel_values_videos"]
+    assert pixels.shape == (3, 5, 3, 98, 98)
+    assert torch.equal(pixels[1:2], family.pixels.apply([clips[1]], CPU))
+    found = family.language_inputs(family.tokenize("Is it?", 5), inputs)
+    assert found["input_ids"].shape[0] == 3
+    assert found["attention_mask"].shape == found["input_ids"].shape
+    assert found["attention_mask"].all()
+
+
+def test_llava_refuses_another_frame_size(describe_tiny: DescribeTiny) -> None:
+    with pytest.raises(VadprobeError, match="takes only 98 x 98 pixels; leave frame_size out"):
+        describe_tiny("llava_onevision", frame_size=(98, 112))
+    own_size = describe_tiny("llava_onevision", frame_size=(98, 98)).family
+    assert own_size.recipe() == describe_tiny("llava_onevision").family.recipe()
+
+
+def test_llava_refuses_a_tower_whose_first_patch_is_dropped(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_backbones["llava_onevision"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vision_feature_select_strategy": "default"}))
+    with pytest.raises(VadprobeError, match="vision_feature_select_strategy is 'default'"):
+        described(folder)
+
+
 # The library's own processor
 
 needs_torchvision = pytest.mark.skipif(
@@ -263,6 +309,7 @@ SETTINGS = {
     "qwen2_5_vl": {"size": {"shortest_edge": 56 * 56, "longest_edge": 140 * 140}, "cap_pixels_per_frame": False},
     "internvl": {},
     "internvl-llama": {},
+    "llava_onevision": {},
 }
 
 
