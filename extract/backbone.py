@@ -5,6 +5,7 @@ import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from vadprobe.extract.internvl import InternVL
 from vadprobe.extract.llava_onevision import LlavaOnevision
 from vadprobe.extract.pixels import PixelRecipe
 from vadprobe.extract.qwen2_5_vl import Qwen25VL
+from vadprobe.extract.qwen3_vl import Qwen3VL
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import BackboneSpec
@@ -178,9 +180,9 @@ def versions() -> dict[str, str]:
     return {**{name: version(name) for name in names}, "machine": platform.machine()}
 
 
-def _qwen2_5_vl(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+def _qwen(family: type[Qwen25VL], config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
     height, width = config.frame_size or _QWEN_FRAME_SIZE
-    return Qwen25VL(
+    return family(
         chat=chat,
         pixels=PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std)),
         patch_size=model_config.vision_config.patch_size,
@@ -225,7 +227,8 @@ def _tower_pixels(config: BackboneConfig, height: int, width: int, images: Any) 
 
 
 _FAMILIES: dict[str, Callable[[BackboneConfig, Any, Any, ChatText], Family]] = {
-    "qwen2_5_vl": _qwen2_5_vl,
+    "qwen2_5_vl": partial(_qwen, Qwen25VL),
+    "qwen3_vl": partial(_qwen, Qwen3VL),
     "internvl": _internvl,
     "llava_onevision": _llava_onevision,
 }
