@@ -18,8 +18,8 @@ from vadprobe.extract.qwen2_5_vl import Qwen25VL
 from vadprobe.store.errors import VadprobeError
 
 _LAYOUT = "transformers 5.23"
-"""Whose video tokens these are. Until version 4 the slices replaced the template's own pair of vision markers; now they
-stand within it."""
+"""Whose video tokens these are: slices within the template's own pair of vision markers. Versions before 5 put them in
+the pair's place."""
 
 _TIMES = "times"  # what prepare leaves for language_inputs; the model never sees it
 _START, _END = "<|vision_start|>", "<|vision_end|>"
