@@ -5,6 +5,7 @@ import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from vadprobe.extract.capture import TextBlocks
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.families import ChatText, Family
 from vadprobe.extract.internvl import InternVL
+from vadprobe.extract.llava_onevision import LlavaOnevision
 from vadprobe.extract.pixels import PixelRecipe
 from vadprobe.extract.qwen2_5_vl import Qwen25VL
+from vadprobe.extract.qwen3_vl import Qwen3VL
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import BackboneSpec
@@ -177,9 +180,9 @@ def versions() -> dict[str, str]:
     return {**{name: version(name) for name in names}, "machine": platform.machine()}
 
 
-def _qwen2_5_vl(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+def _qwen(family: type[Qwen25VL], config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
     height, width = config.frame_size or _QWEN_FRAME_SIZE
-    return Qwen25VL(
+    return family(
         chat=chat,
         pixels=PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std)),
         patch_size=model_config.vision_config.patch_size,
@@ -191,21 +194,43 @@ def _qwen2_5_vl(config: BackboneConfig, model_config: Any, images: Any, chat: Ch
 
 def _internvl(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
     height, width = model_config.vision_config.image_size
+    return InternVL(
+        chat=chat,
+        pixels=_tower_pixels(config, height, width, images),
+        tokens_per_frame=model_config.image_seq_length,
+    )
+
+
+def _llava_onevision(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+    if model_config.vision_feature_select_strategy != "full":
+        raise VadprobeError(
+            f"backbone {config.key!r} drops a patch of every frame (vision_feature_select_strategy is "
+            f"{model_config.vision_feature_select_strategy!r}); its frames are pooled only if it is 'full'."
+        )
+    side = model_config.vision_config.image_size
+    return LlavaOnevision(
+        chat=chat,
+        pixels=_tower_pixels(config, side, side, images),
+        patch_size=model_config.vision_config.patch_size,
+        video_token_id=model_config.video_token_id,
+    )
+
+
+def _tower_pixels(config: BackboneConfig, height: int, width: int, images: Any) -> PixelRecipe:
+    """Pixels for a vision tower that takes one size only."""
     if config.frame_size not in (None, (height, width)):
         raise VadprobeError(
             f"frame_size is {config.frame_size}, but the vision tower of {config.key!r} takes only {height} x {width} "
             "pixels; leave frame_size out."
         )
-    return InternVL(
-        chat=chat,
-        pixels=PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std)),
-        tokens_per_frame=model_config.image_seq_length,
-    )
+    return PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std))
 
 
 _FAMILIES: dict[str, Callable[[BackboneConfig, Any, Any, ChatText], Family]] = {
-    "qwen2_5_vl": _qwen2_5_vl,
+    "qwen2_5_vl": partial(_qwen, Qwen25VL),
+    "qwen3_vl": partial(_qwen, Qwen3VL),
     "internvl": _internvl,
+    "llava_onevision": _llava_onevision,
 }
 
 

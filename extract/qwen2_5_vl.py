@@ -76,9 +76,12 @@ class Qwen25VL:
         return {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
-            "mm_token_type_ids": torch.where(ids == self.video_token_id, _VIDEO_TOKEN_TYPE, 0).to(torch.int32),
+            "mm_token_type_ids": self._token_types(ids),
             **inputs.language,
         }
+
+    def _token_types(self, ids: Tensor) -> Tensor:
+        return torch.where(ids == self.video_token_id, _VIDEO_TOKEN_TYPE, 0).to(torch.int32)
 
     def _grid(self, frames: int) -> tuple[int, int, int]:
         """Patches in time, height and width; an odd last frame is paired with itself."""

@@ -18,10 +18,13 @@ from transformers import (
     AutoModelForImageTextToText,
     InternVLConfig,
     LlamaConfig,
+    LlavaOnevisionConfig,
     PreTrainedConfig,
     Qwen2_5_VLConfig,
     Qwen2Config,
     Qwen2Tokenizer,
+    Qwen3VLConfig,
+    SiglipVisionConfig,
 )
 
 from vadprobe.extract.backbone import RANDOM_WEIGHTS_CARD
@@ -39,6 +42,7 @@ _SIZES: dict[str, Any] = {
     "max_position_embeddings": 8192,
 }
 _QWEN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+_LLAVA_TOKENS = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
 _INTERN_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>")
 
 _QWEN_TEMPLATE = """\
@@ -69,6 +73,22 @@ _INTERN_TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
 """
+_QWEN3_TEMPLATE = _QWEN_TEMPLATE.replace(  # the newer model has no system message of its own
+    """{%- if loop.first and message.role != 'system' -%}\
+{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{%- endif -%}
+""",
+    "",
+)
+_LLAVA_TEMPLATE = """\
+{%- for message in messages -%}
+{{ '<|im_start|>' + message.role + ' ' }}
+{%- for part in message.content if part.type == 'video' -%}{{ '<video>' }}{%- endfor -%}
+{%- for part in message.content if part.type == 'image' -%}{{ '<image>' }}{%- endfor -%}
+{%- for part in message.content if part.type == 'text' -%}{{ '\\n' + part.text }}{%- endfor -%}
+{{ '<|im_end|>' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
+"""
 
 
 def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) -> Path:
@@ -76,7 +96,8 @@ def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) 
 
     Args:
         folder: where to; an existing checkpoint of the same recipe is left as it is.
-        family: "qwen2_5_vl", "internvl" (Qwen2 text, as InternVL3) or "internvl-llama" (as InternVL2.5).
+        family: "qwen2_5_vl", "internvl" (Qwen2 text, as InternVL3), "internvl-llama" (as InternVL2.5),
+            "llava_onevision" or "qwen3_vl" (whose heads together are wider than the hidden state).
         seed: of the weights.
 
     Returns:
@@ -96,7 +117,7 @@ def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) 
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        _BUILDERS[family](folder)  # type: ignore[no-untyped-call]
+        _BUILDERS[family](folder)
     marker.write_text(json.dumps(card))
     return folder
 
@@ -177,6 +198,50 @@ def _qwen(folder: Path) -> None:
     )
 
 
+def _qwen3(folder: Path) -> None:
+    tokenizer = _tokenizer(_QWEN_TOKENS, _QWEN3_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>")
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in _QWEN_TOKENS}
+    config = Qwen3VLConfig(
+        text_config={
+            **_SIZES,
+            "head_dim": 32,
+            "vocab_size": len(tokenizer),
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [8, 4, 4],
+                "mrope_interleaved": True,
+            },
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "depth": 3,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_heads": 4,
+            "out_hidden_size": _SIZES["hidden_size"],
+            "num_position_embeddings": 64,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+    )
+    pixels = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    sizes = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, **pixels}
+    names = {"processor_class": "Qwen3VLProcessor"}
+    _save(
+        folder,
+        config,
+        tokenizer,
+        {
+            "preprocessor_config.json": {**sizes, **names, "image_processor_type": "Qwen2VLImageProcessor"},
+            "video_preprocessor_config.json": {**sizes, **names, "video_processor_type": "Qwen3VLVideoProcessor"},
+        },
+    )
+
+
 def _internvl(folder: Path, text: PreTrainedConfig) -> None:
     tokenizer = _tokenizer(
         _INTERN_TOKENS,
@@ -217,8 +282,59 @@ def _internvl(folder: Path, text: PreTrainedConfig) -> None:
     )
 
 
+def _llava_onevision(folder: Path) -> None:
+    tokenizer = _tokenizer(_LLAVA_TOKENS, _LLAVA_TEMPLATE, image_token="<image>", video_token="<video>")
+    side, patch = 98, 14  # 7 patches, an odd number as the 27 of the real model: pooled to 4
+    config = LlavaOnevisionConfig(
+        text_config=Qwen2Config(
+            **_SIZES,
+            vocab_size=len(tokenizer),
+            bos_token_id=None,
+            eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        vision_config=SiglipVisionConfig(
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=128,
+            image_size=side,
+            patch_size=patch,
+            vision_use_head=False,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=[[side, side]],
+        tie_word_embeddings=False,
+    )
+    size = {"height": side, "width": side}
+    pixels = {"size": size, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    names = {"processor_class": "LlavaOnevisionProcessor"}
+    images = {"image_processor_type": "LlavaOnevisionImageProcessor", "image_grid_pinpoints": [[side, side]]}
+    _save(
+        folder,
+        config,
+        tokenizer,
+        {
+            "preprocessor_config.json": {**pixels, **names, **images},
+            "video_preprocessor_config.json": {
+                **pixels,
+                **names,
+                "video_processor_type": "LlavaOnevisionVideoProcessor",
+            },
+            "processor_config.json": {
+                **names,
+                "num_image_tokens": (side // patch) ** 2,
+                "vision_feature_select_strategy": "full",
+            },
+        },
+    )
+
+
 _BUILDERS = {
     "qwen2_5_vl": _qwen,
     "internvl": lambda folder: _internvl(folder, Qwen2Config(**_SIZES)),
     "internvl-llama": lambda folder: _internvl(folder, LlamaConfig(**_SIZES)),
+    "llava_onevision": _llava_onevision,
+    "qwen3_vl": _qwen3,
 }

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a missing checkpoint is missing at once, with or without a network
 
-FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama")
-SMALL_FRAMES = (56, 84)  # Qwen2.5-VL takes any multiple of 28 pixels; its default of 448 x 448 is slow here
+FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision", "qwen3_vl")
+# Qwen takes any multiple of 28 or 32 pixels; the default of 448 x 448 is slow here.
+SMALL_FRAMES = {"qwen2_5_vl": (56, 84), "qwen3_vl": (64, 96)}
 _BLOCKS = 4  # a frame's number is 16 bits, drawn as 4 x 4 black and white blocks
 
 DescribeTiny = Callable[..., "Description"]
@@ -62,8 +63,8 @@ def describe_tiny(tiny_backbones: Mapping[str, Path]) -> DescribeTiny:
 
     def describe_one(family: str, **settings: Any) -> "Description":
         folder = tiny_backbones[family]
-        if family == "qwen2_5_vl":
-            settings.setdefault("frame_size", SMALL_FRAMES)
+        if family in SMALL_FRAMES:
+            settings.setdefault("frame_size", SMALL_FRAMES[family])
         config = BackboneConfig(**{"key": "tiny", "path": str(folder), "dtype": "float32", **settings})
         return describe(config, folder)
 

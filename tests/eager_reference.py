@@ -1,9 +1,11 @@
 """A language model's forward pass written out from its architecture, head by head, to test the capture against.
 
-Pre-norm blocks with RMSNorm, grouped-query attention with rotary positions and a gated MLP, as in Qwen2, Qwen2.5-VL's
-text model and Llama. Weights are read from the model; its attention code and the project's capture code are not used.
+Pre-norm blocks with RMSNorm, grouped-query attention with rotary positions and a gated MLP, as in Qwen2, Llama and the
+text models of Qwen2.5-VL and Qwen3-VL; Qwen3 norms queries and keys, and adds visual features after its first blocks.
+Weights are read from the model; its attention code and the project's capture code are not used.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,20 +22,21 @@ class EagerFeatures:
 
 
 @torch.no_grad()
-def eager_features(model: Any, embeddings: Tensor, positions: Tensor) -> EagerFeatures:
+def eager_features(model: Any, embeddings: Tensor, positions: Tensor, added: Sequence[Tensor] = ()) -> EagerFeatures:
     """Run every block.
 
     Args:
         model: a transformers model whose text model has the architecture above.
         embeddings: (clips, tokens, hidden), video features already in place.
         positions: (clips, tokens), or (3, clips, tokens) with time, height and width for m-rope.
+        added: (clips, tokens, hidden) each, added to the output of the first block, the second, ...
     """
     decoder = model.get_decoder()
     config = decoder.config
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     angles = _angles(config, size, positions)
     state, hidden, heads = embeddings, [embeddings[:, -1]], []
-    for block in decoder.layers:
+    for number, block in enumerate(decoder.layers):
         attention = block.self_attn
         outputs = _attend(_norm(state, block.input_layernorm), attention, size, angles)  # (clips, heads, tokens, size)
         heads.append(outputs[:, :, -1])
@@ -44,13 +47,17 @@ def eager_features(model: Any, embeddings: Tensor, positions: Tensor) -> EagerFe
             state + (gate * torch.sigmoid(gate) * (inner @ block.mlp.up_proj.weight.T)) @ block.mlp.down_proj.weight.T
         )
         hidden.append(state[:, -1])
+        if number < len(added):
+            state = state + added[number]
     return EagerFeatures(torch.stack(hidden, dim=1), torch.stack(heads, dim=1))
 
 
 def _attend(inputs: Tensor, attention: Any, size: int, angles: Tensor) -> Tensor:
     """Causal softmax attention of each query head alone; several query heads share a key and value head."""
-    queries = _rotate(_project(inputs, attention.q_proj, size), angles)
-    keys = _rotate(_project(inputs, attention.k_proj, size), angles)
+    queries, keys = _project(inputs, attention.q_proj, size), _project(inputs, attention.k_proj, size)
+    if hasattr(attention, "q_norm"):
+        queries, keys = _norm(queries, attention.q_norm), _norm(keys, attention.k_norm)
+    queries, keys = _rotate(queries, angles), _rotate(keys, angles)
     values = _project(inputs, attention.v_proj, size)
     tokens, shared = inputs.shape[1], queries.shape[1] // keys.shape[1]
     future = torch.ones(tokens, tokens, dtype=torch.bool).triu(1)
@@ -72,13 +79,16 @@ def _project(inputs: Tensor, projection: Any, size: int) -> Tensor:
 def _angles(config: Any, size: int, positions: Tensor) -> Tensor:
     """(clips, tokens, size / 2): the position times the frequency of each pair of dimensions.
 
-    With m-rope the pairs are dealt out to time, height and width in three runs.
+    With m-rope the pairs are dealt out to time, height and width: in three runs, or in turn while height and width
+    have any left and the rest to time.
     """
     frequencies = config.rope_parameters["rope_theta"] ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
     if positions.ndim == 2:
         return positions[..., None] * frequencies
     runs = config.rope_parameters["mrope_section"]
     axes = [axis for axis, run in enumerate(runs) for _ in range(run)]
+    if config.rope_parameters.get("mrope_interleaved"):
+        axes = [pair % 3 if pair // 3 < runs[pair % 3] else 0 for pair in range(len(frequencies))]
     return torch.stack([positions[axis] * frequency for axis, frequency in zip(axes, frequencies, strict=True)], dim=-1)
 
 

@@ -98,24 +98,35 @@ def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generate
     captured, report, inputs = generated
     spec = backbone.description.spec
     embeddings = report.hidden_states[0][0]
-    reference = eager_features(backbone.model, embeddings, positions(backbone, inputs, embeddings))
+    added = added_visual_features(backbone, inputs)
+    assert len(added) == (2 if spec.family == "qwen3_vl" else 0)
+    reference = eager_features(backbone.model, embeddings, positions(backbone, inputs, embeddings), added)
     assert captured.head_outputs.shape == (2, spec.n_layers, spec.n_heads, spec.head_dim)
     assert difference(captured.head_outputs, reference.heads) <= 1e-5
     assert difference(captured.hidden_states, reference.hidden) <= 1e-4  # sums over blocks grow to about 10
 
 
 def positions(backbone: Backbone, inputs: ClipInputs, embeddings: Tensor) -> Tensor:
-    if backbone.description.spec.family != "qwen2_5_vl":
+    find = getattr(backbone.model.model, "get_rope_index", None)
+    if find is None:
         return torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
     arguments = raw_inputs(backbone, inputs)
-    found, _ = backbone.model.model.get_rope_index(
-        arguments["input_ids"],
-        mm_token_type_ids=arguments["mm_token_type_ids"],
-        video_grid_thw=arguments["video_grid_thw"],
-        second_per_grid_ts=arguments["second_per_grid_ts"],
-        attention_mask=arguments["attention_mask"],
-    )
+    del arguments["pixel_values_videos"]
+    found, _ = find(**arguments)
     return torch.as_tensor(found)[-3:]
+
+
+def added_visual_features(backbone: Backbone, inputs: ClipInputs) -> list[Tensor]:
+    """What Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
+    ids = raw_inputs(backbone, inputs)["input_ids"]
+    with torch.no_grad():
+        encoded = backbone.description.family.encode(backbone.model, inputs).get("video")
+    result = []
+    for features in getattr(encoded, "deepstack_features", None) or ():
+        added = torch.zeros(*ids.shape, backbone.description.spec.hidden_size)
+        added[ids == backbone.model.config.video_token_id] = torch.cat(list(features))
+        result.append(added)
+    return result
 
 
 def test_the_eager_reference_tells_heads_apart(backbone: Backbone, generated: Any) -> None:
@@ -130,6 +141,21 @@ def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, rand
     batch = capture_clips(backbone, prepare(backbone, clips, seconds))
     for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
         alone = capture_clips(backbone, prepare(backbone, [clip], [duration]))
+        for name in ("hidden_states", "head_outputs", "answer_logits"):
+            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= 1e-5, name
+
+
+def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
+    describe_tiny: Any, random_clips: MakeClips
+) -> None:
+    own = load(describe_tiny("qwen3_vl"), "cpu", threads=1)
+    clips, seconds = random_clips(3, FRAMES), [3.0, 30.0, 300.0]
+    inputs = prepare(own, clips, seconds)
+    mask = raw_inputs(own, inputs)["attention_mask"]
+    assert (mask == 0).any(dim=1).tolist() == [True, True, False]
+    batch = capture_clips(own, inputs)
+    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
+        alone = capture_clips(own, prepare(own, [clip], [duration]))
         for name in ("hidden_states", "head_outputs", "answer_logits"):
             assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= 1e-5, name
 
@@ -149,7 +175,7 @@ def test_time_between_frames_reaches_only_qwen(backbone: Backbone, random_clips:
     clips = random_clips(1, FRAMES)
     fast = capture_clips(backbone, prepare(backbone, clips, [0.4])).hidden_states
     slow = capture_clips(backbone, prepare(backbone, clips, [4.0])).hidden_states
-    assert (difference(fast, slow) > 1e-3) == (backbone.description.spec.family == "qwen2_5_vl")
+    assert (difference(fast, slow) > 1e-3) == (backbone.description.spec.family in ("qwen2_5_vl", "qwen3_vl"))
 
 
 def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbone, generated: Any) -> None:
@@ -206,8 +232,11 @@ def test_hooks_are_gone_after_a_pass_and_after_a_failure(backbone: Backbone, ran
     before, inputs = count(), prepare(backbone, random_clips(1, FRAMES))
     capture_clips(backbone, inputs)
     assert count() == before
+    family, model = backbone.description.family, backbone.model
+    arguments: dict[str, Any] = dict(family.language_inputs(family.tokenize(QUESTION, FRAMES), inputs))
+    arguments["mm_encoder_outputs"] = family.encode(model, prepare(backbone, random_clips(1, FRAMES + 2)))
     with pytest.raises(ValueError, match=r"features and .* tokens do not match"):
-        capture_clips(backbone, prepare(backbone, random_clips(1, FRAMES + 2)))
+        capture(model, backbone.parts, arguments, backbone.description.answer_ids)
     assert count() == before
 
 

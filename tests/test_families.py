@@ -17,7 +17,9 @@ from vadprobe.extract.backbone import Description, describe
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.families import expand
 from vadprobe.extract.internvl import InternVL
+from vadprobe.extract.llava_onevision import LlavaOnevision
 from vadprobe.extract.qwen2_5_vl import Qwen25VL
+from vadprobe.extract.qwen3_vl import Qwen3VL
 from vadprobe.store.errors import VadprobeError
 
 CPU = torch.device("cpu")
@@ -32,9 +34,21 @@ def qwen(describe_tiny: DescribeTiny, height: int = 56, width: int = 84) -> Qwen
     return family
 
 
+def qwen3(describe_tiny: DescribeTiny, height: int = 64, width: int = 96) -> Qwen3VL:
+    family = describe_tiny("qwen3_vl", frame_size=(height, width)).family
+    assert isinstance(family, Qwen3VL)
+    return family
+
+
 def internvl(describe_tiny: DescribeTiny) -> InternVL:
     family = describe_tiny("internvl").family
     assert isinstance(family, InternVL)
+    return family
+
+
+def llava(describe_tiny: DescribeTiny) -> LlavaOnevision:
+    family = describe_tiny("llava_onevision").family
+    assert isinstance(family, LlavaOnevision)
     return family
 
 
@@ -68,6 +82,80 @@ def test_qwen_has_one_token_per_merged_patch_of_two_frames(
     assert text_of(family, family.tokenize("Is it?", frames)) == wanted
 
 
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_llava_pools_an_odd_grid_upwards_and_ends_the_video_with_a_newline(
+    describe_tiny: DescribeTiny, frames: int
+) -> None:
+    family = llava(describe_tiny)
+    video = "<video>" * (frames * 16 + 1)  # 7 x 7 patches become 4 x 4
+    wanted = f"<|im_start|>user {video}\nIs it?<|im_end|><|im_start|>assistant\n"
+    assert text_of(family, family.tokenize("Is it?", frames)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("frames", "seconds", "stamps"),
+    [
+        (1, 1.0, ["0.5"]),
+        (2, 1.0, ["0.5"]),
+        (5, 2.0, ["0.4", "1.2", "1.8"]),  # the last frame is paired with itself
+        (8, 24 / 25, ["0.1", "0.4", "0.6", "0.8"]),
+        (4, 400.0, ["100.0", "300.0"]),
+    ],
+)
+@pytest.mark.parametrize("size", [(64, 96), (32, 32)])
+def test_qwen3_writes_the_time_before_every_slice(
+    describe_tiny: DescribeTiny, frames: int, seconds: float, stamps: list[str], size: tuple[int, int]
+) -> None:
+    family = qwen3(describe_tiny, *size)
+    clip = np.zeros((frames, 40, 40, 3), dtype=np.uint8)
+    found = family.language_inputs(family.tokenize("Is it?", frames), family.prepare([clip], [seconds], CPU))
+    part = "<|vision_start|>" + "<|video_pad|>" * (size[0] // 32 * size[1] // 32) + "<|vision_end|>"
+    video = "".join(f"<{stamp} seconds>{part}" for stamp in stamps)
+    wanted = f"<|im_start|>user\n<|vision_start|>{video}<|vision_end|>Is it?<|im_end|>\n<|im_start|>assistant\n"
+    assert text_of(family, found["input_ids"]) == wanted
+    assert found["attention_mask"].all()
+
+
+@pytest.mark.parametrize("prompt", [*PROMPTS, "Before <0.0 seconds> or <9.9 seconds>?", "\u0065\u0301 <0.0 seconds>"])
+def test_qwen3_stamps_nothing_but_the_video(describe_tiny: DescribeTiny, prompt: str) -> None:
+    family = qwen3(describe_tiny)
+    ids = family.tokenize(prompt, 3)
+    inputs = family.prepare([np.zeros((3, 40, 40, 3), dtype=np.uint8)], [0.0], CPU)
+    assert torch.equal(family.language_inputs(ids, inputs)["input_ids"], ids)  # at zero seconds there is nothing to do
+
+
+def test_qwen3_pads_clips_with_shorter_stamps_on_the_left(describe_tiny: DescribeTiny) -> None:
+    family = qwen3(describe_tiny)
+    clip = np.zeros((2, 40, 40, 3), dtype=np.uint8)
+    ids = family.tokenize("Is it?", 2)
+    found = family.language_inputs(ids, family.prepare([clip] * 2, [2.0, 200.0], CPU))
+    missing = found["input_ids"].shape[1] - ids.shape[1]
+    assert missing > 0
+    assert found["attention_mask"].tolist() == [[0] * missing + [1] * ids.shape[1], [1] * found["input_ids"].shape[1]]
+    kinds = found["mm_token_type_ids"]
+    assert kinds.dtype == torch.int32
+    assert ((kinds == 2) == (found["input_ids"] == family.video_token_id)).all()
+    alone = family.language_inputs(ids, family.prepare([clip], [2.0], CPU))["input_ids"]
+    assert torch.equal(found["input_ids"][:1, missing:], alone)
+
+
+def test_qwen3_refuses_tokens_of_another_number_of_frames(describe_tiny: DescribeTiny) -> None:
+    family = qwen3(describe_tiny)
+    inputs = family.prepare([np.zeros((4, 40, 40, 3), dtype=np.uint8)], [1.0], CPU)
+    with pytest.raises(VadprobeError, match="have 1 time stamps and the clip has 2 slices of 2 frames"):
+        family.language_inputs(family.tokenize("Is it?", 2), inputs)
+
+
+def test_qwen3_names_the_layout_of_its_video_tokens(describe_tiny: DescribeTiny) -> None:
+    recipe = qwen3(describe_tiny).recipe()
+    assert recipe["video_layout"].startswith("transformers ")
+    assert recipe["time_stamps"] == "seconds from the clip's start"
+    assert recipe["patch"] == [2, 16, 2]
+    other = qwen3(describe_tiny, 96, 96).recipe()
+    assert {**other, "frame_size": recipe["frame_size"]} == recipe
+    assert other != recipe
+
+
 def test_prompts_end_where_the_answer_begins(backbone: Any) -> None:
     family = backbone.description.family
     first, second = (family.tokenize(prompt, 4) for prompt in PROMPTS)
@@ -89,7 +177,7 @@ def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
         with pytest.raises(VadprobeError, match="exactly once is wanted"):
             expand(text, "<v>", "x")
     family = backbone.description.family
-    token = "<video>" if family.name == "internvl" else "<|video_pad|>"
+    token = "<video>" if family.name in ("internvl", "llava_onevision") else "<|video_pad|>"
     with pytest.raises(VadprobeError, match="reads as a control token"):
         family.tokenize(f"What is {token}?", 2)
 
@@ -229,6 +317,12 @@ def test_qwen_marks_its_video_tokens(describe_tiny: DescribeTiny, random_clips: 
     assert ((kinds == 0) == (found["input_ids"] != family.video_token_id)).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(60, 64), (64, 56), (16, 32)])
+def test_qwen3_refuses_sizes_its_patches_do_not_fill(describe_tiny: DescribeTiny, height: int, width: int) -> None:
+    with pytest.raises(VadprobeError, match=rf"{height} x {width} pixels; this model wants multiples of 32"):
+        qwen3(describe_tiny, height, width)
+
+
 @pytest.mark.parametrize(("height", "width"), [(50, 56), (56, 50), (14, 28)])
 def test_qwen_refuses_sizes_its_patches_do_not_fill(describe_tiny: DescribeTiny, height: int, width: int) -> None:
     with pytest.raises(VadprobeError, match=rf"{height} x {width} pixels; this model wants multiples of 28"):
@@ -254,6 +348,35 @@ def test_internvl_refuses_another_frame_size(describe_tiny: DescribeTiny) -> Non
     assert own_size.recipe() == describe_tiny("internvl").family.recipe()
 
 
+def test_llava_keeps_clips_and_frames_apart(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
+    family = llava(describe_tiny)
+    clips = random_clips(3, 5)
+    inputs = family.prepare(clips, [1.0] * 3, CPU)
+    pixels = inputs.vision["pixel_values_videos"]
+    assert pixels.shape == (3, 5, 3, 98, 98)
+    assert torch.equal(pixels[1:2], family.pixels.apply([clips[1]], CPU))
+    found = family.language_inputs(family.tokenize("Is it?", 5), inputs)
+    assert found["input_ids"].shape[0] == 3
+    assert found["attention_mask"].shape == found["input_ids"].shape
+    assert found["attention_mask"].all()
+
+
+def test_llava_refuses_another_frame_size(describe_tiny: DescribeTiny) -> None:
+    with pytest.raises(VadprobeError, match="takes only 98 x 98 pixels; leave frame_size out"):
+        describe_tiny("llava_onevision", frame_size=(98, 112))
+    own_size = describe_tiny("llava_onevision", frame_size=(98, 98)).family
+    assert own_size.recipe() == describe_tiny("llava_onevision").family.recipe()
+
+
+def test_llava_refuses_a_tower_whose_first_patch_is_dropped(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_backbones["llava_onevision"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vision_feature_select_strategy": "default"}))
+    with pytest.raises(VadprobeError, match="vision_feature_select_strategy is 'default'"):
+        described(folder)
+
+
 # The library's own processor
 
 needs_torchvision = pytest.mark.skipif(
@@ -263,6 +386,8 @@ SETTINGS = {
     "qwen2_5_vl": {"size": {"shortest_edge": 56 * 56, "longest_edge": 140 * 140}, "cap_pixels_per_frame": False},
     "internvl": {},
     "internvl-llama": {},
+    "llava_onevision": {},
+    "qwen3_vl": {"size": {"shortest_edge": 64 * 64, "longest_edge": 160 * 160}, "cap_pixels_per_frame": False},
 }
 
 
@@ -297,13 +422,17 @@ def test_inputs_are_those_of_the_processor(
     tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, kind: str, frames: int, size: tuple[int, int]
 ) -> None:
     clip = np.random.default_rng(frames).integers(0, 256, (frames, *size, 3), dtype=np.uint8)
-    metadata = {"total_num_frames": 24, "fps": 29.97, "frames_indices": [3 * part for part in range(frames)]}
+    middles = [24 * (2 * part + 1) / (2 * frames) for part in range(frames)]  # before rounding down to whole frames
+    metadata = {"total_num_frames": 24, "fps": 29.97, "frames_indices": middles}
+    if kind == "qwen3_vl" and frames == 1:
+        pytest.skip("the library's processor of this family refuses a single frame")
     for prompt in PROMPTS:
         wanted = processed(tiny_backbones[kind], kind, clip, prompt, metadata)
         frame_size = None
-        if kind == "qwen2_5_vl":  # the processor keeps the aspect ratio; here a job fixes the size
+        if patch := {"qwen2_5_vl": 14, "qwen3_vl": 16}.get(kind):
+            # The processor keeps the aspect ratio; here a job fixes the size.
             _, rows, columns = wanted["video_grid_thw"][0].tolist()
-            frame_size = (14 * rows, 14 * columns)
+            frame_size = (patch * rows, patch * columns)
         family = describe_tiny(kind, frame_size=frame_size).family
         inputs = family.prepare([clip], [24 / 29.97], CPU)
         mine = {**inputs.vision, **family.language_inputs(family.tokenize(prompt, frames), inputs)}
@@ -323,6 +452,23 @@ def test_seconds_per_slice_are_those_of_the_processor(
     wanted = processed(tiny_backbones["qwen2_5_vl"], "qwen2_5_vl", clip, "Is it?", metadata)["second_per_grid_ts"]
     found = qwen(describe_tiny).prepare([clip], [length / fps], CPU).language["second_per_grid_ts"]
     assert found.tolist() == torch.as_tensor(wanted, dtype=torch.float32).tolist()
+
+
+@needs_torchvision
+@pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
+@pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (411, 5), (9000, 16)])
+def test_time_stamps_are_those_of_the_processor(
+    tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, fps: float, length: int, frames: int
+) -> None:
+    clip = np.zeros((frames, 64, 64, 3), dtype=np.uint8)
+    middles = [length * (2 * part + 1) / (2 * frames) for part in range(frames)]
+    metadata = {"total_num_frames": length, "fps": fps, "frames_indices": middles}
+    wanted = processed(tiny_backbones["qwen3_vl"], "qwen3_vl", clip, "Is it?", metadata)
+    _, rows, columns = wanted["video_grid_thw"][0].tolist()
+    family = qwen3(describe_tiny, 16 * rows, 16 * columns)
+    found = family.language_inputs(family.tokenize("Is it?", frames), family.prepare([clip], [length / fps], CPU))
+    for name in ("input_ids", "attention_mask", "mm_token_type_ids"):
+        assert found[name].tolist() == torch.as_tensor(wanted[name]).tolist(), name
 
 
 @needs_torchvision

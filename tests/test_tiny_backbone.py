@@ -15,7 +15,7 @@ from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.tiny_backbone import make_tiny_backbone
 from vadprobe.store.errors import VadprobeError
 
-FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama")
+FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision", "qwen3_vl")
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
 
@@ -45,6 +45,8 @@ def test_another_seed_gives_other_weights_of_the_same_names(tiny_backbones: Mapp
         ("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration", "Qwen2_5_VLTextModel"),
         ("internvl", "InternVLForConditionalGeneration", "Qwen2Model"),
         ("internvl-llama", "InternVLForConditionalGeneration", "LlamaModel"),
+        ("llava_onevision", "LlavaOnevisionForConditionalGeneration", "Qwen2Model"),
+        ("qwen3_vl", "Qwen3VLForConditionalGeneration", "Qwen3VLTextModel"),
     ],
 )
 def test_they_are_the_real_classes(tiny_backbones: Mapping[str, Path], family: str, model: str, text: str) -> None:
