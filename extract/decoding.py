@@ -22,9 +22,6 @@ START_SECONDS = 60.0
 NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
 """How the reasons begin that may be the machine's fault and not the file's; such a video is tried again."""
 
-UNRELIABLE_SUFFIXES = frozenset({".ts"})
-"""Containers whose frames decord miscounts even when it reads straight through."""
-
 
 class Decoder:
     """Reads videos in a child process that is killed when it exceeds its deadline, and started again when needed.
@@ -50,11 +47,7 @@ class Decoder:
             raise VideoError("the file does not exist")
         if path.stat().st_size == 0:
             raise VideoError("the file is empty (0 bytes)")
-        if path.suffix.lower() in UNRELIABLE_SUFFIXES:
-            raise VideoError(
-                f"decord counts the frames of {path.suffix} files wrongly; copy the stream into an mp4 (ffmpeg -c copy)"
-            )
-        header, _ = self._ask({"path": str(path)}, "decord cannot open the file")
+        header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
         n_frames, fps = int(header["n_frames"]), float(header["fps"])
         if n_frames < 1:
             raise VideoError("the file has no video frames")
@@ -83,7 +76,7 @@ class Decoder:
         if len(frame_indices) == 0 or min(frame_indices) < 0:
             raise VideoError(f"the frames {list(frame_indices)} cannot be read; at least one is wanted, counted from 0")
         request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
-        header, payload = self._ask(request, "decord cannot decode these frames")
+        header, payload = self._ask(request, "these frames cannot be decoded")
         frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
         if len(frames) != len(frame_indices):
             raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")

@@ -1,0 +1,259 @@
+"""Reading with PyAV what decord cannot be trusted with: damaged files, and formats it reads wrongly or not at all.
+
+A frame's index is its place among the packets' time stamps, so a frame that is lost leaves a gap and the frames after
+the damage keep their numbers. Without usable time stamps frames are numbered as they come out, and nothing after the
+first damage is kept.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+Alive = Callable[[], None]
+FAILURES_IN_A_ROW = 10
+"""After so many reads without a packet a container has nothing more to give."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The packets of a video in the order of the file; nothing is decoded.
+
+    ``stamps`` are presentation times in units of the stream, empty where some are missing or repeated; ``keys`` says
+    which packets can be decoded without others, ``shown`` which give a frame that is to be seen, ``broken`` which the
+    container itself calls damaged. ``lost_tail`` is the number of last frames whose index is not certain because
+    frames shown before them were cut off.
+    """
+
+    stamps: np.ndarray
+    keys: np.ndarray
+    shown: np.ndarray
+    broken: np.ndarray
+    fps: float
+    deep_colour: bool
+    lost_tail: int
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that are to be seen, whether or not they can be decoded."""
+        return int(self.shown.sum())
+
+    @property
+    def starts_with_key(self) -> bool:
+        """Whether the first frame can be decoded."""
+        return bool(self.keys[0]) or not self.keys.any()
+
+    def shown_stamps(self) -> np.ndarray:
+        """Time stamps of the frames that are to be seen, in the order in which they are."""
+        return np.sort(self.stamps[self.shown])
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    stream = container.streams.best("video")  # the stream decord takes, too
+    if not isinstance(stream, VideoStream):
+        raise ValueError("the file has no video stream")
+    stream.thread_count = 1
+    return stream
+
+
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+    """Packets with data; where a read fails, what can be read after it."""
+    failures = 0
+    while failures < FAILURES_IN_A_ROW:
+        try:
+            for packet in container.demux(stream):
+                if packet.size:
+                    failures = 0
+                    yield packet
+            return
+        except av.FFmpegError:
+            failures += 1
+
+
+def survey(path: str, alive: Alive) -> Survey:
+    """List the packets of a file's video.
+
+    Raises:
+        av.FFmpegError: if the file is no video file.
+        ValueError: if it has no video stream, or the stream has no packets.
+    """
+    rows: list[tuple[int | None, int | None, bool, bool, bool]] = []
+    with av.open(path) as container:
+        stream = _video_stream(container)
+        for packet in _packets(container, stream):
+            rows.append((packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard, packet.is_corrupt))
+            alive()
+        if not rows:
+            raise ValueError("the file has no video frames")
+        rate = stream.average_rate or stream.guessed_rate
+        form = stream.codec_context.format
+        deep = form is not None and any(component.bits > 8 for component in form.components)
+        duration = stream.duration
+        if duration is None and container.duration is not None and stream.time_base:
+            duration = int(container.duration / av.time_base / stream.time_base)
+    keys, shown, broken = (np.array([row[column] for row in rows], dtype=bool) for column in (2, 3, 4))
+    known = [row[0] for row in rows if row[0] is not None]
+    stamps = np.array(known if len(set(known)) == len(rows) else [], dtype=np.int64)
+    last = rows[-1][1]
+    tail = _uncertain_tail(np.sort(stamps[shown]), last, duration) if len(stamps) and last is not None else 0
+    return Survey(stamps, keys, shown, broken, float(rate or 0), deep, tail)
+
+
+def _uncertain_tail(stamps: np.ndarray, last: int, duration: int | None) -> int:
+    """How many of the last frames follow a gap that a truncation left.
+
+    Frames are stored before those they are needed for, so a truncated file may hold a frame and lack one shown before
+    it. That can only be after ``last``, the decoding time of the last packet, and only in a file that ends early.
+    """
+    if len(stamps) < 3:
+        return 0
+    steps = np.diff(stamps)
+    step = float(np.median(steps))
+    if duration is None or duration <= stamps[-1] - stamps[0] + 1.5 * step:
+        return 0
+    gaps = np.flatnonzero((steps > 1.5 * step) & (stamps[1:] > last))
+    return len(stamps) - 1 - int(gaps[0]) if len(gaps) else 0
+
+
+class SalvageReader:
+    """The good frames of one video: those decoded without an error, from packets that lean on no damaged one.
+
+    Opening decodes the video once, because a frame may come out before the one it leans on turns out to be damaged.
+
+    Args:
+        path: the video file.
+        surveyed: what :func:`survey` found in it.
+        alive: called for every packet.
+
+    Raises:
+        av.FFmpegError: if the file cannot be opened.
+        ValueError: if not one frame can be decoded.
+    """
+
+    def __init__(self, path: str, surveyed: Survey, alive: Alive) -> None:
+        self.path, self.survey = path, surveyed
+        self._order = {int(stamp): index for index, stamp in enumerate(surveyed.shown_stamps())}
+        self._good = self._scan(alive)
+        if not self._good:
+            raise ValueError("not one frame can be decoded")
+        self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        self._next = -1
+
+    @property
+    def n_frames(self) -> int:
+        """Frames up to the last good one; some before it may be lost."""
+        return max(self._good) + 1
+
+    def _scan(self, alive: Alive) -> frozenset[int]:
+        """Indices of the good frames."""
+        damaged = set(np.flatnonzero(self.survey.broken).tolist())
+        position_of = {int(stamp): position for position, stamp in enumerate(self.survey.stamps)}
+        found: list[tuple[int, int]] = []  # index and packet of a frame that came out
+        before_key = 0
+        for position, frames, failed in self._decode(alive):
+            if failed:
+                damaged.add(position)
+            if position < len(self.survey.keys) and self.survey.keys[position]:
+                before_key = len(found)
+            for frame in frames:
+                if not position_of:
+                    # Frames that came out before this key frame was decoded lean on nothing after it.
+                    if frame.is_corrupt:
+                        return frozenset(range(before_key))
+                    found.append((len(found), position))
+                elif frame.pts in position_of:
+                    where = position_of[frame.pts]
+                    damaged.update([where] if frame.is_corrupt else [])
+                    found.extend([(self._order[frame.pts], where)] if frame.pts in self._order else [])
+            if damaged and not position_of and min(damaged) <= position:
+                return frozenset(index for index, _ in found)
+        lost = self._leaning_on(damaged) if position_of else set()
+        certain = len(self._order) - self.survey.lost_tail if position_of else len(found)
+        return frozenset(index for index, where in found if where not in lost and index < certain)
+
+    def _leaning_on(self, damaged: set[int]) -> set[int]:
+        """Packets that cannot be trusted when those are damaged: up to the next key frame, and what is shown before it."""
+        keys, stamps = np.flatnonzero(self.survey.keys), self.survey.stamps
+        starts = set(damaged) if self.survey.starts_with_key else {0, *damaged}
+        lost: set[int] = set()
+        for start in starts:
+            following = keys[keys > start]
+            key = int(following[0]) if len(following) else len(stamps)
+            lost.update(range(start, key))
+            end = int(following[1]) if len(following) > 1 else len(stamps)
+            lost.update(where for where in range(key, end) if stamps[where] < stamps[key])
+        return lost
+
+    def _decode(self, alive: Alive) -> Iterator[tuple[int, list[VideoFrame], bool]]:
+        """Every packet's position, the frames that came out after it, and whether the decoder refused it."""
+        with av.open(self.path) as container:
+            stream = _video_stream(container)
+            position = 0
+            for position, packet in enumerate(_packets(container, stream)):  # noqa: B007 -- used below
+                alive()
+                try:
+                    frames = stream.decode(packet)
+                except av.FFmpegError:
+                    yield position, [], True
+                else:
+                    yield position, list(frames), False
+            try:
+                frames = stream.decode(None)
+            except av.FFmpegError:
+                frames = []
+            yield position + 1, list(frames), False
+
+    def _in_order(self, alive: Alive) -> Iterator[tuple[int, VideoFrame]]:
+        """Good frames with their indices, as they come out."""
+        count = 0
+        for _, frames, _ in self._decode(alive):
+            for frame in frames:
+                index = self._order.get(frame.pts if frame.pts is not None else -1, -1) if self._order else count
+                count += 1
+                if index in self._good:
+                    yield index, frame
+
+    def read(self, indices: list[int], alive: Alive) -> np.ndarray:
+        """Frames of ascending, distinct indices, (n, height, width, 3) uint8, RGB, turned as they are to be seen.
+
+        Raises:
+            ValueError: if one of them is lost, or they differ in size.
+        """
+        lost = [index for index in indices if index not in self._good]
+        if lost:
+            if min(lost) >= self.n_frames:
+                raise ValueError(f"the last frame that can be decoded is {self.n_frames - 1}")
+            raise ValueError(f"the file is damaged, and the frames {name_ranges(lost)} are lost")
+        if indices[0] < self._next or self._next < 0:
+            self._frames, self._next = self._in_order(alive), 0
+        wanted, pictures = set(indices), {}
+        for index, frame in self._frames:
+            self._next = max(self._next, index + 1)
+            if index in wanted:
+                pictures[index] = picture(frame)
+            if len(pictures) == len(wanted):
+                break
+        else:
+            self._next = -1
+            raise ValueError("the video ends before the frames asked for")
+        if len({image.shape for image in pictures.values()}) > 1:
+            raise ValueError("the frames of the clip differ in size")
+        return np.stack([pictures[index] for index in indices])
+
+
+def picture(frame: VideoFrame) -> np.ndarray:
+    """A frame's colours, (height, width, 3) uint8, turned by the rotation its file asks for."""
+    colours = frame.to_ndarray(format="rgb24")
+    return np.rot90(colours, round(frame.rotation / 90))
+
+
+def name_ranges(indices: list[int]) -> str:
+    """Ascending numbers as text, neighbours as one range: ``3 to 5, 9``."""
+    edges = np.flatnonzero(np.diff(indices) > 1)
+    firsts, lasts = [indices[0], *(indices[i + 1] for i in edges)], [*(indices[i] for i in edges), indices[-1]]
+    return ", ".join(f"{a} to {b}" if b > a else str(a) for a, b in zip(firsts, lasts, strict=True))
