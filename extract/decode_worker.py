@@ -176,23 +176,28 @@ class Reader:
         return self._salvage(path, alive).read(indices, alive)
 
 
-def count(path: str, decode: bool, alive: Callable[[], None]) -> dict[str, Any]:
+def count(
+    reader: Reader, path: str, decode: bool, only: str | None, alive: Callable[[], None]
+) -> dict[str, int | None]:
     """Frames of a video by its container's header (None if it says nothing) and, with ``decode``, one by one."""
     with av.open(path) as container:
         streams = container.streams.video
         declared = int(streams[0].frames) or None if streams else None
-    decoded = None
-    if decode:
-        video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
-        decoded = 0
-        # A broken file may repeat its last frame for ever.
-        while decoded <= 2 * max(len(video), declared or 0):
-            try:
-                video.next()
-            except StopIteration:
-                break
-            decoded += 1
-            alive()
+    if not decode:
+        return {"declared": declared, "decoded": None}
+    opened = reader.open(path, only, alive)
+    if isinstance(opened, SalvageReader):
+        return {"declared": declared, "decoded": opened.n_good}
+    video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+    decoded = 0
+    # A broken file may repeat its last frame for ever.
+    while decoded <= 2 * max(opened.n_frames, declared or 0):
+        try:
+            video.next()
+        except StopIteration:
+            break
+        decoded += 1
+        alive()
     return {"declared": declared, "decoded": decoded}
 
 
@@ -206,7 +211,7 @@ def answer(
     path, only = request["path"], request.get("only")
     try:
         if "count" in request:
-            return count(path, request["count"], alive), b""
+            return dict(count(reader, path, request["count"], only, alive)), b""
         if "indices" not in request:
             n_frames = reader.open(path, only, alive).n_frames
             return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name}, b""
@@ -237,8 +242,7 @@ def serve(descriptor: int) -> None:
             while True:
                 request, _ = receive(connection)
                 said = time.monotonic()
-                if not request.get("only"):
-                    send(connection, {"alive": True, "trying": DECORD})
+                send(connection, {"alive": True, "trying": request.get("only") or DECORD})
                 header, payload = answer(reader, request, alive)
                 send(connection, header, payload)
 

@@ -1,4 +1,7 @@
-"""Decoding the sampled frames of clips, in a child process with a deadline."""
+"""Decoding the sampled frames of clips, in a child process with a deadline.
+
+decord reads what it can be trusted with. What it refuses, hangs on, crashes on or would read wrongly is read by PyAV.
+"""
 
 import re
 import signal
@@ -28,11 +31,18 @@ class Decoder:
 
     Args:
         deadline: seconds without progress (opening a file, decoding one frame) after which the process is killed and
-            the clip counts as failed.
+            the clip counts as failed. A file on which decord was killed, or died, is read by PyAV from then on, which
+            has as much time again.
+
+    Attributes:
+        reader: which library answered the last request for a file or its frames, ``"decord"`` or ``"PyAV"``.
     """
 
     def __init__(self, deadline: float = 60.0) -> None:
         self.deadline = deadline
+        self.reader: str | None = None
+        self._without_decord: set[str] = set()
+        self._reading_with: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._errors: IO[bytes] | None = None
@@ -83,21 +93,38 @@ class Decoder:
         return frames
 
     def _ask(self, request: dict[str, Any], failure: str) -> tuple[dict[str, Any], bytearray]:
+        path = request["path"]
+        try:
+            header, payload = self._ask_once(request)
+        except VideoError:
+            if self._reading_with != "decord":
+                raise
+            self._without_decord.add(path)
+            header, payload = self._ask_once(request)
+        if "error" in header:
+            reason = header["error"].replace(path, Path(path).name)
+            raise VideoError(f"{failure}: {shorten(reason)}")
+        self.reader = header.get("reader", self.reader)
+        return header, payload
+
+    def _ask_once(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         connection = self._connection or self._start()
+        # Said by the process as it begins: one that was dead or stopped before has not shown that the file is bad.
+        self._reading_with = None
+        if request["path"] in self._without_decord:
+            request = {**request, "only": "PyAV"}
         try:
             connection.settimeout(self.deadline)
             send(connection, request)
             header, payload = receive(connection)
             while "alive" in header:
+                self._reading_with = header.get("trying", self._reading_with)
                 header, payload = receive(connection)
         except TimeoutError as error:
             self.close()
             raise VideoError(f"{NO_PROGRESS} for {self.deadline:g} s; the decoder was killed") from error
         except (EOFError, ConnectionError) as error:
             raise VideoError(self._died()) from error
-        if "error" in header:
-            reason = header["error"].replace(request["path"], Path(request["path"]).name)
-            raise VideoError(f"{failure}: {shorten(reason)}")
         return header, payload
 
     def _start(self) -> socket.socket:

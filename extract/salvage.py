@@ -61,7 +61,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+def _packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:
     """Packets with data; where a read fails, what can be read after it."""
     failures = 0
     while failures < FAILURES_IN_A_ROW:
@@ -137,10 +137,14 @@ class SalvageReader:
 
     def __init__(self, path: str, surveyed: Survey, alive: Alive) -> None:
         self.path, self.survey = path, surveyed
+        # Index by time stamp; empty where frames are numbered as they come out.
         self._order = {int(stamp): index for index, stamp in enumerate(surveyed.shown_stamps())}
-        self._good = self._scan(alive)
-        if not self._good:
+        good = self._good_by_time(alive) if self._order else None
+        if good is None:
+            self._order, good = {}, self._good_by_order(alive)
+        if not good:
             raise ValueError("not one frame can be decoded")
+        self._good = good
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
         self._next = -1
 
@@ -149,32 +153,45 @@ class SalvageReader:
         """Frames up to the last good one; some before it may be lost."""
         return max(self._good) + 1
 
-    def _scan(self, alive: Alive) -> frozenset[int]:
-        """Indices of the good frames."""
+    @property
+    def n_good(self) -> int:
+        """Frames that can be read."""
+        return len(self._good)
+
+    def _good_by_time(self, alive: Alive) -> frozenset[int] | None:
+        """Indices of the good frames; None if the packets' stamps are no presentation times (H.264 in avi)."""
         damaged = set(np.flatnonzero(self.survey.broken).tolist())
-        position_of = {int(stamp): position for position, stamp in enumerate(self.survey.stamps)}
-        found: list[tuple[int, int]] = []  # index and packet of a frame that came out
-        before_key = 0
+        packet_of = {int(stamp): position for position, stamp in enumerate(self.survey.stamps)}
+        came_out: list[int] = []
         for position, frames, failed in self._decode(alive):
             if failed:
                 damaged.add(position)
-            if position < len(self.survey.keys) and self.survey.keys[position]:
-                before_key = len(found)
             for frame in frames:
-                if not position_of:
-                    # Frames that came out before this key frame was decoded lean on nothing after it.
-                    if frame.is_corrupt:
-                        return frozenset(range(before_key))
-                    found.append((len(found), position))
-                elif frame.pts in position_of:
-                    where = position_of[frame.pts]
-                    damaged.update([where] if frame.is_corrupt else [])
-                    found.extend([(self._order[frame.pts], where)] if frame.pts in self._order else [])
-            if damaged and not position_of and min(damaged) <= position:
-                return frozenset(index for index, _ in found)
-        lost = self._leaning_on(damaged) if position_of else set()
-        certain = len(self._order) - self.survey.lost_tail if position_of else len(found)
-        return frozenset(index for index, where in found if where not in lost and index < certain)
+                if frame.pts not in packet_of:
+                    continue
+                if frame.is_corrupt:
+                    damaged.add(packet_of[frame.pts])
+                if came_out and frame.pts <= came_out[-1] and not damaged:
+                    return None
+                came_out.append(frame.pts)
+        lost = self._leaning_on(damaged)
+        certain = len(self._order) - self.survey.lost_tail
+        kept = (self._order[stamp] for stamp in came_out if stamp in self._order and packet_of[stamp] not in lost)
+        return frozenset(index for index in kept if index < certain)
+
+    def _good_by_order(self, alive: Alive) -> frozenset[int]:
+        """Indices of the frames that come out before the first damage."""
+        count = before_key = 0
+        for position, frames, failed in self._decode(alive):
+            if failed or self.survey.broken[position : position + 1].any():
+                break
+            if self.survey.keys[position : position + 1].any():
+                before_key = count
+            if any(frame.is_corrupt for frame in frames):
+                # Only what came out before the key frame was decoded leans on nothing after it.
+                return frozenset(range(before_key))
+            count += len(frames)
+        return frozenset(range(count))
 
     def _leaning_on(self, damaged: set[int]) -> set[int]:
         """Packets that cannot be trusted when those are damaged: up to the next key frame, and what is shown before it."""
@@ -194,7 +211,7 @@ class SalvageReader:
         with av.open(self.path) as container:
             stream = _video_stream(container)
             position = 0
-            for position, packet in enumerate(_packets(container, stream)):  # noqa: B007 -- used below
+            for position, packet in enumerate(_packets(container, stream)):
                 alive()
                 try:
                     frames = stream.decode(packet)
