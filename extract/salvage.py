@@ -194,7 +194,10 @@ class SalvageReader:
         return frozenset(range(count))
 
     def _leaning_on(self, damaged: set[int]) -> set[int]:
-        """Packets that cannot be trusted when those are damaged: up to the next key frame, and what is shown before it."""
+        """Packets that cannot be trusted when those are damaged.
+
+        They go up to the next key frame, and to what is stored after it but shown before it.
+        """
         keys, stamps = np.flatnonzero(self.survey.keys), self.survey.stamps
         starts = set(damaged) if self.survey.starts_with_key else {0, *damaged}
         lost: set[int] = set()
