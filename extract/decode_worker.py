@@ -74,7 +74,7 @@ class DecordReader:
         """Frames of ascending, distinct indices, (n, height, width, 3) uint8.
 
         Raises:
-            ValueError: if FFmpeg has logged that something is wrong with the file.
+            ValueError: if FFmpeg has logged that something is wrong with the file, or the pictures are not RGB.
         """
         if indices[0] < self._next:
             self._open()
@@ -85,6 +85,8 @@ class DecordReader:
                 self._next += 1
                 alive()
             frames.append(frame.asnumpy())
+        if frames[0].shape[2] != 3:  # padded rows of narrow pictures are taken for colours
+            raise ValueError(f"decord returns pictures of {frames[0].shape[2]} colours")
         if _complaints() > self._log:
             raise ValueError("decord met damaged data")
         return np.stack(frames)

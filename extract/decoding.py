@@ -6,6 +6,7 @@ decord reads what it can be trusted with. What it refuses, hangs on, crashes on 
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -53,9 +54,16 @@ class Decoder:
         Raises:
             VideoError: if the file is missing, empty, not a video, has no frames, or the decoder hangs or crashes.
         """
-        if not path.is_file():
-            raise VideoError("the file does not exist")
-        if path.stat().st_size == 0:
+        try:
+            facts = path.stat()
+        except FileNotFoundError as error:
+            raise VideoError("the file does not exist") from error
+        except OSError as error:
+            raise VideoError(f"the file cannot be opened: {error.strerror}") from error
+        if not stat.S_ISREG(facts.st_mode):
+            what = "a folder" if stat.S_ISDIR(facts.st_mode) else "no ordinary file"
+            raise VideoError(f"the file does not exist, what bears its name is {what}")
+        if facts.st_size == 0:
             raise VideoError("the file is empty (0 bytes)")
         header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
         n_frames, fps = int(header["n_frames"]), float(header["fps"])

@@ -248,7 +248,8 @@ class SalvageReader:
         if lost:
             if min(lost) >= self.n_frames:
                 raise ValueError(f"the last frame that can be decoded is {self.n_frames - 1}")
-            raise ValueError(f"the file is damaged, and the frames {name_ranges(lost)} are lost")
+            what = f"frame {lost[0]} is" if len(lost) == 1 else f"the frames {name_ranges(lost)} are"
+            raise ValueError(f"the file is damaged, and {what} lost")
         if indices[0] < self._next or self._next < 0:
             self._frames, self._next = self._in_order(alive), 0
         wanted, pictures = set(indices), {}

@@ -27,8 +27,8 @@ _SCHEMA = pa.schema(
 class ProbedVideo:
     """One video file. ``reason`` is None for a readable video, else why not; then the counts are None.
 
-    ``reader`` is the library that read it, ``"decord"`` or ``"PyAV"``; None for an unreadable video, and where
-    it was not recorded.
+    ``reader`` is the library that counted the frames, ``"decord"`` or ``"PyAV"``; None for an unreadable video, and
+    where it was not recorded.
     """
 
     video_id: str

@@ -4,7 +4,6 @@ Frames show their number (:func:`picture`), so a test can say which of them came
 broken afterwards byte by byte.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -247,20 +246,41 @@ CASES = (
     Case("index_lost.mp4", _index_lost, reason="Invalid data|no video stream|Error"),
     Case("index_cut.mp4", _cut_index, reason="Invalid data|no video|Error"),
     Case("no_whole_frame.mp4", _no_frames, reason="not one frame can be decoded|no video frames"),
-    Case("folder.mp4", lambda path: path.mkdir(), reason="is a folder"),
+    Case("folder.mp4", lambda path: path.mkdir(), reason="what bears its name is a folder"),
     Case("broken_link.mp4", lambda path: path.symlink_to(path.parent / "gone"), reason="the file does not exist"),
     Case("no_permission.mp4", _unreadable, reason="Permission denied"),
-    Case("cut_faststart.mp4", _faststart_cut, 28, frames((0, 28)), reader="PyAV", reason="the last frame"),
+    Case("cut_faststart.mp4", _faststart_cut, 29, frames((0, 29)), reader="PyAV", reason="the last frame"),
     Case("cut.mkv", _mkv_cut, 22, frames((0, 22)), reader="PyAV", reason="the last frame"),
-    Case("zeroed_packets.mp4", _zeroed, 60, frames((0, 13), (24, 60)), "are lost", "PyAV"),
-    Case("noise_in_key_frame.mp4", _noise, 60, frames((0, 12), (24, 60)), "are lost", "PyAV"),
-    Case("noise_in_between.mp4", _noise_between, 60, frames((0, 30), (36, 60)), "are lost", "PyAV"),
+    Case(
+        "zeroed_packets.mp4",
+        _zeroed,
+        60,
+        frames((0, 13), (24, 60)),
+        "the file is damaged, and (frame|the frames) .* lost",
+        "PyAV",
+    ),
+    Case(
+        "noise_in_key_frame.mp4",
+        _noise,
+        60,
+        frames((0, 12), (24, 60)),
+        "the file is damaged, and (frame|the frames) .* lost",
+        "PyAV",
+    ),
+    Case(
+        "noise_in_between.mp4",
+        _noise_between,
+        60,
+        frames((0, 30), (36, 60)),
+        "the file is damaged, and (frame|the frames) .* lost",
+        "PyAV",
+    ),
     Case(
         "no_key_frame_first.mp4",
         lambda path: write(path, keep=lambda position: position > 0),
         59,
         frames((11, 59)),
-        "the frames 0 to .* are lost",
+        "the file is damaged, and (frame|the frames) .* lost",
         "PyAV",
         shows=lambda index: index + 1,
     ),
@@ -269,7 +289,7 @@ CASES = (
         lambda path: write(path, keep=lambda position: position > 0),
         59,
         frames((11, 59)),
-        "the frames 0 to .* are lost",
+        "the file is damaged, and (frame|the frames) .* lost",
         "PyAV",
         shows=lambda index: index + 1,
     ),
@@ -281,7 +301,7 @@ CASES = (
     whole("matroska_named.mp4", lambda path: write(path, form="matroska"), 60, "decord"),
     whole("b_frames.mp4", lambda path: write(path, options={"bf": "8", "b-pyramid": "normal"}), 60, "decord"),
     whole("b_frames.avi", lambda path: write(path, options={"bf": "3"}), 60),
-    whole("transport.ts", lambda path: write(path), 60, "PyAV"),
+    whole("transport.ts", write, 60, "PyAV"),
     whole("ten_bits.mp4", lambda path: write(path, pixels="yuv420p10le"), 60, "PyAV"),
     whole("full_range.mp4", lambda path: write(path, pixels="yuvj420p"), 60, "decord"),
     whole("one_key_frame.mp4", lambda path: write(path, 400, options={"g": "9999"}), 400, "decord"),
@@ -295,7 +315,8 @@ CASES = (
         size=(2304, 4096),
     ),
     whole("odd_size.mp4", lambda path: write(path, 30, height=57, width=101, pixels="yuv444p"), 30, size=(57, 101)),
-    whole("sixteen_pixels.mp4", lambda path: write(path, 20, height=16, width=16), 20, size=(16, 16)),
+    whole("sixteen_pixels.mp4", lambda path: write(path, 20, height=16, width=16), 20, "PyAV", size=(16, 16)),
+    whole("forty_eight_pixels.mp4", lambda path: write(path, 20, height=48, width=48), 20, "PyAV", size=(48, 48)),
 )
 
 
@@ -304,8 +325,3 @@ def make_all(folder: Path) -> dict[str, Path]:
     for case in CASES:
         case.make(folder / case.name)
     return {case.name: folder / case.name for case in CASES}
-
-
-def remove_all(folder: Path) -> None:
-    """Delete it, with the file that nobody may read."""
-    shutil.rmtree(folder)
