@@ -100,6 +100,7 @@ class Reader:
         self._survey: Survey | None = None
         self._active: DecordReader | SalvageReader | None = None
         self._why = ""
+        self._hopeless: tuple[str, str] | None = None
 
     def close(self) -> None:
         """Forget the video."""
@@ -121,7 +122,10 @@ class Reader:
         """The open video of that path, at whatever frame it stands; ``only`` ``"PyAV"`` keeps decord away from it."""
         if path == self.path and self._active is not None and only in (None, self.name):
             return self._active
+        if self._hopeless is not None and self._hopeless[0] == path:  # one decoding found that out, not one per clip
+            raise ValueError(self._hopeless[1])
         self.close()
+        self._hopeless = None
         unreadable = ""
         try:
             self._survey = survey(path, alive)
@@ -136,8 +140,8 @@ class Reader:
             self._why = "decord rounds colours of more than 8 bits"
         elif found is not None and not found.starts_with_key:
             self._why = "decord repeats frames of a stream that does not start with a key frame"
-        elif found is not None and found.lost_tail:
-            self._why = "the file is truncated"
+        elif found is not None and (found.lost_tail or found.is_damaged):
+            self._why = "the file is truncated or damaged"
         if not self._why:
             try:
                 opened = DecordReader(path)
@@ -158,7 +162,8 @@ class Reader:
             reader = SalvageReader(path, self._survey, alive)
         except FAILURES as error:
             self.close()
-            raise ValueError(f"{self._why}; PyAV: {plain(error)}") from error
+            self._hopeless = path, f"{self._why}; PyAV: {plain(error)}"
+            raise ValueError(self._hopeless[1]) from error
         self.path, self._active = path, reader
         return reader
 

@@ -1,14 +1,18 @@
 """Reading with PyAV what decord cannot be trusted with: damaged files, and formats it reads wrongly or not at all.
 
 A frame's index is its place among the packets' time stamps, so a frame that is lost leaves a gap and the frames after
-the damage keep their numbers. Without usable time stamps frames are numbered as they come out, and nothing after the
-first damage is kept.
+the damage keep their numbers. Where the container itself is damaged whole packets are missing; then the regular step
+between the stamps says how many. Without usable time stamps frames are numbered as they come out, and nothing after
+the first damage is kept.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import av
+import av.logging
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
@@ -24,10 +28,11 @@ FAILURES_IN_A_ROW = 10
 class Survey:
     """The packets of a video in the order of the file; nothing is decoded.
 
-    ``stamps`` are presentation times in units of the stream, empty where some are missing or repeated; ``keys`` says
-    which packets can be decoded without others, ``shown`` which give a frame that is to be seen, ``broken`` which the
-    container itself calls damaged. ``lost_tail`` is the number of last frames whose index is not certain because
-    frames shown before them were cut off.
+    ``stamps`` are presentation times in units of the stream, empty where some are missing or repeated, and for avi,
+    which stores none; ``keys`` says which packets can be decoded without others, ``shown`` which give a frame that is to be
+    seen, ``broken`` which the container itself calls damaged. ``lost_tail`` is the number of last frames whose index is
+    not certain because frames shown before them were cut off. ``complaint`` is the first packet after the place where
+    the container turned out to be damaged.
     """
 
     stamps: np.ndarray
@@ -37,6 +42,7 @@ class Survey:
     fps: float
     deep_colour: bool
     lost_tail: int
+    complaint: int | None
 
     @property
     def n_frames(self) -> int:
@@ -48,9 +54,46 @@ class Survey:
         """Whether the first frame can be decoded."""
         return bool(self.keys[0]) or not self.keys.any()
 
-    def shown_stamps(self) -> np.ndarray:
-        """Time stamps of the frames that are to be seen, in the order in which they are."""
-        return np.sort(self.stamps[self.shown])
+    @property
+    def is_damaged(self) -> bool:
+        """Whether packets are missing, or may be."""
+        return self.complaint is not None or bool(self.broken.any())
+
+    def numbered(self) -> dict[int, int]:
+        """Index of every time stamp that is to be seen; empty without usable stamps.
+
+        Of a damaged container the stamps are counted in steps, so that missing packets have numbers too; where they are
+        not regular, only those before the damage are numbered.
+        """
+        if not len(self.stamps):
+            return {}
+        stamps = np.sort(self.stamps[self.shown])
+        if not self.is_damaged or len(stamps) < 3:
+            return {int(stamp): index for index, stamp in enumerate(stamps)}
+        steps = np.diff(stamps)
+        single = float(steps[steps < 1.5 * np.median(steps)].mean())
+        places = (stamps - stamps[0]) / single
+        whole = np.round(places).astype(int)
+        if np.abs(places - whole).max() > 0.4 or (np.diff(whole) < 1).any():
+            where = np.flatnonzero(self.broken)[:1].tolist() + ([] if self.complaint is None else [self.complaint])
+            later = self.stamps[min(where) :]
+            stamps = stamps[stamps < later.min()] if len(later) else stamps
+            whole = np.arange(len(stamps))
+        return {int(stamp): int(index) for stamp, index in zip(stamps, whole, strict=True)}
+
+    def certain(self, order: dict[int, int]) -> int:
+        """How many frames, lost or not, have a certain index."""
+        indices = sorted(order.values())
+        return indices[len(indices) - 1 - self.lost_tail] + 1 if len(indices) > self.lost_tail else 0
+
+    def after_gaps(self, order: dict[int, int]) -> set[int]:
+        """Packets before which, in the order of the file, others are missing that they may lean on."""
+        indices = [order.get(int(stamp), -1) for stamp in self.stamps]
+        present = np.unique([index for index in indices if 0 <= index < self.certain(order)])
+        # A frame may be stored before frames shown earlier; by how many places at most:
+        ahead = int((np.maximum.accumulate(indices) - indices).max())
+        gaps = present[:-1][np.diff(present) > 1] + 1
+        return {next(where for where, index in enumerate(indices) if index >= gap - ahead) for gap in gaps.tolist()}
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
@@ -75,6 +118,17 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet
             failures += 1
 
 
+@contextmanager
+def _errors_logged() -> Iterator[list[Any]]:
+    """What FFmpeg logs as errors meanwhile."""
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as logged:
+            yield logged
+    finally:
+        av.logging.set_level(None)
+
+
 def survey(path: str, alive: Alive) -> Survey:
     """List the packets of a file's video.
 
@@ -83,11 +137,21 @@ def survey(path: str, alive: Alive) -> Survey:
         ValueError: if it has no video stream, or the stream has no packets.
     """
     rows: list[tuple[int | None, int | None, bool, bool, bool]] = []
-    with av.open(path) as container:
+    places: list[tuple[int, int]] = []
+    complaint = None
+    with _errors_logged() as logged, av.open(path) as container:
+        logged.clear()  # those at the opening are about other streams, or decide whether it opens
         stream = _video_stream(container)
         for packet in _packets(container, stream):
             rows.append((packet.pts, packet.dts, packet.is_keyframe, not packet.is_discard, packet.is_corrupt))
+            if logged and complaint is None:
+                complaint = len(rows) - 1
+            places.append((packet.pos or 0, packet.size))
             alive()
+        if logged and complaint is None:
+            complaint = len(rows)
+        without_times, declared = container.format.name == "avi", stream.frames
+        endless = container.format.name == "mpegts"  # its duration is only an estimate
         if not rows:
             raise ValueError("the file has no video frames")
         rate = stream.average_rate or stream.guessed_rate
@@ -98,10 +162,29 @@ def survey(path: str, alive: Alive) -> Survey:
             duration = int(container.duration / av.time_base / stream.time_base)
     keys, shown, broken = (np.array([row[column] for row in rows], dtype=bool) for column in (2, 3, 4))
     known = [row[0] for row in rows if row[0] is not None]
-    stamps = np.array(known if len(set(known)) == len(rows) else [], dtype=np.int64)
+    usable = len(set(known)) == len(rows) and not without_times
+    stamps = np.array(known if usable else [], dtype=np.int64)
+    if without_times and len(rows) < declared:
+        complaint = _after_jump(places)
     last = rows[-1][1]
-    tail = _uncertain_tail(np.sort(stamps[shown]), last, duration) if len(stamps) and last is not None else 0
-    return Survey(stamps, keys, shown, broken, float(rate or 0), deep, tail)
+    tail = (
+        _uncertain_tail(np.sort(stamps[shown]), last, None if endless else duration)
+        if len(stamps) and last is not None
+        else 0
+    )
+    return Survey(stamps, keys, shown, broken, float(rate or 0), deep, tail, complaint)
+
+
+def _after_jump(places: list[tuple[int, int]]) -> int:
+    """The first packet after bytes that belong to none; all of them, where the file was only cut.
+
+    Args:
+        places: first byte and size of every packet.
+    """
+    starts, sizes = (np.array(column, dtype=np.int64) for column in zip(*places, strict=True))
+    between = starts[1:] - starts[:-1] - sizes[:-1]
+    jumps = np.flatnonzero(between > 3 * np.median(between) + 64) if len(between) else between
+    return int(jumps[0]) + 1 if len(jumps) else len(places)
 
 
 def _uncertain_tail(stamps: np.ndarray, last: int, duration: int | None) -> int:
@@ -114,7 +197,7 @@ def _uncertain_tail(stamps: np.ndarray, last: int, duration: int | None) -> int:
         return 0
     steps = np.diff(stamps)
     step = float(np.median(steps))
-    if duration is None or duration <= stamps[-1] - stamps[0] + 1.5 * step:
+    if duration is not None and duration <= stamps[-1] - stamps[0] + 1.5 * step:
         return 0
     gaps = np.flatnonzero((steps > 1.5 * step) & (stamps[1:] > last))
     return len(stamps) - 1 - int(gaps[0]) if len(gaps) else 0
@@ -137,8 +220,7 @@ class SalvageReader:
 
     def __init__(self, path: str, surveyed: Survey, alive: Alive) -> None:
         self.path, self.survey = path, surveyed
-        # Index by time stamp; empty where frames are numbered as they come out.
-        self._order = {int(stamp): index for index, stamp in enumerate(surveyed.shown_stamps())}
+        self._order = surveyed.numbered()  # empty where frames are numbered as they come out
         good = self._good_by_time(alive) if self._order else None
         if good is None:
             self._order, good = {}, self._good_by_order(alive)
@@ -150,8 +232,8 @@ class SalvageReader:
 
     @property
     def n_frames(self) -> int:
-        """Frames up to the last good one; some before it may be lost."""
-        return max(self._good) + 1
+        """Frames the file holds; some may be lost."""
+        return self.survey.certain(self._order) if self._order else self.n_good
 
     @property
     def n_good(self) -> int:
@@ -161,6 +243,8 @@ class SalvageReader:
     def _good_by_time(self, alive: Alive) -> frozenset[int] | None:
         """Indices of the good frames; None if the packets' stamps are no presentation times (H.264 in avi)."""
         damaged = set(np.flatnonzero(self.survey.broken).tolist())
+        if self.survey.is_damaged:
+            damaged |= self.survey.after_gaps(self._order)
         packet_of = {int(stamp): position for position, stamp in enumerate(self.survey.stamps)}
         came_out: list[int] = []
         for position, frames, failed in self._decode(alive):
@@ -171,11 +255,11 @@ class SalvageReader:
                     continue
                 if frame.is_corrupt:
                     damaged.add(packet_of[frame.pts])
-                if came_out and frame.pts <= came_out[-1] and not damaged:
+                if came_out and frame.pts <= came_out[-1] and not any(where <= position for where in damaged):
                     return None
                 came_out.append(frame.pts)
         lost = self._leaning_on(damaged)
-        certain = len(self._order) - self.survey.lost_tail
+        certain = self.survey.certain(self._order)
         kept = (self._order[stamp] for stamp in came_out if stamp in self._order and packet_of[stamp] not in lost)
         return frozenset(index for index in kept if index < certain)
 
@@ -183,7 +267,8 @@ class SalvageReader:
         """Indices of the frames that come out before the first damage."""
         count = before_key = 0
         for position, frames, failed in self._decode(alive):
-            if failed or self.survey.broken[position : position + 1].any():
+            beyond = self.survey.complaint is not None and position >= self.survey.complaint
+            if failed or beyond or self.survey.broken[position : position + 1].any():
                 break
             if self.survey.keys[position : position + 1].any():
                 before_key = count
@@ -247,7 +332,7 @@ class SalvageReader:
         lost = [index for index in indices if index not in self._good]
         if lost:
             if min(lost) >= self.n_frames:
-                raise ValueError(f"the last frame that can be decoded is {self.n_frames - 1}")
+                raise ValueError("the video ends before the frames asked for")
             what = f"frame {lost[0]} is" if len(lost) == 1 else f"the frames {name_ranges(lost)} are"
             raise ValueError(f"the file is damaged, and {what} lost")
         if indices[0] < self._next or self._next < 0:

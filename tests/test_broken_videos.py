@@ -92,7 +92,7 @@ def test_every_good_frame_is_kept_and_the_others_have_reasons(decoder: Decoder, 
     assert not any(part in reason for reason in failed.values() for part in (NO_PROGRESS, CRASHED))
     assert case.reader in (None, decoder.reader)
     assert sizes == {case.size}
-    with pytest.raises(VideoError, match=r"the last frame that can be decoded|the video ends"):
+    with pytest.raises(VideoError, match="the video ends before the frames asked for"):
         decoder.read_clip(path, [n_frames])
     assert time.monotonic() - begin < DEADLINE
 
