@@ -43,7 +43,7 @@ def count_frames(
             except (VideoError, OSError) as error:
                 probed.append(ProbedVideo(name, "test", None, None, "", str(error)))
             else:
-                probed.append(ProbedVideo(name, "test", n_frames, fps, fingerprint))
+                probed.append(ProbedVideo(name, "test", n_frames, fps, fingerprint, reader=decoder.reader))
                 others = {"its container declares": declared, "decoding gives": decoded}
                 wrong = [f"{what} {count}" for what, count in others.items() if count not in (None, n_frames)]
                 if wrong:

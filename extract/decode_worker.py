@@ -5,6 +5,7 @@ from the main process because a decoder may hang or crash on a broken file, and 
 """
 
 import contextlib
+import os
 import socket
 import sys
 import time
@@ -16,12 +17,34 @@ import decord
 import numpy as np
 
 from vadprobe.extract.framing import receive, send
+from vadprobe.extract.salvage import SalvageReader, Survey, survey
 
 ALIVE_SECONDS = 1.0
 """How often a long read says that it is getting on."""
 
 
-class Reader:
+UNRELIABLE_SUFFIXES = (".ts",)
+"""Containers whose frames decord miscounts even when it reads straight through."""
+
+DECORD, PYAV = "decord", "PyAV"
+FAILURES = (decord.DECORDError, av.FFmpegError, RuntimeError, IndexError, ValueError, OSError, StopIteration)
+
+
+def plain(error: BaseException) -> str:
+    """An error's text on one line."""
+    if isinstance(error, StopIteration):
+        return "the video ends before the frames asked for"
+    if isinstance(error, av.FFmpegError):
+        return error.strerror or type(error).__name__
+    return " ".join(str(error).split())
+
+
+def _complaints() -> int:
+    """Bytes that FFmpeg has written to the log: decord hands out a damaged frame as a good one and only logs it."""
+    return os.fstat(2).st_size
+
+
+class DecordReader:
     """One open video, read forward only.
 
     decord's seek counts from key frames and returns other frames than asked for in many containers (open groups of
@@ -29,83 +52,188 @@ class Reader:
     anew. Clips of a video come in order, so each frame is decoded once.
     """
 
-    def __init__(self) -> None:
-        self.path: str | None = None
-        self._video: Any = None
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._log = _complaints()
+        self._open()
+        self.n_frames, self.fps = len(self._video), float(self._video.get_avg_fps())
+
+    def _open(self) -> None:
+        self._video: Any = decord.VideoReader(self.path, ctx=decord.cpu(0), num_threads=1)
         self._next = 0
 
-    def open(self, path: str) -> Any:
-        """The open video of that path, at whatever frame it stands."""
-        if path != self.path:
-            self.close()
-            self._video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
-            self.path, self._next = path, 0
-        return self._video
+    def doubts(self, surveyed: Survey | None) -> str | None:
+        """Why the frames decord returns may be others than those asked for, or None."""
+        if self.n_frames and (np.diff(self._video.get_frame_timestamp(range(self.n_frames))[:, 0]) <= 0).any():
+            return "decord's time stamps do not ascend"
+        if surveyed is not None and surveyed.n_frames != self.n_frames:
+            return f"decord counts {self.n_frames} frames, the container holds {surveyed.n_frames}"
+        return None
 
-    def close(self) -> None:
-        """Forget the video."""
-        self.path = self._video = None
+    def read(self, indices: list[int], alive: Callable[[], None]) -> np.ndarray:
+        """Frames of ascending, distinct indices, (n, height, width, 3) uint8.
 
-    def read(self, path: str, indices: np.ndarray, alive: Callable[[], None]) -> np.ndarray:
-        """Frames of ascending, distinct indices, (n, height, width, 3) uint8."""
-        if path == self.path and indices[0] < self._next:
-            self.close()
-        video = self.open(path)
+        Raises:
+            ValueError: if FFmpeg has logged that something is wrong with the file, or the pictures are not RGB.
+        """
+        if indices[0] < self._next:
+            self._open()
         frames = []
-        for index in indices.tolist():
+        for index in indices:
             while self._next <= index:
-                frame = video.next()
+                frame = self._video.next()
                 self._next += 1
                 alive()
             frames.append(frame.asnumpy())
+        if frames[0].shape[2] != 3:  # padded rows of narrow pictures are taken for colours
+            raise ValueError(f"decord returns pictures of {frames[0].shape[2]} colours")
+        if _complaints() > self._log:
+            raise ValueError("decord met damaged data")
         return np.stack(frames)
 
 
-def count(path: str, decode: bool, alive: Callable[[], None]) -> dict[str, Any]:
+class Reader:
+    """One open video, read by decord or, where decord cannot be trusted with it, by PyAV."""
+
+    def __init__(self) -> None:
+        self.path: str | None = None
+        self._survey: Survey | None = None
+        self._active: DecordReader | SalvageReader | None = None
+        self._why = ""
+        self._hopeless: tuple[str, str] | None = None
+
+    def close(self) -> None:
+        """Forget the video."""
+        self.path = self._survey = self._active = None
+
+    @property
+    def name(self) -> str:
+        """Which of the two reads the open video."""
+        return DECORD if isinstance(self._active, DecordReader) else PYAV
+
+    @property
+    def fps(self) -> float:
+        """Average frames per second."""
+        if isinstance(self._active, DecordReader):
+            return self._active.fps
+        return self._survey.fps if self._survey else 0.0
+
+    def open(self, path: str, only: str | None, alive: Callable[[], None]) -> DecordReader | SalvageReader:
+        """The open video of that path, at whatever frame it stands; ``only`` ``"PyAV"`` keeps decord away from it."""
+        if path == self.path and self._active is not None and only in (None, self.name):
+            return self._active
+        if self._hopeless is not None and self._hopeless[0] == path:  # one decoding found that out, not one per clip
+            raise ValueError(self._hopeless[1])
+        self.close()
+        self._hopeless = None
+        unreadable = ""
+        try:
+            self._survey = survey(path, alive)
+        except FAILURES as error:
+            unreadable = plain(error)
+        found, self._why = self._survey, ""
+        if only == PYAV:
+            self._why = "decord hung or crashed"
+        elif path.lower().endswith(UNRELIABLE_SUFFIXES):
+            self._why = "decord miscounts the frames of this container"
+        elif found is not None and found.deep_colour:
+            self._why = "decord rounds colours of more than 8 bits"
+        elif found is not None and not found.starts_with_key:
+            self._why = "decord repeats frames of a stream that does not start with a key frame"
+        elif found is not None and (found.lost_tail or found.is_damaged):
+            self._why = "the file is truncated or damaged"
+        if not self._why:
+            try:
+                opened = DecordReader(path)
+                self._why = opened.doubts(found) or ""
+                if found is None or not self._why:
+                    self.path, self._active = path, opened
+                    return opened
+            except FAILURES as error:
+                self._why = plain(error)
+        if found is None:
+            self.close()
+            raise ValueError(self._why if self._why.endswith(unreadable) else f"{self._why}; PyAV: {unreadable}")
+        return self._salvage(path, alive)
+
+    def _salvage(self, path: str, alive: Callable[[], None]) -> SalvageReader:
+        assert self._survey is not None
+        try:
+            reader = SalvageReader(path, self._survey, alive)
+        except FAILURES as error:
+            self.close()
+            self._hopeless = path, f"{self._why}; PyAV: {plain(error)}"
+            raise ValueError(self._hopeless[1]) from error
+        self.path, self._active = path, reader
+        return reader
+
+    def read(self, path: str, indices: list[int], only: str | None, alive: Callable[[], None]) -> np.ndarray:
+        """Frames of ascending, distinct indices, (n, height, width, 3) uint8."""
+        opened = self.open(path, only, alive)
+        if isinstance(opened, SalvageReader):
+            return opened.read(indices, alive)
+        try:
+            return opened.read(indices, alive)
+        except FAILURES as error:
+            self._why = plain(error)
+            past_the_end = isinstance(error, StopIteration) and indices[-1] >= opened.n_frames
+            if past_the_end or self._survey is None:
+                self.close()
+                raise ValueError(self._why) from error
+        return self._salvage(path, alive).read(indices, alive)
+
+
+def count(
+    reader: Reader, path: str, decode: bool, only: str | None, alive: Callable[[], None]
+) -> dict[str, int | None]:
     """Frames of a video by its container's header (None if it says nothing) and, with ``decode``, one by one."""
     with av.open(path) as container:
         streams = container.streams.video
         declared = int(streams[0].frames) or None if streams else None
-    decoded = None
-    if decode:
-        video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
-        decoded = 0
-        # A broken file may repeat its last frame for ever.
-        while decoded <= 2 * max(len(video), declared or 0):
-            try:
-                video.next()
-            except StopIteration:
-                break
-            decoded += 1
-            alive()
+    if not decode:
+        return {"declared": declared, "decoded": None}
+    opened = reader.open(path, only, alive)
+    if isinstance(opened, SalvageReader):
+        return {"declared": declared, "decoded": opened.n_good}
+    video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
+    decoded = 0
+    # A broken file may repeat its last frame for ever.
+    while decoded <= 2 * max(opened.n_frames, declared or 0):
+        try:
+            video.next()
+        except StopIteration:
+            break
+        decoded += 1
+        alive()
     return {"declared": declared, "decoded": decoded}
 
 
 def answer(
     reader: Reader, request: dict[str, Any], alive: Callable[[], None]
 ) -> tuple[dict[str, Any], bytes | memoryview]:
-    """Answer a request: ``{"path": ...}`` probes, ``"indices"`` in it reads those frames, ``"count"`` counts them."""
+    """Answer a request: ``{"path": ...}`` probes, ``"indices"`` in it reads those frames, ``"count"`` counts them.
+
+    ``"only": "PyAV"`` keeps decord away from the file, because it hung or crashed on it.
+    """
+    path, only = request["path"], request.get("only")
     try:
         if "count" in request:
-            return count(request["path"], request["count"], alive), b""
+            return dict(count(reader, path, request["count"], only, alive)), b""
         if "indices" not in request:
-            video = reader.open(request["path"])
-            return {"n_frames": len(video), "fps": float(video.get_avg_fps())}, b""
+            n_frames = reader.open(path, only, alive).n_frames
+            return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name}, b""
         # Repeated indices of a short clip are decoded once.
         wanted, positions = np.unique(request["indices"], return_inverse=True)
-        frames = reader.read(request["path"], wanted, alive)[positions]
-    except StopIteration:
-        reader.close()
-        return {"error": "the video ends before the frames asked for"}, b""
-    except (decord.DECORDError, av.FFmpegError, RuntimeError, IndexError, ValueError, OSError) as error:
-        reader.close()
-        return {"error": " ".join(str(error).split())}, b""
-    return {"shape": list(frames.shape)}, np.ascontiguousarray(frames).data.cast("B")
+        frames = reader.read(path, wanted.tolist(), only, alive)[positions]
+    except FAILURES as error:
+        return {"error": plain(error)}, b""
+    return {"shape": list(frames.shape), "reader": reader.name}, np.ascontiguousarray(frames).data.cast("B")
 
 
 def serve(descriptor: int) -> None:
     """Answer requests until the other side closes."""
-    decord.logging.set_level(decord.logging.QUIET)
+    decord.logging.set_level(decord.logging.ERROR)
+    av.logging.set_level(None)  # only decord's complaints are looked at
     reader = Reader()
     with socket.socket(fileno=descriptor) as connection:
         send(connection, {"ready": True})
@@ -121,6 +249,7 @@ def serve(descriptor: int) -> None:
             while True:
                 request, _ = receive(connection)
                 said = time.monotonic()
+                send(connection, {"alive": True, "trying": request.get("only") or DECORD})
                 header, payload = answer(reader, request, alive)
                 send(connection, header, payload)
 

@@ -1,8 +1,12 @@
-"""Decoding the sampled frames of clips, in a child process with a deadline."""
+"""Decoding the sampled frames of clips, in a child process with a deadline.
+
+decord reads what it can be trusted with. What it refuses, hangs on, crashes on or would read wrongly is read by PyAV.
+"""
 
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -22,20 +26,24 @@ START_SECONDS = 60.0
 NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
 """How the reasons begin that may be the machine's fault and not the file's; such a video is tried again."""
 
-UNRELIABLE_SUFFIXES = frozenset({".ts"})
-"""Containers whose frames decord miscounts even when it reads straight through."""
-
 
 class Decoder:
     """Reads videos in a child process that is killed when it exceeds its deadline, and started again when needed.
 
     Args:
         deadline: seconds without progress (opening a file, decoding one frame) after which the process is killed and
-            the clip counts as failed.
+            the clip counts as failed. A file on which decord was killed, or died, is read by PyAV from then on, which
+            has as much time again.
+
+    Attributes:
+        reader: which library answered the last request for a file or its frames, ``"decord"`` or ``"PyAV"``.
     """
 
     def __init__(self, deadline: float = 60.0) -> None:
         self.deadline = deadline
+        self.reader: str | None = None
+        self._without_decord: set[str] = set()
+        self._reading_with: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._errors: IO[bytes] | None = None
@@ -46,15 +54,18 @@ class Decoder:
         Raises:
             VideoError: if the file is missing, empty, not a video, has no frames, or the decoder hangs or crashes.
         """
-        if not path.is_file():
-            raise VideoError("the file does not exist")
-        if path.stat().st_size == 0:
+        try:
+            facts = path.stat()
+        except FileNotFoundError as error:
+            raise VideoError("the file does not exist") from error
+        except OSError as error:
+            raise VideoError(f"the file cannot be opened: {error.strerror}") from error
+        if not stat.S_ISREG(facts.st_mode):
+            what = "a folder" if stat.S_ISDIR(facts.st_mode) else "no ordinary file"
+            raise VideoError(f"the file does not exist, what bears its name is {what}")
+        if facts.st_size == 0:
             raise VideoError("the file is empty (0 bytes)")
-        if path.suffix.lower() in UNRELIABLE_SUFFIXES:
-            raise VideoError(
-                f"decord counts the frames of {path.suffix} files wrongly; copy the stream into an mp4 (ffmpeg -c copy)"
-            )
-        header, _ = self._ask({"path": str(path)}, "decord cannot open the file")
+        header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
         n_frames, fps = int(header["n_frames"]), float(header["fps"])
         if n_frames < 1:
             raise VideoError("the file has no video frames")
@@ -83,28 +94,45 @@ class Decoder:
         if len(frame_indices) == 0 or min(frame_indices) < 0:
             raise VideoError(f"the frames {list(frame_indices)} cannot be read; at least one is wanted, counted from 0")
         request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
-        header, payload = self._ask(request, "decord cannot decode these frames")
+        header, payload = self._ask(request, "these frames cannot be decoded")
         frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
         if len(frames) != len(frame_indices):
             raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
         return frames
 
     def _ask(self, request: dict[str, Any], failure: str) -> tuple[dict[str, Any], bytearray]:
+        path = request["path"]
+        try:
+            header, payload = self._ask_once(request)
+        except VideoError:
+            if self._reading_with != "decord":
+                raise
+            self._without_decord.add(path)
+            header, payload = self._ask_once(request)
+        if "error" in header:
+            reason = header["error"].replace(path, Path(path).name)
+            raise VideoError(f"{failure}: {shorten(reason)}")
+        self.reader = header.get("reader", self.reader)
+        return header, payload
+
+    def _ask_once(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         connection = self._connection or self._start()
+        # Said by the process as it begins: one that was dead or stopped before has not shown that the file is bad.
+        self._reading_with = None
+        if request["path"] in self._without_decord:
+            request = {**request, "only": "PyAV"}
         try:
             connection.settimeout(self.deadline)
             send(connection, request)
             header, payload = receive(connection)
             while "alive" in header:
+                self._reading_with = header.get("trying", self._reading_with)
                 header, payload = receive(connection)
         except TimeoutError as error:
             self.close()
             raise VideoError(f"{NO_PROGRESS} for {self.deadline:g} s; the decoder was killed") from error
         except (EOFError, ConnectionError) as error:
             raise VideoError(self._died()) from error
-        if "error" in header:
-            reason = header["error"].replace(request["path"], Path(request["path"]).name)
-            raise VideoError(f"{failure}: {shorten(reason)}")
         return header, payload
 
     def _start(self) -> socket.socket:

@@ -1,7 +1,7 @@
 """Planning stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -140,12 +140,12 @@ def _probe(path: Path, video: Video, known: dict[tuple[str, str], ProbedVideo], 
         return ProbedVideo(video.video_id, video.split, None, None, "", f"the file cannot be opened: {error.strerror}")
     before = known.get((video.video_id, fingerprint))
     if before is not None and not (before.reason or "").startswith((NO_PROGRESS, CRASHED)):
-        return ProbedVideo(video.video_id, video.split, before.n_frames, before.fps, fingerprint, before.reason)
+        return replace(before, split=video.split)
     try:
         n_frames, fps = decoder.probe(path)
     except VideoError as error:
         return ProbedVideo(video.video_id, video.split, None, None, fingerprint, str(error))
-    return ProbedVideo(video.video_id, video.split, n_frames, fps, fingerprint)
+    return ProbedVideo(video.video_id, video.split, n_frames, fps, fingerprint, reader=decoder.reader)
 
 
 def _keep_probes(probes: Sequence[ProbedVideo], layout: DatasetLayout) -> None:

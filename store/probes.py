@@ -18,13 +18,18 @@ _SCHEMA = pa.schema(
         ("fps", pa.float64()),
         ("fingerprint", pa.string()),
         ("reason", pa.string()),
+        ("reader", pa.string()),
     ]
 )
 
 
 @dataclass(frozen=True)
 class ProbedVideo:
-    """One video file. ``reason`` is None for a readable video, else why it is not; then the counts are None."""
+    """One video file. ``reason`` is None for a readable video, else why not; then the counts are None.
+
+    ``reader`` is the library that counted the frames, ``"decord"`` or ``"PyAV"``; None for an unreadable video, and
+    where it was not recorded.
+    """
 
     video_id: str
     split: str
@@ -32,6 +37,7 @@ class ProbedVideo:
     fps: float | None
     fingerprint: str
     reason: str | None = None
+    reader: str | None = None
 
 
 def write_probes(videos: Sequence[ProbedVideo], path: Path) -> None:
@@ -49,7 +55,12 @@ def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
         return ()
     names = [field.name for field in fields(ProbedVideo)]
     try:
-        rows = read_parquet(path, names).to_pylist()
+        table = read_parquet(path)
+        # Lists written before readers were recorded lack that column.
+        missing = [name for name in names if name not in table.column_names and name != "reader"]
+        if missing:
+            raise pa.ArrowInvalid(f"it has no column {', '.join(missing)}")
+        rows = table.select([name for name in names if name in table.column_names]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it and run 'vadprobe plan' again.") from error
     return tuple(ProbedVideo(**row) for row in rows)

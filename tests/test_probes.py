@@ -12,7 +12,7 @@ from vadprobe.store.probes import ProbedVideo, read_probes, write_probes
 from vadprobe.store.records import SPLITS
 
 SPLIT = st.sampled_from(SPLITS)
-READABLE = st.builds(ProbedVideo, NAMES, SPLIT, st.integers(1, 2**62), st.floats(0.1, 1000), DIGESTS)
+READABLE = st.builds(ProbedVideo, NAMES, SPLIT, st.integers(1, 2**62), st.floats(0.1, 1000), DIGESTS, st.none(), NAMES)
 UNREADABLE = st.builds(ProbedVideo, NAMES, SPLIT, st.none(), st.none(), st.just("") | DIGESTS, NAMES)
 
 
@@ -62,6 +62,13 @@ def test_columns_of_a_later_version_are_ignored(path):
     pq.write_table(pq.read_table(path).append_column("bitrate", pa.array([1, 2])), path)
     assert read_probes(path) == before
     assert before[1].reason == "the file is empty (0 bytes)"
+
+
+def test_a_list_from_before_readers_were_recorded_is_read(path):
+    before = read_probes(path)
+    pq.write_table(pq.read_table(path).drop_columns(["reader"]), path)
+    assert read_probes(path) == before
+    assert [video.reader for video in before] == [None, None]
 
 
 def test_an_old_list_is_replaced_as_a_whole(path):
