@@ -19,6 +19,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedConfig,
 )
+from transformers.video_processing_utils import BaseVideoProcessor
 
 from vadprobe.extract.capture import TextBlocks
 from vadprobe.extract.configuration import BackboneConfig
@@ -34,6 +35,9 @@ from vadprobe.store.records import BackboneSpec
 
 RANDOM_WEIGHTS_CARD = "random_weights.json"
 """A file of this name in a checkpoint folder says that its weights were never trained; reports then say so too."""
+
+Scaling = dict[str, tuple[float, float, float]]
+"""Mean and deviation ("std") per channel of pixels in [0, 1]."""
 
 _QWEN_FRAME_SIZE = (448, 448)
 _LOCAL, _UNKNOWN = "sha256:", "unknown"  # revisions of a folder, and of a hub that names no commit
@@ -97,6 +101,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         images = AutoImageProcessor.from_pretrained(source, **options)
+        # The video processor's own file comes before the images' one, as in AutoProcessor, which needs torchvision.
+        videos, _ = BaseVideoProcessor.get_video_processor_dict(source, revision=config.revision)
     except (OSError, ValueError) as error:
         raise _unreadable(config, error) from error
     text = model_config.get_text_config()
@@ -112,7 +118,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
         hidden_size=text.hidden_size,
     )
-    family = build(config, model_config, images, ChatText.load(tokenizer, folder))
+    scaling = {name: tuple(videos.get(f"image_{name}") or getattr(images, f"image_{name}")) for name in ("mean", "std")}
+    family = build(config, model_config, scaling, ChatText.load(tokenizer, folder))
     random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
     return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
 
@@ -180,11 +187,13 @@ def versions() -> dict[str, str]:
     return {**{name: version(name) for name in names}, "machine": platform.machine()}
 
 
-def _qwen(family: type[Qwen25VL], config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+def _qwen(
+    family: type[Qwen25VL], config: BackboneConfig, model_config: Any, scaling: Scaling, chat: ChatText
+) -> Family:
     height, width = config.frame_size or _QWEN_FRAME_SIZE
     return family(
         chat=chat,
-        pixels=PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std)),
+        pixels=PixelRecipe(height, width, **scaling),
         patch_size=model_config.vision_config.patch_size,
         temporal_patch_size=model_config.vision_config.temporal_patch_size,
         merge_size=model_config.vision_config.spatial_merge_size,
@@ -192,16 +201,16 @@ def _qwen(family: type[Qwen25VL], config: BackboneConfig, model_config: Any, ima
     )
 
 
-def _internvl(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+def _internvl(config: BackboneConfig, model_config: Any, scaling: Scaling, chat: ChatText) -> Family:
     height, width = model_config.vision_config.image_size
     return InternVL(
         chat=chat,
-        pixels=_tower_pixels(config, height, width, images),
+        pixels=_tower_pixels(config, height, width, scaling),
         tokens_per_frame=model_config.image_seq_length,
     )
 
 
-def _llava_onevision(config: BackboneConfig, model_config: Any, images: Any, chat: ChatText) -> Family:
+def _llava_onevision(config: BackboneConfig, model_config: Any, scaling: Scaling, chat: ChatText) -> Family:
     if model_config.vision_feature_select_strategy != "full":
         raise VadprobeError(
             f"backbone {config.key!r} drops a patch of every frame (vision_feature_select_strategy is "
@@ -210,23 +219,23 @@ def _llava_onevision(config: BackboneConfig, model_config: Any, images: Any, cha
     side = model_config.vision_config.image_size
     return LlavaOnevision(
         chat=chat,
-        pixels=_tower_pixels(config, side, side, images),
+        pixels=_tower_pixels(config, side, side, scaling),
         patch_size=model_config.vision_config.patch_size,
         video_token_id=model_config.video_token_id,
     )
 
 
-def _tower_pixels(config: BackboneConfig, height: int, width: int, images: Any) -> PixelRecipe:
+def _tower_pixels(config: BackboneConfig, height: int, width: int, scaling: Scaling) -> PixelRecipe:
     """Pixels for a vision tower that takes one size only."""
     if config.frame_size not in (None, (height, width)):
         raise VadprobeError(
             f"frame_size is {config.frame_size}, but the vision tower of {config.key!r} takes only {height} x {width} "
             "pixels; leave frame_size out."
         )
-    return PixelRecipe(height, width, tuple(images.image_mean), tuple(images.image_std))
+    return PixelRecipe(height, width, **scaling)
 
 
-_FAMILIES: dict[str, Callable[[BackboneConfig, Any, Any, ChatText], Family]] = {
+_FAMILIES: dict[str, Callable[[BackboneConfig, Any, Scaling, ChatText], Family]] = {
     "qwen2_5_vl": partial(_qwen, Qwen25VL),
     "qwen3_vl": partial(_qwen, Qwen3VL),
     "internvl": _internvl,

@@ -18,7 +18,7 @@ from vadprobe.extract.qwen2_5_vl import Qwen25VL
 from vadprobe.store.errors import VadprobeError
 
 _LAYOUT = "transformers 5.23"
-"""Whose video tokens these are: slices within the template's own pair of vision markers. Versions before 5 put them in
+"""Whose video tokens these are: slices within the template's own pair of vision markers. Earlier versions put them in
 the pair's place."""
 
 _TIMES = "times"  # what prepare leaves for language_inputs; the model never sees it

@@ -272,6 +272,22 @@ def test_a_begin_token_of_the_template_is_not_doubled(checkpoint: Path) -> None:
 # Pixels and times
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_pixels_are_scaled_as_the_video_processor_says(checkpoint: Path, nested: bool) -> None:
+    path = checkpoint / ("processor_config.json" if nested else "video_preprocessor_config.json")
+    content = json.loads(path.read_text())
+    own = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    path.write_text(json.dumps({**content, "video_processor": own} if nested else {**content, **own}))
+    recipe = described(checkpoint).family.recipe()
+    assert (recipe["mean"], recipe["std"]) == (own["image_mean"], own["image_std"])
+
+
+def test_pixels_are_scaled_as_images_where_videos_have_no_file(checkpoint: Path) -> None:
+    before = described(checkpoint).family.recipe()
+    (checkpoint / "video_preprocessor_config.json").unlink()
+    assert described(checkpoint).family.recipe() == before
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3, 8])
 def test_qwen_patches_are_laid_out_as_the_model_reads_them(
     describe_tiny: DescribeTiny, random_clips: MakeClips, frames: int
@@ -469,6 +485,21 @@ def test_time_stamps_are_those_of_the_processor(
     found = family.language_inputs(family.tokenize("Is it?", frames), family.prepare([clip], [length / fps], CPU))
     for name in ("input_ids", "attention_mask", "mm_token_type_ids"):
         assert found[name].tolist() == torch.as_tensor(wanted[name]).tolist(), name
+
+
+@needs_torchvision
+@pytest.mark.parametrize("nested", [False, True])
+def test_scaling_is_that_of_the_processor(checkpoint: Path, nested: bool) -> None:
+    path = checkpoint / "video_preprocessor_config.json"
+    content = {**json.loads(path.read_text()), "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    if nested:
+        path = checkpoint / "processor_config.json"
+        content = {**json.loads(path.read_text()), "video_processor": content}
+    path.write_text(json.dumps(content))
+    clip = np.random.default_rng(0).integers(0, 256, (2, 56, 70, 3), dtype=np.uint8)
+    metadata = {"total_num_frames": 2, "fps": 25.0, "frames_indices": [0, 1]}
+    wanted = processed(checkpoint, "internvl", clip, "Is it?", metadata)["pixel_values"]
+    assert torch.equal(described(checkpoint).family.prepare([clip], [0.08], CPU).vision["pixel_values"], wanted)
 
 
 @needs_torchvision
