@@ -52,7 +52,8 @@ class TextBlocks:
         if not blocks or len(projections) != len(blocks):
             raise VadprobeError(
                 f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
-                "'self_attn.o_proj'. Families read so far are Qwen2.5-VL and InternVL with Qwen2 or Llama text."
+                "'self_attn.o_proj'. Families read so far are Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision, and InternVL with "
+                "Qwen2 or Llama text."
             )
         return cls(blocks, projections, decoder.config.num_attention_heads)
 

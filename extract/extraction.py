@@ -187,7 +187,9 @@ class Extractor:
         together: Iterator[Captured] = iter(())
         if shared:
             prefix = shared_tokens(family, sampling.sampling.frames_per_clip)
-            n_shared = 0 if prefix is None else len(prefix)
+            # A family may write a clip's own times between its video tokens: whatever is added there is shared.
+            longer = shared[0]["input_ids"].shape[1] - self._prompt_ids(_first(writers), backbone.device).shape[1]
+            n_shared = 0 if prefix is None else len(prefix) + longer
             together = capture_prompts(backbone.model, backbone.parts, shared, dict(encoded), answers, n_shared, depth)
         for arguments, writer in zip(taken, writers, strict=True):
             if _shares(writer):
@@ -206,6 +208,11 @@ class Extractor:
         clips = sampling.clips
         frames = int(clips.stop_frames[row] - clips.start_frames[row])
         return frames / float(clips.fps[clips.video_codes[row]])
+
+
+def _first(writers: Sequence[StoreWriter]) -> StoreWriter:
+    """The first store whose prompt runs behind the shared tokens."""
+    return next(writer for writer in writers if _shares(writer))
 
 
 def _shares(writer: StoreWriter) -> bool:

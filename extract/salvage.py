@@ -29,10 +29,10 @@ class Survey:
     """The packets of a video in the order of the file; nothing is decoded.
 
     ``stamps`` are presentation times in units of the stream, empty where some are missing or repeated, and for avi,
-    which stores none; ``keys`` says which packets can be decoded without others, ``shown`` which give a frame that is to be
-    seen, ``broken`` which the container itself calls damaged. ``lost_tail`` is the number of last frames whose index is
-    not certain because frames shown before them were cut off. ``complaint`` is the first packet after the place where
-    the container turned out to be damaged.
+    which stores none; ``keys`` says which packets can be decoded without others, ``shown`` which give a frame that is
+    to be seen, ``broken`` which the container itself calls damaged. ``lost_tail`` is the number of last frames whose
+    index is not certain because frames shown before them were cut off. ``complaint`` is the first packet after the
+    place where the container turned out to be damaged.
     """
 
     stamps: np.ndarray
