@@ -23,7 +23,7 @@ ALIVE_SECONDS = 1.0
 """How often a long read says that it is getting on."""
 
 
-UNRELIABLE_SUFFIXES = (".ts",)
+MISCOUNTED = ("mpegts",)
 """Containers whose frames decord miscounts even when it reads straight through."""
 
 DECORD, PYAV = "decord", "PyAV"
@@ -134,7 +134,7 @@ class Reader:
         found, self._why = self._survey, ""
         if only == PYAV:
             self._why = "decord hung or crashed"
-        elif path.lower().endswith(UNRELIABLE_SUFFIXES):
+        elif found is not None and found.container in MISCOUNTED:
             self._why = "decord miscounts the frames of this container"
         elif found is not None and found.deep_colour:
             self._why = "decord rounds colours of more than 8 bits"

@@ -16,6 +16,7 @@ import av.logging
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -28,13 +29,14 @@ FAILURES_IN_A_ROW = 10
 class Survey:
     """The packets of a video in the order of the file; nothing is decoded.
 
-    ``stamps`` are presentation times in units of the stream, empty where some are missing or repeated, and for avi,
-    which stores none; ``keys`` says which packets can be decoded without others, ``shown`` which give a frame that is
-    to be seen, ``broken`` which the container itself calls damaged. ``lost_tail`` is the number of last frames whose
-    index is not certain because frames shown before them were cut off. ``complaint`` is the first packet after the
-    place where the container turned out to be damaged.
+    ``container`` is FFmpeg's name of the format. ``stamps`` are presentation times in units of the stream, empty where
+    some are missing or repeated, and for avi, which stores none; ``keys`` says which packets can be decoded without
+    others, ``shown`` which give a frame that is to be seen, ``broken`` which the container itself calls damaged.
+    ``lost_tail`` is the number of last frames whose index is not certain because frames shown before them were cut off.
+    ``complaint`` is the first packet after the place where the container turned out to be damaged.
     """
 
+    container: str
     stamps: np.ndarray
     keys: np.ndarray
     shown: np.ndarray
@@ -89,7 +91,8 @@ class Survey:
     def after_gaps(self, order: dict[int, int]) -> set[int]:
         """Packets before which, in the order of the file, others are missing that they may lean on."""
         indices = [order.get(int(stamp), -1) for stamp in self.stamps]
-        present = np.unique([index for index in indices if 0 <= index < self.certain(order)])
+        certain = self.certain(order)
+        present = np.unique([index for index in indices if 0 <= index < certain])
         # A frame may be stored before frames shown earlier; by how many places at most:
         ahead = int((np.maximum.accumulate(indices) - indices).max())
         gaps = present[:-1][np.diff(present) > 1] + 1
@@ -97,9 +100,11 @@ class Survey:
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
-    stream = container.streams.best("video")  # the stream decord takes, too
-    if not isinstance(stream, VideoStream):
+    # As decord's FFmpeg chooses, so that both read the same of several: the most bits, and no cover picture.
+    streams = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    if not streams:
         raise ValueError("the file has no video stream")
+    stream = max(streams, key=lambda one: one.codec_context.bit_rate or 0)
     stream.thread_count = 1
     return stream
 
@@ -150,8 +155,7 @@ def survey(path: str, alive: Alive) -> Survey:
             alive()
         if logged and complaint is None:
             complaint = len(rows)
-        without_times, declared = container.format.name == "avi", stream.frames
-        endless = container.format.name == "mpegts"  # its duration is only an estimate
+        name, declared = container.format.name, stream.frames
         if not rows:
             raise ValueError("the file has no video frames")
         rate = stream.average_rate or stream.guessed_rate
@@ -162,17 +166,15 @@ def survey(path: str, alive: Alive) -> Survey:
             duration = int(container.duration / av.time_base / stream.time_base)
     keys, shown, broken = (np.array([row[column] for row in rows], dtype=bool) for column in (2, 3, 4))
     known = [row[0] for row in rows if row[0] is not None]
-    usable = len(set(known)) == len(rows) and not without_times
+    usable = len(set(known)) == len(rows) and name != "avi"
     stamps = np.array(known if usable else [], dtype=np.int64)
-    if without_times and len(rows) < declared:
+    if name == "avi" and len(rows) < declared:
         complaint = _after_jump(places)
     last = rows[-1][1]
-    tail = (
-        _uncertain_tail(np.sort(stamps[shown]), last, None if endless else duration)
-        if len(stamps) and last is not None
-        else 0
-    )
-    return Survey(stamps, keys, shown, broken, float(rate or 0), deep, tail, complaint)
+    # The duration of a transport stream is only an estimate.
+    declared_end = None if name == "mpegts" else duration
+    tail = _uncertain_tail(np.sort(stamps[shown]), last, declared_end) if len(stamps) and last is not None else 0
+    return Survey(name, stamps, keys, shown, broken, float(rate or 0), deep, tail, complaint)
 
 
 def _after_jump(places: list[tuple[int, int]]) -> int:

@@ -114,6 +114,14 @@ def test_every_video_is_a_row_and_the_unreadable_have_reasons(make_plan: MakePla
     assert read_probes(layout(tmp_path).videos) == plan.videos
 
 
+def test_the_library_that_counted_the_frames_is_recorded(videos: Path, tmp_path: Path, write_video: WriteVideo) -> None:
+    write_video(videos / "transport.ts", 9)
+    files = {"first": "first.mp4", "transport": "transport.ts", "empty": "empty.mp4"}
+    dataset = Dataset("set", videos, tuple(Video(name, path, split="test") for name, path in files.items()))
+    found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
+    assert [video.reader for video in found] == ["decord", "PyAV", None]
+
+
 def test_a_video_of_the_dataset_without_a_file_is_a_row(make_plan: MakePlan, videos: Path) -> None:
     plan = make_plan(split_dataset(videos, {"first": "test", "gone": "test"}))
     assert plan.unreadable == {"gone": "the file cannot be opened: No such file or directory"}
