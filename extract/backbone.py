@@ -183,7 +183,7 @@ def choose_device(name: str) -> torch.device:
 
 def versions() -> dict[str, str]:
     """The libraries whose versions can change a feature, and the processor family."""
-    names = ("torch", "transformers", "decord")
+    names = ("torch", "transformers", "decord", "av")
     return {**{name: version(name) for name in names}, "machine": platform.machine()}
 
 
