@@ -17,7 +17,8 @@ import decord
 import numpy as np
 
 from vadprobe.extract.framing import receive, send
-from vadprobe.extract.salvage import SalvageReader, Survey, survey
+from vadprobe.extract.salvage import SalvageReader
+from vadprobe.extract.survey import Survey, survey
 
 ALIVE_SECONDS = 1.0
 """How often a long read says that it is getting on."""
