@@ -137,9 +137,9 @@ def _extract(options: argparse.Namespace) -> int:
     if options.repair:
         mend(job.stores)
     extractor = prepare(job, CountProgress("probing", "video").report)
-    with clip_progress(n_clips(extractor, extractor.pending()), "extracting") as progress:
-        summary = extract_prepared(job, extractor, progress.done)
-    print("\n".join(summary.lines()))
+    with clip_progress(n_clips(extractor, extractor.pending()), "extracting", extractor.timings.busy) as progress:
+        summary = extract_prepared(extractor, progress.done)
+    print("\n".join(filter(None, [extractor.timings.sentence(), *summary.lines()])))
     return 0
 
 
