@@ -1,6 +1,6 @@
 """The settings of stage 1 that a job file holds."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -35,7 +35,14 @@ class ExtractionConfig(Section):
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
     )
-    batch_clips: int = Field(default=8, ge=1, description="clips per forward pass")
+    batch_clips: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default=8,
+        description="clips per forward pass; 'auto' takes as many as the GPU's free memory allows (8 on the CPU), and "
+        "fewer when it runs out; each partition's record names the numbers",
+    )
+    decoders: int | None = Field(
+        default=None, ge=1, description="decoder processes; by default one beside a CPU, up to four beside a GPU"
+    )
     prefix: Literal["shared", "independent"] = Field(
         default="shared",
         description="'shared': the tokens before the prompt's text run once for all prompts of a clip; 'independent': "

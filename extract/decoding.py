@@ -42,6 +42,7 @@ class Decoder:
     def __init__(self, deadline: float = 60.0) -> None:
         self.deadline = deadline
         self.reader: str | None = None
+        self._interrupted = False
         self._without_decord: set[str] = set()
         self._reading_with: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,7 +106,7 @@ class Decoder:
         try:
             header, payload = self._ask_once(request)
         except VideoError:
-            if self._reading_with != "decord":
+            if self._interrupted or self._reading_with != "decord":
                 raise
             self._without_decord.add(path)
             header, payload = self._ask_once(request)
@@ -136,6 +137,8 @@ class Decoder:
         return header, payload
 
     def _start(self) -> socket.socket:
+        if self._interrupted:
+            raise VideoError("decoding was interrupted")
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the process
         command = [sys.executable, "-m", "vadprobe.extract.decode_worker", str(theirs.fileno())]
@@ -167,6 +170,13 @@ class Decoder:
         self.close()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return f"{CRASHED} with " + ": ".join([how, *last])
+
+    def interrupt(self) -> None:
+        """From another thread: end a read in progress, which then fails, and refuse further ones."""
+        self._interrupted = True
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """Kill the process, if there is one. The next request starts another."""

@@ -1,57 +1,61 @@
-"""The extraction loop: clips of a partition through the backbone, once per prompt, into the stores."""
+"""The extraction: partitions of a plan through decoders, backbone and writer, all at work at the same time."""
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from types import TracebackType
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from vadprobe.extract.backbone import Backbone, Description, load
-from vadprobe.extract.capture import Captured, capture
+from vadprobe.extract.backbone import Backbone, Description, choose_device, load
+from vadprobe.extract.batch_size import DEFAULT_CLIPS, BatchSize
+from vadprobe.extract.capture import Captured
 from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.decoding import Decoder
-from vadprobe.extract.planning import ExtractionPlan, SamplingPlan
-from vadprobe.extract.shared_prefix import capture_prompts, shared_tokens
+from vadprobe.extract.decode_pool import DecodedClip, DecodePool, Run
+from vadprobe.extract.forward import Forward
+from vadprobe.extract.open_partition import ClipDone, OpenPartition
+from vadprobe.extract.outgoing import Outgoing
+from vadprobe.extract.planning import ExtractionPlan
+from vadprobe.extract.timings import Timings
 from vadprobe.store.claiming import claims_in
 from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.datasets import Dataset
-from vadprobe.store.errors import VideoError
-from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.schema import partition_rows
-from vadprobe.store.writer import StoreWriter
+from vadprobe.store.staging import ClaimLostError
 
-ClipDone = Callable[[bool], None]
-"""Called after each clip with whether its features were computed."""
+Unit = tuple[int, int]
+"""Position of a sampling plan and a partition of it."""
+
+MOST_DECODERS = 4
 
 
 @dataclass(frozen=True)
-class DecodedClip:
-    """A clip's frames, (frames, height, width, 3) uint8, or the reason why there are none."""
+class Outcome:
+    """What became of a partition: its failed rows with their reasons, or that another worker took it over."""
 
-    row: int
-    frames: np.ndarray | None
-    reason: str = ""
+    unit: Unit
+    failures: dict[int, str]
+    lost: ClaimLostError | None = None
 
 
 @dataclass
 class Extractor:
-    """Computes and writes partitions of a plan. The weights are loaded when the first partition needs them."""
+    """Computes and writes partitions of a plan. The weights are loaded when the first clip needs them."""
 
     dataset: Dataset
     plan: ExtractionPlan
     description: Description
     config: ExtractionConfig
-    _backbone: Backbone | None = field(default=None, repr=False)
-    _ids: dict[tuple[str, int], Tensor] = field(default_factory=dict, repr=False)
+    timings: Timings = field(default_factory=Timings, repr=False)
+    _forward: Forward | None = field(default=None, repr=False)
+    _batch_size: BatchSize | None = field(default=None, repr=False)
     _claims: dict[int, Claims] = field(default_factory=dict, repr=False)
 
-    def pending(self) -> list[tuple[int, int]]:
-        """What is left to do, as (position of the sampling plan, partition)."""
+    def pending(self) -> list[Unit]:
+        """What is left to do."""
         return [
             (position, partition)
             for position, sampling in enumerate(self.plan.samplings)
@@ -67,6 +71,30 @@ class Extractor:
         if position not in self._claims:
             self._claims[position] = claims_in(self.plan.samplings[position].writers[0].path.parent)
         return self._claims[position]
+
+    def n_rows(self, position: int, partition: int) -> int:
+        """Clips in a partition."""
+        rows = partition_rows(partition, len(self.plan.samplings[position].clips))
+        return int(rows.stop - rows.start)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The loaded model."""
+        return self.forward.backbone
+
+    @property
+    def forward(self) -> Forward:
+        """The passes of the loaded model."""
+        if self._forward is None:
+            self._forward = Forward(load(self.description, self.config.device, self.config.threads))
+        return self._forward
+
+    @property
+    def batch_size(self) -> BatchSize:
+        """Clips per pass."""
+        if self._batch_size is None:
+            self._batch_size = BatchSize(self.config.batch_clips, choose_device(self.config.device))
+        return self._batch_size
 
     def run(
         self, position: int, partition: int, done: ClipDone | None = None, claim: Claim | None = None
@@ -88,35 +116,29 @@ class Extractor:
         if not self.is_pending(position, partition):
             return {}
         with nullcontext(claim) if claim else self.claims(position).hold(partition) as held:
-            return self._compute(position, partition, done, held)
+            (outcome,) = self.stream([((position, partition), held)], done)
+        if outcome.lost:
+            raise outcome.lost
+        return outcome.failures
 
-    def _compute(self, position: int, partition: int, done: ClipDone | None, claim: Claim) -> dict[int, str]:
-        sampling = self.plan.samplings[position]
-        writers = [writer for writer in sampling.writers if not writer.is_written(partition)]
-        if not writers:  # the worker that held it before has finished
-            return {}
-        rows = partition_rows(partition, len(sampling.clips))
-        data = [PartitionData.empty(writer.spec, rows.stop - rows.start) for writer in writers]
-        failures: dict[int, str] = {}
-        n_layers = self.description.spec.n_layers
-        depth = max(writer.contents.depth(n_layers, partition) for writer in writers)
-        with Decoder(self.config.decode_deadline) as decoder:
-            for batch in self._batches(sampling, rows, decoder, failures, done):
-                for position_in_list, captured in enumerate(self._forward(sampling, batch, writers, depth)):
-                    _keep(data[position_in_list], captured, [clip.row - rows.start for clip in batch])
-                claim.check()  # computing on for nothing helps nobody
-                for _ in batch:
-                    if done:
-                        done(True)
-        for writer, features in zip(writers, data, strict=True):
-            whole = PartitionData(features.hidden_states, features.head_outputs, features.answer_logits, failures)
-            writer.write_partition(partition, whole, claim)
-        return failures
+    def stream(self, claimed: Iterable[tuple[Unit, Claim]], done: ClipDone | None = None) -> Iterator[Outcome]:
+        """Compute partitions one after another; while one is computed, the next is decoded and the last one written.
 
-    def n_rows(self, position: int, partition: int) -> int:
-        """Clips in a partition."""
-        rows = partition_rows(partition, len(self.plan.samplings[position].clips))
-        return int(rows.stop - rows.start)
+        Args:
+            claimed: partitions with the claims on them, asked for only when a decoder has nothing to do. A claim is
+                released when its partition is done with.
+            done: called after each clip with whether its features were computed.
+
+        Yields:
+            Each partition once it is written, or lost to another worker.
+
+        Raises:
+            Exception: whatever stops the work. A partition that is being written is finished first, the others are
+                given back; what was written stays.
+        """
+        self.timings.start(self.batch_size.device)
+        with _Pipeline(self, done or (lambda computed: None)) as pipeline:
+            yield from pipeline.run(claimed)
 
     def commit(self) -> list[dict[int, str]]:
         """Commit every store; returns, per sampling plan, the rows that failed for any prompt with their reasons."""
@@ -128,138 +150,127 @@ class Extractor:
             result.append(failures)
         return result
 
-    @property
-    def backbone(self) -> Backbone:
-        """The loaded model."""
-        if self._backbone is None:
-            self._backbone = load(self.description, self.config.device, self.config.threads)
-        return self._backbone
 
-    def _batches(
-        self,
-        sampling: SamplingPlan,
-        rows: slice,
-        decoder: Decoder,
-        failures: dict[int, str],
-        done: ClipDone | None,
-    ) -> Iterator[list[DecodedClip]]:
-        """Readable clips in row order, ``batch_clips`` at a time: the same batches whenever a partition is redone."""
-        batch: list[DecodedClip] = []
-        for clip in ahead(self._decode(sampling, rows, decoder), 2 * self.config.batch_clips):
-            if clip.frames is None:
-                failures[clip.row] = clip.reason
-                if done:
-                    done(False)
-                continue
-            batch.append(clip)
-            if len(batch) == self.config.batch_clips:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+class _Pipeline:
+    """One stream of partitions: decoders, the model in the caller's thread, and a thread that writes."""
 
-    def _decode(self, sampling: SamplingPlan, rows: slice, decoder: Decoder) -> Iterator[DecodedClip]:
-        for row in range(rows.start, rows.stop):
-            clip = sampling.clips.clip(row)
-            path = self.dataset.folder / self.dataset.by_id[clip.video_id].path
-            try:
-                frames = decoder.read_clip(path, clip.frame_indices)
-            except VideoError as error:
-                yield DecodedClip(row, None, str(error))
-            else:
-                yield DecodedClip(row, frames)
+    def __init__(self, extractor: Extractor, done: ClipDone) -> None:
+        self._extractor, self._done = extractor, done
+        self._claims: dict[Unit, Claim] = {}
+        self._outcomes: deque[Outcome] = deque()
+        self._writing: tuple[OpenPartition, Future[None]] | None = None
+        self._outgoing = Outgoing()
 
-    @torch.inference_mode()
-    def _forward(
-        self, sampling: SamplingPlan, batch: Sequence[DecodedClip], writers: Sequence[StoreWriter], depth: int
-    ) -> Iterator[Captured]:
-        """The features of a batch, one result per writer's prompt; the vision tower runs once for all of them.
+    def __enter__(self) -> "_Pipeline":
+        config, batch_size = self._extractor.config, self._extractor.batch_size
+        count = config.decoders or (1 if batch_size.device.type == "cpu" else min(MOST_DECODERS, _spare_cores()))
+        least = 2 * (batch_size.size or DEFAULT_CLIPS)
+        self._writer = ThreadPoolExecutor(1, "write")
+        self._pool = DecodePool(count, config.decode_deadline, self._extractor.description.family.resize, least)
+        return self
 
-        The language model runs ``depth`` blocks, as far as some writer keeps anything.
-        """
-        backbone, family = self.backbone, self.description.family
-        frames = [clip.frames for clip in batch if clip.frames is not None]
-        inputs = family.prepare(frames, [self._seconds(sampling, clip.row) for clip in batch], backbone.device)
-        encoded = family.encode(backbone.model, inputs)
-        answers = self.description.answer_ids
-        taken = [family.language_inputs(self._prompt_ids(writer, backbone.device), inputs) for writer in writers]
-        shared = [arguments for arguments, writer in zip(taken, writers, strict=True) if _shares(writer)]
-        together: Iterator[Captured] = iter(())
-        if shared:
-            prefix = shared_tokens(family, sampling.sampling.frames_per_clip)
-            # A family may write a clip's own times between its video tokens: whatever is added there is shared.
-            longer = shared[0]["input_ids"].shape[1] - self._prompt_ids(_first(writers), backbone.device).shape[1]
-            n_shared = 0 if prefix is None else len(prefix) + longer
-            together = capture_prompts(backbone.model, backbone.parts, shared, dict(encoded), answers, n_shared, depth)
-        for arguments, writer in zip(taken, writers, strict=True):
-            if _shares(writer):
-                yield next(together)
-            else:
-                alone: dict[str, Any] = {**arguments, "mm_encoder_outputs": dict(encoded)}
-                yield capture(backbone.model, backbone.parts, alone, answers, None, depth)
-
-    def _prompt_ids(self, writer: StoreWriter, device: torch.device) -> Tensor:
-        key = (writer.spec.prompt.key, writer.spec.sampling.frames_per_clip)
-        if key not in self._ids:
-            self._ids[key] = self.description.family.tokenize(writer.spec.prompt.text, key[1]).to(device)
-        return self._ids[key]
-
-    def _seconds(self, sampling: SamplingPlan, row: int) -> float:
-        clips = sampling.clips
-        frames = int(clips.stop_frames[row] - clips.start_frames[row])
-        return frames / float(clips.fps[clips.video_codes[row]])
-
-
-def _first(writers: Sequence[StoreWriter]) -> StoreWriter:
-    """The first store whose prompt runs behind the shared tokens."""
-    return next(writer for writer in writers if _shares(writer))
-
-
-def _shares(writer: StoreWriter) -> bool:
-    """Whether a store's prompt runs behind the tokens that all prompts share."""
-    return bool(writer.spec.recipe.get("prefix") == "shared")
-
-
-def _keep(data: PartitionData, captured: Captured, positions: list[int]) -> None:
-    """Copy a batch's features into the partition; bfloat16 widens to float32 exactly."""
-    for name in ("hidden_states", "head_outputs", "answer_logits"):
-        target: np.ndarray = getattr(data, name)
-        value: Tensor | None = getattr(captured, name)
-        if value is not None:
-            kept = value.cpu().to(torch.from_numpy(target).dtype).numpy()
-            target[positions, : kept.shape[1]] = kept
-
-
-def ahead(clips: Iterator[DecodedClip], count: int) -> Iterator[DecodedClip]:
-    """Decode up to ``count`` clips ahead in a thread, so that the model does not wait for the decoder."""
-    waiting: queue.Queue[DecodedClip | BaseException | None] = queue.Queue(maxsize=count)
-    stopped = threading.Event()
-
-    def put(item: DecodedClip | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
-            for clip in clips:
-                if not put(clip):
-                    return
-            put(None)
-        except BaseException as error:  # noqa: BLE001 -- handed to the consumer, which raises it
-            put(error)
+            self._pool.close()
+            self._writer.shutdown()  # what is being written is finished: it is a matter of seconds
+        finally:
+            for claim in self._claims.values():
+                claim.release()
 
-    thread = threading.Thread(target=work, name="decode-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join(timeout=5)
+    def run(self, claimed: Iterable[tuple[Unit, Claim]]) -> Iterator[Outcome]:
+        """As :meth:`Extractor.stream`."""
+        clips = self._pool.clips(self._runs(claimed))
+        while (clip := self._next(clips)) is not None:
+            partition: OpenPartition = clip.owner
+            partition.add(clip)
+            if partition.batch and self._is_full(partition):
+                self._compute(partition)
+            if partition.n_left == 0:
+                self._hand_over(partition)
+            yield from self._finished()
+        self._wait_for_writer()
+        yield from self._finished()
+
+    def _runs(self, claimed: Iterable[tuple[Unit, Claim]]) -> Iterator[Run]:
+        """The clips of claimed partitions, video by video."""
+        dataset = self._extractor.dataset
+        for (position, partition), claim in claimed:
+            self._claims[position, partition] = claim
+            sampling = self._extractor.plan.samplings[position]
+            writers = [writer for writer in sampling.writers if not writer.is_written(partition)]
+            if not writers:  # the worker that held it before has finished
+                self._close(Outcome((position, partition), {}))
+                continue
+            rows = partition_rows(partition, len(sampling.clips))
+            found = OpenPartition(
+                position, partition, sampling, claim, writers, rows, rows.stop - rows.start, self._done
+            )
+            for video_id, clips in found.videos():
+                yield Run(dataset.folder / dataset.by_id[video_id].path, clips, found, found.is_wanted)
+
+    def _next(self, clips: Iterator[DecodedClip]) -> DecodedClip | None:
+        with self._extractor.timings.spend("decoding"):
+            return next(clips, None)
+
+    def _is_full(self, partition: OpenPartition) -> bool:
+        """Whether the waiting clips are a batch. So the batches of a partition are the same whenever it is redone."""
+        batch_size = self._extractor.batch_size
+        size = batch_size.size
+        if size is None:
+            size = batch_size.measure(lambda count: self._pass(partition, partition.batch[:1] * count))
+        return partition.n_left == 0 or len(partition.batch) >= size
+
+    def _compute(self, partition: OpenPartition) -> None:
+        timings, left = self._extractor.timings, deque([tuple(partition.batch)])
+        partition.batch.clear()
+        while left and partition.lost is None:
+            batch, smaller = left.popleft(), 0
+            with timings.spend("model"):
+                try:
+                    captured = self._pass(partition, batch)
+                    self._outgoing.put(captured, partition.data, partition.positions(batch))
+                except torch.OutOfMemoryError as error:
+                    smaller = self._extractor.batch_size.shrink(len(batch), error)
+            if smaller:
+                torch.cuda.empty_cache()
+                left.extendleft((batch[smaller:], batch[:smaller]))
+                continue
+            timings.count(sum(map(partition.seconds, batch)), len(batch))
+            partition.computed(batch)
+
+    def _pass(self, partition: OpenPartition, batch: Sequence[DecodedClip]) -> list[Captured]:
+        frames, seconds = [clip.frames for clip in batch], [partition.seconds(clip) for clip in batch]
+        specs = [writer.spec for writer in partition.writers]
+        return list(self._extractor.forward(frames, seconds, specs, partition.depth))
+
+    def _hand_over(self, partition: OpenPartition) -> None:
+        """Give a computed partition to the writer, which has one at most: features take much memory."""
+        with self._extractor.timings.spend("model"):
+            self._outgoing.finish()
+        self._wait_for_writer()
+        self._writing = partition, self._writer.submit(partition.write)
+
+    def _wait_for_writer(self) -> None:
+        if self._writing is None:
+            return
+        partition, written = self._writing
+        with self._extractor.timings.spend("writing"):
+            written.result()
+        self._writing = None
+        self._close(Outcome((partition.position, partition.partition), partition.failures, partition.lost))
+
+    def _close(self, outcome: Outcome) -> None:
+        self._claims.pop(outcome.unit).release()
+        self._outcomes.append(outcome)
+
+    def _finished(self) -> Iterator[Outcome]:
+        if self._writing is not None and self._writing[1].done():
+            self._wait_for_writer()
+        while self._outcomes:
+            yield self._outcomes.popleft()
+
+
+def _spare_cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)) - 1)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vadprobe.extract.pixels import Frames
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import VadprobeError
@@ -42,8 +43,12 @@ class Family(Protocol):
         """Token ids (1, tokens) of a prompt about a clip of that many frames, video placeholders expanded."""
         ...
 
-    def prepare(self, clips: Sequence[np.ndarray], seconds: Sequence[float], device: torch.device) -> ClipInputs:
-        """Turn decoded clips, (frames, height, width, 3) uint8 each and ``seconds`` long, into model inputs."""
+    def resize(self, frames: np.ndarray) -> Frames:
+        """Do what can be done to one clip, (frames, height, width, 3) uint8, as soon as it is decoded."""
+        ...
+
+    def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
+        """Turn clips ``seconds`` long, as they were decoded or as ``resize`` left them, into model inputs."""
         ...
 
     def encode(self, model: Any, inputs: ClipInputs) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vadprobe.extract.families import ChatText, ClipInputs, expand
-from vadprobe.extract.pixels import PixelRecipe
+from vadprobe.extract.pixels import Frames, PixelRecipe
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,11 @@ class InternVL:
         frames = "\n".join(f"Frame{number}: {image}" for number in range(1, frames_per_clip + 1))
         return self.chat.ids(expand(self.chat.render(prompt), tokenizer.video_token, frames))
 
-    def prepare(self, clips: Sequence[np.ndarray], seconds: Sequence[float], device: torch.device) -> ClipInputs:
+    def resize(self, frames: np.ndarray) -> Tensor:
+        """As :meth:`PixelRecipe.resize`."""
+        return self.pixels.resize(frames)
+
+    def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """All frames of all clips as one batch of images; the model does not see the time between them."""
         pixels = self.pixels.apply(clips, device).flatten(0, 1)
         return ClipInputs(count=len(clips), vision={"pixel_values": pixels}, language={})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vadprobe.extract.families import ChatText, ClipInputs, expand
-from vadprobe.extract.pixels import PixelRecipe
+from vadprobe.extract.pixels import Frames, PixelRecipe
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class LlavaOnevision:
         video = token * (frames_per_clip * self.tokens_per_frame + 1)
         return self.chat.ids(expand(self.chat.render(prompt), token, video))
 
-    def prepare(self, clips: Sequence[np.ndarray], seconds: Sequence[float], device: torch.device) -> ClipInputs:
+    def resize(self, frames: np.ndarray) -> Tensor:
+        """As :meth:`PixelRecipe.resize`."""
+        return self.pixels.resize(frames)
+
+    def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """Frames (clips, frames, 3, height, width) float32; the model does not see the time between them."""
         return ClipInputs(
             count=len(clips), vision={"pixel_values_videos": self.pixels.apply(clips, device)}, language={}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vadprobe.extract.families import ChatText, ClipInputs, expand
-from vadprobe.extract.pixels import PixelRecipe
+from vadprobe.extract.pixels import Frames, PixelRecipe
 from vadprobe.store.errors import VadprobeError
 
 _VIDEO_TOKEN_TYPE = 2  # transformers' code for video tokens in mm_token_type_ids; 0 is text
@@ -51,7 +51,11 @@ class Qwen25VL:
         token = self.chat.tokenizer.convert_ids_to_tokens(self.video_token_id)
         return self.chat.ids(expand(self.chat.render(prompt), token, token * count))
 
-    def prepare(self, clips: Sequence[np.ndarray], seconds: Sequence[float], device: torch.device) -> ClipInputs:
+    def resize(self, frames: np.ndarray) -> Tensor:
+        """As :meth:`PixelRecipe.resize`."""
+        return self.pixels.resize(frames)
+
+    def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """Patches in the model's order, the grid of each clip, and the seconds one slice of two frames spans."""
         patches = self._patchify(self.pixels.apply(clips, device))
         frames = len(clips[0])

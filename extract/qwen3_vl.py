@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from vadprobe.extract.families import ClipInputs, expand
+from vadprobe.extract.pixels import Frames
 from vadprobe.extract.qwen2_5_vl import Qwen25VL
 from vadprobe.store.errors import VadprobeError
 
@@ -48,7 +48,7 @@ class Qwen3VL(Qwen25VL):
         part = f"{_stamp(0.0)}{_START}{token * (rows * columns // self.merge_size**2)}{_END}"
         return self.chat.ids(expand(self.chat.render(prompt), token, part * slices))
 
-    def prepare(self, clips: Sequence[np.ndarray], seconds: Sequence[float], device: torch.device) -> ClipInputs:
+    def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """Patches in the model's order, the grid of each clip, and the time of each slice."""
         inputs = super().prepare(clips, seconds, device)
         times = [self._times(len(clip), duration) for clip, duration in zip(clips, seconds, strict=True)]

@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["extract"].add_argument(
         "--repair", action="store_true", help="first verify, and take damaged partitions back so that they are redone"
     )
+    commands.choices["extract"].add_argument(
+        "--devices",
+        nargs="+",
+        metavar="DEVICE",
+        help="compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU",
+    )
     add_verify_command(commands)
     add_transfer_commands(commands)
     add_store_commands(commands)
@@ -132,14 +138,20 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _extract(options: argparse.Namespace) -> int:
     from vadprobe.flows.extraction_job import extract_prepared, n_clips, prepare
+    from vadprobe.flows.several_devices import devices_of, extract_on
 
     job = load_job(options.config)
+    devices = devices_of(options.devices or [])
     if options.repair:
         mend(job.stores)
     extractor = prepare(job, CountProgress("probing", "video").report)
-    with clip_progress(n_clips(extractor, extractor.pending()), "extracting") as progress:
-        summary = extract_prepared(job, extractor, progress.done)
-    print("\n".join(summary.lines()))
+    with clip_progress(n_clips(extractor, extractor.pending()), "extracting", extractor.timings.busy) as progress:
+        if devices:
+            summary, timings = extract_on(job, extractor, devices, progress.done)
+        else:
+            summary = extract_prepared(extractor, progress.done)
+            timings = [extractor.timings.sentence()]
+    print("\n".join(filter(None, [*timings, *summary.lines()])))
     return 0
 
 

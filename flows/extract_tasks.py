@@ -10,10 +10,9 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from vadprobe.extract.extraction import Extractor
-from vadprobe.flows.extraction_job import ExtractionSummary, Unit, finish, prepare
+from vadprobe.extract.extraction import Extractor, Outcome, Unit
+from vadprobe.flows.extraction_job import ExtractionSummary, Listener, compute_pending, finish, prepare
 from vadprobe.flows.job import Job
-from vadprobe.store.claims import Claim
 from vadprobe.store.verification import Verification, verify
 
 
@@ -27,13 +26,32 @@ def plan_task(job: Job) -> Extractor:
     return extractor
 
 
-@task(name="extract partition", task_run_name="{position}-{partition}", cache_policy=NO_CACHE, persist_result=False)
-def extract_task(extractor: Extractor, position: int, partition: int, claim: Claim) -> None:
-    """Compute and write one partition under its claim."""
-    failures = extractor.run(position, partition, claim=claim)
+@task(name="extract", cache_policy=NO_CACHE, persist_result=False)
+def extract_task(extractor: Extractor) -> list[Unit]:
+    """Compute and write all partitions that are left, beside any number of other workers."""
     logger = get_run_logger()
-    for row, reason in failures.items():
-        logger.warning("Clip of row %d not readable: %s", row, reason)
+    n_left = len(extractor.pending())
+
+    def finished(outcome: Outcome) -> None:
+        elsewhere(outcome.unit)
+        timings = extractor.timings
+        logger.info(
+            "Partition %d: %.1f clips/s (%s); %d left, about %.0f s if no other worker helps",
+            outcome.unit[1],
+            timings.clips / timings.seconds,
+            timings.busy() or "no clip was readable",
+            n_left,
+            timings.seconds / (n_before - n_left) * n_left,
+        )
+        for row, reason in outcome.failures.items():
+            logger.warning("Clip of row %d not readable: %s", row, reason)
+
+    def elsewhere(unit: Unit) -> None:
+        nonlocal n_left
+        n_left -= 1
+
+    n_before = n_left
+    return compute_pending(extractor, Listener(tell=logger.info, finished=finished, elsewhere=elsewhere))
 
 
 @task(name="commit", cache_policy=NO_CACHE, persist_result=False)

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from tqdm import tqdm
 
 from vadprobe.extract.backbone import describe
-from vadprobe.extract.extraction import Extractor
+from vadprobe.extract.extraction import Extractor, Outcome, Unit
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.flows.job import Job
 from vadprobe.store.card import write_card
 from vadprobe.store.claims import Claim
 from vadprobe.store.errors import StoreError
 from vadprobe.store.joining import naming
-from vadprobe.store.staging import ClaimLostError
-
-Unit = tuple[int, int]
-"""Position of a sampling plan and a partition of it."""
 
 POLL = 2.0
 """Seconds between two looks at partitions that other workers hold."""
@@ -62,6 +58,30 @@ def missing_lines(missing: Sequence[str]) -> Iterator[str]:
         )
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _tell(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how an extraction gets on.
+
+    ``tell`` takes sentences, about waiting and about lost partitions. ``clip_done`` is called after each clip with
+    whether its features were computed; ``begun``, ``finished`` and ``elsewhere`` with the partitions that were claimed
+    here, written here, and finished by other workers.
+    """
+
+    tell: Callable[[str], None] = _tell
+    clip_done: Callable[[bool], None] = _ignore
+    begun: Callable[[Unit], None] = _ignore
+    finished: Callable[[Outcome], None] = _ignore
+    elsewhere: Callable[[Unit], None] | None = None
+
+
 def prepare(job: Job, progress: Callable[[int, int], None] | None = None) -> Extractor:
     """Probe the videos and create or open the stores; no weights are loaded."""
     description = describe(job.config.backbone, job.backbone_folder)
@@ -74,70 +94,90 @@ def prepare(job: Job, progress: Callable[[int, int], None] | None = None) -> Ext
 
 def extract(job: Job, clip_done: Callable[[bool], None] | None = None) -> ExtractionSummary:
     """All steps of stage 1."""
-    return extract_prepared(job, prepare(job), clip_done)
+    return extract_prepared(prepare(job), clip_done)
 
 
-def extract_prepared(
-    job: Job, extractor: Extractor, clip_done: Callable[[bool], None] | None = None
-) -> ExtractionSummary:
+def extract_prepared(extractor: Extractor, clip_done: Callable[[bool], None] | None = None) -> ExtractionSummary:
     """Compute what is pending, beside any number of other workers, and commit."""
-
-    def compute(position: int, partition: int, claim: Claim) -> None:
-        extractor.run(position, partition, clip_done, claim)
-
-    def elsewhere(position: int, partition: int) -> None:
-        if clip_done:
-            for _ in range(extractor.n_rows(position, partition)):
-                clip_done(True)
-
-    return finish(extractor, compute_pending(extractor, compute, _tell, elsewhere))
+    return finish(extractor, compute_pending(extractor, Listener(clip_done=clip_done or _ignore)))
 
 
-def compute_pending(
-    extractor: Extractor,
-    compute: Callable[[int, int, Claim], object],
-    tell: Callable[[str], None],
-    elsewhere: Callable[[int, int], None] | None = None,
-) -> list[Unit]:
+def compute_pending(extractor: Extractor, listener: Listener) -> list[Unit]:
     """Claim and compute partitions until none is left; those that other workers hold come last.
 
     While nothing but those is left, wait until each is finished, or its claim has expired.
-
-    Args:
-        extractor: the prepared work.
-        compute: computes and writes one partition (position, partition) under a claim.
-        tell: is told, now and then, what is waited for.
-        elsewhere: called with each partition that another worker finished.
 
     Returns:
         What was computed here.
     """
     left, computed, told = extractor.pending(), list[Unit](), -REMIND
     while left:
-        idle = True
-        for unit in tuple(left):
-            if extractor.is_pending(*unit):
-                claim = extractor.claims(unit[0]).take(unit[1])
-                if claim is None:
-                    continue
-                try:
-                    with claim:
-                        if extractor.is_pending(*unit):
-                            compute(*unit, claim)
-                            computed.append(unit)
-                except ClaimLostError as error:
-                    tell(str(error))
-                    continue
-            if elsewhere and unit not in computed:
-                elsewhere(*unit)
-            left.remove(unit)
-            idle = False
-        if left and idle:
+        n_before = len(left)
+        for outcome in extractor.stream(_claimable(extractor, left, listener), listener.clip_done):
+            if outcome.lost is not None:
+                listener.tell(str(outcome.lost))
+                continue
+            left.remove(outcome.unit)
+            computed.append(outcome.unit)
+            listener.finished(outcome)
+        if left and len(left) == n_before:
             if time.monotonic() - told >= REMIND:
-                tell(_waiting(extractor, left))
+                listener.tell(_waiting(extractor, left))
                 told = time.monotonic()
             time.sleep(POLL)
     return computed
+
+
+def _claimable(extractor: Extractor, left: list[Unit], listener: Listener) -> Iterator[tuple[Unit, Claim]]:
+    """Claims on what is left, as far as other workers do not hold it; what they have finished leaves the list."""
+    tried: set[Unit] = set()
+    held, last = False, None
+    while (unit := next_unit([unit for unit in left if unit not in tried], last, held)) is not None:
+        tried.add(unit)
+        claim = extractor.claims(unit[0]).take(unit[1]) if extractor.is_pending(*unit) else None
+        if extractor.is_pending(*unit):
+            if claim is None:
+                held = True
+                continue
+            last = unit
+            listener.begun(unit)
+            yield unit, claim
+            continue
+        if claim is not None:
+            claim.release()
+        left.remove(unit)
+        if listener.elsewhere:
+            listener.elsewhere(unit)
+        else:
+            for _ in range(extractor.n_rows(*unit)):
+                listener.clip_done(True)
+
+
+def next_unit(left: Sequence[Unit], last: Unit | None, others: bool) -> Unit | None:
+    """What to claim next: the partition behind our last one, as its video may be open already.
+
+    Otherwise the first that is left; or, where there are other workers, the middle of the longest row of partitions
+    that are left, so that each worker has videos of its own to read on in.
+
+    Args:
+        left: ascending.
+        last: the partition claimed before.
+        others: whether other workers have been met.
+    """
+    if not left:
+        return None
+    if last is not None and (last[0], last[1] + 1) in left:
+        return last[0], last[1] + 1
+    if not others:
+        return left[0]
+    rows: list[list[Unit]] = []
+    for unit in left:
+        if rows and rows[-1][-1] == (unit[0], unit[1] - 1):
+            rows[-1].append(unit)
+        else:
+            rows.append([unit])
+    longest = max(rows, key=len)
+    return longest[len(longest) // 2]
 
 
 def _waiting(extractor: Extractor, left: Sequence[Unit]) -> str:
@@ -151,10 +191,6 @@ def _waiting(extractor: Extractor, left: Sequence[Unit]) -> str:
         f"Waiting for {count} in the hands of other workers: {naming(names)}. A worker that is gone is replaced once "
         "its claim expires."
     )
-
-
-def _tell(message: str) -> None:
-    tqdm.write(message, file=sys.stderr)
 
 
 def n_clips(extractor: Extractor, units: Sequence[Unit]) -> int:

@@ -1,33 +1,40 @@
 """Progress of long work on the terminal: done, rate, time left, failures."""
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
 
+SAY_SECONDS = 1.0
+"""How often the words beside the bar change."""
+
 
 class ClipProgress:
-    """A bar over clips that counts failures."""
+    """A bar over clips that counts failures and says how busy the model is."""
 
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self._bar = bar
+    def __init__(self, bar: "tqdm[Any]", busy: Callable[[], str]) -> None:
+        self._bar, self._busy = bar, busy
         self._failed = 0
+        self._said = -SAY_SECONDS
 
     def done(self, computed: bool) -> None:
         """Count one clip; ``computed`` is False when it could not be read."""
-        if not computed:
-            self._failed += 1
-            self._bar.set_postfix(failed=self._failed, refresh=False)
+        self._failed += not computed
+        if not computed or time.monotonic() - self._said >= SAY_SECONDS:
+            self._said = time.monotonic()
+            words = [self._busy(), f"failed {self._failed}" if self._failed else ""]
+            self._bar.set_postfix_str(", ".join(filter(None, words)), refresh=False)
         self._bar.update()
 
 
 @contextmanager
-def clip_progress(total: int, what: str) -> Iterator[ClipProgress]:
-    """Show a bar on standard error while clips are computed."""
+def clip_progress(total: int, what: str, busy: Callable[[], str] = str) -> Iterator[ClipProgress]:
+    """Show a bar on standard error while clips are computed: done, rate, time left, and what ``busy`` says."""
     with tqdm(total=total, desc=what, unit="clip", file=sys.stderr, dynamic_ncols=True) as bar:
-        yield ClipProgress(bar)
+        yield ClipProgress(bar, busy)
 
 
 class CountProgress:

@@ -84,8 +84,18 @@ def _write(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
                 n_bytes += sum(map(len, pieces))
                 yield array.name, pieces
 
-    writer.write_shards(partition, shards(), failures)
+    writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, wanted))
     return n_bytes
+
+
+def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:
+    """What the records of some rows say of the passes, taken together."""
+    found: set[int] = set()
+    for record in source.records.values():
+        start, stop = record["rows"]
+        if start < rows.stop and rows.start < stop:
+            found.update(record.get("batch_clips", ()))
+    return sorted(found)
 
 
 def _bodies(source: FeatureStore, array: ArraySpec, rows: np.ndarray, held: np.ndarray) -> list[bytes]:

@@ -1,6 +1,6 @@
 """The features of one partition before they are written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,12 +17,14 @@ class PartitionData:
 
     ``hidden_states`` (n, layers + 1, hidden), ``head_outputs`` (n, layers, heads, head_dim) and ``answer_logits``
     (n, 2) have the storage dtype of the backbone's dtype. ``failures`` maps a row of the table to its reason.
+    ``batch_clips`` names how many clips went through the model at once, where the specification leaves that open.
     """
 
     hidden_states: np.ndarray
     head_outputs: np.ndarray
     answer_logits: np.ndarray
     failures: Mapping[int, str] = field(default_factory=dict)
+    batch_clips: Sequence[int] = ()
 
     @staticmethod
     def empty(spec: FeatureSpec, count: int) -> "PartitionData":

@@ -162,8 +162,9 @@ def _copy_partition(source: FeatureStore, writer: StoreWriter, partition: int) -
             n_bytes += sum(map(len, pieces))
             yield name, pieces
 
-    failures = {int(row): reason for row, reason in source.records[partition]["failures"].items()}
-    writer.write_shards(partition, counted(), failures)
+    record = source.records[partition]
+    failures = {int(row): reason for row, reason in record["failures"].items()}
+    writer.write_shards(partition, counted(), failures, batch_clips=record.get("batch_clips", ()))
     return n_bytes
 
 

@@ -169,7 +169,7 @@ class StoreWriter:
         held = {array.name: self.contents.mask(array, partition) for array in self.contents.arrays(self.spec)}
         data.check(self.spec, self.clips, rows, {name: mask for name, mask in held.items() if mask.any()})
         with ThreadPoolExecutor(1) as pool:
-            self.write_shards(partition, self._encoded(partition, data, pool), data.failures, claim)
+            self.write_shards(partition, self._encoded(partition, data, pool), data.failures, claim, data.batch_clips)
 
     def write_shards(
         self,
@@ -177,6 +177,7 @@ class StoreWriter:
         shards: Iterable[tuple[str, Sequence[bytes]]],
         failures: Mapping[int, str],
         claim: Claim | None = None,
+        batch_clips: Sequence[int] = (),
     ) -> None:
         """Write a partition whose shards are encoded already, as :meth:`write_partition` does.
 
@@ -185,12 +186,13 @@ class StoreWriter:
             shards: arrays by name with the bytes of their shard, in pieces; those that have no shard are left out.
             failures: rows that hold NaN, with the reason.
             claim: as for :meth:`write_partition`.
+            batch_clips: as in :class:`PartitionData`.
         """
         if partition not in self.partitions:
             raise StoreError(f"{self.path} is to have partitions {ranges(self.partitions)}, not {partition}.")
         with nullcontext(claim) if claim else claims_in(self.path.parent).hold(partition) as held:
             try:
-                staged = self._stage(partition, shards, failures, held.staging)
+                staged = self._stage(partition, shards, failures, held.staging, batch_clips)
                 held.check()
                 self._publish(partition, staged, held.staging)
             except (OSError, StoreError) as error:
@@ -232,6 +234,7 @@ class StoreWriter:
         shards: Iterable[tuple[str, Sequence[bytes]]],
         failures: Mapping[int, str],
         staging: Staging,
+        batch_clips: Sequence[int],
     ) -> list[str]:
         """Stage shards and record; returns the names of the arrays that have a shard."""
         rows = self.contents.rows(partition, len(self.clips))
@@ -255,6 +258,8 @@ class StoreWriter:
         }
         if not self.contents.is_everything:
             content["contents_digest"] = self.contents.digest
+        if batch_clips:
+            content["batch_clips"] = sorted(set(batch_clips))
         staging.stage(self._staged(RECORD), [json_bytes({**content, "digest": digest_json(content)})])
         return staged
 

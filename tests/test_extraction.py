@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 import torch
 
-from vadprobe.extract import extraction, shared_prefix
+from vadprobe.extract import decode_pool, extraction, shared_prefix
 from vadprobe.extract.backbone import Backbone, Description, load
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import Decoder
-from vadprobe.extract.extraction import DecodedClip, Extractor, ahead
+from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.flows import extraction_job
-from vadprobe.flows.extraction_job import compute_pending
+from vadprobe.flows.extraction_job import Listener, compute_pending
 from vadprobe.store import space
 from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.configuration import DatasetConfig, SamplingConfig
@@ -244,7 +244,7 @@ def test_a_second_run_has_nothing_to_do_and_loads_nothing(
 ) -> None:
     before = files_of(copied_root)
     monkeypatch.setattr(extraction, "load", refuse_to_load)
-    monkeypatch.setattr(extraction, "Decoder", refuse_to_load)
+    monkeypatch.setattr(decode_pool, "Decoder", refuse_to_load)
     again = make_extractor(video_folder, copied_root, internvl)
     assert again.pending() == []
     assert again.run(0, 0) == {}
@@ -566,12 +566,7 @@ def test_partitions_in_other_hands_come_last_and_are_waited_for(
         claim.release()
 
     elsewhere: list[tuple[int, int]] = []
-    computed = compute_pending(
-        extractor,
-        lambda position, partition, held: extractor.run(position, partition, None, held),
-        let_go,
-        lambda *unit: elsewhere.append(unit),
-    )
+    computed = compute_pending(extractor, Listener(tell=let_go, elsewhere=elsewhere.append))
     assert told == [
         f"Waiting for 1 partition in the hands of other workers: partition 0 of segment-8-4 (process {os.getpid()} on "
         f"{os.uname().nodename}). A worker that is gone is replaced once its claim expires."
@@ -589,64 +584,22 @@ def test_a_lost_partition_is_tried_again(
     told: list[str] = []
     taken: list[Claim] = []
 
-    def compute(position: int, partition: int, claim: Claim) -> None:
+    def begun(unit: tuple[int, int]) -> None:
         if not taken:  # while this process sleeps, another one takes over
             now = [0.0]
             other = Claims(store_of(extractor).path.parent, clock=lambda: now[0])
-            assert other.take(partition) is None
+            assert other.take(unit[1]) is None
             now[0] = 1e6
-            taken.append(other.hold(partition))
-        extractor.run(position, partition, None, claim)
+            taken.append(other.hold(unit[1]))
 
     def tell(message: str) -> None:
         told.append(message)
         taken[0].release()
 
-    assert compute_pending(extractor, compute, tell) == [(0, 0)]
+    assert compute_pending(extractor, Listener(tell=tell, begun=begun)) == [(0, 0)]
     assert "partition 0 below" in told[0]
     assert "was taken over by another worker" in told[0]
     assert extractor.commit() == [{}]
-
-
-# Decoding ahead
-
-
-def clips(count: int, made: list[int] | None = None) -> Iterator[DecodedClip]:
-    for row in range(count):
-        if made is not None:
-            made.append(row)
-        yield DecodedClip(row, None)
-
-
-@pytest.mark.parametrize("count", [1, 50])
-def test_clips_come_in_order(count: int) -> None:
-    assert [clip.row for clip in ahead(clips(20), count)] == list(range(20))
-
-
-def test_no_clips_are_no_clips() -> None:
-    assert list(ahead(clips(0), 3)) == []
-
-
-def test_not_more_clips_are_decoded_than_may_wait() -> None:
-    made: list[int] = []
-    stream = ahead(clips(100, made), 4)
-    next(stream)
-    time.sleep(0.3)
-    assert len(made) <= 1 + 4 + 1  # taken, waiting, and the one in hand
-    stream.close()
-    assert wait_until(lambda: not decoding_threads())
-
-
-def test_an_error_while_decoding_reaches_the_reader() -> None:
-    def broken() -> Iterator[DecodedClip]:
-        yield from clips(3)
-        raise KeyError("not a video error")
-
-    stream = ahead(broken(), 2)
-    assert [next(stream).row for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(KeyError, match="not a video error"):
-        next(stream)
-    assert wait_until(lambda: not decoding_threads())
 
 
 def test_rows_are_told_apart_by_prompt_key_not_by_place(

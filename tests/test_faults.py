@@ -63,16 +63,17 @@ def work(root):
     extractor = Extractor(dataset, plan, description, config)
     log = os.open(root / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def compute(position, partition, claim):
-        os.write(log, f"start {partition}\\n".encode())
-        extractor.run(position, partition, None, claim)
-        os.write(log, f"done {partition}\\n".encode())
-
     def tell(message):
         if "took" in message or "taken over" in message:
             os.write(log, b"lost -\\n")
 
-    extraction_job.compute_pending(extractor, compute, tell)
+    def begun(unit):
+        os.write(log, f"start {unit[1]}\\n".encode())
+
+    def finished(outcome):
+        os.write(log, f"done {outcome.unit[1]}\\n".encode())
+
+    extraction_job.compute_pending(extractor, extraction_job.Listener(tell=tell, begun=begun, finished=finished))
     extractor.commit()
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("moto", reason="the S3 server of the tests is not installed"
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
-from vadprobe.flows.extraction_job import compute_pending, finish
+from vadprobe.flows.extraction_job import Listener, compute_pending, finish
 from vadprobe.store import remote_path
 from vadprobe.store.configuration import DatasetConfig, SamplingConfig
 from vadprobe.store.dataset_sources import open_dataset
@@ -47,7 +47,7 @@ def extracted(videos: Path, root: Any, description: Any) -> Extractor:
     prompts = (SHIPPED["coarse"], SHIPPED["question"])
     extractor = Extractor(dataset, plan_extraction(dataset, root, [SEGMENTS], prompts, description, config),
                           description, config)  # fmt: skip
-    done = compute_pending(extractor, lambda *unit: extractor.run(unit[0], unit[1], None, unit[2]), lambda text: None)
+    done = compute_pending(extractor, Listener(tell=lambda text: None))
     extractor.summary = finish(extractor, done)  # type: ignore[attr-defined]
     return extractor
 

@@ -1,0 +1,183 @@
+"""Several decoders at once: order, memory, one decoder per video, errors, and an end in the middle."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vadprobe.extract import decode_pool
+from vadprobe.extract.decode_pool import DecodedClip, DecodePool, Run
+from vadprobe.store.errors import VideoError
+
+
+class FakeDecoder:
+    """Frames that say which ones they are; a video may be slow, broken or fail."""
+
+    made: "list[FakeDecoder]"
+    read: list[tuple[str, int]]
+    reading: set[str]
+    slow: dict[str, float]
+    lock: threading.Lock
+
+    def __init__(self, deadline: float) -> None:
+        self.interrupted = self.closed = False
+        self.made.append(self)
+
+    def read_clip(self, path: Path, indices: Sequence[int]) -> np.ndarray:
+        with self.lock:
+            assert path.name not in self.reading, "two decoders read one video"
+            self.reading.add(path.name)
+            self.read.append((path.name, indices[0]))
+        end = time.monotonic() + self.slow.get(path.name, 0.0)
+        while time.monotonic() < end and not self.interrupted:
+            time.sleep(0.005)
+        with self.lock:
+            self.reading.remove(path.name)
+        if path.name == "broken":
+            raise VideoError(f"frame {indices[0]} is damaged")
+        if path.name == "wrong":
+            raise KeyError("not a video error")
+        return np.full((1, 2, 2, 3), indices[0], dtype=np.uint8)
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeDecoder]:
+    FakeDecoder.made, FakeDecoder.read, FakeDecoder.reading = [], [], set()
+    FakeDecoder.slow, FakeDecoder.lock = {}, threading.Lock()
+    monkeypatch.setattr(decode_pool, "Decoder", FakeDecoder)
+    return FakeDecoder
+
+
+def run(name: str, count: int, first: int = 0, owner: object = None) -> Run:
+    return Run(Path(name), [(first + number, [first + number]) for number in range(count)], owner)
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "decode-ahead"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("least", [1, 3, 50])
+def test_clips_come_in_order_however_many_decoders_there_are(count: int, least: int) -> None:
+    FakeDecoder.slow = {"b": 0.002, "e": 0.004}
+    names = ["a", "b", "b", "c", "broken", "d", "e", "a"]
+    runs = [run(name, 3, 10 * number, number) for number, name in enumerate(names)]
+    with DecodePool(count, 1.0, least=least, budget=40) as pool:
+        found = list(pool.clips(iter(runs)))
+    assert [(clip.owner, clip.row) for clip in found] == [
+        (number, 10 * number + clip) for number in range(len(names)) for clip in range(3)
+    ]
+    for clip in found:
+        if names[clip.owner] == "broken":
+            assert (clip.frames, clip.reason) == (None, f"frame {clip.row} is damaged")
+        else:
+            assert clip.frames.max() == clip.frames.min() == clip.row
+    for name in set(names):  # forward only, as the clips of a video come
+        read = [number for other, number in FakeDecoder.read if other == name]
+        assert read == sorted(read)
+    assert threads() == []
+    assert all(decoder.closed for decoder in FakeDecoder.made)
+
+
+def test_two_decoders_work_at_the_same_time() -> None:
+    FakeDecoder.slow = {"a": 0.1, "b": 0.1}
+    started = time.monotonic()
+    with DecodePool(2, 1.0) as pool:
+        assert len(list(pool.clips(iter([run("a", 3), run("b", 3)])))) == 6
+    assert time.monotonic() - started < 0.55  # one after the other it takes 0.6 s at least
+
+
+@pytest.mark.parametrize(("least", "budget", "most"), [(4, 0, 4), (4, 120, 10), (4, 1 << 30, 50)])
+def test_not_more_is_decoded_ahead_than_may_wait(
+    least: int, budget: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clip has 12 bytes."""
+    monkeypatch.setattr(decode_pool, "MOST_CLIPS", 50)
+    with DecodePool(1, 1.0, least=least, budget=budget) as pool:
+        clips = pool.clips(iter([run("a", 100)]))
+        next(clips)
+        time.sleep(0.2)
+        assert len(FakeDecoder.read) == 1 + most
+        next(clips)
+        time.sleep(0.1)
+        assert len(FakeDecoder.read) == 2 + most
+
+
+def test_work_is_asked_for_only_when_a_decoder_has_nothing_to_do() -> None:
+    FakeDecoder.slow = {"a": 0.02, "b": 0.02, "c": 0.02}
+    asked: list[str] = []
+
+    def runs() -> Iterator[Run]:
+        for name in "abc":
+            asked.append(name)
+            yield run(name, 5)
+
+    with DecodePool(1, 1.0) as pool:
+        clips = pool.clips(runs())
+        next(clips)
+        assert asked == ["a"]
+        time.sleep(0.2)
+        next(clips)  # all of a is decoded by now
+        assert asked == ["a", "b"]
+        assert len(list(clips)) == 13
+
+
+def test_runs_without_clips_are_passed_over() -> None:
+    with DecodePool(2, 1.0) as pool:
+        assert [clip.row for clip in pool.clips(iter([run("a", 0), run("b", 2), run("c", 0)]))] == [0, 1]
+    with DecodePool(2, 1.0) as pool:
+        assert list(pool.clips(iter([]))) == []
+
+
+def test_what_is_not_wanted_any_more_is_not_decoded() -> None:
+    wanted = True
+    with DecodePool(1, 1.0, least=2, budget=0) as pool:
+        clips = pool.clips(iter([Run(Path("a"), [(row, [row]) for row in range(20)], None, lambda: wanted)]))
+        next(clips)
+        wanted = False
+        rest = list(clips)
+    assert len(rest) == 19
+    assert len(FakeDecoder.read) <= 1 + 2 + 1
+    assert rest[-1] == DecodedClip(19, None)
+
+
+def test_frames_are_prepared_in_the_decoders_thread() -> None:
+    seen = []
+
+    def prepare(frames: np.ndarray) -> float:
+        seen.append(threading.current_thread().name)
+        return float(frames.mean())
+
+    with DecodePool(1, 1.0, prepare) as pool:
+        assert [clip.frames for clip in pool.clips(iter([run("a", 3)]))] == [0.0, 1.0, 2.0]
+    assert set(seen) == {"decode-ahead"}
+
+
+def test_an_error_that_is_no_fault_of_the_video_reaches_the_reader() -> None:
+    with DecodePool(2, 1.0) as pool:
+        clips = pool.clips(iter([run("a", 2), run("wrong", 2)]))
+        assert [next(clips).row for _ in range(2)] == [0, 1]
+        with pytest.raises(KeyError, match="not a video error"):
+            next(clips)
+    assert threads() == []
+
+
+def test_it_ends_in_the_middle_of_a_clip() -> None:
+    FakeDecoder.slow = {"slow": 60.0}
+    pool = DecodePool(2, 1.0)
+    clips = pool.clips(iter([run("a", 2), run("slow", 2)]))
+    next(clips)
+    started = time.monotonic()
+    pool.close()
+    assert time.monotonic() - started < 5
+    assert threads() == []
+    assert all(decoder.closed for decoder in FakeDecoder.made)
