@@ -10,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 from vadprobe.extract.survey import Alive, Survey, logged_messages, packets, video_stream
 
@@ -40,6 +41,7 @@ class SalvageReader:
         self._good = good
         self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
         self._next = -1
+        self._reformatter = VideoReformatter()
 
     @property
     def n_frames(self) -> int:
@@ -162,7 +164,7 @@ class SalvageReader:
         for index, frame in self._frames:
             self._next = max(self._next, index + 1)
             if index in wanted:
-                pictures[index] = picture(frame)
+                pictures[index] = self._picture(frame)
             if len(pictures) == len(wanted):
                 break
         else:
@@ -172,11 +174,11 @@ class SalvageReader:
             raise ValueError("the frames of the clip differ in size")
         return np.stack([pictures[index] for index in indices])
 
-
-def picture(frame: VideoFrame) -> np.ndarray:
-    """A frame's colours, (height, width, 3) uint8, turned by the rotation its file asks for."""
-    colours = frame.to_ndarray(format="rgb24")
-    return np.rot90(colours, round(frame.rotation / 90))
+    def _picture(self, frame: VideoFrame) -> np.ndarray:
+        """A frame's colours, (height, width, 3) uint8, turned by the rotation its file asks for."""
+        # One for all frames keeps its tables; VideoFrame.to_ndarray makes them anew for each.
+        colours = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return np.rot90(colours, round(frame.rotation / 90))
 
 
 def name_ranges(indices: list[int]) -> str:

@@ -80,3 +80,15 @@ def test_prompts_that_share_a_pass_agree_with_their_own_at_a_small_size(tmp_path
     for found in json.loads(result.read_text()).values():
         assert found["difference"] <= 1e-5
         assert found["shared"] > 0
+
+
+@pytest.mark.slow
+def test_every_way_to_decode_returns_the_frames_asked_for_at_a_small_size(tmp_path):
+    sizes = ["--minutes=0.1", "--rounds=1", "--sample=3", "--sampling", "24", "8"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "decoding.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ways = json.loads(result.read_text())["ways"]["24-8"]
+    assert {"vadprobe", "decord, one reader", "PyAV, one pass"} <= set(ways)
+    assert all(found.get("grey_levels", 0) <= 2 for found in ways.values()), ways
