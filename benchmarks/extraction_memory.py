@@ -87,13 +87,14 @@ def resident(process: int) -> int:
         return 0
 
 
-def sample(job: Path, folder: Path) -> tuple[list[dict[str, float]], str]:
+def sample(job: Path, folder: Path, arenas: str | None) -> tuple[list[dict[str, float]], str]:
     """Run the extraction; memory and finished clips over time, and what it printed."""
     code = "import sys; from vadprobe.flows.command_line import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "extract", str(job)]
     samples, began = list[dict[str, float]](), time.monotonic()
     with (folder / "log").open("w+") as log:
-        run = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        settings = os.environ | ({"MALLOC_ARENA_MAX": arenas} if arenas else {})
+        run = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=settings)
         while run.poll() is None:
             time.sleep(0.5)
             done = PARTITION_CLIPS * len(list((folder / "features").glob("**/*.records/*.json")))
@@ -148,13 +149,14 @@ def main() -> None:
     for name, default in sizes_of:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--arenas", help="MALLOC_ARENA_MAX of the run, to tell growth from what glibc keeps per thread")
     parser.add_argument("--json", type=Path, help="write the samples to this file, and a figure beside it (.png)")
     sizes = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         began = time.monotonic()
         job = make_job(Path(name), sizes)
         print(f"{sizes.clips} clips of {sizes.videos} videos made in {time.monotonic() - began:.0f} s", flush=True)
-        samples, printed = sample(job, Path(name))
+        samples, printed = sample(job, Path(name), sizes.arenas)
     found = {name: growth(samples, name) for name in (MAIN, DECODERS)}
     print(f"extracted in {samples[-1]['seconds']:.0f} s; {printed.strip().splitlines()[-1]}")
     for name, one in found.items():

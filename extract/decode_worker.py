@@ -11,6 +11,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import av
@@ -27,6 +28,10 @@ ALIVE_SECONDS = 1.0
 
 MISCOUNTED = ("mpegts",)
 """Containers whose frames decord miscounts even when it reads straight through."""
+
+MOST_BYTES_AHEAD = 1 << 30
+"""By so much this process may grow while decord reads a video. On a busy machine decord decodes ever further ahead of
+what it is asked for, up to the whole video; what grows beyond this is read by PyAV, which never does."""
 
 DECORD, PYAV = "decord", "PyAV"
 FAILURES = (decord.DECORDError, av.FFmpegError, RuntimeError, IndexError, ValueError, OSError, StopIteration)
@@ -46,6 +51,14 @@ def _complaints() -> int:
     return os.fstat(2).st_size
 
 
+def _resident_bytes() -> int:
+    """Memory this process holds; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 class DecordReader:
     """One open video, read forward only.
 
@@ -58,6 +71,7 @@ class DecordReader:
     def __init__(self, path: str) -> None:
         self.path = path
         self._log = _complaints()
+        self._resident_at_start = _resident_bytes()
         self._open()
         self.n_frames, self.fps = len(self._video), float(self._video.get_avg_fps())
 
@@ -78,7 +92,8 @@ class DecordReader:
         """Frames of ascending, distinct indices, (n, height, width, 3) uint8.
 
         Raises:
-            ValueError: if FFmpeg has logged that something is wrong with the file, or the pictures are not RGB.
+            ValueError: if FFmpeg has logged that something is wrong with the file, the pictures are not RGB, or decord
+                has decoded too far ahead.
         """
         if indices[0] < self._next:
             self._open()
@@ -95,6 +110,8 @@ class DecordReader:
             raise ValueError(f"decord returns pictures of {frames.shape[3]} colours")
         if _complaints() > self._log:
             raise ValueError("decord met damaged data")
+        if _resident_bytes() - self._resident_at_start > MOST_BYTES_AHEAD + frames.nbytes:
+            raise ValueError("decord decodes too far ahead")
         return frames
 
     def _skip_to(self, index: int, alive: Callable[[], None]) -> None:

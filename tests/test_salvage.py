@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from broken_videos import CASES, Case, number_of, write
 
+from vadprobe.extract import decode_worker
 from vadprobe.extract.salvage import SalvageReader, name_ranges
 from vadprobe.extract.survey import Survey, survey
 
@@ -84,3 +85,15 @@ def test_clips_may_go_back(tmp_path: Path) -> None:
     reader = SalvageReader(path, survey(path, quiet), quiet)
     for indices in ([50, 59], [10, 11], [11], [12], [0]):
         assert [number_of(frame) for frame in reader.read(indices, quiet)] == indices
+
+
+def test_a_video_that_decord_decodes_too_far_ahead_goes_on_with_pyav(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, reader = str(write(tmp_path / "video.mp4")), decode_worker.Reader()
+    assert [number_of(frame) for frame in reader.read(path, [3, 20], None, quiet)] == [3, 20]
+    assert reader.name == "decord"
+    monkeypatch.setattr(decode_worker, "MOST_BYTES_AHEAD", -(1 << 60))
+    for indices in ([21, 40], [41, 59]):
+        assert [number_of(frame) for frame in reader.read(path, indices, None, quiet)] == indices
+        assert reader.name == "PyAV"
