@@ -87,19 +87,24 @@ def resident(process: int) -> int:
         return 0
 
 
-def sample(job: Path, folder: Path, arenas: str | None) -> tuple[list[dict[str, float]], str]:
+def sample(job: Path, folder: Path, sizes: argparse.Namespace) -> tuple[list[dict[str, float]], str]:
     """Run the extraction; memory and finished clips over time, and what it printed."""
     code = "import sys; from vadprobe.flows.command_line import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "extract", str(job)]
     samples, began = list[dict[str, float]](), time.monotonic()
     with (folder / "log").open("w+") as log:
-        settings = os.environ | ({"MALLOC_ARENA_MAX": arenas} if arenas else {})
+        settings = os.environ | ({"MALLOC_ARENA_MAX": sizes.arenas} if sizes.arenas else {})
         run = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=settings)
         while run.poll() is None:
             time.sleep(0.5)
-            done = PARTITION_CLIPS * len(list((folder / "features").glob("**/*.records/*.json")))
+            written = PARTITION_CLIPS * len(list((folder / "features").glob("**/*.records/*.json")))
             held = [resident(child) for child in children_of(run.pid)] if run.poll() is None else []
-            one = {"seconds": time.monotonic() - began, "clips": done, MAIN: resident(run.pid), DECODERS: sum(held)}
+            one = {
+                "seconds": time.monotonic() - began,
+                "clips": min(written, sizes.clips),
+                MAIN: resident(run.pid),
+                DECODERS: sum(held),
+            }
             samples += [{**one, "processes": 1 + len(held)}]
         log.seek(0)
         printed = log.read()
@@ -156,7 +161,7 @@ def main() -> None:
         began = time.monotonic()
         job = make_job(Path(name), sizes)
         print(f"{sizes.clips} clips of {sizes.videos} videos made in {time.monotonic() - began:.0f} s", flush=True)
-        samples, printed = sample(job, Path(name), sizes.arenas)
+        samples, printed = sample(job, Path(name), sizes)
     found = {name: growth(samples, name) for name in (MAIN, DECODERS)}
     print(f"extracted in {samples[-1]['seconds']:.0f} s; {printed.strip().splitlines()[-1]}")
     for name, one in found.items():
