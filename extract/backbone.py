@@ -29,6 +29,7 @@ from vadprobe.extract.llava_onevision import LlavaOnevision
 from vadprobe.extract.pixels import PixelRecipe
 from vadprobe.extract.qwen2_5_vl import Qwen25VL
 from vadprobe.extract.qwen3_vl import Qwen3VL
+from vadprobe.extract.window_attention import batch_windows
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import BackboneSpec
@@ -161,6 +162,7 @@ def load(description: Description, device: str, threads: int | None = None) -> B
     target = choose_device(device)
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
     model = model.eval().requires_grad_(False).to(target)
+    batch_windows(model)
     return Backbone(description, model, TextBlocks.of(model), target)
 
 
