@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class FakeDecoder:
     made: "list[FakeDecoder]"
     read: list[tuple[str, int]]
     reading: set[str]
+    opened: dict[str, set[int]]
     slow: dict[str, float]
     lock: threading.Lock
 
@@ -31,6 +33,7 @@ class FakeDecoder:
             assert path.name not in self.reading, "two decoders read one video"
             self.reading.add(path.name)
             self.read.append((path.name, indices[0]))
+            self.opened[path.name].add(id(self))
         end = time.monotonic() + self.slow.get(path.name, 0.0)
         while time.monotonic() < end and not self.interrupted:
             time.sleep(0.005)
@@ -52,7 +55,7 @@ class FakeDecoder:
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeDecoder]:
     FakeDecoder.made, FakeDecoder.read, FakeDecoder.reading = [], [], set()
-    FakeDecoder.slow, FakeDecoder.lock = {}, threading.Lock()
+    FakeDecoder.slow, FakeDecoder.lock, FakeDecoder.opened = {}, threading.Lock(), defaultdict(set)
     monkeypatch.setattr(decode_pool, "Decoder", FakeDecoder)
     return FakeDecoder
 
@@ -129,6 +132,21 @@ def test_work_is_asked_for_only_when_a_decoder_has_nothing_to_do() -> None:
         next(clips)  # all of a is decoded by now
         assert asked == ["a", "b"]
         assert len(list(clips)) == 13
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05])
+def test_a_video_goes_on_in_the_decoder_that_has_it_open(wait: float) -> None:
+    """Runs of one video arrive while its decoder is busy, or after it has been idle beside another for a while."""
+
+    def runs() -> Iterator[Run]:
+        for number in range(6):
+            time.sleep(wait)
+            yield run("long", 4, 4 * number)
+        yield run("other", 2)
+
+    with DecodePool(3, 1.0) as pool:
+        assert len(list(pool.clips(runs()))) == 26
+    assert len(FakeDecoder.opened["long"]) == 1
 
 
 def test_runs_without_clips_are_passed_over() -> None:
