@@ -196,6 +196,8 @@ class DecodePool:
             return DecodedClip(row, self._prepare(decoder.read_clip(run.path, indices)), owner=run.owner)
         except VideoError as error:
             return DecodedClip(row, None, str(error), run.owner)
+        except MemoryError:
+            return DecodedClip(row, None, "there is not enough memory for frames of this size", run.owner)
         except BaseException as error:  # noqa: BLE001 -- handed to the consumer, which raises it
             return error
 

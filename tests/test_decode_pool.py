@@ -41,6 +41,8 @@ class FakeDecoder:
             self.reading.remove(path.name)
         if path.name == "broken":
             raise VideoError(f"frame {indices[0]} is damaged")
+        if path.name == "huge":
+            raise MemoryError
         if path.name == "wrong":
             raise KeyError("not a video error")
         return np.full((1, 2, 2, 3), indices[0], dtype=np.uint8)
@@ -178,6 +180,13 @@ def test_frames_are_prepared_in_the_decoders_thread() -> None:
     with DecodePool(1, 1.0, prepare) as pool:
         assert [clip.frames for clip in pool.clips(iter([run("a", 3)]))] == [0.0, 1.0, 2.0]
     assert set(seen) == {"decode-ahead"}
+
+
+def test_frames_too_large_for_the_memory_cost_their_clips_alone() -> None:
+    with DecodePool(1, 1.0) as pool:
+        found = list(pool.clips(iter([run("huge", 1), run("a", 1)])))
+    assert found[0].reason == "there is not enough memory for frames of this size"
+    assert found[1].frames is not None
 
 
 def test_an_error_that_is_no_fault_of_the_video_reaches_the_reader() -> None:
