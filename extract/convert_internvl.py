@@ -6,6 +6,7 @@ The weights are read and written one by one, so that memory holds one output fil
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from vadprobe.extract.internvl_lora import (
     unwrap,
 )
 from vadprobe.extract.internvl_names import is_computed
-from vadprobe.extract.internvl_texts import write_texts
+from vadprobe.extract.internvl_texts import write_settings, write_tokenizer
 from vadprobe.extract.internvl_weights import MAX_FILE_BYTES, check_complete, is_tied, places, write_weights
 from vadprobe.extract.original_internvl import TensorFiles, check_index, read_config, weight_files
 from vadprobe.store.digests import digest_file
@@ -95,13 +96,15 @@ def convert(
             adapter = stack.enter_context(TensorFiles([recipe.adapter / ADAPTER_WEIGHTS]))
             weights = add_adapter(weights, adapter, settings)
         staging = stack.enter_context(_staged(folder))
-        image_token_id = write_texts(source, staging, config, recipe.tokenizer, recipe.system_turn)
+        _check_space(folder, weight_files(source))
+        image_token_id = write_tokenizer(source, staging, config, recipe.tokenizer, recipe.system_turn)
         dropped = tuple(name for name in weights.names if is_computed(name))
         plan = places(config, [name for name in weights.names if name not in dropped])
         tied = is_tied(config, weights, plan)
         native = native_config(config, image_token_id, tied)
         shapes = check_complete(native, plan)
         native.save_pretrained(staging)
+        write_settings(source, staging, native)
         _check_readable(staging, image_token_id)
         n_bytes = write_weights(staging, weights, plan, shapes, report, max_file_bytes)
         write_json(staging / PROVENANCE, _provenance(source, recipe, weights, dropped))
@@ -109,6 +112,15 @@ def convert(
             shutil.copyfile(source / RANDOM_WEIGHTS_CARD, staging / RANDOM_WEIGHTS_CARD)
         merged = {name for lora in weights.loras for name in lora.factors}
         return Converted(folder, len(plan), len(merged), dropped, n_bytes)
+
+
+def _check_space(folder: Path, files: list[Path]) -> None:
+    wanted, free = sum(path.stat().st_size for path in files), shutil.disk_usage(folder.parent).free
+    if wanted > free:
+        raise VadprobeError(
+            f"the converted weights take about {wanted / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free at "
+            f"{folder.parent}; free some space or name another place."
+        )
 
 
 def _check_free(folder: Path) -> None:
@@ -174,4 +186,5 @@ def _provenance(source: Path, recipe: Recipe, weights: MergedWeights, dropped: t
 
 def _digests(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.iterdir() if path.suffix in _SOURCE_SUFFIXES and path.is_file())
-    return {path.name: digest_file(path) for path in files}
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return dict(zip([path.name for path in files], pool.map(digest_file, files), strict=True))

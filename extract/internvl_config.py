@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import InternVLConfig, LlamaConfig, PreTrainedConfig, Qwen2Config
 
 from vadprobe.store.errors import VadprobeError
@@ -61,8 +62,18 @@ def native_config(config: Mapping[str, Any], image_token_id: int, tied: bool) ->
         tied: whether the output projection is the token embedding.
 
     Raises:
-        VadprobeError: if a setting is missing, or has no native counterpart.
+        VadprobeError: if a setting is missing, of a wrong kind, or has no native counterpart.
     """
+    try:
+        return _native(config, image_token_id, tied)
+    except VadprobeError:
+        raise
+    except (TypeError, ValueError, KeyError, ArithmeticError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise VadprobeError(f"config.json has a setting that cannot be used ({reason}).") from error
+
+
+def _native(config: Mapping[str, Any], image_token_id: int, tied: bool) -> InternVLConfig:
     ratio = float(config.get("downsample_ratio", 0.5))
     order = config.get("ps_version", "v1")
     if order != "v2":
@@ -84,7 +95,8 @@ def native_config(config: Mapping[str, Any], image_token_id: int, tied: bool) ->
         tie_word_embeddings=tied,
         architectures=["InternVLForConditionalGeneration"],
     )
-    native.dtype = config.get("torch_dtype") or config.get("dtype")
+    given = [section.get(key) for section in (config, config["llm_config"]) for key in ("torch_dtype", "dtype")]
+    native.dtype = next((dtype for dtype in given if dtype is not None), None)
     return native
 
 
@@ -109,10 +121,11 @@ def _text(config: Mapping[str, Any], tied: bool) -> PreTrainedConfig:
 
 
 def _rope(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Base and scaling of the rotary position embedding; older files call the type "type"."""
-    scaling = dict(section.get("rope_scaling") or {})
+    """Base and scaling of the rotary position embedding; older files have them apart and call the type "type"."""
+    scaling = dict(section.get("rope_parameters") or section.get("rope_scaling") or {})
     old, new = scaling.pop("type", None), scaling.pop("rope_type", None)
-    return {**scaling, "rope_type": new or old or "default", "rope_theta": float(section["rope_theta"])}
+    base = float(scaling.pop("rope_theta", section["rope_theta"]))
+    return {**scaling, "rope_type": new or old or "default", "rope_theta": base}
 
 
 def _vision(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, InternVLConfig, PreTrainedTokenizerFast
 
 from vadprobe.extract.sentencepiece_model import SentencePieceModel
 from vadprobe.store.durable import read_json, write_json
@@ -62,10 +62,10 @@ _CHAT = """\
 _IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 
 
-def write_texts(
+def write_tokenizer(
     source: Path, folder: Path, config: Mapping[str, Any], tokenizer_folder: Path | None, system_turn: bool
 ) -> int:
-    """Write every file of the converted checkpoint that is no weight and not ``config.json``.
+    """Write the tokenizer with its chat template.
 
     Args:
         source: the original checkpoint.
@@ -80,7 +80,12 @@ def write_texts(
     Raises:
         VadprobeError: if the tokenizer cannot be read or lacks a token, or the conversation is not known.
     """
-    tokenizer = _load(tokenizer_folder or source)
+    try:
+        tokenizer = _load(tokenizer_folder or source)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise VadprobeError(
+            f"{_SETTINGS} in {tokenizer_folder or source} is damaged ({error!r}); get it again."
+        ) from error
     vocabulary = tokenizer.get_vocab()
     wanted = (*_NAMED.values(), _TURN_START, _TURN_END)
     lacking = [token for token in wanted if token not in vocabulary]
@@ -97,8 +102,6 @@ def write_texts(
         )
     tokenizer.chat_template = chat_template(config, system_turn)
     tokenizer.save_pretrained(folder)
-    _write_processors(source, folder, config)
-    _write_generation(source, folder, vocabulary[_TURN_END])
     return int(vocabulary[_NAMED["context_image_token"]])
 
 
@@ -114,18 +117,19 @@ def chat_template(config: Mapping[str, Any], system_turn: bool) -> str:
             f"config.json names the conversation (template) {name!r}; known are {', '.join(_CONVERSATIONS)}."
         )
     end, system = _CONVERSATIONS[str(name)]
+    system = config.get("system_message") or system
     first = f"{_TURN_START}system\n{system}{end}" if system_turn else ""
     return _CHAT.replace("SYSTEM", _quoted(first)).replace("END", _quoted(end))
 
 
 def _quoted(text: str) -> str:
     """As a Jinja string."""
-    return "'" + text.replace("\n", "\\n") + "'"
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _load(folder: Path) -> Any:
     """The tokenizer with InternVL's named tokens."""
-    settings = read_json(folder / _SETTINGS) if (folder / _SETTINGS).is_file() else {}
+    settings = _settings(folder / _SETTINGS)
     vocabulary = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     if (folder / _FAST).is_file() or vocabulary:
         return _load_fast(folder, settings)
@@ -142,11 +146,19 @@ def _load(folder: Path) -> Any:
     return _load_pieces(folder / _PIECES, settings)
 
 
+def _settings(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file."""
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise VadprobeError(f"{path} holds no settings by name; get it again.")
+    return content
+
+
 def _load_fast(folder: Path, settings: dict[str, Any]) -> Any:
     """Through transformers, from copies without any reference to code of the checkpoint."""
     settings = {key: value for key, value in settings.items() if key != "auto_map"}
-    if str(settings.get("tokenizer_class", "")).startswith("InternLM2"):
-        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if (folder / _FAST).is_file():
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # the file as it is, rebuilt by no class
     with tempfile.TemporaryDirectory() as copies:
         for name in _TOKENIZER_FILES:
             if (folder / name).is_file():
@@ -172,7 +184,7 @@ def _load_fast(folder: Path, settings: dict[str, Any]) -> Any:
 def _load_pieces(path: Path, settings: Mapping[str, Any]) -> Any:
     """InternLM2's slow tokenizer as a fast one."""
     added = {
-        int(number): AddedToken(**{**token, "normalized": False})
+        int(number): AddedToken(token["content"], special=bool(token.get("special", True)), normalized=False)
         for number, token in settings.get("added_tokens_decoder", {}).items()
     }
     made = SentencePieceModel.read(path).tokenizer(added)
@@ -194,13 +206,22 @@ def _load_pieces(path: Path, settings: Mapping[str, Any]) -> Any:
     )
 
 
-def _write_processors(source: Path, folder: Path, config: Mapping[str, Any]) -> None:
-    own = read_json(source / "preprocessor_config.json") if (source / "preprocessor_config.json").is_file() else {}
+def write_settings(source: Path, folder: Path, native: InternVLConfig) -> None:
+    """Write what becomes of frames, and where generation stops.
+
+    Args:
+        source: the original checkpoint, whose scaling of pixels is kept; ImageNet's where it says nothing.
+        folder: where the converted checkpoint's tokenizer is already.
+        native: the converted configuration.
+
+    Raises:
+        VadprobeError: if a file of the original is damaged.
+    """
+    own = _settings(source / "preprocessor_config.json")
     scaling = {key: own.get(key) or default for key, default in _IMAGENET.items()}
-    side, patch = (int(config["vision_config"].get(key) or 0) for key in ("image_size", "patch_size"))
-    ratio = float(config.get("downsample_ratio", 0.5))
+    height, width = native.vision_config.image_size
     pixels = {
-        "size": {"height": side, "width": side},
+        "size": {"height": height, "width": width},
         **scaling,
         "resample": 3,  # bicubic
         "do_resize": True,
@@ -214,13 +235,8 @@ def _write_processors(source: Path, folder: Path, config: Mapping[str, Any]) -> 
     videos = {"video_processor_type": "InternVLVideoProcessor"}
     write_json(folder / "preprocessor_config.json", {**pixels, **names, **images})
     write_json(folder / "video_preprocessor_config.json", {**pixels, **names, **videos})
-    length = int((side // max(patch, 1)) ** 2 * ratio**2)
-    write_json(folder / "processor_config.json", {**names, "image_seq_length": length})
-
-
-def _write_generation(source: Path, folder: Path, turn_end: int) -> None:
-    """Generation stops at the end of a turn, and where the original says so."""
-    path = source / "generation_config.json"
-    stops = (read_json(path) if path.is_file() else {}).get("eos_token_id") or []
+    write_json(folder / "processor_config.json", {**names, "image_seq_length": native.image_seq_length})
+    turn_end = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids(_TURN_END)
+    stops = _settings(source / "generation_config.json").get("eos_token_id") or []
     ids = {turn_end, *(stops if isinstance(stops, list) else [stops])}
     write_json(folder / "generation_config.json", {"eos_token_id": sorted(ids)})

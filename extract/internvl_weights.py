@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import InternVLConfig, InternVLForConditionalGeneration
@@ -16,7 +17,7 @@ from vadprobe.extract.original_internvl import INDEX
 from vadprobe.store.durable import write_json
 from vadprobe.store.errors import VadprobeError
 
-MAX_FILE_BYTES = 4_000_000_000
+MAX_FILE_BYTES = 2_000_000_000
 _HEAD, _EMBEDDING = "lm_head.weight", "model.language_model.embed_tokens.weight"
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -48,11 +49,10 @@ def is_tied(config: Mapping[str, Any], weights: MergedWeights, plan: Mapping[str
         VadprobeError: if the configuration ties the two and they are stored with different values.
     """
     stored = {place.names[0]: name for name, place in plan.items()}
-    if not config["llm_config"].get("tie_word_embeddings"):
-        return False
+    own = bool(config["llm_config"].get("tie_word_embeddings"))
     if _HEAD not in stored:
-        return True
-    if _EMBEDDING in stored and not torch.equal(weights.read(stored[_HEAD]), weights.read(stored[_EMBEDDING])):
+        return own or bool(config.get("tie_word_embeddings"))
+    if own and _EMBEDDING in stored and not torch.equal(weights.read(stored[_HEAD]), weights.read(stored[_EMBEDDING])):
         raise VadprobeError(
             "llm_config.tie_word_embeddings is true, but the checkpoint's output projection is not its token "
             "embedding; which of them counts cannot be known. Correct config.json."
@@ -124,7 +124,11 @@ def write_weights(
     total = 0
 
     def flush() -> None:
-        save_file(pending, folder / _part(len(files)), metadata={"format": "pt"})
+        path = folder / _part(len(files))
+        try:
+            save_file(pending, path, metadata={"format": "pt"})
+        except (OSError, SafetensorError) as error:
+            raise VadprobeError(f"{path.parent} cannot be written ({error}); the disk may be full.") from error
         files.append(list(pending))
         pending.clear()
 
@@ -165,6 +169,9 @@ def _part(number: int) -> str:
 
 def _name_files(folder: Path, files: list[list[str]], total: int) -> None:
     """Give the files the names that transformers looks for, now that their number is known."""
+    for number in range(len(files)):
+        # safetensors makes files that only their owner may read; the others of a team may read what the folder shows.
+        (folder / _part(number)).chmod(folder.stat().st_mode & 0o666)
     if len(files) == 1:
         (folder / _part(0)).rename(folder / "model.safetensors")
         return

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,7 @@ from original_internvl_model import OriginalInternVL, Wrapped
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vadprobe.extract.backbone import describe, load
+from vadprobe.extract.backbone import RANDOM_WEIGHTS_CARD, describe, load
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.convert_internvl import PROVENANCE, Recipe, convert
 from vadprobe.store.errors import VadprobeError
@@ -213,6 +214,17 @@ def test_computed_buffers_are_left_out_and_named(make: Make, tmp_path: Path) -> 
     compare(tmp_path / "native", model)
 
 
+def test_rotary_settings_as_newer_transformers_write_them(make: Make, tmp_path: Path) -> None:
+    settings = {"rope_type": "linear", "factor": 3.0, "rope_theta": 700.0}
+    source, model = make("Qwen2ForCausalLM", llm_rope_scaling={"type": "linear", "factor": 3.0}, llm_rope_theta=700.0)
+    config = json.loads((source / "config.json").read_text())
+    del config["llm_config"]["rope_scaling"], config["llm_config"]["rope_theta"]
+    config["llm_config"]["rope_parameters"] = settings
+    (source / "config.json").write_text(json.dumps(config))
+    convert(source, tmp_path / "native")
+    compare(tmp_path / "native", model)
+
+
 # What is written beside the weights
 
 
@@ -254,6 +266,14 @@ def test_the_conversation_is_the_checkpoints_own(
         assert before.endswith(f"。<|im_end|>{end}")
     else:
         assert before == ""
+
+
+def test_a_system_message_of_the_configuration_comes_first(make: Make, tmp_path: Path) -> None:
+    message = 'You\'re "careful" {{ here }}\nand \\\\ there'
+    source, _ = make(system_message=message)
+    convert(source, tmp_path / "native", Recipe(system_turn=True))
+    text = loaded(tmp_path / "native").description.family.chat.render("Anything?")
+    assert text.startswith(f"<|im_start|>system\n{message}<|im_end|><|im_start|>user\n")
 
 
 def test_internlm2_tokens_are_those_of_its_slow_tokenizer(make: Make, tmp_path: Path) -> None:
@@ -315,15 +335,44 @@ def test_another_tokenizer_can_be_given(make: Make, tmp_path: Path, tiny_backbon
     compare(tmp_path / "native", model)
 
 
+@pytest.mark.parametrize("family", ["internvl", "internvl-llama"])
+def test_the_tokenizer_of_a_native_checkpoint_can_be_given(
+    make: Make, tmp_path: Path, tiny_backbones: Mapping[str, Path], family: str
+) -> None:
+    source, model = make()
+    native = tiny_backbones[family]
+    convert(source, tmp_path / "native", Recipe(tokenizer=native))
+    compare(tmp_path / "native", model)
+    given = loaded(native).description.family.chat.tokenizer
+    taken = loaded(tmp_path / "native").description.family.chat.tokenizer
+    assert taken.get_vocab() == given.get_vocab()
+    text = "<|im_start|>user\nFrame1: <img><IMG_CONTEXT></img>\n Is it 12?<|im_end|>"
+    assert taken(text)["input_ids"] == given(text)["input_ids"]
+
+
+def test_random_weights_stay_known_as_such(make: Make, tmp_path: Path) -> None:
+    source, _ = make()
+    (source / RANDOM_WEIGHTS_CARD).write_text("{}")
+    convert(source, tmp_path / "native")
+    assert loaded(tmp_path / "native").description.random_weights
+
+
+def test_weights_can_be_read_by_whoever_reads_the_rest(make: Make, tmp_path: Path) -> None:
+    source, _ = make()
+    convert(source, tmp_path / "native", max_file_bytes=50_000)
+    assert len({path.stat().st_mode for path in (tmp_path / "native").iterdir()}) == 1
+
+
 # What is refused
 
 
 def refused(source: Path, target: Path, reason: str, **recipe: Any) -> None:
     """The conversion is refused for that reason and leaves nothing behind."""
-    before = {path.name for path in target.parent.iterdir()}
+    folder = source.parent
+    before = {path.name for path in folder.iterdir()}
     with pytest.raises(VadprobeError, match=reason):
         convert(source, target, Recipe(**recipe))
-    assert {path.name for path in target.parent.iterdir()} == before
+    assert {path.name for path in folder.iterdir()} == before
 
 
 def change_weights(source: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
@@ -380,6 +429,15 @@ def test_a_configuration_that_does_not_fit_is_refused(
         ("llm_config", "hidden_size", 128, "has the shape"),
         ("llm_config", "vocab_size", 100, "the id 5.., but the model has 100 embeddings"),
         ("llm_config", "vocab_size", None, "but the model has 0 embeddings"),
+        ("llm_config", "rms_norm_eps", "small", "a setting that cannot be used"),
+        ("llm_config", "rope_theta", [1], "a setting that cannot be used"),
+        ("llm_config", "rope_scaling", {"type": "unheard of", "factor": 2.0}, "describes no model that can be built"),
+        ("llm_config", "hidden_act", "unheard of", "describes no model that can be built"),
+        ("llm_config", "num_attention_heads", "8", "a setting that cannot be used"),
+        ("llm_config", "num_attention_heads", 7, "has the shape|cannot be"),
+        ("vision_config", "num_attention_heads", 5, "describes no model that can be built"),
+        ("vision_config", "patch_size", 0, "a setting that cannot be used"),
+        ("vision_config", "image_size", "large", "a setting that cannot be used"),
         ("llm_config", "bias", True, "does not fill 12 weights"),
         ("vision_config", "qkv_bias", False, "has no place"),
         ("vision_config", "qk_normalization", True, "does not fill 6 weights"),
@@ -455,6 +513,35 @@ def test_an_index_that_is_not_of_its_files_is_refused(make: Make, tmp_path: Path
         refused(source, tmp_path / "native", reason)
     path.write_text("{}")
     refused(source, tmp_path / "native", "has no weight_map")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "generation_config.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"added_tokens_decoder": {"3": 4}}'])
+def test_damaged_settings_are_refused(make: Make, tmp_path: Path, name: str, content: str) -> None:
+    source, _ = make()
+    (source / name).write_text(content)
+    if name == "generation_config.json" and content.startswith('{"'):
+        convert(source, tmp_path / "native")  # it says nothing about where to stop, which is no damage
+    else:
+        refused(source, tmp_path / "native", "JSON|damaged|model type|class None|no token|no settings")
+
+
+def test_a_full_disk_is_said(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _ = make()
+
+    def full(*arguments: object, **settings: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("vadprobe.extract.internvl_weights.save_file", full)
+    refused(source, tmp_path / "native", "No space left on device.*the disk may be full")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    refused(source, tmp_path / "native", r"0\.0 GB are free at")
+
+
+def test_a_target_that_cannot_be_made_is_refused(make: Make, tmp_path: Path) -> None:
+    source, _ = make()
+    (tmp_path / "file").write_text("")
+    refused(source, tmp_path / "file" / "native", "cannot be created")
 
 
 # Adapters that do not fit
