@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers
 from tokenizers.models import BPE
 
 from vadprobe.store.errors import VadprobeError
@@ -40,7 +40,8 @@ class SentencePieceModel:
         model_type: 1 unigram, 2 byte pairs.
         charsmap: a table of character replacements, empty for none.
         dummy_prefix: a space is put before every text.
-        squeeze_spaces: runs of spaces are read as one.
+        squeeze_spaces: spaces at both ends are dropped, and runs of spaces read as one.
+        plain_spaces: spaces become the mark of a space, which begins a word.
     """
 
     pieces: tuple[Piece, ...]
@@ -48,6 +49,7 @@ class SentencePieceModel:
     charsmap: bytes
     dummy_prefix: bool
     squeeze_spaces: bool
+    plain_spaces: bool
 
     @classmethod
     def read(cls, path: Path) -> "SentencePieceModel":
@@ -70,6 +72,7 @@ class SentencePieceModel:
             charsmap=_as_bytes(normalizer.get(2, b"")),
             dummy_prefix=bool(_number(normalizer, 3, default=1)),
             squeeze_spaces=bool(_number(normalizer, 4, default=1)),
+            plain_spaces=bool(_number(normalizer, 5, default=1)) and not _number(trainer, 24, default=0),
         )
 
     def tokenizer(self, added: Mapping[int, AddedToken]) -> Tokenizer:
@@ -86,7 +89,7 @@ class SentencePieceModel:
             VadprobeError: if the model does what byte pairs with a byte fallback do not.
         """
         unused = any(piece.kind == _UNUSED for piece in self.pieces)
-        if self.model_type != _BPE or self.charsmap or self.squeeze_spaces or unused:
+        if self.model_type != _BPE or self.charsmap or not self.plain_spaces or unused:
             raise VadprobeError(
                 "tokenizer.model is not of the plain byte-pair kind that InternLM2 uses; convert it to a fast "
                 "tokenizer (tokenizer.json) and give its folder with --tokenizer."
@@ -105,8 +108,7 @@ class SentencePieceModel:
                 byte_fallback=any(piece.kind == _BYTE for piece in self.pieces),
             )
         )
-        steps: list[normalizers.Normalizer] = [normalizers.Prepend(_SPACE)] if self.dummy_prefix else []
-        made.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", _SPACE)])
+        made.normalizer = normalizers.Sequence(self._normalizers())
         strip = [decoders.Strip(" ", 1, 0)] if self.dummy_prefix else []
         made.decoder = decoders.Sequence(
             [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
@@ -124,6 +126,14 @@ class SentencePieceModel:
                     f"{number}; the tokenizer's files do not belong together."
                 )
         return made
+
+    def _normalizers(self) -> list[normalizers.Normalizer]:
+        steps: list[normalizers.Normalizer] = []
+        if self.squeeze_spaces:
+            steps += [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+        if self.dummy_prefix:
+            steps.append(normalizers.Prepend(_SPACE))
+        return [*steps, normalizers.Replace(" ", _SPACE)]
 
 
 def _merges(pieces: tuple[Piece, ...], vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:

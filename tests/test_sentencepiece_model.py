@@ -27,7 +27,7 @@ def added(name: str = "plain") -> dict[int, AddedToken]:
     return {int(number): AddedToken(text, normalized=False, special=True) for number, text in tokens}
 
 
-@pytest.mark.parametrize("name", ["plain", "prefixed"])
+@pytest.mark.parametrize("name", ["plain", "prefixed", "squeezed"])
 def test_tokens_are_those_of_the_sentencepiece_library(name: str) -> None:
     tokenizer = read(name).tokenizer(added(name))
     assert len(EXPECTED[name]["cases"]) > 100
@@ -46,10 +46,11 @@ def test_the_normalisation_of_the_model_is_read() -> None:
     assert not read("plain").dummy_prefix
     assert read("prefixed").dummy_prefix
     assert not read("prefixed").squeeze_spaces
+    assert read("squeezed").squeeze_spaces
     assert read("plain").charsmap == b""
 
 
-@pytest.mark.parametrize("change", [{"model_type": 1}, {"charsmap": b"x"}, {"squeeze_spaces": True}])
+@pytest.mark.parametrize("change", [{"model_type": 1}, {"charsmap": b"x"}, {"plain_spaces": False}])
 def test_a_model_of_another_kind_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(VadprobeError, match=r"not of the plain byte-pair kind.*--tokenizer"):
         dataclasses.replace(read(), **change).tokenizer(added())

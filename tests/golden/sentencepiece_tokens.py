@@ -1,4 +1,4 @@
-"""Recipe of the two ``sentencepiece_*.model`` files and of ``sentencepiece_tokens.json``, the tokens that they give.
+"""Recipe of the three ``sentencepiece_*.model`` files and of ``sentencepiece_tokens.json``, the tokens that they give.
 
 Run it where the package sentencepiece is installed (0.2.3 was): ``python tests/golden/sentencepiece_tokens.py``. The
 models are small ones of InternLM2's kind: byte pairs, byte fallback, no normalisation, pieces that are reserved for
@@ -51,7 +51,7 @@ TEXTS = [
 ]
 
 
-def train(name: str, dummy_prefix: bool) -> sentencepiece.SentencePieceProcessor:
+def train(name: str, dummy_prefix: bool, squeeze_spaces: bool) -> sentencepiece.SentencePieceProcessor:
     """Train one model."""
     prefix = HERE / f"sentencepiece_{name}"
     sentencepiece.SentencePieceTrainer.train(
@@ -63,7 +63,7 @@ def train(name: str, dummy_prefix: bool) -> sentencepiece.SentencePieceProcessor
         character_coverage=0.98,
         normalization_rule_name="identity",
         add_dummy_prefix=dummy_prefix,
-        remove_extra_whitespaces=False,
+        remove_extra_whitespaces=squeeze_spaces,
         split_digits=True,
         allow_whitespace_only_pieces=True,
         user_defined_symbols=RESERVED,
@@ -105,8 +105,8 @@ def texts() -> list[str]:
 def main() -> None:
     """Write the models and their tokens."""
     content = {}
-    for name, dummy_prefix in (("plain", False), ("prefixed", True)):
-        model = train(name, dummy_prefix)
+    for name, dummy_prefix, squeeze in (("plain", False, False), ("prefixed", True, False), ("squeezed", True, True)):
+        model = train(name, dummy_prefix, squeeze)
         added = added_tokens(model)
         # After a reserved piece in the middle of a text the library puts no second prefix; nobody writes such texts.
         plain = [text for text in texts() if not (dummy_prefix and RESERVED[-1] in text)]
