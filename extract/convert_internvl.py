@@ -166,10 +166,9 @@ def _check_readable(staging: Path, image_token_id: int) -> None:
 
 
 def _provenance(source: Path, recipe: Recipe, weights: MergedWeights, dropped: tuple[str, ...]) -> dict[str, Any]:
-    """What the conversion was made from; names and digests only, so that equal work gives equal files."""
+    """What the conversion was made from; no places and no times, so that equal work gives equal files everywhere."""
     record: dict[str, Any] = {
         "versions": {name: version(name) for name in ("vadprobe", "transformers")},
-        "source": source.resolve().name,
         "source_files": _digests(source),
         "system_turn": recipe.system_turn,
         "dropped": sorted(dropped),

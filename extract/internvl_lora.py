@@ -47,13 +47,13 @@ class MergedWeights:
     """
 
     def __init__(self, files: TensorFiles, names: Mapping[str, str], loras: list[Lora]) -> None:
-        self._files = files
+        self.files = files
         self.names = names
         self.loras = loras
 
     def read(self, name: str) -> Tensor:
         """One tensor in its own dtype, adapters merged."""
-        weight = self._files.read(self.names[name])
+        weight = self.files.read(self.names[name])
         here = [lora for lora in self.loras if name in lora.factors]
         if not here:
             return weight
@@ -145,10 +145,10 @@ def add_adapter(weights: MergedWeights, files: TensorFiles, config: Mapping[str,
     prefix = _prefix(weights.names, pairs)
     pairs = {prefix + name: pair for name, pair in pairs.items()}
     rank = int(config["r"])
-    _check(weights._files, weights.names, files, pairs, rank)
+    _check(weights.files, weights.names, files, pairs, rank)
     alpha = float(config["lora_alpha"])
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    return MergedWeights(weights._files, weights.names, [*weights.loras, Lora(files, pairs, rank, alpha, scale)])
+    return MergedWeights(weights.files, weights.names, [*weights.loras, Lora(files, pairs, rank, alpha, scale)])
 
 
 def _prefix(names: Mapping[str, str], pairs: Mapping[str, tuple[str, str]]) -> str:
