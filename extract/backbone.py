@@ -93,7 +93,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         raise VadprobeError(
             f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads "
             f"{', '.join(sorted(_FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
-            "native transformers layout, whose hub ids end in '-hf'."
+            "native transformers layout: 'vadprobe convert-checkpoint SOURCE TARGET' makes it from a local folder, and "
+            "hub ids that end in '-hf' have it."
         )
     try:
         model_config = AutoConfig.from_pretrained(source, **options)
