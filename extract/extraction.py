@@ -89,6 +89,10 @@ class Extractor:
             self._forward = Forward(load(self.description, self.config.device, self.config.threads))
         return self._forward
 
+    def use(self, backbone: Backbone) -> None:
+        """Take a model that is loaded already; it must be of this description."""
+        self._forward = Forward(backbone)
+
     @property
     def batch_size(self) -> BatchSize:
         """Clips per pass."""

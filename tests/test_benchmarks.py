@@ -80,3 +80,17 @@ def test_prompts_that_share_a_pass_agree_with_their_own_at_a_small_size(tmp_path
     for found in json.loads(result.read_text()).values():
         assert found["difference"] <= 1e-5
         assert found["shared"] > 0
+
+
+@pytest.mark.slow
+def test_scripts_of_users_write_the_features_of_the_store_at_a_small_size(tmp_path):
+    sizes = ["--videos=2", "--frames=100", "--prompts=2", "--rounds=1", "--size=56", "--threads=1"]
+    result = tmp_path / "result.json"
+    ways = ["--ways", "vadprobe", "naive script", "batched script"]
+    command = [sys.executable, str(FOLDER / "extraction_end_to_end.py"), *sizes, f"--json={result}", *ways]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(result.read_text())
+    assert found["clips"] == 6
+    assert set(found["differences"]) == {"naive script", "batched script"}
+    assert all(0 <= difference <= 1e-5 for difference in found["differences"].values()), found["differences"]
