@@ -26,6 +26,7 @@ from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.families import ChatText, Family
 from vadprobe.extract.internvl import InternVL
 from vadprobe.extract.llava_onevision import LlavaOnevision
+from vadprobe.extract.papers_chat import PapersChat
 from vadprobe.extract.pixels import PixelRecipe
 from vadprobe.extract.qwen2_5_vl import Qwen25VL
 from vadprobe.extract.qwen3_vl import Qwen3VL
@@ -94,6 +95,11 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
             f"{', '.join(sorted(_FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
             "native transformers layout, whose hub ids end in '-hf'."
         )
+    if config.chat == "papers" and model_type != InternVL.name:
+        raise VadprobeError(
+            f"backbone {config.key!r} is of the family {model_type!r}, and backbone.chat = 'papers' is known only for "
+            f"{InternVL.name} (InternVL and Holmes-VAU); set it to 'native'."
+        )
     try:
         model_config = AutoConfig.from_pretrained(source, **options)
     except (OSError, ValueError) as error:
@@ -119,7 +125,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         hidden_size=text.hidden_size,
     )
     scaling = {name: tuple(videos.get(f"image_{name}") or getattr(images, f"image_{name}")) for name in ("mean", "std")}
-    family = build(config, model_config, scaling, ChatText.load(tokenizer, folder))
+    chat = _CHATS[config.chat].load(tokenizer, folder, config.system)
+    family = build(config, model_config, scaling, chat)
     random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
     return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
 
@@ -235,6 +242,7 @@ def _tower_pixels(config: BackboneConfig, height: int, width: int, scaling: Scal
     return PixelRecipe(height, width, **scaling)
 
 
+_CHATS: dict[str, type[ChatText]] = {"native": ChatText, "papers": PapersChat}
 _FAMILIES: dict[str, Callable[[BackboneConfig, Any, Scaling, ChatText], Family]] = {
     "qwen2_5_vl": partial(_qwen, Qwen25VL),
     "qwen3_vl": partial(_qwen, Qwen3VL),
