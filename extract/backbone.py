@@ -20,7 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from vadprobe.extract.capture import TextBlocks
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.families import Family
-from vadprobe.extract.generic import ProcessorFamily, slower_way, text_blocks
+from vadprobe.extract.generic import ProcessorFamily, slower_way, text_shape
 from vadprobe.extract.internvl import InternVL
 from vadprobe.extract.known_families import FAMILIES, own_inputs
 from vadprobe.store.digests import digest_file, digest_json
@@ -135,14 +135,8 @@ def _processor_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
 ) -> tuple[ProcessorFamily, Any, dict[str, int]]:
     """The same of any other model, as far as transformers' own processor goes."""
-    parts = text_blocks(model_config.model_type, model_config)
+    shape = text_shape(model_config.model_type, model_config)
     family = ProcessorFamily.load(model_config.model_type, source, options, config.system)
-    shape = {
-        "n_layers": len(parts.blocks),
-        "n_heads": parts.n_heads,
-        "head_dim": int(parts.projections[0].in_features) // parts.n_heads,  # type: ignore[arg-type]
-        "hidden_size": model_config.get_text_config().hidden_size,
-    }
     return family, family.processor.tokenizer, shape
 
 
