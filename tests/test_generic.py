@@ -16,9 +16,11 @@ from PIL import Image
 from test_extraction import features_of, make_extractor, run_all, store_of
 from test_families import needs_torchvision
 from torch import Tensor
+from transformers import AutoTokenizer
 from transformers.utils import is_torchvision_available
 from transformers.video_utils import VideoMetadata
 
+from vadprobe.extract import generic
 from vadprobe.extract.backbone import Backbone, Description, describe, load
 from vadprobe.extract.capture import Captured, TextBlocks, capture
 from vadprobe.extract.configuration import BackboneConfig
@@ -441,10 +443,14 @@ def test_a_checkpoint_whose_template_takes_no_image_is_refused(bare: Path) -> No
         described(bare)
 
 
-def test_a_checkpoint_without_a_processor_is_refused(bare: Path) -> None:
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        (bare / name).unlink()
-    with pytest.raises(VadprobeError, match=r"no processor for images and text|cannot be read"):
+def test_a_checkpoint_without_a_processor_is_refused(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:  # a family for which the library has no processor: it gives the tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(bare)
+        patch.setattr(generic.AutoProcessor, "from_pretrained", lambda *arguments, **options: tokenizer)
+        with pytest.raises(VadprobeError, match=r"no processor for images and text, only a \w*Tokenizer"):
+            described(bare)
+    (bare / "preprocessor_config.json").unlink()
+    with pytest.raises(VadprobeError, match=r"cannot be read .* load image processor"):
         described(bare)
 
 
