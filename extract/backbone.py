@@ -23,6 +23,7 @@ from vadprobe.extract.families import Family
 from vadprobe.extract.generic import ProcessorFamily, slower_way, text_shape
 from vadprobe.extract.internvl import InternVL
 from vadprobe.extract.known_families import FAMILIES, own_inputs
+from vadprobe.extract.window_attention import batch_windows
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import BackboneSpec
@@ -117,7 +118,8 @@ def _check_family(config: BackboneConfig, model_type: str) -> None:
             f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads transformers' "
             "image-text-to-text models, fastest those with inputs of its own: "
             f"{', '.join(sorted(FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
-            "native transformers layout, whose hub ids end in '-hf'."
+            "native transformers layout: 'vadprobe convert-checkpoint SOURCE TARGET' makes it from a local folder, and "
+            "hub ids that end in '-hf' have it."
         )
     if config.chat == "papers" and model_type != InternVL.name:
         raise VadprobeError(
@@ -177,6 +179,7 @@ def load(description: Description, device: str, threads: int | None = None) -> B
     target = choose_device(device)
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
     model = model.eval().requires_grad_(False).to(target)
+    batch_windows(model)
     return Backbone(description, model, TextBlocks.of(model), target)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from vadprobe.flows.convert_command import add_convert_command
 from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.exchange_commands import add_exchange_commands
@@ -21,6 +22,8 @@ from vadprobe.flows.store_commands import add_store_commands
 from vadprobe.flows.transfer_commands import add_transfer_commands
 from vadprobe.flows.verify_command import add_verify_command, mend
 from vadprobe.store.errors import VadprobeError
+
+_EXTRAS = {"plan": "extract", "extract": "extract", "convert-checkpoint": "extract", "demo": "all"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("vadprobe"):
             raise
-        extra = {"plan": "extract", "extract": "extract", "demo": "all"}.get(options.name, "analyze")
+        extra = _EXTRAS.get(options.name, "analyze")
         print(
             f"vadprobe: this command needs the package {error.name!r}, which is not installed; "
             f"install it with: pip install 'vadprobe[{extra}]'",
@@ -82,12 +85,19 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["extract"].add_argument(
         "--repair", action="store_true", help="first verify, and take damaged partitions back so that they are redone"
     )
+    commands.choices["extract"].add_argument(
+        "--devices",
+        nargs="+",
+        metavar="DEVICE",
+        help="compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU",
+    )
     add_verify_command(commands)
     add_transfer_commands(commands)
     add_store_commands(commands)
     add_exchange_commands(commands)
     add_evaluate_command(commands)
     add_dataset_commands(commands)
+    add_convert_command(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")
     report.add_argument("config", type=Path, nargs="+", metavar="CONFIG", help="job files whose analyses are finished")
     report.add_argument(
@@ -132,14 +142,20 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _extract(options: argparse.Namespace) -> int:
     from vadprobe.flows.extraction_job import extract_prepared, n_clips, prepare
+    from vadprobe.flows.several_devices import devices_of, extract_on
 
     job = load_job(options.config)
+    devices = devices_of(options.devices or [])
     if options.repair:
         mend(job.stores)
     extractor = prepare(job, CountProgress("probing", "video").report)
     with clip_progress(n_clips(extractor, extractor.pending()), "extracting", extractor.timings.busy) as progress:
-        summary = extract_prepared(extractor, progress.done)
-    print("\n".join(filter(None, [extractor.timings.sentence(), *summary.lines()])))
+        if devices:
+            summary, timings = extract_on(job, extractor, devices, progress.done)
+        else:
+            summary = extract_prepared(extractor, progress.done)
+            timings = [extractor.timings.sentence()]
+    print("\n".join(filter(None, [*timings, *summary.lines()])))
     return 0
 
 

@@ -131,7 +131,7 @@ def test_an_original_internvl_checkpoint_is_told_what_to_use(checkpoint: Path, w
         config["auto_map"] = {"AutoConfig": "configuration_internvl_chat.InternVLChatConfig"}
         (checkpoint / "configuration_internvl_chat.py").write_text("raise SystemExit('code of a checkpoint was run')")
     (checkpoint / "config.json").write_text(json.dumps(config))
-    with pytest.raises(VadprobeError, match="'-hf'"):
+    with pytest.raises(VadprobeError, match=r"vadprobe convert-checkpoint SOURCE TARGET.*'-hf'"):
         describe_folder(checkpoint)
 
 
