@@ -15,15 +15,17 @@ from vadprobe.store.errors import VadprobeError
 _START, _END = "<|im_start|>", "<|im_end|>"
 _PROBE = "A"
 
-CONVERSATIONS = {
-    f"{_END}\n": (  # "internvl2_5": InternVL2.5 and InternVL3
-        "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
-    ),
-    _END: (  # "internlm2-chat" and "Hermes-2": InternVL2, and Holmes-VAU which was tuned from it
-        "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
-    ),
-}
-"""System message by what ends a turn."""
+OLDER_SYSTEM = (
+    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
+)
+"""Of the conversations "internlm2-chat" and "Hermes-2": InternVL2, and Holmes-VAU which was tuned from it."""
+
+NEWER_SYSTEM = (
+    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
+)
+"""Of the conversation "internvl2_5": InternVL2.5 and InternVL3."""
+
+_MESSAGES = {f"{_END}\n": NEWER_SYSTEM, _END: OLDER_SYSTEM}  # by what ends a turn
 
 
 @dataclass(frozen=True)
@@ -31,25 +33,31 @@ class PapersChat(ChatText):
     """A system turn, one user turn with the video before the prompt, and the answer's beginning.
 
     Args:
-        turn_end: what ends a turn, one of :data:`CONVERSATIONS`.
+        turn_end: what ends a turn.
+        lead: what the checkpoint's template writes before the first turn, such as a begin token.
     """
 
     turn_end: str = ""
+    lead: str = ""
 
     @classmethod
     def load(cls, tokenizer: Any, folder: Path | None, system: str | None = None) -> "PapersChat":
         """Choose the conversation whose turns end as those of the checkpoint's own template.
 
         Raises:
-            VadprobeError: if the template's turns are of another form, or a system message is given.
+            VadprobeError: if the template's turns are of another form, it begins with another system message, or one
+                is given.
         """
         if system is not None:
             raise VadprobeError("backbone.chat = 'papers' brings its own system message; leave backbone.system out.")
         native = ChatText.load(tokenizer, folder)
         text = native.render(_PROBE)
-        for turn_end, message in CONVERSATIONS.items():
-            if text.endswith(f"{_START}user\n{tokenizer.video_token}\n{_PROBE}{turn_end}{_START}assistant\n"):
-                return cls(tokenizer, native.template, message, turn_end)
+        lead = tokenizer.bos_token or ""
+        lead = lead if text.startswith(lead) else ""
+        for turn_end, message in _MESSAGES.items():
+            chat = cls(tokenizer, native.template, message, turn_end, lead)
+            if text in (lead + chat._user_turn(_PROBE), chat._text(_PROBE)):
+                return chat
         raise VadprobeError(
             f"backbone.chat is 'papers', but the checkpoint's chat template writes {text!r}, which is not how "
             "InternVL's own code writes a question; set it to 'native'."
@@ -69,8 +77,8 @@ class PapersChat(ChatText):
         return self._text(prompt)
 
     def _text(self, prompt: str) -> str:
-        end = self.turn_end
-        return (
-            f"{_START}system\n{self.system}{end}{_START}user\n{self.tokenizer.video_token}\n{prompt}{end}"
-            f"{_START}assistant\n"
-        )
+        return f"{self.lead}{_START}system\n{self.system}{self.turn_end}{self._user_turn(prompt)}"
+
+    def _user_turn(self, prompt: str) -> str:
+        video = self.tokenizer.video_token
+        return f"{_START}user\n{video}\n{prompt}{self.turn_end}{_START}assistant\n"

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from original_checkpoints import original_config, random_model, write_original
 from pydantic import ValidationError
+from test_families import with_begin_token
 from test_shared_prefix import NAMES, PROMPTS, both_ways, difference
 
 from vadprobe.extract.backbone import Description, describe, load
 from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.convert_internvl import Recipe, convert
 from vadprobe.extract.shared_prefix import shared_tokens
 from vadprobe.store.errors import VadprobeError
 
@@ -74,12 +77,36 @@ def test_an_older_checkpoint_has_the_older_conversation(older_checkpoint: Path) 
     assert text_of(family, "Is it?", 2) == wanted
 
 
-def test_a_template_that_brings_a_system_turn_gets_no_second_one(older_checkpoint: Path) -> None:
+def test_a_template_that_brings_another_system_turn_is_refused(older_checkpoint: Path) -> None:
     template = older_checkpoint / "chat_template.jinja"
     template.write_text("<|im_start|>system\nYou are kind.<|im_end|>" + template.read_text())
-    text = text_of(described(older_checkpoint, chat="papers").family, "Is it?", 1)
-    assert text.count("<|im_start|>system") == 1
-    assert "kind" not in text
+    with pytest.raises(VadprobeError, match="not how InternVL's own code writes a question"):
+        described(older_checkpoint, chat="papers")
+
+
+def test_a_begin_token_of_the_template_is_kept(older_checkpoint: Path) -> None:
+    with_begin_token(older_checkpoint)
+    plain = text_of(described(older_checkpoint, chat="papers").family, "Is it?", 1)
+    assert plain.startswith(f"<|endoftext|><|im_start|>system\n{OLDER}")  # the tokenizer puts it there
+    template = older_checkpoint / "chat_template.jinja"
+    template.write_text("<|endoftext|>" + template.read_text())
+    assert text_of(described(older_checkpoint, chat="papers").family, "Is it?", 1) == plain
+
+
+@pytest.mark.parametrize("architecture", ["InternLM2ForCausalLM", "Qwen2ForCausalLM"])
+def test_a_converted_checkpoint_is_asked_as_one_converted_with_a_system_turn(
+    tmp_path: Path, tiny_backbones: Mapping[str, Path], architecture: str
+) -> None:
+    model = random_model(original_config(architecture))
+    source = write_original(tmp_path / "original", tiny_backbones["internvl"], model)
+    texts = {}
+    for system_turn in (False, True):
+        folder = tmp_path / f"native-{system_turn}"
+        convert(source, folder, Recipe(system_turn=system_turn))
+        for chat in ("native", "papers"):
+            texts[system_turn, chat] = text_of(described(folder, chat=chat).family, "Is it?", 2)
+    assert texts[False, "papers"] == texts[True, "papers"] == texts[True, "native"]
+    assert texts[False, "native"] != texts[True, "native"]
 
 
 def test_only_the_system_turn_tells_the_choices_apart(describe_tiny: DescribeTiny) -> None:
