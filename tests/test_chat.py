@@ -11,6 +11,7 @@ import pytest
 import torch
 from original_checkpoints import original_config, random_model, write_original
 from pydantic import ValidationError
+from test_extraction import make_extractor
 from test_families import with_begin_token
 from test_shared_prefix import NAMES, PROMPTS, both_ways, difference
 
@@ -18,7 +19,7 @@ from vadprobe.extract.backbone import Description, describe, load
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.convert_internvl import Recipe, convert
 from vadprobe.extract.shared_prefix import shared_tokens
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import StoreError, VadprobeError
 
 # As published in InternVL's conversation.py; written out here again, so that a slip in either is seen.
 NEWER = (
@@ -126,6 +127,17 @@ def test_the_choice_is_in_the_recipe(describe_tiny: DescribeTiny, older_checkpoi
         name: native[name] for name in native.keys() - rest
     }
     assert json.loads(json.dumps(papers)) == papers
+
+
+def test_another_conversation_is_another_store(describe_tiny: DescribeTiny, video_folder: Path, tmp_path: Path) -> None:
+    plain = make_extractor(video_folder, tmp_path, describe_tiny("internvl"))
+    for settings, named in (({"chat": "papers"}, "chat"), ({"system": SYSTEM}, "system")):
+        with pytest.raises(StoreError, match=rf"another specification: .*recipe\.{named}"):
+            make_extractor(video_folder, tmp_path, describe_tiny("internvl", **settings))
+        elsewhere = make_extractor(video_folder, tmp_path / named, describe_tiny("internvl", **settings))
+        mine, theirs = (made.plan.samplings[0].writers[0].spec for made in (plain, elsewhere))
+        assert mine.digest != theirs.digest
+        assert theirs.recipe["prefix"] == "shared"
 
 
 def test_the_default_leaves_specifications_as_they_were(backbone: Any) -> None:
