@@ -3,6 +3,7 @@
 That position generates the first token: what the methods call the first-token features.
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,14 +47,16 @@ class TextBlocks:
             VadprobeError: if the model's blocks do not look like attention blocks with an output projection.
         """
         decoder = model.get_decoder()
-        blocks = tuple(decoder.layers)
+        decoder = decoder if hasattr(decoder, "layers") else getattr(decoder, "model", decoder)
+        blocks = tuple(getattr(decoder, "layers", ()))
         found = [getattr(getattr(block, "self_attn", None), "o_proj", None) for block in blocks]
         projections = tuple(projection for projection in found if isinstance(projection, nn.Module))
         if not blocks or len(projections) != len(blocks):
             raise VadprobeError(
                 f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
-                "'self_attn.o_proj'. Families read so far are Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision, and InternVL with "
-                "Qwen2 or Llama text."
+                f"'self_attn.o_proj' ({len(projections)} of {len(blocks)} have one). A model is wanted in which every "
+                "block is an attention block with an output projection of that name, as in Qwen2, Qwen3, Llama, "
+                "Mistral and Gemma."
             )
         return cls(blocks, projections, decoder.config.num_attention_heads)
 
@@ -129,6 +132,8 @@ def capture(
     answer_ids: tuple[int, int],
     cache: Any = None,
     depth: int | None = None,
+    *,
+    whole: bool = False,
 ) -> Captured:
     """Run the model once, without its language head on the sequence, and keep the last position of every layer.
 
@@ -139,6 +144,7 @@ def capture(
         answer_ids: token ids of yes and no.
         cache: keys and values of tokens that ran before these; it grows by these.
         depth: blocks to run; by default all, which the logits need.
+        whole: run the whole model, which may scale or bound its logits; ``inputs`` are then those of the model itself.
 
     Raises:
         RuntimeError: if a layer did not pass through its hook, as under a compiled model whose hooks came too late.
@@ -146,7 +152,7 @@ def capture(
     buffers, output = _Buffers(), None
     layers = len(parts.blocks) if depth is None else depth
     with _hooks(parts, buffers), stop_after(parts, layers):
-        output = model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
+        output = _run_whole(model, inputs) if whole else _run(model, inputs, cache)
     if len(buffers.hidden) != layers + 1 or len(buffers.heads) != layers:
         raise RuntimeError(
             f"captured {len(buffers.hidden)} of {layers + 1} hidden states and the heads of {len(buffers.heads)} of "
@@ -157,12 +163,26 @@ def capture(
     return Captured(
         hidden_states=torch.stack([buffers.hidden[layer] for layer in range(layers + 1)], dim=1),
         head_outputs=torch.stack(heads, dim=1),
-        answer_logits=None if output is None else _answers(model, output.last_hidden_state[:, -1], answer_ids),
+        answer_logits=None if output is None else _answers(model, output, answer_ids),
     )
 
 
-def _answers(model: Any, last: Tensor, answer_ids: tuple[int, int]) -> Tensor:
+def _run(model: Any, inputs: dict[str, Any], cache: Any) -> Any:
+    return model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
+
+
+def _run_whole(model: Any, inputs: dict[str, Any]) -> Any:
+    """With the language head on the last position only, where the model has a choice."""
+    last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    return model(**inputs, use_cache=False, **last)
+
+
+def _answers(model: Any, output: Any, answer_ids: tuple[int, int]) -> Tensor:
     """Logits of the answers alone, (clips, 2)."""
+    if hasattr(output, "logits"):
+        logits: Tensor = output.logits[:, -1, list(answer_ids)]
+        return logits
+    last = output.last_hidden_state[:, -1]
     head, rows = model.get_output_embeddings(), list(answer_ids)
     bias = head.bias[rows] if getattr(head, "bias", None) is not None else None
     return nn.functional.linear(last, head.weight[rows], bias)

@@ -11,6 +11,7 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, InternVLConfig, PreTrainedTokenizerFast
 
+from vadprobe.extract.papers_chat import NEWER_SYSTEM, OLDER_SYSTEM
 from vadprobe.extract.sentencepiece_model import SentencePieceModel
 from vadprobe.store.durable import read_json, write_json
 from vadprobe.store.errors import VadprobeError
@@ -33,17 +34,11 @@ _TOKENIZER_FILES = (
 )
 _FAST, _PIECES, _SETTINGS = "tokenizer.json", "tokenizer.model", "tokenizer_config.json"
 _TURN_START, _TURN_END = "<|im_start|>", "<|im_end|>"
-_OLDER_SYSTEM = (
-    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, 是一个有用无害的人工智能助手。"
-)
-_NEWER_SYSTEM = (
-    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"
-)
 # Name of the conversation in config.json: what ends a turn, and the system message of the original chat().
 _CONVERSATIONS = {
-    "Hermes-2": (_TURN_END, _OLDER_SYSTEM),
-    "internlm2-chat": (_TURN_END, _OLDER_SYSTEM),
-    "internvl2_5": (f"{_TURN_END}\n", _NEWER_SYSTEM),
+    "Hermes-2": (_TURN_END, OLDER_SYSTEM),
+    "internlm2-chat": (_TURN_END, OLDER_SYSTEM),
+    "internvl2_5": (f"{_TURN_END}\n", NEWER_SYSTEM),
 }
 _CHAT = """\
 {%- if messages[0].role != 'system' -%}{{ SYSTEM }}{%- endif -%}

@@ -115,11 +115,11 @@ def test_weights_that_were_never_trained_are_known_as_such(checkpoint: Path) -> 
 # What is refused
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2_vl", "llava_next"])
+@pytest.mark.parametrize("family", ["llama", "qwen2", "my_model"])
 def test_an_unknown_family_is_named_with_the_known_ones(checkpoint: Path, family: str) -> None:
     (checkpoint / "config.json").write_text(json.dumps({"model_type": family}))
     with pytest.raises(
-        VadprobeError, match=rf"unknown family '{family}'; vadprobe reads internvl, llava_onevision, qwen2_5_vl"
+        VadprobeError, match=rf"unknown family '{family}'; .* of its own: internvl, llava_onevision, qwen2_5_vl"
     ):
         describe_folder(checkpoint)
 
