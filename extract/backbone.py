@@ -22,6 +22,7 @@ from transformers import (
 from transformers.video_processing_utils import BaseVideoProcessor
 
 from vadprobe.extract.capture import TextBlocks
+from vadprobe.extract.compiling import compile_blocks
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.families import ChatText, Family
 from vadprobe.extract.internvl import InternVL
@@ -124,7 +125,7 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
 
 
-def load(description: Description, device: str, threads: int | None = None) -> Backbone:
+def load(description: Description, device: str, threads: int | None = None, *, compiled: bool = False) -> Backbone:
     """Load the weights (safetensors only: no pickle is read) and place the model.
 
     Args:
@@ -132,6 +133,7 @@ def load(description: Description, device: str, threads: int | None = None) -> B
         device: as for :func:`choose_device`.
         threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
             model's threads wait for each other and the same work takes ten times as long.
+        compiled: compile the language model's blocks, which changes features by rounding.
 
     Raises:
         VadprobeError: if the weights are missing, or the device does not exist.
@@ -161,7 +163,10 @@ def load(description: Description, device: str, threads: int | None = None) -> B
     target = choose_device(device)
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
     model = model.eval().requires_grad_(False).to(target)
-    return Backbone(description, model, TextBlocks.of(model), target)
+    parts = TextBlocks.of(model)
+    if compiled:
+        compile_blocks(parts)
+    return Backbone(description, model, parts, target)
 
 
 def choose_device(name: str) -> torch.device:

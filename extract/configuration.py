@@ -41,4 +41,9 @@ class ExtractionConfig(Section):
         description="'shared': the tokens before the prompt's text run once for all prompts of a clip; 'independent': "
         "each prompt is a pass of its own. Equal up to rounding; part of the features' specification",
     )
+    compile: bool = Field(
+        default=False,
+        description="compile the language model's blocks with torch.compile: minutes at the start, then faster passes. "
+        "Equal up to rounding; part of the features' specification",
+    )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")

@@ -132,7 +132,9 @@ class Extractor:
     def backbone(self) -> Backbone:
         """The loaded model."""
         if self._backbone is None:
-            self._backbone = load(self.description, self.config.device, self.config.threads)
+            self._backbone = load(
+                self.description, self.config.device, self.config.threads, compiled=self.config.compile
+            )
         return self._backbone
 
     def _batches(

@@ -218,6 +218,7 @@ def _spec(
             "device": device,
             "prefix": prefix_mode(description, prompt, clips.sampling, config),
             "random_weights": description.random_weights,
+            **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),
     )
