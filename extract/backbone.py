@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from transformers.video_processing_utils import BaseVideoProcessor
 from vadprobe.extract.capture import TextBlocks
 from vadprobe.extract.compiling import compile_blocks
 from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.devices import BALANCED, choose_device, input_device
 from vadprobe.extract.families import ChatText, Family
 from vadprobe.extract.internvl import InternVL
 from vadprobe.extract.llava_onevision import LlavaOnevision
@@ -59,7 +60,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded backbone in evaluation mode."""
+    """A loaded backbone in evaluation mode; ``device`` is where its inputs go."""
 
     description: Description
     model: Any
@@ -125,12 +126,15 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
 
 
-def load(description: Description, device: str, threads: int | None = None, *, compiled: bool = False) -> Backbone:
+def load(
+    description: Description, device: str | Mapping[str, str], threads: int | None = None, *, compiled: bool = False
+) -> Backbone:
     """Load the weights (safetensors only: no pickle is read) and place the model.
 
     Args:
         description: the backbone.
-        device: as for :func:`choose_device`.
+        device: as for :func:`choose_device`; or the device of each part of the model by the part's name, which may also
+            be "disk", as transformers' ``device_map``. Features do not depend on where a part lies.
         threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
             model's threads wait for each other and the same work takes ten times as long.
         compiled: compile the language model's blocks, which changes features by rounding.
@@ -142,6 +146,9 @@ def load(description: Description, device: str, threads: int | None = None, *, c
     # A hub's weights come from the commit that was described, whatever is newest by now.
     revision = description.spec.revision
     options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
+    target = choose_device(device) if isinstance(device, str) else None
+    if target is None or device == BALANCED:
+        options["device_map"] = device
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
             description.source,
@@ -160,30 +167,14 @@ def load(description: Description, device: str, threads: int | None = None, *, c
             f"the checkpoint of backbone {config.key!r} lacks {len(missing)} weights, first {missing[0]}; transformers "
             "would fill them with random numbers. Download the checkpoint again."
         )
-    target = choose_device(device)
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
-    model = model.eval().requires_grad_(False).to(target)
+    model = model.eval().requires_grad_(False)
+    if target is not None and device != BALANCED:
+        model = model.to(target)
     parts = TextBlocks.of(model)
     if compiled:
         compile_blocks(parts)
-    return Backbone(description, model, parts, target)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; 'auto' is the first GPU when there is one, else the CPU.
-
-    Raises:
-        VadprobeError: if there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # a device without values, such as 'meta', has nothing to give back
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise VadprobeError(f"device {name!r} cannot be used ({reason}); try 'auto' or 'cpu'.") from error
-    return device
+    return Backbone(description, model, parts, input_device(model))
 
 
 def versions() -> dict[str, str]:

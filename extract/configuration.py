@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vadprobe.store.configuration import Section
 
@@ -31,7 +31,11 @@ class BackboneConfig(Section):
 class ExtractionConfig(Section):
     """Section ``[extraction]``: how the work is done. ``batch_clips`` is part of the features' specification."""
 
-    device: str = Field(default="auto", description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...")
+    device: str = Field(
+        default="auto",
+        description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...; 'balanced' spreads a model too "
+        "large for one GPU over all of them, which needs the extra 'spread'",
+    )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
     )
@@ -47,3 +51,9 @@ class ExtractionConfig(Section):
         "Equal up to rounding; part of the features' specification",
     )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")
+
+    @model_validator(mode="after")
+    def _compiled_on_one_device(self) -> "ExtractionConfig":
+        if self.compile and self.device == "balanced":
+            raise ValueError("compile = true needs the whole model on one device, not device = 'balanced'")
+        return self
