@@ -5,6 +5,8 @@ Tested with the traced code run as it is ("eager", "aot_eager"), which needs no 
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,19 @@ import torch
 from torch._dynamo.utils import counters
 
 from vadprobe.extract import backbone as backbone_module
+from vadprobe.extract import compiling
 from vadprobe.extract.backbone import Backbone, load
 from vadprobe.extract.capture import Captured, TextBlocks, capture
 from vadprobe.extract.compiling import compile_blocks
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.extraction import Extractor
+from vadprobe.extract.planning import plan_extraction
 from vadprobe.extract.shared_prefix import capture_prompts, shared_tokens
+from vadprobe.store.configuration import DatasetConfig, SamplingConfig
+from vadprobe.store.dataset_sources import open_dataset
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.prompts import SHIPPED
+from vadprobe.store.reader import FeatureStore
 
 PROMPTS = ("Yes?", "Does anything abnormal happen in this video?", "What is seen? Answer with one word: yes or no.")
 NAMES = ("hidden_states", "head_outputs", "answer_logits")
@@ -71,6 +82,7 @@ def both(describe_tiny: Any, family: str, backend: str) -> tuple[Backbone, Backb
     return eager, compiled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "backend"), [("qwen2_5_vl", "aot_eager"), ("qwen3_vl", "eager")])
 def test_compiled_features_equal_eager_ones_and_little_code_serves_all(
     describe_tiny: Any, random_clips: MakeClips, family: str, backend: str
@@ -144,3 +156,42 @@ def test_the_default_backend_gives_the_same_features(describe_tiny: Any, random_
     for shared in (False, True):
         mine, theirs = features(compiled, clips, shared=shared), features(eager, clips, shared=shared)
         assert largest_difference(mine, theirs) <= 5e-5  # fused sums are rounded at other places; values reach 10
+
+
+def test_a_missing_compiler_is_named_before_any_clip_passes(
+    describe_tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = load(describe_tiny("internvl"), "cpu", threads=1).parts
+    before = [block.forward for block in parts.blocks]
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    with pytest.raises(VadprobeError, match=r"needs a C\+\+ compiler on 'cpu'; install g\+\+.*CXX"):
+        compile_blocks(parts)
+    assert [block.forward for block in parts.blocks] == before
+    monkeypatch.setattr(compiling, "find_spec", lambda name: None)
+    with pytest.raises(VadprobeError, match=r"needs the package 'triton' on 'cuda'"):
+        compiling._require_compiler(torch.device("cuda"))
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: name if name == "own-compiler" else None)
+    monkeypatch.setenv("CXX", "own-compiler")
+    compiling._require_compiler(torch.device("cpu"))
+
+
+def test_an_extraction_compiles_and_its_stores_say_so(
+    tmp_path: Path, video_folder: Path, describe_tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone_module, "compile_blocks", partial(compile_blocks, backend="eager"))
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
+    segments = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=4)
+    prompts, about, stores = [SHIPPED["coarse"], SHIPPED["question"]], describe_tiny("internvl"), []
+    for wanted in (True, False):
+        config = ExtractionConfig(device="cpu", threads=1, batch_clips=4, compile=wanted)
+        plan = plan_extraction(dataset, tmp_path / str(wanted), [segments], prompts, about, config)
+        extractor = Extractor(dataset, plan, about, config)
+        extractor.run(0, 0)
+        extractor.commit()
+        stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
+    assert counters["stats"]["unique_graphs"] > 0
+    rows = np.arange(9)
+    for mine, theirs in zip(*stores, strict=True):
+        assert mine.spec.differences(theirs.spec) == ["recipe.compile: True, not missing"]
+        found, expected = (store.hidden_states(rows, range(7)) for store in (mine, theirs))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
