@@ -3,17 +3,20 @@
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from vadprobe.extract import backbone as backbone_module
+from vadprobe.extract import capture as capture_module
 from vadprobe.extract import devices
 from vadprobe.extract.backbone import Backbone, load
-from vadprobe.extract.capture import Captured, capture
+from vadprobe.extract.capture import Captured, TextBlocks, capture
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.devices import choose_device
 from vadprobe.extract.shared_prefix import capture_prompts, shared_tokens
@@ -111,3 +114,42 @@ def test_a_model_in_several_places_is_not_compiled() -> None:
     with pytest.raises(ValidationError, match="needs the whole model on one device"):
         ExtractionConfig(compile=True, device="balanced")
     assert ExtractionConfig(compile=True, device="cuda:1").compile
+
+
+class Places(nn.Module):
+    """A text model whose second block lies on another device than the first, here the one without values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([self._block("cpu"), self._block("meta")])
+        self.head = nn.Linear(4, 5, device="meta")
+        self.config = SimpleNamespace(num_attention_heads=2)
+
+    @staticmethod
+    def _block(device: str) -> nn.Module:
+        block = nn.Identity()
+        block.self_attn = nn.Identity()
+        block.self_attn.o_proj = nn.Linear(4, 4, device=device)
+        return block
+
+    def get_decoder(self) -> nn.Module:
+        return self
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.head
+
+    def model(self, hidden: torch.Tensor, **rest: Any) -> Any:
+        for block in self.layers:
+            projection: Any = block.get_submodule("self_attn.o_proj")
+            hidden = block(projection(hidden.to(projection.weight.device)))
+        return SimpleNamespace(last_hidden_state=hidden)
+
+
+def test_features_from_several_devices_are_brought_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "_require_finite", lambda captured: None)  # there are no values
+    model = Places()
+    found = capture(model, TextBlocks.of(model), {"hidden": torch.zeros(3, 7, 4)}, (1, 2))
+    assert found.answer_logits is not None
+    values = (found.hidden_states, found.head_outputs, found.answer_logits)
+    assert [value.device.type for value in values] == ["meta"] * 3
+    assert [tuple(value.shape) for value in values] == [(3, 3, 4), (3, 2, 2, 2), (3, 2)]
