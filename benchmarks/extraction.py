@@ -27,8 +27,8 @@ def backbone_of(family: str, folder: Path, sizes: argparse.Namespace) -> Backbon
     """A tiny backbone that sees frames of the wanted size."""
     path = make_tiny_backbone(folder / family, family)
     size = (sizes.height, sizes.width) if family == "qwen2_5_vl" else None
-    config = BackboneConfig(key="tiny", path=str(path), dtype="float32", frame_size=size)
-    return load(describe(config, path), sizes.device, sizes.threads)
+    config = BackboneConfig(key="tiny", path=str(path), dtype=sizes.dtype, frame_size=size)
+    return load(describe(config, path), sizes.device, sizes.threads, compiled=sizes.compile)
 
 
 def best(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -94,6 +94,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--compile", action="store_true", help="compile the language model's blocks before the clock")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     sizes = parser.parse_args()
     found = {}

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,7 +19,9 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from vadprobe.extract.capture import TextBlocks
+from vadprobe.extract.compiling import compile_blocks
 from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.devices import BALANCED, choose_device, input_device
 from vadprobe.extract.families import Family
 from vadprobe.extract.generic import ProcessorFamily, slower_way, text_shape
 from vadprobe.extract.internvl import InternVL
@@ -56,7 +59,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded backbone in evaluation mode."""
+    """A loaded backbone in evaluation mode; ``device`` is where its inputs go."""
 
     description: Description
     model: Any
@@ -142,14 +145,18 @@ def _processor_inputs(
     return family, family.processor.tokenizer, shape
 
 
-def load(description: Description, device: str, threads: int | None = None) -> Backbone:
+def load(
+    description: Description, device: str | Mapping[str, str], threads: int | None = None, *, compiled: bool = False
+) -> Backbone:
     """Load the weights (safetensors only: no pickle is read) and place the model.
 
     Args:
         description: the backbone.
-        device: as for :func:`choose_device`.
+        device: as for :func:`choose_device`; or the device of each part of the model by the part's name, which may also
+            be "disk", as transformers' ``device_map``. Features do not depend on where a part lies.
         threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
             model's threads wait for each other and the same work takes ten times as long.
+        compiled: compile the language model's blocks, which changes features by rounding.
 
     Raises:
         VadprobeError: if the weights are missing, or the device does not exist.
@@ -158,6 +165,9 @@ def load(description: Description, device: str, threads: int | None = None) -> B
     # A hub's weights come from the commit that was described, whatever is newest by now.
     revision = description.spec.revision
     options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
+    target = choose_device(device) if isinstance(device, str) else None
+    if target is None or device == BALANCED:
+        options["device_map"] = device
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
             description.source,
@@ -176,28 +186,15 @@ def load(description: Description, device: str, threads: int | None = None) -> B
             f"the checkpoint of backbone {config.key!r} lacks {len(missing)} weights, first {missing[0]}; transformers "
             "would fill them with random numbers. Download the checkpoint again."
         )
-    target = choose_device(device)
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
-    model = model.eval().requires_grad_(False).to(target)
+    model = model.eval().requires_grad_(False)
+    if target is not None and device != BALANCED:
+        model = model.to(target)
     batch_windows(model)
-    return Backbone(description, model, TextBlocks.of(model), target)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; 'auto' is the first GPU when there is one, else the CPU.
-
-    Raises:
-        VadprobeError: if there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # a device without values, such as 'meta', has nothing to give back
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise VadprobeError(f"device {name!r} cannot be used ({reason}); try 'auto' or 'cpu'.") from error
-    return device
+    parts = TextBlocks.of(model)
+    if compiled:
+        compile_blocks(parts)
+    return Backbone(description, model, parts, input_device(model))
 
 
 def versions() -> dict[str, str]:

@@ -51,7 +51,11 @@ class BackboneConfig(Section):
 class ExtractionConfig(Section):
     """Section ``[extraction]``: how the work is done. ``batch_clips`` is part of the features' specification."""
 
-    device: str = Field(default="auto", description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...")
+    device: str = Field(
+        default="auto",
+        description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...; 'balanced' spreads a model too "
+        "large for one GPU over all of them, which needs the extra 'spread'",
+    )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
     )
@@ -68,4 +72,15 @@ class ExtractionConfig(Section):
         description="'shared': the tokens before the prompt's text run once for all prompts of a clip; 'independent': "
         "each prompt is a pass of its own. Equal up to rounding; part of the features' specification",
     )
+    compile: bool = Field(
+        default=False,
+        description="compile the language model's blocks with torch.compile: minutes at the start, then faster passes. "
+        "Equal up to rounding; part of the features' specification",
+    )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")
+
+    @model_validator(mode="after")
+    def _compiled_on_one_device(self) -> "ExtractionConfig":
+        if self.compile and self.device == "balanced":
+            raise ValueError("compile = true needs the whole model on one device, not device = 'balanced'")
+        return self

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vadprobe.extract.backbone import Description, choose_device, versions
+from vadprobe.extract.backbone import Description, versions
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.extract.devices import choose_device
 from vadprobe.extract.generic import ProcessorFamily
 from vadprobe.extract.shared_prefix import shares
 from vadprobe.store.clips import ClipTable
@@ -222,6 +223,7 @@ def _spec(
             "device": device,
             "prefix": prefix_mode(description, prompt, clips.sampling, config),
             "random_weights": description.random_weights,
+            **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),
     )

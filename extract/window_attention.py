@@ -22,7 +22,7 @@ def batch_windows(model: Any) -> bool:
     Returns:
         False, with the model left as it is, if it has no such tower, or another attention than "sdpa".
     """
-    tower = getattr(model.model, "visual", None)
+    tower = getattr(getattr(model, "model", None), "visual", None)
     config = getattr(tower, "config", None)
     if config is None or config.model_type.split("_vl")[0] not in ("qwen2_5", "qwen3"):
         return False

@@ -18,12 +18,12 @@ from vadprobe.extract.backbone import (
     RANDOM_WEIGHTS_CARD,
     Backbone,
     Description,
-    choose_device,
     describe,
     load,
     versions,
 )
 from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.devices import choose_device
 from vadprobe.store.errors import VadprobeError
 
 DescribeTiny = Callable[..., Description]
