@@ -199,7 +199,7 @@ def load(
 
 def versions() -> dict[str, str]:
     """The libraries whose versions can change a feature, and the processor family."""
-    names = ("torch", "transformers", "decord")
+    names = ("torch", "transformers", "decord", "av")
     return {**{name: version(name) for name in names}, "machine": platform.machine()}
 
 

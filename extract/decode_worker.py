@@ -9,7 +9,9 @@ import os
 import socket
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import av
@@ -17,7 +19,8 @@ import decord
 import numpy as np
 
 from vadprobe.extract.framing import receive, send
-from vadprobe.extract.salvage import SalvageReader, Survey, survey
+from vadprobe.extract.salvage import SalvageReader
+from vadprobe.extract.survey import Survey, survey
 
 ALIVE_SECONDS = 1.0
 """How often a long read says that it is getting on."""
@@ -25,6 +28,10 @@ ALIVE_SECONDS = 1.0
 
 MISCOUNTED = ("mpegts",)
 """Containers whose frames decord miscounts even when it reads straight through."""
+
+MOST_BYTES_AHEAD = 1 << 30
+"""By so much this process may grow while decord reads a video. On a busy machine decord decodes ever further ahead of
+what it is asked for, up to the whole video; what grows beyond this is read by PyAV, which never does."""
 
 DECORD, PYAV = "decord", "PyAV"
 FAILURES = (decord.DECORDError, av.FFmpegError, RuntimeError, IndexError, ValueError, OSError, StopIteration)
@@ -44,22 +51,33 @@ def _complaints() -> int:
     return os.fstat(2).st_size
 
 
+def _resident_bytes() -> int:
+    """Memory this process holds; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 class DecordReader:
     """One open video, read forward only.
 
     decord's seek counts from key frames and returns other frames than asked for in many containers (open groups of
     pictures, B-frames in avi and mpg), so frames are decoded one after the other, and an earlier frame opens the file
-    anew. Clips of a video come in order, so each frame is decoded once.
+    anew. Clips of a video come in order, so each frame is decoded once. Frames in between are skipped, which saves
+    turning them into colours, but never past a key frame, because decord would seek to it.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._log = _complaints()
+        self._resident_at_start = _resident_bytes()
         self._open()
         self.n_frames, self.fps = len(self._video), float(self._video.get_avg_fps())
 
     def _open(self) -> None:
         self._video: Any = decord.VideoReader(self.path, ctx=decord.cpu(0), num_threads=1)
+        self._keys = [int(index) for index in self._video.get_key_indices()]
         self._next = 0
 
     def doubts(self, surveyed: Survey | None) -> str | None:
@@ -74,22 +92,40 @@ class DecordReader:
         """Frames of ascending, distinct indices, (n, height, width, 3) uint8.
 
         Raises:
-            ValueError: if FFmpeg has logged that something is wrong with the file, or the pictures are not RGB.
+            ValueError: if FFmpeg has logged that something is wrong with the file, the pictures are not RGB, or decord
+                has decoded too far ahead.
         """
         if indices[0] < self._next:
             self._open()
-        frames = []
-        for index in indices:
-            while self._next <= index:
-                frame = self._video.next()
-                self._next += 1
-                alive()
-            frames.append(frame.asnumpy())
-        if frames[0].shape[2] != 3:  # padded rows of narrow pictures are taken for colours
-            raise ValueError(f"decord returns pictures of {frames[0].shape[2]} colours")
+        frames: np.ndarray = np.empty(0, dtype=np.uint8)
+        for place, index in enumerate(indices):
+            self._skip_to(index, alive)
+            frame = self._video.next().asnumpy()
+            self._next += 1
+            alive()
+            if not place:
+                frames = np.empty((len(indices), *frame.shape), dtype=np.uint8)
+            frames[place] = frame
+        if frames.shape[3] != 3:  # padded rows of narrow pictures are taken for colours
+            raise ValueError(f"decord returns pictures of {frames.shape[3]} colours")
         if _complaints() > self._log:
             raise ValueError("decord met damaged data")
-        return np.stack(frames)
+        if _resident_bytes() - self._resident_at_start > MOST_BYTES_AHEAD + frames.nbytes:
+            raise ValueError("decord decodes too far ahead")
+        return frames
+
+    def _skip_to(self, index: int, alive: Callable[[], None]) -> None:
+        """Decode what comes before a frame."""
+        while self._next < index:
+            later = bisect_right(self._keys, self._next)
+            stop = min(index, self._keys[later] - 1) if later < len(self._keys) else index
+            if stop > self._next and index < self.n_frames:
+                self._video.skip_frames(stop - self._next)
+                self._next = stop
+            else:
+                self._video.next()
+                self._next += 1
+            alive()
 
 
 class Reader:
@@ -224,7 +260,9 @@ def answer(
             return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name}, b""
         # Repeated indices of a short clip are decoded once.
         wanted, positions = np.unique(request["indices"], return_inverse=True)
-        frames = reader.read(path, wanted.tolist(), only, alive)[positions]
+        frames = reader.read(path, wanted.tolist(), only, alive)
+        if len(positions) > len(wanted) or (np.diff(positions) < 0).any():
+            frames = frames[positions]
     except FAILURES as error:
         return {"error": plain(error)}, b""
     return {"shape": list(frames.shape), "reader": reader.name}, np.ascontiguousarray(frames).data.cast("B")

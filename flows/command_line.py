@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 130
-        interrupted, 141 nobody reads the output.
+        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 all
+        features are extracted but for videos or clips that cannot be read, 130 interrupted, 141 nobody reads the
+        output.
     """
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _terminate)
@@ -156,7 +157,7 @@ def _extract(options: argparse.Namespace) -> int:
             summary = extract_prepared(extractor, progress.done)
             timings = [extractor.timings.sentence()]
     print("\n".join(filter(None, [*timings, *summary.lines()])))
-    return 0
+    return 0 if summary.is_whole else 3
 
 
 def _analyze(options: argparse.Namespace) -> int:

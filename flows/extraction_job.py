@@ -34,6 +34,11 @@ class ExtractionSummary:
     failed_clips: dict[str, str]
     missing: tuple[str, ...] = ()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every video with a file, and every clip, could be read."""
+        return not self.unreadable_videos and not self.failed_clips
+
     def lines(self) -> Iterator[str]:
         """The summary as sentences."""
         if self.n_computed == 0:

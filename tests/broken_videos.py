@@ -151,6 +151,20 @@ def _mkv_cut(path: Path) -> None:
     cut(path, path.stat().st_size * 6 // 10)
 
 
+def _hole(path: Path, first: int, last: int, **settings: Any) -> None:
+    """Packets lose their headers too, so they vanish, and no frame after them may take their numbers."""
+    write(path, **settings)
+    places = packets_of(path)
+    content = bytearray(path.read_bytes())
+    start, stop = places[first][0] - 8, sum(places[last])
+    content[start:stop] = bytes(stop - start)
+    path.write_bytes(content)
+
+
+CLUSTERS = {"cluster_time_limit": "500"}
+"""Matroska is taken up again at the next cluster after a hole; by default one holds five seconds."""
+
+
 def _zeroed(path: Path) -> None:
     damage(write(path), range(15, 20), 0, bytes)
 
@@ -170,6 +184,22 @@ def _audio(file: Any, count: int) -> None:
         frame.sample_rate = 44100
         file.mux(stream.encode(frame))
     file.mux(stream.encode())
+
+
+def _cut_with_sound(path: Path) -> None:
+    """Where a cut avi ends is told from a hole in it only if the sound between its pictures is known."""
+    with _output(path) as file:
+        pictures, sound = _stream(file, 64, 96, {}, "yuv420p", "mpeg4"), file.add_stream("mp2", rate=44100)
+        for number in range(60):
+            file.mux(pictures.encode(av.VideoFrame.from_ndarray(picture(number, 64, 96), format="rgb24")))
+            samples = np.zeros((1, 2 * 1152), np.int16)
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
+            frame.sample_rate = 44100
+            file.mux(sound.encode(frame))
+        file.mux(pictures.encode())
+        file.mux(sound.encode())
+    start, size = packets_of(path)[30]
+    cut(path, start + size)
 
 
 def _audio_only(path: Path) -> None:
@@ -251,6 +281,40 @@ CASES = (
     Case("no_permission.mp4", _unreadable, reason="Permission denied"),
     Case("cut_faststart.mp4", _faststart_cut, 30, frames((0, 29)), reader="PyAV", reason="frame 29 is lost"),
     Case("cut.mkv", _mkv_cut, 22, frames((0, 22)), reader="PyAV", reason="the last frame"),
+    whole("cut_with_sound.avi", _cut_with_sound, 31, "PyAV"),
+    Case(
+        "hole.mkv",
+        lambda path: _hole(path, 26, 29, container=CLUSTERS),
+        60,
+        frames((0, 20), (44, 60)),
+        "the file is damaged, and (frame|the frames) .* lost",
+        "PyAV",
+    ),
+    Case(
+        "hole_behind_a_key_frame.mkv",
+        lambda path: _hole(path, 13, 13, container=CLUSTERS),
+        60,
+        frames((0, 8), (32, 60)),
+        "the file is damaged, and (frame|the frames) .* lost",
+        "PyAV",
+    ),
+    Case(
+        "hole_at_the_start.mkv",
+        lambda path: _hole(path, 1, 1, container=CLUSTERS),
+        60,
+        frames((24, 60)),
+        "the file is damaged, and (frame|the frames) .* lost",
+        "PyAV",
+    ),
+    Case(
+        "hole.flv",
+        lambda path: _hole(path, 4, 4),
+        60,
+        frames((12, 60)),
+        "the file is damaged, and (frame|the frames) .* lost",
+        "PyAV",
+    ),
+    Case("hole.avi", lambda path: _hole(path, 19, 21, options={"bf": "0"}), 19, frames((0, 19)), reader="PyAV"),
     Case(
         "zeroed_packets.mp4",
         _zeroed,

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,7 @@ def test_auto_takes_a_gpu_only_when_there_is_one(monkeypatch: pytest.MonkeyPatch
 
 def test_versions_name_what_can_change_a_feature() -> None:
     found = versions()
-    assert {"torch", "transformers", "decord", "machine"} <= found.keys()
+    assert {"torch", "transformers", "decord", "av", "machine"} <= found.keys()
     assert found["torch"] == torch.__version__
+    assert found["av"] == version("av")
     assert all(isinstance(value, str) and value for value in found.values())

@@ -110,3 +110,30 @@ def test_scripts_of_users_write_the_features_of_the_store_at_a_small_size(tmp_pa
     assert found["clips"] == 6
     assert set(found["differences"]) == {"naive script", "batched script"}
     assert all(0 <= difference <= 1e-5 for difference in found["differences"].values()), found["differences"]
+
+
+@pytest.mark.slow
+def test_every_way_to_decode_returns_the_frames_asked_for_at_a_small_size(tmp_path):
+    sizes = ["--minutes=0.1", "--rounds=1", "--sample=3", "--sampling", "24", "8"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "decoding.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ways = json.loads(result.read_text())["ways"]["24-8"]
+    assert {"vadprobe", "decord, one reader", "PyAV, one pass"} <= set(ways)
+    assert all(found.get("grey_levels", 0) <= 2 for found in ways.values()), ways
+
+
+@pytest.mark.slow
+def test_memory_of_an_extraction_is_sampled_and_drawn_at_a_small_size(tmp_path):
+    result = tmp_path / "result.json"
+    sizes = ["--clips=1280", "--videos=2", "--length=2", f"--json={result}"]
+    command = [sys.executable, str(FOLDER / "extraction_memory.py"), *sizes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Worked on 1280 of 1280 clips" in done.stdout
+    found = json.loads(result.read_text())
+    assert [one["clips"] for one in found["samples"]] == sorted(one["clips"] for one in found["samples"])
+    assert max(one["clips"] for one in found["samples"]) == 1280
+    assert all(one["level"] > 2**20 for one in found["growth"].values())
+    assert result.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

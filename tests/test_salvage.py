@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from broken_videos import CASES, Case, number_of, write
 
-from vadprobe.extract.salvage import SalvageReader, Survey, name_ranges, survey
+from vadprobe.extract import decode_worker
+from vadprobe.extract.salvage import SalvageReader, name_ranges
+from vadprobe.extract.survey import Survey, survey
 
 
 def quiet() -> None:
@@ -58,12 +60,12 @@ def test_irregular_stamps_of_a_damaged_container_count_up_to_the_damage() -> Non
     assert list(listed(stamps, complaint=4).numbered()) == stamps[:4]
 
 
-def test_what_follows_a_gap_leans_on_what_is_missing() -> None:
+def test_a_gap_may_be_anywhere_where_its_frames_may_have_been_stored() -> None:
     # Stored as 0 3 1 2 | 9 7 8, the frames 4 to 6 are gone; frame 3 was stored two places early.
     damaged = listed([0, 120, 40, 80, 360, 280, 320], complaint=4)
     order = damaged.numbered()
     assert sorted(order.values()) == [0, 1, 2, 3, 7, 8, 9]
-    assert damaged.after_gaps(order) == {1}
+    assert damaged.after_gaps(order) == {3, 4}
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kept and not case.reason], ids=lambda case: case.name)
@@ -83,3 +85,15 @@ def test_clips_may_go_back(tmp_path: Path) -> None:
     reader = SalvageReader(path, survey(path, quiet), quiet)
     for indices in ([50, 59], [10, 11], [11], [12], [0]):
         assert [number_of(frame) for frame in reader.read(indices, quiet)] == indices
+
+
+def test_a_video_that_decord_decodes_too_far_ahead_goes_on_with_pyav(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, reader = str(write(tmp_path / "video.mp4")), decode_worker.Reader()
+    assert [number_of(frame) for frame in reader.read(path, [3, 20], None, quiet)] == [3, 20]
+    assert reader.name == "decord"
+    monkeypatch.setattr(decode_worker, "MOST_BYTES_AHEAD", -(1 << 60))
+    for indices in ([21, 40], [41, 59]):
+        assert [number_of(frame) for frame in reader.read(path, indices, None, quiet)] == indices
+        assert reader.name == "PyAV"

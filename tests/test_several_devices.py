@@ -65,10 +65,10 @@ def processes_below(folder: Path) -> list[int]:
 
 @pytest.mark.slow
 def test_two_processes_write_the_store_that_one_writes(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["extract", str(job)]) == 0
+    assert main(["extract", str(job)]) == 3  # one video cannot be read
     one = job.parent / "one"
     (job.parent / "features").rename(one)
-    assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 0
+    assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3
     captured = capsys.readouterr()
     assert captured.out.count("cpu: ") == 2
     assert "Worked on 900 of 900 clips; 4 partitions are committed." in captured.out
@@ -77,7 +77,7 @@ def test_two_processes_write_the_store_that_one_writes(job: Path, capsys: pytest
     for prompt in ("coarse", "detailed"):
         name = f"set/segment-2-2/tiny/{prompt}.zarr"
         assert compare(one / name, job.parent / "features" / name, values=True).verdict == 0
-    assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 0
+    assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3
     assert "Nothing to compute" in capsys.readouterr().out
 
 
@@ -98,7 +98,7 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
     assert "Traceback" not in err
     assert processes_below(job.parent) == []
     assert not list(job.parent.rglob(".claims"))
-    assert main(["extract", str(job)]) == 0
+    assert main(["extract", str(job)]) == 3  # one video cannot be read
     assert main(["verify", str(job)]) == 0
 
 
@@ -112,7 +112,7 @@ def test_the_partition_of_a_killed_process_is_taken_over(job: Path, capsys: pyte
     workers = [number for number in processes_below(job.parent) if number != process.pid]
     os.kill(workers[0], signal.SIGKILL)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0
+    assert process.returncode == 3  # one video cannot be read
     assert "The process on cpu was ended by signal 9." in err
     assert "4 partitions are committed" in out
     assert main(["verify", str(job)]) == 0
