@@ -11,7 +11,7 @@ from vadprobe.store.durable import read_json, write_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import FeatureSpec
 
-_RUN_ONLY = frozenset({"device", "batch_clips", "prefix"})
+_RUN_ONLY = frozenset({"device", "batch_clips", "prefix", "compile"})
 """Parts of a recipe that say how features were computed, not what they are."""
 
 _NAMES_ONLY = ("backbone.key", "backbone.source", "prompt.key")

@@ -2,10 +2,9 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,20 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
     AutoModelForImageTextToText,
-    AutoTokenizer,
     PreTrainedConfig,
 )
-from transformers.video_processing_utils import BaseVideoProcessor
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from vadprobe.extract.capture import TextBlocks
+from vadprobe.extract.compiling import compile_blocks
 from vadprobe.extract.configuration import BackboneConfig
-from vadprobe.extract.families import ChatText, Family
+from vadprobe.extract.devices import BALANCED, choose_device, input_device
+from vadprobe.extract.families import Family
+from vadprobe.extract.generic import ProcessorFamily, slower_way, text_shape
 from vadprobe.extract.internvl import InternVL
-from vadprobe.extract.llava_onevision import LlavaOnevision
-from vadprobe.extract.pixels import PixelRecipe
-from vadprobe.extract.qwen2_5_vl import Qwen25VL
-from vadprobe.extract.qwen3_vl import Qwen3VL
+from vadprobe.extract.known_families import FAMILIES, own_inputs
+from vadprobe.extract.window_attention import batch_windows
 from vadprobe.store.digests import digest_file, digest_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import BackboneSpec
@@ -36,10 +34,6 @@ from vadprobe.store.records import BackboneSpec
 RANDOM_WEIGHTS_CARD = "random_weights.json"
 """A file of this name in a checkpoint folder says that its weights were never trained; reports then say so too."""
 
-Scaling = dict[str, tuple[float, float, float]]
-"""Mean and deviation ("std") per channel of pixels in [0, 1]."""
-
-_QWEN_FRAME_SIZE = (448, 448)
 _LOCAL, _UNKNOWN = "sha256:", "unknown"  # revisions of a folder, and of a hub that names no commit
 _CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model", ".py"})
 
@@ -51,14 +45,21 @@ class Description:
     config: BackboneConfig
     source: str
     spec: BackboneSpec
-    family: Family
+    family: Family | ProcessorFamily
     answer_ids: tuple[int, int]
     random_weights: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know before the work begins, in sentences."""
+        if isinstance(self.family, ProcessorFamily):
+            return (slower_way(self.config.key, self.family.name),)
+        return ()
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded backbone in evaluation mode."""
+    """A loaded backbone in evaluation mode; ``device`` is where its inputs go."""
 
     description: Description
     model: Any
@@ -87,25 +88,15 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     model_type = content.get("model_type") if isinstance(content, dict) else None
     if model_type is None:
         raise _unreadable(config, "config.json is missing or names no model_type.")
-    build = _FAMILIES.get(str(model_type))
-    if build is None:
-        raise VadprobeError(
-            f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads "
-            f"{', '.join(sorted(_FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
-            "native transformers layout, whose hub ids end in '-hf'."
-        )
+    _check_family(config, str(model_type))
     try:
         model_config = AutoConfig.from_pretrained(source, **options)
+        find = own_inputs if model_type in FAMILIES else _processor_inputs
+        family, tokenizer, shape = find(config, model_config, source, folder, options)
+    except VadprobeError:
+        raise
     except (OSError, ValueError) as error:
         raise _unreadable(config, error) from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        images = AutoImageProcessor.from_pretrained(source, **options)
-        # The video processor's own file comes before the images' one, as in AutoProcessor, which needs torchvision.
-        videos, _ = BaseVideoProcessor.get_video_processor_dict(source, revision=config.revision)
-    except (OSError, ValueError) as error:
-        raise _unreadable(config, error) from error
-    text = model_config.get_text_config()
     spec = BackboneSpec(
         key=config.key,
         family=model_config.model_type,
@@ -113,25 +104,59 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         revision=_content_digest(folder) if folder else str(getattr(model_config, "_commit_hash", None) or _UNKNOWN),
         dtype=config.dtype,
         attention=config.attention,
-        n_layers=text.num_hidden_layers,
-        n_heads=text.num_attention_heads,
-        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-        hidden_size=text.hidden_size,
+        **shape,
     )
-    scaling = {name: tuple(videos.get(f"image_{name}") or getattr(images, f"image_{name}")) for name in ("mean", "std")}
-    family = build(config, model_config, scaling, ChatText.load(tokenizer, folder))
     random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
     return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
 
 
-def load(description: Description, device: str, threads: int | None = None) -> Backbone:
+def _check_family(config: BackboneConfig, model_type: str) -> None:
+    """Refuse what cannot be read, before anything else is.
+
+    Raises:
+        VadprobeError: if the family or the chat asked for it is not known.
+    """
+    if model_type not in FAMILIES and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise VadprobeError(
+            f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads transformers' "
+            "image-text-to-text models, fastest those with inputs of its own: "
+            f"{', '.join(sorted(FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
+            "native transformers layout: 'vadprobe convert-checkpoint SOURCE TARGET' makes it from a local folder, and "
+            "hub ids that end in '-hf' have it."
+        )
+    if config.chat == "papers" and model_type != InternVL.name:
+        raise VadprobeError(
+            f"backbone {config.key!r} is of the family {model_type!r}, and backbone.chat = 'papers' is known only for "
+            f"{InternVL.name} (InternVL and Holmes-VAU); set it to 'native'."
+        )
+    if config.frame_size is not None and model_type not in FAMILIES:
+        raise VadprobeError(
+            f"frame_size is {config.frame_size}, but frames of the family {model_type!r} are resized by the "
+            f"checkpoint's own processor; leave frame_size out."
+        )
+
+
+def _processor_inputs(
+    config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
+) -> tuple[ProcessorFamily, Any, dict[str, int]]:
+    """The same of any other model, as far as transformers' own processor goes."""
+    shape = text_shape(model_config.model_type, model_config)
+    family = ProcessorFamily.load(model_config.model_type, source, options, config.system)
+    return family, family.processor.tokenizer, shape
+
+
+def load(
+    description: Description, device: str | Mapping[str, str], threads: int | None = None, *, compiled: bool = False
+) -> Backbone:
     """Load the weights (safetensors only: no pickle is read) and place the model.
 
     Args:
         description: the backbone.
-        device: as for :func:`choose_device`.
+        device: as for :func:`choose_device`; or the device of each part of the model by the part's name, which may also
+            be "disk", as transformers' ``device_map``. Features do not depend on where a part lies.
         threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
             model's threads wait for each other and the same work takes ten times as long.
+        compiled: compile the language model's blocks, which changes features by rounding.
 
     Raises:
         VadprobeError: if the weights are missing, or the device does not exist.
@@ -140,6 +165,9 @@ def load(description: Description, device: str, threads: int | None = None) -> B
     # A hub's weights come from the commit that was described, whatever is newest by now.
     revision = description.spec.revision
     options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
+    target = choose_device(device) if isinstance(device, str) else None
+    if target is None or device == BALANCED:
+        options["device_map"] = device
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
             description.source,
@@ -158,89 +186,21 @@ def load(description: Description, device: str, threads: int | None = None) -> B
             f"the checkpoint of backbone {config.key!r} lacks {len(missing)} weights, first {missing[0]}; transformers "
             "would fill them with random numbers. Download the checkpoint again."
         )
-    target = choose_device(device)
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
-    model = model.eval().requires_grad_(False).to(target)
-    return Backbone(description, model, TextBlocks.of(model), target)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; 'auto' is the first GPU when there is one, else the CPU.
-
-    Raises:
-        VadprobeError: if there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # a device without values, such as 'meta', has nothing to give back
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise VadprobeError(f"device {name!r} cannot be used ({reason}); try 'auto' or 'cpu'.") from error
-    return device
+    model = model.eval().requires_grad_(False)
+    if target is not None and device != BALANCED:
+        model = model.to(target)
+    batch_windows(model)
+    parts = TextBlocks.of(model)
+    if compiled:
+        compile_blocks(parts)
+    return Backbone(description, model, parts, input_device(model))
 
 
 def versions() -> dict[str, str]:
     """The libraries whose versions can change a feature, and the processor family."""
     names = ("torch", "transformers", "decord", "av")
     return {**{name: version(name) for name in names}, "machine": platform.machine()}
-
-
-def _qwen(
-    family: type[Qwen25VL], config: BackboneConfig, model_config: Any, scaling: Scaling, chat: ChatText
-) -> Family:
-    height, width = config.frame_size or _QWEN_FRAME_SIZE
-    return family(
-        chat=chat,
-        pixels=PixelRecipe(height, width, **scaling),
-        patch_size=model_config.vision_config.patch_size,
-        temporal_patch_size=model_config.vision_config.temporal_patch_size,
-        merge_size=model_config.vision_config.spatial_merge_size,
-        video_token_id=model_config.video_token_id,
-    )
-
-
-def _internvl(config: BackboneConfig, model_config: Any, scaling: Scaling, chat: ChatText) -> Family:
-    height, width = model_config.vision_config.image_size
-    return InternVL(
-        chat=chat,
-        pixels=_tower_pixels(config, height, width, scaling),
-        tokens_per_frame=model_config.image_seq_length,
-    )
-
-
-def _llava_onevision(config: BackboneConfig, model_config: Any, scaling: Scaling, chat: ChatText) -> Family:
-    if model_config.vision_feature_select_strategy != "full":
-        raise VadprobeError(
-            f"backbone {config.key!r} drops a patch of every frame (vision_feature_select_strategy is "
-            f"{model_config.vision_feature_select_strategy!r}); its frames are pooled only if it is 'full'."
-        )
-    side = model_config.vision_config.image_size
-    return LlavaOnevision(
-        chat=chat,
-        pixels=_tower_pixels(config, side, side, scaling),
-        patch_size=model_config.vision_config.patch_size,
-        video_token_id=model_config.video_token_id,
-    )
-
-
-def _tower_pixels(config: BackboneConfig, height: int, width: int, scaling: Scaling) -> PixelRecipe:
-    """Pixels for a vision tower that takes one size only."""
-    if config.frame_size not in (None, (height, width)):
-        raise VadprobeError(
-            f"frame_size is {config.frame_size}, but the vision tower of {config.key!r} takes only {height} x {width} "
-            "pixels; leave frame_size out."
-        )
-    return PixelRecipe(height, width, **scaling)
-
-
-_FAMILIES: dict[str, Callable[[BackboneConfig, Any, Scaling, ChatText], Family]] = {
-    "qwen2_5_vl": partial(_qwen, Qwen25VL),
-    "qwen3_vl": partial(_qwen, Qwen3VL),
-    "internvl": _internvl,
-    "llava_onevision": _llava_onevision,
-}
 
 
 def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """The settings of stage 1 that a job file holds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from vadprobe.store.configuration import Section
 
@@ -16,9 +16,29 @@ class BackboneConfig(Section):
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     frame_size: tuple[int, int] | None = Field(
-        default=None, description="height and width in pixels; by default the model's own, 448 x 448 for Qwen2.5-VL"
+        default=None,
+        description="height and width in pixels, for Qwen2.5-VL and Qwen3-VL (by default 448 x 448); the vision towers "
+        "of InternVL and LLaVA-OneVision take one size only, and every other family's own processor chooses",
+    )
+    chat: Literal["native", "papers"] = Field(
+        default="native",
+        description="the conversation around video and prompt: 'native', the checkpoint's own chat template; 'papers', "
+        "what InternVL's own model.chat() sends, which begins with its published system message (InternVL and "
+        "Holmes-VAU only). Part of the features' specification",
+    )
+    system: str | None = Field(
+        default=None,
+        min_length=1,
+        description="message of a system turn before the user's, in any family whose chat template takes one; part of "
+        "the features' specification",
     )
     trust_remote_code: bool = Field(default=False, description="run Python code found in the checkpoint")
+
+    @model_validator(mode="after")
+    def _one_system_message(self) -> Self:
+        if self.chat == "papers" and self.system is not None:
+            raise ValueError("chat = 'papers' brings its own system message; leave system out, or chat")
+        return self
 
     @field_validator("frame_size")
     @classmethod
@@ -31,7 +51,11 @@ class BackboneConfig(Section):
 class ExtractionConfig(Section):
     """Section ``[extraction]``: how the work is done. ``batch_clips`` is part of the features' specification."""
 
-    device: str = Field(default="auto", description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...")
+    device: str = Field(
+        default="auto",
+        description="'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...; 'balanced' spreads a model too "
+        "large for one GPU over all of them, which needs the extra 'spread'",
+    )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
     )
@@ -48,4 +72,15 @@ class ExtractionConfig(Section):
         description="'shared': the tokens before the prompt's text run once for all prompts of a clip; 'independent': "
         "each prompt is a pass of its own. Equal up to rounding; part of the features' specification",
     )
+    compile: bool = Field(
+        default=False,
+        description="compile the language model's blocks with torch.compile: minutes at the start, then faster passes. "
+        "Equal up to rounding; part of the features' specification",
+    )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")
+
+    @model_validator(mode="after")
+    def _compiled_on_one_device(self) -> "ExtractionConfig":
+        if self.compile and self.device == "balanced":
+            raise ValueError("compile = true needs the whole model on one device, not device = 'balanced'")
+        return self

@@ -74,12 +74,13 @@ class DecodePool:
         self._changed = threading.Condition()
         self._runs: deque[Run] = deque()
         self._busy: set[Path] = set()
+        self._idle: dict[int, Path] = {}  # decoders without work, with the videos that they have open
         self._handed_out = self._asked_for = self._held_bytes = 0
         self._stopped = self._exhausted = False
         self._decoders = [Decoder(deadline) for _ in range(count)]
         self._threads = [
-            threading.Thread(target=self._work, args=(decoder,), name="decode-ahead", daemon=True)
-            for decoder in self._decoders
+            threading.Thread(target=self._work, args=(number, decoder), name="decode-ahead", daemon=True)
+            for number, decoder in enumerate(self._decoders)
         ]
         for thread in self._threads:
             thread.start()
@@ -149,10 +150,10 @@ class DecodePool:
             self._changed.notify_all()
         return clip
 
-    def _work(self, decoder: Decoder) -> None:
+    def _work(self, own: int, decoder: Decoder) -> None:
         try:
             run: Run | None = None
-            while (run := self._next_run(run)) is not None:
+            while (run := self._next_run(own, run)) is not None:
                 for number, (row, indices) in enumerate(run.clips, run._first):
                     with self._changed:
                         self._changed.wait_for(partial(self._may_go_on, number))
@@ -162,24 +163,30 @@ class DecodePool:
         finally:
             decoder.close()
 
-    def _next_run(self, finished: Run | None) -> Run | None:
+    def _next_run(self, own: int, finished: Run | None) -> Run | None:
         """The first run that no decoder has taken, of a video that no decoder is reading.
 
-        The video of the run just finished is free from now on; its next run goes to the same decoder, if it is first.
+        A video goes on in the decoder that has it open, if that one has nothing else to do: another would have to read
+        it from the beginning.
         """
 
         def free() -> Run | None:
-            return next((run for run in self._runs if not run._taken and run.path not in self._busy), None)
+            elsewhere = {path for number, path in self._idle.items() if number != own}
+            unwanted = self._busy | elsewhere
+            return next((run for run in self._runs if not run._taken and run.path not in unwanted), None)
 
         with self._changed:
             if finished is not None:
                 self._busy.remove(finished.path)
+                self._idle[own] = finished.path
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._stopped or free() is not None or self._is_over())
             run = None if self._stopped else free()
+            self._idle.pop(own, None)
             if run is not None:
                 run._taken = True
                 self._busy.add(run.path)
+            self._changed.notify_all()
             return run
 
     def _read(self, decoder: Decoder, run: Run, row: int, indices: Sequence[int]) -> DecodedClip | BaseException:
@@ -189,6 +196,8 @@ class DecodePool:
             return DecodedClip(row, self._prepare(decoder.read_clip(run.path, indices)), owner=run.owner)
         except VideoError as error:
             return DecodedClip(row, None, str(error), run.owner)
+        except MemoryError:
+            return DecodedClip(row, None, "there is not enough memory for frames of this size", run.owner)
         except BaseException as error:  # noqa: BLE001 -- handed to the consumer, which raises it
             return error
 

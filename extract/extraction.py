@@ -10,11 +10,12 @@ from types import TracebackType
 
 import torch
 
-from vadprobe.extract.backbone import Backbone, Description, choose_device, load
+from vadprobe.extract.backbone import Backbone, Description, load
 from vadprobe.extract.batch_size import DEFAULT_CLIPS, BatchSize
 from vadprobe.extract.capture import Captured
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decode_pool import DecodedClip, DecodePool, Run
+from vadprobe.extract.devices import choose_device
 from vadprobe.extract.forward import Forward
 from vadprobe.extract.open_partition import ClipDone, OpenPartition
 from vadprobe.extract.outgoing import Outgoing
@@ -86,8 +87,13 @@ class Extractor:
     def forward(self) -> Forward:
         """The passes of the loaded model."""
         if self._forward is None:
-            self._forward = Forward(load(self.description, self.config.device, self.config.threads))
+            config = self.config
+            self._forward = Forward(load(self.description, config.device, config.threads, compiled=config.compile))
         return self._forward
+
+    def use(self, backbone: Backbone) -> None:
+        """Take a model that is loaded already; it must be of this description."""
+        self._forward = Forward(backbone)
 
     @property
     def batch_size(self) -> BatchSize:

@@ -1,18 +1,23 @@
 """What differs between families of multimodal models: the token layout of a video and the vision tower's inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 
 from vadprobe.extract.pixels import Frames
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import VadprobeError
+
+Turns = list[dict[str, Any]]
+"""Messages of a conversation, as chat templates take them."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,21 @@ class Family(Protocol):
 
 @dataclass(frozen=True)
 class ChatText:
-    """A checkpoint's own chat template around one video and one prompt."""
+    """A checkpoint's own chat template around one video and one prompt.
+
+    ``system`` is the message of a system turn before the user's; None for what the template does by itself.
+    """
 
     tokenizer: Any
     template: str
+    system: str | None = None
 
     @classmethod
-    def load(cls, tokenizer: Any, folder: Path | None) -> "ChatText":
+    def load(cls, tokenizer: Any, folder: Path | None, system: str | None = None) -> "ChatText":
         """Take the tokenizer's template, or ``chat_template.json`` of an older checkpoint folder.
 
         Raises:
-            VadprobeError: if the checkpoint has no chat template.
+            VadprobeError: if the checkpoint has no chat template, or one that takes no system message.
         """
         template = tokenizer.chat_template
         older = folder / "chat_template.json" if folder else None
@@ -83,30 +92,29 @@ class ChatText:
                 "the checkpoint has no chat template (chat_template.jinja, chat_template.json or an entry in "
                 "tokenizer_config.json); without it the prompt's tokens would not be those the model was trained on."
             )
-        return cls(tokenizer, template)
+        chat = cls(tokenizer, template, system)
+        if system is not None:
+            refuse_control_tokens(tokenizer, "system message", system)
+            chat.render("")
+        return chat
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the template."""
-        return digest_json(self.template)
+    def recipe(self) -> dict[str, Any]:
+        """The template's SHA-256, and the system message if there is one of the user's."""
+        return {"chat_template": digest_json(self.template), **({} if self.system is None else {"system": self.system})}
 
     def render(self, prompt: str) -> str:
         """The conversation of one user turn, a video before the prompt, up to where the answer begins.
 
         Raises:
-            VadprobeError: if the prompt contains a special token of the model.
+            VadprobeError: if the prompt contains a special token of the model, or the template takes no system message.
         """
-        found = [token for token in self.tokenizer.get_added_vocab() if token in prompt]
-        if found:
-            raise VadprobeError(
-                f"the prompt {prompt!r} contains {found[0]!r}, which the model reads as a control token; reword it."
-            )
+        refuse_control_tokens(self.tokenizer, "prompt", prompt)
         content = [{"type": "video"}, {"type": "text", "text": prompt}]
+        return render_turns(self._apply, content, self.system)
+
+    def _apply(self, turns: Turns) -> str:
         text = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
-            chat_template=self.template,
-            tokenize=False,
-            add_generation_prompt=True,
+            turns, chat_template=self.template, tokenize=False, add_generation_prompt=True
         )
         return str(text)
 
@@ -116,6 +124,45 @@ class ChatText:
         written = start is not None and text.startswith(start)  # a template may write the first token itself
         ids: Tensor = self.tokenizer(text, return_tensors="pt", add_special_tokens=not written)["input_ids"]
         return ids
+
+
+def refuse_control_tokens(tokenizer: Any, what: str, text: str) -> None:
+    """Refuse a text that would not reach the model as text.
+
+    Raises:
+        VadprobeError: if it contains a special token of the model.
+    """
+    found = [token for token in tokenizer.get_added_vocab() if token in text]
+    if found:
+        raise VadprobeError(
+            f"the {what} {text!r} contains {found[0]!r}, which the model reads as a control token; reword it."
+        )
+
+
+def render_turns(apply: Callable[[Turns], str], content: list[dict[str, Any]], system: str | None) -> str:
+    """A user turn of some content, behind a system turn if there is a message for one.
+
+    Args:
+        apply: the chat template.
+        content: parts of the user turn.
+        system: the message. Some templates take it as a string, others as a list of parts: whichever arrives.
+
+    Raises:
+        VadprobeError: if the template takes no system turn: it refuses one, or the message is not in the text.
+    """
+    user = {"role": "user", "content": content}
+    if system is None:
+        return apply([user])
+    bare = [{"role": "user", "content": [part for part in content if part["type"] != "text"]}]
+    for message in (system, [{"type": "text", "text": system}]):
+        turn = {"role": "system", "content": message}
+        with suppress(TemplateError, TypeError):  # TypeError: the template joins strings, or looks into parts
+            if system in apply([turn, *bare]):
+                return apply([turn, user])
+    raise VadprobeError(
+        f"the checkpoint's chat template takes no system message, so {system!r} would not reach the model; leave "
+        "backbone.system out."
+    )
 
 
 def expand(text: str, placeholder: str, replacement: str) -> str:

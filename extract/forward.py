@@ -1,4 +1,4 @@
-"""A batch of clips through the backbone: every prompt's features from one run of the vision tower."""
+"""A batch of clips through the backbone: every prompt's features, from one run of the vision tower if possible."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +9,8 @@ from torch import Tensor
 
 from vadprobe.extract.backbone import Backbone
 from vadprobe.extract.capture import Captured, capture
+from vadprobe.extract.families import Family
+from vadprobe.extract.generic import ProcessorFamily
 from vadprobe.extract.shared_prefix import capture_prompts, shared_tokens
 from vadprobe.store.records import FeatureSpec
 
@@ -33,17 +35,20 @@ class Forward:
             depth: blocks of the language model to run.
         """
         backbone, family = self.backbone, self.backbone.description.family
+        if isinstance(family, ProcessorFamily):
+            yield from self._through_processor(family, clips, seconds, specs, depth)
+            return
         inputs = family.prepare(clips, seconds, backbone.device)
         encoded = family.encode(backbone.model, inputs)
         answers = backbone.description.answer_ids
-        taken = [family.language_inputs(self._prompt_ids(spec), inputs) for spec in specs]
+        taken = [family.language_inputs(self._prompt_ids(family, spec), inputs) for spec in specs]
         shared = [arguments for arguments, spec in zip(taken, specs, strict=True) if _shares(spec)]
         together: Iterator[Captured] = iter(())
         if shared:
             first = next(spec for spec in specs if _shares(spec))
             prefix = shared_tokens(family, first.sampling.frames_per_clip)
             # A family may write a clip's own times between its video tokens: whatever is added there is shared.
-            longer = shared[0]["input_ids"].shape[1] - self._prompt_ids(first).shape[1]
+            longer = shared[0]["input_ids"].shape[1] - self._prompt_ids(family, first).shape[1]
             n_shared = 0 if prefix is None else len(prefix) + longer
             together = capture_prompts(backbone.model, backbone.parts, shared, dict(encoded), answers, n_shared, depth)
         for arguments, spec in zip(taken, specs, strict=True):
@@ -53,12 +58,38 @@ class Forward:
                 alone: dict[str, Any] = {**arguments, "mm_encoder_outputs": dict(encoded)}
                 yield capture(backbone.model, backbone.parts, alone, answers, None, depth)
 
-    def _prompt_ids(self, spec: FeatureSpec) -> Tensor:
+    def _through_processor(
+        self,
+        family: ProcessorFamily,
+        clips: Sequence[Any],
+        seconds: Sequence[float],
+        specs: Sequence[FeatureSpec],
+        depth: int,
+    ) -> Iterator[Captured]:
+        """A pass for each prompt, or for each prompt and clip."""
+        backbone = self.backbone
+        answers, dtype = backbone.description.answer_ids, backbone.model.dtype
+        for spec in specs:
+            passes = family.inputs(spec.prompt.text, clips, seconds, backbone.device, dtype)
+            found = [capture(backbone.model, backbone.parts, one, answers, None, depth, whole=True) for one in passes]
+            yield found[0] if len(found) == 1 else _joined(found)
+
+    def _prompt_ids(self, family: Family, spec: FeatureSpec) -> Tensor:
         key = (spec.prompt.key, spec.sampling.frames_per_clip)
         if key not in self._ids:
-            ids = self.backbone.description.family.tokenize(spec.prompt.text, key[1])
+            ids = family.tokenize(spec.prompt.text, key[1])
             self._ids[key] = ids.to(self.backbone.device)
         return self._ids[key]
+
+
+def _joined(parts: Sequence[Captured]) -> Captured:
+    """The features of several batches as of one."""
+    logits = [part.answer_logits for part in parts if part.answer_logits is not None]
+    return Captured(
+        torch.cat([part.hidden_states for part in parts]),
+        torch.cat([part.head_outputs for part in parts]),
+        torch.cat(logits) if logits else None,
+    )
 
 
 def _shares(spec: FeatureSpec) -> bool:

@@ -22,13 +22,13 @@ class InternVL:
     name: str = "internvl"
 
     def recipe(self) -> dict[str, Any]:
-        """Sizes in pixels, tokens per frame and the chat template's digest."""
+        """Sizes in pixels, tokens per frame and the chat."""
         return {
             "frame_size": [self.pixels.height, self.pixels.width],
             "mean": list(self.pixels.mean),
             "std": list(self.pixels.std),
             "tokens_per_frame": self.tokens_per_frame,
-            "chat_template": self.chat.digest,
+            **self.chat.recipe(),
         }
 
     def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:

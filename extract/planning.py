@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vadprobe.extract.backbone import Description, choose_device, versions
+from vadprobe.extract.backbone import Description, versions
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.extract.devices import choose_device
+from vadprobe.extract.generic import ProcessorFamily
 from vadprobe.extract.shared_prefix import shares
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.configuration import SamplingConfig
@@ -189,11 +191,14 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
 
 def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
     """How the tokens before a prompt's text run: "shared" where that is asked for and the chat template allows it."""
+    frames, family = sampling.frames_per_clip, description.family
+    if isinstance(family, ProcessorFamily):
+        family.check(prompt.text, frames)
+        return "independent"
     if config.prefix == "independent":
         return "independent"
-    frames = sampling.frames_per_clip
-    ids = description.family.tokenize(prompt.text, frames)
-    return "shared" if shares(description.family, ids, frames) else "independent"
+    ids = family.tokenize(prompt.text, frames)
+    return "shared" if shares(family, ids, frames) else "independent"
 
 
 def _spec(
@@ -218,6 +223,7 @@ def _spec(
             "device": device,
             "prefix": prefix_mode(description, prompt, clips.sampling, config),
             "random_weights": description.random_weights,
+            **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),
     )

@@ -36,13 +36,13 @@ class Qwen25VL:
             )
 
     def recipe(self) -> dict[str, Any]:
-        """Sizes in pixels, patch layout and the chat template's digest."""
+        """Sizes in pixels, patch layout and the chat."""
         return {
             "frame_size": [self.pixels.height, self.pixels.width],
             "mean": list(self.pixels.mean),
             "std": list(self.pixels.std),
             "patch": [self.temporal_patch_size, self.patch_size, self.merge_size],
-            "chat_template": self.chat.digest,
+            **self.chat.recipe(),
         }
 
     def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:

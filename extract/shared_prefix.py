@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from vadprobe.extract.capture import Captured, TextBlocks, capture, stop_after
+from vadprobe.extract.capture import Captured, KeptTokens, TextBlocks, capture
 from vadprobe.extract.families import Family
 from vadprobe.store.errors import VadprobeError
 
@@ -77,9 +76,9 @@ def capture_prompts(
     """
     first = prompts[0]
     text = model.get_decoder()
-    kept = DynamicCache(config=text.config)
+    kept = KeptTokens(config=text.config)
     every = [_positions(model, arguments) for arguments in prompts]
-    with stop_after(parts, len(parts.blocks) if depth is None else depth):
+    with parts.stop_after(len(parts.blocks) if depth is None else depth):
         model.model(
             **{name: value[:, :n_shared] if name in _PER_TOKEN else value for name, value in first.items()},
             mm_encoder_outputs=encoded,

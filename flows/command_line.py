@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from vadprobe.flows.convert_command import add_convert_command
 from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.exchange_commands import add_exchange_commands
@@ -21,6 +22,8 @@ from vadprobe.flows.store_commands import add_store_commands
 from vadprobe.flows.transfer_commands import add_transfer_commands
 from vadprobe.flows.verify_command import add_verify_command, mend
 from vadprobe.store.errors import VadprobeError
+
+_EXTRAS = {"plan": "extract", "extract": "extract", "convert-checkpoint": "extract", "demo": "all"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("vadprobe"):
             raise
-        extra = {"plan": "extract", "extract": "extract", "demo": "all"}.get(options.name, "analyze")
+        extra = _EXTRAS.get(options.name, "analyze")
         print(
             f"vadprobe: this command needs the package {error.name!r}, which is not installed; "
             f"install it with: pip install 'vadprobe[{extra}]'",
@@ -95,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add_exchange_commands(commands)
     add_evaluate_command(commands)
     add_dataset_commands(commands)
+    add_convert_command(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")
     report.add_argument("config", type=Path, nargs="+", metavar="CONFIG", help="job files whose analyses are finished")
     report.add_argument(
@@ -124,7 +128,7 @@ def _plan(options: argparse.Namespace) -> int:
         contents = sampling.writers[0].contents
         if not contents.is_everything:
             print(f"{sampling.sampling.key}: {contents.describe()}")
-    for line in missing_lines(extractor.dataset.missing):
+    for line in (*extractor.description.notes, *missing_lines(extractor.dataset.missing)):
         print(line)
     for video, reason in sorted(extractor.plan.unreadable.items()):
         print(f"Video not readable: {video}: {reason}")

@@ -116,6 +116,8 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[Unit]:
         What was computed here.
     """
     left, computed, told = extractor.pending(), list[Unit](), -REMIND
+    for note in extractor.description.notes if left else ():
+        listener.tell(note)
     while left:
         n_before = len(left)
         for outcome in extractor.stream(_claimable(extractor, left, listener), listener.clip_done):

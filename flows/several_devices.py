@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import torch
 
-from vadprobe.extract.backbone import choose_device
+from vadprobe.extract.devices import choose_device
 from vadprobe.extract.extraction import Extractor, Unit
 from vadprobe.flows.extraction_job import ExtractionSummary, Listener, finish
 from vadprobe.flows.job import Job

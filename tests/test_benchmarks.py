@@ -72,14 +72,44 @@ def test_requests_of_a_store_behind_a_url_are_counted_at_a_small_size(tmp_path):
 @pytest.mark.slow
 def test_prompts_that_share_a_pass_agree_with_their_own_at_a_small_size(tmp_path):
     sizes = ["--frames=4", "--height=56", "--width=56", "--prompts=2", "--repeats=1", "--threads=1"]
+    backbones = ["qwen2_5_vl", "internvl-512"]
     result = tmp_path / "result.json"
-    command = [sys.executable, str(FOLDER / "extraction.py"), *sizes, f"--json={result}"]
+    command = [sys.executable, str(FOLDER / "extraction.py"), *sizes, f"--json={result}", "--backbones", *backbones]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "2 prompts: own passes" in done.stdout
-    for found in json.loads(result.read_text()).values():
-        assert found["difference"] <= 1e-5
-        assert found["shared"] > 0
+    every = json.loads(result.read_text())
+    for name in backbones:
+        assert every[name]["difference"] <= 1e-5
+        assert every[name]["shared"] > 0
+        assert 0 < every[name]["utilisation"] < 1
+
+
+@pytest.mark.parametrize(("name", "billions", "tokens"), [("InternVL3-8B", 7.94, 2048), ("Qwen2.5-VL-7B", 8.29, 1024)])
+def test_the_true_shapes_have_the_published_numbers_of_parameters(tmp_path, monkeypatch, name, billions, tokens):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from backbone_shapes import describe_shape, make_backbone
+
+    description = describe_shape(name, tmp_path, "bfloat16", (448, 448))
+    model = make_backbone(description, "meta").model
+    assert round(sum(weight.numel() for weight in model.parameters()) / 1e9, 2) == billions
+    assert (description.spec.n_layers, description.spec.n_heads, description.spec.head_dim) == (28, 28, 128)
+    ids = description.family.tokenize("Is something wrong?", 8)
+    assert tokens < ids.shape[1] < tokens + 120
+
+
+@pytest.mark.slow
+def test_scripts_of_users_write_the_features_of_the_store_at_a_small_size(tmp_path):
+    sizes = ["--videos=2", "--frames=100", "--prompts=2", "--rounds=1", "--size=56", "--threads=1"]
+    result = tmp_path / "result.json"
+    ways = ["--ways", "vadprobe", "naive script", "batched script"]
+    command = [sys.executable, str(FOLDER / "extraction_end_to_end.py"), *sizes, f"--json={result}", *ways]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(result.read_text())
+    assert found["clips"] == 6
+    assert set(found["differences"]) == {"naive script", "batched script"}
+    assert all(0 <= difference <= 1e-5 for difference in found["differences"].values()), found["differences"]
 
 
 @pytest.mark.slow

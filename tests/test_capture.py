@@ -224,20 +224,33 @@ def test_a_hook_that_does_not_fire_is_an_error(describe_tiny: Any, random_clips:
         capture_clips(Backbone(running.description, running.model, partly, running.device), inputs)
 
 
-def test_hooks_are_gone_after_a_pass_and_after_a_failure(backbone: Backbone, random_clips: MakeClips) -> None:
-    def count() -> int:  # the library keeps hooks of its own
-        modules = [*backbone.parts.blocks, *backbone.parts.projections]
-        return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
+def test_hooks_keep_nothing_outside_a_capture_not_even_after_a_failure(
+    backbone: Backbone, random_clips: MakeClips
+) -> None:
+    def held() -> list[Tensor]:
+        return [
+            value
+            for owner in (backbone.parts, *(projection.heads_slot for projection in projections))
+            for value in vars(owner).values()
+            if isinstance(value, Tensor)
+        ]
 
-    before, inputs = count(), prepare(backbone, random_clips(1, FRAMES))
+    projections: Any = backbone.parts.projections
+    modules = [*backbone.parts.blocks, *projections]
+    before = [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in modules]
+    inputs = prepare(backbone, random_clips(1, FRAMES))
     capture_clips(backbone, inputs)
-    assert count() == before
+    assert held() == []
     family, model = backbone.description.family, backbone.model
     arguments: dict[str, Any] = dict(family.language_inputs(family.tokenize(QUESTION, FRAMES), inputs))
-    arguments["mm_encoder_outputs"] = family.encode(model, prepare(backbone, random_clips(1, FRAMES + 2)))
-    with pytest.raises(ValueError, match=r"features and .* tokens do not match"):
-        capture(model, backbone.parts, arguments, backbone.description.answer_ids)
-    assert count() == before
+    with torch.inference_mode():
+        model.model(**arguments, mm_encoder_outputs=family.encode(model, inputs), use_cache=False)
+        assert held() == []
+        arguments["mm_encoder_outputs"] = family.encode(model, prepare(backbone, random_clips(1, FRAMES + 2)))
+        with pytest.raises(ValueError, match=r"features and .* tokens do not match"):
+            capture(model, backbone.parts, arguments, backbone.description.answer_ids)
+    assert held() == []
+    assert [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in modules] == before
 
 
 def test_blocks_without_an_output_projection_are_refused() -> None:

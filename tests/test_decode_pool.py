@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class FakeDecoder:
     made: "list[FakeDecoder]"
     read: list[tuple[str, int]]
     reading: set[str]
+    opened: dict[str, set[int]]
     slow: dict[str, float]
     lock: threading.Lock
 
@@ -31,6 +33,7 @@ class FakeDecoder:
             assert path.name not in self.reading, "two decoders read one video"
             self.reading.add(path.name)
             self.read.append((path.name, indices[0]))
+            self.opened[path.name].add(id(self))
         end = time.monotonic() + self.slow.get(path.name, 0.0)
         while time.monotonic() < end and not self.interrupted:
             time.sleep(0.005)
@@ -38,6 +41,8 @@ class FakeDecoder:
             self.reading.remove(path.name)
         if path.name == "broken":
             raise VideoError(f"frame {indices[0]} is damaged")
+        if path.name == "huge":
+            raise MemoryError
         if path.name == "wrong":
             raise KeyError("not a video error")
         return np.full((1, 2, 2, 3), indices[0], dtype=np.uint8)
@@ -52,7 +57,7 @@ class FakeDecoder:
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeDecoder]:
     FakeDecoder.made, FakeDecoder.read, FakeDecoder.reading = [], [], set()
-    FakeDecoder.slow, FakeDecoder.lock = {}, threading.Lock()
+    FakeDecoder.slow, FakeDecoder.lock, FakeDecoder.opened = {}, threading.Lock(), defaultdict(set)
     monkeypatch.setattr(decode_pool, "Decoder", FakeDecoder)
     return FakeDecoder
 
@@ -131,6 +136,21 @@ def test_work_is_asked_for_only_when_a_decoder_has_nothing_to_do() -> None:
         assert len(list(clips)) == 13
 
 
+@pytest.mark.parametrize("wait", [0.0, 0.05])
+def test_a_video_goes_on_in_the_decoder_that_has_it_open(wait: float) -> None:
+    """Runs of one video arrive while its decoder is busy, or after it has been idle beside another for a while."""
+
+    def runs() -> Iterator[Run]:
+        for number in range(6):
+            time.sleep(wait)
+            yield run("long", 4, 4 * number)
+        yield run("other", 2)
+
+    with DecodePool(3, 1.0) as pool:
+        assert len(list(pool.clips(runs()))) == 26
+    assert len(FakeDecoder.opened["long"]) == 1
+
+
 def test_runs_without_clips_are_passed_over() -> None:
     with DecodePool(2, 1.0) as pool:
         assert [clip.row for clip in pool.clips(iter([run("a", 0), run("b", 2), run("c", 0)]))] == [0, 1]
@@ -160,6 +180,13 @@ def test_frames_are_prepared_in_the_decoders_thread() -> None:
     with DecodePool(1, 1.0, prepare) as pool:
         assert [clip.frames for clip in pool.clips(iter([run("a", 3)]))] == [0.0, 1.0, 2.0]
     assert set(seen) == {"decode-ahead"}
+
+
+def test_frames_too_large_for_the_memory_cost_their_clips_alone() -> None:
+    with DecodePool(1, 1.0) as pool:
+        found = list(pool.clips(iter([run("huge", 1), run("a", 1)])))
+    assert found[0].reason == "there is not enough memory for frames of this size"
+    assert found[1].frames is not None
 
 
 def test_an_error_that_is_no_fault_of_the_video_reaches_the_reader() -> None:

@@ -616,9 +616,9 @@ def test_a_loaded_backbone_serves_all_partitions(
 ) -> None:
     loads: list[str] = []
 
-    def count(description: Description, device: str, threads: int | None) -> Backbone:
+    def count(description: Description, device: str, *options: Any, **more: Any) -> Backbone:
         loads.append(device)
-        return load(description, device, threads)
+        return load(description, device, *options, **more)
 
     monkeypatch.setattr(extraction, "load", count)
     run_all(make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE)))

@@ -181,6 +181,7 @@ def test_the_specification_names_what_decides_the_features(make_plan: MakePlan, 
     assert spec.clips_digest == writer.clips.digest == ClipTable.read(layout(tmp_path).clips(spec.sampling)).digest
     assert (spec.recipe["batch_clips"], spec.recipe["device"]) == (4, "cpu")
     assert {"frame_size", "chat_template", "answer_ids", "prefix"} <= spec.recipe.keys()
+    assert "compile" not in spec.recipe  # so a store from before there was a choice goes on as it is
     assert FeatureSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
@@ -198,6 +199,7 @@ def test_no_path_of_this_machine_is_in_a_reason(make_plan: MakePlan, tmp_path: P
     ("change", "named"),
     [
         ({"batch_clips": 5}, r"recipe\.batch_clips: 4, not 5"),
+        ({"compile": True}, r"recipe\.compile: .*, not True"),
         ({"prompts": (Prompt("coarse", "Is it raining?"),)}, r"prompt\.text"),
     ],
 )

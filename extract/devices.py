@@ -1,0 +1,52 @@
+"""Where a model runs: one device by name, or all GPUs of the machine together."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+
+from vadprobe.store.errors import VadprobeError
+
+BALANCED = "balanced"
+"""The model's parts are spread over all GPUs, about as much on each."""
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; 'auto' is the first GPU when there is one, else the CPU.
+
+    With 'balanced' it is the kind of device that the model is spread over.
+
+    Raises:
+        VadprobeError: if there is no such device, or what spreading needs is not installed.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == BALANCED:
+        return _spread()
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # a device without values, such as 'meta', has nothing to give back
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise VadprobeError(f"device {name!r} cannot be used ({reason}); try 'auto' or 'cpu'.") from error
+    return device
+
+
+def input_device(model: Any) -> torch.device:
+    """Where a model's inputs go: to its token embeddings. The rest of it may lie elsewhere."""
+    device: torch.device = model.get_input_embeddings().weight.device
+    return device
+
+
+def _spread() -> torch.device:
+    if not torch.cuda.is_available():
+        raise VadprobeError(
+            f"device {BALANCED!r} spreads a model over the GPUs of this machine, and it has none that torch can use; "
+            "try 'auto' or 'cpu'."
+        )
+    if find_spec("accelerate") is None:
+        raise VadprobeError(
+            f"device {BALANCED!r} needs the package 'accelerate'; install it with: pip install 'vadprobe[spread]'. "
+            "A model that fits on one GPU runs with device 'auto' or 'cuda:0'."
+        )
+    return torch.device("cuda")
