@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from vadprobe.extract.backbone import describe
 from vadprobe.extract.extraction import Extractor, Outcome, Unit
+from vadprobe.extract.memory import limit_arenas
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.flows.job import Job
 from vadprobe.store.card import write_card
@@ -115,6 +116,7 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[Unit]:
     Returns:
         What was computed here.
     """
+    limit_arenas()
     left, computed, told = extractor.pending(), list[Unit](), -REMIND
     for note in extractor.description.notes if left else ():
         listener.tell(note)

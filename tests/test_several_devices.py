@@ -89,7 +89,7 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
     command = [sys.executable, "-m", "vadprobe.flows.command_line", "extract", str(job), "--devices", "cpu", "cpu"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     end = time.monotonic() + 60
-    while not list(job.parent.rglob("coarse.records/*.json")) and time.monotonic() < end:
+    while not list(job.parent.glob("features/set/segment-2-2/tiny/coarse.records/*.json")) and time.monotonic() < end:
         time.sleep(0.05)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
@@ -107,7 +107,7 @@ def test_the_partition_of_a_killed_process_is_taken_over(job: Path, capsys: pyte
     command = [sys.executable, "-m", "vadprobe.flows.command_line", "extract", str(job), "--devices", "cpu", "cpu"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     end = time.monotonic() + 60
-    while len(list(job.parent.rglob(".claims/*.1"))) < 2 and time.monotonic() < end:
+    while len(list(job.parent.glob("features/set/segment-2-2/tiny/.claims/*.1"))) < 2 and time.monotonic() < end:
         time.sleep(0.02)
     workers = [number for number in processes_below(job.parent) if number != process.pid]
     os.kill(workers[0], signal.SIGKILL)
