@@ -1,6 +1,6 @@
 """Planning stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from vadprobe.store.contents import Contents
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.digests import fingerprint_file
 from vadprobe.store.errors import VadprobeError, VideoError
+from vadprobe.store.joining import naming
 from vadprobe.store.layout import DatasetLayout
 from vadprobe.store.probes import ProbedVideo, read_probes, write_probes
 from vadprobe.store.records import SPLITS, BackboneSpec, FeatureSpec, Prompt, Sampling, Video
@@ -62,10 +63,11 @@ class SamplingPlan:
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """All that stage 1 of a job has to do."""
+    """All that stage 1 of a job has to do. ``notes`` are sentences on what will take longer than it could."""
 
     videos: tuple[ProbedVideo, ...]
     samplings: tuple[SamplingPlan, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def unreadable(self) -> dict[str, str]:
@@ -110,7 +112,7 @@ def plan_extraction(
     require_space(root, sum(sampling.n_bytes_missing for sampling in plans))
     # Only now: a plan that is refused must leave the counts that belong to the stored clips.
     _keep_probes(probes, layout)
-    return ExtractionPlan(probes, tuple(plans))
+    return ExtractionPlan(probes, tuple(plans), (*description.notes, *_alone(plans, description, config)))
 
 
 def probe_videos(
@@ -199,6 +201,19 @@ def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, co
         return "independent"
     ids = family.tokenize(prompt.text, frames)
     return "shared" if shares(family, ids, frames) else "independent"
+
+
+def _alone(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
+    """A sentence for each sampling some of whose prompts share nothing, though they were to."""
+    if config.prefix == "independent" or isinstance(description.family, ProcessorFamily):
+        return
+    for sampling in plans:
+        alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]
+        if alone:
+            yield (
+                f"{sampling.sampling.key}: {naming(alone)} run{'s' if len(alone) == 1 else ''} over the whole video "
+                "again, because the checkpoint's chat template puts a prompt's text before the video, or into its tokens."
+            )
 
 
 def _spec(

@@ -128,7 +128,7 @@ def _plan(options: argparse.Namespace) -> int:
         contents = sampling.writers[0].contents
         if not contents.is_everything:
             print(f"{sampling.sampling.key}: {contents.describe()}")
-    for line in (*extractor.description.notes, *missing_lines(extractor.dataset.missing)):
+    for line in (*extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
         print(line)
     for video, reason in sorted(extractor.plan.unreadable.items()):
         print(f"Video not readable: {video}: {reason}")

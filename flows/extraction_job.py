@@ -118,7 +118,7 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[Unit]:
     """
     limit_arenas()
     left, computed, told = extractor.pending(), list[Unit](), -REMIND
-    for note in extractor.description.notes if left else ():
+    for note in extractor.plan.notes if left else ():
         listener.tell(note)
     while left:
         n_before = len(left)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -662,3 +663,23 @@ def test_a_selection_is_computed_no_deeper_than_it_lies_and_has_the_same_bits(
         with pytest.raises(StoreError, match=r"it holds no answer_logits"):
             mine.answer_logits(rows)
         assert verify(mine.path).problems == ()
+
+
+def test_a_template_with_the_text_before_the_video_shares_nothing_and_says_so(
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor
+) -> None:
+    family: Any = internvl.family
+    template = (
+        "{%- for message in messages -%}<|im_start|>{{ message.role }}\n{{ message.content[1].text }}\n<video>"
+        "<|im_end|>\n{%- endfor -%}<|im_start|>assistant\n"
+    )
+    other = replace(internvl, family=replace(family, chat=replace(family.chat, template=template)))
+    extractor = make_extractor(video_folder, tmp_path / "root", other)
+    assert extractor.plan.notes == (
+        "segment-8-4: coarse, question run over the whole video again, because the checkpoint's chat template puts a "
+        "prompt's text before the video, or into its tokens.",
+    )
+    assert run_all(extractor) == [{}]
+    assert store_of(extractor).spec.recipe["prefix"] == "independent"
+    assert make_extractor(video_folder, tmp_path / "asked", other, prefix="independent").plan.notes == ()
+    assert extracted.plan.notes == ()
