@@ -210,9 +210,10 @@ def _alone(plans: Sequence[SamplingPlan], description: Description, config: Extr
     for sampling in plans:
         alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]
         if alone:
+            verb = "runs" if len(alone) == 1 else "run"
             yield (
-                f"{sampling.sampling.key}: {naming(alone)} run{'s' if len(alone) == 1 else ''} over the whole video "
-                "again, because the checkpoint's chat template puts a prompt's text before the video, or into its tokens."
+                f"{sampling.sampling.key}: {naming(alone)} {verb} over the whole video again, because the checkpoint's "
+                "chat template puts a prompt's text before the video, or into its tokens."
             )
 
 
