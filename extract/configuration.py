@@ -1,6 +1,6 @@
 """The settings of stage 1 that a job file holds."""
 
-from typing import Annotated, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -59,7 +59,7 @@ class ExtractionConfig(Section):
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of the model; by default all cores but one, which decodes"
     )
-    batch_clips: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    batch_clips: int | Literal["auto"] = Field(
         default=8,
         description="clips per forward pass; 'auto' takes as many as the GPU's free memory allows (8 on the CPU), and "
         "fewer when it runs out; each partition's record names the numbers",
@@ -78,6 +78,13 @@ class ExtractionConfig(Section):
         "Equal up to rounding; part of the features' specification",
     )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")
+
+    @field_validator("batch_clips", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> Any:
+        if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+            return value
+        raise ValueError("a whole number from 1, or 'auto', is wanted")
 
     @model_validator(mode="after")
     def _compiled_on_one_device(self) -> "ExtractionConfig":
