@@ -1,0 +1,142 @@
+"""``vadprobe table`` and ``vadprobe stability``: the papers' tables and the stability of a choice, from the stores alone."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vadprobe.flows.job import Job, load_job
+from vadprobe.store.durable import write_bytes, write_json
+from vadprobe.store.errors import VadprobeError
+
+if TYPE_CHECKING:
+    from vadprobe.analyze.experiments.cases import Case, Laboratory
+
+_DRAWS = 5
+
+
+def add_table_commands(commands: Any) -> None:
+    """Add ``table`` and ``stability``."""
+    text = "measure tables of both papers: comparisons, transfers, ablations"
+    table = commands.add_parser("table", help=text, description=text[0].upper() + text[1:] + ".")
+    table.add_argument("names", nargs="*", metavar="NAME", help="tables, such as hiprobe-3 headhunt-2; see --list")
+    table.add_argument("--all", action="store_true", help="every table")
+    table.add_argument("--list", action="store_true", help="say which tables there are")
+    table.add_argument(
+        "--jobs",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="CONFIG",
+        help="job files: the first of each method is measured, others give more datasets and backbones",
+    )
+    table.set_defaults(command=_table)
+    text = "how often each layer or head is chosen over calibration draws and prompts"
+    stability = commands.add_parser("stability", help=text, description=text[0].upper() + text[1:] + ".")
+    stability.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
+    stability.add_argument("--fraction", type=float, metavar="F", help="of the training videos in a draw")
+    stability.set_defaults(command=_stability)
+    for parser in (table, stability):
+        parser.add_argument(
+            "--draws", type=int, default=_DRAWS, metavar="N", help=f"calibration draws; default: {_DRAWS}"
+        )
+        parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: below the first job's results")
+
+
+def _table(options: argparse.Namespace) -> int:
+    from vadprobe.analyze.experiments.rows import markdown_lines, table_lines
+    from vadprobe.analyze.experiments.tables import TABLES, check_names
+
+    if options.list:
+        print("\n".join(f"{name:12} {text}" for name, (text, _) in TABLES.items()))
+        return 0
+    if not options.all and not options.names:
+        raise VadprobeError("no table is named; name some, or --all for every one. 'vadprobe table --list' lists them.")
+    names = list(TABLES) if options.all else list(dict.fromkeys(options.names))
+    check_names(names)
+    if not options.jobs:
+        raise VadprobeError("no job is named; give at least one after --jobs, for example --jobs configs/headhunt.toml.")
+    jobs = [load_job(path) for path in options.jobs]
+    folder = options.out or jobs[0].out / "tables"
+    with _laboratory(jobs, options.draws, "measuring") as lab:
+        tables = []
+        for name in names:
+            tables.append(TABLES[name][1](lab))
+            print("\n".join(table_lines(tables[-1])) + "\n", flush=True)
+            write_json(folder / f"{name}.json", tables[-1].to_json())
+    lines = [line for table in tables for line in markdown_lines(table)]
+    write_bytes(folder / "tables.md", "\n".join(lines).encode())
+    print(f"{_steps_sentence(lab)}\nTables: {folder / 'tables.md'}")
+    return 0
+
+
+def _stability(options: argparse.Namespace) -> int:
+    from vadprobe.analyze.experiments.stability_report import stability_report
+    from vadprobe.analyze.figures import frequency_map
+
+    job = load_job(options.config)
+    if options.fraction is not None and not 0 < options.fraction <= 1:
+        raise VadprobeError(f"--fraction is {options.fraction}; a number above 0 and up to 1 is wanted.")
+    folder = options.out or job.out / "stability"
+    with _laboratory([job], options.draws, "choosing") as lab:
+        report = stability_report(lab, lab.cases[0], options.fraction)
+    print("\n".join(report.lines()))
+    write_json(folder / "stability.json", report.to_json())
+    frequencies = {key: one.frequency for key, one in report.found.items() if one is not None}
+    if frequencies:
+        write_bytes(folder / "stability.png", frequency_map(frequencies))
+    print(f"{_steps_sentence(lab)}\nStability: {folder / 'stability.json'}")
+    return 0
+
+
+@contextmanager
+def _laboratory(jobs: list[Job], draws: int, what: str) -> Iterator["Laboratory"]:
+    from vadprobe.analyze.cluster import deferred_scheduler
+    from vadprobe.analyze.experiments.cases import Laboratory
+    from vadprobe.analyze.steps import Steps
+
+    if draws < 1:
+        raise VadprobeError(f"--draws is {draws}; at least one calibration draw is wanted.")
+    cases = tuple(_case(job) for job in jobs)
+    first = jobs[0].analysis
+    with deferred_scheduler(first.scheduler, first.workers) as scheduler, _counting(what) as report:
+        yield Laboratory(cases, Steps(jobs[0].workspace / first.steps), scheduler, draws, report)
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[Callable[[str], None]]:
+    """Says on standard error what is measured, how many are done and how fast; how many there are is not known before."""
+    import sys
+
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit="draw", file=sys.stderr, dynamic_ncols=True, leave=False) as bar:
+
+        def report(label: str) -> None:
+            bar.set_postfix_str(label, refresh=False)
+            bar.update()
+
+        yield report
+
+
+def _case(job: Job) -> "Case":
+    from vadprobe.analyze.experiments.cases import Case
+    from vadprobe.flows.analysis_job import open_truth_of
+
+    truth, probed = open_truth_of(job)
+    return Case(
+        name=job.path.name,
+        config=job.analysis,
+        truth=truth,
+        probed=tuple(probed),
+        layout=job.layout,
+        samplings=job.samplings,
+        backbone=job.config.backbone.key,
+        prompts=tuple(prompt.key for prompt in job.prompts),
+    )
+
+
+def _steps_sentence(lab: "Laboratory") -> str:
+    computed = len(lab.steps.computed)
+    return f"{computed} steps were computed, {len(lab.steps.runs) - computed} taken from earlier runs."
