@@ -1,6 +1,7 @@
 """Stage 2 of a job in steps: open, fit, score, measure, report. The command line and the flow share it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from vadprobe.analyze.benchmark import Result, evaluate, find_overlap, format_table, write_results
-from vadprobe.analyze.cluster import deferred_scheduler
+from vadprobe.analyze.deferred import deferred_scheduler
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.fitting import fit
 from vadprobe.analyze.inputs import AnalysisInputs, open_inputs
@@ -17,6 +18,7 @@ from vadprobe.analyze.scoring import Scores, score
 from vadprobe.analyze.steps import Steps
 from vadprobe.analyze.workbench import Workbench
 from vadprobe.flows.job import Job
+from vadprobe.flows.progress import task_progress
 from vadprobe.store.dataset_sources import open_truth
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.durable import read_json, write_json
@@ -76,9 +78,12 @@ def open_analysis(job: Job) -> AnalysisInputs:
     return open_inputs(job.analysis, truth, probed, job.layout, job.samplings, job.config.backbone.key, keys)
 
 
-def steps_of(job: Job) -> Steps:
-    """Results of steps that the job's workspace keeps."""
-    return Steps(job.workspace / job.analysis.steps)
+@contextmanager
+def workbench(job: Job, inputs: AnalysisInputs) -> Iterator[Workbench]:
+    """The inputs at work: with the workspace's steps, where the job computes, and bars on the terminal."""
+    config = job.analysis
+    with task_progress() as progress, deferred_scheduler(config.scheduler, config.workers, progress) as scheduler:
+        yield Workbench(inputs, Steps(job.workspace / config.steps), scheduler)
 
 
 def fit_step(job: Job, bench: Workbench) -> Detector:
@@ -122,8 +127,7 @@ def report_step(job: Job, bench: Workbench, detector: Detector, scores: Scores) 
 def analyze(job: Job) -> Outcome:
     """All steps of stage 2; what an earlier run of the workspace has computed is taken from there."""
     inputs = open_analysis(job)
-    with deferred_scheduler(job.analysis.scheduler, job.analysis.workers, step_progress()) as scheduler:
-        bench = Workbench(inputs, steps_of(job), scheduler)
+    with workbench(job, inputs) as bench:
         detector = fit_step(job, bench)
         scores = score_step(job, bench, detector)
     return report_step(job, bench, detector, scores)

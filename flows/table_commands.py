@@ -1,7 +1,7 @@
 """``vadprobe table`` and ``vadprobe stability``: the papers' tables and the stability of a choice, from the stores alone."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,17 +35,18 @@ def add_table_commands(commands: Any) -> None:
     text = "how often each layer or head is chosen over calibration draws and prompts"
     stability = commands.add_parser("stability", help=text, description=text[0].upper() + text[1:] + ".")
     stability.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
-    stability.add_argument("--fraction", type=float, metavar="F", help="of the training videos in a draw")
     stability.set_defaults(command=_stability)
     for parser in (table, stability):
         parser.add_argument(
             "--draws", type=int, default=_DRAWS, metavar="N", help=f"calibration draws; default: {_DRAWS}"
         )
+        parser.add_argument(
+            "--fraction", type=float, metavar="F", help="of the training videos in a draw, in place of the job's"
+        )
         parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: below the first job's results")
 
 
 def _table(options: argparse.Namespace) -> int:
-    from vadprobe.analyze.experiments.rows import markdown_lines, table_lines
     from vadprobe.analyze.experiments.tables import TABLES, check_names
 
     if options.list:
@@ -58,8 +59,16 @@ def _table(options: argparse.Namespace) -> int:
     if not options.jobs:
         raise VadprobeError("no job is named; give at least one after --jobs, for example --jobs configs/headhunt.toml.")
     jobs = [load_job(path) for path in options.jobs]
-    folder = options.out or jobs[0].out / "tables"
-    with _laboratory(jobs, options.draws, "measuring") as lab:
+    print_tables(jobs, names, options.draws, options.fraction, options.out or jobs[0].out / "tables")
+    return 0
+
+
+def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction: float | None, folder: Path) -> None:
+    """Measure tables, print each when it is ready, and write them to a folder as JSON and Markdown."""
+    from vadprobe.analyze.experiments.rows import markdown_lines, table_lines
+    from vadprobe.analyze.experiments.tables import TABLES
+
+    with _laboratory(jobs, draws, fraction, "measuring") as lab:
         tables = []
         for name in names:
             tables.append(TABLES[name][1](lab))
@@ -68,7 +77,6 @@ def _table(options: argparse.Namespace) -> int:
     lines = [line for table in tables for line in markdown_lines(table)]
     write_bytes(folder / "tables.md", "\n".join(lines).encode())
     print(f"{_steps_sentence(lab)}\nTables: {folder / 'tables.md'}")
-    return 0
 
 
 def _stability(options: argparse.Namespace) -> int:
@@ -76,11 +84,9 @@ def _stability(options: argparse.Namespace) -> int:
     from vadprobe.analyze.figures import frequency_map
 
     job = load_job(options.config)
-    if options.fraction is not None and not 0 < options.fraction <= 1:
-        raise VadprobeError(f"--fraction is {options.fraction}; a number above 0 and up to 1 is wanted.")
     folder = options.out or job.out / "stability"
-    with _laboratory([job], options.draws, "choosing") as lab:
-        report = stability_report(lab, lab.cases[0], options.fraction)
+    with _laboratory([job], options.draws, options.fraction, "choosing") as lab:
+        report = stability_report(lab, lab.cases[0])
     print("\n".join(report.lines()))
     write_json(folder / "stability.json", report.to_json())
     frequencies = {key: one.frequency for key, one in report.found.items() if one is not None}
@@ -91,14 +97,16 @@ def _stability(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _laboratory(jobs: list[Job], draws: int, what: str) -> Iterator["Laboratory"]:
-    from vadprobe.analyze.cluster import deferred_scheduler
+def _laboratory(jobs: Sequence[Job], draws: int, fraction: float | None, what: str) -> Iterator["Laboratory"]:
+    from vadprobe.analyze.deferred import deferred_scheduler
     from vadprobe.analyze.experiments.cases import Laboratory
     from vadprobe.analyze.steps import Steps
 
     if draws < 1:
         raise VadprobeError(f"--draws is {draws}; at least one calibration draw is wanted.")
-    cases = tuple(_case(job) for job in jobs)
+    if fraction is not None and not 0 < fraction <= 1:
+        raise VadprobeError(f"--fraction is {fraction}; a number above 0 and up to 1 is wanted.")
+    cases = tuple(_case(job, fraction) for job in jobs)
     first = jobs[0].analysis
     with deferred_scheduler(first.scheduler, first.workers) as scheduler, _counting(what) as report:
         yield Laboratory(cases, Steps(jobs[0].workspace / first.steps), scheduler, draws, report)
@@ -120,14 +128,14 @@ def _counting(what: str) -> Iterator[Callable[[str], None]]:
         yield report
 
 
-def _case(job: Job) -> "Case":
-    from vadprobe.analyze.experiments.cases import Case
+def _case(job: Job, fraction: float | None) -> "Case":
+    from vadprobe.analyze.experiments.cases import Case, varied
     from vadprobe.flows.analysis_job import open_truth_of
 
     truth, probed = open_truth_of(job)
     return Case(
         name=job.path.name,
-        config=job.analysis,
+        config=job.analysis if fraction is None else varied(job.analysis, calibration={"fraction": fraction}),
         truth=truth,
         probed=tuple(probed),
         layout=job.layout,

@@ -71,15 +71,17 @@ class StabilityReport:
         return lines
 
 
-def stability_report(lab: Laboratory, case: Case, fraction: float | None = None) -> StabilityReport:
+def stability_report(lab: Laboratory, case: Case) -> StabilityReport:
     """Choose on every draw, over all prompts and over each alone.
 
     Args:
         lab: says how many draws.
-        case: the job; its rule must rank ("dlsp" or "rhi").
-        fraction: of the training videos in a draw, in place of the job's.
+        case: the job.
+
+    Raises:
+        VadprobeError: if the job's rule ranks nothing; "dlsp" or "rhi" is wanted.
     """
-    config = case.config if fraction is None else varied(case.config, calibration={"fraction": fraction})
+    config = case.config
     if config.rule not in ("dlsp", "rhi"):
         raise VadprobeError(f"selection.rule is {config.rule!r}, which ranks nothing; 'dlsp' or 'rhi' is wanted.")
     over = {f"prompt {key}": _alone(config, key) for key in case.prompts}
