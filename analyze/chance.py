@@ -114,9 +114,7 @@ def _null(bench: Workbench, calibration: Calibration, prompts: Sequence[str]) ->
             found = {key: over_layers(store, calibration.rows, kernel, bench.scheduler, what=what)
                      for key, store in stores.items()}  # fmt: skip
         else:
-            of_heads = partial(
-                head_null, labelings=labelings, seed=config.seed, convention=config.saliency.convention
-            )
+            of_heads = partial(head_null, labelings=labelings, seed=config.seed, convention=config.saliency.convention)
             found = over_heads(stores, calibration.rows, of_heads, bench.scheduler, what=what)
         return {key: StepResult(arrays=metrics) for key, metrics in found.items()}
 

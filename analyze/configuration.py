@@ -178,8 +178,8 @@ class AnalysisConfig(Section):
             raise ValueError(f"saliency.metrics has {stray[0]!r}; rule {self.rule!r} ranks by {', '.join(known)}")
         if layers != (self.method == "hiprobe"):
             raise ValueError(
-                f"method {self.method!r} does not choose by {self.rule!r}; of the rules {', '.join(LAYER_RULES)} belong "
-                "to 'hiprobe', the others to 'headhunt'"
+                f"method {self.method!r} does not choose by {self.rule!r}; the rules {', '.join(LAYER_RULES)} are of "
+                "'hiprobe', the others of 'headhunt'"
             )
         if layers and self.selection.prompts is not None:
             raise ValueError("selection.prompts is of RHI; a layer is chosen under the score prompt alone")

@@ -107,7 +107,9 @@ def _needed_prompts(config: AnalysisConfig, score_prompt: str, prompts: Sequence
     ranked = config.selection.prompts or ()
     unknown = [key for key in ranked if key not in prompts]
     if unknown:
-        raise VadprobeError(f"selection.prompts has {unknown[0]!r}, but the prompts of the job are {', '.join(prompts)}.")
+        raise VadprobeError(
+            f"selection.prompts has {unknown[0]!r}, but the prompts of the job are {', '.join(prompts)}."
+        )
     if config.detector is not None or config.rule not in ("rhi", "full-layer"):
         return [score_prompt]
     return [key for key in prompts if key in (ranked or prompts) or key == score_prompt]

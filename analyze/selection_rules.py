@@ -114,7 +114,10 @@ _RULES: Mapping[str, Callable[[Workbench, Calibration, dict[str, str]], Choice]]
 
 
 def _shown(
-    scores: np.ndarray, parts: Mapping[str, np.ndarray], metrics: Mapping[str, Mapping[str, np.ndarray]], layers: list[int]
+    scores: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    metrics: Mapping[str, Mapping[str, np.ndarray]],
+    layers: list[int],
 ) -> dict[str, Any]:
     return {
         "scores": plain(scores),

@@ -42,7 +42,9 @@ def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stabil
     """
     if not selections or len({selection.unit for selection in selections}) > 1:
         units = sorted({selection.unit for selection in selections})
-        raise VadprobeError(f"{len(selections)} selections are of the units {units}; at least one, all of one unit, is wanted.")
+        raise VadprobeError(
+            f"{len(selections)} selections are of the units {units}; at least one, all of one unit, is wanted."
+        )
     frequency = np.zeros(shape)
     for selection in selections:
         for index in selection.indices:

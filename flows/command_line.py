@@ -189,9 +189,7 @@ def _report(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from vadprobe.flows.demo import run_demo
 
-    return run_demo(
-        options.out, options.seed, with_prefect=not options.no_prefect, with_tables=options.tables
-    )
+    return run_demo(options.out, options.seed, with_prefect=not options.no_prefect, with_tables=options.tables)
 
 
 if __name__ == "__main__":

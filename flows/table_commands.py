@@ -57,7 +57,9 @@ def _table(options: argparse.Namespace) -> int:
     names = list(TABLES) if options.all else list(dict.fromkeys(options.names))
     check_names(names)
     if not options.jobs:
-        raise VadprobeError("no job is named; give at least one after --jobs, for example --jobs configs/headhunt.toml.")
+        raise VadprobeError(
+            "no job is named; give at least one after --jobs, for example --jobs configs/headhunt.toml."
+        )
     jobs = [load_job(path) for path in options.jobs]
     print_tables(jobs, names, options.draws, options.fraction, options.out or jobs[0].out / "tables")
     return 0

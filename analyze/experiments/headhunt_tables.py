@@ -61,7 +61,8 @@ def headhunt_2(lab: Laboratory) -> Table:
     rows.append(_row(lab, case, "RHI by the public code's constants", code, None))
     rows += [_row(lab, case, f"RHI, probe {kind}", varied(base, probe={"kind": kind}), kind) for kind in PROBES]
     notes = (
-        "The oracle prompt is the single prompt of best AUC on these test videos: an upper bound that has seen them, no result.",
+        "The oracle prompt is the single prompt of best AUC on these test videos: it has seen them, so it is an upper "
+        "bound and no result.",
         "The paper calls its 'full layer' 100 thousand features and more, which is every head of every block.",
     )
     return _table(case, "headhunt-2", "choice of heads, prompts and probe", rows, METRICS, notes)

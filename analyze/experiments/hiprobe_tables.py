@@ -52,7 +52,9 @@ def hiprobe_2(lab: Laboratory) -> Table:
                 if applied is not None or target is source:
                     rows.append(measured_row(lab, source, label, hiprobe_config(source), target=applied))
     rows = list({row.label: row for row in rows}.values())
-    notes = () if len(rows) > 1 else ("Only one set: add a job of another dataset with the same backbone and sampling.",)
+    notes = (
+        () if len(rows) > 1 else ("Only one set: add a job of another dataset with the same backbone and sampling.",)
+    )
     return _table(lab, case, "hiprobe-2", "zero-shot transfer between datasets", rows, notes=notes)
 
 
@@ -61,7 +63,9 @@ def hiprobe_3(lab: Laboratory) -> Table:
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
     variants = [("DLSP, all three metrics", base)]
-    variants += [(f"{name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)})) for name in LAYER_METRICS]
+    variants += [
+        (f"{name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)})) for name in LAYER_METRICS
+    ]
     variants += [
         ("middle layer", varied(base, selection=_rule("middle-layer"))),
         ("last layer", varied(base, selection=_rule("last-layer"))),

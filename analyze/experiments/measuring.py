@@ -132,9 +132,7 @@ def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str],
     if len(found) == 1:
         numbers, interval = _single(found[0], values)
     else:
-        numbers = {
-            name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()
-        }
+        numbers = {name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()}
         interval = "lowest and highest of the calibration draws (the number before is their mean)"
     return Row(label, numbers, interval, len(found), choice, published, reason)
 
