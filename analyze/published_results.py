@@ -76,5 +76,5 @@ HEADHUNT_ABLATIONS: Mapping[str, Mapping[str, float]] = {
     "threshold-0.5": {_UCF: 80.32, _XD: 71.49},
     "mlp": {_UCF: 87.25},
 }
-"""HeadHunt-VAD's ablations (AAAI 2026, InternVL3-8B), as far as a public summary of the paper quotes them; of the MLP it
-quotes the gain of 0.22 in AUC."""
+"""HeadHunt-VAD's ablations (AAAI 2026, InternVL3-8B), as far as a public summary of the paper quotes them; of the MLP
+it quotes the gain of 0.22 in AUC."""

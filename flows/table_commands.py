@@ -1,4 +1,4 @@
-"""``vadprobe table`` and ``vadprobe stability``: the papers' tables and the stability of a choice, from the stores alone."""
+"""``vadprobe table`` and ``vadprobe stability``: the papers' tables, and how stable a choice is, from the stores alone."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +116,7 @@ def _laboratory(jobs: Sequence[Job], draws: int, fraction: float | None, what: s
 
 @contextmanager
 def _counting(what: str) -> Iterator[Callable[[str], None]]:
-    """Says on standard error what is measured, how many are done and how fast; how many there are is not known before."""
+    """Says on standard error what is measured, how many are done and how fast; how many there are is not known."""
     import sys
 
     from tqdm import tqdm

@@ -72,7 +72,7 @@ def hiprobe_3(lab: Laboratory) -> Table:
     ]
     rows = [_with_silhouette(lab, case, config, measured_row(lab, case, label, config)) for label, config in variants]
     notes = (
-        "The silhouette (figure 3 of the paper) is of the calibration samples of the first draw under their true labels.",
+        "The silhouette (figure 3 of the paper) is that of the first draw's calibration samples under their labels.",
     )
     return _table(lab, case, "hiprobe-3", "choice of the layer", rows, (*METRICS, "silhouette"), notes)
 
@@ -173,6 +173,6 @@ def _prior_note(lab: Laboratory, case: Case, config: AnalysisConfig) -> str:
         return ""
     share = float(calibration.labels.mean())
     return (
-        f"The adaptive threshold is a mean over all calibration samples and mostly follows the share of anomalous ones, "
-        f"here {share:.0%} of {len(calibration.labels)}."
+        "The adaptive threshold is a mean over all calibration samples and mostly follows the share of anomalous "
+        f"ones, here {share:.0%} of {len(calibration.labels)}."
     )
