@@ -42,13 +42,14 @@ def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection
     table = inputs.store.clips
     scores = raw_scores(bench, inputs.store, selection, probe, rows)
     positives, negatives = row_counts(inputs.truth, table, rows)
-    samples = [scores, positives, negatives, table.video_codes[rows]]
+    codes = table.video_codes[rows]
+    samples = digest_arrays([scores, positives, negatives, codes])
 
     def compute() -> StepResult:
-        grid = frame_f1_grid(*samples, config.sigmas, THRESHOLDS)
+        grid = frame_f1_grid(scores, positives, negatives, codes, config.sigmas, THRESHOLDS)
         return StepResult({"locator": grid.locator.to_json(), "n_unknown": grid.n_unknown}, {"f1": grid.f1})
 
-    key = {"samples": digest_arrays(samples), "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
+    key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
     return Locator.from_json(bench.steps.result("locator-grid", key, compute).values["locator"])
 
 

@@ -143,7 +143,10 @@ def _chance(part: ReportPart) -> list[dict[str, Any]]:
     rows = []
     for index in selection.indices[:_SHOWN_HEADS]:
         place = (index[0] - first, *index[1:])
-        row = {"index": ", ".join(str(number) for number in index), "score": _at(saliency["scores"], place)}
+        row: dict[str, Any] = {
+            "index": ", ".join(str(number) for number in index),
+            "score": _at(saliency["scores"], place),
+        }
         for name in ("quantile", "p_value", "familywise"):
             row[name] = _at(saliency["chance"][name], place) if "chance" in saliency else None
         aucs = saliency.get("cross_fitted_auc", {})

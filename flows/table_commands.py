@@ -1,4 +1,4 @@
-"""``vadprobe table`` and ``vadprobe stability``: the papers' tables, and how stable a choice is, from the stores alone."""
+"""``vadprobe table`` and ``vadprobe stability``: the papers' tables, and how stable a choice is, from the stores."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
