@@ -108,7 +108,7 @@ def _laboratory(jobs: Sequence[Job], draws: int, fraction: float | None, what: s
         raise VadprobeError(f"--draws is {draws}; at least one calibration draw is wanted.")
     if fraction is not None and not 0 < fraction <= 1:
         raise VadprobeError(f"--fraction is {fraction}; a number above 0 and up to 1 is wanted.")
-    cases = tuple(_case(job, fraction) for job in jobs)
+    cases = tuple(case_of(job, fraction) for job in jobs)
     first = jobs[0].analysis
     with deferred_scheduler(first.scheduler, first.workers) as scheduler, _counting(what) as report:
         yield Laboratory(cases, Steps(jobs[0].workspace / first.steps), scheduler, draws, report)
@@ -130,7 +130,7 @@ def _counting(what: str) -> Iterator[Callable[[str], None]]:
         yield report
 
 
-def _case(job: Job, fraction: float | None) -> "Case":
+def case_of(job: Job, fraction: float | None) -> "Case":
     from vadprobe.analyze.experiments.cases import Case, varied
     from vadprobe.flows.analysis_job import open_truth_of
 
