@@ -82,10 +82,8 @@ def test_draws_give_a_mean_with_its_range_and_equal_draws_are_made_once(lab: Lab
     assert row.n_draws == 3
     number = row.numbers["auc"]
     assert number.low <= number.value <= number.high
-    each = [
-        measure(lab, case, varied(headhunt_config(case), calibration={"seed": seed})).numbers["auc"]
-        for seed in range(3)
-    ]
+    draws = [varied(headhunt_config(case), calibration={"seed": seed}) for seed in range(3)]
+    each = [measure(lab, case, config).numbers["auc"] for config in draws]
     assert number == Number(float(np.mean(each)), min(each), max(each))
     whole = measured_row(lab, case, "RHI", varied(headhunt_config(case), calibration={"fraction": 1.0}))
     assert whole.n_draws == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig
+from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.cross_fitting import cross_fitted_row
@@ -20,6 +20,8 @@ SIGMA, THRESHOLD = 1.5, 0.65
 FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
 
 PROBES = ("linear-svm", "mlp", "distance")
+
+_PROBE = ProbeConfig().model_dump()
 
 
 def headhunt_config(case: Case) -> AnalysisConfig:
@@ -59,7 +61,9 @@ def headhunt_2(lab: Laboratory) -> Table:
     ]
     code = varied(base, saliency={"convention": "headhunt-code"})
     rows.append(_row(lab, case, "RHI by the public code's constants", code, None))
-    rows += [_row(lab, case, f"RHI, probe {kind}", varied(base, probe={"kind": kind}), kind) for kind in PROBES]
+    rows += [
+        _row(lab, case, f"RHI, probe {kind}", varied(base, probe={**_PROBE, "kind": kind}), kind) for kind in PROBES
+    ]
     notes = (
         "The oracle prompt is the single prompt of best AUC on these test videos: it has seen them, so it is an upper "
         "bound and no result.",
