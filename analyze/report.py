@@ -183,7 +183,7 @@ def _drawn(part: ReportPart) -> list[Video]:
     videos.sort(key=lambda video: video.video_id)
     marked = [video for video in videos if part.truth.intervals_of(video.video_id)]
     plain = [video for video in videos if not part.truth.intervals_of(video.video_id)]
-    n_marked = min(len(marked), max(part.curves - 2, part.curves - len(plain)))
+    n_marked = min(len(marked), max(part.curves - 2, part.curves - len(plain), 0))
     return marked[:n_marked] + plain[: part.curves - n_marked]
 
 

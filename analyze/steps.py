@@ -128,7 +128,7 @@ class Steps:
 
 
 def _as_bytes(value: Any) -> np.ndarray:
-    return np.frombuffer(json.dumps(value, sort_keys=True, allow_nan=False).encode(), dtype=np.uint8)
+    return np.frombuffer(json.dumps(value, allow_nan=False).encode(), dtype=np.uint8)  # names keep their order
 
 
 @cache

@@ -68,12 +68,12 @@ def _table(options: argparse.Namespace) -> int:
 def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction: float | None, folder: Path) -> None:
     """Measure tables, print each when it is ready, and write them to a folder as JSON and Markdown."""
     from vadprobe.analyze.experiments.rows import markdown_lines, table_lines
-    from vadprobe.analyze.experiments.tables import TABLES
+    from vadprobe.analyze.experiments.tables import measured_table
 
-    with _laboratory(jobs, draws, fraction, "measuring") as lab:
+    with _laboratory(jobs, draws, fraction, "tables", len(names)) as lab:
         tables = []
         for name in names:
-            tables.append(TABLES[name][1](lab))
+            tables.append(measured_table(lab, name))
             print("\n".join(table_lines(tables[-1])) + "\n", flush=True)
             write_json(folder / f"{name}.json", tables[-1].to_json())
     lines = [line for table in tables for line in markdown_lines(table)]
@@ -87,7 +87,7 @@ def _stability(options: argparse.Namespace) -> int:
 
     job = load_job(options.config)
     folder = options.out or job.out / "stability"
-    with _laboratory([job], options.draws, options.fraction, "choosing") as lab:
+    with _laboratory([job], options.draws, options.fraction, "rankings", len(job.prompts) + 1) as lab:
         report = stability_report(lab, lab.cases[0])
     print("\n".join(report.lines()))
     write_json(folder / "stability.json", report.to_json())
@@ -99,7 +99,9 @@ def _stability(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _laboratory(jobs: Sequence[Job], draws: int, fraction: float | None, what: str) -> Iterator["Laboratory"]:
+def _laboratory(
+    jobs: Sequence[Job], draws: int, fraction: float | None, what: str, total: int
+) -> Iterator["Laboratory"]:
     from vadprobe.analyze.deferred import deferred_scheduler
     from vadprobe.analyze.experiments.cases import Laboratory
     from vadprobe.analyze.steps import Steps
@@ -110,22 +112,25 @@ def _laboratory(jobs: Sequence[Job], draws: int, fraction: float | None, what: s
         raise VadprobeError(f"--fraction is {fraction}; a number above 0 and up to 1 is wanted.")
     cases = tuple(case_of(job, fraction) for job in jobs)
     first = jobs[0].analysis
-    with deferred_scheduler(first.scheduler, first.workers) as scheduler, _counting(what) as report:
+    with deferred_scheduler(first.scheduler, first.workers) as scheduler, _counting(what, total) as report:
         yield Laboratory(cases, Steps(jobs[0].workspace / first.steps), scheduler, draws, report)
 
 
 @contextmanager
-def _counting(what: str) -> Iterator[Callable[[str], None]]:
-    """Says on standard error what is measured, how many are done and how fast; how many there are is not known."""
+def _counting(what: str, total: int) -> Iterator[Callable[[str, str], None]]:
+    """A bar on standard error over tables (or rankings), with the row that is being measured."""
     import sys
 
     from tqdm import tqdm
 
-    with tqdm(desc=what, unit="draw", file=sys.stderr, dynamic_ncols=True, leave=False) as bar:
+    begun: list[str] = []
+    with tqdm(total=total, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False) as bar:
 
-        def report(label: str) -> None:
-            bar.set_postfix_str(label, refresh=False)
-            bar.update()
+        def report(part: str, label: str) -> None:
+            if part and part not in begun:
+                bar.update(1 if begun else 0)
+                begun.append(part)
+            bar.set_postfix_str(f"{begun[-1] if begun else part}: {label}")
 
         yield report
 

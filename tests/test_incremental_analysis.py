@@ -24,6 +24,7 @@ EVERYTHING = {
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     planted = write_planted(tmp_path_factory.mktemp("planted"))
     for method, steps in EVERYTHING.items():
+        edit(planted, method, "workers = 0", "workers = 0\ncurves = 0\nevaluation = {resamples = 20}")
         assert sorted(run(planted, method).computed) == sorted(steps)
     return planted
 
@@ -60,9 +61,7 @@ def relabel(planted: Planted, split: Split) -> None:
 
 
 @pytest.mark.parametrize("method", EVERYTHING)
-def test_a_second_run_does_no_numeric_work(
-    copy: Planted, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_run_does_no_numeric_work(copy: Planted, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object, **named: object) -> None:
         raise AssertionError("numeric work")
 
@@ -91,7 +90,7 @@ def test_a_second_run_does_no_numeric_work(
         ("headhunt", "top_heads = 1", "top_heads = 2", ["probe", "scores", "scores", "locator-grid", "evaluation"]),
         ("headhunt", "top_heads = 1", "top_heads = 1\nseed = 1", ["head-saliency"] * 3),
         ("headhunt", "sigmas = [0.0, 1.0]", "sigmas = [0.0, 2.0]", ["locator-grid"]),
-        ("headhunt", "top_heads = 1", "top_heads = 1\nevaluation = {seed = 1}", ["evaluation"]),
+        ("headhunt", "resamples = 20", "resamples = 20, seed = 1", ["evaluation"]),
         ("headhunt", "top_heads = 1", "top_heads = 1\ninstability_weight = 0.4", []),
         ("hiprobe", "sigmas = [0.4]", "sigmas = [0.8]", ["evaluation"]),
         ("hiprobe", '"adaptive"', "0.5", ["evaluation"]),

@@ -41,6 +41,11 @@ class Case:
         """The sampling whose clips are scored."""
         return next(sampling for sampling in self.samplings if sampling.unit == "segment")
 
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether the backbone of an opened store was never trained, as the demo's."""
+        return any(store.spec.recipe.get("random_weights") for store in self._opened.values())
+
     def inputs(self, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None) -> AnalysisInputs:
         """Open what a variation of the job needs; every store is opened once.
 
@@ -68,14 +73,15 @@ class Case:
 class Laboratory:
     """What all tables of a run share: the jobs, the steps kept so far, where to compute, and how many draws.
 
-    ``draws`` calibration draws are made for every row; ``report`` is told each measured draw, for progress.
+    ``draws`` calibration draws are made for every row; ``report`` is told the table (or what else is being measured) and
+    the row, for progress.
     """
 
     cases: tuple[Case, ...]
     steps: Steps
     scheduler: Scheduler
     draws: int = 5
-    report: Callable[[str], None] = lambda label: None
+    report: Callable[[str, str], None] = lambda what, label: None
 
     def bench(self, inputs: AnalysisInputs) -> Workbench:
         """The inputs at work."""

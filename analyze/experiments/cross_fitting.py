@@ -27,7 +27,7 @@ def cross_fitted_row(lab: Laboratory, case: Case, label: str, config: AnalysisCo
     Scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of the
     continuous scores (``auc``) each fold has its own smoothing.
     """
-    lab.report(label)
+    lab.report("", label)
     try:
         return _measured(lab, case, label, config)
     except VadprobeError as error:

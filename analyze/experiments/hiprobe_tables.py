@@ -41,17 +41,22 @@ def hiprobe_1(lab: Laboratory) -> Table:
 def hiprobe_2(lab: Laboratory) -> Table:
     """Zero-shot transfer: fitted on one set, measured on another, for every pair of jobs with one backbone."""
     case = lab.case_of("hiprobe")
-    rows = []
-    for source in lab.cases:
-        for target in lab.cases:
-            same = (source.backbone, source.segment, source.score_prompt) == (
-                target.backbone, target.segment, target.score_prompt)  # fmt: skip
-            if same and _has_training(source):
-                label = f"{source.truth.name} -> {target.truth.name}"
-                applied = None if target.truth.name == source.truth.name else target
-                if applied is not None or target is source:
-                    rows.append(measured_row(lab, source, label, hiprobe_config(source), target=applied))
-    rows = list({row.label: row for row in rows}.values())
+    sets = {case.truth.name: case}
+    for other in lab.others(case):
+        if _features_of(other) == _features_of(case):
+            sets.setdefault(other.truth.name, other)
+    rows = [
+        measured_row(
+            lab,
+            source,
+            f"{source.truth.name} -> {target.truth.name}",
+            hiprobe_config(source),
+            target=None if target is source else target,
+        )
+        for source in sets.values()
+        for target in sets.values()
+        if source.truth.of_split("train")
+    ]
     notes = (
         () if len(rows) > 1 else ("Only one set: add a job of another dataset with the same backbone and sampling.",)
     )
@@ -143,8 +148,9 @@ def _unknown(metrics: tuple[str, ...]) -> dict[str, Number]:
     return {name: Number() for name in metrics}
 
 
-def _has_training(case: Case) -> bool:
-    return bool(case.truth.of_split("train")) and case.config.detector is None
+def _features_of(case: Case) -> tuple[str, Sampling, str]:
+    """What two jobs must share for a detector of one to be applied to the other."""
+    return case.backbone, case.segment, case.score_prompt
 
 
 def _calibrated_with(case: Case, config: AnalysisConfig, frames: int) -> Sampling:

@@ -73,7 +73,9 @@ def _applied(fitted: AnalysisInputs, target: AnalysisInputs) -> AnalysisInputs:
     return replace(target, config=target.config.model_copy(update={"evaluation": fitted.config.evaluation}))
 
 
-def draws_of(lab: Laboratory, case: Case, config: AnalysisConfig) -> list[AnalysisConfig]:
+def draws_of(
+    lab: Laboratory, case: Case, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
+) -> list[AnalysisConfig]:
     """The variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
 
     Random heads are drawn anew with every calibration draw, so all their draws differ.
@@ -87,7 +89,7 @@ def draws_of(lab: Laboratory, case: Case, config: AnalysisConfig) -> list[Analys
             evaluation=({} if number == 0 else {"resamples": 0}),
         )
         try:
-            calibration, _ = calibrate(case.inputs(changed))
+            calibration, _ = calibrate(case.inputs(changed, samplings))
             key = (calibration.rows.tobytes(), changed.selection.seed if changed.rule == "random-heads" else 0)
         except VadprobeError:  # measuring it says why
             key = (b"", 0)
@@ -106,14 +108,12 @@ def measured_row(
     published: dict[str, float] | None = None,
     samplings: Sequence[Sampling] | None = None,
     target: Case | None = None,
-    draws: bool = True,
 ) -> Row:
     """A row over the calibration draws; what cannot be measured is a row with the reason."""
     found: list[Measurement] = []
     reasons: list[str] = []
-    configs = draws_of(lab, case, config) if draws and samplings is None else [config]
-    for changed in configs:
-        lab.report(label)
+    for changed in draws_of(lab, case, config, samplings):
+        lab.report("", label)
         try:
             found.append(measure(lab, case, changed, samplings, target))
         except VadprobeError as error:

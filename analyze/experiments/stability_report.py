@@ -93,7 +93,7 @@ def stability_report(lab: Laboratory, case: Case) -> StabilityReport:
     for key, variation in over.items():
         selections, faults = [], []
         for number in range(lab.draws):
-            lab.report(f"{key}, draw {number + 1}")
+            lab.report(key, f"draw {number + 1}")
             try:
                 selection, count = _chosen(lab, case, variation, number)
             except VadprobeError as error:

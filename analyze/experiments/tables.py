@@ -1,6 +1,7 @@
 """The tables by name."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from vadprobe.analyze.experiments.cases import Laboratory
 from vadprobe.analyze.experiments.headhunt_tables import headhunt_1, headhunt_2, headhunt_3
@@ -27,6 +28,16 @@ TABLES: Mapping[str, tuple[str, Callable[[Laboratory], Table]]] = {
     "headhunt-3": ("temporal locator", headhunt_3),
 }
 """Name to what it compares and the function that measures it, in the order of printing."""
+
+
+def measured_table(lab: Laboratory, name: str) -> Table:
+    """Measure one table; a backbone that was never trained is said first."""
+    lab.report(name, "")
+    table = TABLES[name][1](lab)
+    if any(case.has_random_weights for case in lab.cases if case.backbone == table.backbone):
+        warning = f"{table.backbone} has random weights: the numbers say nothing about the method or any real camera."
+        table = replace(table, notes=(warning, *table.notes))
+    return table
 
 
 def check_names(names: Sequence[str]) -> None:
