@@ -96,6 +96,30 @@ def frequency_map(frequencies: Mapping[str, np.ndarray]) -> bytes:
     return _png(figure, panels[-1], grid=not wide)
 
 
+def auc_map(layers: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> bytes:
+    """Cross-validated AUC: a line over layers 1 to L for each prompt, and below a map of heads (L, H) for each."""
+    count = len(heads)
+    figure = Figure(figsize=(min(2.8 * count + 1.2, 14), 6.4), layout="constrained")
+    grid = figure.add_gridspec(2, count, height_ratios=(1, 1.6))
+    top = figure.add_subplot(grid[0, :])
+    for number, (prompt, auc) in enumerate(layers.items()):
+        top.plot(np.arange(1, len(auc) + 1), auc, linestyle=("-", "--", ":", "-.")[number % 4], label=prompt)
+    top.axhline(0.5, color=_MUTED, linewidth=1)
+    top.set_xlabel("layer")
+    top.set_ylabel("AUC (0.5 is chance)")
+    top.legend(frameon=False, fontsize=8)
+    _plain(top, grid=True)
+    panels = [figure.add_subplot(grid[1, number]) for number in range(count)]
+    for axes, (prompt, auc) in zip(panels, heads.items(), strict=True):
+        image = axes.imshow(auc, cmap="RdBu_r", vmin=0, vmax=1, aspect="auto")
+        axes.set_title(prompt, fontsize=9, loc="left")
+        axes.set_xlabel("head")
+        _plain(axes, grid=False)
+    panels[0].set_ylabel("block")
+    figure.colorbar(image, ax=panels[-1], label="AUC")
+    return _png(figure, top)
+
+
 def anomaly_curve(
     raw: np.ndarray, smoothed: np.ndarray, truth: np.ndarray | None, threshold: float, fps: float | None
 ) -> bytes:

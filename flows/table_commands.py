@@ -1,4 +1,4 @@
-"""``vadprobe table`` and ``vadprobe stability``: the papers' tables, and how stable a choice is, from the stores."""
+"""``vadprobe table | stability | probing``: the papers' tables, how stable a choice is, and every layer by itself."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +13,11 @@ from vadprobe.store.errors import VadprobeError
 if TYPE_CHECKING:
     from vadprobe.analyze.experiments.cases import Case, Laboratory
 
-_DRAWS = 5
+_DRAWS, _FOLDS = 5, 5
 
 
 def add_table_commands(commands: Any) -> None:
-    """Add ``table`` and ``stability``."""
+    """Add ``table``, ``stability`` and ``probing``."""
     text = "measure tables of both papers: comparisons, transfers, ablations"
     table = commands.add_parser("table", help=text, description=text[0].upper() + text[1:] + ".")
     table.add_argument("names", nargs="*", metavar="NAME", help="tables, such as hiprobe-3 headhunt-2; see --list")
@@ -40,6 +40,13 @@ def add_table_commands(commands: Any) -> None:
         parser.add_argument(
             "--draws", type=int, default=_DRAWS, metavar="N", help=f"calibration draws; default: {_DRAWS}"
         )
+    text = "probe every layer and head by itself, cross-validated by video"
+    probing = commands.add_parser("probing", help=text, description=text[0].upper() + text[1:] + ".")
+    probing.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
+    probing.add_argument("--folds", type=int, default=_FOLDS, metavar="N", help=f"of videos; default: {_FOLDS}")
+    probing.add_argument("--probe", choices=("ridge", "logistic"), default="ridge", help="default: ridge")
+    probing.set_defaults(command=_probing)
+    for parser in (table, stability, probing):
         parser.add_argument(
             "--fraction", type=float, metavar="F", help="of the training videos in a draw, in place of the job's"
         )
@@ -95,6 +102,21 @@ def _stability(options: argparse.Namespace) -> int:
     if frequencies:
         write_bytes(folder / "stability.png", frequency_map(frequencies))
     print(f"{_steps_sentence(lab)}\nStability: {folder / 'stability.json'}")
+    return 0
+
+
+def _probing(options: argparse.Namespace) -> int:
+    from vadprobe.analyze.experiments.probing_report import probing_report
+    from vadprobe.analyze.figures import auc_map
+
+    job = load_job(options.config)
+    folder = options.out or job.out / "probing"
+    with _laboratory([job], 1, options.fraction, "prompts", len(job.prompts)) as lab:
+        report = probing_report(lab, lab.cases[0], options.folds, options.probe)
+    print("\n".join(report.lines()))
+    write_json(folder / "probing.json", report.to_json())
+    write_bytes(folder / "probing.png", auc_map(report.layers, report.heads))
+    print(f"{_steps_sentence(lab)}\nProbing: {folder / 'probing.json'}")
     return 0
 
 

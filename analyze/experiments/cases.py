@@ -73,7 +73,7 @@ class Case:
 class Laboratory:
     """What all tables of a run share: the jobs, the steps kept so far, where to compute, and how many draws.
 
-    ``draws`` calibration draws are made for every row; ``report`` is told the table (or what else is being measured) and
+    ``draws`` calibration draws are made for every row; ``report`` is told the table (or what else is measured) and
     the row, for progress.
     """
 
