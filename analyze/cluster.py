@@ -1,14 +1,35 @@
-"""Where stage 2 computes: this process, or a local Dask cluster of one-threaded worker processes."""
+"""Where stage 2 computes: this process, a local cluster of one-threaded processes, or a running Dask cluster.
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+A task is a function with its arguments, and its result depends on them alone, so every scheduler and any number of
+workers give the same results, in the same order.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import dask
-from dask.delayed import Delayed
-from distributed import Client, LocalCluster
-from threadpoolctl import threadpool_limits
+from distributed import Client, LocalCluster, wait
+from distributed.scheduler import KilledWorker, NoValidWorkerError
 
+from vadprobe.analyze.one_thread import one_thread
+from vadprobe.store.errors import VadprobeError
+
+__all__ = ["Progress", "Scheduler", "Task", "local_cluster", "open_scheduler"]
+
+Progress = Callable[[int, int, str], None]
+"""Told of finished tasks: how many are done, how many there are, and what they compute."""
+
+_Result = TypeVar("_Result")
+
+_CONNECT_SECONDS = 15.0
+_IDLE_SECONDS = 60.0  # without any worker, after which waiting is given up
+_AHEAD = 4  # tasks handed out for each thread of a worker: it never waits for the next, and few results pile up
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})/?")
 _WORKER_ENVIRONMENT = {
     # One BLAS thread each: workers that share cores with in-process threads are ten times slower.
     "OMP_NUM_THREADS": "1",
@@ -19,29 +40,227 @@ _WORKER_ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Task:
+    """``function(*arguments)`` with a name for messages, for example "layer 3 of the prompt 'coarse'".
+
+    For workers in other processes the function is one of a module (or a partial of one), and all can be pickled.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+class _Future(Protocol):
+    def cancel(self) -> Any: ...
+
+
+class _Pool(Protocol):
+    """What runs tasks."""
+
+    def submit(self, task: Task) -> _Future: ...
+
+    def result(self, future: Any) -> Any: ...
+
+    def window(self) -> int:
+        """How many tasks may be under way at once."""
+
+
 class Scheduler:
-    """Runs independent tasks and returns their results in order."""
+    """Runs independent tasks, a bounded number at a time, and returns their results in order."""
 
-    def __init__(self, client: Client | None) -> None:
-        self._client = client
+    def __init__(self, pool: _Pool, progress: Progress | None = None) -> None:
+        self._pool = pool
+        self._progress = progress
 
-    def run(self, tasks: Sequence[Delayed]) -> list[Any]:
-        """Compute all tasks; the first error is raised."""
-        if self._client is None:
-            with threadpool_limits(limits=1):
-                return list(dask.compute(*tasks, scheduler="synchronous"))
-        return list(self._client.gather(self._client.compute(list(tasks))))
+    def run(self, tasks: Sequence[Task], what: str = "tasks") -> list[Any]:
+        """The results of all tasks, in order; see :meth:`results`."""
+        return list(self.results(tasks, what))
+
+    def results(self, tasks: Sequence[Task], what: str = "tasks") -> Iterator[Any]:
+        """The result of each task, in order, while later ones are computed.
+
+        Tasks are handed out as results are taken, so memory holds the results of a few tasks for each worker, however
+        many there are. On an error, on an interrupt, and when no more results are taken, what has not begun is
+        cancelled.
+
+        Args:
+            tasks: what to compute.
+            what: what they compute, for the progress; a plural such as "layers".
+
+        Raises:
+            VadprobeError: if a task raises one (the message then names the task), its worker dies again and again, or
+                the cluster is lost. Any other error of a task is raised as it is, with a note that names the task.
+                Of several failing tasks the first in order is named.
+        """
+        window: deque[tuple[Task, _Future]] = deque()
+        most = self._pool.window()
+        remaining = iter(tasks)
+        done = 0
+        try:
+            while True:
+                while len(window) < most and (task := next(remaining, None)) is not None:
+                    window.append((task, self._pool.submit(task)))
+                if not window:
+                    return
+                task, future = window[0]
+                result = _named(task, self._pool.result, future)
+                window.popleft()
+                del future  # a cluster forgets the result of a future that nobody holds
+                done += 1
+                if self._progress is not None:
+                    self._progress(done, len(tasks), what)
+                yield result
+        finally:
+            with suppress(OSError, TimeoutError, RuntimeError):  # of a cluster that is gone, nothing is to be cancelled
+                for _, future in reversed(window):
+                    future.cancel()
 
 
 @contextmanager
-def local_cluster(workers: int) -> Iterator[Scheduler]:
+def open_scheduler(scheduler: str, workers: int, progress: Progress | None = None) -> Iterator[Scheduler]:
+    """Open what computes: the results are the same with each.
+
+    Args:
+        scheduler: "processes" starts ``workers`` processes of one thread; "threads" uses ``workers`` threads of this
+            process, which share its memory but also its interpreter; "synchronous" computes in the calling thread;
+            "tcp://host:port" or "tls://host:port" is the scheduler of a running Dask cluster, whose workers need
+            vadprobe and the stores at the same paths (the keys of TLS are Dask's configuration, distributed.comm.tls).
+        workers: how many; 0 is "synchronous". The workers of a running cluster are as many as they are.
+        progress: called after each task.
+
+    BLAS has one thread per worker in all of them, on a running cluster while our tasks compute.
+
+    Raises:
+        VadprobeError: if the name is none of these, or the cluster cannot be reached within some 20 seconds.
+    """
+    if workers < 0:
+        raise VadprobeError(f"workers is {workers}; a whole number from 0 is wanted (0 computes in this process).")
+    if scheduler == "synchronous" or (workers == 0 and scheduler in ("processes", "threads")):
+        yield Scheduler(_Synchronous(), progress)
+    elif scheduler == "threads":
+        pool = ThreadPoolExecutor(workers)
+        try:
+            with one_thread():
+                yield Scheduler(_Threads(pool, workers), progress)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    elif scheduler == "processes":
+        with _local_client(workers) as client:
+            yield Scheduler(_Cluster(client), progress)
+    else:
+        with _connected(_checked_address(scheduler)) as client:
+            yield Scheduler(_Cluster(client), progress)
+
+
+def local_cluster(workers: int) -> AbstractContextManager[Scheduler]:
     """Start ``workers`` processes of one thread; 0 computes in this process, with the same results."""
-    if workers == 0:
-        yield Scheduler(None)
-        return
+    return open_scheduler("processes", workers)
+
+
+class _Later:
+    """A task that is computed when its result is asked for."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def cancel(self) -> None:
+        """Nothing: it has not begun."""
+
+
+class _Synchronous:
+    """The calling thread."""
+
+    def submit(self, task: Task) -> _Later:
+        return _Later(task)
+
+    def result(self, future: _Later) -> Any:
+        return _limited(future.task.function, future.task.arguments)
+
+    def window(self) -> int:
+        return 1
+
+
+class _Threads:
+    """Threads of this process."""
+
+    def __init__(self, pool: ThreadPoolExecutor, workers: int) -> None:
+        self._pool, self._workers = pool, workers
+
+    def submit(self, task: Task) -> _Future:
+        return self._pool.submit(task.function, *task.arguments)
+
+    def result(self, future: Any) -> Any:
+        return future.result()
+
+    def window(self) -> int:
+        return _AHEAD * self._workers
+
+
+class _Cluster:
+    """The workers of a Dask cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def submit(self, task: Task) -> _Future:
+        future: _Future = self._client.submit(_limited, task.function, task.arguments, pure=False)
+        return future
+
+    def result(self, future: Any) -> Any:
+        while not future.done():
+            try:
+                wait([future], timeout=_IDLE_SECONDS)
+            except TimeoutError:
+                if not self._client.nthreads():
+                    raise VadprobeError(
+                        f"the Dask cluster has had no worker for {_IDLE_SECONDS:.0f} seconds; start workers (dask "
+                        "worker ADDRESS --nthreads 1), or look into their logs if there were some."
+                    ) from None
+        return future.result()
+
+    def window(self) -> int:
+        return _AHEAD * max(1, sum(self._client.nthreads().values()))
+
+
+def _limited(function: Callable[..., _Result], arguments: tuple[Any, ...]) -> _Result:
+    """What a worker runs: workers of another's cluster have as many BLAS threads as the machine has cores."""
+    with one_thread():
+        return function(*arguments)
+
+
+def _named(task: Task, result: Callable[[_Future], Any], future: _Future) -> Any:
+    """The result of a task; an error says which task it was."""
+    try:
+        return result(future)
+    except VadprobeError as error:
+        raise type(error)(f"{task.name}: {error}") from error
+    except KilledWorker as error:
+        raise VadprobeError(
+            f"{task.name}: {error.allowed_failures + 1} workers died while computing it, most likely for want of "
+            "memory. Use fewer workers, or give each more memory (dask worker --memory-limit)."
+        ) from error
+    except NoValidWorkerError as error:
+        raise VadprobeError(
+            f"{task.name}: no worker took it within {error.timeout:.0f} seconds; the workers died or could not start. "
+            "Use fewer workers, or scheduler 'synchronous' to see the error itself."
+        ) from error
+    except CancelledError as error:
+        raise VadprobeError(
+            f"{task.name}: the connection to the Dask cluster was lost ({error}). Look whether its scheduler is still "
+            "running, then run the command again."
+        ) from error
+    except Exception as error:
+        error.add_note(f"while computing {task.name}")
+        raise
+
+
+@contextmanager
+def _local_client(workers: int) -> Iterator[Client]:
     settings: Mapping[str, Any] = {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
-        "distributed.scheduler.no-workers-timeout": "60s",
+        "distributed.scheduler.no-workers-timeout": f"{_IDLE_SECONDS:.0f}s",
     }
     with (
         dask.config.set(settings),
@@ -50,4 +269,50 @@ def local_cluster(workers: int) -> Iterator[Scheduler]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield Scheduler(client)
+        yield client
+
+
+def _checked_address(scheduler: str) -> str:
+    found = _ADDRESS.fullmatch(scheduler)
+    if found is None or not 0 < int(found[3]) < 65536:
+        raise VadprobeError(
+            f"scheduler is {scheduler!r}; 'processes', 'threads', 'synchronous' or the address of a running Dask "
+            "scheduler such as 'tcp://localhost:8786' is wanted ('dask scheduler' prints its address)."
+        )
+    return scheduler
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    """A client of a running cluster, which stays when the client leaves."""
+    try:
+        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, TypeError, ValueError, RuntimeError) as error:
+        raise VadprobeError(
+            f"the Dask scheduler {address} cannot be reached ({_first_line(error)}). Start it with 'dask scheduler', "
+            "check host, port and firewall, or use scheduler 'processes'."
+        ) from error
+    with client:
+        _check_workers(client, address)
+        yield client
+
+
+def _check_workers(client: Client, address: str) -> None:
+    """Refuse a cluster whose workers do not know vadprobe."""
+    known = client.submit(_knows_vadprobe, pure=False)
+    try:
+        _Cluster(client).result(known)
+    except ImportError as error:
+        raise VadprobeError(
+            f"a worker of the Dask cluster {address} cannot import vadprobe ({error}); install vadprobe[analyze] of "
+            "the same version there."
+        ) from error
+
+
+def _knows_vadprobe() -> bool:
+    """Runs on a worker, which has to import this module to run it."""
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

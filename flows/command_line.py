@@ -16,10 +16,10 @@ from vadprobe.flows.convert_command import add_convert_command
 from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.exchange_commands import add_exchange_commands
+from vadprobe.flows.experiment_commands import add_experiment_commands
 from vadprobe.flows.job import Job, load_job
 from vadprobe.flows.progress import CountProgress, clip_progress
 from vadprobe.flows.store_commands import add_store_commands
-from vadprobe.flows.table_commands import add_table_commands
 from vadprobe.flows.transfer_commands import add_transfer_commands
 from vadprobe.flows.verify_command import add_verify_command, mend
 from vadprobe.store.errors import VadprobeError
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add_store_commands(commands)
     add_exchange_commands(commands)
     add_evaluate_command(commands)
-    add_table_commands(commands)
+    add_experiment_commands(commands)
     add_dataset_commands(commands)
     add_convert_command(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")

@@ -11,9 +11,9 @@ from vadprobe.analyze.experiments.tables import TABLES
 from vadprobe.extract.surveillance import make_surveillance_set
 from vadprobe.extract.tiny_backbone import make_tiny_backbone
 from vadprobe.flows.analysis_job import analyze, combine
+from vadprobe.flows.experiment_commands import print_tables
 from vadprobe.flows.job import load_job
 from vadprobe.flows.progress import CountProgress
-from vadprobe.flows.table_commands import print_tables
 from vadprobe.store.durable import read_json, write_json
 
 PRESETS = ("hiprobe", "headhunt")

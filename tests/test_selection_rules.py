@@ -16,7 +16,7 @@ from vadprobe.analyze.fitting import calibrate
 from vadprobe.analyze.selection_rules import Choice, choose
 from vadprobe.analyze.steps import Steps
 from vadprobe.flows.job import load_job
-from vadprobe.flows.table_commands import case_of
+from vadprobe.flows.experiment_commands import case_of
 from vadprobe.store.errors import VadprobeError
 
 

@@ -21,7 +21,7 @@ from vadprobe.analyze.experiments.tables import TABLES, check_names
 from vadprobe.analyze.steps import Steps
 from vadprobe.flows.command_line import main
 from vadprobe.flows.job import load_job
-from vadprobe.flows.table_commands import case_of
+from vadprobe.flows.experiment_commands import case_of
 from vadprobe.store.errors import VadprobeError
 
 METHODS = ("hiprobe", "headhunt")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _DRAWS, _FOLDS = 5, 5
 
 
-def add_table_commands(commands: Any) -> None:
+def add_experiment_commands(commands: Any) -> None:
     """Add ``table``, ``stability`` and ``probing``."""
     text = "measure tables of both papers: comparisons, transfers, ablations"
     table = commands.add_parser("table", help=text, description=text[0].upper() + text[1:] + ".")
