@@ -2,21 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from vadprobe.analyze.baselines import BASELINES
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.evaluation import BootstrapConfig, Evaluation, evaluate_scores, null_for_nan, video_table
-from vadprobe.analyze.ground_truth import ground_truth
+from vadprobe.analyze.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.inputs import AnalysisInputs
 from vadprobe.analyze.overlap import check_overlap, overlapping
 from vadprobe.analyze.scoring import Scores
-from vadprobe.analyze.segment_scores import segment_scores
+from vadprobe.analyze.segment_scores import SegmentScores, segment_scores
+from vadprobe.analyze.steps import StepResult, Steps
+from vadprobe.analyze.workbench import Workbench
 from vadprobe.store.clips import write_parquet
+from vadprobe.store.digests import digest_arrays
 from vadprobe.store.durable import write_json
 
 
@@ -93,12 +97,13 @@ _NOTHING_MEASURED: dict[str, Any] = {
 }
 
 
-def evaluate(inputs: AnalysisInputs, detector: Detector, scores: Scores, split: str = "test") -> Result:
-    """Measure the scores of one split on every frame of its labelled videos.
+def evaluate(bench: Workbench, detector: Detector, scores: Scores, split: str = "test") -> Result:
+    """Measure the scores of one split on every frame of its labelled videos. The numbers are kept as a step.
 
     Raises:
         VadprobeError: if something was fitted or tuned on a reported video and the job does not allow it.
     """
+    inputs = bench.inputs
     scored = set(scores.table.video_ids)
     videos = [video for video in inputs.truth.videos if video.split == split]
     present = [video for video in videos if video.video_id in scored]
@@ -115,8 +120,7 @@ def evaluate(inputs: AnalysisInputs, detector: Detector, scores: Scores, split: 
         )
         config = inputs.config.evaluation
         settings = BootstrapConfig(config.resamples, config.seed, config.confidence)
-        evaluation = evaluate_scores(truth, segments, threshold, settings)
-        rows = video_table(truth, segments, threshold)
+        evaluation, rows = measured(bench.steps, truth, segments, threshold, settings)
     return Result(
         preset=inputs.config.preset,
         method=detector.selection.method,
@@ -139,13 +143,42 @@ def evaluate(inputs: AnalysisInputs, detector: Detector, scores: Scores, split: 
     )
 
 
+def measured(
+    steps: Steps, truth: GroundTruth, segments: SegmentScores, threshold: float, settings: BootstrapConfig
+) -> tuple[Evaluation, pa.Table]:
+    """Every number of one method and its table of videos, kept under the digest of scores and truth."""
+
+    def compute() -> StepResult:
+        sink = pa.BufferOutputStream()
+        rows = video_table(truth, segments, threshold)
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        content = np.frombuffer(sink.getvalue(), dtype=np.uint8)
+        return StepResult(evaluate_scores(truth, segments, threshold, settings).to_json(), {"videos": content})
+
+    arrays = [segments.codes, segments.start_frames, segments.stop_frames, segments.scores]
+    key = {
+        "scores": digest_arrays(arrays),
+        "videos": list(truth.video_ids),
+        "ground_truth": truth.digest,
+        "categories": list(truth.categories),
+        "threshold": repr(threshold),
+        "bootstrap": asdict(settings),
+    }
+    kept = steps.result("evaluation", key, compute)
+    return Evaluation.from_json(kept.values), pa.ipc.open_stream(kept.arrays["videos"].tobytes()).read_all()
+
+
 def find_overlap(inputs: AnalysisInputs, detector: Detector, reported: Sequence[str]) -> tuple[str, ...]:
     """Reported videos the detector was fitted or tuned on; refused unless the job allows it."""
     fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
     named = {name: fingerprints.get(name, "") for name in reported}
     found: set[str] = set()
+    of_this = detector.provenance.get("dataset") == inputs.truth.name
     for what in ("fitted", "tuned"):
-        names = overlapping(named, detector.provenance.get(f"{what}_on", {}))
+        used = detector.provenance.get(f"{what}_on", {})
+        # Names are of one dataset; in another one the same name is another video, and only the file tells.
+        names = overlapping(named, used if of_this else {f"{name} of another set": file for name, file in used.items()})
         check_overlap(names, what, inputs.config.allow_overlap)
         found |= set(names)
     return tuple(sorted(found))

@@ -6,7 +6,7 @@ Chunking never changes an answer: every layer and every head is computed from it
 from collections.abc import Mapping
 from pathlib import Path
 
-import dask
+from vadprobe.analyze.cluster import Task
 import numpy as np
 
 from vadprobe.analyze.calibration import Calibration
@@ -24,10 +24,7 @@ Metrics = dict[str, np.ndarray]
 def layer_saliency(store: FeatureStore, calibration: Calibration, scheduler: Scheduler) -> Metrics:
     """HiProbe's metrics of layers 1 to L on the calibration rows: metric to (L,) float64."""
     layers = range(1, store.spec.backbone.n_layers + 1)
-    tasks = [
-        dask.delayed(_one_layer, pure=False)(store.path, calibration.rows, calibration.labels, layer)
-        for layer in layers
-    ]
+    tasks = [Task("x", _one_layer, (store.path, calibration.rows, calibration.labels, layer)) for layer in layers]
     return _joined(scheduler.run(tasks))
 
 
@@ -37,7 +34,7 @@ def head_saliency(
     """HeadHunt's metrics of every head on the calibration rows: prompt to metric to (L, H) float64."""
     places = [(prompt, block) for prompt, store in stores.items() for block in range(store.spec.backbone.n_layers)]
     tasks = [
-        dask.delayed(_one_block, pure=False)(stores[prompt].path, calibration.rows, calibration.labels, block, seed)
+        Task("x", _one_block, (stores[prompt].path, calibration.rows, calibration.labels, block, seed))
         for prompt, block in places
     ]
     results = scheduler.run(tasks)
@@ -53,7 +50,7 @@ def probabilities(
     """The probe's probability of some rows, (n,) float64, one task per partition; a failed row is NaN."""
     numbers = rows // store.contents.partition_rows
     blocks = [rows[numbers == number] for number in np.unique(numbers)]
-    tasks = [dask.delayed(_one_partition, pure=False)(store.path, selection, probe, block) for block in blocks]
+    tasks = [Task("x", _one_partition, (store.path, selection, probe, block)) for block in blocks]
     result = np.empty(len(rows), dtype=np.float64)
     for number, values in zip(np.unique(numbers), scheduler.run(tasks), strict=True):
         result[numbers == number] = values
@@ -76,3 +73,17 @@ def _one_partition(path: Path, selection: Selection, probe: Probe, rows: np.ndar
 
 def _joined(parts: list[Metrics]) -> Metrics:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def over_layers(store, rows, kernel, scheduler, layers=None, what="layers"):
+    layers = layers if layers is not None else range(1, store.spec.backbone.n_layers + 1)
+    found = [kernel(store.hidden_states(rows, [l]).swapaxes(0, 1)) for l in layers]
+    return {k: np.concatenate([f[k] for f in found], axis=-1) for k in found[0]}
+
+
+def over_heads(stores, rows, kernel, scheduler, what="heads"):
+    out = {}
+    for p, store in stores.items():
+        found = [kernel(np.moveaxis(store.blocks(rows, [b]), 0, 2)[0]) for b in range(store.spec.backbone.n_layers)]
+        out[p] = {k: np.stack([f[k] for f in found], axis=-2) for k in found[0]}
+    return out

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from vadprobe.analyze.probe_settings import HIDDEN, ClassWeight, Convention, ProbeKind, contradiction
 from vadprobe.store.configuration import Section
 
 
@@ -20,12 +21,98 @@ class CalibrationConfig(Section):
     )
 
 
-class ProbeConfig(Section):
-    """Logistic regression on the selected features (HP8, HH10-11)."""
+HEAD_METRICS = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
+LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
 
+
+class SaliencyConfig(Section):
+    """How well every layer or head separates the calibration samples (HP1 to HP6, HH3 to HH6)."""
+
+    convention: Literal["paper", "headhunt-code"] = Field(
+        default="paper",
+        description="how the equations are read: 'headhunt-code' has the constants of that method's public code",
+    )
+    metrics: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="the metrics that are ranked; by default the three or four of the paper"
+    )
+    permutations: int = Field(
+        default=0, ge=0, description="relabelings of whole videos for the saliency of chance; 0: none"
+    )
+    folds: int = Field(
+        default=0, ge=0, description="folds of videos for the cross-fitted AUC of every layer or head; 0: none"
+    )
+
+    @model_validator(mode="after")
+    def _folds_divide(self) -> "SaliencyConfig":
+        if self.folds == 1:
+            raise ValueError("one fold leaves nothing to fit on; 2 or more are wanted, or 0 for none")
+        return self
+
+
+Rule = Literal[
+    "dlsp",
+    "layer",
+    "middle-layer",
+    "last-layer",
+    "rhi",
+    "heads",
+    "random-heads",
+    "full-layer",
+    "all-heads",
+]
+"""How layers or heads are chosen; the first four choose a layer, the others heads."""
+
+LAYER_RULES: tuple[Rule, ...] = ("dlsp", "layer", "middle-layer", "last-layer")
+
+
+class SelectionConfig(Section):
+    """Which layers or heads feed the probe: the papers' rules (HP7, HH9) and those they are compared with.
+
+    "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
+    L. "rhi" the ``top_heads`` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
+    ``seed``; "full-layer" every head of the block whose best head RHI ranks first; "all-heads" every head there is.
+    """
+
+    rule: Rule | None = Field(default=None, description="by default the method's own: 'dlsp' or 'rhi'")
+    layer: int | None = Field(default=None, ge=0, description="with rule 'layer': its number, 0 is the embedding")
+    heads: tuple[tuple[int, int], ...] = Field(default=(), description="with rule 'heads': [block, head] from 0")
+    prompts: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="the prompts that RHI ranks over; by default all of the job"
+    )
+    seed: int = Field(default=0, ge=0, description="of 'random-heads'")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "SelectionConfig":
+        if (self.rule == "layer") != (self.layer is not None):
+            raise ValueError("rule 'layer' goes with the key 'layer', a number, and no other rule has it")
+        if (self.rule == "heads") != bool(self.heads):
+            raise ValueError("rule 'heads' goes with the key 'heads', [[block, head], ...], and no other rule has it")
+        return self
+
+
+class ProbeConfig(Section):
+    """The probe on the selected features; both papers fit logistic regression (HP8, HH10-11)."""
+
+    kind: ProbeKind = Field(default="logistic", description="both papers; the other kinds are for comparison")
     c: float = Field(default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed")
-    max_iterations: int = Field(default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS")
-    class_weight: Literal["balanced"] | None = None
+    max_iterations: int = Field(
+        default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS; HeadHunt's code: 2000 of liblinear"
+    )
+    class_weight: ClassWeight | None = None
+    hidden: int = Field(default=HIDDEN, ge=1, description="hidden units of kind 'mlp'")
+    seed: int = Field(default=0, ge=0, description="of the first weights of kind 'mlp'; nothing else is random")
+    convention: Convention = Field(
+        default="paper", description="'headhunt-code': liblinear on unscaled features, as HeadHunt's public code"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "ProbeConfig":
+        refused = contradiction(
+            self.kind, C=self.c, class_weight=self.class_weight, hidden=self.hidden, convention=self.convention
+        )
+        if refused:
+            raise ValueError(refused)
+        return self
 
 
 class LocatorConfig(Section):
@@ -75,8 +162,10 @@ class AnalysisConfig(Section):
     score_prompt: str | None = Field(default=None, description="the prompt that feeds the probe; by default the first")
     top_heads: int = Field(default=5, ge=1, description="HeadHunt: five heads")
     instability_weight: float = Field(default=0.5, ge=0, description="HeadHunt: lambda = 0.5 (HH9)")
-    seed: int = Field(default=0, ge=0, description="of the two-means clustering (HH6)")
+    seed: int = Field(default=0, ge=0, description="of the two-means clustering (HH6), of permutations and folds")
     calibration: CalibrationConfig = CalibrationConfig()
+    saliency: SaliencyConfig = SaliencyConfig()
+    selection: SelectionConfig = SelectionConfig()
     probe: ProbeConfig = ProbeConfig()
     locator: LocatorConfig = LocatorConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -84,5 +173,34 @@ class AnalysisConfig(Section):
         default=False,
         description="report on videos that something was fitted or tuned on, as papers do; the result is stamped",
     )
-    workers: int = Field(default=2, ge=0, description="Dask worker processes of one thread; 0 computes in this process")
+    steps: str = Field(
+        default="steps", description="folder of the results of steps by digest; jobs of one workspace share it"
+    )
+    scheduler: str = Field(
+        default="processes", description="'processes', 'threads', or the address of a Dask cluster, tcp://host:port"
+    )
+    workers: int = Field(default=2, ge=0, description="Dask workers of one thread each; 0 computes in this process")
     curves: int = Field(default=6, ge=0, description="videos drawn in the report")
+
+    @property
+    def rule(self) -> Rule:
+        """The rule of selection, the method's own where none is named."""
+        return self.selection.rule or ("dlsp" if self.method == "hiprobe" else "rhi")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "AnalysisConfig":
+        layers = self.rule in LAYER_RULES
+        known = LAYER_METRICS if layers else HEAD_METRICS
+        stray = [name for name in self.saliency.metrics or () if name not in known]
+        if stray:
+            raise ValueError(f"saliency.metrics has {stray[0]!r}; rule {self.rule!r} ranks by {', '.join(known)}")
+        if layers != (self.method == "hiprobe"):
+            raise ValueError(
+                f"method {self.method!r} does not choose by {self.rule!r}; the rules {', '.join(LAYER_RULES)} are of "
+                "'hiprobe', the others of 'headhunt'"
+            )
+        if layers and self.selection.prompts is not None:
+            raise ValueError("selection.prompts is of RHI; a layer is chosen under the score prompt alone")
+        if layers and self.saliency.convention != "paper":
+            raise ValueError("saliency.convention 'headhunt-code' is of heads; layers have the convention 'paper'")
+        return self

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,19 @@ class Evaluation:
         value = null_for_nan(asdict(self))
         assert isinstance(value, dict)
         return value
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "Evaluation":
+        """The inverse of :meth:`to_json`."""
+        numbers = {field.name: _nan_for_null(value[field.name]) for field in fields(Evaluation)}
+        return Evaluation(
+            **{
+                **numbers,
+                "classes": {name: ClassResult(**part) for name, part in numbers["classes"].items()},
+                "intervals": {name: tuple(ends) for name, ends in numbers["intervals"].items()},
+                "bootstrap": BootstrapConfig(**numbers["bootstrap"]),
+            }
+        )
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -287,3 +300,12 @@ def null_for_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [null_for_nan(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _nan_for_null(value: Any) -> Any:
+    """The inverse of :func:`null_for_nan` for values that are numbers."""
+    if isinstance(value, Mapping):
+        return {name: _nan_for_null(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_nan_for_null(part) for part in value]
+    return _NAN if value is None else value

@@ -72,6 +72,54 @@ def head_map(robust_saliency: np.ndarray, chosen: Sequence[tuple[int, int]]) -> 
     return _png(figure, axes, grid=False)
 
 
+def frequency_map(frequencies: Mapping[str, np.ndarray]) -> bytes:
+    """How often every layer (L + 1,) or head (L, H) is chosen, a panel for each of several rankings."""
+    count = len(frequencies)
+    wide = any(values.ndim == 2 for values in frequencies.values())
+    size = (min(2.6 * count + 1.2, 14), 4.2) if wide else (7.2, 1.3 * count + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, count, squeeze=False)[0] if wide else figure.subplots(count, 1, squeeze=False)[:, 0]
+    for axes, (name, values) in zip(panels, frequencies.items(), strict=True):
+        if values.ndim == 2:
+            image = axes.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+            axes.set_xlabel("head")
+        else:
+            axes.bar(np.arange(len(values)), values, color=_SCORE)
+            axes.set_ylim(0, 1)
+        axes.set_title(name, fontsize=9, loc="left")
+        _plain(axes, grid=values.ndim == 1)
+    if wide:
+        panels[0].set_ylabel("block")
+        figure.colorbar(image, ax=panels[-1], label="share of draws")
+    else:
+        panels[-1].set_xlabel("layer (0 is the embedding)")
+    return _png(figure, panels[-1], grid=not wide)
+
+
+def auc_map(layers: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> bytes:
+    """Cross-validated AUC: a line over layers 1 to L for each prompt, and below a map of heads (L, H) for each."""
+    count = len(heads)
+    figure = Figure(figsize=(min(2.8 * count + 1.2, 14), 6.4), layout="constrained")
+    grid = figure.add_gridspec(2, count, height_ratios=(1, 1.6))
+    top = figure.add_subplot(grid[0, :])
+    for number, (prompt, auc) in enumerate(layers.items()):
+        top.plot(np.arange(1, len(auc) + 1), auc, linestyle=("-", "--", ":", "-.")[number % 4], label=prompt)
+    top.axhline(0.5, color=_MUTED, linewidth=1)
+    top.set_xlabel("layer")
+    top.set_ylabel("AUC (0.5 is chance)")
+    top.legend(frameon=False, fontsize=8)
+    _plain(top, grid=True)
+    panels = [figure.add_subplot(grid[1, number]) for number in range(count)]
+    for axes, (prompt, auc) in zip(panels, heads.items(), strict=True):
+        image = axes.imshow(auc, cmap="RdBu_r", vmin=0, vmax=1, aspect="auto")
+        axes.set_title(prompt, fontsize=9, loc="left")
+        axes.set_xlabel("head")
+        _plain(axes, grid=False)
+    panels[0].set_ylabel("block")
+    figure.colorbar(image, ax=panels[-1], label="AUC")
+    return _png(figure, top)
+
+
 def anomaly_curve(
     raw: np.ndarray, smoothed: np.ndarray, truth: np.ndarray | None, threshold: float, fps: float | None
 ) -> bytes:

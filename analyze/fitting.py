@@ -5,47 +5,45 @@ from typing import Any
 
 import numpy as np
 
-from vadprobe.analyze.blocks import Metrics, head_saliency, layer_saliency, probabilities
 from vadprobe.analyze.calibration import Calibration, calibration_rows, draw_videos
-from vadprobe.analyze.cluster import Scheduler
+from vadprobe.analyze.chance import chance_of
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.features import read_selected
 from vadprobe.analyze.inputs import AnalysisInputs
-from vadprobe.analyze.locator import Locator, adaptive_threshold, frame_f1_grid
-from vadprobe.analyze.metrics import clip_counts
+from vadprobe.analyze.locating import fit_locator
+from vadprobe.analyze.locator import Locator
 from vadprobe.analyze.overlap import check_overlap, overlapping
-from vadprobe.analyze.probe import Probe, fit_logistic
-from vadprobe.analyze.ranking import dlsp, rhi
-from vadprobe.analyze.selection import Selection, select_heads, select_layer
+from vadprobe.analyze.probe import Probe, fit_probe, probe_from_json
+from vadprobe.analyze.selection import Selection
+from vadprobe.analyze.selection_rules import choose
+from vadprobe.analyze.steps import StepResult
+from vadprobe.analyze.workbench import Workbench, samples_digest
 from vadprobe.store.clips import ClipTable
-from vadprobe.store.datasets import Dataset
-from vadprobe.store.errors import VadprobeError
-from vadprobe.store.reader import FeatureStore
-
-_THRESHOLDS = tuple(step / 100 for step in range(1, 100))
-"""Thresholds of the locator grid: 0.01 to 0.99."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A detector with what the report shows of its making; ``saliency`` is JSON-ready."""
+    """A detector with what the report shows of its making; ``saliency`` is JSON-ready, None if nothing was ranked."""
 
     detector: Detector
     calibration: Calibration
-    saliency: dict[str, Any]
+    saliency: dict[str, Any] | None
     left_out: tuple[str, ...]
 
 
-def fit(inputs: AnalysisInputs, scheduler: Scheduler) -> Fitted:
+def fit(bench: Workbench) -> Fitted:
     """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing the test's."""
+    inputs = bench.inputs
     check_tuning(inputs)
     calibration, left_out = calibrate(inputs)
     check_fitting(inputs, calibration)
-    saliency = measure(inputs, calibration, scheduler)
-    selection, shown = select(inputs, calibration, saliency)
-    probe = fit_probe(inputs, calibration, selection)
-    locator = fit_locator(inputs, calibration, selection, probe, scheduler)
-    return Fitted(assemble(inputs, calibration, selection, probe, locator), calibration, shown, left_out)
+    choice = choose(bench, calibration)
+    shown = choice.shown
+    if shown is not None:
+        shown = {**shown, **chance_of(bench, calibration)}
+    probe = fitted_probe(bench, calibration, choice.selection)
+    locator = fit_locator(bench, calibration, choice.selection, probe)
+    return Fitted(assemble(inputs, calibration, choice.selection, probe, locator), calibration, shown, left_out)
 
 
 def calibrate(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
@@ -86,86 +84,32 @@ def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
     )
 
 
-def measure(inputs: AnalysisInputs, calibration: Calibration, scheduler: Scheduler) -> dict[str, Metrics]:
-    """Saliency of every layer or head on the calibration rows, by prompt."""
-    if inputs.config.method == "hiprobe":
-        store = inputs.calibration[inputs.score_prompt]
-        return {inputs.score_prompt: layer_saliency(store, calibration, scheduler)}
-    return head_saliency(inputs.calibration, calibration, inputs.config.seed, scheduler)
-
-
-def select(
-    inputs: AnalysisInputs, calibration: Calibration, saliency: dict[str, Metrics]
-) -> tuple[Selection, dict[str, Any]]:
-    """The layer of greatest saliency (HP7), or the heads of greatest robust saliency (HH9).
-
-    Returns:
-        The selection, and what the report shows of it as JSON values: ``scores`` that were ranked, their ``parts``,
-        and the raw ``metrics`` by prompt.
-    """
-    config = inputs.config
-    digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
-    metrics = {prompt: {name: _plain(v) for name, v in found.items()} for prompt, found in saliency.items()}
-    if config.method == "hiprobe":
-        selection = select_layer(saliency[inputs.score_prompt], inputs=digests)
-        scores, parts = dlsp(saliency[inputs.score_prompt])
-        layers = list(range(selection.first_layer, selection.first_layer + len(scores)))
-    else:
-        selection = select_heads(saliency, weight=config.instability_weight, top=config.top_heads, inputs=digests)
-        robust = rhi(saliency, config.instability_weight, config.top_heads)
-        scores, parts, layers = robust.robust, {"mean": robust.mean, "instability": robust.instability}, []
-    shown = {
-        "scores": _plain(scores),
-        "parts": {name: _plain(values) for name, values in parts.items()},
-        "layers": layers,
-        "metrics": metrics,
+def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selection) -> Probe:
+    """The probe of the job's kind on the score prompt's selected features of the calibration rows."""
+    config = bench.inputs.config.probe
+    store = bench.inputs.calibration[bench.inputs.score_prompt]
+    inputs = {
+        **samples_digest(store, calibration),
+        "selection": [selection.unit, [list(index) for index in selection.indices]],
+        "probe": {name: str(value) for name, value in config.model_dump().items()},
     }
-    return selection, shown
 
-
-def _plain(values: np.ndarray) -> Any:
-    """An array as nested lists, unknown values as None."""
-    plain = values.astype(object)
-    plain[np.isnan(values)] = None
-    return plain.tolist()
-
-
-def fit_probe(inputs: AnalysisInputs, calibration: Calibration, selection: Selection) -> Probe:
-    """Logistic regression on the score prompt's selected features of the calibration rows."""
-    config = inputs.config.probe
-    features = read_selected(inputs.calibration[inputs.score_prompt], selection, calibration.rows)
-    return fit_logistic(
-        features, calibration.labels, C=config.c, max_iter=config.max_iterations, class_weight=config.class_weight
-    )
-
-
-def fit_locator(
-    inputs: AnalysisInputs, calibration: Calibration, selection: Selection, probe: Probe, scheduler: Scheduler
-) -> Locator:
-    """Smoothing and threshold: fixed, adaptive (HP10), or the grid's best on the validation split (HH12).
-
-    Raises:
-        VadprobeError: if a grid is asked for and there are no labelled validation videos.
-    """
-    config = inputs.config.locator
-    if config.threshold == "adaptive":
-        store = inputs.calibration[inputs.score_prompt]
-        fitted = probabilities(store, selection, probe, calibration.rows, scheduler)
-        return Locator(config.sigmas[0], adaptive_threshold(fitted, config.kappa))
-    if config.threshold != "grid":
-        return Locator(config.sigmas[0], float(config.threshold))
-    rows = inputs.rows_of_split(config.split)
-    if len(rows) == 0:
-        raise VadprobeError(
-            f"locator.threshold is 'grid', but no {config.split} video is in the scored store. Name validation videos "
-            "with frame labels ([dataset.validation] or the manifest), or give a fixed threshold such as the paper's "
-            "0.65 with sigmas = [1.5]."
+    def compute() -> StepResult:
+        features = read_selected(store, selection, calibration.rows)
+        probe = fit_probe(
+            features,
+            calibration.labels,
+            kind=config.kind,
+            C=config.c,
+            max_iter=config.max_iterations,
+            class_weight=config.class_weight,
+            hidden=config.hidden,
+            seed=config.seed,
+            convention=config.convention,
         )
-    table = inputs.store.clips
-    scores = probabilities(inputs.store, selection, probe, rows, scheduler)
-    positives, negatives = row_counts(inputs.truth, table, rows)
-    grid = frame_f1_grid(scores, positives, negatives, table.video_codes[rows], config.sigmas, _THRESHOLDS)
-    return grid.locator
+        return StepResult(probe.to_json())
+
+    return probe_from_json(dict(bench.steps.result("probe", inputs, compute).values))
 
 
 def tuned_on(inputs: AnalysisInputs) -> dict[str, str]:
@@ -203,30 +147,16 @@ def check_fitting(inputs: AnalysisInputs, calibration: Calibration) -> None:
     check_overlap(overlapping(reported, fitted), "fitted", inputs.config.allow_overlap)
 
 
-def row_counts(truth: Dataset, table: ClipTable, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Anomalous and normal frames of some rows of a clip table, (n,) int64 each."""
-    positives = np.zeros(len(rows), dtype=np.int64)
-    negatives = np.zeros(len(rows), dtype=np.int64)
-    codes = table.video_codes[rows]
-    for code in np.unique(codes):
-        here = codes == code
-        starts, stops = table.start_frames[rows[here]], table.stop_frames[rows[here]]
-        frames = truth.truth(table.video_ids[code], int(stops.max()))
-        positives[here], negatives[here] = clip_counts(frames, starts, stops)
-    return positives, negatives
-
-
 def assemble(
     inputs: AnalysisInputs, calibration: Calibration, selection: Selection, probe: Probe, locator: Locator
 ) -> Detector:
     """Put the fitted parts together with the digests of what they were fitted on."""
-    store: FeatureStore = inputs.store
     return Detector(
         preset=inputs.config.preset,
         selection=selection,
         probe=probe,
         locator=locator,
-        features=store.spec,
+        features=inputs.store.spec,
         provenance={
             "dataset": inputs.truth.name,
             "calibration": calibration.digest,

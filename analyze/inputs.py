@@ -1,7 +1,8 @@
 """What stage 2 works on: the truth and the stores, opened and checked against each other before any computation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +36,12 @@ class AnalysisInputs:
         return self.segments[self.score_prompt]
 
     @property
+    def ranked_prompts(self) -> tuple[str, ...]:
+        """The prompts over which heads are ranked, in the job's order."""
+        wanted = self.config.selection.prompts
+        return tuple(key for key in self.calibration if wanted is None or key in wanted)
+
+    @property
     def feature_digest(self) -> str:
         """Digest of the specifications of every store used."""
         stores = {**self.segments, **{f"calibration {key}": store for key, store in self.calibration.items()}}
@@ -64,23 +71,27 @@ def open_inputs(
     samplings: Sequence[Sampling],
     backbone: str,
     prompts: Sequence[str],
+    open_store: Callable[[Path], FeatureStore] = FeatureStore.open,
 ) -> AnalysisInputs:
     """Open the stores an analysis needs.
 
     With a finished detector only the score prompt's segments are opened.
 
+    Args:
+        open_store: opens a store by its path; a caller that opens the same stores often keeps them.
+
     Raises:
         StoreError: if a store is missing, unfinished or damaged.
-        VadprobeError: if the prompts' stores do not have the same rows.
+        VadprobeError: if the prompts' stores do not have the same rows, or a prompt that is ranked is unknown.
     """
     score_prompt = config.score_prompt or prompts[0]
     scored = next(sampling for sampling in samplings if sampling.unit == "segment")
-    needed = [score_prompt] if config.detector or config.method == "hiprobe" else list(prompts)
-    segments = {score_prompt: FeatureStore.open(layout.store(scored, backbone, score_prompt))}
+    needed = _needed_prompts(config, score_prompt, prompts)
+    segments = {score_prompt: open_store(layout.store(scored, backbone, score_prompt))}
     calibration: dict[str, FeatureStore] = {}
     if config.detector is None:
         fitted = next(sampling for sampling in samplings if sampling.unit == config.calibration.unit)
-        calibration = {key: FeatureStore.open(layout.store(fitted, backbone, key)) for key in needed}
+        calibration = {key: open_store(layout.store(fitted, backbone, key)) for key in needed}
         if len({store.spec.clips_digest for store in calibration.values()}) > 1:
             raise VadprobeError(
                 f"the stores of the prompts {', '.join(calibration)} were written for different clip tables; "
@@ -89,3 +100,16 @@ def open_inputs(
     for store in (*segments.values(), *calibration.values()):
         store.check_finished()
     return AnalysisInputs(config, truth, tuple(probed), segments, calibration, score_prompt)
+
+
+def _needed_prompts(config: AnalysisConfig, score_prompt: str, prompts: Sequence[str]) -> list[str]:
+    """Prompts whose features are fitted on: the score prompt, and those that heads are ranked over."""
+    ranked = config.selection.prompts or ()
+    unknown = [key for key in ranked if key not in prompts]
+    if unknown:
+        raise VadprobeError(
+            f"selection.prompts has {unknown[0]!r}, but the prompts of the job are {', '.join(prompts)}."
+        )
+    if config.detector is not None or config.rule not in ("rhi", "full-layer"):
+        return [score_prompt]
+    return [key for key in prompts if key in (ranked or prompts) or key == score_prompt]

@@ -40,6 +40,10 @@ class ReportPart:
     failures: dict[str, str]
 
 
+_RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI"}
+_SHOWN_HEADS = 12
+
+
 @dataclass(frozen=True)
 class _Picture:
     title: str
@@ -108,6 +112,9 @@ def _view(part: ReportPart) -> dict[str, Any]:
     return {
         "result": part.result,
         "selection": _selection(part),
+        "unit": part.detector.selection.unit,
+        "chance": _chance(part),
+        "permutations": (part.saliency or {}).get("chance", {}).get("permutations", 0),
         "backbone": f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
         f"{backbone.dtype}, {backbone.source})",
         "prompt": features.prompt,
@@ -118,9 +125,40 @@ def _view(part: ReportPart) -> dict[str, Any]:
 
 def _selection(part: ReportPart) -> str:
     selection = part.detector.selection
+    rule = _RULE_NAMES.get(selection.method, selection.method)
     if selection.unit == "layer":
-        return "layer " + ", ".join(str(index[0]) for index in selection.indices) + " (DLSP)"
-    return "heads " + ", ".join(f"({block}, {head})" for block, head in selection.indices) + " as (block, head) (RHI)"
+        return "layer " + ", ".join(str(index[0]) for index in selection.indices) + f" ({rule})"
+    heads = [f"({block}, {head})" for block, head in selection.indices]
+    more = f" and {len(heads) - _SHOWN_HEADS} more" if len(heads) > _SHOWN_HEADS else ""
+    return "heads " + ", ".join(heads[:_SHOWN_HEADS]) + f"{more} as (block, head) ({rule})"
+
+
+def _chance(part: ReportPart) -> list[dict[str, Any]]:
+    """What chance gives for each chosen layer or head, where the job asked for it."""
+    saliency = part.saliency or {}
+    if "chance" not in saliency and "cross_fitted_auc" not in saliency:
+        return []
+    selection = part.detector.selection
+    first = selection.first_layer if selection.unit == "layer" else 0
+    rows = []
+    for index in selection.indices[:_SHOWN_HEADS]:
+        place = (index[0] - first, *index[1:])
+        row: dict[str, Any] = {
+            "index": ", ".join(str(number) for number in index),
+            "score": _at(saliency["scores"], place),
+        }
+        for name in ("quantile", "p_value", "familywise"):
+            row[name] = _at(saliency["chance"][name], place) if "chance" in saliency else None
+        aucs = saliency.get("cross_fitted_auc", {})
+        row["cross_fitted"] = {prompt: _at(values, place) for prompt, values in aucs.items()}
+        rows.append(row)
+    return rows
+
+
+def _at(values: Any, place: tuple[int, ...]) -> float | None:
+    for number in place:
+        values = values[number]
+    return None if values is None else float(values)
 
 
 def _saliency_pictures(part: ReportPart) -> list[_Picture]:
@@ -145,7 +183,7 @@ def _drawn(part: ReportPart) -> list[Video]:
     videos.sort(key=lambda video: video.video_id)
     marked = [video for video in videos if part.truth.intervals_of(video.video_id)]
     plain = [video for video in videos if not part.truth.intervals_of(video.video_id)]
-    n_marked = min(len(marked), max(part.curves - 2, part.curves - len(plain)))
+    n_marked = min(len(marked), max(part.curves - 2, part.curves - len(plain), 0))
     return marked[:n_marked] + plain[: part.curves - n_marked]
 
 

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vadprobe.analyze.blocks import probabilities
-from vadprobe.analyze.cluster import Scheduler
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.locator import smooth
+from vadprobe.analyze.workbench import Workbench, raw_scores
 from vadprobe.store.clips import ClipTable, write_parquet
 from vadprobe.store.datasets import Dataset
-from vadprobe.store.reader import FeatureStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +50,14 @@ class Scores:
         )
 
 
-def score(store: FeatureStore, detector: Detector, rows: np.ndarray, scheduler: Scheduler) -> Scores:
-    """Score some rows of a store.
+def score(bench: Workbench, detector: Detector, rows: np.ndarray) -> Scores:
+    """Score some rows of the scored store; rows that were scored before are not scored again.
 
     Raises:
         VadprobeError: if the store's features are not those the detector was fitted on.
     """
+    store = bench.inputs.store
     detector.check(store.spec)
-    raw = probabilities(store, detector.selection, detector.probe, rows, scheduler)
+    raw = raw_scores(bench, store, detector.selection, detector.probe, rows)
     smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows])
     return Scores(store.clips, rows, raw, smoothed)

@@ -1,6 +1,7 @@
 """Stage 2 of a job in steps: open, fit, score, measure, report. The command line and the flow share it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,26 +9,39 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from vadprobe.analyze.benchmark import Result, evaluate, find_overlap, format_table, write_results
-from vadprobe.analyze.cluster import Scheduler, local_cluster
+from vadprobe.analyze.deferred import deferred_scheduler
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.fitting import fit
 from vadprobe.analyze.inputs import AnalysisInputs, open_inputs
 from vadprobe.analyze.report import ReportPart, write_report
 from vadprobe.analyze.scoring import Scores, score
+from vadprobe.analyze.steps import Steps
+from vadprobe.analyze.workbench import Workbench
 from vadprobe.flows.job import Job
+from vadprobe.flows.progress import task_progress
 from vadprobe.store.dataset_sources import open_truth
+from vadprobe.store.datasets import Dataset
 from vadprobe.store.durable import read_json, write_json
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.probes import read_probes
+from vadprobe.store.probes import ProbedVideo, read_probes
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an analysis wrote."""
+    """What an analysis wrote; ``computed`` names the steps, of ``n_steps``, that no earlier run had computed."""
 
     result: Result
     results: Path
     report: Path
+    computed: tuple[str, ...]
+    n_steps: int
+
+    def steps(self) -> str:
+        """What had to be computed, in one sentence."""
+        if not self.computed:
+            return f"Nothing had to be computed: all {self.n_steps} steps are those of an earlier run."
+        names = ", ".join(dict.fromkeys(self.computed))
+        return f"{len(self.computed)} of {self.n_steps} steps were computed ({names}), the others are of earlier runs."
 
     def table(self) -> str:
         """The result as lines of text."""
@@ -38,11 +52,11 @@ class Outcome:
         return {name: value for name, value in self.result.to_json().items() if not isinstance(value, dict)}
 
 
-def open_analysis(job: Job) -> AnalysisInputs:
-    """Open the truth and the stores of a job.
+def open_truth_of(job: Job) -> tuple[Dataset, Sequence[ProbedVideo]]:
+    """The truth of a job's dataset, and the videos that were probed for its features.
 
     Raises:
-        VadprobeError: if the features are missing or unfinished.
+        VadprobeError: if there are no features.
     """
     probed = read_probes(job.layout.videos)
     if not probed:
@@ -50,51 +64,73 @@ def open_analysis(job: Job) -> AnalysisInputs:
             f"there are no features below {job.layout.folder}; run 'vadprobe extract {job.path}' first, or check "
             "[store] root and workspace."
         )
-    truth = open_truth(job.config.dataset, job.workspace, probed)
+    return open_truth(job.config.dataset, job.workspace, probed), probed
+
+
+def open_analysis(job: Job) -> AnalysisInputs:
+    """Open the truth and the stores of a job.
+
+    Raises:
+        VadprobeError: if the features are missing or unfinished.
+    """
+    truth, probed = open_truth_of(job)
     keys = [prompt.key for prompt in job.prompts]
     return open_inputs(job.analysis, truth, probed, job.layout, job.samplings, job.config.backbone.key, keys)
 
 
-def fit_step(job: Job, inputs: AnalysisInputs, scheduler: Scheduler) -> Detector:
+@contextmanager
+def workbench(job: Job, inputs: AnalysisInputs) -> Iterator[Workbench]:
+    """The inputs at work: with the workspace's steps, where the job computes, and bars on the terminal."""
+    config = job.analysis
+    with task_progress() as progress, deferred_scheduler(config.scheduler, config.workers, progress) as scheduler:
+        yield Workbench(inputs, Steps(job.workspace / config.steps), scheduler)
+
+
+def fit_step(job: Job, bench: Workbench) -> Detector:
     """Fit a detector and write it with its saliency, or read the finished one that the job names."""
+    saliency = job.out / "saliency.json"
     if job.analysis.detector is not None:
-        (job.out / "saliency.json").unlink(missing_ok=True)
+        saliency.unlink(missing_ok=True)
         detector = Detector.read(job.workspace / job.analysis.detector)
-        find_overlap(inputs, detector, [video.video_id for video in inputs.truth.of_split("test")])
+        find_overlap(bench.inputs, detector, [video.video_id for video in bench.inputs.truth.of_split("test")])
     else:
-        fitted = fit(inputs, scheduler)
+        fitted = fit(bench)
         detector = fitted.detector
-        write_json(job.out / "saliency.json", fitted.saliency)
+        if fitted.saliency is None:
+            saliency.unlink(missing_ok=True)
+        else:
+            write_json(saliency, fitted.saliency)
         write_json(job.out / "calibration.json", {**fitted.calibration.to_json(), "left_out": list(fitted.left_out)})
     detector.write(job.out / "detector.json")
     return detector
 
 
-def score_step(job: Job, inputs: AnalysisInputs, detector: Detector, scheduler: Scheduler) -> Scores:
+def score_step(job: Job, bench: Workbench, detector: Detector) -> Scores:
     """Score the validation and test segments and write them."""
-    rows = inputs.rows_to_score()
+    rows = bench.inputs.rows_to_score()
     if len(rows) == 0:
-        raise VadprobeError(f"no validation or test video of {inputs.truth.name!r} is in the store; nothing to score.")
-    scores = score(inputs.store, detector, rows, scheduler)
-    scores.write(job.out / "scores.parquet", inputs.truth)
+        name = bench.inputs.truth.name
+        raise VadprobeError(f"no validation or test video of {name!r} is in the store; nothing to score.")
+    scores = score(bench, detector, rows)
+    scores.write(job.out / "scores.parquet", bench.inputs.truth)
     return scores
 
 
-def report_step(job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores) -> Outcome:
+def report_step(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> Outcome:
     """Measure the test split, write the results and draw the page."""
-    result = evaluate(inputs, detector, scores)
+    result = evaluate(bench, detector, scores)
     results = write_results([result], job.out)
     report = write_report([report_part(job)], job.out / "report.html")
-    return Outcome(result, results, report)
+    return Outcome(result, results, report, tuple(bench.steps.computed), len(bench.steps.runs))
 
 
 def analyze(job: Job) -> Outcome:
-    """All steps of stage 2."""
+    """All steps of stage 2; what an earlier run of the workspace has computed is taken from there."""
     inputs = open_analysis(job)
-    with local_cluster(job.analysis.workers) as scheduler:
-        detector = fit_step(job, inputs, scheduler)
-        scores = score_step(job, inputs, detector, scheduler)
-    return report_step(job, inputs, detector, scores)
+    with workbench(job, inputs) as bench:
+        detector = fit_step(job, bench)
+        scores = score_step(job, bench, detector)
+    return report_step(job, bench, detector, scores)
 
 
 def report_part(job: Job) -> ReportPart:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from vadprobe.analyze.cluster import local_cluster
+from vadprobe.flows.analysis_job import workbench
 from vadprobe.flows.analyze_tasks import fit_task, open_task, report_task, score_task
 from vadprobe.flows.job import load_job
 
@@ -21,8 +21,7 @@ def analyze_features(config: str = "configs/hiprobe.toml", workspace: str | None
         The path of the report.
     """
     job = load_job(Path(config), Path(workspace) if workspace else None)
-    inputs = open_task(job)
-    with local_cluster(job.analysis.workers) as scheduler:
-        detector = fit_task(job, inputs, scheduler)
-        scores = score_task(job, inputs, detector, scheduler)
-    return str(report_task(job, inputs, detector, scores).report)
+    with workbench(job, open_task(job)) as bench:
+        detector = fit_task(job, bench)
+        scores = score_task(job, bench, detector)
+    return str(report_task(job, bench, detector, scores).report)

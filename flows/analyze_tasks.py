@@ -7,10 +7,10 @@ from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from vadprobe.analyze.cluster import Scheduler
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.inputs import AnalysisInputs
 from vadprobe.analyze.scoring import Scores
+from vadprobe.analyze.workbench import Workbench
 from vadprobe.flows.analysis_job import Outcome, fit_step, open_analysis, report_step, score_step
 from vadprobe.flows.job import Job
 
@@ -22,20 +22,20 @@ def open_task(job: Job) -> AnalysisInputs:
 
 
 @task(name="fit", cache_policy=NO_CACHE, persist_result=False)
-def fit_task(job: Job, inputs: AnalysisInputs, scheduler: Scheduler) -> Detector:
+def fit_task(job: Job, bench: Workbench) -> Detector:
     """Calibrate, measure saliency, select, fit the probe and the locator."""
-    return fit_step(job, inputs, scheduler)
+    return fit_step(job, bench)
 
 
 @task(name="score", cache_policy=NO_CACHE, persist_result=False)
-def score_task(job: Job, inputs: AnalysisInputs, detector: Detector, scheduler: Scheduler) -> Scores:
+def score_task(job: Job, bench: Workbench, detector: Detector) -> Scores:
     """Score the validation and test segments."""
-    return score_step(job, inputs, detector, scheduler)
+    return score_step(job, bench, detector)
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
-def report_task(job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores) -> Outcome:
+def report_task(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> Outcome:
     """Measure the test split, draw the page, publish the result table."""
-    outcome = report_step(job, inputs, detector, scores)
+    outcome = report_step(job, bench, detector, scores)
     create_table_artifact([outcome.row()], key="result-table")
     return outcome

@@ -16,6 +16,7 @@ from vadprobe.flows.convert_command import add_convert_command
 from vadprobe.flows.dataset_commands import add_dataset_commands
 from vadprobe.flows.evaluate_command import add_evaluate_command
 from vadprobe.flows.exchange_commands import add_exchange_commands
+from vadprobe.flows.experiment_commands import add_experiment_commands
 from vadprobe.flows.job import Job, load_job
 from vadprobe.flows.progress import CountProgress, clip_progress
 from vadprobe.flows.store_commands import add_store_commands
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add_store_commands(commands)
     add_exchange_commands(commands)
     add_evaluate_command(commands)
+    add_experiment_commands(commands)
     add_dataset_commands(commands)
     add_convert_command(commands)
     report = commands.add_parser("report", help="draw one page from finished analyses")
@@ -109,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="FOLDER", help="default: demo-out")
     demo.add_argument("--seed", type=int, default=0, help="of the videos and of the backbone's weights")
     demo.add_argument("--no-prefect", action="store_true", help="run the steps plainly, without an embedded Prefect")
+    demo.add_argument(
+        "--tables",
+        action="store_true",
+        help="then measure every table of both papers, on a second set, a second backbone and more sampling rates too",
+    )
     demo.set_defaults(command=_demo)
     return parser
 
@@ -166,6 +173,7 @@ def _analyze(options: argparse.Namespace) -> int:
     job = load_job(options.config)
     outcome = analyze(job)
     print(outcome.table())
+    print(outcome.steps())
     print(f"Report: {outcome.report}")
     return 0
 
@@ -181,7 +189,7 @@ def _report(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from vadprobe.flows.demo import run_demo
 
-    return run_demo(options.out, options.seed, with_prefect=not options.no_prefect)
+    return run_demo(options.out, options.seed, with_prefect=not options.no_prefect, with_tables=options.tables)
 
 
 if __name__ == "__main__":

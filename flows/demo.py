@@ -2,29 +2,37 @@
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from vadprobe.analyze.benchmark import format_table
+from vadprobe.analyze.experiments.tables import TABLES
 from vadprobe.extract.surveillance import make_surveillance_set
 from vadprobe.extract.tiny_backbone import make_tiny_backbone
 from vadprobe.flows.analysis_job import analyze, combine
+from vadprobe.flows.experiment_commands import print_tables
 from vadprobe.flows.job import load_job
 from vadprobe.flows.progress import CountProgress
 from vadprobe.store.durable import read_json, write_json
 
 PRESETS = ("hiprobe", "headhunt")
+FOR_TABLES = ("sampling-rates", "second-backbone", "second-set")
+"""Jobs whose features only the tables need."""
+
+_SECOND_SET_VIDEOS = 32
+_DRAWS, _FRACTION = 5, 0.75
 _WORKERS = 2
 
 Stages = tuple[Callable[[Path, Path], str], Callable[[Path, Path], None]]
 """Extract and analyze, each of a job file and a workspace; the first returns its summary."""
 
 
-def run_demo(folder: Path, seed: int, with_prefect: bool = True) -> int:
+def run_demo(folder: Path, seed: int, with_prefect: bool = True, with_tables: bool = False) -> int:
     """Make what is missing below ``folder``, run both presets there, print the result table.
 
-    A second run finds its videos and features in place and repeats only the analysis.
+    A second run finds its videos, features and results in place. ``with_tables`` makes a second set, a second backbone
+    and more sampling rates too, and measures every table of both papers on them.
 
     Returns:
         The exit code 0; anything that fails raises.
@@ -49,7 +57,29 @@ def run_demo(folder: Path, seed: int, with_prefect: bool = True) -> int:
     write_json(folder / "results.json", {"results": results})
     report = combine(jobs, folder / "report.html")
     print(f"\n{format_table(results)}\n\nResults: {folder / 'results.json'}\nReport:  {report}")
+    if with_tables:
+        _tables(folder, seed, extract)
     return 0
+
+
+def _tables(folder: Path, seed: int, extract: Callable[[Path, Path], str]) -> None:
+    """Every table of both papers: more features, then the measurements, over draws of some training videos."""
+    make_surveillance_set(
+        folder / "surveillance-second",
+        seed=seed + 1,
+        n_videos=_SECOND_SET_VIDEOS,
+        workers=_WORKERS,
+        progress=CountProgress("encoding", "video").report,
+    )
+    make_tiny_backbone(folder / "backbones" / "tiny-internvl", "internvl", seed=seed)
+    for name in FOR_TABLES:
+        with _preset(name) as path:
+            print(f"Extracting features for {name}", flush=True)
+            print(extract(path, folder), flush=True)
+    with ExitStack() as stack:
+        paths = [stack.enter_context(_preset(name)) for name in (*PRESETS, *FOR_TABLES[1:])]
+        jobs = [load_job(path, folder) for path in paths]
+        print_tables(jobs, list(TABLES), _DRAWS, _FRACTION, folder / "tables")
 
 
 def _preset(name: str) -> AbstractContextManager[Path]:

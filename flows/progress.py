@@ -51,3 +51,24 @@ class CountProgress:
         bar.update(done - bar.n)
         if done >= total:
             bar.close()
+
+
+@contextmanager
+def task_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar for each kind of task that reports (done, all, what); short work shows none."""
+    bars: dict[str, tqdm[Any]] = {}
+
+    def report(done: int, total: int, what: str) -> None:
+        bar = bars.get(what)
+        if bar is None:
+            bar = tqdm(total=total, desc=what, unit="task", file=sys.stderr, dynamic_ncols=True, leave=False, delay=1)
+            bars[what] = bar
+        bar.update(done - bar.n)
+        if done >= total:
+            bars.pop(what).close()
+
+    try:
+        yield report
+    finally:
+        for bar in bars.values():
+            bar.close()

@@ -13,6 +13,7 @@ import zarr
 from vadprobe.store.byte_sources import source_of
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.contents import EVERYTHING, Contents
+from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import read_json
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import (
@@ -103,6 +104,20 @@ class FeatureStore:
             written[self.contents.rows(number, len(self.clips))] = True
         written[list(self.failures)] = False
         return written
+
+    def digest_of(self, rows: np.ndarray) -> str:
+        """SHA-256 of what some rows hold: the specification, and the recorded digests of the shards they lie in.
+
+        Two stores with the same digest give the same values for these rows. It is read from the records, no shard is.
+
+        Raises:
+            StoreError: if a row was never written.
+        """
+        numbers = np.unique(np.asarray(rows) // self.contents.partition_rows).tolist()
+        for number in numbers:
+            self._check_recorded(number)
+        shards = {str(number): self.records[number]["shards"] for number in numbers}
+        return digest_json({"specification": self.spec.digest, "shards": shards})
 
     def check_finished(self) -> None:
         """Refuse a store that lacks a partition.
@@ -215,14 +230,22 @@ class FeatureStore:
         except StoreError as error:
             raise StoreError(f"{self.path}: {error}") from error
 
-    def _check_partition(self, number: int) -> None:
-        """Refuse a partition that a part of another store was made without."""
+    def _check_recorded(self, number: int) -> None:
+        """Refuse a partition that is not written, or that a part of another store was made without."""
+        if number in self.records:
+            return
         if self.contents.partitions is not None and number not in self.contents.partitions:
             rows = self.contents.rows(number, len(self.clips))
             raise StoreError(
                 f"{self.path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not in this part of the "
                 f"store; {self.contents.describe()}. Pull them as well."
             )
+        missing = self.contents.rows(number, len(self.clips))
+        raise StoreError(
+            f"{self.path}: rows {missing.start} to {missing.stop - 1} (partition {number}) are not written "
+            f"yet; {len(self.records)} of {len(self.partitions)} partitions are. Run 'vadprobe "
+            "extract' to the end first."
+        )
 
     def _layout(self, name: str) -> ShardLayout | None:
         """How an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
@@ -240,14 +263,7 @@ class FeatureStore:
         numbers, starts = np.unique(rows[order] // per, return_index=True)
         shards = []
         for number, targets in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
-            if number not in self.records:
-                self._check_partition(number)
-                missing = self.contents.rows(number, len(self.clips))
-                raise StoreError(
-                    f"{self.path}: rows {missing.start} to {missing.stop - 1} (partition {number}) are not written "
-                    f"yet; {len(self.records)} of {len(self.partitions)} partitions are. Run 'vadprobe "
-                    "extract' to the end first."
-                )
+            self._check_recorded(number)
             path = str(shard_path(self.path, array, number))
             n_bytes = self.records[number]["shards"][array.name]["bytes"]
             shards.append(ShardRows(path, number, n_bytes, rows[targets] - number * per, targets))

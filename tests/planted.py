@@ -82,7 +82,13 @@ def planted_dataset() -> Dataset:
     return Dataset("planted", Path(), tuple(videos), tuple(intervals))
 
 
-def write_planted(folder: Path, strength: float = 6.0, seed: int = 0, failed_row: int | None = None) -> Planted:
+def write_planted(
+    folder: Path,
+    strength: float = 6.0,
+    seed: int = 0,
+    failed_row: int | None = None,
+    other_test: bool = False,
+) -> Planted:
     """Write everything stage 2 reads.
 
     Args:
@@ -90,6 +96,7 @@ def write_planted(folder: Path, strength: float = 6.0, seed: int = 0, failed_row
         strength: distance of the classes in units of the noise.
         seed: of the noise.
         failed_row: a row of the segment table that is written as failed.
+        other_test: whether the test videos have other features and labels; everything else stays bit for bit.
     """
     dataset = planted_dataset()
     write_manifest(dataset, folder / "manifest")

@@ -1,0 +1,1 @@
+"""The papers' tables, measured: comparisons, transfers and ablations, each a function of jobs and their stores."""

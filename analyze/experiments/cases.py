@@ -1,0 +1,116 @@
+"""A job as the tables see it: its settings, its truth, and where its stores are, to be varied row by row."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vadprobe.analyze.cluster import Scheduler
+from vadprobe.analyze.configuration import LAYER_RULES, AnalysisConfig
+from vadprobe.analyze.inputs import AnalysisInputs, open_inputs
+from vadprobe.analyze.steps import Steps
+from vadprobe.analyze.workbench import Workbench
+from vadprobe.store.datasets import Dataset
+from vadprobe.store.layout import DatasetLayout
+from vadprobe.store.probes import ProbedVideo
+from vadprobe.store.reader import FeatureStore
+from vadprobe.store.records import Sampling
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One job: ``name`` for messages, the rest as :func:`.inputs.open_inputs` takes it."""
+
+    name: str
+    config: AnalysisConfig
+    truth: Dataset
+    probed: tuple[ProbedVideo, ...]
+    layout: DatasetLayout
+    samplings: tuple[Sampling, ...]
+    backbone: str
+    prompts: tuple[str, ...]
+    _opened: dict[Path, FeatureStore] = field(default_factory=dict, repr=False)
+
+    @property
+    def score_prompt(self) -> str:
+        """Key of the prompt that feeds the probe."""
+        return self.config.score_prompt or self.prompts[0]
+
+    @property
+    def segment(self) -> Sampling:
+        """The sampling whose clips are scored."""
+        return next(sampling for sampling in self.samplings if sampling.unit == "segment")
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether the backbone of an opened store was never trained, as the demo's."""
+        return any(store.spec.recipe.get("random_weights") for store in self._opened.values())
+
+    def inputs(self, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None) -> AnalysisInputs:
+        """Open what a variation of the job needs; every store is opened once.
+
+        Raises:
+            VadprobeError: if a store is missing or unfinished, or the variation does not fit the job.
+        """
+        return open_inputs(
+            config,
+            self.truth,
+            self.probed,
+            self.layout,
+            samplings or self.samplings,
+            self.backbone,
+            self.prompts,
+            self._open,
+        )
+
+    def _open(self, path: Path) -> FeatureStore:
+        if path not in self._opened:
+            self._opened[path] = FeatureStore.open(path)
+        return self._opened[path]
+
+
+@dataclass(frozen=True, eq=False)
+class Laboratory:
+    """What all tables of a run share: the jobs, the steps kept so far, where to compute, and how many draws.
+
+    ``draws`` calibration draws are made for every row; ``report`` is told the table (or what else is measured) and
+    the row, for progress.
+    """
+
+    cases: tuple[Case, ...]
+    steps: Steps
+    scheduler: Scheduler
+    draws: int = 5
+    report: Callable[[str, str], None] = lambda what, label: None
+
+    def bench(self, inputs: AnalysisInputs) -> Workbench:
+        """The inputs at work."""
+        return Workbench(inputs, self.steps, self.scheduler)
+
+    def case_of(self, method: str) -> Case:
+        """The first job of a method, or the first of all, put to that method with its own settings."""
+        return next((case for case in self.cases if case.config.method == method), self.cases[0])
+
+    def others(self, case: Case) -> tuple[Case, ...]:
+        """Every other job."""
+        return tuple(other for other in self.cases if other is not case)
+
+
+def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
+    """A job's settings with some changed, validated anew.
+
+    A dictionary changes single keys of a section. A rule of the other method changes the method with it, and puts what
+    belongs to the old one back to its default.
+    """
+    values = config.model_dump()
+    for name, change in changes.items():
+        values[name] = {**values[name], **change} if isinstance(change, dict) else change
+    rule = values["selection"]["rule"]
+    if rule is not None:
+        values["method"] = "hiprobe" if rule in LAYER_RULES else "headhunt"
+    if values["method"] != config.method:
+        values["saliency"] = {**values["saliency"], "metrics": None, "convention": "paper"}
+        values["selection"] = {**values["selection"], "prompts": None}
+        if rule is None:
+            values["selection"] = {"rule": None}
+    return AnalysisConfig.model_validate(values)

@@ -1,0 +1,127 @@
+"""HeadHunt-VAD's comparisons and ablations (AAAI 2026), each measured on a job's stores."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
+from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.comparison import comparison
+from vadprobe.analyze.experiments.cross_fitting import cross_fitted_row
+from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, measured_row
+from vadprobe.analyze.experiments.rows import Row, Table
+from vadprobe.analyze.published_results import HEADHUNT_ABLATIONS
+
+SIGMA, THRESHOLD = 1.5, 0.65
+"""The paper's smoothing and threshold."""
+
+FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
+
+PROBES = ("linear-svm", "mlp", "distance")
+
+_PROBE = ProbeConfig().model_dump()
+
+
+def headhunt_config(case: Case) -> AnalysisConfig:
+    """The job's settings as HeadHunt-VAD: five heads by RHI; a job of the other method gets the paper's locator."""
+    if case.config.method == "headhunt":
+        return varied(case.config, selection=_rule("rhi"))
+    locator = {"sigmas": (SIGMA,), "threshold": THRESHOLD}
+    return varied(case.config, selection=_rule("rhi"), locator=locator, preset="headhunt")
+
+
+def headhunt_1(lab: Laboratory) -> Table:
+    """Comparison with published methods."""
+    case = lab.case_of("headhunt")
+    config = headhunt_config(case)
+    return comparison(lab, case, "headhunt-1", config, f"HeadHunt-VAD (RHI, {config.top_heads} heads)")
+
+
+def headhunt_2(lab: Laboratory) -> Table:
+    """Which heads, over which prompts, by which metrics, and which probe on them."""
+    case = lab.case_of("headhunt")
+    base = headhunt_config(case)
+    rows = [
+        _row(lab, case, f"RHI over {len(_ranked(case, base))} prompts", base, "full"),
+        _row(lab, case, "full layer (every head of one block)", varied(base, selection=_rule("full-layer")), None),
+        _row(lab, case, "every head of every block", varied(base, selection=_rule("all-heads")), "full-layer"),
+        _row(lab, case, f"{base.top_heads} random heads", varied(base, selection=_rule("random-heads")), "random"),
+    ]
+    singles = [
+        _row(lab, case, f"RHI, prompt '{key}' alone", varied(base, selection=_rule("rhi", (key,))),
+             "single-coarse" if key == "coarse" else None)
+        for key in case.prompts
+    ]  # fmt: skip
+    rows += [*singles, _oracle(singles)]
+    rows += [
+        _row(lab, case, f"RHI by {name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)}), None)
+        for name in HEAD_METRICS
+    ]
+    code = varied(base, saliency={"convention": "headhunt-code"})
+    rows.append(_row(lab, case, "RHI by the public code's constants", code, None))
+    rows += [
+        _row(lab, case, f"RHI, probe {kind}", varied(base, probe={**_PROBE, "kind": kind}), kind) for kind in PROBES
+    ]
+    notes = (
+        "The oracle prompt is the single prompt of best AUC on these test videos: it has seen them, so it is an upper "
+        "bound and no result.",
+        "The paper calls its 'full layer' 100 thousand features and more, which is every head of every block.",
+    )
+    return _table(case, "headhunt-2", "choice of heads, prompts and probe", rows, METRICS, notes)
+
+
+def headhunt_3(lab: Laboratory) -> Table:
+    """The temporal locator: grid, the paper's pair, fixed thresholds, no smoothing."""
+    case = lab.case_of("headhunt")
+    base = headhunt_config(case)
+    validation = bool(case.truth.of_split("validation"))
+    rows = []
+    if validation:
+        grid = {"sigmas": (0.0, 0.5, 1.0, 1.5, 2.0), "threshold": "grid", "split": "validation"}
+        rows.append(_row(lab, case, "grid on the validation videos", varied(base, locator=grid), "full"))
+    rows.append(cross_fitted_row(lab, case, "grid on the other folds of the test videos", base))
+    fixed: list[tuple[str, dict[str, Any], str | None]] = [
+        (f"the paper's pair ({SIGMA}, {THRESHOLD})", {"sigmas": (SIGMA,), "threshold": THRESHOLD}, None),
+        *(
+            (f"fixed threshold {value}", {"sigmas": (SIGMA,), "threshold": value}, f"threshold-{value}")
+            for value in FIXED_THRESHOLDS
+        ),
+        ("no smoothing", {"sigmas": (0.0,), "threshold": THRESHOLD}, "no-smoothing"),
+    ]
+    rows += [_row(lab, case, label, varied(base, locator=locator), key) for label, locator, key in fixed]
+    notes = (
+        "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
+        "below it the lowest) or of the decision, where it is (TPR + TNR) / 2.",
+        "Only test videos of the public sets have frame labels: the first row needs some of them held out, the second "
+        "chooses for every fold of videos on the others, so that no video's own labels choose its threshold.",
+    )
+    return _table(case, "headhunt-3", "temporal locator", rows, THRESHOLD_METRICS, notes)
+
+
+def _rule(name: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:
+    return {"rule": name, "layer": None, "heads": (), "prompts": prompts}
+
+
+def _ranked(case: Case, config: AnalysisConfig) -> Sequence[str]:
+    return config.selection.prompts or case.prompts
+
+
+def _row(lab: Laboratory, case: Case, label: str, config: AnalysisConfig, published: str | None) -> Row:
+    return measured_row(lab, case, label, config, published=dict(HEADHUNT_ABLATIONS.get(published or "", {})))
+
+
+def _oracle(singles: Sequence[Row]) -> Row:
+    """The best of the single prompts, by the AUC that is reported: it has seen the test videos, and says so."""
+    values = [row.numbers["auc"].value for row in singles]
+    if all(np.isnan(values)):
+        return Row("oracle prompt (chosen on the test videos)", reason="no single prompt was measured")
+    best = singles[int(np.nanargmax(values))]
+    return replace(best, label="oracle prompt (chosen on the test videos)", choice=best.label, published={})
+
+
+def _table(
+    case: Case, name: str, title: str, rows: Sequence[Row], metrics: tuple[str, ...], notes: tuple[str, ...]
+) -> Table:
+    return Table(name, title, case.truth.name, case.backbone, metrics, tuple(rows), notes)

@@ -1,0 +1,184 @@
+"""HiProbe-VAD's comparisons and ablations (MM 2025), each measured on a job's stores."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.configuration import LAYER_METRICS, AnalysisConfig
+from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.comparison import comparison
+from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, measured_row
+from vadprobe.analyze.experiments.rows import Number, Row, Table
+from vadprobe.analyze.fitting import calibrate
+from vadprobe.analyze.published_results import HIPROBE_BACKBONES
+from vadprobe.analyze.saliency_steps import layer_silhouettes_of
+from vadprobe.analyze.selection_rules import choose
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.records import Sampling
+
+FRAMES = (2, 4, 8, 16)
+"""Frames of a clip that the backbone sees, in the ablation of the sampling rate."""
+
+THRESHOLDS = (0.3, 0.5, 0.7)
+"""Fixed thresholds that the adaptive one is compared with."""
+
+
+def hiprobe_config(case: Case) -> AnalysisConfig:
+    """The job's settings as HiProbe-VAD: one layer by DLSP; a job of the other method gets the paper's locator."""
+    if case.config.method == "hiprobe":
+        return varied(case.config, selection=_rule("dlsp"))
+    locator = {"sigmas": (0.4,), "threshold": "adaptive"}
+    return varied(case.config, selection=_rule("dlsp"), locator=locator, preset="hiprobe")
+
+
+def hiprobe_1(lab: Laboratory) -> Table:
+    """Comparison with published methods."""
+    case = lab.case_of("hiprobe")
+    return comparison(lab, case, "hiprobe-1", hiprobe_config(case), "HiProbe-VAD (DLSP layer)")
+
+
+def hiprobe_2(lab: Laboratory) -> Table:
+    """Zero-shot transfer: fitted on one set, measured on another, for every pair of jobs with one backbone."""
+    case = lab.case_of("hiprobe")
+    sets = {case.truth.name: case}
+    for other in lab.others(case):
+        if _features_of(other) == _features_of(case):
+            sets.setdefault(other.truth.name, other)
+    rows = [
+        measured_row(
+            lab,
+            source,
+            f"{source.truth.name} -> {target.truth.name}",
+            hiprobe_config(source),
+            target=None if target is source else target,
+        )
+        for source in sets.values()
+        for target in sets.values()
+        if source.truth.of_split("train")
+    ]
+    notes = (
+        () if len(rows) > 1 else ("Only one set: add a job of another dataset with the same backbone and sampling.",)
+    )
+    return _table(lab, case, "hiprobe-2", "zero-shot transfer between datasets", rows, notes=notes)
+
+
+def hiprobe_3(lab: Laboratory) -> Table:
+    """Which layer: DLSP, one metric alone, the layers other work takes; and the silhouette of each choice."""
+    case = lab.case_of("hiprobe")
+    base = hiprobe_config(case)
+    variants = [("DLSP, all three metrics", base)]
+    variants += [
+        (f"{name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)})) for name in LAYER_METRICS
+    ]
+    variants += [
+        ("middle layer", varied(base, selection=_rule("middle-layer"))),
+        ("last layer", varied(base, selection=_rule("last-layer"))),
+    ]
+    rows = [_with_silhouette(lab, case, config, measured_row(lab, case, label, config)) for label, config in variants]
+    notes = (
+        "The silhouette (figure 3 of the paper) is that of the first draw's calibration samples under their labels.",
+    )
+    return _table(lab, case, "hiprobe-3", "choice of the layer", rows, (*METRICS, "silhouette"), notes)
+
+
+def hiprobe_4(lab: Laboratory) -> Table:
+    """Thresholds: adaptive (HP10) and fixed, and no smoothing; ranking metrics of the decision are labelled so."""
+    case = lab.case_of("hiprobe")
+    base = hiprobe_config(case)
+    sigma = base.locator.sigmas[0]
+    variants: list[tuple[str, dict[str, Any]]] = [
+        ("adaptive threshold", {"threshold": "adaptive", "sigmas": (sigma,)}),
+        *((f"fixed threshold {value}", {"threshold": value, "sigmas": (sigma,)}) for value in THRESHOLDS),
+        ("adaptive, no smoothing", {"threshold": "adaptive", "sigmas": (0.0,)}),
+    ]
+    rows = [measured_row(lab, case, label, varied(base, locator=locator)) for label, locator in variants]
+    notes = (
+        "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
+        "below it the lowest) or of the decision, where it is (TPR + TNR) / 2.",
+        _prior_note(lab, case, base),
+    )
+    return _table(lab, case, "hiprobe-4", "thresholds and smoothing", rows, THRESHOLD_METRICS, notes)
+
+
+def hiprobe_5(lab: Laboratory) -> Table:
+    """Sampling rate: frames of a clip that the backbone sees."""
+    case = lab.case_of("hiprobe")
+    base = hiprobe_config(case)
+    length = case.segment.clip_length or 0
+    counts = sorted({*FRAMES, case.segment.frames_per_clip})
+    rows = []
+    for count in counts:
+        label = f"K = {count} of {length} frames"
+        if count > length:
+            rows.append(Row(label, _unknown(METRICS), reason=f"a clip has {length} frames"))
+            continue
+        samplings = [Sampling("segment", length, count), _calibrated_with(case, base, count)]
+        rows.append(measured_row(lab, case, label, base, samplings=samplings))
+    notes = ("Each row has features of its own: extract the samplings that are missing, under the same store root.",)
+    return _table(lab, case, "hiprobe-5", "sampling rate", rows, notes=notes)
+
+
+def hiprobe_6(lab: Laboratory) -> Table:
+    """Backbones: every job on the same dataset."""
+    case = lab.case_of("hiprobe")
+    rows, seen = [], set()
+    for other in (case, *lab.others(case)):
+        if other.truth.name == case.truth.name and other.backbone not in seen:
+            seen.add(other.backbone)
+            rows.append(measured_row(lab, other, other.backbone, hiprobe_config(other)))
+    rows += [Row(name, published=values) for name, values in HIPROBE_BACKBONES.items()]
+    notes = () if len(seen) > 1 else ("Only one backbone: add jobs with other backbones on the same dataset.",)
+    return _table(lab, case, "hiprobe-6", "backbones", rows, notes=notes)
+
+
+def _rule(name: str) -> dict[str, Any]:
+    return {"rule": name, "layer": None, "heads": (), "prompts": None}
+
+
+def _table(
+    lab: Laboratory, case: Case, name: str, title: str, rows: list[Row],
+    metrics: tuple[str, ...] = METRICS, notes: tuple[str, ...] = (),
+) -> Table:  # fmt: skip
+    notes = tuple(note for note in notes if note)
+    return Table(name, title, case.truth.name, case.backbone, metrics, tuple(rows), notes)
+
+
+def _unknown(metrics: tuple[str, ...]) -> dict[str, Number]:
+    return {name: Number() for name in metrics}
+
+
+def _features_of(case: Case) -> tuple[str, Sampling, str]:
+    """What two jobs must share for a detector of one to be applied to the other."""
+    return case.backbone, case.segment, case.score_prompt
+
+
+def _calibrated_with(case: Case, config: AnalysisConfig, frames: int) -> Sampling:
+    """What is calibrated on, with so many frames of a clip."""
+    if config.calibration.unit == "segment":
+        return Sampling("segment", case.segment.clip_length, frames)
+    return Sampling("video", None, frames)
+
+
+def _with_silhouette(lab: Laboratory, case: Case, config: AnalysisConfig, row: Row) -> Row:
+    try:
+        bench = lab.bench(case.inputs(config))
+        calibration, _ = calibrate(bench.inputs)
+        layer = choose(bench, calibration).selection.indices[0][0]
+        value = layer_silhouettes_of(bench, calibration)[layer - 1]
+    except VadprobeError:  # the row has the reason
+        value = np.nan
+    return replace(row, numbers={**row.numbers, "silhouette": Number(float(value))})
+
+
+def _prior_note(lab: Laboratory, case: Case, config: AnalysisConfig) -> str:
+    """HP10 follows the share of anomalous samples: say which share it was."""
+    try:
+        calibration, _ = calibrate(case.inputs(config))
+    except VadprobeError:
+        return ""
+    share = float(calibration.labels.mean())
+    return (
+        "The adaptive threshold is a mean over all calibration samples and mostly follows the share of anomalous "
+        f"ones, here {share:.0%} of {len(calibration.labels)}."
+    )

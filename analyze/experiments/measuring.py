@@ -1,0 +1,154 @@
+"""Measuring one row of a table: the same variation of a job over several calibration draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.benchmark import Result, evaluate
+from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.detector import Detector
+from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.rows import Number, Row
+from vadprobe.analyze.fitting import calibrate, fit
+from vadprobe.analyze.inputs import AnalysisInputs
+from vadprobe.analyze.scoring import score
+from vadprobe.analyze.selection import Selection
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.records import Sampling
+
+METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
+"""Columns of most tables."""
+
+THRESHOLD_METRICS = ("auc", "auc_gated", "auc_binary", "f1", "false_alarm_rate")
+"""Columns of tables about thresholds: the continuous scores', the gated ones', and the decision's."""
+
+_RESULT_METRICS = tuple(dict.fromkeys((*METRICS, *THRESHOLD_METRICS)))
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One draw: the detector, and its numbers on the test split."""
+
+    detector: Detector
+    result: Result
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Metric to value, NaN where unknown."""
+        found = self.result.evaluation
+        return {name: float("nan") if found is None else getattr(found, name) for name in _RESULT_METRICS}
+
+
+def measure(
+    lab: Laboratory,
+    case: Case,
+    config: AnalysisConfig,
+    samplings: Sequence[Sampling] | None = None,
+    target: Case | None = None,
+) -> Measurement:
+    """Fit one variation and measure it on the test split of its own job, or of ``target``, where nothing is fitted.
+
+    Raises:
+        VadprobeError: if the variation cannot be fitted, or its stores are missing.
+    """
+    inputs = case.inputs(config, samplings)
+    detector = fit(lab.bench(inputs)).detector
+    if target is not None:
+        inputs = _applied(inputs, target.inputs(_finished(config, detector, target)))
+    bench = lab.bench(inputs)
+    rows = inputs.rows_of_split("test")
+    if len(rows) == 0:
+        raise VadprobeError(f"no test video of {inputs.truth.name!r} is in the store; nothing to score.")
+    return Measurement(detector, evaluate(bench, detector, score(bench, detector, rows)))
+
+
+def _finished(config: AnalysisConfig, detector: Detector, target: Case) -> AnalysisConfig:
+    """Settings under which only the score prompt's segments are opened."""
+    return config.model_copy(update={"detector": "of this run", "allow_overlap": target.config.allow_overlap})
+
+
+def _applied(fitted: AnalysisInputs, target: AnalysisInputs) -> AnalysisInputs:
+    return replace(target, config=target.config.model_copy(update={"evaluation": fitted.config.evaluation}))
+
+
+def draws_of(
+    lab: Laboratory, case: Case, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
+) -> list[AnalysisConfig]:
+    """The variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
+
+    Random heads are drawn anew with every calibration draw, so all their draws differ.
+    """
+    drawn, seen = [], set()
+    for number in range(lab.draws):
+        changed = varied(
+            config,
+            calibration={"seed": config.calibration.seed + number},
+            selection={"seed": config.selection.seed + number},
+            evaluation=({} if number == 0 else {"resamples": 0}),
+        )
+        try:
+            calibration, _ = calibrate(case.inputs(changed, samplings))
+            key = (calibration.rows.tobytes(), changed.selection.seed if changed.rule == "random-heads" else 0)
+        except VadprobeError:  # measuring it says why
+            key = (b"", 0)
+        if key not in seen:
+            seen.add(key)
+            drawn.append(changed)
+    return drawn
+
+
+def measured_row(
+    lab: Laboratory,
+    case: Case,
+    label: str,
+    config: AnalysisConfig,
+    *,
+    published: dict[str, float] | None = None,
+    samplings: Sequence[Sampling] | None = None,
+    target: Case | None = None,
+) -> Row:
+    """A row over the calibration draws; what cannot be measured is a row with the reason."""
+    found: list[Measurement] = []
+    reasons: list[str] = []
+    for changed in draws_of(lab, case, config, samplings):
+        lab.report("", label)
+        try:
+            found.append(measure(lab, case, changed, samplings, target))
+        except VadprobeError as error:
+            reasons.append(str(error))
+    return summarised(label, found, reasons, published or {})
+
+
+def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str], published: dict[str, float]) -> Row:
+    """Mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap."""
+    if not found:
+        numbers = {name: Number() for name in _RESULT_METRICS}
+        return Row(label, numbers, published=published, reason=reasons[0] if reasons else "nothing was measured")
+    values = {name: np.array([one.numbers[name] for one in found]) for name in _RESULT_METRICS}
+    choice = describe(found[0].detector.selection, found[0].result.selection)
+    reason = f"{len(reasons)} of {len(reasons) + len(found)} draws: {reasons[0]}" if reasons else ""
+    if len(found) == 1:
+        numbers, interval = _single(found[0], values)
+    else:
+        numbers = {name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()}
+        interval = "lowest and highest of the calibration draws (the number before is their mean)"
+    return Row(label, numbers, interval, len(found), choice, published, reason)
+
+
+def _single(one: Measurement, values: dict[str, np.ndarray]) -> tuple[dict[str, Number], str]:
+    evaluation = one.result.evaluation
+    intervals = evaluation.intervals if evaluation is not None else {}
+    confidence = evaluation.bootstrap.confidence if evaluation is not None else 0.95
+    numbers = {name: Number(float(of[0]), *intervals.get(name, ())) for name, of in values.items()}
+    return numbers, f"{confidence:.0%} of video resamples of one calibration draw" if intervals else ""
+
+
+def describe(selection: Selection, entry: dict[str, Any]) -> str:
+    """A selection in a few words."""
+    if selection.unit == "layer":
+        return "layer " + ", ".join(str(index[0]) for index in selection.indices)
+    heads = [f"{block}:{head}" for block, head in selection.indices]
+    shown = ", ".join(heads[:8])
+    return f"heads {shown}" + (f" and {len(heads) - 8} more" if len(heads) > 8 else "")

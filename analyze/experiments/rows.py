@@ -1,0 +1,129 @@
+"""Rows of a table: what was measured, with its spread, and beside it what was published, never in one column."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vadprobe.analyze.evaluation import null_for_nan
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Number:
+    """One measured number with the ends of its interval; NaN is unknown."""
+
+    value: float = _NAN
+    low: float = _NAN
+    high: float = _NAN
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: ``numbers`` by metric name; ``interval`` says what their ends are; ``n_draws`` went into them.
+
+    ``choice`` is what was selected in the first draw. ``published`` has numbers in per cent as papers print them, by
+    "<dataset> <metric>"; ``reason`` says why a number is unknown.
+    """
+
+    label: str
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    interval: str = ""
+    n_draws: int = 0
+    choice: str = ""
+    published: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a paper, measured on ``dataset``; ``metrics`` are the columns, ``published`` the columns beside."""
+
+    name: str
+    title: str
+    dataset: str
+    backbone: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; unknown numbers are null."""
+        value = null_for_nan(asdict(self))
+        assert isinstance(value, dict)
+        return value
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """The published columns that any row has, in the order they occur in."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.published))
+
+
+HEADINGS = {
+    "auc": "AUC",
+    "ap_step": "AP (step)",
+    "pr_area_trapezoid": "PR area",
+    "auc_macro": "macro AUC",
+    "auc_gated": "AUC gated",
+    "auc_binary": "AUC binary",
+    "f1": "F1",
+    "false_alarm_rate": "false alarms",
+    "silhouette": "silhouette",
+}
+
+
+def table_lines(table: Table) -> list[str]:
+    """A table as lines of text, measured columns first, published ones behind a bar."""
+    width = max([len("measured"), *(len(row.label) for row in table.rows)]) + 2
+    published = table.published
+    heading = f"{'':{width}}" + "".join(f"{HEADINGS[name]:>24}" for name in table.metrics)
+    if published:
+        heading += "   | published, %: " + "".join(f"{name:>18}" for name in published)
+    lines = [f"{table.name}: {table.title}", f"measured on {table.dataset} with {table.backbone}", heading]
+    for row in table.rows:
+        line = f"{row.label:{width}}" + "".join(_cell(row.numbers.get(name)) for name in table.metrics)
+        if published:
+            line += "   |" + " " * 15 + "".join(_published(row.published.get(name)) for name in published)
+        lines.append(line.rstrip())
+        if row.choice:
+            lines.append(f"{'':{width}}  {row.choice}")
+        if row.reason:
+            lines.append(f"{'':{width}}  unknown: {row.reason}")
+    intervals = dict.fromkeys(row.interval for row in table.rows if row.interval)
+    lines += [f"  In brackets: {text}." for text in intervals]
+    return [*lines, *(f"  Note: {note}" for note in table.notes)]
+
+
+def markdown_lines(table: Table) -> list[str]:
+    """A table as Markdown."""
+    names = [HEADINGS[name] for name in table.metrics] + [f"published: {name} (%)" for name in table.published]
+    lines = [
+        f"## {table.name}: {table.title}",
+        "",
+        f"Measured on {table.dataset} with {table.backbone}; published numbers are others', on other data.",
+        "",
+        "| | " + " | ".join(names) + " | chosen |",
+        "|" + "---|" * (len(names) + 2),
+    ]
+    for row in table.rows:
+        cells = [_cell(row.numbers.get(name)).strip() for name in table.metrics]
+        cells += [_published(row.published.get(name)).strip() for name in table.published]
+        about = f"unknown: {row.reason}" if row.reason else row.choice
+        lines.append("| " + " | ".join([row.label, *cells, about]) + " |")
+    intervals = dict.fromkeys(row.interval for row in table.rows if row.interval)
+    lines += ["", *(f"In brackets: {text}." for text in intervals), *table.notes]
+    return [*lines, ""]
+
+
+def _cell(number: Number | None) -> str:
+    if number is None:
+        return f"{'':>24}"
+    if math.isnan(number.value):
+        return f"{'unknown':>24}"
+    ends = "" if math.isnan(number.low) else f" [{number.low:.4f}, {number.high:.4f}]"
+    return f"{number.value:.4f}{ends}".rjust(24)
+
+
+def _published(value: float | None) -> str:
+    return f"{'-' if value is None else f'{value:.2f}':>18}"

@@ -1,0 +1,128 @@
+"""The stability report: how often each layer or head is chosen over calibration draws, all prompts and single ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.evaluation import null_for_nan
+from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.fitting import calibrate
+from vadprobe.analyze.selection import Selection
+from vadprobe.analyze.selection_rules import choose
+from vadprobe.analyze.stability import Stability, stability
+from vadprobe.store.errors import VadprobeError
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityReport:
+    """Stability over draws by what was ranked over: "all prompts" or one prompt's key; None where no draw could choose.
+
+    ``reasons`` says why draws are missing; ``n_videos`` are drawn each time.
+    """
+
+    unit: str
+    n_draws: int
+    n_videos: int
+    found: Mapping[str, Stability | None]
+    reasons: Mapping[str, tuple[str, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; unknown numbers are null."""
+        value = {
+            "unit": self.unit,
+            "n_draws": self.n_draws,
+            "n_videos": self.n_videos,
+            "reasons": {key: list(reasons) for key, reasons in self.reasons.items()},
+            "over": {
+                key: None
+                if one is None
+                else {
+                    "frequency": one.frequency.tolist(),
+                    "overlap": one.overlap,
+                    "chance_overlap": one.chance_overlap,
+                    "n_selections": one.n_selections,
+                }
+                for key, one in self.found.items()
+            },
+        }
+        result = null_for_nan(value)
+        assert isinstance(result, dict)
+        return result
+
+    def lines(self) -> list[str]:
+        """The report as lines of text."""
+        lines = [f"{self.n_draws} draws of {self.n_videos} calibration videos; how often each {self.unit} is chosen:"]
+        for key, one in self.found.items():
+            if one is None:
+                lines.append(f"  {key}: unknown: {self.reasons[key][0]}")
+                continue
+            shown = ", ".join(f"{_name(index)} {share:.0%}" for index, share in one.most_frequent(_SHOWN))
+            lines.append(f"  {key}: {shown}")
+            if one.n_selections > 1:
+                lines.append(
+                    f"    two draws share {one.overlap:.0%} of their choice on average; random choices would share "
+                    f"{one.chance_overlap:.1%}."
+                )
+            if self.reasons[key]:
+                lines.append(f"    {len(self.reasons[key])} draws could not choose: {self.reasons[key][0]}")
+        return lines
+
+
+def stability_report(lab: Laboratory, case: Case) -> StabilityReport:
+    """Choose on every draw, over all prompts and over each alone.
+
+    Args:
+        lab: says how many draws.
+        case: the job.
+
+    Raises:
+        VadprobeError: if the job's rule ranks nothing; "dlsp" or "rhi" is wanted.
+    """
+    config = case.config
+    if config.rule not in ("dlsp", "rhi"):
+        raise VadprobeError(f"selection.rule is {config.rule!r}, which ranks nothing; 'dlsp' or 'rhi' is wanted.")
+    over = {f"prompt {key}": _alone(config, key) for key in case.prompts}
+    if config.rule == "rhi":
+        over = {"all prompts": config, **over}
+    found: dict[str, Stability | None] = {}
+    reasons: dict[str, tuple[str, ...]] = {}
+    n_videos = 0
+    for key, variation in over.items():
+        selections, faults = [], []
+        for number in range(lab.draws):
+            lab.report(key, f"draw {number + 1}")
+            try:
+                selection, count = _chosen(lab, case, variation, number)
+            except VadprobeError as error:
+                faults.append(str(error))
+                continue
+            selections.append(selection)
+            n_videos = count
+        found[key] = stability(selections, _shape(case, variation)) if selections else None
+        reasons[key] = tuple(faults)
+    return StabilityReport("layer" if config.rule == "dlsp" else "head", lab.draws, n_videos, found, reasons)
+
+
+def _alone(config: AnalysisConfig, prompt: str) -> AnalysisConfig:
+    if config.rule == "dlsp":
+        return varied(config, score_prompt=prompt)
+    return varied(config, selection={"prompts": (prompt,)})
+
+
+def _chosen(lab: Laboratory, case: Case, config: AnalysisConfig, number: int) -> tuple[Selection, int]:
+    drawn = varied(config, calibration={"seed": config.calibration.seed + number})
+    bench = lab.bench(case.inputs(drawn))
+    calibration, _ = calibrate(bench.inputs)
+    return choose(bench, calibration).selection, len(set(calibration.groups.tolist()))
+
+
+def _shape(case: Case, config: AnalysisConfig) -> tuple[int, ...]:
+    backbone = case.inputs(config).store.spec.backbone
+    return (backbone.n_layers + 1,) if config.rule == "dlsp" else (backbone.n_layers, backbone.n_heads)
+
+
+def _name(index: tuple[int, ...]) -> str:
+    return ":".join(str(part) for part in index)

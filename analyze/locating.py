@@ -1,0 +1,67 @@
+"""Fitting the locator of a job: fixed, adaptive (HP10), or the grid's best on videos held out for it (HH12)."""
+
+import numpy as np
+
+from vadprobe.analyze.calibration import Calibration
+from vadprobe.analyze.locator import Locator, adaptive_threshold, frame_f1_grid
+from vadprobe.analyze.metrics import clip_counts
+from vadprobe.analyze.probe import Probe
+from vadprobe.analyze.selection import Selection
+from vadprobe.analyze.steps import StepResult
+from vadprobe.analyze.workbench import Workbench, raw_scores
+from vadprobe.store.clips import ClipTable
+from vadprobe.store.datasets import Dataset
+from vadprobe.store.digests import digest_arrays
+from vadprobe.store.errors import VadprobeError
+
+THRESHOLDS = tuple(step / 100 for step in range(1, 100))
+"""Thresholds of the locator grid: 0.01 to 0.99."""
+
+
+def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection, probe: Probe) -> Locator:
+    """Smoothing and threshold of one fitted probe.
+
+    Raises:
+        VadprobeError: if a grid is asked for and there are no labelled validation videos.
+    """
+    inputs = bench.inputs
+    config = inputs.config.locator
+    if config.threshold == "adaptive":
+        store = inputs.calibration[inputs.score_prompt]
+        fitted = raw_scores(bench, store, selection, probe, calibration.rows)
+        return Locator(config.sigmas[0], adaptive_threshold(fitted, config.kappa))
+    if config.threshold != "grid":
+        return Locator(config.sigmas[0], float(config.threshold))
+    rows = inputs.rows_of_split(config.split)
+    if len(rows) == 0:
+        raise VadprobeError(
+            f"locator.threshold is 'grid', but no {config.split} video is in the scored store. Name validation videos "
+            "with frame labels ([dataset.validation] or the manifest), or give a fixed threshold such as the paper's "
+            "0.65 with sigmas = [1.5]."
+        )
+    table = inputs.store.clips
+    scores = raw_scores(bench, inputs.store, selection, probe, rows)
+    positives, negatives = row_counts(inputs.truth, table, rows)
+    codes = table.video_codes[rows]
+    samples = digest_arrays([scores, positives, negatives, codes])
+
+    def compute() -> StepResult:
+        grid = frame_f1_grid(scores, positives, negatives, codes, config.sigmas, THRESHOLDS)
+        return StepResult({"locator": grid.locator.to_json(), "n_unknown": grid.n_unknown}, {"f1": grid.f1})
+
+    key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
+    return Locator.from_json(bench.steps.result("locator-grid", key, compute).values["locator"])
+
+
+def row_counts(truth: Dataset, table: ClipTable, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Anomalous and normal frames of some rows of a clip table, (n,) int64 each."""
+    positives = np.zeros(len(rows), dtype=np.int64)
+    negatives = np.zeros(len(rows), dtype=np.int64)
+    codes = table.video_codes[rows]
+    order = np.argsort(codes, kind="stable")
+    firsts = np.flatnonzero(np.concatenate([[True], np.diff(codes[order]) != 0])[: len(order)])
+    for here in np.split(order, firsts[1:]) if len(order) else []:
+        starts, stops = table.start_frames[rows[here]], table.stop_frames[rows[here]]
+        frames = truth.truth(table.video_ids[codes[here[0]]], int(stops.max()))
+        positives[here], negatives[here] = clip_counts(frames, starts, stops)
+    return positives, negatives
