@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vadprobe.store.digests import digest_json
+from vadprobe.store.digests import digest_integers, digest_json
 from vadprobe.store.durable import write_bytes
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.parquet import read_parquet
@@ -162,14 +162,8 @@ class ClipTable:
                 "videos": list(self.video_ids),
                 "fps": [repr(value) for value in self.fps.tolist()],
                 "fingerprints": list(self.fingerprints),
-                "rows": digest_json(
-                    [
-                        self.video_codes.tolist(),
-                        self.indices.tolist(),
-                        self.start_frames.tolist(),
-                        self.stop_frames.tolist(),
-                        self.frame_indices.tolist(),
-                    ]
+                "rows": digest_integers(
+                    [self.video_codes, self.indices, self.start_frames, self.stop_frames, self.frame_indices]
                 ),
             }
         )
@@ -190,7 +184,7 @@ class ClipTable:
         table = pa.table(
             {
                 "row": np.arange(len(self), dtype=np.int64),
-                "video_id": pa.array([self.video_ids[code] for code in self.video_codes], pa.string()),
+                "video_id": _names_of(self.video_ids, self.video_codes),
                 "video_code": self.video_codes,
                 "index": self.indices,
                 "start_frame": self.start_frames,
@@ -251,16 +245,21 @@ class ClipTable:
                 f"the clip table {path} was changed after it was written: its content has digest {result.digest[:12]}, "
                 f"its own record says {metadata['vadprobe.digest'][:12]}. Restore it from a copy."
             )
-        names = [result.video_ids[code] for code in result.video_codes]
-        if table["row"].to_pylist() != list(range(len(result))) or table["video_id"].to_pylist() != names:
+        rows, names = np.arange(len(result)), _names_of(result.video_ids, result.video_codes)
+        if not np.array_equal(table["row"].to_numpy(), rows) or not table["video_id"].equals(pa.chunked_array([names])):
             raise StoreError(f"the columns row and video_id of {path} were changed; restore the table from a copy.")
         return result
+
+
+def _names_of(names: Sequence[str], codes: np.ndarray) -> pa.Array:
+    """Names by their codes, an Arrow array of strings."""
+    return pa.array(names, pa.string()).take(pa.array(codes))
 
 
 def _rectangle(lists: pa.ChunkedArray, width: int) -> np.ndarray:
     """Lists of equal length as the rows of an int64 matrix; ValueError if one has another length."""
     flat = pc.list_flatten(lists)
-    if flat.null_count or not all(length == width for length in pc.list_value_length(lists).to_pylist()):
+    if flat.null_count or not np.all(pc.list_value_length(lists).to_numpy() == width):
         raise ValueError(f"a list of frame_indices has not {width} frames")
     return np.asarray(flat.to_numpy(), dtype=np.int64).reshape(len(lists), width)
 

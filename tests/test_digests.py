@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from strategies import JSON_VALUES, MODERATE, NAMES
 
 from vadprobe.store import digests
-from vadprobe.store.digests import digest_arrays, digest_file, digest_json, fingerprint_file
+from vadprobe.store import digests
+from vadprobe.store.digests import digest_arrays, digest_file, digest_integers, digest_json, fingerprint_file
 
 ARRAYS = arrays(st.sampled_from([np.int32, np.int64, np.float32, np.uint8]), array_shapes(max_dims=3, max_side=4))
 
@@ -128,3 +129,21 @@ def test_fingerprints_of_real_sizes(tmp_path):
 @given(NAMES)
 def test_names_of_any_script_have_digests(name):
     assert digest_json(name) == hashlib.sha256(json.dumps(name, ensure_ascii=False).encode("utf-8")).hexdigest()
+
+
+@given(
+    st.lists(
+        arrays(
+            st.sampled_from([np.int32, np.int64]),
+            st.tuples(st.integers(0, 9)) | st.tuples(st.integers(0, 9), st.integers(1, 3)),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(1, 4),
+)
+def test_integer_arrays_have_the_digest_of_their_json(parts, rows_at_a_time):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digests, "_LIST_ROWS", rows_at_a_time)
+        assert digest_integers(parts) == digest_json([part.tolist() for part in parts])
+        assert digest_integers([part[::-1] for part in parts]) == digest_json([part[::-1].tolist() for part in parts])
