@@ -9,8 +9,10 @@ import pyarrow as pa
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.locator import smooth
 from vadprobe.analyze.workbench import Workbench, raw_scores
-from vadprobe.store.clips import ClipTable, write_parquet
+from vadprobe.store.clips import ClipTable, names_of, write_parquet
 from vadprobe.store.datasets import Dataset
+
+_ROW_GROUP = 1 << 16  # rows: a reader that wants a few videos of a large set reads a few groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +33,15 @@ class Scores:
         return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
 
     def write(self, path: Path, truth: Dataset) -> None:
-        """Write as Parquet, one row per clip; frames are half-open."""
+        """Write as Parquet, one row per clip, in row groups; frames are half-open. A video without truth has no split."""
         codes = self.table.video_codes[self.rows]
-        videos = [self.table.video_ids[code] for code in codes]
+        known, names = truth.by_id, self.table.video_ids
+        splits = [known[name].split if name in known else None for name in names]
         write_parquet(
             pa.table(
                 {
-                    "video_id": pa.array(videos, pa.string()),
-                    "split": pa.array([truth.by_id[video].split for video in videos], pa.string()),
+                    "video_id": names_of(names, codes),
+                    "split": names_of(splits, codes),
                     "index": self.table.indices[self.rows],
                     "start_frame": self.table.start_frames[self.rows],
                     "stop_frame": self.table.stop_frames[self.rows],
@@ -47,6 +50,7 @@ class Scores:
                 }
             ),
             path,
+            _ROW_GROUP,
         )
 
 

@@ -184,7 +184,7 @@ class ClipTable:
         table = pa.table(
             {
                 "row": np.arange(len(self), dtype=np.int64),
-                "video_id": _names_of(self.video_ids, self.video_codes),
+                "video_id": names_of(self.video_ids, self.video_codes),
                 "video_code": self.video_codes,
                 "index": self.indices,
                 "start_frame": self.start_frames,
@@ -245,13 +245,13 @@ class ClipTable:
                 f"the clip table {path} was changed after it was written: its content has digest {result.digest[:12]}, "
                 f"its own record says {metadata['vadprobe.digest'][:12]}. Restore it from a copy."
             )
-        rows, names = np.arange(len(result)), _names_of(result.video_ids, result.video_codes)
+        rows, names = np.arange(len(result)), names_of(result.video_ids, result.video_codes)
         if not np.array_equal(table["row"].to_numpy(), rows) or not table["video_id"].equals(pa.chunked_array([names])):
             raise StoreError(f"the columns row and video_id of {path} were changed; restore the table from a copy.")
         return result
 
 
-def _names_of(names: Sequence[str], codes: np.ndarray) -> pa.Array:
+def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
     """Names by their codes, an Arrow array of strings."""
     return pa.array(names, pa.string()).take(pa.array(codes))
 
@@ -268,8 +268,11 @@ def _videos_path(path: Path) -> Path:
     return path.with_name("clip_videos.parquet")
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file under a temporary name, then rename: a reader never sees half a file."""
+def write_parquet(table: pa.Table, path: Path, row_group: int | None = None) -> None:
+    """Write a Parquet file under a temporary name, then rename: a reader never sees half a file.
+
+    ``row_group`` is the number of rows that can be read without the others; None leaves it to the library.
+    """
     content = io.BytesIO()
-    pq.write_table(table, content, compression="zstd")
+    pq.write_table(table, content, compression="zstd", row_group_size=row_group)
     write_bytes(path, content.getvalue())

@@ -12,6 +12,7 @@ from builders import all_features, committed_store
 from clusters import running_cluster
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import MODERATE
 
 from vadprobe.analyze import blocks, opened_stores, store_row_blocks
 from vadprobe.analyze.blocks import (
@@ -185,6 +186,7 @@ def test_no_scheduler_and_number_of_workers_changes_a_bit(
         assert equal_bits(everything(scheduler), wanted)
 
 
+@MODERATE
 @given(
     rows=st.lists(st.integers(0, 60), max_size=40),
     partition_rows=st.integers(1, 20),

@@ -14,6 +14,7 @@ import pytest
 from clusters import running_cluster
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import MODERATE
 from threadpoolctl import threadpool_info
 
 from vadprobe.analyze import cluster
@@ -68,6 +69,7 @@ def test_results_come_in_the_order_of_the_tasks_bit_by_bit(name: str, workers: i
     assert [values.tobytes() for values in found] == [numbers(seed).tobytes() for seed in range(20)]
 
 
+@MODERATE
 @given(delays=st.lists(st.sampled_from([0.0, 0.001, 0.004]), max_size=12), workers=st.integers(1, 4))
 def test_the_order_does_not_depend_on_who_is_first(delays: list[float], workers: int) -> None:
     def wait(number: int, seconds: float) -> int:

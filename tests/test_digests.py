@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from strategies import JSON_VALUES, MODERATE, NAMES
 
 from vadprobe.store import digests
-from vadprobe.store import digests
 from vadprobe.store.digests import digest_arrays, digest_file, digest_integers, digest_json, fingerprint_file
 
 ARRAYS = arrays(st.sampled_from([np.int32, np.int64, np.float32, np.uint8]), array_shapes(max_dims=3, max_side=4))
@@ -131,6 +130,7 @@ def test_names_of_any_script_have_digests(name):
     assert digest_json(name) == hashlib.sha256(json.dumps(name, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 
+@MODERATE
 @given(
     st.lists(
         arrays(
