@@ -1,28 +1,25 @@
 """Where stage 2 computes: this process, a local cluster of one-threaded processes, or a running Dask cluster.
 
-A task is a function with its arguments, and its result depends on them alone, so every scheduler and any number of
-workers give the same results, in the same order.
+All of them give the same results, whatever the number of workers.
 """
 
+import asyncio
 import re
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 import dask
-from distributed import Client, LocalCluster, wait
+from distributed import Client, LocalCluster, Security, wait
+from distributed.comm import connect
 from distributed.scheduler import KilledWorker, NoValidWorkerError
 
 from vadprobe.analyze.one_thread import one_thread
+from vadprobe.analyze.scheduling import Future, Progress, Scheduler, Task
 from vadprobe.store.errors import VadprobeError
 
 __all__ = ["Progress", "Scheduler", "Task", "local_cluster", "open_scheduler"]
-
-Progress = Callable[[int, int, str], None]
-"""Told of finished tasks: how many are done, how many there are, and what they compute."""
 
 _Result = TypeVar("_Result")
 
@@ -38,84 +35,6 @@ _WORKER_ENVIRONMENT = {
     # Dask's own setting returns memory to the system after every small array, which doubles the time of the kernels.
     "MALLOC_TRIM_THRESHOLD_": "134217728",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """``function(*arguments)`` with a name for messages, for example "layer 3 of the prompt 'coarse'".
-
-    For workers in other processes the function is one of a module (or a partial of one), and all can be pickled.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...] = ()
-
-
-class _Future(Protocol):
-    def cancel(self) -> Any: ...
-
-
-class _Pool(Protocol):
-    """What runs tasks."""
-
-    def submit(self, task: Task) -> _Future: ...
-
-    def result(self, future: Any) -> Any: ...
-
-    def window(self) -> int:
-        """How many tasks may be under way at once."""
-
-
-class Scheduler:
-    """Runs independent tasks, a bounded number at a time, and returns their results in order."""
-
-    def __init__(self, pool: _Pool, progress: Progress | None = None) -> None:
-        self._pool = pool
-        self._progress = progress
-
-    def run(self, tasks: Sequence[Task], what: str = "tasks") -> list[Any]:
-        """The results of all tasks, in order; see :meth:`results`."""
-        return list(self.results(tasks, what))
-
-    def results(self, tasks: Sequence[Task], what: str = "tasks") -> Iterator[Any]:
-        """The result of each task, in order, while later ones are computed.
-
-        Tasks are handed out as results are taken, so memory holds the results of a few tasks for each worker, however
-        many there are. On an error, on an interrupt, and when no more results are taken, what has not begun is
-        cancelled.
-
-        Args:
-            tasks: what to compute.
-            what: what they compute, for the progress; a plural such as "layers".
-
-        Raises:
-            VadprobeError: if a task raises one (the message then names the task), its worker dies again and again, or
-                the cluster is lost. Any other error of a task is raised as it is, with a note that names the task.
-                Of several failing tasks the first in order is named.
-        """
-        window: deque[tuple[Task, _Future]] = deque()
-        most = self._pool.window()
-        remaining = iter(tasks)
-        done = 0
-        try:
-            while True:
-                while len(window) < most and (task := next(remaining, None)) is not None:
-                    window.append((task, self._pool.submit(task)))
-                if not window:
-                    return
-                task, future = window[0]
-                result = _named(task, self._pool.result, future)
-                window.popleft()
-                del future  # a cluster forgets the result of a future that nobody holds
-                done += 1
-                if self._progress is not None:
-                    self._progress(done, len(tasks), what)
-                yield result
-        finally:
-            with suppress(OSError, TimeoutError, RuntimeError):  # of a cluster that is gone, nothing is to be cancelled
-                for _, future in reversed(window):
-                    future.cancel()
 
 
 @contextmanager
@@ -188,7 +107,7 @@ class _Threads:
     def __init__(self, pool: ThreadPoolExecutor, workers: int) -> None:
         self._pool, self._workers = pool, workers
 
-    def submit(self, task: Task) -> _Future:
+    def submit(self, task: Task) -> Future:
         return self._pool.submit(task.function, *task.arguments)
 
     def result(self, future: Any) -> Any:
@@ -204,11 +123,31 @@ class _Cluster:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def submit(self, task: Task) -> _Future:
-        future: _Future = self._client.submit(_limited, task.function, task.arguments, pure=False)
+    def submit(self, task: Task) -> Future:
+        future: Future = self._client.submit(_limited, task.function, task.arguments, pure=False)
         return future
 
     def result(self, future: Any) -> Any:
+        try:
+            self._wait(future)
+            return future.result()
+        except KilledWorker as error:
+            raise VadprobeError(
+                f"{error.allowed_failures + 1} workers died while computing it, most likely for want of memory. Use "
+                "fewer workers, or give each more memory (dask worker --memory-limit)."
+            ) from error
+        except NoValidWorkerError as error:
+            raise VadprobeError(
+                f"no worker took it within {error.timeout:.0f} seconds; the workers died or could not start. Use fewer "
+                "workers, or scheduler 'synchronous' to see the error itself."
+            ) from error
+        except CancelledError as error:
+            raise VadprobeError(
+                "the connection to the Dask cluster was lost. Look whether its scheduler is still running, "
+                "then run the command again."
+            ) from error
+
+    def _wait(self, future: Any) -> None:
         while not future.done():
             try:
                 wait([future], timeout=_IDLE_SECONDS)
@@ -218,42 +157,16 @@ class _Cluster:
                         f"the Dask cluster has had no worker for {_IDLE_SECONDS:.0f} seconds; start workers (dask "
                         "worker ADDRESS --nthreads 1), or look into their logs if there were some."
                     ) from None
-        return future.result()
 
     def window(self) -> int:
-        return _AHEAD * max(1, sum(self._client.nthreads().values()))
+        threads: dict[str, int] = self._client.nthreads()
+        return _AHEAD * max(1, sum(threads.values()))
 
 
 def _limited(function: Callable[..., _Result], arguments: tuple[Any, ...]) -> _Result:
     """What a worker runs: workers of another's cluster have as many BLAS threads as the machine has cores."""
     with one_thread():
         return function(*arguments)
-
-
-def _named(task: Task, result: Callable[[_Future], Any], future: _Future) -> Any:
-    """The result of a task; an error says which task it was."""
-    try:
-        return result(future)
-    except VadprobeError as error:
-        raise type(error)(f"{task.name}: {error}") from error
-    except KilledWorker as error:
-        raise VadprobeError(
-            f"{task.name}: {error.allowed_failures + 1} workers died while computing it, most likely for want of "
-            "memory. Use fewer workers, or give each more memory (dask worker --memory-limit)."
-        ) from error
-    except NoValidWorkerError as error:
-        raise VadprobeError(
-            f"{task.name}: no worker took it within {error.timeout:.0f} seconds; the workers died or could not start. "
-            "Use fewer workers, or scheduler 'synchronous' to see the error itself."
-        ) from error
-    except CancelledError as error:
-        raise VadprobeError(
-            f"{task.name}: the connection to the Dask cluster was lost ({error}). Look whether its scheduler is still "
-            "running, then run the command again."
-        ) from error
-    except Exception as error:
-        error.add_note(f"while computing {task.name}")
-        raise
 
 
 @contextmanager
@@ -286,31 +199,44 @@ def _checked_address(scheduler: str) -> str:
 def _connected(address: str) -> Iterator[Client]:
     """A client of a running cluster, which stays when the client leaves."""
     try:
-        client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        with ThreadPoolExecutor(1) as pool:  # the calling thread may have an event loop of its own
+            pool.submit(asyncio.run, _greet(address)).result()
+        client = Client(address, timeout=_CONNECT_SECONDS)
     except (OSError, TimeoutError, TypeError, ValueError, RuntimeError) as error:
+        keys = " Its keys are Dask's configuration distributed.comm.tls." if address.startswith("tls") else ""
         raise VadprobeError(
             f"the Dask scheduler {address} cannot be reached ({_first_line(error)}). Start it with 'dask scheduler', "
-            "check host, port and firewall, or use scheduler 'processes'."
+            f"check host, port and firewall, or use scheduler 'processes'.{keys}"
         ) from error
     with client:
         _check_workers(client, address)
         yield client
 
 
+async def _greet(address: str) -> None:
+    """Connect once and leave: a client of Dask waits for ever where something listens but never answers."""
+    keys = Security().get_connection_args("client")
+    try:
+        comm = await asyncio.wait_for(connect(address, timeout=_CONNECT_SECONDS, **keys), _CONNECT_SECONDS + 1)
+    except TimeoutError as error:
+        raise TimeoutError("something listens there, but does not answer as a Dask scheduler does") from error
+    await comm.close()
+
+
 def _check_workers(client: Client, address: str) -> None:
-    """Refuse a cluster whose workers do not know vadprobe."""
+    """Refuse a cluster that does not know vadprobe: its scheduler and its workers both read the tasks."""
     known = client.submit(_knows_vadprobe, pure=False)
     try:
         _Cluster(client).result(known)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the one from a worker, the other from the scheduler
         raise VadprobeError(
-            f"a worker of the Dask cluster {address} cannot import vadprobe ({error}); install vadprobe[analyze] of "
-            "the same version there."
+            f"the scheduler or a worker of the Dask cluster {address} cannot import vadprobe ({_first_line(error)}) "
+            "Install vadprobe[analyze] of the same version where they run."
         ) from error
 
 
 def _knows_vadprobe() -> bool:
-    """Runs on a worker, which has to import this module to run it."""
+    """Whoever reads this function has imported this module."""
     return True
 
 
