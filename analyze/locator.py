@@ -144,22 +144,3 @@ def events(scores: np.ndarray, starts: np.ndarray, stops: np.ndarray, threshold:
     first = np.flatnonzero(np.concatenate([[True], starts[1:] > reached[:-1]])[: len(order)])
     last = np.append(first[1:], len(order))[: len(first)] - 1
     return np.stack([starts[first], reached[last]], axis=1).astype(np.int64)
-
-
-@dataclass(frozen=True)
-class CF:
-    locators: object
-    smoothed: object
-
-
-def cross_fitted_grid(scores, positives, negatives, groups, sigmas, thresholds, folds):
-    locs = [
-        frame_f1_grid(
-            scores[folds != f], positives[folds != f], negatives[folds != f], groups[folds != f], sigmas, thresholds
-        ).locator
-        for f in range(folds.max() + 1)
-    ]
-    sm = np.empty(len(scores))
-    for f, l in enumerate(locs):
-        sm[folds == f] = smooth(scores[folds == f], l.sigma, groups[folds == f])
-    return CF(tuple(locs), sm)
