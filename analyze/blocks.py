@@ -6,11 +6,10 @@ Chunking never changes an answer: every layer and every head is computed from it
 from collections.abc import Mapping
 from pathlib import Path
 
-from vadprobe.analyze.cluster import Task
 import numpy as np
 
 from vadprobe.analyze.calibration import Calibration
-from vadprobe.analyze.cluster import Scheduler
+from vadprobe.analyze.cluster import Scheduler, Task
 from vadprobe.analyze.features import read_selected
 from vadprobe.analyze.head_saliency import head_metrics
 from vadprobe.analyze.layer_saliency import layer_metrics

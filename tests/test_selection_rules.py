@@ -15,8 +15,8 @@ from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.fitting import calibrate
 from vadprobe.analyze.selection_rules import Choice, choose
 from vadprobe.analyze.steps import Steps
-from vadprobe.flows.job import load_job
 from vadprobe.flows.experiment_commands import case_of
+from vadprobe.flows.job import load_job
 from vadprobe.store.errors import VadprobeError
 
 
