@@ -6,8 +6,8 @@ from vadprobe.analyze.selection import Selection
 from vadprobe.store.reader import FeatureStore
 
 
-def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
-    """The selected layers or heads of some rows, side by side in the selection's order.
+def read_stored(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
+    """The selected layers or heads of some rows as they are stored, side by side in the selection's order.
 
     Args:
         store: one prompt's features.
@@ -15,10 +15,21 @@ def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -
         rows: (n,) row numbers.
 
     Returns:
-        (n, k * d) float64; a failed row is NaN.
+        (n, k * d) of the storage dtype, C-contiguous; a failed row is NaN.
     """
     if selection.unit == "layer":
         values = store.hidden_states(rows, [index[0] for index in selection.indices])
     else:
         values = store.head_outputs(rows, [(index[0], index[1]) for index in selection.indices])
-    return values.reshape(len(rows), -1).astype(np.float64)
+    return values.reshape(len(rows), -1)
+
+
+def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
+    """:func:`read_stored` in float64."""
+    return read_stored(store, selection, rows).astype(np.float64)
+
+
+def n_selected(store: FeatureStore, selection: Selection) -> int:
+    """Features of a row of :func:`read_selected`."""
+    backbone = store.spec.backbone
+    return len(selection.indices) * (backbone.hidden_size if selection.unit == "layer" else backbone.head_dim)
