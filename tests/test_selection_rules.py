@@ -132,7 +132,7 @@ def test_chance_stands_beside_the_saliency(lab: Laboratory, case: int, place: tu
     found = chance_of(bench, calibration)
     assert found["chance"]["permutations"] == 39
     values = {name: np.array(found["chance"][name]) for name in ("p_value", "familywise", "quantile")}
-    assert values["p_value"][place] == values["familywise"][place] == 1 / 40
+    assert 1 / 40 <= values["p_value"][place] <= values["familywise"][place] <= 0.1
     assert (values["familywise"] >= values["p_value"]).all()
     others = np.ones(values["p_value"].shape, dtype=bool)
     others[place] = False
