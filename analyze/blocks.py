@@ -12,7 +12,7 @@ import numpy as np
 from vadprobe.analyze.calibration import Calibration
 from vadprobe.analyze.cluster import Scheduler, Task
 from vadprobe.analyze.features import n_selected, read_stored
-from vadprobe.analyze.head_saliency import head_metrics
+from vadprobe.analyze.head_saliency import Convention, head_metrics
 from vadprobe.analyze.layer_saliency import layer_metrics
 from vadprobe.analyze.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.probe import Probe
@@ -116,11 +116,10 @@ def head_saliency(
     seed: int,
     scheduler: Scheduler,
     *,
-    convention: str = "paper",
+    convention: Convention = "paper",
 ) -> dict[str, Metrics]:
     """HeadHunt's metrics of every head on the calibration rows: prompt to metric to (L, H) float64."""
-    settings = {} if convention == "paper" else {"convention": convention}
-    kernel = partial(head_metrics, labels=calibration.labels, seed=seed, **settings)
+    kernel = partial(head_metrics, labels=calibration.labels, seed=seed, convention=convention)
     return over_heads(stores, calibration.rows, kernel, scheduler)
 
 

@@ -104,6 +104,11 @@ class ProbeConfig(Section):
     convention: Convention = Field(
         default="paper", description="'headhunt-code': liblinear on unscaled features, as HeadHunt's public code"
     )
+    memory_gb: float = Field(
+        default=2.0,
+        ge=0,
+        description="features held in memory for a fit; a logistic fit of more streams over the store",
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "ProbeConfig":

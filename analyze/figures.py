@@ -93,6 +93,7 @@ def frequency_map(frequencies: Mapping[str, np.ndarray]) -> bytes:
         figure.colorbar(image, ax=panels[-1], label="share of draws")
     else:
         panels[-1].set_xlabel("layer (0 is the embedding)")
+        figure.supylabel("share of draws", fontsize=9)
     return _png(figure, panels[-1], grid=not wide)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from vadprobe.analyze.calibration import Calibration, calibration_rows, draw_videos
 from vadprobe.analyze.chance import chance_of
 from vadprobe.analyze.detector import Detector
-from vadprobe.analyze.features import read_selected
+from vadprobe.analyze.features import n_selected, read_selected
 from vadprobe.analyze.inputs import AnalysisInputs
 from vadprobe.analyze.locating import fit_locator
 from vadprobe.analyze.locator import Locator
@@ -17,8 +17,11 @@ from vadprobe.analyze.probe import Probe, fit_probe, probe_from_json
 from vadprobe.analyze.selection import Selection
 from vadprobe.analyze.selection_rules import choose
 from vadprobe.analyze.steps import StepResult
+from vadprobe.analyze.store_row_blocks import StoreRowBlocks
+from vadprobe.analyze.streamed_logistic import fit_streamed_logistic
 from vadprobe.analyze.workbench import Workbench, samples_digest
 from vadprobe.store.clips import ClipTable
+from vadprobe.store.errors import VadprobeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +88,33 @@ def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
 
 
 def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selection) -> Probe:
-    """The probe of the job's kind on the score prompt's selected features of the calibration rows."""
+    """The probe of the job's kind on the score prompt's selected features of the calibration rows.
+
+    Raises:
+        VadprobeError: if the features are more than may be held in memory and the kind cannot stream, or the fit fails.
+    """
     config = bench.inputs.config.probe
     store = bench.inputs.calibration[bench.inputs.score_prompt]
+    n_bytes = 8 * len(calibration.rows) * n_selected(store, selection)
+    streams = n_bytes > config.memory_gb * 1e9
+    if streams and (config.kind != "logistic" or config.convention != "paper"):
+        raise VadprobeError(
+            f"the calibration features take {n_bytes / 1e9:.1f} GB and probe.memory_gb is {config.memory_gb:g}; only a "
+            "logistic probe of the convention 'paper' streams. Raise memory_gb, or draw a smaller fraction."
+        )
     inputs = {
         **samples_digest(store, calibration),
         "selection": [selection.unit, [list(index) for index in selection.indices]],
-        "probe": {name: str(value) for name, value in config.model_dump().items()},
+        "probe": {name: str(value) for name, value in config.model_dump(exclude={"memory_gb"}).items()},
+        "streams": streams,
     }
+
+    def stream() -> StepResult:
+        blocks = StoreRowBlocks(store, selection, calibration.rows, calibration.labels, bench.scheduler, "fitting")
+        probe = fit_streamed_logistic(
+            blocks, C=config.c, max_iter=config.max_iterations, class_weight=config.class_weight, seed=config.seed
+        )
+        return StepResult(probe.to_json())
 
     def compute() -> StepResult:
         features = read_selected(store, selection, calibration.rows)
@@ -109,7 +131,7 @@ def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selectio
         )
         return StepResult(probe.to_json())
 
-    return probe_from_json(dict(bench.steps.result("probe", inputs, compute).values))
+    return probe_from_json(dict(bench.steps.result("probe", inputs, stream if streams else compute).values))
 
 
 def tuned_on(inputs: AnalysisInputs) -> dict[str, str]:

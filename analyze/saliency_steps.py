@@ -39,7 +39,7 @@ def head_metrics_of(bench: Workbench, calibration: Calibration, prompts: Sequenc
 
     def compute(missing: list[str]) -> dict[str, StepResult]:
         stores = {key: inputs.calibration[key] for key in missing}
-        found = head_saliency(stores, calibration, config.seed, bench.scheduler)
+        found = head_saliency(stores, calibration, config.seed, bench.scheduler, convention=config.saliency.convention)
         return {key: StepResult(arrays=metrics) for key, metrics in found.items()}
 
     results = bench.steps.results("head-saliency", parts, compute)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from vadprobe.analyze.detector import Detector
-from vadprobe.analyze.locator import smooth
+from vadprobe.analyze.smoothing import smooth
 from vadprobe.analyze.workbench import Workbench, raw_scores
 from vadprobe.store.clips import ClipTable, names_of, write_parquet
 from vadprobe.store.datasets import Dataset

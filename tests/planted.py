@@ -69,12 +69,15 @@ class Planted:
         return self.folder / f"{method}.toml"
 
 
-def planted_dataset() -> Dataset:
-    """16 training, 6 validation and 6 test videos, every other one with an anomaly of 96 frames."""
+def planted_dataset(other_test: bool = False) -> Dataset:
+    """16 training, 6 validation and 6 test videos, every other one with an anomaly of 96 frames.
+
+    With ``other_test`` the test videos' labels are the other way round.
+    """
     videos, intervals = [], []
     splits: list[Split] = ["train"] * 16 + ["validation"] * 6 + ["test"] * 6
     for number, split in enumerate(splits):
-        name, label = f"video{number:02d}", number % 2
+        name, label = f"video{number:02d}", (number + (other_test and split == "test")) % 2
         videos.append(Video(name, f"{name}.mp4", 400 + 7 * number, 25.0, split, label, "planted" if label else None))
         if label:
             start = 48 + 24 * (number % 5)
@@ -98,7 +101,7 @@ def write_planted(
         failed_row: a row of the segment table that is written as failed.
         other_test: whether the test videos have other features and labels; everything else stays bit for bit.
     """
-    dataset = planted_dataset()
+    dataset = planted_dataset(other_test)
     write_manifest(dataset, folder / "manifest")
     layout = DatasetLayout(folder / "features", dataset.name)
     probes = [ProbedVideo(v.video_id, v.split, v.n_frames, v.fps, "f" + v.video_id) for v in dataset.videos]
@@ -109,13 +112,17 @@ def write_planted(
         videos = [video for video in dataset.videos if sampling is SEGMENT or video.split == "train"]
         clips = ClipTable.build(videos, ["f" + video.video_id for video in videos], sampling)
         positive = np.array([_is_positive(dataset, clips, row) for row in range(len(clips))])
+        mirrored = np.zeros(len(clips), dtype=bool)
+        if other_test:
+            mirrored[clips.rows_of(video.video_id for video in dataset.of_split("test"))] = True
         for prompt in PROMPTS:
             spec = FeatureSpec(dataset.name, clips.digest, len(clips), sampling, BACKBONE, SHIPPED[prompt])
             writer = plan(layout.store(sampling, BACKBONE.key, prompt), spec, clips)
             for partition in writer.missing():
                 rows = partition_rows(partition, len(clips))
                 failed = failed_row if sampling is SEGMENT else None
-                writer.write_partition(partition, _partition(spec, rows, positive[rows], strength, rng, failed))
+                signal = positive[rows] * strength
+                writer.write_partition(partition, _partition(spec, rows, signal, mirrored[rows], rng, failed))
             writer.commit()
     for method, locator in LOCATORS.items():
         (folder / f"{method}.toml").write_text(JOB.format(method=method, locator=locator))
@@ -133,8 +140,8 @@ def _is_positive(dataset: Dataset, clips: ClipTable, row: int) -> bool:
 def _partition(
     spec: FeatureSpec,
     rows: slice,
-    positive: np.ndarray,
-    strength: float,
+    signal: np.ndarray,
+    mirrored: np.ndarray,
     rng: np.random.Generator,
     failed_row: int | None,
 ) -> PartitionData:
@@ -142,8 +149,9 @@ def _partition(
     data = PartitionData.empty(spec, count)
     for values in (data.hidden_states, data.head_outputs, data.answer_logits):
         values[:] = rng.standard_normal(values.shape, dtype=np.float32)
-    data.hidden_states[:, LAYER] += strength * positive[:, None]
-    data.head_outputs[:, HEAD[0], HEAD[1]] += strength * positive[:, None]
+        values[mirrored] *= -1
+    data.hidden_states[:, LAYER] += signal[:, None]
+    data.head_outputs[:, HEAD[0], HEAD[1]] += signal[:, None]
     if failed_row is None or not rows.start <= failed_row < rows.stop:
         return data
     for values in (data.hidden_states, data.head_outputs, data.answer_logits):

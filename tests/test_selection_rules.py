@@ -15,8 +15,8 @@ from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.fitting import calibrate
 from vadprobe.analyze.selection_rules import Choice, choose
 from vadprobe.analyze.steps import Steps
-from vadprobe.flows.job import load_job
 from vadprobe.flows.experiment_commands import case_of
+from vadprobe.flows.job import load_job
 from vadprobe.store.errors import VadprobeError
 
 
@@ -132,7 +132,7 @@ def test_chance_stands_beside_the_saliency(lab: Laboratory, case: int, place: tu
     found = chance_of(bench, calibration)
     assert found["chance"]["permutations"] == 39
     values = {name: np.array(found["chance"][name]) for name in ("p_value", "familywise", "quantile")}
-    assert values["p_value"][place] == values["familywise"][place] == 1 / 40
+    assert 1 / 40 <= values["p_value"][place] <= values["familywise"][place] <= 0.1
     assert (values["familywise"] >= values["p_value"]).all()
     others = np.ones(values["p_value"].shape, dtype=bool)
     others[place] = False

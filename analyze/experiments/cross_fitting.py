@@ -4,6 +4,7 @@ import numpy as np
 
 from vadprobe.analyze.benchmark import measured
 from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.cross_fitted_locator import cross_fitted_grid
 from vadprobe.analyze.evaluation import BootstrapConfig
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS
@@ -12,7 +13,6 @@ from vadprobe.analyze.fitting import fit
 from vadprobe.analyze.folds import video_folds
 from vadprobe.analyze.ground_truth import ground_truth
 from vadprobe.analyze.locating import THRESHOLDS, row_counts
-from vadprobe.analyze.locator import cross_fitted_grid
 from vadprobe.analyze.segment_scores import segment_scores
 from vadprobe.analyze.workbench import raw_scores
 from vadprobe.store.errors import VadprobeError
@@ -51,7 +51,7 @@ def _measured(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -
     labels = np.array([label_of[table.video_ids[code]] for code in codes])
     folds = video_folds(labels, codes, _n_folds(labels, codes), config.seed)
     found = cross_fitted_grid(scores, positives, negatives, codes, SIGMAS, THRESHOLDS, folds)
-    taus = np.array([locator.threshold for locator in found.locators])[folds]
+    taus = np.array([found.locators[fold].threshold for fold in folds.tolist()])
     truth = ground_truth(inputs.truth, [v for v in videos if table.rows_of([v.video_id]).size])
     names = [table.video_ids[code] for code in codes]
     place = (truth, names, table.start_frames[rows], table.stop_frames[rows])
@@ -60,7 +60,7 @@ def _measured(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -
     decided, _ = measured(lab.steps, truth, segment_scores(*place, found.smoothed - taus), 0.0, settings)
     numbers = {name: Number(getattr(decided, name)) for name in THRESHOLD_METRICS if name != "auc"}
     numbers["auc"] = Number(ranked.auc, *ranked.intervals.get("auc", ()))
-    pairs = sorted({(locator.sigma, locator.threshold) for locator in found.locators})
+    pairs = sorted({(locator.sigma, locator.threshold) for locator in found.locators.values()})
     choice = "pairs (sigma, threshold) of the folds: " + ", ".join(f"({sigma:g}, {tau:g})" for sigma, tau in pairs)
     interval = f"{config.evaluation.confidence:.0%} of video resamples of one calibration draw"
     return Row(label, numbers, interval if ranked.intervals else "", 1, choice)

@@ -1,8 +1,12 @@
 """The stability report: how often each layer or head is chosen over calibration draws, all prompts and single ones."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
+
+import numpy as np
 
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.evaluation import null_for_nan
@@ -14,18 +18,21 @@ from vadprobe.analyze.stability import Stability, stability
 from vadprobe.store.errors import VadprobeError
 
 _SHOWN = 10
+_NAN = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
 class StabilityReport:
     """Stability over draws by what was ranked over: "all prompts" or one prompt's key; None where no draw could choose.
 
-    ``reasons`` says why draws are missing; ``n_videos`` are drawn each time.
+    ``reasons`` says why draws are missing; ``n_videos`` are drawn each time, and two draws share ``shared_videos`` of
+    them on average (NaN for a single draw).
     """
 
     unit: str
     n_draws: int
     n_videos: int
+    shared_videos: float
     found: Mapping[str, Stability | None]
     reasons: Mapping[str, tuple[str, ...]]
 
@@ -35,6 +42,7 @@ class StabilityReport:
             "unit": self.unit,
             "n_draws": self.n_draws,
             "n_videos": self.n_videos,
+            "shared_videos": self.shared_videos,
             "reasons": {key: list(reasons) for key, reasons in self.reasons.items()},
             "over": {
                 key: None
@@ -55,6 +63,12 @@ class StabilityReport:
     def lines(self) -> list[str]:
         """The report as lines of text."""
         lines = [f"{self.n_draws} draws of {self.n_videos} calibration videos; how often each {self.unit} is chosen:"]
+        if self.shared_videos == 1:
+            lines.append(
+                "  Every draw has the same videos; a smaller fraction (--fraction) says how stable a choice is."
+            )
+        elif not math.isnan(self.shared_videos):
+            lines.append(f"  Two draws share {self.shared_videos:.0%} of their videos on average.")
         for key, one in self.found.items():
             if one is None:
                 lines.append(f"  {key}: unknown: {self.reasons[key][0]}")
@@ -89,21 +103,23 @@ def stability_report(lab: Laboratory, case: Case) -> StabilityReport:
         over = {"all prompts": config, **over}
     found: dict[str, Stability | None] = {}
     reasons: dict[str, tuple[str, ...]] = {}
-    n_videos = 0
+    drawn: dict[int, frozenset[int]] = {}
     for key, variation in over.items():
         selections, faults = [], []
         for number in range(lab.draws):
             lab.report(key, f"draw {number + 1}")
             try:
-                selection, count = _chosen(lab, case, variation, number)
+                selection, drawn[number] = _chosen(lab, case, variation, number)
             except VadprobeError as error:
                 faults.append(str(error))
                 continue
             selections.append(selection)
-            n_videos = count
         found[key] = stability(selections, _shape(case, variation)) if selections else None
         reasons[key] = tuple(faults)
-    return StabilityReport("layer" if config.rule == "dlsp" else "head", lab.draws, n_videos, found, reasons)
+    n_videos = max((len(videos) for videos in drawn.values()), default=0)
+    shared = [len(a & b) / min(len(a), len(b)) for a, b in combinations(drawn.values(), 2)]
+    unit = "layer" if config.rule == "dlsp" else "head"
+    return StabilityReport(unit, lab.draws, n_videos, float(np.mean(shared)) if shared else _NAN, found, reasons)
 
 
 def _alone(config: AnalysisConfig, prompt: str) -> AnalysisConfig:
@@ -112,11 +128,11 @@ def _alone(config: AnalysisConfig, prompt: str) -> AnalysisConfig:
     return varied(config, selection={"prompts": (prompt,)})
 
 
-def _chosen(lab: Laboratory, case: Case, config: AnalysisConfig, number: int) -> tuple[Selection, int]:
+def _chosen(lab: Laboratory, case: Case, config: AnalysisConfig, number: int) -> tuple[Selection, frozenset[int]]:
     drawn = varied(config, calibration={"seed": config.calibration.seed + number})
     bench = lab.bench(case.inputs(drawn))
     calibration, _ = calibrate(bench.inputs)
-    return choose(bench, calibration).selection, len(set(calibration.groups.tolist()))
+    return choose(bench, calibration).selection, frozenset(calibration.groups.tolist())
 
 
 def _shape(case: Case, config: AnalysisConfig) -> tuple[int, ...]:
