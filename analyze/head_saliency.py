@@ -22,6 +22,8 @@ N_STARTS = 10
 
 _LDA = (gaussian_dual.discriminant, gaussian.discriminant)
 _SYMMETRIC_KL = (gaussian_dual.symmetric_divergence, gaussian.symmetric_divergence)
+GAUSSIANS = {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}
+"""The metrics of both classes' Gaussians, from inner products and from moments."""
 
 
 def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -132,13 +134,13 @@ def head_metrics(
         "maximum_mean_discrepancy": discrepancy,
         "cluster_information": head_kernels.cluster_information(seed, N_STARTS),
     }
-    return mapped(features, labels, {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}, kernels)
+    return mapped(features, labels, GAUSSIANS, kernels)
 
 
 def check_convention(convention: str) -> None:
     """Raise :class:`VadprobeError` unless the convention is one of :data:`Convention`."""
     if convention not in get_args(Convention):
         raise VadprobeError(
-            f"convention is {convention!r}; 'paper', the equations as printed, or 'headhunt-code', the constants of the "
-            "method's public code, is wanted."
+            f"convention is {convention!r}; 'paper', the equations as printed, or 'headhunt-code', the constants of "
+            "the method's public code, is wanted."
         )

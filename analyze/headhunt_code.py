@@ -12,7 +12,9 @@ from vadprobe.analyze import gaussian, gaussian_dual
 from vadprobe.analyze.definite_matrices import inverse_form
 from vadprobe.analyze.discrepancy import code_discrepancy
 from vadprobe.analyze.gaussian import ClassMoments, in_unit
-from vadprobe.analyze.head_kernels import mapped, normalised_information
+from vadprobe.analyze.gaussian_dual import Products
+from vadprobe.analyze.head_kernels import mapped
+from vadprobe.analyze.mutual_information import arithmetic_mean, normalised_information
 from vadprobe.analyze.samples import Separated
 from vadprobe.analyze.single_start import single_start_clusters
 
@@ -55,40 +57,41 @@ def headhunt_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str,
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
     """
-    metrics = mapped(
-        features,
-        labels,
-        {"lda": (_lda, _lda_of_moments), "symmetric_kl": (_symmetric_kl, _symmetric_kl_of_moments)},
-        {"maximum_mean_discrepancy": code_discrepancy, "cluster_information": _cluster_information},
-    )
-    features, anomalous = np.asarray(features), np.asarray(labels).astype(bool)
-    for name, literally in (("lda", _literal_lda), ("symmetric_kl", _literal_symmetric_kl)):
-        for index in np.argwhere(np.isnan(metrics[name])):
-            metrics[name][tuple(index)] = literally(features[tuple(index)].astype(np.float64), anomalous)
-    metrics["lda"][metrics["lda"] < LEAST_SCATTER] = 0.0
-    metrics["symmetric_kl"] = np.clip(metrics["symmetric_kl"], 0.0, LARGEST_DIVERGENCE)
-    return metrics
+    kernels = {"maximum_mean_discrepancy": code_discrepancy, "cluster_information": _cluster_information}
+    metrics = mapped(features, labels, CODE_GAUSSIANS, kernels)
+    return completed(metrics, np.asarray(features), np.asarray(labels).astype(bool))
 
 
-def _lda(block: Separated) -> np.ndarray:
+def completed(metrics: dict[str, np.ndarray], features: np.ndarray, anomalous: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics with the code's limits, and its own formulas for those of features (..., n, d) that are NaN."""
+    lda, divergence = metrics["lda"].copy(), metrics["symmetric_kl"].copy()
+    with np.errstate(all="ignore"):  # of singular matrices, where the code's values are noise too
+        for values, literally in ((lda, _literal_lda), (divergence, _literal_symmetric_kl)):
+            for index in map(tuple, np.argwhere(np.isnan(values))):
+                values[index] = literally(features[index].astype(np.float64), anomalous)
+    lda[lda < LEAST_SCATTER] = 0.0
+    return metrics | {"lda": lda, "symmetric_kl": np.clip(divergence, 0.0, LARGEST_DIVERGENCE)}
+
+
+def _lda(block: Products) -> np.ndarray:
     """NaN where the difference of the means lies nearly within the spread of the samples."""
     ridge = in_unit(SCATTER_RIDGE, block.exponents)
     kernel = np.array(block.gram)
-    diagonal = np.arange(block.n_samples)
+    diagonal = np.arange(kernel.shape[1])
     kernel[:, diagonal, diagonal] += ridge[:, None]
     rest = block.distance - inverse_form(kernel, block.along)
     known = (rest >= _LEAST_REST * block.distance) & (ridge > 0) & np.isfinite(ridge)
     return np.where(known, rest / np.where(known, ridge, 1.0), np.nan)
 
 
-def _lda_of_moments(classes: ClassMoments, dimension: int) -> np.ndarray:
+def _lda_of_moments(classes: ClassMoments, _: int) -> np.ndarray:
     scatter = classes.normal.scatter + classes.anomalous.scatter
-    diagonal = np.arange(dimension)
+    diagonal = np.arange(scatter.shape[1])
     scatter[:, diagonal, diagonal] += in_unit(SCATTER_RIDGE, classes.exponents)[:, None]
     return inverse_form(scatter, classes.difference)
 
 
-def _symmetric_kl(block: Separated) -> np.ndarray:
+def _symmetric_kl(block: Products) -> np.ndarray:
     return gaussian_dual.symmetric_divergence(block, COVARIANCE_RIDGE)
 
 
@@ -96,10 +99,14 @@ def _symmetric_kl_of_moments(classes: ClassMoments, dimension: int) -> np.ndarra
     return gaussian.symmetric_divergence(classes, dimension, COVARIANCE_RIDGE)
 
 
+CODE_GAUSSIANS = {"lda": (_lda, _lda_of_moments), "symmetric_kl": (_symmetric_kl, _symmetric_kl_of_moments)}
+"""The metrics of both classes' Gaussians, from inner products and from moments."""
+
+
 def _cluster_information(block: Separated) -> np.ndarray:
     anomalous_first = np.roll(np.arange(block.n_samples), -block.n_normal)
     clusters = single_start_clusters(block.centred, anomalous_first, RANDOM_STATE)
-    return normalised_information(clusters, block.n_normal, lambda one, other: (one + other) / 2)
+    return normalised_information(clusters, block.n_normal, arithmetic_mean)
 
 
 def _literal_lda(head: np.ndarray, anomalous: np.ndarray) -> float:
