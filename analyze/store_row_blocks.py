@@ -9,13 +9,12 @@ from vadprobe.analyze.blocks import TASK_BYTES
 from vadprobe.analyze.cluster import Scheduler, Task
 from vadprobe.analyze.features import n_selected, read_stored
 from vadprobe.analyze.opened_stores import StoreState, opened, state_of
+from vadprobe.analyze.row_blocks import CHUNK_ROWS
 from vadprobe.analyze.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.reader import FeatureStore
 
 Result = TypeVar("Result")
-
-_CHUNK_ROWS = 256  # fits sum over chunks of so many rows, counted from the first row: blocks end where a chunk does
 
 
 class StoreRowBlocks:
@@ -57,7 +56,7 @@ class StoreRowBlocks:
         self._scheduler, self._what = scheduler, what
         self._n_features = n_selected(store, selection)
         wanted = max(TASK_BYTES // (8 * self._n_features), store.contents.partition_rows)
-        self._block_rows = max(1, wanted // _CHUNK_ROWS) * _CHUNK_ROWS
+        self._block_rows = max(1, wanted // CHUNK_ROWS) * CHUNK_ROWS
 
     @property
     def n_features(self) -> int:
