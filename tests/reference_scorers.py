@@ -164,8 +164,6 @@ def bootstrapped(scores, positives, negatives, groups, *, n_resamples, seed):
         weights = np.concatenate([times * positives, times * negatives])
         known = weights > 0
         if len(set(truth[known].tolist())) == 2:
-            sample = truth[known], doubled[known]
-            row[:] = [
-                metric(*sample, sample_weight=weights[known]) for metric in (roc_auc_score, average_precision_score)
-            ]
+            sample = {"y_true": truth[known], "y_score": doubled[known], "sample_weight": weights[known]}
+            row[:] = roc_auc_score(**sample), average_precision_score(**sample)
     return result

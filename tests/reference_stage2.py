@@ -1,4 +1,4 @@
-"""Slow oracles of stage 2 from features to a selection, written from the definitions, one head, layer or draw at a time.
+"""Slow oracles of stage 2 from features to a selection, from the definitions, one head, layer or draw at a time.
 
 They use scikit-learn, scipy, exact fractions and loops, and another algebra than :mod:`reference`: generalised
 eigenvalues for the divergence, pairs of samples for the discrepancy, scikit-learn's iterations for the clusters.
@@ -200,12 +200,9 @@ def rhi(features, labels, seed, convention="paper", weight=0.5, top=5, names=HEA
 def layer_metrics(layer, labels, n_bins=32):
     """HP1-6 of one layer (n, D), dimension by dimension in exact moments, by name."""
     per_dimension = []
-    for column, (anomalous, normal) in zip(
-        np.asarray(layer, dtype=np.float64).T,
-        zip(*(part.T for part in classes(layer, labels)), strict=True),
-        strict=True,
-    ):
-        everything, a, n = ([Fraction(x) for x in values.tolist()] for values in (column, anomalous, normal))
+    parts = [np.asarray(layer, dtype=np.float64), *classes(layer, labels)]
+    for columns in zip(*(part.T.tolist() for part in parts), strict=True):
+        everything, a, n = ([Fraction(x) for x in column] for column in columns)
         if max(everything) == min(everything):
             per_dimension.append((0.0, 0.0, 0.0))
             continue
