@@ -1,12 +1,8 @@
 """Stage 2 from features to a selection against its slow oracles, on heads and layers of every awkward kind."""
 
-import math
-
 import numpy as np
 import pytest
 import reference_stage2 as oracle
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from vadprobe.analyze.head_saliency import head_metrics
 from vadprobe.analyze.layer_saliency import layer_metrics
@@ -16,7 +12,6 @@ from vadprobe.store.errors import VadprobeError
 SEED = 11
 KINDS = ("plain", "offset", "constant dimensions", "duplicates", "huge", "tiny", "mixed scales", "unbalanced")
 SHAPES = ((8, 3), (9, 30), (16, 16), (24, 5), (30, 2), (12, 64))
-laws = settings(max_examples=25, deadline=None)
 
 
 def heads_of(kind, n, d, seed=0, heads=(2, 2), least=3):
