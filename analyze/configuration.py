@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from vadprobe.analyze.probe_settings import HIDDEN, ClassWeight, Convention, ProbeKind, contradiction
 from vadprobe.store.configuration import Section
 
 
@@ -21,11 +22,28 @@ class CalibrationConfig(Section):
 
 
 class ProbeConfig(Section):
-    """Logistic regression on the selected features (HP8, HH10-11)."""
+    """The probe on the selected features; both papers fit logistic regression (HP8, HH10-11)."""
 
+    kind: ProbeKind = Field(default="logistic", description="both papers; the other kinds are for comparison")
     c: float = Field(default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed")
-    max_iterations: int = Field(default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS")
-    class_weight: Literal["balanced"] | None = None
+    max_iterations: int = Field(
+        default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS; HeadHunt's code: 2000 of liblinear"
+    )
+    class_weight: ClassWeight | None = None
+    hidden: int = Field(default=HIDDEN, ge=1, description="hidden units of kind 'mlp'")
+    seed: int = Field(default=0, ge=0, description="of the first weights of kind 'mlp'; nothing else is random")
+    convention: Convention = Field(
+        default="paper", description="'headhunt-code': liblinear on unscaled features, as HeadHunt's public code"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "ProbeConfig":
+        refused = contradiction(
+            self.kind, C=self.c, class_weight=self.class_weight, hidden=self.hidden, convention=self.convention
+        )
+        if refused:
+            raise ValueError(refused)
+        return self
 
 
 class LocatorConfig(Section):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.locator import Locator
-from vadprobe.analyze.probe import Probe
+from vadprobe.analyze.probe import Probe, probe_from_json
 from vadprobe.analyze.selection import Selection
 from vadprobe.store.durable import read_json, write_json
 from vadprobe.store.errors import VadprobeError
@@ -82,7 +82,7 @@ class Detector:
         return cls(
             preset=value["preset"],
             selection=Selection.from_json(value["selection"]),
-            probe=Probe.from_json(value["probe"]),
+            probe=probe_from_json(value["probe"]),
             locator=Locator.from_json(value["locator"]),
             features=FeatureSpec.from_json(value["features"]),
             provenance=value["provenance"],

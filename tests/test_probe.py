@@ -1,4 +1,4 @@
-"""The probe against scikit-learn's pipeline and the definition of its minimum."""
+"""The logistic probe against scikit-learn's pipeline and the definition of its minimum."""
 
 import json
 import math
@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vadprobe.analyze.probe import Probe, fit_logistic
+from vadprobe.analyze.logistic_probe import LogisticProbe
+from vadprobe.analyze.probe import fit_logistic, probe_from_json
 from vadprobe.store.errors import VadprobeError
 
 
@@ -114,7 +115,7 @@ def test_a_row_that_is_not_finite_is_unknown_and_the_others_are_not(bad):
 
 
 def test_extreme_logits_are_zero_and_one_without_a_warning():
-    probe = Probe(mean=np.zeros(1), scale=np.ones(1), coef=np.ones(1), intercept=0.0)
+    probe = LogisticProbe(mean=np.zeros(1), scale=np.ones(1), coef=np.ones(1), intercept=0.0)
     assert probe.score(np.array([[-1e6], [0.0], [1e6]])).tolist() == [0.0, 0.5, 1.0]
 
 
@@ -190,7 +191,7 @@ def test_json_restores_every_bit(C):
     selection = {"unit": "head", "indices": [[3, 1], [7, 0]]}
     probe = fit_logistic(features, labels, C=C, class_weight="balanced", selection=selection)
     text = json.dumps(probe.to_json(), allow_nan=False)
-    again = Probe.from_json(json.loads(text))
+    again = probe_from_json(json.loads(text))
     for name in ("mean", "scale", "coef"):
         assert getattr(again, name).tobytes() == getattr(probe, name).tobytes()
     assert (again.intercept, again.C, again.class_weight) == (probe.intercept, probe.C, "balanced")
@@ -209,6 +210,6 @@ def test_json_restores_every_bit(C):
     ],
 )
 def test_an_edited_probe_is_refused(change, words):
-    value = Probe(np.zeros(2), np.ones(2), np.ones(2), 0.0).to_json()
+    value = LogisticProbe(np.zeros(2), np.ones(2), np.ones(2), 0.0).to_json()
     with pytest.raises(VadprobeError, match=words):
-        Probe.from_json(value | change)
+        probe_from_json(value | change)

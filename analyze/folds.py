@@ -1,0 +1,68 @@
+"""Folds for cross-validation that keep a video whole: clips of one video are too alike to be on both sides."""
+
+import numpy as np
+
+from vadprobe.store.errors import VadprobeError
+
+_CLASSES = {0: "normal", 1: "anomalous"}
+
+
+def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """A seeded, stratified partition of whole videos into folds.
+
+    A video with an anomalous row counts as anomalous. Each class is shuffled by its own random stream and dealt out one
+    video at a time, the anomalous from where the normal ended, so that the folds' numbers of videos of each class, and
+    of videos in all, differ by one at most. Folds ungrouped by video, or drawn without the labels, report signal where
+    there is none.
+
+    Args:
+        labels: (n,) bool or int, 1 = anomalous, 0 = normal.
+        groups: (n,) integers, the video of each row.
+        n_folds: >= 2.
+        seed: >= 0.
+
+    Returns:
+        (n,) int64, the fold of each row, 0 to n_folds - 1. Every fold has a video of each class. The fold of a video
+        depends on the codes and classes of all videos, never on the order or number of their rows.
+
+    Raises:
+        VadprobeError: if shapes differ, a label is neither 0 nor 1, ``n_folds`` or ``seed`` are out of range, or there
+            are fewer videos of a class than folds; the message says how many folds there could be.
+    """
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    if labels.ndim != 1 or labels.shape != groups.shape:
+        raise VadprobeError(
+            f"labels have shape {labels.shape}, groups {groups.shape}; (n,) is wanted for both: one label and one video "
+            "per row."
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise VadprobeError(
+            f"labels are {np.unique(labels).tolist()[:8]}; only 1 (anomalous) and 0 (normal) are wanted."
+        )
+    if n_folds < 2 or seed < 0:
+        raise VadprobeError(f"n_folds is {n_folds} and seed {seed}; n_folds >= 2 and seed >= 0 are wanted.")
+    codes, video_of_row = np.unique(groups, return_inverse=True)
+    anomalous = np.zeros(len(codes), dtype=np.int64)
+    np.maximum.at(anomalous, video_of_row, labels.astype(np.int64))
+    counts = np.bincount(anomalous, minlength=2)
+    if counts.min() < n_folds:
+        raise VadprobeError(_too_few(counts, n_folds))
+    fold_of_video = np.empty(len(codes), dtype=np.int64)
+    for label in _CLASSES:
+        shuffled = np.random.default_rng([seed, label]).permutation(np.flatnonzero(anomalous == label))
+        fold_of_video[shuffled] = (np.arange(len(shuffled)) + label * counts[0]) % n_folds
+    return np.asarray(fold_of_video[video_of_row])
+
+
+def _too_few(counts: np.ndarray, n_folds: int) -> str:
+    fewest = int(counts.argmin())
+    most = int(counts.min())
+    remedy = (
+        f"n_folds can be {most} at most."
+        if most >= 2
+        else "no cross-validation is possible below two videos of each class: draw a larger calibration set."
+    )
+    return (
+        f"n_folds is {n_folds}, but there are {counts[0]} normal and {counts[1]} anomalous videos, and every fold wants "
+        f"one of each: there are too few {_CLASSES[fewest]} ones, and {remedy}"
+    )
