@@ -21,16 +21,22 @@ def logistic(features, labels, *, C=1.0, tolerance=1e-4, class_weight=None):
     return make_pipeline(StandardScaler(), model).fit(np.asarray(features, dtype=np.float64), labels)
 
 
-def linear_svm(features, labels, *, C=1.0, seed=0, **options):
+def code_logistic(features, labels, *, C=1.0):
+    """The convention "headhunt-code": liblinear on features as they are, its penalised intercept included."""
+    model = LogisticRegression(C=C, solver="liblinear", max_iter=2000)
+    return model.fit(np.asarray(features, dtype=np.float64), labels)
+
+
+def linear_svm(features, labels, *, C=1.0, tolerance=1e-4, class_weight=None):
     """scikit-learn's pipeline with a linear support vector machine."""
-    model = LinearSVC(C=C, random_state=seed, **options)
+    model = LinearSVC(C=C, dual=False, tol=tolerance, max_iter=100_000, class_weight=class_weight)
     return make_pipeline(StandardScaler(), model).fit(np.asarray(features, dtype=np.float64), labels)
 
 
-def svm_objective(features, labels, coef, intercept, *, C=1.0, intercept_scaling=1.0):
-    """What liblinear minimises on standardised features: half the squared norm plus C times the squared hinges."""
+def svm_objective(features, labels, coef, intercept, *, C=1.0):
+    """Half the squared norm, the intercept's included, plus C times the squared hinges of standardised samples."""
     features = StandardScaler().fit_transform(np.asarray(features, dtype=np.float64))
-    total = (math.fsum(float(w) ** 2 for w in coef) + (intercept / intercept_scaling) ** 2) / 2
+    total = (math.fsum(float(w) ** 2 for w in coef) + intercept**2) / 2
     for row, label in zip(features, labels, strict=True):
         margin = (1 if label else -1) * (math.fsum(row * coef) + intercept)
         total += C * max(0.0, 1 - margin) ** 2

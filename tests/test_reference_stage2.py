@@ -175,7 +175,7 @@ def test_a_perceptron_is_scikit_learns():
 
 def test_a_support_vector_machine_minimises_the_squared_hinge():
     features, labels = samples(8, 30, 2)
-    model = scorers.linear_svm(features, labels, tol=1e-10, max_iter=1_000_000)[-1]
+    model = scorers.linear_svm(features, labels, tolerance=1e-10)[-1]
     found = [*model.coef_[0], model.intercept_[0]]
 
     def objective(x):

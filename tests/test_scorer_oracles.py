@@ -5,8 +5,9 @@ import pytest
 import reference_scorers as oracle
 
 from vadprobe.analyze.bootstrap import bootstrap_videos
+from vadprobe.analyze.folds import video_folds
 from vadprobe.analyze.locator import frame_f1_grid
-from vadprobe.analyze.probe import fit_logistic
+from vadprobe.analyze.probe import fit_logistic, fit_probe, probe_from_json
 
 
 def grid_case(seed):
@@ -72,3 +73,79 @@ def test_the_logistic_probe_is_scikit_learns(seed, n, k, class_weight):
     probe = fit_logistic(features, labels, class_weight=class_weight)
     model = oracle.logistic(features, labels, class_weight=class_weight)
     np.testing.assert_allclose(probe.score(features), model.predict_proba(features)[:, 1], rtol=1e-8)
+
+
+shapes = pytest.mark.parametrize(("seed", "n", "k"), [(0, 60, 6), (1, 20, 40), (2, 300, 3)])
+
+
+@shapes
+def test_the_logistic_probe_of_the_code_is_liblinears(seed, n, k):
+    features, labels, _ = rows_of(seed, n, k)
+    features /= 50
+    probe = fit_probe(features, labels, convention="headhunt-code", max_iter=2000)
+    expected = oracle.code_logistic(features, labels).predict_proba(features)[:, 1]
+    np.testing.assert_allclose(probe.score(features), expected, rtol=1e-8)
+
+
+@shapes
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_the_linear_svm_is_scikit_learns(seed, n, k, class_weight):
+    features, labels, _ = rows_of(seed, n, k)
+    probe = fit_probe(features, labels, kind="linear-svm", class_weight=class_weight)
+    margins = oracle.linear_svm(features, labels, class_weight=class_weight).decision_function(features)
+    np.testing.assert_allclose(probe.score(features), 1 / (1 + np.exp(-margins)), rtol=1e-8)
+
+
+def test_the_linear_svm_is_a_minimum_in_every_direction():
+    features, labels, _ = rows_of(3, 60, 6)
+    found = fit_probe(features, labels, kind="linear-svm").to_json()
+    least = oracle.svm_objective(features, labels, np.array(found["coef"]), found["intercept"])
+    generator = np.random.default_rng(0)
+    for step in (1e-1, 1e-2):
+        moves = generator.normal(size=(20, 7)) * step
+        moves[:, 3] *= features.std(axis=0)[3] > 0  # a constant feature takes no part
+        for move in moves:
+            moved = oracle.svm_objective(
+                features, labels, np.array(found["coef"]) + move[:6], found["intercept"] + move[6]
+            )
+            assert moved > least
+
+
+@shapes
+def test_a_perceptron_scores_what_its_stored_numbers_say(seed, n, k):
+    features, labels, _ = rows_of(seed, n, k)
+    probe = fit_probe(features, labels, kind="mlp", hidden=5, seed=3)
+    value = probe.to_json()
+    weights = np.array(value["hidden_weights"]).T, np.array(value["output_weights"])[:, None]
+    biases = value["hidden_biases"], [value["output_bias"]]
+    expected = oracle.perceptron(features, value["mean"], value["scale"], weights, biases)
+    np.testing.assert_allclose(probe.score(features), expected, rtol=1e-8)
+    np.testing.assert_allclose(probe_from_json(value).score(features), probe.score(features), rtol=0, atol=0)
+    np.testing.assert_allclose(value["mean"], features.mean(axis=0), rtol=1e-12)
+    assert np.array(value["scale"])[k // 2] == 1
+
+
+@shapes
+def test_the_distance_probe_by_its_definition(seed, n, k):
+    features, labels, _ = rows_of(seed, n, k)
+    others, _, _ = rows_of(seed + 50, n, k)
+    probe = fit_probe(features, labels, kind="distance")
+    for rows in (features, others):
+        expected = oracle.distance_scores(rows, features, labels)
+        np.testing.assert_allclose(probe.score(rows), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("n_folds", [2, 3, 5])
+def test_folds_keep_videos_whole_and_classes_spread(n_folds):
+    _, labels, groups = rows_of(4, 120, 3)
+    folds = video_folds(labels, groups, n_folds, seed=9)
+    videos = {group: set(folds[groups == group].tolist()) for group in set(groups.tolist())}
+    assert all(len(found) == 1 for found in videos.values())
+    of_class = [
+        [sum(min(videos[v]) == f and labels[groups == v].max() == c for v in videos) for f in range(n_folds)]
+        for c in (0, 1)
+    ]
+    assert all(max(counts) - min(counts) <= 1 and min(counts) >= 1 for counts in of_class)
+    order = np.random.default_rng(1).permutation(len(labels))
+    assert video_folds(labels[order], groups[order], n_folds, seed=9).tolist() == folds[order].tolist()
+    assert video_folds(labels, groups, n_folds, seed=10).tolist() != folds.tolist()
