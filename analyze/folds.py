@@ -32,8 +32,8 @@ def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
     labels, groups = np.asarray(labels), np.asarray(groups)
     if labels.ndim != 1 or labels.shape != groups.shape:
         raise VadprobeError(
-            f"labels have shape {labels.shape}, groups {groups.shape}; (n,) is wanted for both: one label and one video "
-            "per row."
+            f"labels have shape {labels.shape}, groups {groups.shape}; (n,) is wanted for both: one label and one "
+            "video per row."
         )
     if not np.isin(labels, (0, 1)).all():
         raise VadprobeError(
@@ -63,6 +63,6 @@ def _too_few(counts: np.ndarray, n_folds: int) -> str:
         else "no cross-validation is possible below two videos of each class: draw a larger calibration set."
     )
     return (
-        f"n_folds is {n_folds}, but there are {counts[0]} normal and {counts[1]} anomalous videos, and every fold wants "
-        f"one of each: there are too few {_CLASSES[fewest]} ones, and {remedy}"
+        f"n_folds is {n_folds}, but there are {counts[0]} normal and {counts[1]} anomalous videos, and every fold "
+        f"wants one of each: there are too few {_CLASSES[fewest]} ones, and {remedy}"
     )
