@@ -173,6 +173,18 @@ def test_a_perceptron_is_scikit_learns():
     np.testing.assert_allclose(found, model.predict_proba(scaler.transform(features))[:, 1], rtol=1e-12)
 
 
+@pytest.mark.parametrize("C", [0.1, 10.0])
+def test_the_logistic_minimum_is_scikit_learns_to_its_tolerance(C):
+    features, labels = samples(7, 40, 3)
+    model = scorers.logistic(features, labels, C=C, tolerance=1e-8)[-1]
+    coef, intercept = scorers.logistic_minimum(features, labels, C=C)
+    np.testing.assert_allclose([*coef, intercept], [*model.coef_[0], model.intercept_[0]], rtol=1e-5)
+    rows, signs = StandardScaler().fit_transform(features), 2 * labels - 1
+    errors = 1 / (1 + np.exp(signs * (rows @ coef + intercept)))
+    np.testing.assert_allclose(coef, C * (signs * errors) @ rows, rtol=1e-9, atol=1e-12)
+    assert abs(np.sum(signs * errors)) < 1e-12
+
+
 def test_a_support_vector_machine_minimises_the_squared_hinge():
     features, labels = samples(8, 30, 2)
     model = scorers.linear_svm(features, labels, tolerance=1e-10)[-1]

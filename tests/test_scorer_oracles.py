@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import reference_scorers as oracle
+from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.bootstrap import bootstrap_videos
 from vadprobe.analyze.folds import video_folds
 from vadprobe.analyze.locator import frame_f1_grid
 from vadprobe.analyze.probe import fit_logistic, fit_probe, probe_from_json
+from vadprobe.analyze.probing import cross_fitted_auc, probe_units
 
 
 def grid_case(seed):
@@ -149,3 +151,86 @@ def test_folds_keep_videos_whole_and_classes_spread(n_folds):
     order = np.random.default_rng(1).permutation(len(labels))
     assert video_folds(labels[order], groups[order], n_folds, seed=9).tolist() == folds[order].tolist()
     assert video_folds(labels, groups, n_folds, seed=10).tolist() != folds.tolist()
+
+
+def units_of(kind, n, d, seed=0):
+    """(units (2, 3, n, d), labels, groups): videos of up to 4 rows; the signal differs from unit to unit."""
+    generator = np.random.default_rng([seed, n, d])
+    _, labels, groups = rows_of(seed, n, 2)
+    features = generator.normal(size=(2, 3, n, d)) @ generator.normal(size=(2, 3, d, d))
+    features += generator.uniform(0, 1.5, (2, 3, 1, 1)) * labels[:, None] + generator.normal(size=(2, 3, 1, d))
+    if kind == "constant dimensions":
+        features[..., :: max(2, d // 3)] = 0.1
+    if kind == "duplicates":
+        features[...] = features[..., generator.integers(n // 2, size=n), :]
+    scales = {"huge": 1e150, "tiny": 1e-150, "mixed scales": 10.0 ** generator.integers(-6, 7, d)}
+    return features * scales.get(kind, 1.0), labels, groups
+
+
+unit_cases = pytest.mark.parametrize(
+    "kind", ["plain", "constant dimensions", "duplicates", "huge", "tiny", "mixed scales"]
+)
+
+
+@unit_cases
+@pytest.mark.parametrize(("n", "d"), [(40, 3), (30, 60), (60, 30)])
+def test_cross_fitted_auc_counts_pairs_of_what_the_other_folds_fitted(kind, n, d):
+    features, labels, groups = units_of(kind, n, d)
+    if kind in ("huge", "tiny"):
+        plain, _, _ = units_of("plain", n, d)  # scikit-learn's scaler overflows: standardised features are the same
+    else:
+        plain = features
+    folds = video_folds(labels, groups, 3, seed=5)
+    expected = [[oracle.cross_fitted_auc(unit, labels, folds) for unit in row] for row in plain]
+    np.testing.assert_allclose(cross_fitted_auc(features, labels, groups, 3, 5), expected, rtol=1e-8)
+    probing = probe_units(features, labels, folds)
+    np.testing.assert_allclose(probing.auc, expected, rtol=1e-8)
+    for head in np.ndindex(2, 3):
+        for fold in range(3):
+            out = folds == fold
+            scores = oracle.ridge_scores(plain[head][~out], labels[~out], plain[head][out])
+            np.testing.assert_allclose(probing.scores[head][out], scores, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("C", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize(("n", "d"), [(40, 3), (30, 60)])
+def test_cross_validated_logistic_scores_are_those_of_the_minimum(C, n, d):
+    features, labels, groups = units_of("mixed scales", n, d)
+    folds = video_folds(labels, groups, 3, seed=5)
+    probing = probe_units(features, labels, folds, probe="logistic", C=C)
+    for head in np.ndindex(2, 3):
+        for fold in range(3):
+            out = folds == fold
+            coef, intercept = oracle.logistic_minimum(features[head][~out], labels[~out], C=C)
+            scaler = StandardScaler().fit(features[head][~out])
+            margins = scaler.transform(features[head][out]) @ coef + intercept
+            np.testing.assert_allclose(probing.scores[head][out], margins, rtol=0, atol=1e-8 * np.abs(margins).max())
+        wins = [oracle.concordant_pairs(probing.scores[head][folds == f], labels[folds == f]) for f in range(3)]
+        assert probing.auc[head] == pytest.approx(sum(w for w, _ in wins) / sum(p for _, p in wins), rel=1e-12)
+
+
+def test_equal_samples_of_both_classes_are_ties():
+    """Each held-out pair is one point seen twice, once per class: half of its pairs are won, whatever is fitted."""
+    generator = np.random.default_rng(3)
+    points = generator.normal(size=(4, 12, 5))
+    features, labels = np.repeat(points, 2, axis=1), np.tile([0, 1], 12)
+    groups = np.arange(24)
+    folds = np.repeat(np.arange(12), 2)
+    assert probe_units(features, labels, folds).auc.tolist() == [0.5] * 4
+    assert [oracle.cross_fitted_auc(unit, labels, folds) for unit in features] == [0.5] * 4
+    for constant in (np.ones((2, 24, 5)), np.zeros((2, 24, 1))):
+        assert cross_fitted_auc(constant, labels, groups, 4, 0).tolist() == [0.5] * 2
+
+
+@pytest.mark.parametrize("probe", ["ridge", "logistic"])
+def test_cutting_the_units_changes_no_bit_and_the_order_of_rows_nothing(probe):
+    features, labels, groups = units_of("plain", 40, 20)
+    folds = video_folds(labels, groups, 4, seed=1)
+    whole = probe_units(features, labels, folds, probe=probe)
+    for head in np.ndindex(2, 3):
+        one = probe_units(features[head], labels, folds, probe=probe)
+        assert one.scores.tobytes() == whole.scores[head].tobytes()
+    order = np.random.default_rng(0).permutation(40)
+    moved = probe_units(features[..., order, :], labels[order], folds[order], probe=probe)
+    np.testing.assert_allclose(moved.scores, whole.scores[..., order], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(moved.auc, whole.auc, rtol=1e-12)
