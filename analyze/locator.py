@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
+from vadprobe.analyze.locator_grid import count_frames, first_best, frame_f1
+from vadprobe.analyze.smoothing import smooth, smoothing_radius
 from vadprobe.store.errors import VadprobeError
 
-_TRUNCATE = 4.0  # standard deviations; scipy's default
+__all__ = ["Locator", "LocatorGrid", "adaptive_threshold", "events", "frame_f1_grid", "smooth"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Locator:
     threshold: float
 
     def __post_init__(self) -> None:
-        _check_sigma(self.sigma)
+        smoothing_radius(self.sigma)  # refuses what is none
         if not np.isfinite(self.threshold):
             raise VadprobeError(f"the locator's threshold is {self.threshold}; a finite number is wanted.")
 
@@ -49,76 +50,6 @@ class LocatorGrid:
     n_unknown: int
 
 
-def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -> np.ndarray:
-    """Gaussian smoothing of clip scores over time, each video by itself (HP and HH12).
-
-    For known scores this is ``scipy.ndimage.gaussian_filter1d`` with mode "reflect" and truncate 4, bit for bit,
-    however many videos are passed together. A NaN score (a failed clip) stays NaN and does not spread: its neighbours
-    are weighted means over the known clips.
-
-    Args:
-        scores: (n,) one per clip, the clips of a video in order.
-        sigma: standard deviation in clips, >= 0; 0 smooths nothing.
-        groups: (n,) video of each clip (any integers); the clips of a video must be contiguous. None: one video.
-
-    Returns:
-        (n,) float64. A constant video stays what it is up to rounding; a video of one clip likewise.
-
-    Raises:
-        VadprobeError: if sigma is negative or not finite, the shapes differ, or a video's clips are not contiguous.
-    """
-    _check_sigma(sigma)
-    scores = np.array(scores, dtype=np.float64)
-    groups = np.zeros(len(scores), dtype=np.int64) if groups is None else np.asarray(groups)
-    starts, lengths = _runs(scores, groups)
-    radius = int(_TRUNCATE * sigma + 0.5)
-    if radius == 0 or len(scores) == 0:
-        return scores
-    offsets = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 / (sigma * sigma) * offsets**2)
-    weights /= weights.sum()
-    gather, inner = _reflected(starts, lengths, radius)
-    known = ~np.isnan(scores)
-    smoothed = np.asarray(correlate1d(np.where(known, scores, 0.0)[gather], weights)[inner])
-    if not known.all():
-        missing = correlate1d((~known).astype(np.float64)[gather], weights)[inner] > 0
-        present = correlate1d(known.astype(np.float64)[gather], weights)[inner]
-        smoothed[missing & known] /= present[missing & known]
-        smoothed[~known] = np.nan
-    return smoothed
-
-
-def _check_sigma(sigma: float) -> None:
-    if not (np.isfinite(sigma) and sigma >= 0):
-        raise VadprobeError(f"sigma is {sigma}; a finite number of clips, 0 or more, is wanted.")
-
-
-def _runs(scores: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First clip and number of clips of each video."""
-    if scores.ndim != 1 or scores.shape != groups.shape:
-        raise VadprobeError(f"scores have shape {scores.shape}, groups {groups.shape}; one of each per clip is wanted.")
-    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])[: len(groups)])
-    codes, counts = np.unique(groups[starts], return_counts=True)
-    if np.any(counts > 1):
-        raise VadprobeError(
-            f"the clips of video {codes[counts > 1][0]} are not contiguous; sort the rows by video and start frame, "
-            "smoothing runs over time."
-        )
-    return starts, np.diff(starts, append=len(groups))
-
-
-def _reflected(starts: np.ndarray, lengths: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Index that pads each video by ``radius`` reflected clips on both sides, and where its own clips then lie."""
-    padded = lengths + 2 * radius
-    ends = np.cumsum(padded)
-    position = np.arange(ends[-1]) - np.repeat(ends - padded, padded) - radius
-    length = np.repeat(lengths, padded)
-    inner = np.flatnonzero((position >= 0) & (position < length))
-    phase = position % (2 * length)
-    inside = np.where(phase < length, phase, 2 * length - 1 - phase)
-    return np.repeat(starts, padded) + inside, inner
-
-
 def frame_f1_grid(
     scores: np.ndarray,
     positives: np.ndarray,
@@ -136,56 +67,32 @@ def frame_f1_grid(
         scores: (n,) unsmoothed clip scores; NaN is unknown and left out of the counts.
         positives, negatives: (n,) integers, anomalous and normal frames of each clip.
         groups: (n,) video of each clip, contiguous.
-        sigmas: in clips. ``thresholds``: any order. Among equal F1 the first sigma wins, then the first threshold.
+        sigmas: in clips. ``thresholds``: any order. Among equal F1, compared as whole numbers, the first sigma wins,
+            then the first threshold.
 
     Returns:
         The whole grid with its best locator. If no cell finds a positive frame, all F1 are 0 and the first cell wins.
 
     Raises:
-        VadprobeError: if the grid is empty or not finite, the shapes differ, or the known frames are of one class.
+        VadprobeError: if the grid is empty or not finite, the shapes differ, a score is infinite, counts are negative
+            or not integers, or the known frames are of one class.
     """
-    taus = np.asarray(thresholds, dtype=np.float64)
-    if len(sigmas) == 0 or taus.ndim != 1 or len(taus) == 0 or not np.all(np.isfinite(taus)):
-        raise VadprobeError(
-            f"the grid has sigmas {list(sigmas)} and thresholds {list(thresholds)}; at least one finite number is "
-            "wanted in each."
-        )
-    scores = np.asarray(scores, dtype=np.float64)
-    counts = np.stack([np.asarray(positives), np.asarray(negatives)])
-    if counts.shape != (2, len(scores)):
-        raise VadprobeError(
-            f"positives and negatives have shape {counts.shape[1:]} for {len(scores)} scores; one per clip is wanted."
-        )
-    known = ~np.isnan(scores)
-    n_positives, n_negatives = (int(total) for total in counts[:, known].sum(axis=1))
+    counts = count_frames(scores, positives, negatives, groups, sigmas, thresholds)
+    n_positives, n_negatives = int(counts.positives.sum()), int(counts.negatives.sum())
     if n_positives == 0 or n_negatives == 0:
         raise VadprobeError(
             f"the validation clips with a score have {n_positives} anomalous and {n_negatives} normal frames; the grid "
             "search needs both. Name validation videos with frame labels, or use a fixed locator."
         )
-    grid = np.stack(
-        [_f1_of(smooth(scores, sigma, groups)[known], counts[:, known], taus, n_positives) for sigma in sigmas]
-    )
-    row, column = divmod(int(np.argmax(grid)), len(taus))
+    cells = counts.true_positives[0], counts.false_positives[0]
+    row, column = first_best(*cells, n_positives)
     return LocatorGrid(
         sigmas=tuple(float(sigma) for sigma in sigmas),
-        thresholds=tuple(taus.tolist()),
-        f1=grid,
-        locator=Locator(float(sigmas[row]), float(taus[column])),
-        n_unknown=int((~known).sum()),
+        thresholds=tuple(float(threshold) for threshold in thresholds),
+        f1=frame_f1(*cells, n_positives),
+        locator=Locator(float(sigmas[row]), float(thresholds[column])),
+        n_unknown=counts.n_unknown,
     )
-
-
-def _f1_of(scores: np.ndarray, counts: np.ndarray, thresholds: np.ndarray, n_positives: int) -> np.ndarray:
-    """(len(thresholds),) frame F1. A score exceeds the first ``below`` thresholds in ascending order."""
-    order = np.argsort(thresholds, kind="stable")
-    below = np.searchsorted(thresholds[order], scores, side="left")
-    true_positives, false_positives = (
-        np.cumsum(np.bincount(below, weights=frames, minlength=len(order) + 1)[::-1])[::-1][1:] for frames in counts
-    )
-    values = np.empty(len(order))
-    values[order] = 2 * true_positives / (true_positives + false_positives + n_positives)
-    return values
 
 
 def adaptive_threshold(probabilities: np.ndarray, kappa: float) -> float:

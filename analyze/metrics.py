@@ -70,7 +70,7 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
             count is negative or not an integer, or there is no frame at all.
     """
     scores = np.asarray(scores, dtype=np.float64)
-    positives, negatives = _checked_counts("positives", positives), _checked_counts("negatives", negatives)
+    positives, negatives = checked_counts("positives", positives), checked_counts("negatives", negatives)
     if scores.ndim != 1 or not scores.shape == positives.shape == negatives.shape:
         raise VadprobeError(
             f"scores, positives and negatives have shapes {scores.shape}, {positives.shape} and {negatives.shape}; "
@@ -99,7 +99,12 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
     )
 
 
-def _checked_counts(name: str, counts: np.ndarray) -> np.ndarray:
+def checked_counts(name: str, counts: np.ndarray) -> np.ndarray:
+    """Frame counts as int64; ``name`` is for the messages.
+
+    Raises:
+        VadprobeError: if a count is negative or not an integer.
+    """
     counts = np.asarray(counts)
     if counts.size and not (np.issubdtype(counts.dtype, np.integer) or counts.dtype == np.bool_):
         raise VadprobeError(f"{name} has dtype {counts.dtype}; integer frame counts are wanted.")
