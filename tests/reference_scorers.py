@@ -7,6 +7,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from reference_evaluation import smooth_by_weights
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -123,11 +124,13 @@ def cross_fitted_auc(features, labels, folds, *, C=1.0, scores_of=ridge_scores):
 
 
 def smoothed(scores, groups, sigma):
-    """scipy's filter of every video alone; groups are contiguous."""
-    result = np.array(scores, dtype=np.float64)
-    for video in dict.fromkeys(np.asarray(groups).tolist()):
-        mine = np.asarray(groups) == video
-        if sigma > 0:
+    """scipy's filter of every video alone, loops where a clip is unknown; groups are contiguous."""
+    result, groups = np.array(scores, dtype=np.float64), np.asarray(groups)
+    for video in dict.fromkeys(groups.tolist()):
+        mine = groups == video
+        if sigma > 0 and np.isnan(result[mine]).any():
+            result[mine] = smooth_by_weights(result[mine], sigma)
+        elif sigma > 0:
             result[mine] = gaussian_filter1d(result[mine], sigma, mode="reflect", truncate=4.0)
     return result
 

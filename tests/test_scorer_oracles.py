@@ -6,6 +6,7 @@ import reference_scorers as oracle
 from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.bootstrap import bootstrap_videos
+from vadprobe.analyze.cross_fitted_locator import cross_fitted_grid
 from vadprobe.analyze.folds import video_folds
 from vadprobe.analyze.locator import frame_f1_grid
 from vadprobe.analyze.probe import fit_logistic, fit_probe, probe_from_json
@@ -38,6 +39,87 @@ def test_the_best_cell_of_a_thousand_grids_by_exact_counts():
         np.testing.assert_allclose(grid.f1, expected, rtol=1e-15, atol=0)
         n_tied += sum(value == cells[best] for value in cells.values()) > 1
     assert n_tied > 300
+
+
+def even_grid_case(seed):
+    """Many evenly spaced thresholds, on which scores lie exactly or one number of float64 beside them."""
+    generator = np.random.default_rng([seed, 78])
+    _, positives, negatives, groups, _, _ = grid_case(seed)
+    n = len(groups)
+    thresholds = [np.arange(1, 100) / 100, np.linspace(-3, 5, 33), 1e6 + np.arange(40) / 7, np.arange(5) * 1e-12][
+        seed % 4
+    ]
+    scores = generator.choice(thresholds, size=n)
+    beside = np.nextafter(scores, scores + generator.choice([-1, 0, 1], size=n))
+    far = generator.random(n) < 0.1
+    beside[far] += generator.choice([-1e9, 1e9], size=int(far.sum()))
+    return beside, positives, negatives, groups, [0.0, 1.0], generator.permutation(thresholds).tolist()
+
+
+def test_scores_on_and_beside_many_even_thresholds():
+    for seed in range(80):
+        case = even_grid_case(seed)
+        cells, best = oracle.best_cell(*case)
+        grid = frame_f1_grid(*case)
+        assert (grid.locator.sigma, grid.locator.threshold) == best, seed
+        expected = [[float(cells[sigma, threshold]) for threshold in case[5]] for sigma in case[4]]
+        np.testing.assert_allclose(grid.f1, expected, rtol=1e-15, atol=0)
+
+
+def folds_of(groups, positives, negatives, n_folds):
+    """Folds of whole videos by their code, or None where the others of a fold have frames of one class."""
+    folds = np.asarray(groups) % n_folds * 3 - 1
+    codes = set(folds.tolist())
+    known = all(positives[folds != fold].any() and negatives[folds != fold].any() for fold in codes)
+    return folds if known and len(codes) > 1 else None
+
+
+def test_cross_fitted_pairs_never_see_their_own_videos():
+    n_cases = 0
+    for seed in range(400):
+        scores, positives, negatives, groups, sigmas, thresholds = grid_case(seed)
+        folds = folds_of(groups, positives, negatives, 2 + seed % 3)
+        if folds is None:
+            continue
+        n_cases += 1
+        case = scores, positives, negatives, groups
+        found = cross_fitted_grid(*case, sigmas, thresholds, folds)
+        locators, value = oracle.cross_fitted_locators(*case, folds, sigmas, thresholds)
+        assert {fold: (one.sigma, one.threshold) for fold, one in found.locators.items()} == locators, seed
+        assert found.f1 == pytest.approx(float(value), rel=1e-15, abs=0)
+        for fold, (sigma, threshold) in locators.items():
+            smoothed = oracle.smoothed(scores, groups, sigma)[folds == fold]
+            assert found.decisions[folds == fold].tolist() == (smoothed > threshold).astype(float).tolist()
+        fold = min(locators)
+        flipped = [np.where(folds == fold, *pair) for pair in ((negatives, positives), (positives, negatives))]
+        moved = np.where(folds == fold, 1 - scores, scores)
+        if all(part[folds != other].any() for part in flipped for other in locators):
+            again = cross_fitted_grid(moved, *flipped, groups, sigmas, thresholds, folds)
+            assert again.locators[fold] == found.locators[fold]
+    assert n_cases > 200
+
+
+def test_unknown_clips_are_in_no_cell_of_any_grid():
+    for seed in range(100):
+        scores, positives, negatives, groups, sigmas, thresholds = grid_case(seed)
+        generator = np.random.default_rng(seed)
+        scores = generator.random(len(scores))
+        unknown = generator.random(len(scores)) < 0.25
+        counts = np.where(unknown, 0, positives), np.where(unknown, 0, negatives)
+        folds = folds_of(groups, *counts, 2)
+        if folds is None:
+            continue
+        case = np.where(unknown, np.nan, scores), positives, negatives, groups
+        cells, best = oracle.best_cell(case[0], *counts, groups, sigmas, thresholds)
+        grid = frame_f1_grid(*case, sigmas, thresholds)
+        assert (grid.locator.sigma, grid.locator.threshold) == best, seed
+        assert grid.f1[0, 0] == pytest.approx(float(cells[sigmas[0], thresholds[0]]), rel=1e-15, abs=0)
+        locators, value = oracle.cross_fitted_locators(case[0], *counts, groups, folds, sigmas, thresholds)
+        found = cross_fitted_grid(*case, sigmas, thresholds, folds)
+        assert {fold: (one.sigma, one.threshold) for fold, one in found.locators.items()} == locators, seed
+        assert found.f1 == pytest.approx(float(value), rel=1e-15, abs=0)
+        assert found.n_unknown == grid.n_unknown == unknown.sum()
+        assert np.isnan(found.decisions).tolist() == unknown.tolist()
 
 
 @pytest.mark.parametrize("seed", range(4))
