@@ -1,6 +1,14 @@
-"""Ledoit and Wolf's shrunk covariance, batched: what makes a covariance of fewer samples than dimensions regular."""
+"""Gaussians with Ledoit and Wolf's shrunk covariance, for many heads at once, from the moments of their classes.
+
+Shrinking is what makes a covariance of few samples regular. Few samples of many dimensions are :mod:`.gaussian_dual`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from vadprobe.analyze.definite_matrices import inverse_factor, inverse_form
 
 _ISOTROPIC = 1e-14
 """Below this share of its square, a covariance's distance from a multiple of the identity is rounding."""
@@ -9,45 +17,137 @@ _SINGULAR = 1e-10
 """Shrinkage below this is rounding: in exact arithmetic it is 0, and the covariance has rank one or zero."""
 
 
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over ``n`` rows X (heads, n, r) that Ledoit and Wolf's covariance is made of.
+
+    ``scatter`` X'X (heads, r, r), and ``norms`` and ``fourth`` (heads,), the sums of the rows' squared lengths and of
+    their squares.
+    """
+
+    n: int
+    scatter: np.ndarray
+    norms: np.ndarray
+    fourth: np.ndarray
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(
+            self.n + other.n, self.scatter + other.scatter, self.norms + other.norms, self.fourth + other.fourth
+        )
+
+
+def moments(rows: np.ndarray) -> Moments:
+    """The moments of rows (heads, n, r) float64."""
+    squares = np.einsum("hij,hij->hi", rows, rows)
+    fourth = np.einsum("hi,hi->h", squares, squares)
+    return Moments(rows.shape[1], rows.swapaxes(1, 2) @ rows, squares.sum(axis=-1), fourth)
+
+
+def joined(parts: Sequence[Moments]) -> Moments:
+    """The moments of several blocks of heads as one."""
+    return Moments(
+        parts[0].n,
+        np.concatenate([part.scatter for part in parts]),
+        np.concatenate([part.norms for part in parts]),
+        np.concatenate([part.fourth for part in parts]),
+    )
+
+
+def shrinkage(
+    n: int, norms: np.ndarray, fourth: np.ndarray, square: np.ndarray, dimension: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ledoit and Wolf's intensity (Journal of Multivariate Analysis 88, 2004, lemma 3.3).
+
+    It is the a in [0, 1] for which ``S* = (1 - a) S + a (tr S / d) I`` has the least expected squared error,
+    S = X'X / n (divided by n) of n centred rows.
+
+    Args:
+        n: number of rows.
+        norms: (heads,) sum of the rows' squared lengths.
+        fourth: (heads,) sum of their squares.
+        square: (heads,) sum of the squared entries of X'X, which is that of the entries of XX'.
+        dimension: d of the space the rows come from.
+
+    Returns:
+        a and ``tr S / d``, each (heads,). A covariance that is a multiple of the identity has a = 1 (every intensity
+        gives the same S*). Where S* is singular, a is 0 (see :func:`is_regular`).
+    """
+    variance = norms / (n * dimension)
+    square = square / n**2
+    spread = fourth / n - square  # n times the squared error of S
+    distance = square - dimension * variance**2  # from S to its target
+    isotropic = distance <= _ISOTROPIC * square
+    intensity = np.clip(spread / n / np.where(isotropic, 1.0, distance), 0.0, 1.0)
+    intensity[isotropic] = 1.0
+    intensity[(variance == 0) | (intensity <= _SINGULAR)] = 0.0
+    return np.asarray(intensity), np.asarray(variance)
+
+
 def ledoit_wolf(rows: np.ndarray, dimension: int) -> tuple[np.ndarray, np.ndarray]:
     """Shrink the covariance S of centred rows towards (tr S / d) I, as scikit-learn's ``ledoit_wolf`` does.
-
-    ``S* = (1 - a) S + a (tr S / d) I`` with S = X'X / n (divided by n) and the intensity a in [0, 1] that minimises the
-    expected squared error (Ledoit and Wolf, Journal of Multivariate Analysis 88, 2004, lemma 3.3).
 
     Args:
         rows: (heads, n, r) float64, already centred; coordinates in an orthonormal basis that spans the rows.
         dimension: d >= r, the dimension of the space they come from. Outside the basis S* is a (tr S / d) I.
 
     Returns:
-        S* in the basis, (heads, r, r), and the intensity a, (heads,). A covariance that is a multiple of the identity
-        has a = 1 (every intensity gives the same S*). Where S* is singular, a is 0 (see :func:`is_regular`).
+        S* in the basis, (heads, r, r), and the intensity a of :func:`shrinkage`, (heads,).
     """
-    n, basis = rows.shape[1:]
-    covariance = rows.swapaxes(1, 2) @ rows / n
-    square = (covariance.reshape(len(rows), basis * basis) ** 2).sum(axis=-1)
-    variance = np.trace(covariance, axis1=1, axis2=2) / dimension
-    spread = ((rows**2).sum(axis=-1) ** 2).mean(axis=-1) - square  # n times the squared error of S
-    distance = square - dimension * variance**2  # from S to its target
-    isotropic = distance <= _ISOTROPIC * square
-    shrinkage = np.clip(spread / n / np.where(isotropic, 1.0, distance), 0.0, 1.0)
-    shrinkage[isotropic] = 1.0
-    shrinkage[(variance == 0) | (shrinkage <= _SINGULAR)] = 0.0
-    shrunk = (1 - shrinkage)[:, None, None] * covariance
-    diagonal = np.arange(basis)
-    shrunk[:, diagonal, diagonal] += (shrinkage * variance)[:, None]
-    return np.asarray(shrunk), np.asarray(shrinkage)
+    covariance, intensity, _ = _shrunk(moments(rows), dimension)
+    return covariance, intensity
 
 
-def is_regular(shrinkage: np.ndarray) -> np.ndarray:
+def is_regular(intensity: np.ndarray) -> np.ndarray:
     """Whether a shrunk covariance has an inverse, (heads,) bool, from its intensity.
 
     It has none if the rows are all 0, or, for d > 1, all plus or minus one vector: then shrinking has nothing to
     estimate its error from, and the intensity is 0. Two samples of a class, centred, are such rows.
     """
-    return np.asarray(shrinkage > 0)
+    return np.asarray(intensity > 0)
 
 
-def invertible(covariance: np.ndarray, regular: np.ndarray) -> np.ndarray:
-    """The covariances with the identity in place of the singular ones, whose results the caller replaces."""
-    return np.where(regular[:, None, None], covariance, np.eye(covariance.shape[-1]))
+def discriminant(normal: Moments, anomalous: Moments, difference: np.ndarray, dimension: int) -> np.ndarray:
+    """``D' S*^-1 D`` with the covariance of all class-centred rows and the difference D of the means (heads, r).
+
+    NaN where S* is singular. ``dimension`` d >= r is that of the space the rows come from.
+    """
+    covariance, intensity, _ = _shrunk(normal + anomalous, dimension)
+    regular = is_regular(intensity)
+    return np.where(regular, inverse_form(_invertible(covariance, regular), difference), np.nan)
+
+
+def symmetric_divergence(normal: Moments, anomalous: Moments, difference: np.ndarray, dimension: int) -> np.ndarray:
+    """Mean of both divergences between the classes' Gaussians, (heads,), with D as for :func:`discriminant`.
+
+    It is a quarter of ``tr(Sn^-1 (Sa + DD')) + tr(Sa^-1 (Sn + DD')) - 2d``; NaN where a covariance is singular. Outside
+    the basis of the rows both covariances are multiples of the identity.
+    """
+    classes = [_shrunk(mine, dimension) for mine in (normal, anomalous)]
+    regular = is_regular(classes[0][1]) & is_regular(classes[1][1])
+    covariances = [_invertible(covariance, regular) for covariance, _, _ in classes]
+    factors = [inverse_factor(covariance) for covariance in covariances]
+    inverses = [factor.swapaxes(1, 2) @ factor for factor in factors]
+    values = np.einsum("hij,hij->h", inverses[0], covariances[1]) + np.einsum("hij,hij->h", inverses[1], covariances[0])
+    inverses[0] += inverses[1]
+    values += np.einsum("hi,hi->h", (inverses[0] @ difference[:, :, None])[:, :, 0], difference)
+    outside = dimension - difference.shape[1]
+    if outside:
+        added = [np.where(regular, intensity * variance, 1.0) for _, intensity, variance in classes]
+        values += outside * (added[0] / added[1] + added[1] / added[0])
+    return np.where(regular, np.maximum(values - 2 * dimension, 0.0) / 4, np.nan)
+
+
+def _shrunk(mine: Moments, dimension: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S*, its intensity and the mean variance."""
+    square = np.einsum("hij,hij->h", mine.scatter, mine.scatter)
+    intensity, variance = shrinkage(mine.n, mine.norms, mine.fourth, square, dimension)
+    covariance = ((1 - intensity) / mine.n)[:, None, None] * mine.scatter
+    diagonal = np.arange(covariance.shape[1])
+    covariance[:, diagonal, diagonal] += (intensity * variance)[:, None]
+    return covariance, intensity, variance
+
+
+def _invertible(covariance: np.ndarray, regular: np.ndarray) -> np.ndarray:
+    """The covariances, with the identity in place of the singular ones, in place."""
+    covariance[~regular] = np.eye(covariance.shape[1])
+    return covariance

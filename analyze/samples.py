@@ -2,12 +2,13 @@
 
 The kernels take features with leading axes, ``(..., n, d)``: n samples of d dimensions for every layer or head, and one
 label per sample. Every layer and head is computed from its own values alone, in the same order of operations whatever
-stands beside it, so that cutting the leading axes into blocks changes no bit of an answer. Hence ``take`` and
-``compress`` in place of ``[:, index]``, which interleaves the heads in memory and sums them in another order.
+stands beside it, so that cutting the leading axes into blocks changes no bit of an answer. Hence ``take`` in place of
+``[:, index]``, which interleaves the heads in memory and sums them in another order.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,28 +18,101 @@ from vadprobe.store.errors import VadprobeError
 _SAME = 1e-13
 """Squared distances below this share of the squared norms are rounding, and count as 0 (distances: 3e-7)."""
 
+_EXPONENTS = 200
+"""Features within 2 to the power of plus or minus this need no scaling: their fourth powers are ordinary numbers."""
+
 
 @dataclass(frozen=True, eq=False)
 class Separated:
-    """Samples of a block of heads with their class means taken out, in an orthonormal basis of what they span.
+    """Samples of a block of heads, the normal ones first, with their class means taken out.
 
-    ``rows`` (heads, n, r) float64 are the class-centred samples in the given order, ``difference`` (heads, r) the mean
-    of the anomalous class minus that of the normal one, both in one unit per head (a power of two). ``r`` is
-    min(n + 1, d), ``dimension`` is d. ``anomalous`` (n,) bool. ``constant`` (heads,) bool: all samples are equal.
+    ``vectors`` (heads, n + 1, d) float64 are the class-centred samples and, last, the mean of the anomalous class minus
+    that of the normal one, all in one unit per head (a power of two). ``order`` (n,) int64 are the samples' numbers as
+    given, normal ones first, each class in the given order; ``n_normal`` is how many those are. ``units``
+    (heads, n, d) are the features as given. ``constant`` (heads,) bool: all samples are equal.
     """
 
-    rows: np.ndarray
-    difference: np.ndarray
-    anomalous: np.ndarray
-    dimension: int
+    vectors: np.ndarray
+    order: np.ndarray
+    n_normal: int
+    units: np.ndarray
     constant: np.ndarray
 
     @property
+    def rows(self) -> np.ndarray:
+        """(heads, n, d): the class-centred samples, a view."""
+        return np.asarray(self.vectors[:, :-1])
+
+    @property
+    def difference(self) -> np.ndarray:
+        """(heads, d): the mean of the anomalous class minus that of the normal one, a view."""
+        return np.asarray(self.vectors[:, -1])
+
+    @property
+    def n_samples(self) -> int:
+        """n, of both classes together."""
+        return len(self.order)
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of dimensions."""
+        return int(self.vectors.shape[2])
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(n,): what of the difference a sample is away from the mean of all, besides its own row."""
+        share = 1 - self.n_normal / self.n_samples
+        return np.where(np.arange(self.n_samples) < self.n_normal, -share, 1 - share)
+
+    @property
     def centred(self) -> np.ndarray:
-        """(heads, n, r): the samples minus the mean of all of them."""
-        share = float(self.anomalous.mean())
-        weights = np.where(self.anomalous, 1 - share, -share)
-        return np.asarray(self.rows + weights[:, None] * self.difference[:, None, :])
+        """(heads, n, d): the samples minus the mean of all of them."""
+        return np.asarray(self.rows + self.weights[:, None] * self.difference[:, None, :])
+
+    @cached_property
+    def _products(self) -> np.ndarray:
+        # n + 1 by n: products of a matrix with its own transpose are slower than others while they are small.
+        return np.asarray(self.vectors @ self.rows.swapaxes(1, 2))
+
+    @property
+    def gram(self) -> np.ndarray:
+        """(heads, n, n): inner products of the class-centred samples."""
+        return np.asarray(self._products[:, :-1])
+
+    @property
+    def along(self) -> np.ndarray:
+        """(heads, n): inner products of the class-centred samples with the difference."""
+        return np.asarray(self._products[:, -1])
+
+    @cached_property
+    def distance(self) -> np.ndarray:
+        """(heads,): squared length of the difference."""
+        return np.asarray(np.einsum("hi,hi->h", self.difference, self.difference))
+
+    @cached_property
+    def half_squared_distances(self) -> np.ndarray:
+        """(heads, n, n): half of the squared distances of all samples, with the rounding of inner products."""
+        half = self.gram.diagonal(axis1=1, axis2=2) / 2
+        one = np.ones(half.shape)
+        normal = one * (np.arange(self.n_samples) < self.n_normal)
+        anomalous = one - normal
+        # Two samples of different classes differ by the difference of the means as well.
+        away, along = normal * (self.distance[:, None] / 2 - self.along), anomalous * self.along
+        # Sums of outer products are fastest as one matrix product.
+        left = np.stack([half, one, away, normal, along, anomalous], axis=2)
+        right = np.stack([one, half, anomalous, along, normal, away], axis=1)
+        result = left @ right
+        result -= self.gram
+        return np.asarray(result)
+
+    @property
+    def centred_gram(self) -> np.ndarray:
+        """(heads, n, n): inner products of the samples minus the mean of all of them."""
+        weights = np.broadcast_to(self.weights, self.along.shape)
+        along = self.along + (self.distance / 2)[:, None] * weights
+        result = np.stack([along, weights], axis=2) @ np.stack([weights, along], axis=1)
+        result += self.gram
+        return np.asarray(result)
 
 
 def checked_units(features: np.ndarray) -> np.ndarray:
@@ -87,32 +161,53 @@ def checked_labels(labels: np.ndarray, n_samples: int) -> np.ndarray:
 
 
 def separate(units: np.ndarray, anomalous: np.ndarray) -> Separated:
-    """Take the class means out of a block of checked units (heads, n, d), in float64.
+    """Take the class means out of a block of checked units (heads, n, d), in float64."""
+    order = np.argsort(anomalous, kind="stable")
+    n_normal = len(order) - int(np.count_nonzero(anomalous))
+    vectors = np.empty((len(units), len(order) + 1, units.shape[2]))
+    samples, difference = vectors[:, :-1], vectors[:, -1]
+    samples[...] = units.take(order, axis=1)
+    _scale(samples, units.dtype)
+    firsts, means = zip(_centre(samples[:, :n_normal]), _centre(samples[:, n_normal:]), strict=True)
+    np.subtract(firsts[1], firsts[0], out=difference)
+    difference += means[1] - means[0]
+    return Separated(vectors, order, n_normal, units, _constant(units, vectors))
 
-    Only lengths and angles matter to the metrics of heads, so n + 1 < d samples are rotated into the space they span
-    (one QR factorisation per head): nothing is lost, and no later step costs more than min(n + 1, d) dimensions.
-    """
-    values = units.astype(np.float64)
-    # A power of two per head changes no digit, and no square or fourth power can overflow or vanish afterwards.
-    values = np.ldexp(values, -np.frexp(np.abs(values).max(axis=(1, 2), keepdims=True))[1])
-    rows = np.empty_like(values)
-    first, mean = [], []
-    for mine in (~anomalous, anomalous):
-        # Minus a sample of the class first: samples that are equal become exactly 0, whatever the mean rounds to.
-        samples = values.compress(mine, axis=1)
-        offset = samples - samples[:, :1]
-        first.append(samples[:, 0])
-        mean.append(offset.mean(axis=1))
-        rows[:, mine] = offset - mean[-1][:, None]
-    difference = (first[1] - first[0]) + (mean[1] - mean[0])
-    constant = (values == values[:, :1]).all(axis=(1, 2))
-    n, dimension = values.shape[1:]
-    if n + 1 < dimension:
-        vectors = np.concatenate([rows, difference[:, None]], axis=1)
-        # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
-        coordinates = np.asarray(np.linalg.qr(vectors.swapaxes(1, 2), mode="r")).swapaxes(1, 2)
-        rows, difference = coordinates[:, :-1], coordinates[:, -1]
-    return Separated(np.ascontiguousarray(rows), difference, anomalous, dimension, constant)
+
+def _centre(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take the mean out of samples (heads, n, d), in place: it is the first sample plus what is returned second."""
+    # Minus a sample first: samples that are equal become exactly 0, whatever the mean rounds to.
+    first = samples[:, 0].copy()
+    samples -= first[:, None]
+    mean = samples.sum(axis=1) / samples.shape[1]
+    samples -= mean[:, None]
+    return first, mean
+
+
+def scaled(units: np.ndarray) -> np.ndarray:
+    """Units (heads, n, d) as a new float64 array, each head in the unit in which :func:`separate` gives it."""
+    samples = units.astype(np.float64)
+    _scale(samples, units.dtype)
+    return samples
+
+
+def _scale(samples: np.ndarray, dtype: np.dtype) -> None:
+    """Divide by a power of two per head, in place, so that no square or fourth power can overflow or vanish."""
+    if dtype.kind == "f" and dtype.itemsize < 8:
+        return  # the fourth powers of shorter floats are ordinary numbers of float64
+    largest = np.maximum(samples.max(axis=(1, 2), initial=0.0), -samples.min(axis=(1, 2), initial=0.0))
+    exponents = np.frexp(largest)[1]
+    exponents[np.abs(exponents) <= _EXPONENTS] = 0
+    if exponents.any():
+        np.ldexp(samples, -exponents[:, None, None], out=samples)
+
+
+def _constant(units: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Whether all samples of a head are equal; only heads whose first sample leaves nothing are looked at in full."""
+    constant = np.asarray(~vectors[:, [0, -1]].any(axis=(1, 2)))
+    for head in np.flatnonzero(constant):
+        constant[head] = (units[head] == units[head, :1]).all()
+    return constant
 
 
 def squared_distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -130,6 +130,19 @@ def squared_discrepancy(head, labels):
     return kernel[np.ix_(a, a)].mean() + kernel[np.ix_(n, n)].mean() - 2 * kernel[np.ix_(a, n)].mean()
 
 
+def exact_squared_discrepancy(head, labels):
+    """The same from the differences of single samples, however far apart others lie."""
+    head = np.asarray(head, dtype=np.float64)
+    median = np.median(pdist(head))
+    signs = np.where(labels == 1, 1 / np.sum(labels == 1), -1 / np.sum(labels == 0))
+    terms = [
+        p * q * math.exp(-(math.dist(x, y) ** 2) / (2 * median**2))
+        for p, x in zip(signs, head, strict=True)
+        for q, y in zip(signs, head, strict=True)
+    ]
+    return math.fsum(terms)
+
+
 def two_means(head, draws):
     """The clustering of HH6 of one head (n, d), sample by sample: labels of the start of least inertia."""
     points = [tuple(point) for point in np.asarray(head, dtype=np.float64).tolist()]

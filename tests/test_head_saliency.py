@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
 from sklearn.metrics import normalized_mutual_info_score
 
-from vadprobe.analyze import head_saliency
+from vadprobe.analyze import head_kernels
 from vadprobe.analyze.gaussian import is_regular, ledoit_wolf
 from vadprobe.analyze.head_saliency import (
     cluster_information,
@@ -101,6 +101,46 @@ def test_shrinkage_in_a_basis_is_the_same_matrix():
     np.testing.assert_allclose(inside[0], basis.T @ full[0] @ basis, rtol=1e-12, atol=1e-14)
     outside = np.sort(np.linalg.eigvalsh(full[0]))[:5]
     np.testing.assert_allclose(outside, np.full(5, float(alpha[0]) * (rows**2).sum() / 4 / 9), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 6), (280, 290)])
+def test_many_samples_are_compared_in_strips_to_the_same_values(n, d):
+    features, labels = samples(21, heads=(2,), n=n, d=d)
+    metrics = head_metrics(features, labels, SEED)
+    squared = each(reference.squared_discrepancy, features, labels)
+    np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(metrics["lda"], each(reference.lda, features, labels), rtol=1e-9)
+    np.testing.assert_allclose(metrics["symmetric_kl"], each(reference.symmetric_kl, features, labels), rtol=1e-9)
+    clusters = two_means(features, DRAWS)
+    expected = [normalized_mutual_info_score(labels, members, average_method="geometric") for members in clusters]
+    np.testing.assert_allclose(metrics["cluster_information"], expected, rtol=1e-9, atol=1e-15)
+
+
+def test_strips_and_single_heads_give_the_same_bits():
+    features, labels = samples(22, heads=(3,), n=270, d=5)
+    for name, values in head_metrics(features, labels, SEED).items():
+        assert values.tolist() == [float(head_metrics(head, labels, SEED)[name]) for head in features], name
+
+
+@pytest.mark.parametrize("d", [30, 90])
+def test_classes_that_are_nearly_one_line_keep_their_digits(d):
+    """Plus or minus one vector, and a little noise: hardly shrunk, so that Woodbury's two terms nearly cancel."""
+    generator = np.random.default_rng(23)
+    labels = np.array([0] * 8 + [1] * 8)
+    line = generator.normal(size=(2, 1, d)) * np.tile([1, -1], 4)[:, None]
+    features = line.reshape(16, d) + 1e-3 * generator.normal(size=(16, d)) + labels[:, None]
+    metrics = head_metrics(features, labels, SEED)
+    assert float(metrics["symmetric_kl"]) == pytest.approx(reference.symmetric_kl(features, labels), rel=1e-7)
+    assert float(metrics["lda"]) == pytest.approx(reference.lda(features, labels), rel=1e-8)
+
+
+def test_a_median_far_below_the_largest_distance_keeps_its_digits():
+    """One sample a million times as far away as the others are apart; integers, so all distances are exact."""
+    features = np.random.default_rng(24).integers(-9, 9, (20, 7)).astype(float)
+    features[4] += 2.0**23
+    labels = np.arange(20) % 2
+    squared = reference.exact_squared_discrepancy(features, labels)
+    assert float(maximum_mean_discrepancy(features, labels)) ** 2 == pytest.approx(squared, rel=1e-10)
 
 
 def test_singular_shrunk_covariances_are_recognised():
@@ -223,7 +263,7 @@ def test_added_constant_dimensions_change_distances_and_clusters_in_nothing(samp
 def test_cutting_the_heads_into_blocks_changes_no_bit(n, d, block_bytes, monkeypatch):
     features, labels = samples(11, heads=(3, 5), n=n, d=d, dtype=np.float32)
     whole = head_metrics(features, labels, SEED)
-    monkeypatch.setattr(head_saliency, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(head_kernels, "BLOCK_BYTES", block_bytes)
     single = {index: head_metrics(features[index], labels, SEED) for index in np.ndindex(3, 5)}
     for name, values in head_metrics(features, labels, SEED).items():
         assert values.shape == (3, 5)
@@ -405,8 +445,8 @@ def test_a_median_of_an_even_and_an_odd_number_of_pairs():
 def test_separation_keeps_all_lengths_and_angles(d):
     features, labels = samples(17, heads=(3,), n=9, d=d)
     block = separate(features, labels == 1)
-    assert block.rows.shape == (3, 9, min(10, d))
-    for head, centred in zip(features, block.centred, strict=True):
+    assert block.rows.shape == (3, 9, d)
+    for head, centred in zip(features[:, block.order], block.centred, strict=True):
         expected = (head - head.mean(axis=0)) @ (head - head.mean(axis=0)).T
         scale = np.trace(expected) / np.trace(centred @ centred.T)
         assert math.log2(scale) == pytest.approx(round(math.log2(scale)), abs=1e-9)

@@ -1,0 +1,142 @@
+"""Maximum mean discrepancy (MMD) with a Gaussian kernel as wide as the median distance of the samples."""
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from vadprobe.analyze.samples import Separated, scaled
+
+ALL_AT_ONCE = 256
+"""Up to this many samples all inner products of a head are kept; beyond, they are made in strips of rows."""
+
+_STRIP = 128
+"""Rows of a strip: a strip of distances fits the processor's cache."""
+
+_PIECE = 1 << 15
+"""Distances that the kernel is applied to at a time."""
+
+_DEGENERATE = 1e-5
+"""A squared median distance below this share of the largest squared norm is too close to rounding of products."""
+
+
+def discrepancy(block: Separated) -> np.ndarray:
+    """Square root of ``mean K_aa + mean K_nn - 2 mean K_an``, self-pairs included, (heads,).
+
+    ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
+    equal samples, 0 for others.
+    """
+    heads, n = len(block.vectors), block.n_samples
+    if n <= ALL_AT_ONCE:
+        # Halves of all distances change nothing: they are measured in units of their median.
+        squared = block.half_squared_distances.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
+        median = median_root(squared)
+        values = _from_median(squared, median, block.n_normal, n)
+        norms = block.gram.diagonal(axis1=1, axis2=2)
+    else:
+        found = [_of_one(block, head) for head in range(heads)]
+        median, values = np.array([pair[0] for pair in found]), np.array([pair[1] for pair in found])
+        norms = np.einsum("hij,hij->hi", block.rows, block.rows)
+    longest = np.sqrt(norms.max(axis=1)) + np.sqrt(block.distance)
+    for head in np.flatnonzero(median <= np.sqrt(_DEGENERATE) * longest):
+        values[head] = _exact(block, int(head))
+    return np.asarray(values)
+
+
+def _of_one(block: Separated, head: int) -> tuple[float, float]:
+    """The median distance and the discrepancy of one head of many samples."""
+    squared = _pairs_in_strips(block, head)[None]
+    median = median_root(squared)
+    return float(median[0]), float(_from_median(squared, median, block.n_normal, block.n_samples)[0])
+
+
+def median_root(squared: np.ndarray) -> np.ndarray:
+    """Median over the last axis of the square roots, (heads,): for an even number, the mean of the two middle roots."""
+    count = squared.shape[-1]
+    ordered = np.partition(squared, count // 2, axis=-1)  # one kth is much faster than two
+    upper = np.sqrt(np.maximum(ordered[:, count // 2], 0.0))
+    if count % 2:
+        return np.asarray(upper)
+    return np.asarray((np.sqrt(np.maximum(ordered[:, : count // 2].max(axis=-1), 0.0)) + upper) / 2)
+
+
+@lru_cache(maxsize=8)
+def _pairs(n_normal: int, n: int) -> np.ndarray:
+    """Flat indices into (n, n) of the pairs of normal samples, then of both classes, then of anomalous samples."""
+    first, second = np.triu_indices(n, 1)
+    kind = (first >= n_normal).astype(np.int64) + (second >= n_normal)
+    pairs = np.asarray((first * n + second)[np.argsort(kind, kind="stable")])
+    pairs.setflags(write=False)
+    return pairs
+
+
+def _from_median(squared: np.ndarray, median: np.ndarray, n_normal: int, n: int) -> np.ndarray:
+    """The discrepancy from squared distances (heads, pairs) in the order of :func:`_pairs`; they are overwritten."""
+    n_anomalous = n - n_normal
+    exponents = -0.5 / np.where(median > 0, median, 1.0) ** 2
+    counts = n_normal * (n_normal - 1) // 2, n_normal * n_anomalous, n_anomalous * (n_anomalous - 1) // 2
+    sums, stop = [], 0
+    for count in counts:
+        start, stop = stop, stop + count
+        total = np.zeros(len(squared))
+        for first in range(start, stop, _PIECE):
+            piece = squared[:, first : min(first + _PIECE, stop)]
+            piece *= exponents[:, None]
+            total += np.exp(piece, out=piece).sum(axis=-1)
+        sums.append(total)
+    within = (n_normal + 2 * sums[0]) / n_normal**2 + (n_anomalous + 2 * sums[2]) / n_anomalous**2
+    return np.asarray(np.sqrt(np.maximum(within - 2 * sums[1] / (n_normal * n_anomalous), 0.0)))
+
+
+def _pairs_in_strips(block: Separated, head: int) -> np.ndarray:
+    """Squared distances of one head, (pairs,), in the order of :func:`_pairs`, each made once."""
+    n_normal, n = block.n_normal, block.n_samples
+    rows, difference = block.rows[head], block.difference[head]
+    normal, anomalous = rows[:n_normal], rows[n_normal:]
+    result = np.empty(n * (n - 1) // 2)
+    used = _fill_triangle(result, normal)
+    across = result[used : used + n_normal * (n - n_normal)].reshape(n_normal, n - n_normal)
+    left, right = _left(normal), _right(anomalous + difference)
+    for start in range(0, n_normal, _STRIP):
+        np.matmul(left[start : start + _STRIP], right.T, out=across[start : start + _STRIP])
+    _fill_triangle(result[used + across.size :], anomalous)
+    return result
+
+
+def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
+    """Squared distances of all pairs of rows, each once, to the front of the target; returns how many."""
+    n, used = len(rows), 0
+    left, right = _left(rows), _right(rows)
+    for start in range(0, n, _STRIP):
+        stop = min(start + _STRIP, n)
+        rows_here = stop - start
+        pairs = np.flatnonzero(np.triu(np.ones((rows_here, rows_here), dtype=bool), 1))
+        own = left[start:stop] @ right[start:stop].T
+        own.ravel().take(pairs, out=target[used : used + len(pairs)], mode="clip")
+        used += len(pairs)
+        beside = target[used : used + (stop - start) * (n - stop)].reshape(stop - start, n - stop)
+        np.matmul(left[start:stop], right[stop:].T, out=beside)
+        used += beside.size
+    return used
+
+
+def _left(rows: np.ndarray) -> np.ndarray:
+    """With :func:`_right`, rows whose inner products are squared distances: the norms ride along in the product."""
+    return np.column_stack([-2 * rows, np.einsum("ij,ij->i", rows, rows), np.ones(len(rows))])
+
+
+def _right(rows: np.ndarray) -> np.ndarray:
+    return np.column_stack([rows, np.ones(len(rows)), np.einsum("ij,ij->i", rows, rows)])
+
+
+def _exact(block: Separated, head: int) -> float:
+    """One head from the differences of its samples, which are exactly 0 for equal ones."""
+    n, n_normal = block.n_samples, block.n_normal
+    samples = scaled(block.units[head : head + 1])[0, block.order]
+    squared = pdist(samples - samples[0], "sqeuclidean")
+    median = float(np.median(np.sqrt(squared)))
+    kernel = np.expm1(squared / (-2 * median**2)) if median > 0 else np.where(squared > 0, -1.0, 0.0)
+    weights = np.where(np.arange(n) < n_normal, -1 / n_normal, 1 / (n - n_normal))
+    first, second = np.triu_indices(n, 1)
+    # The weights of all pairs add up to 0, so K - 1 in place of K is the same sum, without its cancellation.
+    return float(np.sqrt(max(2 * float((weights[first] * weights[second] * kernel).sum()), 0.0)))

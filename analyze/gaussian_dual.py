@@ -1,0 +1,90 @@
+"""Gaussians with Ledoit and Wolf's shrunk covariance where samples are fewer than dimensions: inner products suffice.
+
+With n rows R of d >= n dimensions, ``S* = b R'R + c I`` has the inverse ``(I - b R' M^-1 R) / c`` with the n by n
+matrix ``M = c I + b RR'`` (Woodbury), so that quadratic forms and traces need no matrix of d by d.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze import gaussian
+from vadprobe.analyze.definite_matrices import inverse_factor, inverse_form
+from vadprobe.analyze.gaussian import Moments, moments, shrinkage
+from vadprobe.analyze.samples import Separated
+
+_Exact = Callable[[Moments, Moments, np.ndarray, int], np.ndarray]
+
+_LARGEST_RATIO = 1e6
+"""Dimensions over intensity: above, the two terms of Woodbury's inverse may cancel too many digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Shrunk:
+    """``S* = factor R'R + added I`` of some rows, each (heads,), and ``kernel`` M, (heads, n, n).
+
+    ``variance`` is tr S* / d. Where ``safe`` is false the other values are harmless stand-ins.
+    """
+
+    factor: np.ndarray
+    added: np.ndarray
+    variance: np.ndarray
+    kernel: np.ndarray
+    safe: np.ndarray
+
+
+def discriminant(block: Separated) -> np.ndarray:
+    """``D' S*^-1 D`` with the covariance of all class-centred rows, (heads,); NaN where S* is singular."""
+    shrunk = _shrunk(block.gram, block.dimension)
+    explained = shrunk.factor * inverse_form(shrunk.kernel, block.along)
+    values = (block.distance - explained) / shrunk.added
+    return _completed(block, shrunk.safe, values, gaussian.discriminant)
+
+
+def symmetric_divergence(block: Separated) -> np.ndarray:
+    """Mean of both divergences between the classes' Gaussians, (heads,); NaN where a covariance is singular."""
+    first, second = slice(0, block.n_normal), slice(block.n_normal, block.n_samples)
+    classes = [_shrunk(block.gram[:, mine, mine], block.dimension) for mine in (first, second)]
+    values = np.full(len(block.gram), -2.0 * block.dimension)
+    for (mine, own), (other, theirs) in (
+        ((first, classes[0]), (second, classes[1])),
+        ((second, classes[1]), (first, classes[0])),
+    ):
+        # tr(S*^-1 (T* + DD')) with T* = b R'R + c I of the other class; and b tr(M^-1 RR') = n - c tr(M^-1).
+        factor = inverse_factor(own.kernel)
+        across = np.concatenate(
+            [np.sqrt(theirs.factor)[:, None, None] * block.gram[:, mine, other], block.along[:, mine, None]], axis=2
+        )
+        solved = factor @ across
+        explained = own.factor * np.einsum("hij,hij->h", solved, solved)
+        explained += theirs.added * (len(factor[0]) - own.added * np.einsum("hij,hij->h", factor, factor))
+        values += (block.dimension * theirs.variance + block.distance - explained) / own.added
+    return _completed(
+        block, classes[0].safe & classes[1].safe, np.maximum(values, 0.0) / 4, gaussian.symmetric_divergence
+    )
+
+
+def _shrunk(gram: np.ndarray, dimension: int) -> _Shrunk:
+    """Of class-centred rows with these inner products, (heads, n, n)."""
+    n = gram.shape[1]
+    norms = np.ascontiguousarray(gram.diagonal(axis1=1, axis2=2))
+    square, fourth = np.einsum("hij,hij->h", gram, gram), np.einsum("hi,hi->h", norms, norms)
+    intensity, variance = shrinkage(n, norms.sum(axis=-1), fourth, square, dimension)
+    safe = intensity * _LARGEST_RATIO >= dimension
+    factor = np.where(safe, (1 - intensity) / n, 0.0)
+    added = np.where(safe, intensity * variance, 1.0)
+    kernel = factor[:, None, None] * gram
+    diagonal = np.arange(n)
+    kernel[:, diagonal, diagonal] += added[:, None]
+    return _Shrunk(factor, added, variance, kernel, safe)
+
+
+def _completed(block: Separated, safe: np.ndarray, values: np.ndarray, exact: _Exact) -> np.ndarray:
+    """The values, with those of unsafe heads computed in a basis of what their samples span."""
+    for head in np.flatnonzero(~safe):
+        # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
+        coordinates = np.asarray(np.linalg.qr(block.vectors[head].T, mode="r")).T[None]
+        normal, anomalous = coordinates[:, : block.n_normal], coordinates[:, block.n_normal : -1]
+        values[head] = exact(moments(normal), moments(anomalous), coordinates[:, -1], block.dimension)[0]
+    return values
