@@ -1,0 +1,71 @@
+"""Where a streamed fit starts and in which coordinates it steps, from a sample of its rows."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+_SLAB_ROWS = 1024  # rows in float64 at a time
+_SAMPLE_ITERATIONS = 300  # of the sample's fit, a start that need not be exact
+_JITTER = 1e-10  # share of the largest diagonal entry added where no penalty makes the Hessian regular
+
+
+@dataclass(frozen=True, eq=False)
+class Preconditioner:
+    """A start (k + 1,), coefficients and intercept, and coordinates u around it: parameters = start + L'^-1 u.
+
+    ``factor`` is L, (k + 1, k + 1) lower triangular with L L' near the Hessian, so that in u the loss curves about
+    equally in all directions; None for u as they are.
+    """
+
+    start: np.ndarray
+    factor: np.ndarray | None
+
+    def parameters(self, coordinates: np.ndarray) -> np.ndarray:
+        """Coefficients and intercept at u."""
+        if self.factor is None:
+            return np.asarray(self.start + coordinates)
+        return np.asarray(self.start + solve_triangular(self.factor, coordinates, lower=True, trans="T"))
+
+    def gradient(self, gradient: np.ndarray) -> np.ndarray:
+        """The gradient in u of a gradient in the parameters."""
+        if self.factor is None:
+            return gradient
+        return np.asarray(solve_triangular(self.factor, gradient, lower=True))
+
+
+def identity(n_features: int) -> Preconditioner:
+    """A start at zero, and steps in the parameters themselves."""
+    return Preconditioner(np.zeros(n_features + 1), None)
+
+
+def of_sample(rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, C: float, n: int) -> Preconditioner:
+    """The minimum of the loss on a sample, and the Hessian there.
+
+    Args:
+        rows: (m, k) standardised features, float32 or float64.
+        labels: (m,) 0 or 1, both present.
+        weights: (m,) what each row stands for; they add up to about n.
+        C: inverse strength of the penalty.
+        n: number of all rows, by which the loss is divided.
+    """
+    model = LogisticRegression(C=C, max_iter=_SAMPLE_ITERATIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(rows, labels, sample_weight=weights)
+    start = np.append(model.coef_[0], model.intercept_[0]).astype(np.float64)
+    hessian = np.zeros((len(start), len(start)))
+    for first in range(0, len(rows), _SLAB_ROWS):
+        slab = np.ones((len(rows[first : first + _SLAB_ROWS]), len(start)))
+        slab[:, :-1] = rows[first : first + _SLAB_ROWS]
+        probabilities = expit(slab @ start)
+        slab *= np.sqrt(weights[first : first + _SLAB_ROWS] * probabilities * (1 - probabilities) / n)[:, None]
+        hessian += slab.T @ slab
+    diagonal = np.arange(len(start))
+    hessian[diagonal[:-1], diagonal[:-1]] += 1 / (C * n)
+    hessian[diagonal, diagonal] += _JITTER * hessian.diagonal().max()
+    return Preconditioner(start, cholesky(hessian, lower=True, overwrite_a=True, check_finite=False))
