@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference_scorers as oracle
+from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.bootstrap import bootstrap_videos
@@ -11,6 +12,8 @@ from vadprobe.analyze.folds import video_folds
 from vadprobe.analyze.locator import frame_f1_grid
 from vadprobe.analyze.probe import fit_logistic, fit_probe, probe_from_json
 from vadprobe.analyze.probing import cross_fitted_auc, probe_units
+from vadprobe.analyze.row_blocks import ArrayBlocks
+from vadprobe.analyze.streamed_logistic import fit_streamed_logistic
 
 
 def grid_case(seed):
@@ -316,3 +319,33 @@ def test_cutting_the_units_changes_no_bit_and_the_order_of_rows_nothing(probe):
     moved = probe_units(features[..., order, :], labels[order], folds[order], probe=probe)
     np.testing.assert_allclose(moved.scores, whole.scores[..., order], rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(moved.auc, whole.auc, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "k", "C"), [(1500, 6, 1.0), (900, 40, 0.1), (300, 60, 10.0)])
+@pytest.mark.parametrize("sample_rows", [None, 0])
+def test_a_streamed_fit_is_the_minimum_on_all_rows(n, k, C, sample_rows):
+    features, labels, _ = rows_of(6, n, k)
+    coef, intercept = oracle.logistic_minimum(features, labels, C=C)
+    logits = StandardScaler().fit_transform(features) @ coef + intercept
+    options = {"C": C, "tolerance": 1e-10, "sample_rows": sample_rows}
+    probe = fit_streamed_logistic(ArrayBlocks(features, labels, block_rows=256), **options)
+    np.testing.assert_allclose(probe.score(features), expit(logits), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(probe.mean, features.mean(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(probe.scale, StandardScaler().fit(features).scale_, rtol=1e-10)
+    assert probe.coef[k // 2] == 0
+    whole = fit_streamed_logistic(ArrayBlocks(features, labels, block_rows=256 * 8), **options)
+    assert whole.to_json() == probe.to_json()
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_a_streamed_fit_by_default_is_scikit_learns_to_its_tolerance(class_weight):
+    features, labels, _ = rows_of(7, 2000, 10)
+    model = oracle.logistic(features, labels, tolerance=1e-8, class_weight=class_weight)
+    broken = np.insert(features, [3, 700, 2000], np.nan, axis=0)
+    blocks = ArrayBlocks(broken, np.insert(labels, [3, 700, 2000], [0, 1, 1]), block_rows=512)
+    probe = fit_streamed_logistic(blocks, class_weight=class_weight)
+    expected = model.predict_proba(features)[:, 1]
+    np.testing.assert_allclose(probe.score(features), expected, rtol=0, atol=1e-5)
+    assert (probe.n_left_out, probe.converged) == (3, True)
+    in_memory = fit_logistic(features, labels, class_weight=class_weight, tolerance=1e-8)
+    np.testing.assert_allclose(probe.score(features), in_memory.score(features), rtol=0, atol=1e-5)
