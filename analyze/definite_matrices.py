@@ -11,6 +11,10 @@ _LEAF = 8
 """Matrices up to this size are eliminated row by row; larger ones are halved."""
 
 
+_NOT_DEFINITE = np.errstate(divide="ignore", invalid="ignore", over="ignore")
+
+
+@_NOT_DEFINITE
 def inverse_factor(matrices: np.ndarray) -> np.ndarray:
     """K, lower triangular, with ``K'K`` the inverse of each symmetric positive definite matrix.
 
@@ -39,6 +43,7 @@ def inverse_factor(matrices: np.ndarray) -> np.ndarray:
     return result
 
 
+@_NOT_DEFINITE
 def inverse_form(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """``v' A^-1 v`` for symmetric positive definite matrices A (heads, m, m) and vectors v (heads, m): (heads,)."""
     size = matrices.shape[-1]
@@ -70,9 +75,8 @@ def _eliminated(matrices: np.ndarray) -> np.ndarray:
     work = np.zeros((size, 2 * size, heads))
     work[:, :size] = matrices.transpose(1, 2, 0)
     work[np.arange(size), size + np.arange(size)] = 1.0
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for k in range(size):
-            row = work[k, k : size + k + 1]
-            row /= np.sqrt(row[0])
-            work[k + 1 :, k : size + k + 1] -= row[1 : size - k, None] * row
+    for k in range(size):
+        row = work[k, k : size + k + 1]
+        row /= np.sqrt(row[0])
+        work[k + 1 :, k : size + k + 1] -= row[1 : size - k, None] * row
     return np.ascontiguousarray(work[:, size:].transpose(2, 0, 1))

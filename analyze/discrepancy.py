@@ -1,5 +1,6 @@
 """Maximum mean discrepancy (MMD) with a Gaussian kernel as wide as the median distance of the samples."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -26,38 +27,61 @@ def discrepancy(block: Separated) -> np.ndarray:
     ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
     equal samples, 0 for others.
     """
-    heads, n = len(block.vectors), block.n_samples
-    if n <= ALL_AT_ONCE:
-        # Halves of all distances change nothing: they are measured in units of their median.
-        squared = block.half_squared_distances.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
-        median = median_root(squared)
-        values = _from_median(squared, median, block.n_normal, n)
-        norms = block.gram.diagonal(axis1=1, axis2=2)
-    else:
-        found = [_of_one(block, head) for head in range(heads)]
-        median, values = np.array([pair[0] for pair in found]), np.array([pair[1] for pair in found])
-        norms = np.einsum("hij,hij->hi", block.rows, block.rows)
-    longest = np.sqrt(norms.max(axis=1)) + np.sqrt(block.distance)
-    for head in np.flatnonzero(median <= np.sqrt(_DEGENERATE) * longest):
-        values[head] = _exact(block, int(head))
-    return np.asarray(values)
+    return np.asarray(np.sqrt(_by_heads(block, lambda squared: median_root(squared) ** 2, _exact_width)))
 
 
-def _of_one(block: Separated, head: int) -> tuple[float, float]:
-    """The median distance and the discrepancy of one head of many samples."""
-    squared = _pairs_in_strips(block, head)[None]
-    median = median_root(squared)
-    return float(median[0]), float(_from_median(squared, median, block.n_normal, block.n_samples)[0])
+def code_discrepancy(block: Separated) -> np.ndarray:
+    """``mean K_aa + mean K_nn - 2 mean K_an`` as the method's public code has it, (heads,): not its root.
+
+    ``K = exp(-g |x - y|^2)``, g = 1 / (2 w), w the median of the squared distances that are not 0. Where all are 0 g is
+    1.
+    """
+    return _by_heads(block, _middle_squared, _exact_code_width)
 
 
 def median_root(squared: np.ndarray) -> np.ndarray:
     """Median over the last axis of the square roots, (heads,): for an even number, the mean of the two middle roots."""
+    lower, upper = _middle(squared)
+    return np.asarray((np.sqrt(np.maximum(lower, 0.0)) + np.sqrt(np.maximum(upper, 0.0))) / 2)
+
+
+def _middle_squared(squared: np.ndarray) -> np.ndarray:
+    """Median of squared distances, (heads,); 0 where some may be 0, which are no part of it."""
+    lower, upper = _middle(squared)
+    smallest = squared.min(axis=-1)
+    return np.where(smallest > _DEGENERATE * upper, (lower + upper) / 2, 0.0)
+
+
+def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two middle values over the last axis; the same one twice for an odd number."""
     count = squared.shape[-1]
     ordered = np.partition(squared, count // 2, axis=-1)  # one kth is much faster than two
-    upper = np.sqrt(np.maximum(ordered[:, count // 2], 0.0))
-    if count % 2:
-        return np.asarray(upper)
-    return np.asarray((np.sqrt(np.maximum(ordered[:, : count // 2].max(axis=-1), 0.0)) + upper) / 2)
+    upper = ordered[:, count // 2]
+    return (upper if count % 2 else ordered[:, : count // 2].max(axis=-1)), upper
+
+
+def _by_heads(
+    block: Separated, width: Callable[[np.ndarray], np.ndarray], exact_width: Callable[[np.ndarray], float]
+) -> np.ndarray:
+    """Squared discrepancies with ``K = exp(-|x - y|^2 / (2 width))``, of squared distances (heads, pairs)."""
+    heads, n = len(block.vectors), block.n_samples
+    if n <= ALL_AT_ONCE:
+        # Halves of all distances change nothing: they are measured in units of their median.
+        squared = block.half_squared_distances.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
+        widths = width(squared)
+        values = _from_width(squared, widths, block.n_normal, n)
+        norms = block.gram.diagonal(axis1=1, axis2=2)
+    else:
+        widths, values = np.empty(heads), np.empty(heads)
+        for one in range(heads):
+            squared = _pairs_in_strips(block, one)[None]
+            widths[one] = width(squared)[0]
+            values[one] = _from_width(squared, widths[[one]], block.n_normal, n)[0]
+        norms = np.einsum("hij,hij->hi", block.rows, block.rows)
+    longest = np.sqrt(norms.max(axis=1)) + np.sqrt(block.distance)
+    for head in np.flatnonzero(widths <= _DEGENERATE * longest**2):
+        values[head] = _exact(block, int(head), exact_width)
+    return np.asarray(np.maximum(values, 0.0))
 
 
 @lru_cache(maxsize=8)
@@ -70,10 +94,10 @@ def _pairs(n_normal: int, n: int) -> np.ndarray:
     return pairs
 
 
-def _from_median(squared: np.ndarray, median: np.ndarray, n_normal: int, n: int) -> np.ndarray:
-    """The discrepancy from squared distances (heads, pairs) in the order of :func:`_pairs`; they are overwritten."""
+def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -> np.ndarray:
+    """Squared discrepancies from squared distances (heads, pairs) in the order of :func:`_pairs`, overwritten."""
     n_anomalous = n - n_normal
-    exponents = -0.5 / np.where(median > 0, median, 1.0) ** 2
+    exponents = -0.5 / np.where(width > 0, width, 1.0)
     counts = n_normal * (n_normal - 1) // 2, n_normal * n_anomalous, n_anomalous * (n_anomalous - 1) // 2
     sums, stop = [], 0
     for count in counts:
@@ -85,7 +109,7 @@ def _from_median(squared: np.ndarray, median: np.ndarray, n_normal: int, n: int)
             total += np.exp(piece, out=piece).sum(axis=-1)
         sums.append(total)
     within = (n_normal + 2 * sums[0]) / n_normal**2 + (n_anomalous + 2 * sums[2]) / n_anomalous**2
-    return np.asarray(np.sqrt(np.maximum(within - 2 * sums[1] / (n_normal * n_anomalous), 0.0)))
+    return np.asarray(within - 2 * sums[1] / (n_normal * n_anomalous))
 
 
 def _pairs_in_strips(block: Separated, head: int) -> np.ndarray:
@@ -129,14 +153,23 @@ def _right(rows: np.ndarray) -> np.ndarray:
     return np.column_stack([rows, np.ones(len(rows)), np.einsum("ij,ij->i", rows, rows)])
 
 
-def _exact(block: Separated, head: int) -> float:
-    """One head from the differences of its samples, which are exactly 0 for equal ones."""
+def _exact(block: Separated, head: int, exact_width: Callable[[np.ndarray], float]) -> float:
+    """Squared discrepancy of one head from the differences of its samples, which are exactly 0 for equal ones."""
     n, n_normal = block.n_samples, block.n_normal
     samples = scaled(block.units[head : head + 1])[0, block.order]
     squared = pdist(samples - samples[0], "sqeuclidean")
-    median = float(np.median(np.sqrt(squared)))
-    kernel = np.expm1(squared / (-2 * median**2)) if median > 0 else np.where(squared > 0, -1.0, 0.0)
+    width = exact_width(squared)
+    kernel = np.expm1(squared / (-2 * width)) if width > 0 else np.where(squared > 0, -1.0, 0.0)
     weights = np.where(np.arange(n) < n_normal, -1 / n_normal, 1 / (n - n_normal))
     first, second = np.triu_indices(n, 1)
     # The weights of all pairs add up to 0, so K - 1 in place of K is the same sum, without its cancellation.
-    return float(np.sqrt(max(2 * float((weights[first] * weights[second] * kernel).sum()), 0.0)))
+    return 2 * float((weights[first] * weights[second] * kernel).sum())
+
+
+def _exact_width(squared: np.ndarray) -> float:
+    return float(np.median(np.sqrt(squared))) ** 2
+
+
+def _exact_code_width(squared: np.ndarray) -> float:
+    different = squared[squared > 0]
+    return float(np.median(different)) if len(different) else 0.5

@@ -43,8 +43,33 @@ def moments(rows: np.ndarray) -> Moments:
     return Moments(rows.shape[1], rows.swapaxes(1, 2) @ rows, squares.sum(axis=-1), fourth)
 
 
-def joined(parts: Sequence[Moments]) -> Moments:
+@dataclass(frozen=True, eq=False)
+class ClassMoments:
+    """Moments of both classes' centred samples, the ``difference`` (heads, r) of their means, and in which unit.
+
+    The features are 2 to the power of ``exponents`` (heads,) times as large.
+    """
+
+    normal: Moments
+    anomalous: Moments
+    difference: np.ndarray
+    exponents: np.ndarray
+
+
+def class_moments(vectors: np.ndarray, n_normal: int, exponents: np.ndarray) -> ClassMoments:
+    """Of class-centred rows, normal ones first, and the difference last: (heads, n + 1, r) float64."""
+    normal, anomalous = moments(vectors[:, :n_normal]), moments(vectors[:, n_normal:-1])
+    return ClassMoments(normal, anomalous, vectors[:, -1].copy(), exponents)
+
+
+def joined(parts: Sequence[ClassMoments]) -> ClassMoments:
     """The moments of several blocks of heads as one."""
+    normal, anomalous = _joined([part.normal for part in parts]), _joined([part.anomalous for part in parts])
+    difference = np.concatenate([part.difference for part in parts])
+    return ClassMoments(normal, anomalous, difference, np.concatenate([part.exponents for part in parts]))
+
+
+def _joined(parts: Sequence[Moments]) -> Moments:
     return Moments(
         parts[0].n,
         np.concatenate([part.scatter for part in parts]),
@@ -93,7 +118,7 @@ def ledoit_wolf(rows: np.ndarray, dimension: int) -> tuple[np.ndarray, np.ndarra
     Returns:
         S* in the basis, (heads, r, r), and the intensity a of :func:`shrinkage`, (heads,).
     """
-    covariance, intensity, _ = _shrunk(moments(rows), dimension)
+    covariance, _, intensity = _shrunk(moments(rows), dimension)
     return covariance, intensity
 
 
@@ -106,45 +131,57 @@ def is_regular(intensity: np.ndarray) -> np.ndarray:
     return np.asarray(intensity > 0)
 
 
-def discriminant(normal: Moments, anomalous: Moments, difference: np.ndarray, dimension: int) -> np.ndarray:
-    """``D' S*^-1 D`` with the covariance of all class-centred rows and the difference D of the means (heads, r).
+def discriminant(classes: ClassMoments, dimension: int) -> np.ndarray:
+    """``D' S*^-1 D`` with the covariance of all class-centred rows and the difference D of the means, (heads,).
 
     NaN where S* is singular. ``dimension`` d >= r is that of the space the rows come from.
     """
-    covariance, intensity, _ = _shrunk(normal + anomalous, dimension)
-    regular = is_regular(intensity)
-    return np.where(regular, inverse_form(_invertible(covariance, regular), difference), np.nan)
+    covariance, added, _ = _shrunk(classes.normal + classes.anomalous, dimension)
+    regular = added > 0
+    return np.where(regular, inverse_form(_invertible(covariance, regular), classes.difference), np.nan)
 
 
-def symmetric_divergence(normal: Moments, anomalous: Moments, difference: np.ndarray, dimension: int) -> np.ndarray:
-    """Mean of both divergences between the classes' Gaussians, (heads,), with D as for :func:`discriminant`.
+def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0.0) -> np.ndarray:
+    """Mean of both divergences between the classes' Gaussians, (heads,).
 
     It is a quarter of ``tr(Sn^-1 (Sa + DD')) + tr(Sa^-1 (Sn + DD')) - 2d``; NaN where a covariance is singular. Outside
-    the basis of the rows both covariances are multiples of the identity.
+    the basis of the rows both covariances are multiples of the identity. A ridge is added to both, in squared units of
+    the features.
     """
-    classes = [_shrunk(mine, dimension) for mine in (normal, anomalous)]
-    regular = is_regular(classes[0][1]) & is_regular(classes[1][1])
-    covariances = [_invertible(covariance, regular) for covariance, _, _ in classes]
+    added_ridge = in_unit(ridge, classes.exponents)
+    shrunk = [_shrunk(mine, dimension, added_ridge) for mine in (classes.normal, classes.anomalous)]
+    regular = (shrunk[0][1] > 0) & (shrunk[1][1] > 0)
+    covariances = [_invertible(covariance, regular) for covariance, _, _ in shrunk]
     factors = [inverse_factor(covariance) for covariance in covariances]
     inverses = [factor.swapaxes(1, 2) @ factor for factor in factors]
     values = np.einsum("hij,hij->h", inverses[0], covariances[1]) + np.einsum("hij,hij->h", inverses[1], covariances[0])
     inverses[0] += inverses[1]
+    difference = classes.difference
     values += np.einsum("hi,hi->h", (inverses[0] @ difference[:, :, None])[:, :, 0], difference)
     outside = dimension - difference.shape[1]
     if outside:
-        added = [np.where(regular, intensity * variance, 1.0) for _, intensity, variance in classes]
+        added = [np.where(regular, one, 1.0) for _, one, _ in shrunk]
         values += outside * (added[0] / added[1] + added[1] / added[0])
     return np.where(regular, np.maximum(values - 2 * dimension, 0.0) / 4, np.nan)
 
 
-def _shrunk(mine: Moments, dimension: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """S*, its intensity and the mean variance."""
+def in_unit(ridge: float, exponents: np.ndarray) -> np.ndarray:
+    """A ridge in squared units of the features, in those of heads divided by 2 to the power of the exponents."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(ridge, -2 * exponents))
+
+
+def _shrunk(
+    mine: Moments, dimension: int, ridge: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S* with a ridge, what of it is a multiple of the identity, and the intensity."""
     square = np.einsum("hij,hij->h", mine.scatter, mine.scatter)
     intensity, variance = shrinkage(mine.n, mine.norms, mine.fourth, square, dimension)
     covariance = ((1 - intensity) / mine.n)[:, None, None] * mine.scatter
+    added = intensity * variance + ridge
     diagonal = np.arange(covariance.shape[1])
-    covariance[:, diagonal, diagonal] += (intensity * variance)[:, None]
-    return covariance, intensity, variance
+    covariance[:, diagonal, diagonal] += added[:, None]
+    return covariance, added, intensity
 
 
 def _invertible(covariance: np.ndarray, regular: np.ndarray) -> np.ndarray:

@@ -4,27 +4,24 @@ With n rows R of d >= n dimensions, ``S* = b R'R + c I`` has the inverse ``(I - 
 matrix ``M = c I + b RR'`` (Woodbury), so that quadratic forms and traces need no matrix of d by d.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from vadprobe.analyze import gaussian
 from vadprobe.analyze.definite_matrices import inverse_factor, inverse_form
-from vadprobe.analyze.gaussian import Moments, moments, shrinkage
+from vadprobe.analyze.gaussian import ClassMoments, class_moments, in_unit, shrinkage
 from vadprobe.analyze.samples import Separated
 
-_Exact = Callable[[Moments, Moments, np.ndarray, int], np.ndarray]
-
 _LARGEST_RATIO = 1e6
-"""Dimensions over intensity: above, the two terms of Woodbury's inverse may cancel too many digits."""
+"""Trace of b R'R over c: above, the two terms of Woodbury's inverse may cancel too many digits."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Shrunk:
     """``S* = factor R'R + added I`` of some rows, each (heads,), and ``kernel`` M, (heads, n, n).
 
-    ``variance`` is tr S* / d. Where ``safe`` is false the other values are harmless stand-ins.
+    ``variance`` is tr S* / d. Where ``safe`` is false factor and added are harmless stand-ins.
     """
 
     factor: np.ndarray
@@ -39,13 +36,19 @@ def discriminant(block: Separated) -> np.ndarray:
     shrunk = _shrunk(block.gram, block.dimension)
     explained = shrunk.factor * inverse_form(shrunk.kernel, block.along)
     values = (block.distance - explained) / shrunk.added
-    return _completed(block, shrunk.safe, values, gaussian.discriminant)
+    for head in np.flatnonzero(~shrunk.safe):
+        values[head] = gaussian.discriminant(_in_basis(block, int(head)), block.dimension)[0]
+    return np.asarray(values)
 
 
-def symmetric_divergence(block: Separated) -> np.ndarray:
-    """Mean of both divergences between the classes' Gaussians, (heads,); NaN where a covariance is singular."""
+def symmetric_divergence(block: Separated, ridge: float = 0.0) -> np.ndarray:
+    """Mean of both divergences between the classes' Gaussians, (heads,); NaN where a covariance is singular.
+
+    A ridge is added to both covariances, in squared units of the features.
+    """
     first, second = slice(0, block.n_normal), slice(block.n_normal, block.n_samples)
-    classes = [_shrunk(block.gram[:, mine, mine], block.dimension) for mine in (first, second)]
+    added = in_unit(ridge, block.exponents)
+    classes = [_shrunk(block.gram[:, mine, mine], block.dimension, added) for mine in (first, second)]
     values = np.full(len(block.gram), -2.0 * block.dimension)
     for (mine, own), (other, theirs) in (
         ((first, classes[0]), (second, classes[1])),
@@ -60,31 +63,31 @@ def symmetric_divergence(block: Separated) -> np.ndarray:
         explained = own.factor * np.einsum("hij,hij->h", solved, solved)
         explained += theirs.added * (len(factor[0]) - own.added * np.einsum("hij,hij->h", factor, factor))
         values += (block.dimension * theirs.variance + block.distance - explained) / own.added
-    return _completed(
-        block, classes[0].safe & classes[1].safe, np.maximum(values, 0.0) / 4, gaussian.symmetric_divergence
-    )
+    values = np.asarray(np.maximum(values, 0.0) / 4)
+    for head in np.flatnonzero(~(classes[0].safe & classes[1].safe)):
+        exact = gaussian.symmetric_divergence(_in_basis(block, int(head)), block.dimension, ridge)
+        values[head] = exact[0]
+    return values
 
 
-def _shrunk(gram: np.ndarray, dimension: int) -> _Shrunk:
+def _shrunk(gram: np.ndarray, dimension: int, ridge: np.ndarray | float = 0.0) -> _Shrunk:
     """Of class-centred rows with these inner products, (heads, n, n)."""
     n = gram.shape[1]
     norms = np.ascontiguousarray(gram.diagonal(axis1=1, axis2=2))
     square, fourth = np.einsum("hij,hij->h", gram, gram), np.einsum("hi,hi->h", norms, norms)
     intensity, variance = shrinkage(n, norms.sum(axis=-1), fourth, square, dimension)
-    safe = intensity * _LARGEST_RATIO >= dimension
+    added = intensity * variance + ridge
+    safe = (added * _LARGEST_RATIO >= dimension * (1 - intensity) * variance) & (added > 0)
     factor = np.where(safe, (1 - intensity) / n, 0.0)
-    added = np.where(safe, intensity * variance, 1.0)
+    added = np.where(safe, added, 1.0)
     kernel = factor[:, None, None] * gram
     diagonal = np.arange(n)
     kernel[:, diagonal, diagonal] += added[:, None]
-    return _Shrunk(factor, added, variance, kernel, safe)
+    return _Shrunk(factor, added, variance + ridge, kernel, safe)
 
 
-def _completed(block: Separated, safe: np.ndarray, values: np.ndarray, exact: _Exact) -> np.ndarray:
-    """The values, with those of unsafe heads computed in a basis of what their samples span."""
-    for head in np.flatnonzero(~safe):
-        # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
-        coordinates = np.asarray(np.linalg.qr(block.vectors[head].T, mode="r")).T[None]
-        normal, anomalous = coordinates[:, : block.n_normal], coordinates[:, block.n_normal : -1]
-        values[head] = exact(moments(normal), moments(anomalous), coordinates[:, -1], block.dimension)[0]
-    return values
+def _in_basis(block: Separated, head: int) -> ClassMoments:
+    """Moments of one head in an orthonormal basis of what its samples span."""
+    # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
+    coordinates = np.asarray(np.linalg.qr(block.vectors[head].T, mode="r")).T[None]
+    return class_moments(coordinates, block.n_normal, block.exponents[[head]])

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from vadprobe.analyze import gaussian, gaussian_dual
 from vadprobe.analyze.discrepancy import ALL_AT_ONCE
-from vadprobe.analyze.gaussian import Moments, joined, moments
+from vadprobe.analyze.gaussian import ClassMoments, class_moments, joined
 from vadprobe.analyze.samples import Separated, checked_labels, checked_units, separate
 from vadprobe.analyze.two_means import clusters_of_products, clusters_of_rows
 
@@ -19,15 +18,12 @@ _FACTORED_HEADS = 32
 Kernel = Callable[[Separated], np.ndarray]
 """From a block of heads to one value per head."""
 
-GAUSSIAN = {
-    "lda": (gaussian_dual.discriminant, gaussian.discriminant),
-    "symmetric_kl": (gaussian_dual.symmetric_divergence, gaussian.symmetric_divergence),
-}
-"""Metrics of Gaussians: for few samples from a block, for many from the classes' moments."""
+Gaussian = tuple[Kernel, Callable[[ClassMoments, int], np.ndarray]]
+"""A metric of both classes' Gaussians: from a block of few samples, and from moments and d for many samples."""
 
 
 def mapped(
-    features: np.ndarray, labels: np.ndarray, gaussians: tuple[str, ...], kernels: Mapping[str, Kernel]
+    features: np.ndarray, labels: np.ndarray, gaussians: Mapping[str, Gaussian], kernels: Mapping[str, Kernel]
 ) -> dict[str, np.ndarray]:
     """Metrics of every head: name to (...,) float64; 0 where all samples of a head are equal.
 
@@ -51,15 +47,14 @@ def mapped(
             for name, kernel in kernels.items():
                 results[name][here] = kernel(block)
             if few:
-                for name in gaussians:
-                    results[name][here] = GAUSSIAN[name][0](block)
+                for name, (from_block, _) in gaussians.items():
+                    results[name][here] = from_block(block)
             elif gaussians:
-                parts.append(_class_moments(block))
+                parts.append(class_moments(block.vectors, block.n_normal, block.exponents))
         if parts:
-            normal, anomalous_moments, difference = _joined(parts)
-            for name in gaussians:
-                values = GAUSSIAN[name][1](normal, anomalous_moments, difference, dimension)
-                results[name][start : start + batch] = values
+            classes = joined(parts)
+            for name, (_, from_moments) in gaussians.items():
+                results[name][start : start + batch] = from_moments(classes, dimension)
     return {name: np.where(constant, 0.0, values).reshape(features.shape[:-2]) for name, values in results.items()}
 
 
@@ -67,16 +62,6 @@ def _step(n: int, dimension: int) -> int:
     """How many heads fit a block."""
     products = 5 * n * n if n <= ALL_AT_ONCE else n * n
     return max(1, BLOCK_BYTES // (8 * (2 * n * dimension + products)))
-
-
-def _class_moments(block: Separated) -> tuple[Moments, Moments, np.ndarray]:
-    rows = block.rows
-    return moments(rows[:, : block.n_normal]), moments(rows[:, block.n_normal :]), block.difference.copy()
-
-
-def _joined(parts: list[tuple[Moments, Moments, np.ndarray]]) -> tuple[Moments, Moments, np.ndarray]:
-    normal, anomalous, difference = zip(*parts, strict=True)
-    return joined(normal), joined(anomalous), np.concatenate(difference)
 
 
 def cluster_information(seed: int, n_init: int) -> Kernel:
@@ -88,13 +73,18 @@ def cluster_information(seed: int, n_init: int) -> Kernel:
             clusters = clusters_of_products(block.centred_gram, block.half_squared_distances, draws, block.order)
         else:
             clusters = clusters_of_rows(block.centred, draws, block.order)
-        return normalised_information(clusters, block.n_normal)
+        return normalised_information(clusters, block.n_normal, geometric_mean)
 
     return kernel
 
 
-def normalised_information(clusters: np.ndarray, n_normal: int) -> np.ndarray:
-    """Mutual information of classes and clusters (heads, n) bool, normal samples first, over their mean entropy."""
+def normalised_information(
+    clusters: np.ndarray, n_normal: int, mean: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Mutual information of classes and clusters (heads, n) bool, normal samples first, over a mean of the entropies.
+
+    0 where there is one cluster only.
+    """
     n = clusters.shape[1]
     second = np.stack([clusters[:, :n_normal].sum(axis=-1), clusters[:, n_normal:].sum(axis=-1)])
     of_class = np.array([[n_normal], [n - n_normal]])
@@ -104,5 +94,10 @@ def normalised_information(clusters: np.ndarray, n_normal: int) -> np.ndarray:
     ratio = n * shared / np.maximum(of_class[:, None] * of_cluster[None], 1)
     information = (shared * np.log(np.where(shared > 0, ratio, 1.0))).sum(axis=(0, 1))
     entropies = [-(counts * np.log(np.maximum(counts, 1) / n)).sum(axis=0) for counts in (of_class, of_cluster)]
-    scale = np.sqrt(entropies[0] * entropies[1])
+    scale = np.where(entropies[1] > 0, mean(*entropies), 0.0)
     return np.asarray(np.clip(information / np.where(scale > 0, scale, 1.0), 0.0, 1.0))
+
+
+def geometric_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of two entropies."""
+    return np.asarray(np.sqrt(one * other))

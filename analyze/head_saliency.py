@@ -5,11 +5,23 @@ All four are the same after shifting, rotating or scaling a head's features, so 
 calibration numbers: with few samples every head looks separable, so never quote a chosen head's value as a result.
 """
 
+from typing import Literal, get_args
+
 import numpy as np
 
-from vadprobe.analyze import head_kernels
+from vadprobe.analyze import gaussian, gaussian_dual, head_kernels
 from vadprobe.analyze.discrepancy import discrepancy
 from vadprobe.analyze.head_kernels import mapped
+from vadprobe.analyze.headhunt_code import headhunt_code_metrics
+from vadprobe.store.errors import VadprobeError
+
+Convention = Literal["paper", "headhunt-code"]
+
+N_STARTS = 10
+"""Starts of the two-means clustering; the lowest inertia wins."""
+
+_LDA = (gaussian_dual.discriminant, gaussian.discriminant)
+_SYMMETRIC_KL = (gaussian_dual.symmetric_divergence, gaussian.symmetric_divergence)
 
 
 def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -29,7 +41,7 @@ def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
     """
-    return mapped(features, labels, ("lda",), {})["lda"]
+    return mapped(features, labels, {"": _LDA}, {})[""]
 
 
 def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -50,7 +62,7 @@ def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: as :func:`lda`.
     """
-    return mapped(features, labels, ("symmetric_kl",), {})["symmetric_kl"]
+    return mapped(features, labels, {"": _SYMMETRIC_KL}, {})[""]
 
 
 def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -70,10 +82,10 @@ def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.nda
     Raises:
         VadprobeError: as :func:`lda`.
     """
-    return mapped(features, labels, (), {"": discrepancy})[""]
+    return mapped(features, labels, {}, {"": discrepancy})[""]
 
 
-def cluster_information(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = 10) -> np.ndarray:
+def cluster_information(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = N_STARTS) -> np.ndarray:
     """Normalised mutual information of the labels and a two-means clustering of the raw features (HH6).
 
     Mutual information over the geometric mean of both entropies; the clustering is :func:`.two_means.two_means`.
@@ -91,26 +103,42 @@ def cluster_information(features: np.ndarray, labels: np.ndarray, seed: int, n_i
     Raises:
         VadprobeError: as :func:`lda`.
     """
-    return mapped(features, labels, (), {"": head_kernels.cluster_information(seed, n_init)})[""]
+    return mapped(features, labels, {}, {"": head_kernels.cluster_information(seed, n_init)})[""]
 
 
-def head_metrics(features: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+def head_metrics(
+    features: np.ndarray, labels: np.ndarray, seed: int, convention: Convention = "paper"
+) -> dict[str, np.ndarray]:
     """All four metrics of HeadHunt-VAD (HH3 to HH6), sharing what they have in common.
 
     Args:
         features: (..., n, d), for example (blocks, heads, n, head_dim); see :func:`lda`.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        seed: of the two-means clustering; see :func:`cluster_information`.
+        seed: of the two-means clustering; see :func:`cluster_information`. "headhunt-code" has its own and ignores it.
+        convention: "paper", the equations as in the functions above; or "headhunt-code", the constants of the method's
+            public code (:func:`.headhunt_code.headhunt_code_metrics`).
 
     Returns:
-        "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64, the same to the
-        last bit as the function of that name, and for any cut of the leading axes.
+        "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64, for any cut of
+        the leading axes; by "paper" the same to the last bit as the function of that name.
 
     Raises:
-        VadprobeError: as :func:`lda`.
+        VadprobeError: as :func:`lda`, or if the convention is unknown.
     """
+    check_convention(convention)
+    if convention == "headhunt-code":
+        return headhunt_code_metrics(features, labels)
     kernels = {
         "maximum_mean_discrepancy": discrepancy,
-        "cluster_information": head_kernels.cluster_information(seed, 10),
+        "cluster_information": head_kernels.cluster_information(seed, N_STARTS),
     }
-    return mapped(features, labels, ("lda", "symmetric_kl"), kernels)
+    return mapped(features, labels, {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}, kernels)
+
+
+def check_convention(convention: str) -> None:
+    """Raise :class:`VadprobeError` unless the convention is one of :data:`Convention`."""
+    if convention not in get_args(Convention):
+        raise VadprobeError(
+            f"convention is {convention!r}; 'paper', the equations as printed, or 'headhunt-code', the constants of the "
+            "method's public code, is wanted."
+        )

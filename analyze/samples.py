@@ -29,13 +29,15 @@ class Separated:
     ``vectors`` (heads, n + 1, d) float64 are the class-centred samples and, last, the mean of the anomalous class minus
     that of the normal one, all in one unit per head (a power of two). ``order`` (n,) int64 are the samples' numbers as
     given, normal ones first, each class in the given order; ``n_normal`` is how many those are. ``units``
-    (heads, n, d) are the features as given. ``constant`` (heads,) bool: all samples are equal.
+    (heads, n, d) are the features as given; they are 2 to the power of ``exponents`` (heads,) int64 times as large as
+    the vectors. ``constant`` (heads,) bool: all samples are equal.
     """
 
     vectors: np.ndarray
     order: np.ndarray
     n_normal: int
     units: np.ndarray
+    exponents: np.ndarray
     constant: np.ndarray
 
     @property
@@ -167,11 +169,11 @@ def separate(units: np.ndarray, anomalous: np.ndarray) -> Separated:
     vectors = np.empty((len(units), len(order) + 1, units.shape[2]))
     samples, difference = vectors[:, :-1], vectors[:, -1]
     samples[...] = units.take(order, axis=1)
-    _scale(samples, units.dtype)
+    exponents = _scale(samples, units.dtype)
     firsts, means = zip(_centre(samples[:, :n_normal]), _centre(samples[:, n_normal:]), strict=True)
     np.subtract(firsts[1], firsts[0], out=difference)
     difference += means[1] - means[0]
-    return Separated(vectors, order, n_normal, units, _constant(units, vectors))
+    return Separated(vectors, order, n_normal, units, exponents, _constant(units, vectors))
 
 
 def _centre(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -191,15 +193,21 @@ def scaled(units: np.ndarray) -> np.ndarray:
     return samples
 
 
-def _scale(samples: np.ndarray, dtype: np.dtype) -> None:
-    """Divide by a power of two per head, in place, so that no square or fourth power can overflow or vanish."""
+def _scale(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Divide by a power of two per head, in place, so that no square or fourth power can overflow or vanish.
+
+    Returns the exponents, (heads,).
+    """
     if dtype.kind == "f" and dtype.itemsize < 8:
-        return  # the fourth powers of shorter floats are ordinary numbers of float64
+        return np.zeros(
+            len(samples), dtype=np.int64
+        )  # the fourth powers of shorter floats are ordinary numbers of float64
     largest = np.maximum(samples.max(axis=(1, 2), initial=0.0), -samples.min(axis=(1, 2), initial=0.0))
     exponents = np.frexp(largest)[1]
     exponents[np.abs(exponents) <= _EXPONENTS] = 0
     if exponents.any():
         np.ldexp(samples, -exponents[:, None, None], out=samples)
+    return np.asarray(exponents, dtype=np.int64)
 
 
 def _constant(units: np.ndarray, vectors: np.ndarray) -> np.ndarray:
