@@ -10,6 +10,9 @@ import numpy as np
 _LEAF = 8
 """Matrices up to this size are eliminated row by row; larger ones are halved."""
 
+_FACTORED = 20
+"""Quadratic forms of matrices up to this size are left to LAPACK; larger ones are halved."""
+
 
 _NOT_DEFINITE = np.errstate(divide="ignore", invalid="ignore", over="ignore")
 
@@ -45,18 +48,36 @@ def inverse_factor(matrices: np.ndarray) -> np.ndarray:
 
 @_NOT_DEFINITE
 def inverse_form(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """``v' A^-1 v`` for symmetric positive definite matrices A (heads, m, m) and vectors v (heads, m): (heads,)."""
+    """``v' A^-1 v`` for symmetric positive definite matrices A (heads, m, m) and vectors v (heads, m): (heads,).
+
+    NaN for a matrix that is not positive definite.
+    """
     size = matrices.shape[-1]
-    half = size if size <= _LEAF else _half(size)
+    if size <= _FACTORED:
+        return _bordered_form(matrices, vectors)
+    half = _half(size)
     columns = np.concatenate([matrices[:, :half, half:], vectors[:, :half, None]], axis=2)
     across = inverse_factor(matrices[:, :half, :half]) @ columns
-    solved = across[:, :, -1]
-    form = np.einsum("hi,hi->h", solved, solved)
-    if half == size:
-        return np.asarray(form)
-    across = across[:, :, :-1]
+    across, solved = across[:, :, :-1], across[:, :, -1]
     rest = vectors[:, half:] - (solved[:, None, :] @ across)[:, 0]
-    return np.asarray(form + inverse_form(_complement(matrices[:, half:, half:], across), rest))
+    form = inverse_form(_complement(matrices[:, half:, half:], across), rest)
+    return np.asarray(form + np.einsum("hi,hi->h", solved, solved))
+
+
+def _bordered_form(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """The last row of the factor of ``[[A, v], [v', large]]`` is ``K v``: one call of LAPACK, fast for small ones."""
+    heads, size = vectors.shape
+    bordered = np.empty((heads, size + 1, size + 1))
+    bordered[:, :size, :size] = matrices
+    bordered[:, size, :size] = bordered[:, :size, size] = vectors
+    bordered[:, size, size] = np.inf
+    try:
+        solved = np.linalg.cholesky(bordered)[:, size, :size]
+    except np.linalg.LinAlgError:
+        if heads == 1:
+            return np.array([np.nan])
+        return np.concatenate([_bordered_form(matrices[[head]], vectors[[head]]) for head in range(heads)])
+    return np.asarray(np.einsum("hi,hi->h", solved, solved))
 
 
 def _complement(last: np.ndarray, across: np.ndarray) -> np.ndarray:

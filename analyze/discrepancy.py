@@ -74,7 +74,7 @@ def _by_heads(
     else:
         widths, values = np.empty(heads), np.empty(heads)
         for one in range(heads):
-            squared = _pairs_in_strips(block, one)[None]
+            squared = pairs_in_strips(block, one)[None]
             widths[one] = width(squared)[0]
             values[one] = _from_width(squared, widths[[one]], block.n_normal, n)[0]
         norms = np.einsum("hij,hij->hi", block.rows, block.rows)
@@ -112,7 +112,7 @@ def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -
     return np.asarray(within - 2 * sums[1] / (n_normal * n_anomalous))
 
 
-def _pairs_in_strips(block: Separated, head: int) -> np.ndarray:
+def pairs_in_strips(block: Separated, head: int) -> np.ndarray:
     """Squared distances of one head, (pairs,), in the order of :func:`_pairs`, each made once."""
     n_normal, n = block.n_normal, block.n_samples
     rows, difference = block.rows[head], block.difference[head]

@@ -139,6 +139,6 @@ def check_convention(convention: str) -> None:
     """Raise :class:`VadprobeError` unless the convention is one of :data:`Convention`."""
     if convention not in get_args(Convention):
         raise VadprobeError(
-            f"convention is {convention!r}; 'paper', the equations as printed, or 'headhunt-code', the constants of the "
-            "method's public code, is wanted."
+            f"convention is {convention!r}; 'paper', the equations as printed, or 'headhunt-code', the constants of "
+            "the method's public code, is wanted."
         )

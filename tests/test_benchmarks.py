@@ -137,3 +137,26 @@ def test_memory_of_an_extraction_is_sampled_and_drawn_at_a_small_size(tmp_path):
     assert max(one["clips"] for one in found["samples"]) == 1280
     assert all(one["level"] > 2**20 for one in found["growth"].values())
     assert result.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_saliency_agrees_with_loops_over_heads_and_dimensions_at_a_small_size(tmp_path):
+    sizes = ["--samples", "8", "40", "--layer-samples", "9", "--heads=12", "--prompts=2", "--dimension=16"]
+    result = tmp_path / "result.json"
+    more = ["--peer-heads=6", "--layers=2", "--hidden=20", f"--json={result}"]
+    command = [sys.executable, str(FOLDER / "saliency.py"), *sizes, *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "12 heads of 16 dimensions under 2 prompts" in done.stdout
+    assert "scaled from 6 heads" in done.stdout
+    found = json.loads(result.read_text())
+    assert list(found["heads"]) == ["8", "40"]
+    for one in found["heads"].values():
+        paper, code = one["conventions"]["paper"], one["conventions"]["headhunt-code"]
+        for name in ("lda", "symmetric_kl", "maximum_mean_discrepancy"):
+            assert paper["differences"][name] < 1e-8, paper
+        assert code["differences"]["maximum_mean_discrepancy"] < 1e-8
+        assert code["differences"]["symmetric_kl"] < 1e-5  # of scikit-learn's inverses, to their digits
+        assert code["same_information"] == 1
+        assert len(code["heads"]) == 5
+    assert found["layers"]["9"]["difference"] < 1e-6
