@@ -69,6 +69,27 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
         VadprobeError: if the shapes differ, a score is NaN (the caller drops unknown units and reports how many), a
             count is negative or not an integer, or there is no frame at all.
     """
+    scores, positives, negatives = checked_units(scores, positives, negatives)
+    seen = positives + negatives > 0
+    scores, positives, negatives = scores[seen], positives[seen], negatives[seen]
+    order = np.argsort(-scores)
+    scores = scores[order]
+    last_of_group = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    return Ranking(
+        thresholds=scores[last_of_group],
+        true_positives=np.cumsum(positives[order])[last_of_group],
+        false_positives=np.cumsum(negatives[order])[last_of_group],
+    )
+
+
+def checked_units(
+    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arguments of :func:`rank` as float64 and int64.
+
+    Raises:
+        VadprobeError: as :func:`rank`.
+    """
     scores = np.asarray(scores, dtype=np.float64)
     positives, negatives = checked_counts("positives", positives), checked_counts("negatives", negatives)
     if scores.ndim != 1 or not scores.shape == positives.shape == negatives.shape:
@@ -82,21 +103,12 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
             f"{unknown} of {len(scores)} scores are NaN (unknown); drop these units before ranking and report their "
             "number, an unknown score has no place in an order."
         )
-    seen = positives + negatives > 0
     n_frames = int(positives.sum() + negatives.sum())
     if not 0 < n_frames < _MAX_FRAMES:
         raise VadprobeError(
             f"{len(scores)} scored units have {n_frames} frames; at least 1 and fewer than {_MAX_FRAMES} are wanted."
         )
-    scores, positives, negatives = scores[seen], positives[seen], negatives[seen]
-    order = np.argsort(-scores)
-    scores = scores[order]
-    last_of_group = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
-    return Ranking(
-        thresholds=scores[last_of_group],
-        true_positives=np.cumsum(positives[order])[last_of_group],
-        false_positives=np.cumsum(negatives[order])[last_of_group],
-    )
+    return scores, positives, negatives
 
 
 def checked_counts(name: str, counts: np.ndarray) -> np.ndarray:
