@@ -90,7 +90,11 @@ def code_kl(head, labels):
         return (np.trace(np.linalg.solve(cov_q, cov_p)) + quadratic - len(difference) + log_ratio) / 2
 
     anomalous, normal = gaussians
-    return float(np.clip((divergence(anomalous, normal) + divergence(normal, anomalous)) / 2, 0, 1e6))
+    try:
+        mean = (divergence(anomalous, normal) + divergence(normal, anomalous)) / 2
+    except np.linalg.LinAlgError:  # 1e-10 is lost beside large variances: no inverse, endlessly far apart
+        mean = math.inf
+    return float(np.clip(mean, 0, 1e6))
 
 
 def code_mmd(head, labels):

@@ -5,6 +5,7 @@ import pytest
 import reference_stage2 as oracle
 
 from vadprobe.analyze.head_saliency import head_metrics
+from vadprobe.analyze.headhunt_code import headhunt_code_metrics
 from vadprobe.analyze.layer_saliency import layer_metrics
 from vadprobe.analyze.selection import dlsp, rhi, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
@@ -57,6 +58,43 @@ def test_head_metrics_of_the_paper(kind, n, d):
 
 
 @cases
+def test_head_metrics_of_the_public_code(kind, n, d):
+    """A ratio is as exact as its scatter's condition lets the oracle's pseudo-inverse be; beyond 1e12 it says nothing."""
+    features, labels = heads_of(kind, n, d)
+    found = head_metrics(features, labels, SEED, "headhunt-code")
+    expected = one_by_one(oracle.head_metrics, features, labels, SEED, "headhunt-code")
+    assert {name: values.tolist() for name, values in found.items()} == {
+        name: values.tolist() for name, values in headhunt_code_metrics(features, labels).items()
+    }
+    for head in np.ndindex(2, 2):
+        condition = np.linalg.cond(oracle.scatter(features[head], labels))
+        if condition < 1e12:
+            tolerance = max(1e-8, 1e-15 * condition)
+            assert found["lda"][head] == pytest.approx(expected["lda"][head], rel=tolerance)
+    np.testing.assert_allclose(found["symmetric_kl"], expected["symmetric_kl"], rtol=1e-8, atol=1e-13)
+    for name in ("maximum_mean_discrepancy", "cluster_information"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-8, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-2, 1.0, 10.0])
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (7, 9), (12, 5), (10, 1)])
+def test_the_ratio_of_the_public_code_by_exact_fractions(n, d, scale):
+    features, labels = heads_of("plain", n, d, seed=3)
+    found = head_metrics(features * scale, labels, SEED, "headhunt-code")["lda"]
+    for head in np.ndindex(2, 2):
+        assert found[head] == pytest.approx(oracle.exact_code_lda(features[head] * scale, labels), rel=1e-8)
+
+
+@pytest.mark.parametrize(("scale", "vanishes"), [(1e-9, True), (1e-6, False)])
+def test_the_ratio_of_the_public_code_is_zero_below_its_least_denominator(scale, vanishes):
+    features, labels = heads_of("plain", 10, 4)
+    found = head_metrics(features * scale, labels, SEED, "headhunt-code")["lda"]
+    expected = one_by_one(oracle.head_metrics, features * scale, labels, SEED, "headhunt-code")["lda"]
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=0)
+    assert (found == 0).all() == vanishes
+
+
+@cases
 def test_layer_metrics_by_exact_moments(kind, n, d):
     features, labels = heads_of(kind, n, d)
     found, expected = layer_metrics(features, labels), one_by_one(oracle.layer_metrics, features, labels)
@@ -103,9 +141,10 @@ def test_robust_saliency_from_raw_features(convention, seed, n, d):
     features, labels = prompts_of(seed, n, d)
     found = rhi(measured(features, labels, convention))
     scores, chosen = oracle.rhi(features, labels, SEED, convention)
+    tolerance = 1e-8 if convention == "paper" else 1e-6  # a pseudo-inverse of the oracle loses digits
     for column, values in enumerate((found.mean, found.instability, found.robust)):
         expected = [scores[head][column] for head in np.ndindex(3, 4)]
-        np.testing.assert_allclose(values.ravel(), expected, rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(values.ravel(), expected, rtol=tolerance, atol=1e-12)
     assert list(found.heads) == chosen
     assert list(select_heads(measured(features, labels, convention)).indices) == chosen
 
@@ -223,6 +262,11 @@ def test_two_samples_of_a_class(d):
         assert found["lda"][head] == pytest.approx(oracle.paper_lda(features[head], labels), rel=1e-8)
         squared = oracle.paper_mmd(features[head], labels) ** 2
         assert found["maximum_mean_discrepancy"][head] ** 2 == pytest.approx(squared, rel=1e-8, abs=1e-14)
+    by_code = head_metrics(features, labels, SEED, "headhunt-code")
+    assert (
+        by_code["symmetric_kl"]
+        == one_by_one(oracle.head_metrics, features, labels, SEED, "headhunt-code")["symmetric_kl"]
+    ).all()
     layers, expected = layer_metrics(features, labels), one_by_one(oracle.layer_metrics, features, labels)
     for metric in oracle.LAYER_METRICS:
         np.testing.assert_allclose(layers[metric], expected[metric], rtol=1e-8, err_msg=metric)
