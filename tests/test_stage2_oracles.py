@@ -59,7 +59,7 @@ def test_head_metrics_of_the_paper(kind, n, d):
 
 @cases
 def test_head_metrics_of_the_public_code(kind, n, d):
-    """A ratio is as exact as its scatter's condition lets the oracle's pseudo-inverse be; beyond 1e12 it says nothing."""
+    """A ratio is as exact as the scatter's condition lets the oracle's pseudo-inverse be; from 1e12 on it is not."""
     features, labels = heads_of(kind, n, d)
     found = head_metrics(features, labels, SEED, "headhunt-code")
     expected = one_by_one(oracle.head_metrics, features, labels, SEED, "headhunt-code")
