@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 
 from vadprobe.analyze.samples import Separated, scaled
 
@@ -37,6 +37,26 @@ def code_discrepancy(block: Separated) -> np.ndarray:
     1.
     """
     return _by_heads(block, _middle_squared, _exact_code_width)
+
+
+def kernel_matrices(block: Separated, code: bool = False) -> np.ndarray:
+    """``K - 1`` of all pairs of samples, (heads, n, n), of :func:`discrepancy` or :func:`code_discrepancy`.
+
+    It is the same for any labels. With the weights of a labelling, 1 over the number of samples for the anomalous class
+    and minus that for the normal one, the quadratic form is the squared discrepancy: as the weights add up to 0, the 1
+    adds nothing.
+    """
+    heads, n = len(block.vectors), block.n_samples
+    result = np.array(block.half_squared_distances)
+    pairs = result.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
+    widths = _middle_squared(pairs) if code else median_root(pairs) ** 2
+    longest = np.sqrt(block.gram.diagonal(axis1=1, axis2=2).max(axis=1)) + np.sqrt(block.distance)
+    known = widths > _DEGENERATE * longest**2
+    result *= (-0.5 / np.where(known, widths, 1.0))[:, None, None]
+    np.expm1(result, out=result)
+    for head in np.flatnonzero(~known):
+        result[head] = squareform(_exact_kernel(block, int(head), _exact_code_width if code else _exact_width))
+    return result
 
 
 def median_root(squared: np.ndarray) -> np.ndarray:
@@ -156,14 +176,18 @@ def _right(rows: np.ndarray) -> np.ndarray:
 def _exact(block: Separated, head: int, exact_width: Callable[[np.ndarray], float]) -> float:
     """Squared discrepancy of one head from the differences of its samples, which are exactly 0 for equal ones."""
     n, n_normal = block.n_samples, block.n_normal
-    samples = scaled(block.units[head : head + 1])[0, block.order]
-    squared = pdist(samples - samples[0], "sqeuclidean")
-    width = exact_width(squared)
-    kernel = np.expm1(squared / (-2 * width)) if width > 0 else np.where(squared > 0, -1.0, 0.0)
     weights = np.where(np.arange(n) < n_normal, -1 / n_normal, 1 / (n - n_normal))
     first, second = np.triu_indices(n, 1)
     # The weights of all pairs add up to 0, so K - 1 in place of K is the same sum, without its cancellation.
-    return 2 * float((weights[first] * weights[second] * kernel).sum())
+    return 2 * float((weights[first] * weights[second] * _exact_kernel(block, head, exact_width)).sum())
+
+
+def _exact_kernel(block: Separated, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
+    """``K - 1`` of the pairs of one head's samples, as scipy orders them."""
+    samples = scaled(block.units[head : head + 1])[0, block.order]
+    squared = pdist(samples - samples[0], "sqeuclidean")
+    width = exact_width(squared)
+    return np.asarray(np.expm1(squared / (-2 * width)) if width > 0 else np.where(squared > 0, -1.0, 0.0))
 
 
 def _exact_width(squared: np.ndarray) -> float:

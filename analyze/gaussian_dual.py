@@ -8,13 +8,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze import gaussian
 from vadprobe.analyze.definite_matrices import inverse_factor, inverse_form
-from vadprobe.analyze.gaussian import ClassMoments, class_moments, in_unit, shrinkage
-from vadprobe.analyze.samples import Separated
+from vadprobe.analyze.gaussian import in_unit, shrinkage
 
 _LARGEST_RATIO = 1e6
 """Trace of b R'R over c: above, the two terms of Woodbury's inverse may cancel too many digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Inner products of class-centred samples, normal ones first, and of the difference D of the classes' means.
+
+    ``gram`` (heads, n, n) of the samples, ``along`` (heads, n) of the samples with D, ``distance`` (heads,) of D with
+    itself. The features have ``dimension`` d, and are 2 to the power of ``exponents`` (heads,) times as large.
+    """
+
+    gram: np.ndarray
+    along: np.ndarray
+    distance: np.ndarray
+    n_normal: int
+    dimension: int
+    exponents: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,22 +45,22 @@ class _Shrunk:
     safe: np.ndarray
 
 
-def discriminant(block: Separated) -> np.ndarray:
-    """``D' S*^-1 D`` with the covariance of all class-centred rows, (heads,); NaN where S* is singular."""
+def discriminant(block: Products) -> np.ndarray:
+    """``D' S*^-1 D`` with the covariance of all class-centred rows, (heads,).
+
+    NaN where S* is singular, or so nearly that inner products are too few digits for it.
+    """
     shrunk = _shrunk(block.gram, block.dimension)
     explained = shrunk.factor * inverse_form(shrunk.kernel, block.along)
-    values = (block.distance - explained) / shrunk.added
-    for head in np.flatnonzero(~shrunk.safe):
-        values[head] = gaussian.discriminant(_in_basis(block, int(head)), block.dimension)[0]
-    return np.asarray(values)
+    return np.where(shrunk.safe, (block.distance - explained) / shrunk.added, np.nan)
 
 
-def symmetric_divergence(block: Separated, ridge: float = 0.0) -> np.ndarray:
-    """Mean of both divergences between the classes' Gaussians, (heads,); NaN where a covariance is singular.
+def symmetric_divergence(block: Products, ridge: float = 0.0) -> np.ndarray:
+    """Mean of both divergences between the classes' Gaussians, (heads,); NaN as for :func:`discriminant`.
 
     A ridge is added to both covariances, in squared units of the features.
     """
-    first, second = slice(0, block.n_normal), slice(block.n_normal, block.n_samples)
+    first, second = slice(0, block.n_normal), slice(block.n_normal, block.gram.shape[1])
     added = in_unit(ridge, block.exponents)
     classes = [_shrunk(block.gram[:, mine, mine], block.dimension, added) for mine in (first, second)]
     values = np.full(len(block.gram), -2.0 * block.dimension)
@@ -63,11 +77,7 @@ def symmetric_divergence(block: Separated, ridge: float = 0.0) -> np.ndarray:
         explained = own.factor * np.einsum("hij,hij->h", solved, solved)
         explained += theirs.added * (len(factor[0]) - own.added * np.einsum("hij,hij->h", factor, factor))
         values += (block.dimension * theirs.variance + block.distance - explained) / own.added
-    values = np.asarray(np.maximum(values, 0.0) / 4)
-    for head in np.flatnonzero(~(classes[0].safe & classes[1].safe)):
-        exact = gaussian.symmetric_divergence(_in_basis(block, int(head)), block.dimension, ridge)
-        values[head] = exact[0]
-    return values
+    return np.where(classes[0].safe & classes[1].safe, np.maximum(values, 0.0) / 4, np.nan)
 
 
 def _shrunk(gram: np.ndarray, dimension: int, ridge: np.ndarray | float = 0.0) -> _Shrunk:
@@ -84,10 +94,3 @@ def _shrunk(gram: np.ndarray, dimension: int, ridge: np.ndarray | float = 0.0) -
     diagonal = np.arange(n)
     kernel[:, diagonal, diagonal] += added[:, None]
     return _Shrunk(factor, added, variance + ridge, kernel, safe)
-
-
-def _in_basis(block: Separated, head: int) -> ClassMoments:
-    """Moments of one head in an orthonormal basis of what its samples span."""
-    # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
-    coordinates = np.asarray(np.linalg.qr(block.vectors[head].T, mode="r")).T[None]
-    return class_moments(coordinates, block.n_normal, block.exponents[[head]])

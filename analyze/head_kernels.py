@@ -6,6 +6,8 @@ import numpy as np
 
 from vadprobe.analyze.discrepancy import ALL_AT_ONCE
 from vadprobe.analyze.gaussian import ClassMoments, class_moments, joined
+from vadprobe.analyze.gaussian_dual import Products
+from vadprobe.analyze.mutual_information import geometric_mean, normalised_information
 from vadprobe.analyze.samples import Separated, checked_labels, checked_units, separate
 from vadprobe.analyze.two_means import clusters_of_products, clusters_of_rows
 
@@ -18,8 +20,11 @@ _FACTORED_HEADS = 32
 Kernel = Callable[[Separated], np.ndarray]
 """From a block of heads to one value per head."""
 
-Gaussian = tuple[Kernel, Callable[[ClassMoments, int], np.ndarray]]
-"""A metric of both classes' Gaussians: from a block of few samples, and from moments and d for many samples."""
+Gaussian = tuple[Callable[[Products], np.ndarray], Callable[[ClassMoments, int], np.ndarray]]
+"""A metric of both classes' Gaussians: from inner products of few samples, and from moments and d for any number.
+
+What inner products cannot tell is NaN, and is computed from moments.
+"""
 
 
 def mapped(
@@ -33,7 +38,7 @@ def mapped(
     units = checked_units(features)
     n, dimension = units.shape[1:]
     anomalous = checked_labels(labels, n)
-    step = _step(n, dimension)
+    step = block_heads(n, dimension)
     few = n <= dimension
     batch = step if few else -(-_FACTORED_HEADS // step) * step
     results = {name: np.empty(len(units)) for name in (*gaussians, *kernels)}
@@ -47,8 +52,8 @@ def mapped(
             for name, kernel in kernels.items():
                 results[name][here] = kernel(block)
             if few:
-                for name, (from_block, _) in gaussians.items():
-                    results[name][here] = from_block(block)
+                for name, gaussian in gaussians.items():
+                    results[name][here] = of_few(block, gaussian)
             elif gaussians:
                 parts.append(class_moments(block.vectors, block.n_normal, block.exponents))
         if parts:
@@ -58,46 +63,47 @@ def mapped(
     return {name: np.where(constant, 0.0, values).reshape(features.shape[:-2]) for name, values in results.items()}
 
 
-def _step(n: int, dimension: int) -> int:
+def of_few(block: Separated, gaussian: Gaussian) -> np.ndarray:
+    """A metric of both classes' Gaussians where samples are no more than dimensions, (heads,)."""
+    from_products, from_moments = gaussian
+    values = from_products(products(block))
+    for head in np.flatnonzero(np.isnan(values)):
+        # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
+        coordinates = np.asarray(np.linalg.qr(block.vectors[head].T, mode="r")).T[None]
+        classes = class_moments(coordinates, block.n_normal, block.exponents[[head]])
+        values[head] = from_moments(classes, block.dimension)[0]
+    return values
+
+
+def products(block: Separated) -> Products:
+    """A block's inner products as :mod:`.gaussian_dual` takes them."""
+    return Products(block.gram, block.along, block.distance, block.n_normal, block.dimension, block.exponents)
+
+
+def block_heads(n: int, dimension: int) -> int:
     """How many heads fit a block."""
     products = 5 * n * n if n <= ALL_AT_ONCE else n * n
     return max(1, BLOCK_BYTES // (8 * (2 * n * dimension + products)))
 
 
+def start_draws(seed: int, n_init: int) -> np.ndarray:
+    """The random numbers of :func:`.two_means.two_means`, (n_init, 2): the same for every head."""
+    return np.random.default_rng(seed).random((n_init, 2))
+
+
+def clusters(block: Separated, draws: np.ndarray) -> np.ndarray:
+    """The two-means clustering of a block's samples, (heads, n) bool, in the block's order.
+
+    The first sample as given is False, so that the clusters say nothing of how rounding called them.
+    """
+    if block.n_samples <= ALL_AT_ONCE:
+        found = clusters_of_products(block.centred_gram, block.half_squared_distances, draws, block.order)
+    else:
+        found = clusters_of_rows(block.centred, draws, block.order)
+    return np.asarray(found ^ found[:, [int(block.order.argmin())]])
+
+
 def cluster_information(seed: int, n_init: int) -> Kernel:
     """Normalised mutual information of the classes and a two-means clustering of a block's samples."""
-    draws = np.random.default_rng(seed).random((n_init, 2))
-
-    def kernel(block: Separated) -> np.ndarray:
-        if block.n_samples <= ALL_AT_ONCE:
-            clusters = clusters_of_products(block.centred_gram, block.half_squared_distances, draws, block.order)
-        else:
-            clusters = clusters_of_rows(block.centred, draws, block.order)
-        return normalised_information(clusters, block.n_normal, geometric_mean)
-
-    return kernel
-
-
-def normalised_information(
-    clusters: np.ndarray, n_normal: int, mean: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Mutual information of classes and clusters (heads, n) bool, normal samples first, over a mean of the entropies.
-
-    0 where there is one cluster only.
-    """
-    n = clusters.shape[1]
-    second = np.stack([clusters[:, :n_normal].sum(axis=-1), clusters[:, n_normal:].sum(axis=-1)])
-    of_class = np.array([[n_normal], [n - n_normal]])
-    shared = np.stack([of_class - second, second], axis=1)  # (class, cluster, heads)
-    of_cluster = shared.sum(axis=0)
-    # Whole numbers inside the logarithm: independent labels and clusters give exactly 0.
-    ratio = n * shared / np.maximum(of_class[:, None] * of_cluster[None], 1)
-    information = (shared * np.log(np.where(shared > 0, ratio, 1.0))).sum(axis=(0, 1))
-    entropies = [-(counts * np.log(np.maximum(counts, 1) / n)).sum(axis=0) for counts in (of_class, of_cluster)]
-    scale = np.where(entropies[1] > 0, mean(*entropies), 0.0)
-    return np.asarray(np.clip(information / np.where(scale > 0, scale, 1.0), 0.0, 1.0))
-
-
-def geometric_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of two entropies."""
-    return np.asarray(np.sqrt(one * other))
+    draws = start_draws(seed, n_init)
+    return lambda block: normalised_information(clusters(block, draws), block.n_normal, geometric_mean)

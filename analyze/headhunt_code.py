@@ -12,7 +12,9 @@ from vadprobe.analyze import gaussian, gaussian_dual
 from vadprobe.analyze.definite_matrices import inverse_form
 from vadprobe.analyze.discrepancy import code_discrepancy
 from vadprobe.analyze.gaussian import ClassMoments, in_unit
-from vadprobe.analyze.head_kernels import mapped, normalised_information
+from vadprobe.analyze.gaussian_dual import Products
+from vadprobe.analyze.head_kernels import mapped
+from vadprobe.analyze.mutual_information import arithmetic_mean, normalised_information
 from vadprobe.analyze.samples import Separated
 from vadprobe.analyze.single_start import single_start_clusters
 
@@ -70,25 +72,25 @@ def headhunt_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str,
     return metrics
 
 
-def _lda(block: Separated) -> np.ndarray:
+def _lda(block: Products) -> np.ndarray:
     """NaN where the difference of the means lies nearly within the spread of the samples."""
     ridge = in_unit(SCATTER_RIDGE, block.exponents)
     kernel = np.array(block.gram)
-    diagonal = np.arange(block.n_samples)
+    diagonal = np.arange(kernel.shape[1])
     kernel[:, diagonal, diagonal] += ridge[:, None]
     rest = block.distance - inverse_form(kernel, block.along)
     known = (rest >= _LEAST_REST * block.distance) & (ridge > 0) & np.isfinite(ridge)
     return np.where(known, rest / np.where(known, ridge, 1.0), np.nan)
 
 
-def _lda_of_moments(classes: ClassMoments, dimension: int) -> np.ndarray:
+def _lda_of_moments(classes: ClassMoments, _: int) -> np.ndarray:
     scatter = classes.normal.scatter + classes.anomalous.scatter
-    diagonal = np.arange(dimension)
+    diagonal = np.arange(scatter.shape[1])
     scatter[:, diagonal, diagonal] += in_unit(SCATTER_RIDGE, classes.exponents)[:, None]
     return inverse_form(scatter, classes.difference)
 
 
-def _symmetric_kl(block: Separated) -> np.ndarray:
+def _symmetric_kl(block: Products) -> np.ndarray:
     return gaussian_dual.symmetric_divergence(block, COVARIANCE_RIDGE)
 
 
@@ -99,7 +101,7 @@ def _symmetric_kl_of_moments(classes: ClassMoments, dimension: int) -> np.ndarra
 def _cluster_information(block: Separated) -> np.ndarray:
     anomalous_first = np.roll(np.arange(block.n_samples), -block.n_normal)
     clusters = single_start_clusters(block.centred, anomalous_first, RANDOM_STATE)
-    return normalised_information(clusters, block.n_normal, lambda one, other: (one + other) / 2)
+    return normalised_information(clusters, block.n_normal, arithmetic_mean)
 
 
 def _literal_lda(head: np.ndarray, anomalous: np.ndarray) -> float:

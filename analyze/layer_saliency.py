@@ -5,29 +5,25 @@ convention "paper". Each metric is the mean over the D dimensions of a number pe
 nothing about how the dimensions work together. DLSP ranks layers by the sum of the three (:mod:`.selection`).
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from vadprobe.analyze.layer_moments import (
+    N_BINS,
+    Direction,
+    Moments,
+    dimension_moments,
+    discriminants,
+    divergences,
+    histogram_entropies,
+    n_floored,
+)
 from vadprobe.analyze.samples import checked_labels, checked_units
 from vadprobe.store.errors import VadprobeError
 
-Direction = Literal["normal||anomalous", "anomalous||normal"]
-
 FLOORED_DIMENSIONS = "floored_dimensions"
 """Key of the count that :func:`layer_metrics` returns beside the metrics; it is not ranked."""
-
-VARIANCE_FLOOR = 1e-3
-"""Least class variance of a dimension in HP2, as a share of the dimension's variance over all samples."""
-
-RATIO_EPSILON = 1e-12
-"""Added to the variances in HP4, in squared units of the features."""
-
-N_BINS = 32
-"""Bins of the histograms in HP5a; the paper gives no number."""
 
 
 def gaussian_kl(features: np.ndarray, labels: np.ndarray, direction: Direction = "normal||anomalous") -> np.ndarray:
@@ -50,7 +46,7 @@ def gaussian_kl(features: np.ndarray, labels: np.ndarray, direction: Direction =
             not finite.
     """
     _check_direction(direction)
-    return _per_unit(features, labels, lambda moments: _gaussian_kl(moments, direction))
+    return _per_unit(features, labels, lambda moments: divergences(moments, direction))
 
 
 def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -70,7 +66,7 @@ def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: as :func:`gaussian_kl`.
     """
-    return _per_unit(features, labels, _discriminant_ratio)
+    return _per_unit(features, labels, discriminants)
 
 
 def binned_entropy(features: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
@@ -93,7 +89,7 @@ def binned_entropy(features: np.ndarray, n_bins: int = N_BINS) -> np.ndarray:
     if n_bins < 1:
         raise VadprobeError(f"n_bins is {n_bins}; at least 1 is wanted.")
     units = checked_units(features)
-    values = [_binned_entropy(unit.astype(np.float64), n_bins) for unit in units]
+    values = [histogram_entropies(unit, n_bins).mean() for unit in units]
     return np.array(values, dtype=np.float64).reshape(np.shape(features)[:-2])
 
 
@@ -112,7 +108,7 @@ def floored_dimensions(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: as :func:`gaussian_kl`.
     """
-    return _per_unit(features, labels, _n_floored).astype(np.int64)
+    return _per_unit(features, labels, n_floored).astype(np.int64)
 
 
 def layer_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
@@ -133,92 +129,30 @@ def layer_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndar
     features = np.asarray(features)
     units = checked_units(features)
     anomalous = checked_labels(labels, units.shape[1])
-    rows = [_one_unit(unit.astype(np.float64), anomalous) for unit in units]
+    rows = [_one_unit(unit, anomalous) for unit in units]
     names = ("gaussian_kl", "discriminant_ratio", "binned_entropy", FLOORED_DIMENSIONS)
     columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(names)).T
     metrics = {name: column.reshape(features.shape[:-2]) for name, column in zip(names, columns, strict=True)}
     return metrics | {FLOORED_DIMENSIONS: metrics[FLOORED_DIMENSIONS].astype(np.int64)}
 
 
-@dataclass(frozen=True, eq=False)
-class _Moments:
-    """Moments of every dimension of one layer, each (D,), in units of 2 ** exponent of that dimension.
-
-    ``difference`` is the anomalous mean minus the normal one; ``normal``, ``anomalous`` and ``total`` are variances.
-    """
-
-    difference: np.ndarray
-    normal: np.ndarray
-    anomalous: np.ndarray
-    total: np.ndarray
-    exponent: np.ndarray
-
-
 def _one_unit(unit: np.ndarray, anomalous: np.ndarray) -> tuple[float, float, float, float]:
-    moments = _moments(unit, anomalous)
+    moments = dimension_moments(unit, anomalous)
     return (
-        _gaussian_kl(moments, "normal||anomalous"),
-        _discriminant_ratio(moments),
-        _binned_entropy(unit, N_BINS),
-        _n_floored(moments),
+        float(divergences(moments, "normal||anomalous").mean()),
+        float(discriminants(moments).mean()),
+        float(histogram_entropies(unit, N_BINS).mean()),
+        float(n_floored(moments)),
     )
 
 
-def _per_unit(features: np.ndarray, labels: np.ndarray, metric: Callable[[_Moments], float]) -> np.ndarray:
-    """Layer by layer: a layer fits the processor's cache, and its value cannot depend on its neighbours."""
+def _per_unit(features: np.ndarray, labels: np.ndarray, metric: Callable[[Moments], np.ndarray]) -> np.ndarray:
+    """Layer by layer: a layer's value cannot depend on its neighbours."""
     features = np.asarray(features)
     units = checked_units(features)
     anomalous = checked_labels(labels, units.shape[1])
-    values = [metric(_moments(unit.astype(np.float64), anomalous)) for unit in units]
+    values = [metric(dimension_moments(unit, anomalous)).mean() for unit in units]
     return np.array(values, dtype=np.float64).reshape(features.shape[:-2])
-
-
-def _moments(unit: np.ndarray, anomalous: np.ndarray) -> _Moments:
-    # A power of two per dimension changes no digit, and no square can overflow or vanish afterwards.
-    exponent = np.frexp(np.abs(unit).max(axis=0))[1]
-    values = np.ldexp(unit, -exponent)
-    first, mean, variance = [], [], []
-    for mine in (~anomalous, anomalous):
-        # Minus a sample of the class first: equal samples have variance 0 exactly, whatever the mean rounds to.
-        offset = values[mine] - values[mine][0]
-        first.append(values[mine][0])
-        mean.append(offset.mean(axis=0))
-        variance.append(((offset - mean[-1]) ** 2).mean(axis=0))
-    difference = (first[1] - first[0]) + (mean[1] - mean[0])
-    share = float(anomalous.mean())
-    total = (1 - share) * variance[0] + share * variance[1] + share * (1 - share) * difference**2
-    return _Moments(difference, variance[0], variance[1], total, exponent)
-
-
-def _gaussian_kl(moments: _Moments, direction: Direction) -> float:
-    floor = np.where(moments.total > 0, VARIANCE_FLOOR * moments.total, 1.0)
-    normal, anomalous = np.maximum(moments.normal, floor), np.maximum(moments.anomalous, floor)
-    p, q = (normal, anomalous) if direction == "normal||anomalous" else (anomalous, normal)
-    divergence = (np.log(q / p) + (p + moments.difference**2) / q - 1) / 2
-    return float(divergence.mean())  # constant dimensions have p = q = 1 here, and give 0
-
-
-def _discriminant_ratio(moments: _Moments) -> float:
-    with np.errstate(over="ignore", under="ignore"):  # far below 1e-12 the ratio is 0, far above epsilon is nothing
-        epsilon = np.maximum(np.ldexp(RATIO_EPSILON, -2 * moments.exponent), np.finfo(np.float64).tiny)
-    return float((moments.difference**2 / (moments.anomalous + moments.normal + epsilon)).mean())
-
-
-def _binned_entropy(unit: np.ndarray, n_bins: int) -> float:
-    n, dimensions = unit.shape
-    unit = np.ldexp(unit, -np.frexp(np.abs(unit).max(axis=0))[1])
-    lowest = unit.min(axis=0)
-    width = unit.max(axis=0) - lowest
-    bins = np.floor((unit - lowest) * n_bins / np.where(width > 0, width, 1.0)).astype(np.int64)
-    bins = np.minimum(bins, n_bins - 1) + n_bins * np.arange(dimensions)
-    counts = np.bincount(bins.ravel(), minlength=n_bins * dimensions)
-    surprise = np.array([0.0] + [count / n * math.log2(n / count) for count in range(1, n + 1)])
-    return float(surprise[counts].sum() / dimensions)
-
-
-def _n_floored(moments: _Moments) -> float:
-    floor = VARIANCE_FLOOR * moments.total
-    return float(np.count_nonzero((moments.normal < floor) | (moments.anomalous < floor)))
 
 
 def _check_direction(direction: str) -> None:

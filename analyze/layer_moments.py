@@ -1,0 +1,114 @@
+"""Moments and histograms of every dimension of a layer, and what HiProbe's metrics (HP1 to HP6) make of them."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Direction = Literal["normal||anomalous", "anomalous||normal"]
+
+VARIANCE_FLOOR = 1e-3
+"""Least class variance of a dimension in HP2, as a share of the dimension's variance over all samples."""
+
+RATIO_EPSILON = 1e-12
+"""Added to the variances in HP4, in squared units of the features."""
+
+N_BINS = 32
+"""Bins of the histograms in HP5a; the paper gives no number."""
+
+_BLOCK_VALUES = 1 << 17
+"""Values of a block of dimensions: it stays in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Moments of every dimension of one layer, each (..., D), in units of 2 ** exponent of that dimension.
+
+    ``difference`` is the anomalous mean minus the normal one; ``normal``, ``anomalous`` and ``total`` are variances.
+    """
+
+    difference: np.ndarray
+    normal: np.ndarray
+    anomalous: np.ndarray
+    total: np.ndarray
+    exponent: np.ndarray
+
+
+def dimension_moments(unit: np.ndarray, anomalous: np.ndarray) -> Moments:
+    """Of the samples (n, D), any real dtype, of two classes; anomalous (n,) bool."""
+    blocks = [_block_moments(values, exponent, anomalous) for values, exponent in scaled_blocks(unit)]
+    return Moments(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+
+
+def scaled_blocks(unit: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of dimensions of a layer (n, D): float64 values in units of 2 ** exponent, and the exponent of each."""
+    step = max(1, _BLOCK_VALUES // len(unit))
+    blocks = []
+    for start in range(0, unit.shape[1], step):
+        values = unit[:, start : start + step].astype(np.float64)
+        # A power of two per dimension changes no digit, and no square can overflow or vanish afterwards.
+        exponent = np.frexp(np.maximum(values.max(axis=0), -values.min(axis=0)))[1]
+        blocks.append((np.ldexp(values, -exponent, out=values), exponent))
+    return blocks
+
+
+def _block_moments(values: np.ndarray, exponent: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, ...]:
+    first, mean, variance = [], [], []
+    for mine in (~anomalous, anomalous):
+        # Minus a sample of the class first: equal samples have variance 0 exactly, whatever the mean rounds to.
+        offset = values.compress(mine, axis=0)
+        first.append(offset[0].copy())
+        offset -= first[-1]
+        mean.append(offset.mean(axis=0))
+        offset -= mean[-1]
+        variance.append(np.einsum("ij,ij->j", offset, offset) / len(offset))
+    difference = (first[1] - first[0]) + (mean[1] - mean[0])
+    share = float(anomalous.mean())
+    total = (1 - share) * variance[0] + share * variance[1] + share * (1 - share) * difference**2
+    return difference, variance[0], variance[1], total, exponent
+
+
+def divergences(moments: Moments, direction: Direction) -> np.ndarray:
+    """HP1 and HP2 of every dimension; 0 for a constant one."""
+    floor = np.where(moments.total > 0, VARIANCE_FLOOR * moments.total, 1.0)
+    normal, anomalous = np.maximum(moments.normal, floor), np.maximum(moments.anomalous, floor)
+    p, q = (normal, anomalous) if direction == "normal||anomalous" else (anomalous, normal)
+    return np.asarray((np.log(q / p) + (p + moments.difference**2) / q - 1) / 2)
+
+
+def discriminants(moments: Moments) -> np.ndarray:
+    """HP3 and HP4 of every dimension."""
+    with np.errstate(over="ignore", under="ignore"):  # far below 1e-12 the ratio is 0, far above epsilon is nothing
+        epsilon = np.maximum(np.ldexp(RATIO_EPSILON, -2 * moments.exponent), np.finfo(np.float64).tiny)
+    return np.asarray(moments.difference**2 / (moments.anomalous + moments.normal + epsilon))
+
+
+def n_floored(moments: Moments) -> np.ndarray:
+    """How many dimensions, along the last axis, have a class variance below the floor."""
+    floor = VARIANCE_FLOOR * moments.total
+    return np.asarray(np.count_nonzero((moments.normal < floor) | (moments.anomalous < floor), axis=-1))
+
+
+def histogram_entropies(unit: np.ndarray, n_bins: int) -> np.ndarray:
+    """HP5a of every dimension of the samples (n, D), in bits: (D,) float64; 0 for a constant one."""
+    n = len(unit)
+    surprise = np.array([0.0] + [count / n * math.log2(n / count) for count in range(1, n + 1)])
+    entropies = []
+    for values, _ in scaled_blocks(unit):
+        dimensions = values.shape[1]
+        bins = _bins(values, n_bins) + n_bins * np.arange(dimensions)
+        counts = np.bincount(bins.ravel(), minlength=n_bins * dimensions)
+        entropies.append(surprise[counts].reshape(dimensions, n_bins).sum(axis=-1))
+    return np.concatenate(entropies)
+
+
+def _bins(values: np.ndarray, n_bins: int) -> np.ndarray:
+    """Bin of every value (n, D) within its dimension's range, int64; the values are overwritten."""
+    lowest = values.min(axis=0)
+    width = values.max(axis=0) - lowest
+    values -= lowest
+    values *= n_bins
+    values /= np.where(width > 0, width, 1.0)
+    bins = values.astype(np.int64)  # rounds down, as no value is negative
+    return np.minimum(bins, n_bins - 1, out=bins)

@@ -1,0 +1,41 @@
+"""Mutual information of two classes and two clusters, from counts, as a share of a mean of their entropies."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Mean = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Of two entropies."""
+
+
+def normalised_information(clusters: np.ndarray, n_normal: int, mean: Mean) -> np.ndarray:
+    """Of classes and clusters (heads, n) bool, normal samples first: (heads,) in [0, 1].
+
+    0 where there is one cluster only.
+    """
+    second = np.stack([clusters[:, :n_normal].sum(axis=-1), clusters[:, n_normal:].sum(axis=-1)])
+    of_class = np.array([[n_normal], [clusters.shape[1] - n_normal]])
+    return information_of_counts(second, of_class, mean)
+
+
+def information_of_counts(second: np.ndarray, of_class: np.ndarray, mean: Mean) -> np.ndarray:
+    """Of counts (2, ...) int64: each class's samples in the second cluster, and its samples in all."""
+    n = of_class.sum(axis=0)
+    shared = np.stack([of_class - second, second], axis=1)  # (class, cluster, ...)
+    of_cluster = shared.sum(axis=0)
+    # Whole numbers inside the logarithm: independent labels and clusters give exactly 0.
+    ratio = n * shared / np.maximum(of_class[:, None] * of_cluster[None], 1)
+    information = (shared * np.log(np.where(shared > 0, ratio, 1.0))).sum(axis=(0, 1))
+    entropies = [-(counts * np.log(np.maximum(counts, 1) / n)).sum(axis=0) for counts in (of_class, of_cluster)]
+    scale = np.where(entropies[1] > 0, mean(*entropies), 0.0)
+    return np.asarray(np.clip(information / np.where(scale > 0, scale, 1.0), 0.0, 1.0))
+
+
+def geometric_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """As in equation HH6."""
+    return np.asarray(np.sqrt(one * other))
+
+
+def arithmetic_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """As in scikit-learn's default, which the method's public code uses."""
+    return np.asarray((one + other) / 2)
