@@ -22,6 +22,8 @@ N_STARTS = 10
 
 _LDA = (gaussian_dual.discriminant, gaussian.discriminant)
 _SYMMETRIC_KL = (gaussian_dual.symmetric_divergence, gaussian.symmetric_divergence)
+GAUSSIANS = {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}
+"""The metrics of both classes' Gaussians, from inner products and from moments."""
 
 
 def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -132,7 +134,7 @@ def head_metrics(
         "maximum_mean_discrepancy": discrepancy,
         "cluster_information": head_kernels.cluster_information(seed, N_STARTS),
     }
-    return mapped(features, labels, {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}, kernels)
+    return mapped(features, labels, GAUSSIANS, kernels)
 
 
 def check_convention(convention: str) -> None:

@@ -57,19 +57,20 @@ def headhunt_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str,
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
     """
-    metrics = mapped(
-        features,
-        labels,
-        {"lda": (_lda, _lda_of_moments), "symmetric_kl": (_symmetric_kl, _symmetric_kl_of_moments)},
-        {"maximum_mean_discrepancy": code_discrepancy, "cluster_information": _cluster_information},
-    )
-    features, anomalous = np.asarray(features), np.asarray(labels).astype(bool)
-    for name, literally in (("lda", _literal_lda), ("symmetric_kl", _literal_symmetric_kl)):
-        for index in np.argwhere(np.isnan(metrics[name])):
-            metrics[name][tuple(index)] = literally(features[tuple(index)].astype(np.float64), anomalous)
-    metrics["lda"][metrics["lda"] < LEAST_SCATTER] = 0.0
-    metrics["symmetric_kl"] = np.clip(metrics["symmetric_kl"], 0.0, LARGEST_DIVERGENCE)
-    return metrics
+    kernels = {"maximum_mean_discrepancy": code_discrepancy, "cluster_information": _cluster_information}
+    metrics = mapped(features, labels, CODE_GAUSSIANS, kernels)
+    return completed(metrics, np.asarray(features), np.asarray(labels).astype(bool))
+
+
+def completed(metrics: dict[str, np.ndarray], features: np.ndarray, anomalous: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics with the code's limits, and its own formulas for those of features (..., n, d) that are NaN."""
+    lda, divergence = metrics["lda"].copy(), metrics["symmetric_kl"].copy()
+    with np.errstate(all="ignore"):  # of singular matrices, where the code's values are noise too
+        for values, literally in ((lda, _literal_lda), (divergence, _literal_symmetric_kl)):
+            for index in map(tuple, np.argwhere(np.isnan(values))):
+                values[index] = literally(features[index].astype(np.float64), anomalous)
+    lda[lda < LEAST_SCATTER] = 0.0
+    return metrics | {"lda": lda, "symmetric_kl": np.clip(divergence, 0.0, LARGEST_DIVERGENCE)}
 
 
 def _lda(block: Products) -> np.ndarray:
@@ -96,6 +97,10 @@ def _symmetric_kl(block: Products) -> np.ndarray:
 
 def _symmetric_kl_of_moments(classes: ClassMoments, dimension: int) -> np.ndarray:
     return gaussian.symmetric_divergence(classes, dimension, COVARIANCE_RIDGE)
+
+
+CODE_GAUSSIANS = {"lda": (_lda, _lda_of_moments), "symmetric_kl": (_symmetric_kl, _symmetric_kl_of_moments)}
+"""The metrics of both classes' Gaussians, from inner products and from moments."""
 
 
 def _cluster_information(block: Separated) -> np.ndarray:
