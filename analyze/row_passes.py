@@ -44,8 +44,10 @@ class Passes:
             centre=next(part.centre for part in parts if part.centre is not None),
         )
 
-    def moments_and_sample(self, known: Survey, draw: Draw) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Mean and scale of every feature, and the drawn rows with their labels."""
+    def moments_and_sample(
+        self, known: Survey, draw: Draw
+    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray]:
+        """Mean and scale of every feature, the rows drawn from each block, and the labels of all drawn rows."""
         n = int(known.counts.sum())
         assert known.centre is not None  # both classes have rows
         centre = np.clip(known.centre, known.lowest, known.highest)
@@ -58,8 +60,8 @@ class Passes:
         first, second = from_fixed(np.sum([total for total, _, _ in parts], axis=0), quanta) / n
         mean = np.where(constant, known.lowest, centre + first)
         scale = np.where(constant, 1.0, np.sqrt(np.maximum(second - first**2, 0.0)))
-        drawn, labels = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
-        return mean, scale, drawn, labels.astype(np.int64)
+        labels = np.concatenate([mine for _, _, mine in parts]).astype(np.int64)
+        return mean, scale, [drawn for _, drawn, _ in parts], labels
 
     def loss_and_gradient(self, point: Point) -> tuple[float, np.ndarray]:
         """Sums over all rows."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
+from threadpoolctl import threadpool_limits
 
 from vadprobe.analyze.block_passes import Draw, Point
 from vadprobe.analyze.fitted_probe import check_penalty
@@ -17,7 +18,6 @@ from vadprobe.analyze.row_passes import Passes, Progress
 from vadprobe.store.errors import VadprobeError
 
 _HISTORY = 20  # steps L-BFGS remembers
-_SLAB_ROWS = 1024  # rows in float64 at a time
 _SAMPLE_ROWS = 32  # per feature; measured: with 32 the passes are half of those with 4, with more hardly fewer
 _LEAST_SAMPLE = 4096
 _SAMPLE_VALUES = 1 << 27  # at most, 512 MiB of float32
@@ -69,18 +69,19 @@ def fit_streamed_logistic(
     if seed < 0 or (sample_rows is not None and sample_rows < 0):
         raise VadprobeError(f"seed is {seed} and sample_rows {sample_rows}; both must be 0 or more.")
     passes = Passes(blocks, progress)
-    known = passes.survey()
-    draw = Draw(seed, _shares(known.counts, blocks.n_features, sample_rows))
-    mean, scale, drawn, labels = passes.moments_and_sample(known, draw)
-    weights = np.ones(2) if class_weight is None else known.counts.sum() / (2 * known.counts)
-    objective = _Objective(passes, mean, scale, weights, known.counts, C)
-    conditioned = identity(blocks.n_features)
-    if len(np.unique(labels)) == 2:
-        # Each drawn row stands for as many rows of its class as were not drawn.
-        each = (weights * known.counts / np.bincount(labels, minlength=2))[labels]
-        conditioned = of_sample(_standardised(drawn, mean, scale), labels, each, C, int(known.counts.sum()))
-    del drawn
-    parameters, n_iterations = _minimised(objective, conditioned, tolerance, max_iter)
+    # With more threads BLAS would add in another order here.
+    with threadpool_limits(limits=1):
+        known = passes.survey()
+        draw = Draw(seed, _shares(known.counts, blocks.n_features, sample_rows))
+        mean, scale, drawn, labels = passes.moments_and_sample(known, draw)
+        weights = np.ones(2) if class_weight is None else known.counts.sum() / (2 * known.counts)
+        conditioned = identity(blocks.n_features)
+        if len(np.unique(labels)) == 2:
+            # Each drawn row stands for its share of all rows of its class.
+            each = (weights * known.counts / np.bincount(labels))[labels]
+            conditioned = of_sample(_standardised(drawn, mean, scale), labels, each, C, int(known.counts.sum()))
+        objective = _Objective(passes, mean, scale, weights, known.counts, C)
+        parameters, n_iterations = _minimised(objective, conditioned, tolerance, max_iter)
     slope = objective.slope(parameters)
     converged = has_converged(slope, tolerance, exhausted=n_iterations >= max_iter)
     if not converged and math.isfinite(C):
@@ -113,11 +114,14 @@ def _shares(counts: np.ndarray, n_features: int, sample_rows: int | None) -> np.
     return np.asarray(np.minimum(1.0, wanted / counts))
 
 
-def _standardised(drawn: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """The sample in float32, enough for a start, made a slab at a time."""
-    rows = np.empty(drawn.shape, dtype=np.float32)
-    for first in range(0, len(drawn), _SLAB_ROWS):
-        rows[first : first + _SLAB_ROWS] = (drawn[first : first + _SLAB_ROWS] - mean) / scale
+def _standardised(drawn: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The sample in float32, enough for a start; its parts are taken off the list, so that it is in memory once."""
+    last = sum(len(part) for part in drawn)
+    rows = np.empty((last, len(mean)), dtype=np.float32)
+    while drawn:
+        part = drawn.pop()
+        rows[last - len(part) : last] = (part - mean) / scale
+        last -= len(part)
     return rows
 
 

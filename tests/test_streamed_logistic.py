@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from vadprobe.analyze.logistic_probe import fit_logistic
 from vadprobe.analyze.probe import probe_from_json
@@ -115,6 +116,15 @@ def test_neither_blocks_nor_order_nor_place_change_a_bit(seed, n, block, sample_
     whole = fit_streamed_logistic(ArrayBlocks(features, labels, 256 * 8), sample_rows=sample_rows)
     for blocks in (ArrayBlocks(features, labels, 256 * block), Elsewhere(features, labels, 256 * block)):
         assert bits(fit_streamed_logistic(blocks, sample_rows=sample_rows)) == bits(whole)
+
+
+def test_the_number_of_blas_threads_changes_no_bit():
+    features, labels = samples(n=3000, k=300)
+    found = set()
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads):
+            found.add(bits(fit_streamed_logistic(ArrayBlocks(features, labels), sample_rows=1000)))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
