@@ -157,8 +157,7 @@ class _Places:
             stop = min(start + _BLOCK, len(self.scores))
             first = max(0, start - margin)
             smoothed = filter_padded(self.scores[first : stop + margin], sigma)[start - first : stop - first]
-            unknown = np.isnan(smoothed)
-            yield slice(start, stop), np.where(unknown, 0.0, smoothed) if unknown.any() else smoothed
+            yield slice(start, stop), np.nan_to_num(smoothed) if self.n_unknown else smoothed
 
 
 def _count_above(places: _Places, thresholds: Thresholds, sigma: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Gaussian smoothing of clip scores over time, each video by itself (HP and HH12)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import correlate1d
@@ -119,8 +120,7 @@ def filter_padded(scores: np.ndarray, sigma: float) -> np.ndarray:
     radius = smoothing_radius(sigma)
     if radius == 0:
         return scores
-    weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
-    weights /= weights.sum()
+    weights = _weights(sigma, radius)
     unknown = np.isnan(scores)
     if not unknown.any():
         return np.asarray(correlate1d(scores, weights))
@@ -131,3 +131,12 @@ def filter_padded(scores: np.ndarray, sigma: float) -> np.ndarray:
     smoothed[incomplete] /= present[incomplete]
     smoothed[unknown] = np.nan
     return smoothed
+
+
+@lru_cache(maxsize=64)
+def _weights(sigma: float, radius: int) -> np.ndarray:
+    """(2 * radius + 1,) float64 that sum to 1; read-only, as blocks of clips share them."""
+    weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
+    weights /= weights.sum()
+    weights.flags.writeable = False
+    return np.asarray(weights)

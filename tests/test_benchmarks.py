@@ -160,3 +160,19 @@ def test_saliency_agrees_with_loops_over_heads_and_dimensions_at_a_small_size(tm
         assert code["same_information"] == 1
         assert len(code["heads"]) == 5
     assert found["layers"]["9"]["difference"] < 1e-6
+
+
+@pytest.mark.slow
+def test_the_locator_and_the_bootstrap_agree_with_every_peer_at_a_small_size(tmp_path):
+    sizes = ["--clips", "300", "450", "--videos", "20", "9", "--resamples=12", "--peer-resamples=2", "--rounds=1"]
+    result = tmp_path / "result.json"
+    command = [sys.executable, str(FOLDER / "locator.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "450 clips of 24 frames in 9 videos" in done.stdout
+    assert "measured on 2 resamples and scaled linearly to 12" in done.stdout
+    for found in json.loads(result.read_text()):
+        cases = {**found["grid"], **found["bootstrap"]}
+        peers = {"selecting", "multiplying", "frames", "grid_per_fold", "five", "weights"}
+        assert {name for name, case in cases.items() if "difference" in case} == peers
+        assert all(cases[name]["difference"] < 1e-12 for name in peers), cases

@@ -10,9 +10,11 @@ from reference_evaluation import expand, metrics_on_frames
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from vadprobe.analyze import bootstrap
+from vadprobe.analyze import bootstrap, precision_areas, video_pairs
 from vadprobe.analyze.bootstrap import METRICS, Bootstrap, bootstrap_videos
 from vadprobe.analyze.metrics import average_precision, precision_recall_area, rank, roc_auc
+from vadprobe.analyze.video_pairs import VideoPairs
+from vadprobe.analyze.video_units import sort_units
 from vadprobe.store.errors import VadprobeError
 
 MODERATE = settings(deadline=None, max_examples=40)
@@ -137,29 +139,99 @@ def make_units(n_units, n_videos, seed=0):
     return scores, positives, generator.integers(0, 5, n_units), groups
 
 
-@pytest.mark.parametrize(("cells", "together"), [(1, 1), (7, 3), (64, 64), (1000, 10), (2**40, 2**40)])
-def test_block_sizes_change_no_bit_of_an_auc(monkeypatch, cells, together):
+@pytest.mark.parametrize("together", [1, 2, 3, 10, 49, 2**40])
+def test_how_many_resamples_go_together_changes_no_bit(monkeypatch, together):
     sample = make_units(400, 23)
     wanted = resampled(sample, n_resamples=50)
-    monkeypatch.setattr(bootstrap, "_CELLS", cells)
     monkeypatch.setattr(bootstrap, "_MAX_RESAMPLES", together)
-    found = resampled(sample, n_resamples=50)
-    for metric in METRICS:
-        tolerance = 0 if metric in ("auc", "auc_abnormal_only") else 1e-13
-        np.testing.assert_allclose(found.values[metric], wanted.values[metric], rtol=0, atol=tolerance, err_msg=metric)
+    assert_same_bits(resampled(sample, n_resamples=50), wanted)
 
 
 def test_many_videos_are_drawn_in_smaller_blocks(monkeypatch):
     sample = make_units(400, 23)
     wanted = resampled(sample, n_resamples=50)
     monkeypatch.setattr(bootstrap, "_MAX_DRAWN", 23 * 4)
-    np.testing.assert_array_equal(resampled(sample, n_resamples=50).values["auc"], wanted.values["auc"])
+    assert_same_bits(resampled(sample, n_resamples=50), wanted)
 
 
 def test_the_first_resamples_do_not_depend_on_how_many_follow():
     sample = make_units(200, 9)
     few, many = resampled(sample, n_resamples=5), resampled(sample, n_resamples=1500)
-    np.testing.assert_array_equal(few.values["auc"], many.values["auc"][:5])
+    for metric in METRICS:
+        np.testing.assert_array_equal(few.values[metric], many.values[metric][:5], err_msg=metric)
+
+
+@MODERATE
+@given(samples(), st.sets(st.sampled_from(METRICS), min_size=1), st.randoms(use_true_random=False))
+def test_only_the_metrics_asked_for_and_each_as_among_all(sample, names, random):
+    asked = list(names)
+    random.shuffle(asked)
+    found, every = resampled(sample, metrics=asked), resampled(sample)
+    assert tuple(found.values) == tuple(metric for metric in METRICS if metric in names)
+    for metric in names:
+        np.testing.assert_array_equal(found.values[metric], every.values[metric], err_msg=metric)
+
+
+@pytest.mark.parametrize("asked", [(), ("auc", "AP"), "auc"])
+def test_metrics_that_are_none_are_refused(asked):
+    with pytest.raises(VadprobeError, match=r"metrics is .*; a sequence of some of auc, ap_step"):
+        resampled(make_units(20, 3), metrics=asked)
+
+
+@MODERATE
+@given(samples(), st.integers(0, 1000))
+def test_pairs_counted_once_or_in_each_resample_are_the_same(sample, seed):
+    wanted = resampled(sample, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video_pairs, "_MAX_CELLS", 0)
+        assert_same_bits(resampled(sample, seed=seed), wanted)
+
+
+@MODERATE
+@given(samples(), st.integers(0, 1000))
+def test_sums_beyond_the_exact_floats_are_integers_and_the_same(sample, seed):
+    wanted = resampled(sample, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(video_pairs, "_MAX_EXACT", 0.0)
+        patch.setattr(precision_areas, "_MAX_SINGLE", 0)
+        assert_same_bits(resampled(sample, seed=seed), wanted)
+
+
+@MODERATE
+@given(samples())
+def test_pairs_between_two_videos_are_those_of_their_frames(sample):
+    scores, positives, negatives, groups = sample
+    codes = np.unique(groups)
+    found = VideoPairs(sort_units(scores, positives, negatives, groups, None))
+    for i, one in enumerate(codes):
+        for j, other in enumerate(codes):
+            mine, theirs = groups == one, groups == other
+            above = np.repeat(scores[mine], positives[mine])[:, None]
+            below = np.repeat(scores[theirs], negatives[theirs])
+            drawn = np.zeros((len(codes), 2))
+            drawn[[i, j]] = 1
+            doubled = 2 * np.sum(above > below) + np.sum(above == below)
+            if i != j:
+                own = np.repeat(scores[theirs], positives[theirs])[:, None]
+                doubled += 2 * np.sum(own > below) + np.sum(own == below)
+            assert found.doubled(drawn, np.arange(len(codes)) == j).tolist() == [doubled] * 2
+
+
+def test_many_levels_cross_every_block_and_agree_with_the_metrics():
+    """3,000 levels with positive frames, some tied with negative ones: many blocks, and running sums carried on."""
+    generator = np.random.default_rng(8)
+    n = 12000
+    groups = generator.integers(30, size=n)
+    positives = generator.integers(0, 30, n) * (generator.random(n) < 0.3)
+    negatives = generator.integers(0, 30, n)
+    scores = generator.integers(0, 9000, n) / 9000.0
+    sample = scores, positives, negatives, groups
+    found = resampled(sample, n_resamples=4)
+    for at, (_, units) in enumerate(repeated_units(sample, n_resamples=4)):
+        ranking = rank(*units[:3])
+        assert found.values["auc"][at] == roc_auc(ranking)
+        for metric, function in (("ap_step", average_precision), ("pr_area_trapezoid", precision_recall_area)):
+            np.testing.assert_allclose(found.values[metric][at], function(ranking), rtol=1e-13)
 
 
 def test_the_largest_counts_stay_exact():
