@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import reference_stage2 as oracle
 
+from vadprobe.analyze.head_null import head_null
 from vadprobe.analyze.head_saliency import head_metrics
 from vadprobe.analyze.headhunt_code import headhunt_code_metrics
+from vadprobe.analyze.layer_null import layer_null
 from vadprobe.analyze.layer_saliency import layer_metrics
 from vadprobe.analyze.selection import dlsp, rhi, select_heads, select_layer
+from vadprobe.analyze.silhouette import silhouettes
 from vadprobe.store.errors import VadprobeError
 
 SEED = 11
@@ -270,3 +273,52 @@ def test_two_samples_of_a_class(d):
     layers, expected = layer_metrics(features, labels), one_by_one(oracle.layer_metrics, features, labels)
     for metric in oracle.LAYER_METRICS:
         np.testing.assert_allclose(layers[metric], expected[metric], rtol=1e-8, err_msg=metric)
+
+
+def relabelled(labels, count, seed=0):
+    """Labellings of single samples with as many anomalous ones; the first is the observed one."""
+    generator = np.random.default_rng(seed)
+    return np.array([labels, *(generator.permutation(labels) for _ in range(count - 1))])
+
+
+@conventions
+@pytest.mark.parametrize(
+    ("kind", "n", "d"),
+    [
+        ("plain", 12, 4),
+        ("plain", 10, 24),
+        ("offset", 14, 6),
+        ("duplicates", 16, 16),
+        ("constant dimensions", 11, 20),
+        ("unbalanced", 15, 5),
+        ("mixed scales", 13, 3),
+    ],
+)
+def test_head_metrics_of_every_labelling_from_scratch(convention, kind, n, d):
+    features, labels = heads_of(kind, n, d, heads=(2,))
+    labelings = relabelled(labels, 6)
+    found = head_null(features, labelings, SEED, convention)
+    expected = oracle.null(features, labelings, lambda head, y: oracle.head_metrics(head, y, SEED, convention))
+    assert tuple(found) == oracle.HEAD_METRICS
+    conditions = np.array([[np.linalg.cond(oracle.scatter(head, y)) for head in features] for y in labelings])
+    power = {"maximum_mean_discrepancy": 2} if convention == "paper" else {}
+    for name, values in expected.items():
+        got, wanted = found[name] ** power.get(name, 1), values ** power.get(name, 1)
+        lost = conditions * 1e-15 if name == "lda" and convention == "headhunt-code" else 0.0
+        assert (np.abs(got - wanted) <= np.maximum(1e-8, lost) * np.abs(wanted) + 1e-13).all(), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "d"), [(9, 30), (24, 5)])
+def test_layer_metrics_of_every_labelling_from_scratch(kind, n, d):
+    features, labels = heads_of(kind, n, d, heads=(2,))
+    labelings = relabelled(labels, 5)
+    found, expected = layer_null(features, labelings), oracle.null(features, labelings, oracle.layer_metrics)
+    for name in oracle.LAYER_METRICS:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-8, atol=1e-14, err_msg=name)
+
+
+@cases
+def test_silhouettes_are_scikit_learns(kind, n, d):
+    features, labels = heads_of(kind, n, d, heads=(3,))
+    np.testing.assert_allclose(silhouettes(features, labels), oracle.silhouettes(features, labels), rtol=1e-7)
