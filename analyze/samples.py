@@ -166,23 +166,27 @@ def separate(units: np.ndarray, anomalous: np.ndarray) -> Separated:
     """Take the class means out of a block of checked units (heads, n, d), in float64."""
     order = np.argsort(anomalous, kind="stable")
     n_normal = len(order) - int(np.count_nonzero(anomalous))
+    # Samples first in memory: the steps below are then few long vector operations.
+    samples = units.swapaxes(0, 1).take(order, axis=0).astype(np.float64)
+    exponents = _scale(samples.swapaxes(0, 1), units.dtype)
     vectors = np.empty((len(units), len(order) + 1, units.shape[2]))
-    samples, difference = vectors[:, :-1], vectors[:, -1]
-    samples[...] = units.take(order, axis=1)
-    exponents = _scale(samples, units.dtype)
-    firsts, means = zip(_centre(samples[:, :n_normal]), _centre(samples[:, n_normal:]), strict=True)
-    np.subtract(firsts[1], firsts[0], out=difference)
-    difference += means[1] - means[0]
+    rows, difference = vectors.swapaxes(0, 1)[:-1], vectors[:, -1]
+    normal = _centre(samples[:n_normal], rows[:n_normal])
+    anomalous = _centre(samples[n_normal:], rows[n_normal:])
+    np.subtract(anomalous[0], normal[0], out=difference)
+    difference += anomalous[1] - normal[1]
     return Separated(vectors, order, n_normal, units, exponents, _constant(units, vectors))
 
 
-def _centre(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take the mean out of samples (heads, n, d), in place: it is the first sample plus what is returned second."""
+def _centre(samples: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples (n, heads, d), overwritten, less their mean to rows; the mean is the sum of what is returned."""
     # Minus a sample first: samples that are equal become exactly 0, whatever the mean rounds to.
-    first = samples[:, 0].copy()
-    samples -= first[:, None]
-    mean = samples.sum(axis=1) / samples.shape[1]
-    samples -= mean[:, None]
+    first = samples[0].copy()
+    samples -= first
+    # In order in every case: NumPy sums a single column in pairs, but several columns row by row.
+    total = samples.sum(axis=0) if samples.shape[2] > 1 else samples.cumsum(axis=0)[-1]
+    mean = total / len(samples)
+    np.subtract(samples, mean, out=rows)
     return first, mean
 
 

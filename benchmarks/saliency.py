@@ -36,15 +36,18 @@ Values = tuple[float, float, float, float]
 
 
 def make_heads(prompt: int, n: int, arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    """Features (1, heads, n, d) float32 with correlated dimensions, a tenth of the heads informative; and labels."""
+    """Features (1, heads, n, d) float32 with unequal dimensions, a tenth of the heads informative; and labels.
+
+    As a store gives them: samples first in memory.
+    """
     generator = np.random.default_rng([_SEED, prompt, n])
     labels = np.arange(n) % 2
     heads, d = arguments.heads, arguments.dimension
     spectrum = np.arange(1, d + 1) ** -0.5
     strength = generator.uniform(0.5, 2, heads) * (np.arange(heads) % 10 == 0)
-    shift = strength[:, None, None] * generator.normal(size=(heads, 1, d)) * labels[:, None]
-    features = (generator.normal(size=(heads, n, d)) + shift) * spectrum
-    return features[None].astype(np.float32), labels
+    shift = strength[:, None] * generator.normal(size=(heads, d)) * labels[:, None, None]
+    features = ((generator.normal(size=(n, heads, d)) + shift) * spectrum).astype(np.float32)
+    return np.moveaxis(features[:, None], 0, 2), labels
 
 
 def timed(action: Callable[[], Any]) -> tuple[float, Any]:
@@ -242,9 +245,8 @@ def report_heads(n: int, found: dict[str, Any], arguments: argparse.Namespace) -
     return "\n".join(rows)
 
 
-def report_layers(n: int, found: dict[str, Any]) -> str:
+def report_layers(n: int, one: dict[str, Any]) -> str:
     """One number of samples in words."""
-    one = found["layers"]
     return (
         f"  N = {n:<5} vadprobe {one['seconds']:9.3f} s   by dimension {one['peer_seconds']:9.1f} s (scaled from one "
         f"layer)   {one['ratio']:7.1f} x   differs by {one['difference']:.1e}"
@@ -289,7 +291,7 @@ def main() -> None:
         print(report_heads(n, found["heads"][n], arguments), flush=True)
     print(f"{arguments.layers} layers of {arguments.hidden} dimensions, the three metrics of layers")
     for n in arguments.layer_samples:
-        found["layers"][n] = run_apart("layers", n, arguments)
+        found["layers"][n] = run_apart("layers", n, arguments)["layers"]
         print(report_layers(n, found["layers"][n]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
