@@ -153,8 +153,7 @@ def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
     left, right = _left(rows), _right(rows)
     for start in range(0, n, _STRIP):
         stop = min(start + _STRIP, n)
-        rows_here = stop - start
-        pairs = np.flatnonzero(np.triu(np.ones((rows_here, rows_here), dtype=bool), 1))
+        pairs = _upper(stop - start)
         own = left[start:stop] @ right[start:stop].T
         own.ravel().take(pairs, out=target[used : used + len(pairs)], mode="clip")
         used += len(pairs)
@@ -162,6 +161,14 @@ def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
         np.matmul(left[start:stop], right[stop:].T, out=beside)
         used += beside.size
     return used
+
+
+@lru_cache(maxsize=8)
+def _upper(n: int) -> np.ndarray:
+    """Flat indices into (n, n) of what is above the diagonal, row by row."""
+    pairs = np.flatnonzero(np.triu(np.ones((n, n), dtype=bool), 1))
+    pairs.setflags(write=False)
+    return pairs
 
 
 def _left(rows: np.ndarray) -> np.ndarray:

@@ -71,8 +71,8 @@ def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int,
     mixed = np.flatnonzero(labels != of_group[members])
     if len(mixed):
         raise VadprobeError(
-            f"group {names[members[mixed[0]]].item()!r} holds both labels; labels are permuted by whole groups; each "
-            "needs one label. Label samples by their video, or give groups of one label."
+            f"group {names[members[mixed[0]]].item()!r} holds both labels; labels are permuted by whole groups, so "
+            "each needs one label. Label samples by their video, or give groups of one label."
         )
     generator = np.random.default_rng(seed)
     found: list[np.ndarray] = []

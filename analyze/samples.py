@@ -171,10 +171,10 @@ def separate(units: np.ndarray, anomalous: np.ndarray) -> Separated:
     exponents = _scale(samples.swapaxes(0, 1), units.dtype)
     vectors = np.empty((len(units), len(order) + 1, units.shape[2]))
     rows, difference = vectors.swapaxes(0, 1)[:-1], vectors[:, -1]
-    normal = _centre(samples[:n_normal], rows[:n_normal])
-    anomalous = _centre(samples[n_normal:], rows[n_normal:])
-    np.subtract(anomalous[0], normal[0], out=difference)
-    difference += anomalous[1] - normal[1]
+    first = _centre(samples[:n_normal], rows[:n_normal])
+    second = _centre(samples[n_normal:], rows[n_normal:])
+    np.subtract(second[0], first[0], out=difference)
+    difference += second[1] - first[1]
     return Separated(vectors, order, n_normal, units, exponents, _constant(units, vectors))
 
 
