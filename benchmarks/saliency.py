@@ -109,6 +109,9 @@ def loop_code(head: np.ndarray, labels: np.ndarray) -> Values:
     )
 
 
+NAMES = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
+"""Of the metrics, in the order of the loops' values."""
+
 LOOPS: dict[str, Callable[[np.ndarray, np.ndarray], Values]] = {"paper": loop_paper, "headhunt-code": loop_code}
 
 
@@ -124,30 +127,46 @@ def whole_rhi(n: int, convention: Any, arguments: argparse.Namespace) -> tuple[f
 
 
 def compare_heads(n: int, convention: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Our RHI, and the loop on some heads of the first prompt."""
+    """Our RHI, and the loop on some heads of some prompts; of a loop over all, the heads that it chooses too."""
     features, labels = make_heads(0, n, arguments)
     head_metrics(features[:, :2], labels, _SEED, convention)  # type: ignore[arg-type]
     seconds, metrics, heads = whole_rhi(n, convention, arguments)
     numbers = np.linspace(0, arguments.heads - 1, min(arguments.peer_heads, arguments.heads)).astype(int)
-    samples = [features[0, number].astype(np.float64) for number in numbers]
-    loop = LOOPS[convention]
-    loop(samples[0], labels)
-    peer, values = timed(lambda: [loop(head, labels) for head in samples])
-    scaled = peer * arguments.heads * arguments.prompts / len(numbers)
-    differences = {}
-    for column, (name, ours) in enumerate(list(metrics["0"].items())[:3]):
-        theirs = np.array(values)[:, column]
-        differences[name] = float(np.max(np.abs(ours[0, numbers] - theirs) / np.maximum(np.abs(theirs), 1e-12)))
-    information = np.abs(metrics["0"]["cluster_information"][0, numbers] - np.array(values)[:, 3])
-    return {
+    prompts = range(min(arguments.peer_prompts, arguments.prompts))
+    LOOPS[convention](features[0, 0].astype(np.float64), labels)
+    peer, theirs = 0.0, {}
+    for prompt in prompts:
+        taken, theirs[str(prompt)] = loop_over(prompt, numbers, n, convention, arguments)
+        peer += taken
+    scaled = peer * arguments.heads * arguments.prompts / (len(numbers) * len(prompts))
+    ours = {name: np.stack([metrics[prompt][name][0, numbers] for prompt in theirs]) for name in NAMES}
+    loops = {name: np.stack([values[name] for values in theirs.values()]) for name in NAMES}
+    apart = {name: np.abs(ours[name] - loops[name]) for name in NAMES}
+    found = {
         "seconds": seconds,
         "peer_seconds": scaled,
-        "peer_heads": len(numbers),
+        "peer_heads": len(numbers) * len(prompts),
         "ratio": scaled / seconds,
-        "differences": differences,
-        "same_information": float((information < 1e-9).mean()),
+        "differences": {
+            name: float((apart[name] / np.maximum(np.abs(loops[name]), 1e-12)).max()) for name in NAMES[:3]
+        },
+        "same_information": float((apart["cluster_information"] < 1e-9).mean()),
         "heads": heads,
     }
+    if len(numbers) * len(prompts) == arguments.heads * arguments.prompts:
+        chosen = rhi({p: {m: v[None] for m, v in of.items()} for p, of in theirs.items()}, top=len(heads)).heads
+        found["peer_chooses"] = [list(head) for head in chosen]
+    return found
+
+
+def loop_over(
+    prompt: int, numbers: np.ndarray, n: int, convention: str, arguments: argparse.Namespace
+) -> tuple[float, dict[str, np.ndarray]]:
+    """Seconds of the loop over some heads of a prompt, and their metrics by name."""
+    features, labels = make_heads(prompt, n, arguments)
+    samples = [features[0, number].astype(np.float64) for number in numbers]
+    taken, values = timed(lambda: [LOOPS[convention](head, labels) for head in samples])
+    return taken, dict(zip(NAMES, np.array(values).T, strict=True))
 
 
 def largest_kernel(n: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -242,6 +261,11 @@ def report_heads(n: int, found: dict[str, Any], arguments: argparse.Namespace) -
             f"    largest relative differences: {differences}; equal clusters in {one['same_information']:.0%} of "
             f"the heads; heads {one['heads']}",
         ]
+        if "peer_chooses" in one:
+            shared = sum(head in one["heads"] for head in one["peer_chooses"])
+            rows.append(
+                f"    the loop over all heads chooses {one['peer_chooses']}: {shared} of {len(one['heads'])} shared"
+            )
     return "\n".join(rows)
 
 
@@ -270,6 +294,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=whole, default=5)
     parser.add_argument("--dimension", type=whole, default=128)
     parser.add_argument("--peer-heads", type=whole, default=24, help="heads of the scikit-learn loop")
+    parser.add_argument("--peer-prompts", type=whole, default=1, help="prompts of the scikit-learn loop")
     parser.add_argument("--layers", type=whole, default=29)
     parser.add_argument("--hidden", type=whole, default=3584)
     parser.add_argument("--json", type=Path, help="also write the results to this file")
