@@ -13,7 +13,9 @@ import numpy as np
 from vadprobe.analyze.blocks import Metrics, over_heads, over_layers
 from vadprobe.analyze.calibration import Calibration
 from vadprobe.analyze.configuration import LAYER_RULES
-from vadprobe.analyze.permutation_null import Chance, chance, head_null, layer_null, permuted_labels
+from vadprobe.analyze.head_null import head_null
+from vadprobe.analyze.layer_null import layer_null
+from vadprobe.analyze.permutation_null import Chance, chance, permuted_labels
 from vadprobe.analyze.probing import cross_fitted_auc
 from vadprobe.analyze.ranking import dlsp, rhi
 from vadprobe.analyze.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked

@@ -9,7 +9,7 @@ import numpy as np
 from vadprobe.analyze.blocks import Metrics, head_saliency, layer_saliency, over_layers
 from vadprobe.analyze.calibration import Calibration
 from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS
-from vadprobe.analyze.silhouettes import silhouettes
+from vadprobe.analyze.silhouette import silhouettes
 from vadprobe.analyze.steps import StepResult
 from vadprobe.analyze.workbench import Workbench, samples_digest
 
