@@ -33,7 +33,7 @@ class Scores:
         return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
 
     def write(self, path: Path, truth: Dataset) -> None:
-        """Write as Parquet, one row per clip, in row groups; frames are half-open. A video without truth has no split."""
+        """Write as Parquet, one row per clip, in row groups; frames are half-open. Without truth there is no split."""
         codes = self.table.video_codes[self.rows]
         known, names = truth.by_id, self.table.video_ids
         splits = [known[name].split if name in known else None for name in names]
