@@ -270,6 +270,18 @@ def test_a_detector_is_not_reported_on_the_videos_it_was_fitted_on(planted: Plan
         analyze(load_job(job))
 
 
+def test_a_split_without_labels_says_why_its_numbers_are_unknown(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    unlabelled = {video.video_id for video in dataset.of_split("test")}
+    videos = [replace(v, label=None, category=None) if v.video_id in unlabelled else v for v in dataset.videos]
+    intervals = tuple(i for i in dataset.intervals if i.video_id not in unlabelled)
+    write_manifest(replace(dataset, videos=tuple(videos), intervals=intervals), again.folder / "manifest")
+    outcome = analyze(load_job(again.job("hiprobe")))
+    assert outcome.result.n_videos_unlabelled == len(unlabelled)
+    assert "Note: No scored video of the split 'test' has a label" in outcome.table()
+
+
 def test_labelled_videos_without_scores_are_named(planted: Planted, tmp_path: Path) -> None:
     again = copy_of(planted, tmp_path)
     dataset = read_manifest("planted", again.folder, again.folder / "manifest")

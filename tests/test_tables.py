@@ -246,3 +246,22 @@ def test_stability_over_draws_and_prompts(planted: Planted, tmp_path: Path, caps
     assert (tmp_path / "stability.png").read_bytes().startswith(b"\x89PNG")
     assert main(["stability", str(planted.job("hiprobe")), *words]) == 0
     assert f"prompt coarse: {LAYER} 100%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["table", "hiprobe-3", "--jobs"], ["stability"], ["probing"]])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_job_with_a_finished_detector_is_fitted_anew_or_refused(
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], calibrated: bool
+) -> None:
+    text = planted.job("hiprobe").read_text().replace("workers = 0", 'workers = 0\ndetector = "nowhere.json"')
+    if not calibrated:
+        text = text.replace('[[sampling]]\nunit = "video"\nframes_per_clip = 8\nsplits = ["train"]\n', "")
+    job = planted.folder / "finished.toml"
+    job.write_text(text)
+    code = main([*command, str(job), "--fraction", "0.75", "--out", str(tmp_path)])
+    output = capsys.readouterr()
+    if calibrated:
+        assert code == 0
+        assert f"{LAYER}" in output.out
+    else:
+        assert "no [[sampling]] of the job has unit 'video'" in output.out + output.err
