@@ -55,7 +55,7 @@ class Scores:
 
 
 def score(bench: Workbench, detector: Detector, rows: np.ndarray) -> Scores:
-    """Score some rows of the scored store; rows that were scored before are not scored again.
+    """Score some rows of the scored store; the same rows together are not scored again.
 
     Raises:
         VadprobeError: if the store's features are not those the detector was fitted on.
