@@ -69,18 +69,22 @@ class Result:
     @property
     def caveats(self) -> tuple[str, ...]:
         """What a reader must know before believing a number."""
+        return (*self.warnings, *(self.evaluation.caveats if self.evaluation else ()))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of it the scores and the truth do not tell: who else has seen these videos, and which are missing."""
         found = []
+        if self.evaluation is None:
+            found.append(f"No scored video of the split {self.split!r} has a label, so no number is known.")
         if self.overlap:
-            found.append(
-                f"Fitted or tuned on {len(self.overlap)} of the reported videos, as allowed by allow_overlap: these "
-                "numbers say nothing about new videos."
-            )
+            found.append(overlap_warning(self.overlap))
         if self.missing_videos:
             found.append(
                 f"{len(self.missing_videos)} labelled videos of the split have no scores and are in no number: not "
                 "comparable with results on the whole split."
             )
-        return (*found, *(self.evaluation.caveats if self.evaluation else ()))
+        return tuple(found)
 
 
 _NOTHING_MEASURED: dict[str, Any] = {
@@ -182,6 +186,14 @@ def find_overlap(inputs: AnalysisInputs, detector: Detector, reported: Sequence[
         check_overlap(names, what, inputs.config.allow_overlap)
         found |= set(names)
     return tuple(sorted(found))
+
+
+def overlap_warning(videos: Sequence[str]) -> str:
+    """What stands beside numbers of videos that something was fitted or tuned on."""
+    return (
+        f"Fitted or tuned on {len(videos)} of the reported videos, as allowed by allow_overlap: these numbers say "
+        "nothing about new videos."
+    )
 
 
 def write_results(results: Sequence[Result], folder: Path) -> Path:

@@ -100,7 +100,7 @@ class Evaluation:
     @property
     def caveats(self) -> tuple[str, ...]:
         """Why numbers are unknown, and what a reader must know before comparing them."""
-        found = list(self._reasons())
+        found = list(self.reasons())
         if self.n_frames_unknown:
             found.append(
                 f"{self.n_frames_unknown} frames have no known score and are in no number of these scores; the "
@@ -119,7 +119,7 @@ class Evaluation:
             )
         return tuple(found)
 
-    def _reasons(self) -> Iterator[str]:
+    def reasons(self) -> Iterator[str]:
         """Why numbers are not defined."""
         if self.n_frames == 0:
             yield "No frame has a known score, so no number is defined."

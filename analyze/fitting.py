@@ -10,7 +10,7 @@ from vadprobe.analyze.chance import chance_of
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.features import n_selected, read_selected
 from vadprobe.analyze.inputs import AnalysisInputs
-from vadprobe.analyze.locating import fit_locator
+from vadprobe.analyze.locating import fit_locator, tuning_rows
 from vadprobe.analyze.locator import Locator
 from vadprobe.analyze.overlap import check_overlap, overlapping
 from vadprobe.analyze.probe import Probe, fit_probe, probe_from_json
@@ -136,10 +136,9 @@ def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selectio
 
 def tuned_on(inputs: AnalysisInputs) -> dict[str, str]:
     """Fingerprints by name of the videos the locator's grid sees; none if nothing is searched for."""
-    config = inputs.config.locator
-    if config.threshold != "grid":
+    if inputs.config.locator.threshold != "grid":
         return {}
-    return _fingerprints(inputs.store.clips, inputs.rows_of_split(config.split))
+    return _fingerprints(inputs.store.clips, tuning_rows(inputs))
 
 
 def _fingerprints(table: ClipTable, rows: np.ndarray) -> dict[str, str]:

@@ -82,15 +82,16 @@ def open_inputs(
 
     Raises:
         StoreError: if a store is missing, unfinished or damaged.
-        VadprobeError: if the prompts' stores do not have the same rows, or a prompt that is ranked is unknown.
+        VadprobeError: if the prompts' stores do not have the same rows, a prompt that is ranked is unknown, or there is
+            no sampling of the unit that is scored or calibrated on.
     """
     score_prompt = config.score_prompt or prompts[0]
-    scored = next(sampling for sampling in samplings if sampling.unit == "segment")
+    scored = _of_unit(samplings, "segment")
     needed = _needed_prompts(config, score_prompt, prompts)
     segments = {score_prompt: open_store(layout.store(scored, backbone, score_prompt))}
     calibration: dict[str, FeatureStore] = {}
     if config.detector is None:
-        fitted = next(sampling for sampling in samplings if sampling.unit == config.calibration.unit)
+        fitted = _of_unit(samplings, config.calibration.unit)
         calibration = {key: open_store(layout.store(fitted, backbone, key)) for key in needed}
         if len({store.spec.clips_digest for store in calibration.values()}) > 1:
             raise VadprobeError(
@@ -100,6 +101,17 @@ def open_inputs(
     for store in (*segments.values(), *calibration.values()):
         store.check_finished()
     return AnalysisInputs(config, truth, tuple(probed), segments, calibration, score_prompt)
+
+
+def _of_unit(samplings: Sequence[Sampling], unit: str) -> Sampling:
+    """The first sampling of a unit."""
+    found = next((sampling for sampling in samplings if sampling.unit == unit), None)
+    if found is None:
+        raise VadprobeError(
+            f"no [[sampling]] of the job has unit {unit!r}; segments are scored, and analysis.calibration.unit is "
+            "fitted on. Add one, or change calibration.unit."
+        )
+    return found
 
 
 def _needed_prompts(config: AnalysisConfig, score_prompt: str, prompts: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from vadprobe.analyze.calibration import Calibration
+from vadprobe.analyze.inputs import AnalysisInputs
 from vadprobe.analyze.locator import Locator, adaptive_threshold, frame_f1_grid
 from vadprobe.analyze.metrics import clip_counts
 from vadprobe.analyze.probe import Probe
@@ -13,6 +14,8 @@ from vadprobe.store.clips import ClipTable
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.digests import digest_arrays
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.joining import naming
+from vadprobe.store.records import Video
 
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
 """Thresholds of the locator grid: 0.01 to 0.99."""
@@ -22,7 +25,8 @@ def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection
     """Smoothing and threshold of one fitted probe.
 
     Raises:
-        VadprobeError: if a grid is asked for and there are no labelled validation videos.
+        VadprobeError: if a grid is asked for and there are no labelled validation videos, or an anomalous one has no
+            interval.
     """
     inputs = bench.inputs
     config = inputs.config.locator
@@ -32,13 +36,14 @@ def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection
         return Locator(config.sigmas[0], adaptive_threshold(fitted, config.kappa))
     if config.threshold != "grid":
         return Locator(config.sigmas[0], float(config.threshold))
-    rows = inputs.rows_of_split(config.split)
+    rows = tuning_rows(inputs)
     if len(rows) == 0:
         raise VadprobeError(
-            f"locator.threshold is 'grid', but no {config.split} video is in the scored store. Name validation videos "
-            "with frame labels ([dataset.validation] or the manifest), or give a fixed threshold such as the paper's "
-            "0.65 with sigmas = [1.5]."
+            f"locator.threshold is 'grid', but no labelled {config.split} video is in the scored store. Name "
+            "validation videos with frame labels ([dataset.validation] or the manifest), or give a fixed threshold "
+            "such as the paper's 0.65 with sigmas = [1.5]."
         )
+    _check_intervals(inputs)
     table = inputs.store.clips
     scores = raw_scores(bench, inputs.store, selection, probe, rows)
     positives, negatives = row_counts(inputs.truth, table, rows)
@@ -51,6 +56,27 @@ def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection
 
     key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
     return Locator.from_json(bench.steps.result("locator-grid", key, compute).values["locator"])
+
+
+def tuning_rows(inputs: AnalysisInputs) -> np.ndarray:
+    """Rows of the scored store that the grid sees, ascending: those of labelled videos, the others have no truth."""
+    return inputs.store.clips.rows_of(video.video_id for video in _labelled(inputs))
+
+
+def _labelled(inputs: AnalysisInputs) -> list[Video]:
+    split = inputs.config.locator.split
+    return [video for video in inputs.truth.of_split(split) if video.label is not None]
+
+
+def _check_intervals(inputs: AnalysisInputs) -> None:
+    """Refuse anomalous videos of which nobody knows where: all their frames would count as normal."""
+    names = [v.video_id for v in _labelled(inputs) if v.label == 1 and not inputs.truth.intervals_of(v.video_id)]
+    if names:
+        raise VadprobeError(
+            f"locator.threshold is 'grid', but {len(names)} anomalous {inputs.config.locator.split} videos have no "
+            f"interval ({naming(names)}): all their frames would count as normal. Annotate them, leave them out of the "
+            "split, or give a fixed threshold."
+        )
 
 
 def row_counts(truth: Dataset, table: ClipTable, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ class Scores:
         return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
 
     def write(self, path: Path, truth: Dataset) -> None:
-        """Write as Parquet, one row per clip, in row groups; frames are half-open. A video without truth: no split."""
+        """Write as Parquet, one row per clip, in row groups; frames are half-open. Without truth there is no split."""
         codes = self.table.video_codes[self.rows]
         known, names = truth.by_id, self.table.video_ids
         splits = [known[name].split if name in known else None for name in names]
@@ -55,7 +55,7 @@ class Scores:
 
 
 def score(bench: Workbench, detector: Detector, rows: np.ndarray) -> Scores:
-    """Score some rows of the scored store; rows that were scored before are not scored again.
+    """Score some rows of the scored store; the same rows together are not scored again.
 
     Raises:
         VadprobeError: if the store's features are not those the detector was fitted on.

@@ -6,11 +6,12 @@ import json
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import write_bytes
 
+_PACKAGES = ("vadprobe.analyze", "vadprobe.store")
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 _KEY, _VALUES = "key.json", "values.json"
 _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFError)
@@ -46,8 +48,9 @@ class Steps:
     """Results of steps below a folder, one file each, by the digest of their inputs.
 
     A step's inputs are plain JSON values; whatever is large stands there as a digest. The digest also covers the source
-    of this package and the versions of the numerical libraries, so that a result of other code is never taken. Files
-    are written whole or not at all: any number of processes may share a folder. A damaged file counts as none.
+    of stage 2 and of the store that it reads, and the versions of the numerical libraries, so that a result of other
+    code is never taken. Files are written whole or not at all: any number of processes may share a folder. A damaged
+    file counts as none.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -133,9 +136,18 @@ def _as_bytes(value: Any) -> np.ndarray:
 
 @cache
 def _environment() -> dict[str, str]:
-    """What besides its inputs decides a result: this package's source and the numerical libraries."""
+    """What besides its inputs decides a result: the source of stage 2 and the store, and the numerical libraries."""
     source = hashlib.sha256()
-    for file in sorted(files("vadprobe.analyze").iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".py"):
+    for package in _PACKAGES:
+        for file in _sources(files(package)):
             source.update(file.read_bytes())
     return {"source": source.hexdigest(), **{library: version(library) for library in _LIBRARIES}}
+
+
+def _sources(folder: Traversable) -> Iterator[Traversable]:
+    """The Python files of a package and of the packages in it, by name."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _sources(entry)
+        elif entry.name.endswith(".py"):
+            yield entry

@@ -41,7 +41,7 @@ def chosen_digest(selection: Selection, probe: Probe) -> str:
 def raw_scores(
     bench: Workbench, store: FeatureStore, selection: Selection, probe: Probe, rows: np.ndarray
 ) -> np.ndarray:
-    """The probe's probability of some rows, (n,) float64; a failed row is NaN. Kept, so that no row is scored twice."""
+    """The probe's probability of some rows, (n,) float64; a failed row is NaN. Kept for these very rows together."""
     inputs: dict[str, Any] = {
         "features": store.digest_of(rows),
         "rows": digest_arrays([rows]),

@@ -158,13 +158,15 @@ def _counting(what: str, total: int) -> Iterator[Callable[[str, str], None]]:
 
 
 def case_of(job: Job, fraction: float | None) -> "Case":
+    """A job as tables vary it; they fit their own detectors, so a finished one that the job names is left aside."""
     from vadprobe.analyze.experiments.cases import Case, varied
     from vadprobe.flows.analysis_job import open_truth_of
 
     truth, probed = open_truth_of(job)
+    drawn = {} if fraction is None else {"calibration": {"fraction": fraction}}
     return Case(
         name=job.path.name,
-        config=job.analysis if fraction is None else varied(job.analysis, calibration={"fraction": fraction}),
+        config=varied(job.analysis, detector=None, **drawn),
         truth=truth,
         probed=tuple(probed),
         layout=job.layout,

@@ -236,6 +236,27 @@ def test_a_grid_on_the_reported_videos_is_refused_by_name_or_stamped(planted: Pl
     assert "fitted or tuned on 12 of the reported videos" in outcome.report.read_text()
 
 
+def test_the_grid_sees_no_video_without_truth(planted: Planted, tmp_path: Path) -> None:
+    """A validation video without a label counts as no normal one; an anomalous one needs to say where."""
+    again = copy_of(planted, tmp_path)
+    whole = read_manifest("planted", again.folder, again.folder / "manifest")
+    detectors = []
+    for change in (lambda v: None, lambda v: replace(v, label=None, category=None)):  # left out, and without a label
+        videos = [change(v) if v.video_id == "video17" else v for v in whole.videos]
+        intervals = tuple(i for i in whole.intervals if i.video_id != "video17")
+        known = tuple(video for video in videos if video is not None)
+        write_manifest(replace(whole, videos=known, intervals=intervals), again.folder / "manifest")
+        analyze(load_job(again.job("headhunt")))
+        detectors.append(Detector.read(again.folder / "out-headhunt" / "detector.json"))
+    assert detectors[0].locator == detectors[1].locator
+    assert [sorted(d.provenance["tuned_on"]) for d in detectors] == [
+        ["video16", *(f"video{n}" for n in range(18, 22))]
+    ] * 2
+    write_manifest(replace(whole, intervals=intervals), again.folder / "manifest")
+    with pytest.raises(VadprobeError, match=r"1 anomalous validation videos have no interval \(video17\)"):
+        analyze(load_job(again.job("headhunt")))
+
+
 def test_a_detector_is_not_reported_on_the_videos_it_was_fitted_on(planted: Planted, tmp_path: Path) -> None:
     again = copy_of(planted, tmp_path)
     shutil.copy(planted.folder / "out-headhunt" / "detector.json", again.folder / "finished.json")
@@ -247,6 +268,18 @@ def test_a_detector_is_not_reported_on_the_videos_it_was_fitted_on(planted: Plan
     job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"'))
     with pytest.raises(VadprobeError, match=r"16 of the reported videos .* fitted on: video00, video01"):
         analyze(load_job(job))
+
+
+def test_a_split_without_labels_says_why_its_numbers_are_unknown(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    unlabelled = {video.video_id for video in dataset.of_split("test")}
+    videos = [replace(v, label=None, category=None) if v.video_id in unlabelled else v for v in dataset.videos]
+    intervals = tuple(i for i in dataset.intervals if i.video_id not in unlabelled)
+    write_manifest(replace(dataset, videos=tuple(videos), intervals=intervals), again.folder / "manifest")
+    outcome = analyze(load_job(again.job("hiprobe")))
+    assert outcome.result.n_videos_unlabelled == len(unlabelled)
+    assert "Note: No scored video of the split 'test' has a label" in outcome.table()
 
 
 def test_labelled_videos_without_scores_are_named(planted: Planted, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Steps: kept by the digest of their inputs, reused only when nothing they depend on has changed."""
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def test_the_environment_names_the_source_and_the_numerical_libraries() -> None:
     environment = module._environment()
     assert set(environment) == {"source", "numpy", "scipy", "scikit-learn"}
     assert environment["numpy"] == np.__version__
+
+
+def test_the_source_is_that_of_every_module_of_stage_2_and_of_the_store() -> None:
+    found = {
+        f"{package.removeprefix('vadprobe.')}/{file.name}"
+        for package in module._PACKAGES
+        for file in module._sources(files(package))
+    }
+    wanted = {
+        f"{folder}/{path.name}"
+        for folder in ("analyze", "store")
+        for path in (Path(__file__).parents[1] / folder).rglob("*.py")
+    }
+    assert found == wanted
+    assert {"analyze/probing_report.py", "analyze/steps.py", "store/reader.py"} <= found
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", None])

@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 from planted import BACKBONE, HEAD, LAYER, Planted, write_planted
 
+from vadprobe.analyze import fitting
+from vadprobe.analyze.calibration import Calibration
 from vadprobe.analyze.cluster import open_scheduler
 from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.experiments import measuring
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.measuring import measure, measured_row
 from vadprobe.analyze.experiments.rows import Number, Row, Table, markdown_lines, table_lines
+from vadprobe.analyze.experiments.stability_report import stability_report
 from vadprobe.analyze.experiments.tables import TABLES, check_names
+from vadprobe.analyze.fitting import calibrate
+from vadprobe.analyze.inputs import AnalysisInputs
 from vadprobe.analyze.steps import Steps
 from vadprobe.flows.command_line import main
 from vadprobe.flows.experiment_commands import case_of
@@ -54,6 +60,76 @@ def test_every_row_of_every_table_is_measured_or_says_why_not(lab: Laboratory, n
     text = "\n".join(table_lines(table))
     assert all(row.label in text for row in table.rows)
     assert json.loads(json.dumps(table.to_json(), allow_nan=False))["name"] == name
+
+
+def test_unknown_numbers_have_a_reason_and_reported_videos_that_were_seen_a_stamp(
+    planted: Planted, lab: Laboratory
+) -> None:
+    case = lab.cases[1]
+    seen = varied(case.config, locator={"split": "test"}, allow_overlap=True)
+    row = measured_row(lab, case, "RHI", headhunt_config(replace(case, config=seen)))
+    assert row.caveats[0].startswith("Fitted or tuned on 6 of the reported videos")
+    text = "\n".join(table_lines(Table("t", "t", "d", "b", ("auc",), (row, Row("other", row.numbers, n_draws=1)))))
+    assert "Note of 'RHI': Fitted or tuned on 6" in text
+    test = {video.video_id for video in case.truth.of_split("test")}
+    for label, words in ((0, "frames are normal"), (None, "No scored video of the split 'test' has a label")):
+        videos = tuple(replace(v, label=label, category=None) if v.video_id in test else v for v in case.truth.videos)
+        intervals = tuple(i for i in case.truth.intervals if i.video_id not in test)
+        truth = replace(case.truth, videos=videos, intervals=intervals)
+        row = measured_row(lab, replace(case, truth=truth), "RHI", headhunt_config(case))
+        assert np.isnan(row.numbers["auc"].value)
+        assert any(words in caveat for caveat in row.caveats)
+
+
+def test_brackets_of_two_kinds_name_their_rows() -> None:
+    rows = (Row("one", {"auc": Number(0.5, 0.4, 0.6)}, "draws", 3), Row("two", {"auc": Number(0.5)}, "resamples", 1))
+    lines = table_lines(Table("t", "t", "d", "b", ("auc",), rows))
+    assert lines[-2:] == ["  In brackets of 'one': draws.", "  In brackets of 'two': resamples."]
+    lines = table_lines(Table("t", "t", "d", "b", ("auc",), rows[:1]))
+    assert lines[-1] == "  In brackets: draws."
+
+
+def test_rows_are_what_their_labels_say_whatever_the_job_ranks_by(lab: Laboratory) -> None:
+    hiprobe, headhunt = lab.cases
+    one = replace(hiprobe, config=varied(hiprobe.config, saliency={"metrics": ("binned_entropy",)}))
+    tables = []
+    for cases in ((one, headhunt), (hiprobe, headhunt)):
+        tables.append({row.label: row for row in TABLES["hiprobe-3"][1](replace(lab, cases=cases)).rows})
+    assert tables[0] == tables[1]
+    single = replace(headhunt, config=varied(headhunt.config, selection={"prompts": ("detailed", "question")}))
+    rows = TABLES["headhunt-2"][1](replace(lab, cases=(hiprobe, single))).rows
+    labels = [row.label for row in rows]
+    assert labels[0] == "RHI over 2 prompts"
+    assert [label for label in labels if label.endswith("' alone")] == [
+        "RHI, prompt 'detailed' alone",
+        "RHI, prompt 'question' alone",
+    ]
+    assert list(stability_report(replace(lab, cases=(single,), draws=1), single).found) == [
+        "prompts of the job (detailed, question)",
+        *(f"prompt {key}" for key in single.prompts),
+    ]
+
+
+def test_the_job_s_own_sampling_rate_calibrates_on_what_the_job_says(lab: Laboratory) -> None:
+    case = lab.cases[0]
+    samplings = tuple(replace(s, frames_per_clip=16) if s.unit == "video" else s for s in case.samplings)
+    rows = TABLES["hiprobe-5"][1](replace(lab, cases=(replace(case, samplings=samplings),))).rows
+    own = next(row for row in rows if row.label == "K = 8 of 24 frames")
+    assert "video-16" in own.reason
+
+
+def test_every_draw_that_fails_is_counted(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def some(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
+        if inputs.config.calibration.seed > 0:
+            raise VadprobeError("too few")
+        return calibrate(inputs)
+
+    monkeypatch.setattr(fitting, "calibrate", some)
+    monkeypatch.setattr(measuring, "calibrate", some)
+    row = measured_row(lab, lab.cases[0], "DLSP", hiprobe_config(lab.cases[0]))
+    assert (row.n_draws, row.reason) == (1, "2 of 3 draws: too few")
+    text = "\n".join(table_lines(Table("t", "t", "d", "b", ("auc",), (row,))))
+    assert "missing: 2 of 3 draws: too few" in text
 
 
 def test_the_planted_layer_and_head_win_their_ablations(lab: Laboratory) -> None:
@@ -246,3 +322,22 @@ def test_stability_over_draws_and_prompts(planted: Planted, tmp_path: Path, caps
     assert (tmp_path / "stability.png").read_bytes().startswith(b"\x89PNG")
     assert main(["stability", str(planted.job("hiprobe")), *words]) == 0
     assert f"prompt coarse: {LAYER} 100%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["table", "hiprobe-3", "--jobs"], ["stability"], ["probing"]])
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_a_job_with_a_finished_detector_is_fitted_anew_or_refused(
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], calibrated: bool
+) -> None:
+    text = planted.job("hiprobe").read_text().replace("workers = 0", 'workers = 0\ndetector = "nowhere.json"')
+    if not calibrated:
+        text = text.replace('[[sampling]]\nunit = "video"\nframes_per_clip = 8\nsplits = ["train"]\n', "")
+    job = planted.folder / "finished.toml"
+    job.write_text(text)
+    code = main([*command, str(job), "--fraction", "0.75", "--out", str(tmp_path)])
+    output = capsys.readouterr()
+    if calibrated:
+        assert code == 0
+        assert f"{LAYER}" in output.out
+    else:
+        assert "no [[sampling]] of the job has unit 'video'" in output.out + output.err

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vadprobe.analyze.benchmark import measured
+from vadprobe.analyze.benchmark import find_overlap, measured, overlap_warning
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.cross_fitted_locator import cross_fitted_grid
 from vadprobe.analyze.evaluation import BootstrapConfig
@@ -63,7 +63,9 @@ def _measured(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -
     pairs = sorted({(locator.sigma, locator.threshold) for locator in found.locators.values()})
     choice = "pairs (sigma, threshold) of the folds: " + ", ".join(f"({sigma:g}, {tau:g})" for sigma, tau in pairs)
     interval = f"{config.evaluation.confidence:.0%} of video resamples of one calibration draw"
-    return Row(label, numbers, interval if ranked.intervals else "", 1, choice)
+    seen = find_overlap(inputs, detector, truth.video_ids)
+    caveats = (overlap_warning(seen),) if seen else ()
+    return Row(label, numbers, interval if ranked.intervals else "", 1, choice, caveats=caveats)
 
 
 def _n_folds(labels: np.ndarray, codes: np.ndarray) -> int:

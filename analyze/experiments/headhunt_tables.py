@@ -27,7 +27,7 @@ _PROBE = ProbeConfig().model_dump()
 def headhunt_config(case: Case) -> AnalysisConfig:
     """The job's settings as HeadHunt-VAD: five heads by RHI; a job of the other method gets the paper's locator."""
     if case.config.method == "headhunt":
-        return varied(case.config, selection=_rule("rhi"))
+        return varied(case.config, selection=_rule("rhi", case.config.selection.prompts))
     locator = {"sigmas": (SIGMA,), "threshold": THRESHOLD}
     return varied(case.config, selection=_rule("rhi"), locator=locator, preset="headhunt")
 
@@ -43,16 +43,18 @@ def headhunt_2(lab: Laboratory) -> Table:
     """Which heads, over which prompts, by which metrics, and which probe on them."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
+    prompts = base.selection.prompts or case.prompts
     rows = [
-        _row(lab, case, f"RHI over {len(_ranked(case, base))} prompts", base, "full"),
-        _row(lab, case, "full layer (every head of one block)", varied(base, selection=_rule("full-layer")), None),
+        _row(lab, case, f"RHI over {len(prompts)} prompts", base, "full"),
+        _row(lab, case, "full layer (every head of one block)",
+             varied(base, selection=_rule("full-layer", base.selection.prompts)), None),
         _row(lab, case, "every head of every block", varied(base, selection=_rule("all-heads")), "full-layer"),
         _row(lab, case, f"{base.top_heads} random heads", varied(base, selection=_rule("random-heads")), "random"),
-    ]
+    ]  # fmt: skip
     singles = [
         _row(lab, case, f"RHI, prompt '{key}' alone", varied(base, selection=_rule("rhi", (key,))),
              "single-coarse" if key == "coarse" else None)
-        for key in case.prompts
+        for key in prompts
     ]  # fmt: skip
     rows += [*singles, _oracle(singles)]
     rows += [
@@ -102,10 +104,6 @@ def headhunt_3(lab: Laboratory) -> Table:
 
 def _rule(name: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:
     return {"rule": name, "layer": None, "heads": (), "prompts": prompts}
-
-
-def _ranked(case: Case, config: AnalysisConfig) -> Sequence[str]:
-    return config.selection.prompts or case.prompts
 
 
 def _row(lab: Laboratory, case: Case, label: str, config: AnalysisConfig, published: str | None) -> Row:

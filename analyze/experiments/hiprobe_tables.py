@@ -67,7 +67,7 @@ def hiprobe_3(lab: Laboratory) -> Table:
     """Which layer: DLSP, one metric alone, the layers other work takes; and the silhouette of each choice."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
-    variants = [("DLSP, all three metrics", base)]
+    variants = [("DLSP, all three metrics", varied(base, saliency={"metrics": None}))]
     variants += [
         (f"{name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)})) for name in LAYER_METRICS
     ]
@@ -113,7 +113,9 @@ def hiprobe_5(lab: Laboratory) -> Table:
         if count > length:
             rows.append(Row(label, _unknown(METRICS), reason=f"a clip has {length} frames"))
             continue
-        samplings = [Sampling("segment", length, count), _calibrated_with(case, base, count)]
+        samplings = None  # the job's own, whatever it calibrates on
+        if count != case.segment.frames_per_clip:
+            samplings = [Sampling("segment", length, count), _calibrated_with(case, base, count)]
         rows.append(measured_row(lab, case, label, base, samplings=samplings))
     notes = ("Each row has features of its own: extract the samplings that are missing, under the same store root.",)
     return _table(lab, case, "hiprobe-5", "sampling rate", rows, notes=notes)

@@ -1,8 +1,8 @@
 """Measuring one row of a table: the same variation of a job over several calibration draws."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -39,6 +39,13 @@ class Measurement:
         """Metric to value, NaN where unknown."""
         found = self.result.evaluation
         return {name: float("nan") if found is None else getattr(found, name) for name in _RESULT_METRICS}
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What a reader must know of the numbers, and why one of them is unknown."""
+        found = self.result.evaluation
+        unknown = found is not None and any(math.isnan(value) for value in self.numbers.values())
+        return (*self.result.warnings, *(found.reasons() if found is not None and unknown else ()))
 
 
 def measure(
@@ -92,7 +99,7 @@ def draws_of(
             calibration, _ = calibrate(case.inputs(changed, samplings))
             key = (calibration.rows.tobytes(), changed.selection.seed if changed.rule == "random-heads" else 0)
         except VadprobeError:  # measuring it says why
-            key = (b"", 0)
+            key = (b"", number)
         if key not in seen:
             seen.add(key)
             drawn.append(changed)
@@ -122,19 +129,23 @@ def measured_row(
 
 
 def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str], published: dict[str, float]) -> Row:
-    """Mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap."""
+    """Mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap.
+
+    A number that is unknown in any draw is unknown.
+    """
     if not found:
         numbers = {name: Number() for name in _RESULT_METRICS}
         return Row(label, numbers, published=published, reason=reasons[0] if reasons else "nothing was measured")
     values = {name: np.array([one.numbers[name] for one in found]) for name in _RESULT_METRICS}
-    choice = describe(found[0].detector.selection, found[0].result.selection)
+    choice = describe(found[0].detector.selection)
     reason = f"{len(reasons)} of {len(reasons) + len(found)} draws: {reasons[0]}" if reasons else ""
     if len(found) == 1:
         numbers, interval = _single(found[0], values)
     else:
         numbers = {name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()}
         interval = "lowest and highest of the calibration draws (the number before is their mean)"
-    return Row(label, numbers, interval, len(found), choice, published, reason)
+    caveats = tuple(dict.fromkeys(text for one in found for text in one.caveats))
+    return Row(label, numbers, interval, len(found), choice, published, reason, caveats)
 
 
 def _single(one: Measurement, values: dict[str, np.ndarray]) -> tuple[dict[str, Number], str]:
@@ -145,7 +156,7 @@ def _single(one: Measurement, values: dict[str, np.ndarray]) -> tuple[dict[str, 
     return numbers, f"{confidence:.0%} of video resamples of one calibration draw" if intervals else ""
 
 
-def describe(selection: Selection, entry: dict[str, Any]) -> str:
+def describe(selection: Selection) -> str:
     """A selection in a few words."""
     if selection.unit == "layer":
         return "layer " + ", ".join(str(index[0]) for index in selection.indices)

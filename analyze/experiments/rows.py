@@ -1,13 +1,14 @@
 """Rows of a table: what was measured, with its spread, and beside it what was published, never in one column."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vadprobe.analyze.evaluation import null_for_nan
 
 _NAN = float("nan")
+_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Row:
     """One row: ``numbers`` by metric name; ``interval`` says what their ends are; ``n_draws`` went into them.
 
     ``choice`` is what was selected in the first draw. ``published`` has numbers in per cent as papers print them, by
-    "<dataset> <metric>"; ``reason`` says why a number is unknown.
+    "<dataset> <metric>"; ``reason`` says why draws are missing, ``caveats`` what a reader must know before believing
+    the numbers, or why one of them is unknown.
     """
 
     label: str
@@ -34,6 +36,14 @@ class Row:
     choice: str = ""
     published: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> str:
+        """The reason, with what it explains: all numbers, or those of some draws."""
+        if not self.reason:
+            return ""
+        return f"missing: {self.reason}" if self.n_draws else f"unknown: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -88,11 +98,9 @@ def table_lines(table: Table) -> list[str]:
         lines.append(line.rstrip())
         if row.choice:
             lines.append(f"{'':{width}}  {row.choice}")
-        if row.reason:
-            lines.append(f"{'':{width}}  unknown: {row.reason}")
-    intervals = dict.fromkeys(row.interval for row in table.rows if row.interval)
-    lines += [f"  In brackets: {text}." for text in intervals]
-    return [*lines, *(f"  Note: {note}" for note in table.notes)]
+        if row.missing:
+            lines.append(f"{'':{width}}  {row.missing}")
+    return [*lines, *(f"  {line}" for line in _footnotes(table))]
 
 
 def markdown_lines(table: Table) -> list[str]:
@@ -109,11 +117,41 @@ def markdown_lines(table: Table) -> list[str]:
     for row in table.rows:
         cells = [_cell(row.numbers.get(name)).strip() for name in table.metrics]
         cells += [_published(row.published.get(name)).strip() for name in table.published]
-        about = f"unknown: {row.reason}" if row.reason else row.choice
+        about = row.missing or row.choice
         lines.append("| " + " | ".join([row.label, *cells, about]) + " |")
-    intervals = dict.fromkeys(row.interval for row in table.rows if row.interval)
-    lines += ["", *(f"In brackets: {text}." for text in intervals), *table.notes]
-    return [*lines, ""]
+    lines.append("")
+    for line in _footnotes(table):
+        lines += [line, ""]
+    return lines
+
+
+def _footnotes(table: Table) -> list[str]:
+    """What the brackets are, what a reader must know of some rows or of all that were measured, and the notes."""
+    intervals = _by_text(table.rows, lambda row: (row.interval,) if row.interval else ())
+    caveats = _by_text(table.rows, lambda row: row.caveats)
+    measured = [row.label for row in table.rows if row.n_draws]
+    return [
+        *(f"In brackets{_of_rows(labels, measured)}: {text}." for text, labels in intervals.items()),
+        *(f"Note{_of_rows(labels, measured)}: {text}" for text, labels in caveats.items()),
+        *(f"Note: {text}" for text in table.notes),
+    ]
+
+
+def _by_text(rows: Sequence[Row], texts: Callable[[Row], Sequence[str]]) -> dict[str, list[str]]:
+    """Labels of the rows that have each text."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for text in texts(row):
+            found.setdefault(text, []).append(row.label)
+    return found
+
+
+def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
+    """Which rows are meant, unless all that were measured are."""
+    if len(labels) == len(measured):
+        return ""
+    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+    return f" of {', '.join(repr(label) for label in labels[:_NAMED])}{more}"
 
 
 def _cell(number: Number | None) -> str:

@@ -23,7 +23,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, eq=False)
 class StabilityReport:
-    """Stability over draws by what was ranked over: "all prompts" or one prompt's key; None where no draw could choose.
+    """Stability over draws by what was ranked over: all prompts of RHI or one prompt; None where no draw could choose.
 
     ``reasons`` says why draws are missing; ``n_videos`` are drawn each time, and two draws share ``shared_videos`` of
     them on average (NaN for a single draw).
@@ -100,7 +100,8 @@ def stability_report(lab: Laboratory, case: Case) -> StabilityReport:
         raise VadprobeError(f"selection.rule is {config.rule!r}, which ranks nothing; 'dlsp' or 'rhi' is wanted.")
     over = {f"prompt {key}": _alone(config, key) for key in case.prompts}
     if config.rule == "rhi":
-        over = {"all prompts": config, **over}
+        chosen = config.selection.prompts
+        over = {"all prompts" if chosen is None else f"prompts of the job ({', '.join(chosen)})": config, **over}
     found: dict[str, Stability | None] = {}
     reasons: dict[str, tuple[str, ...]] = {}
     drawn: dict[int, frozenset[int]] = {}

@@ -34,10 +34,13 @@ def measured_table(lab: Laboratory, name: str) -> Table:
     """Measure one table; a backbone that was never trained is said first."""
     lab.report(name, "")
     table = TABLES[name][1](lab)
-    if any(case.has_random_weights for case in lab.cases if case.backbone == table.backbone):
-        warning = f"{table.backbone} has random weights: the numbers say nothing about the method or any real camera."
-        table = replace(table, notes=(warning, *table.notes))
-    return table
+    measured = {table.backbone, *(row.label for row in table.rows)}  # one table has a row for each backbone
+    random = sorted({case.backbone for case in lab.cases if case.has_random_weights and case.backbone in measured})
+    warnings = [
+        f"{backbone} has random weights: the numbers say nothing about the method or any real camera."
+        for backbone in random
+    ]
+    return replace(table, notes=(*warnings, *table.notes))
 
 
 def check_names(names: Sequence[str]) -> None:
