@@ -63,6 +63,7 @@ Rule = Literal[
 """How layers or heads are chosen; the first four choose a layer, the others heads."""
 
 LAYER_RULES: tuple[Rule, ...] = ("dlsp", "layer", "middle-layer", "last-layer")
+RANKING_RULES: tuple[Rule, ...] = ("dlsp", "rhi", "full-layer")
 
 
 class SelectionConfig(Section):
@@ -204,8 +205,21 @@ class AnalysisConfig(Section):
                 f"method {self.method!r} does not choose by {self.rule!r}; the rules {', '.join(LAYER_RULES)} are of "
                 "'hiprobe', the others of 'headhunt'"
             )
+        self._check_chance()
         if layers and self.selection.prompts is not None:
             raise ValueError("selection.prompts is of RHI; a layer is chosen under the score prompt alone")
         if layers and self.saliency.convention != "paper":
             raise ValueError("saliency.convention 'headhunt-code' is of heads; layers have the convention 'paper'")
         return self
+
+    def _check_chance(self) -> None:
+        """What chance gives is defined for what ranks, and relabels whole videos."""
+        asked = [name for name in ("permutations", "folds") if getattr(self.saliency, name)]
+        if asked and self.rule not in RANKING_RULES:
+            raise ValueError(f"saliency.{asked[0]} goes with a rule that ranks; {self.rule!r} ranks nothing")
+        calibration = self.calibration
+        if self.saliency.permutations and (calibration.unit, calibration.segment_label) == ("segment", "interval"):
+            raise ValueError(
+                "saliency.permutations relabels whole videos, and with segment_label = 'interval' a video has both "
+                "labels; use segment_label = 'video', or folds alone"
+            )

@@ -9,7 +9,7 @@ from vadprobe.analyze.metrics import clip_counts
 from vadprobe.analyze.probe import Probe
 from vadprobe.analyze.selection import Selection
 from vadprobe.analyze.steps import StepResult
-from vadprobe.analyze.workbench import Workbench, raw_scores
+from vadprobe.analyze.workbench import Workbench, raw_scores, scores_of
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.digests import digest_arrays
@@ -45,14 +45,14 @@ def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection
         )
     _check_intervals(inputs)
     table = inputs.store.clips
-    scores = raw_scores(bench, inputs.store, selection, probe, rows)
+    scores = scores_of(bench, selection, probe, rows)
     positives, negatives = row_counts(inputs.truth, table, rows)
     codes = table.video_codes[rows]
     samples = digest_arrays([scores, positives, negatives, codes])
 
     def compute() -> StepResult:
         grid = frame_f1_grid(scores, positives, negatives, codes, config.sigmas, THRESHOLDS)
-        return StepResult({"locator": grid.locator.to_json(), "n_unknown": grid.n_unknown}, {"f1": grid.f1})
+        return StepResult({"locator": grid.locator.to_json()})
 
     key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
     return Locator.from_json(bench.steps.result("locator-grid", key, compute).values["locator"])

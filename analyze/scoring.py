@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from vadprobe.analyze.detector import Detector
 from vadprobe.analyze.smoothing import smooth
-from vadprobe.analyze.workbench import Workbench, raw_scores
+from vadprobe.analyze.workbench import Workbench, scores_of
 from vadprobe.store.clips import ClipTable, names_of, write_parquet
 from vadprobe.store.datasets import Dataset
 
@@ -62,6 +62,6 @@ def score(bench: Workbench, detector: Detector, rows: np.ndarray) -> Scores:
     """
     store = bench.inputs.store
     detector.check(store.spec)
-    raw = raw_scores(bench, store, detector.selection, detector.probe, rows)
+    raw = scores_of(bench, detector.selection, detector.probe, rows)
     smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows])
     return Scores(store.clips, rows, raw, smoothed)

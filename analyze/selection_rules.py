@@ -58,7 +58,7 @@ def _rhi(bench: Workbench, calibration: Calibration, digests: dict[str, str]) ->
 def _layer(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
     config = bench.inputs.config
     count = bench.inputs.store.spec.backbone.n_layers
-    layers = {"last-layer": count, "middle-layer": round(count / 2), "layer": config.selection.layer}
+    layers = {"last-layer": count, "middle-layer": max(1, round(count / 2)), "layer": config.selection.layer}
     layer = layers[config.rule]
     if layer is None or layer > count:
         raise VadprobeError(f"selection.layer is {layer}, but the backbone has layers 0 to {count}.")

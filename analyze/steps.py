@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ import numpy as np
 
 from vadprobe.store.digests import digest_json
 from vadprobe.store.durable import write_bytes
+from vadprobe.store.errors import VadprobeError
 
 _PACKAGES = ("vadprobe.analyze", "vadprobe.store")
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
@@ -36,12 +36,11 @@ class StepResult:
 
 @dataclass(frozen=True)
 class StepRun:
-    """One step of a run: its name, the digest of its inputs, whether it was reused, and the seconds it took."""
+    """One step of a run: its name, the digest of its inputs, and whether it was reused."""
 
     name: str
     digest: str
     reused: bool
-    seconds: float
 
 
 class Steps:
@@ -54,7 +53,13 @@ class Steps:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """``folder`` None keeps results in memory only."""
+        """``folder`` None keeps results in memory only.
+
+        Raises:
+            VadprobeError: if the folder is a file.
+        """
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise VadprobeError(f"steps: {folder} is a file; name a folder for the results of steps, or remove it.")
         self._folder = folder
         self._known: dict[str, StepResult] = {}
         self.runs: list[StepRun] = []
@@ -84,13 +89,11 @@ class Steps:
         digests = {key: digest_json([name, dict(part), _environment()]) for key, part in inputs.items()}
         kept = {key: self._kept(name, digest) for key, digest in digests.items()}
         missing = [key for key, result in kept.items() if result is None]
-        started = time.monotonic()
         computed = compute(missing) if missing else {}
-        seconds = (time.monotonic() - started) / max(len(missing), 1)
         found = {}
         for key, digest in digests.items():
             result = kept[key]
-            self.runs.append(StepRun(name, digest, result is not None, 0.0 if result is not None else seconds))
+            self.runs.append(StepRun(name, digest, result is not None))
             if result is None:
                 result = computed[key]
                 self._keep(name, digest, inputs[key], result)

@@ -38,6 +38,17 @@ def chosen_digest(selection: Selection, probe: Probe) -> str:
     return digest_json([selection.unit, [list(index) for index in selection.indices], probe.to_json()])
 
 
+def scores_of(bench: Workbench, selection: Selection, probe: Probe, rows: np.ndarray) -> np.ndarray:
+    """The probe's probability of some rows of the scored store, (n,) float64: all that are scored are, once.
+
+    Args:
+        rows: (n,) rows of validation and test videos, ascending.
+    """
+    every = bench.inputs.rows_to_score()
+    found = raw_scores(bench, bench.inputs.store, selection, probe, every)
+    return np.asarray(found[np.searchsorted(every, rows)])
+
+
 def raw_scores(
     bench: Workbench, store: FeatureStore, selection: Selection, probe: Probe, rows: np.ndarray
 ) -> np.ndarray:

@@ -32,7 +32,7 @@ from planted_stores import PlantedStores, write_planted_stores
 from vadprobe.analyze.blocks import probabilities
 from vadprobe.analyze.cluster import Scheduler, open_scheduler
 from vadprobe.analyze.features import read_selected
-from vadprobe.analyze.opened_stores import opened, state_of
+from vadprobe.analyze.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.probe import fit_logistic
 from vadprobe.analyze.selection import Selection
 from vadprobe.analyze.store_row_blocks import StoreRowBlocks
@@ -81,10 +81,16 @@ def workers_used(scheduler: str) -> list[tuple[float, int]]:
     return list(default_client().run(used).values()) if ":" in scheduler else []
 
 
+def warm_up(state: StoreState) -> list[str]:
+    """Imports and an open store on a worker, which are not part of a case."""
+    opened(state)
+    return [function.__module__ for function in (probabilities, fit_streamed_logistic, StoreRowBlocks)]
+
+
 def score(store: FeatureStore, labels: np.ndarray, rows: np.ndarray, scheduler: Scheduler) -> dict[str, Any]:
-    """Score rows with a probe on five heads, fitted to some of them."""
+    """Score rows with a probe on five heads, fitted to those of the first twenty videos."""
     selection = Selection("head", "fixed", HEADS)
-    sample = rows[:: max(1, len(labels) // 500)]
+    sample = rows[: 20 * CLIPS_PER_VIDEO]
     probe = fit_logistic(read_selected(store, selection, sample), labels[sample])
     scores = probabilities(store, selection, probe, rows, scheduler)
     return {"digest": hashlib.sha256(scores.tobytes()).hexdigest(), "passes": 1}
@@ -107,7 +113,7 @@ def run_here(arguments: argparse.Namespace) -> None:
     with open_scheduler(arguments.scheduler, 0) as scheduler:
         state = state_of(store)
         if ":" in arguments.scheduler:
-            default_client().run(opened, state)  # opening and the workers' imports are not part of the case
+            default_client().run(warm_up, state)
         here, workers, wall = used(), workers_used(arguments.scheduler), time.perf_counter()
         found = {"score": score, "fit": fit}[arguments.case](store, labels, rows, scheduler)
         wall = time.perf_counter() - wall

@@ -211,6 +211,39 @@ def planted_labels(n_videos: int, anomalous: float, seed: int) -> np.ndarray:
     return labels
 
 
+@dataclass(frozen=True, eq=False)
+class PlantedSample:
+    """A sample of videos with known labels (n,) int64 and videos ``groups`` (n,) int64, whose features are drawn by
+    prompt, one at a time."""
+
+    signal: PlantedSignal
+    labels: np.ndarray
+    groups: np.ndarray
+    shows: np.ndarray
+    draw: int
+
+    @classmethod
+    def of(
+        cls, planting: Planting, n_videos: int, clips_per_video: int = 1, anomalous: float = 0.5, draw: int = 0
+    ) -> "PlantedSample":
+        """Arguments as those of :func:`planted_heads`."""
+        signal = PlantedSignal(planting)
+        of_video = planted_labels(n_videos, anomalous, draw)
+        groups = np.repeat(np.arange(n_videos), clips_per_video)
+        return cls(signal, of_video[groups], groups, signal.shows(of_video)[groups], draw)
+
+    def heads(self, prompt: str) -> np.ndarray:
+        """Head outputs (L, H, n, d) float32 under one prompt."""
+        planting = self.signal.planting
+        number, n_videos = planting.prompts.index(prompt), int(self.groups[-1]) + 1
+        noise = self.signal.head_noise(len(self.groups), number, [self.draw, n_videos], range(planting.n_layers))
+        # Videos of another draw have other numbers, so other offsets.
+        videos = self.groups + self.draw * n_videos
+        positive, layers = self.labels == 1, range(planting.n_layers)
+        values = self.signal.heads(noise, number, positive, self.shows, videos, layers)
+        return np.ascontiguousarray(np.moveaxis(values, 0, 2))
+
+
 def planted_heads(
     planting: Planting, n_videos: int, *, clips_per_video: int = 1, anomalous: float = 0.5, draw: int = 0
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, Truth]:
@@ -226,18 +259,9 @@ def planted_heads(
     Returns:
         Prompt to features (L, H, n, d) float32; labels (n,) int64; the video of each row (n,) int64; the truth.
     """
-    signal = PlantedSignal(planting)
-    of_video = planted_labels(n_videos, anomalous, draw)
-    groups = np.repeat(np.arange(n_videos), clips_per_video)
-    labels, shows = of_video[groups], signal.shows(of_video)[groups]
-    # Videos of another draw have other numbers, so other offsets.
-    videos = groups + draw * n_videos
-    features, layers = {}, range(planting.n_layers)
-    for number, prompt in enumerate(planting.prompts):
-        noise = signal.head_noise(len(groups), number, [draw, n_videos], layers)
-        values = signal.heads(noise, number, labels == 1, shows, videos, layers)
-        features[prompt] = np.ascontiguousarray(np.moveaxis(values, 0, 2))
-    return features, labels, groups, signal.truth
+    sample = PlantedSample.of(planting, n_videos, clips_per_video, anomalous, draw)
+    features = {prompt: sample.heads(prompt) for prompt in planting.prompts}
+    return features, sample.labels, sample.groups, sample.signal.truth
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -83,8 +83,8 @@ def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction
             tables.append(measured_table(lab, name))
             print("\n".join(table_lines(tables[-1])) + "\n", flush=True)
             write_json(folder / f"{name}.json", tables[-1].to_json())
-    lines = [line for table in tables for line in markdown_lines(table)]
-    write_bytes(folder / "tables.md", "\n".join(lines).encode())
+            lines = [line for table in tables for line in markdown_lines(table)]
+            write_bytes(folder / "tables.md", "\n".join(lines).encode())
     print(f"{_steps_sentence(lab)}\nTables: {folder / 'tables.md'}")
 
 

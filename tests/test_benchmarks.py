@@ -176,3 +176,42 @@ def test_the_locator_and_the_bootstrap_agree_with_every_peer_at_a_small_size(tmp
         peers = {"selecting", "multiplying", "frames", "grid_per_fold", "five", "weights"}
         assert {name for name, case in cases.items() if "difference" in case} == peers
         assert all(cases[name]["difference"] < 1e-12 for name in peers), cases
+
+
+@pytest.mark.slow
+def test_scoring_and_a_streamed_fit_give_the_same_bits_on_a_cluster_at_a_small_size(tmp_path):
+    result = tmp_path / "result.json"
+    sizes = ["--rows", "1500", "3000", "--hidden=12", "--head-dim=8", f"--folder={tmp_path}", f"--json={result}"]
+    command = [sys.executable, str(FOLDER / "analysis_scale.py"), *sizes]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "DIFFERENT NUMBERS" not in done.stdout
+    found = json.loads(result.read_text())
+    assert set(found) == {"score", "fit"}
+    for case, by_rows in found.items():
+        assert list(by_rows) == ["1500", "3000"]
+        for ways in by_rows.values():
+            assert ways["process"]["digest"] == ways["cluster"]["digest"], case
+            assert len(ways["cluster"]["worker_bytes"]) == 2
+            assert ways["process"]["passes"] == ways["cluster"]["passes"]
+        assert len({ways["process"]["digest"] for ways in by_rows.values()}) == 2, "other rows, other numbers"
+
+
+@pytest.mark.slow
+def test_planted_heads_are_found_among_many_at_a_small_size(tmp_path):
+    result = tmp_path / "result.json"
+    sizes = ["--videos", "12", "60", "--draws=3", "--layers=4", "--heads=5", "--head-dim=8", "--prompts=3"]
+    planted = ["--robust=5", "--unstable=4", "--strength=4", f"--json={result}"]
+    command = [sys.executable, str(FOLDER / "planted_heads.py"), *sizes, *planted]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "random five, exact" in done.stdout
+    found = json.loads(result.read_text())
+    assert found["random"] == 0.25
+    assert len(found["scenarios"]) == 4
+    shares = {rule: entry["mean"] for rule, entry in found["scenarios"]["plain"]["60"]["rules"].items()}
+    assert shares["RHI as printed"] > 0.8
+    assert shares["LDA alone"] > 0.8
+    for by_videos in found["scenarios"].values():
+        for one in by_videos.values():
+            assert all(0 <= share <= 1 for entry in one["rules"].values() for share in entry["draws"])

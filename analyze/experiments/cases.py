@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.cluster import Scheduler
-from vadprobe.analyze.configuration import LAYER_RULES, AnalysisConfig
+from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig
 from vadprobe.analyze.inputs import AnalysisInputs, open_inputs
 from vadprobe.analyze.steps import Steps
 from vadprobe.analyze.workbench import Workbench
@@ -106,6 +106,8 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     for name, change in changes.items():
         values[name] = {**values[name], **change} if isinstance(change, dict) else change
     rule = values["selection"]["rule"]
+    if rule is not None and rule not in RANKING_RULES:
+        values["saliency"] = {**values["saliency"], "permutations": 0, "folds": 0}
     if rule is not None:
         values["method"] = "hiprobe" if rule in LAYER_RULES else "headhunt"
     if values["method"] != config.method:

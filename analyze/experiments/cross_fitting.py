@@ -1,42 +1,64 @@
 """The locator's grid without a validation split: for every fold of test videos chosen on the other folds (HH12)."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from vadprobe.analyze.benchmark import find_overlap, measured, overlap_warning
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.cross_fitted_locator import cross_fitted_grid
-from vadprobe.analyze.evaluation import BootstrapConfig
+from vadprobe.analyze.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
-from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS
+from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, spread
 from vadprobe.analyze.experiments.rows import Number, Row
 from vadprobe.analyze.fitting import fit
 from vadprobe.analyze.folds import video_folds
 from vadprobe.analyze.ground_truth import ground_truth
 from vadprobe.analyze.locating import THRESHOLDS, row_counts
 from vadprobe.analyze.segment_scores import segment_scores
-from vadprobe.analyze.workbench import raw_scores
+from vadprobe.analyze.workbench import scores_of
 from vadprobe.store.errors import VadprobeError
 
 SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0)
 FOLDS = 5
 
 
+@dataclass(frozen=True, eq=False)
+class _Draw:
+    """One calibration draw: its numbers, the evaluation of its continuous scores, its pairs, and its caveats."""
+
+    numbers: dict[str, float]
+    ranked: Evaluation
+    pairs: frozenset[tuple[float, float]]
+    caveats: tuple[str, ...]
+
+
 def cross_fitted_row(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -> Row:
-    """Numbers of the test videos under the pair that their fold's others chose; one calibration draw.
+    """Numbers of the test videos under the pair that their fold's others chose, over the calibration draws.
 
-    Scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of the
-    continuous scores (``auc``) each fold has its own smoothing.
+    Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
+    the continuous scores (``auc``) each fold has its own smoothing.
     """
-    lab.report("", label)
-    try:
-        return _measured(lab, case, label, config)
-    except VadprobeError as error:
-        return Row(label, {name: Number() for name in THRESHOLD_METRICS}, reason=str(error))
-
-
-def _measured(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -> Row:
+    found, reasons = [], []
     fixed = varied(config, locator={"sigmas": (0.0,), "threshold": 0.5, "split": "validation"})
-    inputs = case.inputs(fixed)
+    for drawn in draws_of(lab, case, fixed):
+        lab.report("", label)
+        try:
+            found.append(_measured(lab, case, drawn))
+        except VadprobeError as error:
+            reasons.append(str(error))
+    if not found:
+        return Row(label, {name: Number() for name in THRESHOLD_METRICS}, reason=reasons[0])
+    numbers, interval = spread([draw.numbers for draw in found], found[0].ranked)
+    pairs = ", ".join(f"({sigma:g}, {tau:g})" for sigma, tau in sorted(found[0].pairs))
+    caveats = tuple(dict.fromkeys(text for draw in found for text in draw.caveats))
+    reason = f"{len(reasons)} of {len(reasons) + len(found)} draws: {reasons[0]}" if reasons else ""
+    choice = f"pairs (sigma, threshold) of the folds: {pairs}"
+    return Row(label, numbers, interval, len(found), choice, reason=reason, caveats=caveats)
+
+
+def _measured(lab: Laboratory, case: Case, config: AnalysisConfig) -> _Draw:
+    inputs = case.inputs(config)
     bench = lab.bench(inputs)
     detector = fit(bench).detector
     table = inputs.store.clips
@@ -44,7 +66,7 @@ def _measured(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -
     rows = table.rows_of(video.video_id for video in videos)
     if len(rows) == 0:
         raise VadprobeError(f"no labelled test video of {inputs.truth.name!r} is in the store; nothing to choose on.")
-    scores = raw_scores(bench, inputs.store, detector.selection, detector.probe, rows)
+    scores = scores_of(bench, detector.selection, detector.probe, rows)
     positives, negatives = row_counts(inputs.truth, table, rows)
     codes = table.video_codes[rows].astype(np.int64)
     label_of = {video.video_id: int(video.label or 0) for video in videos}
@@ -52,20 +74,20 @@ def _measured(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -
     folds = video_folds(labels, codes, _n_folds(labels, codes), config.seed)
     found = cross_fitted_grid(scores, positives, negatives, codes, SIGMAS, THRESHOLDS, folds)
     taus = np.array([found.locators[fold].threshold for fold in folds.tolist()])
-    truth = ground_truth(inputs.truth, [v for v in videos if table.rows_of([v.video_id]).size])
+    truth = ground_truth(inputs.truth, [video for video in videos if table.rows_of([video.video_id]).size])
     names = [table.video_ids[code] for code in codes]
     place = (truth, names, table.start_frames[rows], table.stop_frames[rows])
     settings = BootstrapConfig(config.evaluation.resamples, config.evaluation.seed, config.evaluation.confidence)
     ranked, _ = measured(lab.steps, truth, segment_scores(*place, found.smoothed), float("nan"), settings)
-    decided, _ = measured(lab.steps, truth, segment_scores(*place, found.smoothed - taus), 0.0, settings)
-    numbers = {name: Number(getattr(decided, name)) for name in THRESHOLD_METRICS if name != "auc"}
-    numbers["auc"] = Number(ranked.auc, *ranked.intervals.get("auc", ()))
-    pairs = sorted({(locator.sigma, locator.threshold) for locator in found.locators.values()})
-    choice = "pairs (sigma, threshold) of the folds: " + ", ".join(f"({sigma:g}, {tau:g})" for sigma, tau in pairs)
-    interval = f"{config.evaluation.confidence:.0%} of video resamples of one calibration draw"
+    without = replace(settings, n_resamples=0)
+    decided, _ = measured(lab.steps, truth, segment_scores(*place, found.smoothed - taus), 0.0, without)
     seen = find_overlap(inputs, detector, truth.video_ids)
-    caveats = (overlap_warning(seen),) if seen else ()
-    return Row(label, numbers, interval if ranked.intervals else "", 1, choice, caveats=caveats)
+    return _Draw(
+        numbers={name: getattr(ranked if name == "auc" else decided, name) for name in THRESHOLD_METRICS},
+        ranked=ranked,
+        pairs=frozenset((locator.sigma, locator.threshold) for locator in found.locators.values()),
+        caveats=(overlap_warning(seen),) if seen else (),
+    )
 
 
 def _n_folds(labels: np.ndarray, codes: np.ndarray) -> int:

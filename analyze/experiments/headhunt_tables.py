@@ -52,7 +52,7 @@ def headhunt_2(lab: Laboratory) -> Table:
         _row(lab, case, f"{base.top_heads} random heads", varied(base, selection=_rule("random-heads")), "random"),
     ]  # fmt: skip
     singles = [
-        _row(lab, case, f"RHI, prompt '{key}' alone", varied(base, selection=_rule("rhi", (key,))),
+        _row(lab, case, f"RHI, prompt '{key}' alone", varied(base, score_prompt=key, selection=_rule("rhi", (key,))),
              "single-coarse" if key == "coarse" else None)
         for key in prompts
     ]  # fmt: skip
@@ -67,6 +67,7 @@ def headhunt_2(lab: Laboratory) -> Table:
         _row(lab, case, f"RHI, probe {kind}", varied(base, probe={**_PROBE, "kind": kind}), kind) for kind in PROBES
     ]
     notes = (
+        "A prompt alone both ranks the heads and feeds the probe.",
         "The oracle prompt is the single prompt of best AUC on these test videos: it has seen them, so it is an upper "
         "bound and no result.",
         "The paper calls its 'full layer' 100 thousand features and more, which is every head of every block.",

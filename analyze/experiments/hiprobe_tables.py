@@ -1,5 +1,6 @@
 """HiProbe-VAD's comparisons and ablations (MM 2025), each measured on a job's stores."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from vadprobe.analyze.configuration import LAYER_METRICS, AnalysisConfig
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.comparison import comparison
-from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, measured_row
+from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, describe, measured_row
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.fitting import calibrate
 from vadprobe.analyze.published_results import HIPROBE_BACKBONES
@@ -57,9 +58,7 @@ def hiprobe_2(lab: Laboratory) -> Table:
         for target in sets.values()
         if source.truth.of_split("train")
     ]
-    notes = (
-        () if len(rows) > 1 else ("Only one set: add a job of another dataset with the same backbone and sampling.",)
-    )
+    notes = _left_out(lab, sets.values(), "another dataset with the same backbone, sampling and score prompt")
     return _table(lab, case, "hiprobe-2", "zero-shot transfer between datasets", rows, notes=notes)
 
 
@@ -124,14 +123,24 @@ def hiprobe_5(lab: Laboratory) -> Table:
 def hiprobe_6(lab: Laboratory) -> Table:
     """Backbones: every job on the same dataset."""
     case = lab.case_of("hiprobe")
-    rows, seen = [], set()
+    backbones: dict[str, Case] = {}
     for other in (case, *lab.others(case)):
-        if other.truth.name == case.truth.name and other.backbone not in seen:
-            seen.add(other.backbone)
-            rows.append(measured_row(lab, other, other.backbone, hiprobe_config(other)))
+        if other.truth.name == case.truth.name:
+            backbones.setdefault(other.backbone, other)
+    rows = [measured_row(lab, other, other.backbone, hiprobe_config(other)) for other in backbones.values()]
     rows += [Row(name, published=values) for name, values in HIPROBE_BACKBONES.items()]
-    notes = () if len(seen) > 1 else ("Only one backbone: add jobs with other backbones on the same dataset.",)
+    notes = _left_out(lab, backbones.values(), "another backbone on the same dataset")
     return _table(lab, case, "hiprobe-6", "backbones", rows, notes=notes)
+
+
+def _left_out(lab: Laboratory, used: Iterable[Case], wanted: str) -> tuple[str, ...]:
+    """Which jobs have no row, and what a job of one's own would have to be."""
+    taken = list(used)
+    names = [case.name for case in lab.cases if case not in taken]
+    notes = [f"Not used here: {', '.join(names)}; every row needs {wanted}."] if names else []
+    if len(taken) == 1:
+        notes.append(f"Only one job fits: add one of {wanted}.")
+    return tuple(notes)
 
 
 def _rule(name: str) -> dict[str, Any]:
@@ -166,8 +175,10 @@ def _with_silhouette(lab: Laboratory, case: Case, config: AnalysisConfig, row: R
     try:
         bench = lab.bench(case.inputs(config))
         calibration, _ = calibrate(bench.inputs)
-        layer = choose(bench, calibration).selection.indices[0][0]
-        value = layer_silhouettes_of(bench, calibration)[layer - 1]
+        selection = choose(bench, calibration).selection
+        # A row whose first draw could not be measured shows another draw's layer: nothing is said of it.
+        shown = describe(selection) == row.choice
+        value = layer_silhouettes_of(bench, calibration)[selection.indices[0][0] - 1] if shown else np.nan
     except VadprobeError:  # the row has the reason
         value = np.nan
     return replace(row, numbers={**row.numbers, "silhouette": Number(float(value))})

@@ -1,7 +1,7 @@
 """Measuring one row of a table: the same variation of a job over several calibration draws."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from vadprobe.analyze.benchmark import Result, evaluate
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector import Detector
+from vadprobe.analyze.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.rows import Number, Row
 from vadprobe.analyze.fitting import calibrate, fit
@@ -136,23 +137,27 @@ def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str],
     if not found:
         numbers = {name: Number() for name in _RESULT_METRICS}
         return Row(label, numbers, published=published, reason=reasons[0] if reasons else "nothing was measured")
-    values = {name: np.array([one.numbers[name] for one in found]) for name in _RESULT_METRICS}
     choice = describe(found[0].detector.selection)
     reason = f"{len(reasons)} of {len(reasons) + len(found)} draws: {reasons[0]}" if reasons else ""
-    if len(found) == 1:
-        numbers, interval = _single(found[0], values)
-    else:
-        numbers = {name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()}
-        interval = "lowest and highest of the calibration draws (the number before is their mean)"
+    numbers, interval = spread([one.numbers for one in found], found[0].result.evaluation)
     caveats = tuple(dict.fromkeys(text for one in found for text in one.caveats))
     return Row(label, numbers, interval, len(found), choice, published, reason, caveats)
 
 
-def _single(one: Measurement, values: dict[str, np.ndarray]) -> tuple[dict[str, Number], str]:
-    evaluation = one.result.evaluation
-    intervals = evaluation.intervals if evaluation is not None else {}
-    confidence = evaluation.bootstrap.confidence if evaluation is not None else 0.95
-    numbers = {name: Number(float(of[0]), *intervals.get(name, ())) for name, of in values.items()}
+def spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tuple[dict[str, Number], str]:
+    """Numbers with the ends of their intervals, and what these are.
+
+    Args:
+        draws: metric to value of each draw.
+        first: of the first draw, for the intervals of its bootstrap where there is only one.
+    """
+    if len(draws) > 1:
+        values = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
+        numbers = {name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()}
+        return numbers, "lowest and highest of the calibration draws (the number before is their mean)"
+    intervals = first.intervals if first is not None else {}
+    numbers = {name: Number(value, *intervals.get(name, ())) for name, value in draws[0].items()}
+    confidence = first.bootstrap.confidence if first is not None else 0.95
     return numbers, f"{confidence:.0%} of video resamples of one calibration draw" if intervals else ""
 
 
