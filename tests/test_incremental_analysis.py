@@ -16,7 +16,7 @@ from vadprobe.store.records import Split, Video
 
 EVERYTHING = {
     "hiprobe": ["layer-saliency", "probe", "scores", "scores", "evaluation"],
-    "headhunt": ["head-saliency"] * 3 + ["probe", "scores", "scores", "locator-grid", "evaluation"],
+    "headhunt": ["head-saliency"] * 3 + ["probe", "scores", "locator-grid", "evaluation"],
 }
 
 
@@ -87,7 +87,7 @@ def test_a_second_run_does_no_numeric_work(copy: Planted, method: str, monkeypat
     [
         ("headhunt", 'preset = "headhunt"', 'preset = "mine"', []),
         ("headhunt", "workers = 0", "workers = 1\nscheduler = 'threads'", []),
-        ("headhunt", "top_heads = 1", "top_heads = 2", ["probe", "scores", "scores", "locator-grid", "evaluation"]),
+        ("headhunt", "top_heads = 1", "top_heads = 2", ["probe", "scores", "locator-grid", "evaluation"]),
         ("headhunt", "top_heads = 1", "top_heads = 1\nseed = 1", ["head-saliency"] * 3),
         ("headhunt", "sigmas = [0.0, 1.0]", "sigmas = [0.0, 2.0]", ["locator-grid"]),
         ("headhunt", "resamples = 20", "resamples = 20, seed = 1", ["evaluation"]),
@@ -142,11 +142,11 @@ def test_features_of_another_prompt_recompute_that_prompt_alone(copy: Planted, t
     assert run(copy, "hiprobe").computed == ()
     replaced(copy, other, lambda path: not any("coarse." in part for part in path.parts))
     assert sorted(run(copy, "headhunt").computed) == sorted(
-        ["head-saliency", "probe", "scores", "scores", "locator-grid", "evaluation"]
+        ["head-saliency", "probe", "scores", "locator-grid", "evaluation"]
     )
 
 
 def test_features_of_the_scored_segments_alone_leave_the_fit_as_it_was(copy: Planted, tmp_path: Path) -> None:
     other = write_planted(tmp_path / "other", seed=9)
     replaced(copy, other, lambda path: "segment-24-8" not in path.parts)
-    assert sorted(run(copy, "headhunt").computed) == sorted(["scores", "scores", "locator-grid", "evaluation"])
+    assert sorted(run(copy, "headhunt").computed) == sorted(["scores", "locator-grid", "evaluation"])

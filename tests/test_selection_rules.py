@@ -117,6 +117,18 @@ def test_what_the_backbone_or_the_job_lacks_is_a_sentence(
         ({"method": "headhunt", "saliency": {"metrics": ["binned_entropy"]}}, "has 'binned_entropy'"),
         ({"method": "hiprobe", "saliency": {"convention": "headhunt-code"}}, "'headhunt-code' is of heads"),
         ({"method": "headhunt", "saliency": {"folds": 1}}, "one fold leaves nothing to fit on"),
+        (
+            {"method": "headhunt", "saliency": {"folds": 2}, "selection": {"rule": "all-heads"}},
+            "saliency.folds goes with a rule that ranks; 'all-heads' ranks nothing",
+        ),
+        (
+            {
+                "method": "headhunt",
+                "saliency": {"permutations": 9},
+                "calibration": {"unit": "segment", "segment_label": "interval"},
+            },
+            "saliency.permutations relabels whole videos",
+        ),
     ],
 )
 def test_contradictions_are_refused_at_birth(section: dict[str, Any], words: str) -> None:

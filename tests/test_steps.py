@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from vadprobe.analyze import steps as module
 from vadprobe.analyze.steps import StepResult, Steps
+from vadprobe.store.errors import VadprobeError
 
 json_values = st.recursive(
     st.none()
@@ -142,6 +143,12 @@ def test_an_interrupted_computation_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Steps(tmp_path).result("sum", {}, interrupt)
     assert not list(tmp_path.rglob("*"))
+
+
+def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "steps").write_text("")
+    with pytest.raises(VadprobeError, match=r"steps is a file; name a folder"):
+        Steps(tmp_path / "steps")
 
 
 def test_objects_are_not_kept(tmp_path: Path) -> None:

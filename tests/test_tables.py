@@ -216,6 +216,9 @@ def variations(case: Case) -> list[AnalysisConfig]:
         varied(headhunt, saliency={"convention": "headhunt-code"}),
         varied(headhunt, saliency={"permutations": 4, "folds": 3}),
         *(varied(headhunt, probe={"kind": kind}) for kind in ("linear-svm", "mlp", "distance")),
+        varied(headhunt, probe={"memory_gb": 0}),
+        varied(headhunt, calibration={"unit": "segment"}),
+        varied(headhunt, calibration={"unit": "segment", "segment_label": "interval"}),
     ]
 
 
