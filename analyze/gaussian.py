@@ -152,16 +152,20 @@ def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0
     shrunk = [_shrunk(mine, dimension, added_ridge) for mine in (classes.normal, classes.anomalous)]
     regular = (shrunk[0][1] > 0) & (shrunk[1][1] > 0)
     covariances = [_invertible(covariance, regular) for covariance, _, _ in shrunk]
-    factors = [inverse_factor(covariance) for covariance in covariances]
-    inverses = [factor.swapaxes(1, 2) @ factor for factor in factors]
-    values = np.einsum("hij,hij->h", inverses[0], covariances[1]) + np.einsum("hij,hij->h", inverses[1], covariances[0])
-    inverses[0] += inverses[1]
-    difference = classes.difference
-    values += np.einsum("hi,hi->h", (inverses[0] @ difference[:, :, None])[:, :, 0], difference)
-    outside = dimension - difference.shape[1]
-    if outside:
-        added = [np.where(regular, one, 1.0) for _, one, _ in shrunk]
-        values += outside * (added[0] / added[1] + added[1] / added[0])
+    # A covariance whose ridge is lost in rounding has no finite factor: its values are not numbers, and no warning.
+    with np.errstate(invalid="ignore", over="ignore"):
+        factors = [inverse_factor(covariance) for covariance in covariances]
+        inverses = [factor.swapaxes(1, 2) @ factor for factor in factors]
+        values = np.einsum("hij,hij->h", inverses[0], covariances[1]) + np.einsum(
+            "hij,hij->h", inverses[1], covariances[0]
+        )
+        inverses[0] += inverses[1]
+        difference = classes.difference
+        values += np.einsum("hi,hi->h", (inverses[0] @ difference[:, :, None])[:, :, 0], difference)
+        outside = dimension - difference.shape[1]
+        if outside:
+            added = [np.where(regular, one, 1.0) for _, one, _ in shrunk]
+            values += outside * (added[0] / added[1] + added[1] / added[0])
     return np.where(regular, np.maximum(values - 2 * dimension, 0.0) / 4, np.nan)
 
 

@@ -143,3 +143,12 @@ def test_a_value_that_is_not_finite_is_refused():
     features[1, 2, 3, 4] = math.nan
     with pytest.raises(VadprobeError, match=r"first at \(1, 2\), sample 3, dimension 4"):
         headhunt_code_metrics(features, labels)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e3, 1e5, 1e6])
+@pytest.mark.parametrize("dimension", [3, 12])
+def test_two_samples_of_a_class_at_any_scale_give_values_without_a_warning(scale: float, dimension: int) -> None:
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(20, 8, dimension)) * scale
+    metrics = headhunt_code_metrics(features, np.array([1, 1, 0, 0, 0, 0, 0, 0]))
+    assert all(np.isfinite(values).all() for values in metrics.values())
