@@ -17,8 +17,10 @@ class _Holders:
 
     def enter(self) -> None:
         with self._lock:
+            # Each time anew, for libraries that were loaded or set meanwhile; only the first knows what to put back.
+            limits = threadpool_limits(limits=1)
             if self._count == 0:
-                self._limits = threadpool_limits(limits=1)
+                self._limits = limits
             self._count += 1
 
     def leave(self) -> None:
@@ -36,7 +38,7 @@ _HOLDERS = _Holders()
 def one_thread() -> Iterator[None]:
     """Let BLAS and OpenMP use one thread each while anybody in this process is inside, then as many as before.
 
-    Several threads may be inside at once. A library that is first loaded meanwhile is not limited.
+    Several threads may be inside at once. A library that is loaded meanwhile is limited from the next entry on.
     """
     _HOLDERS.enter()
     try:

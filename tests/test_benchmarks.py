@@ -181,7 +181,7 @@ def test_the_locator_and_the_bootstrap_agree_with_every_peer_at_a_small_size(tmp
 @pytest.mark.slow
 def test_scoring_and_a_streamed_fit_give_the_same_bits_on_a_cluster_at_a_small_size(tmp_path):
     result = tmp_path / "result.json"
-    sizes = ["--rows", "1500", "3000", "--hidden=12", "--head-dim=8", f"--folder={tmp_path}", f"--json={result}"]
+    sizes = ["--rows", "600", "--hidden=6", "--head-dim=4", f"--folder={tmp_path}", f"--json={result}"]
     command = [sys.executable, str(FOLDER / "analysis_scale.py"), *sizes]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -189,12 +189,11 @@ def test_scoring_and_a_streamed_fit_give_the_same_bits_on_a_cluster_at_a_small_s
     found = json.loads(result.read_text())
     assert set(found) == {"score", "fit"}
     for case, by_rows in found.items():
-        assert list(by_rows) == ["1500", "3000"]
+        assert list(by_rows) == ["600"]
         for ways in by_rows.values():
             assert ways["process"]["digest"] == ways["cluster"]["digest"], case
             assert len(ways["cluster"]["worker_bytes"]) == 2
             assert ways["process"]["passes"] == ways["cluster"]["passes"]
-        assert len({ways["process"]["digest"] for ways in by_rows.values()}) == 2, "other rows, other numbers"
 
 
 @pytest.mark.slow
