@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import dask
 from distributed import Client, LocalCluster, Security, wait
-from distributed.comm import connect
+from distributed.comm import CommClosedError, connect
 from distributed.scheduler import KilledWorker, NoValidWorkerError
 
 from vadprobe.analyze.one_thread import one_thread
@@ -141,7 +141,7 @@ class _Cluster:
                 f"no worker took it within {error.timeout:.0f} seconds; the workers died or could not start. Use fewer "
                 "workers, or scheduler 'synchronous' to see the error itself."
             ) from error
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:
             raise VadprobeError(
                 "the connection to the Dask cluster was lost. Look whether its scheduler is still running, "
                 "then run the command again."
