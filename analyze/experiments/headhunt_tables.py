@@ -21,6 +21,8 @@ FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
 
 PROBES = ("linear-svm", "mlp", "distance")
 
+_QUOTED = "Published ablations are those that a public summary of the paper quotes; '-' is what it does not quote."
+
 _PROBE = ProbeConfig().model_dump()
 
 
@@ -70,6 +72,7 @@ def headhunt_2(lab: Laboratory) -> Table:
         "A prompt alone both ranks the heads and feeds the probe.",
         "The oracle prompt is the single prompt of best AUC on these test videos: it has seen them, so it is an upper "
         "bound and no result.",
+        _QUOTED,
         "The paper calls its 'full layer' 100 thousand features and more, which is every head of every block.",
     )
     return _table(case, "headhunt-2", "choice of heads, prompts and probe", rows, METRICS, notes)
@@ -97,6 +100,7 @@ def headhunt_3(lab: Laboratory) -> Table:
     notes = (
         "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
         "below it the lowest) or of the decision, where it is (TPR + TNR) / 2.",
+        _QUOTED,
         "Only test videos of the public sets have frame labels: the first row needs some of them held out, the second "
         "chooses for every fold of videos on the others, so that no video's own labels choose its threshold.",
     )
