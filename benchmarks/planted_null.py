@@ -71,7 +71,7 @@ def main() -> None:
     """Read the sizes, draw, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, nargs="+", default=[16, 40])
-    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--draws", type=int, nargs="+", default=[40, 8], help="for each number of videos")
     parser.add_argument("--permutations", type=int, default=99)
     parser.add_argument("--layers", type=int, default=14)
     parser.add_argument("--heads", type=int, default=14, help="of each layer")
@@ -92,17 +92,16 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name, planted in {"five robust heads": planting, "nothing": replace(planting, strength=0.0)}.items():
         found[name] = {}
-        print(f"{name} planted among {arguments.layers * arguments.heads} heads, {arguments.draws} draws, "
-              f"{arguments.permutations} relabelings")  # fmt: skip
-        for n_videos in arguments.videos:
-            draws = [one_draw(planted, n_videos, arguments.permutations, draw) for draw in range(arguments.draws)]
+        print(f"{name} planted among {arguments.layers * arguments.heads} heads, {arguments.permutations} relabelings")
+        for n_videos, count in zip(arguments.videos, arguments.draws, strict=True):
+            draws = [one_draw(planted, n_videos, arguments.permutations, draw) for draw in range(count)]
             found[name][str(n_videos)] = {
                 row: [None if np.isnan(draw[row]) else draw[row] for draw in draws] for row in ROWS
             }
             for row, text in ROWS.items():
                 values = [draw[row] for draw in draws if not np.isnan(draw[row])]
                 shown = f"{np.mean(values):.2f}" if values else "-"
-                print(f"  N = {n_videos:<5}{text:<48}{shown:>8}", flush=True)
+                print(f"  N = {n_videos} ({count} draws)  {text:<48}{shown:>8}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1))
 

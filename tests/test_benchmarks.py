@@ -214,3 +214,18 @@ def test_planted_heads_are_found_among_many_at_a_small_size(tmp_path):
     for by_videos in found["scenarios"].values():
         for one in by_videos.values():
             assert all(0 <= share <= 1 for entry in one["rules"].values() for share in entry["draws"])
+
+
+@pytest.mark.slow
+def test_what_the_null_says_of_planted_heads_at_a_small_size(tmp_path):
+    result = tmp_path / "result.json"
+    sizes = ["--videos=12", "--draws=6", "--layers=2", "--heads=5", "--head-dim=6", "--permutations=39", "--strength=9"]
+    command = [sys.executable, str(FOLDER / "planted_null.py"), *sizes, f"--json={result}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(result.read_text())
+    planted, nothing = (found[name]["12"] for name in ("five robust heads", "nothing"))
+    assert min(planted["planted"]) == 1
+    assert max(nothing["planted"]) == 0
+    assert sum(planted["any_significant"]) > sum(nothing["any_significant"])
+    assert min(planted["auc_of_chosen"]) > 0.9
