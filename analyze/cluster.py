@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import dask
 from distributed import Client, LocalCluster, Security, wait
+from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, connect
+from distributed.core import RPCClosed
 from distributed.scheduler import KilledWorker, NoValidWorkerError
 
 from vadprobe.analyze.one_thread import one_thread
@@ -124,28 +126,14 @@ class _Cluster:
         self._client = client
 
     def submit(self, task: Task) -> Future:
-        future: Future = self._client.submit(_limited, task.function, task.arguments, pure=False)
-        return future
+        with _in_sentences():
+            future: Future = self._client.submit(_limited, task.function, task.arguments, pure=False)
+            return future
 
     def result(self, future: Any) -> Any:
-        try:
+        with _in_sentences():
             self._wait(future)
             return future.result()
-        except KilledWorker as error:
-            raise VadprobeError(
-                f"{error.allowed_failures + 1} workers died while computing it, most likely for want of memory. Use "
-                "fewer workers, or give each more memory (dask worker --memory-limit)."
-            ) from error
-        except NoValidWorkerError as error:
-            raise VadprobeError(
-                f"no worker took it within {error.timeout:.0f} seconds; the workers died or could not start. Use fewer "
-                "workers, or scheduler 'synchronous' to see the error itself."
-            ) from error
-        except (CancelledError, CommClosedError) as error:
-            raise VadprobeError(
-                "the connection to the Dask cluster was lost. Look whether its scheduler is still running, "
-                "then run the command again."
-            ) from error
 
     def _wait(self, future: Any) -> None:
         while not future.done():
@@ -159,8 +147,31 @@ class _Cluster:
                     ) from None
 
     def window(self) -> int:
-        threads: dict[str, int] = self._client.nthreads()
+        with _in_sentences():
+            threads: dict[str, int] = self._client.nthreads()
         return _AHEAD * max(1, sum(threads.values()))
+
+
+@contextmanager
+def _in_sentences() -> Iterator[None]:
+    """What Dask says of dead workers and lost connections, said in sentences."""
+    try:
+        yield
+    except KilledWorker as error:
+        raise VadprobeError(
+            f"{error.allowed_failures + 1} workers died while computing it, most likely for want of memory. Use "
+            "fewer workers, or give each more memory (dask worker --memory-limit)."
+        ) from error
+    except NoValidWorkerError as error:
+        raise VadprobeError(
+            f"no worker took it within {error.timeout:.0f} seconds; the workers died or could not start. Use fewer "
+            "workers, or scheduler 'synchronous' to see the error itself."
+        ) from error
+    except (CancelledError, CommClosedError, RPCClosed, ClosedClientError) as error:
+        raise VadprobeError(
+            "the connection to the Dask cluster was lost. Look whether its scheduler is still running, then run the "
+            "command again."
+        ) from error
 
 
 def _limited(function: Callable[..., _Result], arguments: tuple[Any, ...]) -> _Result:
