@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
+from threadpoolctl import threadpool_limits
 
 from vadprobe.analyze.block_passes import Draw, Point
 from vadprobe.analyze.fitted_probe import check_penalty
 from vadprobe.analyze.fixed_point import quantum
 from vadprobe.analyze.logistic_probe import LogisticProbe, has_converged
-from vadprobe.analyze.one_thread import one_thread
 from vadprobe.analyze.preconditioner import Preconditioner, identity, of_sample
 from vadprobe.analyze.probe_settings import ClassWeight
 from vadprobe.analyze.row_blocks import RowBlocks
@@ -70,7 +70,7 @@ def fit_streamed_logistic(
         raise VadprobeError(f"seed is {seed} and sample_rows {sample_rows}; both must be 0 or more.")
     passes = Passes(blocks, progress)
     # With more threads BLAS would add in another order here.
-    with one_thread():
+    with threadpool_limits(limits=1):
         known = passes.survey()
         draw = Draw(seed, _shares(known.counts, blocks.n_features, sample_rows))
         mean, scale, drawn, labels = passes.moments_and_sample(known, draw)
