@@ -178,11 +178,10 @@ def find_overlap(inputs: AnalysisInputs, detector: Detector, reported: Sequence[
     fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
     named = {name: fingerprints.get(name, "") for name in reported}
     found: set[str] = set()
-    of_this = detector.provenance.get("dataset") == inputs.truth.name
+    same_dataset = detector.provenance.get("dataset") == inputs.truth.name
     for what in ("fitted", "tuned"):
         used = detector.provenance.get(f"{what}_on", {})
-        # Names are of one dataset; in another one the same name is another video, and only the file tells.
-        names = overlapping(named, used if of_this else {f"{name} of another set": file for name, file in used.items()})
+        names = overlapping(named, used, same_dataset=same_dataset)
         check_overlap(names, what, inputs.config.allow_overlap)
         found |= set(names)
     return tuple(sorted(found))

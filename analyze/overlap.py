@@ -6,18 +6,20 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.joining import naming
 
 
-def overlapping(reported: Mapping[str, str], used: Mapping[str, str]) -> tuple[str, ...]:
+def overlapping(reported: Mapping[str, str], used: Mapping[str, str], *, same_dataset: bool = True) -> tuple[str, ...]:
     """Reported videos that are also used ones, by name or by file.
 
     Args:
         reported: fingerprints by name of the videos whose scores are reported.
         used: fingerprints by name of the videos something was fitted or tuned on.
+        same_dataset: whether a name means the same video in both; of two datasets only the files are compared.
 
     Returns:
         Names of reported videos, sorted. An empty fingerprint is no file and matches nothing.
     """
     files = {fingerprint for fingerprint in used.values() if fingerprint}
-    return tuple(sorted(name for name, fingerprint in reported.items() if name in used or fingerprint in files))
+    names = used if same_dataset else {}
+    return tuple(sorted(name for name, fingerprint in reported.items() if name in names or fingerprint in files))
 
 
 def check_overlap(names: Sequence[str], what: str, allowed: bool) -> None:

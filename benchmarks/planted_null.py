@@ -28,7 +28,7 @@ def one_draw(planting: Planting, n_videos: int, permutations: int, draw: int) ->
     sample = PlantedSample.of(replace(planting, seed=planting.seed + draw), n_videos, anomalous=0.5, draw=draw)
     features = {prompt: sample.heads(prompt) for prompt in planting.prompts}
     found = rhi({key: head_metrics(heads, sample.labels, 0) for key, heads in features.items()}, WEIGHT, TOP)
-    labelings = permuted_labels(sample.labels, np.arange(n_videos), permutations, 10_000 + draw)
+    labelings = permuted_labels(sample.labels, np.arange(n_videos), permutations, draw)
     nulls = {key: head_null(heads, labelings, 0) for key, heads in features.items()}
     null = [
         rhi({key: {name: values[number] for name, values in of.items()} for key, of in nulls.items()}, WEIGHT, 1).robust

@@ -17,3 +17,9 @@ def test_overlap_is_refused_with_the_names_and_allowed_by_the_switch() -> None:
         check_overlap(("a", "b"), "tuned", allowed=False)
     check_overlap(("a", "b"), "tuned", allowed=True)
     check_overlap((), "tuned", allowed=False)
+
+
+def test_of_another_dataset_only_the_files_are_compared() -> None:
+    reported, used = {"a": "1", "b": "2", "c": ""}, {"a": "9", "x": "2", "c": ""}
+    assert overlapping(reported, used) == ("a", "b", "c")
+    assert overlapping(reported, used, same_dataset=False) == ("b",)

@@ -9,7 +9,7 @@ import numpy as np
 from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.comparison import comparison
-from vadprobe.analyze.experiments.cross_fitting import cross_fitted_row
+from vadprobe.analyze.experiments.cross_fitting import SIGMAS, cross_fitted_row
 from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, measured_row
 from vadprobe.analyze.experiments.rows import Row, Table
 from vadprobe.analyze.published_results import HEADHUNT_ABLATIONS
@@ -85,7 +85,7 @@ def headhunt_3(lab: Laboratory) -> Table:
     validation = bool(case.truth.of_split("validation"))
     rows = []
     if validation:
-        grid = {"sigmas": (0.0, 0.5, 1.0, 1.5, 2.0), "threshold": "grid", "split": "validation"}
+        grid = {"sigmas": SIGMAS, "threshold": "grid", "split": "validation"}
         rows.append(_row(lab, case, "grid on the validation videos", varied(base, locator=grid), "full"))
     rows.append(cross_fitted_row(lab, case, "grid on the other folds of the test videos", base))
     fixed: list[tuple[str, dict[str, Any], str | None]] = [
