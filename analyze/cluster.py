@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import dask
@@ -21,7 +21,7 @@ from vadprobe.analyze.one_thread import one_thread
 from vadprobe.analyze.scheduling import Future, Progress, Scheduler, Task
 from vadprobe.store.errors import VadprobeError
 
-__all__ = ["Progress", "Scheduler", "Task", "local_cluster", "open_scheduler"]
+__all__ = ["Progress", "Scheduler", "Task", "open_scheduler"]
 
 _Result = TypeVar("_Result")
 
@@ -73,11 +73,6 @@ def open_scheduler(scheduler: str, workers: int, progress: Progress | None = Non
     else:
         with _connected(_checked_address(scheduler)) as client:
             yield Scheduler(_Cluster(client), progress)
-
-
-def local_cluster(workers: int) -> AbstractContextManager[Scheduler]:
-    """Start ``workers`` processes of one thread; 0 computes in this process, with the same results."""
-    return open_scheduler("processes", workers)
 
 
 class _Later:
@@ -189,7 +184,7 @@ def _local_client(workers: int) -> Iterator[Client]:
     with (
         dask.config.set(settings),
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=40
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=40
         ) as cluster,
         Client(cluster) as client,
     ):

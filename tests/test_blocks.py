@@ -24,7 +24,7 @@ from vadprobe.analyze.blocks import (
     probabilities,
 )
 from vadprobe.analyze.calibration import Calibration
-from vadprobe.analyze.cluster import Scheduler, local_cluster, open_scheduler
+from vadprobe.analyze.cluster import Scheduler, open_scheduler
 from vadprobe.analyze.head_saliency import head_metrics
 from vadprobe.analyze.layer_saliency import layer_metrics
 from vadprobe.analyze.opened_stores import opened, state_of
@@ -180,7 +180,7 @@ def test_no_scheduler_and_number_of_workers_changes_a_bit(
     for name, workers in (("threads", 1), ("threads", 3)):
         with open_scheduler(name, workers) as scheduler:
             assert equal_bits(everything(scheduler), wanted), name
-    with local_cluster(2) as scheduler:
+    with open_scheduler("processes", 2) as scheduler:
         assert equal_bits(everything(scheduler), wanted)
     with running_cluster(tmp_path) as running, open_scheduler(running.address, 0) as scheduler:
         assert equal_bits(everything(scheduler), wanted)

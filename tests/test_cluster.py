@@ -18,7 +18,7 @@ from strategies import MODERATE
 from threadpoolctl import threadpool_info
 
 from vadprobe.analyze import cluster
-from vadprobe.analyze.cluster import Scheduler, Task, local_cluster, open_scheduler
+from vadprobe.analyze.cluster import Scheduler, Task, open_scheduler
 from vadprobe.analyze.one_thread import one_thread
 from vadprobe.store.errors import StoreError, VadprobeError
 
@@ -84,7 +84,7 @@ def test_the_order_does_not_depend_on_who_is_first(delays: list[float], workers:
 @pytest.mark.slow
 def test_processes_and_a_cluster_by_address_give_the_same_bits(tmp_path: Path) -> None:
     wanted = [numbers(seed).tobytes() for seed in range(30)]
-    with local_cluster(2) as scheduler:
+    with open_scheduler("processes", 2) as scheduler:
         assert [values.tobytes() for values in scheduler.run(tasks_of(30))] == wanted
         assert {count for counts in scheduler.run([Task("count", blas_threads)] * 4) for count in counts} == {1}
     with running_cluster(tmp_path) as running:
@@ -231,7 +231,7 @@ def test_errors_of_a_cluster_are_sentences(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_a_task_that_always_kills_its_worker_is_named() -> None:
-    with local_cluster(1) as scheduler, pytest.raises(VadprobeError, match="layer 9: 4 workers died"):
+    with open_scheduler("processes", 1) as scheduler, pytest.raises(VadprobeError, match="layer 9: 4 workers died"):
         scheduler.run([Task("layer 9", always_die)])
 
 
