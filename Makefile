@@ -2,15 +2,26 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BASE ?= HEAD
 
-.PHONY: demo test check lint types layers tests faults clean
+.PHONY: demo test test-all fast check lint types layers tests clean
+
+# Two workers share two cores: a second thread in each would only wait for the other.
+export OMP_NUM_THREADS ?= 1
 
 demo: $(INSTALLED)  ## make videos, extract features, analyze them with both methods
 	$(BIN)/vadprobe demo --out demo-out
 
-test: check
+test: check  ## lint, types, layer contracts and the tests in their short profile
 
-check: lint types layers tests
+check: lint layers types tests
+
+test-all: lint layers types  ## the same with every test, whole products of parameters, many random examples and faults
+	VADPROBE_TESTS=all $(BIN)/pytest -n 2 --dist loadfile
+
+fast: $(INSTALLED)  ## lint, and the tests that what differs from the last commit (or BASE=...) touches
+	$(BIN)/ruff check --quiet .
+	@chosen=$$($(BIN)/python tests/touched.py --base $(BASE)) && { test -z "$$chosen" || $(BIN)/pytest -q -m "not slow" $$chosen; }
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -23,15 +34,13 @@ layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadfile
-
-faults: $(INSTALLED)  ## kills, byte flips, lost claims: the same tests as in 'test', many more times
-	VADPROBE_FAULTS=60 $(BIN)/pytest -n 2 --dist loadfile tests/test_faults.py tests/test_claims.py tests/test_byte_flips.py tests/test_remote_store.py
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "pip>=25.1"
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]" --group dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade --no-deps --target $(VENV)/comparisons --group comparisons
 	touch $(INSTALLED)
 
 clean:

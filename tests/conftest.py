@@ -4,6 +4,7 @@ Nothing heavy is imported at the top: the tests of the store and of stage 2 run 
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,9 @@ import pytest
 if TYPE_CHECKING:
     from vadprobe.extract.backbone import Backbone, Description
 
+COMPARISONS = Path(sys.prefix) / "comparisons"  # what only tests import, see that group in pyproject.toml
+if COMPARISONS.is_dir():
+    sys.path.append(str(COMPARISONS))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a missing checkpoint is missing at once, with or without a network
 
 FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision", "qwen3_vl")
