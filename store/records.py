@@ -190,6 +190,9 @@ class BackboneSpec:
 class FeatureSpec:
     """Everything that decides the values in one feature store. Two stores with the same digest are interchangeable.
 
+    Their values are equal bit by bit where one machine computed both, else up to rounding: no field names the processor,
+    its kernels or the number of threads.
+
     ``clips_digest`` is the digest of the clip table, which covers the videos' fingerprints, the cuts and the sampled
     frames. ``recipe`` says how frames and prompt became model inputs (sizes, chat template digest, answer token ids,
     batch shape, prefix mode); ``versions`` names the libraries that computed the values.
