@@ -40,7 +40,10 @@ def moments(rows: np.ndarray) -> Moments:
     """The moments of rows (heads, n, r) float64."""
     squares = np.einsum("hij,hij->hi", rows, rows)
     fourth = np.einsum("hi,hi->h", squares, squares)
-    return Moments(rows.shape[1], rows.swapaxes(1, 2) @ rows, squares.sum(axis=-1), fourth)
+    norms = squares.sum(axis=-1)
+    # One dimension would be a dot product, which some kernels of BLAS sum in another order where memory begins elsewhere.
+    scatter = rows.swapaxes(1, 2) @ rows if rows.shape[2] > 1 else norms[:, None, None].copy()
+    return Moments(rows.shape[1], scatter, norms, fourth)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,8 @@ def ridge(rows: np.ndarray, anomalous: np.ndarray, C: float) -> tuple[np.ndarray
     if n <= dimension:
         weights = across @ np.linalg.solve(_raised(rows @ across, 1 / C), centred)
     else:
-        weights = np.linalg.solve(_raised(across @ rows, 1 / C), across @ centred)
+        products = _summed(rows, rows), _summed(rows, centred)
+        weights = np.linalg.solve(_raised(products[0], 1 / C), products[1])
     return weights[:, :, 0], intercepts
 
 
@@ -89,7 +90,7 @@ def _newton_in_the_dual(rows: np.ndarray, targets: np.ndarray, C: float) -> tupl
         # Only whole units leave, so that every product keeps its shape and its bits.
         moving = moving[residuals > _TOLERANCE]
         if len(moving) == 0:
-            return (dual[:, None] @ rows)[:, 0], intercepts
+            return _summed(rows, dual[:, :, None])[:, :, 0], intercepts
         mine = gram[moving], dual[moving], intercepts[moving], logits[moving]
         dual[moving], intercepts[moving], logits[moving] = _damped_step(*mine, targets, C)
     raise VadprobeError(
@@ -138,6 +139,16 @@ def _objective(
     """Sum of log losses plus |w|^2 / (2 C), (units,)."""
     losses = np.logaddexp(0.0, np.where(targets > 0, -logits, logits)).sum(axis=1)
     return np.asarray(losses + (dual * (logits - intercepts[:, None])).sum(axis=1) / (2 * C))
+
+
+def _summed(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Products rows' others of (units, n, d) and (units, n, m), summed over the samples.
+
+    One dimension would be a dot product, which some kernels of BLAS sum in another order where memory begins elsewhere.
+    """
+    if rows.shape[2] == 1:
+        return np.asarray((rows * others).sum(axis=1, keepdims=True))
+    return np.asarray(rows.swapaxes(1, 2) @ others)
 
 
 def _raised(matrices: np.ndarray, value: float) -> np.ndarray:

@@ -153,7 +153,8 @@ def load(
     Args:
         description: the backbone.
         device: as for :func:`choose_device`; or the device of each part of the model by the part's name, which may also
-            be "disk", as transformers' ``device_map``. Features do not depend on where a part lies.
+            be "disk", as transformers' ``device_map``. Features do not depend on where a part lies, but for the
+            rounding of the answers' logits.
         threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
             model's threads wait for each other and the same work takes ten times as long.
         compiled: compile the language model's blocks, which changes features by rounding.

@@ -12,7 +12,8 @@ def send(connection: socket.socket, header: dict[str, Any], payload: bytes | mem
     """Send a header and a block of bytes."""
     text = json.dumps(header).encode()
     connection.sendall(_LENGTH.pack(len(text)) + text + _LENGTH.pack(len(payload)))
-    connection.sendall(payload)
+    if payload:  # sending nothing fails, too, once the other side has died of the message
+        connection.sendall(payload)
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], bytearray]:

@@ -163,6 +163,7 @@ def _how(worker: _Worker) -> str:
     """How a process ended, in a sentence."""
     code = worker.process.returncode
     worker.errors.seek(0)
-    last = (worker.errors.read().strip().splitlines() or [""])[-1].removeprefix("vadprobe: ")
+    said = [line for line in worker.errors.read().strip().splitlines() if "%|" not in line]  # no bars of progress
+    last = (said or [""])[-1].removeprefix("vadprobe: ")
     how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     return f"The process on {worker.device} {how}" + (f": {last}" if last else ".")

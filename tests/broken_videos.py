@@ -4,6 +4,8 @@ Frames show their number (:func:`picture`), so a test can say which of them came
 broken afterwards byte by byte.
 """
 
+import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -44,7 +46,8 @@ def _output(path: Path, **settings: Any) -> Iterator[Any]:
 def _stream(file: Any, height: int, width: int, options: Mapping[str, str], pixels: str, codec: str = "libx264") -> Any:
     stream = file.add_stream(codec, rate=25)
     stream.height, stream.width, stream.pix_fmt = height, width, pixels
-    stream.options = {"g": "12", "crf": "18", **options}
+    # One thread, so that the packets to be broken are the same however many cores there are.
+    stream.options = {"g": "12", "crf": "18", "threads": "1", **options}
     return stream
 
 
@@ -384,8 +387,36 @@ CASES = (
 )
 
 
-def make_all(folder: Path) -> dict[str, Path]:
-    """Write the corpus; paths by name."""
-    for case in CASES:
-        case.make(folder / case.name)
-    return {case.name: folder / case.name for case in CASES}
+class Corpus:
+    """The files of the corpus, each made once, when it is first asked for. Nothing may change them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self._made: dict[str, Path] = {}
+
+    def __getitem__(self, case: Case) -> Path:
+        if case.name not in self._made:
+            case.make(self.folder / case.name)
+        return self._made.setdefault(case.name, self.folder / case.name)
+
+
+def decoder_without_rights(folder: Path) -> str:
+    """Write a program that takes the place of ``sys.executable`` for decoders, which may read what everybody may.
+
+    Root may read every file: its decoder gives up its rights once it has loaded everything.
+    """
+    script = folder / "without_rights"
+    lines = [
+        f"#!{sys.executable}",
+        "import os, sys",
+        "from vadprobe.extract.decode_worker import serve",
+        "if os.geteuid() == 0:",
+        "    os.setgroups([])",
+        "    os.setgid(65534)",
+        "    os.setuid(65534)",
+        "serve(int(sys.argv[-1]))",
+    ]
+    script.write_text("\n".join(lines) + "\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return str(script)

@@ -20,7 +20,8 @@ class Faults:
     """What goes wrong: ``rule`` is asked for every request (method, path, number of the same) and names a fault.
 
     Known faults: ``"503"``, ``"cut"`` (the connection ends in the middle of the body), ``"short"`` (the body ends early
-    and says so), ``"slow"`` (half a second), ``"lost"`` (no such object), ``"forbidden"``. None lets the request pass.
+    and says so), ``"slow"`` (a tenth of a second), ``"lost"`` (no such object), ``"forbidden"``. None lets the request
+    pass.
     """
 
     rule: Callable[[str, str, int], str | None] = lambda method, path, number: None
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
         else:
             if self.fault == "slow":
-                time.sleep(0.5)
+                time.sleep(0.1)
             self.serve()
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do  # noqa: N815 - the names that http.server looks for
@@ -110,7 +111,7 @@ class _Proxy(_Handler):
     port: int
 
     def serve(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         connection.request(self.command, self.path, self.body, dict(self.headers))
         found = connection.getresponse()
         body = found.read()

@@ -1,14 +1,14 @@
 """Hypothesis strategies for the store's nouns: videos, samplings, clip tables, specifications, exact arrays."""
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from profiles import laws
 
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.records import SPLITS, BackboneSpec, FeatureSpec, Interval, Prompt, Sampling, Video
 
-MODERATE = settings(deadline=None, max_examples=60)
+MODERATE = laws(60, short=20)
 """For laws whose single example is cheap."""
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)

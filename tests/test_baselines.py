@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from reference_evaluation import NO_SHARED, SHARED, MadeVideo, five_metrics, made_videos, real_truth, truth_of
 
 from vadprobe.analyze.baselines import trivial_baselines
@@ -17,7 +18,7 @@ from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import Interval, Video
 
-LAW = settings(deadline=None, max_examples=150)
+LAW = laws(150)
 METRICS = ["auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro"]
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
 
@@ -73,7 +74,7 @@ def test_equal_to_frames_one_by_one(videos):
     assert list(got) == ["video_flat", "shorter", "centre", "random"]
 
 
-@settings(deadline=None, max_examples=25)
+@laws(25)
 @given(st.lists(st.tuples(st.integers(17, 70), st.integers(0, 60), st.integers(1, 20)), min_size=1, max_size=4))
 def test_the_random_score_changes_every_sixteen_frames(rows):
     videos = [one_piece(f"v{i}", 1, n, (start, start + width)) for i, (n, start, width) in enumerate(rows)]

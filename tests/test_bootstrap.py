@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import LONG, laws
 from reference_evaluation import expand, metrics_on_frames
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
@@ -17,7 +18,7 @@ from vadprobe.analyze.video_pairs import VideoPairs
 from vadprobe.analyze.video_units import sort_units
 from vadprobe.store.errors import VadprobeError
 
-MODERATE = settings(deadline=None, max_examples=40)
+MODERATE = laws(40)
 N_RESAMPLES = 7
 FEW_SCORES = st.integers(-2, 2).map(float)
 ANY_SCORES = st.floats(-1e6, 1e6) | st.sampled_from((-math.inf, math.inf))
@@ -231,7 +232,8 @@ def test_many_levels_cross_every_block_and_agree_with_the_metrics():
         ranking = rank(*units[:3])
         assert found.values["auc"][at] == roc_auc(ranking)
         for metric, function in (("ap_step", average_precision), ("pr_area_trapezoid", precision_recall_area)):
-            np.testing.assert_allclose(found.values[metric][at], function(ranking), rtol=1e-13)
+            # Two orders of adding positive terms: blocks of 64 levels one after another, and pairs of halves.
+            np.testing.assert_allclose(found.values[metric][at], function(ranking), rtol=1e-13, atol=0)
 
 
 def test_the_largest_counts_stay_exact():
@@ -285,7 +287,8 @@ def test_labels_say_which_videos_are_abnormal():
     for labels, abnormal in ((None, [0]), (np.array([1, 1, 1, 0]), [0, 1]), (groups < 2, [0, 1])):
         found = resampled(sample, n_resamples=50, labels=labels)
         wanted = metrics_one_by_one(sample, abnormal, n_resamples=50)
-        np.testing.assert_allclose(found.values["auc_abnormal_only"], wanted[:, 3], rtol=0, atol=1e-15)
+        # scikit-learn adds areas below at most four steps, each of them rounded.
+        np.testing.assert_allclose(found.values["auc_abnormal_only"], wanted[:, 3], rtol=0, atol=1e-14)
 
 
 def test_intervals_are_percentiles_of_the_defined_values():
@@ -339,7 +342,7 @@ def test_refusals(changed, words):
 def test_a_90_percent_interval_covers_the_true_auc_though_clips_of_a_video_are_alike():
     """Scores are truth + effect of the video + noise; the true AUC is that of two normals of equal variance."""
     generator = np.random.default_rng(5)
-    n_videos, n_clips, n_simulations = 40, 20, 200
+    n_videos, n_clips, n_simulations = 40, 20, 200 if LONG else 80
     truth_apart, video_deviation = 1.0, 0.7
     true_auc = norm.cdf(truth_apart / math.sqrt(2 * (1 + video_deviation**2)))
     groups = np.repeat(np.arange(n_videos), n_clips)

@@ -1,26 +1,32 @@
 """A corpus of broken and odd videos: nothing hangs or crashes, every good frame is kept, every failure has a reason."""
 
 import contextlib
-import os
 import re
-import time
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from broken_videos import CASES, Case, number_of
+from broken_videos import CASES, Case, Corpus, decoder_without_rights, number_of, write
 
 from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.errors import VideoError
 
-DEADLINE = 10.0
+PATIENCE = 120.0
+"""Seconds without progress that no busy machine needs: no file of the corpus may make a decoder hang."""
 
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[Decoder]:
     """One for the whole corpus: a broken file must not spoil the next."""
-    with Decoder(DEADLINE) as opened:
+    with Decoder(PATIENCE) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return Corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def clips(n_frames: int) -> Iterator[list[int]]:
@@ -54,33 +60,38 @@ def read_all(
 
 
 SALVAGEABLE = [case for case in CASES if case.kept]
-HOPELESS = [case for case in CASES if not case.kept]
+FORBIDDEN = next(case for case in CASES if case.name.startswith("no_permission"))
+HOPELESS = [case for case in CASES if not case.kept and case != FORBIDDEN]
 
 
-def make(case: Case, folder: Path) -> Path:
-    path = folder / case.name
-    case.make(path)
-    return path
-
-
-@pytest.mark.parametrize("case", HOPELESS, ids=lambda case: case.name)
-def test_what_cannot_be_read_has_a_reason(decoder: Decoder, tmp_path: Path, case: Case) -> None:
-    if case.name.startswith("no_permission") and os.geteuid() == 0:
-        pytest.skip("root may read every file")
-    path = make(case, tmp_path)
-    begin = time.monotonic()
+def check_refusal(decoder: Decoder, path: Path, case: Case) -> None:
     with pytest.raises(VideoError, match=case.reason) as caught:
         decoder.probe(path)
     assert is_sentence(str(caught.value)), caught.value
-    with pytest.raises(VideoError):
+    with pytest.raises(VideoError) as again:
         decoder.read_clip(path, [0])
-    assert time.monotonic() - begin < DEADLINE
+    assert not any(part in str(error.value) for error in (caught, again) for part in (NO_PROGRESS, CRASHED))
+
+
+@pytest.mark.parametrize("case", HOPELESS, ids=lambda case: case.name)
+def test_what_cannot_be_read_has_a_reason(decoder: Decoder, corpus: Corpus, case: Case) -> None:
+    check_refusal(decoder, corpus[case], case)
+
+
+def test_what_may_not_be_read_has_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", decoder_without_rights(tmp_path))
+    # Only root may enter pytest's folders.
+    with tempfile.TemporaryDirectory() as name, Decoder(PATIENCE) as decoder:
+        folder = Path(name)
+        folder.chmod(0o755)
+        FORBIDDEN.make(folder / FORBIDDEN.name)
+        check_refusal(decoder, folder / FORBIDDEN.name, FORBIDDEN)
+        assert decoder.probe(write(folder / "permitted.mp4"))[0] == 60
 
 
 @pytest.mark.parametrize("case", SALVAGEABLE, ids=lambda case: case.name)
-def test_every_good_frame_is_kept_and_the_others_have_reasons(decoder: Decoder, tmp_path: Path, case: Case) -> None:
-    path = make(case, tmp_path)
-    begin = time.monotonic()
+def test_every_good_frame_is_kept_and_the_others_have_reasons(decoder: Decoder, corpus: Corpus, case: Case) -> None:
+    path = corpus[case]
     n_frames, fps = decoder.probe(path)
     assert n_frames == case.n_frames
     assert fps > 0
@@ -94,14 +105,13 @@ def test_every_good_frame_is_kept_and_the_others_have_reasons(decoder: Decoder, 
     assert sizes == {case.size}
     with pytest.raises(VideoError, match="the video ends before the frames asked for"):
         decoder.read_clip(path, [n_frames])
-    assert time.monotonic() - begin < DEADLINE
 
 
-def test_one_process_outlives_the_whole_corpus(tmp_path: Path) -> None:
-    with Decoder(DEADLINE) as decoder:
+def test_one_process_outlives_the_whole_corpus(corpus: Corpus) -> None:
+    with Decoder(PATIENCE) as decoder:
         processes = set()
         for case in CASES:
             with contextlib.suppress(VideoError):
-                decoder.probe(make(case, tmp_path))
+                decoder.probe(corpus[case])
             processes.add(decoder._process.pid if decoder._process else None)
     assert len(processes - {None}) == 1

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from reference_evaluation import NO_SHARED, SHARED
 
 from vadprobe.analyze.calibration import Calibration, calibration_rows, check_classes, draw_videos
@@ -44,7 +45,7 @@ def test_draws_from_the_real_training_lists():
         assert len({tuple(video.video_id for video in draw) for draw in draws}) == 5
 
 
-@settings(deadline=None, max_examples=50)
+@laws(50)
 @given(
     st.integers(4, 60),
     st.integers(4, 60),
@@ -187,7 +188,7 @@ def test_segments_with_the_label_of_the_intervals(share, labels):
     assert (got.segment_label, got.positive_share) == ("interval", share)
 
 
-@settings(deadline=None, max_examples=30)
+@laws(30)
 @given(st.permutations(range(6)))
 def test_the_order_of_drawn_videos_changes_nothing(order):
     videos, dataset = four_videos()

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from builders import (
     tree,
 )
 
+from vadprobe.store import locking
 from vadprobe.store.card import CARD, store_card, write_card
 from vadprobe.store.clips import ClipTable
 from vadprobe.store.errors import StoreError
@@ -202,12 +202,21 @@ def test_the_clip_table_is_read_once_for_all_prompts(folder, monkeypatch):
     assert len(calls) == 1
 
 
-def test_a_card_waits_for_a_commit_that_is_under_way(folder):
+def test_a_card_waits_for_a_commit_that_is_under_way(folder, monkeypatch):
     """Else a worker that looked before another one's commit would write its older card after the newer one."""
+    refused, lock = threading.Event(), locking._lock
+
+    def spied(*arguments):
+        got = lock(*arguments)
+        if not got:
+            refused.set()
+        return got
+
     with sole_planner(folder):
+        monkeypatch.setattr(locking, "_lock", spied)
         thread = threading.Thread(target=write_card, args=(folder,))
         thread.start()
-        time.sleep(0.3)
+        assert refused.wait(300)  # it waits for us, and whatever it has to read, it reads when we are done
         assert not (folder / CARD).exists()
         edit_json(folder / "question.zarr" / "zarr.json", lambda v: v["attributes"]["vadprobe"].update(state="open"))
     thread.join()

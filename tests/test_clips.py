@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from builders import SAMPLING, clip_table, run_together, tree
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from strategies import DIGESTS, MODERATE, clip_tables, samplings, video_lists, videos
 
 from vadprobe.store.clips import ClipTable, sample_frames, segment, to_frames
@@ -134,7 +135,7 @@ def test_a_table_holds_the_clips_of_its_videos_in_order(found, sampling):
     assert everything.tolist() == list(range(len(expected)))
 
 
-@settings(deadline=None, max_examples=25)
+@laws(25)
 @given(clip_tables())
 def test_a_table_survives_parquet(tmp_path_factory, table):
     path = tmp_path_factory.getbasetemp() / "round trip" / "clips.parquet"

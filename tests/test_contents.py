@@ -9,6 +9,7 @@ import zarr
 from builders import BACKBONE, all_features, clip_table, edit_json, feature_spec, features, store_path, tree
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.store.contents import EVERYTHING, Contents
 from vadprobe.store.digests import digest_json
@@ -55,6 +56,7 @@ def test_naming_everything_is_everything():
 subsets = st.one_of(st.none(), st.sets(st.integers(0, 2)))
 
 
+@laws(100)
 @given(
     layers=subsets,
     heads=st.one_of(st.none(), st.sets(st.tuples(st.integers(0, 1), st.integers(0, 2)))),

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from strategies import MODERATE, intervals, video_lists
 
 from vadprobe.store.datasets import Dataset, read_manifest, write_manifest
@@ -100,7 +101,7 @@ def test_an_annotation_of_an_unknown_video_is_refused():
         one_video(Interval("a", 0, 1), Interval("c", 0, 1), Interval("b", 0, 1))
 
 
-@settings(deadline=None, max_examples=25)
+@laws(25)
 @given(datasets())
 def test_a_manifest_survives_parquet(tmp_path_factory, dataset):
     folder = tmp_path_factory.getbasetemp() / "manifest"

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,31 +13,35 @@ from vadprobe.extract import decode_pool
 from vadprobe.extract.decode_pool import DecodedClip, DecodePool, Run
 from vadprobe.store.errors import VideoError
 
+GUARD = 120.0
+"""Seconds after which a test that would wait for ever fails."""
+
 
 class FakeDecoder:
-    """Frames that say which ones they are; a video may be slow, broken or fail."""
+    """Frames that say which ones they are; a video may be broken or fail.
+
+    A clip is read once ``ready`` of its video and number holds, which is asked whenever ``changed`` is notified.
+    """
 
     made: "list[FakeDecoder]"
     read: list[tuple[str, int]]
     reading: set[str]
     opened: dict[str, set[int]]
-    slow: dict[str, float]
-    lock: threading.Lock
+    ready: Callable[[str, int], bool]
+    changed: threading.Condition
 
     def __init__(self, deadline: float) -> None:
         self.interrupted = self.closed = False
         self.made.append(self)
 
     def read_clip(self, path: Path, indices: Sequence[int]) -> np.ndarray:
-        with self.lock:
+        with self.changed:
             assert path.name not in self.reading, "two decoders read one video"
             self.reading.add(path.name)
             self.read.append((path.name, indices[0]))
             self.opened[path.name].add(id(self))
-        end = time.monotonic() + self.slow.get(path.name, 0.0)
-        while time.monotonic() < end and not self.interrupted:
-            time.sleep(0.005)
-        with self.lock:
+            self.changed.notify_all()
+            assert self.changed.wait_for(lambda: self.interrupted or type(self).ready(path.name, indices[0]), GUARD)
             self.reading.remove(path.name)
         if path.name == "broken":
             raise VideoError(f"frame {indices[0]} is damaged")
@@ -48,7 +52,9 @@ class FakeDecoder:
         return np.full((1, 2, 2, 3), indices[0], dtype=np.uint8)
 
     def interrupt(self) -> None:
-        self.interrupted = True
+        with self.changed:
+            self.interrupted = True
+            self.changed.notify_all()
 
     def close(self) -> None:
         self.closed = True
@@ -57,13 +63,33 @@ class FakeDecoder:
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeDecoder]:
     FakeDecoder.made, FakeDecoder.read, FakeDecoder.reading = [], [], set()
-    FakeDecoder.slow, FakeDecoder.lock, FakeDecoder.opened = {}, threading.Lock(), defaultdict(set)
+    FakeDecoder.changed, FakeDecoder.opened = threading.Condition(), defaultdict(set)
+    FakeDecoder.ready = staticmethod(lambda name, number: True)
     monkeypatch.setattr(decode_pool, "Decoder", FakeDecoder)
     return FakeDecoder
 
 
 def run(name: str, count: int, first: int = 0, owner: object = None) -> Run:
     return Run(Path(name), [(first + number, [first + number]) for number in range(count)], owner)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition on the fake decoders holds."""
+    with FakeDecoder.changed:
+        assert FakeDecoder.changed.wait_for(condition, GUARD)
+
+
+def let(ready: Callable[[str, int], bool]) -> None:
+    """Choose which clips may be read from now on."""
+    with FakeDecoder.changed:
+        FakeDecoder.ready = staticmethod(ready)
+        FakeDecoder.changed.notify_all()
+
+
+def until_idle(pool: DecodePool) -> None:
+    """Wait until no decoder has anything to do."""
+    with pool._changed:
+        assert pool._changed.wait_for(lambda: not pool._busy, GUARD)
 
 
 def threads() -> list[str]:
@@ -73,7 +99,7 @@ def threads() -> list[str]:
 @pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("least", [1, 3, 50])
 def test_clips_come_in_order_however_many_decoders_there_are(count: int, least: int) -> None:
-    FakeDecoder.slow = {"b": 0.002, "e": 0.004}
+    let(lambda name, number: not time.sleep(0.003 if name in "be" else 0))  # some videos come later than the next
     names = ["a", "b", "b", "c", "broken", "d", "e", "a"]
     runs = [run(name, 3, 10 * number, number) for number, name in enumerate(names)]
     with DecodePool(count, 1.0, least=least, budget=40) as pool:
@@ -94,31 +120,54 @@ def test_clips_come_in_order_however_many_decoders_there_are(count: int, least: 
 
 
 def test_two_decoders_work_at_the_same_time() -> None:
-    FakeDecoder.slow = {"a": 0.1, "b": 0.1}
-    started = time.monotonic()
+    """No clip is read before both videos are being read: one decoder, or one after the other, would wait for ever."""
+    met = threading.Event()
+
+    def both_are_read(name: str, number: int) -> bool:
+        if FakeDecoder.reading == {"a", "b"}:
+            met.set()
+        return met.is_set()
+
+    let(both_are_read)
     with DecodePool(2, 1.0) as pool:
         assert len(list(pool.clips(iter([run("a", 3), run("b", 3)])))) == 6
-    assert time.monotonic() - started < 0.55  # one after the other it takes 0.6 s at least
+
+
+def test_a_video_that_comes_late_is_waited_for() -> None:
+    let(lambda name, number: name == "b" or ("b", 2) in FakeDecoder.read)
+    with DecodePool(2, 1.0) as pool:
+        found = [clip.row for clip in pool.clips(iter([run("a", 3, 10), run("b", 3)]))]
+    assert found == [10, 11, 12, 0, 1, 2]
 
 
 @pytest.mark.parametrize(("least", "budget", "most"), [(4, 0, 4), (4, 120, 10), (4, 1 << 30, 50)])
 def test_not_more_is_decoded_ahead_than_may_wait(
     least: int, budget: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clip has 12 bytes."""
+    """A clip has 12 bytes. A decoder that was refused a clip's number waits until another clip is handed out."""
+    refused: set[int] = set()
+    may_go_on = DecodePool._may_go_on
+
+    def noted(self: DecodePool, number: int) -> bool:
+        allowed = may_go_on(self, number)
+        if not allowed:
+            with FakeDecoder.changed:
+                refused.add(number)
+                FakeDecoder.changed.notify_all()
+        return allowed
+
     monkeypatch.setattr(decode_pool, "MOST_CLIPS", 50)
+    monkeypatch.setattr(DecodePool, "_may_go_on", noted)
     with DecodePool(1, 1.0, least=least, budget=budget) as pool:
         clips = pool.clips(iter([run("a", 100)]))
-        next(clips)
-        time.sleep(0.2)
-        assert len(FakeDecoder.read) == 1 + most
-        next(clips)
-        time.sleep(0.1)
-        assert len(FakeDecoder.read) == 2 + most
+        for handed_out in (1, 2):
+            next(clips)
+            until(lambda: handed_out + most in refused)  # noqa: B023 -- waited for at once
+            assert len(FakeDecoder.read) == handed_out + most
 
 
 def test_work_is_asked_for_only_when_a_decoder_has_nothing_to_do() -> None:
-    FakeDecoder.slow = {"a": 0.02, "b": 0.02, "c": 0.02}
+    let(lambda name, number: number == 0)
     asked: list[str] = []
 
     def runs() -> Iterator[Run]:
@@ -130,22 +179,33 @@ def test_work_is_asked_for_only_when_a_decoder_has_nothing_to_do() -> None:
         clips = pool.clips(runs())
         next(clips)
         assert asked == ["a"]
-        time.sleep(0.2)
-        next(clips)  # all of a is decoded by now
+        let(lambda name, number: name == "a")
+        until_idle(pool)
+        next(clips)
         assert asked == ["a", "b"]
+        let(lambda name, number: True)
         assert len(list(clips)) == 13
 
 
-@pytest.mark.parametrize("wait", [0.0, 0.05])
-def test_a_video_goes_on_in_the_decoder_that_has_it_open(wait: float) -> None:
-    """Runs of one video arrive while its decoder is busy, or after it has been idle beside another for a while."""
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_video_goes_on_in_the_decoder_that_has_it_open(idle: bool) -> None:
+    """Runs of one video arrive while its decoder is busy, or after it has become idle beside the others."""
+    asked = 0
 
     def runs() -> Iterator[Run]:
+        nonlocal asked
         for number in range(6):
-            time.sleep(wait)
+            if idle:
+                until_idle(pool)
+            with FakeDecoder.changed:
+                asked = number
+                FakeDecoder.changed.notify_all()
             yield run("long", 4, 4 * number)
+        let(lambda name, number: True)
         yield run("other", 2)
 
+    if not idle:
+        let(lambda name, number: number // 4 < asked)
     with DecodePool(3, 1.0) as pool:
         assert len(list(pool.clips(runs()))) == 26
     assert len(FakeDecoder.opened["long"]) == 1
@@ -199,12 +259,11 @@ def test_an_error_that_is_no_fault_of_the_video_reaches_the_reader() -> None:
 
 
 def test_it_ends_in_the_middle_of_a_clip() -> None:
-    FakeDecoder.slow = {"slow": 60.0}
+    let(lambda name, number: name != "slow")
     pool = DecodePool(2, 1.0)
     clips = pool.clips(iter([run("a", 2), run("slow", 2)]))
     next(clips)
-    started = time.monotonic()
+    until(lambda: "slow" in FakeDecoder.reading)
     pool.close()
-    assert time.monotonic() - started < 5
     assert threads() == []
     assert all(decoder.closed for decoder in FakeDecoder.made)

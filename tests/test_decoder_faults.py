@@ -3,14 +3,23 @@
 import contextlib
 import os
 import random
+import select
 import signal
+import socket
+import stat
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from profiles import thinned
 
+from vadprobe.extract import framing
 from vadprobe.extract.backbone import Description
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
@@ -23,24 +32,72 @@ from vadprobe.store.prompts import SHIPPED
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.verification import verify
 
-N_CLIPS = 24
+N_CLIPS, CLIP = 24, 12
+VIDEOS = ("first", "second", "third")
+READERS = ("decord", "PyAV")
+PATIENCE = 120.0
+"""Seconds; no test waits as long, as a suspended decoder is seen."""
+
+STRIKES = {("first", 2): "decord", ("first", 5): "PyAV", ("second", 6): "decord", ("third", 0): "decord PyAV"}
+"""Who is struck in the middle of which clip of a video; PyAV takes over from a decord that was struck."""
+STRUCK_BEFORE = ("second", 3)
+"""A clip before whose request the decoder is struck."""
+FAILED = {("first", 5), ("second", 3), ("third", 0)}
+"""What comes of it: clips that nobody could read."""
+
+PROGRAM = """\
+#!{executable}
+import os, sys
+from pathlib import Path
+from vadprobe.extract import decode_worker
+from vadprobe.extract.decode_worker import DecordReader, SalvageReader
+
+strikes, reading, steps = {strikes!r}, "", 0
+
+
+def step():
+    global steps
+    steps += 1
+    if steps == 3 and reading in strikes:
+        os.kill(os.getpid(), {sent})
+
+
+def noted(read, name, with_steps):
+    def read_noted(self, indices, alive):
+        global reading, steps
+        reading, steps = f"{{Path(self.path).stem}} {{indices[0] // {clip}}} {{name}}", 0
+        return read(self, indices, with_steps or alive)
+    return read_noted
+
+
+def picture(self, frame, original=SalvageReader._picture):
+    step()
+    return original(self, frame)
+
+
+DecordReader.read = noted(DecordReader.read, "decord", step)
+SalvageReader.read = noted(SalvageReader.read, "PyAV", None)
+SalvageReader._picture = picture
+decode_worker.serve(int(sys.argv[-1]))
+"""
 WriteVideo = Callable[..., Path]
+DescribeTiny = Callable[..., Description]
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) -> Path:
-    """Three videos whose clips take a while to decode."""
     folder = tmp_path_factory.mktemp("videos")
-    for name in ("first", "second", "third"):
-        write_video(folder / f"{name}.mp4", 24 * N_CLIPS // 3, height=240, width=320)
+    for name in VIDEOS:
+        write_video(folder / f"{name}.mp4", CLIP * N_CLIPS // len(VIDEOS), height=120, width=160)
     return folder
 
 
-def extract(videos: Path, root: Path, description: Description, decoders: int) -> FeatureStore:
+def extract(videos: Path, root: Path, describe_tiny: DescribeTiny, decoders: int) -> FeatureStore:
     """The store of an extraction, one clip a pass so that a failing clip leaves the others' sums alone."""
-    config = ExtractionConfig(device="cpu", threads=1, batch_clips=1, decoders=decoders, decode_deadline=1.0)
+    description = describe_tiny("qwen2_5_vl")
+    config = ExtractionConfig(device="cpu", threads=1, batch_clips=1, decoders=decoders, decode_deadline=PATIENCE)
     dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
-    sampling = SamplingConfig(unit="segment", clip_length=24, frames_per_clip=24)
+    sampling = SamplingConfig(unit="segment", clip_length=CLIP, frames_per_clip=CLIP)
     plan = plan_extraction(dataset, root, [sampling], [SHIPPED["coarse"]], description, config)
     extractor = Extractor(dataset, plan, description, config)
     for position, partition in extractor.pending():
@@ -51,71 +108,180 @@ def extract(videos: Path, root: Path, description: Description, decoders: int) -
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, videos: Path, describe_tiny: Callable[..., Description]
-) -> FeatureStore:
-    return extract(videos, tmp_path_factory.mktemp("undisturbed"), describe_tiny("internvl"), 1)
+    tmp_path_factory: pytest.TempPathFactory, videos: Path, describe_tiny: DescribeTiny
+) -> Mapping[str, FeatureStore]:
+    """The store by each reader: the two round colours in their own ways, so a row may have either's bits."""
+    stores = {"decord": extract(videos, tmp_path_factory.mktemp("decord"), describe_tiny, 1)}
+    ask_once = Decoder._ask_once
+
+    def ask_pyav(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        self._without_decord.add(request["path"])
+        return ask_once(self, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Decoder, "_ask_once", ask_pyav)
+        stores["PyAV"] = extract(videos, tmp_path_factory.mktemp("PyAV"), describe_tiny, 1)
+    return stores
+
+
+def is_suspended(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False
+
+
+@dataclass
+class Reads:
+    """How the clips of an extraction were read: before each, ``before`` is called with its number and decoder.
+
+    ``ended`` is a reader's name or a reason, by video and clip.
+    """
+
+    before: Callable[[int, tuple[str, int], Decoder], None] = lambda number, clip, decoder: None
+    ended: dict[tuple[str, int], str] = field(default_factory=dict)
+    count: int = 0
 
 
 @pytest.fixture
-def disturbing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[signal.Signals, set[int]], list[str]]]:
-    """Sends a signal to the decoder a few milliseconds into the clips of those numbers; returns how each read ended."""
-    timers: list[threading.Timer] = []
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Notes all reads; a deadline has passed when a decoder is suspended, and never before."""
+    found, asking, lock = Reads(), threading.local(), threading.Lock()
+    read, ask_once = Decoder.read_clip, Decoder._ask_once
 
-    def begin(sent: signal.Signals, numbers: set[int]) -> list[str]:
-        read, started, ended, generator = Decoder.read_clip, [], [], random.Random(0)
+    def receive_watching(connection: socket.socket, length: int) -> bytearray:
+        block = bytearray()
+        while len(block) < length:
+            if select.select([connection], [], [], 0.005)[0]:
+                part = connection.recv(length - len(block))
+                if not part:
+                    raise EOFError
+                block += part
+            elif asking.decoder._process is not None and is_suspended(asking.decoder._process.pid):
+                raise TimeoutError
+        return block
 
-        def strike(process: int) -> None:
-            with contextlib.suppress(ProcessLookupError):  # it was replaced meanwhile
-                os.kill(process, sent)
+    def ask_watched(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        asking.decoder = self
+        return ask_once(self, request)
 
-        def disturbed(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
-            started.append(path)
-            if len(started) in numbers and self._process is not None:
-                timers.append(threading.Timer(generator.uniform(0.0, 0.02), strike, [self._process.pid]))
-                timers[-1].start()
-            try:
-                frames = read(self, path, indices)
-            except VideoError as error:
-                ended.append(str(error))
-                raise
-            ended.append(self.reader or "")
-            return frames
+    def read_noted(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
+        clip = path.stem, indices[0] // CLIP
+        with lock:
+            found.count += 1
+            number = found.count
+        found.before(number, clip, self)
+        try:
+            frames = read(self, path, indices)
+        except VideoError as error:
+            found.ended[clip] = str(error)
+            raise
+        found.ended[clip] = self.reader or ""
+        return frames
 
-        monkeypatch.setattr(Decoder, "read_clip", disturbed)
-        return ended
+    monkeypatch.setattr(framing, "_receive_exactly", receive_watching)
+    monkeypatch.setattr(Decoder, "_ask_once", ask_watched)
+    monkeypatch.setattr(Decoder, "read_clip", read_noted)
+    return found
 
-    yield begin
-    for timer in timers:
+
+def strike(decoder: Decoder, sent: signal.Signals) -> None:
+    """Send a signal to a decoder that waits for a request, and wait until it is suspended or dead."""
+    assert decoder._process is not None
+    os.kill(decoder._process.pid, sent)
+    end = time.monotonic() + PATIENCE
+    while not is_suspended(decoder._process.pid) and decoder._process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def check(
+    store: FeatureStore, reads: Reads, undisturbed: Mapping[str, FeatureStore], sent: signal.Signals
+) -> set[tuple[str, int]]:
+    """Check that each row has the bits of its reader or a reason; the clips without a row."""
+    assert len(reads.ended) == reads.count == N_CLIPS
+    failed = {clip: reason for clip, reason in reads.ended.items() if reason not in READERS}
+    begin = NO_PROGRESS if sent == signal.SIGSTOP else f"{CRASHED} with signal {sent.name}"
+    assert all(reason.startswith(begin) for reason in failed.values()), failed
+    rows = {(clip.video_id, clip.index): row for row, clip in enumerate(map(store.clips.clip, range(N_CLIPS)))}
+    assert store.failures == {rows[clip]: reason for clip, reason in failed.items()}
+    assert verify(store.path).problems == ()
+    assert np.array_equal(store.written, [row not in store.failures for row in range(N_CLIPS)])
+    for clip, row in rows.items():
+        for features in ("blocks", "hidden_states"):
+            mine = getattr(store, features)([row], [0, 1])
+            if clip in failed:
+                assert np.isnan(mine).all()
+            else:
+                theirs = getattr(undisturbed[reads.ended[clip]], features)([row], [0, 1])
+                assert mine.tobytes() == theirs.tobytes(), clip
+    return set(failed)
+
+
+@pytest.mark.parametrize(
+    ("sent", "decoders"), thinned([signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV], [1, 2], strength=1)
+)
+def test_rows_are_right_or_have_a_reason(
+    tmp_path: Path,
+    videos: Path,
+    describe_tiny: DescribeTiny,
+    undisturbed: Mapping[str, FeatureStore],
+    reads: Reads,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: signal.Signals,
+    decoders: int,
+) -> None:
+    """Decoders are struck after the second frame of some clips, by decord, PyAV or both, and before a request."""
+    strikes = {f"{name} {clip} {reader}" for (name, clip), readers in STRIKES.items() for reader in readers.split()}
+    program = tmp_path / "struck"
+    program.write_text(PROGRAM.format(executable=sys.executable, strikes=strikes, sent=int(sent), clip=CLIP))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    def before(number: int, clip: tuple[str, int], decoder: Decoder) -> None:
+        if clip == STRUCK_BEFORE:
+            strike(decoder, sent)
+
+    reads.before = before
+    store = extract(videos, tmp_path / "root", describe_tiny, decoders)
+    assert check(store, reads, undisturbed, sent) == FAILED
+    for name, first in (("first", 2), ("second", 6), ("third", 1)):  # from which clip on PyAV reads the video
+        by = {clip: reader for (video, clip), reader in reads.ended.items() if video == name and reader in READERS}
+        assert by == {clip: "decord" if clip < first else "PyAV" for clip in by}
+
+
+@pytest.fixture
+def timers() -> Iterator[list[threading.Timer]]:
+    started: list[threading.Timer] = []
+    yield started
+    for timer in started:
         timer.join()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("decoders", [1, 2])
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
-def test_rows_are_right_or_have_a_reason(
+def test_rows_are_right_or_have_a_reason_whenever_a_signal_comes(
     tmp_path: Path,
     videos: Path,
-    describe_tiny: Callable[..., Description],
-    undisturbed: FeatureStore,
-    disturbing: Callable[[signal.Signals, set[int]], list[str]],
+    describe_tiny: DescribeTiny,
+    undisturbed: Mapping[str, FeatureStore],
+    reads: Reads,
+    timers: list[threading.Timer],
     sent: signal.Signals,
     decoders: int,
 ) -> None:
-    ended = disturbing(sent, {3, 7, 11, 16, 21})
-    store = extract(videos, tmp_path / "root", describe_tiny("internvl"), decoders)
-    assert len(ended) == N_CLIPS
-    failed = {reason for reason in ended if reason not in ("decord", "PyAV")}
-    assert failed == set(store.failures.values())
-    assert failed or "PyAV" in ended, "no signal met a decoder at work"
-    begin = NO_PROGRESS if sent == signal.SIGSTOP else f"{CRASHED} with signal {sent.name}"
-    assert all(reason.startswith(begin) for reason in failed)
-    assert verify(store.path).problems == ()
-    rows = np.arange(N_CLIPS)
-    good = np.array([row not in store.failures for row in rows])
-    assert np.array_equal(store.written, good)
-    for mine, theirs in (
-        (store.blocks(rows, [0, 1]), undisturbed.blocks(rows, [0, 1])),
-        (store.hidden_states(rows, [0, 1]), undisturbed.hidden_states(rows, [0, 1])),
-    ):
-        assert mine[good].tobytes() == theirs[good].tobytes()
-        assert np.isnan(mine[~good]).all()
+    """Signals come some milliseconds after a request: a decoder may be at work or be done, which no row may show."""
+    generator = random.Random(0)
+
+    def send(process: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it was replaced meanwhile
+            os.kill(process, sent)
+
+    def before(number: int, clip: tuple[str, int], decoder: Decoder) -> None:
+        if number in {3, 7, 11, 16, 21} and decoder._process is not None:
+            timers.append(threading.Timer(generator.uniform(0.0, 0.01), send, [decoder._process.pid]))
+            timers[-1].start()
+
+    reads.before = before
+    check(extract(videos, tmp_path / "root", describe_tiny, decoders), reads, undisturbed, sent)

@@ -1,8 +1,9 @@
 """Batched inverse factors of positive definite matrices against LAPACK, and of matrices that are not definite."""
 
 import numpy as np
+import profiles
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vadprobe.analyze.definite_matrices import inverse_factor, inverse_form
@@ -33,7 +34,7 @@ def test_equal_to_lapack(size):
     np.testing.assert_allclose(inverse_form(given_, vectors), (vectors * solved).sum(axis=-1), rtol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@profiles.laws(30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50), st.integers(-150, 150))
 def test_scaling_and_cutting_change_no_digit(seed, size, exponent):
     given_ = matrices(seed, size)

@@ -1,4 +1,4 @@
-"""A model whose parts lie in different places has the same features, bit by bit."""
+"""A model whose parts lie in different places has the same features."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from vadprobe.extract import backbone as backbone_module
 from vadprobe.extract import capture as capture_module
@@ -61,7 +61,7 @@ def scattered(model: Any) -> dict[str, str]:
 
 
 @pytest.mark.filterwarnings("ignore:The following device_map keys:UserWarning")  # LLaVA's newline is no module
-def test_parts_on_the_disk_give_the_same_bits(
+def test_parts_on_the_disk_give_the_same_features(
     backbone: Backbone, random_clips: MakeClips, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("accelerate", reason="spreading a model needs accelerate")
@@ -73,9 +73,25 @@ def test_parts_on_the_disk_give_the_same_bits(
     assert other.model.get_output_embeddings().weight.is_meta
     clips = random_clips(2, 4)
     for mine, theirs in zip(features(other, clips), features(backbone, clips), strict=True):
-        for name in ("hidden_states", "head_outputs", "answer_logits"):
+        for name in ("hidden_states", "head_outputs"):  # the same operations on the same numbers: the same bits
             assert torch.equal(getattr(mine, name), getattr(theirs, name)), name
+        assert mine.answer_logits is not None
+        assert theirs.answer_logits is not None
+        off = (mine.answer_logits - theirs.answer_logits).abs()
+        assert bool((off <= rounding_of_logits(backbone, theirs)).all())
     assert not list(tmp_path.iterdir())
+
+
+@torch.inference_mode()
+def rounding_of_logits(backbone: Backbone, captured: Captured) -> Tensor:
+    """Bound how far two orders of summing an answer's logit differ, (clips, 2).
+
+    A head on the disk multiplies all its rows and one in memory only the two of the answers, so kernels add the same n
+    products in other orders. Each sum is off by n eps / 2 times the sum of the sizes of its products at most.
+    """
+    last = backbone.model.get_decoder().norm(captured.hidden_states[:, -1])
+    rows = backbone.model.get_output_embeddings().weight[list(backbone.description.answer_ids)]
+    return last.shape[-1] * torch.finfo(last.dtype).eps * (last.abs() @ rows.abs().T)
 
 
 def test_balanced_leaves_the_places_to_the_library(describe_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from profiles import laws
 from strategies import JSON_VALUES, MODERATE, NAMES
 
 from vadprobe.store import digests
@@ -93,7 +94,7 @@ def test_arrays_of_objects_are_refused():
         digest_arrays([np.array(["a", None], dtype=object)])
 
 
-@settings(deadline=None, max_examples=150)
+@laws(150)
 @given(st.binary(min_size=1, max_size=40), st.data())
 def test_a_fingerprint_sees_the_size_and_both_ends(tmp_path_factory, content, data):
     position = data.draw(st.integers(0, len(content) - 1))

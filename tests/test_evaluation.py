@@ -6,8 +6,9 @@ from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from reference_evaluation import (
     NO_SHARED,
     SHARED,
@@ -41,8 +42,8 @@ from vadprobe.analyze.group_metrics import class_results
 from vadprobe.analyze.segment_scores import SegmentScores, segment_scores
 from vadprobe.store.errors import VadprobeError
 
-LAW = settings(deadline=None, max_examples=80)
-FEWER = settings(deadline=None, max_examples=60)
+LAW = laws(80)
+FEWER = laws(60)
 IOUS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 NO_INTERVALS = BootstrapConfig(0)
 THRESHOLDS = st.sampled_from((-1.0, -0.75, -0.5, 0.0, 0.5, 0.6, 1.0))

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.analyze.event_detection import (
     EventPrecision,
@@ -21,7 +22,7 @@ from vadprobe.analyze.event_detection import (
 from vadprobe.analyze.locator import events as events_of_one_video
 from vadprobe.store.errors import VadprobeError
 
-LAW = settings(deadline=None, max_examples=100)
+LAW = laws(100)
 IOUS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.55", "0.75", "1")
 NONE = np.array([], dtype=np.int64)
 intervals = st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(1, 12)).map(
@@ -151,6 +152,7 @@ def test_neither_the_order_of_clips_nor_a_shift_of_a_video_changes_a_bit(rows, r
     assert moved == [(group, start + shift * group, stop + shift * group, c) for group, start, stop, c in expected]
 
 
+@LAW
 @given(st.floats(0.51, 1), st.lists(st.integers(1, 1000), min_size=1, max_size=30))
 def test_clips_of_one_score_make_an_event_of_exactly_that_score(score, lengths):
     """So that constant videos of any length are ties; a plain weighted mean is off by a rounding."""

@@ -1,6 +1,6 @@
-"""Faults: workers killed and suspended at random moments, a full disk, readers beside writers.
+"""Faults: workers killed and suspended at any step, a full disk, readers beside writers.
 
-``VADPROBE_FAULTS`` is the number of kills, 8 unless it says otherwise.
+``VADPROBE_FAULTS`` is the number of kills: 60 in the long profile and 4 in the short one unless it says otherwise.
 """
 
 import contextlib
@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import profiles
 import pytest
 from builders import BACKBONE, all_features, features, planned_store, tree
 
@@ -28,14 +29,17 @@ from vadprobe.store.space import require_space, stored_bytes
 from vadprobe.store.staging import Staging
 from vadprobe.store.verification import verify
 
-FAULTS = int(os.environ.get("VADPROBE_FAULTS", "8"))
+FAULTS = int(os.environ.get("VADPROBE_FAULTS") or (60 if profiles.LONG else 4))
+N_FRAMES, N_WORKERS = (320, 4) if profiles.LONG else (128, 3)
+GUARD = 300.0  # seconds; no state is waited for longer, and none takes a tenth of it
 
 WORKERS = """
-import hashlib, json, os, random, signal, sys, time, traceback
+import hashlib, itertools, json, os, random, signal, sys, traceback
 from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import conftest  # which makes a torchvision importable that does not fit this torch
 from vadprobe.store import claims, schema
 schema.PARTITION_ROWS = 8  # before anything imports it: many small partitions
-claims.LEASE = 1.0
 from vadprobe.extract.backbone import describe
 from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.extract.extraction import Extractor
@@ -47,14 +51,36 @@ from vadprobe.store.prompts import SHIPPED
 from vadprobe.store.verification import verify
 
 extraction_job.POLL = 0.2
-videos, folder, checkpoint = (Path(argument) for argument in sys.argv[1:4])
-fault, wanted, count, seed = sys.argv[4], int(sys.argv[5]), int(sys.argv[6]), int(sys.argv[7])
+videos, folder, checkpoint = (Path(argument) for argument in sys.argv[2:5])
+count, wanted = int(sys.argv[5]), json.loads(sys.argv[6])
 backbone = BackboneConfig(key="tiny", path=str(checkpoint), dtype="float32", frame_size=(28, 28))
 description = describe(backbone, checkpoint)
-generator = random.Random(seed)
 
 
-def work(root):
+class Steps:
+    # Counts the steps on files of this process from now on, and sends it a signal before one of them.
+
+    def __init__(self):
+        self.calls, self.moment, self.signal = itertools.count(1), None, None
+        for name in ("fsync", "replace", "rename", "mkdir", "unlink"):
+            setattr(os, name, self.counted(getattr(os, name)))
+
+    def counted(self, function):
+        def call(*arguments, **options):
+            if self.moment is not None and next(self.calls) == self.moment:
+                os.kill(os.getpid(), self.signal)
+            return function(*arguments, **options)
+
+        return call
+
+
+def work(root, fault, moment):
+    steps = Steps()
+    steps.signal = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault]
+    if fault == "kill":
+        steps.moment = moment  # a process that is killed gives its locks back: at any step, while it plans as well
+    else:
+        claims.LEASE = 1.0
     config = ExtractionConfig(device="cpu", threads=1, batch_clips=4)
     sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
     dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
@@ -64,7 +90,7 @@ def work(root):
     log = os.open(root / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def tell(message):
-        if "took" in message or "taken over" in message:
+        if "taken over" in message:
             os.write(log, b"lost -\\n")
 
     def begun(unit):
@@ -73,15 +99,19 @@ def work(root):
     def finished(outcome):
         os.write(log, f"done {outcome.unit[1]}\\n".encode())
 
+    steps.moment = moment
     extraction_job.compute_pending(extractor, extraction_job.Listener(tell=tell, begun=begun, finished=finished))
+    steps.moment = moment if fault == "kill" else None
     extractor.commit()
+    return next(steps.calls)
 
 
-def start(root):
+def start(root, fault="kill", moment=10**9):
     child = os.fork()
     if child == 0:
         try:
-            work(root)
+            done = work(root, fault, moment)
+            (root / "steps").write_text(str(done))
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -99,35 +129,39 @@ def digests(root):
     return {str(path.relative_to(root)): hashlib.sha256(content).hexdigest() for path, content in found.items()}
 
 
-def one_store(root, left):
+def one_store(root, fault, left, most, generator):
+    # Workers of which some are struck before a step of theirs, until all has been written.
     root.mkdir()
-    kept, suspended, faults = {}, [], 0
-    running = [start(root) for _ in range(count)]
+    kept, suspended, faults, running = {}, [], 0, {}
+    if fault == "stop":
+        left = min(left, count - 1)  # one stays awake to take over
+
+    def begin():
+        struck = faults + sum(running.values()) < left
+        running[start(root, fault, generator.randint(1, most) if struck else 10**9)] = struck
+
+    for _ in range(count):
+        begin()
     while running:
-        time.sleep(generator.uniform(0.0, 0.8))
-        ended = [child for child in running if os.waitpid(child, os.WNOHANG)[0]]
-        running = [child for child in running if child not in ended]
-        suspended = [(one, since) for one, since in suspended if one in running]  # the others ended before the signal
-        busy = [child for child in running if child not in [one for one, _ in suspended]]
-        if busy and faults < left and (root / "log").exists() and not ended:
-            victim = generator.choice(busy)
-            if fault == "kill":
-                kept.update(records(root))
-                os.kill(victim, signal.SIGKILL)
-                _, status = os.waitpid(victim, 0)
-                running.remove(victim)
-                if status == signal.SIGKILL:
-                    faults += 1
-                    running.append(start(root))
-            elif len(suspended) < count - 1:
-                os.kill(victim, signal.SIGSTOP)
-                suspended.append((victim, time.monotonic()))
-                faults += 1
-        awake = [child for child in running if child not in [one for one, _ in suspended]]
-        for one, since in list(suspended):
-            if not awake or time.monotonic() - since > 30:  # the others have taken over and done everything
+        child, status = os.waitpid(-1, os.WUNTRACED)
+        struck = running.pop(child)
+        if os.WIFSTOPPED(status):
+            suspended.append(child)
+        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+            kept.update(records(root))
+        else:
+            assert status == 0, status
+            struck = None
+        if struck is not None:
+            assert struck
+            faults += 1
+        if struck and fault == "kill":
+            begin()
+        if not running:  # the others have taken over and done everything
+            for one in suspended:
                 os.kill(one, signal.SIGCONT)
-                suspended.remove((one, since))
+                running[one] = False
+            suspended.clear()
     last = start(root)  # whatever is left; then a worker with nothing to do commits again
     assert os.waitpid(last, 0)[1] == 0
     changed = [name for name, stamp in records(root).items() if name in kept and kept[name] != stamp]
@@ -139,66 +173,65 @@ def one_store(root, left):
         elif word == "done":
             done.add(partition)
     problems = [str(problem) for store in root.rglob("*.zarr") for problem in verify(store).problems]
-    return {"faults": faults, "changed": changed, "again": again, "problems": problems,
+    return {"fault": fault, "faults": faults, "changed": changed, "again": again, "problems": problems,
             "lost": (root / "log").read_text().count("lost"), "digests": digests(root)}
 
 
 straight = folder / "straight"
 straight.mkdir()
 assert os.waitpid(start(straight), 0)[1] == 0
-print(json.dumps({"digests": digests(straight)}), flush=True)
-number = 0
-while wanted > 0:
-    found = one_store(folder / str(number), wanted)
-    print(json.dumps(found), flush=True)
-    wanted -= found["faults"]
-    number += 1
+print(json.dumps({"fault": "none", "digests": digests(straight)}), flush=True)
+most = int((straight / "steps").read_text()) // (2 * count)  # most workers come so far
+for fault, left in wanted.items():
+    generator, number = random.Random(fault), 0
+    while left > 0:
+        found = one_store(folder / f"{fault}-{number}", fault, left, most, generator)
+        print(json.dumps(found), flush=True)
+        left -= found["faults"]
+        number += 1
 """
 
 
-def run_workers(folder: Path, videos: Path, checkpoint: Path, fault: str, count: int, seed: int) -> list[dict]:
-    """Every store that four workers wrote while ``count`` faults struck, after the undisturbed one."""
-    folder.mkdir()
-    command = [sys.executable, "-c", WORKERS, videos, folder, checkpoint, fault, str(count), "4", str(seed)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60 + 30 * count, check=False)
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., Path]) -> Mapping[str, list[Any]]:
+    """By fault, every store that some workers wrote while that struck them; "none" is the undisturbed one.
+
+    A worker is struck before a step on files that a seed chooses, not after a time.
+    """
+    from vadprobe.extract.tiny_backbone import make_tiny_backbone
+
+    folder = tmp_path_factory.mktemp("faults")
+    for name in ("videos", "stores"):
+        (folder / name).mkdir()
+    write_video(folder / "videos" / "long.mp4", N_FRAMES, height=32, width=32)
+    checkpoint = make_tiny_backbone(folder / "backbone", "qwen2_5_vl")
+    wanted = {"kill": FAULTS, "stop": max(2, FAULTS // 5)}
+    places = [Path(__file__).parent, folder / "videos", folder / "stores", checkpoint]
+    command = [sys.executable, "-c", WORKERS, *map(str, places), str(N_WORKERS), json.dumps(wanted)]
+    guard = GUARD + 60 * FAULTS
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=guard, check=False)
     assert ended.returncode == 0, ended.stderr[-4000:]
     assert "Traceback" not in ended.stderr, ended.stderr[-4000:]
-    return [json.loads(line) for line in ended.stdout.splitlines()]
+    found: dict[str, list[Any]] = {"none": [], "kill": [], "stop": []}
+    for line in map(json.loads, ended.stdout.splitlines()):
+        found[line["fault"]].append(line)
+    assert {fault: sum(one["faults"] for one in found[fault]) for fault in wanted} == wanted
+    return found
 
 
-@pytest.fixture(scope="module")
-def long_video(tmp_path_factory, write_video) -> Path:
-    folder = tmp_path_factory.mktemp("long")
-    write_video(folder / "long.mp4", 320, height=32, width=32)
-    return folder
-
-
-@pytest.mark.slow
-def test_workers_killed_at_random_finish_the_same_store(
-    tmp_path: Path, tiny_backbones: Mapping[str, Path], long_video: Path
-) -> None:
-    straight, *disturbed = run_workers(
-        tmp_path / "stores", long_video, tiny_backbones["qwen2_5_vl"], "kill", FAULTS, seed=1
-    )
-    assert sum(found["faults"] for found in disturbed) == FAULTS
-    for found in disturbed:
+def test_workers_killed_at_any_step_finish_the_same_store(stores: Mapping[str, list[Any]]) -> None:
+    (straight,) = stores["none"]
+    for found in stores["kill"]:
         assert found["digests"] == straight["digests"]
-        assert (found["changed"], found["again"], found["problems"]) == ([], [], [])
+        assert (found["changed"], found["again"], found["problems"], found["lost"]) == ([], [], [], 0)
 
 
-@pytest.mark.slow
-def test_workers_suspended_until_others_take_over_do_no_harm(
-    tmp_path: Path, tiny_backbones: Mapping[str, Path], long_video: Path
-) -> None:
-    count = max(3, FAULTS // 5)
-    straight, *disturbed = run_workers(
-        tmp_path / "stores", long_video, tiny_backbones["qwen2_5_vl"], "stop", count, seed=2
-    )
-    for found in disturbed:
+def test_workers_suspended_until_others_take_over_do_no_harm(stores: Mapping[str, list[Any]]) -> None:
+    """They wake when the others have done everything; test_claims.py goes through the interleavings one by one."""
+    (straight,) = stores["none"]
+    for found in stores["stop"]:
         assert found["digests"] == straight["digests"]
         assert found["problems"] == []
-    # Whether a worker was stopped while it held a claim depends on the machine's load; the interleavings that matter
-    # are gone through step by step in test_claims.py.
 
 
 # A full disk
@@ -300,25 +333,33 @@ def test_the_estimate_counts_every_value_once(tmp_path, dtype, bytes_per_value):
 
 
 def test_a_reader_beside_a_writer_sees_whole_partitions_only(tmp_path):
+    """The writer goes on when the reader has seen its partition, and writes while the reader reads."""
     writer = planned_store(tmp_path, 256 * 6)
     wanted = all_features(writer.spec, "head_outputs")
-    finished, seen, errors = threading.Event(), [], []
+    finished, looked, seen, errors = threading.Event(), threading.Condition(), [], []
 
     def read():
         while not finished.is_set():
-            store = FeatureStore.open(writer.path)
-            rows = np.flatnonzero(store.written)
-            seen.append(len(rows))
-            if len(rows) % 256 or not np.array_equal(store.blocks(rows, [0, 1]), wanted[rows]):
-                errors.append(len(rows))
+            try:
+                store = FeatureStore.open(writer.path)
+                rows = np.flatnonzero(store.written)
+                if len(rows) % 256 or not np.array_equal(store.blocks(rows, [0, 1]), wanted[rows]):
+                    errors.append(len(rows))
+            except StoreError as error:
+                errors.append(error)
+            with looked:
+                seen.append(len(rows))
+                looked.notify()
 
     thread = threading.Thread(target=read)
     thread.start()
-    for partition in range(6):
-        writer.write_partition(partition, features(writer.spec, partition))
-        time.sleep(0.05)
-    finished.set()
-    thread.join()
+    try:
+        for partition in range(6):
+            writer.write_partition(partition, features(writer.spec, partition))
+            with looked:
+                assert looked.wait_for(lambda count=256 * (partition + 1): errors or seen[-1:] == [count], GUARD)
+    finally:
+        finished.set()
+        thread.join()
     assert errors == []
-    assert len(set(seen)) >= 4
     assert seen == sorted(seen)

@@ -3,12 +3,13 @@
 import math
 
 import numpy as np
-from hypothesis import given, settings
+import profiles
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vadprobe.analyze.fixed_point import from_fixed, quantum, to_fixed
 
-laws = settings(max_examples=100, deadline=None)
+laws = profiles.laws(100)
 numbers = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50)
 
 

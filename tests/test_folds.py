@@ -1,14 +1,15 @@
 """Folds of whole videos: partition, stratification, and independence of the rows' order."""
 
 import numpy as np
+import profiles
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vadprobe.analyze.folds import video_folds
 from vadprobe.store.errors import VadprobeError
 
-laws = settings(max_examples=60, deadline=None)
+laws = profiles.laws(60)
 
 
 @st.composite

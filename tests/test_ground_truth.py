@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from reference_evaluation import (
     NO_SHARED,
     SHARED,
@@ -22,7 +23,7 @@ from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.records import Interval, Video
 
-LAW = settings(deadline=None, max_examples=200)
+LAW = laws(200)
 FIELDS = ("n_frames", "labels", "interval_codes", "interval_starts", "interval_stops")
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
 

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from reference_evaluation import (
     classes_by_frames,
     expand,
@@ -30,7 +31,7 @@ from vadprobe.analyze.group_metrics import (
 )
 from vadprobe.analyze.metrics import rank, roc_auc
 
-LAW = settings(deadline=None, max_examples=200)
+LAW = laws(200)
 N_GROUPS = 5
 SCORES = st.sampled_from((-math.inf, -1.0, -0.0, 0.0, 0.1, 0.1 + 1e-16, 0.3, math.inf))
 NOTHING = np.array([], dtype=np.int64)

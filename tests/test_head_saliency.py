@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+import profiles
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
@@ -52,20 +53,20 @@ def each(function, features, *arguments):
 draws = st.builds(
     samples, st.integers(0, 2**32 - 1), st.just((2, 2)), st.integers(6, 24), st.integers(1, 40)
 )  # many with n < d
-laws = settings(max_examples=30, deadline=None)
+laws = profiles.laws(30)
 
 
-@pytest.mark.parametrize(("n", "d"), SHAPES)
-@pytest.mark.parametrize("seed", range(3))
-def test_equal_to_the_definitions(n, d, seed):
-    features, labels = samples(seed, n=n, d=d)
+@pytest.mark.parametrize(("shape", "seed"), profiles.thinned(SHAPES, range(3), strength=1))
+def test_equal_to_the_definitions(shape, seed):
+    features, labels = samples(seed, n=shape[0], d=shape[1])
     metrics = head_metrics(features, labels, SEED)
     np.testing.assert_allclose(metrics["lda"], each(reference.lda, features, labels), rtol=1e-10)
     np.testing.assert_allclose(metrics["symmetric_kl"], each(reference.symmetric_kl, features, labels), rtol=1e-10)
     squared = each(reference.squared_discrepancy, features, labels)
     np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=1e-10, atol=1e-15)
     information = each(reference.cluster_information, features, labels, DRAWS)
-    np.testing.assert_allclose(metrics["cluster_information"], information, rtol=1e-12, atol=1e-15)
+    # At most four terms p log p of about eps each, over entropies of a third at least.
+    np.testing.assert_allclose(metrics["cluster_information"], information, rtol=1e-12, atol=1e-14)
 
 
 @laws
@@ -105,7 +106,7 @@ def test_shrinkage_in_a_basis_is_the_same_matrix():
 
 @pytest.mark.parametrize(("n", "d"), [(300, 6), (280, 290)])
 def test_many_samples_are_compared_in_strips_to_the_same_values(n, d):
-    features, labels = samples(21, heads=(2,), n=n, d=d)
+    features, labels = samples(21, heads=(2 if profiles.LONG else 1,), n=n, d=d)
     metrics = head_metrics(features, labels, SEED)
     squared = each(reference.squared_discrepancy, features, labels)
     np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=1e-9, atol=1e-15)
@@ -364,7 +365,8 @@ def test_classes_of_the_same_samples_do_not_differ():
     half = np.random.default_rng(8).normal(size=(2, 6, 5))
     metrics = head_metrics(np.concatenate([half, half], axis=1), np.repeat([0, 1], 6), SEED)
     for name, values in metrics.items():
-        np.testing.assert_allclose(values, 0, atol=2e-8, err_msg=name)
+        # The discrepancy is the root of means of twelve samples' kernels, about 1 each, that cancel to eps.
+        np.testing.assert_allclose(values, 0, atol=np.sqrt(12 * np.finfo(np.float64).eps), err_msg=name)
         assert (values >= 0).all()
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.store.annotations.names import ucf_crime_name
 from vadprobe.store.annotations.reading import Annotation
@@ -21,7 +22,7 @@ def kinds(parts: Parts) -> dict[str, tuple[str, ...]]:
     return {finding.kind: finding.videos for finding in join(parts).findings}
 
 
-@settings(deadline=None, max_examples=60)
+@laws(60)
 @given(st.permutations(range(5)), st.permutations(range(5)), st.permutations(range(5)))
 def test_no_order_matters(lines: list[int], listed: list[int], counted: list[int]) -> None:
     parts = Parts(

@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+import profiles
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vadprobe.analyze.layer_saliency import (
@@ -34,7 +35,7 @@ def samples(seed, layers=3, n=12, dimensions=5, dtype=np.float64):
 draws = st.builds(
     samples, st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(4, 20), st.integers(1, 30)
 )  # many with n < D
-laws = settings(max_examples=40, deadline=None)
+laws = profiles.laws(40)
 
 
 @laws

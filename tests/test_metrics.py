@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from reference_evaluation import NO_SHARED, SHARED, expand, frame_counts, metrics_on_frames, pairs_won, real_dataset
 from sklearn.metrics import f1_score
 
@@ -34,28 +35,28 @@ def values_of(scores, positives, negatives):
     return [metric(ranking) for metric in METRICS]
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units())
 def test_equal_to_scikit_learn_on_expanded_frames(sample):
     expected = metrics_on_frames(*expand(*sample))
     np.testing.assert_allclose(values_of(*sample), expected, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units(st.floats(-1e9, 1e9)))
 def test_equal_to_scikit_learn_for_any_scores(sample):
     expected = metrics_on_frames(*expand(*sample))
     np.testing.assert_allclose(values_of(*sample), expected, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units())
 def test_auc_is_the_share_of_pairs_won_to_the_last_bit(sample):
     truth, frames = expand(*sample)
     assert roc_auc(rank(*sample)) == pairs_won(truth, frames)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units(), st.integers(-4, 4), st.booleans())
 def test_f1_and_counts_above_a_threshold_are_strict(sample, threshold, between):
     threshold += 0.5 * between
@@ -66,7 +67,7 @@ def test_f1_and_counts_above_a_threshold_are_strict(sample, threshold, between):
     assert f1(ranking, threshold) == pytest.approx(f1_score(truth, found, zero_division=0.0), abs=1e-15)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units(), st.randoms(use_true_random=False))
 def test_order_of_units_changes_no_bit(sample, random):
     order = list(range(len(sample[0])))
@@ -74,7 +75,7 @@ def test_order_of_units_changes_no_bit(sample, random):
     assert values_of(*(part[order] for part in sample)) == values_of(*sample)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units())
 def test_splitting_a_unit_into_units_of_equal_score_changes_no_bit(sample):
     scores, positives, negatives = sample
@@ -86,7 +87,7 @@ def test_splitting_a_unit_into_units_of_equal_score_changes_no_bit(sample):
     assert values_of(*split) == values_of(*sample)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units())
 def test_rising_transforms_change_no_bit_and_reversal_mirrors_the_auc(sample):
     scores, positives, negatives = sample
@@ -96,7 +97,7 @@ def test_rising_transforms_change_no_bit_and_reversal_mirrors_the_auc(sample):
     assert roc_auc(rank(scores, negatives, positives)) == pytest.approx(mirrored, abs=1e-15)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(units(), st.integers(2, 1000))
 def test_counting_every_frame_several_times_changes_nothing(sample, times):
     scores, positives, negatives = sample
@@ -104,7 +105,7 @@ def test_counting_every_frame_several_times_changes_nothing(sample, times):
     np.testing.assert_allclose(repeated, values_of(*sample), rtol=0, atol=1e-14)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(st.integers(1, 500), st.integers(1, 500), st.sampled_from([0.5, 0.0, -2.0, math.inf, -math.inf]))
 def test_a_constant_score(n_positives, n_negatives, score):
     ranking = rank(np.full(2, score), np.array([n_positives, 0]), np.array([0, n_negatives]))
@@ -173,7 +174,7 @@ def large_units(draw):
     return np.array(values), np.array(positives), np.array(negatives)
 
 
-@settings(deadline=None, max_examples=300)
+@laws(300)
 @given(large_units())
 def test_large_counts_are_as_exact_as_fractions(sample):
     """Pairs reach 1e19, past int64: the AUC is the exact fraction rounded once, the others are sums of a few terms."""
@@ -216,7 +217,7 @@ def test_a_nan_threshold_is_refused():
         f1(rank(np.array([0.1, 0.2]), np.array([1, 0]), np.array([0, 1])), math.nan)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 20))
 def test_clip_counts_are_the_counts_of_the_slices(truth, length):
     starts = np.arange(0, len(truth), length)
@@ -271,7 +272,7 @@ def test_a_published_systems_scores_on_msad(convention, expected):
     np.testing.assert_allclose(values_of(scores, truth, ~truth)[2], expected[2], rtol=0, atol=6e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@laws(20)
 @given(units())
 def test_a_ranking_can_be_compared_by_its_arrays_and_is_frozen(sample):
     ranking = rank(*sample)

@@ -4,8 +4,9 @@ import itertools
 import math
 
 import numpy as np
+import profiles
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_head_saliency import samples
 
@@ -17,7 +18,7 @@ from vadprobe.analyze.permutation_null import chance, permuted_labels
 from vadprobe.store.errors import VadprobeError
 
 SEED = 3
-laws = settings(max_examples=25, deadline=None)
+laws = profiles.laws(25)
 
 
 def labelings_of(seed, n, count=5, least=3):
@@ -116,7 +117,9 @@ def test_degenerate_heads_are_under_labelings_what_they_are_under_each(conventio
             for name, values in head_metrics(wide, labels, SEED, convention).items():
                 if name in {"lda", "symmetric_kl"} and convention == "headhunt-code":
                     continue  # noise of singular matrices
-                np.testing.assert_allclose(null[name][number], values, rtol=1e-8, atol=3e-8, err_msg=name)
+                # A discrepancy of 0 is the root of means of ten samples' kernels that cancel to eps.
+                lost = np.sqrt(10 * np.finfo(np.float64).eps)
+                np.testing.assert_allclose(null[name][number], values, rtol=1e-8, atol=lost, err_msg=name)
 
 
 @laws

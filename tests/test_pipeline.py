@@ -1,5 +1,6 @@
 """Partitions in a stream: what overlaps, what an error or an interrupt leaves, and who takes which partition."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_extraction import assert_bit_equal, features_of, make_extractor, run_all, store_of
+from test_extraction import make_extractor, run_all, store_of
 
 from vadprobe.extract import outgoing
 from vadprobe.extract.backbone import Description
 from vadprobe.extract.capture import Captured
+from vadprobe.extract.decode_pool import DecodePool
 from vadprobe.extract.extraction import Extractor, Unit
 from vadprobe.extract.outgoing import NAMES, Outgoing
 from vadprobe.extract.timings import Timings, gpu_utilisation
@@ -25,16 +27,19 @@ from vadprobe.store.partition_data import PartitionData
 from vadprobe.store.writer import StoreWriter
 
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")]
-SAMPLING = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
+# Passes end after two of six blocks: it is the stream that is tested, and half the time is saved.
+SAMPLING = SamplingConfig(
+    unit="segment", clip_length=2, frames_per_clip=2, layers=(0, 2), heads=((1, 3),), answers=False
+)
 
 
 @pytest.fixture
 def long(tmp_path: Path, write_video: Callable[..., Path], describe_tiny: Callable[..., Description]) -> Extractor:
-    """Four partitions of two videos: 800 clips, the border between the videos inside a partition."""
+    """Three partitions of two videos: 520 clips, the border between the videos inside a partition."""
     videos = tmp_path / "videos"
     videos.mkdir()
     for name in ("first", "second"):
-        write_video(videos / f"{name}.mp4", 800, height=32, width=32)
+        write_video(videos / f"{name}.mp4", 520, height=32, width=32)
     description = describe_tiny("qwen2_5_vl", frame_size=(28, 28))
     return make_extractor(videos, tmp_path / "root", description, samplings=(SAMPLING,), batch_clips=16)
 
@@ -51,38 +56,55 @@ def held(extractor: Extractor) -> list[str]:
     return sorted(path.name for path in store_of(extractor).path.parent.glob(".claims/*.*"))
 
 
-@pytest.mark.slow
-def test_a_stream_writes_what_partitions_one_by_one_write(long: Extractor, tmp_path: Path) -> None:
+def test_a_stream_writes_what_partitions_one_by_one_write(
+    long: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken: list[Unit] = []
     seen = []
-    for outcome in long.stream(claimed(long, taken)):
+    write, second = StoreWriter.write_partition, threading.Event()
+
+    def when_second_is_taken(self: StoreWriter, partition: int, *rest: Any) -> None:
+        assert second.wait(120)
+        write(self, partition, *rest)
+
+    def noting() -> Iterator[tuple[Unit, Claim]]:
+        for number, unit in enumerate(claimed(long, taken), 1):
+            if number == 2:
+                second.set()
+            yield unit
+
+    monkeypatch.setattr(StoreWriter, "write_partition", when_second_is_taken)
+    for outcome in long.stream(noting()):
         assert (outcome.failures, outcome.lost) == ({}, None)
         assert long.plan.samplings[0].writers[1].is_written(outcome.unit[1])
         assert f"{outcome.unit[1]:06d}.1" not in held(long)
         seen.append((outcome.unit[1], len(taken)))
-    assert [partition for partition, _ in seen] == [0, 1, 2, 3]
+    assert [partition for partition, _ in seen] == [0, 1, 2]
     assert seen[0][1] > 1  # the next one was begun before the first was written
     assert long.commit() == [{}]
     assert held(long) == []
-    assert long.timings.clips == 800
-    assert long.timings.video_seconds == pytest.approx(1600 / 25)
+    assert long.timings.clips == 520
+    assert long.timings.video_seconds == pytest.approx(1040 / 25)
 
     other = make_extractor(
         tmp_path / "videos", tmp_path / "other", long.description, samplings=(SAMPLING,), batch_clips=16, decoders=3
     )
     run_all(other)
     for prompt in range(2):
-        assert_bit_equal(features_of(store_of(long, prompt)), features_of(store_of(other, prompt)))
+        mine, theirs = store_of(long, prompt), store_of(other, prompt)
+        rows = np.arange(520)
+        assert mine.written.all()
+        np.testing.assert_array_equal(mine.hidden_states(rows, [0, 2]), theirs.hidden_states(rows, [0, 2]))
+        np.testing.assert_array_equal(mine.head_outputs(rows, [(1, 3)]), theirs.head_outputs(rows, [(1, 3)]))
 
 
-@pytest.mark.slow
 def test_the_model_goes_on_while_a_partition_is_written(long: Extractor, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first write ends only after clips of the second partition are computed."""
     write, go_on, waited = StoreWriter.write_partition, threading.Event(), []
 
     def slow(self: StoreWriter, partition: int, *rest: Any) -> None:
         if partition == 0:
-            waited.append(go_on.wait(60))
+            waited.append(go_on.wait(300))
         write(self, partition, *rest)
 
     count = 0
@@ -99,7 +121,6 @@ def test_the_model_goes_on_while_a_partition_is_written(long: Extractor, monkeyp
     assert long.commit() == [{}]
 
 
-@pytest.mark.slow
 def test_an_error_while_writing_stops_the_work_and_gives_everything_back(
     long: Extractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,25 +141,32 @@ def test_an_error_while_writing_stops_the_work_and_gives_everything_back(
     run_all(long)
 
 
-@pytest.mark.slow
 def test_an_interrupt_lets_a_partition_that_is_being_written_be_finished(
     long: Extractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, begun = StoreWriter.write_partition, threading.Event()
+    """The interrupt comes while the first partition is written, which ends only when the decoders have stopped."""
+    write, begun, stopped = StoreWriter.write_partition, threading.Event(), threading.Event()
+    close, computed_clips = DecodePool.close, itertools.count(1)
 
     def slow(self: StoreWriter, partition: int, *rest: Any) -> None:
         begun.set()
-        time.sleep(0.2)
+        assert stopped.wait(120)
         write(self, partition, *rest)
 
     def interrupt(computed: bool) -> None:
-        if begun.is_set():
+        if next(computed_clips) > 256:  # the first clips of the second partition
+            assert begun.wait(120)
             raise KeyboardInterrupt
 
+    def closed(self: DecodePool) -> None:
+        close(self)
+        stopped.set()
+
+    monkeypatch.setattr(DecodePool, "close", closed)
     monkeypatch.setattr(StoreWriter, "write_partition", slow)
     with pytest.raises(KeyboardInterrupt):
         list(long.stream(claimed(long), interrupt))
-    assert long.pending() == [(0, 1), (0, 2), (0, 3)]
+    assert long.pending() == [(0, 1), (0, 2)]
     assert held(long) == []
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("decode-ahead", "write"))]
 

@@ -2,10 +2,12 @@
 
 import json
 import math
+from functools import cache
 
 import numpy as np
+import profiles
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.optimize import minimize
@@ -26,7 +28,7 @@ from vadprobe.store.errors import VadprobeError
 
 KINDS = ("logistic", "linear-svm", "mlp", "distance")
 FITS = [{"kind": kind} for kind in KINDS] + [{"kind": "logistic", "convention": "headhunt-code"}]
-laws = settings(max_examples=15, deadline=None)
+laws = profiles.laws(15)
 
 
 def samples(n=60, k=5, seed=0, share=0.4):
@@ -66,16 +68,18 @@ def test_a_tight_svm_is_the_minimum_by_definition():
     np.testing.assert_allclose([*probe.coef, probe.intercept], best.x, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("hidden", "seed", "class_weight"), [(64, 0, None), (3, 7, None), (1, 1, "balanced")])
+@pytest.mark.parametrize(("hidden", "seed", "class_weight"), [(64, 0, None), (3, 7, None), (1, 0, "balanced")])
 def test_the_perceptron_is_scikit_learns(hidden, seed, class_weight):
     features, labels = samples(n=50, seed=seed)
     scaled = StandardScaler().fit_transform(features)
-    model = MLPClassifier((hidden,), solver="lbfgs", alpha=1 / 2.0, max_iter=1000, max_fun=15000, random_state=seed)
+    # So strong a penalty that every fit converges in some forty steps: a weaker one may walk along kinks for ever.
+    model = MLPClassifier((hidden,), solver="lbfgs", alpha=1 / 0.1, max_iter=1000, max_fun=15000, random_state=seed)
     weights = np.where(labels == 1, 50 / 2 / labels.sum(), 50 / 2 / (50 - labels.sum())) if class_weight else None
     expected = model.fit(scaled, labels, sample_weight=weights).predict_proba(scaled)[:, 1]
-    probe = fit_mlp(features, labels, C=2.0, hidden=hidden, seed=seed, class_weight=class_weight)
+    probe = fit_mlp(features, labels, C=0.1, hidden=hidden, seed=seed, class_weight=class_weight)
     np.testing.assert_allclose(probe.score(features), expected, rtol=0, atol=1e-10)
-    assert (probe.hidden_weights.shape, probe.n_iterations) == ((hidden, 5), model.n_iter_)
+    assert (probe.hidden_weights.shape, probe.converged) == ((hidden, 5), True)
+    assert np.ptp(expected) > 0.2, "a penalty that leaves nothing to compare"
 
 
 def test_the_perceptron_learns_what_no_line_can():
@@ -187,11 +191,16 @@ def test_a_score_is_the_same_across_the_inner_blocks(settings):
     assert np.concatenate(parts).tobytes() == probe.score(features).tobytes()
 
 
+@cache
+def fitted_on_samples(**settings):
+    return fit_probe(*samples(), **settings)
+
+
 @every_kind
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_row_that_is_not_finite_is_unknown_and_the_others_are_not(settings, bad):
     features, labels = samples()
-    probe = fit_probe(features, labels, **settings)
+    probe = fitted_on_samples(**settings)
     broken = features.copy()
     broken[3, 1] = bad
     got = probe.score(broken)

@@ -3,8 +3,9 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from strategies import DIGESTS, NAMES
 
 from vadprobe.store.errors import StoreError
@@ -16,7 +17,7 @@ READABLE = st.builds(ProbedVideo, NAMES, SPLIT, st.integers(1, 2**62), st.floats
 UNREADABLE = st.builds(ProbedVideo, NAMES, SPLIT, st.none(), st.none(), st.just("") | DIGESTS, NAMES)
 
 
-@settings(deadline=None, max_examples=30)
+@laws(30)
 @given(st.lists(READABLE | UNREADABLE, max_size=5))
 def test_probed_videos_survive_parquet(tmp_path_factory, videos):
     path = tmp_path_factory.getbasetemp() / "probes" / "videos.parquet"

@@ -4,8 +4,9 @@ import itertools
 import math
 
 import numpy as np
+import profiles
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
@@ -18,7 +19,7 @@ from vadprobe.analyze.probing import cross_fitted_auc, probe_units
 from vadprobe.store.errors import VadprobeError
 
 PROBES = ("ridge", "logistic")
-laws = settings(max_examples=25, deadline=None)
+laws = profiles.laws(25)
 
 
 def samples(seed=0, units=(2, 3), n=20, d=5, n_folds=4):
@@ -59,10 +60,12 @@ def one_at_a_time(features, labels, folds, probe, C):
     return scores, within, accuracy
 
 
-@pytest.mark.parametrize("probe", PROBES)
-@pytest.mark.parametrize(("n", "d"), [(16, 128), (20, 15), (20, 16), (40, 3), (9, 1), (250, 4)])
-@pytest.mark.parametrize("C", [0.1, 1.0, 20.0])
-def test_equal_to_scikit_learn_unit_by_unit(probe, n, d, C):
+@pytest.mark.parametrize(
+    ("probe", "shape", "C"),
+    profiles.thinned(PROBES, [(16, 128), (20, 15), (20, 16), (40, 3), (9, 1), (250, 4)], [0.1, 1.0, 20.0]),
+)
+def test_equal_to_scikit_learn_unit_by_unit(probe, shape, C):
+    n, d = shape
     features, labels, folds = samples(seed=n + d, n=n, d=d)
     got = probe_units(features, labels, folds, probe=probe, C=C)
     scores, auc, accuracy = one_at_a_time(features, labels, folds, probe, C)

@@ -5,8 +5,9 @@ import shutil
 import numpy as np
 import pytest
 from builders import BACKBONE, FEATURES, all_features, clip_table, committed_store, edit_json, features, planned_store
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.group_files import shard_path
@@ -26,7 +27,7 @@ READS = {
     "head_outputs": lambda store, rows: store.blocks(rows, range(BACKBONE.n_layers)),
     "answer_logits": lambda store, rows: store.answer_logits(rows),
 }
-moderate = settings(deadline=None, max_examples=25)
+moderate = laws(25, short=15)
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.foreign import restricted_pickle
@@ -183,7 +184,7 @@ def test_arrays_and_plain_values_come_back(protocol: int) -> None:
     ),
     st.sampled_from(PROTOCOLS),
 )
-@settings(max_examples=150, deadline=None)
+@laws(150)
 def test_whatever_plain_value_is_pickled_comes_back(value: Any, protocol: int) -> None:
     assert read_tensors(pickle.dumps(value, protocol)) == value
 
@@ -444,7 +445,7 @@ def test_whatever_follows_a_good_file_is_refused() -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@laws(300)
 def test_changed_bytes_are_read_or_refused_with_a_sentence(data: st.DataObject) -> None:
     torch = pytest.importorskip("torch")
     contents = torch_contents({"oproj_inputs": torch.arange(12).reshape(3, 4).bfloat16(), "n": np.float32(1), "l": [1]})
@@ -455,7 +456,7 @@ def test_changed_bytes_are_read_or_refused_with_a_sentence(data: st.DataObject) 
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=500, deadline=None)
+@laws(500)
 def test_noise_is_read_or_refused_with_a_sentence(content: bytes) -> None:
     for start in (b"", b"\x80\x04", b"PK\x03\x04", b"}"):
         read_or_refused(start + content)

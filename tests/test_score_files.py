@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.analyze.score_files import read_scores
 from vadprobe.store.errors import VadprobeError
@@ -243,7 +244,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=1000)
+@laws(1000)
 @given(value=JSON, named=st.booleans())
 def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, value: object, named: bool) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
@@ -254,7 +255,7 @@ def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, v
     read_or_refuse(path)
 
 
-@settings(deadline=None, max_examples=500)
+@laws(500)
 @given(
     header=st.permutations(["video_id", "frame", "score", "segment", "x"]),
     rows=st.lists(st.lists(CELLS, min_size=3, max_size=4), max_size=4),

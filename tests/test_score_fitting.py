@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.analyze.ground_truth import ground_truth
 from vadprobe.analyze.score_files import VideoScores
@@ -55,7 +56,7 @@ def message_of(found, truth=None, **rules):
     return str(caught.value)
 
 
-@settings(deadline=None)
+@laws(100)
 @given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=4), width=st.integers(1, 20))
 def test_every_frame_has_the_score_of_its_segment(lengths: list[int], width: int) -> None:
     named = {f"v{place}": n for place, n in enumerate(lengths)}
@@ -211,7 +212,7 @@ def test_empty_lists_and_empty_videos() -> None:
     assert frames_of(fit_scores(listed({"a": 1, "b": 50}), truth, FitRules(trim=True)))["a"] == []
 
 
-@settings(deadline=None)
+@laws(100)
 @given(data=st.data())
 def test_the_order_of_videos_and_segments_does_not_matter(data: st.DataObject) -> None:
     found = placed({name: cut(n, 9) for name, n in LENGTHS.items()})

@@ -4,9 +4,10 @@ import json
 import math
 
 import numpy as np
+import profiles
 import pytest
 import reference
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vadprobe.analyze.head_saliency import head_metrics
@@ -14,7 +15,7 @@ from vadprobe.analyze.layer_saliency import layer_metrics
 from vadprobe.analyze.selection import Selection, dlsp, rhi, select_heads, select_layer, take
 from vadprobe.store.errors import VadprobeError
 
-laws = settings(max_examples=60, deadline=None)
+laws = profiles.laws(60)
 
 
 def layer_values(seed, layers):

@@ -1,16 +1,23 @@
 """Stage 1 with a process for each of several devices."""
 
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
 
 import pytest
+from profiles import LONG, some
 
+from vadprobe.flows import device_worker, several_devices
 from vadprobe.flows.command_line import main
 from vadprobe.flows.several_devices import devices_of
 from vadprobe.store.comparison import compare
@@ -39,12 +46,132 @@ frames_per_clip = 2
 """
 
 
+# Workers that watch the clips they compute: one is killed at its first, so while it holds a partition; others wait at
+# their first until two workers have one, so that each has a partition.
+WATCHING = """
+import os, signal, sys, time
+from pathlib import Path
+from vadprobe.extract.extraction import Extractor
+from vadprobe.flows import device_worker
+
+folder, stream = Path(sys.argv[2]), Extractor.stream
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def meet():
+    (folder / f"worker-{os.getpid()}").touch()
+    end = time.monotonic() + 300
+    while len(list(folder.glob("worker-*"))) < 2:
+        assert time.monotonic() < end, "the other worker computes no clip"
+        time.sleep(0.02)
+
+def watched(self, units, done):
+    return stream(self, units, lambda computed: (WHAT(), done(computed)))
+
+Extractor.stream = watched
+sys.exit(device_worker.main(*sys.argv[1:]))
+"""
+DYING, MEETING = (WATCHING.replace("WHAT", what) for what in ("die", "meet"))
+FORKING = """
+import json, os, signal, socket, sys
+from vadprobe.flows import device_worker
+
+asked = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    message, handles, _, _ = socket.recv_fds(asked, 65536, 2)
+    if not message:
+        break
+    command = json.loads(message)
+    if "wait" in command:
+        asked.send(str(os.waitstatus_to_exitcode(os.waitpid(command["wait"], 0)[1])).encode())
+        continue
+    child = os.fork()
+    if child:
+        for handle in handles:
+            os.close(handle)
+        asked.send(str(child).encode())
+        continue
+    os.setsid()
+    asked.close()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, handle in enumerate(handles, 1):
+        os.dup2(handle, number)
+        os.close(handle)
+    sys.argv = command["arguments"]
+    try:
+        exec(command["program"], {"__name__": "__main__"})
+        code = 0
+    except SystemExit as error:
+        code = error.code
+        if isinstance(code, str):
+            sys.stderr.write(code + chr(10))
+            code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+"""
+TRUE = "import sys; from vadprobe.flows import device_worker; sys.exit(device_worker.main(*sys.argv[1:]))"
+
+
+class Forking:
+    """A process that has imported what workers need, once, and is forked for each of them."""
+
+    def __init__(self) -> None:
+        self.mine, theirs = socket.socketpair()
+        command = [sys.executable, "-c", FORKING, str(theirs.fileno())]
+        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        theirs.close()
+        self._lock = threading.Lock()
+
+    def ask(self, handles: Sequence[int] = (), **command: Any) -> int:
+        with self._lock:
+            socket.send_fds(self.mine, [json.dumps(command).encode()], handles)
+            return int(self.mine.recv(64))
+
+    def start(self, program: str, arguments: Sequence[str], errors: IO[str]) -> "Forked":
+        ours, theirs = os.pipe()
+        number = self.ask([theirs, errors.fileno()], program=program, arguments=["-c", *arguments])
+        os.close(theirs)
+        return Forked(self, number, os.fdopen(ours))
+
+    def close(self) -> None:
+        self.mine.close()
+        self.process.wait(60)
+
+
+@dataclass
+class Forked:
+    """A forked worker, with what is asked of a ``subprocess.Popen``."""
+
+    parent: Forking
+    pid: int
+    stdout: IO[str]
+    returncode: int | None = None
+
+    def wait(self, seconds: float | None = None) -> int:
+        if self.returncode is None:
+            self.returncode = self.parent.ask(wait=self.pid)
+        return self.returncode
+
+    def terminate(self) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def forking() -> Iterator[Forking]:
+    found = Forking()
+    yield found
+    found.close()
+
+
 @pytest.fixture
 def job(tmp_path: Path, tiny_backbones: Mapping[str, Path], write_video: Callable[..., Path]) -> Path:
-    """Four partitions: two long videos, and one that cannot be read."""
+    """Two partitions, of 256 clips and of 4: two videos, and one that cannot be read."""
     (tmp_path / "videos").mkdir()
     for name in ("a", "b"):
-        write_video(tmp_path / "videos" / f"{name}.mp4", 900, height=32, width=32)
+        write_video(tmp_path / "videos" / f"{name}.mp4", 260, height=32, width=32)
     (tmp_path / "videos" / "empty.mp4").write_bytes(b"")
     path = tmp_path / "job.toml"
     path.write_text(JOB.format(backbone=tiny_backbones["qwen2_5_vl"]))
@@ -63,17 +190,46 @@ def processes_below(folder: Path) -> list[int]:
     return found
 
 
-@pytest.mark.slow
-def test_two_processes_write_the_store_that_one_writes(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def workers(forking: Forking, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the workers run some programs, in their order; None is the true command, after all before have ended.
+
+    In the long profile every worker is a process of its own from the start; in the short one only the true command is.
+    """
+    start, left = subprocess.Popen, list[str | None]()
+    started: list[Any] = []
+
+    def other(command: list[str], **settings: Any) -> Any:
+        if "vadprobe.flows.device_worker" not in command:  # a decoder
+            return start(command, **settings)
+        program = left.pop(0)
+        if program is None:
+            for process in started:
+                process.wait()
+        if program is None or LONG:
+            command = command if program is None else [command[0], "-c", program, *command[3:]]
+            started.append(start(command, **settings))
+        else:
+            started.append(forking.start(program, command[3:], settings["stderr"]))
+        return started[-1]
+
+    monkeypatch.setattr(several_devices, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": other}))
+    return lambda *programs: left.extend(programs)
+
+
+def test_two_processes_write_the_store_that_one_writes(
+    job: Path, capsys: pytest.CaptureFixture[str], workers: Callable[..., None]
+) -> None:
     assert main(["extract", str(job)]) == 3  # one video cannot be read
     one = job.parent / "one"
     (job.parent / "features").rename(one)
+    workers(MEETING, MEETING)
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3
     captured = capsys.readouterr()
     assert captured.out.count("cpu: ") == 2
-    assert "Worked on 900 of 900 clips; 4 partitions are committed." in captured.out
+    assert "Worked on 260 of 260 clips; 2 partitions are committed." in captured.out
     assert "Video not readable: empty: the file is empty (0 bytes)" in captured.out
-    assert "900/900" in captured.err
+    assert "260/260" in captured.err
     for prompt in ("coarse", "detailed"):
         name = f"set/segment-2-2/tiny/{prompt}.zarr"
         assert compare(one / name, job.parent / "features" / name, values=True).verdict == 0
@@ -81,59 +237,84 @@ def test_two_processes_write_the_store_that_one_writes(job: Path, capsys: pytest
     assert "Nothing to compute" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", some([signal.SIGINT, signal.SIGTERM], 1))
 def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
-    job: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals
+    job: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    workers: Callable[..., None],
+    number: signal.Signals,
 ) -> None:
-    command = [sys.executable, "-m", "vadprobe.flows.command_line", "extract", str(job), "--devices", "cpu", "cpu"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    end = time.monotonic() + 60
-    while not list(job.parent.glob("features/set/segment-2-2/tiny/coarse.records/*.json")) and time.monotonic() < end:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    """The signal comes with the first report of a finished partition, so while the other one is worked on."""
+    take, records = several_devices._Count.take, "features/set/segment-2-2/tiny/coarse.records/*.json"
+
+    def interrupted(self: Any, worker: Any, report: dict[str, Any]) -> None:
+        take(self, worker, report)
+        if "finished" in report:
+            signal.raise_signal(number)
+
+    workers(TRUE, TRUE)
+    with monkeypatch.context() as patch:
+        patch.setattr(several_devices._Count, "take", interrupted)
+        assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 130
+    err = capsys.readouterr().err
     assert "the same command goes on where it stopped" in err
     assert "Traceback" not in err
     assert processes_below(job.parent) == []
     assert not list(job.parent.rglob(".claims"))
+    before = {path: path.stat().st_mtime_ns for path in job.parent.glob(records)}
+    assert before
     assert main(["extract", str(job)]) == 3  # one video cannot be read
+    assert {path: path.stat().st_mtime_ns for path in before} == before
     assert main(["verify", str(job)]) == 0
 
 
-@pytest.mark.slow
-def test_the_partition_of_a_killed_process_is_taken_over(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-m", "vadprobe.flows.command_line", "extract", str(job), "--devices", "cpu", "cpu"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
-    while len(list(job.parent.glob("features/set/segment-2-2/tiny/.claims/*.1"))) < 2 and time.monotonic() < end:
-        time.sleep(0.02)
-    workers = [number for number in processes_below(job.parent) if number != process.pid]
-    os.kill(workers[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 3  # one video cannot be read
-    assert "The process on cpu was ended by signal 9." in err
-    assert "4 partitions are committed" in out
+def test_the_partition_of_a_killed_process_is_taken_over(
+    job: Path, capsys: pytest.CaptureFixture[str], workers: Callable[..., None]
+) -> None:
+    workers(DYING, None)
+    assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3  # one video cannot be read
+    captured = capsys.readouterr()
+    assert "The process on cpu was ended by signal 9." in captured.err
+    assert "2 partitions are committed" in captured.out
     assert main(["verify", str(job)]) == 0
 
 
-@pytest.mark.slow
-def test_processes_that_all_fail_are_named_with_their_reason(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(job)]) == 0
-    backbone = job.parent / "backbone"
+def break_weights(job: Path) -> None:
+    """Let the job name a checkpoint whose weights are cut off."""
     text = job.read_text()
     source = text.split('path = "')[1].split('"')[0]
-    shutil.copytree(source, backbone)
+    backbone = Path(shutil.copytree(source, job.parent / "backbone"))
     job.write_text(text.replace(source, str(backbone)))
     weights = next(backbone.glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:100])
-    shutil.rmtree(job.parent / "features")
+
+
+def test_a_process_that_fails_says_why_in_its_last_line(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    break_weights(job)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert device_worker.main(str(job), str(job.parent), "cpu") == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1].startswith("vadprobe: the checkpoint of backbone")
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+FAILING = "raise SystemExit('warned\\nvadprobe: it is broken.\\nLoading: 100%|##|')"
+
+
+def test_processes_that_all_fail_are_named_with_their_reason(
+    job: Path, capsys: pytest.CaptureFixture[str], workers: Callable[..., None]
+) -> None:
+    """The reason is the last line they said, but for bars of progress."""
+    workers(FAILING, FAILING)
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 2
     err = capsys.readouterr().err
-    assert (
-        "4 partitions are left to compute. The process on cpu ended with exit code 2: the checkpoint of backbone" in err
-    )
+    assert err.count("The process on cpu ended with exit code 1: it is broken.") == 4  # as each ends, and at the end
+    assert "2 partitions are left to compute. The process on cpu ended" in err
     assert "Traceback" not in err
 
 

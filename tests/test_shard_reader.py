@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import zarr
 from builders import BACKBONE, FEATURES, committed_store
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec
 
 from vadprobe.store import reader as reader_module
@@ -45,7 +46,7 @@ def _bits(values):
     return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
-@settings(deadline=None, max_examples=60)
+@laws(60, short=30)
 @given(data=st.data(), name=st.sampled_from(FEATURES), rows=ROWS, threads=st.integers(1, 3))
 def test_any_rows_and_parts_have_the_bits_that_zarr_reads(store, data, name, rows, threads):
     parts = data.draw(PARTS[name])

@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numcodecs import blosc
+from profiles import laws
 
 from vadprobe.store import shard_writer
 from vadprobe.store.errors import StoreError
@@ -42,7 +43,7 @@ def bits(values: np.ndarray) -> np.ndarray:
     return values.view(np.uint16 if values.dtype == np.float16 else np.uint32)
 
 
-@settings(deadline=None, max_examples=40)
+@laws(40, short=20)
 @given(
     st.integers(1, 9), st.sampled_from(KINDS), st.lists(st.booleans(), min_size=6, max_size=6), st.integers(0, 2**32)
 )

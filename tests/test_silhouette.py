@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+import profiles
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vadprobe.analyze.silhouette import silhouettes
@@ -28,7 +29,7 @@ def test_worked_example():
     assert silhouettes(features, labels) == pytest.approx((3.5 / 4.5 + 2.5 / 3.5) / 2)
 
 
-@settings(max_examples=25, deadline=None)
+@profiles.laws(25)
 @given(st.integers(0, 2**32 - 1), st.integers(4, 15), st.integers(1, 20), st.sampled_from([1e-250, 1.0, 1e250]))
 def test_equal_to_the_definition_at_any_scale(seed, n, dimensions, scale):
     generator = np.random.default_rng(seed)

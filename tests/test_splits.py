@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.store.datasets import Dataset
 from vadprobe.store.errors import VadprobeError
@@ -26,7 +27,7 @@ def held(found: Dataset) -> list[str]:
     return sorted(video.video_id for video in found.of_split("validation"))
 
 
-@settings(deadline=None, max_examples=50)
+@laws(50)
 @given(st.integers(0, 1000), st.sampled_from([0.1, 0.25, 0.5]), st.randoms(use_true_random=False))
 def test_a_draw_is_stratified_and_depends_on_names_alone(seed: int, fraction: float, random: object) -> None:
     made = plain()

@@ -38,11 +38,17 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return write_planted(tmp_path_factory.mktemp("planted"), strength=1.5)
 
 
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of steps for all tests: most tables rest on the same ones."""
+    return tmp_path_factory.mktemp("steps")
+
+
 @pytest.fixture
-def lab(planted: Planted, tmp_path: Path) -> Iterator[Laboratory]:
+def lab(planted: Planted, steps: Path) -> Iterator[Laboratory]:
     cases = tuple(case_of(load_job(planted.job(method)), 0.75) for method in METHODS)
     with open_scheduler("synchronous", 0) as scheduler:
-        yield Laboratory(cases, Steps(tmp_path / "steps"), scheduler, draws=3)
+        yield Laboratory(cases, Steps(steps), scheduler, draws=3)
 
 
 @pytest.mark.parametrize("name", TABLES)
