@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BASE ?= HEAD
 
-.PHONY: demo test test-all fast check lint types layers tests clean
+.PHONY: demo test test-all arithmetic fast check lint types layers tests clean
 
 # Two workers share two cores: a second thread in each would only wait for the other.
 export OMP_NUM_THREADS ?= 1
@@ -18,6 +18,18 @@ check: lint layers types tests
 
 test-all: lint layers types  ## the same with every test, whole products of parameters, many random examples and faults
 	VADPROBE_TESTS=all $(BIN)/pytest -n 2 --dist loadfile
+
+# The kernels of torch, oneDNN, MKL and OpenBLAS on other processors, by threads; each line is one run of the tests.
+OLD := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
+AVX2 := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 MKL_CBWR=AVX2 OPENBLAS_CORETYPE=Haswell OMP_NUM_THREADS=2
+MIXED := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=SkylakeX OMP_NUM_THREADS=2
+AMD := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Zen OMP_NUM_THREADS=1
+
+arithmetic: $(INSTALLED)  ## the tests under the arithmetic of four other processors
+	env $(OLD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
+	env $(AVX2) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
+	env $(MIXED) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
+	env $(AMD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
 
 fast: $(INSTALLED)  ## lint, and the tests that what differs from the last commit (or BASE=...) touches
 	$(BIN)/ruff check --quiet .
