@@ -41,7 +41,7 @@ def moments(rows: np.ndarray) -> Moments:
     squares = np.einsum("hij,hij->hi", rows, rows)
     fourth = np.einsum("hi,hi->h", squares, squares)
     norms = squares.sum(axis=-1)
-    # One dimension would be a dot product, which some kernels of BLAS sum in another order where memory begins elsewhere.
+    # One dimension would be a dot product: some kernels of BLAS sum it in another order where memory begins elsewhere.
     scatter = rows.swapaxes(1, 2) @ rows if rows.shape[2] > 1 else norms[:, None, None].copy()
     return Moments(rows.shape[1], scatter, norms, fourth)
 

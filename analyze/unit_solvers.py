@@ -144,7 +144,7 @@ def _objective(
 def _summed(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Products rows' others of (units, n, d) and (units, n, m), summed over the samples.
 
-    One dimension would be a dot product, which some kernels of BLAS sum in another order where memory begins elsewhere.
+    One dimension would be a dot product: some kernels of BLAS sum it in another order where memory begins elsewhere.
     """
     if rows.shape[2] == 1:
         return np.asarray((rows * others).sum(axis=1, keepdims=True))

@@ -198,10 +198,14 @@ class Claims:
             while stale := {name for name in self._names() if staged_partition(name) == partition} - revoked:
                 revoked |= {revoke(self.folder / name).name for name in stale}
             staging = Staging(self.folder, partition, owner.identifier)
-        except BaseException:
+        except BaseException as error:
+            # While we were suspended, another worker took our claim over and removed the folder when it was done.
+            is_lost = isinstance(error, FileNotFoundError) and not path.exists()
             path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+            if is_lost:
+                return None
             raise
         self._seen.pop(partition, None)
         return Claim(path, descriptor, owner, staging)

@@ -125,24 +125,26 @@ def edit_json(path: Path, edit: Callable[[Any], object]) -> None:
 
 
 _TOGETHER = """
-import os, sys, time, traceback
+import os, sys, traceback
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import builders
 argument, count, repeats = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-start, children = time.monotonic() + 0.1, []
+start, begin = os.pipe()
+children = []
 for _ in range(count):
     child = os.fork()
     if child == 0:
         try:
-            while time.monotonic() < start:
-                pass
+            os.close(begin)
+            os.read(start, 1)  # until the parent has closed its end, and all go on
             for _ in range(repeats):
                 {statement}
         except BaseException as error:
             print(repr(error), flush=True)
         os._exit(0)
     children.append(child)
+os.close(begin)
 for child in children:
     os.waitpid(child, 0)
 """

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.store.annotations.frame_counts import read_frame_counts
 from vadprobe.store.annotations.hivau import read_hivau
@@ -28,15 +29,12 @@ from vadprobe.store.joining import Parts, join
 from vadprobe.store.probes import ProbedVideo
 from vadprobe.store.records import Interval
 
-pytestmark = pytest.mark.slow
 Reader = Callable[[Path], Reading[Any]]
 
 
 def cases(count: int) -> settings:
-    """Settings of one test: with all tests together at least 10,000 files."""
-    return settings(
-        max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-    )
+    """Settings of one test: in the long profile with all tests together at least 10,000 files."""
+    return laws(count, short=count // 10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 UCF = "Abuse028_x264.mp4  Abuse  165  240  -1  -1  "

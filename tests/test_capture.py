@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from eager_reference import eager_features
+from eager_reference import ROUNDING, eager_features
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
@@ -82,7 +82,7 @@ def test_the_last_layer_is_captured_before_the_final_norm(backbone: Backbone, ge
 
 def test_answer_logits_are_those_of_generate(backbone: Backbone, generated: Any) -> None:
     captured, report, _ = generated
-    assert difference(captured.answer_logits, report.logits[0][:, list(backbone.description.answer_ids)]) <= 1e-5
+    assert difference(captured.answer_logits, report.logits[0][:, list(backbone.description.answer_ids)]) <= ROUNDING
 
 
 def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, random_clips: MakeClips) -> None:
@@ -91,7 +91,9 @@ def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, r
     before = capture_clips(own, inputs).answer_logits
     own.model.lm_head.bias = nn.Parameter(torch.arange(own.model.lm_head.out_features, dtype=torch.float32))
     shift = torch.tensor([own.description.answer_ids], dtype=torch.float32)
-    assert difference(capture_clips(own, inputs).answer_logits, before + shift) <= 1e-4
+    assert (
+        difference(capture_clips(own, inputs).answer_logits, before + shift) <= 1e-4
+    )  # ids below 1024 are rounded by up to 6e-5
 
 
 def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generated: Any) -> None:
@@ -102,8 +104,8 @@ def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generate
     assert len(added) == (2 if spec.family == "qwen3_vl" else 0)
     reference = eager_features(backbone.model, embeddings, positions(backbone, inputs, embeddings), added)
     assert captured.head_outputs.shape == (2, spec.n_layers, spec.n_heads, spec.head_dim)
-    assert difference(captured.head_outputs, reference.heads) <= 1e-5
-    assert difference(captured.hidden_states, reference.hidden) <= 1e-4  # sums over blocks grow to about 10
+    assert difference(captured.head_outputs, reference.heads) <= ROUNDING
+    assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
 
 
 def positions(backbone: Backbone, inputs: ClipInputs, embeddings: Tensor) -> Tensor:
@@ -142,7 +144,7 @@ def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, rand
     for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
         alone = capture_clips(backbone, prepare(backbone, [clip], [duration]))
         for name in ("hidden_states", "head_outputs", "answer_logits"):
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= 1e-5, name
+            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
 
 
 def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
@@ -157,7 +159,7 @@ def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
     for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
         alone = capture_clips(own, prepare(own, [clip], [duration]))
         for name in ("hidden_states", "head_outputs", "answer_logits"):
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= 1e-5, name
+            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
 
 
 def test_features_depend_on_the_clip_and_on_the_prompt(backbone: Backbone, random_clips: MakeClips) -> None:

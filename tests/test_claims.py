@@ -294,6 +294,23 @@ def test_who_sees_old_news_takes_nothing(tmp_path, clock):
     claim.release()
 
 
+def test_who_was_suspended_before_it_had_a_staging_folder_holds_nothing(tmp_path, clock, monkeypatch):
+    """Another worker takes its claim over, finishes, and removes the folder of claims, which is empty by then."""
+    late, quick, make = Claims(tmp_path), Claims(tmp_path, clock=clock), claims.Staging
+
+    def after_another(*arguments):
+        monkeypatch.setattr(claims, "Staging", make)
+        assert quick.take(0) is None
+        clock.now += 61
+        quick.hold(0).release()
+        return make(*arguments)
+
+    monkeypatch.setattr(claims, "Staging", after_another)
+    assert late.take(0) is None
+    assert tree(tmp_path) == {}
+    late.hold(0).release()
+
+
 def test_who_finds_a_higher_claim_beside_its_own_steps_back(tmp_path):
     claims = Claims(tmp_path)
     path, _ = leave_claim(tmp_path, generation=4)

@@ -1,10 +1,7 @@
 """``vadprobe convert-checkpoint`` as a user meets it."""
 
-import os
+import itertools
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +10,9 @@ import pytest
 pytest.importorskip("transformers")
 
 from original_checkpoints import original_config, random_model, write_adapter, write_original
+from torch import Tensor
 
+from vadprobe.extract import internvl_weights
 from vadprobe.flows.command_line import main
 
 
@@ -55,30 +54,29 @@ def test_what_is_refused_is_said_in_a_sentence(
     assert "the adapter holds no tensors" in err
 
 
-def test_a_terminated_conversion_leaves_nothing(source: Path, tmp_path: Path) -> None:
-    """The signal arrives in the midst of the weights, which a slow reader stretches."""
-    program = (
-        "import sys, time\n"
-        "from vadprobe.extract import internvl_weights\n"
-        "split = internvl_weights.contiguous\n"
-        "internvl_weights.contiguous = lambda tensor: (time.sleep(0.5), split(tensor))[1]\n"
-        "from vadprobe.flows.command_line import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, "convert-checkpoint", str(source), str(tmp_path / "native")],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        text=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("native.*.partial/config.json")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_terminated_conversion_leaves_nothing(
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    """The signal arrives in the midst of the weights."""
+    split, seen = internvl_weights.contiguous, itertools.count(1)
+
+    def interrupted(tensor: Tensor) -> Tensor:
+        if next(seen) == 5:
+            assert list(tmp_path.glob("native.*.partial/config.json"))
+            signal.raise_signal(number)
+        return split(tensor)
+
+    monkeypatch.setattr(internvl_weights, "contiguous", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        code, _, err = run(capsys, source, tmp_path / "native")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert code == 130, err
     assert "interrupted; nothing was left" in err
     assert [path.name for path in tmp_path.iterdir()] == ["original"]

@@ -25,6 +25,7 @@ from original_checkpoints import (
     write_original,
 )
 from original_internvl_model import OriginalInternVL, Wrapped
+from profiles import thinned
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -36,7 +37,9 @@ from vadprobe.store.errors import VadprobeError
 if TYPE_CHECKING:
     from vadprobe.extract.backbone import Backbone
 
-TOLERANCE = 1e-5
+# Of sums in another order: three blocks of the tower, the projector, three blocks of the text model and its head, with
+# sums of 96 products at most, each off by about sqrt(96) eps / 2 of a layer's largest value; a sum may be near 0.
+TOLERANCE = 8 * 96**0.5 * torch.finfo(torch.float32).eps / 2
 Make = Callable[..., tuple[Path, OriginalInternVL]]
 
 
@@ -79,8 +82,8 @@ def compare(folder: Path, model: OriginalInternVL, frames: int = 2) -> None:
     found = backbone.model(input_ids=ids, pixel_values=pixels, attention_mask=torch.ones_like(ids), use_cache=False)
     assert len(outputs) == len(wanted) - 1
     for output, state in zip(outputs, wanted[1:], strict=True):
-        torch.testing.assert_close(output, state, atol=TOLERANCE, rtol=TOLERANCE)
-    torch.testing.assert_close(found.logits, wanted_logits, atol=TOLERANCE, rtol=TOLERANCE)
+        torch.testing.assert_close(output, state, atol=TOLERANCE * float(state.abs().max()), rtol=0)
+    torch.testing.assert_close(found.logits, wanted_logits, atol=TOLERANCE * float(wanted_logits.abs().max()), rtol=0)
     assert found.logits.std() > 0.1  # not equal for want of a signal
 
 
@@ -99,8 +102,7 @@ def test_hidden_states_and_logits_are_those_of_the_original(
     compare(tmp_path / "native", model)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("kv_heads", [1, 4, 8])
+@pytest.mark.parametrize(("architecture", "kv_heads"), thinned(ARCHITECTURES, [1, 4, 8], strength=1))
 def test_key_value_heads_of_any_number(make: Make, tmp_path: Path, architecture: str, kv_heads: int) -> None:
     source, model = make(architecture, llm_num_key_value_heads=kv_heads)
     convert(source, tmp_path / "native")
@@ -121,10 +123,18 @@ def test_the_large_vision_tower_and_other_layers_of_it(make: Make, tmp_path: Pat
     compare(tmp_path / "native", model)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
-    "scaling",
-    [None, {"type": "dynamic", "factor": 2.0}, {"type": "dynamic", "factor": 3.0}, {"type": "linear", "factor": 4.0}],
+    ("architecture", "scaling"),
+    thinned(
+        ARCHITECTURES,
+        [
+            None,
+            {"type": "dynamic", "factor": 2.0},
+            {"type": "dynamic", "factor": 3.0},
+            {"type": "linear", "factor": 4.0},
+        ],
+        strength=1,
+    ),
 )
 def test_positions_beyond_the_trained_length(
     make: Make, tmp_path: Path, architecture: str, scaling: dict[str, Any] | None
@@ -144,9 +154,9 @@ def test_adapters_inside_the_checkpoint_are_merged(make: Make, tmp_path: Path, a
     assert [(lora["rank"], lora["alpha"], lora["scale"]) for lora in record["merged"]] == [(3, 6.0, 2.0), (2, 4.0, 2.0)]
 
 
-@pytest.mark.parametrize("whole_model", [False, True])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize(
+    ("whole_model", "architecture", "rslora"), thinned([False, True], ARCHITECTURES, [False, True])
+)
 def test_an_adapter_folder_is_merged(
     make: Make, tmp_path: Path, architecture: str, whole_model: bool, rslora: bool
 ) -> None:

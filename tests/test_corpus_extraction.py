@@ -1,13 +1,15 @@
 """An extraction over the corpus of broken videos: good clips have features, every other row a reason that is said."""
 
-import os
 import re
-from collections.abc import Mapping
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_videos import CASES
+from broken_videos import CASES, decoder_without_rights
+from profiles import LONG
 
 from vadprobe.flows.command_line import main
 from vadprobe.store.reader import FeatureStore
@@ -17,12 +19,12 @@ workspace = "."
 prompts = ["coarse"]
 [dataset]
 name = "corpus"
-videos = "videos"
+videos = "{videos}"
 [store]
 root = "features"
 [[sampling]]
 unit = "segment"
-clip_length = 6
+clip_length = {length}
 frames_per_clip = 3
 [backbone]
 key = "tiny"
@@ -32,24 +34,35 @@ frame_size = [28, 28]
 [extraction]
 device = "cpu"
 threads = 1
-decode_deadline = 20
+decode_deadline = 120
 """
 UNLISTED = ("folder.mp4", "broken_link.mp4")
 """No files, so no videos of the folder."""
+LENGTH = 6 if LONG else 12
+"""Frames of a clip."""
 
 
-@pytest.mark.slow
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 def test_the_run_ends_with_exit_code_3_and_names_everything_that_cannot_be_read(
-    tmp_path: Path, tiny_backbones: Mapping[str, Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    open_folder: Path,
+    tiny_backbones: Mapping[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "videos").mkdir()
     cases = {Path(case.name).stem: case for case in reversed(CASES)}  # one of each stem, which is the video's name
-    if os.geteuid() == 0:
-        cases.pop("no_permission")
     for case in cases.values():
-        case.make(tmp_path / "videos" / case.name)
+        case.make(open_folder / case.name)
     job = tmp_path / "job.toml"
-    job.write_text(JOB.format(backbone=tiny_backbones["qwen2_5_vl"]))
+    job.write_text(JOB.format(backbone=tiny_backbones["qwen2_5_vl"], videos=open_folder, length=LENGTH))
+    monkeypatch.setattr(sys, "executable", decoder_without_rights(tmp_path))
     assert main(["extract", str(job)]) == 3
     printed = capsys.readouterr().out
     assert main(["verify", str(job)]) == 0
@@ -60,11 +73,11 @@ def test_the_run_ends_with_exit_code_3_and_names_everything_that_cannot_be_read(
     assert refused.keys() == hopeless.keys()
     assert all(re.search(hopeless[stem].reason, reason) for stem, reason in refused.items()), refused
 
-    store = FeatureStore.open(tmp_path / "features" / "corpus" / "segment-6-3" / "tiny" / "coarse.zarr")
+    store = FeatureStore.open(tmp_path / "features" / "corpus" / f"segment-{LENGTH}-3" / "tiny" / "coarse.zarr")
     clips = [store.clips.clip(row) for row in range(len(store.clips))]
     assert {clip.video_id for clip in clips} == cases.keys() - hopeless.keys() - {Path(one).stem for one in UNLISTED}
     finite = np.isfinite(store.blocks(np.arange(len(clips)), [0])).all(axis=(1, 2, 3))
-    said = dict(re.findall(r"^Clip not readable: (\w+ frames \d+-\d+) \(segment-6-3\): (.+)$", printed, re.MULTILINE))
+    said = dict(re.findall(r"^Clip not readable: (\w+ frames \d+-\d+) \(segment-\d+-3\): (.+)$", printed, re.MULTILINE))
     failed = {}
     for row, clip in enumerate(clips):
         case = cases[clip.video_id]

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from eager_reference import ROUNDING
+from profiles import some
 
 from vadprobe.extract import decode_pool, extraction, shared_prefix
 from vadprobe.extract.backbone import Backbone, Description, load
@@ -31,7 +33,7 @@ from vadprobe.store.claims import Claim, Claims
 from vadprobe.store.configuration import DatasetConfig, SamplingConfig
 from vadprobe.store.dataset_sources import open_dataset
 from vadprobe.store.errors import StoreError, VideoError
-from vadprobe.store.layout import records_of
+from vadprobe.store.layout import DatasetLayout, records_of
 from vadprobe.store.prompts import SHIPPED
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.records import Prompt
@@ -40,10 +42,15 @@ from vadprobe.store.verification import verify
 PROMPTS = (SHIPPED["coarse"], SHIPPED["question"])
 SEGMENTS = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=4)
 WHOLE = SamplingConfig(unit="video", frames_per_clip=3)
+SHALLOW: dict[str, Any] = {"layers": (0, 1), "heads": ((0, 1),), "answers": False}
+"""Passes end after the first block: enough where it is not features that are tested."""
 REAL_VIDEOS = Path(__file__).parents[2] / "shared" / "data" / "videos"
 ARRAYS = ("hidden_states", "head_outputs", "answer_logits")
 DescribeTiny = Callable[..., Description]
 WriteVideo = Callable[..., Path]
+
+
+_PROBES: dict[Path, bytes] = {}
 
 
 def make_extractor(
@@ -54,9 +61,15 @@ def make_extractor(
     samplings: Sequence[SamplingConfig] = (SEGMENTS,),
     **settings: Any,
 ) -> Extractor:
+    """Plan and open; videos that an earlier extractor has probed are not probed again, which takes a process."""
     config = ExtractionConfig(**{"device": "cpu", "threads": 1, "batch_clips": 4, **settings})
     dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
+    probes, known = DatasetLayout(root, "set").videos, _PROBES.get(videos)
+    if known and not probes.exists():
+        probes.parent.mkdir(parents=True, exist_ok=True)
+        probes.write_bytes(known)
     plan = plan_extraction(dataset, root, samplings, prompts, description, config)
+    _PROBES[videos] = probes.read_bytes()
     return Extractor(dataset, plan, description, config)
 
 
@@ -118,7 +131,7 @@ def copied_root(tmp_path: Path, extracted: Extractor) -> Path:
 # End to end
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "internvl", "internvl-llama"])
+@pytest.fixture(scope="module", params=some(["internvl", "internvl-llama", "qwen2_5_vl"], 2))
 def whole_run(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -160,10 +173,10 @@ def test_each_row_holds_what_generate_reports_for_its_clip(
                 report = generate_for(store, row, description, model, video_folder, decoder)
                 hidden = torch.cat([layer[:, -1] for layer in report.hidden_states[0]])
                 mine = torch.tensor(features["hidden_states"][row])
-                assert float((mine[:-1] - hidden[:-1]).abs().max()) <= 1e-5
-                assert float((norm(mine[-1]) - hidden[-1]).abs().max()) <= 1e-5
+                assert float((mine[:-1] - hidden[:-1]).abs().max()) <= ROUNDING
+                assert float((norm(mine[-1]) - hidden[-1]).abs().max()) <= ROUNDING
                 logits = report.logits[0][0, list(description.answer_ids)]
-                assert float((torch.tensor(features["answer_logits"][row]) - logits).abs().max()) <= 1e-5
+                assert float((torch.tensor(features["answer_logits"][row]) - logits).abs().max()) <= ROUNDING
 
 
 @torch.inference_mode()
@@ -196,7 +209,8 @@ def test_clips_and_prompts_have_features_of_their_own(whole_run: tuple[Extractor
 
 
 def test_each_clip_is_reported_once(tmp_path: Path, video_folder: Path, internvl: Description) -> None:
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
+    samplings = [sampling.model_copy(update=SHALLOW) for sampling in (SEGMENTS, WHOLE)]
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
     done: list[bool] = []
     for position, partition in extractor.pending():
         extractor.run(position, partition, done.append)
@@ -211,7 +225,7 @@ def test_the_batch_size_hardly_changes_a_feature(
     for size in (1, 100):
         other = make_extractor(video_folder, tmp_path / str(size), internvl, batch_clips=size)
         run_all(other)
-        assert largest_difference(features_of(store_of(other)), wanted) <= 1e-5
+        assert largest_difference(features_of(store_of(other)), wanted) <= ROUNDING
 
 
 def test_the_vision_tower_runs_once_for_all_prompts(
@@ -325,7 +339,7 @@ def test_failing_clips_are_nan_rows_and_the_others_are_computed(
         for values in features.values():
             assert np.isnan(values[~good]).all()
             assert np.isfinite(values[good]).all()
-        assert largest_difference(features, features_of(store_of(extracted, prompt)), good) <= 1e-5
+        assert largest_difference(features, features_of(store_of(extracted, prompt)), good) <= ROUNDING
         found = verify(store.path)
         assert (found.problems, found.n_failed) == ((), 2)
 
@@ -359,7 +373,7 @@ def test_a_decoder_that_dies_in_the_middle_costs_one_clip(
     extractor = make_extractor(video_folder, tmp_path / "other", internvl)
     assert run_all(extractor) == [{4: "the decoder process ended with signal SIGKILL"}]
     good = np.arange(9) != 4
-    assert largest_difference(features_of(store_of(extractor)), features_of(store_of(extracted)), good) <= 1e-5
+    assert largest_difference(features_of(store_of(extractor)), features_of(store_of(extracted)), good) <= ROUNDING
 
 
 @pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason=f"the real videos are not at {REAL_VIDEOS}")
@@ -409,7 +423,7 @@ def decoding_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "decode-ahead"]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -476,6 +490,23 @@ for argument in sys.argv[4:]:
 """
 
 
+def test_a_decoder_ends_with_a_parent_that_is_killed(video_folder: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from vadprobe.extract.decoding import Decoder\n"
+        "with Decoder() as decoder:\n"
+        "    decoder.probe(Path(sys.argv[1]))\n"
+        "    print(decoder._process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", program, str(video_folder / "first.mp4")]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=300, text=True)
+    assert ended.returncode == -signal.SIGKILL
+    decoder = Path(f"/proc/{int(ended.stdout)}")
+    assert wait_until(lambda: not decoder.exists()), "the decoder outlives its parent"
+
+
 @pytest.mark.slow
 def test_a_killed_extraction_goes_on_where_it_stopped(
     tmp_path: Path,
@@ -484,14 +515,17 @@ def test_a_killed_extraction_goes_on_where_it_stopped(
     write_video: WriteVideo,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Killed while the second partition is computed, then between two of its shards, then finished."""
+    """Killed while the second partition is computed, then between two of its shards, then finished.
+
+    In the short profile test_several_devices.py kills a worker at a clip, and test_writer.py one between shards.
+    """
     videos, root = tmp_path / "videos", tmp_path / "root"
     videos.mkdir()
     root.mkdir()
-    write_video(videos / "long.mp4", 600, height=32, width=32)
-    moments = ("clip:270", "write:5")
+    write_video(videos / "long.mp4", 520, height=32, width=32)
+    moments = ("clip:258", "write:5")
     command = [sys.executable, "-c", WORK, str(videos), str(root), str(tiny_backbones["qwen2_5_vl"]), *moments]
-    ended = subprocess.run(command, capture_output=True, check=False, timeout=120, text=True)
+    ended = subprocess.run(command, capture_output=True, check=False, timeout=600, text=True)
     assert ended.returncode == 0, ended.stderr
     first, second = (json.loads(line) for line in ended.stdout.splitlines())
     for found in (first, second):
@@ -516,7 +550,7 @@ def test_a_killed_extraction_goes_on_where_it_stopped(
     run_all(straight)
     for prompt in range(2):
         mine, theirs = store_of(resumed, prompt), store_of(straight, prompt)
-        assert len(mine.clips) == 300
+        assert len(mine.clips) == 260
         assert_bit_equal(features_of(mine), features_of(theirs))
         assert verify(mine.path).problems == ()
         assert sorted(path.name for path in records_of(mine.path).iterdir()) == ["000000.json", "000001.json"]
@@ -555,8 +589,9 @@ def test_partitions_in_other_hands_come_last_and_are_waited_for(
 ) -> None:
     """The other worker finishes its partition, or gives it back."""
     monkeypatch.setattr(extraction_job, "POLL", 0.05)
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
-    other = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
+    samplings = [sampling.model_copy(update=SHALLOW) for sampling in (SEGMENTS, WHOLE)]
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
+    other = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
     claim, told = other.claims(0).hold(0), []
 
     def let_go(message: str) -> None:
@@ -638,7 +673,7 @@ def test_prompts_in_passes_of_their_own_have_the_same_features_up_to_rounding(
         assert store_of(own, prompt).spec.recipe["prefix"] == "independent"
         mine, theirs = features_of(store_of(shared, prompt)), features_of(store_of(own, prompt))
         for name in ARRAYS:
-            np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=1e-5)
+            np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=ROUNDING)
     with pytest.raises(StoreError, match=r"recipe.prefix: 'shared', not 'independent'"):
         make_extractor(video_folder, tmp_path / "shared", internvl, prefix="independent")
 

@@ -18,17 +18,13 @@ def loaded_by(modules: list[str]) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_importing_all_of_stage_two_leaves_torch_unloaded() -> None:
-    assert not loaded_by(STAGE_TWO) & {"torch", "transformers", "decord", "prefect"}
+def test_importing_all_of_stage_two_and_the_command_line_leaves_torch_unloaded() -> None:
+    modules = [*STAGE_TWO, "vadprobe.flows.command_line", "vadprobe.flows.analysis_job"]
+    assert not loaded_by(modules) & {"torch", "transformers", "decord", "prefect"}
 
 
 def test_importing_the_whole_store_loads_neither_stage() -> None:
     assert not loaded_by(STORE) & {"torch", "dask", "sklearn", "scipy", "prefect", "matplotlib"}
-
-
-def test_the_command_line_and_the_analysis_need_no_torch() -> None:
-    modules = ["vadprobe.flows.command_line", "vadprobe.flows.analysis_job"]
-    assert not loaded_by(modules) & {"torch", "transformers", "decord", "prefect"}
 
 
 @pytest.mark.parametrize("package", ["store", "extract", "analyze", "flows"])

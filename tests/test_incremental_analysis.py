@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from planted import Planted, write_planted
 
-from vadprobe.analyze import blocks, evaluation, fitting, locating
+from vadprobe.analyze import blocks, evaluation, figures, fitting, locating
 from vadprobe.flows.analysis_job import Outcome, analyze
 from vadprobe.flows.job import load_job
 from vadprobe.store.datasets import Dataset, read_manifest, write_manifest
@@ -27,6 +27,12 @@ def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         edit(planted, method, "workers = 0", "workers = 0\ncurves = 0\nevaluation = {resamples = 20}")
         assert sorted(run(planted, method).computed) == sorted(steps)
     return planted
+
+
+@pytest.fixture(autouse=True)
+def blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing: pictures take nine tenths of an analysis, and no test here looks at them."""
+    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from vadprobe.store.reader import FeatureStore
 from vadprobe.store.verification import verify
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (DATA / "videos").is_dir(), reason="the real videos (../shared/data/videos) are not here"),
-]
+pytestmark = pytest.mark.skipif(
+    not (DATA / "videos").is_dir(), reason="the real videos (../shared/data/videos) are not here"
+)
 JOB = """\
 workspace = "."
 prompts = ["coarse", "question"]

@@ -26,7 +26,7 @@ from vadprobe.store.reader import FeatureStore
 from vadprobe.store.verification import verify
 
 FAULTS = Faults()
-SEGMENTS = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2, layers=(0, 3), heads=((1, 2),))
+SEGMENTS = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=2, layers=(0, 3), heads=((1, 2),))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,6 @@ def contents(root: Any) -> Mapping[str, bytes]:
     }
 
 
-@pytest.mark.slow
 def test_two_workers_write_into_a_bucket_what_one_writes_into_a_folder(
     bucket: Any, video_folder: Path, describe_tiny: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -80,6 +79,7 @@ def test_two_workers_write_into_a_bucket_what_one_writes_into_a_folder(
         thread.start()
     for thread in threads:
         thread.join(300)
+    assert not any(thread.is_alive() for thread in threads)
     assert errors == []
     assert contents(bucket) == contents(tmp_path / "stores")
     again = extracted(video_folder, bucket, description)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -28,7 +28,7 @@ workspace = "."
 prompts = ["coarse", "detailed"]
 [dataset]
 name = "set"
-videos = "videos"
+videos = "{videos}"
 [store]
 root = "features"
 [backbone]
@@ -166,73 +166,88 @@ def forking() -> Iterator[Forking]:
     found.close()
 
 
-@pytest.fixture
-def job(tmp_path: Path, tiny_backbones: Mapping[str, Path], write_video: Callable[..., Path]) -> Path:
-    """Two partitions, of 256 clips and of 4: two videos, and one that cannot be read."""
-    (tmp_path / "videos").mkdir()
+@pytest.fixture(scope="module")
+def write_job(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbones: Mapping[str, Path], write_video: Callable[..., Path]
+) -> Callable[[Path], Path]:
+    """Jobs of two partitions, of 256 clips and of 4: two videos, and one that cannot be read."""
+    videos = tmp_path_factory.mktemp("videos")
     for name in ("a", "b"):
-        write_video(tmp_path / "videos" / f"{name}.mp4", 260, height=32, width=32)
-    (tmp_path / "videos" / "empty.mp4").write_bytes(b"")
-    path = tmp_path / "job.toml"
-    path.write_text(JOB.format(backbone=tiny_backbones["qwen2_5_vl"]))
-    return path
+        write_video(videos / f"{name}.mp4", 260, height=32, width=32)
+    (videos / "empty.mp4").write_bytes(b"")
 
+    def write(folder: Path) -> Path:
+        path = folder / "job.toml"
+        path.write_text(JOB.format(videos=videos, backbone=tiny_backbones["qwen2_5_vl"]))
+        return path
 
-def processes_below(folder: Path) -> list[int]:
-    """Processes whose command line names the folder, without our own."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder).encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
-                found.append(int(path.parent.name))
-        except OSError:  # ended in between
-            continue
-    return found
+    return write
 
 
 @pytest.fixture
-def workers(forking: Forking, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let the workers run some programs, in their order; None is the true command, after all before have ended.
+def job(write_job: Callable[[Path], Path], tmp_path: Path) -> Path:
+    return write_job(tmp_path)
 
-    In the long profile every worker is a process of its own from the start; in the short one only the true command is.
+
+@pytest.fixture(scope="module")
+def alone(write_job: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stores that one process writes."""
+    job = write_job(tmp_path_factory.mktemp("alone"))
+    assert main(["extract", str(job)]) == 3  # one video cannot be read
+    return job.parent / "features"
+
+
+def assert_same_stores(mine: Path, theirs: Path) -> None:
+    for prompt in ("coarse", "detailed"):
+        name = f"set/segment-2-2/tiny/{prompt}.zarr"
+        assert compare(mine / name, theirs / name, values=True).verdict == 0
+
+
+@dataclass
+class Workers:
+    """The programs that workers are to run, in their order, and the workers that have started.
+
+    None is the true command, which starts when all before have ended. In the long profile every worker is a process of
+    its own from the start; in the short one only the true command is.
     """
-    start, left = subprocess.Popen, list[str | None]()
-    started: list[Any] = []
+
+    left: list[str | None] = field(default_factory=list)
+    started: list[Any] = field(default_factory=list)
+
+
+@pytest.fixture
+def workers(forking: Forking, monkeypatch: pytest.MonkeyPatch) -> Workers:
+    start, found = subprocess.Popen, Workers()
 
     def other(command: list[str], **settings: Any) -> Any:
         if "vadprobe.flows.device_worker" not in command:  # a decoder
             return start(command, **settings)
-        program = left.pop(0)
+        program = found.left.pop(0)
         if program is None:
-            for process in started:
+            for process in found.started:
                 process.wait()
         if program is None or LONG:
             command = command if program is None else [command[0], "-c", program, *command[3:]]
-            started.append(start(command, **settings))
+            found.started.append(start(command, **settings))
         else:
-            started.append(forking.start(program, command[3:], settings["stderr"]))
-        return started[-1]
+            found.started.append(forking.start(program, command[3:], settings["stderr"]))
+        return found.started[-1]
 
     monkeypatch.setattr(several_devices, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": other}))
-    return lambda *programs: left.extend(programs)
+    return found
 
 
 def test_two_processes_write_the_store_that_one_writes(
-    job: Path, capsys: pytest.CaptureFixture[str], workers: Callable[..., None]
+    job: Path, alone: Path, capsys: pytest.CaptureFixture[str], workers: Workers
 ) -> None:
-    assert main(["extract", str(job)]) == 3  # one video cannot be read
-    one = job.parent / "one"
-    (job.parent / "features").rename(one)
-    workers(MEETING, MEETING)
+    workers.left = [MEETING, MEETING]
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3
     captured = capsys.readouterr()
     assert captured.out.count("cpu: ") == 2
     assert "Worked on 260 of 260 clips; 2 partitions are committed." in captured.out
     assert "Video not readable: empty: the file is empty (0 bytes)" in captured.out
     assert "260/260" in captured.err
-    for prompt in ("coarse", "detailed"):
-        name = f"set/segment-2-2/tiny/{prompt}.zarr"
-        assert compare(one / name, job.parent / "features" / name, values=True).verdict == 0
+    assert_same_stores(job.parent / "features", alone)
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3
     assert "Nothing to compute" in capsys.readouterr().out
 
@@ -242,7 +257,7 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
     job: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    workers: Callable[..., None],
+    workers: Workers,
     number: signal.Signals,
 ) -> None:
     """The signal comes with the first report of a finished partition, so while the other one is worked on."""
@@ -253,14 +268,15 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
         if "finished" in report:
             signal.raise_signal(number)
 
-    workers(TRUE, TRUE)
+    workers.left = [TRUE, TRUE]
     with monkeypatch.context() as patch:
         patch.setattr(several_devices._Count, "take", interrupted)
         assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 130
     err = capsys.readouterr().err
     assert "the same command goes on where it stopped" in err
     assert "Traceback" not in err
-    assert processes_below(job.parent) == []
+    assert len(workers.started) == 2
+    assert not [worker.pid for worker in workers.started if Path(f"/proc/{worker.pid}").exists()]
     assert not list(job.parent.rglob(".claims"))
     before = {path: path.stat().st_mtime_ns for path in job.parent.glob(records)}
     assert before
@@ -270,13 +286,14 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
 
 
 def test_the_partition_of_a_killed_process_is_taken_over(
-    job: Path, capsys: pytest.CaptureFixture[str], workers: Callable[..., None]
+    job: Path, alone: Path, capsys: pytest.CaptureFixture[str], workers: Workers
 ) -> None:
-    workers(DYING, None)
+    workers.left = [DYING, None]
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3  # one video cannot be read
     captured = capsys.readouterr()
     assert "The process on cpu was ended by signal 9." in captured.err
     assert "2 partitions are committed" in captured.out
+    assert_same_stores(job.parent / "features", alone)
     assert main(["verify", str(job)]) == 0
 
 
@@ -307,10 +324,10 @@ FAILING = "raise SystemExit('warned\\nvadprobe: it is broken.\\nLoading: 100%|##
 
 
 def test_processes_that_all_fail_are_named_with_their_reason(
-    job: Path, capsys: pytest.CaptureFixture[str], workers: Callable[..., None]
+    job: Path, capsys: pytest.CaptureFixture[str], workers: Workers
 ) -> None:
     """The reason is the last line they said, but for bars of progress."""
-    workers(FAILING, FAILING)
+    workers.left = [FAILING, FAILING]
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 2
     err = capsys.readouterr().err
     assert err.count("The process on cpu ended with exit code 1: it is broken.") == 4  # as each ends, and at the end

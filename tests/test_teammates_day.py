@@ -1,11 +1,13 @@
 """A teammate without torch pulls what a detector needs of the test videos, and gets the numbers of the full store."""
 
 import json
-import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import profiles
 import pytest
 from planted import Planted, write_planted
 from remote_servers import BUCKET, Faults, s3_server
@@ -13,7 +15,9 @@ from remote_servers import BUCKET, Faults, s3_server
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
 
+from vadprobe.analyze import figures
 from vadprobe.flows.analysis_job import analyze
+from vadprobe.flows.command_line import main
 from vadprobe.flows.job import load_job
 
 WITHOUT_TORCH = """
@@ -28,27 +32,48 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.fixture(scope="module")
-def environment():
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A folder of a bucket, which this process and those it starts can reach."""
     with s3_server(Faults()) as endpoint:
         credentials = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
-        yield {**os.environ, **credentials, "AWS_ENDPOINT_URL": endpoint}
+        for name, value in (credentials | {"AWS_ENDPOINT_URL": endpoint}).items():
+            monkeypatch.setenv(name, value)
+        yield f"s3://{BUCKET}/team"
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
     planted = write_planted(tmp_path_factory.mktemp("planted"), failed_row=5)
-    analyze(load_job(planted.job("headhunt")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_png", lambda *given, **named: b"")  # no picture is looked at
+        analyze(load_job(planted.job("headhunt")))
     return planted
 
 
-def vadprobe(environment: dict[str, str], *arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)],
-        env=environment, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def vadprobe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a command and give what it printed.
+
+    In the short profile only ``analyze`` of the pulled part is a process without torch; the others run here, where it
+    would be found. That no command but ``extract`` needs it is in test_import_layers.py too.
+    """
+    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"")
+
+    def run(*arguments: object, apart: bool = profiles.LONG) -> str:
+        words = [str(argument) for argument in arguments]
+        if not apart:
+            code = main(words)
+            captured = capsys.readouterr()
+            assert code == 0, captured.err
+            return captured.out
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 def finished(planted: Planted, name: str, root: str) -> Path:
@@ -58,6 +83,7 @@ def finished(planted: Planted, name: str, root: str) -> Path:
     text = text.replace('root = "features"', f'root = "{root}"').replace('out = "out-headhunt"', f'out = "out-{name}"')
     path = planted.folder / f"{name}.toml"
     path.write_text(text)
+    shutil.rmtree(planted.folder / "steps", ignore_errors=True)  # what another root gave is not taken
     return path
 
 
@@ -66,23 +92,21 @@ def numbers(planted: Planted, name: str) -> dict[str, object]:
     return entry
 
 
-@pytest.mark.slow
-def test_the_numbers_of_a_part_are_those_of_the_whole(planted, environment, tmp_path):
-    bucket = f"s3://{BUCKET}/team"
+def test_the_numbers_of_a_part_are_those_of_the_whole(planted, bucket, vadprobe, tmp_path):
     detector = planted.folder / "out-headhunt" / "detector.json"
-    assert "partitions copied" in vadprobe(environment, "push", planted.folder / "features", bucket)
-    listing = vadprobe(environment, "ls", bucket)
+    assert "partitions copied" in vadprobe("push", planted.folder / "features", bucket)
+    listing = vadprobe("ls", bucket)
     assert listing.count("committed") >= 6
     assert "planted" in listing
-    vadprobe(environment, "verify", bucket)
-    vadprobe(environment, "analyze", finished(planted, "whole", "features"))
+    vadprobe("verify", bucket)
+    vadprobe("analyze", finished(planted, "whole", "features"))
     pulled = tmp_path / "pulled"
-    out = vadprobe(environment, "pull", bucket, pulled, "--detector", detector, "--splits", "test")
+    out = vadprobe("pull", bucket, pulled, "--detector", detector, "--splits", "test")
     assert "It holds no layers and head 1:3" in out
-    assert vadprobe(environment, "pull", bucket, pulled, "--detector", detector, "--splits", "test").count(" 0 of") == 1
-    vadprobe(environment, "verify", pulled)
-    vadprobe(environment, "analyze", finished(planted, "part", str(pulled)))
-    vadprobe(environment, "analyze", finished(planted, "remote", bucket))
+    assert vadprobe("pull", bucket, pulled, "--detector", detector, "--splits", "test").count(" 0 of") == 1
+    vadprobe("verify", pulled)
+    vadprobe("analyze", finished(planted, "part", str(pulled)), apart=True)
+    vadprobe("analyze", finished(planted, "remote", bucket))
     whole, part, remote = (numbers(planted, name) for name in ("whole", "part", "remote"))
     assert whole["auc"] > 0.9
     assert part == whole
