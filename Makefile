@@ -26,14 +26,14 @@ MIXED := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Skyla
 AMD := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Zen OMP_NUM_THREADS=1
 
 arithmetic: $(INSTALLED)  ## the tests under the arithmetic of four other processors
-	env $(OLD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
-	env $(AVX2) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
-	env $(MIXED) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
-	env $(AMD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow" -q
+	env $(OLD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
+	env $(AVX2) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
+	env $(MIXED) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
+	env $(AMD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
 
 fast: $(INSTALLED)  ## lint, and the tests that what differs from the last commit (or BASE=...) touches
 	$(BIN)/ruff check --quiet .
-	@chosen=$$($(BIN)/python tests/touched.py --base $(BASE)) && { test -z "$$chosen" || $(BIN)/pytest -q -m "not slow" $$chosen; }
+	@chosen=$$($(BIN)/python tests/touched.py --base $(BASE)) && { test -z "$$chosen" || $(BIN)/pytest -q -m "not slow and not gpu" $$chosen; }
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -46,7 +46,7 @@ layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
