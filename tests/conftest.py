@@ -4,6 +4,7 @@ Nothing heavy is imported at the top: the tests of the store and of stage 2 run 
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 COMPARISONS = Path(sys.prefix) / "comparisons"  # what only tests import, see that group in pyproject.toml
 if COMPARISONS.is_dir():
     sys.path.append(str(COMPARISONS))
+# A shell starts what it runs in the background with Ctrl-C ignored, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a missing checkpoint is missing at once, with or without a network
 
 FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision", "qwen3_vl")
