@@ -188,7 +188,8 @@ def _other_readings(
         except VadprobeError as error:
             impossible[convention] = str(error)
             continue
-        readings[convention] = evaluate_scores(truth, fitted.scores, threshold, BootstrapConfig(0))
+        settings = BootstrapConfig(0)
+        readings[convention] = evaluate_scores(truth, fitted.scores, threshold, settings, with_baselines=False)
     return readings, impossible
 
 

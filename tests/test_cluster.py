@@ -27,6 +27,8 @@ from vadprobe.analyze.cluster import Scheduler, Task, open_scheduler
 from vadprobe.analyze.one_thread import one_thread
 from vadprobe.store.errors import StoreError, VadprobeError
 
+DEATHS = 4 if profiles.LONG else 1
+"""Workers that die of a task before Dask gives it up: its own setting, or a single one, as each start takes time."""
 IN_PROCESS = [("synchronous", 0), ("threads", 1), ("threads", 3)]
 
 
@@ -69,14 +71,14 @@ def always_die() -> None:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RunningCluster]]:
-    """A cluster with a scheduler and two workers that live: the last one, or a new one of three workers."""
+    """A cluster with a scheduler and a worker that lives: the last one, or a new one of two workers."""
     found: list[RunningCluster] = []
     with ExitStack() as stack:
 
         def running() -> RunningCluster:
-            if found and found[-1].scheduler.poll() is None and len(living(found[-1])) >= 2:
+            if found and found[-1].scheduler.poll() is None and living(found[-1]):
                 return found[-1]
-            found.append(stack.enter_context(running_cluster(tmp_path_factory.mktemp("cluster"), 3)))
+            found.append(stack.enter_context(running_cluster(tmp_path_factory.mktemp("cluster"), 2)))
             return found[-1]
 
         yield running
@@ -85,6 +87,16 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], R
 @pytest.fixture
 def running(started: Callable[[], RunningCluster]) -> RunningCluster:
     return started()
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Scheduler]:
+    """Two processes, or one in the short profile; a task is given up after :data:`DEATHS`."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}),
+        open_scheduler("processes", 2 if profiles.LONG else 1) as scheduler,
+    ):
+        yield scheduler
 
 
 def living(cluster: RunningCluster) -> "list[subprocess.Popen[bytes]]":
@@ -110,11 +122,15 @@ def test_the_order_does_not_depend_on_who_is_first(delays: list[float], workers:
     assert found == list(range(len(delays)))
 
 
-def test_processes_give_the_same_bits() -> None:
+def test_processes_give_the_same_bits(processes: Scheduler) -> None:
     wanted = [numbers(seed).tobytes() for seed in range(30)]
-    with open_scheduler("processes", 2) as scheduler:
-        assert [values.tobytes() for values in scheduler.run(tasks_of(30))] == wanted
-        assert {count for counts in scheduler.run([Task("count", blas_threads)] * 4) for count in counts} == {1}
+    assert [values.tobytes() for values in processes.run(tasks_of(30))] == wanted
+    assert {count for counts in processes.run([Task("count", blas_threads)] * 4) for count in counts} == {1}
+
+
+def test_a_task_that_always_kills_its_worker_is_named(processes: Scheduler) -> None:
+    with pytest.raises(VadprobeError, match=f"layer 9: {DEATHS} workers died"):
+        processes.run([Task("layer 9", always_die)])
 
 
 def test_a_cluster_by_address_gives_the_same_bits(running: RunningCluster) -> None:
@@ -270,17 +286,6 @@ def test_errors_of_a_cluster_are_sentences(running: RunningCluster, monkeypatch:
         monkeypatch.setattr(cluster, "_IDLE_SECONDS", 1.0)
         with pytest.raises(VadprobeError, match=r"layer 9: .*has had no worker for 1 seconds"):
             scheduler.run([Task("layer 9", always_die)])
-
-
-def test_a_task_that_always_kills_its_worker_is_named() -> None:
-    failures = 3 if profiles.LONG else 0  # Dask's own setting, or a single one: every start of a worker takes seconds
-    words = f"layer 9: {failures + 1} workers died"
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": failures}),
-        open_scheduler("processes", 1) as scheduler,
-        pytest.raises(VadprobeError, match=words),
-    ):
-        scheduler.run([Task("layer 9", always_die)])
 
 
 def test_workers_without_vadprobe_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

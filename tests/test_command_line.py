@@ -1,15 +1,13 @@
 """The command line as a user meets it: exit codes, one-sentence errors, a finished run that is not repeated."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import profiles
 import pytest
+from forked import start
 from planted import write_planted
 
 from vadprobe.flows.command_line import main
@@ -234,18 +232,14 @@ def test_an_interrupted_extract_says_so_and_goes_on_later(
 ) -> None:
     path = job(length=2, prompts='["coarse", "detailed"]')
     mark = path.with_name("first clip")
-    process = subprocess.Popen(
-        [sys.executable, "-c", HELD, str(mark), "extract", str(path)],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-    )
-    while not mark.exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 130, err
+    with path.with_name("said").open("w+") as said:
+        process = start(HELD, [str(mark), "extract", str(path)], said, said)
+        while not mark.exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(number)
+        code = process.wait(300)
+        err = path.with_name("said").read_text()
+    assert code == 130, err
     assert "the same command goes on where it stopped" in err
     assert "Traceback" not in err
     assert run(capsys, "extract", path)[0] == 0

@@ -78,7 +78,8 @@ def largest_difference(mine: Sequence[Captured], theirs: Sequence[Captured]) -> 
 
 
 def both(describe_tiny: Any, family: str, backend: str) -> tuple[Backbone, Backbone]:
-    eager, compiled = (load(describe_tiny(family), "cpu", threads=1) for _ in range(2))
+    description = describe_tiny(family)
+    eager, compiled = (load(description, "cpu", threads=1) for _ in range(2))
     compile_blocks(compiled.parts, backend)
     return eager, compiled
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from original_internvl_model import OriginalInternVL, Wrapped
 from profiles import thinned
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import PreTrainedConfig
 
 from vadprobe.extract.backbone import RANDOM_WEIGHTS_CARD, describe, load
 from vadprobe.extract.configuration import BackboneConfig
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
 # sums of 96 products at most, each off by about sqrt(96) eps / 2 of a layer's largest value; a sum may be near 0.
 TOLERANCE = 8 * 96**0.5 * torch.finfo(torch.float32).eps / 2
 Make = Callable[..., tuple[Path, OriginalInternVL]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _configurations_in_few_words() -> Iterator[None]:
+    """Every load writes its configurations out for a log that nobody reads, which takes a third of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PreTrainedConfig, "__repr__", object.__repr__)
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Decoders killed and suspended in the middle of clips of an extraction: no row is wrong, and the run goes on."""
 
 import contextlib
+import itertools
 import os
 import random
 import select
@@ -17,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from profiles import thinned
+from profiles import LONG
 
 from vadprobe.extract import framing
-from vadprobe.extract.backbone import Description
+from vadprobe.extract.backbone import Backbone, Description, load
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.decoding import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.extract.extraction import Extractor
@@ -32,9 +33,10 @@ from vadprobe.store.prompts import SHIPPED
 from vadprobe.store.reader import FeatureStore
 from vadprobe.store.verification import verify
 
-N_CLIPS, CLIP = 24, 12
+N_CLIPS, CLIP = 24, 12 if LONG else 6
 VIDEOS = ("first", "second", "third")
 READERS = ("decord", "PyAV")
+SIGNALS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV)
 PATIENCE = 120.0
 """Seconds; no test waits as long, as a suspended decoder is seen."""
 
@@ -92,14 +94,20 @@ def videos(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) ->
     return folder
 
 
-def extract(videos: Path, root: Path, describe_tiny: DescribeTiny, decoders: int) -> FeatureStore:
+@pytest.fixture(scope="module")
+def backbone(describe_tiny: DescribeTiny) -> Backbone:
+    return load(describe_tiny("qwen2_5_vl"), "cpu", threads=1)
+
+
+def extract(videos: Path, root: Path, backbone: Backbone, decoders: int) -> FeatureStore:
     """The store of an extraction, one clip a pass so that a failing clip leaves the others' sums alone."""
-    description = describe_tiny("qwen2_5_vl")
+    description = backbone.description
     config = ExtractionConfig(device="cpu", threads=1, batch_clips=1, decoders=decoders, decode_deadline=PATIENCE)
     dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
     sampling = SamplingConfig(unit="segment", clip_length=CLIP, frames_per_clip=CLIP)
     plan = plan_extraction(dataset, root, [sampling], [SHIPPED["coarse"]], description, config)
     extractor = Extractor(dataset, plan, description, config)
+    extractor.use(backbone)
     for position, partition in extractor.pending():
         extractor.run(position, partition)
     extractor.commit()
@@ -108,10 +116,10 @@ def extract(videos: Path, root: Path, describe_tiny: DescribeTiny, decoders: int
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, videos: Path, describe_tiny: DescribeTiny
+    tmp_path_factory: pytest.TempPathFactory, videos: Path, backbone: Backbone
 ) -> Mapping[str, FeatureStore]:
     """The store by each reader: the two round colours in their own ways, so a row may have either's bits."""
-    stores = {"decord": extract(videos, tmp_path_factory.mktemp("decord"), describe_tiny, 1)}
+    stores = {"decord": extract(videos, tmp_path_factory.mktemp("decord"), backbone, 1)}
     ask_once = Decoder._ask_once
 
     def ask_pyav(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
@@ -120,7 +128,7 @@ def undisturbed(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Decoder, "_ask_once", ask_pyav)
-        stores["PyAV"] = extract(videos, tmp_path_factory.mktemp("PyAV"), describe_tiny, 1)
+        stores["PyAV"] = extract(videos, tmp_path_factory.mktemp("PyAV"), backbone, 1)
     return stores
 
 
@@ -218,13 +226,15 @@ def check(
     return set(failed)
 
 
+# A process that dies and one that stops; of what it died is told by its signal alone.
 @pytest.mark.parametrize(
-    ("sent", "decoders"), thinned([signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV], [1, 2], strength=1)
+    ("sent", "decoders"),
+    list(itertools.product(SIGNALS, [1, 2])) if LONG else [(signal.SIGSEGV, 1), (signal.SIGSTOP, 2)],
 )
 def test_rows_are_right_or_have_a_reason(
     tmp_path: Path,
     videos: Path,
-    describe_tiny: DescribeTiny,
+    backbone: Backbone,
     undisturbed: Mapping[str, FeatureStore],
     reads: Reads,
     monkeypatch: pytest.MonkeyPatch,
@@ -243,7 +253,7 @@ def test_rows_are_right_or_have_a_reason(
             strike(decoder, sent)
 
     reads.before = before
-    store = extract(videos, tmp_path / "root", describe_tiny, decoders)
+    store = extract(videos, tmp_path / "root", backbone, decoders)
     assert check(store, reads, undisturbed, sent) == FAILED
     for name, first in (("first", 2), ("second", 6), ("third", 1)):  # from which clip on PyAV reads the video
         by = {clip: reader for (video, clip), reader in reads.ended.items() if video == name and reader in READERS}
@@ -260,11 +270,11 @@ def timers() -> Iterator[list[threading.Timer]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("decoders", [1, 2])
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
+@pytest.mark.parametrize("sent", SIGNALS)
 def test_rows_are_right_or_have_a_reason_whenever_a_signal_comes(
     tmp_path: Path,
     videos: Path,
-    describe_tiny: DescribeTiny,
+    backbone: Backbone,
     undisturbed: Mapping[str, FeatureStore],
     reads: Reads,
     timers: list[threading.Timer],
@@ -284,4 +294,4 @@ def test_rows_are_right_or_have_a_reason_whenever_a_signal_comes(
             timers[-1].start()
 
     reads.before = before
-    check(extract(videos, tmp_path / "root", describe_tiny, decoders), reads, undisturbed, sent)
+    check(extract(videos, tmp_path / "root", backbone, decoders), reads, undisturbed, sent)

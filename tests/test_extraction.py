@@ -5,20 +5,22 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from eager_reference import ROUNDING
-from profiles import some
+from profiles import LONG, some
 
 from vadprobe.extract import decode_pool, extraction, shared_prefix
 from vadprobe.extract.backbone import Backbone, Description, load
@@ -51,6 +53,66 @@ WriteVideo = Callable[..., Path]
 
 
 _PROBES: dict[Path, bytes] = {}
+
+
+class _WarmDecoder(Decoder):
+    """A decoder whose process, if it is at no request, is taken over by the next one: a start takes 0.2 s."""
+
+    idle: ClassVar[list[tuple[Any, Any, Any]]] = []
+    _at_rest = False
+
+    def _start(self) -> socket.socket:
+        if self._interrupted or not self.idle:
+            return super()._start()
+        self._process, self._connection, self._errors = self.idle.pop()
+        return self._connection
+
+    def _ask_once(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        self._at_rest = False
+        found = super()._ask_once(request)
+        self._at_rest = True
+        return found
+
+    def interrupt(self) -> None:
+        if self._at_rest:
+            self._interrupted = True
+        else:
+            super().interrupt()
+
+    def close(self) -> None:
+        if self._at_rest and self._process is not None:
+            self.idle.append((self._process, self._connection, self._errors))
+            self._process = self._connection = self._errors = None
+        super().close()
+
+
+@contextmanager
+def warm() -> Iterator[None]:
+    """In the short profile load the weights of a description once, and let one decoder process serve after another."""
+    loaded: list[Backbone] = []
+
+    def load_once(description: Description, device: str, threads: int | None = None, **more: Any) -> Backbone:
+        for one in loaded:
+            if one.description is description:
+                return one
+        loaded.append(load(description, device, threads, **more))
+        return loaded[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not LONG:
+            patch.setattr(extraction, "load", load_once)
+            patch.setattr(decode_pool, "Decoder", _WarmDecoder)
+        yield
+    while _WarmDecoder.idle:
+        decoder = Decoder()
+        decoder._process, decoder._connection, decoder._errors = _WarmDecoder.idle.pop()
+        decoder.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    with warm():
+        yield
 
 
 def make_extractor(
@@ -108,15 +170,15 @@ def refuse_to_load(*arguments: Any) -> Backbone:
     raise AssertionError("weights were loaded")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def internvl(describe_tiny: DescribeTiny) -> Description:
     return describe_tiny("internvl")
 
 
 @pytest.fixture(scope="module")
-def extracted(tmp_path_factory: pytest.TempPathFactory, video_folder: Path, describe_tiny: DescribeTiny) -> Extractor:
+def extracted(tmp_path_factory: pytest.TempPathFactory, video_folder: Path, internvl: Description) -> Extractor:
     """Three videos and two prompts, extracted and committed; only to be read."""
-    extractor = make_extractor(video_folder, tmp_path_factory.mktemp("root"), describe_tiny("internvl"))
+    extractor = make_extractor(video_folder, tmp_path_factory.mktemp("root"), internvl)
     run_all(extractor)
     return extractor
 
@@ -406,6 +468,7 @@ def test_a_failing_model_leaves_no_decoder_behind(
 
     extractor = make_extractor(video_folder, tmp_path / "root", internvl, batch_clips=1)
     monkeypatch.setattr(subprocess, "Popen", Remembered)
+    monkeypatch.setattr(decode_pool, "Decoder", Decoder)  # whose process ends with it
 
     def fail(*arguments: Any) -> None:
         raise MemoryError("the device is full")
@@ -662,11 +725,10 @@ def test_a_loaded_backbone_serves_all_partitions(
 
 
 def test_prompts_in_passes_of_their_own_have_the_same_features_up_to_rounding(
-    tmp_path: Path, video_folder: Path, internvl: Description
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor, copied_root: Path
 ) -> None:
-    shared = make_extractor(video_folder, tmp_path / "shared", internvl)
+    shared = extracted
     own = make_extractor(video_folder, tmp_path / "own", internvl, prefix="independent")
-    run_all(shared)
     run_all(own)
     for prompt, mode in ((0, "shared"), (1, "shared")):
         assert store_of(shared, prompt).spec.recipe["prefix"] == mode
@@ -675,20 +737,23 @@ def test_prompts_in_passes_of_their_own_have_the_same_features_up_to_rounding(
         for name in ARRAYS:
             np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=ROUNDING)
     with pytest.raises(StoreError, match=r"recipe.prefix: 'shared', not 'independent'"):
-        make_extractor(video_folder, tmp_path / "shared", internvl, prefix="independent")
+        make_extractor(video_folder, copied_root, internvl, prefix="independent")
 
 
 def test_a_selection_is_computed_no_deeper_than_it_lies_and_has_the_same_bits(
-    tmp_path: Path, video_folder: Path, internvl: Description
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor
 ) -> None:
     part = SEGMENTS.model_copy(update={"layers": (0, 2), "heads": ((1, 3), (2, 0)), "answers": False})
-    whole = make_extractor(video_folder, tmp_path / "whole", internvl)
+    whole = extracted
     some = make_extractor(video_folder, tmp_path / "some", internvl, samplings=(part,))
-    run_all(whole)
     ran: list[int] = []
-    for number, block in enumerate(some.backbone.parts.blocks):
+    hooks = [
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
+        for number, block in enumerate(some.backbone.parts.blocks)
+    ]
     run_all(some)
+    for hook in hooks:
+        hook.remove()
     assert max(ran) == 2
     rows = np.arange(9)
     for prompt in range(2):

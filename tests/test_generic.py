@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from eager_reference import ROUNDING, eager_features
 from PIL import Image
 from profiles import LONG
-from test_extraction import features_of, make_extractor, run_all, store_of
+from test_extraction import features_of, make_extractor, run_all, store_of, warm
 from test_families import needs_torchvision
 from torch import Tensor
 from transformers import AutoTokenizer
@@ -44,6 +44,12 @@ QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
 NAMES = ("hidden_states", "head_outputs", "answer_logits")
 KINDS = ("llava", "idefics3", "gemma3", pytest.param("qwen2_vl", marks=needs_torchvision))
 Checkpoints = Mapping[str, Path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    with warm():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +333,7 @@ def test_an_extraction_holds_these_features(
 ) -> None:
     prompts = (SHIPPED["coarse"], SHIPPED["question"])
     extractor = make_extractor(video_folder, tmp_path, other.description, prompts)
+    extractor.use(other)
     assert run_all(extractor) == [{}]
     family = family_of(other)
     for number, prompt in enumerate(prompts):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_extraction import make_extractor, run_all, store_of
+from test_extraction import make_extractor, run_all, store_of, warm
 
 from vadprobe.extract import outgoing
 from vadprobe.extract.backbone import Description
@@ -24,6 +24,7 @@ from vadprobe.store.claims import Claim
 from vadprobe.store.configuration import SamplingConfig
 from vadprobe.store.errors import StoreError
 from vadprobe.store.partition_data import PartitionData
+from vadprobe.store.records import Prompt
 from vadprobe.store.writer import StoreWriter
 
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")]
@@ -31,17 +32,33 @@ GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason
 SAMPLING = SamplingConfig(
     unit="segment", clip_length=2, frames_per_clip=2, layers=(0, 2), heads=((1, 3),), answers=False
 )
+BATCH = 64  # a quarter of a partition; fewer clips a pass take more time
+PROMPTS = (Prompt("short", "Odd?"), Prompt("other", "Calm?"))  # every token is one of 1040 passes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> Iterator[None]:
+    with warm():
+        yield
+
+
+@pytest.fixture(scope="module")
+def description(describe_tiny: Callable[..., Description]) -> Description:
+    return describe_tiny("qwen2_5_vl", frame_size=(28, 28))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., Path]) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("first", "second"):
+        write_video(folder / f"{name}.mp4", 520, height=32, width=32)
+    return folder
 
 
 @pytest.fixture
-def long(tmp_path: Path, write_video: Callable[..., Path], describe_tiny: Callable[..., Description]) -> Extractor:
+def long(tmp_path: Path, videos: Path, description: Description) -> Extractor:
     """Three partitions of two videos: 520 clips, the border between the videos inside a partition."""
-    videos = tmp_path / "videos"
-    videos.mkdir()
-    for name in ("first", "second"):
-        write_video(videos / f"{name}.mp4", 520, height=32, width=32)
-    description = describe_tiny("qwen2_5_vl", frame_size=(28, 28))
-    return make_extractor(videos, tmp_path / "root", description, samplings=(SAMPLING,), batch_clips=16)
+    return make_extractor(videos, tmp_path / "root", description, PROMPTS, (SAMPLING,), batch_clips=BATCH)
 
 
 def claimed(extractor: Extractor, taken: list[Unit] | None = None) -> Iterator[tuple[Unit, Claim]]:
@@ -57,7 +74,7 @@ def held(extractor: Extractor) -> list[str]:
 
 
 def test_a_stream_writes_what_partitions_one_by_one_write(
-    long: Extractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    long: Extractor, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[Unit] = []
     seen = []
@@ -87,7 +104,7 @@ def test_a_stream_writes_what_partitions_one_by_one_write(
     assert long.timings.video_seconds == pytest.approx(1040 / 25)
 
     other = make_extractor(
-        tmp_path / "videos", tmp_path / "other", long.description, samplings=(SAMPLING,), batch_clips=16, decoders=3
+        videos, tmp_path / "other", long.description, PROMPTS, (SAMPLING,), batch_clips=BATCH, decoders=3
     )
     run_all(other)
     for prompt in range(2):

@@ -4,7 +4,9 @@ import os
 import threading
 import time
 import uuid
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +24,8 @@ from remote_servers import BUCKET, Faults, s3_server, web_server
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
+
+from obstore.store import from_url
 
 from vadprobe.flows.command_line import main
 from vadprobe.store import remote_path
@@ -47,6 +51,12 @@ SECRET = "do-not-tell-0123456789"
 GUARD = 300.0  # seconds; no event is waited for longer, and none takes a hundredth of it
 
 
+def impatient(url, *, retry_config, **options):
+    """Open a bucket or host whose requests are repeated at once; the product waits ever longer between repeats."""
+    brief = dict.fromkeys(("init_backoff", "max_backoff"), timedelta(milliseconds=1))
+    return from_url(url, retry_config={**retry_config, "backoff": brief}, **options)
+
+
 @pytest.fixture(scope="module")
 def bucket():
     """The URL of an empty bucket; credentials in the environment, as everywhere."""
@@ -55,6 +65,8 @@ def bucket():
         for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
             patch.setenv(name, value)
         patch.setattr(remote_path, "RETRIES", 1)
+        patch.setattr(remote_path, "from_url", impatient)
+        patch.setattr(remote_path, "time", SimpleNamespace(sleep=lambda seconds: None))
         remote_path._store.cache_clear()
         yield f"s3://{BUCKET}"
         remote_path._store.cache_clear()

@@ -376,7 +376,8 @@ def test_too_many_opcodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_deep_values_neither_recurse_nor_end_the_process() -> None:
-    depth = 200_000
+    """They are read in a thread of a small stack: a call of even 21 bytes for each level would end the process."""
+    depth = 50_000
     contents = [
         b"]" * depth + b"a" * (depth - 1) + b".",  # a list in a list in ...
         b"(" * depth + b"t" * depth + b".",
@@ -386,11 +387,14 @@ def test_deep_values_neither_recurse_nor_end_the_process() -> None:
         b"cnumpy\ndtype\n(" + b"(" * depth + b"t" * depth + b"I0\nI1\ntR.",
     ]
     script = (
-        "import sys; from vadprobe.store.foreign.torch_files import read_tensors\n"
+        "import sys, threading; from vadprobe.store.foreign.torch_files import read_tensors\n"
         "from vadprobe.store.errors import VadprobeError\n"
-        "for content in sys.stdin.buffer.read().split(b'SPLIT'):\n"
-        "    try: read_tensors(content); print('read')\n"
-        "    except VadprobeError as error: print('refused')\n"
+        "def work():\n"
+        "    for content in sys.stdin.buffer.read().split(b'SPLIT'):\n"
+        "        try: read_tensors(content); print('read')\n"
+        "        except VadprobeError as error: print('refused')\n"
+        "threading.stack_size(1 << 20)\n"
+        "thread = threading.Thread(target=work); thread.start(); thread.join()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], input=b"SPLIT".join(contents), capture_output=True, check=False

@@ -1,21 +1,17 @@
 """Stage 1 with a process for each of several devices."""
 
-import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import Any
 
+import forked
 import pytest
-from profiles import LONG, some
+from profiles import some
 
 from vadprobe.flows import device_worker, several_devices
 from vadprobe.flows.command_line import main
@@ -39,6 +35,7 @@ frame_size = [28, 28]
 [extraction]
 device = "cpu"
 threads = 1
+batch_clips = 32
 [[sampling]]
 unit = "segment"
 clip_length = 2
@@ -73,124 +70,35 @@ Extractor.stream = watched
 sys.exit(device_worker.main(*sys.argv[1:]))
 """
 DYING, MEETING = (WATCHING.replace("WHAT", what) for what in ("die", "meet"))
-FORKING = """
-import json, os, signal, socket, sys
-from vadprobe.flows import device_worker
-
-asked = socket.socket(fileno=int(sys.argv[1]))
-while True:
-    message, handles, _, _ = socket.recv_fds(asked, 65536, 2)
-    if not message:
-        break
-    command = json.loads(message)
-    if "wait" in command:
-        asked.send(str(os.waitstatus_to_exitcode(os.waitpid(command["wait"], 0)[1])).encode())
-        continue
-    child = os.fork()
-    if child:
-        for handle in handles:
-            os.close(handle)
-        asked.send(str(child).encode())
-        continue
-    os.setsid()
-    asked.close()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    for number, handle in enumerate(handles, 1):
-        os.dup2(handle, number)
-        os.close(handle)
-    sys.argv = command["arguments"]
-    try:
-        exec(command["program"], {"__name__": "__main__"})
-        code = 0
-    except SystemExit as error:
-        code = error.code
-        if isinstance(code, str):
-            sys.stderr.write(code + chr(10))
-            code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-"""
 TRUE = "import sys; from vadprobe.flows import device_worker; sys.exit(device_worker.main(*sys.argv[1:]))"
-
-
-class Forking:
-    """A process that has imported what workers need, once, and is forked for each of them."""
-
-    def __init__(self) -> None:
-        self.mine, theirs = socket.socketpair()
-        command = [sys.executable, "-c", FORKING, str(theirs.fileno())]
-        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
-        theirs.close()
-        self._lock = threading.Lock()
-
-    def ask(self, handles: Sequence[int] = (), **command: Any) -> int:
-        with self._lock:
-            socket.send_fds(self.mine, [json.dumps(command).encode()], handles)
-            return int(self.mine.recv(64))
-
-    def start(self, program: str, arguments: Sequence[str], errors: IO[str]) -> "Forked":
-        ours, theirs = os.pipe()
-        number = self.ask([theirs, errors.fileno()], program=program, arguments=["-c", *arguments])
-        os.close(theirs)
-        return Forked(self, number, os.fdopen(ours))
-
-    def close(self) -> None:
-        self.mine.close()
-        self.process.wait(60)
-
-
-@dataclass
-class Forked:
-    """A forked worker, with what is asked of a ``subprocess.Popen``."""
-
-    parent: Forking
-    pid: int
-    stdout: IO[str]
-    returncode: int | None = None
-
-    def wait(self, seconds: float | None = None) -> int:
-        if self.returncode is None:
-            self.returncode = self.parent.ask(wait=self.pid)
-        return self.returncode
-
-    def terminate(self) -> None:
-        if self.returncode is None:
-            os.kill(self.pid, signal.SIGTERM)
-
-
-@pytest.fixture(scope="module")
-def forking() -> Iterator[Forking]:
-    found = Forking()
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")
 def write_job(
     tmp_path_factory: pytest.TempPathFactory, tiny_backbones: Mapping[str, Path], write_video: Callable[..., Path]
-) -> Callable[[Path], Path]:
-    """Jobs of two partitions, of 256 clips and of 4: two videos, and one that cannot be read."""
-    videos = tmp_path_factory.mktemp("videos")
-    for name in ("a", "b"):
-        write_video(videos / f"{name}.mp4", 260, height=32, width=32)
-    (videos / "empty.mp4").write_bytes(b"")
+) -> Callable[..., Path]:
+    """Jobs of two partitions, of 256 clips and of 4, or of one of 4: two videos, and one that cannot be read."""
+    folders = {n_frames: tmp_path_factory.mktemp("videos") for n_frames in (260, 4)}
+    for n_frames, videos in folders.items():
+        for name in ("a", "b"):
+            write_video(videos / f"{name}.mp4", n_frames, height=32, width=32)
+        (videos / "empty.mp4").write_bytes(b"")
 
-    def write(folder: Path) -> Path:
+    def write(folder: Path, n_frames: int = 260) -> Path:
         path = folder / "job.toml"
-        path.write_text(JOB.format(videos=videos, backbone=tiny_backbones["qwen2_5_vl"]))
+        path.write_text(JOB.format(videos=folders[n_frames], backbone=tiny_backbones["qwen2_5_vl"]))
         return path
 
     return write
 
 
 @pytest.fixture
-def job(write_job: Callable[[Path], Path], tmp_path: Path) -> Path:
+def job(write_job: Callable[..., Path], tmp_path: Path) -> Path:
     return write_job(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def alone(write_job: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def alone(write_job: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stores that one process writes."""
     job = write_job(tmp_path_factory.mktemp("alone"))
     assert main(["extract", str(job)]) == 3  # one video cannot be read
@@ -207,8 +115,7 @@ def assert_same_stores(mine: Path, theirs: Path) -> None:
 class Workers:
     """The programs that workers are to run, in their order, and the workers that have started.
 
-    None is the true command, which starts when all before have ended. In the long profile every worker is a process of
-    its own from the start; in the short one only the true command is.
+    None is the true command, which starts when all before have ended.
     """
 
     left: list[str | None] = field(default_factory=list)
@@ -216,7 +123,7 @@ class Workers:
 
 
 @pytest.fixture
-def workers(forking: Forking, monkeypatch: pytest.MonkeyPatch) -> Workers:
+def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     start, found = subprocess.Popen, Workers()
 
     def other(command: list[str], **settings: Any) -> Any:
@@ -226,12 +133,11 @@ def workers(forking: Forking, monkeypatch: pytest.MonkeyPatch) -> Workers:
         if program is None:
             for process in found.started:
                 process.wait()
-        if program is None or LONG:
-            command = command if program is None else [command[0], "-c", program, *command[3:]]
-            found.started.append(start(command, **settings))
+            worker = start(command, **settings)
         else:
-            found.started.append(forking.start(program, command[3:], settings["stderr"]))
-        return found.started[-1]
+            worker = forked.start(program, command[3:], settings["stdout"], settings["stderr"])
+        found.started.append(worker)
+        return worker
 
     monkeypatch.setattr(several_devices, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": other}))
     return found
@@ -286,14 +192,19 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
 
 
 def test_the_partition_of_a_killed_process_is_taken_over(
-    job: Path, alone: Path, capsys: pytest.CaptureFixture[str], workers: Workers
+    write_job: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: Workers
 ) -> None:
+    """The command that a user's extraction starts for each device takes it over."""
+    for name in ("several", "alone"):
+        (tmp_path / name).mkdir()
+    job, alone = write_job(tmp_path / "several", 4), write_job(tmp_path / "alone", 4)
     workers.left = [DYING, None]
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 3  # one video cannot be read
     captured = capsys.readouterr()
     assert "The process on cpu was ended by signal 9." in captured.err
-    assert "2 partitions are committed" in captured.out
-    assert_same_stores(job.parent / "features", alone)
+    assert "1 partitions are committed" in captured.out
+    assert main(["extract", str(alone)]) == 3
+    assert_same_stores(job.parent / "features", alone.parent / "features")
     assert main(["verify", str(job)]) == 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from planted import BACKBONE, HEAD, LAYER, Planted, write_planted
 
-from vadprobe.analyze import fitting
+from vadprobe.analyze import figures, fitting
 from vadprobe.analyze.calibration import Calibration
 from vadprobe.analyze.cluster import open_scheduler
 from vadprobe.analyze.configuration import AnalysisConfig
@@ -36,6 +36,12 @@ METHODS = ("hiprobe", "headhunt")
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return write_planted(tmp_path_factory.mktemp("planted"), strength=1.5)
+
+
+@pytest.fixture
+def blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing: pictures take most of a small command's time."""
+    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +325,9 @@ def test_the_list_names_every_table(capsys: pytest.CaptureFixture[str]) -> None:
         check_names(["hiprobe-1", "x"])
 
 
-def test_stability_over_draws_and_prompts(planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stability_over_draws_and_prompts(
+    planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
     words = ["--draws", "4", "--fraction", "0.75", "--out", str(tmp_path)]
     assert main(["stability", str(planted.job("headhunt")), *words]) == 0
     output = capsys.readouterr().out
@@ -329,12 +337,14 @@ def test_stability_over_draws_and_prompts(planted: Planted, tmp_path: Path, caps
     assert set(found["over"]) == {"all prompts", "prompt coarse", "prompt detailed", "prompt question"}
     assert found["over"]["all prompts"]["frequency"][HEAD[0]][HEAD[1]] == 1
     assert (tmp_path / "stability.png").read_bytes().startswith(b"\x89PNG")
+    request.getfixturevalue("blank")
     assert main(["stability", str(planted.job("hiprobe")), *words]) == 0
     assert f"prompt coarse: {LAYER} 100%" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["table", "hiprobe-3", "--jobs"], ["stability"], ["probing"]])
 @pytest.mark.parametrize("calibrated", [True, False])
+@pytest.mark.usefixtures("blank")
 def test_a_job_with_a_finished_detector_is_fitted_anew_or_refused(
     planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], calibrated: bool
 ) -> None:

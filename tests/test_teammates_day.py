@@ -20,16 +20,25 @@ from vadprobe.flows.analysis_job import analyze
 from vadprobe.flows.command_line import main
 from vadprobe.flows.job import load_job
 
-WITHOUT_TORCH = """
+ABSENT = ("torch", "transformers", "decord")
+WITHOUT_TORCH = f"""
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers", "decord"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name.partition(".")[0] in {ABSENT}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
 from vadprobe.flows.command_line import main
 sys.exit(main(sys.argv[1:]))
 """
+
+
+class Absent:
+    """Find no module of torch."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 @pytest.fixture
@@ -45,6 +54,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
     planted = write_planted(tmp_path_factory.mktemp("planted"), failed_row=5)
+    if not profiles.LONG:  # every file of a store is some requests
+        for store in planted.folder.glob("features/planted/*/tiny/detailed.*"):
+            shutil.rmtree(store)
+        for job in planted.folder.glob("*.toml"):
+            job.write_text(job.read_text().replace('"detailed", ', ""))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "_png", lambda *given, **named: b"")  # no picture is looked at
         analyze(load_job(planted.job("headhunt")))
@@ -53,17 +67,21 @@ def planted(tmp_path_factory):
 
 @pytest.fixture
 def vadprobe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Run a command and give what it printed.
+    """Run a command without torch and give what it printed: each in a process of its own, which takes seconds.
 
-    In the short profile only ``analyze`` of the pulled part is a process without torch; the others run here, where it
-    would be found. That no command but ``extract`` needs it is in test_import_layers.py too.
+    In the short profile they run in this process, in which no more module of torch can be imported; what was imported
+    before them is seen in test_import_layers.py.
     """
     monkeypatch.setattr(figures, "_png", lambda *given, **named: b"")
 
-    def run(*arguments: object, apart: bool = profiles.LONG) -> str:
+    def run(*arguments: object) -> str:
         words = [str(argument) for argument in arguments]
-        if not apart:
-            code = main(words)
+        if not profiles.LONG:
+            with pytest.MonkeyPatch.context() as patch:
+                for name in [name for name in sys.modules if name.partition(".")[0] in ABSENT]:
+                    patch.delitem(sys.modules, name)
+                patch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+                code = main(words)
             captured = capsys.readouterr()
             assert code == 0, captured.err
             return captured.out
@@ -96,7 +114,7 @@ def test_the_numbers_of_a_part_are_those_of_the_whole(planted, bucket, vadprobe,
     detector = planted.folder / "out-headhunt" / "detector.json"
     assert "partitions copied" in vadprobe("push", planted.folder / "features", bucket)
     listing = vadprobe("ls", bucket)
-    assert listing.count("committed") >= 6
+    assert listing.count("committed") >= (6 if profiles.LONG else 4)
     assert "planted" in listing
     vadprobe("verify", bucket)
     vadprobe("analyze", finished(planted, "whole", "features"))
@@ -105,7 +123,7 @@ def test_the_numbers_of_a_part_are_those_of_the_whole(planted, bucket, vadprobe,
     assert "It holds no layers and head 1:3" in out
     assert vadprobe("pull", bucket, pulled, "--detector", detector, "--splits", "test").count(" 0 of") == 1
     vadprobe("verify", pulled)
-    vadprobe("analyze", finished(planted, "part", str(pulled)), apart=True)
+    vadprobe("analyze", finished(planted, "part", str(pulled)))
     vadprobe("analyze", finished(planted, "remote", bucket))
     whole, part, remote = (numbers(planted, name) for name in ("whole", "part", "remote"))
     assert whole["auc"] > 0.9
