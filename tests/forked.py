@@ -1,58 +1,57 @@
-"""Start Python programs by a fork of the test process, which has imported torch and transformers already.
+"""Start Python programs from a process that has imported torch and transformers already.
 
-A new process needs seconds of the processor for these imports. The long profile starts new processes.
+A new process needs seconds of the processor for these imports. In the short profile a server, one for all tests of this
+process, forks itself for each program: the test process cannot, since others' threads run in it. In the long profile
+every program is a new process.
 """
 
-import gc
 import os
 import signal
 import subprocess
 import sys
-import time
 import traceback
-import warnings
 from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.reduction import DupFd
 from typing import IO, Any
 
 from profiles import LONG
 
+_SERVER = get_context("forkserver")
+_SERVER.set_forkserver_preload(
+    ["vadprobe.extract.backbone", "vadprobe.extract.extraction", "vadprobe.flows.command_line"]
+)
+
 
 class Forked:
-    """A program in a fork of this process, with what is used of a ``subprocess.Popen``.
+    """A program in a fork of the server, with what is used of a ``subprocess.Popen``.
 
     ``stdout`` may be ``subprocess.PIPE``.
     """
 
     def __init__(self, program: str, arguments: Sequence[str], stdout: int, stderr: int) -> None:
-        self.returncode: int | None = None
         ours, theirs = os.pipe() if stdout == subprocess.PIPE else (None, os.dup(stdout))
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 1
-            try:
-                code = _run(program, arguments, theirs, stderr)
-            finally:
-                os._exit(code)  # whatever happens, it is no second test process
+        self._process = _SERVER.Process(target=_Program(program, list(arguments), theirs, stderr))
+        self._process.start()
         os.close(theirs)
+        self.pid = self._process.pid
         self.stdout = None if ours is None else os.fdopen(ours)
 
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
     def poll(self) -> int | None:
-        if self.returncode is None:
-            found, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if found else None
-        return self.returncode
+        return self._process.exitcode
 
     def wait(self, seconds: float = 600.0) -> int:
-        end = time.monotonic() + seconds
-        while self.poll() is None:
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired("a forked program", seconds)
-            time.sleep(0.005)
-        assert self.returncode is not None
-        return self.returncode
+        self._process.join(seconds)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("a forked program", seconds)
+        return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:
+        if self.pid is not None and self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
@@ -62,41 +61,46 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(program: str, arguments: Sequence[str], stdout: int, stderr: int) -> int:
-    """Run a program in the fork as ``python -c`` would; returns its exit code."""
-    gc.freeze()  # what the tests have made is not looked through, and so not copied
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, handle in enumerate((nothing, stdout, os.dup(stderr))):
-        os.dup2(handle, number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    warnings.resetwarnings()  # in tests they are errors
-    warnings.simplefilter("ignore")
-    torch: Any = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)  # threads of the test process are not in the fork
-    sys.argv = ["-c", *arguments]
-    try:
-        exec(compile(program, "<forked>", "exec"), {"__name__": "__main__"})
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        if isinstance(ended.code, str):
-            sys.stderr.write(f"{ended.code}\n")
-    except BaseException:  # noqa: BLE001 - said as any program would, and never raised in the test
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    return code
+class _Program:
+    """What a fork runs, as ``python -c`` would; its streams go there when it is started."""
+
+    def __init__(self, program: str, arguments: list[str], stdout: int, stderr: int) -> None:
+        self.program, self.arguments, self.streams = program, arguments, (stdout, stderr)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "streams": tuple(DupFd(handle) for handle in self.streams)}
+
+    def __call__(self) -> None:
+        os._exit(self._run())  # no exit handlers of the server
+
+    def _run(self) -> int:
+        os.setsid()
+        handles: Any = self.streams
+        for number, handle in enumerate(handles, start=1):
+            os.dup2(handle.detach(), number)
+        sys.stdout, sys.stderr = open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.argv = ["-c", *self.arguments]
+        try:
+            exec(compile(self.program, "<forked>", "exec"), {"__name__": "__main__"})
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            if isinstance(ended.code, str):
+                sys.stderr.write(f"{ended.code}\n")
+        except BaseException:  # noqa: BLE001 - said as any program would
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return code
 
 
 def start(
     program: str, arguments: Sequence[str], stdout: IO[Any] | int, stderr: IO[Any] | int
 ) -> "Forked | subprocess.Popen[str]":
-    """Start ``python -c program arguments``; in the short profile a fork of this process runs it."""
+    """Start ``python -c program arguments``; in the short profile a fork of the server runs it."""
     if LONG:
         command = [sys.executable, "-c", program, *arguments]
         return subprocess.Popen(

@@ -45,6 +45,7 @@ from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.extract.extraction import Extractor
 from vadprobe.extract.planning import plan_extraction
 from vadprobe.flows import extraction_job
+from vadprobe.store import leftovers
 from vadprobe.store.configuration import DatasetConfig, SamplingConfig
 from vadprobe.store.dataset_sources import open_dataset
 from vadprobe.store.prompts import SHIPPED
@@ -125,6 +126,9 @@ def records(root):
 
 
 def digests(root):
+    # Of what is there when the half-written clip tables of workers killed while they planned are cleared away.
+    leftovers.AGE = -1.0
+    leftovers.remove_leftovers(root, [one for one in leftovers.find_leftovers(root) if one.kind == "half-written"])
     found = {path: path.read_bytes() if path.is_file() else b"" for path in (root / "set" / "segment-2-2").rglob("*")}
     return {str(path.relative_to(root)): hashlib.sha256(content).hexdigest() for path, content in found.items()}
 
