@@ -2,6 +2,7 @@
 
 import json
 import queue
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ from vadprobe.store.errors import VadprobeError
 ALL = "all"
 STOP_SECONDS = 60.0
 """How long a process that is told to stop may take to finish what it is writing."""
+_BAR = re.compile(r"\d%\||\dit \[")
+"""What every bar of progress has, with a total and without."""
 
 
 @dataclass
@@ -163,7 +166,8 @@ def _how(worker: _Worker) -> str:
     """How a process ended, in a sentence."""
     code = worker.process.returncode
     worker.errors.seek(0)
-    said = [line for line in worker.errors.read().strip().splitlines() if "%|" not in line]  # no bars of progress
-    last = (said or [""])[-1].removeprefix("vadprobe: ")
+    lines = worker.errors.read().strip().splitlines()
+    named = [line.partition("vadprobe: ")[2] for line in lines if "vadprobe: " in line]  # behind a bar of progress, too
+    last = (named or [line for line in lines if not _BAR.search(line)] or [""])[-1]
     how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
     return f"The process on {worker.device} {how}" + (f": {last}" if last else ".")

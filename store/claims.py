@@ -200,7 +200,7 @@ class Claims:
             staging = Staging(self.folder, partition, owner.identifier)
         except BaseException as error:
             # While we were suspended, another worker took our claim over and removed the folder when it was done.
-            is_lost = isinstance(error, FileNotFoundError) and not path.exists()
+            is_lost = isinstance(error, FileNotFoundError) and not path.exists() and self.folder.parent.exists()
             path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 os.close(descriptor)

@@ -190,8 +190,8 @@ class BackboneSpec:
 class FeatureSpec:
     """Everything that decides the values in one feature store. Two stores with the same digest are interchangeable.
 
-    Their values are equal bit by bit where one machine computed both, else up to rounding: no field names the
-    processor, its kernels or the number of threads.
+    Their values are equal bit by bit where the same device, number of threads and batches computed both, else up to
+    rounding: no field names these.
 
     ``clips_digest`` is the digest of the clip table, which covers the videos' fingerprints, the cuts and the sampled
     frames. ``recipe`` says how frames and prompt became model inputs (sizes, chat template digest, answer token ids,

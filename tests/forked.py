@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from multiprocessing import get_context
 from multiprocessing.reduction import DupFd
+from pathlib import Path
 from typing import IO, Any
 
 from profiles import LONG
@@ -44,10 +45,10 @@ class Forked:
     def poll(self) -> int | None:
         return self._process.exitcode
 
-    def wait(self, seconds: float = 600.0) -> int:
-        self._process.join(seconds)
+    def wait(self, timeout: float = 600.0) -> int:
+        self._process.join(timeout)
         if self._process.exitcode is None:
-            raise subprocess.TimeoutExpired("a forked program", seconds)
+            raise subprocess.TimeoutExpired("a forked program", timeout)
         return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
@@ -62,10 +63,11 @@ class Forked:
 
 
 class _Program:
-    """What a fork runs, as ``python -c`` would; its streams go there when it is started."""
+    """Runs a program in a fork as ``python -c`` would; its streams go there when it is started."""
 
     def __init__(self, program: str, arguments: list[str], stdout: int, stderr: int) -> None:
         self.program, self.arguments, self.streams = program, arguments, (stdout, stderr)
+        self.environment, self.folder = dict(os.environ), str(Path.cwd())
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "streams": tuple(DupFd(handle) for handle in self.streams)}
@@ -75,6 +77,9 @@ class _Program:
 
     def _run(self) -> int:
         os.setsid()
+        os.environ.clear()
+        os.environ.update(self.environment)
+        os.chdir(self.folder)
         handles: Any = self.streams
         for number, handle in enumerate(handles, start=1):
             os.dup2(handle.detach(), number)

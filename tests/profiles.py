@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 LONG = os.environ.get("VADPROBE_TESTS") == "all"
 
@@ -24,6 +24,7 @@ def laws(examples: int, short: int | None = None, **options: Any) -> settings:
     No example has a deadline: the machine may be busy.
     """
     fewer = min(examples, max(10, examples // 5)) if short is None else short
+    options.setdefault("suppress_health_check", [HealthCheck.too_slow])
     return settings(max_examples=examples if LONG else fewer, deadline=None, derandomize=not LONG, **options)
 
 

@@ -15,6 +15,7 @@ from types import ModuleType
 import numpy as np
 import profiles
 import pytest
+from eager_reference import ROUNDING
 
 from vadprobe.analyze.cluster import open_scheduler
 from vadprobe.store.reader import FeatureStore
@@ -126,7 +127,7 @@ def test_prompts_that_share_a_pass_agree_with_their_own_at_a_small_size(run, scr
     assert "2 prompts: own passes" in printed
     every = json.loads(result.read_text())
     for name in backbones:
-        assert every[name]["difference"] <= 1e-5
+        assert every[name]["difference"] <= ROUNDING
         assert every[name]["shared"] > 0
         assert every[name]["utilisation"] > 0
 
@@ -150,7 +151,7 @@ def test_scripts_of_users_write_the_features_of_the_store_at_a_small_size(run, t
     found = json.loads(result.read_text())
     assert found["clips"] == 6
     assert set(found["differences"]) == {"naive script", "batched script"}
-    assert all(0 <= difference <= 1e-5 for difference in found["differences"].values()), found["differences"]
+    assert all(0 <= difference <= ROUNDING for difference in found["differences"].values()), found["differences"]
 
 
 def test_every_way_to_decode_returns_the_frames_asked_for_at_a_small_size(run, tmp_path):

@@ -85,19 +85,19 @@ def work(number):
     for partition in range(rounds):
         if number == 0 and kind != "free":
             leave(partition)
-        barrier.wait()
+        barrier.wait(120)
         claim = claims.take(partition)
         if kind == "silent":
             assert claim is None
-            barrier.wait()
+            barrier.wait(120)
             now[0] += 0.25
             claim = claims.take(partition)
-        barrier.wait()
+        barrier.wait(120)
         print(f"{partition} {int(claim is not None)}\\n", end="", flush=True)
         if claim:
             claim.check()
             claim.release()
-        barrier.wait()
+        barrier.wait(120)
 
 children = [context.Process(target=work, args=(number,)) for number in range(count)]
 for child in children:

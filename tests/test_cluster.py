@@ -70,13 +70,13 @@ def always_die() -> None:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RunningCluster]]:
-    """A cluster with a scheduler and a worker that lives: the last one, or a new one of two workers."""
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], RunningCluster]]:
+    """Give a cluster with a scheduler and enough workers that live: the last one, or a new one of two workers."""
     found: list[RunningCluster] = []
     with ExitStack() as stack:
 
-        def running() -> RunningCluster:
-            if found and found[-1].scheduler.poll() is None and living(found[-1]):
+        def running(least: int) -> RunningCluster:
+            if found and found[-1].scheduler.poll() is None and len(living(found[-1])) >= least:
                 return found[-1]
             found.append(stack.enter_context(running_cluster(tmp_path_factory.mktemp("cluster"), 2)))
             return found[-1]
@@ -85,16 +85,16 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], R
 
 
 @pytest.fixture
-def running(started: Callable[[], RunningCluster]) -> RunningCluster:
-    return started()
+def running(started: Callable[[int], RunningCluster]) -> RunningCluster:
+    return started(1)
 
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Scheduler]:
-    """Two processes, or one in the short profile; a task is given up after :data:`DEATHS`."""
+    """Two processes; a task is given up after :data:`DEATHS`."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}),
-        open_scheduler("processes", 2 if profiles.LONG else 1) as scheduler,
+        open_scheduler("processes", 2) as scheduler,
     ):
         yield scheduler
 
@@ -271,7 +271,10 @@ def test_a_tls_address_without_keys_is_a_sentence() -> None:
         pass
 
 
-def test_a_worker_killed_in_the_middle_changes_no_result(tmp_path: Path, running: RunningCluster) -> None:
+def test_a_worker_killed_in_the_middle_changes_no_result(
+    tmp_path: Path, started: Callable[[int], RunningCluster]
+) -> None:
+    running = started(2)
     tasks = [Task(f"square {number}", die_once, (tmp_path / "mark", number)) for number in range(40)]
     before = len(living(running))
     with open_scheduler(running.address, 0) as scheduler:

