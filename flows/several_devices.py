@@ -24,7 +24,7 @@ ALL = "all"
 STOP_SECONDS = 60.0
 """How long a process that is told to stop may take to finish what it is writing."""
 _BAR = re.compile(r"\d%\||\dit \[")
-"""What every bar of progress has, with a total and without."""
+"""Matches every bar of progress, with a total and without."""
 
 
 @dataclass

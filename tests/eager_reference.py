@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 ROUNDING = 6 * 256**0.5 * torch.finfo(torch.float32).eps / 2 * 7
-"""How far features of the tiny backbones may differ where the same sums run in another order, 4e-5.
+"""Bounds the difference of features of the tiny backbones whose sums run in another order: 4e-5.
 
 Other shapes, kernels and threads order them otherwise. A sum of n products is then off by about sqrt(n) eps / 2 of its
 size (256 products at most here), each of six blocks adds its own, and values reach 7.

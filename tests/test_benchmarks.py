@@ -257,7 +257,7 @@ def test_scoring_and_a_streamed_fit_give_the_same_bits_on_a_cluster_at_a_small_s
 
 
 def test_scoring_and_a_streamed_fit_give_the_same_bits_on_threads(script, tmp_path):
-    """What is measured on a cluster; test_blocks.py has the same two on one."""
+    """Measure on threads what the benchmark measures on a cluster; test_blocks.py has the same two on one."""
     scale = script("analysis_scale")
     written = scale.write_store(tmp_path, argparse.Namespace(rows=[600], hidden=6, head_dim=4))
     store, rows = FeatureStore.open(written.stores["coarse"]), np.arange(600)

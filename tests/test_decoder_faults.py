@@ -41,11 +41,11 @@ PATIENCE = 120.0
 """Seconds; no test waits as long, as a suspended decoder is seen."""
 
 STRIKES = {("first", 2): "decord", ("first", 5): "PyAV", ("second", 6): "decord", ("third", 0): "decord PyAV"}
-"""Who is struck in the middle of which clip of a video; PyAV takes over from a decord that was struck."""
+"""The library that is struck in the middle of a clip, by clip; PyAV takes over from a decord that was struck."""
 STRUCK_BEFORE = ("second", 3)
 """A clip before whose request the decoder is struck."""
 FAILED = {("first", 5), ("second", 3), ("third", 0)}
-"""What comes of it: clips that nobody could read."""
+"""The clips that nobody could read."""
 
 PROGRAM = """\
 #!{executable}
@@ -141,7 +141,7 @@ def is_suspended(process: int) -> bool:
 
 @dataclass
 class Reads:
-    """How the clips of an extraction were read: before each, ``before`` is called with its number and decoder.
+    """Remembers how clips were read; before each, ``before`` is called with its number and decoder.
 
     ``ended`` is a reader's name or a reason, by video and clip.
     """

@@ -47,7 +47,7 @@ def videos(tmp_path: Path, video_folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def probed() -> list[bytes]:
-    """What the first plan found out about the videos: for other tests it is known already, so no process starts."""
+    """Remember what the first plan found out about the videos, so that other tests start no process."""
     return []
 
 

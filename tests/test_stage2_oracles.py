@@ -335,7 +335,7 @@ def test_layer_metrics_of_every_labelling_from_scratch(kind, n, d):
 
 
 def silhouette_rounding(layer, labels):
-    """How far rounding may move the silhouette of a layer (n, d): what the products in its distances lose.
+    """Bound how far rounding may move the silhouette of a layer (n, d): by what the products in its distances lose.
 
     Squared distances are taken as |x|^2 + |y|^2 - 2 xy, to d eps (|x|^2 + |y|^2); the root of one near zero, as of two
     equal samples, is then uncertain by the root of that, and a larger one by that over twice the distance.
