@@ -4,6 +4,7 @@ Frames show their number (:func:`picture`), so a test can say which of them came
 broken afterwards byte by byte.
 """
 
+import os
 import stat
 import subprocess
 import sys
