@@ -33,8 +33,8 @@ arithmetic: $(INSTALLED)  ## the tests under the arithmetic of four other proces
 
 fast: $(INSTALLED)  ## lint, and the tests that what differs from the last commit (or BASE=...) touches
 	$(BIN)/ruff check --quiet .
-	@chosen=$$($(BIN)/python tests/touched.py --base "$$(git merge-base $(BASE) HEAD)") || exit 1; \
-	test -z "$$chosen" || $(BIN)/pytest -q -m "not slow and not gpu" $$chosen || test $$? -eq 5 # 5: all of them are slow
+	@chosen=$$($(BIN)/python tests/touched.py --base $(BASE)) || exit 1; \
+	test -z "$$chosen" || $(BIN)/pytest -n 2 --dist loadfile -q -m "not slow and not gpu" $$chosen || test $$? -eq 5 # 5: all of them are slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

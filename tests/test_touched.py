@@ -74,6 +74,8 @@ def repository(tmp_path: Path) -> Path:
 def test_files_are_found_that_git_knows_and_that_it_does_not(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "elsewhere")
     assert changed_files(repository, "HEAD") == ["store/edited.py", "store/new.py", "store/removed.py"]
+    with pytest.raises(SystemExit, match=r"git merge-base elsewhere HEAD: .*elsewhere"):
+        changed_files(repository, "elsewhere")
 
 
 def test_the_program_prints_the_touched_test_files(repository: Path) -> None:

@@ -18,14 +18,18 @@ PACKAGES = ("store", "extract", "analyze", "flows")
 
 
 def changed_files(root: Path, base: str) -> list[str]:
-    """List what differs from a commit, files that git does not know yet included."""
-    asked = [["diff", "--name-only", base], ["ls-files", "--others", "--exclude-standard"]]
+    """List what differs from where HEAD left a commit's branch, files that git does not know yet included."""
     # In a hook of git, its variables name the repository that runs the hook.
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    outputs = [
-        subprocess.run(["git", *one], cwd=root, capture_output=True, text=True, check=True, env=own) for one in asked
-    ]
-    return sorted({line for output in outputs for line in output.stdout.splitlines()})
+
+    def git(*words: str) -> list[str]:
+        ended = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False, env=own)
+        if ended.returncode:
+            sys.exit(f"touched.py: git {' '.join(words)}: {ended.stderr.strip()}")
+        return ended.stdout.splitlines()
+
+    (common,) = git("merge-base", base, "HEAD")
+    return sorted({*git("diff", "--name-only", common), *git("ls-files", "--others", "--exclude-standard")})
 
 
 def mention(path: str) -> re.Pattern[str]:
