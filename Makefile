@@ -3,6 +3,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BASE ?= HEAD
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+SHORT := -m "not slow and not gpu"
 
 .PHONY: demo test test-all arithmetic fast check lint types layers tests clean
 
@@ -17,7 +19,7 @@ test: check  ## lint, types, layer contracts and the tests in their short profil
 check: lint layers types tests
 
 test-all: lint layers types  ## the same with every test, whole products of parameters, many random examples and faults
-	VADPROBE_TESTS=all $(BIN)/pytest -n 2 --dist loadfile
+	VADPROBE_TESTS=all $(PYTEST)
 
 # The kernels of torch, oneDNN, MKL and OpenBLAS on other processors, by threads; each line is one run of the tests.
 OLD := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Prescott OMP_NUM_THREADS=1
@@ -26,15 +28,15 @@ MIXED := ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Skyla
 AMD := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Zen OMP_NUM_THREADS=1
 
 arithmetic: $(INSTALLED)  ## the tests under the arithmetic of four other processors
-	env $(OLD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
-	env $(AVX2) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
-	env $(MIXED) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
-	env $(AMD) $(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu" -q
+	env $(OLD) $(PYTEST) $(SHORT) -q
+	env $(AVX2) $(PYTEST) $(SHORT) -q
+	env $(MIXED) $(PYTEST) $(SHORT) -q
+	env $(AMD) $(PYTEST) $(SHORT) -q
 
 fast: $(INSTALLED)  ## lint, and the tests that what differs from the last commit (or BASE=...) touches
 	$(BIN)/ruff check --quiet .
 	@chosen=$$($(BIN)/python tests/touched.py --base $(BASE)) || exit 1; \
-	test -z "$$chosen" || $(BIN)/pytest -n 2 --dist loadfile -q -m "not slow and not gpu" $$chosen || test $$? -eq 5 # 5: all of them are slow
+	test -z "$$chosen" || $(PYTEST) -q $(SHORT) $$chosen || test $$? -eq 5 # 5: all of them are slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -47,7 +49,7 @@ layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
 tests: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(PYTEST) $(SHORT)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

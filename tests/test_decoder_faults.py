@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from process_state import state_of
 from profiles import LONG
 
 from vadprobe.extract import framing
@@ -132,13 +133,6 @@ def undisturbed(
     return stores
 
 
-def is_suspended(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except FileNotFoundError:
-        return False
-
-
 @dataclass
 class Reads:
     """Remembers how clips were read; before each, ``before`` is called with its number and decoder.
@@ -165,7 +159,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
                 if not part:
                     raise EOFError
                 block += part
-            elif asking.decoder._process is not None and is_suspended(asking.decoder._process.pid):
+            elif asking.decoder._process is not None and state_of(asking.decoder._process.pid) == "T":
                 raise TimeoutError
         return block
 
@@ -198,7 +192,7 @@ def strike(decoder: Decoder, sent: signal.Signals) -> None:
     assert decoder._process is not None
     os.kill(decoder._process.pid, sent)
     end = time.monotonic() + PATIENCE
-    while not is_suspended(decoder._process.pid) and decoder._process.poll() is None:
+    while state_of(decoder._process.pid) != "T" and decoder._process.poll() is None:
         assert time.monotonic() < end
         time.sleep(0.001)
 

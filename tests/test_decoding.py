@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from process_state import state_of
 from profiles import LONG
 
 from vadprobe.extract import decoding
@@ -44,14 +45,6 @@ def numbered(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) 
 def child_of(decoder: Decoder) -> int:
     assert decoder._process is not None
     return decoder._process.pid
-
-
-def state_of(process: int) -> str:
-    """Letter of a process's state: "T" is suspended; "Z" is dead and waits to be collected, as good as gone."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return "Z"
 
 
 def suspend(process: int) -> None:
