@@ -35,7 +35,7 @@ arithmetic: $(INSTALLED)  ## the tests under the arithmetic of four other proces
 
 fast: $(INSTALLED)  ## lint, and the tests that what differs from the last commit (or BASE=...) touches
 	$(BIN)/ruff check --quiet .
-	@chosen=$$($(BIN)/python tests/touched.py --base $(BASE)) || exit 1; \
+	@chosen=$$($(BIN)/python tests/project/touched.py --base $(BASE)) || exit 1; \
 	test -z "$$chosen" || $(PYTEST) -q $(SHORT) $$chosen || test $$? -eq 5 # 5: all of them are slow
 
 lint: $(INSTALLED)

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from vadprobe.analyze.probe_settings import HIDDEN, ClassWeight, Convention, ProbeKind, contradiction
-from vadprobe.store.configuration import Section
+from vadprobe.analyze.probes.settings import HIDDEN, ClassWeight, Convention, ProbeKind, contradiction
+from vadprobe.store.settings import Section
 
 
 class CalibrationConfig(Section):

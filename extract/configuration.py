@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from vadprobe.store.configuration import Section
+from vadprobe.store.settings import Section
 
 
 class BackboneConfig(Section):

@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
-from prefect import flow
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
 
-from vadprobe.flows.analysis_job import workbench
-from vadprobe.flows.analyze_tasks import fit_task, open_task, report_task, score_task
-from vadprobe.flows.job import load_job
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.detector.scoring import Scores
+from vadprobe.analyze.features.context import Workbench
+from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.flows.jobs.analyze_job import Outcome, fit_step, open_analysis, report_step, score_step, workbench
+from vadprobe.flows.jobs.job import Job, load_job
 
 
 @flow(name="analyze-features", persist_result=False)
@@ -25,3 +30,29 @@ def analyze_features(config: str = "configs/hiprobe.toml", workspace: str | None
         detector = fit_task(job, bench)
         scores = score_task(job, bench, detector)
     return str(report_task(job, bench, detector, scores).report)
+
+
+@task(name="open", cache_policy=NO_CACHE, persist_result=False)
+def open_task(job: Job) -> AnalysisInputs:
+    """Open the truth and the stores."""
+    return open_analysis(job)
+
+
+@task(name="fit", cache_policy=NO_CACHE, persist_result=False)
+def fit_task(job: Job, bench: Workbench) -> Detector:
+    """Calibrate, measure saliency, select, fit the probe and the locator."""
+    return fit_step(job, bench)
+
+
+@task(name="score", cache_policy=NO_CACHE, persist_result=False)
+def score_task(job: Job, bench: Workbench, detector: Detector) -> Scores:
+    """Score the validation and test segments."""
+    return score_step(job, bench, detector)
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+def report_task(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> Outcome:
+    """Measure the test split, draw the page, publish the result table."""
+    outcome = report_step(job, bench, detector, scores)
+    create_table_artifact([outcome.row()], key="result-table")
+    return outcome

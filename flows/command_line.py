@@ -12,16 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from vadprobe.flows.convert_command import add_convert_command
-from vadprobe.flows.dataset_commands import add_dataset_commands
-from vadprobe.flows.evaluate_command import add_evaluate_command
-from vadprobe.flows.exchange_commands import add_exchange_commands
-from vadprobe.flows.experiment_commands import add_experiment_commands
-from vadprobe.flows.job import Job, load_job
-from vadprobe.flows.progress import CountProgress, clip_progress
-from vadprobe.flows.store_commands import add_store_commands
-from vadprobe.flows.transfer_commands import add_transfer_commands
-from vadprobe.flows.verify_command import add_verify_command, mend
+from vadprobe.flows.commands.convert import add_convert_command
+from vadprobe.flows.commands.datasets import add_dataset_commands
+from vadprobe.flows.commands.evaluate import add_evaluate_command
+from vadprobe.flows.commands.exchange import add_exchange_commands
+from vadprobe.flows.commands.experiments import add_experiment_commands
+from vadprobe.flows.commands.stages import _analyze, _extract, _plan, _report
+from vadprobe.flows.commands.stores import add_store_commands
+from vadprobe.flows.commands.transfer import add_transfer_commands
+from vadprobe.flows.commands.verify import add_verify_command
 from vadprobe.store.errors import VadprobeError
 
 _EXTRAS = {"plan": "extract", "extract": "extract", "convert-checkpoint": "extract", "demo": "all"}
@@ -120,74 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _plan(options: argparse.Namespace) -> int:
-    from vadprobe.flows.extraction_job import missing_lines, n_clips, prepare
-
-    job = load_job(options.config)
-    extractor = prepare(job, CountProgress("probing", "video").report)
-    for sampling in extractor.plan.samplings:
-        total = sampling.writers[0].n_partitions
-        print(
-            f"{sampling.sampling.key}: {len(sampling.clips)} clips of {len(sampling.clips.video_ids)} videos, "
-            f"{len(sampling.writers)} prompts, {total - len(sampling.pending())} of {total} partitions done, "
-            f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
-        )
-        contents = sampling.writers[0].contents
-        if not contents.is_everything:
-            print(f"{sampling.sampling.key}: {contents.describe()}")
-    for line in (*extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
-        print(line)
-    for video, reason in sorted(extractor.plan.unreadable.items()):
-        print(f"Video not readable: {video}: {reason}")
-    n_bytes = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
-    count = sum(sampling.n_objects_missing for sampling in extractor.plan.samplings)
-    print(
-        f"{n_clips(extractor, extractor.pending())} clips are left to compute; their features will take about "
-        f"{n_bytes / 1e6:.1f} MB in {count} files."
-    )
-    return 0
-
-
-def _extract(options: argparse.Namespace) -> int:
-    from vadprobe.flows.extraction_job import extract_prepared, n_clips, prepare
-    from vadprobe.flows.several_devices import devices_of, extract_on
-
-    job = load_job(options.config)
-    devices = devices_of(options.devices or [])
-    if options.repair:
-        mend(job.stores)
-    extractor = prepare(job, CountProgress("probing", "video").report)
-    with clip_progress(n_clips(extractor, extractor.pending()), "extracting", extractor.timings.busy) as progress:
-        if devices:
-            summary, timings = extract_on(job, extractor, devices, progress.done)
-        else:
-            summary = extract_prepared(extractor, progress.done)
-            timings = [extractor.timings.sentence()]
-    print("\n".join(filter(None, [*timings, *summary.lines()])))
-    return 0 if summary.is_whole else 3
-
-
-def _analyze(options: argparse.Namespace) -> int:
-    from vadprobe.flows.analysis_job import analyze
-
-    job = load_job(options.config)
-    outcome = analyze(job)
-    print(outcome.table())
-    print(outcome.steps())
-    print(f"Report: {outcome.report}")
-    return 0
-
-
-def _report(options: argparse.Namespace) -> int:
-    from vadprobe.flows.analysis_job import combine
-
-    jobs: list[Job] = [load_job(path) for path in options.config]
-    print(f"Report: {combine(jobs, options.out or jobs[0].out / 'report.html')}")
-    return 0
-
-
 def _demo(options: argparse.Namespace) -> int:
-    from vadprobe.flows.demo import run_demo
+    from vadprobe.flows.commands.demo import run_demo
 
     return run_demo(options.out, options.seed, with_prefect=not options.no_prefect, with_tables=options.tables)
 

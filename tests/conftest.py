@@ -5,21 +5,18 @@ Nothing heavy is imported at the top: the tests of the store and of stage 2 run 
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-if TYPE_CHECKING:
-    from vadprobe.extract.backbone import Backbone, Description
+import tests.support.models.torchvision  # noqa: F401 - before anything imports transformers
 
-COMPARISONS = Path(sys.prefix) / "comparisons"  # what only tests import, see that group in pyproject.toml
-if COMPARISONS.is_dir():
-    sys.path.append(str(COMPARISONS))
+if TYPE_CHECKING:
+    from vadprobe.extract.model.backbone import Backbone, Description
+
 # A shell starts what it runs in the background with Ctrl-C ignored, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a missing checkpoint is missing at once, with or without a network
@@ -34,28 +31,12 @@ WriteVideo = Callable[..., Path]
 FrameNumbers = Callable[[np.ndarray], list[int]]
 
 
-def _declare_torchvision_operators() -> None:
-    """Make a torchvision importable whose compiled operators do not fit this torch: processors never call them."""
-    import torch
-
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-
-
-if find_spec("torchvision"):  # transformers imports it as soon as it is there, so this comes first
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        _declare_torchvision_operators()
-
-
 @pytest.fixture(scope="session")
 def tiny_backbones(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """Checkpoint folder of each family."""
     import torch
 
-    from vadprobe.extract.tiny_backbone import make_tiny_backbone
+    from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("backbones")
@@ -65,8 +46,8 @@ def tiny_backbones(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pat
 @pytest.fixture(scope="session")
 def describe_tiny(tiny_backbones: Mapping[str, Path]) -> DescribeTiny:
     """Describe the tiny backbone of a family, in float32 unless the settings say otherwise."""
-    from vadprobe.extract.backbone import describe
     from vadprobe.extract.configuration import BackboneConfig
+    from vadprobe.extract.model.backbone import describe
 
     def describe_one(family: str, **settings: Any) -> "Description":
         folder = tiny_backbones[family]
@@ -81,7 +62,7 @@ def describe_tiny(tiny_backbones: Mapping[str, Path]) -> DescribeTiny:
 @pytest.fixture(scope="session", params=FAMILIES)
 def backbone(request: pytest.FixtureRequest, describe_tiny: DescribeTiny) -> "Backbone":
     """A loaded tiny backbone, on the CPU in float32: one run of the test per family."""
-    from vadprobe.extract.backbone import load
+    from vadprobe.extract.model.backbone import load
 
     return load(describe_tiny(request.param), "cpu", threads=1)
 

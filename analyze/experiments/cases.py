@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vadprobe.analyze.cluster import Scheduler
+from vadprobe.analyze.compute.cluster import Scheduler
+from vadprobe.analyze.compute.step_cache import Steps
 from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig
-from vadprobe.analyze.inputs import AnalysisInputs, open_inputs
-from vadprobe.analyze.steps import Steps
-from vadprobe.analyze.workbench import Workbench
-from vadprobe.store.datasets import Dataset
-from vadprobe.store.layout import DatasetLayout
-from vadprobe.store.probes import ProbedVideo
-from vadprobe.store.reader import FeatureStore
-from vadprobe.store.records import Sampling
+from vadprobe.analyze.features.context import Workbench
+from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.reading.feature_store import FeatureStore
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One job: ``name`` for messages, the rest as :func:`.inputs.open_inputs` takes it."""
+    """One job: ``name`` for messages, the rest as ``.inputs.open_inputs`` takes it."""
 
     name: str
     config: AnalysisConfig

@@ -1,11 +1,11 @@
 """A method beside trivial baselines, which are measured, and other methods, which are quoted."""
 
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.experiments.cases import Case, Laboratory
 from vadprobe.analyze.experiments.measuring import METRICS, measure, measured_row
 from vadprobe.analyze.experiments.rows import Number, Row, Table
-from vadprobe.analyze.published_results import PUBLISHED, SETS
+from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
+from vadprobe.analyze.report.published_results import PUBLISHED, SETS
 from vadprobe.store.errors import VadprobeError
 
 

@@ -4,19 +4,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vadprobe.analyze.benchmark import find_overlap, measured, overlap_warning
+from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.cross_fitted_locator import cross_fitted_grid
-from vadprobe.analyze.evaluation import BootstrapConfig, Evaluation
+from vadprobe.analyze.detector.benchmark import find_overlap, measured, overlap_warning
+from vadprobe.analyze.detector.fitting import fit
+from vadprobe.analyze.detector.locator_fitting import THRESHOLDS, row_counts
+from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
+from vadprobe.analyze.evaluation.ground_truth import ground_truth
+from vadprobe.analyze.evaluation.segment_scores import segment_scores
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, spread
 from vadprobe.analyze.experiments.rows import Number, Row
-from vadprobe.analyze.fitting import fit
-from vadprobe.analyze.folds import video_folds
-from vadprobe.analyze.ground_truth import ground_truth
-from vadprobe.analyze.locating import THRESHOLDS, row_counts
-from vadprobe.analyze.segment_scores import segment_scores
-from vadprobe.analyze.workbench import scores_of
+from vadprobe.analyze.features.context import scores_of
+from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid
 from vadprobe.store.errors import VadprobeError
 
 SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0)

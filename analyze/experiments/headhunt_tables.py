@@ -12,7 +12,7 @@ from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.cross_fitting import SIGMAS, cross_fitted_row
 from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, measured_row
 from vadprobe.analyze.experiments.rows import Row, Table
-from vadprobe.analyze.published_results import HEADHUNT_ABLATIONS
+from vadprobe.analyze.report.published_results import HEADHUNT_ABLATIONS
 
 SIGMA, THRESHOLD = 1.5, 0.65
 """The paper's smoothing and threshold."""

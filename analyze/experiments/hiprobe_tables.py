@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.configuration import LAYER_METRICS, AnalysisConfig
+from vadprobe.analyze.detector.fitting import calibrate
+from vadprobe.analyze.detector.saliency_steps import layer_silhouettes_of
+from vadprobe.analyze.detector.selection_rules import choose
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, describe, measured_row
 from vadprobe.analyze.experiments.rows import Number, Row, Table
-from vadprobe.analyze.fitting import calibrate
-from vadprobe.analyze.published_results import HIPROBE_BACKBONES
-from vadprobe.analyze.saliency_steps import layer_silhouettes_of
-from vadprobe.analyze.selection_rules import choose
+from vadprobe.analyze.report.published_results import HIPROBE_BACKBONES
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.records import Sampling
+from vadprobe.store.format.sampling import Sampling
 
 FRAMES = (2, 4, 8, 16)
 """Frames of a clip that the backbone sees, in the ablation of the sampling rate."""

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vadprobe.analyze.benchmark import Result, evaluate
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector import Detector
-from vadprobe.analyze.evaluation import Evaluation
+from vadprobe.analyze.detector.benchmark import Result, evaluate
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.detector.fitting import calibrate, fit
+from vadprobe.analyze.detector.scoring import score
+from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
 from vadprobe.analyze.experiments.rows import Number, Row
-from vadprobe.analyze.fitting import calibrate, fit
-from vadprobe.analyze.inputs import AnalysisInputs
-from vadprobe.analyze.scoring import score
-from vadprobe.analyze.selection import Selection
+from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.records import Sampling
+from vadprobe.store.format.sampling import Sampling
 
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
 """Columns of most tables."""

@@ -7,16 +7,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vadprobe.analyze.blocks import Metrics, over_heads, over_layers
-from vadprobe.analyze.calibration import Calibration
-from vadprobe.analyze.evaluation import null_for_nan
+from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.calibration.folds import video_folds
+from vadprobe.analyze.compute.step_cache import StepResult
+from vadprobe.analyze.detector.fitting import calibrate
+from vadprobe.analyze.evaluation.evaluation import null_for_nan
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
-from vadprobe.analyze.fitting import calibrate
-from vadprobe.analyze.folds import video_folds
-from vadprobe.analyze.probing import probe_units
-from vadprobe.analyze.steps import StepResult
-from vadprobe.analyze.workbench import Workbench, samples_digest
-from vadprobe.store.reader import FeatureStore
+from vadprobe.analyze.features.context import Workbench, samples_digest
+from vadprobe.analyze.features.kernel_mapping import Metrics, over_heads, over_layers
+from vadprobe.analyze.probes.unit_probing import probe_units
+from vadprobe.store.reading.feature_store import FeatureStore
 
 Probe = Literal["ridge", "logistic"]
 _SHOWN = 5

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vadprobe.analyze.evaluation import null_for_nan
+from vadprobe.analyze.evaluation.evaluation import null_for_nan
 
 _NAN = float("nan")
 _NAMED = 4

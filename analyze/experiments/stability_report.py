@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.evaluation import null_for_nan
+from vadprobe.analyze.detector.fitting import calibrate
+from vadprobe.analyze.detector.selection_rules import choose
+from vadprobe.analyze.evaluation.evaluation import null_for_nan
 from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
-from vadprobe.analyze.fitting import calibrate
-from vadprobe.analyze.selection import Selection
-from vadprobe.analyze.selection_rules import choose
-from vadprobe.analyze.stability import Stability, stability
+from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.analyze.saliency.stability import Stability, stability
 from vadprobe.store.errors import VadprobeError
 
 _SHOWN = 10

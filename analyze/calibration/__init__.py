@@ -1,0 +1,1 @@
+"""Calibration clips: which rows are drawn, their labels and folds."""

@@ -1,0 +1,41 @@
+"""What a detector was fitted or tuned on must not be among what is reported."""
+
+from collections.abc import Mapping, Sequence
+
+from vadprobe.store.datasets.joining import naming
+from vadprobe.store.errors import VadprobeError
+
+
+def overlapping(reported: Mapping[str, str], used: Mapping[str, str], *, same_dataset: bool = True) -> tuple[str, ...]:
+    """Reported videos that are also used ones, by name or by file.
+
+    Args:
+        reported: fingerprints by name of the videos whose scores are reported.
+        used: fingerprints by name of the videos something was fitted or tuned on.
+        same_dataset: whether a name means the same video in both; of two datasets only the files are compared.
+
+    Returns:
+        Names of reported videos, sorted. An empty fingerprint is no file and matches nothing.
+    """
+    files = {fingerprint for fingerprint in used.values() if fingerprint}
+    names = used if same_dataset else {}
+    return tuple(sorted(name for name, fingerprint in reported.items() if name in names or fingerprint in files))
+
+
+def check_overlap(names: Sequence[str], what: str, allowed: bool) -> None:
+    """Refuse to report on videos that were used before.
+
+    Args:
+        names: what ``overlapping`` found.
+        what: how they were used, for the message: "fitted" or "tuned".
+        allowed: the explicit switch; the result is stamped with the names then.
+
+    Raises:
+        VadprobeError: naming the videos, unless allowed.
+    """
+    if names and not allowed:
+        raise VadprobeError(
+            f"{len(names)} of the reported videos are also those something was {what} on: {naming(names)}. Such a "
+            "number says nothing about new videos. Name a validation split ([dataset.validation]) or other training "
+            "videos; allow_overlap = true in [analysis] reports it all the same, and stamps the result."
+        )

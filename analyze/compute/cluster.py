@@ -1,0 +1,250 @@
+"""Where stage 2 computes: this process, a local cluster of one-threaded processes, or a running Dask cluster.
+
+All of them give the same results, whatever the number of workers.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import dask
+from distributed import Client, LocalCluster, Security, wait
+from distributed.client import ClosedClientError
+from distributed.comm import CommClosedError, connect
+from distributed.core import RPCClosed
+from distributed.scheduler import KilledWorker, NoValidWorkerError
+
+from vadprobe.analyze.compute.blas_threads import one_thread
+from vadprobe.analyze.compute.scheduling import Future, Progress, Scheduler, Task
+from vadprobe.store.errors import VadprobeError
+
+__all__ = ["Progress", "Scheduler", "Task", "open_scheduler"]
+
+_Result = TypeVar("_Result")
+
+_CONNECT_SECONDS = 15.0
+_IDLE_SECONDS = 60.0  # without any worker, after which waiting is given up
+_AHEAD = 4  # tasks handed out for each thread of a worker: it never waits for the next, and few results pile up
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})/?")
+_WORKER_ENVIRONMENT = {
+    # One BLAS thread each: workers that share cores with in-process threads are ten times slower.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # Dask's own setting returns memory to the system after every small array, which doubles the time of the kernels.
+    "MALLOC_TRIM_THRESHOLD_": "134217728",
+}
+
+
+@contextmanager
+def open_scheduler(scheduler: str, workers: int, progress: Progress | None = None) -> Iterator[Scheduler]:
+    """Open what computes: the results are the same with each.
+
+    Args:
+        scheduler: "processes" starts ``workers`` processes of one thread; "threads" uses ``workers`` threads of this
+            process, which share its memory but also its interpreter; "synchronous" computes in the calling thread;
+            "tcp://host:port" or "tls://host:port" is the scheduler of a running Dask cluster, whose workers need
+            vadprobe and the stores at the same paths (the keys of TLS are Dask's configuration, distributed.comm.tls).
+        workers: how many; 0 is "synchronous". The workers of a running cluster are as many as they are.
+        progress: called after each task.
+
+    BLAS has one thread per worker in all of them, on a running cluster while our tasks compute.
+
+    Raises:
+        VadprobeError: if the name is none of these, or the cluster cannot be reached within some 20 seconds.
+    """
+    if workers < 0:
+        raise VadprobeError(f"workers is {workers}; a whole number from 0 is wanted (0 computes in this process).")
+    if scheduler == "synchronous" or (workers == 0 and scheduler in ("processes", "threads")):
+        yield Scheduler(_Synchronous(), progress)
+    elif scheduler == "threads":
+        pool = ThreadPoolExecutor(workers)
+        try:
+            with one_thread():
+                yield Scheduler(_Threads(pool, workers), progress)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    elif scheduler == "processes":
+        with _local_client(workers) as client:
+            yield Scheduler(_Cluster(client), progress)
+    else:
+        with _connected(_checked_address(scheduler)) as client:
+            yield Scheduler(_Cluster(client), progress)
+
+
+class _Later:
+    """A task that is computed when its result is asked for."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def cancel(self) -> None:
+        """Nothing: it has not begun."""
+
+
+class _Synchronous:
+    """The calling thread."""
+
+    def submit(self, task: Task) -> _Later:
+        return _Later(task)
+
+    def result(self, future: _Later) -> Any:
+        return _limited(future.task.function, future.task.arguments)
+
+    def window(self) -> int:
+        return 1
+
+
+class _Threads:
+    """Threads of this process."""
+
+    def __init__(self, pool: ThreadPoolExecutor, workers: int) -> None:
+        self._pool, self._workers = pool, workers
+
+    def submit(self, task: Task) -> Future:
+        return self._pool.submit(task.function, *task.arguments)
+
+    def result(self, future: Any) -> Any:
+        return future.result()
+
+    def window(self) -> int:
+        return _AHEAD * self._workers
+
+
+class _Cluster:
+    """The workers of a Dask cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def submit(self, task: Task) -> Future:
+        with _in_sentences():
+            future: Future = self._client.submit(_limited, task.function, task.arguments, pure=False)
+            return future
+
+    def result(self, future: Any) -> Any:
+        with _in_sentences():
+            self._wait(future)
+            return future.result()
+
+    def _wait(self, future: Any) -> None:
+        while not future.done():
+            try:
+                wait([future], timeout=_IDLE_SECONDS)
+            except TimeoutError:
+                if not self._client.nthreads():
+                    raise VadprobeError(
+                        f"the Dask cluster has had no worker for {_IDLE_SECONDS:.0f} seconds; start workers (dask "
+                        "worker ADDRESS --nthreads 1), or look into their logs if there were some."
+                    ) from None
+
+    def window(self) -> int:
+        with _in_sentences():
+            threads: dict[str, int] = self._client.nthreads()
+        return _AHEAD * max(1, sum(threads.values()))
+
+
+@contextmanager
+def _in_sentences() -> Iterator[None]:
+    """What Dask says of dead workers and lost connections, said in sentences."""
+    try:
+        yield
+    except KilledWorker as error:
+        raise VadprobeError(
+            f"{error.allowed_failures + 1} workers died while computing it, most likely for want of memory. Use "
+            "fewer workers, or give each more memory (dask worker --memory-limit)."
+        ) from error
+    except NoValidWorkerError as error:
+        raise VadprobeError(
+            f"no worker took it within {error.timeout:.0f} seconds; the workers died or could not start. Use fewer "
+            "workers, or scheduler 'synchronous' to see the error itself."
+        ) from error
+    except (CancelledError, CommClosedError, RPCClosed, ClosedClientError) as error:
+        raise VadprobeError(
+            "the connection to the Dask cluster was lost. Look whether its scheduler is still running, then run the "
+            "command again."
+        ) from error
+
+
+def _limited(function: Callable[..., _Result], arguments: tuple[Any, ...]) -> _Result:
+    """What a worker runs: workers of another's cluster have as many BLAS threads as the machine has cores."""
+    with one_thread():
+        return function(*arguments)
+
+
+@contextmanager
+def _local_client(workers: int) -> Iterator[Client]:
+    settings: Mapping[str, Any] = {
+        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+        "distributed.scheduler.no-workers-timeout": f"{_IDLE_SECONDS:.0f}s",
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=40
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _checked_address(scheduler: str) -> str:
+    found = _ADDRESS.fullmatch(scheduler)
+    if found is None or not 0 < int(found[3]) < 65536:
+        raise VadprobeError(
+            f"scheduler is {scheduler!r}; 'processes', 'threads', 'synchronous' or the address of a running Dask "
+            "scheduler such as 'tcp://localhost:8786' is wanted ('dask scheduler' prints its address)."
+        )
+    return scheduler
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    """A client of a running cluster, which stays when the client leaves."""
+    try:
+        with ThreadPoolExecutor(1) as pool:  # the calling thread may have an event loop of its own
+            pool.submit(asyncio.run, _greet(address)).result()
+        client = Client(address, timeout=_CONNECT_SECONDS)
+    except (OSError, TimeoutError, TypeError, ValueError, RuntimeError) as error:
+        keys = " Its keys are Dask's configuration distributed.comm.tls." if address.startswith("tls") else ""
+        raise VadprobeError(
+            f"the Dask scheduler {address} cannot be reached ({_first_line(error)}). Start it with 'dask scheduler', "
+            f"check host, port and firewall, or use scheduler 'processes'.{keys}"
+        ) from error
+    with client:
+        _check_workers(client, address)
+        yield client
+
+
+async def _greet(address: str) -> None:
+    """Connect once and leave: a client of Dask waits for ever where something listens but never answers."""
+    keys = Security().get_connection_args("client")
+    try:
+        comm = await asyncio.wait_for(connect(address, timeout=_CONNECT_SECONDS, **keys), _CONNECT_SECONDS + 1)
+    except TimeoutError as error:
+        raise TimeoutError("something listens there, but does not answer as a Dask scheduler does") from error
+    await comm.close()
+
+
+def _check_workers(client: Client, address: str) -> None:
+    """Refuse a cluster that does not know vadprobe: its scheduler and its workers both read the tasks."""
+    known = client.submit(_knows_vadprobe, pure=False)
+    try:
+        _Cluster(client).result(known)
+    except (ImportError, RuntimeError) as error:  # the one from a worker, the other from the scheduler
+        raise VadprobeError(
+            f"the scheduler or a worker of the Dask cluster {address} cannot import vadprobe ({_first_line(error)}) "
+            "Install vadprobe[analyze] of the same version where they run."
+        ) from error
+
+
+def _knows_vadprobe() -> bool:
+    """Whoever reads this function has imported this module."""
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

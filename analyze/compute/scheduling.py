@@ -1,0 +1,104 @@
+"""Running independent tasks: a bounded number at a time, results in order, errors that name their task.
+
+A task's result depends on its arguments alone, so every scheduler and any number of workers give the same results.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vadprobe.store.errors import VadprobeError
+
+Progress = Callable[[int, int, str], None]
+"""Told of finished tasks: how many are done, how many there are, and what they compute."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """``function(*arguments)`` with a name for messages, for example "layer 3 of the prompt 'coarse'".
+
+    For workers in other processes the function is one of a module (or a partial of one), and all can be pickled.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+class Future(Protocol):
+    def cancel(self) -> Any: ...
+
+
+class Pool(Protocol):
+    """What runs tasks."""
+
+    def submit(self, task: Task) -> Future: ...
+
+    def result(self, future: Any) -> Any: ...
+
+    def window(self) -> int:
+        """How many tasks may be under way at once."""
+
+
+class Scheduler:
+    """Runs independent tasks, a bounded number at a time, and returns their results in order."""
+
+    def __init__(self, pool: Pool, progress: Progress | None = None) -> None:
+        self._pool = pool
+        self._progress = progress
+
+    def run(self, tasks: Sequence[Task], what: str = "tasks") -> list[Any]:
+        """The results of all tasks, in order; see ``results``."""
+        return list(self.results(tasks, what))
+
+    def results(self, tasks: Sequence[Task], what: str = "tasks") -> Iterator[Any]:
+        """The result of each task, in order, while later ones are computed.
+
+        Tasks are handed out as results are taken, so memory holds the results of a few tasks for each worker, however
+        many there are. On an error, on an interrupt, and when no more results are taken, what has not begun is
+        cancelled.
+
+        Args:
+            tasks: what to compute.
+            what: what they compute, for the progress; a plural such as "layers".
+
+        Raises:
+            VadprobeError: if a task raises one (the message then names the task), its worker dies again and again, or
+                the cluster is lost. Any other error of a task is raised as it is, with a note that names the task.
+                Of several failing tasks the first in order is named.
+        """
+        window: deque[tuple[Task, Future]] = deque()
+        most = self._pool.window()
+        remaining = iter(tasks)
+        done = 0
+        try:
+            while True:
+                while len(window) < most and (task := next(remaining, None)) is not None:
+                    window.append((task, self._pool.submit(task)))
+                if not window:
+                    return
+                task, future = window[0]
+                result = _named(task, self._pool.result, future)
+                window.popleft()
+                del future  # a cluster forgets the result of a future that nobody holds
+                done += 1
+                if self._progress is not None:
+                    self._progress(done, len(tasks), what)
+                yield result
+        finally:
+            with suppress(OSError, TimeoutError, RuntimeError):  # of a cluster that is gone, nothing is to be cancelled
+                for _, future in reversed(window):
+                    future.cancel()
+
+
+def _named(task: Task, result: Callable[[Future], Any], future: Future) -> Any:
+    """The result of a task; an error says which task it was."""
+    try:
+        return result(future)
+    except VadprobeError as error:
+        raise type(error)(f"{task.name}: {error}") from error
+    except Exception as error:
+        error.add_note(f"while computing {task.name}")
+        raise

@@ -1,0 +1,1 @@
+"""A detector: fitted on calibration clips, applied to stores, compared with chance."""

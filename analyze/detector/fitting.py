@@ -1,0 +1,190 @@
+"""Fitting a detector: calibration rows, saliency, selection, probe, locator, each from the rows it may see."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.calibration.calibration import Calibration, calibration_rows, draw_videos
+from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
+from vadprobe.analyze.compute.step_cache import StepResult
+from vadprobe.analyze.detector.chance import chance_of
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.detector.locator_fitting import fit_locator, tuning_rows
+from vadprobe.analyze.detector.selection_rules import choose
+from vadprobe.analyze.features.context import Workbench, samples_digest
+from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.analyze.features.selected import n_selected, read_selected
+from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
+from vadprobe.analyze.locator.locator import Locator
+from vadprobe.analyze.probes.kinds import Probe, fit_probe, probe_from_json
+from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
+from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.clip_table import ClipTable
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A detector with what the report shows of its making; ``saliency`` is JSON-ready, None if nothing was ranked."""
+
+    detector: Detector
+    calibration: Calibration
+    saliency: dict[str, Any] | None
+    left_out: tuple[str, ...]
+
+
+def fit(bench: Workbench) -> Fitted:
+    """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing the test's."""
+    inputs = bench.inputs
+    check_tuning(inputs)
+    calibration, left_out = calibrate(inputs)
+    check_fitting(inputs, calibration)
+    choice = choose(bench, calibration)
+    shown = choice.shown
+    if shown is not None:
+        shown = {**shown, **chance_of(bench, calibration)}
+    probe = fitted_probe(bench, calibration, choice.selection)
+    locator = fit_locator(bench, calibration, choice.selection, probe)
+    return Fitted(assemble(inputs, calibration, choice.selection, probe, locator), calibration, shown, left_out)
+
+
+def calibrate(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
+    """Draw the calibration rows (HP 4.1).
+
+    Training videos that could not be read are left out before the draw and named.
+
+    Returns:
+        The calibration, and the names left out.
+    """
+    config = inputs.config.calibration
+    stores = list(inputs.calibration.values())
+    table = stores[0].clips
+    written = np.logical_and.reduce([store.written for store in stores])
+    readable = {table.video_ids[code] for code in np.unique(table.video_codes[written])}
+    if table.sampling.unit == "video":
+        failed = {table.video_ids[code] for code in table.video_codes[~written]}
+        readable -= failed
+    training = inputs.truth.of_split("train")
+    left_out = tuple(sorted(video.video_id for video in training if video.video_id not in readable))
+    drawn = draw_videos([v for v in training if v.video_id in readable], config.fraction, config.seed)
+    calibration = calibration_rows(
+        table, drawn, inputs.truth, segment_label=config.segment_label, seed=config.seed, fraction=config.fraction
+    )
+    return _written_only(calibration, written), left_out
+
+
+def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
+    """Without the rows of single failed clips in videos that are otherwise readable."""
+    keep = written[calibration.rows]
+    if keep.all():
+        return calibration
+    return replace(
+        calibration,
+        rows=calibration.rows[keep],
+        labels=calibration.labels[keep],
+        groups=calibration.groups[keep],
+    )
+
+
+def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selection) -> Probe:
+    """The probe of the job's kind on the score prompt's selected features of the calibration rows.
+
+    Raises:
+        VadprobeError: if the features are more than may be held in memory and the kind cannot stream, or the fit fails.
+    """
+    config = bench.inputs.config.probe
+    store = bench.inputs.calibration[bench.inputs.score_prompt]
+    n_bytes = 8 * len(calibration.rows) * n_selected(store, selection)
+    streams = n_bytes > config.memory_gb * 1e9
+    if streams and (config.kind != "logistic" or config.convention != "paper"):
+        raise VadprobeError(
+            f"the calibration features take {n_bytes / 1e9:.1f} GB and probe.memory_gb is {config.memory_gb:g}; only a "
+            "logistic probe of the convention 'paper' streams. Raise memory_gb, or draw a smaller fraction."
+        )
+    inputs = {
+        **samples_digest(store, calibration),
+        "selection": [selection.unit, [list(index) for index in selection.indices]],
+        "probe": {name: str(value) for name, value in config.model_dump(exclude={"memory_gb"}).items()},
+        "streams": streams,
+    }
+
+    def stream() -> StepResult:
+        blocks = StoreRowBlocks(store, selection, calibration.rows, calibration.labels, bench.scheduler, "fitting")
+        probe = fit_streamed_logistic(
+            blocks, C=config.c, max_iter=config.max_iterations, class_weight=config.class_weight, seed=config.seed
+        )
+        return StepResult(probe.to_json())
+
+    def compute() -> StepResult:
+        features = read_selected(store, selection, calibration.rows)
+        probe = fit_probe(
+            features,
+            calibration.labels,
+            kind=config.kind,
+            C=config.c,
+            max_iter=config.max_iterations,
+            class_weight=config.class_weight,
+            hidden=config.hidden,
+            seed=config.seed,
+            convention=config.convention,
+        )
+        return StepResult(probe.to_json())
+
+    return probe_from_json(dict(bench.steps.result("probe", inputs, stream if streams else compute).values))
+
+
+def tuned_on(inputs: AnalysisInputs) -> dict[str, str]:
+    """Fingerprints by name of the videos the locator's grid sees; none if nothing is searched for."""
+    if inputs.config.locator.threshold != "grid":
+        return {}
+    return _fingerprints(inputs.store.clips, tuning_rows(inputs))
+
+
+def _fingerprints(table: ClipTable, rows: np.ndarray) -> dict[str, str]:
+    codes = np.unique(table.video_codes[rows]).tolist()
+    return {table.video_ids[code]: table.fingerprints[code] for code in codes}
+
+
+def check_tuning(inputs: AnalysisInputs) -> None:
+    """Refuse, before anything is computed, to tune on videos that will be reported.
+
+    Raises:
+        VadprobeError: naming the videos, unless the job allows the overlap.
+    """
+    table = inputs.store.clips
+    reported = _fingerprints(table, inputs.rows_of_split("test"))
+    check_overlap(overlapping(reported, tuned_on(inputs)), "tuned", inputs.config.allow_overlap)
+
+
+def check_fitting(inputs: AnalysisInputs, calibration: Calibration) -> None:
+    """Refuse, before anything is computed, to fit on a file that is reported under another name.
+
+    Raises:
+        VadprobeError: naming the videos, unless the job allows the overlap.
+    """
+    reported = _fingerprints(inputs.store.clips, inputs.rows_of_split("test"))
+    fitted = _fingerprints(inputs.calibration[inputs.score_prompt].clips, calibration.rows)
+    check_overlap(overlapping(reported, fitted), "fitted", inputs.config.allow_overlap)
+
+
+def assemble(
+    inputs: AnalysisInputs, calibration: Calibration, selection: Selection, probe: Probe, locator: Locator
+) -> Detector:
+    """Put the fitted parts together with the digests of what they were fitted on."""
+    return Detector(
+        preset=inputs.config.preset,
+        selection=selection,
+        probe=probe,
+        locator=locator,
+        features=inputs.store.spec,
+        provenance={
+            "dataset": inputs.truth.name,
+            "calibration": calibration.digest,
+            "calibration_unit": calibration.unit,
+            "features": inputs.feature_digest,
+            "ground_truth": inputs.truth.truth_digest,
+            "fitted_on": _fingerprints(inputs.calibration[inputs.score_prompt].clips, calibration.rows),
+            "tuned_on": tuned_on(inputs),
+        },
+    )

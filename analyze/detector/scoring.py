@@ -1,0 +1,68 @@
+"""Scoring segments with a detector: one row per clip, smoothed within its video once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.features.context import Workbench, scores_of
+from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.files.parquet import names_of, write_parquet
+from vadprobe.store.format.clip_table import ClipTable
+
+_ROW_GROUP = 1 << 16  # rows: a reader that wants a few videos of a large set reads a few groups
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of some rows of a clip table, in row order; a clip that could not be read is NaN.
+
+    ``raw`` (n,) is the probe's probability, ``smoothed`` (n,) the detector's score, ``rows`` (n,) rows of the table.
+    """
+
+    table: ClipTable
+    rows: np.ndarray
+    raw: np.ndarray
+    smoothed: np.ndarray
+
+    def subset(self, video_ids: set[str]) -> "Scores":
+        """The scores of some videos."""
+        keep = np.isin(self.rows, self.table.rows_of(video_ids))
+        return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
+
+    def write(self, path: Path, truth: Dataset) -> None:
+        """Write as Parquet, one row per clip, in row groups; frames are half-open. Without truth there is no split."""
+        codes = self.table.video_codes[self.rows]
+        known, names = truth.by_id, self.table.video_ids
+        splits = [known[name].split if name in known else None for name in names]
+        write_parquet(
+            pa.table(
+                {
+                    "video_id": names_of(names, codes),
+                    "split": names_of(splits, codes),
+                    "index": self.table.indices[self.rows],
+                    "start_frame": self.table.start_frames[self.rows],
+                    "stop_frame": self.table.stop_frames[self.rows],
+                    "raw_score": self.raw,
+                    "score": self.smoothed,
+                }
+            ),
+            path,
+            _ROW_GROUP,
+        )
+
+
+def score(bench: Workbench, detector: Detector, rows: np.ndarray) -> Scores:
+    """Score some rows of the scored store; the same rows together are not scored again.
+
+    Raises:
+        VadprobeError: if the store's features are not those the detector was fitted on.
+    """
+    store = bench.inputs.store
+    detector.check(store.spec)
+    raw = scores_of(bench, detector.selection, detector.probe, rows)
+    smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows])
+    return Scores(store.clips, rows, raw, smoothed)

@@ -1,0 +1,1 @@
+"""Scores against the truth: frame and event metrics, baselines, score files."""

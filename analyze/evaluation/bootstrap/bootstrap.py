@@ -1,0 +1,193 @@
+"""Video-clustered bootstrap of the frame metrics: many resamples of videos at once, each as exact as a single metric.
+
+Frames of one video are alike, so videos are what is drawn. A resample is a column of multiplicities: how often each
+video was drawn. Scores are sorted once, for all resamples. The AUCs follow from the pairs won between every two videos
+(``bootstrap.video_pairs``), the areas under the precision-recall curve from the frames gained at each level
+of the score (``bootstrap.precision_areas``). Resamples are worked on in blocks, so memory does not grow with
+their number, and no bit depends on the blocks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze.evaluation.bootstrap.precision_areas import PrecisionAreas
+from vadprobe.analyze.evaluation.bootstrap.video_pairs import VideoPairs, exact_ratio
+from vadprobe.analyze.evaluation.bootstrap.video_units import VideoUnits, sort_units
+from vadprobe.store.errors import VadprobeError
+
+METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro")
+"""Names of the resampled metrics; ``bootstrap_videos`` says what each is."""
+
+_OF_PAIRS = frozenset({"auc", "auc_abnormal_only", "auc_macro"})
+_MAX_RESAMPLES = 1024  # worked on together
+_MAX_DRAWN = 2**22  # videos x resamples worked on together: 32 MB of multiplicities
+_MAX_FRAMES = 2**32  # below this, twice the number of (positive, negative) pairs fits int64
+
+
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Metric values of resamples of videos, made by ``bootstrap_videos``.
+
+    ``values`` maps each of ``METRICS`` to (n_resamples,) float64, NaN where the resample leaves the metric
+    undefined: where its frames are of one class.
+    """
+
+    values: Mapping[str, np.ndarray]
+    n_resamples: int
+
+    def undefined(self, metric: str) -> int:
+        """How many resamples leave the metric undefined. State it beside the interval, which is without them.
+
+        Raises:
+            VadprobeError: if there is no such metric.
+        """
+        return int(np.isnan(self._of(metric)).sum())
+
+    def interval(self, metric: str, confidence: float = 0.95) -> tuple[float, float]:
+        """Percentile interval over the defined resamples: the middle ``confidence`` of their values.
+
+        It is conditional on the scores: it holds the draw of test videos, not the fitting of what scored them. Few
+        videos make percentile intervals too narrow.
+
+        Returns:
+            Lower and upper end, linearly interpolated; (NaN, NaN) if no resample is defined.
+
+        Raises:
+            VadprobeError: if there is no such metric, or the confidence is not strictly between 0 and 1.
+        """
+        if not 0 < confidence < 1:
+            raise VadprobeError(
+                f"confidence is {confidence}; a share strictly between 0 and 1 is wanted, such as 0.95."
+            )
+        values = self._of(metric)
+        known = values[~np.isnan(values)]
+        if len(known) == 0:
+            return float("nan"), float("nan")
+        lower, upper = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(lower), float(upper)
+
+    def _of(self, metric: str) -> np.ndarray:
+        if metric not in self.values:
+            raise VadprobeError(f"there is no metric {metric!r}; known are {', '.join(self.values)}.")
+        return self.values[metric]
+
+
+def bootstrap_videos(
+    scores: np.ndarray,
+    positives: np.ndarray,
+    negatives: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_resamples: int,
+    generator: np.random.Generator,
+    labels: np.ndarray | None = None,
+    metrics: Sequence[str] = METRICS,
+) -> Bootstrap:
+    """Metrics of ``n_resamples`` resamples: each draws as many videos as there are, with replacement.
+
+    A video drawn twice counts with all its frames twice. There are no strata: the share of abnormal videos varies from
+    resample to resample, as it does between test sets. The metrics, NaN where a resample leaves them undefined:
+
+    - ``auc``: ROC AUC of all frames drawn, ties half; equal to the last bit to ``metrics.roc_auc`` on repeated units;
+    - ``ap_step``, ``pr_area_trapezoid``: ``metrics.average_precision`` and ``metrics.precision_recall_area``;
+    - ``auc_abnormal_only``: ROC AUC of the frames of abnormal videos alone, to the last bit;
+    - ``auc_macro``: mean of the AUCs of single videos, over drawn videos with frames of both classes.
+
+    Values depend on the generator and on the videos in ascending order of their codes; not on the order of units.
+
+    Args:
+        scores: (n,) numbers, higher is more anomalous.
+        positives, negatives: (n,) integers, anomalous and normal frames of each unit.
+        groups: (n,) integers, the code of each unit's video; codes may have gaps, and units any order. A video whose
+            units are without frames is drawn like any other.
+        n_resamples: at least 1.
+        generator: draws the videos, ``videos`` numbers per resample.
+        labels: (n,) bool or 0/1, whether each unit's video is abnormal. Without it, abnormal videos are those with at
+            least one positive frame.
+        metrics: those of ``METRICS`` to compute, in any order; the values of each are the same whatever the others.
+
+    Raises:
+        VadprobeError: if a metric is unknown or none is named, the shapes differ, a score is NaN, a count is negative,
+            codes are not integers, labels differ inside of a video or call one with positive frames normal,
+            ``n_resamples`` is below 1, there is no frame, or a resample has 2**32 frames or more.
+    """
+    wanted = _checked_metrics(metrics)
+    if n_resamples < 1:
+        raise VadprobeError(f"n_resamples is {n_resamples}; at least 1 is wanted.")
+    units = sort_units(scores, positives, negatives, groups, labels)
+    pairs = VideoPairs(units) if not _OF_PAIRS.isdisjoint(wanted) else None
+    trapezoid = "pr_area_trapezoid" in wanted
+    areas = PrecisionAreas(units, trapezoid) if trapezoid or "ap_step" in wanted else None
+    width = max(1, min(n_resamples, _MAX_RESAMPLES, _MAX_DRAWN // units.n_videos))
+    values = {metric: np.empty(n_resamples) for metric in wanted}
+    for start in range(0, n_resamples, width):
+        stop = min(start + width, n_resamples)
+        drawn = _draw(generator, units.n_videos, stop - start)
+        _check_frames(units, drawn)
+        of_block: dict[str, np.ndarray] = {}
+        if pairs is not None:
+            of_block |= _from_pairs(units, pairs, drawn, wanted)
+        if areas is not None:
+            of_block |= _from_areas(units, areas, drawn)
+        for metric in wanted:
+            values[metric][start:stop] = of_block[metric][: stop - start]
+    return Bootstrap(values, n_resamples)
+
+
+def _checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The names in the order of METRICS."""
+    unknown = [metric for metric in metrics if metric not in METRICS]
+    if isinstance(metrics, str) or unknown or len(metrics) == 0:
+        raise VadprobeError(f"metrics is {metrics!r}; a sequence of some of {', '.join(METRICS)} is wanted.")
+    return tuple(metric for metric in METRICS if metric in metrics)
+
+
+def _draw(generator: np.random.Generator, n_videos: int, n_resamples: int) -> np.ndarray:
+    """(videos, resamples) float64 multiplicities, drawn resample after resample whatever the blocks are.
+
+    A column of ones follows a single resample: sums over one column would be added in another order.
+    """
+    drawn = generator.integers(n_videos, size=(n_resamples, n_videos))
+    drawn += n_videos * np.arange(n_resamples)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=n_resamples * n_videos).reshape(n_resamples, n_videos)
+    if n_resamples == 1:
+        times = np.concatenate([times, np.ones_like(times)])
+    return np.ascontiguousarray(times.T, dtype=np.float64)
+
+
+def _check_frames(units: VideoUnits, drawn: np.ndarray) -> None:
+    most = ((units.video_positives + units.video_negatives) @ drawn).max()
+    if most >= _MAX_FRAMES:
+        raise VadprobeError(
+            f"a resample has {most:.0f} frames; fewer than {_MAX_FRAMES} are wanted. Count frames in larger steps, "
+            "such as every second one."
+        )
+
+
+def _from_pairs(
+    units: VideoUnits, pairs: VideoPairs, drawn: np.ndarray, wanted: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """The wanted AUCs of the resamples."""
+    found = {}
+    n_positives = (units.video_positives @ drawn).astype(np.int64)
+    for metric, among in (("auc", np.ones(units.n_videos, dtype=bool)), ("auc_abnormal_only", units.abnormal)):
+        if metric in wanted:
+            n_negatives = (units.video_negatives[among] @ drawn[among]).astype(np.int64)
+            found[metric] = exact_ratio(pairs.doubled(drawn, among), 2 * n_positives * n_negatives)
+    if "auc_macro" in wanted:
+        auc = pairs.auc_of_each()
+        both = np.flatnonzero(~np.isnan(auc))
+        n_both = drawn[both].sum(axis=0)
+        sums = np.einsum("v,vr->r", auc[both], drawn[both])
+        found["auc_macro"] = sums / np.where(n_both == 0, np.nan, n_both)
+    return found
+
+
+def _from_areas(units: VideoUnits, areas: PrecisionAreas, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Step average precision and trapezoid area of the resamples."""
+    n_positives, n_negatives = units.video_positives @ drawn, units.video_negatives @ drawn
+    divisor = np.where((n_positives == 0) | (n_negatives == 0), np.nan, n_positives)
+    at, before = areas.sums(drawn)
+    return {"ap_step": at / divisor, "pr_area_trapezoid": (at + before) / (2 * divisor)}

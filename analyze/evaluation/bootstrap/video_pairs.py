@@ -1,0 +1,113 @@
+"""Pairs of a positive and a negative frame that the score puts in order, between every two videos.
+
+A resample draws video i ``m_i`` times. The pairs it wins are ``sum over i, j of m_i m_j W_ij``, with ``W_ij`` those won
+by the positive frames of video i over the negative frames of video j. So W is counted once, and the AUC of any number
+of resamples is a product of small matrices. Pairs are counted doubled, ties half: whole numbers throughout.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from vadprobe.analyze.evaluation.bootstrap.video_units import VideoUnits
+from vadprobe.analyze.evaluation.group_metrics import roc_auc_of_groups
+
+_MAX_EXACT = 2.0**53  # float64 sums of integers are exact to here
+_MAX_CELLS = 2**24  # of W: 128 MB; beyond, resamples are counted one by one
+
+
+class VideoPairs:
+    """Doubled pairs won, of sorted units. The work is units x videos with positive frames, whatever is drawn later."""
+
+    def __init__(self, units: VideoUnits) -> None:
+        self._units = units
+        self._positive = np.flatnonzero(units.video_positives)
+        small = units.n_videos * len(self._positive) <= _MAX_CELLS
+        self._won = _count_pairs(units, self._positive) if small else None
+
+    def doubled(self, drawn: np.ndarray, among: np.ndarray) -> np.ndarray:
+        """(resamples,) int64, doubled pairs won in each resample.
+
+        Args:
+            drawn: (videos, resamples) float64 multiplicities.
+            among: (videos,) bool, whose negative frames count.
+        """
+        if self._won is None:
+            return np.array([self._doubled_once(times * among, times) for times in drawn.T.astype(np.int64)])
+        negatives = drawn[among]
+        most = 2 * (self._units.video_positives @ drawn) * (self._units.video_negatives[among] @ negatives)
+        dtype = np.float64 if most.max() < _MAX_EXACT else np.int64
+        by_video = self._won[among].astype(dtype, copy=False).T @ negatives.astype(dtype, copy=False)
+        return np.asarray(np.einsum("vr,vr->r", drawn[self._positive].astype(dtype), by_video)).astype(np.int64)
+
+    def _doubled_once(self, negative_times: np.ndarray, positive_times: np.ndarray) -> np.int64:
+        """One resample, over all units."""
+        units = self._units
+        gained = np.bincount(units.level, weights=units.positives * positive_times[units.video]).astype(np.int64)
+        lost = np.bincount(units.level, weights=units.negatives * negative_times[units.video]).astype(np.int64)
+        return np.int64(np.sum(lost * (2 * np.cumsum(gained) - gained)))
+
+    def auc_of_each(self) -> np.ndarray:
+        """(videos,) AUC of each video alone, NaN where its frames are of one class."""
+        units = self._units
+        if self._won is None:
+            counts = -units.level.astype(np.float64), units.positives, units.negatives
+            return roc_auc_of_groups(*counts, units.video, units.n_videos)
+        auc = np.full(units.n_videos, np.nan)
+        mine = self._positive
+        doubled = self._won[mine, np.arange(len(mine))].astype(np.int64)
+        pairs = units.video_positives[mine].astype(np.int64) * units.video_negatives[mine].astype(np.int64)
+        auc[mine] = exact_ratio(doubled, 2 * pairs)
+        return auc
+
+
+def _count_pairs(units: VideoUnits, positive: np.ndarray) -> np.ndarray:
+    """W transposed, (videos, videos with positives), float64 where that is exact, else int64.
+
+    Downward over the levels with a positive frame: a negative frame loses to the positive frames that came before,
+    counted per video, and half to those of its own level.
+    """
+    step, on_step, n_steps = units.steps()
+    most = 2 * units.video_positives.sum() * units.video_negatives.sum()
+    dtype = np.float64 if most < _MAX_EXACT else np.int64
+    column = np.zeros(units.n_videos, dtype=np.int32)
+    column[positive] = np.arange(len(positive))
+    shape = n_steps, units.n_videos
+    gaining, losing = np.flatnonzero(units.positives), np.flatnonzero((units.negatives > 0) & (step < n_steps))
+    tied = losing[on_step[losing]]
+    positives, negatives = units.positives.astype(dtype), units.negatives.astype(dtype)
+    gains = _by_step(positives[gaining], step[gaining], column[units.video[gaining]], (n_steps, len(positive)))
+    losses = _by_step(2 * negatives[losing], step[losing], units.video[losing], shape)
+    ties = _by_step(negatives[tied], step[tied], units.video[tied], shape)
+    lowest = 2 * units.video_negatives.astype(dtype) - losses.sum(axis=0)  # below every positive frame
+    won = np.multiply.outer(lowest, units.video_positives[positive].astype(dtype))
+    won += (ties.T @ gains).toarray()
+    height = max(1, min(n_steps, max(256, 2 * units.n_videos)))
+    reached = np.zeros((height + 1, len(positive)), dtype=dtype)
+    for top in range(0, n_steps, height):
+        n = min(height, n_steps - top)
+        gains[top : top + n].toarray(out=reached[1 : n + 1])
+        _accumulate(reached[: n + 1])
+        won += losses[top : top + n].T @ reached[:n]
+        reached[0] = reached[n]
+    return np.asarray(won)
+
+
+def _accumulate(rows: np.ndarray) -> None:
+    """Running sums in place, row by row: numpy's cumsum along this axis takes ten times as long."""
+    before = rows[0]
+    for row in rows[1:]:
+        np.add(before, row, out=row)
+        before = row
+
+
+def _by_step(frames: np.ndarray, step: np.ndarray, video: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    """Frames per level and video of units in descending order of score."""
+    begins = np.zeros(shape[0] + 1, dtype=np.int64)
+    np.cumsum(np.bincount(step, minlength=shape[0]), out=begins[1:])
+    return sparse.csr_array((frames, video, begins.astype(np.int32)), shape=shape)
+
+
+def exact_ratio(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    """Quotients of integers, each rounded once (int64 arrays would be rounded before the division too); NaN over 0."""
+    pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
+    return np.array([top / bottom if bottom else float("nan") for top, bottom in pairs])

@@ -1,0 +1,103 @@
+"""Scored units of videos, checked and sorted once: what every resample of videos shares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze.evaluation.metrics import checked_units
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True, eq=False)
+class VideoUnits:
+    """Units with frames, highest score first, and their videos in ascending order of the code.
+
+    Of each unit, (n,): ``level``, the number of its distinct score from 0; ``video``; ``positives`` and ``negatives``,
+    frames. Of each video, (videos,): ``video_positives`` and ``video_negatives``, frames; ``abnormal``, bool. Videos
+    whose units are without frames are among them.
+    """
+
+    level: np.ndarray
+    video: np.ndarray
+    positives: np.ndarray
+    negatives: np.ndarray
+    video_positives: np.ndarray
+    video_negatives: np.ndarray
+    abnormal: np.ndarray
+
+    @property
+    def n_videos(self) -> int:
+        """Videos that can be drawn."""
+        return len(self.abnormal)
+
+    def steps(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Units by levels with a positive frame: only there do recall and the number of pairs grow.
+
+        Returns:
+            ``step`` (n,), how many such levels lie strictly above each unit; ``on_step`` (n,) bool, whether the unit's
+            own level is one, number ``step`` then; and the number of such levels.
+        """
+        has_positive = np.bincount(self.level, weights=self.positives) > 0
+        above = np.cumsum(has_positive)
+        n_steps = int(above[-1])
+        return (above - has_positive)[self.level], has_positive[self.level], n_steps
+
+
+def sort_units(
+    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, groups: np.ndarray, labels: np.ndarray | None
+) -> VideoUnits:
+    """Check the units and sort them.
+
+    Args:
+        scores: (n,) numbers, higher is more anomalous.
+        positives, negatives: (n,) integers, anomalous and normal frames of each unit.
+        groups: (n,) integers, the code of each unit's video, in any order.
+        labels: (n,) bool or 0/1, whether each unit's video is abnormal. None: abnormal videos are those with at least
+            one positive frame.
+
+    Raises:
+        VadprobeError: as ``metrics.rank``; and if codes are not one integer per unit, or labels
+            differ inside of a video or call one with positive frames normal.
+    """
+    scores, positives, negatives = checked_units(scores, positives, negatives)
+    groups = np.asarray(groups)
+    if groups.shape != scores.shape or not np.issubdtype(groups.dtype, np.integer):
+        raise VadprobeError(
+            f"groups is {groups.dtype} of shape {groups.shape}; one integer video code is wanted for each of "
+            f"{len(scores)} scored units."
+        )
+    codes, video = _numbered(groups)
+    positive, negative = (np.bincount(video, weights=part, minlength=len(codes)) for part in (positives, negatives))
+    abnormal = positive > 0 if labels is None else _checked_labels(np.asarray(labels), video, codes, positive > 0)
+    order = np.argsort(-scores)
+    seen = positives + negatives > 0
+    if not seen.all():
+        order = order[seen[order]]
+    ordered = scores[order]
+    level = np.zeros(len(order), dtype=np.int64)
+    np.cumsum(ordered[1:] != ordered[:-1], out=level[1:])
+    return VideoUnits(level, video[order], positives[order], negatives[order], positive, negative, abnormal)
+
+
+def _numbered(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ascending codes, and each unit's number among them; units of a video mostly lie together."""
+    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
+    codes, numbers = np.unique(groups[starts], return_inverse=True)
+    return codes, np.repeat(numbers.astype(np.int32), np.diff(starts, append=len(groups)))
+
+
+def _checked_labels(labels: np.ndarray, video: np.ndarray, codes: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """(videos,) bool, True where a video is abnormal."""
+    if labels.shape != video.shape or not np.isin(labels, (0, 1)).all():
+        raise VadprobeError(
+            f"labels is {labels.dtype} of shape {labels.shape}; 0 or 1 is wanted for the video of each of {len(video)} "
+            "scored units."
+        )
+    share = np.bincount(video, weights=labels) / np.bincount(video)
+    wrong = np.flatnonzero(((share > 0) & (share < 1)) | (positive & (share == 0)))
+    if len(wrong):
+        raise VadprobeError(
+            f"the labels of {len(wrong)} videos, first of code {codes[wrong[0]]}, differ between their units or call "
+            "them normal though they have positive frames; are labels and counts of the same annotation?"
+        )
+    return np.asarray(share == 1)

@@ -1,0 +1,228 @@
+"""Frame-level ranking metrics, exact, from frame counts of scored units instead of expanded frames.
+
+A unit is what got one score: a clip, or a single frame. Its frames share the score, so ties are the normal case: all
+frames of one score are one step of every curve, and no order among them is ever assumed.
+
+Every metric is NaN where the frames are of one class only. scikit-learn gives 0 or 1 there for some of them; but frames
+of one class say nothing about how well two are told apart.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.store.errors import VadprobeError
+
+_MAX_FRAMES = 2**32  # below this, twice the number of (positive, negative) pairs fits int64
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Scores sorted once, with what lies at or above each: all a metric needs. Made by ``rank``.
+
+    ``thresholds`` (k,) float64 are the distinct scores, descending. ``true_positives`` and ``false_positives`` (k,)
+    int64 count the positive and negative frames whose score is >= the threshold; the last entries are all frames.
+    """
+
+    thresholds: np.ndarray
+    true_positives: np.ndarray
+    false_positives: np.ndarray
+
+    @property
+    def n_positives(self) -> int:
+        """Positive frames in all."""
+        return int(self.true_positives[-1])
+
+    @property
+    def n_negatives(self) -> int:
+        """Negative frames in all."""
+        return int(self.false_positives[-1])
+
+    @property
+    def has_both_classes(self) -> bool:
+        """Whether there is at least one positive and one negative frame."""
+        return self.n_positives > 0 and self.n_negatives > 0
+
+    def above(self, threshold: float) -> tuple[int, int]:
+        """True and false positives: positive and negative frames with a score strictly above ``threshold``.
+
+        Raises:
+            VadprobeError: if the threshold is NaN.
+        """
+        if np.isnan(threshold):
+            raise VadprobeError("the threshold is NaN; a number is wanted. Was it fitted on unknown scores?")
+        count = len(self.thresholds) - int(np.searchsorted(self.thresholds[::-1], threshold, side="right"))
+        if count == 0:
+            return 0, 0
+        return int(self.true_positives[count - 1]), int(self.false_positives[count - 1])
+
+
+def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ranking:
+    """Sort scored units once, grouping equal scores exactly.
+
+    Args:
+        scores: (n,) numbers, higher is more anomalous; infinities are ranked like any other value.
+        positives: (n,) integers, anomalous frames of each unit.
+        negatives: (n,) integers, normal frames of each unit. Units without frames change nothing.
+
+    Raises:
+        VadprobeError: if the shapes differ, a score is NaN (the caller drops unknown units and reports how many), a
+            count is negative or not an integer, or there is no frame at all.
+    """
+    scores, positives, negatives = checked_units(scores, positives, negatives)
+    seen = positives + negatives > 0
+    scores, positives, negatives = scores[seen], positives[seen], negatives[seen]
+    order = np.argsort(-scores)
+    scores = scores[order]
+    last_of_group = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    return Ranking(
+        thresholds=scores[last_of_group],
+        true_positives=np.cumsum(positives[order])[last_of_group],
+        false_positives=np.cumsum(negatives[order])[last_of_group],
+    )
+
+
+def checked_units(
+    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arguments of ``rank`` as float64 and int64.
+
+    Raises:
+        VadprobeError: as ``rank``.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    positives, negatives = checked_counts("positives", positives), checked_counts("negatives", negatives)
+    if scores.ndim != 1 or not scores.shape == positives.shape == negatives.shape:
+        raise VadprobeError(
+            f"scores, positives and negatives have shapes {scores.shape}, {positives.shape} and {negatives.shape}; "
+            "one number per scored unit is wanted in each."
+        )
+    unknown = int(np.isnan(scores).sum())
+    if unknown:
+        raise VadprobeError(
+            f"{unknown} of {len(scores)} scores are NaN (unknown); drop these units before ranking and report their "
+            "number, an unknown score has no place in an order."
+        )
+    n_frames = int(positives.sum() + negatives.sum())
+    if not 0 < n_frames < _MAX_FRAMES:
+        raise VadprobeError(
+            f"{len(scores)} scored units have {n_frames} frames; at least 1 and fewer than {_MAX_FRAMES} are wanted."
+        )
+    return scores, positives, negatives
+
+
+def checked_counts(name: str, counts: np.ndarray) -> np.ndarray:
+    """Frame counts as int64; ``name`` is for the messages.
+
+    Raises:
+        VadprobeError: if a count is negative or not an integer.
+    """
+    counts = np.asarray(counts)
+    if counts.size and not (np.issubdtype(counts.dtype, np.integer) or counts.dtype == np.bool_):
+        raise VadprobeError(f"{name} has dtype {counts.dtype}; integer frame counts are wanted.")
+    counts = counts.astype(np.int64)
+    if np.any(counts < 0):
+        raise VadprobeError(
+            f"{name} has {int((counts < 0).sum())} negative frame counts, the lowest {int(counts.min())}; a unit has 0 "
+            "or more frames. Do its starts and stops fit the video?"
+        )
+    return counts
+
+
+def roc_auc(ranking: Ranking) -> float:
+    """Area under the ROC curve: how often a positive frame is above a negative one, ties counting half.
+
+    The pairs are counted in integers and divided once. Equal to scikit-learn's ``roc_auc_score`` on expanded frames.
+
+    Returns:
+        A number in [0, 1]; 0.5 for a constant score; NaN if the frames are of one class.
+    """
+    if not ranking.has_both_classes:
+        return float("nan")
+    true_positives = ranking.true_positives
+    steps = np.diff(ranking.false_positives, prepend=0)
+    before = np.concatenate([[0], true_positives[:-1]])
+    doubled_pairs = int(np.sum(steps * (before + true_positives)))
+    return doubled_pairs / (2 * ranking.n_positives * ranking.n_negatives)
+
+
+def average_precision(ranking: Ranking) -> float:
+    """Average precision as a step function: the sum of precision times the recall gained at each distinct score.
+
+    This is scikit-learn's ``average_precision_score``, the primary number on XD-Violence. Published "AP" often is
+    ``precision_recall_area`` instead; the two are not comparable.
+
+    Returns:
+        A number in (0, 1]; the share of positive frames for a constant score; NaN if the frames are of one class.
+    """
+    if not ranking.has_both_classes:
+        return float("nan")
+    gained = np.diff(ranking.true_positives, prepend=0)
+    return float(np.sum(gained * _precision(ranking)) / ranking.n_positives)
+
+
+def precision_recall_area(ranking: Ranking) -> float:
+    """Trapezoid area under the precision-recall curve, which begins at recall 0 with precision 1.
+
+    This is ``auc(recall, precision)`` on scikit-learn's ``precision_recall_curve``, called AP by XDVioDet, RTFM, UR-DMU
+    and others. It rewards coarse scores: a constant one gets (1 + share of positive frames) / 2. Label it as the
+    trapezoid wherever it is printed.
+
+    Returns:
+        A number in (0, 1]; NaN if the frames are of one class.
+    """
+    if not ranking.has_both_classes:
+        return float("nan")
+    precision = _precision(ranking)
+    before = np.concatenate([[1.0], precision[:-1]])
+    gained = np.diff(ranking.true_positives, prepend=0)
+    return float(np.sum(gained * (before + precision)) / (2 * ranking.n_positives))
+
+
+def f1(ranking: Ranking, threshold: float) -> float:
+    """Frame F1 of "anomalous where the score is strictly above ``threshold``".
+
+    Returns:
+        2 TP / (2 TP + FP + FN), 0 if no positive frame is found; NaN if the frames are of one class.
+
+    Raises:
+        VadprobeError: if the threshold is NaN.
+    """
+    true_positives, false_positives = ranking.above(threshold)
+    if not ranking.has_both_classes:
+        return float("nan")
+    return 2 * true_positives / (true_positives + false_positives + ranking.n_positives)
+
+
+def _precision(ranking: Ranking) -> np.ndarray:
+    return np.asarray(ranking.true_positives / (ranking.true_positives + ranking.false_positives))
+
+
+def clip_counts(truth: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Anomalous and normal frames of each clip of one video.
+
+    Args:
+        truth: (n_frames,) bool, True where a frame is anomalous (``Dataset.truth``).
+        starts, stops: (n,) integers, clip i is frames ``[starts[i], stops[i])``, half-open. Clips may overlap.
+
+    Returns:
+        positives, negatives: (n,) int64 each; both 0 for an empty clip.
+
+    Raises:
+        VadprobeError: if the truth is not bool, or a clip does not lie inside the video.
+    """
+    truth, starts, stops = np.asarray(truth), np.asarray(starts), np.asarray(stops)
+    if truth.dtype != np.bool_ or truth.ndim != 1:
+        raise VadprobeError(
+            f"truth is {truth.dtype} of shape {truth.shape}; one bool per frame of the video is wanted."
+        )
+    outside = (starts < 0) | (stops < starts) | (stops > len(truth))
+    if np.any(outside):
+        first = int(np.flatnonzero(outside)[0])
+        raise VadprobeError(
+            f"clip {first} is [{starts[first]}, {stops[first]}), but the video has {len(truth)} frames; clips must lie "
+            "inside. Is the truth of another video, or of another frame count?"
+        )
+    sums = np.concatenate([[0], np.cumsum(truth, dtype=np.int64)])
+    positives = sums[stops] - sums[starts]
+    return positives, (stops - starts) - positives

@@ -1,0 +1,57 @@
+"""Scores of segments of named videos: what every method gives, ours and others'."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentScores:
+    """One score per segment, videos by code.
+
+    ``codes`` (n,) int64 index the videos of a ``GroundTruth``; ``start_frames`` and ``stop_frames`` (n,) int64 are
+    half-open; ``scores`` (n,) float64, higher is more anomalous, NaN is unknown. Sorted by video and start; the
+    segments of a video do not overlap.
+    """
+
+    codes: np.ndarray
+    start_frames: np.ndarray
+    stop_frames: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        same_video = self.codes[1:] == self.codes[:-1]
+        if np.any(self.codes[1:] < self.codes[:-1]) or np.any(
+            same_video & (self.start_frames[1:] < self.stop_frames[:-1])
+        ):
+            raise VadprobeError("segments overlap or are not sorted by video and start; every frame has one score.")
+
+    @property
+    def n_frames(self) -> np.ndarray:
+        """(n,) frames of each segment."""
+        return np.asarray(self.stop_frames - self.start_frames)
+
+
+def segment_scores(
+    truth: GroundTruth, video_ids: Sequence[str], starts: np.ndarray, stops: np.ndarray, scores: np.ndarray
+) -> SegmentScores:
+    """Sort the segments of some videos of a truth; segments of other videos are left out.
+
+    Args:
+        truth: whose videos give the codes.
+        video_ids: (n,) names. ``starts``, ``stops``: (n,) half-open frames. ``scores``: (n,).
+    """
+    code_of = {name: code for code, name in enumerate(truth.video_ids)}
+    codes = np.array([code_of.get(name, -1) for name in video_ids], dtype=np.int64)
+    order = np.lexsort((starts, codes))
+    order = order[codes[order] >= 0]
+    return SegmentScores(
+        codes[order],
+        np.asarray(starts, dtype=np.int64)[order],
+        np.asarray(stops, dtype=np.int64)[order],
+        np.asarray(scores, dtype=np.float64)[order],
+    )

@@ -1,0 +1,1 @@
+"""Features of opened stores, given to kernels and probes."""

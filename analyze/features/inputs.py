@@ -1,0 +1,127 @@
+"""What stage 2 works on: the truth and the stores, opened and checked against each other before any computation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.digests import digest_json
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.reading.feature_store import FeatureStore
+
+
+@dataclass(frozen=True, eq=False)
+class AnalysisInputs:
+    """Open stores by prompt key: ``segments`` are scored, ``calibration`` is fitted on (the same for unit "segment").
+
+    ``score_prompt`` is the key of the prompt that feeds the probe.
+    """
+
+    config: AnalysisConfig
+    truth: Dataset
+    probed: tuple[ProbedVideo, ...]
+    segments: Mapping[str, FeatureStore]
+    calibration: Mapping[str, FeatureStore]
+    score_prompt: str
+
+    @property
+    def store(self) -> FeatureStore:
+        """The store whose segments are scored."""
+        return self.segments[self.score_prompt]
+
+    @property
+    def ranked_prompts(self) -> tuple[str, ...]:
+        """The prompts over which heads are ranked, in the job's order."""
+        wanted = self.config.selection.prompts
+        return tuple(key for key in self.calibration if wanted is None or key in wanted)
+
+    @property
+    def feature_digest(self) -> str:
+        """Digest of the specifications of every store used."""
+        stores = {**self.segments, **{f"calibration {key}": store for key, store in self.calibration.items()}}
+        return digest_json({key: store.spec.digest for key, store in stores.items()})
+
+    def rows_to_score(self) -> np.ndarray:
+        """Rows of the validation and test videos, ascending.
+
+        With a finished detector nothing is fitted on validation videos, so those that a part of a store was pulled
+        without are left out. A test video never is: where its rows are missing, reading them says so.
+        """
+        validation = self.rows_of_split("validation")
+        if self.config.detector is not None:
+            validation = validation[self.store.held[validation]]
+        return np.sort(np.concatenate([validation, self.rows_of_split("test")]))
+
+    def rows_of_split(self, split: str) -> np.ndarray:
+        """Rows of the scored store that belong to a split, ascending."""
+        return self.store.clips.rows_of(video.video_id for video in self.truth.videos if video.split == split)
+
+
+def open_inputs(
+    config: AnalysisConfig,
+    truth: Dataset,
+    probed: Sequence[ProbedVideo],
+    layout: DatasetLayout,
+    samplings: Sequence[Sampling],
+    backbone: str,
+    prompts: Sequence[str],
+    open_store: Callable[[Path], FeatureStore] = FeatureStore.open,
+) -> AnalysisInputs:
+    """Open the stores an analysis needs.
+
+    With a finished detector only the score prompt's segments are opened.
+
+    Args:
+        open_store: opens a store by its path; a caller that opens the same stores often keeps them.
+
+    Raises:
+        StoreError: if a store is missing, unfinished or damaged.
+        VadprobeError: if the prompts' stores do not have the same rows, a prompt that is ranked is unknown, or there is
+            no sampling of the unit that is scored or calibrated on.
+    """
+    score_prompt = config.score_prompt or prompts[0]
+    scored = _of_unit(samplings, "segment")
+    needed = _needed_prompts(config, score_prompt, prompts)
+    segments = {score_prompt: open_store(layout.store(scored, backbone, score_prompt))}
+    calibration: dict[str, FeatureStore] = {}
+    if config.detector is None:
+        fitted = _of_unit(samplings, config.calibration.unit)
+        calibration = {key: open_store(layout.store(fitted, backbone, key)) for key in needed}
+        if len({store.spec.clips_digest for store in calibration.values()}) > 1:
+            raise VadprobeError(
+                f"the stores of the prompts {', '.join(calibration)} were written for different clip tables; "
+                "extract all prompts of one dataset and sampling together."
+            )
+    for store in (*segments.values(), *calibration.values()):
+        store.check_finished()
+    return AnalysisInputs(config, truth, tuple(probed), segments, calibration, score_prompt)
+
+
+def _of_unit(samplings: Sequence[Sampling], unit: str) -> Sampling:
+    """The first sampling of a unit."""
+    found = next((sampling for sampling in samplings if sampling.unit == unit), None)
+    if found is None:
+        raise VadprobeError(
+            f"no [[sampling]] of the job has unit {unit!r}; segments are scored, and analysis.calibration.unit is "
+            "fitted on. Add one, or change calibration.unit."
+        )
+    return found
+
+
+def _needed_prompts(config: AnalysisConfig, score_prompt: str, prompts: Sequence[str]) -> list[str]:
+    """Prompts whose features are fitted on: the score prompt, and those that heads are ranked over."""
+    ranked = config.selection.prompts or ()
+    unknown = [key for key in ranked if key not in prompts]
+    if unknown:
+        raise VadprobeError(
+            f"selection.prompts has {unknown[0]!r}, but the prompts of the job are {', '.join(prompts)}."
+        )
+    if config.detector is not None or config.rule not in ("rhi", "full-layer"):
+        return [score_prompt]
+    return [key for key in prompts if key in (ranked or prompts) or key == score_prompt]

@@ -1,0 +1,205 @@
+"""Kernels mapped over the layers, heads and rows of stores: the one place where they meet Dask.
+
+A task reads what it needs itself and holds one span of layers, blocks or partitions in memory. Chunking never changes
+an answer: every layer, head and row is computed from its own values alone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.compute.cluster import Scheduler, Task
+from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
+from vadprobe.analyze.features.selected import n_selected, read_stored
+from vadprobe.analyze.probes.kinds import Probe
+from vadprobe.analyze.saliency.heads import Convention, head_metrics
+from vadprobe.analyze.saliency.layers import layer_metrics
+from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.reading.feature_store import FeatureStore
+
+Metrics = dict[str, np.ndarray]
+Kernel = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+"""Features (units..., n, d) to named arrays (..., units...): the unit axes last, after any of the kernel's own.
+
+It is a function of a module or a ``functools.partial`` of one, so that workers get it. A unit's values depend on
+that unit's features alone."""
+
+TASK_BYTES = 1 << 25
+"""Features that a task holds at a time, as float64; one layer, block or partition at least."""
+
+_MOST_UNITS = 4  # layers or blocks of a task: little data may be much work, which workers share
+
+
+def over_layers(
+    store: FeatureStore,
+    rows: np.ndarray,
+    kernel: Kernel,
+    scheduler: Scheduler,
+    layers: Sequence[int] | None = None,
+    what: str = "layers",
+) -> Metrics:
+    """A kernel of every layer on some rows.
+
+    Args:
+        store: one prompt's features.
+        rows: (n,) row numbers, in the order in which the kernel gets them.
+        kernel: from (k, n, hidden) in the storage dtype, C-contiguous and finite, to arrays (..., k).
+        scheduler: where to compute.
+        layers: which; by default 1 to L, without the embedding.
+        what: for the progress.
+
+    Returns:
+        Name to (..., layers).
+
+    Raises:
+        VadprobeError: if a value is not finite; it names layer and row.
+    """
+    wanted = list(range(1, store.spec.backbone.n_layers + 1) if layers is None else layers)
+    state, prompt = state_of(store), store.spec.prompt.key
+    spans = _unit_spans(wanted, len(rows) * store.spec.backbone.hidden_size)
+    tasks = [
+        Task(f"{_named('layer', span)} of the prompt {prompt!r}", _layers, (state, rows, span, kernel))
+        for span in spans
+    ]
+    return _joined(scheduler.run(tasks, what), axis=-1)
+
+
+def over_heads(
+    stores: Mapping[str, FeatureStore],
+    rows: np.ndarray,
+    kernel: Kernel,
+    scheduler: Scheduler,
+    what: str = "blocks of heads",
+) -> dict[str, Metrics]:
+    """A kernel of every head on some rows of several prompts' stores.
+
+    Args:
+        stores: by any key, such as the prompt's.
+        rows: (n,) row numbers, in the order in which the kernel gets them.
+        kernel: from (k, heads, n, head_dim) in the storage dtype, C-contiguous and finite, to arrays (..., k, heads).
+        scheduler: where to compute; the tasks of all stores run together.
+        what: for the progress.
+
+    Returns:
+        Key to name to (..., blocks, heads).
+
+    Raises:
+        VadprobeError: if a value is not finite; it names block, head and row.
+    """
+    owners, tasks = [], []
+    for key, store in stores.items():
+        backbone, state = store.spec.backbone, state_of(store)
+        spans = _unit_spans(range(backbone.n_layers), len(rows) * backbone.n_heads * backbone.head_dim)
+        for span in spans:
+            name = f"{_named('block', span)} of the prompt {store.spec.prompt.key!r}"
+            tasks.append(Task(name, _blocks, (state, rows, span, kernel)))
+            owners.append(key)
+    results = scheduler.run(tasks, what)
+    return {
+        key: _joined([found for owner, found in zip(owners, results, strict=True) if owner == key], axis=-2)
+        for key in stores
+    }
+
+
+def layer_saliency(store: FeatureStore, calibration: Calibration, scheduler: Scheduler) -> Metrics:
+    """HiProbe's metrics of layers 1 to L on the calibration rows: metric to (L,) float64."""
+    kernel = partial(layer_metrics, labels=calibration.labels)
+    return over_layers(store, calibration.rows, kernel, scheduler)
+
+
+def head_saliency(
+    stores: Mapping[str, FeatureStore],
+    calibration: Calibration,
+    seed: int,
+    scheduler: Scheduler,
+    *,
+    convention: Convention = "paper",
+) -> dict[str, Metrics]:
+    """HeadHunt's metrics of every head on the calibration rows: prompt to metric to (L, H) float64."""
+    kernel = partial(head_metrics, labels=calibration.labels, seed=seed, convention=convention)
+    return over_heads(stores, calibration.rows, kernel, scheduler)
+
+
+def probabilities(
+    store: FeatureStore, selection: Selection, probe: Probe, rows: np.ndarray, scheduler: Scheduler
+) -> np.ndarray:
+    """The probe's probability of some rows, (n,) float64, a span of partitions at a time; a failed row is NaN."""
+    rows = np.asarray(rows)
+    state = state_of(store)
+    spans = partition_spans(rows, store.contents.partition_rows, n_selected(store, selection))
+    tasks = [
+        Task(f"rows {rows[span].min()} to {rows[span].max()}", _probabilities, (state, selection, probe, rows[span]))
+        for span in spans
+    ]
+    result = np.empty(len(rows), dtype=np.float64)
+    for span, values in zip(spans, scheduler.results(tasks, "spans of rows"), strict=True):
+        result[span] = values
+    return result
+
+
+def partition_spans(rows: np.ndarray, partition_rows: int, row_values: int) -> list[np.ndarray]:
+    """Positions in ``rows``, cut where partitions end: whole partitions of up to ``TASK_BYTES``, one at least."""
+    if len(rows) == 0:
+        return []
+    numbers = rows // partition_rows
+    order = np.argsort(numbers, kind="stable")
+    starts = np.flatnonzero(np.diff(numbers[order], prepend=-1))
+    most = max(1, TASK_BYTES // (8 * row_values))
+    cuts, first = [], 0
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+        if stop - first > most and start > first:
+            cuts.append(start)
+            first = start
+    return np.split(order, cuts)
+
+
+def _layers(state: StoreState, rows: np.ndarray, layers: list[int], kernel: Kernel) -> Mapping[str, np.ndarray]:
+    store = opened(state)
+    features = np.ascontiguousarray(store.hidden_states(rows, layers).swapaxes(0, 1))
+    _check_finite(store, rows, features, [f"layer {layer}" for layer in layers])
+    return kernel(features)
+
+
+def _blocks(state: StoreState, rows: np.ndarray, blocks: list[int], kernel: Kernel) -> Mapping[str, np.ndarray]:
+    store = opened(state)
+    features = np.ascontiguousarray(np.moveaxis(store.blocks(rows, blocks), 0, 2))
+    heads = range(features.shape[1])
+    _check_finite(store, rows, features, [f"block {block}, head {head}" for block in blocks for head in heads])
+    return kernel(features)
+
+
+def _probabilities(state: StoreState, selection: Selection, probe: Probe, rows: np.ndarray) -> np.ndarray:
+    return probe.score(read_stored(opened(state), selection, rows))
+
+
+def _check_finite(store: FeatureStore, rows: np.ndarray, features: np.ndarray, units: Sequence[str]) -> None:
+    """Refuse an infinity or NaN in features (units..., n, d): a kernel could not say whose it is."""
+    finite = np.isfinite(features).all(axis=-1).reshape(len(units), len(rows))
+    if finite.all():
+        return
+    unit, position = (int(number) for number in np.argwhere(~finite)[0])
+    row = int(rows[position])
+    clip = store.clips.clip(row)
+    reason = store.failures.get(row, "the model overflowed; extract in bfloat16")
+    raise VadprobeError(
+        f"{int((~finite).any(axis=0).sum())} of {len(rows)} rows have values that are not finite, first {units[unit]} "
+        f"of row {row} (video {clip.video_id!r}, from frame {clip.start_frame}): {reason}. Leave such rows out."
+    )
+
+
+def _unit_spans(units: Iterable[int], unit_values: int) -> list[list[int]]:
+    """Consecutive units of a task each."""
+    wanted = list(units)
+    count = max(1, min(_MOST_UNITS, TASK_BYTES // max(1, 8 * unit_values)))
+    return [wanted[start : start + count] for start in range(0, len(wanted), count)]
+
+
+def _named(what: str, span: Sequence[int]) -> str:
+    return f"{what} {span[0]}" if len(span) == 1 else f"{what}s {span[0]} to {span[-1]}"
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]], axis: int) -> Metrics:
+    return {name: np.concatenate([part[name] for part in parts], axis=axis) for name in parts[0]}

@@ -1,0 +1,1 @@
+"""Scores over time to decisions: smoothing, threshold, grid, cross-fitting."""

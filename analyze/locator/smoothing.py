@@ -1,0 +1,142 @@
+"""Gaussian smoothing of clip scores over time, each video by itself (HP and HH12)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import correlate1d
+
+from vadprobe.store.errors import VadprobeError
+
+_TRUNCATE = 4.0  # standard deviations; scipy's default
+
+
+@dataclass(frozen=True, eq=False)
+class PaddedVideos:
+    """Videos in a row, each between ``radius`` mirrored clips on both sides: one filter runs over all of them.
+
+    ``places`` (n,) is where each clip lies, ascending; ``mirrored`` (2, 2 * radius * videos) the other places and the
+    clip that lies at each.
+    """
+
+    places: np.ndarray
+    mirrored: np.ndarray
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """(places,) the value of the clip at each place."""
+        spread = np.empty(len(values) + self.mirrored.shape[1], dtype=values.dtype)
+        spread[self.places] = values
+        spread[self.mirrored[0]] = values[self.mirrored[1]]
+        return spread
+
+
+def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -> np.ndarray:
+    """Gaussian smoothing of clip scores over time, each video by itself (HP and HH12).
+
+    For known scores this is ``scipy.ndimage.gaussian_filter1d`` with mode "reflect" and truncate 4, bit for bit,
+    however many videos are passed together. A NaN score (a failed clip) stays NaN and does not spread: its neighbours
+    are weighted means over the known clips.
+
+    Args:
+        scores: (n,) one per clip, the clips of a video in order.
+        sigma: standard deviation in clips, >= 0; 0 smooths nothing.
+        groups: (n,) video of each clip (any integers); the clips of a video must be contiguous. None: one video.
+
+    Returns:
+        (n,) float64. A constant video stays what it is up to rounding; a video of one clip likewise.
+
+    Raises:
+        VadprobeError: if sigma is negative or not finite, the shapes differ, or a video's clips are not contiguous.
+    """
+    radius = smoothing_radius(sigma)
+    scores = np.array(scores, dtype=np.float64)
+    groups = np.zeros(len(scores), dtype=np.int64) if groups is None else np.asarray(groups)
+    starts = first_clips(scores, groups)
+    if radius == 0 or len(scores) == 0:
+        return scores
+    padded = pad_videos(starts, len(scores), radius)
+    return np.asarray(filter_padded(padded.spread(scores), sigma)[padded.places])
+
+
+def smoothing_radius(sigma: float) -> int:
+    """Clips on each side that take part in a smoothed score: 4 ``sigma``, rounded; 0 for no smoothing.
+
+    Raises:
+        VadprobeError: if sigma is negative or not finite.
+    """
+    if not (np.isfinite(sigma) and sigma >= 0):
+        raise VadprobeError(f"sigma is {sigma}; a finite number of clips, 0 or more, is wanted.")
+    return int(_TRUNCATE * sigma + 0.5)
+
+
+def first_clips(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(videos,) the first clip of each video, ascending.
+
+    Raises:
+        VadprobeError: if the shapes differ or a video's clips are not contiguous.
+    """
+    if scores.ndim != 1 or scores.shape != groups.shape:
+        raise VadprobeError(f"scores have shape {scores.shape}, groups {groups.shape}; one of each per clip is wanted.")
+    starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])[: len(groups)])
+    codes, counts = np.unique(groups[starts], return_counts=True)
+    if np.any(counts > 1):
+        raise VadprobeError(
+            f"the clips of video {codes[counts > 1][0]} are not contiguous; sort the rows by video and start frame, "
+            "smoothing runs over time."
+        )
+    return starts
+
+
+def pad_videos(starts: np.ndarray, n_clips: int, radius: int) -> PaddedVideos:
+    """Mirror each video at both ends, the edge clip included, as often as a short video needs it.
+
+    Args:
+        starts: (videos,) the first clip of each video, from ``first_clips``.
+        n_clips: of all videos.
+        radius: clips added on each side, the largest of the sigmas to come.
+    """
+    lengths = np.diff(starts, append=n_clips)
+    shifts = radius * (2 * np.arange(len(starts)) + 1)
+    places = np.repeat(shifts, lengths)
+    places += np.arange(n_clips)
+    left = np.arange(-radius, 0)
+    outside = np.concatenate([np.broadcast_to(left, (len(starts), radius)), lengths[:, None] - left[::-1] - 1], axis=1)
+    length = lengths[:, None]
+    phase = outside % (2 * length)
+    clips = starts[:, None] + np.minimum(phase, 2 * length - 1 - phase)
+    return PaddedVideos(places, np.stack([((starts + shifts)[:, None] + outside).ravel(), clips.ravel()]))
+
+
+def filter_padded(scores: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooth along the only axis; the outer ``smoothing_radius(sigma)`` values lack neighbours and mean nothing.
+
+    Args:
+        scores: (places,) float64, each value with its neighbours; NaN is unknown, stays so and does not spread.
+        sigma: in clips, >= 0.
+
+    Returns:
+        (places,) float64; the input itself if the radius is 0.
+    """
+    radius = smoothing_radius(sigma)
+    if radius == 0:
+        return scores
+    weights = _weights(sigma, radius)
+    unknown = np.isnan(scores)
+    if not unknown.any():
+        return np.asarray(correlate1d(scores, weights))
+    smoothed = np.asarray(correlate1d(np.where(unknown, 0.0, scores), weights))
+    missing = correlate1d(unknown.astype(np.float64), weights) > 0
+    present = correlate1d((~unknown).astype(np.float64), weights)
+    incomplete = missing & ~unknown
+    smoothed[incomplete] /= present[incomplete]
+    smoothed[unknown] = np.nan
+    return smoothed
+
+
+@lru_cache(maxsize=64)
+def _weights(sigma: float, radius: int) -> np.ndarray:
+    """(2 * radius + 1,) float64 that sum to 1; read-only, as blocks of clips share them."""
+    weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
+    weights /= weights.sum()
+    weights.flags.writeable = False
+    return np.asarray(weights)

@@ -1,0 +1,1 @@
+"""Probes: kinds, fitting and scores."""

@@ -1,0 +1,1 @@
+"""A logistic probe fitted to more rows than memory holds, on Dask."""

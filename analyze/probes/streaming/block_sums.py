@@ -1,0 +1,117 @@
+"""What a streamed fit computes of one block of rows; sums of all blocks are the same however the rows were cut."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from vadprobe.analyze.probes.streaming.exact_sums import to_fixed
+from vadprobe.analyze.probes.streaming.row_blocks import chunks
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a block holds: all that must be known before anything can be added up.
+
+    ``n_rows`` and ``n_failed`` count rows, ``counts`` (2,) the rows of label 0 and 1 that did not fail, ``labels`` are
+    the distinct labels. ``lowest`` and ``highest`` (k,) float64 bound every feature. ``centre`` (k,) is the mean of the
+    first chunk that has a row; None if none has.
+    """
+
+    n_rows: int
+    n_failed: int
+    counts: np.ndarray
+    labels: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
+    centre: np.ndarray | None
+
+
+def survey(features: np.ndarray, labels: np.ndarray) -> Survey:
+    """Count a block's rows and bound its features."""
+    width = features.shape[1]
+    lowest, highest, centre = np.full(width, np.inf), np.full(width, -np.inf), None
+    counts, known = np.zeros(2, dtype=np.int64), 0
+    for values, mine, _ in chunks(features, labels):
+        if len(values) == 0:
+            continue
+        known += len(values)
+        counts += [np.count_nonzero(mine == 0), np.count_nonzero(mine == 1)]
+        np.minimum(lowest, values.min(axis=0), out=lowest)
+        np.maximum(highest, values.max(axis=0), out=highest)
+        if centre is None:
+            centre = values.astype(np.float64).mean(axis=0)
+    return Survey(len(features), len(features) - known, counts, np.unique(labels), lowest, highest, centre)
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """How rows are drawn: by a seeded hash of a row's features and place, a share of each class, (2,) in [0, 1]."""
+
+    seed: int
+    shares: np.ndarray
+
+    def chosen(self, values: np.ndarray, labels: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Which rows of a chunk are drawn, (n,) bool: the same whatever block the chunk came in."""
+        columns = np.unique(np.linspace(0, values.shape[1] - 1, 64).astype(np.int64))
+        multipliers = np.random.default_rng(self.seed).integers(0, 2**64 - 1, len(columns) + 1, dtype=np.uint64) | 1
+        bits = values[:, columns].astype(np.float64).view(np.uint64)
+        keys = (bits * multipliers[:-1]).sum(axis=1) + places.astype(np.uint64) * multipliers[-1]
+        # The finaliser of splitmix64 (Steele, Lea and Flood, 2014) spreads every bit of the key over all of it.
+        keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        keys ^= keys >> np.uint64(31)
+        return np.asarray((keys >> np.uint64(11)) * 2.0**-53 < self.shares[labels])
+
+
+def moments_and_sample(
+    features: np.ndarray, labels: np.ndarray, centre: np.ndarray, quanta: np.ndarray, draw: Draw
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of offsets from ``centre`` and of their squares, and the drawn rows.
+
+    Returns:
+        (2, k) int64 multiples of ``quanta`` (2, k); drawn features (m, k) as stored; their labels (m,).
+    """
+    total = np.zeros_like(quanta, dtype=np.int64)
+    drawn, of_drawn = [features[:0]], [labels[:0]]
+    for values, mine, places in chunks(features, labels):
+        offsets = values - centre
+        total += to_fixed(np.stack([offsets.sum(axis=0), (offsets**2).sum(axis=0)]), quanta)
+        chosen = draw.chosen(values, mine, places)
+        drawn.append(values[chosen])
+        of_drawn.append(mine[chosen])
+    return total, np.concatenate(drawn), np.concatenate(of_drawn)
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where the loss is asked for: coefficients of features ``(x - mean) / scale``, (k,) float64, and an intercept.
+
+    ``weights`` (2,) are those of a row of label 0 and 1; ``quanta`` (k + 1,) those of the gradient's sums.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    coef: np.ndarray
+    intercept: float
+    weights: np.ndarray
+    quanta: np.ndarray
+
+
+def loss_and_gradient(features: np.ndarray, labels: np.ndarray, point: Point) -> tuple[list[float], np.ndarray]:
+    """Weighted log losses of a block, one sum per chunk, and the sum of their gradients.
+
+    Returns:
+        The losses, to be added by ``math.fsum``, whose result has no order; and (k + 1,) int64 multiples of the quanta:
+        the gradient of the coefficients, then of the intercept.
+    """
+    losses, gradient = [], np.zeros(len(point.quanta), dtype=np.int64)
+    for values, mine, _ in chunks(features, labels):
+        rows = values - point.mean
+        rows /= point.scale
+        logits = rows @ point.coef + point.intercept
+        weights = point.weights[mine]
+        residuals = weights * (expit(logits) - mine)
+        losses.append(float((weights * np.logaddexp(0.0, np.where(mine == 1, -logits, logits))).sum()))
+        gradient += to_fixed(np.append(residuals @ rows, residuals.sum()), point.quanta)
+    return losses, gradient

@@ -1,0 +1,1 @@
+"""Evaluation files, figures and the report page."""

@@ -1,0 +1,203 @@
+"""The report: one HTML page with its pictures inside, drawn from the files an analysis has written."""
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS
+from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
+from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.video import Video
+from vadprobe.store.files.atomic_files import write_bytes
+from vadprobe.store.format.sampling import to_frames
+
+
+@dataclass(frozen=True, eq=False)
+class ReportPart:
+    """One analysis as its files have it.
+
+    ``result`` is the entry of results.json, ``saliency`` the content of saliency.json (None when the detector came from
+    elsewhere), ``scores`` the rows of scores.parquet, ``curves`` how many videos to draw, ``failures`` reasons by name.
+    """
+
+    result: dict[str, Any]
+    detector: Detector
+    saliency: dict[str, Any] | None
+    scores: pa.Table
+    truth: Dataset
+    curves: int
+    failures: dict[str, str]
+
+
+_RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI"}
+_SHOWN_HEADS = 12
+
+
+@dataclass(frozen=True)
+class _Picture:
+    title: str
+    caption: str
+    data: str
+
+
+def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
+    """Draw the page and write it, whole or not at all."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = _number
+    source = files("vadprobe.analyze.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    template = environment.from_string(source)
+    failures: dict[str, str] = {}
+    for part in parts:
+        failures.update(part.failures)
+    page = template.render(
+        title=f"Anomalies in {', '.join(sorted({part.result['dataset'] for part in parts}))}",
+        warnings=_warnings(parts),
+        parts=[_view(part) for part in parts],
+        baseline_names=BASELINE_NAMES,
+        columns=INTERVAL_METRICS,
+        failures=failures,
+    )
+    write_bytes(path, page.encode())
+    return path
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
+def _warnings(parts: Sequence[ReportPart]) -> list[str]:
+    """What a reader must know before believing a number."""
+    found = []
+    random = sorted(
+        {p.detector.features.backbone.key for p in parts if p.detector.features.recipe.get("random_weights")}
+    )
+    if random:
+        found.append(
+            f"The backbone {', '.join(random)} has random weights that were never trained. It shows that the way from "
+            "video to score works; its curves and numbers mean nothing about the methods or any real camera."
+        )
+    for part in parts:
+        if part.result["dataset"] != part.detector.provenance["dataset"]:
+            found.append(
+                f"{part.result['preset']}: the detector was fitted on the dataset "
+                f"{part.detector.provenance['dataset']!r} and only applied to {part.result['dataset']!r}; nothing was "
+                "fitted here."
+            )
+        if part.result["overlap"]:
+            found.append(
+                f"{part.result['preset']}: fitted or tuned on {len(part.result['overlap'])} of the reported videos, as "
+                "the job allows; these numbers say nothing about new videos."
+            )
+        if part.result["auc"] is None:
+            found.append(
+                f"{part.result['preset']}: the numbers are unknown, because the scored videos have no labels or their "
+                "frames are of one class only."
+            )
+    return found
+
+
+def _view(part: ReportPart) -> dict[str, Any]:
+    features = part.detector.features
+    backbone = features.backbone
+    return {
+        "result": part.result,
+        "selection": _selection(part),
+        "unit": part.detector.selection.unit,
+        "chance": _chance(part),
+        "permutations": (part.saliency or {}).get("chance", {}).get("permutations", 0),
+        "backbone": f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
+        f"{backbone.dtype}, {backbone.source})",
+        "prompt": features.prompt,
+        "sampling": f"{features.sampling.clip_length} frames a clip, {features.sampling.frames_per_clip} of them seen",
+        "pictures": _saliency_pictures(part) + [_curve(part, video) for video in _drawn(part)],
+    }
+
+
+def _selection(part: ReportPart) -> str:
+    selection = part.detector.selection
+    rule = _RULE_NAMES.get(selection.method, selection.method)
+    if selection.unit == "layer":
+        return "layer " + ", ".join(str(index[0]) for index in selection.indices) + f" ({rule})"
+    heads = [f"({block}, {head})" for block, head in selection.indices]
+    more = f" and {len(heads) - _SHOWN_HEADS} more" if len(heads) > _SHOWN_HEADS else ""
+    return "heads " + ", ".join(heads[:_SHOWN_HEADS]) + f"{more} as (block, head) ({rule})"
+
+
+def _chance(part: ReportPart) -> list[dict[str, Any]]:
+    """What chance gives for each chosen layer or head, where the job asked for it."""
+    saliency = part.saliency or {}
+    if "chance" not in saliency and "cross_fitted_auc" not in saliency:
+        return []
+    selection = part.detector.selection
+    first = selection.first_layer if selection.unit == "layer" else 0
+    rows = []
+    for index in selection.indices[:_SHOWN_HEADS]:
+        place = (index[0] - first, *index[1:])
+        row: dict[str, Any] = {
+            "index": ", ".join(str(number) for number in index),
+            "score": _at(saliency["scores"], place),
+        }
+        for name in ("quantile", "p_value", "familywise"):
+            row[name] = _at(saliency["chance"][name], place) if "chance" in saliency else None
+        aucs = saliency.get("cross_fitted_auc", {})
+        row["cross_fitted"] = {prompt: _at(values, place) for prompt, values in aucs.items()}
+        rows.append(row)
+    return rows
+
+
+def _at(values: Any, place: tuple[int, ...]) -> float | None:
+    for number in place:
+        values = values[number]
+    return None if values is None else float(values)
+
+
+def _saliency_pictures(part: ReportPart) -> list[_Picture]:
+    if part.saliency is None:
+        return []
+    scores = np.array(part.saliency["scores"], dtype=np.float64)
+    indices = part.detector.selection.indices
+    if part.detector.selection.unit == "layer":
+        parts = {name: np.array(values) for name, values in part.saliency["parts"].items()}
+        picture = layer_curve(scores, parts, part.saliency["layers"], [index[0] for index in indices])
+        caption = "Sum of the z-scored metrics over layers on the calibration rows; the greatest sum is chosen."
+        return [_Picture("Layer saliency", caption, _base64(picture))]
+    picture = head_map(scores, [(index[0], index[1]) for index in indices])
+    caption = "Mean saliency over the prompts minus its weighted deviation; the framed heads are chosen."
+    return [_Picture("Head saliency", caption, _base64(picture))]
+
+
+def _drawn(part: ReportPart) -> list[Video]:
+    """Test videos to draw, chosen by name and truth alone: annotated ones first, then as many of the others as fit."""
+    scored = set(pc.unique(part.scores["video_id"]).to_pylist())
+    videos = [v for v in part.truth.videos if v.split == "test" and v.video_id in scored]
+    videos.sort(key=lambda video: video.video_id)
+    marked = [video for video in videos if part.truth.intervals_of(video.video_id)]
+    plain = [video for video in videos if not part.truth.intervals_of(video.video_id)]
+    n_marked = min(len(marked), max(part.curves - 2, part.curves - len(plain), 0))
+    return marked[:n_marked] + plain[: part.curves - n_marked]
+
+
+def _curve(part: ReportPart, video: Video) -> _Picture:
+    rows = part.scores.filter(pc.equal(part.scores["video_id"], video.video_id))
+    starts, stops = rows["start_frame"].to_numpy(), rows["stop_frame"].to_numpy()
+    n_frames = int(stops.max())
+    raw, smoothed = (to_frames(rows[name].to_numpy(), starts, stops, n_frames) for name in ("raw_score", "score"))
+    truth = part.truth.truth(video.video_id, n_frames) if video.label is not None else None
+    picture = anomaly_curve(raw, smoothed, truth, part.detector.locator.threshold, video.fps)
+    kind = {None: "no label", 0: "normal", 1: f"anomalous: {video.category or 'kind unknown'}"}[video.label]
+    return _Picture(video.video_id, f"{n_frames} frames; {kind}.", _base64(picture))
+
+
+def _base64(picture: bytes) -> str:
+    return base64.b64encode(picture).decode("ascii")

@@ -1,0 +1,1 @@
+"""Saliency of layers (DLSP) and heads (RHI), and the selection made from it."""

@@ -1,0 +1,146 @@
+"""How well every attention head separates normal from anomalous samples: HeadHunt-VAD's four metrics (HH3 to HH6).
+
+Source: HeadHunt-VAD, equations 3 to 6, with the choices the paper leaves open made as in the convention "paper".
+All four are the same after shifting, rotating or scaling a head's features, so heads of any magnitude compare. They are
+calibration numbers: with few samples every head looks separable, so never quote a chosen head's value as a result.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual, head_blocks
+from vadprobe.analyze.saliency.kernels.head_blocks import mapped
+from vadprobe.analyze.saliency.kernels.headhunt_code import headhunt_code_metrics
+from vadprobe.analyze.saliency.kernels.mmd import discrepancy
+from vadprobe.store.errors import VadprobeError
+
+Convention = Literal["paper", "headhunt-code"]
+
+N_STARTS = 10
+"""Starts of the two-means clustering; the lowest inertia wins."""
+
+_LDA = (gaussian_dual.discriminant, gaussian.discriminant)
+_SYMMETRIC_KL = (gaussian_dual.symmetric_divergence, gaussian.symmetric_divergence)
+GAUSSIANS = {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}
+"""The metrics of both classes' Gaussians, from inner products and from moments."""
+
+
+def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Fisher's discriminant ratio (HH3): squared distance of the class means in units of the within-class covariance.
+
+    ``(mu_a - mu_n)' S^-1 (mu_a - mu_n)``, S the covariance of the class-centred samples of both classes, shrunk by
+    Ledoit and Wolf. scikit-learn's ``shrinkage="auto"`` is another number: it shrinks each class alone, standardised.
+
+    Args:
+        features: (..., n, d), any real dtype, finite; computed in float64 after centring. n < d is fine.
+        labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+
+    Returns:
+        (...,) float64 >= 0. 0 where all samples are equal. NaN where S has no inverse although the samples differ: both
+        classes are constant, or the class-centred samples are all plus or minus one vector (d > 1).
+
+    Raises:
+        VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
+    """
+    return mapped(features, labels, {"": _LDA}, {})[""]
+
+
+def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean of both Kullback-Leibler divergences between Gaussians fitted to the classes, in nats (HH4).
+
+    ``[tr(Sn^-1 Sa) + tr(Sa^-1 Sn) - 2d + D'(Sn^-1 + Sa^-1) D] / 4``, Sn and Sa the classes' covariances, each shrunk by
+    Ledoit and Wolf, D the difference of their means. The log-determinants of the two directions cancel.
+
+    Args:
+        features: (..., n, d), as for ``lda``.
+        labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+
+    Returns:
+        (...,) float64 >= 0. 0 where all samples are equal. NaN where a class's covariance has no inverse although the
+        samples differ: the class is constant, or (for d > 1) takes two values equally often. So it is NaN for every
+        head when a class has two samples: three per class are the least that can tell.
+
+    Raises:
+        VadprobeError: as ``lda``.
+    """
+    return mapped(features, labels, {"": _SYMMETRIC_KL}, {})[""]
+
+
+def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Distance of the class means in the feature space of a Gaussian kernel (HH5).
+
+    The square root of the V-statistic ``mean K_aa + mean K_nn - 2 mean K_an`` (self-pairs included, so it is biased
+    upwards), ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs of samples, both classes pooled.
+
+    Args:
+        features: (..., n, d), as for ``lda``.
+        labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+
+    Returns:
+        (...,) float64 in [0, sqrt(2)], exact to about 1e-8 near 0. 0 where all samples are equal. Where more than half
+        of the pairs are equal samples, m is 0 and the kernel is its limit: 1 for equal samples, 0 for others.
+
+    Raises:
+        VadprobeError: as ``lda``.
+    """
+    return mapped(features, labels, {}, {"": discrepancy})[""]
+
+
+def cluster_information(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = N_STARTS) -> np.ndarray:
+    """Normalised mutual information of the labels and a two-means clustering of the raw features (HH6).
+
+    Mutual information over the geometric mean of both entropies; the clustering is ``.two_means.two_means``.
+
+    Args:
+        features: (..., n, d), as for ``lda``.
+        labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+        seed: of the k-means++ starts. Every head gets the same random numbers, whatever stands beside it. The order of
+            the samples decides, with the seed, which starts are tried.
+        n_init: number of starts, the lowest inertia wins.
+
+    Returns:
+        (...,) float64 in [0, 1]. 0 where all samples are equal: they form one cluster, which says nothing.
+
+    Raises:
+        VadprobeError: as ``lda``.
+    """
+    return mapped(features, labels, {}, {"": head_blocks.cluster_information(seed, n_init)})[""]
+
+
+def head_metrics(
+    features: np.ndarray, labels: np.ndarray, seed: int, convention: Convention = "paper"
+) -> dict[str, np.ndarray]:
+    """All four metrics of HeadHunt-VAD (HH3 to HH6), sharing what they have in common.
+
+    Args:
+        features: (..., n, d), for example (blocks, heads, n, head_dim); see ``lda``.
+        labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+        seed: of the two-means clustering; see ``cluster_information``. "headhunt-code" has its own and ignores it.
+        convention: "paper", the equations as in the functions above; or "headhunt-code", the constants of the method's
+            public code (``.headhunt_code.headhunt_code_metrics``).
+
+    Returns:
+        "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64, for any cut of
+        the leading axes; by "paper" the same to the last bit as the function of that name.
+
+    Raises:
+        VadprobeError: as ``lda``, or if the convention is unknown.
+    """
+    check_convention(convention)
+    if convention == "headhunt-code":
+        return headhunt_code_metrics(features, labels)
+    kernels = {
+        "maximum_mean_discrepancy": discrepancy,
+        "cluster_information": head_blocks.cluster_information(seed, N_STARTS),
+    }
+    return mapped(features, labels, GAUSSIANS, kernels)
+
+
+def check_convention(convention: str) -> None:
+    """Raise ``VadprobeError`` unless the convention is one of ``Convention``."""
+    if convention not in get_args(Convention):
+        raise VadprobeError(
+            f"convention is {convention!r}; 'paper', the equations as printed, or 'headhunt-code', the constants of "
+            "the method's public code, is wanted."
+        )

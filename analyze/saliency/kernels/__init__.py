@@ -1,0 +1,1 @@
+"""Batched statistics of many heads at once."""

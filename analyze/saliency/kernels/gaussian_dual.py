@@ -1,0 +1,96 @@
+"""Gaussians with Ledoit and Wolf's shrunk covariance where samples are fewer than dimensions: inner products suffice.
+
+With n rows R of d >= n dimensions, ``S* = b R'R + c I`` has the inverse ``(I - b R' M^-1 R) / c`` with the n by n
+matrix ``M = c I + b RR'`` (Woodbury), so that quadratic forms and traces need no matrix of d by d.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, inverse_form
+from vadprobe.analyze.saliency.kernels.gaussian import in_unit, shrinkage
+
+_LARGEST_RATIO = 1e6
+"""Trace of b R'R over c: above, the two terms of Woodbury's inverse may cancel too many digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Inner products of class-centred samples, normal ones first, and of the difference D of the classes' means.
+
+    ``gram`` (heads, n, n) of the samples, ``along`` (heads, n) of the samples with D, ``distance`` (heads,) of D with
+    itself. The features have ``dimension`` d, and are 2 to the power of ``exponents`` (heads,) times as large.
+    """
+
+    gram: np.ndarray
+    along: np.ndarray
+    distance: np.ndarray
+    n_normal: int
+    dimension: int
+    exponents: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Shrunk:
+    """``S* = factor R'R + added I`` of some rows, each (heads,), and ``kernel`` M, (heads, n, n).
+
+    ``variance`` is tr S* / d. Where ``safe`` is false factor and added are harmless stand-ins.
+    """
+
+    factor: np.ndarray
+    added: np.ndarray
+    variance: np.ndarray
+    kernel: np.ndarray
+    safe: np.ndarray
+
+
+def discriminant(block: Products) -> np.ndarray:
+    """``D' S*^-1 D`` with the covariance of all class-centred rows, (heads,).
+
+    NaN where S* is singular, or so nearly that inner products are too few digits for it.
+    """
+    shrunk = _shrunk(block.gram, block.dimension)
+    explained = shrunk.factor * inverse_form(shrunk.kernel, block.along)
+    return np.where(shrunk.safe, (block.distance - explained) / shrunk.added, np.nan)
+
+
+def symmetric_divergence(block: Products, ridge: float = 0.0) -> np.ndarray:
+    """Mean of both divergences between the classes' Gaussians, (heads,); NaN as for ``discriminant``.
+
+    A ridge is added to both covariances, in squared units of the features.
+    """
+    first, second = slice(0, block.n_normal), slice(block.n_normal, block.gram.shape[1])
+    added = in_unit(ridge, block.exponents)
+    classes = [_shrunk(block.gram[:, mine, mine], block.dimension, added) for mine in (first, second)]
+    values = np.full(len(block.gram), -2.0 * block.dimension)
+    for (mine, own), (other, theirs) in (
+        ((first, classes[0]), (second, classes[1])),
+        ((second, classes[1]), (first, classes[0])),
+    ):
+        # tr(S*^-1 (T* + DD')) with T* = b R'R + c I of the other class; and b tr(M^-1 RR') = n - c tr(M^-1).
+        factor = inverse_factor(own.kernel)
+        across = np.concatenate(
+            [np.sqrt(theirs.factor)[:, None, None] * block.gram[:, mine, other], block.along[:, mine, None]], axis=2
+        )
+        solved = factor @ across
+        explained = own.factor * np.einsum("hij,hij->h", solved, solved)
+        explained += theirs.added * (len(factor[0]) - own.added * np.einsum("hij,hij->h", factor, factor))
+        values += (block.dimension * theirs.variance + block.distance - explained) / own.added
+    return np.where(classes[0].safe & classes[1].safe, np.maximum(values, 0.0) / 4, np.nan)
+
+
+def _shrunk(gram: np.ndarray, dimension: int, ridge: np.ndarray | float = 0.0) -> _Shrunk:
+    """Of class-centred rows with these inner products, (heads, n, n)."""
+    n = gram.shape[1]
+    norms = np.ascontiguousarray(gram.diagonal(axis1=1, axis2=2))
+    square, fourth = np.einsum("hij,hij->h", gram, gram), np.einsum("hi,hi->h", norms, norms)
+    intensity, variance = shrinkage(n, norms.sum(axis=-1), fourth, square, dimension)
+    added = intensity * variance + ridge
+    safe = (added * _LARGEST_RATIO >= dimension * (1 - intensity) * variance) & (added > 0)
+    factor = np.where(safe, (1 - intensity) / n, 0.0)
+    added = np.where(safe, added, 1.0)
+    kernel = factor[:, None, None] * gram
+    diagonal = np.arange(n)
+    kernel[:, diagonal, diagonal] += added[:, None]
+    return _Shrunk(factor, added, variance + ridge, kernel, safe)

@@ -1,0 +1,110 @@
+"""The metrics of heads mapped over blocks that fit the processor's cache; ``.head_saliency`` says what they are."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from vadprobe.analyze.calibration.labels import checked_labels, checked_units
+from vadprobe.analyze.saliency.kernels.gaussian import ClassMoments, class_moments, joined
+from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
+from vadprobe.analyze.saliency.kernels.mmd import ALL_AT_ONCE
+from vadprobe.analyze.saliency.kernels.nmi import geometric_mean, normalised_information
+from vadprobe.analyze.saliency.kernels.two_means import clusters_of_products, clusters_of_rows
+from vadprobe.analyze.saliency.samples import Separated, separate
+
+BLOCK_BYTES = 1 << 23
+"""Working memory of a block of heads; larger blocks leave the processor's cache, smaller ones are all overhead."""
+
+_FACTORED_HEADS = 32
+"""Heads whose covariances are inverted together, if samples are more than dimensions."""
+
+Kernel = Callable[[Separated], np.ndarray]
+"""From a block of heads to one value per head."""
+
+Gaussian = tuple[Callable[[Products], np.ndarray], Callable[[ClassMoments, int], np.ndarray]]
+"""A metric of both classes' Gaussians: from inner products of few samples, and from moments and d for any number.
+
+What inner products cannot tell is NaN, and is computed from moments.
+"""
+
+
+def mapped(
+    features: np.ndarray, labels: np.ndarray, gaussians: Mapping[str, Gaussian], kernels: Mapping[str, Kernel]
+) -> dict[str, np.ndarray]:
+    """Metrics of every head: name to (...,) float64; 0 where all samples of a head are equal.
+
+    Equal samples differ in no respect, and 0 is their exact value even of what is unknown otherwise.
+    """
+    features = np.asarray(features)
+    units = checked_units(features)
+    n, dimension = units.shape[1:]
+    anomalous = checked_labels(labels, n)
+    step = block_heads(n, dimension)
+    few = n <= dimension
+    batch = step if few else -(-_FACTORED_HEADS // step) * step
+    results = {name: np.empty(len(units)) for name in (*gaussians, *kernels)}
+    constant = np.empty(len(units), dtype=bool)
+    for start in range(0, len(units), batch):
+        parts = []
+        for first in range(start, min(start + batch, len(units)), step):
+            here = slice(first, first + step)
+            block = separate(units[here], anomalous)
+            constant[here] = block.constant
+            for name, kernel in kernels.items():
+                results[name][here] = kernel(block)
+            if few:
+                for name, gaussian in gaussians.items():
+                    results[name][here] = of_few(block, gaussian)
+            elif gaussians:
+                parts.append(class_moments(block.vectors, block.n_normal, block.exponents))
+        if parts:
+            classes = joined(parts)
+            for name, (_, from_moments) in gaussians.items():
+                results[name][start : start + batch] = from_moments(classes, dimension)
+    return {name: np.where(constant, 0.0, values).reshape(features.shape[:-2]) for name, values in results.items()}
+
+
+def of_few(block: Separated, gaussian: Gaussian) -> np.ndarray:
+    """A metric of both classes' Gaussians where samples are no more than dimensions, (heads,)."""
+    from_products, from_moments = gaussian
+    values = from_products(products(block))
+    for head in np.flatnonzero(np.isnan(values)):
+        # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
+        coordinates = np.asarray(np.linalg.qr(block.vectors[head].T, mode="r")).T[None]
+        classes = class_moments(coordinates, block.n_normal, block.exponents[[head]])
+        values[head] = from_moments(classes, block.dimension)[0]
+    return values
+
+
+def products(block: Separated) -> Products:
+    """A block's inner products as ``.gaussian_dual`` takes them."""
+    return Products(block.gram, block.along, block.distance, block.n_normal, block.dimension, block.exponents)
+
+
+def block_heads(n: int, dimension: int) -> int:
+    """How many heads fit a block."""
+    products = 5 * n * n if n <= ALL_AT_ONCE else n * n
+    return max(1, BLOCK_BYTES // (8 * (2 * n * dimension + products)))
+
+
+def start_draws(seed: int, n_init: int) -> np.ndarray:
+    """The random numbers of ``.two_means.two_means``, (n_init, 2): the same for every head."""
+    return np.random.default_rng(seed).random((n_init, 2))
+
+
+def clusters(block: Separated, draws: np.ndarray) -> np.ndarray:
+    """The two-means clustering of a block's samples, (heads, n) bool, in the block's order.
+
+    The first sample as given is False, so that the clusters say nothing of how rounding called them.
+    """
+    if block.n_samples <= ALL_AT_ONCE:
+        found = clusters_of_products(block.centred_gram, block.half_squared_distances, draws, block.order)
+    else:
+        found = clusters_of_rows(block.centred, draws, block.order)
+    return np.asarray(found ^ found[:, [int(block.order.argmin())]])
+
+
+def cluster_information(seed: int, n_init: int) -> Kernel:
+    """Normalised mutual information of the classes and a two-means clustering of a block's samples."""
+    draws = start_draws(seed, n_init)
+    return lambda block: normalised_information(clusters(block, draws), block.n_normal, geometric_mean)

@@ -1,0 +1,206 @@
+"""Maximum mean discrepancy (MMD) with a Gaussian kernel as wide as the median distance of the samples."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from scipy.spatial.distance import pdist, squareform
+
+from vadprobe.analyze.saliency.samples import Separated, scaled
+
+ALL_AT_ONCE = 256
+"""Up to this many samples all inner products of a head are kept; beyond, they are made in strips of rows."""
+
+_STRIP = 128
+"""Rows of a strip: a strip of distances fits the processor's cache."""
+
+_PIECE = 1 << 15
+"""Distances that the kernel is applied to at a time."""
+
+_DEGENERATE = 1e-5
+"""A squared median distance below this share of the largest squared norm is too close to rounding of products."""
+
+
+def discrepancy(block: Separated) -> np.ndarray:
+    """Square root of ``mean K_aa + mean K_nn - 2 mean K_an``, self-pairs included, (heads,).
+
+    ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
+    equal samples, 0 for others.
+    """
+    return np.asarray(np.sqrt(_by_heads(block, lambda squared: median_root(squared) ** 2, _exact_width)))
+
+
+def code_discrepancy(block: Separated) -> np.ndarray:
+    """``mean K_aa + mean K_nn - 2 mean K_an`` as the method's public code has it, (heads,): not its root.
+
+    ``K = exp(-g |x - y|^2)``, g = 1 / (2 w), w the median of the squared distances that are not 0. Where all are 0 g is
+    1.
+    """
+    return _by_heads(block, _middle_squared, _exact_code_width)
+
+
+def kernel_matrices(block: Separated, code: bool = False) -> np.ndarray:
+    """``K - 1`` of all pairs of samples, (heads, n, n), of ``discrepancy`` or ``code_discrepancy``.
+
+    It is the same for any labels. With the weights of a labelling, 1 over the number of samples for the anomalous class
+    and minus that for the normal one, the quadratic form is the squared discrepancy: as the weights add up to 0, the 1
+    adds nothing.
+    """
+    heads, n = len(block.vectors), block.n_samples
+    result = np.array(block.half_squared_distances)
+    pairs = result.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
+    widths = _middle_squared(pairs) if code else median_root(pairs) ** 2
+    longest = np.sqrt(block.gram.diagonal(axis1=1, axis2=2).max(axis=1)) + np.sqrt(block.distance)
+    known = widths > _DEGENERATE * longest**2
+    result *= (-0.5 / np.where(known, widths, 1.0))[:, None, None]
+    np.expm1(result, out=result)
+    for head in np.flatnonzero(~known):
+        result[head] = squareform(_exact_kernel(block, int(head), _exact_code_width if code else _exact_width))
+    return result
+
+
+def median_root(squared: np.ndarray) -> np.ndarray:
+    """Median over the last axis of the square roots, (heads,): for an even number, the mean of the two middle roots."""
+    lower, upper = _middle(squared)
+    return np.asarray((np.sqrt(np.maximum(lower, 0.0)) + np.sqrt(np.maximum(upper, 0.0))) / 2)
+
+
+def _middle_squared(squared: np.ndarray) -> np.ndarray:
+    """Median of squared distances, (heads,); 0 where some may be 0, which are no part of it."""
+    lower, upper = _middle(squared)
+    smallest = squared.min(axis=-1)
+    return np.where(smallest > _DEGENERATE * upper, (lower + upper) / 2, 0.0)
+
+
+def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two middle values over the last axis; the same one twice for an odd number."""
+    count = squared.shape[-1]
+    ordered = np.partition(squared, count // 2, axis=-1)  # one kth is much faster than two
+    upper = ordered[:, count // 2]
+    return (upper if count % 2 else ordered[:, : count // 2].max(axis=-1)), upper
+
+
+def _by_heads(
+    block: Separated, width: Callable[[np.ndarray], np.ndarray], exact_width: Callable[[np.ndarray], float]
+) -> np.ndarray:
+    """Squared discrepancies with ``K = exp(-|x - y|^2 / (2 width))``, of squared distances (heads, pairs)."""
+    heads, n = len(block.vectors), block.n_samples
+    if n <= ALL_AT_ONCE:
+        # Halves of all distances change nothing: they are measured in units of their median.
+        squared = block.half_squared_distances.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
+        widths = width(squared)
+        values = _from_width(squared, widths, block.n_normal, n)
+        norms = block.gram.diagonal(axis1=1, axis2=2)
+    else:
+        widths, values = np.empty(heads), np.empty(heads)
+        for one in range(heads):
+            squared = pairs_in_strips(block, one)[None]
+            widths[one] = width(squared)[0]
+            values[one] = _from_width(squared, widths[[one]], block.n_normal, n)[0]
+        norms = np.einsum("hij,hij->hi", block.rows, block.rows)
+    longest = np.sqrt(norms.max(axis=1)) + np.sqrt(block.distance)
+    for head in np.flatnonzero(widths <= _DEGENERATE * longest**2):
+        values[head] = _exact(block, int(head), exact_width)
+    return np.asarray(np.maximum(values, 0.0))
+
+
+@lru_cache(maxsize=8)
+def _pairs(n_normal: int, n: int) -> np.ndarray:
+    """Flat indices into (n, n) of the pairs of normal samples, then of both classes, then of anomalous samples."""
+    first, second = np.triu_indices(n, 1)
+    kind = (first >= n_normal).astype(np.int64) + (second >= n_normal)
+    pairs = np.asarray((first * n + second)[np.argsort(kind, kind="stable")])
+    pairs.setflags(write=False)
+    return pairs
+
+
+def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -> np.ndarray:
+    """Squared discrepancies from squared distances (heads, pairs) in the order of ``_pairs``, overwritten."""
+    n_anomalous = n - n_normal
+    exponents = -0.5 / np.where(width > 0, width, 1.0)
+    counts = n_normal * (n_normal - 1) // 2, n_normal * n_anomalous, n_anomalous * (n_anomalous - 1) // 2
+    sums, stop = [], 0
+    for count in counts:
+        start, stop = stop, stop + count
+        total = np.zeros(len(squared))
+        for first in range(start, stop, _PIECE):
+            piece = squared[:, first : min(first + _PIECE, stop)]
+            piece *= exponents[:, None]
+            total += np.exp(piece, out=piece).sum(axis=-1)
+        sums.append(total)
+    within = (n_normal + 2 * sums[0]) / n_normal**2 + (n_anomalous + 2 * sums[2]) / n_anomalous**2
+    return np.asarray(within - 2 * sums[1] / (n_normal * n_anomalous))
+
+
+def pairs_in_strips(block: Separated, head: int) -> np.ndarray:
+    """Squared distances of one head, (pairs,), in the order of ``_pairs``, each made once."""
+    n_normal, n = block.n_normal, block.n_samples
+    rows, difference = block.rows[head], block.difference[head]
+    normal, anomalous = rows[:n_normal], rows[n_normal:]
+    result = np.empty(n * (n - 1) // 2)
+    used = _fill_triangle(result, normal)
+    across = result[used : used + n_normal * (n - n_normal)].reshape(n_normal, n - n_normal)
+    left, right = _left(normal), _right(anomalous + difference)
+    for start in range(0, n_normal, _STRIP):
+        np.matmul(left[start : start + _STRIP], right.T, out=across[start : start + _STRIP])
+    _fill_triangle(result[used + across.size :], anomalous)
+    return result
+
+
+def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
+    """Squared distances of all pairs of rows, each once, to the front of the target; returns how many."""
+    n, used = len(rows), 0
+    left, right = _left(rows), _right(rows)
+    for start in range(0, n, _STRIP):
+        stop = min(start + _STRIP, n)
+        pairs = _upper(stop - start)
+        own = left[start:stop] @ right[start:stop].T
+        own.ravel().take(pairs, out=target[used : used + len(pairs)], mode="clip")
+        used += len(pairs)
+        beside = target[used : used + (stop - start) * (n - stop)].reshape(stop - start, n - stop)
+        np.matmul(left[start:stop], right[stop:].T, out=beside)
+        used += beside.size
+    return used
+
+
+@lru_cache(maxsize=8)
+def _upper(n: int) -> np.ndarray:
+    """Flat indices into (n, n) of what is above the diagonal, row by row."""
+    pairs = np.flatnonzero(np.triu(np.ones((n, n), dtype=bool), 1))
+    pairs.setflags(write=False)
+    return pairs
+
+
+def _left(rows: np.ndarray) -> np.ndarray:
+    """With ``_right``, rows whose inner products are squared distances: the norms ride along in the product."""
+    return np.column_stack([-2 * rows, np.einsum("ij,ij->i", rows, rows), np.ones(len(rows))])
+
+
+def _right(rows: np.ndarray) -> np.ndarray:
+    return np.column_stack([rows, np.ones(len(rows)), np.einsum("ij,ij->i", rows, rows)])
+
+
+def _exact(block: Separated, head: int, exact_width: Callable[[np.ndarray], float]) -> float:
+    """Squared discrepancy of one head from the differences of its samples, which are exactly 0 for equal ones."""
+    n, n_normal = block.n_samples, block.n_normal
+    weights = np.where(np.arange(n) < n_normal, -1 / n_normal, 1 / (n - n_normal))
+    first, second = np.triu_indices(n, 1)
+    # The weights of all pairs add up to 0, so K - 1 in place of K is the same sum, without its cancellation.
+    return 2 * float((weights[first] * weights[second] * _exact_kernel(block, head, exact_width)).sum())
+
+
+def _exact_kernel(block: Separated, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
+    """``K - 1`` of the pairs of one head's samples, as scipy orders them."""
+    samples = scaled(block.units[head : head + 1])[0, block.order]
+    squared = pdist(samples - samples[0], "sqeuclidean")
+    width = exact_width(squared)
+    return np.asarray(np.expm1(squared / (-2 * width)) if width > 0 else np.where(squared > 0, -1.0, 0.0))
+
+
+def _exact_width(squared: np.ndarray) -> float:
+    return float(np.median(np.sqrt(squared))) ** 2
+
+
+def _exact_code_width(squared: np.ndarray) -> float:
+    different = squared[squared > 0]
+    return float(np.median(different)) if len(different) else 0.5

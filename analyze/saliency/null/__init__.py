@@ -1,0 +1,1 @@
+"""What saliency is by chance: permutations of the labels."""

@@ -1,0 +1,154 @@
+"""The metrics of every head under many labellings at once, sharing all that labels do not change.
+
+Inner products, distances, the kernel and the two-means clustering of a head's samples know no labels. Given them, the
+discrepancies of all labellings are quadratic forms of one matrix product, and mutual information needs only counts.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from vadprobe.analyze.calibration.labels import checked_labels, checked_units
+from vadprobe.analyze.saliency.heads import GAUSSIANS, N_STARTS, Convention, check_convention
+from vadprobe.analyze.saliency.kernels.gaussian import class_moments
+from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
+from vadprobe.analyze.saliency.kernels.head_blocks import Gaussian, block_heads, clusters, of_few, start_draws
+from vadprobe.analyze.saliency.kernels.headhunt_code import CODE_GAUSSIANS, RANDOM_STATE, completed
+from vadprobe.analyze.saliency.kernels.mmd import kernel_matrices
+from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, geometric_mean, information_of_counts
+from vadprobe.analyze.saliency.kernels.single_start import single_start_clusters
+from vadprobe.analyze.saliency.samples import Separated, separate
+from vadprobe.store.errors import VadprobeError
+
+
+def head_null(
+    features: np.ndarray, labelings: np.ndarray, seed: int, convention: Convention = "paper"
+) -> dict[str, np.ndarray]:
+    """All four metrics of every head under every labelling: what ``.head_saliency.head_metrics`` gives for each.
+
+    Args:
+        features: (..., n, d), as for ``.head_saliency.head_metrics``.
+        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
+            of ``.permutation_null.permuted_labels``.
+        seed: of the two-means clustering.
+        convention: "paper" or "headhunt-code".
+
+    Returns:
+        The names of head_metrics, each (n_labelings, ...) float64, equal to its values within 1e-8 (mutual information
+        exactly), NaN where they are.
+
+    Raises:
+        VadprobeError: as head_metrics, naming the labelling.
+    """
+    check_convention(convention)
+    features = np.asarray(features)
+    units = checked_units(features)
+    labelings = checked_labelings(labelings, units.shape[1])
+    code = convention == "headhunt-code"
+    gaussians: Mapping[str, Gaussian] = CODE_GAUSSIANS if code else GAUSSIANS
+    names = (*gaussians, "maximum_mean_discrepancy", "cluster_information")
+    results = {name: np.empty((len(labelings), len(units))) for name in names}
+    draws = start_draws(seed, N_STARTS)
+    step = block_heads(*units.shape[1:])
+    for start in range(0, len(units), step):
+        here = slice(start, start + step)
+        block = separate(units[here], labelings[0])
+        squared = np.maximum(_quadratic_forms(kernel_matrices(block, code), labelings[:, block.order]), 0.0)
+        results["maximum_mean_discrepancy"][:, here] = squared if code else np.sqrt(squared)
+        results["cluster_information"][:, here] = (
+            _code_information(block, labelings) if code else _information(block, labelings, draws)
+        )
+        for number, metrics in enumerate(_gaussian_metrics(block, labelings, gaussians)):
+            for name, of_heads in metrics.items():
+                results[name][number, here] = of_heads
+        for name in names:
+            results[name][:, here][:, block.constant] = 0.0
+    if code:
+        for number, labeling in enumerate(labelings):
+            own = completed({name: results[name][number] for name in names}, units, labeling)
+            for name in names:
+                results[name][number] = own[name]
+    return {name: values.reshape(len(labelings), *features.shape[:-2]) for name, values in results.items()}
+
+
+def checked_labelings(labelings: np.ndarray, n: int) -> np.ndarray:
+    """Labelings as (n_labelings, n) bool, True for anomalous.
+
+    Raises:
+        VadprobeError: if there is none, or one is not fit to be labels; the message says which.
+    """
+    labelings = np.asarray(labelings)
+    if labelings.ndim != 2 or len(labelings) == 0:
+        raise VadprobeError(f"labelings have shape {labelings.shape}; (n_labelings, n), at least one, is wanted.")
+    checked = []
+    for number, labels in enumerate(labelings):
+        try:
+            checked.append(checked_labels(labels, n))
+        except VadprobeError as error:
+            raise VadprobeError(f"labelling {number}: {error}") from error
+    return np.stack(checked)
+
+
+def _gaussian_metrics(
+    block: Separated, labelings: np.ndarray, gaussians: Mapping[str, Gaussian]
+) -> Iterator[dict[str, np.ndarray]]:
+    """The metrics of both classes' Gaussians, (heads,) each, labelling by labelling."""
+    few = block.n_samples <= block.dimension
+    gram = block.centred_gram if few else None
+    for labeling in labelings:
+        if gram is None:
+            own = separate(block.units, labeling)
+            classes = class_moments(own.vectors, own.n_normal, own.exponents)
+            yield {name: of_moments(classes, own.dimension) for name, (_, of_moments) in gaussians.items()}
+            continue
+        products = _relabelled(block, gram, labeling[block.order])
+        values = {name: of_products(products) for name, (of_products, _) in gaussians.items()}
+        for name, gaussian in gaussians.items():
+            for head in np.flatnonzero(np.isnan(values[name])):
+                values[name][head] = of_few(separate(block.units[[head]], labeling), gaussian)[0]
+        yield values
+
+
+def _relabelled(block: Separated, gram: np.ndarray, anomalous: np.ndarray) -> Products:
+    """The inner products of class-centred samples from those of samples centred all together, (heads, n, n).
+
+    ``anomalous`` (n,) bool are labels in the block's order.
+    """
+    n, n_anomalous = len(anomalous), int(anomalous.sum())
+    order = np.argsort(anomalous, kind="stable")
+    n_normal = n - n_anomalous
+    means = np.stack([~anomalous / n_normal, anomalous / n_anomalous])
+    rows = np.eye(n)[order] - means[anomalous[order].astype(np.int64)]
+    combinations = np.concatenate([rows, means[1:] - means[:1]])
+    products = combinations @ gram @ combinations.T
+    return Products(
+        products[:, :-1, :-1], products[:, -1, :-1], products[:, -1, -1], n_normal, block.dimension, block.exponents
+    )
+
+
+def _quadratic_forms(kernels: np.ndarray, labelings: np.ndarray) -> np.ndarray:
+    """``w'Kw`` of kernels (heads, n, n) for the class weights of labelings (n_labelings, n) bool: by both."""
+    counts = labelings.sum(axis=1, keepdims=True)
+    weights = np.where(labelings, 1 / counts, -1 / (labelings.shape[1] - counts))
+    return np.asarray(np.einsum("hli,li->lh", weights @ kernels, weights))
+
+
+def _information(block: Separated, labelings: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """By labelling and head: all labellings share the clusters."""
+    found = clusters(block, draws).astype(np.float64)
+    own = labelings[:, block.order]
+    second = np.stack([~own @ found.T, own @ found.T]).astype(np.int64)
+    of_class = np.stack([(~own).sum(axis=1), own.sum(axis=1)])[:, :, None]
+    return information_of_counts(second, of_class, geometric_mean)
+
+
+def _code_information(block: Separated, labelings: np.ndarray) -> np.ndarray:
+    """By labelling and head: the public code's clusters depend on the order of the classes, so on the labels."""
+    rows, place, information = block.centred, np.argsort(block.order), []
+    for labeling in labelings:
+        anomalous, normal = place[labeling], place[~labeling]
+        found = single_start_clusters(rows, np.concatenate([anomalous, normal]), RANDOM_STATE)
+        second = np.stack([found[:, normal].sum(axis=1), found[:, anomalous].sum(axis=1)])
+        of_class = np.array([[len(normal)], [len(anomalous)]])
+        information.append(information_of_counts(second, of_class, arithmetic_mean))
+    return np.stack(information)

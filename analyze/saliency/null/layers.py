@@ -1,0 +1,92 @@
+"""HiProbe's layer metrics under many labellings at once: class moments of all labellings are matrix products."""
+
+import numpy as np
+
+from vadprobe.analyze.calibration.labels import checked_units
+from vadprobe.analyze.saliency.layer_moments import (
+    N_BINS,
+    Moments,
+    dimension_moments,
+    discriminants,
+    divergences,
+    histogram_entropies,
+    n_floored,
+    scaled_blocks,
+)
+from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS
+from vadprobe.analyze.saliency.null.heads import checked_labelings
+
+_LABELINGS = 32
+"""Labelings at a time, so that their moments of a block of dimensions stay in the processor's cache."""
+
+_CANCELLED = 1e-5
+"""Class variances below this share of the total lost digits to it, and are computed from the samples."""
+
+
+def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics of every layer under every labelling: what ``.layer_saliency.layer_metrics`` gives for each.
+
+    Args:
+        features: (..., n, D), as for layer_metrics.
+        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
+            of ``.permutation_null.permuted_labels``.
+
+    Returns:
+        The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to
+        its values within 1e-8. A variance within that of the floor may be counted on its other side. The entropy knows
+        no labels: all its rows are equal.
+
+    Raises:
+        VadprobeError: as layer_metrics, naming the labelling.
+    """
+    features = np.asarray(features)
+    units = checked_units(features)
+    labelings = checked_labelings(labelings, units.shape[1])
+    shape = (len(labelings), len(units))
+    names = ("gaussian_kl", "discriminant_ratio", "binned_entropy", FLOORED_DIMENSIONS)
+    results = {name: np.zeros(shape) for name in names}
+    for number, unit in enumerate(units):
+        results["binned_entropy"][:, number] = histogram_entropies(unit, N_BINS).mean()
+        for first in range(0, len(labelings), _LABELINGS):
+            here = slice(first, first + _LABELINGS)
+            for name, values in _sums(unit, labelings[here]).items():
+                results[name][here, number] = values
+    for name in names[:2]:
+        results[name] /= units.shape[2]
+    results = {name: values.reshape(len(labelings), *features.shape[:-2]) for name, values in results.items()}
+    return results | {FLOORED_DIMENSIONS: results[FLOORED_DIMENSIONS].astype(np.int64)}
+
+
+def _sums(unit: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
+    """Of one layer, over its dimensions: name to (n_labelings,)."""
+    totals = np.zeros((3, len(labelings)))
+    for values, exponent in scaled_blocks(unit):
+        moments = _moments(values, exponent, labelings)
+        totals[0] += divergences(moments, "normal||anomalous").sum(axis=-1)
+        totals[1] += discriminants(moments).sum(axis=-1)
+        totals[2] += n_floored(moments)
+    return dict(zip(("gaussian_kl", "discriminant_ratio", FLOORED_DIMENSIONS), totals, strict=True))
+
+
+def _moments(values: np.ndarray, exponent: np.ndarray, labelings: np.ndarray) -> Moments:
+    """Of a block of dimensions (n, D): each (n_labelings, D)."""
+    offset = values - values[0]
+    offset -= offset.mean(axis=0)
+    square = offset**2
+    anomalous, n = labelings.astype(np.float64), len(values)
+    counts = anomalous.sum(axis=1, keepdims=True)
+    of_sum, of_square = anomalous @ offset, anomalous @ square
+    means = [(offset.sum(axis=0) - of_sum) / (n - counts), of_sum / counts]
+    variances = [
+        np.maximum((square.sum(axis=0) - of_square) / (n - counts) - means[0] ** 2, 0.0),
+        np.maximum(of_square / counts - means[1] ** 2, 0.0),
+    ]
+    difference, share = means[1] - means[0], counts / n
+    total = (1 - share) * variances[0] + share * variances[1] + share * (1 - share) * difference**2
+    lost = np.minimum(*variances) <= _CANCELLED * total
+    for labeling in np.flatnonzero(lost.any(axis=1)):
+        where = lost[labeling]
+        exact = dimension_moments(values[:, where], labelings[labeling])  # in the same unit: the values have it
+        difference[labeling, where], total[labeling, where] = exact.difference, exact.total
+        variances[0][labeling, where], variances[1][labeling, where] = exact.normal, exact.anomalous
+    return Moments(difference, variances[0], variances[1], total, np.broadcast_to(exponent, difference.shape))

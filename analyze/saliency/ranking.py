@@ -1,0 +1,148 @@
+"""Ranking layers and heads by their metrics: DLSP (HP5b, HP6b) and RHI (HH7 to HH9)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS
+from vadprobe.store.errors import VadprobeError
+
+_UNKNOWN = (
+    "a metric is unknown where a class's samples are too few or equal (symmetric_kl needs three per class). Draw a "
+    "larger calibration set."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RobustSaliency:
+    """What RHI ranks, each (blocks, heads) float64, NaN for a head that is unknown under any prompt.
+
+    ``mean`` and ``instability`` are mean and standard deviation of the saliency over prompts (HH7, HH8), ``robust`` the
+    mean minus the weighted instability (HH9). ``heads`` are the chosen (block, head), best first.
+    """
+
+    mean: np.ndarray
+    instability: np.ndarray
+    robust: np.ndarray
+    heads: tuple[tuple[int, int], ...]
+
+
+def dlsp(metrics: Mapping[str, np.ndarray], first_layer: int = 1) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Layer saliency S(l): the sum of the metrics' z-scores over layers (HP5b, HP6b).
+
+    z-scores use the population standard deviation. With fewer than some twenty layers they are coarse; a metric's one
+    outlying layer dominates its z-scores.
+
+    Args:
+        metrics: name to (L,), one value per layer. Pass layers 1 to L: a constant embedding layer would shift every
+            z-score. The count "floored_dimensions" is left out.
+        first_layer: the number of the first layer, for messages.
+
+    Returns:
+        (L,) float64 scores, and the z-scores of each metric, (L,) float64. The chosen layer (HP7) is the first maximum:
+        ``first_layer + scores.argmax()``. A metric that is the same in every layer has z-scores 0.
+
+    Raises:
+        VadprobeError: if there is no metric, shapes differ or a value is not finite.
+    """
+    ranked = {
+        name: np.asarray(values, dtype=np.float64) for name, values in metrics.items() if name != FLOORED_DIMENSIONS
+    }
+    shapes = {name: values.shape for name, values in ranked.items()}
+    if len(set(shapes.values())) != 1 or any(len(shape) != 1 or shape[0] == 0 for shape in shapes.values()):
+        raise VadprobeError(f"layer metrics have shapes {shapes}; one value per layer, (L,), is wanted in each.")
+    for name, values in ranked.items():
+        unknown = np.flatnonzero(~np.isfinite(values))
+        if len(unknown):
+            raise VadprobeError(
+                f"{name} is {values[unknown[0]]} at layer {first_layer + unknown[0]} ({len(unknown)} such layers); "
+                "finite values are wanted. Check that layer's features."
+            )
+    z_scores = {name: _z_scores(values) for name, values in ranked.items()}
+    # In the order of names, so that the order of the mapping changes no bit.
+    return np.sum([z_scores[name] for name in sorted(z_scores)], axis=0), z_scores
+
+
+def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, top: int = 5) -> RobustSaliency:
+    """Robust saliency of every head over several prompts, and the best heads (HH7 to HH9).
+
+    Per prompt, each metric is scaled to [0, 1] over all heads, and a head's saliency is the mean of its metrics. HH7
+    and HH8 are mean and population standard deviation over prompts, HH9 ``RSS = mean - weight * deviation``. With one
+    prompt the deviation is 0, and the choice is far less robust.
+
+    Args:
+        metrics: prompt to metric name to (blocks, heads). NaN is unknown: that head has no robust saliency, is never
+            chosen, and takes no part in scaling that metric.
+        weight: lambda of HH9, >= 0; the paper's is 0.5.
+        top: how many heads to choose; the paper's is 5.
+
+    Returns:
+        The robust saliency of all heads and the ``top`` heads, the lower (block, head) first of equals. A metric that
+        is the same for every head of a prompt counts as 0.
+
+    Raises:
+        VadprobeError: if there is no prompt or metric, prompts have different metrics, shapes differ, a value is
+            infinite, weight or top are out of range, or fewer than ``top`` heads are known.
+    """
+    shape = _common_shape(metrics)
+    if not weight >= 0 or not np.isfinite(weight):
+        raise VadprobeError(f"the instability weight is {weight}; a number from 0 is wanted (the paper's is 0.5).")
+    if not 1 <= top <= shape[0] * shape[1]:
+        raise VadprobeError(f"top is {top}; 1 to {shape[0] * shape[1]}, the number of heads, is wanted.")
+    # In the order of names, so that the order of the mappings changes no bit.
+    saliency = np.stack(
+        [
+            np.mean([_scaled(prompt, name, metrics[prompt][name]) for name in sorted(metrics[prompt])], axis=0)
+            for prompt in sorted(metrics)
+        ]
+    )
+    mean, instability = saliency.mean(axis=0), saliency.std(axis=0)
+    robust = mean - weight * instability
+    known = int(np.isfinite(robust).sum())
+    if known < top:
+        raise VadprobeError(
+            f"{known} of {robust.size} heads have a robust saliency, {top} are to be chosen; {_UNKNOWN}"
+        )
+    order = np.argsort(-robust, axis=None, kind="stable")[:top]  # NaN sorts last
+    heads = tuple((int(number) // shape[1], int(number) % shape[1]) for number in order)
+    return RobustSaliency(mean, instability, robust, heads)
+
+
+def _common_shape(metrics: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[int, int]:
+    if not metrics:
+        raise VadprobeError("there is no prompt; robust saliency needs the head metrics of at least one, better five.")
+    names = {prompt: tuple(sorted(of_prompt)) for prompt, of_prompt in metrics.items()}
+    if len(set(names.values())) != 1 or () in names.values():
+        raise VadprobeError(f"the prompts have the metrics {names}; the same ones, at least one, are wanted for each.")
+    shapes = {(p, name): np.shape(values) for p, of_prompt in metrics.items() for name, values in of_prompt.items()}
+    first = next(iter(shapes.values()))
+    if any(shape != first or len(shape) != 2 or 0 in shape for shape in shapes.values()):
+        raise VadprobeError(f"head metrics have shapes {shapes}; (blocks, heads) is wanted, the same for all.")
+    return first[0], first[1]
+
+
+def _scaled(prompt: str, name: str, values: np.ndarray) -> np.ndarray:
+    """Min-max scaling over the known heads; NaN stays NaN."""
+    values = np.asarray(values, dtype=np.float64)
+    if np.isinf(values).any():
+        index = tuple(np.argwhere(np.isinf(values))[0].tolist())
+        raise VadprobeError(f"{name} is infinite under prompt {prompt!r} at (block, head) {index}; NaN means unknown.")
+    if np.isnan(values).all():
+        raise VadprobeError(f"{name} is unknown for every head under prompt {prompt!r}: {_UNKNOWN}")
+    return _stretched(values)
+
+
+def _stretched(values: np.ndarray) -> np.ndarray:
+    """Onto [0, 1], NaN left out; all 0 if all are equal."""
+    offset = values - np.nanmin(values)
+    width = np.nanmax(offset)
+    return np.asarray(offset / width if width > 0 else offset)
+
+
+def _z_scores(values: np.ndarray) -> np.ndarray:
+    # Stretched first, so that no square can overflow or vanish, and equal values give 0 whatever the mean rounds to.
+    stretched = _stretched(values)
+    centred = stretched - stretched.mean()
+    deviation = np.sqrt((centred**2).mean())
+    return np.asarray(centred / deviation if deviation > 0 else stretched)

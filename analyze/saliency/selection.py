@@ -1,0 +1,173 @@
+"""From metrics to a choice: the most salient layer (DLSP, HP5b to HP7) and the robust heads (RHI, HH7 to HH9).
+
+How layers are numbered: axis "layer" of hidden states counts from the embedding, layer 0; the output of block l is
+layer l, 1 to L. Axis "block" of head outputs counts blocks from 0: block b makes layer b + 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from vadprobe.analyze.saliency.ranking import RobustSaliency, dlsp, rhi
+from vadprobe.store.errors import VadprobeError
+
+__all__ = ["RobustSaliency", "Selection", "dlsp", "rhi", "select_heads", "select_layer", "take"]
+
+Unit = Literal["layer", "head"]
+Scores = tuple[float | None, ...] | tuple[tuple[float | None, ...], ...]
+
+_DIMS: dict[str, tuple[str, ...]] = {"layer": ("layer",), "head": ("block", "head")}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which layers or heads feed the probe, in the order of their columns, and what they were chosen by.
+
+    ``indices`` are (layer,) for unit "layer", layer 0 the embedding; (block, head) for unit "head", block 0 the first.
+    ``method`` names the rule, "dlsp" or "rhi" here. ``scores`` are what it ranked, None where unknown: one number per
+    layer, the first of them layer ``first_layer``; or per block one number per head. Empty: the rule ranks nothing.
+    ``inputs`` names what the scores were computed from, by digest.
+    """
+
+    unit: Unit
+    method: str
+    indices: tuple[tuple[int, ...], ...]
+    scores: Scores = ()
+    inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
+    first_layer: int = 0
+
+    def __post_init__(self) -> None:
+        if self.unit not in _DIMS:
+            raise VadprobeError(f"the selection's unit is {self.unit!r}; 'layer' or 'head' is wanted.")
+        if not self.method:
+            raise VadprobeError("the selection's method is empty; name the rule that chose, such as 'dlsp' or 'rhi'.")
+        dims = _DIMS[self.unit]
+        for index in self.indices:
+            if len(index) != len(dims) or not all(isinstance(part, int) and part >= 0 for part in index):
+                raise VadprobeError(
+                    f"the selection has the index {index!r}; ({', '.join(dims)}) is wanted, whole numbers from 0."
+                )
+        if not self.indices or len(set(self.indices)) < len(self.indices):
+            raise VadprobeError(
+                f"the selection's indices are {self.indices!r}; at least one is wanted, and each only once."
+            )
+        self._check_scores()
+
+    def _check_scores(self) -> None:
+        shape = self.score_array().shape
+        if not self.scores:
+            return
+        first = (self.first_layer, 0)[: len(shape)]
+        inside = len(shape) == len(_DIMS[self.unit]) and all(
+            low <= part < low + count
+            for index in self.indices
+            for part, low, count in zip(index, first, shape, strict=True)
+        )
+        if not inside:
+            raise VadprobeError(
+                f"the selection's scores have shape {shape} from {_DIMS[self.unit][0]} {self.first_layer}; one per "
+                f"{self.unit}, among them {self.indices!r}, is wanted."
+            )
+
+    def score_array(self) -> np.ndarray:
+        """The scores, (layers,) or (blocks, heads) float64, NaN where unknown.
+
+        Raises:
+            VadprobeError: if blocks have different numbers of heads, or a score is not a number.
+        """
+        try:
+            return np.array(self.scores, dtype=np.float64)  # None becomes NaN
+        except (TypeError, ValueError) as error:
+            raise VadprobeError(f"the selection's scores are not an array of numbers: {error}.") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """The selection as plain JSON values; ``from_json`` restores every bit. An unknown score is null."""
+        return {
+            "unit": self.unit,
+            "method": self.method,
+            "indices": [list(index) for index in self.indices],
+            "scores": [list(row) if isinstance(row, tuple) else row for row in self.scores],
+            "inputs": dict(self.inputs),
+            "first_layer": self.first_layer,
+        }
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "Selection":
+        """The inverse of ``to_json``.
+
+        Raises:
+            VadprobeError: if a part is missing or does not fit the others.
+        """
+        missing = {"unit", "method", "indices", "scores", "inputs", "first_layer"} - set(value)
+        if missing:
+            raise VadprobeError(f"this is not a selection: it lacks {', '.join(sorted(missing))}. Was the file edited?")
+        return Selection(
+            unit=value["unit"],
+            method=value["method"],
+            indices=tuple(tuple(index) for index in value["indices"]),
+            scores=tuple(tuple(row) if isinstance(row, list) else row for row in value["scores"]),
+            inputs=dict(value["inputs"]),
+            first_layer=value["first_layer"],
+        )
+
+
+def select_layer(
+    metrics: Mapping[str, np.ndarray], *, first_layer: int = 1, inputs: Mapping[str, str] | None = None
+) -> Selection:
+    """The layer of greatest saliency ``dlsp``, the first of equals (HP7). Arguments and errors as there.
+
+    ``inputs`` is carried into the selection.
+    """
+    scores, _ = dlsp(metrics, first_layer)
+    layer = first_layer + int(scores.argmax())
+    return Selection("layer", "dlsp", ((layer,),), tuple(scores.tolist()), dict(inputs or {}), first_layer)
+
+
+def select_heads(
+    metrics: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    weight: float = 0.5,
+    top: int = 5,
+    inputs: Mapping[str, str] | None = None,
+) -> Selection:
+    """The heads of greatest robust saliency ``rhi``, best first (HH9). Arguments and errors as there.
+
+    ``inputs`` is carried into the selection.
+    """
+    found = rhi(metrics, weight, top)
+    scores = tuple(tuple(None if np.isnan(value) else value for value in row) for row in found.robust.tolist())
+    return Selection("head", "rhi", found.heads, scores, dict(inputs or {}))
+
+
+def take(selection: Selection, features: np.ndarray) -> np.ndarray:
+    """The selected layers or heads of some samples, side by side in the selection's order.
+
+    Args:
+        selection: what to take.
+        features: unit "layer": hidden states (n, layer, hidden) with all layers, layer 0 the embedding. Unit "head":
+            head outputs (n, block, head, head_dim) with all blocks, block 0 the first.
+
+    Returns:
+        (n, k * d) float64, a copy: the first d columns are the first selected layer or head. A row of NaN, a failed
+        clip, stays NaN.
+
+    Raises:
+        VadprobeError: if the features have other axes, or lack a selected layer or head.
+    """
+    features = np.asarray(features)
+    dims = _DIMS[selection.unit]
+    if features.ndim != len(dims) + 2:
+        raise VadprobeError(
+            f"features have shape {features.shape}; (n, {', '.join(dims)}, d) is wanted for a selection of "
+            f"{selection.unit}s."
+        )
+    for index in selection.indices:
+        if any(part >= count for part, count in zip(index, features.shape[1:-1], strict=True)):
+            raise VadprobeError(
+                f"the selection wants ({', '.join(dims)}) {index}, but the features have {features.shape[1:-1]} of "
+                "them. Is the detector of another backbone?"
+            )
+    units = np.moveaxis(features, 0, -2)  # (*dims, n, d)
+    return np.concatenate([units[index] for index in selection.indices], axis=-1, dtype=np.float64)

@@ -1,0 +1,63 @@
+"""How stable a choice of layers or heads is: how often each is chosen over draws, and how much the choices share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True, eq=False)
+class Stability:
+    """Of several selections of one unit: ``frequency`` (layers + 1,) or (blocks, heads) float64 in [0, 1].
+
+    ``overlap`` is the mean share of indices that two selections have in common, ``chance_overlap`` what it would be for
+    random choices of as many; both NaN for a single selection. ``n_selections`` went into it.
+    """
+
+    frequency: np.ndarray
+    overlap: float
+    chance_overlap: float
+    n_selections: int
+
+    def most_frequent(self, count: int) -> list[tuple[tuple[int, ...], float]]:
+        """The indices that are chosen most often, with their frequency, the lower index first of equals."""
+        order = np.argsort(-self.frequency, axis=None, kind="stable")[:count]
+        places = [tuple(int(part) for part in np.unravel_index(number, self.frequency.shape)) for number in order]
+        return [(place, float(self.frequency[place])) for place in places if self.frequency[place] > 0]
+
+
+def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stability:
+    """Count how often every index is chosen.
+
+    Args:
+        selections: of one unit; each may choose another number of indices.
+        shape: (layers + 1,) for layers, the embedding among them, or (blocks, heads).
+
+    Raises:
+        VadprobeError: if there is none, they are of both units, or an index lies outside the shape.
+    """
+    if not selections or len({selection.unit for selection in selections}) > 1:
+        units = sorted({selection.unit for selection in selections})
+        raise VadprobeError(
+            f"{len(selections)} selections are of the units {units}; at least one, all of one unit, is wanted."
+        )
+    frequency = np.zeros(shape)
+    for selection in selections:
+        for index in selection.indices:
+            if len(index) != len(shape) or any(part >= count for part, count in zip(index, shape, strict=True)):
+                raise VadprobeError(f"a selection has the index {index}, outside the shape {shape} of all there are.")
+            frequency[index] += 1
+    chosen = [frozenset(selection.indices) for selection in selections]
+    pairs = [len(a & b) / min(len(a), len(b)) for a, b in combinations(chosen, 2)]
+    total = int(np.prod(shape)) - (len(shape) == 1)  # the embedding is never ranked
+    by_chance = [max(len(a), len(b)) / total for a, b in combinations(chosen, 2)]
+    return Stability(
+        frequency=frequency / len(selections),
+        overlap=float(np.mean(pairs)) if pairs else float("nan"),
+        chance_overlap=float(np.mean(by_chance)) if by_chance else float("nan"),
+        n_selections=len(selections),
+    )

@@ -1,0 +1,1 @@
+"""Stores and backbones of known content for the benchmarks."""

@@ -1,0 +1,1 @@
+"""InternVL checkpoints as their authors publish them, converted for transformers."""

@@ -1,0 +1,150 @@
+"""The files of an original InternVL checkpoint (model type "internvl_chat"), read without running or unpickling any."""
+
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.atomic_files import read_json
+
+INDEX = "model.safetensors.index.json"
+_ONE_FILE = "model.safetensors"
+
+
+class TensorFiles:
+    """The tensors of several safetensors files by name; a tensor is read when it is asked for.
+
+    Use as a context manager.
+
+    Raises:
+        VadprobeError: on entering, if a file is missing or damaged, or two hold a tensor of the same name.
+    """
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+        self._stack = ExitStack()
+        self._handles: dict[str, Any] = {}
+
+    def __enter__(self) -> "TensorFiles":
+        with ExitStack() as stack:
+            for path in self._files:
+                try:
+                    handle = stack.enter_context(safe_open(path, framework="pt"))
+                    names = list(handle.keys())
+                except (OSError, SafetensorError) as error:
+                    raise _damaged(path, error) from error
+                for name in names:
+                    if name in self._handles:
+                        raise VadprobeError(f"{path.name} holds {name} once more than another file of the checkpoint.")
+                    self._handles[name] = handle
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def names(self) -> list[str]:
+        """All names, file by file."""
+        return list(self._handles)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor, without reading it."""
+        return tuple(self._handles[name].get_slice(name).get_shape())
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, in its own dtype."""
+        tensor: Tensor = self._handles[name].get_tensor(name)
+        return tensor
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of an original checkpoint.
+
+    Raises:
+        VadprobeError: if the folder or the file is missing or damaged, or it is of another model type.
+    """
+    if not folder.is_dir():
+        raise VadprobeError(f"{folder} is not a folder; a local copy of an original InternVL checkpoint is wanted.")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise VadprobeError(f"{folder} has no config.json; a whole InternVL checkpoint is wanted.")
+    content = read_json(path)
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    if kind == "internvl":
+        raise VadprobeError(f"{folder} is in the native layout already (model type 'internvl'); use it as it is.")
+    if kind != "internvl_chat":
+        raise VadprobeError(
+            f"{path} names the model type {kind!r}; only original InternVL checkpoints, of model type 'internvl_chat', "
+            "are converted."
+        )
+    return dict(content)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, as its index names them.
+
+    Raises:
+        VadprobeError: if there are none, one is missing, or the weights are pickles.
+    """
+    if (folder / INDEX).is_file():
+        names = sorted(set(_weight_map(folder).values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise VadprobeError(
+                f"{folder} lacks {len(missing)} of the {len(names)} files that {INDEX} names, first {missing[0]}; "
+                "download the checkpoint again."
+            )
+        return [folder / name for name in names]
+    if (folder / _ONE_FILE).is_file():
+        return [folder / _ONE_FILE]
+    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
+    if pickles:
+        raise VadprobeError(
+            f"{folder} holds its weights as pickles only ({pickles[0]}), which can run code and are never opened; "
+            "convert them to safetensors first, on a machine where that does no harm."
+        )
+    raise VadprobeError(f"{folder} has no weights; {_ONE_FILE} or {INDEX} with its files is wanted.")
+
+
+def check_index(folder: Path, files: TensorFiles) -> None:
+    """Compare what the files hold with what the index says.
+
+    Raises:
+        VadprobeError: if they differ.
+    """
+    if not (folder / INDEX).is_file():
+        return
+    named, held = set(_weight_map(folder)), set(files.names)
+    if named != held:
+        first = min(named ^ held)
+        raise VadprobeError(
+            f"{INDEX} and the files of {folder} differ in {len(named ^ held)} tensors, first {first}; files of two "
+            "downloads may have been mixed. Download the checkpoint again."
+        )
+
+
+def _weight_map(folder: Path) -> Mapping[str, str]:
+    content = read_json(folder / INDEX)
+    entries = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(entries, dict) or not entries:
+        raise VadprobeError(f"{folder / INDEX} has no weight_map; download the checkpoint again.")
+    for name in entries.values():
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+            raise VadprobeError(
+                f"{folder / INDEX} names the file {json.dumps(name)}; only safetensors files beside it are read."
+            )
+    return entries
+
+
+def _damaged(path: Path, error: Exception) -> VadprobeError:
+    reason = " ".join(str(error).split())[:200]
+    return VadprobeError(f"{path} cannot be read as safetensors ({reason}); it is damaged or cut off. Get it again.")

@@ -1,0 +1,1 @@
+"""What the demo needs: generated surveillance videos and a tiny backbone."""

@@ -1,0 +1,1 @@
+"""Families of backbones: how each makes tokens and pixels of a clip and a prompt."""

@@ -1,0 +1,232 @@
+"""A frozen backbone: described from its configuration files, loaded through transformers' own classes."""
+
+import os
+import platform
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    PreTrainedConfig,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.families.family import Family
+from vadprobe.extract.families.internvl import InternVL
+from vadprobe.extract.families.processor import ProcessorFamily, slower_way
+from vadprobe.extract.families.registry import FAMILIES, own_inputs
+from vadprobe.extract.model.capture import TextBlocks
+from vadprobe.extract.model.compiling import compile_blocks
+from vadprobe.extract.model.devices import BALANCED, choose_device, input_device
+from vadprobe.extract.model.text_shape import text_shape
+from vadprobe.extract.model.window_attention import batch_windows
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.digests import digest_file, digest_json
+from vadprobe.store.format.specification import BackboneSpec
+
+RANDOM_WEIGHTS_CARD = "random_weights.json"
+"""A file of this name in a checkpoint folder says that its weights were never trained; reports then say so too."""
+
+_LOCAL, _UNKNOWN = "sha256:", "unknown"  # revisions of a folder, and of a hub that names no commit
+_CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model", ".py"})
+
+
+@dataclass(frozen=True)
+class Description:
+    """A backbone as far as its small files tell: enough to plan and to know whether work is left."""
+
+    config: BackboneConfig
+    source: str
+    spec: BackboneSpec
+    family: Family | ProcessorFamily
+    answer_ids: tuple[int, int]
+    random_weights: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know before the work begins, in sentences."""
+        if isinstance(self.family, ProcessorFamily):
+            return (slower_way(self.config.key, self.family.name),)
+        return ()
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded backbone in evaluation mode; ``device`` is where its inputs go."""
+
+    description: Description
+    model: Any
+    parts: TextBlocks
+    device: torch.device
+
+
+def describe(config: BackboneConfig, folder: Path | None) -> Description:
+    """Read a checkpoint's configuration, tokenizer and image settings, without its weights.
+
+    Args:
+        config: the job's ``[backbone]`` section.
+        folder: the checkpoint folder, or None when ``config.path`` is a hub id.
+
+    Raises:
+        VadprobeError: if the checkpoint cannot be found, or is of a family that is not known.
+    """
+    source = str(folder) if folder else config.path
+    options: dict[str, Any] = {"revision": config.revision} if config.revision else {}
+    options["trust_remote_code"] = config.trust_remote_code
+    try:
+        # The plain file first: AutoConfig would refuse a foreign model type in its own words, or ask for remote code.
+        content, _ = PreTrainedConfig.get_config_dict(source, **options)
+    except (OSError, ValueError) as error:
+        raise _unreadable(config, error) from error
+    model_type = content.get("model_type") if isinstance(content, dict) else None
+    if model_type is None:
+        raise _unreadable(config, "config.json is missing or names no model_type.")
+    _check_family(config, str(model_type))
+    try:
+        model_config = AutoConfig.from_pretrained(source, **options)
+        find = own_inputs if model_type in FAMILIES else _processor_inputs
+        family, tokenizer, shape = find(config, model_config, source, folder, options)
+    except VadprobeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _unreadable(config, error) from error
+    spec = BackboneSpec(
+        key=config.key,
+        family=model_config.model_type,
+        source=Path(source).name if folder else source,
+        revision=_content_digest(folder) if folder else str(getattr(model_config, "_commit_hash", None) or _UNKNOWN),
+        dtype=config.dtype,
+        attention=config.attention,
+        **shape,
+    )
+    random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
+    return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
+
+
+def _check_family(config: BackboneConfig, model_type: str) -> None:
+    """Refuse what cannot be read, before anything else is.
+
+    Raises:
+        VadprobeError: if the family or the chat asked for it is not known.
+    """
+    if model_type not in FAMILIES and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise VadprobeError(
+            f"backbone {config.key!r} is of the unknown family {model_type!r}; vadprobe reads transformers' "
+            "image-text-to-text models, fastest those with inputs of its own: "
+            f"{', '.join(sorted(FAMILIES))}. Original InternVL checkpoints (model type internvl_chat) must be in the "
+            "native transformers layout: 'vadprobe convert-checkpoint SOURCE TARGET' makes it from a local folder, and "
+            "hub ids that end in '-hf' have it."
+        )
+    if config.chat == "papers" and model_type != InternVL.name:
+        raise VadprobeError(
+            f"backbone {config.key!r} is of the family {model_type!r}, and backbone.chat = 'papers' is known only for "
+            f"{InternVL.name} (InternVL and Holmes-VAU); set it to 'native'."
+        )
+    if config.frame_size is not None and model_type not in FAMILIES:
+        raise VadprobeError(
+            f"frame_size is {config.frame_size}, but frames of the family {model_type!r} are resized by the "
+            f"checkpoint's own processor; leave frame_size out."
+        )
+
+
+def _processor_inputs(
+    config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
+) -> tuple[ProcessorFamily, Any, dict[str, int]]:
+    """The same of any other model, as far as transformers' own processor goes."""
+    shape = text_shape(model_config.model_type, model_config)
+    family = ProcessorFamily.load(model_config.model_type, source, options, config.system)
+    return family, family.processor.tokenizer, shape
+
+
+def load(
+    description: Description, device: str | Mapping[str, str], threads: int | None = None, *, compiled: bool = False
+) -> Backbone:
+    """Load the weights (safetensors only: no pickle is read) and place the model.
+
+    Args:
+        description: the backbone.
+        device: as for ``choose_device``; or the device of each part of the model by the part's name, which may also
+            be "disk", as transformers' ``device_map``. Features do not depend on where a part lies, but for the
+            rounding of the answers' logits.
+        threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
+            model's threads wait for each other and the same work takes ten times as long.
+        compiled: compile the language model's blocks, which changes features by rounding.
+
+    Raises:
+        VadprobeError: if the weights are missing, or the device does not exist.
+    """
+    config = description.config
+    # A hub's weights come from the commit that was described, whatever is newest by now.
+    revision = description.spec.revision
+    options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
+    target = choose_device(device) if isinstance(device, str) else None
+    if target is None or device == BALANCED:
+        options["device_map"] = device
+    try:
+        model, info = AutoModelForImageTextToText.from_pretrained(
+            description.source,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation=config.attention,
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+            output_loading_info=True,
+            **options,
+        )
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(config, error) from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise VadprobeError(
+            f"the checkpoint of backbone {config.key!r} lacks {len(missing)} weights, first {missing[0]}; transformers "
+            "would fill them with random numbers. Download the checkpoint again."
+        )
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
+    model = model.eval().requires_grad_(False)
+    if target is not None and device != BALANCED:
+        model = model.to(target)
+    batch_windows(model)
+    parts = TextBlocks.of(model)
+    if compiled:
+        compile_blocks(parts)
+    return Backbone(description, model, parts, input_device(model))
+
+
+def versions() -> dict[str, str]:
+    """The libraries whose versions can change a feature, and the processor family."""
+    names = ("torch", "transformers", "decord", "av")
+    return {**{name: version(name) for name in names}, "machine": platform.machine()}
+
+
+def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:
+    """First token of "Yes" and of "No" as an answer begins."""
+    yes, no = (tokenizer.encode(word, add_special_tokens=False) for word in ("Yes", "No"))
+    if not yes or not no:
+        raise VadprobeError(
+            f"the tokenizer of backbone {config.key!r} cannot be read from {config.path!r}: it has no token for 'Yes' "
+            "or 'No', so a tokenizer file is missing."
+        )
+    return int(yes[0]), int(no[0])
+
+
+def _content_digest(folder: Path) -> str:
+    """Digest of a local checkpoint's content, whatever the folder is called; files are hashed side by side."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in _CONTENT_SUFFIXES and path.is_file())
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        digests = list(pool.map(digest_file, files))
+    return _LOCAL + digest_json([[path.name, digest] for path, digest in zip(files, digests, strict=True)])
+
+
+def _unreadable(config: BackboneConfig, why: Exception | str) -> VadprobeError:
+    reason = " ".join(str(why).split())[:300]
+    return VadprobeError(
+        f"the checkpoint of backbone {config.key!r} cannot be read from {config.path!r}: {reason} "
+        "Wanted is a local folder in transformers' layout with safetensors weights, or a hub id that can be reached."
+    )

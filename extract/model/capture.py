@@ -1,0 +1,250 @@
+"""Capturing every layer's hidden state and every head's output at the last prompt token.
+
+That position generates the first token: what the methods call the first-token features.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True)
+class Captured:
+    """Features of a batch, on the device of the last block that ran and in the model's dtype.
+
+    ``hidden_states`` (clips, layers + 1, hidden): the embedding, then each block's output before the final norm.
+    ``head_outputs`` (clips, layers, heads, head_dim): what each head sends into the output projection.
+    ``answer_logits`` (clips, 2): first-token logits of yes and no.
+
+    Of a pass that ended after some blocks there are those layers alone, and no logits.
+    """
+
+    hidden_states: Tensor
+    head_outputs: Tensor
+    answer_logits: Tensor | None
+
+
+class KeptTokens(DynamicCache):  # type: ignore[misc]  # transformers is untyped
+    """Keys and values of the tokens that ran before, for every block.
+
+    ``TextBlocks`` says whose turn it is before each block. Were the block's number used, which the model passes
+    to ``update``, code compiled for one block would not serve the others.
+    """
+
+    turn: Any = None
+
+    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
+        """Add to what the block whose turn it is has kept, and return all of that."""
+        return self.turn.update(key_states, value_states, *args, **kwargs)
+
+
+class _Slot:
+    """Where the hook of one output projection leaves the last position of what enters."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.value: Tensor | None = None
+
+
+@dataclass
+class _Seen:
+    """What one pass has shown: hidden states by layer, and heads by block as soon as the pass is over."""
+
+    hidden: dict[int, Tensor] = field(default_factory=dict)
+    heads: dict[int, Tensor] = field(default_factory=dict)
+
+
+class _EndOfPass(Exception):  # noqa: N818 - no error
+    """All wanted blocks have run."""
+
+
+class TextBlocks:
+    """The language model's blocks and their attention output projections, with the hooks that watch them.
+
+    The hooks are registered here, once, and stay as long as the model: compiled code has the hooks that were there when
+    it was compiled, and no others. Outside ``capture`` they keep nothing.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], projections: Sequence[nn.Module], n_heads: int) -> None:
+        self.blocks, self.projections, self.n_heads = tuple(blocks), tuple(projections), n_heads
+        self._depth = len(self.blocks)
+        self._seen: _Seen | None = None
+        self._slots = tuple(_slot_of(projection) for projection in projections)
+        for number, block in enumerate(self.blocks):
+            block.register_forward_pre_hook(partial(self._before, number), with_kwargs=True)
+            block.register_forward_hook(partial(self._behind, number))
+
+    @classmethod
+    def of(cls, model: Any) -> "TextBlocks":
+        """Find them in a transformers model.
+
+        Raises:
+            VadprobeError: if the model's blocks do not look like attention blocks with an output projection.
+        """
+        decoder = model.get_decoder()
+        decoder = decoder if hasattr(decoder, "layers") else getattr(decoder, "model", decoder)
+        blocks = tuple(getattr(decoder, "layers", ()))
+        found = [getattr(getattr(block, "self_attn", None), "o_proj", None) for block in blocks]
+        projections = tuple(projection for projection in found if isinstance(projection, nn.Module))
+        if not blocks or len(projections) != len(blocks):
+            raise VadprobeError(
+                f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
+                f"'self_attn.o_proj' ({len(projections)} of {len(blocks)} have one). A model is wanted in which every "
+                "block is an attention block with an output projection of that name, as in Qwen2, Qwen3, Llama, "
+                "Mistral and Gemma."
+            )
+        return cls(blocks, projections, decoder.config.num_attention_heads)
+
+    @contextmanager
+    def stop_after(self, depth: int) -> Iterator[None]:
+        """End the forward pass inside after ``depth`` blocks, one at least; with all blocks, let it end by itself."""
+        self._depth = depth
+        try:
+            yield
+        except _EndOfPass:
+            pass
+        finally:
+            self._depth = len(self.blocks)
+
+    @contextmanager
+    def watch(self) -> Iterator[_Seen]:
+        """Keep the last position of all that passes inside."""
+        seen = self._seen = _Seen()
+        for slot in self._slots:
+            slot.on = True
+        try:
+            yield seen
+            seen.heads = {number: slot.value for number, slot in enumerate(self._slots) if slot.value is not None}
+        finally:
+            self._seen = None
+            for slot in self._slots:
+                slot.on, slot.value = False, None
+
+    def _before(self, number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if number == self._depth:
+            raise _EndOfPass
+        cache = kwargs.get("past_key_values")
+        if isinstance(cache, KeptTokens):
+            cache.turn = cache.layers[number]
+        if self._seen is not None and number == 0:
+            value = args[0] if args else kwargs["hidden_states"]
+            self._seen.hidden[0] = _last_position(value)
+
+    def _behind(self, number: int, module: nn.Module, args: Any, output: Any) -> None:
+        if self._seen is not None:
+            self._seen.hidden[number + 1] = _last_position(output[0] if isinstance(output, tuple) else output)
+
+
+def _slot_of(projection: Any) -> _Slot:
+    """The projection's slot; its hook is registered the first time."""
+    if not hasattr(projection, "heads_slot"):
+        projection.heads_slot = _Slot()
+        projection.register_forward_pre_hook(_keep_heads)
+    slot: _Slot = projection.heads_slot
+    return slot
+
+
+def _keep_heads(module: Any, args: tuple[Any, ...]) -> None:
+    """Runs inside a compiled block. What differs between blocks hangs on the module, so that one code serves all."""
+    slot = module.heads_slot
+    if slot.on:
+        slot.value = _last_position(args[0])
+
+
+def _last_position(value: Tensor) -> Tensor:
+    """A copy: a view would keep the whole sequence in memory."""
+    return value[:, -1].clone()
+
+
+@torch.inference_mode()
+def capture(
+    model: Any,
+    parts: TextBlocks,
+    inputs: dict[str, Any],
+    answer_ids: tuple[int, int],
+    cache: KeptTokens | None = None,
+    depth: int | None = None,
+    *,
+    whole: bool = False,
+) -> Captured:
+    """Run the model once, without its language head on the sequence, and keep the last position of every layer.
+
+    Args:
+        model: a transformers image-text-to-text model in evaluation mode; it may be spread over several devices.
+        parts: its blocks.
+        inputs: keyword arguments of ``model.model``; every sequence ends at its last token (no right padding).
+        answer_ids: token ids of yes and no.
+        cache: keys and values of tokens that ran before these; it grows by these.
+        depth: blocks to run; by default all, which the logits need.
+        whole: run the whole model, which may scale or bound its logits; ``inputs`` are then those of the model itself.
+
+    Raises:
+        RuntimeError: if a layer did not pass through its hook, as when the model was compiled before its hooks came.
+        VadprobeError: if a value is infinite or NaN, as when float16 overflows.
+    """
+    layers, output = len(parts.blocks) if depth is None else depth, None
+    with parts.watch() as seen, parts.stop_after(layers):
+        output = _run_whole(model, inputs) if whole else _run(model, inputs, cache)
+    if len(seen.hidden) != layers + 1 or len(seen.heads) != layers:
+        raise RuntimeError(
+            f"captured {len(seen.hidden)} of {layers + 1} hidden states and the heads of {len(seen.heads)} of "
+            f"{layers} blocks; hooks must be registered before the model is compiled."
+        )
+    device = seen.hidden[layers].device
+    heads = torch.stack([seen.heads[block].to(device) for block in range(layers)], dim=1)
+    captured = Captured(
+        hidden_states=torch.stack([seen.hidden[layer].to(device) for layer in range(layers + 1)], dim=1),
+        head_outputs=heads.view(*heads.shape[:2], parts.n_heads, -1),
+        answer_logits=None if output is None else _answers(model, output, answer_ids),
+    )
+    _require_finite(captured)
+    return captured
+
+
+def _run(model: Any, inputs: dict[str, Any], cache: Any) -> Any:
+    return model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
+
+
+def _run_whole(model: Any, inputs: dict[str, Any]) -> Any:
+    """With the language head on the last position only, where the model has a choice."""
+    last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    return model(**inputs, use_cache=False, **last)
+
+
+def _answers(model: Any, output: Any, answer_ids: tuple[int, int]) -> Tensor:
+    """Logits of the answers alone, (clips, 2)."""
+    rows = list(answer_ids)
+    if hasattr(output, "logits"):
+        found: Tensor = output.logits[:, -1, rows]
+        return found
+    last, head = output.last_hidden_state[:, -1], model.get_output_embeddings()
+    if head.weight.is_meta:  # kept elsewhere, and there only while the head runs
+        offloaded: Tensor = head(last)[:, rows]
+        return offloaded
+    bias = head.bias[rows] if getattr(head, "bias", None) is not None else None
+    return nn.functional.linear(last.to(head.weight.device), head.weight[rows], bias)
+
+
+def _require_finite(captured: Captured) -> None:
+    """Refuse what no store may hold, before the rest of the partition is computed."""
+    hidden, heads, logits = captured.hidden_states, captured.head_outputs, captured.answer_logits
+    if bool(hidden.isfinite().all() & heads.isfinite().all()) and (logits is None or bool(logits.isfinite().all())):
+        return
+    layers = (~hidden.isfinite()).any(dim=(0, 2)).nonzero().flatten().tolist()
+    where = f"the hidden state of layer {layers[0]}" if layers else "a head's output or an answer's logit"
+    name = str(hidden.dtype).removeprefix("torch.")
+    cure = (
+        'float16 holds no number above 65504. Set dtype = "bfloat16" in section [backbone]'
+        if hidden.dtype is torch.float16
+        else "the weights may be damaged. Download the checkpoint again"
+    )
+    raise VadprobeError(f"{where} is infinite or NaN, computed in {name}: {cure}.")

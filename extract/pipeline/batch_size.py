@@ -1,0 +1,88 @@
+"""How many clips go through the model at once: a fixed number, or as many as the device has memory for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from vadprobe.store.errors import VadprobeError
+
+DEFAULT_CLIPS = 8
+"""Clips per pass where memory is not measured, as on the CPU."""
+
+MOST_CLIPS = 16
+"""With so many clips of some thousand tokens a GPU is busy; more would only take memory."""
+
+RESERVE = 0.15
+"""Share of the free memory that stays free: allocations are rounded up and leave gaps."""
+
+
+@dataclass
+class BatchSize:
+    """Clips per pass. What was really run is kept in ``used``.
+
+    Args:
+        setting: ``extraction.batch_clips``.
+        device: where the model runs.
+    """
+
+    setting: int | Literal["auto"]
+    device: torch.device
+    used: set[int] = field(default_factory=set)
+    _size: int | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Clips per pass; None as long as it has to be measured."""
+        if self.setting != "auto":
+            return self.setting
+        if self._size is None and self.device.type != "cuda":
+            self._size = DEFAULT_CLIPS
+        return self._size
+
+    def measure(self, run: Callable[[int], object]) -> int:
+        """Choose the size from what one and two clips take; ``run(n)`` runs n clips and drops what comes out."""
+        run(1)  # what is allocated once, such as work space, is no part of a clip
+        peaks = []
+        for count in (1, 2):
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
+            try:
+                run(count)
+            except torch.OutOfMemoryError:
+                break
+            peaks.append(torch.cuda.max_memory_allocated(self.device) - before)
+        torch.cuda.empty_cache()
+        free, _ = torch.cuda.mem_get_info(self.device)
+        self._size = fitting(peaks, free)
+        return self._size
+
+    def shrink(self, count: int, error: BaseException) -> int:
+        """Half of a batch of ``count`` clips that did not fit in memory.
+
+        Raises:
+            VadprobeError: if the size was fixed by the user, or one clip alone does not fit.
+        """
+        if self.setting != "auto":
+            raise VadprobeError(
+                f"the device has not enough memory for {count} clips at once; extraction.batch_clips fixes that "
+                "number, which is part of the features' specification. Set it to 'auto' or to a smaller number, and "
+                "use another root or backbone key."
+            ) from error
+        if count == 1:
+            raise VadprobeError(
+                "the device has not enough memory for one clip; free memory on it, take a smaller backbone or dtype, "
+                "or spread the model over several devices."
+            ) from error
+        self._size = count // 2
+        return self._size
+
+
+def fitting(peaks: list[int], free: int) -> int:
+    """Clips that fit into ``free`` bytes, when one and two clips take ``peaks`` bytes; 1 to ``MOST_CLIPS``."""
+    if len(peaks) < 2:
+        return 1
+    each = max(peaks[1] - peaks[0], 1)
+    room = free * (1 - RESERVE) - peaks[0]
+    return int(min(max(1 + room // each, 1), MOST_CLIPS))

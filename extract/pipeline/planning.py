@@ -1,0 +1,248 @@
+"""Planning stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.families.processor import ProcessorFamily
+from vadprobe.extract.model.backbone import Description, versions
+from vadprobe.extract.model.devices import choose_device
+from vadprobe.extract.model.shared_prefix import shares
+from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.joining import naming
+from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes, write_probes
+from vadprobe.store.datasets.video import SPLITS, Video
+from vadprobe.store.errors import VadprobeError, VideoError
+from vadprobe.store.files.digests import fingerprint_file
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.configuration import SamplingConfig
+from vadprobe.store.format.contents import Contents
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.schema import PARTITION_ROWS, storage_dtype
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+from vadprobe.store.writing.disk_space import n_objects, n_values, require_space, stored_bytes
+from vadprobe.store.writing.writer import StoreWriter, plan
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """The stores of one sampling: one per prompt, all with the same rows."""
+
+    sampling: Sampling
+    clips: ClipTable
+    writers: tuple[StoreWriter, ...]
+
+    def pending(self) -> list[int]:
+        """Partitions that at least one prompt still lacks, ascending."""
+        return sorted({partition for writer in self.writers for partition in writer.missing()})
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all features of this sampling before compression."""
+        return sum(
+            n_values(writer.spec, writer.contents, partition) * storage_dtype(writer.spec.backbone.dtype).itemsize
+            for writer in self.writers
+            for partition in writer.partitions
+        )
+
+    @property
+    def n_bytes_missing(self) -> int:
+        """About how many bytes the partitions that are not written yet will take on the disk."""
+        return sum(stored_bytes(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
+
+    @property
+    def n_objects_missing(self) -> int:
+        """How many files, or objects, they will be."""
+        return sum(n_objects(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """All that stage 1 of a job has to do. ``notes`` are sentences on what will take longer than it could."""
+
+    videos: tuple[ProbedVideo, ...]
+    samplings: tuple[SamplingPlan, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Reasons by name of the videos that cannot be opened."""
+        return {video.video_id: video.reason for video in self.videos if video.reason is not None}
+
+
+def plan_extraction(
+    dataset: Dataset,
+    root: Path,
+    samplings: Sequence[SamplingConfig],
+    prompts: Sequence[Prompt],
+    description: Description,
+    config: ExtractionConfig,
+    progress: Progress | None = None,
+) -> ExtractionPlan:
+    """Probe the dataset's videos and create, or open, every store of the job.
+
+    Raises:
+        VadprobeError: if a sampling covers no readable video.
+        StoreError: if a store of another specification is in the way, or the disk cannot hold what is to be computed.
+    """
+    layout = DatasetLayout(root, dataset.name)
+    wanted = {split for sampling in samplings for split in sampling.splits}
+    videos = [video for video in dataset.videos if video.split in wanted]
+    probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress)
+    device = choose_device(config.device)
+    plans = []
+    for section in samplings:
+        clips = _cut(dataset, probes, section)
+        contents = _contents(dataset, clips, description.spec, section)
+        writers = tuple(
+            plan(
+                layout.store(section.sampling(), description.spec.key, prompt.key),
+                _spec(dataset, clips, description, prompt, config, device.type),
+                clips,
+                contents,
+            )
+            for prompt in prompts
+        )
+        plans.append(SamplingPlan(section.sampling(), clips, writers))
+    require_space(root, sum(sampling.n_bytes_missing for sampling in plans))
+    # Only now: a plan that is refused must leave the counts that belong to the stored clips.
+    _keep_probes(probes, layout)
+    return ExtractionPlan(probes, tuple(plans), (*description.notes, *_alone(plans, description, config)))
+
+
+def probe_videos(
+    dataset: Dataset,
+    videos: Sequence[Video],
+    layout: DatasetLayout,
+    deadline: float,
+    progress: Progress | None = None,
+) -> tuple[ProbedVideo, ...]:
+    """Frame counts and rates of the videos, or the reason why one cannot be read.
+
+    A video whose file has not changed since an earlier plan is not opened again, unless the decoder was too slow or
+    crashed then.
+    """
+    known = {(video.video_id, video.fingerprint): video for video in read_probes(layout.videos)}
+    probes = []
+    with Decoder(deadline) as decoder:
+        for number, video in enumerate(videos):
+            probes.append(_probe(dataset.folder / video.path, video, known, decoder))
+            if progress:
+                progress(number + 1, len(videos))
+    return tuple(probes)
+
+
+def _probe(path: Path, video: Video, known: dict[tuple[str, str], ProbedVideo], decoder: Decoder) -> ProbedVideo:
+    try:
+        fingerprint = fingerprint_file(path)
+    except OSError as error:
+        return ProbedVideo(video.video_id, video.split, None, None, "", f"the file cannot be opened: {error.strerror}")
+    before = known.get((video.video_id, fingerprint))
+    if before is not None and not (before.reason or "").startswith((NO_PROGRESS, CRASHED)):
+        return replace(before, split=video.split)
+    try:
+        n_frames, fps = decoder.probe(path)
+    except VideoError as error:
+        return ProbedVideo(video.video_id, video.split, None, None, fingerprint, str(error))
+    return ProbedVideo(video.video_id, video.split, n_frames, fps, fingerprint, reader=decoder.reader)
+
+
+def _keep_probes(probes: Sequence[ProbedVideo], layout: DatasetLayout) -> None:
+    """Write this job's videos beside those that jobs on other splits have probed before."""
+    names = {probe.video_id for probe in probes}
+    others = [probe for probe in read_probes(layout.videos) if probe.video_id not in names]
+    write_probes([*probes, *others], layout.videos)
+
+
+def _cut(dataset: Dataset, probes: Sequence[ProbedVideo], section: SamplingConfig) -> ClipTable:
+    """The clip table of one sampling: training videos first, so that calibration rows lie together."""
+    readable = [probe for probe in probes if probe.reason is None and probe.split in section.splits]
+    readable.sort(key=lambda probe: (SPLITS.index(dataset.by_id[probe.video_id].split), probe.video_id))
+    if not readable:
+        raise VadprobeError(
+            f"sampling {section.sampling().key!r} covers no readable video of dataset {dataset.name!r} "
+            f"(splits {', '.join(section.splits)}); check the video folder and the splits, or leave this sampling out."
+        )
+    videos = [
+        Video(probe.video_id, dataset.by_id[probe.video_id].path, probe.n_frames, probe.fps) for probe in readable
+    ]
+    return ClipTable.build(videos, [probe.fingerprint for probe in readable], section.sampling())
+
+
+def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, section: SamplingConfig) -> Contents:
+    """What the stores of a sampling are to hold."""
+    full = [name for name in clips.video_ids if dataset.by_id[name].split in section.full_splits]
+    rows = clips.rows_of(full)
+    try:
+        return Contents.of(
+            backbone,
+            len(clips),
+            section.layers,
+            section.heads,
+            section.answers,
+            full_partitions=np.unique(rows // PARTITION_ROWS).tolist(),
+        )
+    except VadprobeError as error:
+        raise VadprobeError(f"sampling {section.sampling().key!r}: {error}") from error
+
+
+def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
+    """How the tokens before a prompt's text run: "shared" where that is asked for and the chat template allows it."""
+    frames, family = sampling.frames_per_clip, description.family
+    if isinstance(family, ProcessorFamily):
+        family.check(prompt.text, frames)
+        return "independent"
+    if config.prefix == "independent":
+        return "independent"
+    ids = family.tokenize(prompt.text, frames)
+    return "shared" if shares(family, ids, frames) else "independent"
+
+
+def _alone(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
+    """A sentence for each sampling some of whose prompts share nothing, though they were to."""
+    if config.prefix == "independent" or isinstance(description.family, ProcessorFamily):
+        return
+    for sampling in plans:
+        alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]
+        if alone:
+            verb = "runs" if len(alone) == 1 else "run"
+            yield (
+                f"{sampling.sampling.key}: {naming(alone)} {verb} over the whole video again, because the checkpoint's "
+                "chat template puts a prompt's text before the video, or into its tokens."
+            )
+
+
+def _spec(
+    dataset: Dataset,
+    clips: ClipTable,
+    description: Description,
+    prompt: Prompt,
+    config: ExtractionConfig,
+    device: str,
+) -> FeatureSpec:
+    return FeatureSpec(
+        dataset=dataset.name,
+        clips_digest=clips.digest,
+        n_clips=len(clips),
+        sampling=clips.sampling,
+        backbone=description.spec,
+        prompt=prompt,
+        recipe={
+            **description.family.recipe(),
+            "answer_ids": list(description.answer_ids),
+            "batch_clips": config.batch_clips,
+            "device": device,
+            "prefix": prefix_mode(description, prompt, clips.sampling, config),
+            "random_weights": description.random_weights,
+            **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
+        },
+        versions=versions(),
+    )

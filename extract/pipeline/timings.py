@@ -1,0 +1,79 @@
+"""Where the time of an extraction goes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import torch
+
+PARTS = ("decoding", "model", "writing")
+
+
+@dataclass
+class Timings:
+    """Seconds spent in the model, and waiting for decoders and writers while the model was idle.
+
+    ``video_seconds`` counts the clips that went through the model; ``device`` is where it runs, once that is known.
+    """
+
+    started: float = field(default_factory=time.monotonic)
+    spent: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    clips: int = 0
+    video_seconds: float = 0.0
+    device: torch.device | None = None
+
+    def start(self, device: torch.device) -> None:
+        """Begin to count, unless that was done."""
+        if self.device is None:
+            self.device, self.started = device, time.monotonic()
+
+    def count(self, video_seconds: float, clips: int) -> None:
+        """Count clips that went through the model."""
+        self.video_seconds += video_seconds
+        self.clips += clips
+
+    @contextmanager
+    def spend(self, part: str) -> Iterator[None]:
+        """Count the seconds inside as time of one of ``PARTS``."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[part] += time.monotonic() - begun
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self.started
+
+    def busy(self) -> str:
+        """How much video goes through per second, and how busy the model is, in a few words; "" before it began."""
+        if not self.clips:
+            return ""
+        words = [f"{self.video_seconds / self.seconds:.1f}x real time", f"model {self.share('model'):.0f}%"]
+        used = gpu_utilisation(self.device)
+        return ", ".join(words if used is None else [*words, f"GPU {used}%"])
+
+    def share(self, part: str) -> float:
+        """Percent of the time since the beginning."""
+        return 100 * self.spent[part] / max(self.seconds, 1e-9)
+
+    def sentence(self) -> str:
+        """Where the time went, for the end of a run; "" if nothing was computed."""
+        if not self.clips:
+            return ""
+        return (
+            f"{self.clips} clips in {self.seconds:.0f} s: {self.clips / self.seconds:.1f} clips/s, "
+            f"{self.video_seconds / self.seconds:.1f}x real time. The model ran {self.share('model'):.0f} % of the "
+            f"time and waited {self.share('decoding'):.0f} % for decoding, {self.share('writing'):.0f} % for writing."
+        )
+
+
+def gpu_utilisation(device: torch.device | None) -> int | None:
+    """Percent of the last moments in which the GPU was busy; None without a GPU or the package nvidia-ml-py."""
+    if device is None or device.type != "cuda":
+        return None
+    with suppress(ModuleNotFoundError, RuntimeError):
+        return int(torch.cuda.utilization(device))
+    return None

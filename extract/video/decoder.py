@@ -1,0 +1,204 @@
+"""Decoding the sampled frames of clips, in a child process with a deadline.
+
+decord reads what it can be trusted with. What it refuses, hangs on, crashes on or would read wrongly is read by PyAV.
+"""
+
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from vadprobe.extract.video.messages import receive, send
+from vadprobe.store.errors import VideoError
+
+START_SECONDS = 60.0
+"""How long a fresh decoder process may take to answer for the first time."""
+
+NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
+"""How the reasons begin that may be the machine's fault and not the file's; such a video is tried again."""
+
+
+class Decoder:
+    """Reads videos in a child process that is killed when it exceeds its deadline, and started again when needed.
+
+    Args:
+        deadline: seconds without progress (opening a file, decoding one frame) after which the process is killed and
+            the clip counts as failed. A file on which decord was killed, or died, is read by PyAV from then on, which
+            has as much time again.
+
+    Attributes:
+        reader: which library answered the last request for a file or its frames, ``"decord"`` or ``"PyAV"``.
+    """
+
+    def __init__(self, deadline: float = 60.0) -> None:
+        self.deadline = deadline
+        self.reader: str | None = None
+        self._interrupted = False
+        self._without_decord: set[str] = set()
+        self._reading_with: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+        self._errors: IO[bytes] | None = None
+
+    def probe(self, path: Path) -> tuple[int, float]:
+        """Number of frames and average frames per second of a video file.
+
+        Raises:
+            VideoError: if the file is missing, empty, not a video, has no frames, or the decoder hangs or crashes.
+        """
+        try:
+            facts = path.stat()
+        except FileNotFoundError as error:
+            raise VideoError("the file does not exist") from error
+        except OSError as error:
+            raise VideoError(f"the file cannot be opened: {error.strerror}") from error
+        if not stat.S_ISREG(facts.st_mode):
+            what = "a folder" if stat.S_ISDIR(facts.st_mode) else "no ordinary file"
+            raise VideoError(f"the file does not exist, what bears its name is {what}")
+        if facts.st_size == 0:
+            raise VideoError("the file is empty (0 bytes)")
+        header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
+        n_frames, fps = int(header["n_frames"]), float(header["fps"])
+        if n_frames < 1:
+            raise VideoError("the file has no video frames")
+        if not (np.isfinite(fps) and fps > 0):
+            raise VideoError(f"the file declares an impossible frame rate ({fps})")
+        return n_frames, fps
+
+    def count(self, path: Path, decode: bool) -> tuple[int | None, int | None]:
+        """Frames by the container's header, and with ``decode`` by decoding all of them; None where not known.
+
+        Raises:
+            VideoError: if the file cannot be opened or decoded, or the decoder hangs or crashes.
+        """
+        header, _ = self._ask({"path": str(path), "count": decode}, "the frames cannot be counted")
+        return header["declared"], header["decoded"]
+
+    def read_clip(self, path: Path, frame_indices: Sequence[int]) -> np.ndarray:
+        """Decode the frames asked for.
+
+        Returns:
+            (frames, height, width, 3) uint8, RGB.
+
+        Raises:
+            VideoError: if a frame cannot be decoded or does not exist, or the decoder hangs or crashes.
+        """
+        if len(frame_indices) == 0 or min(frame_indices) < 0:
+            raise VideoError(f"the frames {list(frame_indices)} cannot be read; at least one is wanted, counted from 0")
+        request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
+        header, payload = self._ask(request, "these frames cannot be decoded")
+        frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
+        if len(frames) != len(frame_indices):
+            raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
+        return frames
+
+    def _ask(self, request: dict[str, Any], failure: str) -> tuple[dict[str, Any], bytearray]:
+        path = request["path"]
+        try:
+            header, payload = self._ask_once(request)
+        except VideoError:
+            if self._interrupted or self._reading_with != "decord":
+                raise
+            self._without_decord.add(path)
+            header, payload = self._ask_once(request)
+        if "error" in header:
+            reason = header["error"].replace(path, Path(path).name)
+            raise VideoError(f"{failure}: {shorten(reason)}")
+        self.reader = header.get("reader", self.reader)
+        return header, payload
+
+    def _ask_once(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        connection = self._connection or self._start()
+        # Said by the process as it begins: one that was dead or stopped before has not shown that the file is bad.
+        self._reading_with = None
+        if request["path"] in self._without_decord:
+            request = {**request, "only": "PyAV"}
+        try:
+            connection.settimeout(self.deadline)
+            send(connection, request)
+            header, payload = receive(connection)
+            while "alive" in header:
+                self._reading_with = header.get("trying", self._reading_with)
+                header, payload = receive(connection)
+        except TimeoutError as error:
+            self.close()
+            raise VideoError(f"{NO_PROGRESS} for {self.deadline:g} s; the decoder was killed") from error
+        except (EOFError, ConnectionError) as error:
+            raise VideoError(self._died()) from error
+        return header, payload
+
+    def _start(self) -> socket.socket:
+        if self._interrupted:
+            raise VideoError("decoding was interrupted")
+        ours, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the process
+        command = [sys.executable, "-m", "vadprobe.extract.video.decode_worker", str(theirs.fileno())]
+        self._process = subprocess.Popen(
+            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=self._errors
+        )
+        theirs.close()
+        self._connection = ours
+        try:
+            ours.settimeout(START_SECONDS)
+            receive(ours)
+        except TimeoutError as error:
+            self.close()
+            raise RuntimeError(f"the decoder process did not start within {START_SECONDS:g} s") from error
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(f"the decoder process did not start: {self._died()}") from error
+        return ours
+
+    def _died(self) -> str:
+        """Say how the process ended, and clear it away."""
+        assert self._process is not None
+        assert self._errors is not None
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            code = -signal.SIGKILL
+        self._errors.seek(0)
+        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+        self.close()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return f"{CRASHED} with " + ": ".join([how, *last])
+
+    def interrupt(self) -> None:
+        """From another thread: end a read in progress, which then fails, and refuse further ones."""
+        self._interrupted = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """Kill the process, if there is one. The next request starts another."""
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._errors is not None:
+            self._errors.close()
+        self._connection = self._process = self._errors = None
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def shorten(message: str, limit: int = 200) -> str:
+    """A decoder's message without its time stamps and source paths, at most ``limit`` characters."""
+    plain = re.sub(r"\[\d\d:\d\d:\d\d\] \S+?:\d+: ", "", message)
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"

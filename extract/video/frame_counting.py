@@ -1,0 +1,56 @@
+"""Counting the frames of video files in every way there is: header, index, decoding."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vadprobe.extract.video.decoder import Decoder
+from vadprobe.store.datasets.joining import Finding
+from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.errors import VideoError
+from vadprobe.store.files.digests import fingerprint_file
+
+
+def count_frames(
+    folder: Path,
+    files: Mapping[str, str],
+    *,
+    decode: bool,
+    deadline: float = 60.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[tuple[ProbedVideo, ...], tuple[Finding, ...]]:
+    """Open every file and count its frames.
+
+    The count that decides is that of the decoder stage 1 uses: what it returns is what is scored. It is compared with
+    what the container declares and, with ``decode``, with the frames that come out.
+
+    Args:
+        folder: where the paths begin.
+        files: relative paths by video name.
+        decode: decode every frame, which takes as long as an extraction's decoding.
+        deadline: seconds without progress after which a file counts as unreadable.
+
+    Returns:
+        One row per file, readable or not, and a finding where counts of one file disagree.
+    """
+    probed = []
+    differing: dict[str, str] = {}
+    with Decoder(deadline) as decoder:
+        for number, (name, path) in enumerate(files.items(), start=1):
+            try:
+                fingerprint = fingerprint_file(folder / path)
+                n_frames, fps = decoder.probe(folder / path)
+                declared, decoded = decoder.count(folder / path, decode)
+            except (VideoError, OSError) as error:
+                probed.append(ProbedVideo(name, "test", None, None, "", str(error)))
+            else:
+                probed.append(ProbedVideo(name, "test", n_frames, fps, fingerprint, reader=decoder.reader))
+                others = {"its container declares": declared, "decoding gives": decoded}
+                wrong = [f"{what} {count}" for what, count in others.items() if count not in (None, n_frames)]
+                if wrong:
+                    differing[name] = f"{name}: the decoder counts {n_frames} frames, {' and '.join(wrong)}"
+            if progress:
+                progress(number, len(files))
+    if not differing:
+        return tuple(probed), ()
+    message = "; ".join(list(differing.values())[:3])
+    return tuple(probed), (Finding("frame counts of one file disagree", message, True, tuple(differing)),)

@@ -1,0 +1,231 @@
+"""What the commands about stores print, line by line."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from vadprobe.store.catalog.catalog import Catalog, Entry
+from vadprobe.store.catalog.comparison import ArrayDifference, Comparison, state_text
+from vadprobe.store.catalog.inventory import contents_text
+from vadprobe.store.catalog.leftovers import Leftover
+from vadprobe.store.files.text import columns, counted, short, size_text
+from vadprobe.store.format.schema import n_partitions
+
+_HEAD = ("dataset", "sampling", "backbone", "prompt", "rows", "failed", "size", "state", "held", "digest")
+_PARTITIONS_NAMED = 8
+_DIGEST = 12
+
+
+def catalog_lines(catalog: Catalog) -> Iterator[str]:
+    """A table of stores, a total, and what is wrong."""
+    yield from columns(_HEAD, [_row(entry) for entry in catalog.entries], right=("rows", "failed", "size"))
+    states = [entry.state for entry in catalog.entries]
+    others = ", ".join(f"{states.count(state)} {state}" for state in ("open", "unreadable") if state in states)
+    yield ""
+    yield f"{counted(len(states), 'store')}, {size_text(catalog.n_bytes)}" + (f" ({others})" if others else "")
+    for entry in catalog.entries:
+        if entry.reason:
+            yield f"{entry.relative_path}: {entry.reason}"
+    left = sum(len(entry.leftovers) for entry in catalog.entries)
+    if left:
+        yield f"{counted(left, 'file')} may be left over; 'vadprobe gc {catalog.root}' looks at them."
+    yield from catalog.notes
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    rows = failed = size = "?"
+    if entry.n_done is not None and entry.n_planned is not None and entry.n_bytes is not None:
+        done = f"{entry.n_done:,}"
+        rows = done if entry.n_done == entry.n_planned else f"{done} of {entry.n_planned:,}"
+        failed, size = f"{entry.n_failed:,}", size_text(entry.n_bytes)
+    state = entry.state + (" (!)" if entry.reason and entry.state != "unreadable" else "")
+    return (*entry.place, rows, failed, size, state, entry.contents or "?", (entry.digest or "?")[:_DIGEST])
+
+
+def store_lines(store: dict[str, Any]) -> Iterator[str]:
+    """Everything of ``description.describe_store`` for people."""
+    rows, sizes = store["rows"], store["bytes"]
+    partitions = f"{rows['partitions_done']} of {counted(rows['partitions_planned'], 'partition')}"
+    yield store["store"]
+    yield (
+        f"{store['state']}, {rows['done']:,} of {counted(rows['planned'], 'row')} ({partitions}), "
+        f"{rows['failed']:,} failed, {size_text(sizes['all'])}"
+    )
+    yield from (f"! {problem}" for problem in store["problems"])
+    yield ""
+    yield "Specification"
+    yield from _pairs(_specification(store))
+    yield ""
+    yield "Held"
+    yield from _pairs(_held(store))
+    yield ""
+    yield "Arrays"
+    cells = [
+        (
+            array["name"],
+            ", ".join(array["dims"]),
+            _shape(array["shape"]),
+            array["dtype"] + (f" (of {array['values']})" if array["values"] != array["dtype"] else ""),
+            _shape(array["shard"]),
+            _shape(array["chunk"]),
+            size_text(array["bytes"]),
+            _number(array["bytes_per_value"]),
+        )
+        for array in store["arrays"]
+    ]
+    head = ("name", "dimensions", "shape", "dtype", "shard", "chunk", "size", "bytes/value")
+    yield from (f"  {line}" for line in columns(head, cells, right=("size", "bytes/value")))
+    yield ""
+    yield f"  features {size_text(sizes['features'])}, {_number(sizes['per_value'])} bytes per value; " + (
+        f"metadata and records {size_text(sizes['metadata_and_records'])}"
+    )
+    if store["failed"]:
+        yield ""
+        yield "Failed rows"
+        yield from _failed_lines(store["failed"])
+    yield ""
+    yield "Open it in Python"
+    yield "  from pathlib import Path; from vadprobe.store.reading.feature_store import FeatureStore"
+    yield f"  store = FeatureStore.open(Path({store['store']!r}))"
+    yield f"  values = store.head_outputs(rows=range({min(10, rows['done'])}), heads=[(0, 0)])  # (rows, 1, head_dim)"
+
+
+def _specification(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    spec, clips = store["specification"], store["clips"]
+    backbone, sampling = spec["backbone"], spec["sampling"]
+    yield "digest", store["digest"]
+    yield "dataset", spec["dataset"]
+    videos = f" of {counted(clips['videos'], 'video')}" if clips["videos"] is not None else ""
+    yield "clip table", f"{counted(clips['clips'], 'clip')}{videos}, digest {clips['digest']}"
+    length = f"segments of {sampling['clip_length']} frames" if sampling["unit"] == "segment" else "whole videos"
+    yield "sampling", f"{length}, {sampling['frames_per_clip']} frames shown of each"
+    yield "backbone", f"{backbone['key']}: {backbone['source']} ({backbone['family']})"
+    yield "revision", backbone["revision"]
+    yield "computed in", f"{backbone['dtype']}, attention {backbone['attention']}"
+    yield (
+        "size",
+        f"{backbone['n_layers']} blocks of {backbone['n_heads']} heads with {backbone['head_dim']} values, "
+        f"hidden size {backbone['hidden_size']}",
+    )
+    yield "prompt", f"{spec['prompt']['key']}: {spec['prompt']['text']}"
+    for name, value in sorted(spec["recipe"].items()):
+        yield f"recipe.{name}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    yield "versions", ", ".join(f"{name} {version}" for name, version in sorted(spec["versions"].items())) or "unknown"
+    yield "format", str(spec["format_version"])
+
+
+def _held(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    contents = store["contents"]
+    layers, heads, partitions = (contents.get(name) for name in ("layers", "heads", "partitions"))
+    yield "layers", "all" if layers is None else ", ".join(map(str, layers)) or "none"
+    yield (
+        "heads",
+        "all" if heads is None else ", ".join(f"{b}.{h}" for b, h in heads) + " (block.head)" if heads else ("none"),
+    )
+    if contents.get("answers") is False:
+        yield "answers", "none"
+    if contents.get("full_partitions"):
+        yield "all of both in", f"partitions {_numbers(contents['full_partitions'])}"
+    if partitions is not None:
+        yield "rows", f"those of partitions {_numbers(partitions)}"
+
+
+def _failed_lines(failed: Iterable[dict[str, Any]]) -> Iterator[str]:
+    for group in failed:
+        where = f"row {group['first_row']}"
+        if group["first_video"] is not None:
+            start, stop = group["first_frames"]
+            where += f" ({group['first_video']}, frames {start}-{stop - 1})"
+        yield f"  {counted(group['rows'], 'row')}, first {where}:"
+        yield f"    {short(group['reason'], 300)}"
+
+
+def comparison_lines(found: Comparison) -> Iterator[str]:
+    """What differs, part by part, and the verdict."""
+    a, b = found.first, found.second
+    yield f"A  {a.path}"
+    yield f"B  {b.path}"
+    yield ""
+    clips = f"{counted(a.spec.n_clips, 'clip')}, digest {a.spec.clips_digest[:_DIGEST]}"
+    held = contents_text(a.contents, n_partitions(a.spec.n_clips, a.contents.partition_rows))
+    yield from _part("specification", found.specification, f"digest {a.spec.digest[:_DIGEST]}", "of A, not of B")
+    yield from _part("clip tables", found.clips, clips)
+    yield from _part("held", found.contents, held)
+    yield from _part("state", found.state, state_text(a))
+    yield from _part("failed rows", found.failures, str(len(a.failures)))
+    if found.values is not None:
+        yield from _part("values", [line for line in map(_values_line, found.values) if line], "bit for bit")
+    for reason in found.unknown:
+        yield f"! {reason}"
+    yield ""
+    yield {0: "The same", 1: "Different", 2: "Cannot tell"}[found.verdict] + (
+        "." if found.values is not None or found.verdict else "; values were not compared (--values)."
+    )
+
+
+def _part(name: str, differences: Sequence[str], same: str, note: str = "") -> Iterator[str]:
+    if not differences:
+        yield f"{name:<15}same ({same})"
+        return
+    yield f"{name:<15}differs" + (f" ({note})" if note else "")
+    yield from (f"  {short(line, 400)}" for line in differences)
+
+
+def _values_line(array: ArrayDifference) -> str:
+    if not array.differing:
+        return ""
+    total = array.equal + len(array.differing)
+    text = f"{array.name}: {len(array.differing)} of {total} partitions ({_numbers(array.differing)})"
+    text += f", {counted(array.n_values, 'value')}"
+    if not math.isnan(array.largest):
+        text += f", largest difference {array.largest:.6g} at row {array.row}"
+    return text + (f", {array.one_sided:,} of them NaN in one store only" if array.one_sided else "")
+
+
+def leftover_lines(root: str, found: Sequence[Leftover]) -> Iterator[str]:
+    """What 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
+    parts = (
+        ("These would go:", [one for one in found if one.verdict == "goes"]),
+        (
+            "These would go if their workers give no sign of life while they are watched:",
+            [one for one in found if one.verdict == "watch"],
+        ),
+        ("These stay:", [one for one in found if one.verdict == "stays"]),
+    )
+    for title, part in parts:
+        if part:
+            yield title
+            cells = [(one.kind, size_text(one.n_bytes), one.why, _below(root, one)) for one in part]
+            yield from (f"  {line}" for line in columns(("kind", "size", "why", "path"), cells, right=("size",)))
+            yield ""
+    going = [one for one in found if one.verdict != "stays"]
+    if going:
+        total = size_text(sum(one.n_bytes for one in going))
+        count = counted(len(going), "leftover")
+        yield f"{count}, {total}. Nothing was removed; 'vadprobe gc {root} --yes' does it."
+    else:
+        yield f"There is nothing to remove in {root}."
+
+
+def _below(root: str, one: Leftover) -> str:
+    return str(one.path).removeprefix(root).lstrip("/")
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    every = list(pairs)
+    width = max(len(name) for name, _ in every)
+    return [f"  {name:<{width}}  {' '.join(value.split())}" for name, value in every]
+
+
+def _shape(numbers: Sequence[int]) -> str:
+    return " x ".join(f"{number:,}" for number in numbers)
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_PARTITIONS_NAMED]))
+    return shown + (f" and {len(numbers) - _PARTITIONS_NAMED} more" if len(numbers) > _PARTITIONS_NAMED else "")
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f}"

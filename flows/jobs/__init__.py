@@ -1,0 +1,1 @@
+"""Job files and how each stage's job runs, on one device or several."""

@@ -1,0 +1,68 @@
+"""One of several extracting processes: ``python -m vadprobe.flows.jobs.device_worker JOB WORKSPACE DEVICE``.
+
+It computes partitions of the job on its device and reports on standard output, a JSON object a line. The process that
+started it plans before and commits afterwards (see ``jobs.devices``).
+"""
+
+import json
+import signal
+import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
+from vadprobe.extract.pipeline.extraction import Outcome, Unit
+from vadprobe.flows.jobs.extract_job import prepare
+from vadprobe.flows.jobs.job import load_job
+from vadprobe.store.errors import VadprobeError
+
+
+def main(job_path: str, workspace: str, device: str) -> int:
+    """Compute what is pending.
+
+    Returns:
+        0 done, 2 wrong input, said in a sentence on standard error, 130 interrupted.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    reports = sys.stdout
+
+    def report(**what: Any) -> None:
+        reports.write(json.dumps(what) + "\n")
+        reports.flush()
+
+    def finished(outcome: Outcome) -> None:
+        report(finished=outcome.unit)
+
+    def elsewhere(unit: Unit) -> None:
+        """Nothing to say: whoever finished it has reported it."""
+
+    try:
+        with redirect_stdout(sys.stderr):  # libraries print
+            job = load_job(Path(job_path), Path(workspace))
+            extraction = job.config.extraction.model_copy(update={"device": device})
+            extractor = prepare(replace(job, config=job.config.model_copy(update={"extraction": extraction})))
+            listener = Listener(
+                tell=lambda text: report(tell=text),
+                clip_done=lambda computed: report(clip=computed),
+                finished=finished,
+                elsewhere=elsewhere,
+            )
+            compute_pending(extractor, listener)
+            report(timings=extractor.timings.sentence())
+    except VadprobeError as error:
+        sys.stderr.write(f"vadprobe: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,174 @@
+"""Stage 1 on several devices of one machine: a process for each, which share the job's partitions through claims."""
+
+import json
+import queue
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+import torch
+
+from vadprobe.extract.model.devices import choose_device
+from vadprobe.extract.pipeline.claim_loop import Listener
+from vadprobe.extract.pipeline.extraction import Extractor, Unit
+from vadprobe.flows.jobs.extract_job import ExtractionSummary, finish
+from vadprobe.flows.jobs.job import Job
+from vadprobe.store.errors import VadprobeError
+
+ALL = "all"
+STOP_SECONDS = 60.0
+"""How long a process that is told to stop may take to finish what it is writing."""
+_BAR = re.compile(r"\d%\||\dit \[")
+"""Matches every bar of progress, with a total and without."""
+
+
+@dataclass
+class _Worker:
+    device: str
+    process: "subprocess.Popen[str]"
+    errors: IO[str]
+    timings: str = ""
+
+
+@dataclass
+class _Count:
+    """What all processes together have done, each partition once."""
+
+    listener: Listener
+    extractor: Extractor
+    known: set[Unit] = field(default_factory=set)
+    computed: list[Unit] = field(default_factory=list)
+
+    def take(self, worker: _Worker, report: dict[str, Any]) -> None:
+        """Count what a process reports."""
+        if "clip" in report:
+            self.listener.clip_done(report["clip"])
+        elif "tell" in report:
+            self.listener.tell(f"{worker.device}: {report['tell']}")
+        elif "timings" in report:
+            worker.timings = report["timings"]
+        elif "finished" in report:
+            unit = _unit(report["finished"])
+            self.known.add(unit)
+            self.computed.append(unit)
+
+    def rest(self, pending: Sequence[Unit]) -> None:
+        """Count partitions of ``pending`` that were finished by processes not started here."""
+        for unit in set(pending) - self.known - set(self.extractor.pending()):
+            for _ in range(self.extractor.n_rows(*unit)):
+                self.listener.clip_done(True)
+
+
+def _unit(value: list[int]) -> Unit:
+    return value[0], value[1]
+
+
+def devices_of(names: Sequence[str]) -> list[str]:
+    """The devices named; ``["all"]`` is every GPU.
+
+    Raises:
+        VadprobeError: if there is no GPU, or a device cannot be used.
+    """
+    if list(names) == [ALL]:
+        count = torch.cuda.device_count()
+        if not count:
+            raise VadprobeError("--devices all: torch sees no GPU here; name the devices, such as 'cpu', instead.")
+        return [f"cuda:{number}" for number in range(count)]
+    for name in names:
+        choose_device(name)
+    return list(names)
+
+
+def extract_on(
+    job: Job, extractor: Extractor, devices: Sequence[str], clip_done: Callable[[bool], None]
+) -> tuple[ExtractionSummary, list[str]]:
+    """Compute what is pending with one process per device, and commit.
+
+    A process that ends early leaves its open partition to the others.
+
+    Returns:
+        The summary, and a sentence per device about where its time went.
+
+    Raises:
+        VadprobeError: if partitions are left because processes failed; it says how each of them ended.
+    """
+    pending = extractor.pending()
+    count = _Count(Listener(clip_done=clip_done), extractor)
+    ended: list[str] = []
+    with ExitStack() as stack:
+        workers = [_start(job, device, stack) for device in devices] if pending else []
+        reports: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
+        for worker in workers:
+            threading.Thread(target=_listen, args=(worker, reports), daemon=True).start()
+        running = len(workers)
+        while running:
+            worker, line = reports.get()
+            if line is not None:
+                count.take(worker, json.loads(line))
+                continue
+            running -= 1
+            if worker.process.wait():
+                ended.append(_how(worker))
+                count.listener.tell(ended[-1])
+        count.rest(pending)
+    left = len(extractor.pending())
+    if left:
+        raise VadprobeError(
+            f"{left} partitions are left to compute. " + " ".join(ended) + " What was written stays; the same command "
+            "goes on where it stopped."
+        )
+    timings = [f"{worker.device}: {worker.timings}" for worker in workers if worker.timings]
+    return finish(extractor, count.computed), timings
+
+
+def _start(job: Job, device: str, stack: ExitStack) -> _Worker:
+    errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))  # noqa: SIM115
+    command = [sys.executable, "-m", "vadprobe.flows.jobs.device_worker", str(job.path), str(job.workspace), device]
+    # In a session of its own: Ctrl-C reaches it once, through _stop. Without us it ends at its next report.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    worker = _Worker(device, process, errors)
+    stack.callback(_stop, worker)
+    return worker
+
+
+def _listen(worker: _Worker, reports: "queue.Queue[tuple[_Worker, str | None]]") -> None:
+    assert worker.process.stdout is not None
+    for line in worker.process.stdout:
+        reports.put((worker, line))
+    reports.put((worker, None))
+
+
+def _stop(worker: _Worker) -> None:
+    """End a process that still runs; it finishes the partition that it is writing."""
+    worker.process.terminate()
+    try:
+        worker.process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.process.kill()
+        worker.process.wait()
+    assert worker.process.stdout is not None
+    worker.process.stdout.close()
+
+
+def _how(worker: _Worker) -> str:
+    """How a process ended, in a sentence."""
+    code = worker.process.returncode
+    worker.errors.seek(0)
+    lines = worker.errors.read().strip().splitlines()
+    named = [line.partition("vadprobe: ")[2] for line in lines if "vadprobe: " in line]  # behind a bar of progress, too
+    last = (named or [line for line in lines if not _BAR.search(line)] or [""])[-1]
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return f"The process on {worker.device} {how}" + (f": {last}" if last else ".")

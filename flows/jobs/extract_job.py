@@ -1,0 +1,107 @@
+"""Stage 1 of a job in steps: prepare, compute what is pending, finish. The command line and the flow share it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from vadprobe.extract.model.backbone import describe
+from vadprobe.extract.pipeline.claim_loop import Listener, _ignore, _tell, compute_pending
+from vadprobe.extract.pipeline.extraction import Extractor, Unit
+from vadprobe.extract.pipeline.planning import plan_extraction
+from vadprobe.flows.jobs.job import Job
+from vadprobe.store.catalog.store_card import write_card
+from vadprobe.store.datasets.joining import naming
+from vadprobe.store.errors import StoreError
+
+
+@dataclass(frozen=True)
+class ExtractionSummary:
+    """What an extraction did, and what could not be read."""
+
+    n_clips: int
+    n_computed: int
+    n_partitions: int
+    unreadable_videos: dict[str, str]
+    failed_clips: dict[str, str]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every video with a file, and every clip, could be read."""
+        return not self.unreadable_videos and not self.failed_clips
+
+    def lines(self) -> Iterator[str]:
+        """The summary as sentences."""
+        if self.n_computed == 0:
+            yield f"Nothing to compute: all {self.n_clips} clips ({self.n_partitions} partitions) are in the store."
+        else:
+            yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
+        if self.failed_clips:
+            yield f"{len(self.failed_clips)} clips could not be read; their features are NaN."
+        yield from missing_lines(self.missing)
+        for video, reason in sorted(self.unreadable_videos.items()):
+            yield f"Video not readable: {video}: {reason}"
+        for clip, reason in sorted(self.failed_clips.items()):
+            yield f"Clip not readable: {clip}: {reason}"
+
+
+def missing_lines(missing: Sequence[str]) -> Iterator[str]:
+    """One sentence about videos of the dataset that have no file; none if all have one."""
+    if missing:
+        yield (
+            f"{len(missing)} videos of the dataset have no file and are left out: {naming(missing)}; "
+            "'vadprobe dataset audit' names them all."
+        )
+
+
+def prepare(job: Job, progress: Callable[[int, int], None] | None = None) -> Extractor:
+    """Probe the videos and create or open the stores; no weights are loaded."""
+    description = describe(job.config.backbone, job.backbone_folder)
+    dataset = job.open_dataset()
+    plan = plan_extraction(
+        dataset, job.root, job.config.sampling, job.prompts, description, job.config.extraction, progress
+    )
+    return Extractor(dataset, plan, description, job.config.extraction)
+
+
+def extract(job: Job, clip_done: Callable[[bool], None] | None = None) -> ExtractionSummary:
+    """All steps of stage 1."""
+    return extract_prepared(prepare(job), clip_done)
+
+
+def extract_prepared(extractor: Extractor, clip_done: Callable[[bool], None] | None = None) -> ExtractionSummary:
+    """Compute what is pending, beside any number of other workers, and commit."""
+    return finish(extractor, compute_pending(extractor, Listener(clip_done=clip_done or _ignore)))
+
+
+def n_clips(extractor: Extractor, units: Sequence[Unit]) -> int:
+    """Clips in some units of work."""
+    return sum(extractor.n_rows(position, partition) for position, partition in units)
+
+
+def _write_cards(extractor: Extractor) -> None:
+    """Write the card beside every backbone's stores; without it they are whole all the same."""
+    for folder in {writer.path.parent for sampling in extractor.plan.samplings for writer in sampling.writers}:
+        try:
+            write_card(folder)
+        except StoreError as error:
+            _tell(f"{error} (the stores are whole without it; 'vadprobe card {folder}' writes it later)")
+
+
+def finish(extractor: Extractor, computed: Sequence[Unit]) -> ExtractionSummary:
+    """Commit every store, write the cards, and say what was done."""
+    failures = extractor.commit()
+    _write_cards(extractor)
+    named = {}
+    for position, sampling in enumerate(extractor.plan.samplings):
+        for row, reason in failures[position].items():
+            clip = sampling.clips.clip(row)
+            name = f"{clip.video_id} frames {clip.start_frame}-{clip.stop_frame - 1} ({sampling.sampling.key})"
+            named[name] = reason
+    return ExtractionSummary(
+        n_clips=sum(len(sampling.clips) for sampling in extractor.plan.samplings),
+        n_computed=n_clips(extractor, computed),
+        n_partitions=sum(sampling.writers[0].n_partitions for sampling in extractor.plan.samplings),
+        unreadable_videos=extractor.plan.unreadable,
+        failed_clips=named,
+        missing=extractor.dataset.missing,
+    )

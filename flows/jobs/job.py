@@ -1,0 +1,160 @@
+"""A job file: one TOML for both stages, validated as a whole before any work starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError, model_validator
+
+from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
+from vadprobe.store.datasets.configuration import DatasetConfig
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.sources import open_dataset
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import is_remote, location
+from vadprobe.store.format.configuration import PromptConfig, SamplingConfig, StoreConfig
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.prompts import Prompt, shipped
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.settings import Section, explain, read_toml
+
+
+class JobConfig(Section):
+    """The whole job file."""
+
+    workspace: str = Field(description="where relative paths begin; itself relative to the job file's folder")
+    prompts: tuple[str | PromptConfig, ...] = Field(description="keys of shipped prompts, or tables of key and text")
+    dataset: DatasetConfig
+    store: StoreConfig
+    sampling: tuple[SamplingConfig, ...] = Field(min_length=1)
+    backbone: BackboneConfig
+    extraction: ExtractionConfig = ExtractionConfig()
+    analysis: AnalysisConfig | None = None
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "JobConfig":
+        if not self.prompts:
+            raise ValueError("the prompt set is empty; name at least one, for example prompts = ['coarse']")
+        keys = [prompt if isinstance(prompt, str) else prompt.key for prompt in self.prompts]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"prompts name a key twice ({', '.join(keys)}); every prompt has its own store")
+        samplings = [section.sampling().key for section in self.sampling]
+        if len(set(samplings)) < len(samplings):
+            raise ValueError(f"two samplings are the same ({', '.join(samplings)}); merge their splits")
+        if self.analysis is not None:
+            self._check_analysis(self.analysis, keys)
+        return self
+
+    def _check_analysis(self, analysis: AnalysisConfig, keys: list[str]) -> None:
+        if analysis.score_prompt is not None and analysis.score_prompt not in keys:
+            raise ValueError(
+                f"analysis.score_prompt is {analysis.score_prompt!r}, but the prompts are {', '.join(keys)}"
+            )
+        units = {section.unit for section in self.sampling}
+        if "segment" not in units:
+            raise ValueError("the analysis scores segments, but no [[sampling]] has unit = 'segment'")
+        if analysis.detector is None and analysis.calibration.unit not in units:
+            raise ValueError(
+                f"analysis.calibration.unit is {analysis.calibration.unit!r}, but no [[sampling]] has that unit"
+            )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A validated job and where its paths begin."""
+
+    path: Path
+    config: JobConfig
+    workspace: Path
+
+    @property
+    def root(self) -> Path:
+        """Folder, or URL, of the feature stores."""
+        given = location(self.config.store.root)
+        return given if is_remote(given) else self.workspace / given
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts in the job's order."""
+        return tuple(shipped(p) if isinstance(p, str) else p.prompt() for p in self.config.prompts)
+
+    @property
+    def layout(self) -> DatasetLayout:
+        """Paths below the store root."""
+        return DatasetLayout(self.root, self.config.dataset.name)
+
+    @property
+    def samplings(self) -> tuple[Sampling, ...]:
+        """The samplings in the job's order."""
+        return tuple(section.sampling() for section in self.config.sampling)
+
+    @property
+    def stores(self) -> tuple[Path, ...]:
+        """Every store of the job."""
+        return tuple(
+            self.layout.store(sampling, self.config.backbone.key, prompt.key)
+            for sampling in self.samplings
+            for prompt in self.prompts
+        )
+
+    @property
+    def backbone_folder(self) -> Path | None:
+        """The checkpoint's folder, or None when the job names a hub id.
+
+        Raises:
+            VadprobeError: if it reads like a local path and there is no such folder.
+        """
+        name = self.config.backbone.path
+        folder = self.workspace / name
+        if folder.is_dir():
+            return folder
+        looks_local = name.startswith((".", "/", "~")) or name.count("/") != 1 or folder.parent.is_dir()
+        if looks_local:
+            raise VadprobeError(
+                f"backbone {self.config.backbone.key!r}: there is no folder {folder}; give a checkpoint folder, or a "
+                "hub id of the form owner/name."
+            )
+        return None
+
+    @property
+    def analysis(self) -> AnalysisConfig:
+        """The analysis section.
+
+        Raises:
+            VadprobeError: if the job has none.
+        """
+        if self.config.analysis is None:
+            raise VadprobeError(f"{self.path} has no section [analysis]; add one, or use 'vadprobe extract' alone.")
+        return self.config.analysis
+
+    @property
+    def out(self) -> Path:
+        """Folder of the analysis results."""
+        return self.workspace / self.analysis.out
+
+    def open_dataset(self) -> Dataset:
+        """The job's dataset with its truth."""
+        return open_dataset(self.config.dataset, self.workspace)
+
+
+def load_job(path: Path, workspace: Path | None = None) -> Job:
+    """Read and validate a job file.
+
+    Args:
+        path: the TOML file.
+        workspace: where relative paths begin, in place of the file's own ``workspace``.
+
+    Raises:
+        VadprobeError: one sentence for every mistake in the file.
+    """
+    content = read_toml(path)
+    try:
+        config = JobConfig.model_validate(content)
+    except ValidationError as error:
+        raise explain(path, error, JobConfig) from error
+    except VadprobeError as error:
+        raise VadprobeError(f"{path}: {error}") from error
+    start = workspace if workspace is not None else path.parent / config.workspace
+    job = Job(path, config, start.resolve())
+    _ = job.prompts  # an unknown key or an empty text is an error now, not after an hour
+    return job

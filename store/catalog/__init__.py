@@ -1,0 +1,1 @@
+"""Stores below a folder: listed, shown, compared, described by cards, and cleaned up."""

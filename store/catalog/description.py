@@ -1,0 +1,105 @@
+"""Everything about one store as plain values, for people and for programs."""
+
+from pathlib import Path
+from typing import Any
+
+from vadprobe.store.catalog.inventory import Inventory, contents_text
+from vadprobe.store.errors import StoreError
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.layout import clips_of
+from vadprobe.store.format.schema import n_partitions, storage_dtype
+
+
+def describe_store(path: Path, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
+    """Specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
+
+    Sizes are those that the records name; no shard is touched. ``bytes_per_value`` is None while nothing is written.
+
+    Args:
+        path: the Zarr group.
+        tables: clip tables by digest that were read for other stores, so that each is read once; added to.
+
+    Raises:
+        StoreError: if there is no store, or its provenance cannot be read.
+    """
+    found = Inventory.read(path)
+    spec = found.spec
+    clips, problem = _clips(found, {} if tables is None else tables)
+    return {
+        "store": str(path),
+        "state": "committed" if found.is_committed else "open",
+        "digest": spec.digest,
+        "specification": spec.to_json(),
+        "contents": found.contents.to_json(),
+        "contents_text": contents_text(found.contents, n_partitions(spec.n_clips, found.contents.partition_rows)),
+        "clips": {
+            "path": str(clips_of(path)),
+            "clips": spec.n_clips,
+            "videos": len(clips.video_ids) if clips else None,
+            "digest": spec.clips_digest,
+        },
+        "rows": {
+            "all": spec.n_clips,
+            "planned": found.n_planned,
+            "done": found.n_done,
+            "failed": len(found.failures),
+            "partitions_planned": len(found.partitions),
+            "partitions_done": len(found.records),
+        },
+        "failed": [
+            {"reason": reason, "rows": len(rows), "first_row": rows[0], **_clip(clips, rows[0])}
+            for reason, rows in found.failures_by_reason.items()
+        ],
+        "arrays": [
+            {
+                "name": array.name,
+                "dims": list(array.dims),
+                "shape": list(array.shape),
+                "dtype": str(storage_dtype(spec.backbone.dtype)),
+                "values": spec.backbone.dtype,
+                "shard": list(array.shard),
+                "chunk": list(array.chunk),
+                "description": array.prose,
+                "bytes": found.shard_bytes(array.name),
+                "bytes_per_value": _ratio(found.shard_bytes(array.name), found.n_values(array)),
+            }
+            for array in found.arrays
+        ],
+        "bytes": {
+            "all": found.n_bytes,
+            "features": found.n_bytes - found.small_bytes,
+            "metadata_and_records": found.small_bytes,
+            "per_value": _ratio(
+                found.n_bytes - found.small_bytes, sum(found.n_values(array) for array in found.arrays)
+            ),
+        },
+        "problems": [*([problem] if problem else []), *found.damaged.values()],
+    }
+
+
+def _clips(found: Inventory, tables: dict[str, ClipTable]) -> tuple[ClipTable | None, str | None]:
+    """The clip table of a store, or why it cannot be used."""
+    if found.spec.clips_digest in tables:
+        return tables[found.spec.clips_digest], None
+    try:
+        clips = ClipTable.read(clips_of(found.path))
+    except (StoreError, OSError) as error:
+        return None, str(error)
+    if clips.digest != found.spec.clips_digest:
+        return None, (
+            f"the clip table {clips_of(found.path)} has digest {clips.digest[:12]}, the store was written for "
+            f"{found.spec.clips_digest[:12]}; restore it from a copy."
+        )
+    tables[clips.digest] = clips
+    return clips, None
+
+
+def _clip(clips: ClipTable | None, row: int) -> dict[str, Any]:
+    if clips is None:
+        return {"first_video": None, "first_frames": None}
+    clip = clips.clip(row)
+    return {"first_video": clip.video_id, "first_frames": [clip.start_frame, clip.stop_frame]}
+
+
+def _ratio(n_bytes: int, n_values: int) -> float | None:
+    return n_bytes / n_values if n_values else None

@@ -1,0 +1,215 @@
+"""What a store's small files say about it: provenance and records. Shards are not touched."""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vadprobe.store.errors import StoreError
+from vadprobe.store.files.text import counted
+from vadprobe.store.format.contents import Contents
+from vadprobe.store.format.layout import records_of
+from vadprobe.store.format.partition_records import is_whole_record, record_judge, record_name
+from vadprobe.store.format.provenance import UNREADABLE, read_attributes, specification, stored_contents
+from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
+from vadprobe.store.format.specification import FeatureSpec
+
+_COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")
+_REQUESTS = 8  # small files read at once: on an object store each one is a round trip
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """One store as its metadata and records have it. Get it from ``read``.
+
+    ``damaged`` says, by partition, why its record does not count. ``small_bytes`` are those of metadata, coordinates
+    and records.
+    """
+
+    path: Path
+    attributes: dict[str, Any]
+    spec: FeatureSpec
+    contents: Contents
+    records: dict[int, dict[str, Any]]
+    damaged: dict[int, str]
+    small_bytes: int
+
+    @classmethod
+    def read(cls, path: Path) -> "Inventory":
+        """Read the small files of the store at ``path`` (``.../<prompt>.zarr``).
+
+        A damaged record is noted, not raised.
+
+        Raises:
+            StoreError: if there is no store, or its provenance is damaged, edited, or of a later version.
+        """
+        try:
+            attributes = read_attributes(path)
+        except OSError as error:
+            raise StoreError(f"{path / 'zarr.json'} cannot be read: {error.strerror or error}") from error
+        spec = specification(path, attributes)
+        if spec.digest != attributes["digest"]:
+            raise StoreError(
+                f"{path}: the specification has digest {spec.digest[:12]}, its own record says "
+                f"{str(attributes['digest'])[:12]}; the attributes were edited. Restore zarr.json from a copy."
+            )
+        if attributes["state"] not in ("open", "committed"):
+            raise StoreError(
+                f"{path}: the attribute state is {attributes['state']!r}, wanted 'open' or 'committed'; it was edited."
+            )
+        contents = stored_contents(path, attributes, spec)
+        is_ours = record_judge(spec, contents)
+        numbers = _recorded(path, n_partitions(spec.n_clips, contents.partition_rows))
+        records: dict[int, dict[str, Any]] = {}
+        damaged: dict[int, str] = {}
+        n_bytes = _metadata_bytes(path, spec)
+        with ThreadPoolExecutor(_REQUESTS) as threads:
+            for number, found in zip(numbers, threads.map(lambda n: _read_one(path, n), numbers), strict=True):
+                record, size = found
+                n_bytes += size
+                if isinstance(record, str):
+                    damaged[number] = record
+                elif record is not None and is_ours(record):
+                    records[number] = record
+                elif record is not None:
+                    damaged[number] = f"the record of partition {number} is that of another store"
+        return cls(path, attributes, spec, contents, records, damaged, n_bytes)
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether the store is declared finished."""
+        return bool(self.attributes["state"] == "committed")
+
+    @property
+    def partitions(self) -> Sequence[int]:
+        """Partitions that the store is to hold, ascending."""
+        return self.contents.partition_numbers(self.spec.n_clips)
+
+    @property
+    def n_planned(self) -> int:
+        """Rows that the store is to hold."""
+        return self._rows(self.partitions)
+
+    @property
+    def n_done(self) -> int:
+        """Rows that are recorded, those that failed among them."""
+        return self._rows(self.records)
+
+    @cached_property
+    def failures(self) -> dict[int, str]:
+        """Rows that could not be computed, ascending, with the reason."""
+        found = {int(row): reason for record in self.records.values() for row, reason in record["failures"].items()}
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def failures_by_reason(self) -> dict[str, list[int]]:
+        """Rows that could not be computed, by reason, the most frequent reason first."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for row, reason in self.failures.items():
+            found[reason].append(row)
+        return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[1][0])))
+
+    @property
+    def arrays(self) -> tuple[ArraySpec, ...]:
+        """The arrays that hold features."""
+        return self.contents.arrays(self.spec)
+
+    def shard(self, partition: int, array: str) -> tuple[str | None, int]:
+        """SHA-256 and bytes of a recorded shard; None and 0 where there is none, because every row failed."""
+        found = self.records[partition]["shards"].get(array) or {}
+        return found.get("sha256"), int(found.get("bytes", 0))
+
+    def shard_bytes(self, array: str) -> int:
+        """Bytes of all recorded shards of an array."""
+        return sum(self.shard(partition, array)[1] for partition in self.records)
+
+    def n_values(self, array: ArraySpec) -> int:
+        """Values of an array that are stored, those of failed rows in stored shards among them."""
+        return sum(
+            self._rows([partition]) * self._row_values(array, partition)
+            for partition in self.records
+            if self.shard(partition, array.name)[1]
+        )
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all files of the store and its records."""
+        return self.small_bytes + sum(self.shard_bytes(array.name) for array in self.arrays)
+
+    def _row_values(self, array: ArraySpec, partition: int) -> int:
+        """Values of a row that are held in a partition."""
+        return int(self.contents.mask(array, partition).sum()) * math.prod(array.chunk[1:])
+
+    def _rows(self, partitions: Iterable[int]) -> int:
+        rows = [self.contents.rows(partition, self.spec.n_clips) for partition in partitions]
+        return sum(part.stop - part.start for part in rows)
+
+
+def contents_text(contents: Contents, n_all_partitions: int) -> str:
+    """What is held, in a few words: ``all``, or ``3 layers, no heads, 2 of 9 partitions``."""
+    words = []
+    for chosen, noun in ((contents.layers, "layer"), (contents.heads, "head")):
+        if chosen is not None:
+            words.append(counted(len(chosen), noun) if chosen else f"no {noun}s")
+    if words and len(words) < 2:
+        words.append("all heads" if contents.heads is None else "all layers")
+    if not contents.answers:
+        words.append("no answers")
+    if contents.full_partitions:
+        words.append(f"{counted(len(contents.full_partitions), 'partition')} whole")
+    if contents.partition_rows != PARTITION_ROWS:
+        words.append(f"partitions of {contents.partition_rows:,} rows")
+    if contents.partitions is not None:
+        words.append(f"{len(contents.partitions)} of {counted(n_all_partitions, 'partition')}")
+    return ", ".join(words) or "all"
+
+
+def _recorded(path: Path, total: int) -> list[int]:
+    """Partitions that have a record; all of the plan where a folder cannot be listed."""
+    try:
+        names = {file.name for file in records_of(path).iterdir()}
+    except FileNotFoundError:
+        return []
+    except (OSError, NotImplementedError, StoreError):
+        return list(range(total))
+    found = (int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdigit())
+    return sorted(number for number in found if number < total and record_name(number) in names)
+
+
+def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, int]:
+    """A record, or why it does not count, or None; and its bytes. The file is asked for once."""
+    file = records_of(path) / record_name(partition)
+    content = b""
+    try:
+        content = file.read_bytes()
+        record = json.loads(content)
+        if not is_whole_record(record) or record["partition"] != partition:
+            return f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew.", len(
+                content
+            )
+        # What is needed here; a record of a later version may lack it.
+        _ = record["spec_digest"], record["shards"].items(), record["failures"].items()
+    except FileNotFoundError:
+        return None, 0
+    except UNREADABLE as error:
+        return f"{file} cannot be read: {error}", len(content)
+    return record, len(content)
+
+
+def _metadata_bytes(path: Path, spec: FeatureSpec) -> int:
+    features = [array.name for array in feature_arrays(spec.backbone, spec.n_clips)]
+    files = [path / "zarr.json", *(path / name / "zarr.json" for name in (*features, *_COORDINATES))]
+    return sum(map(_size, [*files, *(path / name / "c" / "0" for name in _COORDINATES)]))
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file; 0 when there is none."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,1 @@
+"""Data sets: videos, their true intervals and split, where both come from, and what is known of the files."""

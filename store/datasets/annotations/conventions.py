@@ -1,0 +1,62 @@
+"""What frame numbers in a file mean, and how the field rounds the lengths of videos."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, get_args
+
+from vadprobe.store.datasets.annotations.rows.rows import RowError
+from vadprobe.store.datasets.video import Interval
+
+IntervalConvention = Literal["zero-based-half-open", "zero-based-closed", "one-based-closed"]
+"""What ``s e`` in a file means: ``[s, e)`` or ``[s, e]`` counted from 0, or ``[s, e]`` counted from 1."""
+
+CONVENTIONS: tuple[IntervalConvention, ...] = get_args(IntervalConvention)
+DEFAULT_CONVENTION: IntervalConvention = "zero-based-half-open"
+"""Reproduces all 800 published XD-Violence arrays, and is what peers use on UCF-Crime."""
+
+_SHIFTS: dict[IntervalConvention, tuple[int, int]] = {
+    "zero-based-half-open": (0, 0),
+    "zero-based-closed": (0, 1),
+    "one-based-closed": (-1, 0),
+}
+
+LENGTH_RULES: Mapping[str, Callable[[int], int]] = {
+    "floor to 16": lambda n: n // 16 * 16,
+    "ceil to 16": lambda n: -(-n // 16) * 16,
+    "((n - 1) // 16) * 16": lambda n: (n - 1) // 16 * 16,
+    "n - 1": lambda n: n - 1,
+    "n + 1": lambda n: n + 1,
+}
+"""How files of the field round a video of n frames: RTFM's ground truth is "ceil to 16", XD's is the third."""
+
+MAX_FRAME = 2**40
+"""No video has that many frames; a larger number is a slip, and sums of such numbers would not fit 64 bits."""
+
+
+def convert(
+    video_id: str, category: str | None, numbers: Sequence[str], convention: IntervalConvention
+) -> tuple[Interval, ...]:
+    """Pairs of frame numbers as half-open intervals counted from 0, without the pairs ``-1 -1``, which mean none.
+
+    Raises:
+        RowError: if a number is not whole or the count is odd, or an interval is empty or negative by the convention.
+    """
+    if len(numbers) % 2 or not all(re.fullmatch(r"-1|[0-9]{1,13}", number) for number in numbers):
+        raise RowError("pairs of whole frame numbers (or -1 -1 for none)", "correct the line")
+    values = [int(number) for number in numbers]
+    pairs = [pair for pair in zip(values[::2], values[1::2], strict=True) if pair != (-1, -1)]
+    before, after = _SHIFTS[convention]
+    frames = [(start + before, stop + after) for start, stop in pairs]
+    if any(not 0 <= start < stop < MAX_FRAME for start, stop in frames):
+        raise RowError(
+            f"'s e' with s before e ({convention}), below {MAX_FRAME}", "correct the line or choose another convention"
+        )
+    return tuple(Interval(video_id, start, stop, category) for start, stop in frames)
+
+
+def length_rule(got: Mapping[str, int], wanted: Mapping[str, int]) -> str | None:
+    """The rule that turns every wanted length into the one got, or None. Videos without both are left out."""
+    pairs = [(got[name], wanted[name]) for name in got if name in wanted]
+    if not pairs or all(mine == theirs for mine, theirs in pairs):
+        return None
+    return next((name for name, rule in LENGTH_RULES.items() if all(mine == rule(n) for mine, n in pairs)), None)

@@ -1,0 +1,70 @@
+"""What is known of published ground truths: their lines, the sets that alter them, and the sums of lengths.
+
+``published_truth.json`` holds, per set, a short digest of every line's content (name, label, intervals), so that a
+changed line is seen without keeping the annotation itself.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from vadprobe.store.datasets.annotations.rows.rows import Annotation
+
+ALTERED_UCF_CRIME = frozenset(
+    {
+        *("Arson010", "Arson016", "Assault011", "Burglary017", "Burglary018", "Burglary035", "Burglary076"),
+        *("Burglary092", "Explosion020", "Explosion021", "Explosion039", "RoadAccidents022", "Shooting024"),
+        "Shooting043",
+    }
+)
+"""UCF-Crime test videos whose labels differ in UMIL, VAD-LLaMA and VERA."""
+
+LENGTH_TOTALS: Mapping[str, Mapping[int, str]] = {
+    "ucf-crime": {
+        1_111_808: "the videos' own lengths",
+        1_109_824: "each length rounded down to 16",
+        1_114_144: "RTFM's concatenated ground truth (each length rounded up to 16)",
+        1_109_680: "PEL4VAD's files",
+    },
+    "xd-violence": {
+        2_335_801: "the videos' own lengths",
+        2_330_384: "the rule ((n - 1) // 16) * 16",
+        2_331_248: "each length rounded down to 16",
+        2_343_184: "each length rounded up to 16",
+        2_331_296: "VadCLIP's ground truth",
+    },
+    "msad": {146_408: "the videos' own lengths"},
+}
+"""Sums of test frames by convention; a sum says which convention a file follows."""
+
+
+def line_digest(annotation: Annotation) -> str:
+    """Ten hexadecimal digits of name, label and frames (as read by the default convention)."""
+    frames = ",".join(f"{i.start_frame}-{i.stop_frame}" for i in annotation.intervals)
+    return hashlib.sha256(f"{annotation.video_id}|{annotation.label}|{frames}".encode()).hexdigest()[:10]
+
+
+@cache
+def _published() -> dict[str, frozenset[str]]:
+    text = files("vadprobe.store.datasets.annotations").joinpath("published_truth.json").read_text(encoding="utf-8")
+    return {name: frozenset(digests) for name, digests in json.loads(text).items()}
+
+
+def changed_lines(format_name: str, annotations: Sequence[Annotation]) -> tuple[tuple[str, ...], int] | None:
+    """Videos whose lines are not the published ones, and how many published lines are not there.
+
+    Args:
+        format_name: the set.
+        annotations: read with the default convention.
+
+    Returns:
+        Names and count; None for a set whose published lines are not known.
+    """
+    published = _published().get(format_name)
+    if published is None:
+        return None
+    digests = {annotation.video_id: line_digest(annotation) for annotation in annotations}
+    changed = tuple(name for name, digest in digests.items() if digest not in published)
+    return changed, len(published - set(digests.values()))

@@ -1,0 +1,1 @@
+"""Rows of annotation files, whatever they are written in: CSV, JSON, text."""

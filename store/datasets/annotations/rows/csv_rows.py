@@ -1,0 +1,35 @@
+"""CSV files in which a stray quotation mark cannot swallow rows: a plain parser reads on to the next one in silence."""
+
+import csv
+import io
+from pathlib import Path
+
+from vadprobe.store.datasets.annotations.rows.rows import Row, read_text
+from vadprobe.store.errors import VadprobeError
+
+
+def read_csv(path: Path, what: str) -> list[Row]:
+    """Rows of a CSV file, header included, with the fields' outer white space removed; empty rows are none.
+
+    Raises:
+        VadprobeError: naming file and line, if the file cannot be read, a quotation mark is not closed or is followed
+            by text, a field is larger than 131,072 characters, or goes over several lines.
+    """
+    reader = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
+    rows = []
+    line = 1
+    try:
+        for fields in reader:
+            if reader.line_num > line:
+                raise VadprobeError(
+                    f"the {what} {path}, lines {line} to {reader.line_num}: a field goes over several lines; close "
+                    f"its quotation marks, or take the line break out."
+                )
+            if any(field.strip() for field in fields):
+                rows.append(Row(line, ",".join(fields), tuple(field.strip() for field in fields)))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise VadprobeError(
+            f"the {what} {path}, line {line}: not readable as CSV ({error}); check the line's quotation marks."
+        ) from error
+    return rows

@@ -1,0 +1,221 @@
+"""A table of one's own videos, as CSV, JSON Lines or Parquet: one row per video, or one per anomalous interval."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vadprobe.store.datasets.annotations.conventions import MAX_FRAME
+from vadprobe.store.datasets.annotations.names import video_name
+from vadprobe.store.datasets.annotations.rows.json_objects import shown
+from vadprobe.store.datasets.annotations.rows.rows import (
+    Annotation,
+    Reading,
+    Rejection,
+    RowError,
+    check_name,
+    check_visible,
+    visible,
+)
+from vadprobe.store.datasets.annotations.rows.table_rows import TABLE_SUFFIXES, read_table_rows
+from vadprobe.store.datasets.video import SPLITS, Interval, Video
+from vadprobe.store.errors import VadprobeError
+
+__all__ = ["COLUMNS", "TABLE_SUFFIXES", "read_table"]
+
+COLUMNS = (
+    "video_id",
+    "path",
+    "split",
+    "label",
+    "category",
+    "n_frames",
+    "fps",
+    "start_frame",
+    "stop_frame",
+    "start_second",
+    "stop_second",
+    "intervals",
+)
+_LABELS = {"0": 0, "1": 1, "normal": 0, "anomalous": 1, "abnormal": 1, "false": 0, "true": 1}
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_MAX_FPS = 1e6
+
+
+def read_table(path: Path) -> Reading[Annotation]:
+    """Read a manifest table. Columns, all but the first optional:
+
+    ``video_id`` (or ``path``, whose file name then is the name; a folder and a video extension are no part of it);
+    ``path`` relative to the video folder; ``split`` train, validation or test (default); ``label`` 0/1 or
+    normal/anomalous; ``category``; ``n_frames``; ``fps``; ``start_frame``, ``stop_frame`` of one anomalous interval,
+    counted from 0, half-open, or ``start_second``, ``stop_second`` with ``fps``; or ``intervals``: "10-20;40-80" in
+    CSV, such words or lists of pairs elsewhere. Empty and missing values are the same.
+
+    A video may have several rows, one per interval; what they say besides must agree. A video with an interval is
+    anomalous. A row is rejected if it has not one value for every column, repeats a key of JSON, a value is impossible
+    or contradicts an earlier row of the video, or a label 0 has an interval. Columns of other names are left out and
+    noted.
+
+    Returns:
+        One entry per video, in the order of first rows; ``n_rows`` counts rows, so it is not the number of entries.
+
+    Raises:
+        VadprobeError: if the file cannot be read, is of another format, has no row or no name column.
+    """
+    rows, columns = read_table_rows(path, COLUMNS)
+    if not rows:
+        raise VadprobeError(f"the manifest {path} has no row; one per video is wanted.")
+    other = [visible(column) or "(no name)" for column in columns if column not in COLUMNS]
+    if not {"video_id", "path"} & set(columns):
+        raise VadprobeError(f"{path}: a column 'video_id' or 'path' is wanted; it has {', '.join(other) or 'neither'}.")
+    notes = (f"columns not used: {', '.join(other)}",) if other else ()
+    found: dict[str, tuple[int, Annotation]] = {}
+    written: dict[str, str] = {}
+    rejected = []
+    unit = "entry" if path.suffix.lower() == ".parquet" else "line"
+    for row in rows:
+        try:
+            if row.wanted:
+                raise RowError(row.wanted, "correct the row")
+            annotation = _annotation(row.values)
+            as_written = str(row.values.get("video_id", annotation.video_id))
+            if written.setdefault(annotation.video_id, as_written) != as_written:
+                same = written[annotation.video_id]
+                raise RowError(f"one name per video (without folder and extension, {same!r} is the same)", "rename one")
+            earlier = found.get(annotation.video_id)
+            if earlier is None:
+                found[annotation.video_id] = (row.number, annotation)
+            else:
+                found[annotation.video_id] = (earlier[0], _joined(*earlier, annotation, unit))
+        except RowError as error:
+            rejected.append(Rejection(path, row.number, row.text, error.wanted, error.remedy, unit))
+        except VadprobeError as error:
+            remedy = str(error).rstrip(".")
+            rejected.append(Rejection(path, row.number, row.text, "a possible value", remedy, unit))
+    entries = tuple(annotation for _, annotation in found.values())
+    return Reading(path, len(rows), entries, tuple(rejected), notes)
+
+
+def _annotation(values: Mapping[str, Any]) -> Annotation:
+    path = _word(values, "path")
+    name = video_name(_word(values, "video_id") or path or "")
+    if not name:
+        raise RowError("a video name in 'video_id' or 'path'", "name the video")
+    check_name(name)
+    split = _word(values, "split")
+    if split is not None and split not in SPLITS:
+        raise RowError(f"a split of {', '.join(SPLITS)} (got {split!r})", "correct the split")
+    n_frames = _whole(values, "n_frames")
+    fps = _number(values, "fps")
+    if fps is not None and not 0 < fps < _MAX_FPS:
+        raise RowError(f"'fps' as a number above 0 (got {shown(values['fps'])})", "correct the value")
+    category = _word(values, "category")
+    intervals = tuple(Interval(name, start, stop, category) for start, stop in _frames(values, fps))
+    label = _label(values)
+    if label == 0 and intervals:
+        raise RowError("no interval for a normal video (label 0)", "correct the label or remove the interval")
+    label = 1 if intervals else label
+    Video(name, path or "", n_frames, fps, split or "test", label, category)  # its own checks, named in the row
+    return Annotation(name, label, category, intervals, n_frames, fps, split, path)
+
+
+def _frames(values: Mapping[str, Any], fps: float | None) -> list[tuple[int, int]]:
+    pairs: list[tuple[Any, Any]] = []
+    if "intervals" in values:
+        pairs += _listed_pairs(values["intervals"])
+    for unit in ("frame", "second"):
+        ends = (f"start_{unit}", f"stop_{unit}")
+        if (ends[0] in values) != (ends[1] in values):
+            raise RowError(f"both {ends[0]!r} and {ends[1]!r}, or neither", "complete the row")
+    if "start_frame" in values:
+        pairs.append((_whole(values, "start_frame"), _whole(values, "stop_frame")))
+    if "start_second" in values:
+        seconds = _number(values, "start_second"), _number(values, "stop_second")
+        if (
+            fps is None
+            or seconds[0] is None
+            or seconds[1] is None
+            or not (0 <= seconds[0] < seconds[1] < MAX_FRAME / fps)
+        ):
+            raise RowError("0 <= start_second < stop_second, with 'fps'", "complete the row")
+        first = round(seconds[0] * fps)
+        pairs.append((first, max(round(seconds[1] * fps), first + 1)))
+    for start, stop in pairs:
+        if not all(isinstance(v, int) and not isinstance(v, bool) for v in (start, stop)) or not (
+            0 <= start < stop < MAX_FRAME
+        ):
+            raise RowError("intervals of whole frames with 0 <= start < stop (half-open)", "correct the interval")
+    return pairs
+
+
+def _listed_pairs(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(";") if part.strip()]
+        found = [re.fullmatch(r"([0-9]{1,13})\s*-\s*([0-9]{1,13})", part) for part in parts]
+        if not parts or not all(found):
+            raise RowError("'intervals' as 10-20;40-80", "correct the intervals")
+        return [(int(match[1]), int(match[2])) for match in found if match]
+    if isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        return [(pair[0], pair[1]) for pair in value]
+    raise RowError("'intervals' as a list of [start, stop]", "correct the intervals")
+
+
+def _label(values: Mapping[str, Any]) -> int | None:
+    if "label" not in values:
+        return None
+    value = values["label"]
+    text = str(value).lower()
+    text = {"0.0": "0", "1.0": "1"}.get(text, text)
+    if text not in _LABELS:
+        raise RowError(f"a label of {', '.join(_LABELS)} (got {shown(value)})", "correct the label")
+    return _LABELS[text]
+
+
+def _word(values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        check_visible(repr(name), value)
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise RowError(f"{name!r} as a word (got {shown(value)})", "correct the value")
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    if name not in values:
+        return None
+    value = values[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        number = float(value) if is_number or (isinstance(value, str) and _NUMBER.fullmatch(value)) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise RowError(f"{name!r} as a number (got {shown(value)})", "correct the value")
+    return number
+
+
+def _whole(values: Mapping[str, Any], name: str) -> int | None:
+    number = _number(values, name)
+    if number is None:
+        return None
+    if not number.is_integer() or not 0 <= number < MAX_FRAME:
+        raise RowError(f"{name!r} as a whole number from 0 (got {shown(values[name])})", "correct the value")
+    return int(number)
+
+
+def _joined(number: int, first: Annotation, later: Annotation, unit: str) -> Annotation:
+    """What two rows of one video say together; what only one of them says holds."""
+    merged: dict[str, Any] = {}
+    for name in ("n_frames", "fps", "split", "path", "label", "category"):
+        mine, theirs = getattr(first, name), getattr(later, name)
+        if name != "category" and None not in (mine, theirs) and mine != theirs:
+            raise RowError(f"the {name} of {unit} {number}, {mine!r}", "make the rows of the video agree")
+        merged[name] = theirs if mine is None else mine
+    if set(later.intervals) <= set(first.intervals):
+        raise RowError(f"one row per interval (this one says nothing new after {unit} {number})", "remove the row")
+    return replace(first, **merged, intervals=first.intervals + later.intervals)

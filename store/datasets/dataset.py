@@ -1,0 +1,147 @@
+"""A dataset: videos with splits and labels, anomalous intervals, and where the files are.
+
+Labels live here and never in a feature store, so a corrected annotation costs no GPU time.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vadprobe.store.datasets.video import Interval, Split, Video
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.parquet import read_parquet, write_parquet
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Videos and their truth. ``folder`` is where the videos' relative paths begin.
+
+    ``missing`` names videos that belong to the dataset and have no file there.
+    """
+
+    name: str
+    folder: Path
+    videos: tuple[Video, ...]
+    intervals: tuple[Interval, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = Counter(video.video_id for video in self.videos)
+        twice = sorted(video_id for video_id, count in counts.items() if count > 1)
+        if twice:
+            paths = [video.path for video in self.videos if video.video_id == twice[0]]
+            raise VadprobeError(
+                f"dataset {self.name!r}: {len(twice)} video names occur more than once, first {twice[0]!r} "
+                f"({', '.join(paths)}). Scores are joined by name, so rename one of the files."
+            )
+        unknown = sorted({interval.video_id for interval in self.intervals} - counts.keys())
+        if unknown:
+            raise VadprobeError(
+                f"dataset {self.name!r}: {len(unknown)} annotated videos are not among the {len(self.videos)} videos, "
+                f"first {unknown[0]!r}. Check the video folder and the annotation's names."
+            )
+
+    @cached_property
+    def by_id(self) -> dict[str, Video]:
+        """Videos by name."""
+        return {video.video_id: video for video in self.videos}
+
+    def of_split(self, split: Split) -> tuple[Video, ...]:
+        """The videos of one split, in the dataset's order."""
+        return tuple(video for video in self.videos if video.split == split)
+
+    def intervals_of(self, video_id: str) -> tuple[Interval, ...]:
+        """The anomalous intervals of one video, by start."""
+        return self._by_video.get(video_id, ())
+
+    @cached_property
+    def _by_video(self) -> dict[str, tuple[Interval, ...]]:
+        found: dict[str, list[Interval]] = {}
+        for interval in sorted(self.intervals, key=lambda interval: (interval.start_frame, interval.stop_frame)):
+            found.setdefault(interval.video_id, []).append(interval)
+        return {video_id: tuple(intervals) for video_id, intervals in found.items()}
+
+    def truth(self, video_id: str, n_frames: int) -> np.ndarray:
+        """(n_frames,) bool, True where a frame is anomalous; intervals are cut at the end of the video."""
+        truth = np.zeros(n_frames, dtype=bool)
+        for interval in self.intervals_of(video_id):
+            truth[interval.start_frame : interval.stop_frame] = True
+        return truth
+
+    @cached_property
+    def truth_digest(self) -> str:
+        """SHA-256 of names, splits, labels and intervals: results on another ground truth never look the same."""
+        return digest_json(
+            {
+                "videos": sorted([video.video_id, video.split, video.label] for video in self.videos),
+                "intervals": sorted([i.video_id, i.start_frame, i.stop_frame] for i in self.intervals),
+            }
+        )
+
+
+def write_manifest(dataset: Dataset, folder: Path) -> None:
+    """Write ``videos.parquet`` and ``intervals.parquet``: the plain form of a dataset with its truth."""
+    videos, intervals = dataset.videos, dataset.intervals
+    write_parquet(
+        pa.table(
+            {
+                "video_id": pa.array([v.video_id for v in videos], pa.string()),
+                "path": pa.array([v.path for v in videos], pa.string()),
+                "n_frames": pa.array([v.n_frames for v in videos], pa.int64()),
+                "fps": pa.array([v.fps for v in videos], pa.float64()),
+                "split": pa.array([v.split for v in videos], pa.string()),
+                "label": pa.array([v.label for v in videos], pa.int8()),
+                "category": pa.array([v.category for v in videos], pa.string()),
+            }
+        ),
+        folder / "videos.parquet",
+    )
+    write_parquet(
+        pa.table(
+            {
+                "video_id": pa.array([i.video_id for i in intervals], pa.string()),
+                "start_frame": pa.array([i.start_frame for i in intervals], pa.int64()),
+                "stop_frame": pa.array([i.stop_frame for i in intervals], pa.int64()),
+                "category": pa.array([i.category for i in intervals], pa.string()),
+            }
+        ),
+        folder / "intervals.parquet",
+    )
+
+
+def read_manifest(name: str, folder: Path, manifest: Path) -> Dataset:
+    """Read what ``write_manifest`` wrote; ``folder`` is where the videos lie."""
+    videos = _read_rows(manifest / "videos.parquet", ("video_id", "path", "split"))
+    intervals = _read_rows(manifest / "intervals.parquet", ("video_id", "start_frame", "stop_frame"))
+    return Dataset(
+        name=name,
+        folder=folder,
+        videos=tuple(Video(**row) for row in videos),
+        intervals=tuple(Interval(**row) for row in intervals),
+    )
+
+
+def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
+    known = ("video_id", "path", "n_frames", "fps", "split", "label", "category", "start_frame", "stop_frame")
+    try:
+        table = read_parquet(path)
+    except FileNotFoundError as error:
+        raise VadprobeError(
+            f"the manifest has no file {path.name} ({path}); 'manifest' in [dataset], or --annotations, must name a "
+            "folder with videos.parquet and intervals.parquet, or a table (.csv, .jsonl, .parquet)."
+        ) from error
+    except (pa.ArrowException, OSError) as error:
+        raise VadprobeError(f"the manifest file {path} is not readable as Parquet: {error}") from error
+    missing = [column for column in required if column not in table.column_names]
+    if missing:
+        raise VadprobeError(
+            f"the manifest file {path} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}."
+        )
+    return [{column: value for column, value in row.items() if column in known} for row in table.to_pylist()]

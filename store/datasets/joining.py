@@ -1,0 +1,230 @@
+"""Joining what files say about videos, always by name: annotations, split lists, frame counts, files on disk.
+
+Nothing is dropped in silence: whatever does not fit becomes a ``Finding``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vadprobe.store.datasets.annotations.conventions import length_rule
+from vadprobe.store.datasets.annotations.names import NameRule
+from vadprobe.store.datasets.annotations.rows.rows import Annotation
+from vadprobe.store.datasets.annotations.split_lists import Listed
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.video import Interval, Split, Video
+from vadprobe.store.errors import VadprobeError
+
+NAMED = 5
+"""How many names a message shows."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not fit. ``changes_score``: with it, numbers differ from those on the set as published."""
+
+    kind: str
+    message: str
+    changes_score: bool
+    videos: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that was read about one dataset.
+
+    ``counts`` are frame counts (and rates) by source, in order of trust: the first source that knows a video decides.
+    ``files`` are relative paths of video files by name; None when no video folder was given.
+    ``is_complete`` says whether the annotation names normal videos too.
+    """
+
+    name: str
+    folder: Path
+    annotations: tuple[Annotation, ...] = ()
+    lists: Mapping[Split, tuple[Listed, ...]] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, tuple[int, float | None]]] = field(default_factory=dict)
+    files: Mapping[str, str] | None = None
+    name_rule: NameRule | None = None
+    is_complete: bool = True
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The dataset with what did not fit."""
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+
+
+def naming(videos: Sequence[str]) -> str:
+    """The first names of a list, as part of a message."""
+    shown = ", ".join(videos[:NAMED])
+    return shown if len(videos) <= NAMED else f"{shown} and {len(videos) - NAMED} more"
+
+
+def join(parts: Parts) -> Joined:
+    """Make a dataset of all that was read, with one finding per kind of misfit.
+
+    A video belongs to the dataset if a list or the annotation names it, or, where there is no test list, a frame count
+    does and the set's name rule knows it. The lists decide its split, else the annotation, else it is a test video. Its
+    label is the annotation's, else the list's, else that of its name, else unknown. Intervals are cut at the end of the
+    video where its frame count is known.
+    """
+    findings: list[Finding] = []
+    splits = _splits(parts, findings)
+    annotated = {annotation.video_id: annotation for annotation in parts.annotations}
+    listed = {item.video_id: item for items in parts.lists.values() for item in items}
+    counts = _counts(parts, findings)
+    videos = []
+    for video_id, split in splits.items():
+        label, category = _label(parts, video_id, annotated.get(video_id), listed.get(video_id), findings)
+        n_frames, fps = counts.get(video_id, (None, None))
+        path = _path(parts, annotated.get(video_id), video_id)
+        videos.append(Video(video_id, path, n_frames, fps, split, label, category))
+    intervals = _intervals(parts, {video.video_id: video for video in videos}, findings)
+    missing = _files(parts, splits, findings)
+    _unannotated(parts, videos, annotated, findings)
+    return Joined(Dataset(parts.name, parts.folder, tuple(videos), intervals, missing), _grouped(findings))
+
+
+def _splits(parts: Parts, findings: list[Finding]) -> dict[str, Split]:
+    splits: dict[str, Split] = {}
+    for split, items in parts.lists.items():
+        for item in items:
+            other = splits.setdefault(item.video_id, split)
+            if other != split:
+                findings.append(Finding("in two splits", f"listed for {other} and for {split}", True, (item.video_id,)))
+    for annotation in parts.annotations:
+        split = annotation.split or "test"
+        other = splits.setdefault(annotation.video_id, split)
+        if other != split and (annotation.split or other == "train"):
+            findings.append(
+                Finding("in two splits", f"annotated for {split}, listed for {other}", True, (annotation.video_id,))
+            )
+    if "test" not in parts.lists and parts.name_rule is not None:
+        for counted in parts.counts.values():
+            splits.update(
+                dict.fromkeys((name for name in counted if name not in splits and _known(parts, name)), "test")
+            )
+    if "test" in parts.lists and parts.annotations:
+        named = {item.video_id for items in parts.lists.values() for item in items}
+        extra = tuple(a.video_id for a in parts.annotations if a.video_id not in named)
+        if extra:
+            findings.append(Finding("not listed", "annotated, but in no split list", True, extra))
+    return splits
+
+
+def _known(parts: Parts, name: str) -> bool:
+    try:
+        assert parts.name_rule is not None
+        parts.name_rule(name)
+    except VadprobeError:
+        return False
+    return True
+
+
+def _counts(parts: Parts, findings: list[Finding]) -> dict[str, tuple[int, float | None]]:
+    counts: dict[str, tuple[int, float | None]] = {}
+    trusted: str | None = None
+    for source, found in parts.counts.items():
+        known = {name: n for name, (n, _) in counts.items()}
+        differing = tuple(name for name, (n, _) in found.items() if known.get(name, n) != n)
+        if differing:
+            rule = length_rule({name: found[name][0] for name in found}, known)
+            said = (
+                f"; all follow the rule {rule!r}" if rule else f": {found[differing[0]][0]} and {known[differing[0]]}"
+            )
+            findings.append(
+                Finding("lengths differ", f"{source} and {trusted} give other frame counts{said}", True, differing)
+            )
+        for name, count in found.items():
+            counts.setdefault(name, count)
+        trusted = trusted or source
+    return counts
+
+
+def _label(
+    parts: Parts, video_id: str, annotation: Annotation | None, listed: Listed | None, findings: list[Finding]
+) -> tuple[int | None, str | None]:
+    said: list[tuple[int | None, str | None]] = []
+    if annotation is not None:
+        said.append((annotation.label, annotation.category))
+    if listed is not None:
+        said.append((listed.label, None))
+    if parts.name_rule is not None and _known(parts, video_id):
+        said.append(parts.name_rule(video_id))
+    labels = [label for label, _ in said if label is not None]
+    if len(set(labels)) > 1:
+        findings.append(
+            Finding("labels differ", "annotation, list and name do not agree on the label", True, (video_id,))
+        )
+    category = next((category for _, category in said if category is not None), None)
+    return (labels[0] if labels else None), category
+
+
+def _path(parts: Parts, annotation: Annotation | None, video_id: str) -> str:
+    if parts.files is not None and video_id in parts.files:
+        return parts.files[video_id]
+    return (annotation.path if annotation else None) or ""
+
+
+def _intervals(parts: Parts, videos: Mapping[str, Video], findings: list[Finding]) -> tuple[Interval, ...]:
+    kept = []
+    for annotation in parts.annotations:
+        n_frames = videos[annotation.video_id].n_frames
+        for interval in annotation.intervals:
+            if n_frames is None or interval.stop_frame <= n_frames:
+                kept.append(interval)
+                continue
+            frames = f"[{interval.start_frame}, {interval.stop_frame}) of {n_frames} frames"
+            name = (annotation.video_id,)
+            if interval.start_frame >= n_frames:
+                findings.append(Finding("interval after the end", f"left out, such as {frames}", True, name))
+            else:
+                findings.append(Finding("interval past the end", f"cut at the end, such as {frames}", False, name))
+                kept.append(replace(interval, stop_frame=n_frames))
+    return tuple(kept)
+
+
+def _files(parts: Parts, splits: Mapping[str, Split], findings: list[Finding]) -> tuple[str, ...]:
+    if parts.files is None:
+        return ()
+    missing = tuple(name for name in splits if name not in parts.files)
+    for split in dict.fromkeys(splits.values()):
+        names = tuple(name for name in missing if splits[name] == split)
+        if names:
+            findings.append(Finding(f"missing {split} videos", "listed, but there is no such file", True, names))
+    extra = tuple(name for name in parts.files if name not in splits)
+    if extra:
+        findings.append(Finding("extra videos", "files that no list or annotation names; not used", False, extra))
+    return missing
+
+
+def _unannotated(
+    parts: Parts, videos: Sequence[Video], annotated: Mapping[str, Annotation], findings: list[Finding]
+) -> None:
+    test = [video for video in videos if video.split == "test" and video.video_id not in annotated]
+    if parts.is_complete:
+        names = tuple(video.video_id for video in test)
+    else:
+        names = tuple(video.video_id for video in test if video.label != 0)
+    if names and parts.annotations:
+        findings.append(Finding("test videos without annotation", "their frames count as normal", True, names))
+    if not parts.is_complete and not any(video.label == 0 for video in videos if video.split == "test"):
+        message = "the annotation lists anomalous videos only; give a test list or frame counts of the others too"
+        findings.append(Finding("no normal test videos", message, True))
+
+
+def _grouped(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """One finding per kind, with all its videos; the first message stands for the kind."""
+    groups: dict[str, Finding] = {}
+    for finding in findings:
+        before = groups.get(finding.kind)
+        if before is None:
+            groups[finding.kind] = finding
+        else:
+            videos = tuple(dict.fromkeys(before.videos + finding.videos))
+            groups[finding.kind] = replace(
+                before, videos=videos, changes_score=before.changes_score or finding.changes_score
+            )
+    return tuple(groups.values())

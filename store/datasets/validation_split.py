@@ -1,0 +1,70 @@
+"""Holding annotated videos out of the test split, so that what is tuned on is never what is reported."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vadprobe.store.datasets.annotations.names import xd_violence_source
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.video import Video
+from vadprobe.store.errors import VadprobeError
+
+
+def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, seed: int) -> Dataset:
+    """The dataset with some test videos moved to split "validation".
+
+    Either the named videos are moved, or a seeded draw, stratified by label: ``round(fraction * n)`` of each class (at
+    least one), n being its labelled test videos. Clips of one source (XD-Violence: one film) go together, so a class
+    may get a few more. The draw depends on names and labels alone, not on their order.
+
+    Raises:
+        VadprobeError: if a name is not that of a labelled test video, nothing is left to report, or a class has fewer
+            than two sources.
+    """
+    test = sorted((v for v in dataset.of_split("test") if v.label is not None), key=lambda video: video.video_id)
+    if names:
+        wrong = sorted(set(names) - {video.video_id for video in test})
+        if wrong:
+            raise VadprobeError(
+                f"dataset.validation.videos names {wrong[0]!r} ({len(wrong)} such names), which is no labelled test "
+                f"video of {dataset.name!r}; name annotated test videos."
+            )
+        chosen = set(names)
+    else:
+        assert fraction is not None
+        chosen = _draw(dataset.name, test, fraction, seed)
+    left = {video.label for video in test if video.video_id not in chosen}
+    if left != {video.label for video in test}:
+        raise VadprobeError(
+            f"the validation split of {dataset.name!r} takes all test videos of a class; leave some to report on."
+        )
+    videos = tuple(replace(v, split="validation") if v.video_id in chosen else v for v in dataset.videos)
+    return replace(dataset, videos=videos)
+
+
+def source_of(video_id: str) -> str:
+    """What a clip was cut from, as far as its name says; a video that is no clip is its own source."""
+    return xd_violence_source(video_id) or video_id
+
+
+def _draw(name: str, test: Sequence[Video], fraction: float, seed: int) -> set[str]:
+    chosen: set[str] = set()
+    for label in (0, 1):
+        mine = [video for video in test if video.label == label]
+        sources = sorted({source_of(video.video_id) for video in mine})
+        if len(sources) < 2:
+            raise VadprobeError(
+                f"a validation split of {name!r} cannot be drawn: its test videos of label {label} have {len(sources)} "
+                "sources, at least two are wanted. Name the validation videos, or use a fixed locator."
+            )
+        wanted = max(round(fraction * len(mine)), 1)
+        order = np.random.default_rng([seed, label]).permutation(len(sources))
+        taken = len([video for video in mine if video.video_id in chosen])
+        for position in order[:-1].tolist():
+            if taken >= wanted:
+                break
+            members = {v.video_id for v in test if source_of(v.video_id) == sources[position]}
+            chosen |= members
+            taken = len([video for video in mine if video.video_id in chosen])
+    return chosen

@@ -1,0 +1,1 @@
+"""Stores to and from elsewhere: pulled, compacted, exported, imported."""

@@ -1,0 +1,119 @@
+"""A copy of a store in larger partitions: fewer and longer reads of single layers and heads over all rows.
+
+In a store as it is written, a layer or head over 100,000 rows is 391 pieces in as many files; in partitions of 4,096
+rows it is 25. What it costs: a single row cannot be read without 4,096 of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vadprobe.store.errors import StoreError
+from vadprobe.store.exchange.transfer import Choice, Report, Transfer, copy_probes
+from vadprobe.store.format.contents import Contents
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.schema import ArraySpec, compression
+from vadprobe.store.reading.feature_store import FeatureStore
+from vadprobe.store.writing.disk_space import require_space, stored_bytes
+from vadprobe.store.writing.shard_writer import encode_chunks, join_chunks
+from vadprobe.store.writing.writer import StoreWriter, plan
+
+ROWS = 4096
+"""Rows of a partition, if nothing else is said: a head of 128 values is one piece of 2 MiB, half of it compressed."""
+
+_VALUES_BYTES = 2**27  # decoded at a time
+
+
+def compact(
+    source: FeatureStore, root: Path, choice: Choice, rows: int = ROWS, report: Report | None = None
+) -> Transfer:
+    """Copy a store, or layers and heads of it, into larger partitions below another root; may be repeated.
+
+    Args:
+        source: the store; it must hold all its rows.
+        root: where the copy goes, to the same place below it.
+        choice: the layers and heads; videos cannot be chosen, pull them first.
+        rows: of a partition of the copy.
+        report: called after each partition with (done, all).
+
+    Raises:
+        StoreError: if the source is not finished or a part of another, the disk cannot hold the copy, or another store
+            is in the way.
+    """
+    spec, held = source.spec, source.contents
+    if held.partitions is not None or choice.videos is not None or choice.splits is not None:
+        raise StoreError(f"{source.path}: only all rows of a store can be compacted; choose layers and heads alone.")
+    source.check_finished()
+    same = choice.contents(source)
+    # Where some partitions hold everything and the others a choice, the copy holds the choice.
+    contents = Contents.of(spec.backbone, spec.n_clips, same.layers, same.heads, same.answers, partition_rows=rows)
+    layout = DatasetLayout(root, spec.dataset)
+    path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
+    if path == source.path:
+        raise StoreError(f"{path} is the store itself; name another root.")
+    require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
+    writer = plan(path, spec, source.clips, contents)
+    copy_probes(source, layout)
+    left = writer.missing()
+    n_before, n_bytes = writer.n_partitions - len(left), 0
+    if report:
+        report(n_before, writer.n_partitions)
+    for number, partition in enumerate(left, n_before + 1):
+        n_bytes += _write(source, writer, partition)
+        if report:
+            report(number, writer.n_partitions)
+    writer.commit()
+    return Transfer(writer, len(left), n_before, n_bytes, ())
+
+
+def _write(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
+    """Write one partition of the copy; returns its bytes."""
+    wanted = writer.contents.rows(partition, len(source.clips))
+    rows = np.arange(wanted.start, wanted.stop)
+    failures = {row: reason for row, reason in source.failures.items() if wanted.start <= row < wanted.stop}
+    n_bytes = 0
+
+    def shards() -> Iterator[tuple[str, Sequence[bytes]]]:
+        nonlocal n_bytes
+        for array in writer.contents.arrays(source.spec) if len(failures) < len(rows) else ():
+            held = writer.contents.mask(array, partition)
+            if held.any():
+                pieces = join_chunks(_bodies(source, array, rows, held), held)
+                n_bytes += sum(map(len, pieces))
+                yield array.name, pieces
+
+    writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, wanted))
+    return n_bytes
+
+
+def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:
+    """What the records of some rows say of the passes, taken together."""
+    found: set[int] = set()
+    for record in source.records.values():
+        start, stop = record["rows"]
+        if start < rows.stop and rows.start < stop:
+            found.update(record.get("batch_clips", ()))
+    return sorted(found)
+
+
+def _bodies(source: FeatureStore, array: ArraySpec, rows: np.ndarray, held: np.ndarray) -> list[bytes]:
+    """The encoded chunks of some rows, read and encoded some at a time."""
+    settings = compression(source.spec.backbone.dtype)
+    n_heads = source.spec.backbone.n_heads
+    numbers = np.flatnonzero(held).tolist()
+    most = max(1, _VALUES_BYTES // (len(rows) * int(np.prod(array.chunk[1:])) * 4))
+    bodies = []
+    for start in range(0, len(numbers), most):
+        group = numbers[start : start + most]
+        values: Any
+        if array.name == "hidden_states":
+            values = source.hidden_states(rows, group)
+        elif array.name == "head_outputs":
+            values = source.head_outputs(rows, [divmod(number, n_heads) for number in group])
+        else:
+            values = source.answer_logits(rows)[:, None]
+        chunks = [values[:, position] for position in range(len(group))]
+        bodies += encode_chunks(chunks, array.chunk, settings)
+    return bodies

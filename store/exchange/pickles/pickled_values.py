@@ -1,0 +1,220 @@
+"""What a pickle may hold beside plain containers: arrays of numbers, described but not yet made.
+
+An array is a window on bytes of the file, checked when it is described. Memory is used only by
+``PickledArray.to_numpy``.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vadprobe.store.errors import VadprobeError
+
+BYTES_PER_VALUE = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint64": 8,
+    "uint32": 4,
+    "uint16": 2,
+    "uint8": 1,
+    "bool": 1,
+}
+_MOST_DIMENSIONS = 16
+
+
+class PickleError(VadprobeError):
+    """A pickle that is damaged, or asks for more than tensors and plain containers."""
+
+
+class Word(NamedTuple):
+    """A name in a pickle. It stays a name: nothing is imported."""
+
+    module: str
+    attribute: str
+
+
+Words = Mapping[Word, Callable[[tuple[Any, ...]], Any]]
+"""What is made of a word and the arguments it is called with."""
+
+
+class Buildable:
+    """A value whose state is set after it was made."""
+
+    def build(self, state: Any) -> None:
+        """Set the state.
+
+        Raises:
+            PickleError: if it is not one of this value.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """Bytes that hold ``count`` values of one type; ``data`` may come later than the tensors on it."""
+
+    dtype: str
+    count: int
+    data: list[memoryview]
+    big_endian: bool = False
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the values."""
+        return self.count * BYTES_PER_VALUE[self.dtype]
+
+
+@dataclass(eq=False)
+class PickledArray(Buildable):
+    """A tensor or an array: values of a storage by offset, shape and strides, counted in values."""
+
+    storage: Storage | None = None
+    offset: int = 0
+    shape: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+
+    @property
+    def dtype(self) -> str:
+        """The type of the values as it was stored, for example ``bfloat16``."""
+        return self._filled().dtype
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the values as they were stored."""
+        return math.prod(self.shape) * BYTES_PER_VALUE[self.dtype]
+
+    def to_numpy(self) -> np.ndarray:
+        """The values as a new array in C order; bfloat16 as float32 with the low 16 bits zero.
+
+        Raises:
+            PickleError: if the array was never filled.
+        """
+        storage = self._filled()
+        size = BYTES_PER_VALUE[storage.dtype]
+        stored = np.dtype("uint16" if storage.dtype == "bfloat16" else storage.dtype)
+        order = stored.newbyteorder(">" if storage.big_endian else "<")
+        if math.prod(self.shape) == 0:
+            values = np.zeros(self.shape, stored)
+        else:
+            steps = [stride * size for stride in self.strides]
+            view: np.ndarray = np.ndarray(self.shape, order, storage.data[0], self.offset * size, steps)
+            values = np.array(view, stored, order="C")
+        if storage.dtype == "bfloat16":
+            return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return values
+
+    def build(self, state: Any) -> None:
+        """Take the state of a NumPy array: version, shape, type, whether in Fortran order, and the bytes."""
+        match state:
+            case (int(), tuple() as shape, DType() as dtype, bool() as fortran, bytes() as data):
+                filled = numpy_array(data, dtype, shape, fortran)
+                self.storage, self.offset = filled.storage, filled.offset
+                self.shape, self.strides = filled.shape, filled.strides
+            case (int(), tuple(), DType(code="O8"), *_):
+                raise PickleError("it holds an array of Python objects; only arrays of numbers are read")
+            case _:
+                raise PickleError("the state of an array is not one; the file is damaged")
+
+    def _filled(self) -> Storage:
+        if self.storage is None or not self.storage.data:
+            raise PickleError("an array has no values; the file is damaged")
+        return self.storage
+
+
+@dataclass
+class DType(Buildable):
+    """NumPy's description of a value: a code such as ``f4``, and the order of its bytes."""
+
+    code: str
+    big_endian: bool = False
+
+    def build(self, state: Any) -> None:
+        """Take the state of a NumPy dtype, which must have no fields and no parts."""
+        match state:
+            case (int(), ("<" | ">" | "|" | "=") as order, None, None, None, int(), int(), int()):
+                self.big_endian = order == ">"
+            case _:
+                raise PickleError("it holds an array of records; only arrays of numbers are read")
+
+    @property
+    def name(self) -> str:
+        """The type of the values, for example ``float32``.
+
+        Raises:
+            PickleError: if it is no number.
+        """
+        match = re.fullmatch(r"([fiu])([1248])|b1", self.code)
+        if not match or self.code == "f1":
+            what = "Python objects" if self.code.startswith("O") else f"type {self.code[:20]!r}"
+            raise PickleError(f"it holds an array of {what}; only arrays of numbers are read")
+        return np.dtype(self.code).name
+
+
+def numpy_array(data: bytes | bytearray, dtype: DType, shape: Any, fortran: bool) -> PickledArray:
+    """An array whose values lie one after another.
+
+    Raises:
+        PickleError: if the bytes are not exactly its values.
+    """
+    name = dtype.name
+    sizes = whole_numbers("the shape of an array", shape)
+    if math.prod(sizes) * BYTES_PER_VALUE[name] != len(data):
+        raise PickleError(f"an array of shape {sizes} and type {name} has {len(data)} bytes; the file is damaged")
+    strides, step = [0] * len(sizes), 1
+    for axis in range(len(sizes)) if fortran else reversed(range(len(sizes))):
+        strides[axis], step = step, step * sizes[axis]
+    storage = Storage(name, math.prod(sizes), [memoryview(data)], dtype.big_endian)
+    return PickledArray(storage, 0, sizes, tuple(strides))
+
+
+def tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> PickledArray:
+    """A tensor: a window on a storage.
+
+    Raises:
+        PickleError: if it reaches beyond the storage, or is larger than it. An expanded tensor repeats values at no
+            cost in the file, so a small file could ask for all memory.
+    """
+    if type(storage) is not Storage:
+        raise PickleError("a tensor has no storage; the file is damaged")
+    sizes, steps = whole_numbers("the shape of a tensor", shape), whole_numbers("the strides of a tensor", strides)
+    (start,) = whole_numbers("the offset of a tensor", (offset,))
+    if len(sizes) != len(steps):
+        raise PickleError(f"a tensor has {len(sizes)} sizes and {len(steps)} strides; the file is damaged")
+    count = math.prod(sizes)
+    if count > storage.count:
+        raise PickleError(
+            f"a tensor of shape {sizes} has {count} values, but its storage holds {storage.count}: more than the file "
+            "could hold. Store it with .contiguous() if it is an expanded one"
+        )
+    last = start + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
+    if count and last >= storage.count:
+        raise PickleError(
+            f"a tensor of shape {sizes} reaches value {last} of a storage of {storage.count}; the file is damaged"
+        )
+    return PickledArray(storage, start, sizes, steps)
+
+
+def whole_numbers(what: str, values: Any) -> tuple[int, ...]:
+    """A short tuple of whole numbers from 0.
+
+    Raises:
+        PickleError: if it is anything else.
+    """
+    if (
+        type(values) not in (tuple, list)
+        or len(values) > _MOST_DIMENSIONS
+        or not all(type(value) is int and 0 <= value < 1 << 48 for value in values)
+        or math.prod(max(value, 1) for value in values) >= 1 << 58
+    ):
+        raise PickleError(f"{what} is none; the file is damaged")
+    return tuple(values)

@@ -1,0 +1,193 @@
+"""Copying stores, or chosen parts of them, between places: chunk by chunk, without decoding.
+
+A copy is a store like any other. Every chunk is checked on its way, and every record before it is believed; what was
+copied stays when a transfer is interrupted, and the next one goes on there.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vadprobe.store.datasets.probed_videos import read_probes, write_probes
+from vadprobe.store.errors import StoreError
+from vadprobe.store.format.contents import Contents, Head
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.schema import ArraySpec
+from vadprobe.store.reading.feature_store import FeatureStore
+from vadprobe.store.writing.disk_space import require_space, stored_bytes
+from vadprobe.store.writing.shard_writer import join_chunks
+from vadprobe.store.writing.writer import StoreWriter, plan
+
+Report = Callable[[int, int], None]
+"""Called after each partition with (done, all)."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is wanted of a store.
+
+    ``layers`` and ``heads`` as in ``Contents``; None for all that the store holds, unless the other one is given:
+    then none. ``videos`` are names; None for all. ``splits`` are those of the videos when they were probed.
+    """
+
+    layers: tuple[int, ...] | None = None
+    heads: tuple[Head, ...] | None = None
+    videos: tuple[str, ...] | None = None
+    splits: tuple[str, ...] | None = None
+
+    def contents(self, source: FeatureStore) -> Contents:
+        """What a copy of this part holds. Rows come in whole partitions.
+
+        Raises:
+            StoreError: if the store does not hold it, or nothing is chosen.
+        """
+        held, spec = source.contents, source.spec
+        rows = self._rows(source)
+        partitions = np.unique(rows // held.partition_rows).tolist()
+        missing = [number for number in partitions if number not in source.partitions]
+        if missing and (self.videos is not None or self.splits is not None):
+            raise StoreError(f"{source.path}: partition {missing[0]} is not in it; {held.describe()}.")
+        partitions = [number for number in partitions if number in source.partitions]
+        if not partitions:
+            raise StoreError(f"{source.path}: no clip of the chosen videos is in it; nothing to copy.")
+        if self.layers is None and self.heads is None:
+            return Contents.of(
+                spec.backbone,
+                spec.n_clips,
+                held.layers,
+                held.heads,
+                held.answers,
+                held.full_partitions,
+                partitions,
+                held.partition_rows,
+            )
+        layers, heads = self.layers or (), self.heads or ()
+        try:
+            held.check("hidden_states", layers, partitions)
+            held.check("head_outputs", heads, partitions)
+        except StoreError as error:
+            raise StoreError(f"{source.path}: {error}") from error
+        return Contents.of(
+            spec.backbone, spec.n_clips, layers, heads, held.answers, (), partitions, held.partition_rows
+        )
+
+    def _rows(self, source: FeatureStore) -> np.ndarray:
+        """Rows of the chosen videos."""
+        if self.videos is None and self.splits is None:
+            return np.arange(len(source.clips))
+        known = set(source.clips.video_ids)
+        wanted = set(known if self.videos is None else self.videos)
+        unknown = sorted(wanted - known)
+        if unknown:
+            raise StoreError(
+                f"{source.path} has no video {unknown[0]!r}"
+                + (f" (nor {len(unknown) - 1} others that were named)" if len(unknown) > 1 else "")
+                + f"; it has {len(known)}, for example {min(known)!r}."
+            )
+        if self.splits is not None:
+            wanted &= _of_splits(source, self.splits)
+        return source.clips.rows_of(wanted)
+
+
+def _of_splits(source: FeatureStore, splits: Collection[str]) -> set[str]:
+    """Videos that were in one of the splits when they were probed."""
+    probes = read_probes(_layout(source, source.path.parents[3]).videos)
+    if not probes:
+        raise StoreError(
+            f"{source.path}: there is no videos.parquet above it, which says what split a video is of; name the videos."
+        )
+    return {probe.video_id for probe in probes if probe.split in splits}
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A copy that was made: the store, partitions copied now, those that were there, and those to come."""
+
+    writer: StoreWriter
+    n_copied: int
+    n_before: int
+    n_bytes: int
+    unwritten: tuple[int, ...]
+
+
+def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | None = None) -> Transfer:
+    """Copy a store, or a part of it, below another root; given again, it goes on where it stopped.
+
+    Args:
+        source: the store.
+        root: where the copy goes, to the same place below it: ``<dataset>/<sampling>/<backbone>/<prompt>.zarr``.
+        choice: the part.
+        report: called after each partition.
+
+    Raises:
+        StoreError: if the choice names what the store lacks, the disk cannot hold it, another store is in the way,
+            another process is copying the same partition, or something that is read is damaged. What was copied stays.
+    """
+    spec = source.spec
+    layout = _layout(source, root)
+    path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
+    if path == source.path:
+        raise StoreError(f"{path} is the store itself; name another root.")
+    contents = choice.contents(source)
+    require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
+    writer = plan(path, spec, source.clips, contents)
+    copy_probes(source, layout)
+    left = writer.missing()
+    done = n_before = writer.n_partitions - len(left)
+    n_bytes, unwritten = 0, []
+    if report:
+        report(done, writer.n_partitions)
+    for partition in left:
+        if partition in source.records:
+            n_bytes += _copy_partition(source, writer, partition)
+        else:
+            unwritten.append(partition)
+        done += 1
+        if report:
+            report(done, writer.n_partitions)
+    if not unwritten:
+        writer.commit()
+    return Transfer(writer, len(left) - len(unwritten), n_before, n_bytes, tuple(unwritten))
+
+
+def _copy_partition(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
+    """Copy one partition; returns its bytes."""
+    n_bytes = 0
+
+    def counted() -> Iterator[tuple[str, Sequence[bytes]]]:
+        nonlocal n_bytes
+        for name, pieces in _shards(source, writer.contents, partition):
+            n_bytes += sum(map(len, pieces))
+            yield name, pieces
+
+    record = source.records[partition]
+    failures = {int(row): reason for row, reason in record["failures"].items()}
+    writer.write_shards(partition, counted(), failures, batch_clips=record.get("batch_clips", ()))
+    return n_bytes
+
+
+def _shards(source: FeatureStore, contents: Contents, partition: int) -> Iterator[tuple[str, Sequence[bytes]]]:
+    for array in contents.arrays(source.spec):
+        held = contents.mask(array, partition)
+        if held.any() and source.records[partition]["shards"][array.name]["bytes"]:
+            yield array.name, _pieces(source, array, partition, held)
+
+
+def _pieces(source: FeatureStore, array: ArraySpec, partition: int, held: np.ndarray) -> Sequence[bytes]:
+    """The bytes of a shard that holds some of the chunks of the source's: the same bytes if it holds all of them."""
+    return join_chunks(source.encoded(array, partition, np.flatnonzero(held).tolist()), held)
+
+
+def copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
+    """Add what is known of a store's videos to what another root knows."""
+    probes = read_probes(_layout(source, source.path.parents[3]).videos)
+    known = {probe.video_id: probe for probe in read_probes(layout.videos)}
+    added = [probe for probe in probes if probe.video_id not in known]
+    if added:
+        write_probes([*known.values(), *added], layout.videos)
+
+
+def _layout(source: FeatureStore, root: Path) -> DatasetLayout:
+    return DatasetLayout(root, source.spec.dataset)

@@ -1,0 +1,1 @@
+"""Files and folders in any place: paths, atomic writes, locks, digests, names."""

@@ -1,0 +1,66 @@
+"""Where things are: a folder of this machine, or the URL of an object store or web server."""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from vadprobe.store.errors import VadprobeError
+
+SCHEMES = ("s3", "gs", "az", "http", "https")
+"""What a URL may begin with."""
+
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def location(text: str) -> Path:
+    """A place by its name.
+
+    Args:
+        text: a path of this machine, or a URL that begins with one of ``SCHEMES``.
+
+    Returns:
+        A path; for a URL one that behaves like the part of ``pathlib.Path`` that stores need (see
+        ``files.remote_path``).
+
+    Raises:
+        VadprobeError: if the URL is of another kind or carries a secret, or the package for URLs is not installed.
+    """
+    found = _URL.match(text)
+    if not found:
+        return Path(text)
+    scheme = found.group(1).lower()
+    if scheme == "file":
+        return Path(urlsplit(text).path)
+    if scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise VadprobeError(
+            f"{text!r} begins with {scheme}://; a folder, or a URL that begins with {known}, is wanted."
+        )
+    parts = urlsplit(text)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        shown = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        raise VadprobeError(
+            f"the URL {shown} carries a user name, a password or a query: it would end up in logs and reports. Give "
+            "credentials by the environment (such as AWS_ACCESS_KEY_ID), and the URL without them."
+        )
+    if not parts.netloc:
+        raise VadprobeError(f"the URL {text!r} names no bucket, container or host.")
+    if importlib.util.find_spec("obstore") is None:
+        raise VadprobeError(
+            f"{text} is a URL, which needs the package 'obstore'; install it with: pip install 'vadprobe[remote]'"
+        )
+    from vadprobe.store.files.remote_path import RemotePath  # noqa: PLC0415 - only URLs need its package
+
+    return cast(Path, RemotePath.of(f"{scheme}://{parts.netloc}", parts.path))
+
+
+def can_list(path: Path) -> bool:
+    """Whether the folders of a place can be listed; those of a web server cannot."""
+    return bool(getattr(path, "can_list", True))
+
+
+def is_remote(path: Path) -> bool:
+    """Whether a place is a URL."""
+    return not isinstance(path, Path)

@@ -1,0 +1,46 @@
+"""Names of files for things whose own names may be anything: paths, dots, control characters, names of devices."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from vadprobe.store.errors import VadprobeError
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def check_key(what: str, key: str) -> str:
+    """Return ``key`` if it can name a folder everywhere, else raise ``VadprobeError``."""
+    if not _KEY.fullmatch(key):
+        raise VadprobeError(
+            f"{what} is {key!r}, but it names a folder: use letters, digits, '.', '_' and '-', "
+            "beginning with a letter or digit."
+        )
+    return key
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._ #@=+,()-]{0,118}[A-Za-z0-9_#@=+,()-])?")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_LONGEST = 60
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A file name, without suffix, for each name: itself where that is safe, else a part of it with a digest.
+
+    A plain name begins with a letter, digit or ``_``, so it is no ``..`` and no option, has no separator, and names no
+    device of Windows. Names that differ only in case get a digest each, since many file systems cannot tell them apart.
+    ``~`` stands before a digest and in no plain name.
+    """
+    names = list(names)
+    alike = Counter(name.casefold() for name in names)
+    return {name: name if alike[name.casefold()] == 1 and _is_plain(name) else _digested(name) for name in names}
+
+
+def _is_plain(name: str) -> bool:
+    return _PLAIN.fullmatch(name) is not None and _RESERVED.fullmatch(name) is None
+
+
+def _digested(name: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")[:_LONGEST] or "video"
+    return f"{slug}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"

@@ -1,0 +1,195 @@
+"""Videos to clips and back: every frame belongs to exactly one clip."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vadprobe.store.datasets.video import Video
+from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.files.digests import digest_integers, digest_json
+from vadprobe.store.files.parquet import names_of, read_parquet, write_parquet
+from vadprobe.store.format.sampling import Clip, Sampling, segment
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("video_code", pa.int32(), nullable=False),
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("start_frame", pa.int64(), nullable=False),
+        pa.field("stop_frame", pa.int64(), nullable=False),
+        pa.field("frame_indices", pa.list_(pa.int64()), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTable:
+    """The truth about rows: row n of every store of a dataset and sampling is row n of this table.
+
+    A video's clips are contiguous and in order. ``fingerprints`` holds, for each video code, the fingerprint of the
+    file the frames were read from.
+    """
+
+    sampling: Sampling
+    video_ids: tuple[str, ...]
+    fps: np.ndarray  # (n_videos,) float64, frames per second
+    fingerprints: tuple[str, ...]
+    video_codes: np.ndarray  # (n_clips,) int32, index into video_ids
+    indices: np.ndarray  # (n_clips,) int32, position of the clip in its video
+    start_frames: np.ndarray  # (n_clips,) int64
+    stop_frames: np.ndarray  # (n_clips,) int64
+    frame_indices: np.ndarray  # (n_clips, frames_per_clip) int64
+
+    @classmethod
+    def build(cls, videos: Sequence[Video], fingerprints: Sequence[str], sampling: Sampling) -> "ClipTable":
+        """Cut ``videos`` (probed, in the order wanted) into clips; each needs the fingerprint of its file."""
+        if len(fingerprints) != len(videos):
+            raise VadprobeError(f"{len(videos)} videos have {len(fingerprints)} fingerprints; one each is wanted.")
+        clips = [(code, clip) for code, video in enumerate(videos) for clip in segment(video, sampling)]
+        return cls(
+            sampling=sampling,
+            video_ids=tuple(video.video_id for video in videos),
+            fps=np.array([video.fps for video in videos], dtype=np.float64),
+            fingerprints=tuple(fingerprints),
+            video_codes=np.array([code for code, _ in clips], dtype=np.int32),
+            indices=np.array([clip.index for _, clip in clips], dtype=np.int32),
+            start_frames=np.array([clip.start_frame for _, clip in clips], dtype=np.int64),
+            stop_frames=np.array([clip.stop_frame for _, clip in clips], dtype=np.int64),
+            frame_indices=np.array([clip.frame_indices for _, clip in clips], dtype=np.int64).reshape(
+                len(clips), sampling.frames_per_clip
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.video_codes)
+
+    def clip(self, row: int) -> Clip:
+        """The clip of one row."""
+        return Clip(
+            video_id=self.video_ids[self.video_codes[row]],
+            index=int(self.indices[row]),
+            start_frame=int(self.start_frames[row]),
+            stop_frame=int(self.stop_frames[row]),
+            frame_indices=tuple(self.frame_indices[row].tolist()),
+        )
+
+    def rows_of(self, video_ids: Iterable[str]) -> np.ndarray:
+        """Rows (int64, ascending) of the named videos; names the table does not hold have none."""
+        wanted = set(video_ids)
+        codes = [code for code, video_id in enumerate(self.video_ids) if video_id in wanted]
+        return np.flatnonzero(np.isin(self.video_codes, codes))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, the same whichever library version wrote the Parquet file."""
+        return digest_json(
+            {
+                "sampling": self.sampling.key,
+                "videos": list(self.video_ids),
+                "fps": [repr(value) for value in self.fps.tolist()],
+                "fingerprints": list(self.fingerprints),
+                "rows": digest_integers(
+                    [self.video_codes, self.indices, self.start_frames, self.stop_frames, self.frame_indices]
+                ),
+            }
+        )
+
+    def row_digest(self, rows: slice) -> str:
+        """SHA-256 of what identifies some rows; stored with each partition and checked when it is read back."""
+        return digest_json(
+            [
+                [self.video_ids[code] for code in self.video_codes[rows].tolist()],
+                self.start_frames[rows].tolist(),
+                self.stop_frames[rows].tolist(),
+                self.frame_indices[rows].tolist(),
+            ]
+        )
+
+    def write(self, path: Path) -> None:
+        """Write as Parquet, whole or not at all."""
+        table = pa.table(
+            {
+                "row": np.arange(len(self), dtype=np.int64),
+                "video_id": names_of(self.video_ids, self.video_codes),
+                "video_code": self.video_codes,
+                "index": self.indices,
+                "start_frame": self.start_frames,
+                "stop_frame": self.stop_frames,
+                "frame_indices": pa.array(list(self.frame_indices), pa.list_(pa.int64())),
+            },
+            schema=_SCHEMA,
+        ).replace_schema_metadata(
+            {
+                "vadprobe.sampling": ",".join(
+                    [self.sampling.unit, str(self.sampling.clip_length or ""), str(self.sampling.frames_per_clip)]
+                ),
+                "vadprobe.digest": self.digest,
+            }
+        )
+        videos = pa.table({"video_id": list(self.video_ids), "fps": self.fps, "fingerprint": list(self.fingerprints)})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(videos, _videos_path(path))
+        write_parquet(table, path)
+
+    @classmethod
+    def read(cls, path: Path) -> "ClipTable":
+        """Read back what ``write`` wrote.
+
+        Raises:
+            StoreError: if a file is missing or damaged, or its content is not what its digest says.
+        """
+        for file in (path, _videos_path(path)):
+            if not file.exists():
+                raise StoreError(
+                    f"no clip table at {path} ({file.name} is missing); run 'vadprobe plan' for this dataset and "
+                    "sampling first, or check the store's root."
+                )
+        try:
+            return cls._from_tables(path, read_parquet(path), read_parquet(_videos_path(path)))
+        except StoreError:
+            raise
+        except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+            raise StoreError(f"the clip table {path} cannot be read ({error}); restore it from a copy.") from error
+
+    @classmethod
+    def _from_tables(cls, path: Path, table: pa.Table, videos: pa.Table) -> "ClipTable":
+        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        unit, length, frames = metadata["vadprobe.sampling"].split(",")
+        result = cls(
+            sampling=Sampling(unit, int(length) if length else None, int(frames)),
+            video_ids=tuple(videos["video_id"].to_pylist()),
+            fps=videos["fps"].to_numpy(),
+            fingerprints=tuple(videos["fingerprint"].to_pylist()),
+            video_codes=table["video_code"].to_numpy(),
+            indices=table["index"].to_numpy(),
+            start_frames=table["start_frame"].to_numpy(),
+            stop_frames=table["stop_frame"].to_numpy(),
+            frame_indices=_rectangle(table["frame_indices"], int(frames)),
+        )
+        if result.digest != metadata["vadprobe.digest"]:
+            raise StoreError(
+                f"the clip table {path} was changed after it was written: its content has digest {result.digest[:12]}, "
+                f"its own record says {metadata['vadprobe.digest'][:12]}. Restore it from a copy."
+            )
+        rows, names = np.arange(len(result)), names_of(result.video_ids, result.video_codes)
+        if not np.array_equal(table["row"].to_numpy(), rows) or not table["video_id"].equals(pa.chunked_array([names])):
+            raise StoreError(f"the columns row and video_id of {path} were changed; restore the table from a copy.")
+        return result
+
+
+def _rectangle(lists: pa.ChunkedArray, width: int) -> np.ndarray:
+    """Lists of equal length as the rows of an int64 matrix; ValueError if one has another length."""
+    flat = pc.list_flatten(lists)
+    if flat.null_count or not np.all(pc.list_value_length(lists).to_numpy() == width):
+        raise ValueError(f"a list of frame_indices has not {width} frames")
+    return np.asarray(flat.to_numpy(), dtype=np.int64).reshape(len(lists), width)
+
+
+def _videos_path(path: Path) -> Path:
+    return path.with_name("clip_videos.parquet")

@@ -1,0 +1,60 @@
+"""The sections of a job file that decide what a store holds."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from vadprobe.store.datasets.video import Split
+from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.settings import Section
+
+
+class StoreConfig(Section):
+    """Section ``[store]``: where features are kept."""
+
+    root: str = Field(description="folder of the feature stores")
+
+
+class SamplingConfig(Section):
+    """One ``[[sampling]]``: how videos are cut into clips, and for which splits."""
+
+    unit: Literal["segment", "video"]
+    clip_length: int | None = Field(default=None, ge=1, description="frames of a clip; none for whole videos")
+    frames_per_clip: int = Field(ge=1, description="frames of a clip that the backbone sees")
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    layers: tuple[int, ...] | None = Field(
+        default=None, description="layers of the hidden states to keep, 0 is the embedding; by default all"
+    )
+    heads: tuple[tuple[int, int], ...] | None = Field(
+        default=None, description="heads to keep as [block, head] from 0; by default all"
+    )
+    answers: bool = Field(
+        default=True, description="keep the logits of yes and no; without them a pass ends at the deepest layer kept"
+    )
+    full_splits: tuple[Split, ...] = Field(
+        default=(), description="splits that keep every layer and head all the same, for example to calibrate on"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "SamplingConfig":
+        self.sampling()
+        stray = [split for split in self.full_splits if split not in self.splits]
+        if stray:
+            raise ValueError(f"full_splits names {stray[0]!r}, which is not among the splits {', '.join(self.splits)}")
+        return self
+
+    def sampling(self) -> Sampling:
+        """The validated record."""
+        return Sampling(self.unit, self.clip_length, self.frames_per_clip)
+
+
+class PromptConfig(Section):
+    """A prompt of one's own: its key and its text."""
+
+    key: str
+    text: str
+
+    def prompt(self) -> Prompt:
+        """The validated record."""
+        return Prompt(self.key, self.text)

@@ -1,0 +1,258 @@
+"""What a store holds of all that its backbone has: every layer and head, or chosen ones."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.text import ranges
+from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions, partition_rows
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+
+Head = tuple[int, int]
+"""A head by (block, head), both from 0."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Which parts of the features a store holds. The arrays have their full shape all the same.
+
+    A layer or head that is not held is an inner chunk that the shard lacks, which every Zarr reader gives as NaN. What
+    is held does not change how it was computed, so it is no part of the specification's digest.
+
+    Attributes:
+        layers: layers of ``hidden_states`` in every partition, ascending; None for all.
+        heads: heads of ``head_outputs`` in every partition, ascending; None for all.
+        answers: whether ``answer_logits`` are there.
+        full_partitions: partitions that hold every layer and head all the same, ascending.
+        partitions: partitions that the store has at all, ascending; None for all. Those of a part that was pulled.
+        partition_rows: clips in a partition; a compacted store has more of them.
+    """
+
+    layers: tuple[int, ...] | None = None
+    heads: tuple[Head, ...] | None = None
+    answers: bool = True
+    full_partitions: tuple[int, ...] = ()
+    partitions: tuple[int, ...] | None = None
+    partition_rows: int = PARTITION_ROWS
+
+    @classmethod
+    def of(
+        cls,
+        backbone: BackboneSpec,
+        n_clips: int,
+        layers: Iterable[int] | None = None,
+        heads: Iterable[Sequence[int]] | None = None,
+        answers: bool = True,
+        full_partitions: Iterable[int] = (),
+        partitions: Iterable[int] | None = None,
+        partition_rows: int = PARTITION_ROWS,
+    ) -> "Contents":
+        """Contents in their one form: sorted, without repeats, None where a list names everything.
+
+        Raises:
+            VadprobeError: naming the first layer, head or partition that does not exist.
+        """
+        if isinstance(partition_rows, bool) or not isinstance(partition_rows, int) or partition_rows < 1:
+            raise VadprobeError(f"partition_rows is {partition_rows!r}; a whole number from 1 is wanted.")
+        total = n_partitions(n_clips, partition_rows)
+        found = cls(
+            _numbers("layer", layers, backbone.n_layers + 1),
+            _heads(heads, backbone),
+            bool(answers),
+            _numbers("partition", full_partitions, total, keep=True) or (),
+            _numbers("partition", partitions, total),
+            partition_rows,
+        )
+        if found.layers is None and found.heads is None:
+            return replace(found, full_partitions=())
+        held = set(found.partition_numbers(n_clips))
+        full = tuple(number for number in found.full_partitions if number in held)
+        if len(full) == len(held):
+            return replace(found, layers=None, heads=None, full_partitions=())
+        return replace(found, full_partitions=full)
+
+    @classmethod
+    def from_json(cls, value: Any, spec: FeatureSpec) -> "Contents":
+        """The inverse of ``to_json``; None is everything.
+
+        Raises:
+            StoreError: if it is not what this version writes.
+        """
+        if value is None:
+            return EVERYTHING
+        try:
+            if not isinstance(value, Mapping):
+                raise TypeError(f"it is {value!r}")
+            contents = cls.of(spec.backbone, spec.n_clips, **value)
+        except (TypeError, ValueError, VadprobeError) as error:
+            raise StoreError(
+                f"the attribute 'contents' is not one ({error}); the attributes were edited, or written by a later "
+                "version."
+            ) from error
+        if contents.to_json() != value:
+            raise StoreError("the attribute 'contents' is not as it is written; the attributes were edited.")
+        return contents
+
+    def to_json(self) -> dict[str, Any]:
+        """The parts that are not everything, as plain JSON values."""
+        value: dict[str, Any] = {}
+        if self.layers is not None:
+            value["layers"] = list(self.layers)
+        if self.heads is not None:
+            value["heads"] = [list(head) for head in self.heads]
+        if not self.answers:
+            value["answers"] = False
+        if self.full_partitions:
+            value["full_partitions"] = list(self.full_partitions)
+        if self.partitions is not None:
+            value["partitions"] = list(self.partitions)
+        if self.partition_rows != PARTITION_ROWS:
+            value["partition_rows"] = self.partition_rows
+        return value
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self == EVERYTHING
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON form."""
+        return digest_json(self.to_json())
+
+    def partition_numbers(self, n_clips: int) -> Sequence[int]:
+        """Partitions that the store has, ascending."""
+        return range(n_partitions(n_clips, self.partition_rows)) if self.partitions is None else self.partitions
+
+    def rows(self, partition: int, n_clips: int) -> slice:
+        """Rows ``[start, stop)`` of a partition."""
+        return partition_rows(partition, n_clips, self.partition_rows)
+
+    def arrays(self, spec: FeatureSpec) -> tuple[ArraySpec, ...]:
+        """The arrays that hold features, in their full shape."""
+        return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows)
+
+    def mask(self, array: ArraySpec, partition: int) -> np.ndarray:
+        """Which inner chunks of a shard are held: bool, one for each in C order."""
+        grid = [whole // part for whole, part in zip(array.shard[1:], array.chunk[1:], strict=True)]
+        mask = np.ones(prod(grid), dtype=bool)
+        if array.name == "answer_logits":
+            mask[:] = self.answers
+        elif partition not in self.full_partitions:
+            if array.name == "hidden_states" and self.layers is not None:
+                mask[:] = np.isin(np.arange(len(mask)), self.layers)
+            if array.name == "head_outputs" and self.heads is not None:
+                mask[:] = np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
+        return mask
+
+    def held_arrays(self, partition: int) -> tuple[str, ...]:
+        """Arrays of which something is held in a partition."""
+        full = partition in self.full_partitions
+        held = {"hidden_states": full or self.layers != (), "head_outputs": full or self.heads != ()}
+        return tuple(name for name, is_held in {**held, "answer_logits": self.answers}.items() if is_held)
+
+    def depth(self, n_layers: int, partition: int) -> int:
+        """How many blocks of the backbone a partition needs, one at least; the answers' logits need all."""
+        if self.answers or partition in self.full_partitions or self.layers is None or self.heads is None:
+            return n_layers
+        return max([1, *self.layers, *(block + 1 for block, _ in self.heads)])
+
+    def check(self, array: str, wanted: Iterable[Any], partitions: Iterable[int]) -> None:
+        """Refuse what is not held.
+
+        Args:
+            array: name of an array.
+            wanted: layers, or heads, that are asked for; ignored for ``answer_logits``.
+            partitions: in which they are asked for.
+
+        Raises:
+            StoreError: a sentence without the store's name, saying what is missing and what there is.
+        """
+        if array == "answer_logits":
+            if not self.answers:
+                raise StoreError("it holds no answer_logits; it was imported or made without them.")
+            return
+        held, what = (self.layers, "layer") if array == "hidden_states" else (self.heads, "head")
+        if held is None:
+            return
+        missing = [item for item in wanted if item not in held]
+        lacking = [number for number in partitions if number not in self.full_partitions] if missing else []
+        if lacking:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise StoreError(
+                f"{what} {_shown(missing[0])}{more} is not held in partition {lacking[0]}; {self.describe()}. Extract "
+                f"with that {what} into another root, or pull it from a store that has it."
+            )
+
+    def describe(self) -> str:
+        """What is held, in words: ``it holds layers 3, 20 and all heads``."""
+        if replace(self, partition_rows=PARTITION_ROWS) == EVERYTHING:
+            return "it holds all layers and heads"
+        layers = "all layers" if self.layers is None else _named("layer", [str(layer) for layer in self.layers])
+        heads = "all heads" if self.heads is None else _named("head", [_shown(head) for head in self.heads])
+        text = f"it holds {layers} and {heads}"
+        if self.full_partitions:
+            text += f" (everything in partitions {ranges(self.full_partitions)})"
+        if not self.answers:
+            text += ", no answer_logits"
+        if self.partition_rows != PARTITION_ROWS:
+            text += f", in partitions of {self.partition_rows} rows"
+        if self.partitions is not None:
+            text += f", in partitions {ranges(self.partitions)} alone" if self.partitions else ", in no partition"
+        return text
+
+    def differences(self, other: "Contents") -> list[str]:
+        """Each part that differs, in words; empty when the two are equal."""
+        mine, theirs = self.to_json(), other.to_json()
+        return [
+            f"contents.{name}: {mine.get(name, default)}, not {theirs.get(name, default)}"
+            for name in ("layers", "heads", "answers", "full_partitions", "partitions", "partition_rows")
+            if mine.get(name) != theirs.get(name)
+            for default in [{"full_partitions": "none", "partition_rows": PARTITION_ROWS}.get(name, "all")]
+        ]
+
+
+EVERYTHING = Contents()
+"""All layers, heads and answer logits of all partitions."""
+
+
+def _numbers(what: str, found: Iterable[int] | None, count: int, keep: bool = False) -> tuple[int, ...] | None:
+    """Sorted numbers from 0 to ``count - 1``; None for all of them, unless they are to be kept."""
+    if found is None:
+        return None
+    numbers = sorted(set(found))
+    outside = [number for number in numbers if isinstance(number, bool) or not 0 <= number < count]
+    if outside:
+        raise VadprobeError(f"{what} {outside[0]} does not exist; there are {what}s 0 to {count - 1}.")
+    return None if len(numbers) == count and not keep else tuple(int(number) for number in numbers)
+
+
+def _heads(found: Iterable[Sequence[int]] | None, backbone: BackboneSpec) -> tuple[Head, ...] | None:
+    if found is None:
+        return None
+    heads = sorted({(int(block), int(head)) for block, head in found})
+    for block, head in heads:
+        if not (0 <= block < backbone.n_layers and 0 <= head < backbone.n_heads):
+            raise VadprobeError(
+                f"head {_shown((block, head))} does not exist; there are blocks 0 to {backbone.n_layers - 1}, each "
+                f"with heads 0 to {backbone.n_heads - 1}."
+            )
+    return None if len(heads) == backbone.n_layers * backbone.n_heads else tuple(heads)
+
+
+def _shown(item: int | Head) -> str:
+    """A layer as its number, a head as ``block:head``, as they are given on the command line."""
+    return f"{item[0]}:{item[1]}" if isinstance(item, tuple) else str(item)
+
+
+def _named(what: str, items: Sequence[str]) -> str:
+    if not items:
+        return f"no {what}s"
+    shown = ", ".join(items[:6]) + (f" and {len(items) - 6} more" if len(items) > 6 else "")
+    return f"{what}{'s' if len(items) > 1 else ''} {shown}"

@@ -1,0 +1,61 @@
+"""Where things lie below a store's root.
+
+::
+
+    ROOT/<dataset>/videos.parquet                                  every video probed: frames, rate, status, reason
+    ROOT/<dataset>/<sampling>/clips.parquet                        the truth about rows (with clip_videos.parquet)
+    ROOT/<dataset>/<sampling>/<backbone>/<prompt>.zarr             the features of one prompt
+    ROOT/<dataset>/<sampling>/<backbone>/<prompt>.records/         one JSON per written partition
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vadprobe.store.files.names import check_key
+from vadprobe.store.format.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class DatasetLayout:
+    """Paths of one dataset below a root."""
+
+    root: Path
+    dataset: str
+
+    def __post_init__(self) -> None:
+        check_key("the dataset's name", self.dataset)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the dataset."""
+        return self.root / self.dataset
+
+    @property
+    def videos(self) -> Path:
+        """Parquet of the probed videos."""
+        return self.folder / "videos.parquet"
+
+    def clips(self, sampling: Sampling) -> Path:
+        """Parquet of the clip table of one sampling."""
+        return self.folder / sampling.key / "clips.parquet"
+
+    def store(self, sampling: Sampling, backbone: str, prompt: str) -> Path:
+        """The Zarr group of one prompt."""
+        return self.backbone(sampling, backbone) / f"{check_key('the prompt key', prompt)}.zarr"
+
+    def backbone(self, sampling: Sampling, backbone: str) -> Path:
+        """Folder of one backbone's stores."""
+        return self.folder / sampling.key / check_key("the backbone's key", backbone)
+
+
+def records_of(store: Path) -> Path:
+    """The folder of partition records that belongs to a Zarr group."""
+    return store.with_suffix(".records")
+
+
+def clips_of(store: Path) -> Path:
+    """The clip table that a Zarr group's rows follow."""
+    folder = store.parent
+    # Seen from its own folder a store is "question.zarr", and pathlib knows nothing above that.
+    above = folder / ".." if folder.name in ("", "..") else folder.parent
+    return above / "clips.parquet"

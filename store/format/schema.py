@@ -1,0 +1,149 @@
+"""Every array of a feature store, declared once.
+
+A store is a plain Zarr v3 group. One shard is one partition of ``PARTITION_ROWS`` clips with all layers and heads;
+one inner chunk is one layer or one head of those clips, so that a single head is read without the rest.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from vadprobe.store.errors import StoreError
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+
+PARTITION_ROWS = 256
+"""Clips in one partition, the unit of work, of a shard and of a record, unless a store was compacted."""
+
+ANSWERS = ("yes", "no")
+"""Order of the ``answer`` dimension of ``answer_logits``."""
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array: its name, dimensions, shape, and the shapes of its shards and inner chunks."""
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    shard: tuple[int, ...]
+    chunk: tuple[int, ...]
+    prose: str
+
+    def rows(self, count: int) -> tuple[int, ...]:
+        """The shape of ``count`` rows of this array."""
+        return (count, *self.shape[1:])
+
+
+def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None) -> tuple[ArraySpec, ...]:
+    """The arrays that hold features, one row per clip, in the order they are written; ``rows`` are in a partition."""
+    layers, heads = backbone.n_layers, backbone.n_heads
+    rows = rows or PARTITION_ROWS
+    return (
+        ArraySpec(
+            "hidden_states",
+            ("clip", "layer", "hidden"),
+            (n_clips, layers + 1, backbone.hidden_size),
+            (rows, layers + 1, backbone.hidden_size),
+            (rows, 1, backbone.hidden_size),
+            "Hidden state of the last prompt token. Layer 0 is the embedding, layer l the output of block l - 1, "
+            "before the final norm.",
+        ),
+        ArraySpec(
+            "head_outputs",
+            ("clip", "block", "head", "head_dim"),
+            (n_clips, layers, heads, backbone.head_dim),
+            (rows, layers, heads, backbone.head_dim),
+            (rows, 1, 1, backbone.head_dim),
+            "What each attention head sends into the output projection at the last prompt token. Block 0 is the "
+            "first block: its output is layer 1 of hidden_states.",
+        ),
+        ArraySpec(
+            "answer_logits",
+            ("clip", "answer"),
+            (n_clips, len(ANSWERS)),
+            (rows, len(ANSWERS)),
+            (rows, len(ANSWERS)),
+            "Logits of the first generated token for the answers yes and no.",
+        ),
+    )
+
+
+def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.ndarray]]:
+    """The coordinates of a store by name: each one's dimension and values."""
+    return {
+        "clip": ("clip", np.arange(len(clips), dtype=np.int64)),
+        "layer": ("layer", np.arange(spec.backbone.n_layers + 1, dtype=np.int32)),
+        "block": ("block", np.arange(spec.backbone.n_layers, dtype=np.int32)),
+        "video_code": ("clip", clips.video_codes),
+        "answer_code": ("answer", np.arange(len(ANSWERS), dtype=np.int32)),
+    }
+
+
+def storage_dtype(dtype: str) -> np.dtype[Any]:
+    """The NumPy dtype that carries values of a backbone's dtype without loss.
+
+    bfloat16 travels as float32 with the low 16 bits zero, because stock Zarr readers know no bfloat16.
+    """
+    return np.dtype(np.float16 if dtype == "float16" else np.float32)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Settings of Blosc."""
+
+    cname: Literal["lz4", "zstd"]
+    clevel: int
+    shuffle: Literal["shuffle", "bitshuffle"]
+
+
+def compression(dtype: str) -> Compression:
+    """How an inner chunk is compressed.
+
+    The low half of a carried bfloat16 is zero, which bit shuffling with lz4 removes almost for free; other values
+    compress better by bytes with zstd.
+    """
+    return Compression("lz4", 5, "bitshuffle") if dtype == "bfloat16" else Compression("zstd", 3, "shuffle")
+
+
+def codecs(dtype: str) -> list[Any]:
+    """Compressor and checksum of an inner chunk: every one ends in its own CRC-32C."""
+    settings = compression(dtype)
+    return [BloscCodec(cname=settings.cname, clevel=settings.clevel, shuffle=settings.shuffle), Crc32cCodec()]
+
+
+def check_values(name: str, values: np.ndarray, dtype: str) -> None:
+    """Refuse values that the storage form of ``dtype`` would not hold exactly.
+
+    Raises:
+        StoreError: if the carrier dtype is wrong, or a value is not a bfloat16 where bfloat16 is declared.
+    """
+    if values.dtype != storage_dtype(dtype):
+        raise StoreError(f"{name} holds {values.dtype}, but a {dtype} store is written as {storage_dtype(dtype)}.")
+    if dtype == "bfloat16" and _any_bits(values) & 0xFFFF:
+        raise StoreError(
+            f"{name} holds float32 values that are not bfloat16 (their low 16 bits are set); the backbone was declared "
+            "bfloat16. Declare dtype = 'float32' or round before writing."
+        )
+
+
+def _any_bits(values: np.ndarray) -> int:
+    """The bits that are set in at least one float32 value."""
+    return int(np.bitwise_or.reduce(np.ascontiguousarray(values).view(np.uint32), axis=None))
+
+
+def n_partitions(n_clips: int, rows: int | None = None) -> int:
+    """Number of partitions of ``n_clips`` rows; the last one may be short."""
+    return -(-n_clips // (rows or PARTITION_ROWS))
+
+
+def partition_rows(partition: int, n_clips: int, rows: int | None = None) -> slice:
+    """Rows ``[start, stop)`` of a partition."""
+    count = rows or PARTITION_ROWS
+    start = partition * count
+    if not 0 <= start < n_clips:
+        total = n_partitions(n_clips, count)
+        raise StoreError(f"partition {partition} does not exist; the store has {total} partitions.")
+    return slice(start, min(start + count, n_clips))

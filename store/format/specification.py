@@ -1,0 +1,129 @@
+"""The nouns both stages share, as frozen values.
+
+Frames are counted from 0 and every interval is half-open: ``[start_frame, stop_frame)``.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.names import check_key
+from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.sampling import Sampling
+
+FORMAT_VERSION = 1
+"""Version of the store format. A reader refuses a store of a later version."""
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which frozen model made the features.
+
+    ``source`` is the hub id, or the last part of a local folder's name: machine paths never enter a store.
+    ``revision`` is the hub commit, or ``sha256:`` and the digest of the local weight and configuration files.
+    """
+
+    key: str
+    family: str
+    source: str
+    revision: str
+    dtype: Literal["bfloat16", "float16", "float32"]
+    attention: str
+    n_layers: int
+    n_heads: int
+    head_dim: int
+    hidden_size: int
+
+    def __post_init__(self) -> None:
+        check_key("the backbone's key", self.key)
+        if self.dtype not in ("bfloat16", "float16", "float32"):
+            raise VadprobeError(
+                f"backbone {self.key!r}: dtype is {self.dtype!r}; 'bfloat16', 'float16' or 'float32' is wanted."
+            )
+        for name in ("n_layers", "n_heads", "head_dim", "hidden_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise VadprobeError(f"backbone {self.key!r}: {name} is {value!r}; a whole number from 1 is wanted.")
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Everything that decides the values in one feature store. Two stores with the same digest are interchangeable.
+
+    Their values are equal bit by bit where the same device, number of threads and batches computed both, else up to
+    rounding: no field names these.
+
+    ``clips_digest`` is the digest of the clip table, which covers the videos' fingerprints, the cuts and the sampled
+    frames. ``recipe`` says how frames and prompt became model inputs (sizes, chat template digest, answer token ids,
+    batch shape, prefix mode); ``versions`` names the libraries that computed the values.
+    """
+
+    dataset: str
+    clips_digest: str
+    n_clips: int
+    sampling: Sampling
+    backbone: BackboneSpec
+    prompt: Prompt
+    recipe: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        wanted = {"dataset": str, "clips_digest": str, "n_clips": int, "recipe": dict, "versions": dict}
+        for name, kind in wanted.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise VadprobeError(f"specification: {name} is {value!r}; a value of type {kind.__name__} is wanted.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The specification as plain JSON values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "FeatureSpec":
+        """The inverse of ``to_json``.
+
+        Raises:
+            StoreError: if a part is missing, unknown or impossible.
+        """
+        try:
+            parts = dict(value)
+            parts["sampling"] = Sampling(**parts["sampling"])
+            parts["backbone"] = BackboneSpec(**parts["backbone"])
+            parts["prompt"] = Prompt(**parts["prompt"])
+            spec = FeatureSpec(**parts)
+            digest_json(spec.to_json())  # refuses what JSON does not have, such as NaN
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise StoreError(f"a stored specification is not one ({error}); it was edited or damaged.") from error
+        return spec
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON form."""
+        return digest_json(self.to_json())
+
+    def differences(self, other: "FeatureSpec") -> list[str]:
+        """Each field that differs, as ``name: mine, not theirs``; empty when the digests agree."""
+        return _differences("", self.to_json(), other.to_json())
+
+
+_MISSING = object()
+
+
+def _differences(prefix: str, mine: Any, theirs: Any) -> list[str]:
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return [
+            line
+            for name in sorted(mine.keys() | theirs.keys())
+            for line in _differences(
+                f"{prefix}.{name}" if prefix else name, mine.get(name, _MISSING), theirs.get(name, _MISSING)
+            )
+        ]
+    # As JSON, which is what the digest sees: 1 is not 1.0, and a tuple is a list.
+    shown = [("missing" if value is _MISSING else json.dumps(value, sort_keys=True)) for value in (mine, theirs)]
+    if shown[0] == shown[1]:
+        return []
+    plain = ["missing" if value is _MISSING else repr(value) for value in (mine, theirs)]
+    return [f"{prefix}: {plain[0]}, not {plain[1]}"]

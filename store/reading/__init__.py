@@ -1,0 +1,1 @@
+"""Reading features back: rows, layers and heads of one store."""

@@ -1,0 +1,135 @@
+"""Where the shards of a store are read from, by the store's place."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from vadprobe.store.files.location import is_remote
+
+THREADS = 2
+"""Threads of one read at most. More than two gain nothing: the interpreter runs between the chunks of all of them."""
+
+
+class ByteSource(Protocol):
+    """Where shards lie. Both methods are called by several threads at once."""
+
+    @property
+    def gap_bytes(self) -> int:
+        """Unwanted bytes between two chunks that are cheaper to read than a second request."""
+
+    @property
+    def range_bytes(self) -> int:
+        """The most that is asked for by one call, unless a single chunk is longer."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads are of use for one read, at most."""
+
+    def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
+        """Bytes of a file, and the last ``count`` of them, or all; None when there is no file.
+
+        Raises:
+            OSError: if the source fails.
+        """
+
+    def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin to fetch what will be read soon, where that is of use; says nothing of a file that is missing."""
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes ``[start, stop)`` of each range, all of them.
+
+        Raises:
+            OSError: if the file is missing or ends too early, or the source fails.
+        """
+
+
+class LocalFiles:
+    """Shards in a folder of this machine."""
+
+    gap_bytes = 2**14
+    range_bytes = 2**20  # what was read is decoded while it is in the processor's cache
+    threads = THREADS
+
+    def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
+        """Bytes of a file, and the last ``count`` of them, or all; None when there is no file."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            size = os.fstat(descriptor).st_size
+            return size, _read_range(descriptor, max(0, size - count), size)
+        finally:
+            os.close(descriptor)
+
+    def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Let the disk begin with all of these at once: waiting for one after another takes most of a cold read."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # reading it will say why
+        try:
+            for start, stop in ranges:
+                os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(descriptor)
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes ``[start, stop)`` of each range; OSError if the file ends before."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return [_read_range(descriptor, start, stop) for start, stop in ranges]
+        finally:
+            os.close(descriptor)
+
+
+def _read_range(descriptor: int, start: int, stop: int) -> bytes:
+    found = os.pread(descriptor, stop - start, start)
+    while len(found) < stop - start:  # a call returns at most 2 GiB, or less when it is interrupted
+        more = os.pread(descriptor, stop - start - len(found), start + len(found))
+        if not more:
+            raise OSError(f"the file ends at byte {start + len(found)}, bytes up to {stop} were wanted")
+        found += more
+    return found
+
+
+class RemoteObjects:
+    """Shards on an object store or web server.
+
+    A request takes tens of milliseconds before its first byte, in which 100 MB/s would bring some megabytes: so gaps up
+    to a quarter of a mebibyte are read along, and many requests are under way at once.
+    """
+
+    gap_bytes = 2**18
+    range_bytes = 2**23
+    threads = 16
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
+        """Bytes of an object, and the last ``count`` of them, or all; None when there is no object. One request."""
+        try:
+            found: tuple[int, bytes] = self._object(path).read_tail(count)
+        except FileNotFoundError:
+            return None
+        return found
+
+    def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
+        """Nothing: what is fetched ahead would have to be kept."""
+
+    def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes ``[start, stop)`` of each range; OSError if they cannot be had."""
+        found: list[bytes] = self._object(path).read_ranges(ranges, self.gap_bytes)
+        return found
+
+    def _object(self, path: str) -> Any:
+        return self._store / path.removeprefix(f"{self._store}/")
+
+
+def source_of(store: Path) -> ByteSource:
+    """What reads the shards of the store at ``store``."""
+    return RemoteObjects(store) if is_remote(store) else LocalFiles()

@@ -1,0 +1,100 @@
+"""How an array lies in shards, as its metadata say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+_CHECKSUM_BYTES = 4
+_ENTRY_BYTES = 16
+
+
+@dataclass(frozen=True)
+class ShardLayout:
+    """How an array lies in shards, from its metadata: shapes in values, and how a chunk became bytes."""
+
+    shape: tuple[int, ...]
+    shard: tuple[int, ...]
+    chunk: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fill_value: float
+    compressed: bool
+    checked: bool
+
+    @cached_property
+    def grid(self) -> tuple[int, ...]:
+        """Inner chunks of a shard along each dimension."""
+        return tuple(whole // part for whole, part in zip(self.shard, self.chunk, strict=True))
+
+    @cached_property
+    def chunk_width(self) -> int:
+        """Values of one row in an inner chunk."""
+        return prod(self.chunk[1:])
+
+    @cached_property
+    def chunks_per_row(self) -> int:
+        """Inner chunks that a row passes through."""
+        return prod(self.grid[1:])
+
+    @cached_property
+    def index_bytes(self) -> int:
+        """Length of a shard's index with its checksum."""
+        return prod(self.grid) * _ENTRY_BYTES + _CHECKSUM_BYTES
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> "ShardLayout | None":
+        """The layout that an array's ``zarr.json`` describes; None if it is one that this module does not read.
+
+        Read are shards of whole rows with a checked index at their end, of little-endian floating-point chunks, with or
+        without Blosc, with or without CRC-32C, where an inner chunk holds one piece of each of its rows.
+        """
+        try:
+            (sharding,) = metadata["codecs"]
+            settings = sharding["configuration"]
+            (to_bytes, *encoders), index = settings["codecs"], settings["index_codecs"]
+            names = tuple(encoder["name"] for encoder in encoders)
+            layout = cls(
+                tuple(metadata["shape"]),
+                tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"]),
+                tuple(settings["chunk_shape"]),
+                np.dtype(metadata["data_type"]).newbyteorder("<"),
+                float(metadata["fill_value"]),
+                "blosc" in names,
+                "crc32c" in names,
+            )
+            known = (
+                metadata["zarr_format"] == 3
+                and sharding["name"] == "sharding_indexed"
+                and metadata["data_type"] in {"float16", "float32", "float64"}
+                and metadata["chunk_grid"]["name"] == "regular"
+                and metadata["chunk_key_encoding"] in _KEYS
+                and not metadata.get("storage_transformers")
+                and settings.get("index_location", "end") == "end"
+                and [_plain(codec) for codec in index] == [_LITTLE_ENDIAN, _CHECKSUM]
+                and _plain(to_bytes) == _LITTLE_ENDIAN
+                and names in {(), ("blosc",), ("crc32c",), ("blosc", "crc32c")}
+            )
+            return layout if known and layout._holds_pieces_of_rows() else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _holds_pieces_of_rows(self) -> bool:
+        """Whether a chunk's values of one row are neighbours in that row, and chunks follow each other as they do."""
+        if self.shard[1:] != self.shape[1:] or any(
+            whole % part for whole, part in zip(self.shard, self.chunk, strict=True)
+        ):
+            return False
+        first = next((axis for axis, size in enumerate(self.chunk[1:], 1) if size > 1), len(self.chunk))
+        return self.chunk[first + 1 :] == self.shape[first + 1 :]
+
+
+_LITTLE_ENDIAN = ("bytes", {"endian": "little"})
+_CHECKSUM: tuple[str, dict[str, Any]] = ("crc32c", {})
+_KEYS = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
+
+
+def _plain(codec: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    return codec["name"], dict(codec.get("configuration") or {})

@@ -1,0 +1,70 @@
+"""Settings both stages share, and how a job file becomes validated objects."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vadprobe.store.errors import VadprobeError
+
+
+class Section(BaseModel):
+    """A section of a job file: unknown keys are errors, values do not change after birth."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        VadprobeError: if there is none, or it is not TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as error:
+        raise VadprobeError(f"there is no job file {path}; presets are in the project's folder configs/.") from error
+    except IsADirectoryError as error:
+        raise VadprobeError(f"{path} is a folder; name a job file (TOML), such as configs/hiprobe.toml.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise VadprobeError(f"{path} is not valid TOML: {error}") from error
+
+
+def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> VadprobeError:
+    """Turn pydantic's report into one sentence per mistake: the key, what was got, what is wanted."""
+    sentences = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "the file"
+        if item["type"] == "extra_forbidden":
+            key = str(item["loc"][-1])
+            known = _known_keys(model, item["loc"][:-1])
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}."
+            sentences.append(f"unknown key {where!r}; {hint}")
+        elif item["type"] == "missing":
+            sentences.append(f"the key {where!r} is missing.")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            got = "" if isinstance(item["input"], dict | list | tuple | BaseModel) else f" (got {item['input']!r})"
+            sentences.append(f"{where}: {message.removesuffix('.')}{got}.")
+    return VadprobeError(f"{path}: " + " ".join(sentences))
+
+
+def _known_keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of the section at ``place``, followed through nested models and tuples of models."""
+    current: type[BaseModel] | None = model
+    for part in place:
+        if isinstance(part, int) or current is None or part not in current.model_fields:
+            continue
+        current = _section_of(current.model_fields[part].annotation)
+    return list((current or model).model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    parts = (_section_of(part) for part in getattr(annotation, "__args__", ()))
+    return next((part for part in parts if part is not None), None)

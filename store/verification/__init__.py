@@ -1,0 +1,1 @@
+"""A second look at every byte of a store, and the repair of what is broken."""

@@ -1,0 +1,102 @@
+"""What an interrupted verification has read already: ``<backbone>/.<prompt>.verified``, one JSON line per partition.
+
+Only sound partitions are in it. Each line names the digest of the record and the state of every shard, so that a
+partition counts as read only while nobody has touched its files; a damaged line makes its partition be read again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from vadprobe.store.files.location import is_remote
+from vadprobe.store.verification.shard_check import FileState
+
+_VERSION = 1
+
+Shards = dict[str, FileState]
+"""The state of each shard by array."""
+
+
+def log_of(store: Path) -> Path:
+    """The log of a store, hidden beside it: neither the group nor the records may hold files outside the plan.
+
+    Of a store behind a URL it lies in the user's cache folder.
+    """
+    if is_remote(store):  # which has no files to append to; and what one reader has read concerns nobody else
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vadprobe"
+        return cache / f"{hashlib.sha256(str(store).encode()).hexdigest()[:24]}.verified"
+    return store.with_name(f".{store.stem}.verified")
+
+
+class VerificationLog:
+    """The log of one store, begun anew or continued.
+
+    A folder that cannot be written to only costs the possibility to resume.
+
+    Args:
+        store: the Zarr group.
+        spec_digest: of the stored specification; a log that was begun under another one is not believed.
+        resume: whether to believe what is there.
+    """
+
+    def __init__(self, store: Path, spec_digest: str, resume: bool) -> None:
+        self.path = log_of(store)
+        self._head = {"version": _VERSION, "spec": spec_digest}
+        self.begun = time.strftime("%Y-%m-%d %H:%M")
+        self._entries: dict[int, dict[str, Any]] = {}
+        if not (resume and self._read()):
+            self._entries = {}
+            with contextlib.suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.unlink(missing_ok=True)
+                self._append({**self._head, "begun": self.begun})
+
+    def knows(self, partition: int, record: str, shards: Shards) -> bool:
+        """Whether a partition with this record and these shards was read and found sound."""
+        wanted = {"record": record, "shards": {name: list(state) for name, state in shards.items()}}
+        return self._entries.get(partition) == wanted
+
+    def add(self, partition: int, record: str, shards: Shards) -> None:
+        """Remember that a partition is sound."""
+        with contextlib.suppress(OSError):
+            self._append({"partition": partition, "record": record, "shards": shards})
+
+    def remove(self) -> None:
+        """Forget everything: the store was read to its end."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _read(self) -> bool:
+        """Whether there is a log of the same specification."""
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+        head, *lines = [_parse(line) for line in text.split("\n")]
+        if {**head, "begun": None} != {**self._head, "begun": None}:
+            return False
+        self.begun = str(head["begun"])
+        for line in lines:
+            if isinstance(line.get("partition"), int):
+                self._entries[line["partition"]] = {key: line.get(key) for key in ("record", "shards")}
+        if not text.endswith("\n"):  # the last line was cut: what follows must not be joined to it
+            with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+        return True
+
+
+def _parse(line: str) -> dict[str, Any]:
+    """A line as it was written; nothing if it is damaged."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,1 @@
+"""Writing a store: planning it, its partitions, committing it."""

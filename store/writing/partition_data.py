@@ -1,0 +1,81 @@
+"""The features of one partition before they are written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vadprobe.store.errors import StoreError
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.schema import check_values, feature_arrays, storage_dtype
+from vadprobe.store.format.specification import FeatureSpec
+
+
+@dataclass(frozen=True)
+class PartitionData:
+    """The features of one partition, rows in table order; a failed row is NaN throughout and named in ``failures``.
+
+    ``hidden_states`` (n, layers + 1, hidden), ``head_outputs`` (n, layers, heads, head_dim) and ``answer_logits``
+    (n, 2) have the storage dtype of the backbone's dtype. ``failures`` maps a row of the table to its reason.
+    ``batch_clips`` names how many clips went through the model at once, where the specification leaves that open.
+    """
+
+    hidden_states: np.ndarray
+    head_outputs: np.ndarray
+    answer_logits: np.ndarray
+    failures: Mapping[int, str] = field(default_factory=dict)
+    batch_clips: Sequence[int] = ()
+
+    @staticmethod
+    def empty(spec: FeatureSpec, count: int) -> "PartitionData":
+        """A partition of ``count`` rows that are all NaN, to be filled."""
+        dtype = storage_dtype(spec.backbone.dtype)
+        hidden, heads, answers = (
+            np.full(array.rows(count), np.nan, dtype) for array in feature_arrays(spec.backbone, spec.n_clips)
+        )
+        return PartitionData(hidden, heads, answers)
+
+    def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, held: Mapping[str, np.ndarray]) -> None:
+        """Refuse what a store of this specification must not hold at these rows.
+
+        ``held`` says of each array that is held at all which of its inner chunks are, bool in C order; the others are
+        not looked at.
+
+        Raises:
+            StoreError: if shapes, dtypes or values do not fit, or values and failures contradict each other.
+        """
+        count = rows.stop - rows.start
+        stray = [row for row in self.failures if not rows.start <= row < rows.stop]
+        if stray:
+            raise StoreError(f"failures name rows {stray[:5]}, outside this partition's [{rows.start}, {rows.stop}).")
+        good = np.ones(count, dtype=bool)
+        good[[row - rows.start for row in self.failures]] = False
+        for array in feature_arrays(spec.backbone, spec.n_clips):
+            if array.name not in held:
+                continue
+            values = getattr(self, array.name)
+            if values.shape != array.rows(count):
+                raise StoreError(f"{array.name} has shape {values.shape}; the specification wants {array.rows(count)}.")
+            mask = held[array.name]
+            if not mask.all():
+                values = values.reshape(count, len(mask), -1)[:, mask]
+            check_values(array.name, values, spec.backbone.dtype)
+            finite = _finite_rows(values)
+            if not finite[good].all():
+                row = int(np.flatnonzero(good & ~finite)[0]) + rows.start
+                raise StoreError(
+                    f"{array.name} of row {row} ({clips.clip(row).video_id!r}) is not finite, and the row is not "
+                    "named as failed. A float16 backbone may have overflowed: use bfloat16."
+                )
+            if not np.isnan(values[~good].reshape(-1)).all():
+                raise StoreError(f"{array.name}: a row named as failed holds values; it must be NaN.")
+
+
+def _finite_rows(values: np.ndarray) -> np.ndarray:
+    """(n,) bool: rows without an infinity or NaN."""
+    with np.errstate(all="ignore"):
+        sums = [np.add.reduce(row, axis=None) for row in values]  # carries on whatever is not finite
+    finite = np.isfinite(sums)
+    for row in np.flatnonzero(~finite):  # or the sum of finite values was too large
+        finite[row] = np.isfinite(values[row]).all()
+    return finite

@@ -1,0 +1,279 @@
+"""The streamed fit against the fit in memory, and its independence of blocks, order and place of computation."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from tests.support import profiles
+from vadprobe.analyze.probes.kinds import probe_from_json
+from vadprobe.analyze.probes.logistic import fit_logistic
+from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
+from vadprobe.analyze.probes.streaming.row_blocks import ArrayBlocks
+from vadprobe.store.errors import VadprobeError
+
+laws = profiles.laws(10)
+
+
+def samples(n=1500, k=8, seed=0, share=0.3, shift=0.5):
+    """Overlapping classes, correlated features on very different scales."""
+    generator = np.random.default_rng(seed)
+    labels = (np.arange(n) < round(share * n)).astype(int)
+    generator.shuffle(labels)
+    mixing = generator.normal(size=(k, k)) * np.geomspace(1, 0.1, k)
+    features = generator.normal(size=(n, k)) @ mixing + shift * labels[:, None] * generator.normal(size=k)
+    return features * 10.0 ** generator.integers(-3, 4, k) + 100, labels
+
+
+def exact(features, labels, C=1.0, class_weight=None):
+    """The minimum to all digits, by Newton's method: L-BFGS in memory stops where the loss is flat. (scaler, model)"""
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=C, class_weight=class_weight, solver="newton-cholesky", tol=1e-12, max_iter=100)
+    return scaler, model.fit(scaler.transform(features), labels)
+
+
+def exact_scores(features, labels):
+    scaler, model = exact(features, labels)
+    return model.predict_proba(scaler.transform(features))[:, 1]
+
+
+def bits(probe):
+    return probe.mean.tobytes() + probe.scale.tobytes() + probe.coef.tobytes() + np.float64(probe.intercept).tobytes()
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("C", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("sample_rows", [None, 0, 300])
+def test_the_same_minimum_as_in_memory(class_weight, C, sample_rows):
+    features, labels = samples()
+    scaler, model = exact(features, labels, C, class_weight)
+    expected = fit_logistic(features, labels, C=C, class_weight=class_weight, tolerance=1e-10)
+    probe = fit_streamed_logistic(
+        ArrayBlocks(features, labels), C=C, class_weight=class_weight, tolerance=1e-10, sample_rows=sample_rows
+    )
+    np.testing.assert_allclose(probe.coef, model.coef_[0], rtol=0, atol=1e-6 * np.abs(model.coef_).max())
+    in_memory = model.predict_proba(scaler.transform(features))[:, 1]
+    np.testing.assert_allclose(probe.score(features), in_memory, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(probe.score(features), expected.score(features), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probe.mean, expected.mean, rtol=1e-13)
+    np.testing.assert_allclose(probe.scale, expected.scale, rtol=1e-13)
+    assert (probe.kind, probe.C, probe.class_weight, probe.converged) == ("logistic", C, class_weight, True)
+    assert (probe.convention, probe.n_left_out) == ("paper", 0)
+
+
+def test_the_default_tolerance_is_near_the_minimum():
+    features, labels = samples()
+    probe = fit_streamed_logistic(ArrayBlocks(features, labels), sample_rows=300)
+    np.testing.assert_allclose(probe.score(features), exact_scores(features, labels), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("sample_rows", [None, 0, 300])
+def test_separable_classes_have_a_penalised_minimum(sample_rows):
+    features, labels = samples(n=700, k=40)
+    features[labels == 1] += 30 * features.std(axis=0)
+    probe = fit_streamed_logistic(ArrayBlocks(features, labels), tolerance=1e-10, sample_rows=sample_rows)
+    assert ((probe.score(features) > 0.5) == labels).all()
+    np.testing.assert_allclose(probe.score(features), exact_scores(features, labels), rtol=0, atol=1e-7)
+
+
+def test_more_features_than_the_sample_has_rows():
+    features, labels = samples(n=600, k=200)
+    probe = fit_streamed_logistic(ArrayBlocks(features, labels), tolerance=1e-9, sample_rows=100)
+    np.testing.assert_allclose(probe.score(features), exact_scores(features, labels), rtol=0, atol=1e-6)
+
+
+class Elsewhere(ArrayBlocks):
+    """Blocks computed last to first, by functions and arguments that came through a pickle."""
+
+    def map(self, function, *arguments):
+        function, arguments = pickle.loads(pickle.dumps((function, arguments)))  # noqa: S301
+        self._order = range(0, len(self._features), self._block_rows)
+        results = {
+            start: function(
+                self._features[start : start + self._block_rows].copy(order="F"),
+                self._labels[start : start + self._block_rows],
+                *arguments,
+            )
+            for start in reversed(self._order)
+        }
+        return [results[start] for start in self._order]
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(600, 1600),
+    block=st.integers(1, 7),
+    sample_rows=st.sampled_from([0, 200]),
+    broken=st.lists(st.integers(0, 599), max_size=40),
+)
+@laws
+def test_neither_blocks_nor_order_nor_place_change_a_bit(seed, n, block, sample_rows, broken):
+    features, labels = samples(n=n, k=5, seed=seed)
+    features[broken, 2] = math.nan
+    whole = fit_streamed_logistic(ArrayBlocks(features, labels, 256 * 8), sample_rows=sample_rows)
+    for blocks in (ArrayBlocks(features, labels, 256 * block), Elsewhere(features, labels, 256 * block)):
+        assert bits(fit_streamed_logistic(blocks, sample_rows=sample_rows)) == bits(whole)
+
+
+def test_the_number_of_blas_threads_changes_no_bit():
+    features, labels = samples(n=3000, k=300)
+    found = set()
+    for threads in (1, 2):
+        with threadpool_limits(limits=threads):
+            found.add(bits(fit_streamed_logistic(ArrayBlocks(features, labels), sample_rows=1000)))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_failed_rows_are_left_out_and_counted(bad):
+    features, labels = samples()
+    broken = features.copy()
+    rows = np.array([0, 1, 2, 255, 256, 700, 1499])
+    broken[rows, [0, 1, 2, 3, 4, 5, 6]] = bad
+    broken[256:512] = bad  # a whole chunk
+    keep = np.isfinite(broken).all(axis=1)
+    probe = fit_streamed_logistic(ArrayBlocks(broken, labels), tolerance=1e-10, class_weight="balanced")
+    scaler, model = exact(features[keep], labels[keep], class_weight="balanced")
+    expected = model.predict_proba(scaler.transform(features))[:, 1]
+    np.testing.assert_allclose(probe.score(features), expected, rtol=0, atol=1e-7)
+    assert probe.n_left_out == (~keep).sum() == 262
+
+
+def test_a_first_chunk_that_failed_changes_nothing_but_the_count():
+    features, labels = samples()
+    before = np.concatenate([np.full((256, 8), math.nan), features])
+    probe = fit_streamed_logistic(ArrayBlocks(before, np.concatenate([np.zeros(256, dtype=int), labels]), 256))
+    assert bits(probe) == bits(fit_streamed_logistic(ArrayBlocks(features, labels)))
+    assert probe.n_left_out == 256
+
+
+def test_a_constant_feature_has_scale_one_and_no_say():
+    features, labels = samples()
+    constant = np.insert(features, 3, 1234.567, axis=1)
+    for sample_rows in (None, 0):
+        probe = fit_streamed_logistic(ArrayBlocks(constant, labels), tolerance=1e-10, sample_rows=sample_rows)
+        assert (probe.mean[3], probe.scale[3], probe.coef[3]) == (1234.567, 1.0, 0.0)
+        without = fit_streamed_logistic(ArrayBlocks(features, labels), tolerance=1e-10)
+        np.testing.assert_allclose(probe.score(constant), without.score(features), rtol=0, atol=1e-7)
+
+
+def test_only_constant_features_give_the_class_share():
+    labels = np.repeat([1, 0], [100, 300])
+    probe = fit_streamed_logistic(ArrayBlocks(np.ones((400, 3)), labels), tolerance=1e-9)
+    np.testing.assert_allclose(probe.score(np.ones((2, 3))), 0.25, atol=1e-6)
+
+
+def test_one_enormous_value_leaves_the_moments_right():
+    features, labels = samples()
+    features[777, 4] = 1e12
+    probe = fit_streamed_logistic(ArrayBlocks(features, labels))
+    np.testing.assert_allclose(probe.mean, features.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(probe.scale, features.std(axis=0), rtol=1e-8)
+
+
+def test_low_precision_rows_are_those_in_float64():
+    features, labels = samples()
+    narrow = features.astype(np.float32)
+    wide = fit_streamed_logistic(ArrayBlocks(narrow.astype(np.float64), labels), sample_rows=300)
+    assert bits(fit_streamed_logistic(ArrayBlocks(narrow, labels.astype(np.int8)), sample_rows=300)) == bits(wide)
+
+
+def test_a_sample_saves_passes_and_every_pass_is_reported():
+    features, labels = samples(n=6000, k=60, shift=0.1)
+    reports = {}
+    for sample_rows in (3000, 0):
+        seen = reports[sample_rows] = []
+        fit_streamed_logistic(
+            ArrayBlocks(features, labels),
+            sample_rows=sample_rows,
+            progress=lambda done, slope, seen=seen: seen.append((done, slope)),
+        )
+    for seen in reports.values():
+        assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+        assert np.isnan([slope for _, slope in seen[:2]]).all()
+        assert seen[-1][1] <= 1e-7
+    assert len(reports[3000]) < 0.5 * len(reports[0])
+
+
+def test_the_seed_changes_the_way_and_not_the_minimum():
+    features, labels = samples()
+    first, second = (
+        fit_streamed_logistic(ArrayBlocks(features, labels), sample_rows=200, seed=seed, tolerance=1e-10)
+        for seed in (0, 1)
+    )
+    assert bits(first) != bits(second)
+    np.testing.assert_allclose(first.score(features), second.score(features), rtol=0, atol=1e-7)
+
+
+def test_without_a_penalty_as_in_memory():
+    features, labels = samples(shift=0.2)
+    expected = fit_logistic(features, labels, C=math.inf, tolerance=1e-10)
+    probe = fit_streamed_logistic(ArrayBlocks(features, labels), C=math.inf, tolerance=1e-10)
+    np.testing.assert_allclose(probe.score(features), expected.score(features), rtol=0, atol=1e-6)
+    stopped = fit_streamed_logistic(ArrayBlocks(features, labels), C=math.inf, max_iter=1, sample_rows=0)
+    assert (probe.converged, stopped.converged) == (True, False)
+
+
+def test_json_restores_it():
+    features, labels = samples()
+    features[5] = math.nan
+    probe = fit_streamed_logistic(ArrayBlocks(features, labels), selection={"unit": "layer"})
+    again = probe_from_json(probe.to_json())
+    assert bits(again) == bits(probe)
+    assert (again.n_left_out, again.selection) == (1, {"unit": "layer"})
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "words"),
+    [
+        (np.arange(600) % 3, {}, r"labels are \[0, 1, 2\]"),
+        (np.zeros(600, dtype=int), {}, "there are 0 anomalous samples"),
+        (np.arange(600) % 2, {"C": 0.0}, "C is 0.0"),
+        (np.arange(600) % 2, {"max_iter": 0}, "max_iter 0"),
+        (np.arange(600) % 2, {"seed": -1}, "seed is -1"),
+        (np.arange(600) % 2, {"sample_rows": -1}, "sample_rows -1"),
+        (
+            np.arange(600) % 2,
+            {"max_iter": 1, "sample_rows": 0},
+            r"did not converge in 1 iterations \(4 passes\).*Raise max_iter \(now 1\) or sample_rows",
+        ),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(labels, options, words):
+    features = samples(n=600)[0] + labels[:, None]
+    with pytest.raises(VadprobeError, match=words):
+        fit_streamed_logistic(ArrayBlocks(features, labels), **options)
+
+
+def test_rows_without_a_finite_value_and_no_rows_are_too_few():
+    for features in (np.full((300, 4), math.nan), np.empty((0, 4))):
+        with pytest.raises(VadprobeError, match="there are 0 normal samples"):
+            fit_streamed_logistic(ArrayBlocks(features, np.arange(len(features)) % 2))
+
+
+class Ragged(ArrayBlocks):
+    """Blocks that do not end where a chunk does."""
+
+    def map(self, function, *arguments):
+        return [
+            function(features, labels, *arguments)
+            for features, labels in zip(np.split(self._features, [100]), np.split(self._labels, [100]), strict=True)
+        ]
+
+
+def test_blocks_that_cut_chunks_are_refused():
+    features, labels = samples(n=600)
+    with pytest.raises(
+        VadprobeError, match=r"blocks have \[100, 500\] rows; each but the last wants a multiple of 256"
+    ):
+        fit_streamed_logistic(Ragged(features, labels))
+    with pytest.raises(VadprobeError, match="block_rows is 300; a multiple of 256"):
+        ArrayBlocks(features, labels, 300)
+    with pytest.raises(VadprobeError, match=r"labels \(599,\)"):
+        ArrayBlocks(features, labels[1:])

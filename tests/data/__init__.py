@@ -1,0 +1,1 @@
+"""Small files of known content, and the programs that made them."""

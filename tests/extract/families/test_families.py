@@ -1,0 +1,491 @@
+"""Inputs of each family: token layout, patches and times, and bit for bit what the library's own processor makes."""
+
+import functools
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import AutoProcessor
+
+from tests.support.models.begin_token import with_begin_token
+from tests.support.models.torchvision import needs_torchvision
+from tests.support.profiles import thinned
+from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.families.family import expand
+from vadprobe.extract.families.internvl import InternVL
+from vadprobe.extract.families.llava_onevision import LlavaOnevision
+from vadprobe.extract.families.qwen2_5_vl import Qwen25VL
+from vadprobe.extract.families.qwen3_vl import Qwen3VL
+from vadprobe.extract.model.backbone import Description, describe
+from vadprobe.store.errors import VadprobeError
+
+CPU = torch.device("cpu")
+PROMPTS = ("Is it?", "Describe violence, accidents, or other deviations; in détail… 日本")
+DescribeTiny = Callable[..., Description]
+MakeClips = Callable[[int, int], Sequence[np.ndarray]]
+
+
+def qwen(describe_tiny: DescribeTiny, height: int = 56, width: int = 84) -> Qwen25VL:
+    family = describe_tiny("qwen2_5_vl", frame_size=(height, width)).family
+    assert isinstance(family, Qwen25VL)
+    return family
+
+
+def qwen3(describe_tiny: DescribeTiny, height: int = 64, width: int = 96) -> Qwen3VL:
+    family = describe_tiny("qwen3_vl", frame_size=(height, width)).family
+    assert isinstance(family, Qwen3VL)
+    return family
+
+
+def internvl(describe_tiny: DescribeTiny) -> InternVL:
+    family = describe_tiny("internvl").family
+    assert isinstance(family, InternVL)
+    return family
+
+
+def llava(describe_tiny: DescribeTiny) -> LlavaOnevision:
+    family = describe_tiny("llava_onevision").family
+    assert isinstance(family, LlavaOnevision)
+    return family
+
+
+def text_of(family: Any, ids: Tensor) -> str:
+    return str(family.chat.tokenizer.decode(ids[0]))
+
+
+# Token layout
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8, 12])
+def test_internvl_numbers_every_frame_from_one(describe_tiny: DescribeTiny, frames: int) -> None:
+    family = internvl(describe_tiny)
+    image = "<img>" + "<IMG_CONTEXT>" * 16 + "</img>"
+    lines = "\n".join(f"Frame{number + 1}: {image}" for number in range(frames))
+    wanted = f"<|im_start|>user\n{lines}\nIs it?<|im_end|>\n<|im_start|>assistant\n"
+    assert text_of(family, family.tokenize("Is it?", frames)) == wanted
+
+
+@pytest.mark.parametrize(("frames", "slices"), [(1, 1), (2, 1), (5, 3), (8, 4)])
+@pytest.mark.parametrize("size", [(56, 84), (28, 28), (112, 56)])
+def test_qwen_has_one_token_per_merged_patch_of_two_frames(
+    describe_tiny: DescribeTiny, frames: int, slices: int, size: tuple[int, int]
+) -> None:
+    family = qwen(describe_tiny, *size)
+    video = "<|video_pad|>" * (slices * size[0] // 28 * size[1] // 28)
+    wanted = (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        f"<|im_start|>user\n<|vision_start|>{video}<|vision_end|>Is it?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert text_of(family, family.tokenize("Is it?", frames)) == wanted
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_llava_pools_an_odd_grid_upwards_and_ends_the_video_with_a_newline(
+    describe_tiny: DescribeTiny, frames: int
+) -> None:
+    family = llava(describe_tiny)
+    video = "<video>" * (frames * 16 + 1)  # 7 x 7 patches become 4 x 4
+    wanted = f"<|im_start|>user {video}\nIs it?<|im_end|><|im_start|>assistant\n"
+    assert text_of(family, family.tokenize("Is it?", frames)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("frames", "seconds", "stamps"),
+    [
+        (1, 1.0, ["0.5"]),
+        (2, 1.0, ["0.5"]),
+        (5, 2.0, ["0.4", "1.2", "1.8"]),  # the last frame is paired with itself
+        (8, 24 / 25, ["0.1", "0.4", "0.6", "0.8"]),
+        (4, 400.0, ["100.0", "300.0"]),
+    ],
+)
+@pytest.mark.parametrize("size", [(64, 96), (32, 32)])
+def test_qwen3_writes_the_time_before_every_slice(
+    describe_tiny: DescribeTiny, frames: int, seconds: float, stamps: list[str], size: tuple[int, int]
+) -> None:
+    family = qwen3(describe_tiny, *size)
+    clip = np.zeros((frames, 40, 40, 3), dtype=np.uint8)
+    found = family.language_inputs(family.tokenize("Is it?", frames), family.prepare([clip], [seconds], CPU))
+    part = "<|vision_start|>" + "<|video_pad|>" * (size[0] // 32 * size[1] // 32) + "<|vision_end|>"
+    video = "".join(f"<{stamp} seconds>{part}" for stamp in stamps)
+    wanted = f"<|im_start|>user\n<|vision_start|>{video}<|vision_end|>Is it?<|im_end|>\n<|im_start|>assistant\n"
+    assert text_of(family, found["input_ids"]) == wanted
+    assert found["attention_mask"].all()
+
+
+@pytest.mark.parametrize("prompt", [*PROMPTS, "Before <0.0 seconds> or <9.9 seconds>?", "\u0065\u0301 <0.0 seconds>"])
+def test_qwen3_stamps_nothing_but_the_video(describe_tiny: DescribeTiny, prompt: str) -> None:
+    family = qwen3(describe_tiny)
+    ids = family.tokenize(prompt, 3)
+    inputs = family.prepare([np.zeros((3, 40, 40, 3), dtype=np.uint8)], [0.0], CPU)
+    assert torch.equal(family.language_inputs(ids, inputs)["input_ids"], ids)  # at zero seconds there is nothing to do
+
+
+def test_qwen3_pads_clips_with_shorter_stamps_on_the_left(describe_tiny: DescribeTiny) -> None:
+    family = qwen3(describe_tiny)
+    clip = np.zeros((2, 40, 40, 3), dtype=np.uint8)
+    ids = family.tokenize("Is it?", 2)
+    found = family.language_inputs(ids, family.prepare([clip] * 2, [2.0, 200.0], CPU))
+    missing = found["input_ids"].shape[1] - ids.shape[1]
+    assert missing > 0
+    assert found["attention_mask"].tolist() == [[0] * missing + [1] * ids.shape[1], [1] * found["input_ids"].shape[1]]
+    kinds = found["mm_token_type_ids"]
+    assert kinds.dtype == torch.int32
+    assert ((kinds == 2) == (found["input_ids"] == family.video_token_id)).all()
+    alone = family.language_inputs(ids, family.prepare([clip], [2.0], CPU))["input_ids"]
+    assert torch.equal(found["input_ids"][:1, missing:], alone)
+
+
+def test_qwen3_refuses_tokens_of_another_number_of_frames(describe_tiny: DescribeTiny) -> None:
+    family = qwen3(describe_tiny)
+    inputs = family.prepare([np.zeros((4, 40, 40, 3), dtype=np.uint8)], [1.0], CPU)
+    with pytest.raises(VadprobeError, match="have 1 time stamps and the clip has 2 slices of 2 frames"):
+        family.language_inputs(family.tokenize("Is it?", 2), inputs)
+
+
+def test_qwen3_names_the_layout_of_its_video_tokens(describe_tiny: DescribeTiny) -> None:
+    recipe = qwen3(describe_tiny).recipe()
+    assert recipe["video_layout"].startswith("transformers ")
+    assert recipe["time_stamps"] == "seconds from the clip's start"
+    assert recipe["patch"] == [2, 16, 2]
+    other = qwen3(describe_tiny, 96, 96).recipe()
+    assert {**other, "frame_size": recipe["frame_size"]} == recipe
+    assert other != recipe
+
+
+def test_prompts_end_where_the_answer_begins(backbone: Any) -> None:
+    family = backbone.description.family
+    first, second = (family.tokenize(prompt, 4) for prompt in PROMPTS)
+    assert first.dtype == torch.int64
+    assert first.shape[0] == 1
+    assert torch.equal(first[0, -3:], second[0, -3:])
+    assert text_of(family, first).endswith("<|im_start|>assistant\n")
+
+
+def test_the_prompt_reaches_the_model_unchanged(backbone: Any) -> None:
+    family = backbone.description.family
+    for prompt in PROMPTS:
+        assert prompt in text_of(family, family.tokenize(prompt, 2))
+
+
+def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
+    assert expand("a <v> b", "<v>", "xx") == "a xx b"
+    for text in ("nothing", "<v> and <v>"):
+        with pytest.raises(VadprobeError, match="exactly once is wanted"):
+            expand(text, "<v>", "x")
+    family = backbone.description.family
+    token = "<video>" if family.name in ("internvl", "llava_onevision") else "<|video_pad|>"
+    with pytest.raises(VadprobeError, match="reads as a control token"):
+        family.tokenize(f"What is {token}?", 2)
+
+
+# Chat templates
+
+
+@pytest.fixture
+def checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path:
+    """A copy of a checkpoint without its weights, to be changed."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_backbones["internvl"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    return folder
+
+
+def described(folder: Path) -> Description:
+    return describe(BackboneConfig(key="tiny", path=str(folder)), folder)
+
+
+def test_a_template_in_an_older_file_is_the_same_template(checkpoint: Path) -> None:
+    before = described(checkpoint).family
+    newer = checkpoint / "chat_template.jinja"
+    (checkpoint / "chat_template.json").write_text(json.dumps({"chat_template": newer.read_text()}))
+    newer.unlink()
+    after = described(checkpoint).family
+    assert after.recipe() == before.recipe()
+    assert torch.equal(after.tokenize("Is it?", 2), before.tokenize("Is it?", 2))
+
+
+def test_a_checkpoint_without_a_template_is_refused(checkpoint: Path) -> None:
+    (checkpoint / "chat_template.jinja").unlink()
+    with pytest.raises(VadprobeError, match="has no chat template"):
+        described(checkpoint)
+
+
+def test_another_template_is_another_recipe(checkpoint: Path) -> None:
+    before = described(checkpoint).family.recipe()
+    template = checkpoint / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant", "system"))
+    after = described(checkpoint).family.recipe()
+    assert after["chat_template"] != before["chat_template"]
+    assert {**after, "chat_template": ""} == {**before, "chat_template": ""}
+
+
+def test_the_recipe_is_plain_json(backbone: Any) -> None:
+    recipe = backbone.description.family.recipe()
+    assert json.loads(json.dumps(recipe, allow_nan=False)) == recipe
+
+
+def test_a_begin_token_is_put_in_front_as_the_library_does(checkpoint: Path) -> None:
+    tokenizer = with_begin_token(checkpoint)
+    ids = described(checkpoint).family.tokenize("Is it?", 2)
+    assert ids[0, 0] == tokenizer.bos_token_id
+    assert (ids == tokenizer.bos_token_id).sum() == 1
+
+
+def test_a_begin_token_of_the_template_is_not_doubled(checkpoint: Path) -> None:
+    tokenizer = with_begin_token(checkpoint)
+    template = checkpoint / "chat_template.jinja"
+    template.write_text("<|endoftext|>" + template.read_text())
+    ids = described(checkpoint).family.tokenize("Is it?", 2)
+    assert ids[0, 0] == tokenizer.bos_token_id
+    assert (ids == tokenizer.bos_token_id).sum() == 1
+
+
+# Pixels and times
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_pixels_are_scaled_as_the_video_processor_says(checkpoint: Path, nested: bool) -> None:
+    path = checkpoint / ("processor_config.json" if nested else "video_preprocessor_config.json")
+    content = json.loads(path.read_text())
+    own = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    path.write_text(json.dumps({**content, "video_processor": own} if nested else {**content, **own}))
+    recipe = described(checkpoint).family.recipe()
+    assert (recipe["mean"], recipe["std"]) == (own["image_mean"], own["image_std"])
+
+
+def test_pixels_are_scaled_as_images_where_videos_have_no_file(checkpoint: Path) -> None:
+    before = described(checkpoint).family.recipe()
+    (checkpoint / "video_preprocessor_config.json").unlink()
+    assert described(checkpoint).family.recipe() == before
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 8])
+def test_qwen_patches_are_laid_out_as_the_model_reads_them(
+    describe_tiny: DescribeTiny, random_clips: MakeClips, frames: int
+) -> None:
+    family = qwen(describe_tiny, 56, 84)
+    clips = random_clips(2, frames)
+    inputs = family.prepare(clips, [1.0, 2.0], CPU)
+    video = family.pixels.apply(clips, CPU)
+    if frames % 2:
+        video = torch.cat([video, video[:, -1:]], dim=1)
+    rows = [
+        video[clip, 2 * part : 2 * part + 2, :, y : y + 14, x : x + 14].transpose(0, 1).flatten()
+        for clip in range(2)
+        for part in range(video.shape[1] // 2)
+        for top in range(0, 56, 28)
+        for left in range(0, 84, 28)
+        for y in (top, top + 14)
+        for x in (left, left + 14)
+    ]
+    assert torch.equal(inputs.vision["pixel_values_videos"], torch.stack(rows))
+    assert inputs.vision["video_grid_thw"].tolist() == [[-(-frames // 2), 4, 6]] * 2
+    assert inputs.count == 2
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_qwen_is_told_the_seconds_between_slices(
+    describe_tiny: DescribeTiny, random_clips: MakeClips, frames: int
+) -> None:
+    seconds = [0.96, 24 / 29.97, 7.0]
+    found = qwen(describe_tiny).prepare(random_clips(3, frames), seconds, CPU).language["second_per_grid_ts"]
+    assert found.dtype == torch.float32
+    assert found.tolist() == pytest.approx([2 * duration / frames for duration in seconds], rel=1e-6)
+
+
+def test_qwen_marks_its_video_tokens(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
+    family = qwen(describe_tiny)
+    ids = family.tokenize("Is it?", 4)
+    found = family.language_inputs(ids, family.prepare(random_clips(3, 4), [1.0] * 3, CPU))
+    assert found["input_ids"].shape == (3, ids.shape[1])
+    assert found["attention_mask"].all()
+    kinds = found["mm_token_type_ids"]
+    assert ((kinds == 2) == (found["input_ids"] == family.video_token_id)).all()
+    assert ((kinds == 0) == (found["input_ids"] != family.video_token_id)).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 64), (64, 56), (16, 32)])
+def test_qwen3_refuses_sizes_its_patches_do_not_fill(describe_tiny: DescribeTiny, height: int, width: int) -> None:
+    with pytest.raises(VadprobeError, match=rf"{height} x {width} pixels; this model wants multiples of 32"):
+        qwen3(describe_tiny, height, width)
+
+
+@pytest.mark.parametrize(("height", "width"), [(50, 56), (56, 50), (14, 28)])
+def test_qwen_refuses_sizes_its_patches_do_not_fill(describe_tiny: DescribeTiny, height: int, width: int) -> None:
+    with pytest.raises(VadprobeError, match=rf"{height} x {width} pixels; this model wants multiples of 28"):
+        qwen(describe_tiny, height, width)
+
+
+def test_internvl_takes_all_frames_as_images(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
+    family = internvl(describe_tiny)
+    clips = random_clips(3, 4)
+    inputs = family.prepare(clips, [1.0] * 3, CPU)
+    pixels = inputs.vision["pixel_values"]
+    assert pixels.shape == (12, 3, 112, 112)
+    assert torch.equal(pixels[4:8], family.pixels.apply([clips[1]], CPU)[0])
+    found = family.language_inputs(family.tokenize("Is it?", 4), inputs)
+    assert found["attention_mask"].shape == found["input_ids"].shape
+    assert found["attention_mask"].all()
+
+
+def test_internvl_refuses_another_frame_size(describe_tiny: DescribeTiny) -> None:
+    with pytest.raises(VadprobeError, match="takes only 112 x 112 pixels; leave frame_size out"):
+        describe_tiny("internvl", frame_size=(56, 56))
+    own_size = describe_tiny("internvl", frame_size=(112, 112)).family
+    assert own_size.recipe() == describe_tiny("internvl").family.recipe()
+
+
+def test_llava_keeps_clips_and_frames_apart(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
+    family = llava(describe_tiny)
+    clips = random_clips(3, 5)
+    inputs = family.prepare(clips, [1.0] * 3, CPU)
+    pixels = inputs.vision["pixel_values_videos"]
+    assert pixels.shape == (3, 5, 3, 98, 98)
+    assert torch.equal(pixels[1:2], family.pixels.apply([clips[1]], CPU))
+    found = family.language_inputs(family.tokenize("Is it?", 5), inputs)
+    assert found["input_ids"].shape[0] == 3
+    assert found["attention_mask"].shape == found["input_ids"].shape
+    assert found["attention_mask"].all()
+
+
+def test_llava_refuses_another_frame_size(describe_tiny: DescribeTiny) -> None:
+    with pytest.raises(VadprobeError, match="takes only 98 x 98 pixels; leave frame_size out"):
+        describe_tiny("llava_onevision", frame_size=(98, 112))
+    own_size = describe_tiny("llava_onevision", frame_size=(98, 98)).family
+    assert own_size.recipe() == describe_tiny("llava_onevision").family.recipe()
+
+
+def test_llava_refuses_a_tower_whose_first_patch_is_dropped(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tiny_backbones["llava_onevision"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vision_feature_select_strategy": "default"}))
+    with pytest.raises(VadprobeError, match="vision_feature_select_strategy is 'default'"):
+        described(folder)
+
+
+# The library's own processor
+
+processor_of = functools.cache(AutoProcessor.from_pretrained)
+SETTINGS = {
+    "qwen2_5_vl": {"size": {"shortest_edge": 56 * 56, "longest_edge": 140 * 140}, "cap_pixels_per_frame": False},
+    "internvl": {},
+    "internvl-llama": {},
+    "llava_onevision": {},
+    "qwen3_vl": {"size": {"shortest_edge": 64 * 64, "longest_edge": 160 * 160}, "cap_pixels_per_frame": False},
+}
+
+
+def processed(
+    folder: Path, kind: str, frames: np.ndarray, prompt: str, metadata: Mapping[str, Any]
+) -> Mapping[str, Tensor]:
+    """What AutoProcessor makes of one clip, as its documentation shows."""
+    from transformers.video_utils import VideoMetadata
+
+    processor = processor_of(folder)
+    content = [{"type": "video"}, {"type": "text", "text": prompt}]
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    result: Mapping[str, Tensor] = processor(
+        text=[text],
+        videos=[torch.from_numpy(frames).permute(0, 3, 1, 2)],
+        video_metadata=[VideoMetadata(**metadata)],
+        do_sample_frames=False,
+        return_tensors="pt",
+        **SETTINGS[kind],
+    )
+    return result
+
+
+@needs_torchvision
+@pytest.mark.parametrize(
+    ("kind", "frames", "size"),
+    [
+        (kind, frames, size)
+        for kind, frames, size in thinned(
+            list(SETTINGS), [1, 2, 5, 8], [(60, 90), (240, 320), (120, 68), (33, 200), (112, 112), (57, 91)]
+        )
+        if kind != "qwen3_vl" or frames > 1  # the library's processor of this family refuses a single frame
+    ],
+    ids=str,
+)
+def test_inputs_are_those_of_the_processor(
+    tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, kind: str, frames: int, size: tuple[int, int]
+) -> None:
+    clip = np.random.default_rng(frames).integers(0, 256, (frames, *size, 3), dtype=np.uint8)
+    middles = [24 * (2 * part + 1) / (2 * frames) for part in range(frames)]  # before rounding down to whole frames
+    metadata = {"total_num_frames": 24, "fps": 29.97, "frames_indices": middles}
+    for prompt in PROMPTS:
+        wanted = processed(tiny_backbones[kind], kind, clip, prompt, metadata)
+        frame_size = None
+        if patch := {"qwen2_5_vl": 14, "qwen3_vl": 16}.get(kind):
+            # The processor keeps the aspect ratio; here a job fixes the size.
+            _, rows, columns = wanted["video_grid_thw"][0].tolist()
+            frame_size = (patch * rows, patch * columns)
+        family = describe_tiny(kind, frame_size=frame_size).family
+        inputs = family.prepare([clip], [24 / 29.97], CPU)
+        mine = {**inputs.vision, **family.language_inputs(family.tokenize(prompt, frames), inputs)}
+        assert mine.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert torch.equal(mine[name], torch.as_tensor(value).to(mine[name].dtype)), name
+
+
+@needs_torchvision
+@pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
+@pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (1, 8), (411, 8)])
+def test_seconds_per_slice_are_those_of_the_processor(
+    tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, fps: float, length: int, frames: int
+) -> None:
+    clip = np.zeros((frames, 56, 56, 3), dtype=np.uint8)
+    metadata = {"total_num_frames": length, "fps": fps, "frames_indices": [0] * frames}
+    wanted = processed(tiny_backbones["qwen2_5_vl"], "qwen2_5_vl", clip, "Is it?", metadata)["second_per_grid_ts"]
+    found = qwen(describe_tiny).prepare([clip], [length / fps], CPU).language["second_per_grid_ts"]
+    assert found.tolist() == torch.as_tensor(wanted, dtype=torch.float32).tolist()
+
+
+@needs_torchvision
+@pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
+@pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (411, 5), (9000, 16)])
+def test_time_stamps_are_those_of_the_processor(
+    tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, fps: float, length: int, frames: int
+) -> None:
+    clip = np.zeros((frames, 64, 64, 3), dtype=np.uint8)
+    middles = [length * (2 * part + 1) / (2 * frames) for part in range(frames)]
+    metadata = {"total_num_frames": length, "fps": fps, "frames_indices": middles}
+    wanted = processed(tiny_backbones["qwen3_vl"], "qwen3_vl", clip, "Is it?", metadata)
+    _, rows, columns = wanted["video_grid_thw"][0].tolist()
+    family = qwen3(describe_tiny, 16 * rows, 16 * columns)
+    found = family.language_inputs(family.tokenize("Is it?", frames), family.prepare([clip], [length / fps], CPU))
+    for name in ("input_ids", "attention_mask", "mm_token_type_ids"):
+        assert found[name].tolist() == torch.as_tensor(wanted[name]).tolist(), name
+
+
+@needs_torchvision
+@pytest.mark.parametrize("nested", [False, True])
+def test_scaling_is_that_of_the_processor(checkpoint: Path, nested: bool) -> None:
+    path = checkpoint / "video_preprocessor_config.json"
+    content = {**json.loads(path.read_text()), "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    if nested:
+        path = checkpoint / "processor_config.json"
+        content = {**json.loads(path.read_text()), "video_processor": content}
+    path.write_text(json.dumps(content))
+    clip = np.random.default_rng(0).integers(0, 256, (2, 56, 70, 3), dtype=np.uint8)
+    metadata = {"total_num_frames": 2, "fps": 25.0, "frames_indices": [0, 1]}
+    wanted = processed(checkpoint, "internvl", clip, "Is it?", metadata)["pixel_values"]
+    assert torch.equal(described(checkpoint).family.prepare([clip], [0.08], CPU).vision["pixel_values"], wanted)
+
+
+@needs_torchvision
+def test_ids_with_a_begin_token_are_those_of_the_processor(checkpoint: Path) -> None:
+    with_begin_token(checkpoint)
+    clip = np.zeros((2, 56, 56, 3), dtype=np.uint8)
+    metadata = {"total_num_frames": 2, "fps": 25.0, "frames_indices": [0, 1]}
+    wanted = processed(checkpoint, "internvl", clip, "Is it?", metadata)["input_ids"]
+    assert described(checkpoint).family.tokenize("Is it?", 2).tolist() == wanted.tolist()

@@ -1,0 +1,271 @@
+"""The capture: equal to what the library's ``generate`` reports, and to attention written out head by head."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from tests.support.oracles.eager_reference import ROUNDING, eager_features
+from vadprobe.extract.families.family import ClipInputs
+from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.store.errors import VadprobeError
+
+FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
+QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
+MakeClips = Callable[[int, int], Sequence[np.ndarray]]
+
+
+def prepare(backbone: Backbone, clips: Sequence[np.ndarray], seconds: Sequence[float] | None = None) -> ClipInputs:
+    spans = seconds or [0.7 + 0.45 * number for number in range(len(clips))]
+    return backbone.description.family.prepare(clips, spans, torch.device("cpu"))
+
+
+def capture_clips(backbone: Backbone, inputs: ClipInputs, prompt: str = QUESTION) -> Captured:
+    """As the extraction does it: the vision tower first, then the language model with its output."""
+    family = backbone.description.family
+    ids = family.tokenize(prompt, FRAMES)
+    with torch.inference_mode():
+        encoded = family.encode(backbone.model, inputs)
+        arguments = {**family.language_inputs(ids, inputs), "mm_encoder_outputs": encoded}
+        return capture(backbone.model, backbone.parts, arguments, backbone.description.answer_ids)
+
+
+def raw_inputs(backbone: Backbone, inputs: ClipInputs, prompt: str = QUESTION) -> dict[str, Tensor]:
+    """What a user of the library passes: pixels, not the vision tower's output."""
+    family = backbone.description.family
+    return {**family.language_inputs(family.tokenize(prompt, FRAMES), inputs), **inputs.vision}
+
+
+def difference(mine: Tensor, theirs: Tensor) -> float:
+    assert mine.shape == theirs.shape
+    return float((mine - theirs).abs().max())
+
+
+@pytest.fixture(scope="module")
+def generated(backbone: Backbone) -> Any:
+    """The library's own report about two clips that are generated from one at a time."""
+    make = np.random.default_rng(0)
+    clips = [make.integers(0, 256, (FRAMES, 70, 66, 3), dtype=np.uint8) for _ in range(2)]
+    inputs = prepare(backbone, clips)
+    with torch.no_grad():
+        report = backbone.model.generate(
+            **raw_inputs(backbone, inputs),
+            max_new_tokens=1,
+            do_sample=False,
+            output_hidden_states=True,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    return capture_clips(backbone, inputs), report, inputs
+
+
+def test_every_layer_before_the_last_is_exactly_what_generate_reports(backbone: Backbone, generated: Any) -> None:
+    captured, report, _ = generated
+    layers = backbone.description.spec.n_layers
+    assert captured.hidden_states.shape == (2, layers + 1, backbone.description.spec.hidden_size)
+    for layer in range(layers):
+        assert difference(captured.hidden_states[:, layer], report.hidden_states[0][layer][:, -1]) == 0.0, layer
+
+
+def test_the_last_layer_is_captured_before_the_final_norm(backbone: Backbone, generated: Any) -> None:
+    captured, report, _ = generated
+    last, reported = captured.hidden_states[:, -1], report.hidden_states[0][-1][:, -1]
+    with torch.inference_mode():
+        assert difference(backbone.model.get_decoder().norm(last), reported) == 0.0
+    assert difference(last, reported) > 1e-2
+
+
+def test_answer_logits_are_those_of_generate(backbone: Backbone, generated: Any) -> None:
+    captured, report, _ = generated
+    assert difference(captured.answer_logits, report.logits[0][:, list(backbone.description.answer_ids)]) <= ROUNDING
+
+
+def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, random_clips: MakeClips) -> None:
+    own = load(describe_tiny("internvl"), "cpu", threads=1)
+    inputs = prepare(own, random_clips(1, FRAMES))
+    before = capture_clips(own, inputs).answer_logits
+    own.model.lm_head.bias = nn.Parameter(torch.arange(own.model.lm_head.out_features, dtype=torch.float32))
+    shift = torch.tensor([own.description.answer_ids], dtype=torch.float32)
+    assert (
+        difference(capture_clips(own, inputs).answer_logits, before + shift) <= 1e-4
+    )  # ids below 1024 are rounded by up to 6e-5
+
+
+def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generated: Any) -> None:
+    captured, report, inputs = generated
+    spec = backbone.description.spec
+    embeddings = report.hidden_states[0][0]
+    added = added_visual_features(backbone, inputs)
+    assert len(added) == (2 if spec.family == "qwen3_vl" else 0)
+    reference = eager_features(backbone.model, embeddings, positions(backbone, inputs, embeddings), added)
+    assert captured.head_outputs.shape == (2, spec.n_layers, spec.n_heads, spec.head_dim)
+    assert difference(captured.head_outputs, reference.heads) <= ROUNDING
+    assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
+
+
+def positions(backbone: Backbone, inputs: ClipInputs, embeddings: Tensor) -> Tensor:
+    find = getattr(backbone.model.model, "get_rope_index", None)
+    if find is None:
+        return torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
+    arguments = raw_inputs(backbone, inputs)
+    del arguments["pixel_values_videos"]
+    found, _ = find(**arguments)
+    return torch.as_tensor(found)[-3:]
+
+
+def added_visual_features(backbone: Backbone, inputs: ClipInputs) -> list[Tensor]:
+    """What Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
+    ids = raw_inputs(backbone, inputs)["input_ids"]
+    with torch.no_grad():
+        encoded = backbone.description.family.encode(backbone.model, inputs).get("video")
+    result = []
+    for features in getattr(encoded, "deepstack_features", None) or ():
+        added = torch.zeros(*ids.shape, backbone.description.spec.hidden_size)
+        added[ids == backbone.model.config.video_token_id] = torch.cat(list(features))
+        result.append(added)
+    return result
+
+
+def test_the_eager_reference_tells_heads_apart(backbone: Backbone, generated: Any) -> None:
+    """Else a capture with its heads in another order would pass."""
+    heads = generated[0].head_outputs
+    pairs = torch.cdist(heads, heads, p=torch.inf) + 10 * torch.eye(heads.shape[2])
+    assert float(pairs.min()) > 1e-2
+
+
+def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, random_clips: MakeClips) -> None:
+    clips, seconds = random_clips(3, FRAMES), [0.4, 1.0, 2.5]
+    batch = capture_clips(backbone, prepare(backbone, clips, seconds))
+    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
+        alone = capture_clips(backbone, prepare(backbone, [clip], [duration]))
+        for name in ("hidden_states", "head_outputs", "answer_logits"):
+            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+
+
+def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
+    describe_tiny: Any, random_clips: MakeClips
+) -> None:
+    own = load(describe_tiny("qwen3_vl"), "cpu", threads=1)
+    clips, seconds = random_clips(3, FRAMES), [3.0, 30.0, 300.0]
+    inputs = prepare(own, clips, seconds)
+    mask = raw_inputs(own, inputs)["attention_mask"]
+    assert (mask == 0).any(dim=1).tolist() == [True, True, False]
+    batch = capture_clips(own, inputs)
+    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
+        alone = capture_clips(own, prepare(own, [clip], [duration]))
+        for name in ("hidden_states", "head_outputs", "answer_logits"):
+            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+
+
+def test_features_depend_on_the_clip_and_on_the_prompt(backbone: Backbone, random_clips: MakeClips) -> None:
+    inputs = prepare(backbone, random_clips(2, FRAMES), [1.0, 1.0])
+    mine, other = capture_clips(backbone, inputs), capture_clips(backbone, inputs, "Describe the weather in one word.")
+    assert difference(mine.hidden_states[:, 0], other.hidden_states[:, 0]) == 0.0  # the template's own last token
+    for layer in range(1, mine.hidden_states.shape[1]):
+        assert difference(mine.hidden_states[:, layer], other.hidden_states[:, layer]) > 1e-3
+        assert difference(mine.hidden_states[0, layer], mine.hidden_states[1, layer]) > 1e-3
+        assert difference(mine.head_outputs[:, layer - 1], other.head_outputs[:, layer - 1]) > 1e-3
+        assert difference(mine.head_outputs[0, layer - 1], mine.head_outputs[1, layer - 1]) > 1e-3
+
+
+def test_time_between_frames_reaches_only_qwen(backbone: Backbone, random_clips: MakeClips) -> None:
+    clips = random_clips(1, FRAMES)
+    fast = capture_clips(backbone, prepare(backbone, clips, [0.4])).hidden_states
+    slow = capture_clips(backbone, prepare(backbone, clips, [4.0])).hidden_states
+    assert (difference(fast, slow) > 1e-3) == (backbone.description.spec.family in ("qwen2_5_vl", "qwen3_vl"))
+
+
+def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbone, generated: Any) -> None:
+    captured = generated[0]
+    for name in ("hidden_states", "head_outputs", "answer_logits"):
+        value = getattr(captured, name)
+        assert value.untyped_storage().nbytes() == value.numel() * value.element_size(), name
+
+
+def test_whole_sequences_are_released_during_the_pass(backbone: Backbone, random_clips: MakeClips) -> None:
+    """A kept view of the last position would keep every layer's (clips, tokens, hidden) until the end."""
+    sequences: list[StorageWeakRef] = []
+    alive: list[int] = []
+
+    def watch_output(module: nn.Module, args: Any, output: Any) -> None:
+        tensor = output[0] if isinstance(output, tuple) else output
+        sequences.append(StorageWeakRef(tensor.untyped_storage()))
+
+    def watch_input(module: nn.Module, args: Any) -> None:
+        sequences.append(StorageWeakRef(args[0].untyped_storage()))
+
+    def count_alive(module: nn.Module, args: Any) -> None:
+        alive.append(sum(not reference.expired() for reference in sequences))
+
+    handles = [block.register_forward_hook(watch_output) for block in backbone.parts.blocks]
+    handles += [projection.register_forward_pre_hook(watch_input) for projection in backbone.parts.projections]
+    handles.append(backbone.model.get_decoder().norm.register_forward_pre_hook(count_alive))
+    try:
+        capture_clips(backbone, prepare(backbone, random_clips(2, FRAMES)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert len(sequences) == 2 * len(backbone.parts.blocks)
+    assert alive == [1]  # the output of the last block, which the norm is about to read
+
+
+def test_a_hook_that_does_not_fire_is_an_error(describe_tiny: Any, random_clips: MakeClips) -> None:
+    running, idle = (load(describe_tiny("internvl"), "cpu", threads=1) for _ in range(2))
+    inputs = prepare(running, random_clips(1, FRAMES))
+    never = Backbone(running.description, running.model, idle.parts, running.device)
+    with pytest.raises(RuntimeError, match=r"captured 0 of 7 hidden states and the heads of 0 of 6 blocks"):
+        capture_clips(never, inputs)
+    projections = (*running.parts.projections[:-1], idle.parts.projections[-1])
+    partly = TextBlocks(running.parts.blocks, projections, running.parts.n_heads)
+    with pytest.raises(RuntimeError, match="heads of 5 of 6 blocks"):
+        capture_clips(Backbone(running.description, running.model, partly, running.device), inputs)
+
+
+def test_hooks_keep_nothing_outside_a_capture_not_even_after_a_failure(
+    backbone: Backbone, random_clips: MakeClips
+) -> None:
+    def held() -> list[Tensor]:
+        return [
+            value
+            for owner in (backbone.parts, *(projection.heads_slot for projection in projections))
+            for value in vars(owner).values()
+            if isinstance(value, Tensor)
+        ]
+
+    projections: Any = backbone.parts.projections
+    modules = [*backbone.parts.blocks, *projections]
+    before = [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in modules]
+    inputs = prepare(backbone, random_clips(1, FRAMES))
+    capture_clips(backbone, inputs)
+    assert held() == []
+    family, model = backbone.description.family, backbone.model
+    arguments: dict[str, Any] = dict(family.language_inputs(family.tokenize(QUESTION, FRAMES), inputs))
+    with torch.inference_mode():
+        model.model(**arguments, mm_encoder_outputs=family.encode(model, inputs), use_cache=False)
+        assert held() == []
+        arguments["mm_encoder_outputs"] = family.encode(model, prepare(backbone, random_clips(1, FRAMES + 2)))
+        with pytest.raises(ValueError, match=r"features and .* tokens do not match"):
+            capture(model, backbone.parts, arguments, backbone.description.answer_ids)
+    assert held() == []
+    assert [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in modules] == before
+
+
+def test_blocks_without_an_output_projection_are_refused() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.Linear(2, 2)
+
+    class Model:
+        layers = nn.ModuleList([Block(), Block()])
+
+        def get_decoder(self) -> Any:
+            return self
+
+    with pytest.raises(VadprobeError, match=r"no 'self_attn\.o_proj'"):
+        TextBlocks.of(Model())

@@ -1,0 +1,202 @@
+"""A language model whose blocks are compiled has the features of one that is not, up to rounding.
+
+Tested with the traced code run as it is ("eager", "aot_eager"), which needs no compiler, and once with the default.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests.support.oracles.eager_reference import ROUNDING
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.model import backbone as backbone_module
+from vadprobe.extract.model import compiling
+from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.extract.model.compiling import compile_blocks
+from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens
+from vadprobe.extract.pipeline.extraction import Extractor
+from vadprobe.extract.pipeline.planning import plan_extraction
+from vadprobe.store.datasets.configuration import DatasetConfig
+from vadprobe.store.datasets.sources import open_dataset
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.configuration import SamplingConfig
+from vadprobe.store.format.prompts import SHIPPED
+from vadprobe.store.reading.feature_store import FeatureStore
+
+PROMPTS = ("Yes?", "Does anything abnormal happen in this video?", "What is seen? Answer with one word: yes or no.")
+NAMES = ("hidden_states", "head_outputs", "answer_logits")
+SHAPES = ((2, 4), (3, 7))  # clips and frames
+MakeClips = Callable[[int, int], Sequence[np.ndarray]]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled_before() -> Iterator[None]:
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+    torch._dynamo.config.recompile_limit = limit  # type: ignore[assignment]
+
+
+def features(
+    backbone: Backbone, clips: Sequence[np.ndarray], *, shared: bool, depth: int | None = None
+) -> list[Captured]:
+    """Of three prompts, behind shared tokens or each in a pass of its own."""
+    family, model, parts = backbone.description.family, backbone.model, backbone.parts
+    frames, answers = len(clips[0]), backbone.description.answer_ids
+    inputs = family.prepare(clips, [0.5 + number for number in range(len(clips))], torch.device("cpu"))
+    prefix = shared_tokens(family, frames)
+    assert prefix is not None
+    with torch.inference_mode():
+        encoded = family.encode(model, inputs)
+        taken = [family.language_inputs(family.tokenize(prompt, frames), inputs) for prompt in PROMPTS]
+        if shared:
+            return list(capture_prompts(model, parts, taken, dict(encoded), answers, len(prefix), depth))
+        return [
+            capture(model, parts, {**one, "mm_encoder_outputs": dict(encoded)}, answers, None, depth) for one in taken
+        ]
+
+
+def largest_difference(mine: Sequence[Captured], theirs: Sequence[Captured]) -> float:
+    found = 0.0
+    for one, other in zip(mine, theirs, strict=True):
+        for name in NAMES:
+            value, wanted = getattr(one, name), getattr(other, name)
+            assert (value is None) == (wanted is None)
+            if value is not None:
+                assert value.shape == wanted.shape
+                found = max(found, float((value - wanted).abs().max()))
+    return found
+
+
+def both(describe_tiny: Any, family: str, backend: str) -> tuple[Backbone, Backbone]:
+    description = describe_tiny(family)
+    eager, compiled = (load(description, "cpu", threads=1) for _ in range(2))
+    compile_blocks(compiled.parts, backend)
+    return eager, compiled
+
+
+@pytest.mark.parametrize(
+    ("family", "backend"),
+    [
+        ("internvl", "eager"),
+        pytest.param("qwen2_5_vl", "aot_eager", marks=pytest.mark.slow),
+        pytest.param("qwen3_vl", "eager", marks=pytest.mark.slow),
+    ],
+)
+def test_compiled_features_equal_eager_ones_and_little_code_serves_all(
+    describe_tiny: Any, random_clips: MakeClips, family: str, backend: str
+) -> None:
+    eager, compiled = both(describe_tiny, family, backend)
+    for shared in (False, True):
+        for clips, frames in SHAPES:
+            videos = random_clips(clips, frames)
+            mine, theirs = features(compiled, videos, shared=shared), features(eager, videos, shared=shared)
+            assert largest_difference(mine, theirs) <= ROUNDING, (shared, clips, frames)
+    made = counters["stats"]["unique_graphs"]
+    assert 1 <= made <= 8  # six blocks, three prompts, two shapes, two ways
+    assert not counters["graph_break"]
+    for shared in (False, True):
+        features(compiled, random_clips(4, 6), shared=shared)
+    assert counters["stats"]["unique_graphs"] == made
+
+    # A pass that ends early has the same bits and runs no further.
+    depth = 4
+    ran: list[int] = []
+    for number, block in enumerate(compiled.parts.blocks):  # outside the compiled code, so also after it was made
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+    for shared in (False, True):
+        early = features(compiled, videos, shared=shared, depth=depth)
+        assert set(ran) == set(range(depth))
+        whole = features(compiled, videos, shared=shared)
+        ran.clear()
+        for one, other in zip(early, whole, strict=True):
+            assert torch.equal(one.hidden_states, other.hidden_states[:, : depth + 1])
+            assert torch.equal(one.head_outputs, other.head_outputs[:, :depth])
+            assert one.answer_logits is None
+
+
+def test_hooks_that_come_after_compiling_are_missed_and_that_is_an_error(
+    describe_tiny: Any, random_clips: MakeClips
+) -> None:
+    eager = load(describe_tiny("internvl"), "cpu", threads=1)
+    for projection in eager.parts.projections:
+        projection._forward_pre_hooks.clear()
+        del projection.heads_slot
+    compile_blocks(eager.parts, "eager")
+    clips = random_clips(2, 3)
+    with pytest.raises(RuntimeError, match=r"captured 7 of 7 hidden states and the heads of 0 of 6 blocks"):
+        features(eager, clips, shared=False)
+    late = Backbone(eager.description, eager.model, TextBlocks.of(eager.model), eager.device)
+    with pytest.raises(RuntimeError, match=r"the heads of 0 of 6 blocks; hooks must be registered before the model"):
+        features(late, clips, shared=False)
+
+
+def test_load_compiles_only_if_asked(describe_tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[TextBlocks] = []
+    monkeypatch.setattr(backbone_module, "compile_blocks", asked.append)
+    assert load(describe_tiny("internvl"), "cpu", threads=1) is not None
+    assert asked == []
+    compiled = load(describe_tiny("internvl"), "cpu", threads=1, compiled=True)
+    assert asked == [compiled.parts]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the default backend needs a C++ compiler on the CPU")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the compiler imports
+def test_the_default_backend_gives_the_same_features(describe_tiny: Any, random_clips: MakeClips) -> None:
+    """Slow for its C++ compiler, 20 s even for one prompt; the traced code is run above without one."""
+    eager = load(describe_tiny("qwen2_5_vl"), "cpu", threads=1)
+    compiled = load(describe_tiny("qwen2_5_vl"), "cpu", threads=1, compiled=True)
+    clips = random_clips(2, 4)
+    for shared in (False, True):
+        mine, theirs = features(compiled, clips, shared=shared), features(eager, clips, shared=shared)
+        assert largest_difference(mine, theirs) <= ROUNDING  # fused sums are rounded at other places
+
+
+def test_a_missing_compiler_is_named_before_any_clip_passes(
+    describe_tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = load(describe_tiny("internvl"), "cpu", threads=1).parts
+    before = [block.forward for block in parts.blocks]
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    with pytest.raises(VadprobeError, match=r"needs a C\+\+ compiler on 'cpu'; install g\+\+.*CXX"):
+        compile_blocks(parts)
+    assert [block.forward for block in parts.blocks] == before
+    monkeypatch.setattr(compiling, "find_spec", lambda name: None)
+    with pytest.raises(VadprobeError, match=r"needs the package 'triton' on 'cuda'"):
+        compiling._require_compiler(torch.device("cuda"))
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: name if name == "own-compiler" else None)
+    monkeypatch.setenv("CXX", "own-compiler")
+    compiling._require_compiler(torch.device("cpu"))
+
+
+def test_an_extraction_compiles_and_its_stores_say_so(
+    tmp_path: Path, video_folder: Path, describe_tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backbone_module, "compile_blocks", partial(compile_blocks, backend="eager"))
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
+    whole = SamplingConfig(unit="video", frames_per_clip=3)
+    prompts, about, stores = [SHIPPED["coarse"]], describe_tiny("internvl"), []
+    for wanted in (True, False):
+        config = ExtractionConfig(device="cpu", threads=1, batch_clips=4, decoders=1, compile=wanted)
+        plan = plan_extraction(dataset, tmp_path / str(wanted), [whole], prompts, about, config)
+        extractor = Extractor(dataset, plan, about, config)
+        extractor.run(0, 0)
+        extractor.commit()
+        stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
+    assert counters["stats"]["unique_graphs"] > 0
+    rows = np.arange(3)
+    for mine, theirs in zip(*stores, strict=True):
+        assert mine.spec.differences(theirs.spec) == ["recipe.compile: True, not missing"]
+        found, expected = (store.hidden_states(rows, range(7)) for store in (mine, theirs))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)

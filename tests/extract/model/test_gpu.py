@@ -1,0 +1,367 @@
+"""The capture's equalities on a GPU, in the dtypes that real backbones run in.
+
+The same functions run on the CPU, where float32 and bfloat16 are always tested; those with a GPU are marked ``gpu``. A
+relative difference is the length of the difference over that of what is compared with, for each clip and layer; the
+tolerance of each dtype is a few of its roundings.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.support.oracles.eager_reference import eager_features
+from tests.support.profiles import LONG
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.families.family import ClipInputs
+from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.capture import Captured, capture
+from vadprobe.extract.model.compiling import compile_blocks
+from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens
+from vadprobe.extract.pipeline.extraction import Extractor
+from vadprobe.extract.pipeline.planning import plan_extraction
+from vadprobe.store.datasets.configuration import DatasetConfig
+from vadprobe.store.datasets.sources import open_dataset
+from vadprobe.store.format.configuration import SamplingConfig
+from vadprobe.store.format.prompts import SHIPPED
+from vadprobe.store.reading.feature_store import FeatureStore
+from vadprobe.store.verification.verify import verify
+
+FRAMES = 4
+PROMPTS = (
+    "Does anything abnormal happen in this video? Answer with yes or no.",
+    "Yes?",
+    "Think about every person and every object, then answer with one word: is the scene dangerous?",
+)
+NAMES = ("hidden_states", "head_outputs", "answer_logits")
+TOLERANCES: Mapping[torch.dtype, float] = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 5e-3}
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
+PLACES = [
+    pytest.param((device, dtype), id=f"{device}-{dtype}", marks=[pytest.mark.gpu, NO_GPU] if device == "cuda" else [])
+    for device, dtype in (
+        ("cpu", "float32"),
+        ("cpu", "bfloat16"),
+        ("cuda", "float32"),
+        ("cuda", "bfloat16"),
+        ("cuda", "float16"),
+    )
+]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A backbone at its place, with what it takes."""
+
+    backbone: Backbone
+    tolerance: float
+
+    def inputs(self, count: int, seed: int = 0) -> ClipInputs:
+        make = np.random.default_rng(seed)
+        clips = [make.integers(0, 256, (FRAMES, 64, 70, 3), dtype=np.uint8) for _ in range(count)]
+        return self.prepare(clips, [0.7 + 0.45 * number for number in range(count)])
+
+    def prepare(self, clips: Sequence[np.ndarray], seconds: Sequence[float]) -> ClipInputs:
+        return self.backbone.description.family.prepare(clips, seconds, self.backbone.device)
+
+    def arguments(self, inputs: ClipInputs, prompt: str = PROMPTS[0]) -> dict[str, Any]:
+        family = self.backbone.description.family
+        return dict(family.language_inputs(family.tokenize(prompt, FRAMES).to(self.backbone.device), inputs))
+
+    @torch.inference_mode()
+    def alone(self, inputs: ClipInputs, prompt: str = PROMPTS[0], depth: int | None = None) -> Captured:
+        """A prompt in a pass of its own."""
+        model, parts, about = self.backbone.model, self.backbone.parts, self.backbone.description
+        encoded = about.family.encode(model, inputs)
+        arguments = {**self.arguments(inputs, prompt), "mm_encoder_outputs": encoded}
+        return capture(model, parts, arguments, about.answer_ids, None, depth)
+
+    @torch.inference_mode()
+    def together(self, inputs: ClipInputs, depth: int | None = None) -> list[Captured]:
+        """All prompts behind the tokens that they share."""
+        model, parts, about = self.backbone.model, self.backbone.parts, self.backbone.description
+        prefix = shared_tokens(about.family, FRAMES)
+        assert prefix is not None
+        encoded = about.family.encode(model, inputs)
+        taken = [self.arguments(inputs, prompt) for prompt in PROMPTS]
+        return list(capture_prompts(model, parts, taken, dict(encoded), about.answer_ids, len(prefix), depth))
+
+
+@pytest.fixture(autouse=True)
+def _float32_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default a GPU convolves float32 with the precision of TF32, 10 bits."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def place(request: pytest.FixtureRequest) -> tuple[str, str]:
+    device, dtype = request.param
+    return device, dtype
+
+
+@pytest.fixture(scope="module")
+def bench(request: pytest.FixtureRequest, describe_tiny: Any) -> Bench:
+    (device, dtype), family = request.param
+    loaded = load(describe_tiny(family, dtype=dtype), device, threads=1)
+    return Bench(loaded, TOLERANCES[getattr(torch, dtype)])
+
+
+# In the short profile one family runs in float32 on the CPU: test_capture.py has them all.
+FAMILIES = ("internvl", "qwen2_5_vl", "llava_onevision", "qwen3_vl")
+BENCHES = [
+    pytest.param((place.values[0], family), id=f"{place.id}-{family}", marks=place.marks)
+    for place in PLACES
+    for family in (FAMILIES if LONG or place.id != "cpu-float32" else FAMILIES[:1])
+]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "bench" in metafunc.fixturenames:
+        metafunc.parametrize("bench", BENCHES, indirect=True, scope="module")
+
+
+def relative(mine: Tensor, theirs: Tensor, from_dimension: int = 2) -> float:
+    """The largest relative difference of a clip and layer."""
+    assert mine.shape == theirs.shape
+    one, other = (value.detach().float().cpu().flatten(from_dimension) for value in (mine, theirs))
+    return float(((one - other).norm(dim=-1) / other.norm(dim=-1)).max())
+
+
+def assert_close(mine: Captured, theirs: Captured, tolerance: float) -> None:
+    assert relative(mine.hidden_states, theirs.hidden_states) <= tolerance
+    assert relative(mine.head_outputs, theirs.head_outputs) <= tolerance
+    assert mine.answer_logits is not None
+    assert theirs.answer_logits is not None
+    # Two logits may both be near 0: their scale is that of a sum over the hidden state, about 1 here.
+    assert float((mine.answer_logits - theirs.answer_logits).abs().max()) <= 4 * tolerance
+
+
+def assert_same_bits(mine: Captured, theirs: Captured) -> None:
+    for name in NAMES:
+        one, other = getattr(mine, name), getattr(theirs, name)
+        assert one is other is None or torch.equal(one, other), name
+
+
+def generated(bench: Bench, inputs: ClipInputs) -> Any:
+    with torch.no_grad():
+        return bench.backbone.model.generate(
+            **{**bench.arguments(inputs), **inputs.vision},
+            max_new_tokens=1,
+            do_sample=False,
+            output_hidden_states=True,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+
+
+def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
+    inputs = bench.inputs(2)
+    captured, report = bench.alone(inputs), generated(bench, inputs)
+    reported = torch.stack([layer[:, -1] for layer in report.hidden_states[0][:-1]], dim=1)
+    tolerance = (
+        0.0 if bench.backbone.device.type == "cpu" else bench.tolerance
+    )  # on a GPU, a kept cache may choose another kernel
+    assert relative(captured.hidden_states[:, :-1], reported) <= tolerance
+    with torch.inference_mode():
+        normed = bench.backbone.model.get_decoder().norm(captured.hidden_states[:, -1])
+    assert relative(normed, report.hidden_states[0][-1][:, -1], 1) <= tolerance
+    logits = report.logits[0][:, list(bench.backbone.description.answer_ids)]
+    assert captured.answer_logits is not None
+    assert float((captured.answer_logits.float() - logits.float()).abs().max()) <= 4 * bench.tolerance
+
+
+def test_heads_and_layers_equal_the_eager_reference(bench: Bench, describe_tiny: Any) -> None:
+    """Written out in float32 on the CPU, from the same weights and the same embeddings."""
+    about, model = bench.backbone.description, bench.backbone.model
+    inputs = bench.inputs(2)
+    captured, report = bench.alone(inputs), generated(bench, inputs)
+    embeddings = report.hidden_states[0][0].float().cpu()
+    arguments = bench.arguments(inputs)
+    positions = torch.arange(embeddings.shape[1]).expand(2, -1)
+    if hasattr(model.model, "get_rope_index"):
+        positions = model.model.get_rope_index(**arguments)[0][-3:].cpu()
+    added = []
+    with torch.inference_mode():
+        encoded = about.family.encode(model, inputs)
+    for features in getattr(encoded.get("video"), "deepstack_features", None) or ():
+        here = torch.zeros_like(embeddings)
+        here[(arguments["input_ids"] == model.config.video_token_id).cpu()] = torch.cat(list(features)).float().cpu()
+        added.append(here)
+    plain = load(describe_tiny(about.spec.family), "cpu", threads=1).model
+    plain.load_state_dict({name: weight.float().cpu() for name, weight in model.state_dict().items()})
+    reference = eager_features(plain, embeddings, positions, added)
+    assert relative(captured.head_outputs, reference.heads) <= bench.tolerance
+    assert relative(captured.hidden_states, reference.hidden) <= bench.tolerance
+
+
+def test_prompts_behind_shared_tokens_equal_their_own_passes(bench: Bench) -> None:
+    inputs = bench.inputs(2)
+    for prompt, mine in zip(PROMPTS, bench.together(inputs), strict=True):
+        assert_close(mine, bench.alone(inputs, prompt), bench.tolerance)
+    first, second = bench.together(inputs)[:2]
+    assert relative(first.hidden_states[:, 1:], second.hidden_states[:, 1:]) > 5 * bench.tolerance
+
+
+def test_clips_of_a_batch_equal_each_clip_alone(bench: Bench) -> None:
+    make = np.random.default_rng(1)
+    clips = [make.integers(0, 256, (FRAMES, 64, 70, 3), dtype=np.uint8) for _ in range(3)]
+    seconds = [0.4, 1.0, 2.5]
+    batch = bench.alone(bench.prepare(clips, seconds))
+    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
+        row = slice(number, number + 1)
+        assert batch.answer_logits is not None
+        mine = Captured(batch.hidden_states[row], batch.head_outputs[row], batch.answer_logits[row])
+        assert_close(mine, bench.alone(bench.prepare([clip], [duration])), bench.tolerance)
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_a_pass_that_ends_early_has_the_same_bits(bench: Bench, depth: int) -> None:
+    inputs = bench.inputs(2)
+    early = [bench.alone(inputs, PROMPTS[0], depth), *bench.together(inputs, depth)]
+    whole = [bench.alone(inputs), *bench.together(inputs)]
+    for one, other in zip(early, whole, strict=True):
+        assert_same_bits(one, Captured(other.hidden_states[:, : depth + 1], other.head_outputs[:, :depth], None))
+
+
+def test_a_repeated_run_has_the_same_bits(bench: Bench) -> None:
+    inputs = bench.inputs(2)
+    for one, other in zip(bench.together(inputs), bench.together(bench.inputs(2)), strict=True):
+        assert_same_bits(one, other)
+    assert_same_bits(bench.alone(inputs), bench.alone(bench.inputs(2)))
+
+
+def test_another_dtype_rounds_the_same_features(bench: Bench, describe_tiny: Any) -> None:
+    """Against float32 on the CPU. Weights and every step are rounded, so a few tolerances add up over the layers."""
+    family = bench.backbone.description.spec.family
+    plain = Bench(load(describe_tiny(family), "cpu", threads=1), bench.tolerance)
+    mine, theirs = bench.alone(bench.inputs(2)), plain.alone(plain.inputs(2))
+    assert mine.hidden_states.dtype is mine.head_outputs.dtype is bench.backbone.model.dtype
+    assert_close(Captured(*(getattr(mine, name).float().cpu() for name in NAMES)), theirs, 3 * bench.tolerance)
+
+
+@pytest.mark.parametrize("place", PLACES if LONG else PLACES[1:], indirect=True)  # not the same place twice
+def test_a_store_written_here_holds_the_features(
+    tmp_path: Path, place: tuple[str, str], describe_tiny: Any, video_folder: Path
+) -> None:
+    device, dtype = place
+    segments = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=FRAMES)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
+    stores = []
+    for where, kind in ((device, dtype), ("cpu", "float32")):
+        config = ExtractionConfig(device=where, threads=1, batch_clips=4)
+        about = describe_tiny("qwen2_5_vl", dtype=kind)
+        prompts = [SHIPPED["coarse"], SHIPPED["question"]]
+        plan = plan_extraction(dataset, tmp_path / f"{len(stores)}", [segments], prompts, about, config)
+        extractor = Extractor(dataset, plan, about, config)
+        assert extractor.run(0, 0) == {}
+        extractor.commit()
+        stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
+    rows = np.arange(9)
+    for mine, theirs in zip(*stores, strict=True):
+        assert mine.spec.recipe["device"] == device
+        assert verify(mine.path).problems == ()
+        found, wanted = (
+            torch.as_tensor(store.hidden_states(rows, range(7)), dtype=torch.float32) for store in (mine, theirs)
+        )
+        assert relative(found, wanted) <= 3 * TOLERANCES[getattr(torch, dtype)]
+
+
+@pytest.fixture
+def fresh_code() -> Iterator[None]:
+    limit = torch._dynamo.config.recompile_limit
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+    torch._dynamo.config.recompile_limit = limit  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("place", PLACES if LONG else PLACES[1:], indirect=True)  # test_compiling.py has float32
+@pytest.mark.usefixtures("fresh_code")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the compiler imports
+def test_compiled_features_equal_eager_ones(place: tuple[str, str], describe_tiny: Any) -> None:
+    device, dtype = place
+    if device == "cuda" and not find_spec("triton"):
+        pytest.skip("compiling for a GPU needs triton")
+    eager, compiled = (
+        Bench(load(describe_tiny("internvl", dtype=dtype), device, threads=1), TOLERANCES[getattr(torch, dtype)])
+        for _ in range(2)
+    )
+    compile_blocks(compiled.backbone.parts, "inductor" if device == "cuda" else "eager")
+    inputs = eager.inputs(2)
+    if LONG or device == "cuda":  # more shapes, so more code to make
+        for mine, theirs in zip(compiled.together(inputs), eager.together(inputs), strict=True):
+            assert_close(mine, theirs, eager.tolerance)
+    assert_close(compiled.alone(inputs), eager.alone(inputs), eager.tolerance)
+    assert_same_bits(compiled.alone(inputs), compiled.alone(inputs))
+
+
+class LiveBytes(TorchDispatchMode):
+    """Bytes of all tensors made inside that are still alive, and the most there were at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(value, Tensor):
+                self._add(value.untyped_storage())
+        return result
+
+    def _add(self, storage: Any) -> None:
+        key = storage._cdata
+        if key not in self._known:
+            self._known.add(key)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            finalize(storage, self._drop, key, storage.nbytes())
+
+    def _drop(self, key: int, count: int) -> None:
+        self._known.discard(key)
+        self.now -= count
+
+
+@contextmanager
+def measured_peak(device: torch.device) -> Iterator[Callable[[], int]]:
+    """Most bytes that were alive at once inside, beyond those from before."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield lambda: torch.cuda.max_memory_allocated() - before
+    else:
+        with LiveBytes() as bytes_:
+            yield lambda: bytes_.peak
+
+
+def test_capturing_needs_little_memory_beside_the_pass(bench: Bench) -> None:
+    """The captured positions twice, once by layer and once together; a kept sequence would be many times as much."""
+    inputs, backbone = bench.inputs(8), bench.backbone
+    captured = bench.alone(inputs)  # also a first pass, after which libraries have their workspaces
+    features = sum(value.nbytes for value in (captured.hidden_states, captured.head_outputs))
+    sequence = bench.arguments(inputs)["input_ids"].numel() * backbone.description.spec.hidden_size
+    allowed = 2 * features + 64 * 1024
+    assert allowed < sequence * captured.hidden_states.element_size() * backbone.description.spec.n_layers / 2
+    del captured
+    peaks = []
+    with torch.inference_mode():
+        encoded = backbone.description.family.encode(backbone.model, inputs)
+        arguments = {**bench.arguments(inputs), "mm_encoder_outputs": encoded}
+        with measured_peak(backbone.device) as peak:
+            backbone.model.model(**arguments, use_cache=False)
+            peaks.append(peak())
+        with measured_peak(backbone.device) as peak:
+            capture(backbone.model, backbone.parts, arguments, backbone.description.answer_ids)
+            peaks.append(peak())
+    assert peaks[0] > 0
+    assert peaks[1] - peaks[0] <= allowed

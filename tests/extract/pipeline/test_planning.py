@@ -1,0 +1,343 @@
+"""Planning: every video becomes a row, readable or not; no weights are loaded; what changed since is refused."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.model import backbone as backbone_module
+from vadprobe.extract.model.backbone import Description
+from vadprobe.extract.pipeline import planning
+from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction, probe_videos
+from vadprobe.extract.video.decoder import Decoder
+from vadprobe.store.datasets.configuration import DatasetConfig
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.probed_videos import read_probes
+from vadprobe.store.datasets.sources import open_dataset
+from vadprobe.store.datasets.video import Split, Video
+from vadprobe.store.errors import StoreError, VadprobeError, VideoError
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.configuration import SamplingConfig
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.prompts import SHIPPED, Prompt
+from vadprobe.store.format.specification import FeatureSpec
+
+PROMPTS = (SHIPPED["coarse"], SHIPPED["question"])
+SEGMENTS = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=4)
+WHOLE = SamplingConfig(unit="video", frames_per_clip=4)
+WriteVideo = Callable[..., Path]
+MakePlan = Callable[..., ExtractionPlan]
+
+
+@pytest.fixture
+def videos(tmp_path: Path, video_folder: Path) -> Path:
+    """The three readable videos beside three files that are none."""
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for path in video_folder.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_bytes(b"This is not a video.\n" * 50)
+    whole = (video_folder / "first.mp4").read_bytes()
+    (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def probed() -> list[bytes]:
+    """Remember what the first plan found out about the videos, so that other tests start no process."""
+    return []
+
+
+@pytest.fixture
+def make_plan(tmp_path: Path, videos: Path, describe_tiny: Callable[..., Description], probed: list[bytes]) -> MakePlan:
+    description = describe_tiny("internvl")
+    known = layout(tmp_path).videos
+
+    def make(dataset: Dataset | None = None, *samplings: SamplingConfig, **settings: Any) -> ExtractionPlan:
+        prompts = settings.pop("prompts", PROMPTS)
+        progress = settings.pop("progress", None)
+        config = ExtractionConfig(**{"device": "cpu", "batch_clips": 4, **settings})
+        if probed and dataset is None and not known.exists():
+            known.parent.mkdir(parents=True)
+            known.write_bytes(probed[0])
+        plan = plan_extraction(
+            dataset or open_dataset(DatasetConfig(name="set", videos=str(videos)), Path()),
+            tmp_path / "root",
+            samplings or (SEGMENTS,),
+            prompts,
+            description,
+            config,
+            progress,
+        )
+        if dataset is None and not probed:
+            probed.append(known.read_bytes())
+        return plan
+
+    return make
+
+
+def layout(tmp_path: Path) -> DatasetLayout:
+    return DatasetLayout(tmp_path / "root", "set")
+
+
+def split_dataset(videos: Path, splits: Mapping[str, Split]) -> Dataset:
+    return Dataset("set", videos, tuple(Video(name, f"{name}.mp4", split=split) for name, split in splits.items()))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class NoDecoder:
+    """Takes the decoder's place where nothing may be opened."""
+
+    def __init__(self, deadline: float) -> None:
+        pass
+
+    def __enter__(self) -> "NoDecoder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def probe(self, path: Path) -> tuple[int, float]:
+        raise AssertionError(f"{path.name} was opened")
+
+
+class LateDecoder(NoDecoder):
+    def probe(self, path: Path) -> tuple[int, float]:
+        raise VideoError("decoding did not finish within 0.1 s; the decoder was killed")
+
+
+# Rows
+
+
+def test_every_video_is_a_row_and_the_unreadable_have_reasons(make_plan: MakePlan, tmp_path: Path) -> None:
+    plan = make_plan()
+    assert {video.video_id for video in plan.videos} == {"first", "second", "third", "empty", "text", "truncated"}
+    assert plan.unreadable.keys() == {"empty", "text", "truncated"}
+    assert "0 bytes" in plan.unreadable["empty"]
+    assert all(len(reason) > 10 for reason in plan.unreadable.values())
+    found = {video.video_id: (video.n_frames, video.fps) for video in plan.videos if video.reason is None}
+    assert found == {"first": (20, 25.0), "second": (33, 10.0), "third": (7, 25.0)}
+    assert all(video.n_frames is None and video.fps is None for video in plan.videos if video.reason is not None)
+    assert read_probes(layout(tmp_path).videos) == plan.videos
+
+
+def test_the_library_that_counted_the_frames_is_recorded(videos: Path, tmp_path: Path, write_video: WriteVideo) -> None:
+    write_video(videos / "transport.ts", 9)
+    files = {"first": "first.mp4", "transport": "transport.ts", "empty": "empty.mp4"}
+    dataset = Dataset("set", videos, tuple(Video(name, path, split="test") for name, path in files.items()))
+    found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
+    assert [video.reader for video in found] == ["decord", "PyAV", None]
+
+
+def test_a_video_of_the_dataset_without_a_file_is_a_row(make_plan: MakePlan, videos: Path) -> None:
+    plan = make_plan(split_dataset(videos, {"first": "test", "gone": "test"}))
+    assert plan.unreadable == {"gone": "the file cannot be opened: No such file or directory"}
+
+
+def test_only_readable_videos_are_cut_into_clips(make_plan: MakePlan) -> None:
+    clips = make_plan().samplings[0].clips
+    assert clips.video_ids == ("first", "second", "third")
+    lengths = (clips.stop_frames - clips.start_frames).tolist()
+    assert lengths == [8, 8, 4, 8, 8, 8, 8, 1, 7]
+    assert clips.frame_indices[-1].tolist() == [0, 2, 4, 6]
+
+
+def test_rows_do_not_depend_on_the_order_of_the_videos(make_plan: MakePlan, videos: Path) -> None:
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
+    backwards = replace(dataset, videos=dataset.videos[::-1])
+    assert make_plan(dataset).samplings[0].clips.digest == make_plan(backwards).samplings[0].clips.digest
+
+
+def test_training_videos_come_first_and_other_splits_are_not_opened(make_plan: MakePlan, videos: Path) -> None:
+    dataset = split_dataset(videos, {"first": "test", "second": "validation", "third": "train"})
+    assert make_plan(dataset).samplings[0].clips.video_ids == ("third", "second", "first")
+    only = make_plan(dataset, WHOLE.model_copy(update={"splits": ("test",)}))
+    assert only.samplings[0].clips.video_ids == ("first",)
+    assert [video.video_id for video in only.videos] == ["first"]
+
+
+def test_two_samplings_and_two_prompts_are_four_stores(make_plan: MakePlan, tmp_path: Path) -> None:
+    plan = make_plan(None, SEGMENTS, WHOLE)
+    assert [len(sampling.clips) for sampling in plan.samplings] == [9, 3]
+    paths = [writer.path for sampling in plan.samplings for writer in sampling.writers]
+    folder = layout(tmp_path).folder
+    assert [str(path.relative_to(folder)) for path in paths] == [
+        "segment-8-4/tiny/coarse.zarr",
+        "segment-8-4/tiny/question.zarr",
+        "video-4/tiny/coarse.zarr",
+        "video-4/tiny/question.zarr",
+    ]
+    assert all((path / "zarr.json").exists() for path in paths)
+    assert [sampling.pending() for sampling in plan.samplings] == [[0], [0]]
+    assert plan.samplings[0].n_bytes == 9 * 2 * 4 * (7 * 128 + 6 * 8 * 16 + 2)
+
+
+def test_progress_counts_videos(make_plan: MakePlan) -> None:
+    calls: list[tuple[int, int]] = []
+    make_plan(progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(number, 6) for number in range(1, 7)]
+
+
+# The specification
+
+
+def test_the_specification_names_what_decides_the_features(make_plan: MakePlan, tmp_path: Path) -> None:
+    writer = make_plan().samplings[0].writers[1]
+    spec = writer.spec
+    assert (spec.dataset, spec.prompt, spec.n_clips) == ("set", SHIPPED["question"], 9)
+    assert spec.clips_digest == writer.clips.digest == ClipTable.read(layout(tmp_path).clips(spec.sampling)).digest
+    assert (spec.recipe["batch_clips"], spec.recipe["device"]) == (4, "cpu")
+    assert {"frame_size", "chat_template", "answer_ids", "prefix"} <= spec.recipe.keys()
+    assert "compile" not in spec.recipe  # so a store from before there was a choice goes on as it is
+    assert FeatureSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_no_path_of_this_machine_is_stored(make_plan: MakePlan, tmp_path: Path) -> None:
+    make_plan()
+    for name, content in contents(layout(tmp_path).clips(SEGMENTS.sampling()).parent).items():
+        assert str(tmp_path).encode() not in content, name
+
+
+def test_no_path_of_this_machine_is_in_a_reason(make_plan: MakePlan, tmp_path: Path) -> None:
+    assert not [reason for reason in make_plan().unreadable.values() if str(tmp_path) in reason]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"batch_clips": 5}, r"recipe\.batch_clips: 4, not 5"),
+        ({"compile": True}, r"recipe\.compile: .*, not True"),
+        ({"prompts": (Prompt("coarse", "Is it raining?"),)}, r"prompt\.text"),
+    ],
+)
+def test_another_specification_is_refused_by_name(make_plan: MakePlan, change: dict[str, Any], named: str) -> None:
+    make_plan()
+    with pytest.raises(StoreError, match=named):
+        make_plan(**change)
+
+
+def test_threads_and_deadline_do_not_decide_features(make_plan: MakePlan) -> None:
+    before = [writer.spec.digest for writer in make_plan().samplings[0].writers]
+    after = [writer.spec.digest for writer in make_plan(threads=2, decode_deadline=5.0).samplings[0].writers]
+    assert after == before
+
+
+# Without weights, without opening videos again
+
+
+def test_planning_loads_no_weights(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **settings: Any) -> None:
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(backbone_module, "load", refuse)
+    monkeypatch.setattr(backbone_module.AutoModelForImageTextToText, "from_pretrained", refuse)
+    assert make_plan().samplings[0].pending() == [0]
+
+
+def test_a_second_plan_opens_no_video(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make_plan()
+    monkeypatch.setattr(planning, "Decoder", NoDecoder)
+    second = make_plan()
+    assert second.videos == first.videos
+    assert second.samplings[0].clips.digest == first.samplings[0].clips.digest
+
+
+def test_only_the_new_video_is_opened(
+    make_plan: MakePlan, videos: Path, tmp_path: Path, write_video: WriteVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_plan()
+    write_video(videos / "later.mp4", 5)
+    opened: list[str] = []
+
+    class Watched(Decoder):
+        def probe(self, path: Path) -> tuple[int, float]:
+            opened.append(path.name)
+            return super().probe(path)
+
+    monkeypatch.setattr(planning, "Decoder", Watched)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
+    found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
+    assert opened == ["later.mp4"]
+    assert {video.video_id: video.n_frames for video in found}["later"] == 5
+
+
+def test_a_video_that_became_readable_is_read(
+    make_plan: MakePlan, videos: Path, tmp_path: Path, write_video: WriteVideo
+) -> None:
+    make_plan()
+    write_video(videos / "empty.mp4", 6)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
+    found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
+    assert {video.video_id: (video.n_frames, video.reason) for video in found}["empty"] == (6, None)
+
+
+def test_a_video_that_was_too_slow_once_is_tried_again(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = split_dataset(videos, {"first": "test"})
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "Decoder", LateDecoder)
+        (late,) = probe_videos(dataset, dataset.videos, layout(tmp_path), 0.1)
+    assert late.reason is not None
+    (again,) = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
+    assert again.reason is None
+
+
+def test_a_job_on_another_split_keeps_what_was_probed(make_plan: MakePlan, videos: Path, tmp_path: Path) -> None:
+    dataset = split_dataset(videos, {"first": "train", "second": "test"})
+    make_plan(dataset)
+    make_plan(dataset, WHOLE.model_copy(update={"splits": ("test",)}))
+    assert {video.video_id for video in read_probes(layout(tmp_path).videos)} == {"first", "second"}
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("change", ["re-encoded", "removed", "added"])
+def test_changed_videos_are_refused_and_the_store_stays(
+    make_plan: MakePlan, videos: Path, tmp_path: Path, write_video: WriteVideo, change: str
+) -> None:
+    make_plan()
+    before = contents(layout(tmp_path).clips(SEGMENTS.sampling()).parent)
+    if change == "re-encoded":
+        write_video(videos / "second.mp4", 33, rate=10, options={"g": "5", "crf": "30"})
+    elif change == "removed":
+        (videos / "second.mp4").unlink()
+    else:
+        write_video(videos / "later.mp4", 5)
+    with pytest.raises(StoreError, match=r"videos were added, removed or re-encoded since\. Nothing was changed"):
+        make_plan()
+    assert contents(layout(tmp_path).clips(SEGMENTS.sampling()).parent) == before
+
+
+def test_a_refused_plan_changes_nothing_at_all(
+    make_plan: MakePlan, videos: Path, tmp_path: Path, write_video: WriteVideo
+) -> None:
+    make_plan()
+    before = contents(tmp_path / "root")
+    write_video(videos / "second.mp4", 40, rate=10)
+    with pytest.raises(StoreError, match="Nothing was changed"):
+        make_plan()
+    assert contents(tmp_path / "root") == before
+
+
+def test_a_sampling_without_a_readable_video_is_refused(make_plan: MakePlan, videos: Path) -> None:
+    dataset = split_dataset(videos, {"first": "train", "empty": "test"})
+    test_only = SEGMENTS.model_copy(update={"splits": ("test",)})
+    with pytest.raises(
+        VadprobeError, match=r"sampling 'segment-8-4' covers no readable video of dataset 'set' \(splits test\)"
+    ):
+        make_plan(dataset, test_only)
+
+
+def test_a_device_that_is_not_there_is_refused(make_plan: MakePlan) -> None:
+    with pytest.raises(VadprobeError, match="device 'cuda:77' cannot be used"):
+        make_plan(device="cuda:77")

@@ -1,0 +1,117 @@
+"""A corpus of broken and odd videos: nothing hangs or crashes, every good frame is kept, every failure has a reason."""
+
+import contextlib
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.broken_videos import CASES, Case, Corpus, decoder_without_rights, number_of, write
+from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.store.errors import VideoError
+
+PATIENCE = 120.0
+"""Seconds without progress that no busy machine needs: no file of the corpus may make a decoder hang."""
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[Decoder]:
+    """One for the whole corpus: a broken file must not spoil the next."""
+    with Decoder(PATIENCE) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return Corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def clips(n_frames: int) -> Iterator[list[int]]:
+    """Neighbouring frames, a few at a time, as an extraction walks through a video."""
+    for start in range(0, n_frames, 3):
+        yield list(range(start, min(start + 3, n_frames)))
+
+
+def is_sentence(reason: str) -> bool:
+    return len(reason.split()) > 3 and not re.search(r"0x[0-9a-f]{6}|Traceback|\[\d\d:\d\d|/tmp", reason)
+
+
+def read_all(
+    decoder: Decoder, path: Path, n_frames: int
+) -> tuple[dict[int, int], dict[int, str], set[tuple[int, ...]]]:
+    """Numbers shown by index, reasons by the index of a frame that failed, and sizes."""
+    shown, failed, sizes = {}, {}, set()
+    for indices in clips(n_frames):
+        # A clip fails as a whole, so its frames are tried one by one to see which are to blame.
+        for asked in (indices, *([index] for index in indices)):
+            try:
+                found = decoder.read_clip(path, asked)
+            except VideoError as error:
+                failed.update({asked[0]: str(error)} if len(asked) == 1 else {})
+                continue
+            shown.update(zip(asked, map(number_of, found), strict=True))
+            sizes.add(found.shape[1:3])
+            if len(asked) > 1:
+                break
+    return shown, failed, sizes
+
+
+SALVAGEABLE = [case for case in CASES if case.kept]
+FORBIDDEN = next(case for case in CASES if case.name.startswith("no_permission"))
+HOPELESS = [case for case in CASES if not case.kept and case != FORBIDDEN]
+
+
+def check_refusal(decoder: Decoder, path: Path, case: Case) -> None:
+    with pytest.raises(VideoError, match=case.reason) as caught:
+        decoder.probe(path)
+    assert is_sentence(str(caught.value)), caught.value
+    with pytest.raises(VideoError) as again:
+        decoder.read_clip(path, [0])
+    assert not any(part in str(error.value) for error in (caught, again) for part in (NO_PROGRESS, CRASHED))
+
+
+@pytest.mark.parametrize("case", HOPELESS, ids=lambda case: case.name)
+def test_what_cannot_be_read_has_a_reason(decoder: Decoder, corpus: Corpus, case: Case) -> None:
+    check_refusal(decoder, corpus[case], case)
+
+
+def test_what_may_not_be_read_has_a_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", decoder_without_rights(tmp_path))
+    # Only root may enter pytest's folders.
+    with tempfile.TemporaryDirectory() as name, Decoder(PATIENCE) as decoder:
+        folder = Path(name)
+        folder.chmod(0o755)
+        FORBIDDEN.make(folder / FORBIDDEN.name)
+        check_refusal(decoder, folder / FORBIDDEN.name, FORBIDDEN)
+        assert decoder.probe(write(folder / "permitted.mp4"))[0] == 60
+
+
+@pytest.mark.parametrize("case", SALVAGEABLE, ids=lambda case: case.name)
+def test_every_good_frame_is_kept_and_the_others_have_reasons(decoder: Decoder, corpus: Corpus, case: Case) -> None:
+    path = corpus[case]
+    n_frames, fps = decoder.probe(path)
+    assert n_frames == case.n_frames
+    assert fps > 0
+    shown, failed, sizes = read_all(decoder, path, n_frames)
+    assert shown.keys() >= case.kept, sorted(case.kept - shown.keys())
+    assert {index: number for index, number in shown.items() if number != case.shows(index)} == {}
+    assert shown.keys() | failed.keys() == set(range(n_frames))
+    assert all(re.search(case.reason, reason) and is_sentence(reason) for reason in failed.values()), failed
+    assert not any(part in reason for reason in failed.values() for part in (NO_PROGRESS, CRASHED))
+    assert case.reader in (None, decoder.reader)
+    assert sizes == {case.size}
+    with pytest.raises(VideoError, match="the video ends before the frames asked for"):
+        decoder.read_clip(path, [n_frames])
+
+
+def test_one_process_outlives_the_whole_corpus(corpus: Corpus) -> None:
+    with Decoder(PATIENCE) as decoder:
+        processes = set()
+        for case in CASES:
+            with contextlib.suppress(VideoError):
+                decoder.probe(corpus[case])
+            processes.add(decoder._process.pid if decoder._process else None)
+    assert len(processes - {None}) == 1

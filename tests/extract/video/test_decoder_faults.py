@@ -1,0 +1,292 @@
+"""Decoders killed and suspended in the middle of clips of an extraction: no row is wrong, and the run goes on."""
+
+import contextlib
+import itertools
+import os
+import random
+import select
+import signal
+import socket
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.processes.process_state import state_of
+from tests.support.profiles import LONG
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.model.backbone import Backbone, Description, load
+from vadprobe.extract.pipeline.extraction import Extractor
+from vadprobe.extract.pipeline.planning import plan_extraction
+from vadprobe.extract.video import messages
+from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.store.datasets.configuration import DatasetConfig
+from vadprobe.store.datasets.sources import open_dataset
+from vadprobe.store.errors import VideoError
+from vadprobe.store.format.configuration import SamplingConfig
+from vadprobe.store.format.prompts import SHIPPED
+from vadprobe.store.reading.feature_store import FeatureStore
+from vadprobe.store.verification.verify import verify
+
+N_CLIPS, CLIP = 24, 12 if LONG else 6
+VIDEOS = ("first", "second", "third")
+READERS = ("decord", "PyAV")
+SIGNALS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV)
+PATIENCE = 120.0
+"""Seconds; no test waits as long, as a suspended decoder is seen."""
+
+STRIKES = {("first", 2): "decord", ("first", 5): "PyAV", ("second", 6): "decord", ("third", 0): "decord PyAV"}
+"""The library that is struck in the middle of a clip, by clip; PyAV takes over from a decord that was struck."""
+STRUCK_BEFORE = ("second", 3)
+"""A clip before whose request the decoder is struck."""
+FAILED = {("first", 5), ("second", 3), ("third", 0)}
+"""The clips that nobody could read."""
+
+PROGRAM = """\
+#!{executable}
+import os, sys
+from pathlib import Path
+from vadprobe.extract.video import decode_worker
+from vadprobe.extract.video.decode_worker import DecordReader, SalvageReader
+
+strikes, reading, steps = {strikes!r}, "", 0
+
+
+def step():
+    global steps
+    steps += 1
+    if steps == 3 and reading in strikes:
+        os.kill(os.getpid(), {sent})
+
+
+def noted(read, name, with_steps):
+    def read_noted(self, indices, alive):
+        global reading, steps
+        reading, steps = f"{{Path(self.path).stem}} {{indices[0] // {clip}}} {{name}}", 0
+        return read(self, indices, with_steps or alive)
+    return read_noted
+
+
+def picture(self, frame, original=SalvageReader._picture):
+    step()
+    return original(self, frame)
+
+
+DecordReader.read = noted(DecordReader.read, "decord", step)
+SalvageReader.read = noted(SalvageReader.read, "PyAV", None)
+SalvageReader._picture = picture
+decode_worker.serve(int(sys.argv[-1]))
+"""
+WriteVideo = Callable[..., Path]
+DescribeTiny = Callable[..., Description]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for name in VIDEOS:
+        write_video(folder / f"{name}.mp4", CLIP * N_CLIPS // len(VIDEOS), height=120, width=160)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backbone(describe_tiny: DescribeTiny) -> Backbone:
+    return load(describe_tiny("qwen2_5_vl"), "cpu", threads=1)
+
+
+def extract(videos: Path, root: Path, backbone: Backbone, decoders: int) -> FeatureStore:
+    """The store of an extraction, one clip a pass so that a failing clip leaves the others' sums alone."""
+    description = backbone.description
+    config = ExtractionConfig(device="cpu", threads=1, batch_clips=1, decoders=decoders, decode_deadline=PATIENCE)
+    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
+    sampling = SamplingConfig(unit="segment", clip_length=CLIP, frames_per_clip=CLIP)
+    plan = plan_extraction(dataset, root, [sampling], [SHIPPED["coarse"]], description, config)
+    extractor = Extractor(dataset, plan, description, config)
+    extractor.use(backbone)
+    for position, partition in extractor.pending():
+        extractor.run(position, partition)
+    extractor.commit()
+    return FeatureStore.open(plan.samplings[0].writers[0].path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, videos: Path, backbone: Backbone
+) -> Mapping[str, FeatureStore]:
+    """The store by each reader: the two round colours in their own ways, so a row may have either's bits."""
+    stores = {"decord": extract(videos, tmp_path_factory.mktemp("decord"), backbone, 1)}
+    ask_once = Decoder._ask_once
+
+    def ask_pyav(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        self._without_decord.add(request["path"])
+        return ask_once(self, request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Decoder, "_ask_once", ask_pyav)
+        stores["PyAV"] = extract(videos, tmp_path_factory.mktemp("PyAV"), backbone, 1)
+    return stores
+
+
+@dataclass
+class Reads:
+    """Remembers how clips were read; before each, ``before`` is called with its number and decoder.
+
+    ``ended`` is a reader's name or a reason, by video and clip.
+    """
+
+    before: Callable[[int, tuple[str, int], Decoder], None] = lambda number, clip, decoder: None
+    ended: dict[tuple[str, int], str] = field(default_factory=dict)
+    count: int = 0
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Notes all reads; a deadline has passed when a decoder is suspended, and never before."""
+    found, asking, lock = Reads(), threading.local(), threading.Lock()
+    read, ask_once = Decoder.read_clip, Decoder._ask_once
+
+    def receive_watching(connection: socket.socket, length: int) -> bytearray:
+        block = bytearray()
+        while len(block) < length:
+            if select.select([connection], [], [], 0.005)[0]:
+                part = connection.recv(length - len(block))
+                if not part:
+                    raise EOFError
+                block += part
+            elif asking.decoder._process is not None and state_of(asking.decoder._process.pid) == "T":
+                raise TimeoutError
+        return block
+
+    def ask_watched(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        asking.decoder = self
+        return ask_once(self, request)
+
+    def read_noted(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
+        clip = path.stem, indices[0] // CLIP
+        with lock:
+            found.count += 1
+            number = found.count
+        found.before(number, clip, self)
+        try:
+            frames = read(self, path, indices)
+        except VideoError as error:
+            found.ended[clip] = str(error)
+            raise
+        found.ended[clip] = self.reader or ""
+        return frames
+
+    monkeypatch.setattr(messages, "_receive_exactly", receive_watching)
+    monkeypatch.setattr(Decoder, "_ask_once", ask_watched)
+    monkeypatch.setattr(Decoder, "read_clip", read_noted)
+    return found
+
+
+def strike(decoder: Decoder, sent: signal.Signals) -> None:
+    """Send a signal to a decoder that waits for a request, and wait until it is suspended or dead."""
+    assert decoder._process is not None
+    os.kill(decoder._process.pid, sent)
+    end = time.monotonic() + PATIENCE
+    while state_of(decoder._process.pid) != "T" and decoder._process.poll() is None:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def check(
+    store: FeatureStore, reads: Reads, undisturbed: Mapping[str, FeatureStore], sent: signal.Signals
+) -> set[tuple[str, int]]:
+    """Check that each row has the bits of its reader or a reason; the clips without a row."""
+    assert len(reads.ended) == reads.count == N_CLIPS
+    failed = {clip: reason for clip, reason in reads.ended.items() if reason not in READERS}
+    begin = NO_PROGRESS if sent == signal.SIGSTOP else f"{CRASHED} with signal {sent.name}"
+    assert all(reason.startswith(begin) for reason in failed.values()), failed
+    rows = {(clip.video_id, clip.index): row for row, clip in enumerate(map(store.clips.clip, range(N_CLIPS)))}
+    assert store.failures == {rows[clip]: reason for clip, reason in failed.items()}
+    assert verify(store.path).problems == ()
+    assert np.array_equal(store.written, [row not in store.failures for row in range(N_CLIPS)])
+    for clip, row in rows.items():
+        for features in ("blocks", "hidden_states"):
+            mine = getattr(store, features)([row], [0, 1])
+            if clip in failed:
+                assert np.isnan(mine).all()
+            else:
+                theirs = getattr(undisturbed[reads.ended[clip]], features)([row], [0, 1])
+                assert mine.tobytes() == theirs.tobytes(), clip
+    return set(failed)
+
+
+# A process that dies and one that stops; of what it died is told by its signal alone.
+@pytest.mark.parametrize(
+    ("sent", "decoders"),
+    list(itertools.product(SIGNALS, [1, 2])) if LONG else [(signal.SIGSEGV, 1), (signal.SIGSTOP, 2)],
+)
+def test_rows_are_right_or_have_a_reason(
+    tmp_path: Path,
+    videos: Path,
+    backbone: Backbone,
+    undisturbed: Mapping[str, FeatureStore],
+    reads: Reads,
+    monkeypatch: pytest.MonkeyPatch,
+    sent: signal.Signals,
+    decoders: int,
+) -> None:
+    """Decoders are struck after the second frame of some clips, by decord, PyAV or both, and before a request."""
+    strikes = {f"{name} {clip} {reader}" for (name, clip), readers in STRIKES.items() for reader in readers.split()}
+    program = tmp_path / "struck"
+    program.write_text(PROGRAM.format(executable=sys.executable, strikes=strikes, sent=int(sent), clip=CLIP))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    def before(number: int, clip: tuple[str, int], decoder: Decoder) -> None:
+        if clip == STRUCK_BEFORE:
+            strike(decoder, sent)
+
+    reads.before = before
+    store = extract(videos, tmp_path / "root", backbone, decoders)
+    assert check(store, reads, undisturbed, sent) == FAILED
+    for name, first in (("first", 2), ("second", 6), ("third", 1)):  # from which clip on PyAV reads the video
+        by = {clip: reader for (video, clip), reader in reads.ended.items() if video == name and reader in READERS}
+        assert by == {clip: "decord" if clip < first else "PyAV" for clip in by}
+
+
+@pytest.fixture
+def timers() -> Iterator[list[threading.Timer]]:
+    started: list[threading.Timer] = []
+    yield started
+    for timer in started:
+        timer.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoders", [1, 2])
+@pytest.mark.parametrize("sent", SIGNALS)
+def test_rows_are_right_or_have_a_reason_whenever_a_signal_comes(
+    tmp_path: Path,
+    videos: Path,
+    backbone: Backbone,
+    undisturbed: Mapping[str, FeatureStore],
+    reads: Reads,
+    timers: list[threading.Timer],
+    sent: signal.Signals,
+    decoders: int,
+) -> None:
+    """Signals come some milliseconds after a request: a decoder may be at work or be done, which no row may show."""
+    generator = random.Random(0)
+
+    def send(process: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it was replaced meanwhile
+            os.kill(process, sent)
+
+    def before(number: int, clip: tuple[str, int], decoder: Decoder) -> None:
+        if number in {3, 7, 11, 16, 21} and decoder._process is not None:
+            timers.append(threading.Timer(generator.uniform(0.0, 0.01), send, [decoder._process.pid]))
+            timers[-1].start()
+
+    reads.before = before
+    check(extract(videos, tmp_path / "root", backbone, decoders), reads, undisturbed, sent)

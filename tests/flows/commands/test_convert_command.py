@@ -1,0 +1,82 @@
+"""``vadprobe convert-checkpoint`` as a user meets it."""
+
+import itertools
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("transformers")
+
+from torch import Tensor
+
+from tests.support.models.original_checkpoints import original_config, random_model, write_adapter, write_original
+from vadprobe.extract.conversion import weights
+from vadprobe.flows.command_line import main
+
+
+@pytest.fixture
+def source(tmp_path: Path, tiny_backbones: Mapping[str, Path]) -> Path:
+    """A small original checkpoint."""
+    model = random_model(original_config("InternLM2ForCausalLM"))
+    return write_original(tmp_path / "original", tiny_backbones["internvl"], model)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main(["convert-checkpoint", *map(str, words)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_a_converted_checkpoint_is_summed_up(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, source, tmp_path / "native")
+    assert code == 0
+    assert out == f"{tmp_path / 'native'}: 76 tensors (0.00 GB).\n"
+    assert "converting: 100%" in err
+    assert (tmp_path / "native" / "conversion.json").is_file()
+
+
+def test_what_is_refused_is_said_in_a_sentence(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "native").mkdir()
+    code, out, err = run(capsys, source, tmp_path / "native")
+    assert (code, out) == (2, "")
+    assert err.startswith("vadprobe: ")
+    assert err.count("\n") == 1
+    code, _, err = run(capsys, tmp_path / "nowhere", tmp_path / "other")
+    assert code == 2
+    assert "is not a folder" in err
+    adapter = write_adapter(tmp_path / "adapter", {}, 2, 4.0)
+    code, _, err = run(capsys, source, tmp_path / "other", "--adapter", adapter)
+    assert code == 2
+    assert "the adapter holds no tensors" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_terminated_conversion_leaves_nothing(
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+) -> None:
+    """The signal arrives in the midst of the weights."""
+    split, seen = weights.contiguous, itertools.count(1)
+
+    def interrupted(tensor: Tensor) -> Tensor:
+        if next(seen) == 5:
+            assert list(tmp_path.glob("native.*.partial/config.json"))
+            signal.raise_signal(number)
+        return split(tensor)
+
+    monkeypatch.setattr(weights, "contiguous", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        code, _, err = run(capsys, source, tmp_path / "native")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert code == 130, err
+    assert "interrupted; nothing was left" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["original"]

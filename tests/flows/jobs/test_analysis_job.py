@@ -1,0 +1,312 @@
+"""Stage 2 end to end on stores with a planted signal: found, reported, repeatable, and blind to the test labels."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from tests.support import profiles
+from tests.support.planted import HEAD, LAYER, Planted, write_planted
+from vadprobe.analyze.compute import cluster
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.report import figures
+from vadprobe.flows.jobs.analyze_job import analyze, combine
+from vadprobe.flows.jobs.job import load_job
+from vadprobe.store.datasets.dataset import read_manifest, write_manifest
+from vadprobe.store.datasets.video import Interval, Video
+from vadprobe.store.errors import VadprobeError
+
+METHODS = ("hiprobe", "headhunt")
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    planted = write_planted(tmp_path_factory.mktemp("planted"), failed_row=5)
+    analyze(load_job(planted.job("headhunt")))
+    with pytest.MonkeyPatch.context() as patch:
+        if not profiles.LONG:  # pictures take nine tenths of an analysis
+            patch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
+        analyze(load_job(planted.job("hiprobe")))
+    return planted
+
+
+@pytest.fixture(autouse=True)
+def blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing: pictures take nine tenths of an analysis, and those of the first analysis are looked at."""
+    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
+
+
+def results(planted: Planted, method: str) -> dict[str, object]:
+    entry: dict[str, object] = json.loads((planted.folder / f"out-{method}" / "results.json").read_text())["results"][0]
+    return entry
+
+
+def copy_of(planted: Planted, folder: Path) -> Planted:
+    shutil.copytree(planted.folder, folder / "copy")
+    return Planted(folder / "copy", planted.dataset)
+
+
+@pytest.mark.parametrize(("method", "index"), [("hiprobe", [LAYER]), ("headhunt", list(HEAD))])
+def test_the_planted_layer_or_head_is_chosen_and_separates_the_test_frames(
+    planted: Planted, method: str, index: list[int]
+) -> None:
+    entry = results(planted, method)
+    assert entry["selection"]["indices"] == [index]  # type: ignore[index]
+    assert entry["auc"] > 0.95  # type: ignore[operator]
+    for baseline in entry["baselines"].values():  # type: ignore[attr-defined]
+        assert entry["auc"] > baseline["auc"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_numbers_are_those_of_the_expanded_frames(planted: Planted, method: str) -> None:
+    table = pq.read_table(planted.folder / f"out-{method}" / "scores.parquet").to_pylist()
+    scores, truth = [], []
+    for row in table:
+        if row["split"] == "test":
+            frames = planted.dataset.truth(row["video_id"], row["stop_frame"])[row["start_frame"] :]
+            scores += [row["score"]] * len(frames)
+            truth += frames.tolist()
+    entry = results(planted, method)
+    assert entry["auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+    assert entry["ap_step"] == pytest.approx(average_precision_score(truth, scores), abs=1e-12)
+    test_videos = [video for video in planted.dataset.videos if video.split == "test"]
+    assert entry["n_frames"] == len(truth) == sum(video.n_frames or 0 for video in test_videos)
+    assert entry["n_positive"] == sum(truth)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_second_run_writes_the_same_bytes(planted: Planted, tmp_path: Path, method: str) -> None:
+    again = copy_of(planted, tmp_path)
+    names = ["results.json", "detector.json", "saliency.json", "calibration.json"]
+    for run in ("from what was computed before", "computed again"):
+        analyze(load_job(again.job(method)))
+        for name in names:
+            first, second = (folder / f"out-{method}" / name for folder in (planted.folder, again.folder))
+            assert first.read_bytes() == second.read_bytes(), (name, run)
+        shutil.rmtree(again.folder / "steps")
+
+
+def test_worker_processes_change_no_number(planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the short profile the worker is a thread that is spoken to as a process; test_blocks.py starts processes."""
+    start = cluster.LocalCluster
+    if not profiles.LONG:
+        apart = {"processes": False, "protocol": "tcp"}
+        monkeypatch.setattr(cluster, "LocalCluster", lambda **settings: start(**settings | apart))
+    again = copy_of(planted, tmp_path)
+    job = again.job("headhunt")
+    job.write_text(job.read_text().replace("workers = 0", f"workers = {2 if profiles.LONG else 1}"))
+    shutil.rmtree(again.folder / "steps")  # with what was computed before, the workers have nothing to do
+    analyze(load_job(job))
+    for name in ("results.json", "detector.json", "saliency.json"):
+        first, second = (folder / "out-headhunt" / name for folder in (planted.folder, again.folder))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_changed_test_labels_change_the_numbers_but_nothing_that_was_fitted(
+    planted: Planted, tmp_path: Path, method: str
+) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    test_ids = {video.video_id for video in dataset.of_split("test")}
+    videos = tuple(
+        replace(video, label=1 - (video.label or 0)) if video.video_id in test_ids else video
+        for video in dataset.videos
+    )
+    intervals = [interval for interval in dataset.intervals if interval.video_id not in test_ids]
+    intervals += [Interval(video.video_id, 0, 96) for video in videos if video.video_id in test_ids and video.label]
+    write_manifest(replace(dataset, videos=videos, intervals=tuple(intervals)), again.folder / "manifest")
+    analyze(load_job(again.job(method)))
+    before, after = (Detector.read(f / f"out-{method}" / "detector.json") for f in (planted.folder, again.folder))
+    assert before.selection.indices == after.selection.indices
+    assert np.array_equal(before.probe.coef, after.probe.coef)
+    assert before.locator == after.locator
+    assert results(planted, method)["auc"] != results(again, method)["auc"]
+    assert results(planted, method)["ground_truth_digest"] != results(again, method)["ground_truth_digest"]
+
+
+def test_a_detector_scores_another_dataset_without_fitting(planted: Planted, tmp_path: Path) -> None:
+    other = write_planted(tmp_path / "other", seed=7)
+    shutil.copy(planted.folder / "out-headhunt" / "detector.json", other.folder / "finished.json")
+    job = other.job("headhunt")
+    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"'))
+    outcome = analyze(load_job(job))
+    assert outcome.result.evaluation is not None
+    assert outcome.result.evaluation.auc > 0.95
+    fitted, used = (
+        Detector.read(path)
+        for path in (planted.folder / "out-headhunt" / "detector.json", other.folder / "out-headhunt" / "detector.json")
+    )
+    assert np.array_equal(fitted.probe.coef, used.probe.coef)
+    assert not (other.folder / "out-headhunt" / "saliency.json").exists()
+
+
+def test_a_detector_of_another_prompt_is_refused_by_name(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    shutil.copy(again.folder / "out-headhunt" / "detector.json", again.folder / "finished.json")
+    job = again.job("headhunt")
+    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"\nscore_prompt = "question"'))
+    with pytest.raises(VadprobeError, match=r"other features than the store holds: prompt\.text"):
+        analyze(load_job(job))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_holds_its_pictures_and_names_what_could_not_be_read(planted: Planted, method: str) -> None:
+    page = (planted.folder / f"out-{method}" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 1 + 6  # the saliency and six curves
+    assert "broken" in page
+    assert "the file is empty (0 bytes)" in page
+    assert "decord cannot decode these frames" in page
+    assert "http" not in page.replace("http-equiv", "")  # nothing is fetched when the page is opened
+
+
+def test_one_page_combines_both_methods(planted: Planted, tmp_path: Path) -> None:
+    page = combine([load_job(planted.job(method)) for method in METHODS], tmp_path / "both.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 * (1 + 6)
+    assert page.count('class="measured"') == 2 * 2
+
+
+def test_calibration_names_the_training_video_that_could_not_be_read(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    broken = replace(dataset.videos[0], video_id="broken", path="broken.mp4", label=0)
+    write_manifest(replace(dataset, videos=(*dataset.videos, broken)), again.folder / "manifest")
+    analyze(load_job(again.job("hiprobe")))
+    assert json.loads((again.folder / "out-hiprobe" / "calibration.json").read_text())["left_out"] == ["broken"]
+
+
+def _without_stores(folder: Path) -> None:
+    shutil.rmtree(folder / "features")
+
+
+def _without_manifest(folder: Path) -> None:
+    (folder / "manifest" / "videos.parquet").unlink()
+
+
+def _without_a_record(folder: Path) -> None:
+    next((folder / "features").rglob("video-8/tiny/coarse.records/000000.json")).unlink()
+
+
+def _with_a_cut_shard(folder: Path) -> None:
+    shard = next((folder / "features").rglob("video-8/tiny/coarse.zarr/head_outputs/c/0/0/0/0"))
+    shard.write_bytes(shard.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_without_stores, "there are no features"),
+        (_without_manifest, r"no file videos\.parquet"),
+        (_without_a_record, r"0 of 1 partitions are written"),
+        (_with_a_cut_shard, "damaged"),
+    ],
+)
+def test_missing_or_damaged_inputs_are_sentences(
+    planted: Planted, tmp_path: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    again = copy_of(planted, tmp_path)
+    shutil.rmtree(again.folder / "steps")  # with what was computed before, no shard is read
+    damage(again.folder)
+    with pytest.raises(VadprobeError, match=words):
+        analyze(load_job(again.job("headhunt")))
+
+
+def held_out(planted: Planted, tmp_path: Path, validation: str, locator: str, more: str = "") -> Path:
+    """A job whose validation videos are drawn from the test split: the manifest knows no validation video."""
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    videos = tuple(replace(v, split="test") if v.split == "validation" else v for v in dataset.videos)
+    write_manifest(replace(dataset, videos=videos), again.folder / "manifest")
+    job = again.job("headhunt")
+    text = job.read_text().replace('{sigmas = [0.0, 1.0], threshold = "grid"}', locator)
+    job.write_text(text.replace("[store]", f"{validation}\n[store]").replace("top_heads = 1", f"top_heads = 1\n{more}"))
+    return job
+
+
+def test_videos_held_out_for_the_grid_are_in_no_reported_number(planted: Planted, tmp_path: Path) -> None:
+    grid = '{sigmas = [0.0, 1.0], threshold = "grid"}'
+    job = held_out(planted, tmp_path, "[dataset.validation]\nfraction = 0.34\nseed = 3", grid)
+    result = analyze(load_job(job)).result
+    detector = Detector.read(job.parent / "out-headhunt" / "detector.json")
+    assert len(detector.provenance["tuned_on"]) == 4
+    assert result.evaluation is not None
+    assert result.evaluation.n_videos == 12 - 4
+    assert result.videos is not None
+    assert not set(detector.provenance["tuned_on"]) & set(result.videos["video_id"].to_pylist())
+    assert not result.overlap
+
+
+def test_a_grid_on_the_reported_videos_is_refused_by_name_or_stamped(planted: Planted, tmp_path: Path) -> None:
+    grid = '{sigmas = [0.0], threshold = "grid", split = "test"}'
+    job = held_out(planted, tmp_path / "refused", "", grid)
+    before = (job.parent / "out-headhunt" / "detector.json").read_bytes()
+    with pytest.raises(VadprobeError, match="12 of the reported videos are also those something was tuned on: video16"):
+        analyze(load_job(job))
+    assert (job.parent / "out-headhunt" / "detector.json").read_bytes() == before, "refused before anything is fitted"
+    job = held_out(planted, tmp_path / "allowed", "", grid, "allow_overlap = true")
+    outcome = analyze(load_job(job))
+    assert len(outcome.result.overlap) == 12
+    assert "Fitted or tuned on 12 of the reported videos" in outcome.table()
+    assert "fitted or tuned on 12 of the reported videos" in outcome.report.read_text()
+
+
+def test_the_grid_sees_no_video_without_truth(planted: Planted, tmp_path: Path) -> None:
+    """A validation video without a label counts as no normal one; an anomalous one needs to say where."""
+    again = copy_of(planted, tmp_path)
+    whole = read_manifest("planted", again.folder, again.folder / "manifest")
+    detectors = []
+    for change in (lambda v: None, lambda v: replace(v, label=None, category=None)):  # left out, and without a label
+        videos = [change(v) if v.video_id == "video17" else v for v in whole.videos]
+        intervals = tuple(i for i in whole.intervals if i.video_id != "video17")
+        known = tuple(video for video in videos if video is not None)
+        write_manifest(replace(whole, videos=known, intervals=intervals), again.folder / "manifest")
+        analyze(load_job(again.job("headhunt")))
+        detectors.append(Detector.read(again.folder / "out-headhunt" / "detector.json"))
+    assert detectors[0].locator == detectors[1].locator
+    assert [sorted(d.provenance["tuned_on"]) for d in detectors] == [
+        ["video16", *(f"video{n}" for n in range(18, 22))]
+    ] * 2
+    write_manifest(replace(whole, intervals=intervals), again.folder / "manifest")
+    with pytest.raises(VadprobeError, match=r"1 anomalous validation videos have no interval \(video17\)"):
+        analyze(load_job(again.job("headhunt")))
+
+
+def test_a_detector_is_not_reported_on_the_videos_it_was_fitted_on(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    shutil.copy(planted.folder / "out-headhunt" / "detector.json", again.folder / "finished.json")
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    swapped = {"train": "test", "test": "train", "validation": "validation"}
+    videos = tuple(replace(v, split=swapped[v.split]) for v in dataset.videos)
+    write_manifest(replace(dataset, videos=videos), again.folder / "manifest")
+    job = again.job("headhunt")
+    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"'))
+    with pytest.raises(VadprobeError, match=r"16 of the reported videos .* fitted on: video00, video01"):
+        analyze(load_job(job))
+
+
+def test_a_split_without_labels_says_why_its_numbers_are_unknown(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    unlabelled = {video.video_id for video in dataset.of_split("test")}
+    videos = [replace(v, label=None, category=None) if v.video_id in unlabelled else v for v in dataset.videos]
+    intervals = tuple(i for i in dataset.intervals if i.video_id not in unlabelled)
+    write_manifest(replace(dataset, videos=tuple(videos), intervals=intervals), again.folder / "manifest")
+    outcome = analyze(load_job(again.job("hiprobe")))
+    assert outcome.result.n_videos_unlabelled == len(unlabelled)
+    assert "Note: No scored video of the split 'test' has a label" in outcome.table()
+
+
+def test_labelled_videos_without_scores_are_named(planted: Planted, tmp_path: Path) -> None:
+    again = copy_of(planted, tmp_path)
+    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+    extra = Video("never-extracted", "n.mp4", 100, 25.0, "test", 1)
+    write_manifest(replace(dataset, videos=(*dataset.videos, extra)), again.folder / "manifest")
+    outcome = analyze(load_job(again.job("hiprobe")))
+    assert outcome.result.missing_videos == ("never-extracted",)
+    assert "1 labelled videos of the split have no scores" in outcome.table()

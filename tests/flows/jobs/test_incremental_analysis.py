@@ -1,0 +1,161 @@
+"""An unchanged analysis computes nothing; a changed label, prompt or parameter recomputes what depends on it alone."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.planted import Planted, write_planted
+from vadprobe.analyze.detector import fitting, locator_fitting
+from vadprobe.analyze.evaluation import evaluation
+from vadprobe.analyze.features import kernel_mapping
+from vadprobe.analyze.report import figures
+from vadprobe.flows.jobs.analyze_job import Outcome, analyze
+from vadprobe.flows.jobs.job import load_job
+from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
+from vadprobe.store.datasets.video import Split, Video
+
+EVERYTHING = {
+    "hiprobe": ["layer-saliency", "probe", "scores", "scores", "evaluation"],
+    "headhunt": ["head-saliency"] * 3 + ["probe", "scores", "locator-grid", "evaluation"],
+}
+
+
+@pytest.fixture(scope="module")
+def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    planted = write_planted(tmp_path_factory.mktemp("planted"))
+    for method, steps in EVERYTHING.items():
+        edit(planted, method, "workers = 0", "workers = 0\ncurves = 0\nevaluation = {resamples = 20}")
+        assert sorted(run(planted, method).computed) == sorted(steps)
+    return planted
+
+
+@pytest.fixture(autouse=True)
+def blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing: pictures take nine tenths of an analysis, and no test here looks at them."""
+    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
+
+
+@pytest.fixture
+def copy(analyzed: Planted, tmp_path: Path) -> Planted:
+    shutil.copytree(analyzed.folder, tmp_path / "copy")
+    return Planted(tmp_path / "copy", analyzed.dataset)
+
+
+def run(planted: Planted, method: str) -> Outcome:
+    return analyze(load_job(planted.job(method)))
+
+
+def edit(planted: Planted, method: str, old: str, new: str) -> None:
+    path = planted.job(method)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def relabel(planted: Planted, split: Split) -> None:
+    """Make one anomalous video of a split normal."""
+    dataset = read_manifest("planted", planted.folder, planted.folder / "manifest")
+    name = next(video.video_id for video in dataset.of_split(split) if video.label == 1)
+
+    def changed(video: Video) -> Video:
+        return replace(video, label=0, category=None) if video.video_id == name else video
+
+    intervals = tuple(interval for interval in dataset.intervals if interval.video_id != name)
+    write_manifest(
+        Dataset("planted", Path(), tuple(map(changed, dataset.videos)), intervals), planted.folder / "manifest"
+    )
+
+
+@pytest.mark.parametrize("method", EVERYTHING)
+def test_a_second_run_does_no_numeric_work(copy: Planted, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError("numeric work")
+
+    results = copy.folder / f"out-{method}"
+    before = {name: (results / name).read_bytes() for name in ("results.json", "detector.json", "scores.parquet")}
+    for module, name in (
+        (kernel_mapping, "head_metrics"),
+        (kernel_mapping, "layer_metrics"),
+        (fitting, "fit_probe"),
+        (locator_fitting, "frame_f1_grid"),
+        (evaluation, "rank"),
+        (evaluation, "bootstrap_videos"),
+    ):
+        monkeypatch.setattr(module, name, refuse)
+    outcome = run(copy, method)
+    assert outcome.computed == ()
+    assert outcome.steps().startswith("Nothing had to be computed: all")
+    assert {name: (results / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("method", "old", "new", "steps"),
+    [
+        ("headhunt", 'preset = "headhunt"', 'preset = "mine"', []),
+        ("headhunt", "workers = 0", "workers = 1\nscheduler = 'threads'", []),
+        ("headhunt", "top_heads = 1", "top_heads = 2", ["probe", "scores", "locator-grid", "evaluation"]),
+        ("headhunt", "top_heads = 1", "top_heads = 1\nseed = 1", ["head-saliency"] * 3),
+        ("headhunt", "sigmas = [0.0, 1.0]", "sigmas = [0.0, 2.0]", ["locator-grid"]),
+        ("headhunt", "resamples = 20", "resamples = 20, seed = 1", ["evaluation"]),
+        ("headhunt", "top_heads = 1", "top_heads = 1\ninstability_weight = 0.4", []),
+        ("hiprobe", "sigmas = [0.4]", "sigmas = [0.8]", ["evaluation"]),
+        ("hiprobe", '"adaptive"', "0.5", ["evaluation"]),
+        ("hiprobe", "top_heads = 1", "probe = {c = 0.5}", ["probe", "scores", "scores", "evaluation"]),
+        ("hiprobe", "fraction = 1.0", "fraction = 0.5", EVERYTHING["hiprobe"]),
+    ],
+)
+def test_a_changed_parameter_recomputes_what_depends_on_it(
+    copy: Planted, method: str, old: str, new: str, steps: list[str]
+) -> None:
+    edit(copy, method, old, new)
+    computed = sorted(run(copy, method).computed)
+    # A grid that chooses the pair it had chosen before leaves the evaluation as it was.
+    assert computed in (sorted(steps), sorted([*steps, "evaluation"]) if steps == ["locator-grid"] else sorted(steps))
+    assert run(copy, method).computed == ()
+
+
+@pytest.mark.parametrize(
+    ("split", "method", "steps"),
+    [
+        ("test", "headhunt", {"evaluation"}),
+        ("test", "hiprobe", {"evaluation"}),
+        ("validation", "headhunt", {"locator-grid", "evaluation"}),
+        ("validation", "hiprobe", set()),
+        ("train", "hiprobe", set(EVERYTHING["hiprobe"])),
+        ("train", "headhunt", set(EVERYTHING["headhunt"])),
+    ],
+)
+def test_a_changed_label_recomputes_what_depends_on_it(
+    copy: Planted, split: Split, method: str, steps: set[str]
+) -> None:
+    relabel(copy, split)
+    computed = set(run(copy, method).computed)
+    assert computed in (steps, steps - {"evaluation"} if split == "validation" else steps)
+    assert run(copy, method).computed == ()
+
+
+def replaced(planted: Planted, other: Planted, keep: Callable[[Path], bool]) -> None:
+    """Take the stores of another workspace in place of ours, where ``keep`` is False."""
+    for path in (other.folder / "features").rglob("*"):
+        if path.is_file() and not keep(path.relative_to(other.folder)):
+            shutil.copy(path, planted.folder / path.relative_to(other.folder))
+
+
+def test_features_of_another_prompt_recompute_that_prompt_alone(copy: Planted, tmp_path: Path) -> None:
+    other = write_planted(tmp_path / "other", seed=9)
+    replaced(copy, other, lambda path: not any("question." in part for part in path.parts))
+    assert run(copy, "headhunt").computed == ("head-saliency",)
+    assert run(copy, "hiprobe").computed == ()
+    replaced(copy, other, lambda path: not any("coarse." in part for part in path.parts))
+    assert sorted(run(copy, "headhunt").computed) == sorted(
+        ["head-saliency", "probe", "scores", "locator-grid", "evaluation"]
+    )
+
+
+def test_features_of_the_scored_segments_alone_leave_the_fit_as_it_was(copy: Planted, tmp_path: Path) -> None:
+    other = write_planted(tmp_path / "other", seed=9)
+    replaced(copy, other, lambda path: "segment-24-8" not in path.parts)
+    assert sorted(run(copy, "headhunt").computed) == sorted(["scores", "locator-grid", "evaluation"])

@@ -1,0 +1,151 @@
+"""A job file is validated as a whole, and every mistake in it is one sentence that names key, value and remedy."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paths import ROOT
+from vadprobe.flows.jobs.job import load_job
+from vadprobe.store.errors import VadprobeError
+
+CONFIGS = ROOT / "configs"
+JOB = """\
+workspace = "."
+prompts = ["coarse", {key = "mine", text = "Is there smoke?"}]
+[dataset]
+name = "set"
+videos = "videos"
+[store]
+root = "features"
+[[sampling]]
+unit = "segment"
+clip_length = 24
+frames_per_clip = 8
+[backbone]
+key = "tiny"
+path = "backbone"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "job.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("preset", ["hiprobe", "headhunt"])
+def test_both_presets_are_valid_jobs(preset: str) -> None:
+    job = load_job(CONFIGS / f"{preset}.toml")
+    assert job.analysis.method == preset
+    assert len(job.prompts) >= 3
+    assert {sampling.unit for sampling in job.samplings} == {"segment", "video"}
+    assert job.workspace == (CONFIGS.parent / "demo-out").resolve()
+
+
+@pytest.mark.parametrize("name", ["ucf-crime", "xd-violence"])
+def test_the_job_files_of_the_real_sets_are_valid_and_tune_on_held_out_videos(name: str) -> None:
+    job = load_job(CONFIGS / f"{name}.toml")
+    assert job.config.dataset.format == job.config.dataset.name == name
+    assert job.config.dataset.validation is not None
+    assert job.analysis.locator.split == "validation"
+    assert job.analysis.calibration.fraction == 0.01
+    assert len(job.prompts) == 5
+
+
+def test_the_folder_job_scores_with_the_demo_detector_of_the_same_backbone_and_sampling() -> None:
+    folder, preset = load_job(CONFIGS / "folder.toml"), load_job(CONFIGS / "headhunt.toml")
+    assert folder.analysis.detector == f"{preset.analysis.out}/detector.json"
+    assert folder.config.backbone == preset.config.backbone
+    assert folder.samplings[0] == preset.samplings[0]
+    assert folder.prompts[0].key == preset.analysis.score_prompt
+
+
+def test_the_presets_hold_the_samplings_of_the_papers() -> None:
+    for preset, length, frames in (("hiprobe", 24, 8), ("headhunt", 48, 16)):
+        segment = load_job(CONFIGS / f"{preset}.toml").samplings[0]
+        assert (segment.clip_length, segment.frames_per_clip) == (length, frames)
+
+
+def test_paths_begin_at_the_workspace_and_the_argument_wins(tmp_path: Path) -> None:
+    path = write(tmp_path, JOB)
+    assert load_job(path).root == tmp_path.resolve() / "features"
+    assert load_job(path, tmp_path / "other").root == tmp_path.resolve() / "other" / "features"
+
+
+def test_a_job_names_one_store_for_every_sampling_and_prompt(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, JOB))
+    names = [store.relative_to(tmp_path.resolve()).as_posix() for store in job.stores]
+    assert names == ["features/set/segment-24-8/tiny/coarse.zarr", "features/set/segment-24-8/tiny/mine.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('key = "tiny"', 'key = "tiny"\nattension = "eager"', ["backbone.attension", "did you mean 'attention'"]),
+        ('workspace = "."', 'workspace = "."\nspeed = 3', ["unknown key 'speed'", "known keys are"]),
+        ('prompts = ["coarse", {key = "mine", text = "Is there smoke?"}]', "prompts = []", ["prompt set is empty"]),
+        ('"coarse", {', '"coarze", {', ["no shipped prompt 'coarze'", "detailed"]),
+        ('text = "Is there smoke?"', 'text = " "', ["'mine'", "empty text"]),
+        ('key = "mine"', 'key = "coarse"', ["a key twice", "coarse, coarse"]),
+        ('key = "mine"', 'key = "../up"', ["'../up'", "names a folder"]),
+        ("clip_length = 24", "clip_length = 4", ["clip_length is 4", "frames_per_clip is 8"]),
+        ("clip_length = 24\n", "", ["a segment needs a clip_length"]),
+        ("frames_per_clip = 8", 'frames_per_clip = "many"', ["frames_per_clip", "integer", "'many'"]),
+        ('unit = "segment"', 'unit = "shot"', ["unit", "'segment' or 'video'", "'shot'"]),
+        ('root = "features"', "", ["'store.root' is missing"]),
+        ('name = "set"', 'name = "set"\nformat = "manifest"', ["needs the key 'manifest'"]),
+        ('path = "backbone"', 'path = "backbone"\ndtype = "int8"', ["backbone.dtype", "'bfloat16'", "'int8'"]),
+        ('path = "backbone"', 'path = "backbone"\n[extraction]\nbatch_clips = 0', ["batch_clips", "0"]),
+    ],
+)
+def test_a_mistake_is_named_with_key_value_and_remedy(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in JOB
+    with pytest.raises(VadprobeError) as caught:
+        load_job(write(tmp_path, JOB.replace(old, new)))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "job.toml" in message or "prompt" in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("analysis", "words"),
+    [
+        ({"score_prompt": "other"}, ["score_prompt is 'other'", "coarse, mine"]),
+        ({}, ["calibration.unit is 'video'", "no [[sampling]] has that unit"]),
+        ({"detector": "d.json", "locator": {"sigmas": [0.5, 1.0], "threshold": 0.5}}, ["several sigmas", "grid"]),
+    ],
+)
+def test_contradictions_in_the_analysis_are_refused_at_birth(
+    tmp_path: Path, analysis: dict[str, Any], words: list[str]
+) -> None:
+    lines = ["[analysis]", 'preset = "p"', 'method = "headhunt"', 'out = "o"']
+    lines += [f"{key} = '{value}'" for key, value in analysis.items() if isinstance(value, str)]
+    for key, table in analysis.items():
+        if isinstance(table, dict):
+            lines += [f"[analysis.{key}]", *(f"{name} = {value}" for name, value in table.items())]
+    with pytest.raises(VadprobeError) as caught:
+        load_job(write(tmp_path, JOB + "\n".join(lines)))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_missing_file_a_folder_and_broken_toml_are_sentences(tmp_path: Path) -> None:
+    with pytest.raises(VadprobeError, match="there is no job file"):
+        load_job(tmp_path / "absent.toml")
+    with pytest.raises(VadprobeError, match="is a folder"):
+        load_job(tmp_path)
+    with pytest.raises(VadprobeError, match="not valid TOML"):
+        load_job(write(tmp_path, "workspace = "))
+
+
+def test_a_missing_backbone_folder_is_not_taken_for_a_hub_id(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, JOB))
+    with pytest.raises(VadprobeError, match="there is no folder"):
+        _ = job.backbone_folder
+    (tmp_path / "backbone").mkdir()
+    assert load_job(write(tmp_path, JOB)).backbone_folder == tmp_path.resolve() / "backbone"
+    hub = load_job(write(tmp_path, JOB.replace('path = "backbone"', 'path = "owner/name"')))
+    assert hub.backbone_folder is None

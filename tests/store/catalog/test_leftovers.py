@@ -1,0 +1,271 @@
+"""'vadprobe gc': what ended processes left goes, what a living worker holds stays, and looking changes nothing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import clip_table, committed_store, feature_spec, tree
+from vadprobe.store.catalog import leftovers
+from vadprobe.store.catalog.leftovers import AGE, find_leftovers, remove_leftovers
+from vadprobe.store.claims.claims import Claims
+from vadprobe.store.claims.owner import Owner
+from vadprobe.store.errors import StoreError
+from vadprobe.store.verification.resume_log import log_of
+from vadprobe.store.verification.verify import verify
+
+N_CLIPS = 300
+HEX = "0123456789abcdef" * 2
+
+LEAVE = """
+import os, sys
+from pathlib import Path
+from vadprobe.store.claims.claims import Claims
+claim = Claims(Path(sys.argv[1])).take(int(sys.argv[2]))
+(claim.staging.path / "shard").write_bytes(b"1" * 1000)
+os._exit(1)
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A root with one committed store."""
+    committed_store(tmp_path / "root", N_CLIPS)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def folder(root):
+    """The folder of its backbone."""
+    return next(root.rglob("question.zarr")).parent
+
+
+def leave(folder, partition):
+    """The claim of a process that has ended."""
+    subprocess.run([sys.executable, "-c", LEAVE, str(folder), str(partition)], check=False)
+
+
+def leave_elsewhere(folder, partition, lease=0.2):
+    """The claim of a process on another machine, with a staging folder; returns how to write a sign of life."""
+    owner = replace(Owner.here(lease), machine="elsewhere", host="gpu-07")
+    path = folder / ".claims" / f"{partition:06d}.1"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(owner.content(0))
+    (folder / ".claims" / f"{partition:06d}.{owner.identifier}.staging").mkdir()
+    return lambda beat: path.write_bytes(owner.content(beat))
+
+
+def write_old(path, content=b"half"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    make_old(path)
+    return path
+
+
+def make_old(path, seconds=2 * AGE):
+    for one in (*path.rglob("*"), path) if path.is_dir() else (path,):
+        os.utime(one, (time.time() - seconds,) * 2)
+
+
+def verdicts(root):
+    return {one.path.relative_to(root).as_posix(): one.verdict for one in find_leftovers(root)}
+
+
+def clean(root, **options):
+    """Remove what goes; returns the relative paths."""
+    return [one.path.relative_to(root).as_posix() for one in remove_leftovers(root, find_leftovers(root), **options)]
+
+
+def test_a_tidy_root_has_none(root):
+    assert find_leftovers(root) == []
+    before = tree(root)
+    assert clean(root, sleep=pytest.fail) == []
+    assert tree(root) == before
+
+
+def test_looking_changes_nothing(root, folder):
+    leave(folder, 0)
+    leave_elsewhere(folder, 1)
+    write_old(folder / f"README.md.12.{HEX}.partial")
+    (folder / "gone.records").mkdir()
+    before = tree(root)
+    assert len(find_leftovers(root)) == 6
+    assert tree(root) == before
+
+
+def test_what_an_ended_process_left_goes_at_once(root, folder):
+    before = tree(root)
+    leave(folder, 0)
+    found = find_leftovers(root)
+    claim, staging = sorted(found, key=lambda one: one.kind)  # by path, a random identifier would decide
+    assert [(one.kind, one.verdict) for one in (claim, staging)] == [("claim", "goes"), ("staging", "goes")]
+    assert staging.n_bytes == 1000
+    assert "has ended" in claim.why
+    assert len(remove_leftovers(root, found, sleep=pytest.fail)) == 2
+    assert tree(root) == before
+
+
+def test_what_a_running_process_claims_stays(root, folder):
+    with Claims(folder).take(0) as claim:
+        assert set(verdicts(root).values()) == {"stays"}
+        leave(folder, 1)
+        assert all("000001" in path for path in clean(root, sleep=pytest.fail))
+        claim.check()
+        assert claim.staging.path.is_dir()
+
+
+def test_a_silent_claim_from_elsewhere_goes_after_its_lease(root, folder):
+    before = tree(root)
+    leave_elsewhere(folder, 0)
+    told = []
+    assert set(verdicts(root).values()) == {"watch"}
+    assert len(clean(root, tell=told.append)) == 2
+    assert "0 s whether workers on other machines" in told[0]
+    assert tree(root) == before
+
+
+def test_the_longest_lease_is_waited_once_for_all_folders(root, folder):
+    other = folder.with_name("other")
+    other.mkdir()
+    leave_elsewhere(folder, 0, lease=7.0)
+    leave_elsewhere(other, 0, lease=30.0)
+    waited = []
+    clean(root, sleep=waited.append)
+    assert waited == [pytest.approx(30.1)]
+
+
+def test_a_claim_from_elsewhere_that_gives_a_sign_of_life_stays(root, folder):
+    beat = leave_elsewhere(folder, 0)
+    before = tree(root)
+
+    def live(seconds):
+        time.sleep(seconds)
+        beat(1)
+
+    assert clean(root, sleep=live) == []
+    assert tree(root).keys() == before.keys()
+    assert json.loads((folder / ".claims" / "000000.1").read_bytes())["beat"] == "000000000001"
+
+
+def test_a_claim_that_says_nothing_is_watched_too(root, folder, monkeypatch):
+    monkeypatch.setattr("vadprobe.store.claims.claims.LEASE", 0.2)
+    write_old(folder / ".claims" / "000000.1", b"")
+    assert set(verdicts(root).values()) == {"watch"}
+    assert clean(root) == [f"{folder.relative_to(root)}/.claims/000000.1"]
+
+
+def test_staged_files_without_claim_go(root, folder):
+    write_old(folder / ".claims" / "000003.abc.staging" / "shard", b"123")
+    assert clean(root) == [f"{folder.relative_to(root)}/.claims/000003.abc.staging"]
+    assert not (folder / ".claims").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"catalog.json.12.{HEX}.partial",
+        f"toys/videos.parquet.12.{HEX}.partial",
+        f"toys/segment-24-8/clips.parquet.12.{HEX}.partial",
+        f"toys/segment-24-8/toy/README.md.12.{HEX}.partial",
+        "toys/segment-24-8/toy/question.zarr.12.partial/zarr.json",
+        f"toys/segment-24-8/toy/question.records/000000.json.12.{HEX}.partial",
+        f"toys/segment-24-8/toy/question.zarr/zarr.{HEX}.partial",
+        f"toys/segment-24-8/toy/question.zarr/head_outputs/c/0/0/0/0.{HEX}.partial",
+    ],
+)
+def test_half_written_files_go_when_nobody_can_be_writing_them(root, name):
+    before = tree(root)
+    left = write_old(root / name)
+    left = left if left.name.endswith(".partial") else left.parent
+    make_old(left, AGE / 2)
+    assert list(verdicts(root).values()) == ["stays"]
+    assert clean(root) == []
+    make_old(left)
+    assert list(verdicts(root).values()) == ["goes"]
+    assert clean(root) == [left.relative_to(root).as_posix()]
+    assert tree(root) == before
+
+
+def test_a_file_that_its_writer_touched_after_the_look_stays(root):
+    left = write_old(root / f"catalog.json.12.{HEX}.partial")
+    found = find_leftovers(root)
+    left.touch()
+    assert remove_leftovers(root, found) == []
+    assert left.exists()
+
+
+def test_files_of_the_users_own_are_not_looked_at(root, folder):
+    for place in (root / "film.partial", root / "toys" / "film.mp4.partial", folder / "notes.partial"):
+        write_old(place)
+    write_old(root / "toys" / "notes.verified")
+    assert find_leftovers(root) == []
+
+
+def test_records_of_a_lost_store_go_unless_it_comes_back(root, folder):
+    shutil.copytree(folder / "question.zarr", root / "kept.zarr")
+    shutil.rmtree(folder / "question.zarr")
+    found = find_leftovers(root)
+    assert [(one.kind, one.why) for one in found] == [("records", "2 records of a store that is gone")]
+    shutil.copytree(root / "kept.zarr", folder / "question.zarr")
+    assert remove_leftovers(root, found) == []
+    assert not verify(folder / "question.zarr").problems
+    shutil.rmtree(folder / "question.zarr")
+    assert len(clean(root)) == 1
+
+
+def log_lines(partitions, digest):
+    head = {"version": 1, "spec": digest, "begun": "2026-01-01 10:00"}
+    lines = [head, *({"partition": number, "record": "x", "shards": {}} for number in partitions)]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("partitions", "digest", "verdict"),
+    [((0,), None, "stays"), ((), None, "stays"), ((0, 1), None, "goes"), ((0,), "0" * 64, "goes")],
+)
+def test_a_log_goes_when_nobody_can_resume_it(root, folder, partitions, digest, verdict):
+    log = log_of(folder / "question.zarr")
+    write_old(log, log_lines(partitions, digest or feature_spec(clip_table(N_CLIPS)).digest))
+    assert list(verdicts(root).values()) == [verdict]
+    clean(root)
+    assert log.exists() == (verdict == "stays")
+
+
+def test_a_log_that_was_just_written_to_stays(root, folder):
+    log = log_of(folder / "question.zarr")
+    log.write_bytes(log_lines((0, 1), feature_spec(clip_table(N_CLIPS)).digest))
+    assert list(verdicts(root).values()) == ["stays"]
+
+
+def test_the_log_of_a_lost_store_goes(root, folder):
+    write_old(folder / ".gone.verified", b"anything")
+    assert list(verdicts(root).values()) == ["goes"]
+
+
+def test_a_root_that_is_none(tmp_path):
+    with pytest.raises(StoreError, match="is no folder"):
+        find_leftovers(tmp_path / "nowhere")
+
+
+def test_what_cannot_be_removed_is_named(root, monkeypatch):
+    write_old(root / f"catalog.json.12.{HEX}.partial")
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StoreError, match=r"partial cannot be removed: Permission denied"):
+        clean(root)
+
+
+def test_nothing_is_left_behind_by_the_removal_itself(root):
+    write_old(root / f"catalog.json.12.{HEX}.partial")
+    clean(root)
+    assert not (root / ".planning").exists()
+    assert leftovers.find_leftovers(root) == []

@@ -1,0 +1,159 @@
+"""Files that survive a crash, and the lock that keeps a second writer out of a folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from tests.support.builders import tree
+from tests.support.strategies import JSON_VALUES, MODERATE
+from vadprobe.store.errors import StoreError
+from vadprobe.store.files import atomic_files, locks
+from vadprobe.store.files.atomic_files import read_json, sync, write_json
+from vadprobe.store.files.locks import sole_planner
+
+HOLDER = """
+import sys
+from pathlib import Path
+from vadprobe.store.files.locks import sole_planner
+with sole_planner(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of ``tmp_path / "features"`` until a line is sent to it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "features")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@MODERATE
+@given(JSON_VALUES)
+def test_json_comes_back(tmp_path_factory, value):
+    path = tmp_path_factory.getbasetemp() / "durable" / "value.json"
+    write_json(path, value)
+    assert read_json(path) == json.loads(path.read_text(encoding="utf-8")) == value
+    assert [file.name for file in path.parent.iterdir()] == ["value.json"]
+
+
+def test_equal_values_have_equal_bytes(tmp_path):
+    write_json(tmp_path / "one.json", {"a": 1, "b": {"c": 2, "d": 3}})
+    write_json(tmp_path / "other.json", {"b": {"d": 3, "c": 2}, "a": 1})
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
+
+
+def test_data_is_on_the_disk_before_the_name_and_the_name_before_the_return(tmp_path, monkeypatch):
+    steps = []
+    fsync, replace = os.fsync, os.replace
+
+    def spied_fsync(descriptor):
+        target = Path("/proc/self/fd", str(descriptor)).readlink()
+        steps.append(("sync", target.relative_to(tmp_path).as_posix(), target.stat().st_size > 0))
+        fsync(descriptor)
+
+    def spied_replace(source, target):
+        steps.append(("rename", Path(target).relative_to(tmp_path).as_posix(), True))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", spied_fsync)
+    monkeypatch.setattr(os, "replace", spied_replace)
+    write_json(tmp_path / "record.json", {"rows": [0, 256]})
+    assert [step[0] for step in steps] == ["sync", "rename", "sync"]
+    assert steps[0][1].endswith(".partial")
+    assert steps[1][1] == "record.json"
+    assert steps[2][1] == "."
+    assert all(step[2] for step in steps)
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_is_cut_off_leaves_the_old_value(tmp_path, monkeypatch, step):
+    write_json(tmp_path / "record.json", {"old": True})
+
+    def cut(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(atomic_files.os, step, cut)
+    with pytest.raises(KeyboardInterrupt):
+        write_json(tmp_path / "record.json", {"old": False})
+    assert read_json(tmp_path / "record.json") == {"old": True}
+
+
+@pytest.mark.parametrize("value", [{"a": float("nan")}, {"a": object()}])
+def test_a_value_outside_json_leaves_nothing(tmp_path, value):
+    with pytest.raises((ValueError, TypeError)):
+        write_json(tmp_path / "record.json", value)
+    assert tree(tmp_path) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"rows": [0, 25', b"\xff{}", b'{"a": 1} {"b": 2}'])
+def test_damaged_json_is_refused_by_name(tmp_path, content):
+    (tmp_path / "record.json").write_bytes(content)
+    with pytest.raises(StoreError, match=rf"{tmp_path}/record.json is not valid JSON .*damaged"):
+        read_json(tmp_path / "record.json")
+
+
+def test_a_missing_file_stays_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "record.json")
+    with pytest.raises(FileNotFoundError):
+        sync(tmp_path / "shard")
+
+
+def test_files_and_folders_can_be_synced(tmp_path):
+    (tmp_path / "shard").write_bytes(b"bytes")
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    sync(tmp_path / "shard")
+    sync(tmp_path)
+    assert len(list(descriptors.iterdir())) == before
+
+
+def test_a_second_process_waits_for_the_first_and_is_refused_when_its_patience_ends(tmp_path, holder, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    folder = tmp_path / "features"
+    with (
+        pytest.raises(StoreError, match=rf"another process has been creating or committing a store in {folder} for"),
+        sole_planner(folder),
+    ):
+        pytest.fail("two planners at once")
+    with sole_planner(tmp_path / "other"):
+        pass
+    holder.communicate("\n")
+    with sole_planner(folder):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with sole_planner(tmp_path / "features"):
+        pass
+
+
+def test_the_lock_is_free_after_an_error_and_holds_within_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+
+    def fail():
+        with sole_planner(tmp_path / "deep" / "features"):
+            raise RuntimeError("the model ran out of memory")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            fail()
+    with sole_planner(tmp_path), pytest.raises(StoreError, match="another process"), sole_planner(tmp_path):
+        pytest.fail("two planners at once")

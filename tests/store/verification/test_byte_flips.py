@@ -1,0 +1,213 @@
+"""Damage anywhere in a store: every changed byte and every cut is found, named and mended to the same bytes.
+
+The long profile changes 2,000 bytes, the short one 180. ``VADPROBE_FAULTS``, the number of kills in
+``test_faults``, asks here for 30 bytes each.
+"""
+
+import os
+import random
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.builders import FEATURES, committed_store, features, planned_store, tree
+from tests.support.profiles import LONG
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.layout import clips_of, records_of
+from vadprobe.store.format.provenance import read_attributes
+from vadprobe.store.reading.feature_store import FeatureStore
+from vadprobe.store.verification.repair import carry_out, plan_repair
+from vadprobe.store.verification.resume_log import log_of
+from vadprobe.store.verification.verify import verify
+from vadprobe.store.writing.writer import plan
+
+N_CLIPS = 300
+FAILURES = {3: "the decoder was killed", 299: "the file is damaged"}
+N_POSITIONS = 30 * int(os.environ.get("VADPROBE_FAULTS") or 0) or (2000 if LONG else 180)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A committed store of two partitions, each with a failed row; each test leaves it as it was."""
+    return committed_store(tmp_path_factory.mktemp("flips"), N_CLIPS, failures=FAILURES).path
+
+
+def files_of(store):
+    """Shards, coordinates, metadata, records and clip tables."""
+    folders = (store, records_of(store))
+    inside = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [*inside, *sorted(store.parent.parent.glob("*.parquet"))]
+
+
+def partition_of(store, path):
+    """The partition that a file belongs to; None for what concerns the whole store."""
+    if path.parent == records_of(store):
+        return int(path.stem)
+    parts = path.relative_to(store).parts if path.is_relative_to(store) else ()
+    return int(parts[2]) if parts[:1] and parts[0] in FEATURES and parts[1] == "c" else None
+
+
+def is_named(store, path, problems):
+    """Whether a problem names the partition that a file belongs to, or the file itself."""
+    partition = partition_of(store, path)
+    return any(
+        problem.partition == partition and (partition is not None or path in problem.files) for problem in problems
+    )
+
+
+def everything(store):
+    """All that can be read of a store: values, failures, attributes, and the clip table."""
+    opened = FeatureStore.open(store)
+    rows = np.arange(N_CLIPS)
+    blocks, layers = range(opened.spec.backbone.n_layers), range(opened.spec.backbone.n_layers + 1)
+    values = (opened.hidden_states(rows, layers), opened.blocks(rows, blocks), opened.answer_logits(rows))
+    tables = [pq.read_table(path).to_pydict() for path in sorted(store.parent.parent.glob("*.parquet"))]
+    return [value.tobytes() for value in values], opened.failures, read_attributes(store), opened.clips.digest, tables
+
+
+def harmless_kind(path, position):
+    """What kind of byte may change unseen, because nothing that is read depends on it."""
+    if path.suffix == ".parquet":
+        content = path.read_bytes()
+        library = re.search(rb"parquet-cpp-arrow version [0-9]+[.][0-9]+[.][0-9]+", content)
+        if library and library.start() <= position < library.end():
+            return "a digit of the version of the library that wrote the Parquet file"
+    return None
+
+
+def mend(store, found, kept):
+    """Repair, restore what only a copy can mend, and write again what was taken back."""
+    todo = plan_repair(found)
+    by_hand = {path for problem in todo.by_hand for path in problem.files}
+    for path in by_hand:
+        path.write_bytes(kept[path])
+    carry_out(todo)
+    clips = ClipTable.read(clips_of(store))
+    writer = plan(store, FeatureStore.open(store).spec, clips)
+    assert tuple(writer.missing()) == todo.partitions
+    for partition in writer.missing():
+        writer.write_partition(partition, features(writer.spec, partition, FAILURES))
+    writer.commit()
+    return todo
+
+
+def clean(store):
+    """Bytes of everything but what may stay hidden: locks and logs."""
+    return {path: digest for path, digest in tree(store.parents[3]).items() if not Path(path).name.startswith(".")}
+
+
+def test_every_changed_byte_is_found_named_and_mended(store):
+    generator = random.Random(20)
+    kept = {path: path.read_bytes() for path in files_of(store)}
+    before, values = clean(store), everything(store)
+    sizes = [len(content) for content in kept.values()]
+    # Half of the positions by size, which means shards; half by file, so that every kind of file has its share.
+    chosen = generator.choices(list(kept), sizes, k=N_POSITIONS // 2)
+    chosen += generator.choices(list(kept), k=N_POSITIONS - len(chosen))
+    harmless, found_as = Counter[str](), Counter[str]()
+    for number, path in enumerate(chosen):
+        content = bytearray(kept[path])
+        position = generator.randrange(len(content))
+        content[position] ^= generator.randrange(1, 256)
+        path.write_bytes(content)
+        found = verify(store)
+        where = f"{path.relative_to(store.parents[3])} byte {position}"
+        if not found.problems:
+            assert everything(store) == values, where
+            kind = harmless_kind(path, position)
+            assert kind, where
+            harmless[kind] += 1
+            path.write_bytes(kept[path])
+            continue
+        assert is_named(store, path, found.problems), (where, found.problems)
+        found_as[found.problems[0].remedy] += 1
+        if LONG or number % 10 == 0:
+            mend(store, found, kept)
+            assert clean(store) == before, where
+        else:
+            path.write_bytes(kept[path])
+    assert sum(found_as.values()) + sum(harmless.values()) == N_POSITIONS
+    assert sum(harmless.values()) <= max(3, N_POSITIONS // 100)
+    assert set(found_as) == {"recompute", "rebuild", "restore"}
+    assert verify(store).problems == ()
+    print(f"{N_POSITIONS} bytes changed: found {dict(found_as)}, harmless {dict(harmless)}")  # noqa: T201
+
+
+def test_the_one_kind_of_byte_that_may_change_unseen_changes_nothing_that_is_read(store):
+    values = everything(store)
+    for path in sorted(store.parent.parent.glob("*.parquet")):
+        content = path.read_bytes()
+        digits = [place for place in range(len(content)) if content[place : place + 1].isdigit()]
+        places = [place for place in digits if harmless_kind(path, place)]
+        assert places
+        for place in places:
+            path.write_bytes(content[:place] + b"7" + content[place + 1 :])
+            assert verify(store).problems == ()
+            assert everything(store) == values
+        path.write_bytes(content)
+
+
+def test_every_cut_is_found_named_and_mended(store):
+    kept = {path: path.read_bytes() for path in files_of(store)}
+    before = clean(store)
+    for path, content in kept.items():
+        lengths = {0, 1, len(content) // 2, len(content) - 1}
+        for length in sorted(lengths if LONG else {0, len(content) - 1}):
+            path.write_bytes(content[:length])
+            found = verify(store)
+            assert is_named(store, path, found.problems), (path, length)
+            mend(store, found, kept)
+            assert clean(store) == before, (path, length)
+
+
+def test_every_lost_file_is_found_named_and_mended(store):
+    kept = {path: path.read_bytes() for path in files_of(store)}
+    before = clean(store)
+    for path in kept:
+        path.unlink()
+        found = verify(store)
+        assert is_named(store, path, found.problems), path
+        mend_lost(store, found, kept)
+        assert clean(store) == before, path
+
+
+def mend_lost(store, found, kept):
+    """As ``mend``; a partition without record is written anew without a repair."""
+    for path in {path for problem in plan_repair(found).by_hand for path in problem.files}:
+        path.write_bytes(kept[path])
+    carry_out(plan_repair(found))
+    writer = plan(store, FeatureStore.open(store).spec, ClipTable.read(clips_of(store)))
+    assert tuple(writer.missing()) == found.redo
+    for partition in writer.missing():
+        writer.write_partition(partition, features(writer.spec, partition, FAILURES))
+    writer.commit()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_changed_bytes_of_other_dtypes_are_found(tmp_path, dtype):
+    writer = planned_store(tmp_path, 3, dtype)
+    data = features(writer.spec, 0)
+    writer.write_partition(0, data)
+    writer.commit()
+    store, generator = writer.path, random.Random(3)
+    assert verify(store).problems == ()
+    for path in [path for path in files_of(store) if partition_of(store, path) is not None]:
+        content = path.read_bytes()
+        for _ in range(5):
+            changed = bytearray(content)
+            changed[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+            path.write_bytes(changed)
+            assert is_named(store, path, verify(store).problems)
+        path.write_bytes(content)
+    assert verify(store).problems == ()
+    assert not log_of(store).exists()
+
+
+def test_the_copy_of_a_store_is_sound(store, tmp_path):
+    shutil.copytree(store.parents[3], tmp_path / "copy")
+    assert verify(tmp_path / "copy" / store.relative_to(store.parents[3])).problems == ()

@@ -1,0 +1,165 @@
+"""Small feature stores for tests: a backbone of toy size, a clip table of any length, features and written stores."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.support.paths import ROOT
+from vadprobe.store.datasets.video import Video
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.schema import partition_rows
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+from vadprobe.store.writing.writer import PartitionData, StoreWriter, plan
+
+SAMPLING = Sampling("segment", 24, 8)
+PROMPT = Prompt("question", "Does anything abnormal happen in this video? Answer with yes or no.")
+BACKBONE = BackboneSpec(
+    key="toy",
+    family="toy",
+    source="example/toy",
+    revision="0123456789abcdef",
+    dtype="bfloat16",
+    attention="eager",
+    n_layers=2,
+    n_heads=3,
+    head_dim=4,
+    hidden_size=6,
+)
+FEATURES = ("hidden_states", "head_outputs", "answer_logits")
+"""Names of the arrays that hold features."""
+
+
+def clip_table(n_clips: int, sampling: Sampling = SAMPLING, clips_per_video: int = 100) -> ClipTable:
+    """A table of exactly ``n_clips`` segments; every video's last clip is one frame short."""
+    assert sampling.clip_length is not None
+    videos = []
+    for number, start in enumerate(range(0, n_clips, clips_per_video)):
+        count = min(clips_per_video, n_clips - start)
+        videos.append(Video(f"video {number}", f"{number}.mp4", count * sampling.clip_length - 1, 25.0))
+    return ClipTable.build(videos, [f"{number:064x}" for number in range(len(videos))], sampling)
+
+
+def feature_spec(clips: ClipTable, dtype: Any = "bfloat16", **changes: Any) -> FeatureSpec:
+    """The specification of a store whose rows follow ``clips``."""
+    spec = FeatureSpec(
+        dataset="toys",
+        clips_digest=clips.digest,
+        n_clips=len(clips),
+        sampling=clips.sampling,
+        backbone=replace(BACKBONE, dtype=dtype),
+        prompt=PROMPT,
+        recipe={"frame_size": [56, 84], "answer_ids": [3, 5], "device": "cpu"},
+        versions={"torch": "2.13.0"},
+    )
+    return replace(spec, **changes)
+
+
+def store_path(root: Path, spec: FeatureSpec) -> Path:
+    """Where the store of a specification lies below a root."""
+    return DatasetLayout(root, spec.dataset).store(spec.sampling, spec.backbone.key, spec.prompt.key)
+
+
+def truncate_to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """Float32 values with their low 16 bits cleared: the nearest bfloat16 towards zero."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
+    return bits.view(np.float32)
+
+
+def features(spec: FeatureSpec, partition: int, failures: Mapping[int, str] | None = None) -> PartitionData:
+    """Random features of a partition, the same whenever asked for; rows named in ``failures`` are NaN."""
+    rows = partition_rows(partition, spec.n_clips)
+    failures = {row: reason for row, reason in (failures or {}).items() if rows.start <= row < rows.stop}
+    generator = np.random.default_rng(partition)
+    data = PartitionData.empty(spec, rows.stop - rows.start)
+    for name in FEATURES:
+        values = getattr(data, name)
+        drawn = generator.standard_normal(values.shape, dtype=np.float32)
+        values[...] = truncate_to_bfloat16(drawn) if spec.backbone.dtype == "bfloat16" else drawn
+        values[[row - rows.start for row in failures]] = np.nan
+    return replace(data, failures=failures)
+
+
+def planned_store(root: Path, n_clips: int, dtype: str = "bfloat16", **changes: Any) -> StoreWriter:
+    """A planned store without any partition."""
+    clips = clip_table(n_clips)
+    spec = feature_spec(clips, dtype, **changes)
+    return plan(store_path(root, spec), spec, clips)
+
+
+def committed_store(
+    root: Path, n_clips: int, dtype: str = "bfloat16", failures: Mapping[int, str] | None = None
+) -> StoreWriter:
+    """A store whose every partition holds ``features``, committed."""
+    writer = planned_store(root, n_clips, dtype)
+    for partition in range(writer.n_partitions):
+        writer.write_partition(partition, features(writer.spec, partition, failures))
+    writer.commit()
+    return writer
+
+
+def all_features(spec: FeatureSpec, name: str, failures: Mapping[int, str] | None = None) -> np.ndarray:
+    """What a store of ``features`` must hold in one array, all rows."""
+    count = -(-spec.n_clips // 256)
+    return np.concatenate([getattr(features(spec, partition, failures), name) for partition in range(count)])
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file and folder below ``folder`` with the digest of its bytes: equal trees hold equal bytes."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def edit_json(path: Path, edit: Callable[[Any], object]) -> None:
+    """Change a JSON file the way a person with an editor would: ``edit`` changes the loaded value in place."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    edit(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+_TOGETHER = """
+import os, sys, traceback
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.support import builders
+argument, count, repeats = Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+start, begin = os.pipe()
+children = []
+for _ in range(count):
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(begin)
+            os.read(start, 1)  # until the parent has closed its end, and all go on
+            for _ in range(repeats):
+                {statement}
+        except BaseException as error:
+            print(repr(error), flush=True)
+        os._exit(0)
+    children.append(child)
+os.close(begin)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+def run_together(count: int, statement: str, argument: Path, repeats: int = 1) -> list[str]:
+    """Run a statement in ``count`` processes that start at the same moment; returns the errors they ended with.
+
+    The statement may use ``builders``, ``Path`` and ``argument``, a path.
+    """
+    script = _TOGETHER.replace("{statement}", statement)
+    arguments = [str(ROOT), str(argument), str(count), str(repeats)]
+    result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    return result.stdout.splitlines()

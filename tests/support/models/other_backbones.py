@@ -1,0 +1,214 @@
+"""Tiny random checkpoints of families that vadprobe has no inputs for: read through their own processors."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForImageTextToText,
+    CLIPVisionConfig,
+    Gemma3Config,
+    Idefics3Config,
+    LlamaConfig,
+    LlavaConfig,
+    PreTrainedConfig,
+    Qwen2VLConfig,
+)
+
+from vadprobe.extract.demo import tiny_backbone
+
+HALF = [0.5, 0.5, 0.5]
+SIZES = {**tiny_backbone._SIZES, "num_hidden_layers": 4}
+TURNS = """\
+{%- for message in messages -%}
+{{ '<|im_start|>' + message.role + '\\n' }}
+{%- if message.content is string -%}{{ message.content }}{%- else -%}
+{%- for part in message.content -%}
+MEDIA{%- if part.type == 'text' -%}{{ part.text }}{%- endif -%}
+{%- endfor -%}{%- endif -%}
+{{ '<|im_end|>\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
+"""
+
+
+def template(**media: str) -> str:
+    """A chat template that writes a token for each kind of part."""
+    written = [
+        f"{{%- if part.type == '{kind}' -%}}{{{{ '{token}' }}}}{{%- endif -%}}\n" for kind, token in media.items()
+    ]
+    return TURNS.replace("MEDIA", "".join(written))
+
+
+def make(folder: Path, family: str, seed: int = 0) -> Path:
+    """Write a checkpoint of one of ``BUILDERS``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        BUILDERS[family](folder)
+    return folder
+
+
+def save(folder: Path, config: PreTrainedConfig, tokenizer: Any, files: dict[str, dict[str, Any]]) -> None:
+    model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+    tiny_backbone._spread(model)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+
+
+def llava(folder: Path) -> None:
+    tokens = ("<|im_start|>", "<|im_end|>", "<image>")
+    tokenizer = tiny_backbone._tokenizer(tokens, template(image="<image>\\n"), image_token="<image>")
+    config = LlavaConfig(
+        text_config=LlamaConfig(**SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id),
+        vision_config=CLIPVisionConfig(
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=128,
+            image_size=56,
+            patch_size=14,
+            projection_dim=64,
+        ),
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=16,
+        vision_feature_layer=-1,
+    )
+    names = {"processor_class": "LlavaProcessor"}
+    sizes = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
+    files = {
+        "preprocessor_config": {**names, **sizes, "image_processor_type": "CLIPImageProcessor"},
+        "processor_config": {
+            **names,
+            "patch_size": 14,
+            "vision_feature_select_strategy": "default",
+            "num_additional_image_tokens": 1,
+        },
+    }
+    save(folder, config, tokenizer, files)
+
+
+def idefics3(folder: Path) -> None:
+    grid = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+    tokens = (
+        "<|im_start|>",
+        "<|im_end|>",
+        "<image>",
+        "<fake_token_around_image>",
+        "<end_of_utterance>",
+        "<global-img>",
+    )
+    tokenizer = tiny_backbone._tokenizer((*tokens, *grid), template(image="<image>"))
+    config = Idefics3Config(
+        text_config=LlamaConfig(**SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id),
+        vision_config={
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 128,
+            "image_size": 56,
+            "patch_size": 14,
+        },
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=tokenizer.pad_token_id,
+        scale_factor=2,
+    )
+    names = {"processor_class": "Idefics3Processor"}
+    sizes = {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}}
+    pixels = {"image_mean": HALF, "image_std": HALF, "image_processor_type": "Idefics3ImageProcessor"}
+    save(
+        folder,
+        config,
+        tokenizer,
+        {"preprocessor_config": {**names, **sizes, **pixels}, "processor_config": {**names, "image_seq_len": 4}},
+    )
+
+
+def gemma3(folder: Path) -> None:
+    """Image tokens see each other in both directions, and blocks differ in how far back they look."""
+    named = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    tokens = ("<|im_start|>", "<|im_end|>", *named.values())
+    tokenizer = tiny_backbone._tokenizer(tokens, template(image="<start_of_image>"), **named)
+    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in named.items()}
+    config = Gemma3Config(
+        text_config={
+            **SIZES,
+            "head_dim": 32,
+            "vocab_size": len(tokenizer),
+            "sliding_window": 8,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "hidden_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 128,
+            "image_size": 56,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+        mm_tokens_per_image=4,
+        boi_token_index=ids["boi_token"],
+        eoi_token_index=ids["eoi_token"],
+        image_token_index=ids["image_token"],
+        image_token_id=ids["image_token"],
+    )
+    names = {"processor_class": "Gemma3Processor"}
+    pixels = {"size": {"height": 56, "width": 56}, "image_mean": HALF, "image_std": HALF}
+    save(
+        folder,
+        config,
+        tokenizer,
+        {
+            "preprocessor_config": {**names, **pixels, "image_processor_type": "Gemma3ImageProcessor"},
+            "processor_config": {**names, "image_seq_length": 4},
+        },
+    )
+
+
+def qwen2_vl(folder: Path) -> None:
+    tokens = tiny_backbone._QWEN_TOKENS
+    media = {kind: f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video")}
+    named = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    tokenizer = tiny_backbone._tokenizer(tokens, template(**media), **named)
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
+    config = Qwen2VLConfig(
+        text_config={
+            **SIZES,
+            "vocab_size": len(tokenizer),
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]},
+            "bos_token_id": None,
+            "eos_token_id": ids["<|im_end|>"],
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={"depth": 2, "embed_dim": 64, "num_heads": 4, "mlp_ratio": 2, "hidden_size": 128},
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+    )
+    names = {"processor_class": "Qwen2VLProcessor"}
+    pixels = {"image_mean": HALF, "image_std": HALF, "size": {"shortest_edge": 56 * 56, "longest_edge": 84 * 84}}
+    save(
+        folder,
+        config,
+        tokenizer,
+        {
+            "preprocessor_config": {**names, **pixels, "image_processor_type": "Qwen2VLImageProcessor"},
+            "video_preprocessor_config": {**names, **pixels, "video_processor_type": "Qwen2VLVideoProcessor"},
+        },
+    )
+
+
+BUILDERS: dict[str, Callable[[Path], None]] = {
+    "llava": llava,
+    "idefics3": idefics3,
+    "gemma3": gemma3,
+    "qwen2_vl": qwen2_vl,
+}

@@ -1,0 +1,1 @@
+"""Slow definitions that the code is compared with."""

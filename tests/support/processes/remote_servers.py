@@ -1,0 +1,200 @@
+"""An S3 server and a web server in this process, whose answers can be made to fail, and which count requests."""
+
+import contextlib
+import http.client
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote
+
+BUCKET = "features"
+
+
+@dataclass
+class Faults:
+    """What goes wrong: ``rule`` is asked for every request (method, path, number of the same) and names a fault.
+
+    Known faults: ``"503"``, ``"cut"`` (the connection ends in the middle of the body), ``"short"`` (the body ends early
+    and says so), ``"slow"`` (a tenth of a second), ``"lost"`` (no such object), ``"forbidden"``. None lets the request
+    pass.
+    """
+
+    rule: Callable[[str, str, int], str | None] = lambda method, path, number: None
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    n_faults: int = 0
+    n_bytes: int = 0
+    latency: float = 0.0
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fault(self, method: str, path: str, range_: str) -> str | None:
+        with self._lock:
+            self.requests.append((method, path, range_))
+            self._counts[method, path] += 1
+            found = self.rule(method, path, self._counts[method, path])
+            self.n_faults += found is not None
+            return found
+
+    def reset(self) -> None:
+        """No faults, and no requests counted."""
+        with self._lock:
+            self.rule = lambda method, path, number: None
+            self.requests, self.n_faults, self.n_bytes = [], 0, 0
+            self._counts.clear()
+
+    def sent(self, n_bytes: int) -> None:
+        """Count bytes of bodies."""
+        with self._lock:
+            self.n_bytes += n_bytes
+
+    def count(self, word: str, method: str = "GET") -> int:
+        """Requests whose path holds a word."""
+        return sum(one == method and word in path for one, path, _ in self.requests)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else every answer waits for the acknowledgement of its head
+    faults: Faults
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        fault = self.fault
+        if fault in ("cut", "short") and (len(body) < 2 or self.command == "HEAD"):
+            fault = None
+        declared = len(body) // 2 if fault == "short" else len(body)
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(declared))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.faults.sent(len(body))
+            with contextlib.suppress(OSError):
+                self.wfile.write(body[: len(body) // 2] if fault in ("cut", "short") else body)
+        if fault == "cut":
+            self.close_connection = True
+
+    def do(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        self.body = self.rfile.read(length) if length else b""
+        self.fault = self.faults.fault(self.command, unquote(self.path), self.headers.get("Range") or "")
+        time.sleep(self.faults.latency)
+        if self.fault == "503":
+            self.answer(503, {}, b"slow down")
+        elif self.fault == "forbidden":
+            self.answer(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+        elif self.fault == "lost":
+            self.answer(404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
+        else:
+            if self.fault == "slow":
+                time.sleep(0.1)
+            self.serve()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do  # noqa: N815 - the names that http.server looks for
+
+    def serve(self) -> None:
+        raise NotImplementedError
+
+
+class _Proxy(_Handler):
+    """Passes requests on to another server."""
+
+    port: int
+
+    def serve(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+        connection.request(self.command, self.path, self.body, dict(self.headers))
+        found = connection.getresponse()
+        body = found.read()
+        skipped = {"connection", "transfer-encoding", "date", "server"}
+        if self.command != "HEAD":
+            skipped.add("content-length")
+        self.answer(found.status, {k: v for k, v in found.getheaders() if k.lower() not in skipped}, body)
+        connection.close()
+
+
+class _Files(_Handler):
+    """A folder as a plain web server shows it, with ranges, without listings."""
+
+    folder: Path
+
+    def serve(self) -> None:
+        path = self.folder / unquote(self.path).lstrip("/")
+        if self.command not in ("GET", "HEAD"):
+            self.answer(405, {}, b"")
+            return
+        if not path.is_file():
+            self.answer(404, {}, b"")
+            return
+        found = path.stat()
+        stamp = {"Last-Modified": self.date_time_string(int(found.st_mtime)), "ETag": f'"{found.st_mtime_ns:x}"'}
+        wanted = (self.headers.get("Range") or "").removeprefix("bytes=")
+        if not wanted:
+            size = {"Content-Length": str(found.st_size)} if self.command == "HEAD" else {}
+            self.answer(200, {**stamp, **size}, b"" if size else path.read_bytes())
+            return
+        first, _, last = wanted.partition("-")
+        start = int(first) if first else max(0, found.st_size - int(last))
+        stop = min(found.st_size, int(last) + 1) if first and last else found.st_size
+        with path.open("rb") as file:
+            file.seek(start)
+            content = file.read(stop - start)
+        self.answer(206, {**stamp, "Content-Range": f"bytes {start}-{stop - 1}/{found.st_size}"}, content)
+
+
+@contextlib.contextmanager
+def _serving(handler: type[_Handler]) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextlib.contextmanager
+def web_server(folder: Path, faults: Faults) -> Iterator[str]:
+    """The URL of a folder."""
+    with _serving(type("Files", (_Files,), {"folder": folder, "faults": faults})) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def s3_server(faults: Faults) -> Iterator[str]:
+    """The endpoint of an S3 server with an empty bucket ``BUCKET``."""
+    import boto3
+    from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # moto's own server serves all of AWS, and looks at every request which service it is for: a third of its time.
+    application = create_backend_app("s3")
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        client = boto3.client(
+            "s3", endpoint_url=f"http://127.0.0.1:{server.port}", aws_access_key_id="testing",
+            aws_secret_access_key="testing", region_name="us-east-1",
+        )  # fmt: skip
+        client.create_bucket(Bucket=BUCKET)
+        client.close()
+        with _serving(type("Proxy", (_Proxy,), {"port": server.port, "faults": faults})) as proxy:
+            yield f"http://127.0.0.1:{proxy}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,110 @@
+"""Hypothesis strategies for the store's nouns: videos, samplings, clip tables, specifications, exact arrays."""
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tests.support.profiles import laws
+from vadprobe.store.datasets.video import SPLITS, Interval, Video
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+
+MODERATE = laws(60, short=20)
+"""For laws whose single example is cheap."""
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
+"""Any text that can be written as UTF-8."""
+
+_FILES = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\\~."), min_size=1, max_size=6)
+PATHS = st.lists(_FILES, min_size=1, max_size=3).map("/".join)
+"""Relative paths below a folder."""
+
+KEYS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,6}", fullmatch=True)
+"""Names of folders."""
+
+DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
+SMALL = st.integers(1, 5)
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def samplings(draw: st.DrawFn) -> Sampling:
+    """Segments of 1 to 30 frames, or whole videos."""
+    frames_per_clip = draw(st.integers(1, 9))
+    if draw(st.booleans()):
+        return Sampling("video", None, frames_per_clip)
+    return Sampling("segment", frames_per_clip + draw(st.integers(0, 21)), frames_per_clip)
+
+
+@st.composite
+def videos(draw: st.DrawFn, max_frames: int = 200, names: st.SearchStrategy[str] = NAMES) -> Video:
+    """Probed videos with any truth; now and then without a frame."""
+    return Video(
+        video_id=draw(names),
+        path=draw(PATHS),
+        n_frames=draw(st.integers(0, max_frames)),
+        fps=draw(st.floats(0.1, 240)),
+        split=draw(st.sampled_from(SPLITS)),
+        label=draw(st.sampled_from((None, 0, 1))),
+        category=draw(st.none() | NAMES),
+    )
+
+
+def video_lists(max_size: int = 5) -> st.SearchStrategy[list[Video]]:
+    """Videos of different names."""
+    return st.lists(videos(), max_size=max_size, unique_by=lambda video: video.video_id)
+
+
+@st.composite
+def intervals(draw: st.DrawFn, names: st.SearchStrategy[str], max_frames: int = 250) -> Interval:
+    """Half-open intervals, some beyond the end of the video."""
+    start = draw(st.integers(0, max_frames))
+    return Interval(draw(names), start, start + draw(st.integers(1, 60)), draw(NAMES))
+
+
+@st.composite
+def clip_tables(draw: st.DrawFn) -> ClipTable:
+    """Tables of a few videos, empty ones included."""
+    found = draw(video_lists())
+    return ClipTable.build(found, [draw(DIGESTS) for _ in found], draw(samplings()))
+
+
+@st.composite
+def feature_specs(draw: st.DrawFn) -> FeatureSpec:
+    """Specifications of any content, as a job could make them."""
+    return FeatureSpec(
+        dataset=draw(KEYS),
+        clips_digest=draw(DIGESTS),
+        n_clips=draw(st.integers(1, 1000)),
+        sampling=draw(samplings()),
+        backbone=BackboneSpec(
+            key=draw(KEYS),
+            family=draw(NAMES),
+            source=draw(NAMES),
+            revision=draw(NAMES),
+            dtype=draw(st.sampled_from(("bfloat16", "float16", "float32"))),
+            attention=draw(NAMES),
+            n_layers=draw(SMALL),
+            n_heads=draw(SMALL),
+            head_dim=draw(SMALL),
+            hidden_size=draw(SMALL),
+        ),
+        prompt=Prompt(draw(KEYS), draw(NAMES.filter(str.strip))),
+        recipe=draw(st.dictionaries(NAMES, JSON_VALUES, max_size=3)),
+        versions=draw(st.dictionaries(KEYS, KEYS, max_size=3)),
+    )
+
+
+def bfloat16_arrays(shape: tuple[int, ...], finite: bool = True) -> st.SearchStrategy[np.ndarray]:
+    """Float32 arrays that hold bfloat16 values, by bit pattern: subnormals and both zeros included."""
+    patterns = st.integers(0, 0xFFFF)
+    if finite:
+        patterns = patterns.filter(lambda bits: bits & 0x7F80 != 0x7F80)
+    return arrays(np.uint32, shape, elements=patterns).map(lambda bits: (bits << 16).view(np.float32))
