@@ -10,7 +10,14 @@ from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.flows.jobs.analyze_job import Outcome, fit_step, open_analysis, report_step, score_step, workbench
+from vadprobe.flows.jobs.analyze_job import (
+    PartitionOutcome,
+    fit_step,
+    open_analysis,
+    report_step,
+    score_step,
+    workbench,
+)
 from vadprobe.flows.jobs.job import Job, load_job
 
 
@@ -51,7 +58,7 @@ def score_task(job: Job, bench: Workbench, detector: Detector) -> Scores:
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
-def report_task(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> Outcome:
+def report_task(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> PartitionOutcome:
     """Measure the test split, draw the page, publish the result table."""
     outcome = report_step(job, bench, detector, scores)
     create_table_artifact([outcome.row()], key="result-table")

@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
-from vadprobe.extract.pipeline.extraction import Extractor, Outcome, Unit
+from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey, PartitionOutcome
 from vadprobe.flows.jobs.extract_job import ExtractionSummary, finish, prepare
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.store.verification.verify import Verification, verify
@@ -43,12 +43,12 @@ def plan_task(job: Job) -> Extractor:
 
 
 @task(name="extract", cache_policy=NO_CACHE, persist_result=False)
-def extract_task(extractor: Extractor) -> list[Unit]:
+def extract_task(extractor: Extractor) -> list[PartitionKey]:
     """Compute and write all partitions that are left, beside any number of other workers."""
     logger = get_run_logger()
     n_left = len(extractor.pending())
 
-    def finished(outcome: Outcome) -> None:
+    def finished(outcome: PartitionOutcome) -> None:
         elsewhere(outcome.unit)
         timings = extractor.timings
         logger.info(
@@ -62,7 +62,7 @@ def extract_task(extractor: Extractor) -> list[Unit]:
         for row, reason in outcome.failures.items():
             logger.warning("Clip of row %d not readable: %s", row, reason)
 
-    def elsewhere(unit: Unit) -> None:
+    def elsewhere(unit: PartitionKey) -> None:
         nonlocal n_left
         n_left -= 1
 
@@ -71,7 +71,7 @@ def extract_task(extractor: Extractor) -> list[Unit]:
 
 
 @task(name="commit", cache_policy=NO_CACHE, persist_result=False)
-def commit_task(extractor: Extractor, computed: list[Unit]) -> ExtractionSummary:
+def commit_task(extractor: Extractor, computed: list[PartitionKey]) -> ExtractionSummary:
     """Commit the stores and publish what was done."""
     summary = finish(extractor, computed)
     create_markdown_artifact("\n\n".join(summary.lines()), key="extraction-summary")

@@ -25,6 +25,6 @@ class DeferredScheduler(Scheduler):
 
 @contextmanager
 def deferred_scheduler(scheduler: str, workers: int, progress: Progress | None = None) -> Iterator[Scheduler]:
-    """What ``.cluster.open_scheduler`` opens, but not before the first task. Arguments and errors as there."""
+    """What ``cluster.open_scheduler`` opens, but not before the first task. Arguments and errors as there."""
     with ExitStack() as stack:
         yield DeferredScheduler(lambda: stack.enter_context(open_scheduler(scheduler, workers, progress)))

@@ -27,7 +27,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFEr
 
 
 @dataclass(frozen=True, eq=False)
-class StepResult:
+class CachedResult:
     """What a step gives: plain JSON ``values`` (no NaN; None is unknown) and named ``arrays`` of numbers."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class StepRun:
     reused: bool
 
 
-class Steps:
+class StepCache:
     """Results of steps below a folder, one file each, by the digest of their inputs.
 
     A step's inputs are plain JSON values; whatever is large stands there as a digest. The digest also covers the source
@@ -61,7 +61,7 @@ class Steps:
         if folder is not None and folder.exists() and not folder.is_dir():
             raise VadprobeError(f"steps: {folder} is a file; name a folder for the results of steps, or remove it.")
         self._folder = folder
-        self._known: dict[str, StepResult] = {}
+        self._known: dict[str, CachedResult] = {}
         self.runs: list[StepRun] = []
 
     @property
@@ -69,7 +69,7 @@ class Steps:
         """Names of the steps that were computed, in order, once for each time."""
         return [run.name for run in self.runs if not run.reused]
 
-    def result(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], StepResult]) -> StepResult:
+    def result(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], CachedResult]) -> CachedResult:
         """The step's result: the kept one, or the one that ``compute`` gives."""
         return self.results(name, {"": inputs}, lambda _: {"": compute()})[""]
 
@@ -77,8 +77,8 @@ class Steps:
         self,
         name: str,
         inputs: Mapping[str, Mapping[str, Any]],
-        compute: Callable[[list[str]], Mapping[str, StepResult]],
-    ) -> dict[str, StepResult]:
+        compute: Callable[[list[str]], Mapping[str, CachedResult]],
+    ) -> dict[str, CachedResult]:
         """Results of several steps of one name; ``compute`` gets the keys of those that are not kept, all at once.
 
         Args:
@@ -100,7 +100,7 @@ class Steps:
             found[key] = result
         return found
 
-    def _kept(self, name: str, digest: str) -> StepResult | None:
+    def _kept(self, name: str, digest: str) -> CachedResult | None:
         if digest in self._known:
             return self._known[digest]
         if self._folder is None:
@@ -113,10 +113,10 @@ class Steps:
                 return None
         except _DAMAGED:
             return None
-        self._known[digest] = StepResult(values, parts)
+        self._known[digest] = CachedResult(values, parts)
         return self._known[digest]
 
-    def _keep(self, name: str, digest: str, inputs: Mapping[str, Any], result: StepResult) -> None:
+    def _keep(self, name: str, digest: str, inputs: Mapping[str, Any], result: CachedResult) -> None:
         self._known[digest] = result
         if self._folder is None:
             return

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
-from vadprobe.analyze.compute.step_cache import StepResult, Steps
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.evaluation.baselines import BASELINES
@@ -154,17 +154,17 @@ def evaluate(bench: Workbench, detector: Detector, scores: Scores, split: str = 
 
 
 def measured(
-    steps: Steps, truth: GroundTruth, segments: SegmentScores, threshold: float, settings: BootstrapConfig
+    steps: StepCache, truth: GroundTruth, segments: SegmentScores, threshold: float, settings: BootstrapConfig
 ) -> tuple[Evaluation, pa.Table]:
     """Every number of one method and its table of videos, kept under the digest of scores and truth."""
 
-    def compute() -> StepResult:
+    def compute() -> CachedResult:
         sink = pa.BufferOutputStream()
         rows = video_table(truth, segments, threshold)
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
         content = np.frombuffer(sink.getvalue(), dtype=np.uint8)
-        return StepResult(evaluate_scores(truth, segments, threshold, settings).to_json(), {"videos": content})
+        return CachedResult(evaluate_scores(truth, segments, threshold, settings).to_json(), {"videos": content})
 
     arrays = [segments.codes, segments.start_frames, segments.stop_frames, segments.scores]
     key = {

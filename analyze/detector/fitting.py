@@ -7,10 +7,10 @@ import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration, calibration_rows, draw_videos
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
-from vadprobe.analyze.compute.step_cache import StepResult
-from vadprobe.analyze.detector.chance import chance_of
+from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.locator_fitting import fit_locator, tuning_rows
+from vadprobe.analyze.detector.permutation_test import chance_of
 from vadprobe.analyze.detector.selection_rules import choose
 from vadprobe.analyze.features.context import Workbench, samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
@@ -109,14 +109,14 @@ def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selectio
         "streams": streams,
     }
 
-    def stream() -> StepResult:
+    def stream() -> CachedResult:
         blocks = StoreRowBlocks(store, selection, calibration.rows, calibration.labels, bench.scheduler, "fitting")
         probe = fit_streamed_logistic(
             blocks, C=config.c, max_iter=config.max_iterations, class_weight=config.class_weight, seed=config.seed
         )
-        return StepResult(probe.to_json())
+        return CachedResult(probe.to_json())
 
-    def compute() -> StepResult:
+    def compute() -> CachedResult:
         features = read_selected(store, selection, calibration.rows)
         probe = fit_probe(
             features,
@@ -129,7 +129,7 @@ def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selectio
             seed=config.seed,
             convention=config.convention,
         )
-        return StepResult(probe.to_json())
+        return CachedResult(probe.to_json())
 
     return probe_from_json(dict(bench.steps.result("probe", inputs, stream if streams else compute).values))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.step_cache import StepResult
+from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.evaluation.metrics import clip_counts
 from vadprobe.analyze.features.context import Workbench, raw_scores, scores_of
 from vadprobe.analyze.features.inputs import AnalysisInputs
@@ -50,9 +50,9 @@ def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection
     codes = table.video_codes[rows]
     samples = digest_arrays([scores, positives, negatives, codes])
 
-    def compute() -> StepResult:
+    def compute() -> CachedResult:
         grid = frame_f1_grid(scores, positives, negatives, codes, config.sigmas, THRESHOLDS)
-        return StepResult({"locator": grid.locator.to_json()})
+        return CachedResult({"locator": grid.locator.to_json()})
 
     key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
     return Locator.from_json(bench.steps.result("locator-grid", key, compute).values["locator"])

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.step_cache import StepResult
+from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS
 from vadprobe.analyze.features.context import Workbench, samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, head_saliency, layer_saliency, over_layers
+from vadprobe.analyze.features.kernel_mapping import Metrics, head_saliency, layer_saliency, map_layers
 from vadprobe.analyze.saliency.silhouette import silhouettes
 
 
@@ -18,8 +18,8 @@ def layer_metrics_of(bench: Workbench, calibration: Calibration) -> Metrics:
     """HiProbe's metrics of layers 1 to L under the score prompt, with the count of floored dimensions."""
     store = bench.inputs.calibration[bench.inputs.score_prompt]
 
-    def compute() -> StepResult:
-        return StepResult(arrays=layer_saliency(store, calibration, bench.scheduler))
+    def compute() -> CachedResult:
+        return CachedResult(arrays=layer_saliency(store, calibration, bench.scheduler))
 
     return dict(bench.steps.result("layer-saliency", samples_digest(store, calibration), compute).arrays)
 
@@ -37,10 +37,10 @@ def head_metrics_of(bench: Workbench, calibration: Calibration, prompts: Sequenc
         for key in prompts
     }
 
-    def compute(missing: list[str]) -> dict[str, StepResult]:
+    def compute(missing: list[str]) -> dict[str, CachedResult]:
         stores = {key: inputs.calibration[key] for key in missing}
         found = head_saliency(stores, calibration, config.seed, bench.scheduler, convention=config.saliency.convention)
-        return {key: StepResult(arrays=metrics) for key, metrics in found.items()}
+        return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
 
     results = bench.steps.results("head-saliency", parts, compute)
     return {key: dict(result.arrays) for key, result in results.items()}
@@ -50,10 +50,10 @@ def layer_silhouettes_of(bench: Workbench, calibration: Calibration) -> np.ndarr
     """Silhouette of the calibration samples under their true labels in layers 1 to L, (L,) (HP figure 3)."""
     store = bench.inputs.calibration[bench.inputs.score_prompt]
 
-    def compute() -> StepResult:
+    def compute() -> CachedResult:
         kernel = partial(_silhouettes, labels=calibration.labels)
-        return StepResult(
-            arrays=over_layers(store, calibration.rows, kernel, bench.scheduler, what="silhouettes of layers")
+        return CachedResult(
+            arrays=map_layers(store, calibration.rows, kernel, bench.scheduler, what="silhouettes of layers")
         )
 
     return bench.steps.result("layer-silhouettes", samples_digest(store, calibration), compute).arrays["silhouette"]

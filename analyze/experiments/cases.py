@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.compute.cluster import Scheduler
-from vadprobe.analyze.compute.step_cache import Steps
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig
 from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
@@ -18,8 +18,8 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """One job: ``name`` for messages, the rest as ``.inputs.open_inputs`` takes it."""
+class ExperimentJob:
+    """One job: ``name`` for messages, the rest as ``inputs.open_inputs`` takes it."""
 
     name: str
     config: AnalysisConfig
@@ -70,15 +70,15 @@ class Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Laboratory:
+class ExperimentContext:
     """What all tables of a run share: the jobs, the steps kept so far, where to compute, and how many draws.
 
     ``draws`` calibration draws are made for every row; ``report`` is told the table (or what else is measured) and
     the row, for progress.
     """
 
-    cases: tuple[Case, ...]
-    steps: Steps
+    cases: tuple[ExperimentJob, ...]
+    steps: StepCache
     scheduler: Scheduler
     draws: int = 5
     report: Callable[[str, str], None] = lambda what, label: None
@@ -87,11 +87,11 @@ class Laboratory:
         """The inputs at work."""
         return Workbench(inputs, self.steps, self.scheduler)
 
-    def case_of(self, method: str) -> Case:
+    def case_of(self, method: str) -> ExperimentJob:
         """The first job of a method, or the first of all, put to that method with its own settings."""
         return next((case for case in self.cases if case.config.method == method), self.cases[0])
 
-    def others(self, case: Case) -> tuple[Case, ...]:
+    def others(self, case: ExperimentJob) -> tuple[ExperimentJob, ...]:
         """Every other job."""
         return tuple(other for other in self.cases if other is not case)
 

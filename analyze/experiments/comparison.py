@@ -1,7 +1,7 @@
 """A method beside trivial baselines, which are measured, and other methods, which are quoted."""
 
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.experiments.cases import Case, Laboratory
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
 from vadprobe.analyze.experiments.measuring import METRICS, measure, measured_row
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
@@ -9,7 +9,7 @@ from vadprobe.analyze.report.published_results import PUBLISHED, SETS
 from vadprobe.store.errors import VadprobeError
 
 
-def comparison(lab: Laboratory, case: Case, name: str, config: AnalysisConfig, label: str) -> Table:
+def comparison(lab: ExperimentContext, case: ExperimentJob, name: str, config: AnalysisConfig, label: str) -> Table:
     """The measured method with its trivial baselines, then what others have published on the public sets."""
     rows = [measured_row(lab, case, label, config), *_baselines(lab, case, config)]
     quoted: dict[str, dict[str, float]] = {}
@@ -26,7 +26,7 @@ def comparison(lab: Laboratory, case: Case, name: str, config: AnalysisConfig, l
     return Table(name, "comparison", case.truth.name, case.backbone, METRICS, tuple(rows), notes)
 
 
-def _baselines(lab: Laboratory, case: Case, config: AnalysisConfig) -> list[Row]:
+def _baselines(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> list[Row]:
     try:
         evaluation = measure(lab, case, config).result.evaluation
     except VadprobeError:  # the method's own row says why

@@ -12,7 +12,7 @@ from vadprobe.analyze.detector.locator_fitting import THRESHOLDS, row_counts
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.analyze.evaluation.segment_scores import segment_scores
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, spread
 from vadprobe.analyze.experiments.rows import Number, Row
 from vadprobe.analyze.features.context import scores_of
@@ -33,7 +33,7 @@ class _Draw:
     caveats: tuple[str, ...]
 
 
-def cross_fitted_row(lab: Laboratory, case: Case, label: str, config: AnalysisConfig) -> Row:
+def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, config: AnalysisConfig) -> Row:
     """Numbers of the test videos under the pair that their fold's others chose, over the calibration draws.
 
     Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
@@ -57,7 +57,7 @@ def cross_fitted_row(lab: Laboratory, case: Case, label: str, config: AnalysisCo
     return Row(label, numbers, interval, len(found), choice, reason=reason, caveats=caveats)
 
 
-def _measured(lab: Laboratory, case: Case, config: AnalysisConfig) -> _Draw:
+def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> _Draw:
     inputs = case.inputs(config)
     bench = lab.bench(inputs)
     detector = fit(bench).detector

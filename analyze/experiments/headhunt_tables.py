@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.cross_fitting import SIGMAS, cross_fitted_row
 from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, measured_row
@@ -26,7 +26,7 @@ _QUOTED = "Published ablations are those that a public summary of the paper quot
 _PROBE = ProbeConfig().model_dump()
 
 
-def headhunt_config(case: Case) -> AnalysisConfig:
+def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
     """The job's settings as HeadHunt-VAD: five heads by RHI; a job of the other method gets the paper's locator."""
     if case.config.method == "headhunt":
         return varied(case.config, selection=_rule("rhi", case.config.selection.prompts))
@@ -34,14 +34,14 @@ def headhunt_config(case: Case) -> AnalysisConfig:
     return varied(case.config, selection=_rule("rhi"), locator=locator, preset="headhunt")
 
 
-def headhunt_1(lab: Laboratory) -> Table:
+def headhunt_1(lab: ExperimentContext) -> Table:
     """Comparison with published methods."""
     case = lab.case_of("headhunt")
     config = headhunt_config(case)
     return comparison(lab, case, "headhunt-1", config, f"HeadHunt-VAD (RHI, {config.top_heads} heads)")
 
 
-def headhunt_2(lab: Laboratory) -> Table:
+def headhunt_2(lab: ExperimentContext) -> Table:
     """Which heads, over which prompts, by which metrics, and which probe on them."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
@@ -78,7 +78,7 @@ def headhunt_2(lab: Laboratory) -> Table:
     return _table(case, "headhunt-2", "choice of heads, prompts and probe", rows, METRICS, notes)
 
 
-def headhunt_3(lab: Laboratory) -> Table:
+def headhunt_3(lab: ExperimentContext) -> Table:
     """The temporal locator: grid, the paper's pair, fixed thresholds, no smoothing."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
@@ -111,7 +111,7 @@ def _rule(name: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:
     return {"rule": name, "layer": None, "heads": (), "prompts": prompts}
 
 
-def _row(lab: Laboratory, case: Case, label: str, config: AnalysisConfig, published: str | None) -> Row:
+def _row(lab: ExperimentContext, case: ExperimentJob, label: str, config: AnalysisConfig, published: str | None) -> Row:
     return measured_row(lab, case, label, config, published=dict(HEADHUNT_ABLATIONS.get(published or "", {})))
 
 
@@ -125,6 +125,6 @@ def _oracle(singles: Sequence[Row]) -> Row:
 
 
 def _table(
-    case: Case, name: str, title: str, rows: Sequence[Row], metrics: tuple[str, ...], notes: tuple[str, ...]
+    case: ExperimentJob, name: str, title: str, rows: Sequence[Row], metrics: tuple[str, ...], notes: tuple[str, ...]
 ) -> Table:
     return Table(name, title, case.truth.name, case.backbone, metrics, tuple(rows), notes)

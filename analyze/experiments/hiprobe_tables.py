@@ -10,7 +10,7 @@ from vadprobe.analyze.configuration import LAYER_METRICS, AnalysisConfig
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.saliency_steps import layer_silhouettes_of
 from vadprobe.analyze.detector.selection_rules import choose
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, describe, measured_row
 from vadprobe.analyze.experiments.rows import Number, Row, Table
@@ -25,7 +25,7 @@ THRESHOLDS = (0.3, 0.5, 0.7)
 """Fixed thresholds that the adaptive one is compared with."""
 
 
-def hiprobe_config(case: Case) -> AnalysisConfig:
+def hiprobe_config(case: ExperimentJob) -> AnalysisConfig:
     """The job's settings as HiProbe-VAD: one layer by DLSP; a job of the other method gets the paper's locator."""
     if case.config.method == "hiprobe":
         return varied(case.config, selection=_rule("dlsp"))
@@ -33,13 +33,13 @@ def hiprobe_config(case: Case) -> AnalysisConfig:
     return varied(case.config, selection=_rule("dlsp"), locator=locator, preset="hiprobe")
 
 
-def hiprobe_1(lab: Laboratory) -> Table:
+def hiprobe_1(lab: ExperimentContext) -> Table:
     """Comparison with published methods."""
     case = lab.case_of("hiprobe")
     return comparison(lab, case, "hiprobe-1", hiprobe_config(case), "HiProbe-VAD (DLSP layer)")
 
 
-def hiprobe_2(lab: Laboratory) -> Table:
+def hiprobe_2(lab: ExperimentContext) -> Table:
     """Zero-shot transfer: fitted on one set, measured on another, for every pair of jobs with one backbone."""
     case = lab.case_of("hiprobe")
     sets = {case.truth.name: case}
@@ -62,7 +62,7 @@ def hiprobe_2(lab: Laboratory) -> Table:
     return _table(lab, case, "hiprobe-2", "zero-shot transfer between datasets", rows, notes=notes)
 
 
-def hiprobe_3(lab: Laboratory) -> Table:
+def hiprobe_3(lab: ExperimentContext) -> Table:
     """Which layer: DLSP, one metric alone, the layers other work takes; and the silhouette of each choice."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
@@ -81,7 +81,7 @@ def hiprobe_3(lab: Laboratory) -> Table:
     return _table(lab, case, "hiprobe-3", "choice of the layer", rows, (*METRICS, "silhouette"), notes)
 
 
-def hiprobe_4(lab: Laboratory) -> Table:
+def hiprobe_4(lab: ExperimentContext) -> Table:
     """Thresholds: adaptive (HP10) and fixed, and no smoothing; ranking metrics of the decision are labelled so."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
@@ -100,7 +100,7 @@ def hiprobe_4(lab: Laboratory) -> Table:
     return _table(lab, case, "hiprobe-4", "thresholds and smoothing", rows, THRESHOLD_METRICS, notes)
 
 
-def hiprobe_5(lab: Laboratory) -> Table:
+def hiprobe_5(lab: ExperimentContext) -> Table:
     """Sampling rate: frames of a clip that the backbone sees."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
@@ -120,10 +120,10 @@ def hiprobe_5(lab: Laboratory) -> Table:
     return _table(lab, case, "hiprobe-5", "sampling rate", rows, notes=notes)
 
 
-def hiprobe_6(lab: Laboratory) -> Table:
+def hiprobe_6(lab: ExperimentContext) -> Table:
     """Backbones: every job on the same dataset."""
     case = lab.case_of("hiprobe")
-    backbones: dict[str, Case] = {}
+    backbones: dict[str, ExperimentJob] = {}
     for other in (case, *lab.others(case)):
         if other.truth.name == case.truth.name:
             backbones.setdefault(other.backbone, other)
@@ -133,7 +133,7 @@ def hiprobe_6(lab: Laboratory) -> Table:
     return _table(lab, case, "hiprobe-6", "backbones", rows, notes=notes)
 
 
-def _left_out(lab: Laboratory, used: Iterable[Case], wanted: str) -> tuple[str, ...]:
+def _left_out(lab: ExperimentContext, used: Iterable[ExperimentJob], wanted: str) -> tuple[str, ...]:
     """Which jobs have no row, and what a job of one's own would have to be."""
     taken = list(used)
     names = [case.name for case in lab.cases if case not in taken]
@@ -148,7 +148,7 @@ def _rule(name: str) -> dict[str, Any]:
 
 
 def _table(
-    lab: Laboratory, case: Case, name: str, title: str, rows: list[Row],
+    lab: ExperimentContext, case: ExperimentJob, name: str, title: str, rows: list[Row],
     metrics: tuple[str, ...] = METRICS, notes: tuple[str, ...] = (),
 ) -> Table:  # fmt: skip
     notes = tuple(note for note in notes if note)
@@ -159,19 +159,19 @@ def _unknown(metrics: tuple[str, ...]) -> dict[str, Number]:
     return {name: Number() for name in metrics}
 
 
-def _features_of(case: Case) -> tuple[str, Sampling, str]:
+def _features_of(case: ExperimentJob) -> tuple[str, Sampling, str]:
     """What two jobs must share for a detector of one to be applied to the other."""
     return case.backbone, case.segment, case.score_prompt
 
 
-def _calibrated_with(case: Case, config: AnalysisConfig, frames: int) -> Sampling:
+def _calibrated_with(case: ExperimentJob, config: AnalysisConfig, frames: int) -> Sampling:
     """What is calibrated on, with so many frames of a clip."""
     if config.calibration.unit == "segment":
         return Sampling("segment", case.segment.clip_length, frames)
     return Sampling("video", None, frames)
 
 
-def _with_silhouette(lab: Laboratory, case: Case, config: AnalysisConfig, row: Row) -> Row:
+def _with_silhouette(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, row: Row) -> Row:
     try:
         bench = lab.bench(case.inputs(config))
         calibration, _ = calibrate(bench.inputs)
@@ -184,7 +184,7 @@ def _with_silhouette(lab: Laboratory, case: Case, config: AnalysisConfig, row: R
     return replace(row, numbers={**row.numbers, "silhouette": Number(float(value))})
 
 
-def _prior_note(lab: Laboratory, case: Case, config: AnalysisConfig) -> str:
+def _prior_note(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> str:
     """HP10 follows the share of anomalous samples: say which share it was."""
     try:
         calibration, _ = calibrate(case.inputs(config))

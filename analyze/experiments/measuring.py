@@ -12,7 +12,7 @@ from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import calibrate, fit
 from vadprobe.analyze.detector.scoring import score
 from vadprobe.analyze.evaluation.evaluation import Evaluation
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.selection import Selection
@@ -50,11 +50,11 @@ class Measurement:
 
 
 def measure(
-    lab: Laboratory,
-    case: Case,
+    lab: ExperimentContext,
+    case: ExperimentJob,
     config: AnalysisConfig,
     samplings: Sequence[Sampling] | None = None,
-    target: Case | None = None,
+    target: ExperimentJob | None = None,
 ) -> Measurement:
     """Fit one variation and measure it on the test split of its own job, or of ``target``, where nothing is fitted.
 
@@ -72,7 +72,7 @@ def measure(
     return Measurement(detector, evaluate(bench, detector, score(bench, detector, rows)))
 
 
-def _finished(config: AnalysisConfig, detector: Detector, target: Case) -> AnalysisConfig:
+def _finished(config: AnalysisConfig, detector: Detector, target: ExperimentJob) -> AnalysisConfig:
     """Settings under which only the score prompt's segments are opened."""
     return config.model_copy(update={"detector": "of this run", "allow_overlap": target.config.allow_overlap})
 
@@ -82,7 +82,7 @@ def _applied(fitted: AnalysisInputs, target: AnalysisInputs) -> AnalysisInputs:
 
 
 def draws_of(
-    lab: Laboratory, case: Case, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
+    lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
 ) -> list[AnalysisConfig]:
     """The variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
 
@@ -108,14 +108,14 @@ def draws_of(
 
 
 def measured_row(
-    lab: Laboratory,
-    case: Case,
+    lab: ExperimentContext,
+    case: ExperimentJob,
     label: str,
     config: AnalysisConfig,
     *,
     published: dict[str, float] | None = None,
     samplings: Sequence[Sampling] | None = None,
-    target: Case | None = None,
+    target: ExperimentJob | None = None,
 ) -> Row:
     """A row over the calibration draws; what cannot be measured is a row with the reason."""
     found: list[Measurement] = []

@@ -9,12 +9,12 @@ import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.calibration.folds import video_folds
-from vadprobe.analyze.compute.step_cache import StepResult
+from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.features.context import Workbench, samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, over_heads, over_layers
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
 from vadprobe.analyze.probes.unit_probing import probe_units
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -68,7 +68,7 @@ class ProbingReport:
         return lines
 
 
-def probing_report(lab: Laboratory, case: Case, n_folds: int, probe: Probe) -> ProbingReport:
+def probing_report(lab: ExperimentContext, case: ExperimentJob, n_folds: int, probe: Probe) -> ProbingReport:
     """Probe the calibration samples of a job.
 
     Raises:
@@ -91,10 +91,10 @@ def probing_report(lab: Laboratory, case: Case, n_folds: int, probe: Probe) -> P
 
 def _probed(
     bench: Workbench, store: FeatureStore, calibration: Calibration, kernel: Callable[[np.ndarray], Metrics]
-) -> StepResult:
-    layers = over_layers(store, calibration.rows, kernel, bench.scheduler, what="layers")
+) -> CachedResult:
+    layers = map_layers(store, calibration.rows, kernel, bench.scheduler, what="layers")
     heads = over_heads({"": store}, calibration.rows, kernel, bench.scheduler, what="heads")[""]
-    return StepResult(arrays={"layers": layers["auc"], "heads": heads["auc"]})
+    return CachedResult(arrays={"layers": layers["auc"], "heads": heads["auc"]})
 
 
 def _auc(features: np.ndarray, labels: np.ndarray, folds: np.ndarray, probe: Probe) -> dict[str, np.ndarray]:

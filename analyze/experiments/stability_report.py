@@ -12,7 +12,7 @@ from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.selection_rules import choose
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.analyze.saliency.stability import Stability, stability
 from vadprobe.store.errors import VadprobeError
@@ -85,7 +85,7 @@ class StabilityReport:
         return lines
 
 
-def stability_report(lab: Laboratory, case: Case) -> StabilityReport:
+def stability_report(lab: ExperimentContext, case: ExperimentJob) -> StabilityReport:
     """Choose on every draw, over all prompts and over each alone.
 
     Args:
@@ -129,14 +129,16 @@ def _alone(config: AnalysisConfig, prompt: str) -> AnalysisConfig:
     return varied(config, selection={"prompts": (prompt,)})
 
 
-def _chosen(lab: Laboratory, case: Case, config: AnalysisConfig, number: int) -> tuple[Selection, frozenset[int]]:
+def _chosen(
+    lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, number: int
+) -> tuple[Selection, frozenset[int]]:
     drawn = varied(config, calibration={"seed": config.calibration.seed + number})
     bench = lab.bench(case.inputs(drawn))
     calibration, _ = calibrate(bench.inputs)
     return choose(bench, calibration).selection, frozenset(calibration.groups.tolist())
 
 
-def _shape(case: Case, config: AnalysisConfig) -> tuple[int, ...]:
+def _shape(case: ExperimentJob, config: AnalysisConfig) -> tuple[int, ...]:
     backbone = case.inputs(config).store.spec.backbone
     return (backbone.n_layers + 1,) if config.rule == "dlsp" else (backbone.n_layers, backbone.n_heads)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from vadprobe.analyze.experiments.cases import Laboratory
+from vadprobe.analyze.experiments.cases import ExperimentContext
 from vadprobe.analyze.experiments.headhunt_tables import headhunt_1, headhunt_2, headhunt_3
 from vadprobe.analyze.experiments.hiprobe_tables import (
     hiprobe_1,
@@ -16,7 +16,7 @@ from vadprobe.analyze.experiments.hiprobe_tables import (
 from vadprobe.analyze.experiments.rows import Table
 from vadprobe.store.errors import VadprobeError
 
-TABLES: Mapping[str, tuple[str, Callable[[Laboratory], Table]]] = {
+TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
     "hiprobe-1": ("comparison with baselines and published methods", hiprobe_1),
     "hiprobe-2": ("zero-shot transfer between datasets", hiprobe_2),
     "hiprobe-3": ("choice of the layer", hiprobe_3),
@@ -30,7 +30,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Laboratory], Table]]] = {
 """Name to what it compares and the function that measures it, in the order of printing."""
 
 
-def measured_table(lab: Laboratory, name: str) -> Table:
+def measured_table(lab: ExperimentContext, name: str) -> Table:
     """Measure one table; a backbone that was never trained is said first."""
     lab.report(name, "")
     table = TABLES[name][1](lab)

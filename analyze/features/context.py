@@ -7,7 +7,7 @@ import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import Scheduler
-from vadprobe.analyze.compute.step_cache import StepResult, Steps
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.features.kernel_mapping import probabilities
 from vadprobe.analyze.probes.kinds import Probe
@@ -21,7 +21,7 @@ class Workbench:
     """One analysis at work. ``steps`` and ``scheduler`` are shared by the analyses of a table."""
 
     inputs: AnalysisInputs
-    steps: Steps
+    steps: StepCache
     scheduler: Scheduler
 
 
@@ -59,7 +59,7 @@ def raw_scores(
         "chosen": chosen_digest(selection, probe),
     }
 
-    def compute() -> StepResult:
-        return StepResult(arrays={"scores": probabilities(store, selection, probe, rows, bench.scheduler)})
+    def compute() -> CachedResult:
+        return CachedResult(arrays={"scores": probabilities(store, selection, probe, rows, bench.scheduler)})
 
     return bench.steps.result("scores", inputs, compute).arrays["scores"]

@@ -33,7 +33,7 @@ TASK_BYTES = 1 << 25
 _MOST_UNITS = 4  # layers or blocks of a task: little data may be much work, which workers share
 
 
-def over_layers(
+def map_layers(
     store: FeatureStore,
     rows: np.ndarray,
     kernel: Kernel,
@@ -107,7 +107,7 @@ def over_heads(
 def layer_saliency(store: FeatureStore, calibration: Calibration, scheduler: Scheduler) -> Metrics:
     """HiProbe's metrics of layers 1 to L on the calibration rows: metric to (L,) float64."""
     kernel = partial(layer_metrics, labels=calibration.labels)
-    return over_layers(store, calibration.rows, kernel, scheduler)
+    return map_layers(store, calibration.rows, kernel, scheduler)
 
 
 def head_saliency(

@@ -44,7 +44,7 @@ def fit_probe(
         class_weight: "balanced" weights samples by n / (2 n_class).
         hidden: hidden units of "mlp".
         seed: of the first weights of "mlp"; the other kinds are not random.
-        convention: of "logistic", see ``.logistic_probe.fit_logistic``.
+        convention: of "logistic", see ``logistic_probe.fit_logistic``.
         selection: carried into the probe.
 
     Raises:

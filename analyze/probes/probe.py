@@ -67,7 +67,7 @@ class Probe(ABC):
         return scores
 
     def to_json(self) -> dict[str, Any]:
-        """The probe as plain JSON values; ``.probe.probe_from_json`` restores every bit. Infinity is "inf"."""
+        """The probe as plain JSON values; ``probe.probe_from_json`` restores every bit. Infinity is "inf"."""
         value: dict[str, Any] = {"kind": self.kind}
         for item in fields(self):
             content = getattr(self, item.name)

@@ -52,7 +52,7 @@ def probe_units(
     Args:
         features: (..., n, d), any real dtype, finite; computed in float64. n < d is fine.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        folds: (n,) integers, the fold of each sample, from ``.folds.video_folds``: whole videos, so that no clip of
+        folds: (n,) integers, the fold of each sample, from ``folds.video_folds``: whole videos, so that no clip of
             a video is scored by a fit that saw another.
         probe: "ridge" (closed form, labels +1 and -1) or "logistic" (the papers' probe, slower); see
             ``.unit_solvers``.
@@ -98,13 +98,13 @@ def cross_fitted_auc(
         features: (..., n, d), finite.
         labels: (n,) bool or int, 1 = anomalous.
         groups: (n,) integers, the video of each sample.
-        n_folds, seed: of ``.folds.video_folds``.
+        n_folds, seed: of ``folds.video_folds``.
 
     Returns:
         (...,) float64 in [0, 1]; 1/2 is the expectation of a unit without signal.
 
     Raises:
-        VadprobeError: as ``.folds.video_folds`` and ``probe_units``.
+        VadprobeError: as ``folds.video_folds`` and ``probe_units``.
     """
     return probe_units(features, labels, video_folds(labels, groups, n_folds, seed)).auc
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual, head_blocks
 from vadprobe.analyze.saliency.kernels.head_blocks import mapped
-from vadprobe.analyze.saliency.kernels.headhunt_code import headhunt_code_metrics
 from vadprobe.analyze.saliency.kernels.mmd import discrepancy
+from vadprobe.analyze.saliency.kernels.reference_code import headhunt_code_metrics
 from vadprobe.store.errors import VadprobeError
 
 Convention = Literal["paper", "headhunt-code"]
@@ -87,10 +87,10 @@ def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.nda
     return mapped(features, labels, {}, {"": discrepancy})[""]
 
 
-def cluster_information(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = N_STARTS) -> np.ndarray:
+def clustering_nmi(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = N_STARTS) -> np.ndarray:
     """Normalised mutual information of the labels and a two-means clustering of the raw features (HH6).
 
-    Mutual information over the geometric mean of both entropies; the clustering is ``.two_means.two_means``.
+    Mutual information over the geometric mean of both entropies; the clustering is ``kmeans2.two_means``.
 
     Args:
         features: (..., n, d), as for ``lda``.
@@ -105,7 +105,7 @@ def cluster_information(features: np.ndarray, labels: np.ndarray, seed: int, n_i
     Raises:
         VadprobeError: as ``lda``.
     """
-    return mapped(features, labels, {}, {"": head_blocks.cluster_information(seed, n_init)})[""]
+    return mapped(features, labels, {}, {"": head_blocks.clustering_nmi(seed, n_init)})[""]
 
 
 def head_metrics(
@@ -116,9 +116,9 @@ def head_metrics(
     Args:
         features: (..., n, d), for example (blocks, heads, n, head_dim); see ``lda``.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        seed: of the two-means clustering; see ``cluster_information``. "headhunt-code" has its own and ignores it.
+        seed: of the two-means clustering; see ``clustering_nmi``. "headhunt-code" has its own and ignores it.
         convention: "paper", the equations as in the functions above; or "headhunt-code", the constants of the method's
-            public code (``.headhunt_code.headhunt_code_metrics``).
+            public code (``reference_code.headhunt_code_metrics``).
 
     Returns:
         "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64, for any cut of
@@ -132,7 +132,7 @@ def head_metrics(
         return headhunt_code_metrics(features, labels)
     kernels = {
         "maximum_mean_discrepancy": discrepancy,
-        "cluster_information": head_blocks.cluster_information(seed, N_STARTS),
+        "cluster_information": head_blocks.clustering_nmi(seed, N_STARTS),
     }
     return mapped(features, labels, GAUSSIANS, kernels)
 

@@ -19,7 +19,7 @@ _EXPONENTS = 200
 
 
 @dataclass(frozen=True, eq=False)
-class Separated:
+class ClassCentred:
     """Samples of a block of heads, the normal ones first, with their class means taken out.
 
     ``vectors`` (heads, n + 1, d) float64 are the class-centred samples and, last, the mean of the anomalous class minus
@@ -113,7 +113,7 @@ class Separated:
         return np.asarray(result)
 
 
-def separate(units: np.ndarray, anomalous: np.ndarray) -> Separated:
+def centre_classes(units: np.ndarray, anomalous: np.ndarray) -> ClassCentred:
     """Take the class means out of a block of checked units (heads, n, d), in float64."""
     order = np.argsort(anomalous, kind="stable")
     n_normal = len(order) - int(np.count_nonzero(anomalous))
@@ -126,7 +126,7 @@ def separate(units: np.ndarray, anomalous: np.ndarray) -> Separated:
     second = _centre(samples[n_normal:], rows[n_normal:])
     np.subtract(second[0], first[0], out=difference)
     difference += second[1] - first[1]
-    return Separated(vectors, order, n_normal, units, exponents, _constant(units, vectors))
+    return ClassCentred(vectors, order, n_normal, units, exponents, _constant(units, vectors))
 
 
 def _centre(samples: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

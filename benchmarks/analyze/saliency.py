@@ -28,7 +28,7 @@ from vadprobe.analyze.saliency.kernels.head_blocks import BLOCK_BYTES
 from vadprobe.analyze.saliency.kernels.mmd import ALL_AT_ONCE, pairs_in_strips
 from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.ranking import rhi
-from vadprobe.analyze.saliency.samples import separate
+from vadprobe.analyze.saliency.samples import centre_classes
 
 _SEED = 0
 _SQUARE = 1024  # rows of the matrix product whose rate is the roof
@@ -175,7 +175,7 @@ def largest_kernel(n: int, arguments: argparse.Namespace) -> dict[str, Any]:
     d = arguments.dimension
     many = n > ALL_AT_ONCE
     units = features[0, : max(1, BLOCK_BYTES // (8 * n * (2 * n + d)))]
-    blocks = [separate(units, labels == 1) for _ in range(5)]  # a block keeps its products
+    blocks = [centre_classes(units, labels == 1) for _ in range(5)]  # a block keeps its products
     if many:
         seconds = min(timed(lambda: [pairs_in_strips(one, 0)])[0] for one in blocks for _ in range(3))  # noqa: B023
         operations, name = n * (n - 1) * d, "distances of all pairs"

@@ -17,12 +17,12 @@ from vadprobe.store.datasets.dataset import Dataset, write_manifest
 from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
 from vadprobe.store.datasets.video import Interval, Split, Video
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents, Head
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.schema import PARTITION_ROWS
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+from vadprobe.store.format.stored_parts import Head, StoredParts
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.writer import plan
 
@@ -99,7 +99,7 @@ def write_planted_stores(
         planting.head_dim,
         planting.hidden_size,
     )
-    contents = Contents.of(backbone, len(clips), layers, heads)
+    contents = StoredParts.of(backbone, len(clips), layers, heads)
     stores = {}
     for number, prompt in enumerate(planting.prompts):
         asked = Prompt(prompt, f"Is something wrong in this video? Asked in the way {prompt!r}.")
@@ -118,7 +118,9 @@ def write_planted_stores(
 class _Partitions:
     """Draws the partitions of one prompt; what the store does not hold is not drawn."""
 
-    def __init__(self, signal: PlantedSignal, prompt: int, spec: FeatureSpec, contents: Contents, repeat: bool) -> None:
+    def __init__(
+        self, signal: PlantedSignal, prompt: int, spec: FeatureSpec, contents: StoredParts, repeat: bool
+    ) -> None:
         self._signal, self._prompt, self._spec, self._repeat = signal, prompt, spec, repeat
         backbone = spec.backbone
         self._layers = list(range(backbone.n_layers + 1) if contents.layers is None else contents.layers)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from vadprobe.extract.pipeline.extraction import Extractor, Outcome, Unit
-from vadprobe.extract.pipeline.memory import limit_arenas
+from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey, PartitionOutcome
+from vadprobe.extract.pipeline.memory import limit_malloc_arenas
 from vadprobe.store.claims.claims import Claim
 from vadprobe.store.datasets.joining import naming
 
@@ -37,12 +37,12 @@ class Listener:
 
     tell: Callable[[str], None] = _tell
     clip_done: Callable[[bool], None] = _ignore
-    begun: Callable[[Unit], None] = _ignore
-    finished: Callable[[Outcome], None] = _ignore
-    elsewhere: Callable[[Unit], None] | None = None
+    begun: Callable[[PartitionKey], None] = _ignore
+    finished: Callable[[PartitionOutcome], None] = _ignore
+    elsewhere: Callable[[PartitionKey], None] | None = None
 
 
-def compute_pending(extractor: Extractor, listener: Listener) -> list[Unit]:
+def compute_pending(extractor: Extractor, listener: Listener) -> list[PartitionKey]:
     """Claim and compute partitions until none is left; those that other workers hold come last.
 
     While nothing but those is left, wait until each is finished, or its claim has expired.
@@ -50,8 +50,8 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[Unit]:
     Returns:
         What was computed here.
     """
-    limit_arenas()
-    left, computed, told = extractor.pending(), list[Unit](), -REMIND
+    limit_malloc_arenas()
+    left, computed, told = extractor.pending(), list[PartitionKey](), -REMIND
     for note in extractor.plan.notes if left else ():
         listener.tell(note)
     while left:
@@ -71,9 +71,11 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[Unit]:
     return computed
 
 
-def _claimable(extractor: Extractor, left: list[Unit], listener: Listener) -> Iterator[tuple[Unit, Claim]]:
+def _claimable(
+    extractor: Extractor, left: list[PartitionKey], listener: Listener
+) -> Iterator[tuple[PartitionKey, Claim]]:
     """Claims on what is left, as far as other workers do not hold it; what they have finished leaves the list."""
-    tried: set[Unit] = set()
+    tried: set[PartitionKey] = set()
     held, last = False, None
     while (unit := next_unit([unit for unit in left if unit not in tried], last, held)) is not None:
         tried.add(unit)
@@ -96,7 +98,7 @@ def _claimable(extractor: Extractor, left: list[Unit], listener: Listener) -> It
                 listener.clip_done(True)
 
 
-def next_unit(left: Sequence[Unit], last: Unit | None, others: bool) -> Unit | None:
+def next_unit(left: Sequence[PartitionKey], last: PartitionKey | None, others: bool) -> PartitionKey | None:
     """What to claim next: the partition behind our last one, as its video may be open already.
 
     Otherwise the first that is left; or, where there are other workers, the middle of the longest row of partitions
@@ -113,7 +115,7 @@ def next_unit(left: Sequence[Unit], last: Unit | None, others: bool) -> Unit | N
         return last[0], last[1] + 1
     if not others:
         return left[0]
-    rows: list[list[Unit]] = []
+    rows: list[list[PartitionKey]] = []
     for unit in left:
         if rows and rows[-1][-1] == (unit[0], unit[1] - 1):
             rows[-1].append(unit)
@@ -123,7 +125,7 @@ def next_unit(left: Sequence[Unit], last: Unit | None, others: bool) -> Unit | N
     return longest[len(longest) // 2]
 
 
-def _waiting(extractor: Extractor, left: Sequence[Unit]) -> str:
+def _waiting(extractor: Extractor, left: Sequence[PartitionKey]) -> str:
     """What is waited for, in a sentence."""
     names = []
     for position, partition in left:

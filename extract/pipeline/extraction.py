@@ -27,17 +27,17 @@ from vadprobe.store.claims.staging import ClaimLostError
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.format.schema import partition_rows
 
-Unit = tuple[int, int]
+PartitionKey = tuple[int, int]
 """Position of a sampling plan and a partition of it."""
 
 MOST_DECODERS = 4
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PartitionOutcome:
     """What became of a partition: its failed rows with their reasons, or that another worker took it over."""
 
-    unit: Unit
+    unit: PartitionKey
     failures: dict[int, str]
     lost: ClaimLostError | None = None
 
@@ -55,7 +55,7 @@ class Extractor:
     _batch_size: BatchSize | None = field(default=None, repr=False)
     _claims: dict[int, Claims] = field(default_factory=dict, repr=False)
 
-    def pending(self) -> list[Unit]:
+    def pending(self) -> list[PartitionKey]:
         """What is left to do."""
         return [
             (position, partition)
@@ -127,7 +127,9 @@ class Extractor:
             raise outcome.lost
         return outcome.failures
 
-    def stream(self, claimed: Iterable[tuple[Unit, Claim]], done: ClipDone | None = None) -> Iterator[Outcome]:
+    def stream(
+        self, claimed: Iterable[tuple[PartitionKey, Claim]], done: ClipDone | None = None
+    ) -> Iterator[PartitionOutcome]:
         """Compute partitions one after another; while one is computed, the next is decoded and the last one written.
 
         Args:
@@ -162,8 +164,8 @@ class _Pipeline:
 
     def __init__(self, extractor: Extractor, done: ClipDone) -> None:
         self._extractor, self._done = extractor, done
-        self._claims: dict[Unit, Claim] = {}
-        self._outcomes: deque[Outcome] = deque()
+        self._claims: dict[PartitionKey, Claim] = {}
+        self._outcomes: deque[PartitionOutcome] = deque()
         self._writing: tuple[OpenPartition, Future[None]] | None = None
         self._outgoing = Outgoing()
 
@@ -185,7 +187,7 @@ class _Pipeline:
             for claim in self._claims.values():
                 claim.release()
 
-    def run(self, claimed: Iterable[tuple[Unit, Claim]]) -> Iterator[Outcome]:
+    def run(self, claimed: Iterable[tuple[PartitionKey, Claim]]) -> Iterator[PartitionOutcome]:
         """As ``Extractor.stream``."""
         clips = self._pool.clips(self._runs(claimed))
         while (clip := self._next(clips)) is not None:
@@ -199,7 +201,7 @@ class _Pipeline:
         self._wait_for_writer()
         yield from self._finished()
 
-    def _runs(self, claimed: Iterable[tuple[Unit, Claim]]) -> Iterator[Run]:
+    def _runs(self, claimed: Iterable[tuple[PartitionKey, Claim]]) -> Iterator[Run]:
         """The clips of claimed partitions, video by video."""
         dataset = self._extractor.dataset
         for (position, partition), claim in claimed:
@@ -207,7 +209,7 @@ class _Pipeline:
             sampling = self._extractor.plan.samplings[position]
             writers = [writer for writer in sampling.writers if not writer.is_written(partition)]
             if not writers:  # the worker that held it before has finished
-                self._close(Outcome((position, partition), {}))
+                self._close(PartitionOutcome((position, partition), {}))
                 continue
             rows = partition_rows(partition, len(sampling.clips))
             found = OpenPartition(
@@ -265,13 +267,13 @@ class _Pipeline:
         with self._extractor.timings.spend("writing"):
             written.result()
         self._writing = None
-        self._close(Outcome((partition.position, partition.partition), partition.failures, partition.lost))
+        self._close(PartitionOutcome((partition.position, partition.partition), partition.failures, partition.lost))
 
-    def _close(self, outcome: Outcome) -> None:
+    def _close(self, outcome: PartitionOutcome) -> None:
         self._claims.pop(outcome.unit).release()
         self._outcomes.append(outcome)
 
-    def _finished(self) -> Iterator[Outcome]:
+    def _finished(self) -> Iterator[PartitionOutcome]:
         if self._writing is not None and self._writing[1].done():
             self._wait_for_writer()
         while self._outcomes:

@@ -7,7 +7,7 @@ from contextlib import suppress
 _ARENAS = -8  # M_ARENA_MAX of glibc's mallopt
 
 
-def limit_arenas(count: int = 2) -> None:
+def limit_malloc_arenas(count: int = 2) -> None:
     """Let all threads take memory from a few pools.
 
     By default glibc gives each thread a pool of its own, and what one thread takes and another gives back is not used

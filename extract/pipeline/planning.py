@@ -20,12 +20,12 @@ from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.digests import fingerprint_file
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.configuration import SamplingConfig
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.schema import PARTITION_ROWS, storage_dtype
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.writing.disk_space import n_objects, n_values, require_space, stored_bytes
 from vadprobe.store.writing.writer import StoreWriter, plan
 
@@ -177,12 +177,12 @@ def _cut(dataset: Dataset, probes: Sequence[ProbedVideo], section: SamplingConfi
     return ClipTable.build(videos, [probe.fingerprint for probe in readable], section.sampling())
 
 
-def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, section: SamplingConfig) -> Contents:
+def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, section: SamplingConfig) -> StoredParts:
     """What the stores of a sampling are to hold."""
     full = [name for name in clips.video_ids if dataset.by_id[name].split in section.full_splits]
     rows = clips.rows_of(full)
     try:
-        return Contents.of(
+        return StoredParts.of(
             backbone,
             len(clips),
             section.layers,

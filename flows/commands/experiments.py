@@ -11,7 +11,7 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 
 if TYPE_CHECKING:
-    from vadprobe.analyze.experiments.cases import Case, Laboratory
+    from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
 
 _DRAWS, _FOLDS = 5, 5
 
@@ -123,10 +123,10 @@ def _probing(options: argparse.Namespace) -> int:
 @contextmanager
 def _laboratory(
     jobs: Sequence[Job], draws: int, fraction: float | None, what: str, total: int
-) -> Iterator["Laboratory"]:
+) -> Iterator["ExperimentContext"]:
     from vadprobe.analyze.compute.deferred import deferred_scheduler
-    from vadprobe.analyze.compute.step_cache import Steps
-    from vadprobe.analyze.experiments.cases import Laboratory
+    from vadprobe.analyze.compute.step_cache import StepCache
+    from vadprobe.analyze.experiments.cases import ExperimentContext
 
     if draws < 1:
         raise VadprobeError(f"--draws is {draws}; at least one calibration draw is wanted.")
@@ -135,7 +135,7 @@ def _laboratory(
     cases = tuple(case_of(job, fraction) for job in jobs)
     first = jobs[0].analysis
     with deferred_scheduler(first.scheduler, first.workers) as scheduler, _counting(what, total) as report:
-        yield Laboratory(cases, Steps(jobs[0].workspace / first.steps), scheduler, draws, report)
+        yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, report)
 
 
 @contextmanager
@@ -157,14 +157,14 @@ def _counting(what: str, total: int) -> Iterator[Callable[[str, str], None]]:
         yield report
 
 
-def case_of(job: Job, fraction: float | None) -> "Case":
+def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
     """A job as tables vary it; they fit their own detectors, so a finished one that the job names is left aside."""
-    from vadprobe.analyze.experiments.cases import Case, varied
+    from vadprobe.analyze.experiments.cases import ExperimentJob, varied
     from vadprobe.flows.jobs.analyze_job import open_truth_of
 
     truth, probed = open_truth_of(job)
     drawn = {} if fraction is None else {"calibration": {"fraction": fraction}}
-    return Case(
+    return ExperimentJob(
         name=job.path.name,
         config=varied(job.analysis, detector=None, **drawn),
         truth=truth,
@@ -176,6 +176,6 @@ def case_of(job: Job, fraction: float | None) -> "Case":
     )
 
 
-def _steps_sentence(lab: "Laboratory") -> str:
+def _steps_sentence(lab: "ExperimentContext") -> str:
     computed = len(lab.steps.computed)
     return f"{computed} steps were computed, {len(lab.steps.runs) - computed} taken from earlier runs."

@@ -20,7 +20,7 @@ def _plan(options: argparse.Namespace) -> int:
             f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
         )
         contents = sampling.writers[0].contents
-        if not contents.is_everything:
+        if not contents.is_complete:
             print(f"{sampling.sampling.key}: {contents.describe()}")
     for line in (*extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
         print(line)

@@ -7,8 +7,8 @@ from typing import Any
 
 from vadprobe.store.catalog.catalog import Catalog, Entry
 from vadprobe.store.catalog.comparison import ArrayDifference, Comparison, state_text
+from vadprobe.store.catalog.garbage import Garbage
 from vadprobe.store.catalog.inventory import contents_text
-from vadprobe.store.catalog.leftovers import Leftover
 from vadprobe.store.files.text import columns, counted, short, size_text
 from vadprobe.store.format.schema import n_partitions
 
@@ -183,7 +183,7 @@ def _values_line(array: ArrayDifference) -> str:
     return text + (f", {array.one_sided:,} of them NaN in one store only" if array.one_sided else "")
 
 
-def leftover_lines(root: str, found: Sequence[Leftover]) -> Iterator[str]:
+def leftover_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
     """What 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
     parts = (
         ("These would go:", [one for one in found if one.verdict == "goes"]),
@@ -208,7 +208,7 @@ def leftover_lines(root: str, found: Sequence[Leftover]) -> Iterator[str]:
         yield f"There is nothing to remove in {root}."
 
 
-def _below(root: str, one: Leftover) -> str:
+def _below(root: str, one: Garbage) -> str:
     return str(one.path).removeprefix(root).lstrip("/")
 
 

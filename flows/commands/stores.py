@@ -12,7 +12,7 @@ from vadprobe.flows.commands.store_text import catalog_lines, comparison_lines, 
 from vadprobe.store.catalog.catalog import Catalog, read_catalog
 from vadprobe.store.catalog.comparison import Comparison, compare
 from vadprobe.store.catalog.description import describe_store
-from vadprobe.store.catalog.leftovers import Leftover, find_leftovers, remove_leftovers
+from vadprobe.store.catalog.garbage import Garbage, collect_garbage, find_garbage
 from vadprobe.store.catalog.path_hints import explain, find_store
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.errors import VadprobeError
@@ -113,11 +113,11 @@ def _gc(options: argparse.Namespace) -> int:
         raise VadprobeError(f"{root} is on a web server, which lists nothing; run gc where that is a folder.")
     if not root.is_dir():
         raise VadprobeError(explain(root))
-    found = find_leftovers(root)
+    found = find_garbage(root)
     if not options.yes:
         _say(leftover_lines(str(root), found))
         return 0
-    removed = remove_leftovers(root, found, tell=lambda message: print(message, flush=True))
+    removed = collect_garbage(root, found, tell=lambda message: print(message, flush=True))
     for one in removed:
         print(f"Removed: {one.path} ({size_text(one.n_bytes)}; {one.why})")
     for one in found:
@@ -128,7 +128,7 @@ def _gc(options: argparse.Namespace) -> int:
     return 0
 
 
-def _kept(one: Leftover) -> str:
+def _kept(one: Garbage) -> str:
     return "its worker gave a sign of life" if one.verdict == "watch" else one.why
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from vadprobe.analyze.compute.deferred import deferred_scheduler
-from vadprobe.analyze.compute.step_cache import Steps
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, format_table, write_results
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
@@ -27,7 +27,7 @@ from vadprobe.store.files.atomic_files import read_json, write_json
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PartitionOutcome:
     """What an analysis wrote; ``computed`` names the steps, of ``n_steps``, that no earlier run had computed."""
 
     result: Result
@@ -83,7 +83,7 @@ def workbench(job: Job, inputs: AnalysisInputs) -> Iterator[Workbench]:
     """The inputs at work: with the workspace's steps, where the job computes, and bars on the terminal."""
     config = job.analysis
     with task_progress() as progress, deferred_scheduler(config.scheduler, config.workers, progress) as scheduler:
-        yield Workbench(inputs, Steps(job.workspace / config.steps), scheduler)
+        yield Workbench(inputs, StepCache(job.workspace / config.steps), scheduler)
 
 
 def fit_step(job: Job, bench: Workbench) -> Detector:
@@ -116,15 +116,15 @@ def score_step(job: Job, bench: Workbench, detector: Detector) -> Scores:
     return scores
 
 
-def report_step(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> Outcome:
+def report_step(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> PartitionOutcome:
     """Measure the test split, write the results and draw the page."""
     result = evaluate(bench, detector, scores)
     results = write_results([result], job.out)
     report = write_report([report_part(job)], job.out / "report.html")
-    return Outcome(result, results, report, tuple(bench.steps.computed), len(bench.steps.runs))
+    return PartitionOutcome(result, results, report, tuple(bench.steps.computed), len(bench.steps.runs))
 
 
-def analyze(job: Job) -> Outcome:
+def analyze(job: Job) -> PartitionOutcome:
     """All steps of stage 2; what an earlier run of the workspace has computed is taken from there."""
     inputs = open_analysis(job)
     with workbench(job, inputs) as bench:

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
-from vadprobe.extract.pipeline.extraction import Outcome, Unit
+from vadprobe.extract.pipeline.extraction import PartitionKey, PartitionOutcome
 from vadprobe.flows.jobs.extract_job import prepare
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
@@ -33,10 +33,10 @@ def main(job_path: str, workspace: str, device: str) -> int:
         reports.write(json.dumps(what) + "\n")
         reports.flush()
 
-    def finished(outcome: Outcome) -> None:
+    def finished(outcome: PartitionOutcome) -> None:
         report(finished=outcome.unit)
 
-    def elsewhere(unit: Unit) -> None:
+    def elsewhere(unit: PartitionKey) -> None:
         """Nothing to say: whoever finished it has reported it."""
 
     try:

@@ -16,7 +16,7 @@ import torch
 
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.pipeline.claim_loop import Listener
-from vadprobe.extract.pipeline.extraction import Extractor, Unit
+from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey
 from vadprobe.flows.jobs.extract_job import ExtractionSummary, finish
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.errors import VadprobeError
@@ -42,8 +42,8 @@ class _Count:
 
     listener: Listener
     extractor: Extractor
-    known: set[Unit] = field(default_factory=set)
-    computed: list[Unit] = field(default_factory=list)
+    known: set[PartitionKey] = field(default_factory=set)
+    computed: list[PartitionKey] = field(default_factory=list)
 
     def take(self, worker: _Worker, report: dict[str, Any]) -> None:
         """Count what a process reports."""
@@ -58,14 +58,14 @@ class _Count:
             self.known.add(unit)
             self.computed.append(unit)
 
-    def rest(self, pending: Sequence[Unit]) -> None:
+    def rest(self, pending: Sequence[PartitionKey]) -> None:
         """Count partitions of ``pending`` that were finished by processes not started here."""
         for unit in set(pending) - self.known - set(self.extractor.pending()):
             for _ in range(self.extractor.n_rows(*unit)):
                 self.listener.clip_done(True)
 
 
-def _unit(value: list[int]) -> Unit:
+def _unit(value: list[int]) -> PartitionKey:
     return value[0], value[1]
 
 

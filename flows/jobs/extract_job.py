@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vadprobe.extract.model.backbone import describe
 from vadprobe.extract.pipeline.claim_loop import Listener, _ignore, _tell, compute_pending
-from vadprobe.extract.pipeline.extraction import Extractor, Unit
+from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey
 from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.catalog.store_card import write_card
@@ -73,7 +73,7 @@ def extract_prepared(extractor: Extractor, clip_done: Callable[[bool], None] | N
     return finish(extractor, compute_pending(extractor, Listener(clip_done=clip_done or _ignore)))
 
 
-def n_clips(extractor: Extractor, units: Sequence[Unit]) -> int:
+def n_clips(extractor: Extractor, units: Sequence[PartitionKey]) -> int:
     """Clips in some units of work."""
     return sum(extractor.n_rows(position, partition) for position, partition in units)
 
@@ -87,7 +87,7 @@ def _write_cards(extractor: Extractor) -> None:
             _tell(f"{error} (the stores are whole without it; 'vadprobe card {folder}' writes it later)")
 
 
-def finish(extractor: Extractor, computed: Sequence[Unit]) -> ExtractionSummary:
+def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> ExtractionSummary:
     """Commit every store, write the cards, and say what was done."""
     failures = extractor.commit()
     _write_cards(extractor)

@@ -12,12 +12,12 @@ from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.text import counted
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.partition_records import is_whole_record, record_judge, record_name
+from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
 from vadprobe.store.format.provenance import UNREADABLE, read_attributes, specification, stored_contents
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 
 _COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")
 _REQUESTS = 8  # small files read at once: on an object store each one is a round trip
@@ -34,7 +34,7 @@ class Inventory:
     path: Path
     attributes: dict[str, Any]
     spec: FeatureSpec
-    contents: Contents
+    contents: StoredParts
     records: dict[int, dict[str, Any]]
     damaged: dict[int, str]
     small_bytes: int
@@ -63,7 +63,7 @@ class Inventory:
                 f"{path}: the attribute state is {attributes['state']!r}, wanted 'open' or 'committed'; it was edited."
             )
         contents = stored_contents(path, attributes, spec)
-        is_ours = record_judge(spec, contents)
+        is_ours = record_matcher(spec, contents)
         numbers = _recorded(path, n_partitions(spec.n_clips, contents.partition_rows))
         records: dict[int, dict[str, Any]] = {}
         damaged: dict[int, str] = {}
@@ -150,7 +150,7 @@ class Inventory:
         return sum(part.stop - part.start for part in rows)
 
 
-def contents_text(contents: Contents, n_all_partitions: int) -> str:
+def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
     """What is held, in a few words: ``all``, or ``3 layers, no heads, 2 of 9 partitions``."""
     words = []
     for chosen, noun in ((contents.layers, "layer"), (contents.heads, "head")):
@@ -188,7 +188,7 @@ def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, 
     try:
         content = file.read_bytes()
         record = json.loads(content)
-        if not is_whole_record(record) or record["partition"] != partition:
+        if not is_intact(record) or record["partition"] != partition:
             return f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew.", len(
                 content
             )

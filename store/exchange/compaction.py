@@ -12,9 +12,9 @@ import numpy as np
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.transfer import Choice, Report, Transfer, copy_probes
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.schema import ArraySpec, compression
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
 from vadprobe.store.writing.shard_writer import encode_chunks, join_chunks
@@ -48,7 +48,7 @@ def compact(
     source.check_finished()
     same = choice.contents(source)
     # Where some partitions hold everything and the others a choice, the copy holds the choice.
-    contents = Contents.of(spec.backbone, spec.n_clips, same.layers, same.heads, same.answers, partition_rows=rows)
+    contents = StoredParts.of(spec.backbone, spec.n_clips, same.layers, same.heads, same.answers, partition_rows=rows)
     layout = DatasetLayout(root, spec.dataset)
     path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
     if path == source.path:

@@ -24,12 +24,12 @@ from vadprobe.store.exchange.headhunt_files import (
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.schema import partition_rows, storage_dtype
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.writer import StoreWriter, plan
@@ -128,7 +128,7 @@ def import_headhunt(
 
 def plan_heads_only(path: Path, spec: FeatureSpec, clips: ClipTable) -> StoreWriter:
     """A planned store of all heads and nothing else."""
-    contents = Contents.of(spec.backbone, spec.n_clips, layers=(), answers=False)
+    contents = StoredParts.of(spec.backbone, spec.n_clips, layers=(), answers=False)
     require_space(path.parent, stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
     return plan(path, spec, clips, contents)
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from vadprobe.store.datasets.probed_videos import read_probes, write_probes
 from vadprobe.store.errors import StoreError
-from vadprobe.store.format.contents import Contents, Head
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.schema import ArraySpec
+from vadprobe.store.format.stored_parts import Head, StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
 from vadprobe.store.writing.shard_writer import join_chunks
@@ -28,7 +28,7 @@ Report = Callable[[int, int], None]
 class Choice:
     """What is wanted of a store.
 
-    ``layers`` and ``heads`` as in ``Contents``; None for all that the store holds, unless the other one is given:
+    ``layers`` and ``heads`` as in ``StoredParts``; None for all that the store holds, unless the other one is given:
     then none. ``videos`` are names; None for all. ``splits`` are those of the videos when they were probed.
     """
 
@@ -37,7 +37,7 @@ class Choice:
     videos: tuple[str, ...] | None = None
     splits: tuple[str, ...] | None = None
 
-    def contents(self, source: FeatureStore) -> Contents:
+    def contents(self, source: FeatureStore) -> StoredParts:
         """What a copy of this part holds. Rows come in whole partitions.
 
         Raises:
@@ -53,7 +53,7 @@ class Choice:
         if not partitions:
             raise StoreError(f"{source.path}: no clip of the chosen videos is in it; nothing to copy.")
         if self.layers is None and self.heads is None:
-            return Contents.of(
+            return StoredParts.of(
                 spec.backbone,
                 spec.n_clips,
                 held.layers,
@@ -69,7 +69,7 @@ class Choice:
             held.check("head_outputs", heads, partitions)
         except StoreError as error:
             raise StoreError(f"{source.path}: {error}") from error
-        return Contents.of(
+        return StoredParts.of(
             spec.backbone, spec.n_clips, layers, heads, held.answers, (), partitions, held.partition_rows
         )
 
@@ -168,7 +168,7 @@ def _copy_partition(source: FeatureStore, writer: StoreWriter, partition: int) -
     return n_bytes
 
 
-def _shards(source: FeatureStore, contents: Contents, partition: int) -> Iterator[tuple[str, Sequence[bytes]]]:
+def _shards(source: FeatureStore, contents: StoredParts, partition: int) -> Iterator[tuple[str, Sequence[bytes]]]:
     for array in contents.arrays(source.spec):
         held = contents.mask(array, partition)
         if held.any() and source.records[partition]["shards"][array.name]["bytes"]:

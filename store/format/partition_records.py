@@ -7,10 +7,10 @@ from typing import Any
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 
 
 def record_name(partition: int) -> str:
@@ -42,20 +42,20 @@ def read_record(store: Path, partition: int) -> dict[str, Any] | None:
         record = read_json(path)
     except FileNotFoundError:
         return None
-    if not is_whole_record(record) or record["partition"] != partition:
+    if not is_intact(record) or record["partition"] != partition:
         raise StoreError(
             f"{path} was changed after it was written. Run 'vadprobe extract' again, which writes the partition anew."
         )
     return dict(record)
 
 
-def record_judge(spec: FeatureSpec, contents: Contents) -> Callable[[dict[str, Any]], bool]:
+def record_matcher(spec: FeatureSpec, contents: StoredParts) -> Callable[[dict[str, Any]], bool]:
     """What says whether a record was written for a store of this specification and these contents."""
-    wanted = spec.digest, None if contents.is_everything else contents.digest  # computed once: it takes a while
+    wanted = spec.digest, None if contents.is_complete else contents.digest  # computed once: it takes a while
     return lambda record: (record["spec_digest"], record.get("contents_digest")) == wanted
 
 
-def is_whole_record(record: Any) -> bool:
+def is_intact(record: Any) -> bool:
     """Whether a record's content has the digest that the record itself names."""
     if not isinstance(record, dict):
         return False

@@ -8,8 +8,8 @@ import zarr
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.location import is_remote
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 
 ATTRIBUTE = "vadprobe"
 """Name of the group attribute that holds the provenance."""
@@ -82,13 +82,13 @@ def specification(path: Path, attributes: dict[str, Any]) -> FeatureSpec:
         raise StoreError(f"{path}: {error}") from error
 
 
-def stored_contents(path: Path, attributes: dict[str, Any], spec: FeatureSpec) -> Contents:
+def stored_contents(path: Path, attributes: dict[str, Any], spec: FeatureSpec) -> StoredParts:
     """What the store at ``path`` holds, by its provenance.
 
     Raises:
         StoreError: if the attribute is none that this version writes.
     """
     try:
-        return Contents.from_json(attributes.get("contents"), spec)
+        return StoredParts.from_json(attributes.get("contents"), spec)
     except StoreError as error:
         raise StoreError(f"{path}: {error}") from error

@@ -14,12 +14,12 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import EVERYTHING, Contents
 from vadprobe.store.format.layout import clips_of
-from vadprobe.store.format.partition_records import read_record, record_judge, shard_path
+from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
 from vadprobe.store.format.provenance import UNREADABLE, open_array, read_attributes, specification, stored_contents
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.reading.byte_sources import source_of
 from vadprobe.store.reading.shard_layout import ShardLayout
 from vadprobe.store.reading.shard_reader import ShardReader, ShardRows
@@ -32,7 +32,7 @@ class FeatureStore:
     path: Path
     spec: FeatureSpec
     clips: ClipTable
-    contents: Contents = EVERYTHING
+    contents: StoredParts = EVERYTHING
     _layouts: dict[str, ShardLayout | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -66,7 +66,7 @@ class FeatureStore:
         Raises:
             StoreError: if a record was damaged or edited.
         """
-        is_ours = record_judge(self.spec, self.contents)
+        is_ours = record_matcher(self.spec, self.contents)
         with ThreadPoolExecutor(source_of(self.path).threads) as threads:
             found = threads.map(lambda number: (number, read_record(self.path, number)), self.partitions)
             return {number: record for number, record in found if record is not None and is_ours(record)}
@@ -210,7 +210,7 @@ class FeatureStore:
 
     def _check_held(self, name: str, parts: Sequence[tuple[int, ...]], rows: np.ndarray) -> None:
         """Refuse layers and heads that the store was not made to hold."""
-        if self.contents.is_everything:
+        if self.contents.is_complete:
             return
         wanted: list[Any] = list(parts)
         if name == "hidden_states":

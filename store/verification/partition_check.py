@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.partition_records import is_whole_record, record_name, shard_path
+from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
 from vadprobe.store.format.schema import storage_dtype
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.verification.check_pool import CheckPool
 from vadprobe.store.verification.problems import Problem, Remedy
 from vadprobe.store.verification.resume_log import VerificationLog
@@ -26,7 +26,7 @@ from vadprobe.store.verification.shard_check import FileState, ShardCheck, Shard
 class PartitionCheck:
     """One partition as its files have it: first its record, then its shards.
 
-    ``is_vouched`` says whether the specification may be believed: if not, no partition is judged worth computing again.
+    ``is_trusted`` says whether the specification may be believed: if not, no partition is judged worth computing again.
     """
 
     store: Path
@@ -34,8 +34,8 @@ class PartitionCheck:
     clips: ClipTable
     number: int
     log: VerificationLog
-    is_vouched: bool
-    contents: Contents
+    is_trusted: bool
+    contents: StoredParts
     failed: list[int] = field(default_factory=list)
     n_bytes: int = 0
     n_skipped: int = 0
@@ -81,7 +81,7 @@ class PartitionCheck:
             reason = f"{type(error).__name__}: {error}"
             self._messages.append(f"its record cannot be understood ({reason}); it was edited or damaged")
             return
-        self._is_whole = is_whole_record(record) and record["partition"] == self.number
+        self._is_whole = is_intact(record) and record["partition"] == self.number
         if self._is_whole and not self._messages:
             self.is_known = self._is_known(checks)
             if self._record != _as_written(record):
@@ -108,7 +108,7 @@ class PartitionCheck:
         known = {array: state for array, state in states.items() if state is not None}
         if not self._messages and not self.is_known and len(known) == len(states):
             self.log.add(self.number, _digest(self._record), known)
-        remedy = self._remedy if self.is_vouched else "restore"
+        remedy = self._remedy if self.is_trusted else "restore"
         return [Problem(self.store, self.number, message, remedy, self._files()) for message in self._messages]
 
     def _check_record(self, record: Any) -> Iterator[str]:
@@ -118,7 +118,7 @@ class PartitionCheck:
             yield "its record was made for other clips than the clip table names"
         if record["spec_digest"] != self.spec.digest:
             yield "its record was made under another specification"
-        if record.get("contents_digest") != (None if self.contents.is_everything else self.contents.digest):
+        if record.get("contents_digest") != (None if self.contents.is_complete else self.contents.digest):
             yield "its record was made for other contents: layers, heads or partitions"
         self.failed = [int(row) for row in record["failures"]]
         stray = [row for row in self.failed if not self.rows.start <= row < self.rows.stop]

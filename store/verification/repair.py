@@ -17,14 +17,14 @@ from vadprobe.store.files.atomic_files import read_json, sync, write_bytes, writ
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import clips_of, records_of
-from vadprobe.store.format.partition_records import is_whole_record, record_name, shard_path
+from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
 from vadprobe.store.format.provenance import ATTRIBUTE, read_attributes, specification, stored_contents
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.writing.expected_files import clip_files, empty_store
-from vadprobe.store.writing.group_changes import as_zarr_writes, change_attributes
+from vadprobe.store.writing.store_changes import as_zarr_writes, change_attributes
 from vadprobe.store.writing.writer import StoreWriter
 
 
@@ -161,7 +161,7 @@ def _rebuild_in_group(store: Path, path: Path, spec: FeatureSpec, clips: ClipTab
 
 def _rewrite_record(store: Path, path: Path) -> None:
     record = read_json(path)
-    if not is_whole_record(record):
+    if not is_intact(record):
         raise StoreError(f"{path} was changed in more than its white space; its partition must be computed again.")
     with _sole_writer(store, record["partition"]) as check:
         check()
@@ -203,7 +203,7 @@ def _specification(store: Path) -> FeatureSpec:
     return specification(store, read_attributes(store))
 
 
-def _contents(store: Path, spec: FeatureSpec) -> Contents:
+def _contents(store: Path, spec: FeatureSpec) -> StoredParts:
     return stored_contents(store, read_attributes(store), spec)
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import EVERYTHING
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.provenance import read_attributes, specification, stored_contents
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import EVERYTHING
 from vadprobe.store.verification.check_pool import CheckPool, check_pool
-from vadprobe.store.verification.group_check import GroupCheck, read_clips
 from vadprobe.store.verification.partition_check import PartitionCheck
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.verification.resume_log import VerificationLog
+from vadprobe.store.verification.store_check import GroupCheck, read_clips
 
 __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_stores"]
 
@@ -138,7 +138,7 @@ class _Store:
             self.problems.append(Problem(path, None, str(error), "restore", (path / "zarr.json",)))
             return
         check = GroupCheck(path, self.spec, self.attributes, self.contents)
-        self.is_vouched = check.is_vouched
+        self.is_trusted = check.is_trusted
         self.problems += check.attribute_problems()
         self.problems += check.stray_problems()
         self.clips, problems = read_clips(path, self.spec)
@@ -152,7 +152,7 @@ class _Store:
         """The check of a partition, not begun."""
         if self.clips is None or self.spec is None:
             raise ValueError("a store without clip table has no partitions to read.")
-        return PartitionCheck(self.path, self.spec, self.clips, number, self.log, self.is_vouched, self.contents)
+        return PartitionCheck(self.path, self.spec, self.clips, number, self.log, self.is_trusted, self.contents)
 
     def add(self, partition: PartitionCheck) -> None:
         """Wait for a partition and keep what it says."""

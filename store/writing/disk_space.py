@@ -7,14 +7,14 @@ from pathlib import Path
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import is_remote
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 
 _BYTES_PER_VALUE = {"bfloat16": 1.7, "float16": 1.9, "float32": 3.6}
 """What a value takes after compression, rounded up: 1.59 to 1.62 and 1.87 were measured for the first two."""
 
 
-def n_values(spec: FeatureSpec, contents: Contents, partition: int) -> int:
+def n_values(spec: FeatureSpec, contents: StoredParts, partition: int) -> int:
     """Values of a partition that a store of these contents holds."""
     rows = contents.rows(partition, spec.n_clips)
     held = sum(
@@ -23,13 +23,13 @@ def n_values(spec: FeatureSpec, contents: Contents, partition: int) -> int:
     return int(rows.stop - rows.start) * held
 
 
-def stored_bytes(spec: FeatureSpec, contents: Contents, partitions: Iterable[int]) -> int:
+def stored_bytes(spec: FeatureSpec, contents: StoredParts, partitions: Iterable[int]) -> int:
     """About how many bytes some partitions of a store take on the disk."""
     values = sum(n_values(spec, contents, partition) for partition in partitions)
     return math.ceil(values * _BYTES_PER_VALUE[spec.backbone.dtype])
 
 
-def n_objects(spec: FeatureSpec, contents: Contents, partitions: Iterable[int]) -> int:
+def n_objects(spec: FeatureSpec, contents: StoredParts, partitions: Iterable[int]) -> int:
     """Files, or objects, of some partitions: their shards and records."""
     arrays = contents.arrays(spec)
     return sum(1 + sum(bool(contents.mask(array, partition).any()) for array in arrays) for partition in partitions)

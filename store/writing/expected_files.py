@@ -10,9 +10,9 @@ from functools import wraps
 from pathlib import Path
 
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.writing.group_creation import create_group
+from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.writing.store_creation import create_group
 
 _KEPT = 4  # stores of one dataset share a clip table, and are looked at one after another
 
@@ -25,7 +25,7 @@ def _kept(build: Callable[..., Files]) -> Callable[..., Files]:
     results: dict[str, Files] = {}
 
     @wraps(build)
-    def remembered(first: FeatureSpec | ClipTable, *rest: ClipTable | Contents) -> Files:
+    def remembered(first: FeatureSpec | ClipTable, *rest: ClipTable | StoredParts) -> Files:
         key = " ".join([first.digest, *(one.digest for one in rest)])
         if key not in results:
             results[key] = build(first, *rest)
@@ -37,7 +37,7 @@ def _kept(build: Callable[..., Files]) -> Callable[..., Files]:
 
 
 @_kept
-def empty_store(spec: FeatureSpec, clips: ClipTable, contents: Contents) -> Files:
+def empty_store(spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Files:
     """All files of a store that was just planned: metadata and coordinates, no features."""
     with tempfile.TemporaryDirectory(prefix="vadprobe-") as folder:
         path = Path(folder) / "store.zarr"

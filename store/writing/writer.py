@@ -23,16 +23,16 @@ from vadprobe.store.files.location import is_remote
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import EVERYTHING, Contents
 from vadprobe.store.format.layout import clips_of, records_of
-from vadprobe.store.format.partition_records import read_record, record_judge, record_name, shard_bytes, shard_path
+from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_bytes, shard_path
 from vadprobe.store.format.provenance import read_attributes, specification, stored_contents
 from vadprobe.store.format.schema import compression
 from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.writing.group_changes import change_attributes, create_remote_group
-from vadprobe.store.writing.group_creation import create_group
+from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.shard_writer import encode_shard
+from vadprobe.store.writing.store_changes import change_attributes, create_remote_group
+from vadprobe.store.writing.store_creation import create_group
 
 
 def remove_leftovers_of(store: Path) -> None:
@@ -60,7 +60,7 @@ RECORD = "json"
 """Ending of a staged record."""
 
 
-def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = EVERYTHING) -> "StoreWriter":
+def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> "StoreWriter":
     """Create the store at ``path`` (``.../<prompt>.zarr``), or open it when it was planned with the same specification.
 
     ``contents`` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
@@ -93,7 +93,7 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = E
     return StoreWriter(path, spec, clips, contents)
 
 
-def _check_same(path: Path, spec: FeatureSpec, contents: Contents) -> None:
+def _check_same(path: Path, spec: FeatureSpec, contents: StoredParts) -> None:
     attributes = read_attributes(path)
     stored = specification(path, attributes)
     differences = stored.differences(spec) or stored_contents(path, attributes, stored).differences(contents)
@@ -132,7 +132,7 @@ class StoreWriter:
     path: Path
     spec: FeatureSpec
     clips: ClipTable
-    contents: Contents = EVERYTHING
+    contents: StoredParts = EVERYTHING
 
     @property
     def partitions(self) -> Sequence[int]:
@@ -155,7 +155,7 @@ class StoreWriter:
             return False
         return (
             record is not None
-            and record_judge(self.spec, self.contents)(record)
+            and record_matcher(self.spec, self.contents)(record)
             and all(
                 shard_bytes(self.path, array, partition) == record["shards"][array.name]["bytes"]
                 for array in self.contents.arrays(self.spec)
@@ -270,7 +270,7 @@ class StoreWriter:
             "shards": recorded,
             "failures": {str(row): reason for row, reason in sorted(failures.items())},
         }
-        if not self.contents.is_everything:
+        if not self.contents.is_complete:
             content["contents_digest"] = self.contents.digest
         if batch_clips:
             content["batch_clips"] = sorted(set(batch_clips))

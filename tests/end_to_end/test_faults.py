@@ -25,7 +25,7 @@ from tests.support.builders import BACKBONE, all_features, features, planned_sto
 from tests.support.paths import ROOT
 from vadprobe.store.claims.staging import Staging
 from vadprobe.store.errors import StoreError
-from vadprobe.store.format.contents import EVERYTHING
+from vadprobe.store.format.stored_parts import EVERYTHING
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing import disk_space

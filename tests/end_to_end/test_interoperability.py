@@ -28,9 +28,9 @@ from tests.support.builders import (
 )
 from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
 from vadprobe.store.errors import StoreError
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import ArraySpec, codecs, compression, feature_arrays, storage_dtype
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.shard_writer import encode_shard
 from vadprobe.store.writing.writer import StoreWriter, plan
@@ -111,7 +111,7 @@ def test_every_reader_gives_the_coordinates(stores, reader, name):
 def test_every_reader_gives_nan_for_what_a_partial_store_does_not_hold(tmp_path, reader):
     clips = clip_table(300)
     spec = feature_spec(clips)
-    writer = plan(store_path(tmp_path, spec), spec, clips, Contents.of(spec.backbone, 300, [2], [(1, 1)], False))
+    writer = plan(store_path(tmp_path, spec), spec, clips, StoredParts.of(spec.backbone, 300, [2], [(1, 1)], False))
     writer.write_partition(0, features(spec, 0))
     hidden, heads, answers = (READERS[reader](writer.path / name) for name in FEATURES)
     np.testing.assert_array_equal(hidden[:256, 2], features(spec, 0).hidden_states[:, 2])

@@ -35,7 +35,7 @@ def fit_streamed_logistic(
     selection: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> LogisticProbe:
-    """Fit the probe (HP8, HH10) as ``.logistic_probe.fit_logistic`` does, one block of rows in memory at a time.
+    """Fit the probe (HP8, HH10) as ``logistic_probe.fit_logistic`` does, one block of rows in memory at a time.
 
     Two passes give means and deviations and draw a sample of rows. The sample's own fit is where L-BFGS starts, and the
     Cholesky factor of its Hessian makes the steps well scaled; each further pass gives loss and gradient of all rows.

@@ -7,10 +7,10 @@ import numpy as np
 from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 from vadprobe.analyze.saliency.kernels.gaussian import ClassMoments, class_moments, joined
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
+from vadprobe.analyze.saliency.kernels.kmeans2 import clusters_of_products, clusters_of_rows
 from vadprobe.analyze.saliency.kernels.mmd import ALL_AT_ONCE
 from vadprobe.analyze.saliency.kernels.nmi import geometric_mean, normalised_information
-from vadprobe.analyze.saliency.kernels.two_means import clusters_of_products, clusters_of_rows
-from vadprobe.analyze.saliency.samples import Separated, separate
+from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 
 BLOCK_BYTES = 1 << 23
 """Working memory of a block of heads; larger blocks leave the processor's cache, smaller ones are all overhead."""
@@ -18,7 +18,7 @@ BLOCK_BYTES = 1 << 23
 _FACTORED_HEADS = 32
 """Heads whose covariances are inverted together, if samples are more than dimensions."""
 
-Kernel = Callable[[Separated], np.ndarray]
+Kernel = Callable[[ClassCentred], np.ndarray]
 """From a block of heads to one value per head."""
 
 Gaussian = tuple[Callable[[Products], np.ndarray], Callable[[ClassMoments, int], np.ndarray]]
@@ -48,7 +48,7 @@ def mapped(
         parts = []
         for first in range(start, min(start + batch, len(units)), step):
             here = slice(first, first + step)
-            block = separate(units[here], anomalous)
+            block = centre_classes(units[here], anomalous)
             constant[here] = block.constant
             for name, kernel in kernels.items():
                 results[name][here] = kernel(block)
@@ -64,7 +64,7 @@ def mapped(
     return {name: np.where(constant, 0.0, values).reshape(features.shape[:-2]) for name, values in results.items()}
 
 
-def of_few(block: Separated, gaussian: Gaussian) -> np.ndarray:
+def of_few(block: ClassCentred, gaussian: Gaussian) -> np.ndarray:
     """A metric of both classes' Gaussians where samples are no more than dimensions, (heads,)."""
     from_products, from_moments = gaussian
     values = from_products(products(block))
@@ -76,7 +76,7 @@ def of_few(block: Separated, gaussian: Gaussian) -> np.ndarray:
     return values
 
 
-def products(block: Separated) -> Products:
+def products(block: ClassCentred) -> Products:
     """A block's inner products as ``.gaussian_dual`` takes them."""
     return Products(block.gram, block.along, block.distance, block.n_normal, block.dimension, block.exponents)
 
@@ -88,11 +88,11 @@ def block_heads(n: int, dimension: int) -> int:
 
 
 def start_draws(seed: int, n_init: int) -> np.ndarray:
-    """The random numbers of ``.two_means.two_means``, (n_init, 2): the same for every head."""
+    """The random numbers of ``kmeans2.two_means``, (n_init, 2): the same for every head."""
     return np.random.default_rng(seed).random((n_init, 2))
 
 
-def clusters(block: Separated, draws: np.ndarray) -> np.ndarray:
+def clusters(block: ClassCentred, draws: np.ndarray) -> np.ndarray:
     """The two-means clustering of a block's samples, (heads, n) bool, in the block's order.
 
     The first sample as given is False, so that the clusters say nothing of how rounding called them.
@@ -104,7 +104,7 @@ def clusters(block: Separated, draws: np.ndarray) -> np.ndarray:
     return np.asarray(found ^ found[:, [int(block.order.argmin())]])
 
 
-def cluster_information(seed: int, n_init: int) -> Kernel:
+def clustering_nmi(seed: int, n_init: int) -> Kernel:
     """Normalised mutual information of the classes and a two-means clustering of a block's samples."""
     draws = start_draws(seed, n_init)
     return lambda block: normalised_information(clusters(block, draws), block.n_normal, geometric_mean)

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial.distance import pdist, squareform
 
-from vadprobe.analyze.saliency.samples import Separated, scaled
+from vadprobe.analyze.saliency.samples import ClassCentred, scaled
 
 ALL_AT_ONCE = 256
 """Up to this many samples all inner products of a head are kept; beyond, they are made in strips of rows."""
@@ -21,7 +21,7 @@ _DEGENERATE = 1e-5
 """A squared median distance below this share of the largest squared norm is too close to rounding of products."""
 
 
-def discrepancy(block: Separated) -> np.ndarray:
+def discrepancy(block: ClassCentred) -> np.ndarray:
     """Square root of ``mean K_aa + mean K_nn - 2 mean K_an``, self-pairs included, (heads,).
 
     ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
@@ -30,7 +30,7 @@ def discrepancy(block: Separated) -> np.ndarray:
     return np.asarray(np.sqrt(_by_heads(block, lambda squared: median_root(squared) ** 2, _exact_width)))
 
 
-def code_discrepancy(block: Separated) -> np.ndarray:
+def code_discrepancy(block: ClassCentred) -> np.ndarray:
     """``mean K_aa + mean K_nn - 2 mean K_an`` as the method's public code has it, (heads,): not its root.
 
     ``K = exp(-g |x - y|^2)``, g = 1 / (2 w), w the median of the squared distances that are not 0. Where all are 0 g is
@@ -39,7 +39,7 @@ def code_discrepancy(block: Separated) -> np.ndarray:
     return _by_heads(block, _middle_squared, _exact_code_width)
 
 
-def kernel_matrices(block: Separated, code: bool = False) -> np.ndarray:
+def kernel_matrices(block: ClassCentred, code: bool = False) -> np.ndarray:
     """``K - 1`` of all pairs of samples, (heads, n, n), of ``discrepancy`` or ``code_discrepancy``.
 
     It is the same for any labels. With the weights of a labelling, 1 over the number of samples for the anomalous class
@@ -81,7 +81,7 @@ def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_heads(
-    block: Separated, width: Callable[[np.ndarray], np.ndarray], exact_width: Callable[[np.ndarray], float]
+    block: ClassCentred, width: Callable[[np.ndarray], np.ndarray], exact_width: Callable[[np.ndarray], float]
 ) -> np.ndarray:
     """Squared discrepancies with ``K = exp(-|x - y|^2 / (2 width))``, of squared distances (heads, pairs)."""
     heads, n = len(block.vectors), block.n_samples
@@ -132,7 +132,7 @@ def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -
     return np.asarray(within - 2 * sums[1] / (n_normal * n_anomalous))
 
 
-def pairs_in_strips(block: Separated, head: int) -> np.ndarray:
+def pairs_in_strips(block: ClassCentred, head: int) -> np.ndarray:
     """Squared distances of one head, (pairs,), in the order of ``_pairs``, each made once."""
     n_normal, n = block.n_normal, block.n_samples
     rows, difference = block.rows[head], block.difference[head]
@@ -180,7 +180,7 @@ def _right(rows: np.ndarray) -> np.ndarray:
     return np.column_stack([rows, np.ones(len(rows)), np.einsum("ij,ij->i", rows, rows)])
 
 
-def _exact(block: Separated, head: int, exact_width: Callable[[np.ndarray], float]) -> float:
+def _exact(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], float]) -> float:
     """Squared discrepancy of one head from the differences of its samples, which are exactly 0 for equal ones."""
     n, n_normal = block.n_samples, block.n_normal
     weights = np.where(np.arange(n) < n_normal, -1 / n_normal, 1 / (n - n_normal))
@@ -189,7 +189,7 @@ def _exact(block: Separated, head: int, exact_width: Callable[[np.ndarray], floa
     return 2 * float((weights[first] * weights[second] * _exact_kernel(block, head, exact_width)).sum())
 
 
-def _exact_kernel(block: Separated, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
+def _exact_kernel(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
     """``K - 1`` of the pairs of one head's samples, as scipy orders them."""
     samples = scaled(block.units[head : head + 1])[0, block.order]
     squared = pdist(samples - samples[0], "sqeuclidean")

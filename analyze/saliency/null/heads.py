@@ -13,23 +13,23 @@ from vadprobe.analyze.saliency.heads import GAUSSIANS, N_STARTS, Convention, che
 from vadprobe.analyze.saliency.kernels.gaussian import class_moments
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.head_blocks import Gaussian, block_heads, clusters, of_few, start_draws
-from vadprobe.analyze.saliency.kernels.headhunt_code import CODE_GAUSSIANS, RANDOM_STATE, completed
 from vadprobe.analyze.saliency.kernels.mmd import kernel_matrices
 from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, geometric_mean, information_of_counts
-from vadprobe.analyze.saliency.kernels.single_start import single_start_clusters
-from vadprobe.analyze.saliency.samples import Separated, separate
+from vadprobe.analyze.saliency.kernels.reference_code import CODE_GAUSSIANS, RANDOM_STATE, completed
+from vadprobe.analyze.saliency.kernels.sklearn_kmeans import single_start_clusters
+from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 from vadprobe.store.errors import VadprobeError
 
 
 def head_null(
     features: np.ndarray, labelings: np.ndarray, seed: int, convention: Convention = "paper"
 ) -> dict[str, np.ndarray]:
-    """All four metrics of every head under every labelling: what ``.head_saliency.head_metrics`` gives for each.
+    """All four metrics of every head under every labelling: what ``head_saliency.head_metrics`` gives for each.
 
     Args:
-        features: (..., n, d), as for ``.head_saliency.head_metrics``.
+        features: (..., n, d), as for ``head_saliency.head_metrics``.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
-            of ``.permutation_null.permuted_labels``.
+            of ``permutation_null.permuted_labels``.
         seed: of the two-means clustering.
         convention: "paper" or "headhunt-code".
 
@@ -52,7 +52,7 @@ def head_null(
     step = block_heads(*units.shape[1:])
     for start in range(0, len(units), step):
         here = slice(start, start + step)
-        block = separate(units[here], labelings[0])
+        block = centre_classes(units[here], labelings[0])
         squared = np.maximum(_quadratic_forms(kernel_matrices(block, code), labelings[:, block.order]), 0.0)
         results["maximum_mean_discrepancy"][:, here] = squared if code else np.sqrt(squared)
         results["cluster_information"][:, here] = (
@@ -90,14 +90,14 @@ def checked_labelings(labelings: np.ndarray, n: int) -> np.ndarray:
 
 
 def _gaussian_metrics(
-    block: Separated, labelings: np.ndarray, gaussians: Mapping[str, Gaussian]
+    block: ClassCentred, labelings: np.ndarray, gaussians: Mapping[str, Gaussian]
 ) -> Iterator[dict[str, np.ndarray]]:
     """The metrics of both classes' Gaussians, (heads,) each, labelling by labelling."""
     few = block.n_samples <= block.dimension
     gram = block.centred_gram if few else None
     for labeling in labelings:
         if gram is None:
-            own = separate(block.units, labeling)
+            own = centre_classes(block.units, labeling)
             classes = class_moments(own.vectors, own.n_normal, own.exponents)
             yield {name: of_moments(classes, own.dimension) for name, (_, of_moments) in gaussians.items()}
             continue
@@ -105,11 +105,11 @@ def _gaussian_metrics(
         values = {name: of_products(products) for name, (of_products, _) in gaussians.items()}
         for name, gaussian in gaussians.items():
             for head in np.flatnonzero(np.isnan(values[name])):
-                values[name][head] = of_few(separate(block.units[[head]], labeling), gaussian)[0]
+                values[name][head] = of_few(centre_classes(block.units[[head]], labeling), gaussian)[0]
         yield values
 
 
-def _relabelled(block: Separated, gram: np.ndarray, anomalous: np.ndarray) -> Products:
+def _relabelled(block: ClassCentred, gram: np.ndarray, anomalous: np.ndarray) -> Products:
     """The inner products of class-centred samples from those of samples centred all together, (heads, n, n).
 
     ``anomalous`` (n,) bool are labels in the block's order.
@@ -133,7 +133,7 @@ def _quadratic_forms(kernels: np.ndarray, labelings: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("hli,li->lh", weights @ kernels, weights))
 
 
-def _information(block: Separated, labelings: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def _information(block: ClassCentred, labelings: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """By labelling and head: all labellings share the clusters."""
     found = clusters(block, draws).astype(np.float64)
     own = labelings[:, block.order]
@@ -142,7 +142,7 @@ def _information(block: Separated, labelings: np.ndarray, draws: np.ndarray) -> 
     return information_of_counts(second, of_class, geometric_mean)
 
 
-def _code_information(block: Separated, labelings: np.ndarray) -> np.ndarray:
+def _code_information(block: ClassCentred, labelings: np.ndarray) -> np.ndarray:
     """By labelling and head: the public code's clusters depend on the order of the classes, so on the labels."""
     rows, place, information = block.centred, np.argsort(block.order), []
     for labeling in labelings:

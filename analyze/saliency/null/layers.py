@@ -24,12 +24,12 @@ _CANCELLED = 1e-5
 
 
 def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics of every layer under every labelling: what ``.layer_saliency.layer_metrics`` gives for each.
+    """The metrics of every layer under every labelling: what ``layer_saliency.layer_metrics`` gives for each.
 
     Args:
         features: (..., n, D), as for layer_metrics.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
-            of ``.permutation_null.permuted_labels``.
+            of ``permutation_null.permuted_labels``.
 
     Returns:
         The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to

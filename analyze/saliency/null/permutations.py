@@ -93,7 +93,7 @@ def chance(observed: np.ndarray, null: np.ndarray) -> Chance:
 
     Args:
         observed: (...,) one value per unit (layer or head); larger is more salient.
-        null: (n_permutations, ...), from ``.head_null.head_null`` or ``.layer_null.layer_null``.
+        null: (n_permutations, ...), from ``head_null.head_null`` or ``layer_null.layer_null``.
 
     Raises:
         VadprobeError: if the shapes do not fit or there is no permutation.

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from tests.support.planted import BACKBONE, HEAD, LAYER, Planted, write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
-from vadprobe.analyze.compute.step_cache import Steps
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.chance import chance_of
 from vadprobe.analyze.detector.fitting import calibrate
+from vadprobe.analyze.detector.permutation_test import chance_of
 from vadprobe.analyze.detector.selection_rules import Choice, choose
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.flows.commands.experiments import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
@@ -26,13 +26,13 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 
 @pytest.fixture
-def lab(planted: Planted) -> Iterator[Laboratory]:
+def lab(planted: Planted) -> Iterator[ExperimentContext]:
     cases = tuple(case_of(load_job(planted.job(method)), None) for method in ("hiprobe", "headhunt"))
     with open_scheduler("synchronous", 0) as scheduler:
-        yield Laboratory(cases, Steps(None), scheduler)
+        yield ExperimentContext(cases, StepCache(None), scheduler)
 
 
-def chosen(lab: Laboratory, case: Case, **changes: Any) -> Choice:
+def chosen(lab: ExperimentContext, case: ExperimentJob, **changes: Any) -> Choice:
     bench = lab.bench(case.inputs(varied(case.config, **changes)))
     return choose(bench, calibrate(bench.inputs)[0])
 
@@ -55,7 +55,7 @@ def chosen(lab: Laboratory, case: Case, **changes: Any) -> Choice:
     ],
 )
 def test_each_rule_chooses_what_it_says(
-    lab: Laboratory, selection: dict[str, Any], indices: tuple[tuple[int, ...], ...]
+    lab: ExperimentContext, selection: dict[str, Any], indices: tuple[tuple[int, ...], ...]
 ) -> None:
     choice = chosen(lab, lab.cases[0], selection=selection)
     assert choice.selection.indices == indices
@@ -63,7 +63,7 @@ def test_each_rule_chooses_what_it_says(
     assert (choice.shown is not None) == (selection["rule"] in (None, "dlsp", "rhi", "full-layer"))
 
 
-def test_random_heads_are_seeded_and_distinct(lab: Laboratory) -> None:
+def test_random_heads_are_seeded_and_distinct(lab: ExperimentContext) -> None:
     drawn = [
         chosen(lab, lab.cases[1], top_heads=5, selection={"rule": "random-heads", "seed": seed}).selection.indices
         for seed in (0, 0, 1)
@@ -72,7 +72,7 @@ def test_random_heads_are_seeded_and_distinct(lab: Laboratory) -> None:
     assert all(len(set(heads)) == 5 for heads in drawn)
 
 
-def test_a_single_prompt_and_a_single_metric_rank_alone(lab: Laboratory) -> None:
+def test_a_single_prompt_and_a_single_metric_rank_alone(lab: ExperimentContext) -> None:
     alone = chosen(lab, lab.cases[1], selection={"prompts": ["detailed"]})
     assert alone.shown is not None
     assert set(alone.shown["metrics"]) == {"detailed"}
@@ -98,7 +98,7 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     ],
 )
 def test_what_the_backbone_or_the_job_lacks_is_a_sentence(
-    lab: Laboratory, case: int, changes: dict[str, Any], words: str
+    lab: ExperimentContext, case: int, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(VadprobeError, match=words):
         chosen(lab, lab.cases[case], **changes)
@@ -137,7 +137,7 @@ def test_contradictions_are_refused_at_birth(section: dict[str, Any], words: str
 
 
 @pytest.mark.parametrize(("case", "place"), [(0, (LAYER - 1,)), (1, HEAD)])
-def test_chance_stands_beside_the_saliency(lab: Laboratory, case: int, place: tuple[int, ...]) -> None:
+def test_chance_stands_beside_the_saliency(lab: ExperimentContext, case: int, place: tuple[int, ...]) -> None:
     config = varied(lab.cases[case].config, saliency={"permutations": 39, "folds": 4})
     bench = lab.bench(lab.cases[case].inputs(config))
     calibration = calibrate(bench.inputs)[0]

@@ -12,12 +12,12 @@ import pytest
 from tests.support.planted import BACKBONE, HEAD, LAYER, Planted, write_planted
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
-from vadprobe.analyze.compute.step_cache import Steps
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector import fitting
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.experiments import measuring
-from vadprobe.analyze.experiments.cases import Case, Laboratory, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.measuring import measure, measured_row
@@ -52,14 +52,14 @@ def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lab(planted: Planted, steps: Path) -> Iterator[Laboratory]:
+def lab(planted: Planted, steps: Path) -> Iterator[ExperimentContext]:
     cases = tuple(case_of(load_job(planted.job(method)), 0.75) for method in METHODS)
     with open_scheduler("synchronous", 0) as scheduler:
-        yield Laboratory(cases, Steps(steps), scheduler, draws=3)
+        yield ExperimentContext(cases, StepCache(steps), scheduler, draws=3)
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_row_of_every_table_is_measured_or_says_why_not(lab: Laboratory, name: str) -> None:
+def test_every_row_of_every_table_is_measured_or_says_why_not(lab: ExperimentContext, name: str) -> None:
     table = TABLES[name][1](lab)
     assert table.rows
     for row in table.rows:
@@ -76,7 +76,7 @@ def test_every_row_of_every_table_is_measured_or_says_why_not(lab: Laboratory, n
 
 
 def test_unknown_numbers_have_a_reason_and_reported_videos_that_were_seen_a_stamp(
-    planted: Planted, lab: Laboratory
+    planted: Planted, lab: ExperimentContext
 ) -> None:
     case = lab.cases[1]
     seen = varied(case.config, locator={"split": "test"}, allow_overlap=True)
@@ -102,7 +102,7 @@ def test_brackets_of_two_kinds_name_their_rows() -> None:
     assert lines[-1] == "  In brackets: draws."
 
 
-def test_rows_are_what_their_labels_say_whatever_the_job_ranks_by(lab: Laboratory) -> None:
+def test_rows_are_what_their_labels_say_whatever_the_job_ranks_by(lab: ExperimentContext) -> None:
     hiprobe, headhunt = lab.cases
     one = replace(hiprobe, config=varied(hiprobe.config, saliency={"metrics": ("binned_entropy",)}))
     tables = []
@@ -123,7 +123,7 @@ def test_rows_are_what_their_labels_say_whatever_the_job_ranks_by(lab: Laborator
     ]
 
 
-def test_the_job_s_own_sampling_rate_calibrates_on_what_the_job_says(lab: Laboratory) -> None:
+def test_the_job_s_own_sampling_rate_calibrates_on_what_the_job_says(lab: ExperimentContext) -> None:
     case = lab.cases[0]
     samplings = tuple(replace(s, frames_per_clip=16) if s.unit == "video" else s for s in case.samplings)
     rows = TABLES["hiprobe-5"][1](replace(lab, cases=(replace(case, samplings=samplings),))).rows
@@ -131,7 +131,7 @@ def test_the_job_s_own_sampling_rate_calibrates_on_what_the_job_says(lab: Labora
     assert "video-16" in own.reason
 
 
-def test_every_draw_that_fails_is_counted(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_draw_that_fails_is_counted(lab: ExperimentContext, monkeypatch: pytest.MonkeyPatch) -> None:
     def some(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
         if inputs.config.calibration.seed > 0:
             raise VadprobeError("too few")
@@ -145,7 +145,7 @@ def test_every_draw_that_fails_is_counted(lab: Laboratory, monkeypatch: pytest.M
     assert "missing: 2 of 3 draws: too few" in text
 
 
-def test_the_planted_layer_and_head_win_their_ablations(lab: Laboratory) -> None:
+def test_the_planted_layer_and_head_win_their_ablations(lab: ExperimentContext) -> None:
     layers = {row.label: row for row in TABLES["hiprobe-3"][1](lab).rows}
     assert layers["DLSP, all three metrics"].choice == f"layer {LAYER}"
     assert layers["DLSP, all three metrics"].numbers["auc"].value > layers["last layer"].numbers["auc"].value + 0.1
@@ -154,7 +154,7 @@ def test_the_planted_layer_and_head_win_their_ablations(lab: Laboratory) -> None
     assert heads["RHI over 3 prompts"].numbers["auc"].value > heads["1 random heads"].numbers["auc"].value + 0.1
 
 
-def test_the_oracle_prompt_is_the_best_single_prompt_and_says_that_it_has_seen_the_test(lab: Laboratory) -> None:
+def test_the_oracle_prompt_is_the_best_single_prompt_and_says_that_it_has_seen_the_test(lab: ExperimentContext) -> None:
     table = TABLES["headhunt-2"][1](lab)
     singles = [row for row in table.rows if re.fullmatch(r"RHI, prompt '\w+' alone", row.label)]
     (oracle,) = (row for row in table.rows if row.label.startswith("oracle prompt"))
@@ -165,7 +165,7 @@ def test_the_oracle_prompt_is_the_best_single_prompt_and_says_that_it_has_seen_t
     assert any("upper bound and no result" in note for note in table.notes)
 
 
-def test_draws_give_a_mean_with_its_range_and_equal_draws_are_made_once(lab: Laboratory) -> None:
+def test_draws_give_a_mean_with_its_range_and_equal_draws_are_made_once(lab: ExperimentContext) -> None:
     case = lab.cases[1]
     row = measured_row(lab, case, "RHI", headhunt_config(case))
     assert row.n_draws == 3
@@ -181,7 +181,7 @@ def test_draws_give_a_mean_with_its_range_and_equal_draws_are_made_once(lab: Lab
     assert measured_row(lab, case, "random", random).n_draws == 3
 
 
-def test_a_draw_that_cannot_be_fitted_is_unknown_with_the_reason(lab: Laboratory) -> None:
+def test_a_draw_that_cannot_be_fitted_is_unknown_with_the_reason(lab: ExperimentContext) -> None:
     case = lab.cases[1]
     row = measured_row(lab, case, "RHI", varied(headhunt_config(case), calibration={"fraction": 0.1}))
     assert np.isnan(row.numbers["auc"].value)
@@ -189,7 +189,7 @@ def test_a_draw_that_cannot_be_fitted_is_unknown_with_the_reason(lab: Laboratory
     assert "unknown: " in "\n".join(table_lines(Table("t", "t", "d", "b", ("auc",), (row,))))
 
 
-def test_sampling_rates_without_features_name_the_store_that_is_missing(lab: Laboratory) -> None:
+def test_sampling_rates_without_features_name_the_store_that_is_missing(lab: ExperimentContext) -> None:
     rows = {row.label: row for row in TABLES["hiprobe-5"][1](lab).rows}
     assert rows["K = 8 of 24 frames"].numbers["auc"].value > 0.5
     assert "segment-24-4" in rows["K = 4 of 24 frames"].reason
@@ -200,7 +200,7 @@ def test_a_detector_of_one_set_is_measured_on_another(planted: Planted, tmp_path
     job = tmp_path / "other" / "hiprobe.toml"
     cases = (case_of(load_job(planted.job("hiprobe")), None), renamed(case_of(load_job(job), None), "elsewhere"))
     with open_scheduler("synchronous", 0) as scheduler:
-        table = TABLES["hiprobe-2"][1](Laboratory(cases, Steps(tmp_path / "steps"), scheduler, draws=1))
+        table = TABLES["hiprobe-2"][1](ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, draws=1))
     assert [row.label for row in table.rows] == [
         "planted -> planted",
         "planted -> elsewhere",
@@ -210,11 +210,11 @@ def test_a_detector_of_one_set_is_measured_on_another(planted: Planted, tmp_path
     assert all(row.numbers["auc"].value > 0.8 for row in table.rows), table.rows
 
 
-def renamed(case: Case, name: str) -> Case:
+def renamed(case: ExperimentJob, name: str) -> ExperimentJob:
     return replace(case, truth=replace(case.truth, name=name))
 
 
-def variations(case: Case) -> list[AnalysisConfig]:
+def variations(case: ExperimentJob) -> list[AnalysisConfig]:
     """Every kind of selection, probe and locator that a table may fit."""
     hiprobe, headhunt = hiprobe_config(case), headhunt_config(case)
     grid = {"threshold": "grid", "sigmas": (0.0, 1.0), "split": "validation"}
@@ -243,7 +243,7 @@ def test_nothing_that_is_fitted_has_seen_a_test_video(tmp_path: Path) -> None:
     for planted in (before, after):
         case = case_of(load_job(planted.job("headhunt")), 0.75)
         with open_scheduler("synchronous", 0) as scheduler:
-            lab = Laboratory((case,), Steps(None), scheduler)
+            lab = ExperimentContext((case,), StepCache(None), scheduler)
             fitted.append([measure(lab, case, config) for config in variations(case)])
     differing = 0
     for one, other in zip(*fitted, strict=True):

@@ -14,7 +14,7 @@ from tests.support import profiles
 from tests.support.head_samples import each, samples
 from tests.support.oracles import reference
 from vadprobe.analyze.saliency.heads import (
-    cluster_information,
+    clustering_nmi,
     head_metrics,
     lda,
     maximum_mean_discrepancy,
@@ -22,14 +22,14 @@ from vadprobe.analyze.saliency.heads import (
 )
 from vadprobe.analyze.saliency.kernels import head_blocks
 from vadprobe.analyze.saliency.kernels.gaussian import is_regular, ledoit_wolf
-from vadprobe.analyze.saliency.kernels.two_means import two_means
-from vadprobe.analyze.saliency.samples import separate, squared_distances
+from vadprobe.analyze.saliency.kernels.kmeans2 import kmeans2
+from vadprobe.analyze.saliency.samples import centre_classes, squared_distances
 from vadprobe.store.errors import VadprobeError
 
 SEED = 7
 DRAWS = np.random.default_rng(SEED).random((10, 2))
 BY_LABELS = (lda, symmetric_kl, maximum_mean_discrepancy)
-METRICS = (*BY_LABELS, lambda features, labels: cluster_information(features, labels, SEED))
+METRICS = (*BY_LABELS, lambda features, labels: clustering_nmi(features, labels, SEED))
 SHAPES = ((8, 3), (10, 40), (16, 16), (16, 15), (16, 17), (16, 18), (40, 8), (12, 128), (6, 1), (60, 2))
 
 
@@ -47,7 +47,7 @@ def test_equal_to_the_definitions(shape, seed):
     np.testing.assert_allclose(metrics["symmetric_kl"], each(reference.symmetric_kl, features, labels), rtol=1e-10)
     squared = each(reference.squared_discrepancy, features, labels)
     np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=1e-10, atol=1e-15)
-    information = each(reference.cluster_information, features, labels, DRAWS)
+    information = each(reference.clustering_nmi, features, labels, DRAWS)
     # At most four terms p log p of about eps each, over entropies of a third at least.
     np.testing.assert_allclose(metrics["cluster_information"], information, rtol=1e-12, atol=1e-14)
 
@@ -61,8 +61,8 @@ def test_equal_to_the_definitions_for_any_shape(sample):
     np.testing.assert_allclose(symmetric_kl(features, labels), divergences, rtol=1e-8, atol=1e-10)
     squared = each(reference.squared_discrepancy, features, labels)
     np.testing.assert_allclose(maximum_mean_discrepancy(features, labels) ** 2, squared, rtol=1e-8, atol=1e-15)
-    information = each(reference.cluster_information, features, labels, DRAWS)
-    np.testing.assert_allclose(cluster_information(features, labels, SEED), information, rtol=1e-8, atol=1e-15)
+    information = each(reference.clustering_nmi, features, labels, DRAWS)
+    np.testing.assert_allclose(clustering_nmi(features, labels, SEED), information, rtol=1e-8, atol=1e-15)
 
 
 @pytest.mark.parametrize(("n", "d"), [(2, 3), (3, 5), (10, 4), (5, 60), (200, 7), (9, 1)])
@@ -95,7 +95,7 @@ def test_many_samples_are_compared_in_strips_to_the_same_values(n, d):
     np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=1e-9, atol=1e-15)
     np.testing.assert_allclose(metrics["lda"], each(reference.lda, features, labels), rtol=1e-9)
     np.testing.assert_allclose(metrics["symmetric_kl"], each(reference.symmetric_kl, features, labels), rtol=1e-9)
-    clusters = two_means(features, DRAWS)
+    clusters = kmeans2(features, DRAWS)
     expected = [normalized_mutual_info_score(labels, members, average_method="geometric") for members in clusters]
     np.testing.assert_allclose(metrics["cluster_information"], expected, rtol=1e-9, atol=1e-15)
 
@@ -160,7 +160,7 @@ def test_worked_example_of_clusters_that_agree_with_three_of_four_labels():
     features, labels = np.array([[0.0], [1.0], [2.0], [10.0]]), np.array([0, 1, 0, 1])
     information = 0.5 * math.log(4 / 3) + 0.25 * math.log(2 / 3) + 0.25 * math.log(2)
     entropies = math.log(2), -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
-    assert cluster_information(features, labels, 0) == pytest.approx(information / math.sqrt(math.prod(entropies)))
+    assert clustering_nmi(features, labels, 0) == pytest.approx(information / math.sqrt(math.prod(entropies)))
 
 
 @laws
@@ -272,7 +272,7 @@ def test_the_dictionary_holds_each_metric():
     assert list(metrics) == ["lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information"]
     for metric in BY_LABELS:
         assert metrics[metric.__name__].tolist() == metric(features, labels).tolist()
-    assert metrics["cluster_information"].tolist() == cluster_information(features, labels, SEED).tolist()
+    assert metrics["cluster_information"].tolist() == clustering_nmi(features, labels, SEED).tolist()
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3e300, 5e-324])
@@ -358,9 +358,9 @@ def test_classes_of_the_same_samples_do_not_differ():
 def test_clusters_are_those_of_the_sample_by_sample_definition(sample):
     features, _ = sample
     heads = features.reshape(-1, *features.shape[-2:])
-    found = two_means(heads, DRAWS)
+    found = kmeans2(heads, DRAWS)
     for head, members in zip(heads, found, strict=True):
-        expected = np.array(reference.two_means(head, DRAWS), dtype=bool)
+        expected = np.array(reference.kmeans2(head, DRAWS), dtype=bool)
         assert (members == expected).all() or (members != expected).all()
 
 
@@ -368,7 +368,7 @@ def test_clusters_are_those_of_the_sample_by_sample_definition(sample):
 def test_the_best_of_ten_starts_is_near_the_best_of_all_partitions(n, d):
     heads = np.random.default_rng(n).normal(size=(12, n, d))
     many = np.random.default_rng(0).random((300, 2))
-    for head, ten, all_starts in zip(heads, two_means(heads, DRAWS), two_means(heads, many), strict=True):
+    for head, ten, all_starts in zip(heads, kmeans2(heads, DRAWS), kmeans2(heads, many), strict=True):
         least = reference.least_inertia(head)
         assert reference.partition_inertia(head, all_starts) == pytest.approx(least, rel=1e-12)
         assert least <= reference.partition_inertia(head, ten) * (1 + 1e-12) <= 1.1 * least
@@ -376,27 +376,27 @@ def test_the_best_of_ten_starts_is_near_the_best_of_all_partitions(n, d):
 
 def test_the_least_numbers_draw_the_first_sample_and_the_first_that_differs_from_it():
     head = np.array([[[0.0], [0.0], [3.0], [4.0], [50.0]]])
-    assert reference.two_means(head[0], [(0.0, 0.0)]) == [0, 0, 0, 0, 1]
-    assert two_means(head, np.zeros((1, 2)))[0].tolist() == [False, False, False, False, True]
+    assert reference.kmeans2(head[0], [(0.0, 0.0)]) == [0, 0, 0, 0, 1]
+    assert kmeans2(head, np.zeros((1, 2)))[0].tolist() == [False, False, False, False, True]
 
 
 def test_a_sample_in_the_middle_goes_to_the_first_centre():
-    assert two_means(np.array([[[0.0], [1.0], [2.0]]]), np.array([[0.0, 0.9]])).tolist() == [[False, False, True]]
+    assert kmeans2(np.array([[[0.0], [1.0], [2.0]]]), np.array([[0.0, 0.9]])).tolist() == [[False, False, True]]
 
 
 def test_equal_samples_are_one_cluster():
-    assert len(set(two_means(np.full((1, 7, 3), 0.1), DRAWS)[0].tolist())) == 1
+    assert len(set(kmeans2(np.full((1, 7, 3), 0.1), DRAWS)[0].tolist())) == 1
 
 
 def test_well_separated_clusters_are_scikit_learns():
     generator = np.random.default_rng(3)
     groups, labels = generator.random(30) < 0.4, (np.arange(30) % 3 == 0).astype(int)
     features = generator.normal(size=(4, 30, 6)) + 12 * groups[:, None] * generator.choice([-1, 1], (4, 1, 6))
-    for head, value in zip(features, cluster_information(features, labels, SEED), strict=True):
+    for head, value in zip(features, clustering_nmi(features, labels, SEED), strict=True):
         clusters = KMeans(2, n_init=10, tol=0, random_state=0).fit_predict(head)
         expected = normalized_mutual_info_score(labels, clusters, average_method="geometric")
         assert value == pytest.approx(expected, rel=1e-12)
-    assert cluster_information(features, groups, SEED) == pytest.approx(np.ones(4))
+    assert clustering_nmi(features, groups, SEED) == pytest.approx(np.ones(4))
 
 
 def test_more_starts_never_find_worse_clusters():
@@ -404,7 +404,7 @@ def test_more_starts_never_find_worse_clusters():
     inertia = [
         [
             reference.partition_inertia(head, members)
-            for head, members in zip(heads, two_means(heads, DRAWS[:k]), strict=True)
+            for head, members in zip(heads, kmeans2(heads, DRAWS[:k]), strict=True)
         ]
         for k in (1, 3, 10)
     ]
@@ -414,7 +414,7 @@ def test_more_starts_never_find_worse_clusters():
 
 def test_another_seed_gives_other_starts_and_the_same_seed_the_same():
     features, labels = samples(16, heads=(200,), n=30, d=2)
-    values = [cluster_information(features, labels, seed, n_init=1).tolist() for seed in (0, 1, 0)]
+    values = [clustering_nmi(features, labels, seed, n_init=1).tolist() for seed in (0, 1, 0)]
     assert values[0] == values[2] != values[1]
 
 
@@ -429,7 +429,7 @@ def test_a_median_of_an_even_and_an_odd_number_of_pairs():
 @pytest.mark.parametrize("d", [3, 30])
 def test_separation_keeps_all_lengths_and_angles(d):
     features, labels = samples(17, heads=(3,), n=9, d=d)
-    block = separate(features, labels == 1)
+    block = centre_classes(features, labels == 1)
     assert block.rows.shape == (3, 9, d)
     for head, centred in zip(features[:, block.order], block.centred, strict=True):
         expected = (head - head.mean(axis=0)) @ (head - head.mean(axis=0)).T

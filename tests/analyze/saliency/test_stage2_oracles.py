@@ -6,7 +6,7 @@ import pytest
 from tests.support import profiles
 from tests.support.oracles import reference_stage2 as oracle
 from vadprobe.analyze.saliency.heads import head_metrics
-from vadprobe.analyze.saliency.kernels.headhunt_code import headhunt_code_metrics
+from vadprobe.analyze.saliency.kernels.reference_code import headhunt_code_metrics
 from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.null.heads import head_null
 from vadprobe.analyze.saliency.null.layers import layer_null

@@ -16,7 +16,7 @@ from vadprobe.extract.model.backbone import Description
 from vadprobe.extract.model.capture import Captured
 from vadprobe.extract.pipeline import host_copies
 from vadprobe.extract.pipeline.claim_loop import next_unit
-from vadprobe.extract.pipeline.extraction import Extractor, Unit
+from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey
 from vadprobe.extract.pipeline.host_copies import NAMES, Outgoing
 from vadprobe.extract.pipeline.timings import Timings, gpu_utilisation
 from vadprobe.extract.video.decode_pool import DecodePool
@@ -61,7 +61,7 @@ def long(tmp_path: Path, videos: Path, description: Description) -> Extractor:
     return make_extractor(videos, tmp_path / "root", description, PROMPTS, (SAMPLING,), batch_clips=BATCH)
 
 
-def claimed(extractor: Extractor, taken: list[Unit] | None = None) -> Iterator[tuple[Unit, Claim]]:
+def claimed(extractor: Extractor, taken: list[PartitionKey] | None = None) -> Iterator[tuple[PartitionKey, Claim]]:
     for unit in extractor.pending():
         if taken is not None:
             taken.append(unit)
@@ -76,7 +76,7 @@ def held(extractor: Extractor) -> list[str]:
 def test_a_stream_writes_what_partitions_one_by_one_write(
     long: Extractor, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Unit] = []
+    taken: list[PartitionKey] = []
     seen = []
     write, second = StoreWriter.write_partition, threading.Event()
 
@@ -84,7 +84,7 @@ def test_a_stream_writes_what_partitions_one_by_one_write(
         assert second.wait(120)
         write(self, partition, *rest)
 
-    def noting() -> Iterator[tuple[Unit, Claim]]:
+    def noting() -> Iterator[tuple[PartitionKey, Claim]]:
         for number, unit in enumerate(claimed(long, taken), 1):
             if number == 2:
                 second.set()
@@ -203,7 +203,9 @@ def test_an_interrupt_lets_a_partition_that_is_being_written_be_finished(
         ([(1, 0)], (0, 0), True, (1, 0)),
     ],
 )
-def test_each_worker_stays_with_its_videos(left: list[Unit], last: Unit | None, others: bool, wanted: Unit) -> None:
+def test_each_worker_stays_with_its_videos(
+    left: list[PartitionKey], last: PartitionKey | None, others: bool, wanted: PartitionKey
+) -> None:
     assert next_unit(left, last, others) == wanted
 
 

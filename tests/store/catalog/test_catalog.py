@@ -26,10 +26,10 @@ from vadprobe.store.catalog.catalog import CATALOG, Catalog, Entry, read_catalog
 from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.writing.writer import plan
 
 N_CLIPS = 300
@@ -112,7 +112,7 @@ def part_of(whole, root, **parts):
     """A copy of the finished store that holds a part of it."""
     clips = clip_table(N_CLIPS)
     spec = feature_spec(clips)
-    writer = plan(store_path(root, spec), spec, clips, Contents.of(BACKBONE, N_CLIPS, **parts))
+    writer = plan(store_path(root, spec), spec, clips, StoredParts.of(BACKBONE, N_CLIPS, **parts))
     for partition in writer.missing():
         writer.write_partition(partition, features(spec, partition, FAILURES))
     writer.commit()
@@ -136,12 +136,12 @@ def test_a_pulled_subset_is_whole_when_its_partitions_are(whole, tmp_path):
 @pytest.mark.parametrize(
     ("contents", "text"),
     [
-        (Contents(), "all"),
-        (Contents(layers=()), "no layers, all heads"),
-        (Contents(heads=((0, 1),)), "1 head, all layers"),
-        (Contents(layers=(0, 2), heads=()), "2 layers, no heads"),
+        (StoredParts(), "all"),
+        (StoredParts(layers=()), "no layers, all heads"),
+        (StoredParts(heads=((0, 1),)), "1 head, all layers"),
+        (StoredParts(layers=(0, 2), heads=()), "2 layers, no heads"),
         (
-            Contents((0,), (), answers=False, partitions=(3, 4)),
+            StoredParts((0,), (), answers=False, partitions=(3, 4)),
             "1 layer, no heads, no answers, 2 of 9 partitions",
         ),
     ],

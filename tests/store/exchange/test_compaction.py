@@ -9,8 +9,8 @@ from vadprobe.store.catalog.comparison import compare
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.transfer import Choice, transfer
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.partition_records import shard_path
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.repair import carry_out, plan_repair
 from vadprobe.store.verification.verify import verify
@@ -48,7 +48,7 @@ def test_all_values_are_there_whatever_the_partitions(source, tmp_path, rows):
 def test_chosen_heads(source, tmp_path):
     done = compact(source, tmp_path, Choice(heads=((1, 2), (0, 0))), 600)
     copy = FeatureStore.open(done.writer.path)
-    assert copy.contents == Contents.of(BACKBONE, N_CLIPS, [], [(0, 0), (1, 2)], partition_rows=600)
+    assert copy.contents == StoredParts.of(BACKBONE, N_CLIPS, [], [(0, 0), (1, 2)], partition_rows=600)
     every = np.arange(N_CLIPS)
     same(copy.head_outputs(every, [(0, 0), (1, 2)]), source.head_outputs(every, [(0, 0), (1, 2)]))
     with pytest.raises(StoreError, match=r"head 0:1 is not held in partition 0"):

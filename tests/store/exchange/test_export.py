@@ -32,7 +32,7 @@ from vadprobe.store.exchange.export import export
 from vadprobe.store.exchange.export_choice import ExportChoice
 from vadprobe.store.files.names import file_names
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.writer import plan
 
@@ -316,7 +316,7 @@ def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
 def test_a_store_of_a_part_exports_that_part(tmp_path: Path) -> None:
     clips = clip_table(N_CLIPS)
     spec = feature_spec(clips)
-    contents = Contents.of(spec.backbone, N_CLIPS, layers=(1,), heads=((0, 2),), answers=False, partitions=(1,))
+    contents = StoredParts.of(spec.backbone, N_CLIPS, layers=(1,), heads=((0, 2),), answers=False, partitions=(1,))
     writer = plan(store_path(tmp_path / "root", spec), spec, clips, contents)
     writer.write_partition(1, features(spec, 1))
     writer.commit()

@@ -11,10 +11,10 @@ from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes, writ
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.transfer import Choice, transfer
-from vadprobe.store.format.contents import EVERYTHING, Contents
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import feature_arrays
+from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing import disk_space
@@ -55,7 +55,7 @@ def test_a_part_holds_what_was_asked_for_and_says_so(whole, tmp_path):
     done = transfer(whole, tmp_path, choice, lambda *counts: seen.append(counts))
     assert seen == [(0, 2), (1, 2), (2, 2)]
     part = FeatureStore.open(relative(whole, tmp_path))
-    assert part.contents == Contents.of(BACKBONE, N_CLIPS, [], [(0, 0), (1, 2)], partitions=[1, 2])
+    assert part.contents == StoredParts.of(BACKBONE, N_CLIPS, [], [(0, 0), (1, 2)], partitions=[1, 2])
     assert part.spec == whole.spec
     assert part.failures == {row: reason for row, reason in FAILURES.items() if row >= 256}
     rows = np.arange(256, 600)

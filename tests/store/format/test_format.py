@@ -35,11 +35,11 @@ from vadprobe.store.exchange.headhunt_import import LABELS
 from vadprobe.store.exchange.transfer import Choice
 from vadprobe.store.files.digests import digest_json, fingerprint_file
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import DatasetLayout, records_of
 from vadprobe.store.format.provenance import read_attributes
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import FORMAT_VERSION
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.resume_log import VerificationLog
 from vadprobe.store.writing.writer import StoreWriter, plan
@@ -62,7 +62,7 @@ def partial(tmp_path_factory):
     clips = clip_table(1100)
     spec = feature_spec(clips)
     parts: dict[str, Any] = {"layers": [1], "heads": [(0, 2), (1, 0)], "answers": False}
-    held = Contents.of(spec.backbone, 1100, **parts, full_partitions=[0], partitions=[0, 2, 3])
+    held = StoredParts.of(spec.backbone, 1100, **parts, full_partitions=[0], partitions=[0, 2, 3])
     writer = plan(store_path(tmp_path_factory.mktemp("partial"), spec), spec, clips, held)
     failures = dict.fromkeys(range(768, 1024), "no video")
     for partition in writer.partitions:

@@ -27,9 +27,9 @@ from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.transfer import Choice
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import DatasetLayout, clips_of, records_of
 from vadprobe.store.format.specification import FORMAT_VERSION
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.writer import plan
@@ -100,7 +100,7 @@ def parts(folder) -> dict[str, Any]:
         values = [page.read_array(store, name)[0].tobytes() for name in FEATURES]
         found[f"values of {dtype}"] = [hashlib.sha256(one).hexdigest() for one in values]
     spec = feature_spec(clips)
-    held = Contents.of(spec.backbone, 300, [1], [(0, 2)], False, [0], [0])
+    held = StoredParts.of(spec.backbone, 300, [1], [(0, 2)], False, [0], [0])
     partial = plan(store_path(folder / "partial", spec), spec, clips, held)
     partial.write_partition(0, features(spec, 0))
     whole, folders = next((folder / "bfloat16").glob("*/*/*/*.zarr")), ("bfloat16", "partial", "compacted")

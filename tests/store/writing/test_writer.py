@@ -42,7 +42,7 @@ from vadprobe.store.format.schema import feature_arrays
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing import writer as writer_module
-from vadprobe.store.writing.group_creation import create_group
+from vadprobe.store.writing.store_creation import create_group
 from vadprobe.store.writing.writer import PartitionData, plan
 
 

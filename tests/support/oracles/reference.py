@@ -144,7 +144,7 @@ def exact_squared_discrepancy(head, labels):
     return math.fsum(terms)
 
 
-def two_means(head, draws):
+def kmeans2(head, draws):
     """The clustering of HH6 of one head (n, d), sample by sample: labels of the start of least inertia."""
     points = [tuple(point) for point in np.asarray(head, dtype=np.float64).tolist()]
     best = None
@@ -192,9 +192,9 @@ def least_inertia(head):
     return min(partition_inertia(head, (0, *rest)) for rest in itertools.product((0, 1), repeat=len(head) - 1))
 
 
-def cluster_information(head, labels, draws):
+def clustering_nmi(head, labels, draws):
     """HH6 of one head (n, d)."""
-    return normalized_mutual_info_score(labels, two_means(head, draws), average_method="geometric")
+    return normalized_mutual_info_score(labels, kmeans2(head, draws), average_method="geometric")
 
 
 def layer_saliency(metrics):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import clip_table, committed_store, feature_spec, tree
-from vadprobe.store.catalog import leftovers
-from vadprobe.store.catalog.leftovers import AGE, find_leftovers, remove_leftovers
+from vadprobe.store.catalog import garbage
+from vadprobe.store.catalog.garbage import AGE, collect_garbage, find_garbage
 from vadprobe.store.claims.claims import Claims
 from vadprobe.store.claims.owner import Owner
 from vadprobe.store.errors import StoreError
@@ -74,16 +74,16 @@ def make_old(path, seconds=2 * AGE):
 
 
 def verdicts(root):
-    return {one.path.relative_to(root).as_posix(): one.verdict for one in find_leftovers(root)}
+    return {one.path.relative_to(root).as_posix(): one.verdict for one in find_garbage(root)}
 
 
 def clean(root, **options):
     """Remove what goes; returns the relative paths."""
-    return [one.path.relative_to(root).as_posix() for one in remove_leftovers(root, find_leftovers(root), **options)]
+    return [one.path.relative_to(root).as_posix() for one in collect_garbage(root, find_garbage(root), **options)]
 
 
 def test_a_tidy_root_has_none(root):
-    assert find_leftovers(root) == []
+    assert find_garbage(root) == []
     before = tree(root)
     assert clean(root, sleep=pytest.fail) == []
     assert tree(root) == before
@@ -95,19 +95,19 @@ def test_looking_changes_nothing(root, folder):
     write_old(folder / f"README.md.12.{HEX}.partial")
     (folder / "gone.records").mkdir()
     before = tree(root)
-    assert len(find_leftovers(root)) == 6
+    assert len(find_garbage(root)) == 6
     assert tree(root) == before
 
 
 def test_what_an_ended_process_left_goes_at_once(root, folder):
     before = tree(root)
     leave(folder, 0)
-    found = find_leftovers(root)
+    found = find_garbage(root)
     claim, staging = sorted(found, key=lambda one: one.kind)  # by path, a random identifier would decide
     assert [(one.kind, one.verdict) for one in (claim, staging)] == [("claim", "goes"), ("staging", "goes")]
     assert staging.n_bytes == 1000
     assert "has ended" in claim.why
-    assert len(remove_leftovers(root, found, sleep=pytest.fail)) == 2
+    assert len(collect_garbage(root, found, sleep=pytest.fail)) == 2
     assert tree(root) == before
 
 
@@ -194,9 +194,9 @@ def test_half_written_files_go_when_nobody_can_be_writing_them(root, name):
 
 def test_a_file_that_its_writer_touched_after_the_look_stays(root):
     left = write_old(root / f"catalog.json.12.{HEX}.partial")
-    found = find_leftovers(root)
+    found = find_garbage(root)
     left.touch()
-    assert remove_leftovers(root, found) == []
+    assert collect_garbage(root, found) == []
     assert left.exists()
 
 
@@ -204,16 +204,16 @@ def test_files_of_the_users_own_are_not_looked_at(root, folder):
     for place in (root / "film.partial", root / "toys" / "film.mp4.partial", folder / "notes.partial"):
         write_old(place)
     write_old(root / "toys" / "notes.verified")
-    assert find_leftovers(root) == []
+    assert find_garbage(root) == []
 
 
 def test_records_of_a_lost_store_go_unless_it_comes_back(root, folder):
     shutil.copytree(folder / "question.zarr", root / "kept.zarr")
     shutil.rmtree(folder / "question.zarr")
-    found = find_leftovers(root)
+    found = find_garbage(root)
     assert [(one.kind, one.why) for one in found] == [("records", "2 records of a store that is gone")]
     shutil.copytree(root / "kept.zarr", folder / "question.zarr")
-    assert remove_leftovers(root, found) == []
+    assert collect_garbage(root, found) == []
     assert not verify(folder / "question.zarr").problems
     shutil.rmtree(folder / "question.zarr")
     assert len(clean(root)) == 1
@@ -250,7 +250,7 @@ def test_the_log_of_a_lost_store_goes(root, folder):
 
 def test_a_root_that_is_none(tmp_path):
     with pytest.raises(StoreError, match="is no folder"):
-        find_leftovers(tmp_path / "nowhere")
+        find_garbage(tmp_path / "nowhere")
 
 
 def test_what_cannot_be_removed_is_named(root, monkeypatch):
@@ -268,4 +268,4 @@ def test_nothing_is_left_behind_by_the_removal_itself(root):
     write_old(root / f"catalog.json.12.{HEX}.partial")
     clean(root)
     assert not (root / ".planning").exists()
-    assert leftovers.find_leftovers(root) == []
+    assert garbage.find_garbage(root) == []

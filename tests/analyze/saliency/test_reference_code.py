@@ -13,8 +13,8 @@ from tests.support.head_samples import each, samples
 from tests.support.oracles import reference
 from tests.support.oracles.reference_stage2 import scatter
 from vadprobe.analyze.saliency.heads import head_metrics
-from vadprobe.analyze.saliency.kernels.headhunt_code import headhunt_code_metrics
-from vadprobe.analyze.saliency.kernels.single_start import single_start_clusters
+from vadprobe.analyze.saliency.kernels.reference_code import headhunt_code_metrics
+from vadprobe.analyze.saliency.kernels.sklearn_kmeans import single_start_clusters
 from vadprobe.store.errors import VadprobeError
 
 NAMES = ["lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information"]

@@ -23,10 +23,10 @@ from tests.support.profiles import laws
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.digests import digest_json
-from vadprobe.store.format.contents import EVERYTHING, Contents
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import feature_arrays
+from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.repair import carry_out, plan_repair
 from vadprobe.store.verification.verify import verify
@@ -36,11 +36,11 @@ from vadprobe.store.writing.writer import plan
 N_CLIPS = 600  # three partitions, the last one short
 
 
-def contents(**parts) -> Contents:
-    return Contents.of(BACKBONE, N_CLIPS, **parts)
+def contents(**parts) -> StoredParts:
+    return StoredParts.of(BACKBONE, N_CLIPS, **parts)
 
 
-def stored(root: Path, held: Contents, failures=None, commit=True):
+def stored(root: Path, held: StoredParts, failures=None, commit=True):
     clips = clip_table(N_CLIPS)
     spec = feature_spec(clips)
     writer = plan(store_path(root, spec), spec, clips, held)
@@ -58,7 +58,7 @@ def test_naming_everything_is_everything():
     assert contents(layers=range(3), heads=[(b, h) for b in range(2) for h in range(3)]) == EVERYTHING
     assert contents(layers=[0], full_partitions=[2, 1, 0]) == EVERYTHING
     assert contents(partitions=[0, 1, 2]) == EVERYTHING
-    assert EVERYTHING.is_everything
+    assert EVERYTHING.is_complete
     assert EVERYTHING.to_json() == {}
 
 
@@ -76,7 +76,7 @@ subsets = st.one_of(st.none(), st.sets(st.integers(0, 2)))
 def test_contents_survive_json_and_order_does_not_matter(layers, heads, answers, full, partitions):
     spec = feature_spec(clip_table(N_CLIPS))
     first = contents(layers=layers, heads=heads, answers=answers, full_partitions=full, partitions=partitions)
-    again = Contents.of(
+    again = StoredParts.of(
         BACKBONE,
         N_CLIPS,
         None if layers is None else sorted(layers, reverse=True) * 2,
@@ -86,7 +86,7 @@ def test_contents_survive_json_and_order_does_not_matter(layers, heads, answers,
         partitions,
     )
     assert first == again
-    assert Contents.from_json(json.loads(json.dumps(first.to_json())), spec) == first
+    assert StoredParts.from_json(json.loads(json.dumps(first.to_json())), spec) == first
     assert first.differences(again) == []
     for array in feature_arrays(BACKBONE, N_CLIPS):
         for partition in first.partition_numbers(N_CLIPS):
@@ -114,10 +114,10 @@ def test_what_does_not_exist_cannot_be_held(parts, message):
 def test_an_edited_attribute_is_refused(value):
     spec = feature_spec(clip_table(N_CLIPS))
     if value == {}:
-        assert Contents.from_json(value, spec) == EVERYTHING
+        assert StoredParts.from_json(value, spec) == EVERYTHING
         return
     with pytest.raises(StoreError, match="the attribute 'contents' is not"):
-        Contents.from_json(value, spec)
+        StoredParts.from_json(value, spec)
 
 
 # Stores

@@ -10,14 +10,14 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import sync
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import EVERYTHING, Contents
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.provenance import ATTRIBUTE
 from vadprobe.store.format.schema import ANSWERS, codecs, coordinates, storage_dtype
 from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
+from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 
 
-def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents = EVERYTHING) -> None:
+def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> None:
     """Build the empty group aside and rename it: a plan that is killed leaves no half-made store.
 
     Records of a store that was removed are deleted first, so that they never count for the new one. When another
@@ -43,7 +43,7 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Cont
         ) from error
 
 
-def _build(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents) -> Path:
+def _build(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Path:
     aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     group = zarr.create_group(
@@ -57,7 +57,7 @@ def _build(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents) 
                 "clips_digest": clips.digest,
                 "partition_rows": contents.partition_rows,
                 "state": "open",
-                **({} if contents.is_everything else {"contents": contents.to_json()}),
+                **({} if contents.is_complete else {"contents": contents.to_json()}),
             }
         },
     )

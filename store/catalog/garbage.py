@@ -36,7 +36,7 @@ Verdict = Literal["goes", "watch", "stays"]
 
 
 @dataclass(frozen=True)
-class Leftover:
+class Garbage:
     """A file or folder that may be left over. ``watch`` is a claim that only its lease can judge."""
 
     path: Path
@@ -46,7 +46,7 @@ class Leftover:
     n_bytes: int
 
 
-def find_leftovers(root: Path) -> list[Leftover]:
+def find_garbage(root: Path) -> list[Garbage]:
     """All leftovers below a root by path; nothing is changed.
 
     Raises:
@@ -60,12 +60,12 @@ def find_leftovers(root: Path) -> list[Leftover]:
     return sorted(found, key=lambda one: one.path)
 
 
-def remove_leftovers(
+def collect_garbage(
     root: Path,
-    found: list[Leftover],
+    found: list[Garbage],
     tell: Callable[[str], None] = lambda message: None,
     sleep: Callable[[float], None] = time.sleep,
-) -> list[Leftover]:
+) -> list[Garbage]:
     """Remove what goes; claims that only their lease can judge are watched for as long, all together.
 
     Everything is judged again at the moment of removal, so that a worker that began in between loses nothing.
@@ -108,7 +108,7 @@ def _first_look(claims: Claims) -> float:
     return max(leases)
 
 
-def _remove(one: Leftover) -> None:
+def _remove(one: Garbage) -> None:
     """Remove one leftover in the right of its folder's planner, if it still is one."""
     folder = one.path.parent
     while folder.name.endswith((".records", ".zarr")) or any(above.name.endswith(".zarr") for above in folder.parents):
@@ -141,7 +141,7 @@ def _backbones(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def _half_written(root: Path) -> Iterator[Leftover]:
+def _half_written(root: Path) -> Iterator[Garbage]:
     """Temporary files by their name, from the root down into the stores; not those that are staged under a claim."""
     patterns = ["/".join(["*"] * depth + ["*.partial"]) for depth in range(5)]
     patterns += ["*/*/*/*.zarr/*.partial", "*/*/*/*.zarr/*/**/*.partial"]
@@ -152,10 +152,10 @@ def _half_written(root: Path) -> Iterator[Leftover]:
         if not any(name.endswith((".zarr", ".records")) for name in above) and not _WRITTEN.fullmatch(path.name):
             continue  # the user's own
         if _is_old(path):
-            yield Leftover(path, "half-written", "goes", "its writer was killed", _bytes(path))
+            yield Garbage(path, "half-written", "goes", "its writer was killed", _bytes(path))
         else:
             why = f"it was written to less than {AGE / 60:.0f} minutes ago, so its writer may be at work"
-            yield Leftover(path, "half-written", "stays", why, _bytes(path))
+            yield Garbage(path, "half-written", "stays", why, _bytes(path))
 
 
 def _is_old(path: Path) -> bool:
@@ -166,7 +166,7 @@ def _is_old(path: Path) -> bool:
     return min(times) >= AGE
 
 
-def _claims(backbone: Path) -> Iterator[Leftover]:
+def _claims(backbone: Path) -> Iterator[Garbage]:
     """Claims with what can be said of their owners, and staging folders with what becomes of them."""
     folder = backbone / FOLDER
     verdicts: dict[int, Verdict] = {}
@@ -177,13 +177,13 @@ def _claims(backbone: Path) -> Iterator[Leftover]:
         for generation in generations:
             path = folder / f"{partition:06d}.{generation}"
             said = why if generation == latest[partition] else f"another worker took it over; of that one: {why}"
-            yield Leftover(path, "claim", verdicts[partition], f"partition {partition}: {said}", _bytes(path))
+            yield Garbage(path, "claim", verdicts[partition], f"partition {partition}: {said}", _bytes(path))
     for path in sorted(folder.glob("*")):
         number = staged_partition(path.name)
         if number is not None:
             verdict = verdicts.get(number, "goes")
             why = "staged files of that claim" if number in verdicts else "staged files that no claim covers"
-            yield Leftover(path, "staging", verdict, f"partition {number}: {why}", _bytes(path))
+            yield Garbage(path, "staging", verdict, f"partition {number}: {why}", _bytes(path))
 
 
 def _judge(owner: Owner | None) -> tuple[Verdict, str]:
@@ -197,16 +197,16 @@ def _judge(owner: Owner | None) -> tuple[Verdict, str]:
     return "watch", f"claimed by {name}; whether it lives is seen within {owner.lease:.0f} s"
 
 
-def _logs(backbone: Path) -> Iterator[Leftover]:
+def _logs(backbone: Path) -> Iterator[Garbage]:
     """Logs of verifications that nobody can resume, and those that somebody can."""
     for path in sorted(backbone.glob(".*.verified")):
         store = backbone / f"{path.name[1:].removesuffix('.verified')}.zarr"
         why = _finished(path, store)
         if why is not None and _is_old(path):
-            yield Leftover(path, "log", "goes", why, _bytes(path))
+            yield Garbage(path, "log", "goes", why, _bytes(path))
         else:
             why = why or "'vadprobe verify --resume' goes on from it"
-            yield Leftover(path, "log", "stays", why, _bytes(path))
+            yield Garbage(path, "log", "stays", why, _bytes(path))
 
 
 def _finished(path: Path, store: Path) -> str | None:
@@ -226,11 +226,11 @@ def _finished(path: Path, store: Path) -> str | None:
     return None
 
 
-def _records(backbone: Path) -> Iterator[Leftover]:
+def _records(backbone: Path) -> Iterator[Garbage]:
     for path in sorted(backbone.glob("*.records")):
         if path.is_dir() and not path.with_suffix(".zarr").exists():
             count = counted(len(list(path.glob("*.json"))), "record")
-            yield Leftover(path, "records", "goes", f"{count} of a store that is gone", _bytes(path))
+            yield Garbage(path, "records", "goes", f"{count} of a store that is gone", _bytes(path))
 
 
 def _claimed(folder: Path) -> dict[int, list[int]]:

@@ -19,7 +19,7 @@ Head = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Contents:
+class StoredParts:
     """Which parts of the features a store holds. The arrays have their full shape all the same.
 
     A layer or head that is not held is an inner chunk that the shard lacks, which every Zarr reader gives as NaN. What
@@ -52,7 +52,7 @@ class Contents:
         full_partitions: Iterable[int] = (),
         partitions: Iterable[int] | None = None,
         partition_rows: int = PARTITION_ROWS,
-    ) -> "Contents":
+    ) -> "StoredParts":
         """Contents in their one form: sorted, without repeats, None where a list names everything.
 
         Raises:
@@ -78,7 +78,7 @@ class Contents:
         return replace(found, full_partitions=full)
 
     @classmethod
-    def from_json(cls, value: Any, spec: FeatureSpec) -> "Contents":
+    def from_json(cls, value: Any, spec: FeatureSpec) -> "StoredParts":
         """The inverse of ``to_json``; None is everything.
 
         Raises:
@@ -117,7 +117,7 @@ class Contents:
         return value
 
     @property
-    def is_everything(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether nothing is left out."""
         return self == EVERYTHING
 
@@ -207,7 +207,7 @@ class Contents:
             text += f", in partitions {ranges(self.partitions)} alone" if self.partitions else ", in no partition"
         return text
 
-    def differences(self, other: "Contents") -> list[str]:
+    def differences(self, other: "StoredParts") -> list[str]:
         """Each part that differs, in words; empty when the two are equal."""
         mine, theirs = self.to_json(), other.to_json()
         return [
@@ -218,7 +218,7 @@ class Contents:
         ]
 
 
-EVERYTHING = Contents()
+EVERYTHING = StoredParts()
 """All layers, heads and answer logits of all partitions."""
 
 

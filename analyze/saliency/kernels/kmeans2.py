@@ -16,7 +16,7 @@ _STAYING = 0.75
 """Heads that have settled are left out of the products once less than this share still moves."""
 
 
-def two_means(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def kmeans2(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Split the samples of every head into two clusters of least inertia.
 
     Each start draws two centres by k-means++ (Arthur and Vassilvitskii, 2007): the first is sample ``floor(u n)``, the
@@ -41,7 +41,7 @@ def two_means(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def clusters_of_products(gram: np.ndarray, squared: np.ndarray, draws: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """``two_means`` from inner products and squared distances of centred samples, each (heads, n, n).
+    """``kmeans2`` from inner products and squared distances of centred samples, each (heads, n, n).
 
     ``order`` (n,) is the number of each sample as given: the draws choose among the samples in that order.
     """
@@ -52,7 +52,7 @@ def clusters_of_products(gram: np.ndarray, squared: np.ndarray, draws: np.ndarra
 
 
 def clusters_of_rows(rows: np.ndarray, draws: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """``two_means`` from centred samples (heads, n, r), for more samples than ``clusters_of_products``."""
+    """``kmeans2`` from centred samples (heads, n, r), for more samples than ``clusters_of_products``."""
     position = np.argsort(order)
     first = position[_first(draws, len(order))]
     result = np.empty(rows.shape[:2], dtype=bool)

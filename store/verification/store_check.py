@@ -15,12 +15,12 @@ import zarr
 
 from vadprobe.store.files.location import can_list
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.layout import clips_of, records_of
-from vadprobe.store.format.partition_records import read_record, record_judge, record_name, shard_path
+from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_path
 from vadprobe.store.format.provenance import ATTRIBUTE, UNREADABLE, open_array, zarr_place
 from vadprobe.store.format.schema import ArraySpec, coordinates
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.verification.problems import Problem, Remedy
 from vadprobe.store.writing.expected_files import clip_files, empty_store
 
@@ -37,16 +37,16 @@ class GroupCheck:
     store: Path
     spec: FeatureSpec
     attributes: dict[str, Any]
-    contents: Contents
+    contents: StoredParts
 
     @cached_property
-    def is_vouched(self) -> bool:
+    def is_trusted(self) -> bool:
         """Whether a partition was written under the stored specification, or there is none that could tell.
 
         If it is not, the specification was damaged, and no partition may be judged by it.
         """
         found = False
-        is_ours = record_judge(self.spec, self.contents)
+        is_ours = record_matcher(self.spec, self.contents)
         for partition in self.contents.partition_numbers(self.spec.n_clips):
             try:
                 record = read_record(self.store, partition)
@@ -61,7 +61,7 @@ class GroupCheck:
     @property
     def _remedy(self) -> Remedy:
         """What mends a file that the specification decides."""
-        return "rebuild" if self.is_vouched else "restore"
+        return "rebuild" if self.is_trusted else "restore"
 
     def attribute_problems(self) -> Iterator[Problem]:
         """The provenance against itself, and against the records if they vouch for the specification."""

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.step_cache import StepResult
+from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.configuration import LAYER_RULES
 from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked
 from vadprobe.analyze.features.context import Workbench, samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, over_heads, over_layers
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
 from vadprobe.analyze.probes.unit_probing import cross_fitted_auc
 from vadprobe.analyze.saliency.null.heads import head_null
 from vadprobe.analyze.saliency.null.layers import layer_null
@@ -52,15 +52,15 @@ def cross_fitted(bench: Workbench, calibration: Calibration) -> dict[str, np.nda
         seed=inputs.config.seed,
     )
 
-    def compute(missing: list[str]) -> Mapping[str, StepResult]:
+    def compute(missing: list[str]) -> Mapping[str, CachedResult]:
         stores = {key: inputs.calibration[key] for key in missing}
         what = "cross-fitting"
         if layers:
-            results = {key: over_layers(store, calibration.rows, kernel, bench.scheduler, what=what)
+            results = {key: map_layers(store, calibration.rows, kernel, bench.scheduler, what=what)
                        for key, store in stores.items()}  # fmt: skip
         else:
             results = over_heads(stores, calibration.rows, kernel, bench.scheduler, what=what)
-        return {key: StepResult(arrays=result) for key, result in results.items()}
+        return {key: CachedResult(arrays=result) for key, result in results.items()}
 
     parts = {
         key: {
@@ -108,17 +108,17 @@ def _null(bench: Workbench, calibration: Calibration, prompts: Sequence[str]) ->
     layers = config.rule in LAYER_RULES
     labelings = permuted_labels(calibration.labels, calibration.groups, config.saliency.permutations, config.seed)
 
-    def compute(missing: list[str]) -> Mapping[str, StepResult]:
+    def compute(missing: list[str]) -> Mapping[str, CachedResult]:
         stores = {key: inputs.calibration[key] for key in missing}
         what = "relabeling"
         if layers:
             kernel = partial(layer_null, labelings=labelings)
-            found = {key: over_layers(store, calibration.rows, kernel, bench.scheduler, what=what)
+            found = {key: map_layers(store, calibration.rows, kernel, bench.scheduler, what=what)
                      for key, store in stores.items()}  # fmt: skip
         else:
             of_heads = partial(head_null, labelings=labelings, seed=config.seed, convention=config.saliency.convention)
             found = over_heads(stores, calibration.rows, of_heads, bench.scheduler, what=what)
-        return {key: StepResult(arrays=metrics) for key, metrics in found.items()}
+        return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
 
     parts = {
         key: {

@@ -9,9 +9,9 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json, write_bytes
 from vadprobe.store.files.location import is_remote
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.contents import Contents
 from vadprobe.store.format.provenance import ATTRIBUTE, read_attributes
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.writing.expected_files import empty_store
 
 _TRIES = 10
@@ -46,7 +46,7 @@ def as_zarr_writes(content: dict[str, Any]) -> bytes:
     return json.dumps(content, indent=2).encode()
 
 
-def create_remote_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Contents) -> None:
+def create_remote_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
     """Put what an empty store consists of where it is missing; may be killed and repeated, by any number of workers.
 
     The group's metadata come first: whoever puts them decides what the store is. Whether that is the same is for the

@@ -21,8 +21,8 @@ from vadprobe.analyze.features import kernel_mapping, opened_stores, store_row_b
 from vadprobe.analyze.features.kernel_mapping import (
     head_saliency,
     layer_saliency,
+    map_layers,
     over_heads,
-    over_layers,
     partition_spans,
     probabilities,
 )
@@ -104,10 +104,10 @@ def test_a_kernel_of_layers_is_the_kernel_of_the_arrays(
 ) -> None:
     weights = np.random.default_rng(0).standard_normal((3, len(ROWS)))
     kernel = partial(moments, weights=weights)
-    found = over_layers(store, ROWS, kernel, synchronous)
+    found = map_layers(store, ROWS, kernel, synchronous)
     assert found["weighted"].shape == (3, 2)
     assert equal_bits(found, moments(np.ascontiguousarray(hidden[ROWS].swapaxes(0, 1))[1:], weights))
-    found = over_layers(store, ROWS, kernel, synchronous, layers=[2, 0])
+    found = map_layers(store, ROWS, kernel, synchronous, layers=[2, 0])
     assert equal_bits(found, moments(np.ascontiguousarray(hidden[ROWS].swapaxes(0, 1))[[2, 0]], weights))
 
 
@@ -218,7 +218,7 @@ def test_a_row_that_failed_is_named_with_its_layer_or_head(store: FeatureStore, 
     rows = np.array([1, 2, 300, 301])
     words = r"layers 1 to 2 of the prompt 'question': 2 of 4 rows .* first layer 1 of row 300 \(video 'video 3'.*decord"
     with pytest.raises(VadprobeError, match=words):
-        over_layers(store, rows, layer_metrics, synchronous)
+        map_layers(store, rows, layer_metrics, synchronous)
     with pytest.raises(VadprobeError, match=r"blocks 0 to 1 .* first block 0, head 0 of row 300"):
         over_heads({"p": store}, rows, head_metrics, synchronous)
 

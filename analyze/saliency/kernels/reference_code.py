@@ -15,8 +15,8 @@ from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.head_blocks import mapped
 from vadprobe.analyze.saliency.kernels.mmd import code_discrepancy
 from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, normalised_information
-from vadprobe.analyze.saliency.kernels.single_start import single_start_clusters
-from vadprobe.analyze.saliency.samples import Separated
+from vadprobe.analyze.saliency.kernels.sklearn_kmeans import single_start_clusters
+from vadprobe.analyze.saliency.samples import ClassCentred
 
 SCATTER_RIDGE = 1e-6
 """Added to the diagonal of the scatter in LDA, in squared units of the features."""
@@ -103,7 +103,7 @@ CODE_GAUSSIANS = {"lda": (_lda, _lda_of_moments), "symmetric_kl": (_symmetric_kl
 """The metrics of both classes' Gaussians, from inner products and from moments."""
 
 
-def _cluster_information(block: Separated) -> np.ndarray:
+def _cluster_information(block: ClassCentred) -> np.ndarray:
     anomalous_first = np.roll(np.arange(block.n_samples), -block.n_normal)
     clusters = single_start_clusters(block.centred, anomalous_first, RANDOM_STATE)
     return normalised_information(clusters, block.n_normal, arithmetic_mean)
