@@ -1,12 +1,13 @@
 """The record of a written partition: its file, its shards, and whether it belongs to a store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
@@ -29,6 +30,43 @@ def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
         return shard_path(store, array, partition).stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return 0
+
+
+def new_record(
+    spec: FeatureSpec,
+    clips: ClipTable,
+    contents: StoredParts,
+    partition: int,
+    shards: Mapping[str, Mapping[str, str | int]],
+    failures: Mapping[int, str],
+    batch_clips: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Return the record of a partition.
+
+    Args:
+        spec: the store's specification.
+        clips: its clip table.
+        contents: the parts that it is to have.
+        partition: number of the partition.
+        shards: `sha256` and `bytes` of each shard by array; arrays without a shard are left out.
+        failures: rows that hold NaN, with the reason.
+        batch_clips: how many clips went through the model at once, where the specification leaves that open.
+    """
+    rows = contents.rows(partition, len(clips))
+    no_shard = {"sha256": None, "bytes": 0}
+    record: dict[str, Any] = {
+        "partition": partition,
+        "rows": [rows.start, rows.stop],
+        "rows_digest": clips.row_digest(rows),
+        "spec_digest": spec.digest,
+        "shards": {array.name: shards.get(array.name, no_shard) for array in contents.arrays(spec)},
+        "failures": {str(row): reason for row, reason in sorted(failures.items())},
+    }
+    if not contents.is_complete:
+        record["contents_digest"] = contents.digest
+    if batch_clips:
+        record["batch_clips"] = sorted(set(batch_clips))
+    return {**record, "digest": digest_json(record)}
 
 
 def read_record(store: Path, partition: int) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
@@ -109,7 +108,9 @@ def compression(dtype: str) -> Compression:
 
 
 def codecs(dtype: str) -> list[Any]:
-    """Compressor and checksum of an inner chunk: every one ends in its own CRC-32C."""
+    """Return compressor and checksum of an inner chunk for Zarr: every chunk ends in its own CRC-32C."""
+    from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: PLC0415 - takes longer to import than most commands run
+
     settings = compression(dtype)
     return [BloscCodec(cname=settings.cname, clevel=settings.clevel, shuffle=settings.shuffle), Crc32cCodec()]
 

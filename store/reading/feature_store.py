@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
@@ -16,13 +15,17 @@ from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
-from vadprobe.store.format.provenance import UNREADABLE, open_array, read_attributes, specification, stored_contents
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
+from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.reading.byte_sources import source_of
 from vadprobe.store.reading.shard_layout import ShardLayout
 from vadprobe.store.reading.shard_reader import ShardReader, ShardRows
+
+if TYPE_CHECKING:
+    import zarr
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +45,15 @@ class FeatureStore:
         Raises:
             StoreError: if there is no store, or its clip table is another than the one it was written for.
         """
-        attributes = read_attributes(path)
-        spec = specification(path, attributes)
-        if spec.digest != attributes["digest"]:
-            raise StoreError(
-                f"{path}: the stored specification has digest {spec.digest[:12]}, its own record says "
-                f"{str(attributes['digest'])[:12]}; the attributes were edited. Restore zarr.json from a copy."
-            )
+        header = StoreHeader.read(path).check_digest()
+        spec = header.spec
         clips = ClipTable.read(clips_of(path))
         if clips.digest != spec.clips_digest:
             raise StoreError(
                 f"{path} was written for the clip table {spec.clips_digest[:12]}, but {clips_of(path)} is "
                 f"{clips.digest[:12]}: rows would not mean the same clips. Restore the clip table."
             )
-        return cls(path, spec, clips, stored_contents(path, attributes, spec))
+        return cls(path, spec, clips, header.contents)
 
     @cached_property
     def records(self) -> dict[int, dict[str, Any]]:

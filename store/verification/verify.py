@@ -8,14 +8,12 @@ from pathlib import Path
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.provenance import read_attributes, specification, stored_contents
-from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.format.stored_parts import EVERYTHING
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.check_pool import CheckPool, check_pool
 from vadprobe.store.verification.partition_check import PartitionCheck
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.verification.resume_log import VerificationLog
-from vadprobe.store.verification.store_check import GroupCheck, read_clips
+from vadprobe.store.verification.store_check import StoreCheck
 
 __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_stores"]
 
@@ -123,36 +121,33 @@ class _Store:
     def __init__(self, path: Path, resume: bool) -> None:
         self.path = path
         self.clips: ClipTable | None = None
-        self.spec: FeatureSpec | None = None
         self.problems: list[Problem] = []
-        self.contents = EVERYTHING
         self.numbers: Sequence[int] = ()
         self.n_failed = self.n_bytes = self.n_resumed = 0
         try:
-            self.attributes = read_attributes(path)
-            self.spec = specification(path, self.attributes)
-            self.contents = stored_contents(path, self.attributes, self.spec)
+            self.header = StoreHeader.read(path)
         except StoreError as error:
             if not records_of(path).is_dir() and not (path.is_dir() and is_store(path)):
                 raise
             self.problems.append(Problem(path, None, str(error), "restore", (path / "zarr.json",)))
             return
-        check = GroupCheck(path, self.spec, self.attributes, self.contents)
+        check = StoreCheck(self.header)
         self.is_trusted = check.is_trusted
-        self.problems += check.attribute_problems()
+        self.problems += check.header_problems()
         self.problems += check.stray_problems()
-        self.clips, problems = read_clips(path, self.spec)
+        self.clips, problems = check.clip_table()
         self.problems += problems
         if self.clips is not None:
             self.problems += check.file_problems(self.clips)
-            self.numbers = self.contents.partition_numbers(len(self.clips))
-            self.log = VerificationLog(path, self.spec.digest, resume)
+            self.numbers = self.header.partitions
+            self.log = VerificationLog(path, self.header.spec.digest, resume)
 
     def partition(self, number: int) -> PartitionCheck:
-        """The check of a partition, not begun."""
-        if self.clips is None or self.spec is None:
+        """Return the check of a partition, not begun."""
+        if self.clips is None:
             raise ValueError("a store without clip table has no partitions to read.")
-        return PartitionCheck(self.path, self.spec, self.clips, number, self.log, self.is_trusted, self.contents)
+        header = self.header
+        return PartitionCheck(self.path, header.spec, self.clips, number, self.log, self.is_trusted, header.contents)
 
     def add(self, partition: PartitionCheck) -> None:
         """Wait for a partition and keep what it says."""
@@ -165,9 +160,9 @@ class _Store:
         """All that was found, the whole first, then the partitions in order."""
         if self.clips is None:
             return Verification(self.path, 0, 0, 0, tuple(self.problems))
-        if not self.problems and self.attributes.get("n_failed") != self.n_failed:
-            said = f"the attribute n_failed is {self.attributes.get('n_failed')}"
-            message = f"{said}, but the records name {self.n_failed} failed rows"
+        n_failed = self.header.attributes.get("n_failed")
+        if not self.problems and n_failed != self.n_failed:
+            message = f"the attribute n_failed is {n_failed}, but the records name {self.n_failed} failed rows"
             self.problems.append(Problem(self.path, None, message, "rebuild", (self.path / "zarr.json",)))
         if not any(problem.remedy == "recompute" for problem in self.problems):
             self.log.remove()  # else it stays: after the repair, only what was redone need be read

@@ -28,7 +28,7 @@ from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import feature_arrays
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
-from vadprobe.store.verification.repair import carry_out, plan_repair
+from vadprobe.store.verification.repair import apply, plan_repair
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing.disk_space import n_objects, n_values, stored_bytes
 from vadprobe.store.writing.writer import plan
@@ -246,7 +246,7 @@ def test_a_damaged_part_is_repaired_as_a_part(tmp_path):
     shard.write_bytes(content)
     found = verify(writer.path, workers=2)
     assert found.redo == (2,)
-    carry_out(plan_repair(found))
+    apply(plan_repair(found))
     assert stored(tmp_path, held).missing() == []
     assert verify(writer.path).problems == ()  # which forgets what the first verification has read
     assert tree(tmp_path) == before

@@ -225,27 +225,17 @@ def _edit_specification(content):
     content["attributes"]["vadprobe"]["spec"]["recipe"]["device"] = "cuda"
 
 
-def _edit_digest(content):
-    content["attributes"]["vadprobe"]["digest"] = "0" * 64
+def _edit_layers(content):
+    content["attributes"]["vadprobe"]["spec"]["backbone"]["n_layers"] = 3
 
 
-@pytest.mark.parametrize("edit", [_edit_specification, _edit_digest])
-def test_an_edited_specification_is_found(own, edit):
+@pytest.mark.parametrize("edit", [_edit_specification, _edit_layers])
+def test_an_edited_specification_is_found_and_no_partition_is_judged_by_it(own, edit):
     edit_json(own / "zarr.json", edit)
-    problems = found(own)
-    assert problems[0][0] is None
-    assert "the specification has digest" in problems[0][1]
-
-
-def test_an_edited_number_of_layers_is_found(own):
-    def edit(content):
-        content["attributes"]["vadprobe"]["spec"]["backbone"]["n_layers"] = 3
-
-    edit_json(own / "zarr.json", edit)
-    messages = [message for _, message in found(own)]
-    assert any("the metadata of hidden_states differs from the format" in message for message in messages)
-    assert any("shape is [300, 3, 6], wanted [300, 4, 6]" in message for message in messages)
-    assert not any(problem.remedy in ("recompute", "rebuild") for problem in verify(own).problems)
+    problems = verify(own).problems
+    assert problems[0].partition is None
+    assert "the specification has digest" in problems[0].message
+    assert {problem.remedy for problem in problems} == {"restore"}
 
 
 def test_a_store_that_is_not_committed_is_found(tmp_path):
@@ -281,7 +271,7 @@ def test_shards_outside_the_plan_are_found(own, stray):
 
 def test_a_missing_array_is_found(own):
     shutil.rmtree(own / "head_outputs")
-    assert found(own) == [(None, "the array head_outputs is missing")] + [
+    assert found(own) == [(None, "head_outputs/zarr.json is missing")] + [
         (partition, "the shard of head_outputs is missing") for partition in (0, 1)
     ]
 
@@ -375,14 +365,6 @@ def test_a_specification_of_another_form_is_told(own):
     only(found(own), None, "note")
 
 
-def test_swapped_names_of_dimensions_are_found(own):
-    edit_json(
-        own / "hidden_states" / "zarr.json",
-        lambda content: content.update(dimension_names=["clip", "hidden", "layer"]),
-    )
-    assert found(own) != []
-
-
 def test_a_record_too_many_is_found(own):
     shutil.copy(record_of(own, 1), record_of(own, 2))
     assert found(own) != []
@@ -396,32 +378,51 @@ def _zero_fill(content):
     content["fill_value"] = 0.0
 
 
-@pytest.mark.parametrize("edit", [_other_compressor, _zero_fill])
-def test_an_array_of_another_form_is_found(own, edit):
+def _shorter(content):
+    content["shape"] = [260, 3, 6]
+
+
+def _swapped_dimensions(content):
+    content["dimension_names"] = ["clip", "hidden", "layer"]
+
+
+@pytest.mark.parametrize("edit", [_other_compressor, _zero_fill, _shorter, _swapped_dimensions])
+def test_edited_metadata_of_an_array_are_found(own, edit):
     edit_json(own / "hidden_states" / "zarr.json", edit)
-    only(found(own), None, "the metadata of hidden_states differs from the format")
+    only(found(own), None, "hidden_states/zarr.json was changed after it was written")
 
 
-def test_another_digest_of_the_clip_table_is_found(own):
-    edit_json(own / "zarr.json", lambda content: content["attributes"]["vadprobe"].update(clips_digest="0" * 64))
-    only(found(own), None, "the attribute clips_digest is not that of the specification")
+def _edited_checksum(checksums):
+    checksums["files"]["clips.parquet"] = "0" * 64
 
 
-def test_lost_coordinates_of_zeros_are_found(tmp_path):
-    store = committed_store(tmp_path, 3).path  # one video, so every code is 0
-    shutil.rmtree(store / "video_code" / "c")
-    only(found(store), None, "the coordinate video_code does not agree")
+def _removed_checksum(checksums):
+    del checksums["files"]["clips.parquet"]
 
 
-def test_an_array_that_became_shorter_is_found(own):
-    edit_json(own / "answer_logits" / "zarr.json", lambda content: content.update(shape=[260, 2]))
-    only(found(own), None, "the metadata of answer_logits differs from the format: shape is [260, 2], wanted [300, 2]")
+def _no_checksums(checksums):
+    checksums["files"] = None
 
 
-@pytest.mark.parametrize("name", ["n_failed", "partition_rows"])
-def test_an_edited_number_among_the_attributes_is_found(own, name):
+@pytest.mark.parametrize("edit", [_edited_checksum, _removed_checksum, _no_checksums])
+def test_edited_checksums_are_found(own, edit):
+    edit_json(own / "zarr.json", lambda content: edit(content["attributes"]["vadprobe"]["checksums"]))
+    only(found(own), None, "the attribute checksums was changed after it was written")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("n_failed", "the attribute n_failed is 7"),
+        ("partition_rows", "the attribute partition_rows must be 256, got 7"),
+        ("state", "the attribute state must be 'open' or 'committed', got 7"),
+        ("digest", "the specification has digest"),
+        ("clips_digest", "the attribute clips_digest is not that of the specification"),
+    ],
+)
+def test_an_edited_attribute_is_found(own, name, message):
     edit_json(own / "zarr.json", lambda content: content["attributes"]["vadprobe"].update({name: 7}))
-    only(found(own), None, f"the attribute {name} is 7")
+    only(found(own), None, message)
 
 
 # Several processes

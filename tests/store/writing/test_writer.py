@@ -37,11 +37,11 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import shard_path
-from vadprobe.store.format.provenance import ATTRIBUTE, read_attributes
 from vadprobe.store.format.schema import feature_arrays
+from vadprobe.store.format.store_header import ATTRIBUTE, read_attributes
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
-from vadprobe.store.writing import writer as writer_module
+from vadprobe.store.writing import publishing
 from vadprobe.store.writing.store_creation import create_group
 from vadprobe.store.writing.writer import PartitionData, plan
 
@@ -448,7 +448,7 @@ def test_a_damaged_shard_can_be_written_again(tmp_path, damage):
 def test_shards_and_their_folders_are_synced_before_the_record(tmp_path, monkeypatch):
     writer = planned_store(tmp_path, 3)
     steps = []
-    real, publish, fsync = writer_module.sync, Staging.publish, os.fsync
+    real, publish, fsync = publishing.sync, Staging.publish, os.fsync
 
     def spied(path):
         steps.append(("sync", path))
@@ -463,7 +463,7 @@ def test_shards_and_their_folders_are_synced_before_the_record(tmp_path, monkeyp
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", forced)
-    monkeypatch.setattr(writer_module, "sync", spied)
+    monkeypatch.setattr(publishing, "sync", spied)
     monkeypatch.setattr(Staging, "publish", published)
     writer.write_partition(0, features(writer.spec, 0))
     shards = [shard_path(writer.path, array, 0) for array in feature_arrays(writer.spec.backbone, 3)]
@@ -663,7 +663,7 @@ def test_a_damaged_record_does_not_count_and_is_written_again(tmp_path, edit):
 def test_the_folders_of_a_shard_are_synced(tmp_path, monkeypatch):
     writer = planned_store(tmp_path, 3)
     synced = []
-    monkeypatch.setattr(writer_module, "sync", synced.append)
+    monkeypatch.setattr(publishing, "sync", synced.append)
     writer.write_partition(0, features(writer.spec, 0))
     folders = ["c/0/0/0", "c/0/0", "c/0", "c", "."]
     assert {writer.path / "head_outputs" / folder for folder in folders} <= set(synced)
