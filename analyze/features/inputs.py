@@ -55,7 +55,7 @@ class AnalysisInputs:
         """
         validation = self.rows_of_split("validation")
         if self.config.detector is not None:
-            validation = validation[self.store.held[validation]]
+            validation = validation[self.store.stored[validation]]
         return np.sort(np.concatenate([validation, self.rows_of_split("test")]))
 
     def rows_of_split(self, split: str) -> np.ndarray:

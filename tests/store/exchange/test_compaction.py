@@ -51,7 +51,7 @@ def test_chosen_heads(source, tmp_path):
     assert copy.contents == StoredParts.of(BACKBONE, N_CLIPS, [], [(0, 0), (1, 2)], partition_rows=600)
     every = np.arange(N_CLIPS)
     same(copy.head_outputs(every, [(0, 0), (1, 2)]), source.head_outputs(every, [(0, 0), (1, 2)]))
-    with pytest.raises(StoreError, match=r"head 0:1 is not held in partition 0"):
+    with pytest.raises(StoreError, match=r"head 0:1 is not stored in partition 0"):
         copy.head_outputs(every, [(0, 1)])
     assert verify(copy.path).problems == ()
 
