@@ -1,6 +1,6 @@
 """Every array of a feature store, declared once.
 
-A store is a plain Zarr v3 group. One shard is one partition of ``PARTITION_ROWS`` clips with all layers and heads;
+A store is a plain Zarr v3 group. One shard is one partition of `PARTITION_ROWS` clips with all layers and heads;
 one inner chunk is one layer or one head of those clips, so that a single head is read without the rest.
 """
 
@@ -17,7 +17,7 @@ PARTITION_ROWS = 256
 """Clips in one partition, the unit of work, of a shard and of a record, unless a store was compacted."""
 
 ANSWERS = ("yes", "no")
-"""Order of the ``answer`` dimension of ``answer_logits``."""
+"""Order of the `answer` dimension of `answer_logits`."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class ArraySpec:
     prose: str
 
     def rows(self, count: int) -> tuple[int, ...]:
-        """The shape of ``count`` rows of this array."""
+        """Return the shape of `count` rows of this array."""
         return (count, *self.shape[1:])
 
 
 def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None) -> tuple[ArraySpec, ...]:
-    """The arrays that hold features, one row per clip, in the order they are written; ``rows`` are in a partition."""
+    """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition."""
     layers, heads = backbone.n_layers, backbone.n_heads
     rows = rows or PARTITION_ROWS
     return (
@@ -71,7 +71,7 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
 
 
 def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.ndarray]]:
-    """The coordinates of a store by name: each one's dimension and values."""
+    """Return the coordinates of a store by name: each one's dimension and values."""
     return {
         "clip": ("clip", np.arange(len(clips), dtype=np.int64)),
         "layer": ("layer", np.arange(spec.backbone.n_layers + 1, dtype=np.int32)),
@@ -82,7 +82,7 @@ def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.
 
 
 def storage_dtype(dtype: str) -> np.dtype[Any]:
-    """The NumPy dtype that carries values of a backbone's dtype without loss.
+    """Return the NumPy dtype that carries values of a backbone's dtype without loss.
 
     bfloat16 travels as float32 with the low 16 bits zero, because stock Zarr readers know no bfloat16.
     """
@@ -99,7 +99,7 @@ class Compression:
 
 
 def compression(dtype: str) -> Compression:
-    """How an inner chunk is compressed.
+    """Return the settings that compress an inner chunk.
 
     The low half of a carried bfloat16 is zero, which bit shuffling with lz4 removes almost for free; other values
     compress better by bytes with zstd.
@@ -116,7 +116,7 @@ def codecs(dtype: str) -> list[Any]:
 
 
 def check_values(name: str, values: np.ndarray, dtype: str) -> None:
-    """Refuse values that the storage form of ``dtype`` would not hold exactly.
+    """Refuse values that the storage form of `dtype` would not hold exactly.
 
     Raises:
         StoreError: if the carrier dtype is wrong, or a value is not a bfloat16 where bfloat16 is declared.
@@ -131,17 +131,21 @@ def check_values(name: str, values: np.ndarray, dtype: str) -> None:
 
 
 def _any_bits(values: np.ndarray) -> int:
-    """The bits that are set in at least one float32 value."""
+    """Return the bits that are set in at least one float32 value."""
     return int(np.bitwise_or.reduce(np.ascontiguousarray(values).view(np.uint32), axis=None))
 
 
 def n_partitions(n_clips: int, rows: int | None = None) -> int:
-    """Number of partitions of ``n_clips`` rows; the last one may be short."""
+    """Return the number of partitions of `n_clips` rows; the last one may be short."""
     return -(-n_clips // (rows or PARTITION_ROWS))
 
 
 def partition_rows(partition: int, n_clips: int, rows: int | None = None) -> slice:
-    """Rows ``[start, stop)`` of a partition."""
+    """Return the rows `[start, stop)` of a partition.
+
+    Raises:
+        StoreError: if there is no such partition.
+    """
     count = rows or PARTITION_ROWS
     start = partition * count
     if not 0 <= start < n_clips:

@@ -57,7 +57,7 @@ class StoreHeader:
 
     @property
     def has_own_digest(self) -> bool:
-        """Whether the specification has the digest that the header names."""
+        """True if the specification has the digest that the header names."""
         return bool(self.spec.digest == self.attributes["digest"])
 
     def check_digest(self) -> "StoreHeader":

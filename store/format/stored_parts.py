@@ -106,7 +106,7 @@ class StoredParts:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is left out, and partitions have their usual size."""
+        """True if nothing is left out, and partitions have their usual size."""
         return self == EVERYTHING
 
     @cached_property

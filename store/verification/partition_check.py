@@ -26,7 +26,7 @@ from vadprobe.store.verification.shard_check import FileState, ShardCheck, Shard
 class PartitionCheck:
     """One partition as its files have it: first its record, then its shards.
 
-    ``is_trusted`` says whether the specification may be believed: if not, no partition is judged worth computing again.
+    `is_trusted` says whether the specification may be believed: if not, no partition is judged worth computing again.
     """
 
     store: Path
@@ -113,7 +113,7 @@ class PartitionCheck:
 
     def _check_record(self, record: Any) -> Iterator[str]:
         if record["rows"] != [self.rows.start, self.rows.stop]:
-            yield f"its record is for rows {record['rows']}, wanted [{self.rows.start}, {self.rows.stop}]"
+            yield f"its record must be for rows [{self.rows.start}, {self.rows.stop}], got {record['rows']}"
         if record["rows_digest"] != self.clips.row_digest(self.rows):
             yield "its record was made for other clips than the clip table names"
         if record["spec_digest"] != self.spec.digest:
@@ -181,5 +181,5 @@ def _digest(content: bytes) -> str:
 
 
 def _as_written(record: Any) -> bytes:
-    """A record as ``atomic_files.write_json`` writes it."""
+    """A record as `atomic_files.write_json` writes it."""
     return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()

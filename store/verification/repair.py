@@ -48,7 +48,7 @@ class RepairPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that a repair could do."""
+        """True if there is nothing that a repair could do."""
         return not self.partitions and not self.rebuilds
 
     def lines(self) -> Iterator[str]:
@@ -103,17 +103,17 @@ def reset(store: Path, partitions: Iterable[int]) -> None:
     Raises:
         StoreError: if a partition does not exist, or another worker holds one: nothing was changed then.
     """
-    wanted = sorted(set(partitions))
-    if not wanted:
+    numbers = sorted(set(partitions))
+    if not numbers:
         return
     header = StoreHeader.read(store)
-    outside = [partition for partition in wanted if partition not in header.partitions]
+    outside = [partition for partition in numbers if partition not in header.partitions]
     if outside:
         raise StoreError(f"{store} has partitions {ranges(header.partitions)}; partition {outside[0]} does not exist.")
-    _check_free(store, wanted)
+    _check_free(store, numbers)
     with sole_planner(store.parent):
         change_attributes(store, {"state": "open"})
-    for partition in wanted:
+    for partition in numbers:
         with _sole_writer(store, partition) as check:
             for path in _files_of(header, partition):
                 check()

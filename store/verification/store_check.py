@@ -53,7 +53,7 @@ class StoreCheck:
 
     @cached_property
     def is_trusted(self) -> bool:
-        """Whether a partition was written under the stored specification, or there is none that could tell.
+        """True if a partition was written under the stored specification, or none is there that could tell.
 
         If it is not, the specification was damaged, and no partition may be judged by it.
         """

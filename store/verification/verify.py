@@ -20,9 +20,9 @@ __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_s
 
 @dataclass(frozen=True)
 class Checked:
-    """A partition that was read, as number ``done`` of ``total`` of its store.
+    """A partition that was read, as number `done` of `total` of its store.
 
-    ``n_bytes`` of its shards were read, ``n_skipped`` bytes had been read before; ``n_problems`` were found so far.
+    `n_bytes` of its shards were read, `n_skipped` bytes had been read before; `n_problems` were found so far.
     """
 
     store: Path
@@ -48,13 +48,13 @@ def verify(
     and failed rows are NaN, and that no file lies outside the plan.
 
     Args:
-        store: the Zarr group, ``.../<prompt>.zarr``.
+        store: the Zarr group, `.../<prompt>.zarr`.
         progress: called after each partition with (done, all).
         workers: processes that read shards; with 1, this one reads them.
         resume: skip partitions that an interrupted verification found sound and nobody has touched since.
 
     Raises:
-        StoreError: if there is no store to read. Everything else is a ``Problem``.
+        StoreError: if there is no store to read. Everything else is a `Problem`.
     """
 
     def report(checked: Checked) -> None:
@@ -68,7 +68,7 @@ def verify(
 def verify_stores(
     stores: Iterable[Path], report: Report | None = None, *, workers: int = 1, resume: bool = False
 ) -> Iterator[Verification]:
-    """Verify stores one after another, all workers busy across their borders; see ``verify``."""
+    """Verify stores one after another, all workers busy across their borders; see `verify`."""
     waiting: deque[_Step] = deque()
     n_waiting = 0
     with check_pool(workers) as pool:
@@ -83,7 +83,7 @@ def verify_stores(
 
 
 def _steps(stores: Iterable[Path], pool: CheckPool, resume: bool) -> Iterator["_Step"]:
-    """The partitions of each store, begun, and then the store alone."""
+    """Yield the partitions of each store, begun, and then the store alone."""
     for path in stores:
         store = _Store(path, resume)
         for number in store.numbers:
@@ -94,7 +94,7 @@ def _steps(stores: Iterable[Path], pool: CheckPool, resume: bool) -> Iterator["_
 
 
 def _n_shards(step: "_Step") -> int:
-    """Shards that are being read for a step; at least 1, so that a store without any is told in its turn."""
+    """Return how many shards are read for a step; at least 1, so that a store without any has its turn."""
     return max(1, step[1].n_shards) if step[1] else 1
 
 
@@ -111,12 +111,12 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder is, or was, a store: also one whose metadata are lost is, by its name."""
+    """Return whether a folder is, or was, a store: one whose metadata are lost is so by its name."""
     return path.suffix == ".zarr" or (path / "zarr.json").exists()
 
 
 class _Store:
-    """One store: what concerns it as a whole is read at once, what its partitions say is added."""
+    """One store: the checks of the whole are made at once, those of its partitions are added."""
 
     def __init__(self, path: Path, resume: bool) -> None:
         self.path = path
@@ -150,14 +150,14 @@ class _Store:
         return PartitionCheck(self.path, header.spec, self.clips, number, self.log, self.is_trusted, header.contents)
 
     def add(self, partition: PartitionCheck) -> None:
-        """Wait for a partition and keep what it says."""
+        """Wait for a partition and keep its problems."""
         self.problems += partition.finish()
         self.n_failed += len(partition.failed)
         self.n_bytes += partition.n_bytes
         self.n_resumed += partition.is_known
 
     def result(self) -> Verification:
-        """All that was found, the whole first, then the partitions in order."""
+        """Return all that was found, the whole first, then the partitions in order."""
         if self.clips is None:
             return Verification(self.path, 0, 0, 0, tuple(self.problems))
         n_failed = self.header.attributes.get("n_failed")

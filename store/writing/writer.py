@@ -33,9 +33,9 @@ from vadprobe.store.writing.store_creation import create_group, create_remote_gr
 
 
 def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> "StoreWriter":
-    """Create the store at ``path`` (``.../<prompt>.zarr``), or open it when it was planned with the same specification.
+    """Create the store at `path` (`.../<prompt>.zarr`), or open it when it was planned with the same specification.
 
-    ``contents`` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
+    `contents` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
     folder when it is not there yet.
 
     Raises:
@@ -109,7 +109,7 @@ class StoreWriter:
         return len(self.partitions)
 
     def is_written(self, partition: int) -> bool:
-        """Whether the partition counts: it has a record of this specification, and shards of the recorded sizes.
+        """Return whether a partition has a record of this specification, and shards of the recorded sizes.
 
         A record that was damaged or that outlived its store does not count, so the partition is written again.
         """
@@ -127,7 +127,7 @@ class StoreWriter:
         )
 
     def missing(self) -> list[int]:
-        """Partitions that do not count yet, ascending."""
+        """Return the partitions that do not count yet, ascending."""
         return [partition for partition in self.partitions if not self.is_written(partition)]
 
     def write_partition(self, partition: int, data: PartitionData, claim: Claim | None = None) -> None:
@@ -157,14 +157,14 @@ class StoreWriter:
         claim: Claim | None = None,
         batch_clips: Sequence[int] = (),
     ) -> None:
-        """Write a partition whose shards are encoded already, as ``write_partition`` does.
+        """Write a partition whose shards are encoded already, as `write_partition` does.
 
         Args:
             partition: its number.
             shards: arrays by name with the bytes of their shard, in pieces; those that have no shard are left out.
             failures: rows that hold NaN, with the reason.
-            claim: as for ``write_partition``.
-            batch_clips: as in ``PartitionData``.
+            claim: as for `write_partition`.
+            batch_clips: as in `PartitionData`.
         """
         if partition not in self.partitions:
             raise StoreError(
@@ -194,7 +194,7 @@ class StoreWriter:
     def _encoded(
         self, partition: int, data: PartitionData, pool: ThreadPoolExecutor
     ) -> Iterator[tuple[str, Sequence[bytes]]]:
-        """The shards of a partition, each compressed while the one before is written.
+        """Yield the shards of a partition, each compressed while the one before is written.
 
         An array without a shard is given by every Zarr reader as the fill value, NaN.
         """

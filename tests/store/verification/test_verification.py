@@ -142,7 +142,7 @@ def test_a_missing_or_damaged_record_is_found(own):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("rows", [256, 299], "its record is for rows [256, 299], wanted [256, 300]"),
+        ("rows", [256, 299], "its record must be for rows [256, 300], got [256, 299]"),
         ("rows_digest", "0" * 64, "its record was made for other clips than the clip table names"),
         ("spec_digest", "0" * 64, "its record was made under another specification"),
     ],
@@ -167,7 +167,7 @@ def test_records_of_another_partition_are_found(own):
     shutil.copy(record_of(own, 0), record_of(own, 1))
     problems = found(own)
     assert {partition for partition, _ in problems} == {1}
-    assert "its record is for rows [0, 256], wanted [256, 300]" in problems[0][1]
+    assert "its record must be for rows [256, 300], got [0, 256]" in problems[0][1]
 
 
 @pytest.mark.parametrize("name", FEATURES)
