@@ -10,7 +10,7 @@ from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.check_pool import CheckPool, check_pool
-from vadprobe.store.verification.partition_check import PartitionCheck
+from vadprobe.store.verification.partition_check import PartitionCheck, PartitionFinding
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.verification.resume_log import VerificationLog
 from vadprobe.store.verification.store_check import StoreCheck
@@ -87,15 +87,13 @@ def _steps(stores: Iterable[Path], pool: CheckPool, resume: bool) -> Iterator["_
     for path in stores:
         store = _Store(path, resume)
         for number in store.numbers:
-            partition = store.partition(number)
-            partition.begin(pool)
-            yield store, partition
+            yield store, store.begin(number, pool)
         yield store, None
 
 
 def _n_shards(step: "_Step") -> int:
     """Return how many shards are read for a step; at least 1, so that a store without any has its turn."""
-    return max(1, step[1].n_shards) if step[1] else 1
+    return max(1, len(step[1].futures)) if step[1] else 1
 
 
 def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
@@ -103,11 +101,13 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
     if partition is None:
         yield store.result()
         return
-    store.add(partition)
+    found = partition.finish()
+    store.add(found)
     if report:
-        n_bytes, n_skipped = partition.n_bytes, partition.n_skipped
         done = store.numbers.index(partition.number) + 1
-        report(Checked(store.path, done, len(store.numbers), n_bytes, n_skipped, len(store.problems)))
+        report(
+            Checked(store.path, done, len(store.numbers), found.n_bytes, found.n_skipped, len(store.problems)),
+        )
 
 
 def is_store(path: Path) -> bool:
@@ -142,19 +142,18 @@ class _Store:
             self.numbers = self.header.partitions
             self.log = VerificationLog(path, self.header.spec.digest, resume)
 
-    def partition(self, number: int) -> PartitionCheck:
-        """Return the check of a partition, not begun."""
+    def begin(self, number: int, pool: CheckPool) -> PartitionCheck:
+        """Begin the check of a partition."""
         if self.clips is None:
             raise ValueError("a store without clip table has no partitions to read.")
-        header = self.header
-        return PartitionCheck(self.path, header.spec, self.clips, number, self.log, self.is_trusted, header.contents)
+        return PartitionCheck.begin(self.header, self.clips, number, self.log, self.is_trusted, pool)
 
-    def add(self, partition: PartitionCheck) -> None:
-        """Wait for a partition and keep its problems."""
-        self.problems += partition.finish()
-        self.n_failed += len(partition.failed)
-        self.n_bytes += partition.n_bytes
-        self.n_resumed += partition.is_known
+    def add(self, found: PartitionFinding) -> None:
+        """Add the result of a partition."""
+        self.problems += found.problems
+        self.n_failed += found.n_failed
+        self.n_bytes += found.n_bytes
+        self.n_resumed += found.is_known
 
     def result(self) -> Verification:
         """Return all that was found, the whole first, then the partitions in order."""

@@ -144,8 +144,8 @@ class StoreWriter:
             ClaimLostError: if another worker took the partition over in between; what that one writes stays whole.
         """
         rows = self.contents.rows(partition, len(self.clips))
-        held = {array.name: self.contents.mask(array, partition) for array in self.contents.arrays(self.spec)}
-        data.check(self.spec, self.clips, rows, {name: mask for name, mask in held.items() if mask.any()})
+        masks = {array.name: self.contents.mask(array, partition) for array in self.contents.arrays(self.spec)}
+        data.check(self.spec, self.clips, rows, {name: mask for name, mask in masks.items() if mask.any()})
         with ThreadPoolExecutor(1) as pool:
             self.write_shards(partition, self._encoded(partition, data, pool), data.failures, claim, data.batch_clips)
 
@@ -204,9 +204,9 @@ class StoreWriter:
         settings = compression(self.spec.backbone.dtype)
         encoded = {}
         for array in self.contents.arrays(self.spec):
-            held = self.contents.mask(array, partition)
-            if held.any():
-                encoded[array.name] = pool.submit(encode_shard, array, getattr(data, array.name), held, settings)
+            stored = self.contents.mask(array, partition)
+            if stored.any():
+                encoded[array.name] = pool.submit(encode_shard, array, getattr(data, array.name), stored, settings)
         for name in tuple(encoded):
             yield name, encoded.pop(name).result()
 

@@ -280,9 +280,7 @@ def test_other_shapes_and_dtypes_are_refused(half_written, name):
     data = features(half_written.spec, 1)
     values = getattr(data, name)
     for wrong in (values[..., :-1], np.concatenate([values, values]), values[:0], values[0]):
-        _refused(
-            half_written, 1, replace(data, **{name: wrong}), rf"{name} must have shape \(1, "
-        )
+        _refused(half_written, 1, replace(data, **{name: wrong}), rf"{name} must have shape \(1, ")
     _refused(half_written, 1, replace(data, **{name: values.astype(np.float16)}), f"{name} holds float16")
     _refused(half_written, 1, replace(data, **{name: values * np.float32(1.001)}), f"{name} .*not bfloat16")
 
