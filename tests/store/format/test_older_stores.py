@@ -68,6 +68,18 @@ def _other_compressor(path):
     edit_json(path, lambda found: found["codecs"][0]["configuration"]["codecs"][1]["configuration"].update(clevel=9))
 
 
+def _shorter(path):
+    edit_json(path, lambda found: found["shape"].__setitem__(0, 260))
+
+
+def _zero_fill(path):
+    edit_json(path, lambda found: found.update(fill_value=0.0))
+
+
+def _swapped_dimensions(path):
+    edit_json(path, lambda found: found["dimension_names"].reverse())
+
+
 def _unknown_codec(path):
     path.write_text(path.read_text().replace("crc32c", "crc99"))
 
@@ -85,6 +97,13 @@ def _flipped_bit(path):
 
 DAMAGES = [
     ("head_outputs/zarr.json", _other_compressor, "the metadata of head_outputs are not those of the format: codecs"),
+    (
+        "head_outputs/zarr.json",
+        _shorter,
+        "are not those of the format: shape must be [300,",
+    ),
+    ("head_outputs/zarr.json", _zero_fill, "are not those of the format: fill_value"),
+    ("head_outputs/zarr.json", _swapped_dimensions, "are not those of the format: dimension_names"),
     ("head_outputs/zarr.json", _unknown_codec, "the metadata of head_outputs cannot be understood"),
     ("head_outputs/zarr.json", Path.unlink, "head_outputs/zarr.json is missing"),
     ("layer/zarr.json", Path.unlink, "layer/zarr.json is missing"),

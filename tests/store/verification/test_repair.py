@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.support.builders import BACKBONE, committed_store, edit_json, features, planned_store, store_path, tree
+from tests.store.verification.damage import flip, record_of, shards_of
+from tests.support.builders import committed_store, edit_json, features, planned_store, store_path, tree
 from vadprobe.store.claims.claims import Claims
 from vadprobe.store.errors import StoreError
-from vadprobe.store.format.layout import clips_of, records_of
-from vadprobe.store.format.partition_records import shard_path
-from vadprobe.store.format.schema import feature_arrays
+from vadprobe.store.format.layout import clips_of
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification import repair as repairing
 from vadprobe.store.verification.repair import apply, plan_repair, rebuild, reset
@@ -28,31 +27,9 @@ def whole(tmp_path_factory):
     return committed_store(tmp_path_factory.mktemp("whole"), N_CLIPS, failures=FAILURES).path
 
 
-@pytest.fixture
-def own(tmp_path, whole):
-    """The path of a copy that a test may damage."""
-    shutil.copytree(whole.parents[3], tmp_path / "copy")
-    return tmp_path / "copy" / whole.relative_to(whole.parents[3])
-
-
 def content(store):
     """Bytes of a root without locks and logs."""
     return {path: digest for path, digest in tree(store.parents[3]).items() if "/." not in path}
-
-
-def record_of(store, partition):
-    return records_of(store) / f"{partition:06d}.json"
-
-
-def shard_of(store, name, partition):
-    arrays = {array.name: array for array in feature_arrays(BACKBONE, N_CLIPS)}
-    return shard_path(store, arrays[name], partition)
-
-
-def flip(path, position=50):
-    changed = bytearray(path.read_bytes())
-    changed[position] ^= 1
-    path.write_bytes(changed)
 
 
 def write_again(store):
@@ -68,7 +45,7 @@ def write_again(store):
 
 
 def test_only_the_damaged_partition_is_taken_back_and_written_again(own, whole):
-    flip(shard_of(own, "head_outputs", 1))
+    flip(shards_of(own, 1, N_CLIPS)["head_outputs"])
     found = verify(own)
     assert found.redo == (1,)
     plan = plan_repair(found)
@@ -232,7 +209,7 @@ def test_notes_of_users_among_the_attributes_of_the_group_stay(own):
 
 
 def test_features_cannot_be_rebuilt(own):
-    shard = shard_of(own, "answer_logits", 0)
+    shard = shards_of(own, 0, N_CLIPS)["answer_logits"]
     with pytest.raises(StoreError, match="its partition must be computed again"):
         rebuild(own, [shard])
     with pytest.raises(StoreError, match="no file of"):
