@@ -32,19 +32,29 @@ _SCHEMA = pa.schema(
 class ClipTable:
     """The truth about rows: row n of every store of a dataset and sampling is row n of this table.
 
-    A video's clips are contiguous and in order. `fingerprints` holds, for each video code, the fingerprint of the
-    file the frames were read from.
+    A video's clips are contiguous and in order; clip n covers the frames `[start_frames[n], stop_frames[n])`.
+
+    Attributes:
+        sampling: the way the videos were cut.
+        video_ids: name of each video.
+        fps: (n_videos,) float64, frames per second; NaN if not known.
+        fingerprints: fingerprint of the file that each video's frames were read from.
+        video_codes: (n_clips,) int32, index into `video_ids`.
+        indices: (n_clips,) int32, position of the clip in its video.
+        start_frames: (n_clips,) int64, first frame.
+        stop_frames: (n_clips,) int64, the frame after the last.
+        frame_indices: (n_clips, frames_per_clip) int64, the frames that the backbone sees, ascending.
     """
 
     sampling: Sampling
     video_ids: tuple[str, ...]
-    fps: np.ndarray  # (n_videos,) float64, frames per second
+    fps: np.ndarray
     fingerprints: tuple[str, ...]
-    video_codes: np.ndarray  # (n_clips,) int32, index into video_ids
-    indices: np.ndarray  # (n_clips,) int32, position of the clip in its video
-    start_frames: np.ndarray  # (n_clips,) int64
-    stop_frames: np.ndarray  # (n_clips,) int64
-    frame_indices: np.ndarray  # (n_clips, frames_per_clip) int64
+    video_codes: np.ndarray
+    indices: np.ndarray
+    start_frames: np.ndarray
+    stop_frames: np.ndarray
+    frame_indices: np.ndarray
 
     @classmethod
     def build(cls, videos: Sequence[Video], fingerprints: Sequence[str], sampling: Sampling) -> "ClipTable":

@@ -13,8 +13,11 @@ from vadprobe.store.errors import VadprobeError
 class Sampling:
     """The way a video is cut into clips, and the number of frames of a clip that the backbone sees.
 
-    `unit` "segment": consecutive clips of `clip_length` frames, the last one may be shorter. `unit` "video": one
-    clip that is the whole video, `clip_length` None. Each clip shows `frames_per_clip` frames.
+    Attributes:
+        unit: "segment" for consecutive clips of `clip_length` frames, the last of which may be shorter; "video" for one
+            clip that is the whole video.
+        clip_length: frames of a segment; None for whole videos.
+        frames_per_clip: frames of a clip that the backbone sees.
     """
 
     unit: Literal["segment", "video"]

@@ -22,7 +22,16 @@ ANSWERS = ("yes", "no")
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array: its name, dimensions, shape, and the shapes of its shards and inner chunks."""
+    """One array as it is declared.
+
+    Attributes:
+        name: name of the array.
+        dims: names of its dimensions, the rows first.
+        shape: its shape.
+        shard: shape of a shard, which holds all of one partition.
+        chunk: shape of an inner chunk: one layer, one head, or both answers of a partition.
+        prose: its meaning, for people.
+    """
 
     name: str
     dims: tuple[str, ...]

@@ -21,8 +21,17 @@ FORMAT_VERSION = 1
 class BackboneSpec:
     """The frozen model that made the features.
 
-    `source` is the hub id, or the last part of a local folder's name: machine paths never enter a store.
-    `revision` is the hub commit, or `sha256:` and the digest of the local weight and configuration files.
+    Attributes:
+        key: name of the backbone's folder in a store root.
+        family: family of the model.
+        source: hub id, or the last part of a local folder's name: machine paths never enter a store.
+        revision: hub commit, or `sha256:` and the digest of the local weight and configuration files.
+        dtype: data type that the model computed with, and that the values have.
+        attention: implementation of attention.
+        n_layers: blocks of the model; the hidden states have one layer more, the embedding.
+        n_heads: attention heads of a block.
+        head_dim: values of a head.
+        hidden_size: values of a hidden state.
     """
 
     key: str
@@ -55,9 +64,17 @@ class FeatureSpec:
     Their values are equal bit by bit where the same device, number of threads and batches computed both, else up to
     rounding: no field names these.
 
-    `clips_digest` is the digest of the clip table, which covers the videos' fingerprints, the cuts and the sampled
-    frames. `recipe` says how frames and prompt became model inputs (sizes, chat template digest, answer token ids,
-    batch shape, prefix mode); `versions` names the libraries that computed the values.
+    Attributes:
+        dataset: name of the dataset.
+        clips_digest: digest of the clip table: the videos' fingerprints, the cuts and the sampled frames.
+        n_clips: rows of the clip table and of every array.
+        sampling: the way videos were cut into clips.
+        backbone: the model.
+        prompt: the question.
+        recipe: the way frames and prompt became model inputs: sizes, the chat template's digest, answer token ids,
+            batch shape, prefix mode.
+        versions: the libraries that computed the values.
+        format_version: version of the store format.
     """
 
     dataset: str

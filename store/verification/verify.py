@@ -20,9 +20,15 @@ __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_s
 
 @dataclass(frozen=True)
 class Checked:
-    """A partition that was read, as number `done` of `total` of its store.
+    """A partition that was read.
 
-    `n_bytes` of its shards were read, `n_skipped` bytes had been read before; `n_problems` were found so far.
+    Attributes:
+        store: the Zarr group.
+        done: position of the partition in its store, from 1.
+        total: partitions of the store.
+        n_bytes: bytes of its shards that were read.
+        n_skipped: bytes of its shards that had been read before.
+        n_problems: problems of the store so far.
     """
 
     store: Path

@@ -13,11 +13,14 @@ from vadprobe.store.format.specification import FeatureSpec
 
 @dataclass(frozen=True)
 class PartitionData:
-    """The features of one partition, rows in table order; a failed row is NaN throughout and named in `failures`.
+    """The features of one partition, rows in table order, in the storage dtype of the backbone's dtype.
 
-    `hidden_states` (n, layers + 1, hidden), `head_outputs` (n, layers, heads, head_dim) and `answer_logits`
-    (n, 2) have the storage dtype of the backbone's dtype. `failures` maps a row of the table to its reason.
-    `batch_clips` names how many clips went through the model at once, where the specification leaves that open.
+    Attributes:
+        hidden_states: (n, layers + 1, hidden).
+        head_outputs: (n, layers, heads, head_dim).
+        answer_logits: (n, 2), the logits of yes and no.
+        failures: rows of the clip table that could not be computed, with the reason; their values are NaN throughout.
+        batch_clips: how many clips went through the model at once, where the specification leaves that open.
     """
 
     hidden_states: np.ndarray
