@@ -8,26 +8,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vadprobe.store.errors import StoreError, VadprobeError
-    from vadprobe.store.format.clip_table import ClipTable
-    from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
-    from vadprobe.store.reading.feature_store import FeatureStore
-    from vadprobe.store.verification.verify import verify
-    from vadprobe.store.writing.partition_data import PartitionData
-    from vadprobe.store.writing.writer import StoreWriter, plan
-
-__all__ = [
-    "BackboneSpec",
-    "ClipTable",
-    "FeatureSpec",
-    "FeatureStore",
-    "PartitionData",
-    "StoreError",
-    "StoreWriter",
-    "VadprobeError",
-    "plan",
-    "verify",
-]
+    from vadprobe.store.errors import StoreError as StoreError
+    from vadprobe.store.errors import VadprobeError as VadprobeError
+    from vadprobe.store.format.clip_table import ClipTable as ClipTable
+    from vadprobe.store.format.specification import BackboneSpec as BackboneSpec
+    from vadprobe.store.format.specification import FeatureSpec as FeatureSpec
+    from vadprobe.store.reading.feature_store import FeatureStore as FeatureStore
+    from vadprobe.store.verification.verify import verify as verify
+    from vadprobe.store.writing.partition_data import PartitionData as PartitionData
+    from vadprobe.store.writing.writer import StoreWriter as StoreWriter
+    from vadprobe.store.writing.writer import plan as plan
 
 _MODULES = {
     "BackboneSpec": "format.specification",
@@ -56,4 +46,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_MODULES})

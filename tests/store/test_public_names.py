@@ -9,7 +9,7 @@ import vadprobe.store as face
 from vadprobe.store.reading.feature_store import FeatureStore
 
 
-@pytest.mark.parametrize("name", face.__all__)
+@pytest.mark.parametrize("name", face._MODULES)
 def test_every_public_name_is_what_its_module_has(name):
     assert getattr(face, name).__name__ == name
     assert getattr(face, name).__module__.startswith("vadprobe.store.")

@@ -1,4 +1,4 @@
-"""Damage anywhere in a store: every changed byte and every cut is found, named and mended to the same bytes.
+"""Damage anywhere in a store: every changed byte and every cut is found, named and repaired to the same bytes.
 
 The long profile changes 2,000 bytes, the short one 180. ``VADPROBE_FAULTS``, the number of kills in
 ``test_faults``, asks here for 30 bytes each.
@@ -56,8 +56,8 @@ def is_named(store, path, problems):
     )
 
 
-def mend(store, found, kept):
-    """Repair, restore what only a copy can mend, and write again what was taken back."""
+def repair(store, found, kept):
+    """Repair, restore what only a copy holds, and write again what was reset."""
     todo = plan_repair(found)
     by_hand = {path for problem in todo.by_hand for path in problem.files}
     for path in by_hand:
@@ -65,11 +65,10 @@ def mend(store, found, kept):
     apply(todo)
     clips = ClipTable.read(clips_of(store))
     writer = plan(store, FeatureStore.open(store).spec, clips)
-    assert tuple(writer.missing()) == todo.partitions
+    assert tuple(writer.missing()) == found.redo
     for partition in writer.missing():
         writer.write_partition(partition, features(writer.spec, partition, FAILURES))
     writer.commit()
-    return todo
 
 
 def clean(store):
@@ -77,7 +76,7 @@ def clean(store):
     return {path: digest for path, digest in tree(store.parents[3]).items() if not Path(path).name.startswith(".")}
 
 
-def test_every_changed_byte_is_found_named_and_mended(store):
+def test_every_changed_byte_is_found_named_and_repaired(store):
     generator = random.Random(20)
     kept = {path: path.read_bytes() for path in files_of(store)}
     before = clean(store)
@@ -96,7 +95,7 @@ def test_every_changed_byte_is_found_named_and_mended(store):
         assert is_named(store, path, found.problems), (where, found.problems)
         found_as[found.problems[0].remedy] += 1
         if LONG or number % 10 == 0:
-            mend(store, found, kept)
+            repair(store, found, kept)
             assert clean(store) == before, where
         else:
             path.write_bytes(kept[path])
@@ -105,7 +104,7 @@ def test_every_changed_byte_is_found_named_and_mended(store):
     print(f"{N_POSITIONS} bytes changed: found {dict(found_as)}")  # noqa: T201
 
 
-def test_every_cut_is_found_named_and_mended(store):
+def test_every_cut_is_found_named_and_repaired(store):
     kept = {path: path.read_bytes() for path in files_of(store)}
     before = clean(store)
     for path, content in kept.items():
@@ -114,31 +113,19 @@ def test_every_cut_is_found_named_and_mended(store):
             path.write_bytes(content[:length])
             found = verify(store)
             assert is_named(store, path, found.problems), (path, length)
-            mend(store, found, kept)
+            repair(store, found, kept)
             assert clean(store) == before, (path, length)
 
 
-def test_every_lost_file_is_found_named_and_mended(store):
+def test_every_lost_file_is_found_named_and_repaired(store):
     kept = {path: path.read_bytes() for path in files_of(store)}
     before = clean(store)
     for path in kept:
         path.unlink()
         found = verify(store)
         assert is_named(store, path, found.problems), path
-        mend_lost(store, found, kept)
+        repair(store, found, kept)
         assert clean(store) == before, path
-
-
-def mend_lost(store, found, kept):
-    """As ``mend``; a partition without record is written anew without a repair."""
-    for path in {path for problem in plan_repair(found).by_hand for path in problem.files}:
-        path.write_bytes(kept[path])
-    apply(plan_repair(found))
-    writer = plan(store, FeatureStore.open(store).spec, ClipTable.read(clips_of(store)))
-    assert tuple(writer.missing()) == found.redo
-    for partition in writer.missing():
-        writer.write_partition(partition, features(writer.spec, partition, FAILURES))
-    writer.commit()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

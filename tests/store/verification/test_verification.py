@@ -359,7 +359,7 @@ def test_an_index_that_points_nowhere_is_found_even_with_right_checksums(own):
         assert any("its index names chunks" in message for _, message in found(own))
 
 
-def test_what_mends_a_problem_is_said_with_it(own):
+def test_the_remedy_of_a_problem_is_said_with_it(own):
     record_of(own, 1).unlink()
     shards_of(own, 0)["answer_logits"].unlink()
     verification = verify(own)
