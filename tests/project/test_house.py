@@ -1,4 +1,4 @@
-"""The rules of CONTRIBUTING.md that a program can check: few entries a folder, small files, folders that say their role."""
+"""Rules of CONTRIBUTING.md that a program can check: few entries a folder, small files, a sentence for each folder."""
 
 import ast
 from pathlib import Path
