@@ -173,25 +173,26 @@ def _calibrated_with(case: ExperimentJob, config: AnalysisConfig, frames: int) -
 
 def _with_silhouette(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, row: Row) -> Row:
     try:
-        bench = lab.bench(case.inputs(config))
-        calibration, _ = calibrate(bench.inputs)
-        selection = choose(bench, calibration).selection
+        inputs = case.inputs(config)
+        calibration, _ = calibrate(inputs, config.calibration)
+        selection = choose(inputs, config, calibration, lab.cache, lab.scheduler).selection
         # A row whose first draw could not be measured shows another draw's layer: nothing is said of it.
         shown = describe(selection) == row.choice
-        value = layer_silhouettes_of(bench, calibration)[selection.indices[0][0] - 1] if shown else np.nan
+        values = layer_silhouettes_of(inputs.calibration_store, calibration, lab.cache, lab.scheduler)
+        value = values[selection.indices[0][0] - 1] if shown else np.nan
     except VadprobeError:  # the row has the reason
         value = np.nan
     return replace(row, numbers={**row.numbers, "silhouette": Number(float(value))})
 
 
 def _prior_note(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> str:
-    """HP10 follows the share of anomalous samples: say which share it was."""
+    """Say what fraction of the samples is anomalous: the adaptive threshold follows it."""
     try:
-        calibration, _ = calibrate(case.inputs(config))
+        calibration, _ = calibrate(case.inputs(config), config.calibration)
     except VadprobeError:
         return ""
-    share = float(calibration.labels.mean())
+    fraction = float(calibration.labels.mean())
     return (
         "The adaptive threshold is a mean over all calibration samples and mostly follows the share of anomalous "
-        f"ones, here {share:.0%} of {len(calibration.labels)}."
+        f"ones, here {fraction:.0%} of {len(calibration.labels)}."
     )

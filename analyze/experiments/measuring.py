@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from vadprobe.analyze.detector.scoring import score
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row
-from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.sampling import Sampling
@@ -62,23 +61,15 @@ def measure(
         VadprobeError: if the variation cannot be fitted, or its stores are missing.
     """
     inputs = case.inputs(config, samplings)
-    detector = fit(lab.bench(inputs)).detector
+    detector = fit(inputs, config, lab.cache, lab.scheduler).detector
     if target is not None:
-        inputs = _applied(inputs, target.inputs(_finished(config, detector, target)))
-    bench = lab.bench(inputs)
+        config = config.model_copy(update={"detector": "of this run", "allow_overlap": target.config.allow_overlap})
+        inputs = target.inputs(config)
     rows = inputs.rows_of_split("test")
     if len(rows) == 0:
         raise VadprobeError(f"no test video of {inputs.truth.name!r} is in the store; nothing to score.")
-    return Measurement(detector, evaluate(bench, detector, score(bench, detector, rows)))
-
-
-def _finished(config: AnalysisConfig, detector: Detector, target: ExperimentJob) -> AnalysisConfig:
-    """Settings under which only the score prompt's segments are opened."""
-    return config.model_copy(update={"detector": "of this run", "allow_overlap": target.config.allow_overlap})
-
-
-def _applied(fitted: AnalysisInputs, target: AnalysisInputs) -> AnalysisInputs:
-    return replace(target, config=target.config.model_copy(update={"evaluation": fitted.config.evaluation}))
+    scores = score(inputs, detector, rows, lab.cache, lab.scheduler)
+    return Measurement(detector, evaluate(inputs, config, detector, scores, lab.cache))
 
 
 def draws_of(
@@ -97,7 +88,7 @@ def draws_of(
             evaluation=({} if number == 0 else {"resamples": 0}),
         )
         try:
-            calibration, _ = calibrate(case.inputs(changed, samplings))
+            calibration, _ = calibrate(case.inputs(changed, samplings), changed.calibration)
             key = (calibration.rows.tobytes(), changed.selection.seed if changed.rule == "random-heads" else 0)
         except VadprobeError:  # measuring it says why
             key = (b"", number)

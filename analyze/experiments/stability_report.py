@@ -133,9 +133,11 @@ def _chosen(
     lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, number: int
 ) -> tuple[Selection, frozenset[int]]:
     drawn = varied(config, calibration={"seed": config.calibration.seed + number})
-    bench = lab.bench(case.inputs(drawn))
-    calibration, _ = calibrate(bench.inputs)
-    return choose(bench, calibration).selection, frozenset(calibration.groups.tolist())
+    inputs = case.inputs(drawn)
+    calibration, _ = calibrate(inputs, drawn.calibration)
+    return choose(inputs, drawn, calibration, lab.cache, lab.scheduler).selection, frozenset(
+        calibration.groups.tolist()
+    )
 
 
 def _shape(case: ExperimentJob, config: AnalysisConfig) -> tuple[int, ...]:

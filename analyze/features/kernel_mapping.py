@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.cluster import Scheduler, Task
+from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored
 from vadprobe.analyze.probes.kinds import Probe

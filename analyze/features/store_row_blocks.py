@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vadprobe.analyze.compute.cluster import Scheduler, Task
+from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.kernel_mapping import TASK_BYTES
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored

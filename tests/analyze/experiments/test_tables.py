@@ -13,7 +13,7 @@ from tests.support.planted import BACKBONE, HEAD, LAYER, Planted, write_planted
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig
 from vadprobe.analyze.detector import fitting
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.experiments import measuring
@@ -132,10 +132,10 @@ def test_the_job_s_own_sampling_rate_calibrates_on_what_the_job_says(lab: Experi
 
 
 def test_every_draw_that_fails_is_counted(lab: ExperimentContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    def some(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
-        if inputs.config.calibration.seed > 0:
+    def some(inputs: AnalysisInputs, config: CalibrationConfig) -> tuple[Calibration, tuple[str, ...]]:
+        if config.seed > 0:
             raise VadprobeError("too few")
-        return calibrate(inputs)
+        return calibrate(inputs, config)
 
     monkeypatch.setattr(fitting, "calibrate", some)
     monkeypatch.setattr(measuring, "calibrate", some)

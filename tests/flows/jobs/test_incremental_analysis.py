@@ -12,7 +12,7 @@ from vadprobe.analyze.detector import fitting, locator_fitting
 from vadprobe.analyze.evaluation import evaluation
 from vadprobe.analyze.features import kernel_mapping
 from vadprobe.analyze.report import figures
-from vadprobe.flows.jobs.analyze_job import PartitionOutcome, analyze
+from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
 from vadprobe.store.datasets.video import Split, Video
@@ -44,7 +44,7 @@ def copy(analyzed: Planted, tmp_path: Path) -> Planted:
     return Planted(tmp_path / "copy", analyzed.dataset)
 
 
-def run(planted: Planted, method: str) -> PartitionOutcome:
+def run(planted: Planted, method: str) -> AnalysisOutcome:
     return analyze(load_job(planted.job(method)))
 
 
