@@ -1,4 +1,4 @@
-"""Where stage 2 computes: in this process, on a local Dask cluster of one-threaded processes, or on a running one.
+"""Schedulers of stage 2: in this process, on a local Dask cluster of one-threaded processes, or on a running one.
 
 All of them give the same results, whatever the number of workers.
 """

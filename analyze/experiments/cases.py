@@ -83,16 +83,16 @@ class ExperimentContext:
     report: Callable[[str, str], None] = lambda what, label: None
 
     def case_of(self, method: str) -> ExperimentJob:
-        """The first job of a method, or the first of all, put to that method with its own settings."""
+        """Return the first job of a method, or the first of all, put to that method with its own settings."""
         return next((case for case in self.cases if case.config.method == method), self.cases[0])
 
     def others(self, case: ExperimentJob) -> tuple[ExperimentJob, ...]:
-        """Every other job."""
+        """Return every other job."""
         return tuple(other for other in self.cases if other is not case)
 
 
 def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
-    """A job's settings with some changed, validated anew.
+    """Change some of a job's settings, and validate them anew.
 
     A dictionary changes single keys of a section. A rule of the other method changes the method with it, and puts what
     belongs to the old one back to its default.

@@ -1,4 +1,4 @@
-"""The locator's grid without a validation split: for every fold of test videos chosen on the other folds (HH12)."""
+"""The locator's grid without a validation split: for every fold of test videos, chosen on the other folds."""
 
 from dataclasses import dataclass, replace
 
@@ -34,7 +34,7 @@ class _Draw:
 
 
 def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, config: AnalysisConfig) -> Row:
-    """Numbers of the test videos under the pair that their fold's others chose, over the calibration draws.
+    """Measure the test videos under the pair that the other folds chose, over the calibration draws.
 
     Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
     the continuous scores (``auc``) each fold has its own smoothing.
@@ -90,6 +90,6 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
 
 
 def _n_folds(labels: np.ndarray, codes: np.ndarray) -> int:
-    """Five, or as many as the rarer class has videos."""
+    """Return five, or as many as the rarer class has videos."""
     first = np.unique(codes, return_index=True)[1]
     return int(max(2, min(FOLDS, np.bincount(labels[first], minlength=2).min())))

@@ -1,4 +1,4 @@
-"""Measuring one row of a table: the same variation of a job over several calibration draws."""
+"""Measure one row of a table: the same variation of a job over several calibration draws."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -75,7 +75,7 @@ def measure(
 def draws_of(
     lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
 ) -> list[AnalysisConfig]:
-    """The variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
+    """Return the variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
 
     Random heads are drawn anew with every calibration draw, so all their draws differ.
     """
@@ -108,7 +108,7 @@ def measured_row(
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> Row:
-    """A row over the calibration draws; what cannot be measured is a row with the reason."""
+    """Measure a row over the calibration draws; what cannot be measured is a row with the reason."""
     found: list[Measurement] = []
     reasons: list[str] = []
     for changed in draws_of(lab, case, config, samplings):
@@ -121,7 +121,7 @@ def measured_row(
 
 
 def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str], published: dict[str, float]) -> Row:
-    """Mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap.
+    """Return mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap.
 
     A number that is unknown in any draw is unknown.
     """
@@ -136,7 +136,7 @@ def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str],
 
 
 def spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tuple[dict[str, Number], str]:
-    """Numbers with the ends of their intervals, and what these are.
+    """Return numbers with the ends of their intervals, and what these are.
 
     Args:
         draws: metric to value of each draw.
@@ -153,7 +153,7 @@ def spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tu
 
 
 def describe(selection: Selection) -> str:
-    """A selection in a few words."""
+    """Describe a selection in a few words."""
     if selection.unit == "layer":
         return "layer " + ", ".join(str(index[0]) for index in selection.indices)
     heads = [f"{block}:{head}" for block, head in selection.indices]

@@ -38,7 +38,7 @@ class ProbingReport:
     heads: Mapping[str, np.ndarray]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; unknown numbers are null."""
+        """Return plain JSON values; unknown numbers are null."""
         value = {
             "probe": self.probe,
             "n_folds": self.n_folds,
@@ -53,7 +53,7 @@ class ProbingReport:
         return result
 
     def lines(self) -> list[str]:
-        """The best layers and heads of each prompt, with the middle of all of them."""
+        """Format the best layers and heads of each prompt, with the median of all."""
         lines = [
             f"Cross-validated AUC of a {self.probe} probe on each layer and head: {self.n_samples} samples of "
             f"{self.n_videos} videos in {self.n_folds} folds; 0.5 is chance."

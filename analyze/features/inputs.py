@@ -1,4 +1,4 @@
-"""What stage 2 works on: the truth and the stores, opened and checked against each other before any computation."""
+"""Inputs of stage 2: the truth and the stores, opened and checked against each other before any computation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

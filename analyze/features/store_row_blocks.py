@@ -33,7 +33,7 @@ class StoreRowBlocks:
         scheduler: Scheduler,
         what: str = "blocks of rows",
     ) -> None:
-        """Nothing is read yet.
+        """Check the arguments; nothing is read yet.
 
         Args:
             store: one prompt's features.
@@ -49,7 +49,7 @@ class StoreRowBlocks:
         rows, labels = np.asarray(rows), np.asarray(labels)
         if rows.ndim != 1 or len(rows) == 0 or labels.shape != rows.shape:
             raise VadprobeError(
-                f"rows have shape {rows.shape}, labels {labels.shape}; (n,) and (n,), one row at least, are wanted."
+                f"rows and labels must both be (n,) with at least one row, got {rows.shape} and {labels.shape}."
             )
         self._state = state_of(store)
         self._selection, self._rows, self._labels = selection, rows, labels

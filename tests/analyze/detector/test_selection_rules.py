@@ -126,7 +126,7 @@ def test_what_the_backbone_or_the_job_lacks_is_a_sentence(
         ({"method": "hiprobe", "saliency": {"metrics": ["lda"]}}, "saliency.metrics has 'lda'"),
         ({"method": "headhunt", "saliency": {"metrics": ["binned_entropy"]}}, "has 'binned_entropy'"),
         ({"method": "hiprobe", "saliency": {"convention": "headhunt-code"}}, "'headhunt-code' is of heads"),
-        ({"method": "headhunt", "saliency": {"folds": 1}}, "one fold leaves nothing to fit on"),
+        ({"method": "headhunt", "saliency": {"folds": 1}}, "folds must be 0"),
         (
             {"method": "headhunt", "saliency": {"folds": 2}, "selection": {"rule": "all-heads"}},
             "saliency.folds goes with a rule that ranks; 'all-heads' ranks nothing",

@@ -25,7 +25,6 @@ from vadprobe.analyze.experiments.rows import Number, Row, Table, markdown_lines
 from vadprobe.analyze.experiments.stability_report import stability_report
 from vadprobe.analyze.experiments.tables import TABLES, check_names
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.report import figures
 from vadprobe.flows.command_line import main
 from vadprobe.flows.commands.experiments import case_of
 from vadprobe.flows.jobs.job import load_job
@@ -37,12 +36,6 @@ METHODS = ("hiprobe", "headhunt")
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return write_planted(tmp_path_factory.mktemp("planted"), strength=1.5)
-
-
-@pytest.fixture
-def blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing: pictures take most of a small command's time."""
-    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from tests.support.planted import Planted, write_planted
 from vadprobe.analyze.detector import fitting, locator_fitting
 from vadprobe.analyze.evaluation import evaluation
 from vadprobe.analyze.features import kernel_mapping
-from vadprobe.analyze.report import figures
 from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
@@ -22,6 +21,8 @@ EVERYTHING = {
     "headhunt": ["head-saliency"] * 3 + ["probe", "scores", "locator-grid", "evaluation"],
 }
 
+pytestmark = pytest.mark.usefixtures("blank")
+
 
 @pytest.fixture(scope="module")
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Planted:
@@ -30,12 +31,6 @@ def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         edit(planted, method, "workers = 0", "workers = 0\ncurves = 0\nevaluation = {resamples = 20}")
         assert sorted(run(planted, method).computed) == sorted(steps)
     return planted
-
-
-@pytest.fixture(autouse=True)
-def blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing: pictures take nine tenths of an analysis, and no test here looks at them."""
-    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
 
 
 @pytest.fixture
