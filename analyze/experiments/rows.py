@@ -59,7 +59,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; unknown numbers are null."""
+        """Return plain JSON values; unknown numbers are null."""
         value = null_for_nan(asdict(self))
         assert isinstance(value, dict)
         return value
@@ -84,7 +84,7 @@ HEADINGS = {
 
 
 def table_lines(table: Table) -> list[str]:
-    """A table as lines of text, measured columns first, published ones behind a bar."""
+    """Format a table as lines of text, measured columns first, published ones behind a bar."""
     width = max([len("measured"), *(len(row.label) for row in table.rows)]) + 2
     published = table.published
     heading = f"{'':{width}}" + "".join(f"{HEADINGS[name]:>24}" for name in table.metrics)
@@ -104,7 +104,7 @@ def table_lines(table: Table) -> list[str]:
 
 
 def markdown_lines(table: Table) -> list[str]:
-    """A table as Markdown."""
+    """Format a table as Markdown."""
     names = [HEADINGS[name] for name in table.metrics] + [f"published: {name} (%)" for name in table.published]
     lines = [
         f"## {table.name}: {table.title}",
@@ -126,7 +126,7 @@ def markdown_lines(table: Table) -> list[str]:
 
 
 def _footnotes(table: Table) -> list[str]:
-    """What the brackets are, what a reader must know of some rows or of all that were measured, and the notes."""
+    """List what the brackets are, caveats of some rows or of all that were measured, and the notes."""
     intervals = _by_text(table.rows, lambda row: (row.interval,) if row.interval else ())
     caveats = _by_text(table.rows, lambda row: row.caveats)
     measured = [row.label for row in table.rows if row.n_draws]
@@ -138,7 +138,7 @@ def _footnotes(table: Table) -> list[str]:
 
 
 def _by_text(rows: Sequence[Row], texts: Callable[[Row], Sequence[str]]) -> dict[str, list[str]]:
-    """Labels of the rows that have each text."""
+    """Group the labels of the rows by text."""
     found: dict[str, list[str]] = {}
     for row in rows:
         for text in texts(row):
@@ -147,7 +147,7 @@ def _by_text(rows: Sequence[Row], texts: Callable[[Row], Sequence[str]]) -> dict
 
 
 def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
-    """Which rows are meant, unless all that were measured are."""
+    """Name the rows that are meant, unless all that were measured are."""
     if len(labels) == len(measured):
         return ""
     more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""

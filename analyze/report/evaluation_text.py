@@ -25,7 +25,7 @@ _WIDTH_READINGS = 42
 
 
 def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
-    """The numbers with their intervals and baselines, then what depends on the threshold, the classes, the caveats."""
+    """Format the numbers with their intervals and baselines, then threshold metrics, classes and caveats."""
     e = evaluation
     lines = [
         f"{title}: {e.n_videos} videos ({e.n_videos_positive} anomalous), {e.n_frames} frames, {e.n_positive} of "
@@ -70,7 +70,7 @@ def _class_lines(evaluation: Evaluation) -> list[str]:
 def convention_lines(
     readings: Mapping[str, Evaluation], asked: str, impossible: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The same scores under every reading of the file's 's e', and what the difference to our default comes from.
+    """Format the scores under every reading of the file's 's e', and where the difference to our default comes from.
 
     ``impossible`` says why the file cannot be read by a convention.
     """
@@ -102,7 +102,7 @@ def _moved(mine: float, default: float) -> str:
 
 
 def published_lines(format_name: str) -> list[str]:
-    """What others have published on a set; no line of it was measured here."""
+    """Quote what others have published on a set; no line of it was measured here."""
     if format_name not in PUBLISHED:
         return [f"Nothing published is listed for {format_name!r}, only for {', '.join(PUBLISHED)}."]
     metric, numbers = PUBLISHED[format_name]
@@ -113,7 +113,7 @@ def published_lines(format_name: str) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Four digits, or the word "unknown"."""
+    """Format a number with four digits, or as the word "unknown"."""
     return "unknown" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
@@ -122,5 +122,5 @@ def _row(name: str, values: Mapping[str, float]) -> str:
 
 
 def joined_lines(blocks: Sequence[Sequence[str]]) -> str:
-    """Blocks of lines with an empty line between them; empty blocks are left out."""
+    """Join blocks of lines with an empty line between them; leave empty blocks out."""
     return "\n\n".join("\n".join(block) for block in blocks if block)
