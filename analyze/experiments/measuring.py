@@ -16,6 +16,7 @@ from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob,
 from vadprobe.analyze.experiments.rows import Number, Row
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import first_few
 from vadprobe.store.format.sampling import Sampling
 
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
@@ -157,5 +158,4 @@ def describe(selection: Selection) -> str:
     if selection.unit == "layer":
         return "layer " + ", ".join(str(index[0]) for index in selection.indices)
     heads = [f"{block}:{head}" for block, head in selection.indices]
-    shown = ", ".join(heads[:8])
-    return f"heads {shown}" + (f" and {len(heads) - 8} more" if len(heads) > 8 else "")
+    return f"heads {first_few(heads, 8)}"

@@ -264,7 +264,7 @@ def test_columns_of_measured_and_published_numbers_are_apart() -> None:
     assert lines[1] == "measured on planted with tiny"
     ours, theirs = (next(line for line in lines if line.startswith(name)) for name in ("ours", "theirs"))
     bar = lines[2].index("|")
-    assert "published, %" in lines[2][bar:]
+    assert "published: " in lines[2][bar:]
     assert "0.5000 [0.4000, 0.6000]" in ours[:bar]
     assert "86.72" in theirs[bar:]
     assert "86.72" not in theirs[:bar]
