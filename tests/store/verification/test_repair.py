@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import zarr
 
@@ -11,6 +12,7 @@ from tests.store.verification.damage import flip, record_of, shards_of
 from tests.support.builders import committed_store, edit_json, features, planned_store, store_path, tree
 from vadprobe.store.claims.claims import Claims
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.digests import digest_file, digest_json
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification import repair as repairing
@@ -141,6 +143,30 @@ def test_metadata_of_arrays_are_rebuilt(own, whole):
     (own / "head_outputs" / "zarr.json").unlink()
     plan = plan_repair(verify(own))
     assert plan.partitions == ()
+    apply(plan)
+    assert content(own) == content(whole)
+
+
+def test_metadata_of_another_version_of_zarr_are_sound_and_survive_a_repair(own):
+    edit_json(own / "head_outputs" / "zarr.json", lambda found: None)  # the same in other white space
+
+    def agree(document):
+        checksums = document["attributes"]["vadprobe"]["checksums"]
+        checksums["files"]["head_outputs/zarr.json"] = digest_file(own / "head_outputs" / "zarr.json")
+        checksums["digest"] = digest_json(checksums["files"])
+
+    edit_json(own / "zarr.json", agree)
+    assert verify(own).problems == ()
+    (own / "layer" / "c" / "0").unlink()
+    apply(plan_repair(verify(own)))
+    assert verify(own).problems == ()
+
+
+def test_a_clip_table_of_the_same_content_in_other_bytes_is_written_again(own, whole):
+    table = pq.ParquetFile(clips_of(own)).read()
+    pq.write_table(table, clips_of(own), compression="gzip")
+    plan = plan_repair(verify(own))
+    assert (plan.partitions, plan.rebuilds, plan.by_hand) == ((), (clips_of(own),), ())
     apply(plan)
     assert content(own) == content(whole)
 
