@@ -60,7 +60,7 @@ class AnalysisInputs:
         """
         validation = self.rows_of_split("validation")
         if not self.calibration:
-            validation = validation[self.store.held[validation]]
+            validation = validation[self.store.stored[validation]]
         return np.sort(np.concatenate([validation, self.rows_of_split("test")]))
 
     def rows_of_split(self, split: str) -> np.ndarray:

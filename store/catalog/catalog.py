@@ -12,8 +12,8 @@ from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_bytes
 from vadprobe.store.files.names import check_key
 from vadprobe.store.files.text import counted
-from vadprobe.store.format.provenance import UNREADABLE
 from vadprobe.store.format.schema import n_partitions
+from vadprobe.store.format.zarr_arrays import UNREADABLE
 
 CATALOG = "catalog.json"
 """Name of the saved catalog in a root."""

@@ -12,8 +12,8 @@ from vadprobe.store.files.text import counted, short
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import shard_path
-from vadprobe.store.format.provenance import UNREADABLE, open_array
 from vadprobe.store.format.schema import ArraySpec, n_partitions
+from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 
 _NAMED = 3
 

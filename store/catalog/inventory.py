@@ -14,10 +14,11 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
-from vadprobe.store.format.provenance import UNREADABLE, read_attributes, specification, stored_contents
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.format.zarr_arrays import UNREADABLE
 
 _COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")
 _REQUESTS = 8  # small files read at once: on an object store each one is a round trip
@@ -49,20 +50,16 @@ class Inventory:
             StoreError: if there is no store, or its provenance is damaged, edited, or of a later version.
         """
         try:
-            attributes = read_attributes(path)
+            header = StoreHeader.read(path)
         except OSError as error:
             raise StoreError(f"{path / 'zarr.json'} cannot be read: {error.strerror or error}") from error
-        spec = specification(path, attributes)
-        if spec.digest != attributes["digest"]:
-            raise StoreError(
-                f"{path}: the specification has digest {spec.digest[:12]}, its own record says "
-                f"{str(attributes['digest'])[:12]}; the attributes were edited. Restore zarr.json from a copy."
-            )
+        header.check_digest()
+        attributes, spec, contents = header.attributes, header.spec, header.contents
         if attributes["state"] not in ("open", "committed"):
             raise StoreError(
-                f"{path}: the attribute state is {attributes['state']!r}, wanted 'open' or 'committed'; it was edited."
+                f"{path}: the attribute state must be 'open' or 'committed', got {attributes['state']!r}; it was "
+                "edited."
             )
-        contents = stored_contents(path, attributes, spec)
         is_ours = record_matcher(spec, contents)
         numbers = _recorded(path, n_partitions(spec.n_clips, contents.partition_rows))
         records: dict[int, dict[str, Any]] = {}

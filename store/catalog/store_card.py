@@ -155,7 +155,7 @@ def _array_lines(store: dict[str, Any]) -> list[str]:
         "## Arrays",
         "",
         "Row n of every array is row n of `../clips.parquet`. NaN means unknown: a row that failed or is not written "
-        "yet, or a layer or head that is not held.",
+        "yet, or a layer or head that is not stored.",
         "",
         "| array | dimensions | shape | dtype | bytes per value | |",
         "|---|---|---|---|---:|---|",
@@ -191,7 +191,7 @@ def _reading_lines(store: dict[str, Any]) -> list[str]:
         "",
         "```python",
         "from pathlib import Path",
-        "from vadprobe.store.reading.feature_store import FeatureStore",
+        "from vadprobe.store import FeatureStore",
         "",
         f'store = FeatureStore.open(Path("{name}"))',
         "values = store.head_outputs(rows=range(10), heads=[(0, 0)])  # (10, 1, head_dim)",

@@ -41,7 +41,7 @@ from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import feature_arrays
 from vadprobe.store.reading.feature_store import FeatureStore
-from vadprobe.store.verification.repair import carry_out, plan_repair
+from vadprobe.store.verification.repair import apply, plan_repair
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing.writer import plan
 
@@ -451,7 +451,7 @@ def test_damage_is_found_named_and_mended(root):
     assert found.redo == (0, 1)
     assert any(str(one).endswith("partition 0: the shard of hidden_states is missing") for one in found.problems)
     assert any(problem.remedy == "remove" for problem in found.problems)
-    carry_out(plan_repair(found))
+    apply(plan_repair(found))
     (records_of(writer.path) / "000009.json").unlink()
     written(root)
     assert downloaded(root) == before

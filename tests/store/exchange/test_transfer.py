@@ -77,7 +77,7 @@ def test_a_part_of_a_part(whole, tmp_path):
     two = FeatureStore.open(relative(whole, tmp_path / "two"))
     assert two.partitions == (0,)
     np.testing.assert_array_equal(two.head_outputs(np.arange(9), [(1, 2)]), whole.head_outputs(np.arange(9), [(1, 2)]))
-    with pytest.raises(StoreError, match=r"layer 0 is not held in partition 0; it holds layer 2 and heads 0:0, 1:2"):
+    with pytest.raises(StoreError, match=r"layer 0 is not stored in partition 0; it holds layer 2 and heads 0:0, 1:2"):
         transfer(one, tmp_path / "three", Choice(layers=(0,)))
     with pytest.raises(StoreError, match=r"partition 1 is not in it; it holds no layers and head 1:2, in partitions 0"):
         transfer(two, tmp_path / "three", Choice(videos=("video 3",)))

@@ -36,9 +36,9 @@ from vadprobe.store.exchange.transfer import Choice
 from vadprobe.store.files.digests import digest_json, fingerprint_file
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import DatasetLayout, records_of
-from vadprobe.store.format.provenance import read_attributes
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import FORMAT_VERSION
+from vadprobe.store.format.store_header import read_attributes
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.resume_log import VerificationLog
@@ -140,6 +140,19 @@ def test_the_keys_that_may_be_missing_are_those_the_page_names(stores, partial, 
     assert set(column("key of vadprobe")) - planned == {"n_failed", "contents"}
     assert set(vadprobe(stores["bfloat16"])) - planned == {"n_failed"}
     assert set(vadprobe(partial)) - planned == {"n_failed", "contents"}
+
+
+def test_checksums_cover_the_files_that_the_page_names(stores, partial, compacted):
+    for writer in (*stores.values(), partial, compacted):
+        checksums, folder = vadprobe(writer)["checksums"], writer.path.parents[1]
+        check_keys("key of checksums", checksums)
+        assert checksums["digest"] == page.digest(checksums["files"])
+        paths = {f"{name}/zarr.json": writer.path / name / "zarr.json" for name in FEATURES}
+        for name in column("coordinate"):
+            paths |= {f"{name}/{file}": writer.path / name / file for file in ("zarr.json", "c/0")}
+        paths |= {name: folder / name for name in ("clip_videos.parquet", "clips.parquet")}
+        found = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+        assert checksums["files"] == found
 
 
 def test_every_key_of_records_is_on_the_page(stores, partial):
