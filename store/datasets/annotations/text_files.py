@@ -15,7 +15,7 @@ NORMAL_CLASSES = frozenset({"Normal", "MSAD"})
 """What UCF-Crime and MSAD call the class of their normal videos."""
 
 
-def read_ucf_crime(path: Path, *, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
+def read_ucf_crime(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
     """Read UCF-Crime's or MSAD's temporal annotation: ``name class s1 e1 [s2 e2 ...]`` per line.
 
     Fields are split at any white space, so double spaces, CRLF and a missing final newline do not matter; neither does
@@ -48,7 +48,7 @@ def read_ucf_crime(path: Path, *, convention: IntervalConvention = DEFAULT_CONVE
     return read_rows(path, rows_of_text(path, _WHAT), parse, lambda annotation: annotation.video_id)
 
 
-def read_xd_violence(path: Path, *, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
+def read_xd_violence(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
     """Read XD-Violence's ``annotations.txt``: ``name s e [s e ...]`` per line.
 
     Some names carry ``.mp4`` and some do not. The file lists anomalous videos only: normal test videos get their label
