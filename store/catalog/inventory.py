@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vadprobe.store.catalog.finding import names_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.layout import records_of
@@ -170,12 +171,9 @@ def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
 
 
 def _recorded(path: Path, total: int) -> list[int]:
-    """Partitions that have a record; all of the plan where a folder cannot be listed."""
-    try:
-        names = {file.name for file in records_of(path).iterdir()}
-    except FileNotFoundError:
-        return []
-    except (OSError, NotImplementedError, StoreError):
+    """Return the partitions that have a record; all of the plan where a folder cannot be listed."""
+    names = names_in(records_of(path))
+    if names is None:
         return list(range(total))
     found = (int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdigit())
     return sorted(number for number in found if number < total and record_name(number) in names)

@@ -26,7 +26,7 @@ from tests.support.builders import (
 )
 from tests.support.format_page import column, table
 from tests.support.strategies import JSON_VALUES, MODERATE
-from vadprobe.store.catalog.catalog import CATALOG
+from vadprobe.store.catalog.saved_catalog import CATALOG
 from vadprobe.store.claims.claims import Claims
 from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
 from vadprobe.store.datasets.video import Video
