@@ -72,7 +72,7 @@ def scan_videos(folder: Path, names: set[str]) -> tuple[dict[str, str], tuple[Fi
         try:
             check_visible("a file name", path)
         except RowError as error:
-            said = f"wanted {error.wanted}; rename the file or folder"
+            said = f"expected {error.expected}; rename the file or folder"
             findings.append(Finding("unreadable file names", said, True, (visible(name),)))
             continue
         if found.setdefault(name, path) != path:

@@ -15,10 +15,10 @@ _NORMAL_LABELS: tuple[Any, ...] = ([], ["Normal"], ["normal"], ["A"], "Normal", 
 
 
 def read_hivau(path: Path) -> Reading[Annotation]:
-    """Read ``ucf_database_test.json`` and its like: name to ``n_frames``, ``fps``, ``label`` and ``events`` [s, e).
+    """Read `ucf_database_test.json` and its like: name to `n_frames`, `fps`, `label` and `events` [s, e).
 
     An empty label means normal: normal videos carry events too, of ordinary things, and these are no anomalies. Seconds
-    become the nearest frame, ``round(seconds * fps)``; an event has at least one frame. An entry is rejected if a part
+    become the nearest frame, `round(seconds * fps)`; an event has at least one frame. An entry is rejected if a part
     is missing, impossible or repeated, an anomalous video has no event, or the name occurs already. Only 251 of
     UCF-Crime's 290 test videos are in the published file.
 
@@ -79,7 +79,7 @@ def _event(name: str, category: str, event: Any, fps: float) -> Interval:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, or None. Whole numbers too large for a float are none."""
+    """Return a finite number, or None. Whole numbers too large for a float are none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         return None
     return float(value) if math.isfinite(value) else None

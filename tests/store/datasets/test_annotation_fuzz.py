@@ -110,7 +110,7 @@ def read_or_refused(reader: Reader, path: Path) -> Reading[Any] | None:
         return None
     for rejection in reading.rejected:
         assert f"{path}, {rejection.unit} {rejection.row}: got " in rejection.sentence
-        assert ", wanted " in rejection.sentence
+        assert ", expected " in rejection.sentence
         assert rejection.remedy
         assert rejection.sentence.encode("utf-8"), "the sentence can be printed"
         assert "\n" not in rejection.sentence

@@ -156,10 +156,10 @@ def test_one_frame_exists_in_closed_intervals_only(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("Abuse001_x264.mp4", "wanted a name, a class and one or more pairs"),
-        ("Abuse001_x264.mp4 Abuse", "wanted a name, a class and one or more pairs"),
-        ("Abuse001_x264.mp4 Abuse 10", "wanted a name, a class and one or more pairs"),
-        ("Abuse001_x264.mp4 Abuse 10 20 30", "wanted a name, a class and one or more pairs"),
+        ("Abuse001_x264.mp4", "expected a name, a class and one or more pairs"),
+        ("Abuse001_x264.mp4 Abuse", "expected a name, a class and one or more pairs"),
+        ("Abuse001_x264.mp4 Abuse 10", "expected a name, a class and one or more pairs"),
+        ("Abuse001_x264.mp4 Abuse 10 20 30", "expected a name, a class and one or more pairs"),
         ("Abuse001_x264.mp4 Abuse 10 2o", "whole frame numbers"),
         ("Abuse001_x264.mp4 Abuse 10.5 20", "whole frame numbers"),
         ("Abuse001_x264.mp4 Abuse -2 20", "whole frame numbers"),
@@ -180,7 +180,7 @@ def test_malformed_ucf_lines_are_refused_with_file_and_line(tmp_path, line, word
     assert (reading.n_rows, len(reading.entries), len(reading.rejected)) == (2, 1, 1)
     with pytest.raises(VadprobeError, match=words) as caught:
         reading.checked()
-    assert str(caught.value).startswith(f"{path}, line 3: got {line!r}, wanted ")
+    assert str(caught.value).startswith(f"{path}, line 3: got {line!r}, expected ")
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_malformed_xd_lines_are_refused_with_file_and_line(tmp_path, line, words
     assert (reading.n_rows, len(reading.entries), len(reading.rejected)) == (2, 1, 1)
     with pytest.raises(VadprobeError, match=words) as caught:
         reading.checked()
-    assert str(caught.value).startswith(f"{path}, line 2: got {line!r}, wanted ")
+    assert str(caught.value).startswith(f"{path}, line 2: got {line!r}, expected ")
 
 
 @pytest.mark.parametrize("reader", [read_ucf_crime, read_xd_violence])
@@ -255,7 +255,7 @@ def test_xd_violence_names(name, expected):
 
 @pytest.mark.parametrize("name", ["x_label_", "x_label_B3-0-0", "x_label_0-0-0", "x_label_A-B1", "x", "x_label_A.mp4"])
 def test_names_that_are_not_of_xd_violence(name):
-    with pytest.raises(VadprobeError, match="not an XD-Violence video name"):
+    with pytest.raises(VadprobeError, match="must be an XD-Violence video name"):
         xd_violence_name(name)
 
 
@@ -275,7 +275,7 @@ def test_ucf_crime_names(name, expected):
 
 @pytest.mark.parametrize("name", ["Training_Normal_Videos_Anomaly", "Normal001_x264", "Abuse_Videos001", "Dance01", ""])
 def test_names_that_are_not_of_ucf_crime(name):
-    with pytest.raises(VadprobeError, match="not a UCF-Crime video name"):
+    with pytest.raises(VadprobeError, match="must be a UCF-Crime video name"):
         ucf_crime_name(name)
 
 
