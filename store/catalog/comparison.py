@@ -1,4 +1,4 @@
-"""What differs between two stores: how they were computed, which rows they have, and, if asked for, their values."""
+"""Compare two stores: how they were computed, which rows they have, and, if asked for, their values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,22 +8,26 @@ import numpy as np
 
 from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.text import counted, short
+from vadprobe.store.files.text import counted, first_few, short
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.provenance import UNREADABLE, open_array
 from vadprobe.store.format.schema import ArraySpec, n_partitions
 
-_NAMED = 3
-
 
 @dataclass(frozen=True)
 class ArrayDifference:
-    """One array of both stores. ``equal`` partitions agree bit for bit in all that both hold, ``differing`` do not.
+    """One array of both stores, over their common partitions.
 
-    ``largest`` is the largest absolute difference of two numbers, NaN where no two numbers differ; ``row`` is where.
-    ``one_sided`` counts values that are a number in one store and NaN in the other.
+    Attributes:
+        name: the array's.
+        equal: number of partitions that agree bit for bit in all that both stores hold.
+        differing: the partitions that do not.
+        largest: largest absolute difference of two numbers, NaN where no two numbers differ.
+        row: the row that has it.
+        n_values: number of values that differ.
+        one_sided: number of values that are a number in one store and NaN in the other.
     """
 
     name: str
@@ -39,7 +43,7 @@ class ArrayDifference:
 class Comparison:
     """Two stores. Each part is a list of sentences about A and B, empty where they are the same.
 
-    ``values`` is None unless values were asked for and can be compared; ``unknown`` says what could not be told.
+    `values` is None unless values were asked for and can be compared; `unknown` tells what could not be compared.
     """
 
     first: Inventory
@@ -54,13 +58,13 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether a difference was found."""
+        """True if a difference was found."""
         parts = (self.specification, self.clips, self.contents, self.state, self.failures)
         return any(parts) or any(array.differing for array in self.values or ())
 
     @property
     def verdict(self) -> int:
-        """0 the same, 1 different, 2 no difference was found, but something could not be told."""
+        """0 the same, 1 different, 2 no difference was found, but something could not be compared."""
         return 1 if self.differs else 2 if self.unknown else 0
 
 
@@ -101,7 +105,7 @@ def compare(first: Path, second: Path, values: bool = False) -> Comparison:
 
 
 def _clip_differences(a: Inventory, b: Inventory) -> Iterator[str]:
-    """Which videos and clips are only in one of them.
+    """Yield sentences about videos and clips that are only in one of them.
 
     Raises:
         StoreError: if a clip table cannot be read, or is another than its store was written for.
@@ -114,19 +118,19 @@ def _clip_differences(a: Inventory, b: Inventory) -> Iterator[str]:
     for name, videos, others in (("A", mine, theirs), ("B", theirs, mine)):
         missing = [video for video in videos.video_ids if video not in set(others.video_ids)]
         if missing:
-            yield f"{counted(len(missing), 'video')} only in {name}: {_named(missing)}"
+            yield f"{counted(len(missing), 'video')} only in {name}: {first_few(missing)}"
     prints = dict(zip(theirs.video_ids, theirs.fingerprints, strict=True))
     both = [video for video in mine.video_ids if video in prints]
     changed = [v for v, mark in zip(mine.video_ids, mine.fingerprints, strict=True) if prints.get(v, mark) != mark]
     if changed:
-        yield f"{counted(len(changed), 'video')} with another file behind the name: {_named(changed)}"
+        yield f"{counted(len(changed), 'video')} with another file behind the name: {first_few(changed)}"
     if mine.sampling == theirs.sampling:
         for name, cut, other in (("A", _cuts(mine, both), _cuts(theirs, both)),
                                  ("B", _cuts(theirs, both), _cuts(mine, both))):  # fmt: skip
             only = sorted(cut - other)
             if only:
                 shown = [f"{video} frames {start}-{stop - 1}" for video, start, stop in only]
-                yield f"{counted(len(only), 'clip')} of common videos only in {name}: {_named(shown)}"
+                yield f"{counted(len(only), 'clip')} of common videos only in {name}: {first_few(shown)}"
     if both != [video for video in theirs.video_ids if video in set(both)]:
         yield "common videos stand in another order"
 
@@ -160,7 +164,7 @@ def _state_differences(a: Inventory, b: Inventory) -> Iterator[str]:
 
 
 def state_text(store: Inventory) -> str:
-    """State and rows in a few words."""
+    """Tell state and rows in a few words."""
     state = "committed" if store.is_committed else "open"
     return f"{state} with {store.n_done:,} of {counted(store.n_planned, 'row')}"
 
@@ -177,7 +181,7 @@ def _failure_differences(a: Inventory, b: Inventory) -> Iterator[str]:
 
 
 def _incomparable(a: Inventory, b: Inventory) -> str | None:
-    """Why values cannot be compared row by row; None if they can."""
+    """Return why values cannot be compared row by row; None if they can."""
     if a.spec.clips_digest != b.spec.clips_digest:
         return "values were not compared: the clip tables differ, so the same row means another clip"
     if [array.shape for array in a.arrays] != [array.shape for array in b.arrays]:
@@ -190,7 +194,7 @@ def _incomparable(a: Inventory, b: Inventory) -> str | None:
 
 
 def _compare_array(a: Inventory, b: Inventory, array: ArraySpec, unknown: list[str]) -> ArrayDifference:
-    """All common partitions of an array; what cannot be read is added to ``unknown``."""
+    """Compare the common partitions of an array; what cannot be read is added to `unknown`."""
     equal, differing = 0, list[int]()
     largest, row, n_values, one_sided = float("nan"), None, 0, 0
     for partition in sorted(set(a.records) & set(b.records)):
@@ -221,16 +225,16 @@ def _compare_array(a: Inventory, b: Inventory, array: ArraySpec, unknown: list[s
 
 
 def _read(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
-    """The rows of a partition; a lost or cut shard, which Zarr would fill with NaN, is refused.
+    """Read the rows of a partition; refuse a lost or cut shard, which Zarr would fill with NaN.
 
     Raises:
         StoreError: if the shard is not what the record says, or cannot be read.
     """
-    _, wanted = store.shard(partition, array.name)
+    _, recorded = store.shard(partition, array.name)
     path = shard_path(store.path, array, partition)
     found = path.stat().st_size if path.exists() else 0
-    if found != wanted:
-        raise StoreError(f"{path} has {found} bytes, its record says {wanted}; run 'vadprobe verify {store.path}'.")
+    if found != recorded:
+        raise StoreError(f"{path} has {found} bytes, its record says {recorded}; run 'vadprobe verify {store.path}'.")
     try:
         return np.asarray(open_array(store.path, array.name)[store.contents.rows(partition, store.spec.n_clips)])
     except UNREADABLE as error:
@@ -238,7 +242,7 @@ def _read(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
 
 
 def _held(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
-    """Which inner chunks a partition holds, bool over the dimensions between the row and the last."""
+    """Return which inner chunks a partition holds, bool over the dimensions between the row and the last."""
     return store.contents.mask(array, partition).reshape(array.shape[1:-1])
 
 
@@ -247,12 +251,7 @@ def _bits(values: np.ndarray) -> np.ndarray:
 
 
 def _sizes(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Absolute differences of numbers as float64; 0 where a value is NaN or both are the same infinity."""
+    """Return absolute differences as float64; 0 where a value is NaN or both are the same infinity."""
     with np.errstate(invalid="ignore"):
         size = np.abs(mine.astype(np.float64) - theirs.astype(np.float64))
     return np.where(np.isnan(size), 0.0, size)
-
-
-def _named(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED:,} more"

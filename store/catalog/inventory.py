@@ -1,4 +1,4 @@
-"""What a store's small files say about it: provenance and records. Shards are not touched."""
+"""Read the small files of a store: provenance and records. Shards are not touched."""
 
 import json
 import math
@@ -26,10 +26,10 @@ _REQUESTS = 8  # small files read at once: on an object store each one is a roun
 
 @dataclass(frozen=True)
 class Inventory:
-    """One store as its metadata and records have it. Get it from ``read``.
+    """One store as its metadata and records have it. Get it from `read`.
 
-    ``damaged`` says, by partition, why its record does not count. ``small_bytes`` are those of metadata, coordinates
-    and records.
+    `damaged` tells, by partition, why its record does not count. `small_bytes` are those of metadata, coordinates and
+    records.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class Inventory:
 
     @classmethod
     def read(cls, path: Path) -> "Inventory":
-        """Read the small files of the store at ``path`` (``.../<prompt>.zarr``).
+        """Read the small files of the store at `path` (`.../<prompt>.zarr`).
 
         A damaged record is noted, not raised.
 
@@ -60,9 +60,8 @@ class Inventory:
                 f"{str(attributes['digest'])[:12]}; the attributes were edited. Restore zarr.json from a copy."
             )
         if attributes["state"] not in ("open", "committed"):
-            raise StoreError(
-                f"{path}: the attribute state is {attributes['state']!r}, wanted 'open' or 'committed'; it was edited."
-            )
+            said = f"must be 'open' or 'committed', got {attributes['state']!r}"
+            raise StoreError(f"{path}: the attribute state {said}; it was edited.")
         contents = stored_contents(path, attributes, spec)
         is_ours = record_matcher(spec, contents)
         numbers = _recorded(path, n_partitions(spec.n_clips, contents.partition_rows))
@@ -83,7 +82,7 @@ class Inventory:
 
     @property
     def is_committed(self) -> bool:
-        """Whether the store is declared finished."""
+        """True if the store is declared finished."""
         return bool(self.attributes["state"] == "committed")
 
     @property
@@ -121,16 +120,16 @@ class Inventory:
         return self.contents.arrays(self.spec)
 
     def shard(self, partition: int, array: str) -> tuple[str | None, int]:
-        """SHA-256 and bytes of a recorded shard; None and 0 where there is none, because every row failed."""
+        """Return SHA-256 and bytes of a recorded shard; None and 0 where there is none, because every row failed."""
         found = self.records[partition]["shards"].get(array) or {}
         return found.get("sha256"), int(found.get("bytes", 0))
 
     def shard_bytes(self, array: str) -> int:
-        """Bytes of all recorded shards of an array."""
+        """Return the bytes of all recorded shards of an array."""
         return sum(self.shard(partition, array)[1] for partition in self.records)
 
     def n_values(self, array: ArraySpec) -> int:
-        """Values of an array that are stored, those of failed rows in stored shards among them."""
+        """Count the values of an array that are stored, those of failed rows in stored shards among them."""
         return sum(
             self._rows([partition]) * self._row_values(array, partition)
             for partition in self.records
@@ -143,7 +142,7 @@ class Inventory:
         return self.small_bytes + sum(self.shard_bytes(array.name) for array in self.arrays)
 
     def _row_values(self, array: ArraySpec, partition: int) -> int:
-        """Values of a row that are held in a partition."""
+        """Count the values of a row that are held in a partition."""
         return int(self.contents.mask(array, partition).sum()) * math.prod(array.chunk[1:])
 
     def _rows(self, partitions: Iterable[int]) -> int:
@@ -152,7 +151,7 @@ class Inventory:
 
 
 def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
-    """What is held, in a few words: ``all``, or ``3 layers, no heads, 2 of 9 partitions``."""
+    """Tell what is held, in a few words: `all`, or `3 layers, no heads, 2 of 9 partitions`."""
     words = []
     for chosen, noun in ((contents.layers, "layer"), (contents.heads, "head")):
         if chosen is not None:
@@ -180,7 +179,7 @@ def _recorded(path: Path, total: int) -> list[int]:
 
 
 def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, int]:
-    """A record, or why it does not count, or None; and its bytes. The file is asked for once."""
+    """Return a record, or why it does not count, or None; and its bytes. The file is asked for once."""
     file = records_of(path) / record_name(partition)
     content = b""
     try:
@@ -206,7 +205,7 @@ def _metadata_bytes(path: Path, spec: FeatureSpec) -> int:
 
 
 def _size(file: Path) -> int:
-    """Bytes of a file; 0 when there is none."""
+    """Return the bytes of a file; 0 where there is none."""
     try:
         return file.stat().st_size
     except OSError:

@@ -57,7 +57,7 @@ def write_card(folder: Path) -> Path | None:
     have equal cards. A README.md that was not written here is left alone.
 
     Args:
-        folder: the backbone's folder, ``ROOT/<dataset>/<sampling>/<backbone>``.
+        folder: the backbone's folder, `ROOT/<dataset>/<sampling>/<backbone>`.
 
     Returns:
         The card's path; None if the folder has a README.md of its own.

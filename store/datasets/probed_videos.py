@@ -1,4 +1,4 @@
-"""What probing the video files found: one row per video, readable or not."""
+"""The list of opened video files: one row for each video, readable or not."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,10 +24,16 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ProbedVideo:
-    """One video file. ``reason`` is None for a readable video, else why not; then the counts are None.
+    """One video file as stage 1 found it.
 
-    ``reader`` is the library that counted the frames, ``"decord"`` or ``"PyAV"``; None for an unreadable video, and
-    where it was not recorded.
+    Attributes:
+        video_id: the video's name.
+        split: "train", "validation" or "test".
+        n_frames: number of frames; None for an unreadable video.
+        fps: frames a second; None for an unreadable video.
+        fingerprint: digest of the file.
+        reason: why the video is not readable; None if it is.
+        reader: the library that counted the frames, "decord" or "PyAV"; None if unreadable, or not recorded.
     """
 
     video_id: str
@@ -40,12 +46,12 @@ class ProbedVideo:
 
 
 def write_probes(videos: Sequence[ProbedVideo], path: Path) -> None:
-    """Write as Parquet, whole or not at all."""
+    """Write the list as Parquet, whole or not at all."""
     write_parquet(pa.Table.from_pylist([asdict(video) for video in videos], schema=_SCHEMA), path)
 
 
 def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
-    """Read what ``write_probes`` wrote; empty when there is no such file.
+    """Read what `write_probes` wrote; empty where there is no such file.
 
     Raises:
         StoreError: if the file is not readable as Parquet or lacks a column.

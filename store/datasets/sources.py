@@ -32,7 +32,7 @@ REFUSED = (
 
 @dataclass(frozen=True)
 class Source:
-    """What the files of a dataset say: the rows of each file, and the parts to join."""
+    """The files of a dataset as they were read: the rows of each file, and the parts to join."""
 
     config: DatasetConfig
     readings: tuple[Reading[Any], ...]

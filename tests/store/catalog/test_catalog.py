@@ -164,7 +164,10 @@ def _edit(path, **changes):
         (lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
         (lambda path: _edit(path, digest="0" * 64), "the attributes were edited"),
         (lambda path: _edit(path, spec=[1]), "is not one"),
-        (lambda path: _edit(path, state="finished"), "the attribute state is 'finished'"),
+        (
+            lambda path: _edit(path, state="finished"),
+            "the attribute state must be 'open' or 'committed', got 'finished'",
+        ),
         (lambda path: _edit(path, format_version=9), "update vadprobe"),
     ],
 )
