@@ -1,6 +1,6 @@
 """Write the card of a prepared dataset, in Markdown, from its audit."""
 
-from vadprobe.store.datasets.audit import Audit
+from vadprobe.store.datasets.audit import SPLIT_HEAD, Audit
 from vadprobe.store.files.text import first_few, markdown_table
 
 _CONVENTIONS = {
@@ -27,7 +27,7 @@ def dataset_card(audit: Audit) -> str:
         "",
         "## Videos",
         "",
-        *_videos(audit),
+        *markdown_table(SPLIT_HEAD, audit.split_rows, right=SPLIT_HEAD[1:]),
         "",
         "## Classes",
         "",
@@ -46,18 +46,6 @@ def dataset_card(audit: Audit) -> str:
         *markdown_table(("file", "rows", "read", "rejected"), files, right=("rows", "read", "rejected")),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _videos(audit: Audit) -> list[str]:
-    head = ("split", "videos", "normal", "anomalous", "without label", "intervals", "frames", "anomalous frames")
-    rows = []
-    for split, counts in audit.counts.items():
-        whole = counts["with_frame_count"] == counts["videos"]
-        frames = counts["frames"] if whole else f"unknown ({counts['with_frame_count']} videos known)"
-        positive = counts["anomalous_frames"] if whole or not counts["intervals"] else "unknown"
-        numbers = [counts[name] for name in ("videos", "normal", "anomalous", "unlabelled", "intervals")]
-        rows.append((split, *numbers, frames, positive))
-    return markdown_table(head, rows, right=head[1:])
 
 
 def _conventions(audit: Audit) -> list[str]:
