@@ -172,10 +172,8 @@ def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
 def _recorded(path: Path, total: int) -> list[int]:
     """Return the partitions that have a record; all of the plan where a folder cannot be listed."""
     names = names_in(records_of(path))
-    if names is None:
-        return list(range(total))
-    found = (int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdigit())
-    return sorted(number for number in found if number < total and record_name(number) in names)
+    found = None if names is None else set(names)
+    return [number for number in range(total) if found is None or record_name(number) in found]
 
 
 def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, int]:
@@ -186,9 +184,8 @@ def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, 
         content = file.read_bytes()
         record = json.loads(content)
         if not is_intact(record) or record["partition"] != partition:
-            return f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew.", len(
-                content
-            )
+            said = f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew."
+            return said, len(content)
         # What is needed here; a record of a later version may lack it.
         _ = record["spec_digest"], record["shards"].items(), record["failures"].items()
     except FileNotFoundError:

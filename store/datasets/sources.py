@@ -120,7 +120,8 @@ def open_dataset(config: DatasetConfig, workspace: Path) -> Dataset:
     joined = read_source(config, workspace).joined()
     refuse(joined)
     dataset = joined.dataset
-    present = tuple(video for video in dataset.videos if video.video_id not in set(dataset.missing))
+    missing = set(dataset.missing)
+    present = tuple(video for video in dataset.videos if video.video_id not in missing)
     if not present:
         raise VadprobeError(
             f"the video folder {dataset.folder} holds none of the {len(dataset.videos)} videos of {dataset.name!r} "
