@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.datasets.annotations.frame_counts import read_frame_counts
+from vadprobe.store.datasets.annotations.frame_counts import FrameCount, read_frame_counts
 from vadprobe.store.datasets.annotations.known_sets import KNOWN_SETS
 from vadprobe.store.datasets.annotations.names import VIDEO_SUFFIXES
 from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading
-from vadprobe.store.datasets.annotations.split_lists import read_split_list
+from vadprobe.store.datasets.annotations.split_lists import Listed, read_split_list
 from vadprobe.store.datasets.annotations.tables import TABLE_SUFFIXES, read_table
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset, read_manifest
@@ -77,15 +77,9 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedV
     counted = [] if files.frame_counts is None else [read_frame_counts(files.frame_counts)]
     annotations = _by_name(annotated)
     items = [item for reading in listed.values() for item in reading.entries]
-    # In order of trust.
-    counts: dict[str, Mapping[str, tuple[int, float | None]]] = {
-        "the frame count file": {count.video_id: (count.n_frames, None) for r in counted for count in r.entries},
-        "the annotation": {name: (a.n_frames, a.fps) for name, a in annotations.items() if a.n_frames is not None},
-        "the split list": {item.video_id: (item.n_frames, None) for item in items if item.n_frames},
-    }
-    found, misnamed = (
-        scan_videos(folder, {*annotations, *(item.video_id for item in items)}) if looks_for_videos else (None, ())
-    )
+    counts = _frame_counts(counted, annotations, items)
+    named = {*annotations, *(item.video_id for item in items)}
+    found, misnamed = scan_videos(folder, named) if looks_for_videos else (None, ())
     if config.format == "folder":
         names = list(found or ()) if probed is None else [video.video_id for video in probed]
         annotations = {name: Annotation(name, None) for name in names}
@@ -189,6 +183,17 @@ def _by_name(readings: Sequence[Reading[Annotation]]) -> dict[str, Annotation]:
                     "'source'."
                 )
     return found
+
+
+def _frame_counts(
+    counted: Sequence[Reading[FrameCount]], annotations: Mapping[str, Annotation], items: Sequence[Listed]
+) -> dict[str, Mapping[str, tuple[int, float | None]]]:
+    """Return frame counts and rates by source, in order of trust."""
+    return {
+        "the frame count file": {count.video_id: (count.n_frames, None) for r in counted for count in r.entries},
+        "the annotation": {name: (a.n_frames, a.fps) for name, a in annotations.items() if a.n_frames is not None},
+        "the split list": {item.video_id: (item.n_frames, None) for item in items if item.n_frames},
+    }
 
 
 def _rejections(readings: Sequence[Reading[Any]]) -> list[Finding]:

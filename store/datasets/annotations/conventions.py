@@ -54,6 +54,18 @@ def convert(
     return tuple(Interval(video_id, start, stop, category) for start, stop in frames)
 
 
+def frames_of_seconds(start: float | None, stop: float | None, fps: float | None) -> tuple[int, int] | None:
+    """Convert an interval in seconds to the nearest frames, half-open and at least one frame long.
+
+    Returns:
+        First frame and the frame after the last; None unless all are known and `0 <= start < stop < MAX_FRAME / fps`.
+    """
+    if start is None or stop is None or fps is None or not 0 <= start < stop < MAX_FRAME / fps:
+        return None
+    first = round(start * fps)
+    return first, max(round(stop * fps), first + 1)
+
+
 def length_rule(got: Mapping[str, int], true: Mapping[str, int]) -> str | None:
     """Return the rule that turns every true length into the one got, or None. Videos without both are left out."""
     pairs = [(got[name], true[name]) for name in got if name in true]

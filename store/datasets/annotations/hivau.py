@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.datasets.annotations.conventions import MAX_FRAME
+from vadprobe.store.datasets.annotations.conventions import MAX_FRAME, frames_of_seconds
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.datasets.annotations.rows.json_objects import JsonObject, read_json_object, shown
 from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading, Row, RowError, check_visible, read_rows
@@ -71,11 +71,10 @@ def _events(value: JsonObject) -> list[Any]:
 
 def _event(name: str, category: str, event: Any, fps: float) -> Interval:
     seconds = [_number(second) for second in event] if isinstance(event, list) else []
-    start, stop = seconds if len(seconds) == 2 else (None, None)
-    if start is None or stop is None or not 0 <= start < stop < MAX_FRAME / fps:
+    frames = frames_of_seconds(seconds[0], seconds[1], fps) if len(seconds) == 2 else None
+    if frames is None:
         raise RowError("every event as [start, end] in seconds, 0 <= start < end", "correct the entry")
-    first = round(start * fps)
-    return Interval(name, first, max(round(stop * fps), first + 1), category)
+    return Interval(name, *frames, category)
 
 
 def _number(value: Any) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.datasets.annotations.conventions import MAX_FRAME
+from vadprobe.store.datasets.annotations.conventions import MAX_FRAME, frames_of_seconds
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.datasets.annotations.rows.json_objects import shown
 from vadprobe.store.datasets.annotations.rows.rows import (
@@ -129,20 +129,13 @@ def _frames(values: Mapping[str, Any], fps: float | None) -> list[tuple[int, int
     if "start_frame" in values:
         pairs.append((_whole(values, "start_frame"), _whole(values, "stop_frame")))
     if "start_second" in values:
-        seconds = _number(values, "start_second"), _number(values, "stop_second")
-        if (
-            fps is None
-            or seconds[0] is None
-            or seconds[1] is None
-            or not (0 <= seconds[0] < seconds[1] < MAX_FRAME / fps)
-        ):
+        frames = frames_of_seconds(_number(values, "start_second"), _number(values, "stop_second"), fps)
+        if frames is None:
             raise RowError("0 <= start_second < stop_second, with 'fps'", "complete the row")
-        first = round(seconds[0] * fps)
-        pairs.append((first, max(round(seconds[1] * fps), first + 1)))
+        pairs.append(frames)
     for start, stop in pairs:
-        if not all(isinstance(v, int) and not isinstance(v, bool) for v in (start, stop)) or not (
-            0 <= start < stop < MAX_FRAME
-        ):
+        are_whole = all(isinstance(frame, int) and not isinstance(frame, bool) for frame in (start, stop))
+        if not are_whole or not 0 <= start < stop < MAX_FRAME:
             raise RowError("intervals of whole frames with 0 <= start < stop (half-open)", "correct the interval")
     return pairs
 
