@@ -11,7 +11,7 @@ from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisC
 from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -24,7 +24,7 @@ class ExperimentJob:
     name: str
     config: AnalysisConfig
     truth: Dataset
-    probed: tuple[ProbedVideo, ...]
+    probed: tuple[VideoFacts, ...]
     layout: DatasetLayout
     samplings: tuple[Sampling, ...]
     backbone: str

@@ -8,7 +8,7 @@ import numpy as np
 
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.layout import DatasetLayout
@@ -25,7 +25,7 @@ class AnalysisInputs:
 
     config: AnalysisConfig
     truth: Dataset
-    probed: tuple[ProbedVideo, ...]
+    probed: tuple[VideoFacts, ...]
     segments: Mapping[str, FeatureStore]
     calibration: Mapping[str, FeatureStore]
     score_prompt: str
@@ -66,7 +66,7 @@ class AnalysisInputs:
 def open_inputs(
     config: AnalysisConfig,
     truth: Dataset,
-    probed: Sequence[ProbedVideo],
+    probed: Sequence[VideoFacts],
     layout: DatasetLayout,
     samplings: Sequence[Sampling],
     backbone: str,

@@ -11,7 +11,7 @@ from vadprobe.store.datasets.audit_checks import length_conventions, published_t
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import Finding, naming
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import read_source
 from vadprobe.store.datasets.video import SPLITS
 from vadprobe.store.files.text import table
@@ -128,7 +128,7 @@ class Audit:
         return lines
 
 
-def audit(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedVideo] | None = None) -> Audit:
+def audit(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFacts] | None = None) -> Audit:
     """Read a dataset and look for everything that does not fit.
 
     Args:

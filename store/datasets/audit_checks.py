@@ -8,7 +8,7 @@ from vadprobe.store.datasets.annotations.published import ALTERED_UCF_CRIME, LEN
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import NAMED, Finding
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import read_source
 from vadprobe.store.datasets.validation_split import source_of
 from vadprobe.store.errors import VadprobeError
@@ -16,7 +16,7 @@ from vadprobe.store.errors import VadprobeError
 _OWN_LENGTHS = "the videos' own lengths"
 
 
-def unreadable_files(probed: Sequence[ProbedVideo]) -> list[Finding]:
+def unreadable_files(probed: Sequence[VideoFacts]) -> list[Finding]:
     """Name the video files that could not be read."""
     reasons = {video.video_id: video.reason for video in probed if video.reason is not None}
     if not reasons:

@@ -23,7 +23,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class ProbedVideo:
+class VideoFacts:
     """One video file as stage 1 found it.
 
     Attributes:
@@ -45,20 +45,20 @@ class ProbedVideo:
     reader: str | None = None
 
 
-def write_probes(videos: Sequence[ProbedVideo], path: Path) -> None:
+def write_video_facts(videos: Sequence[VideoFacts], path: Path) -> None:
     """Write the list as Parquet, whole or not at all."""
     write_parquet(pa.Table.from_pylist([asdict(video) for video in videos], schema=_SCHEMA), path)
 
 
-def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
-    """Read what `write_probes` wrote; empty where there is no such file.
+def read_video_facts(path: Path) -> tuple[VideoFacts, ...]:
+    """Read what `write_video_facts` wrote; empty where there is no such file.
 
     Raises:
         StoreError: if the file is not readable as Parquet or lacks a column.
     """
     if not path.exists():
         return ()
-    names = [field.name for field in fields(ProbedVideo)]
+    names = [field.name for field in fields(VideoFacts)]
     try:
         table = read_parquet(path)
         # Lists written before readers were recorded lack that column.
@@ -68,4 +68,4 @@ def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
         rows = table.select([name for name in names if name in table.column_names]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it and run 'vadprobe plan' again.") from error
-    return tuple(ProbedVideo(**row) for row in rows)
+    return tuple(VideoFacts(**row) for row in rows)

@@ -14,7 +14,7 @@ from vadprobe.store.datasets.annotations.tables import TABLE_SUFFIXES, read_tabl
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset, read_manifest
 from vadprobe.store.datasets.joining import Finding, Joined, Parts, join, naming
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.source_files import exists, find_files, scan_videos
 from vadprobe.store.datasets.validation_split import hold_out
 from vadprobe.store.errors import VadprobeError
@@ -39,7 +39,7 @@ class Source:
     parts: Parts
     findings: tuple[Finding, ...] = ()
 
-    def measured(self, probed: Sequence[ProbedVideo]) -> "Source":
+    def measured(self, probed: Sequence[VideoFacts]) -> "Source":
         """Return the source with the frame counts of opened video files, which are trusted before all others."""
         counts = {v.video_id: (v.n_frames, v.fps) for v in probed if v.n_frames is not None}
         return replace(self, parts=replace(self.parts, counts={"the video files": counts, **self.parts.counts}))
@@ -53,7 +53,7 @@ class Source:
         return Joined(dataset, self.findings + joined.findings)
 
 
-def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedVideo] | None = None) -> Source:
+def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFacts] | None = None) -> Source:
     """Read every file of a dataset; rows that cannot be read become findings.
 
     Args:
@@ -129,7 +129,7 @@ def open_dataset(config: DatasetConfig, workspace: Path) -> Dataset:
     return replace(dataset, videos=present, intervals=kept)
 
 
-def open_truth(config: DatasetConfig, workspace: Path, probed: Sequence[ProbedVideo]) -> Dataset:
+def open_truth(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFacts]) -> Dataset:
     """Open a dataset with its truth, for stage 2: no video file is needed, frame counts are those found by stage 1.
 
     Raises:

@@ -10,15 +10,15 @@ from tests.support.planted import planted_dataset
 from tests.support.strategies import COUNT_LINE, LIST_LINE, UCF_LINE, XD_LINE, files_of, many_files
 from vadprobe.store.datasets.configuration import AnnotationConfig, DatasetConfig
 from vadprobe.store.datasets.dataset import write_manifest
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import open_dataset, open_truth
 from vadprobe.store.errors import VadprobeError
 
 UCF = "Robbery102_x264.mp4  Robbery  2  6  -1  -1  \nNormal_Videos_003_x264.mp4  Normal  -1  -1  -1  -1  \n"
 PROBED = (
-    ProbedVideo("Robbery102_x264", "test", 10, 30.0, "a"),
-    ProbedVideo("Normal_Videos_003_x264", "test", 8, 25.0, "b"),
-    ProbedVideo("Normal_Videos_010_x264", "test", None, None, "c", "the file is empty (0 bytes)"),
+    VideoFacts("Robbery102_x264", "test", 10, 30.0, "a"),
+    VideoFacts("Normal_Videos_003_x264", "test", 8, 25.0, "b"),
+    VideoFacts("Normal_Videos_010_x264", "test", None, None, "c", "the file is empty (0 bytes)"),
 )
 
 
@@ -64,7 +64,7 @@ def test_the_manifest_keeps_splits_and_takes_the_probed_frame_counts(tmp_path: P
     dataset = planted_dataset()
     write_manifest(dataset, tmp_path / "manifest")
     config = DatasetConfig(name="planted", format="manifest", videos="videos", manifest="manifest")
-    probed = tuple(ProbedVideo(v.video_id, v.split, (v.n_frames or 0) - 1, v.fps, "f") for v in dataset.videos)
+    probed = tuple(VideoFacts(v.video_id, v.split, (v.n_frames or 0) - 1, v.fps, "f") for v in dataset.videos)
     truth = open_truth(config, tmp_path, probed)
     assert [video.split for video in truth.videos] == [video.split for video in dataset.videos]
     assert [video.n_frames for video in truth.videos] == [video.n_frames for video in probed]
@@ -111,7 +111,7 @@ def test_opening_a_damaged_dataset(
         (folder / "test_frame_counts.csv").write_bytes(counts)
     (folder / "Abuse028_x264.mp4").touch()
     config = DatasetConfig(name="d", format=which, source=".", videos=".")
-    probed = (ProbedVideo("Abuse028_x264", "test", n_frames, 25.0, "f"),)
+    probed = (VideoFacts("Abuse028_x264", "test", n_frames, 25.0, "f"),)
     for opened in (lambda: open_dataset(config, folder), lambda: open_truth(config, folder, probed)):
         try:
             dataset = opened()
