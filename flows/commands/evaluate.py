@@ -15,7 +15,7 @@ from vadprobe.flows.jobs.progress import CountProgress
 from vadprobe.store.datasets.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION, IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.joining import naming
-from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import read_source, refuse
 from vadprobe.store.datasets.video import SPLITS, Split
 from vadprobe.store.errors import VadprobeError
@@ -96,7 +96,7 @@ class TruthReader:
     config: DatasetConfig
     workspace: Path
     split: Split
-    probed: tuple[ProbedVideo, ...] | None
+    probed: tuple[VideoFacts, ...] | None
 
     def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
         """The truth, and what did not fit when its files were joined."""
@@ -232,12 +232,10 @@ def _check_folder(folder: Path) -> None:
         raise VadprobeError(f"--out {folder}: nothing can be written in {there}; name another folder.")
 
 
-def _frame_counts(
-    options: argparse.Namespace, config: DatasetConfig, workspace: Path
-) -> tuple[ProbedVideo, ...] | None:
+def _frame_counts(options: argparse.Namespace, config: DatasetConfig, workspace: Path) -> tuple[VideoFacts, ...] | None:
     """What is known from the video files: counted now, or by stage 1 of the job; None where there are none."""
     if options.config is not None:
-        probed = read_probes(load_job(options.config).layout.videos)
+        probed = read_video_facts(load_job(options.config).layout.videos)
         if probed:
             return probed
     if config.videos is None:

@@ -31,7 +31,7 @@ from obstore.store import from_url
 from vadprobe.flows.command_line import main
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.claims.staging import ClaimLostError
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.exchange.transfer import Choice, transfer
 from vadprobe.store.files import remote_path
@@ -85,8 +85,8 @@ def local(tmp_path_factory):
     """A finished store in a folder."""
     folder = tmp_path_factory.mktemp("local")
     writer = committed_store(folder, N_CLIPS, failures=FAILURES)
-    videos = [ProbedVideo(f"video {n}", "test", 2399, 25.0, f"{n:064x}") for n in range(6)]
-    write_probes(videos, folder / "toys" / "videos.parquet")
+    videos = [VideoFacts(f"video {n}", "test", 2399, 25.0, f"{n:064x}") for n in range(6)]
+    write_video_facts(videos, folder / "toys" / "videos.parquet")
     return FeatureStore.open(writer.path)
 
 

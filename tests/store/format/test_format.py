@@ -26,9 +26,9 @@ from tests.support.builders import (
 )
 from tests.support.format_page import column, table
 from tests.support.strategies import JSON_VALUES, MODERATE
-from vadprobe.store.catalog.catalog import CATALOG
+from vadprobe.store.catalog.saved_catalog import CATALOG
 from vadprobe.store.claims.claims import Claims
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.headhunt_import import LABELS
@@ -243,7 +243,7 @@ def test_every_column_is_on_the_page(stores, tmp_path):
     keys = set(pq.read_metadata(folder / "clips.parquet").metadata) - {b"ARROW:schema"}
     assert keys == {b"vadprobe.sampling", b"vadprobe.digest"}
     path = tmp_path / "videos.parquet"
-    write_probes([ProbedVideo("a", "test", 1, 25.0, "f"), ProbedVideo("b", "test", None, None, "", "no")], path)
+    write_video_facts([VideoFacts("a", "test", 1, 25.0, "f"), VideoFacts("b", "test", None, None, "", "no")], path)
     check_columns("column of videos.parquet", path)
 
 
@@ -260,7 +260,7 @@ def test_frames_of_clips_are_as_on_the_page(stores):
 def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
     writer = committed_store(tmp_path, 300)
     layout = DatasetLayout(tmp_path, writer.spec.dataset)
-    write_probes([ProbedVideo("a", "test", 1, 25.0, "f")], layout.videos)
+    write_video_facts([VideoFacts("a", "test", 1, 25.0, "f")], layout.videos)
     (writer.path.parent / "README.md").write_text("the store card")
     (layout.folder / LABELS).write_text("video_id,label,category")
     (tmp_path / CATALOG).write_text("{}")

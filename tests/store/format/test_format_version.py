@@ -23,7 +23,7 @@ from tests.support.builders import (
     planned_store,
     store_path,
 )
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.transfer import Choice
@@ -120,7 +120,7 @@ def parts(folder) -> dict[str, Any]:
             for file in path.rglob("*")
             if file.is_file() and not file.name.startswith(".")
         )
-    write_probes([ProbedVideo("a", "test", 1, 25.0, "f")], DatasetLayout(folder, "toys").videos)
+    write_video_facts([VideoFacts("a", "test", 1, 25.0, "f")], DatasetLayout(folder, "toys").videos)
     for file in (*(folder / "bfloat16").rglob("clip*.parquet"), folder / "toys" / "videos.parquet"):
         found[f"columns of {file.name}"] = [[field.name, str(field.type)] for field in pq.read_schema(file)]
     found["digests"] = [clips.digest, spec.digest, held.digest, clips.row_digest(slice(0, 256))]
