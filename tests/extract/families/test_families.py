@@ -17,9 +17,8 @@ from tests.support.models.begin_token import with_begin_token
 from tests.support.models.torchvision import needs_torchvision
 from tests.support.profiles import thinned
 from vadprobe.extract.configuration import BackboneConfig
-from vadprobe.extract.families.family import expand
-from vadprobe.extract.families.internvl import InternVL
-from vadprobe.extract.families.llava_onevision import LlavaOnevision
+from vadprobe.extract.families.chat import expand
+from vadprobe.extract.families.fixed_size_frames import InternVL, LlavaOnevision
 from vadprobe.extract.families.qwen2_5_vl import Qwen25VL
 from vadprobe.extract.families.qwen3_vl import Qwen3VL
 from vadprobe.extract.model.backbone import Description, describe
@@ -177,7 +176,7 @@ def test_the_prompt_reaches_the_model_unchanged(backbone: Any) -> None:
 def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
     assert expand("a <v> b", "<v>", "xx") == "a xx b"
     for text in ("nothing", "<v> and <v>"):
-        with pytest.raises(VadprobeError, match="exactly once is wanted"):
+        with pytest.raises(VadprobeError, match="exactly once, got"):
             expand(text, "<v>", "x")
     family = backbone.description.family
     token = "<video>" if family.name in ("internvl", "llava_onevision") else "<|video_pad|>"
@@ -312,13 +311,13 @@ def test_qwen_marks_its_video_tokens(describe_tiny: DescribeTiny, random_clips: 
 
 @pytest.mark.parametrize(("height", "width"), [(60, 64), (64, 56), (16, 32)])
 def test_qwen3_refuses_sizes_its_patches_do_not_fill(describe_tiny: DescribeTiny, height: int, width: int) -> None:
-    with pytest.raises(VadprobeError, match=rf"{height} x {width} pixels; this model wants multiples of 32"):
+    with pytest.raises(VadprobeError, match=rf"must be multiples of 32 pixels .*, got {height} x {width}"):
         qwen3(describe_tiny, height, width)
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 56), (56, 50), (14, 28)])
 def test_qwen_refuses_sizes_its_patches_do_not_fill(describe_tiny: DescribeTiny, height: int, width: int) -> None:
-    with pytest.raises(VadprobeError, match=rf"{height} x {width} pixels; this model wants multiples of 28"):
+    with pytest.raises(VadprobeError, match=rf"must be multiples of 28 pixels .*, got {height} x {width}"):
         qwen(describe_tiny, height, width)
 
 

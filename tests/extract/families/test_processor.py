@@ -27,7 +27,7 @@ from tests.support.models.torchvision import needs_torchvision
 from tests.support.oracles.eager_reference import ROUNDING, eager_features
 from tests.support.profiles import LONG
 from vadprobe.extract.configuration import BackboneConfig
-from vadprobe.extract.families import processor as generic
+from vadprobe.extract.families import processor as processor_module
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.model.backbone import Backbone, Description, describe, load
 from vadprobe.extract.model.capture import Captured, TextBlocks, capture
@@ -108,7 +108,7 @@ def from_library(backbone: Backbone, clip: np.ndarray, seconds: float, prompt: s
 def captures(backbone: Backbone, clips: Sequence[np.ndarray], seconds: Sequence[float], **more: Any) -> list[Captured]:
     inputs = family_of(backbone).inputs(QUESTION, clips, seconds, CPU, backbone.model.dtype)
     answers = backbone.description.answer_ids
-    return [capture(backbone.model, backbone.parts, one, answers, whole=True, **more) for one in inputs]
+    return [capture(backbone.model, backbone.parts, one, answers, with_head=True, **more) for one in inputs]
 
 
 def difference(mine: Tensor, theirs: Tensor) -> float:
@@ -306,11 +306,11 @@ def test_several_clips_in_a_batch_equal_each_clip_alone(other: Backbone) -> None
     assert difference(batch.hidden_states[0, 1:], batch.hidden_states[1, 1:]) > 1e-3
 
 
-@pytest.mark.parametrize("depth", [1, 3])
-def test_a_pass_that_ends_early_has_the_same_layers(other: Backbone, generated: Any, depth: int) -> None:
-    (captured,) = captures(other, noise(1), SECONDS[1:], depth=depth)
-    assert torch.equal(captured.hidden_states, generated[0].hidden_states[:, : depth + 1])
-    assert torch.equal(captured.head_outputs, generated[0].head_outputs[:, :depth])
+@pytest.mark.parametrize("n_blocks", [1, 3])
+def test_a_pass_that_ends_early_has_the_same_layers(other: Backbone, generated: Any, n_blocks: int) -> None:
+    (captured,) = captures(other, noise(1), SECONDS[1:], n_blocks=n_blocks)
+    assert torch.equal(captured.hidden_states, generated[0].hidden_states[:, : n_blocks + 1])
+    assert torch.equal(captured.head_outputs, generated[0].head_outputs[:, :n_blocks])
     assert captured.answer_logits is None
 
 
@@ -349,7 +349,7 @@ def test_an_extraction_holds_these_features(
                 frames = decoder.read_clip(video_folder / f"{clip.video_id}.mp4", clip.frame_indices)
                 seconds = (clip.stop_frame - clip.start_frame) / float(clips.fps[clips.video_codes[row]])
                 (inputs,) = family.inputs(prompt.text, [frames], [seconds], CPU, torch.float32)
-                alone = capture(other.model, other.parts, inputs, other.description.answer_ids, whole=True)
+                alone = capture(other.model, other.parts, inputs, other.description.answer_ids, with_head=True)
                 for name in NAMES:
                     assert difference(torch.from_numpy(features[name][row : row + 1]), getattr(alone, name)) <= ROUNDING
 
@@ -423,14 +423,14 @@ def test_settings_of_other_families_are_refused(checkpoints: Checkpoints) -> Non
     with pytest.raises(VadprobeError, match="leave frame_size out"):
         described(checkpoints["llava"], frame_size=(56, 56))
     with pytest.raises(VadprobeError, match="known only for internvl"):
-        described(checkpoints["llava"], chat="papers")
+        described(checkpoints["llava"], chat="internvl-chat")
 
 
 def test_a_plan_refuses_what_the_processor_refuses(other: Backbone) -> None:
     family = family_of(other)
-    family.check(QUESTION, 2)
+    family.prefix_mode(QUESTION, 2)
     with pytest.raises(VadprobeError, match=r"the prompt .* reads as a control token"):
-        family.check("What is <|im_end|>?", 2)
+        family.prefix_mode("What is <|im_end|>?", 2)
 
     class Refusing:
         def __getattr__(self, name: str) -> Any:
@@ -440,7 +440,7 @@ def test_a_plan_refuses_what_the_processor_refuses(other: Backbone) -> None:
             raise ValueError("no clip\nof mine")
 
     with pytest.raises(VadprobeError, match=r"cannot prepare a clip of 2 frames as .*: ValueError: no clip of mine"):
-        replace(family, processor=Refusing()).check(QUESTION, 2)
+        replace(family, processor=Refusing()).prefix_mode(QUESTION, 2)
 
 
 @pytest.fixture
@@ -465,7 +465,7 @@ def test_a_checkpoint_whose_template_takes_no_image_is_refused(bare: Path) -> No
 def test_a_checkpoint_without_a_processor_is_refused(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:  # a family for which the library has no processor: it gives the tokenizer
         tokenizer = AutoTokenizer.from_pretrained(bare)
-        patch.setattr(generic.AutoProcessor, "from_pretrained", lambda *arguments, **options: tokenizer)
+        patch.setattr(processor_module.AutoProcessor, "from_pretrained", lambda *arguments, **options: tokenizer)
         with pytest.raises(VadprobeError, match=r"no processor for images and text, only a \w*Tokenizer"):
             described(bare)
     (bare / "preprocessor_config.json").unlink()

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from tests.support.oracles.prompt_passes import Clips
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Backbone, Description, load
-from vadprobe.extract.model.capture import Captured, capture
+from vadprobe.extract.model.capture import Captured
 from vadprobe.extract.pipeline import extraction
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.planning import plan_extraction
@@ -35,14 +35,9 @@ def grown(description: Description, factor: float) -> Backbone:
     return loaded
 
 
-def features(backbone: Backbone, depth: int | None = None) -> Captured:
-    family = backbone.description.family
+def features(backbone: Backbone, n_blocks: int | None = None) -> Captured:
     clips = [np.random.default_rng(0).integers(0, 256, (4, 60, 60, 3), dtype=np.uint8)] * 2
-    inputs = family.prepare(clips, [1.0, 2.0], backbone.device)
-    arguments = dict(family.language_inputs(family.tokenize("Yes?", 4), inputs))
-    with torch.inference_mode():
-        arguments["mm_encoder_outputs"] = family.encode(backbone.model, inputs)
-        return capture(backbone.model, backbone.parts, arguments, backbone.description.answer_ids, None, depth)
+    return Clips.of(backbone, clips).alone("Yes?", n_blocks)
 
 
 def test_float16_that_overflows_is_refused_where_bfloat16_goes_on(describe_tiny: DescribeTiny) -> None:
@@ -55,9 +50,9 @@ def test_float16_that_overflows_is_refused_where_bfloat16_goes_on(describe_tiny:
 
 def test_only_layers_that_run_count(describe_tiny: DescribeTiny) -> None:
     backbone = grown(describe_tiny("internvl", dtype="float16"), 1e5)
-    assert features(backbone, depth=2).hidden_states.isfinite().all()
+    assert features(backbone, n_blocks=2).hidden_states.isfinite().all()
     with pytest.raises(VadprobeError, match="layer 3"):
-        features(backbone, depth=3)
+        features(backbone, n_blocks=3)
 
 
 def test_values_near_the_end_of_float16_are_kept(describe_tiny: DescribeTiny) -> None:
