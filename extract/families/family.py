@@ -11,7 +11,7 @@ from vadprobe.extract.families.pixels import Frames
 from vadprobe.store.format.specification import FeatureSpec
 
 PrefixMode = Literal["shared", "independent"]
-"""How the tokens before a prompt's text run: once for all prompts of a clip, or once for each prompt."""
+"""Mode of the tokens before a prompt's text: they run once for all prompts of a clip, or once for each prompt."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from tests.support.extractions import make_extractor
 from tests.support.models.begin_token import with_begin_token
+from tests.support.models.described import described
 from tests.support.models.original_checkpoints import original_config, random_model, write_original
 from tests.support.oracles.eager_reference import ROUNDING
 from tests.support.oracles.prompt_passes import NAMES, PROMPTS, both_ways, difference
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.conversion.convert import Recipe, convert
-from vadprobe.extract.model.backbone import Description, describe, load
+from vadprobe.extract.model.backbone import Description, load
 from vadprobe.store.errors import StoreError, VadprobeError
 
 # As published in InternVL's conversation.py; written out here again, so that a slip in either is seen.
@@ -52,10 +53,6 @@ def older_checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace(r"'<|im_end|>\n'", "'<|im_end|>'"))
     return folder
-
-
-def described(folder: Path, **settings: Any) -> Description:
-    return describe(BackboneConfig(key="tiny", path=str(folder), dtype="float32", **settings), folder)
 
 
 @pytest.mark.parametrize("kind", ["internvl", "internvl-llama"])

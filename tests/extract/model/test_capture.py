@@ -21,7 +21,7 @@ MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
 
 def raw_inputs(clips: Clips) -> dict[str, Tensor]:
-    """What a user of the library passes: pixels, not the vision tower's output."""
+    """Return the arguments that a user of the library passes: pixels, not the vision tower's output."""
     return {**clips.arguments(), **clips.inputs.vision}
 
 
@@ -96,7 +96,7 @@ def positions(backbone: Backbone, inputs: Clips, embeddings: Tensor) -> Tensor:
 
 
 def added_visual_features(backbone: Backbone, inputs: Clips) -> list[Tensor]:
-    """What Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
+    """Return what Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
     ids = raw_inputs(inputs)["input_ids"]
     result = []
     for features in getattr(inputs.encoded().get("video"), "deepstack_features", None) or ():

@@ -33,7 +33,7 @@ MEDIA{%- if part.type == 'text' -%}{{ part.text }}{%- endif -%}
 
 
 def template(**media: str) -> str:
-    """A chat template that writes a token for each kind of part."""
+    """Return a chat template that writes a token for each kind of part."""
     written = [
         f"{{%- if part.type == '{kind}' -%}}{{{{ '{token}' }}}}{{%- endif -%}}\n" for kind, token in media.items()
     ]
