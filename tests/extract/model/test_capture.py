@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from tests.support.oracles.eager_reference import ROUNDING, eager_features
 from tests.support.oracles.prompt_passes import NAMES, Clips, difference
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import TextBlocks, capture
+from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.store.errors import VadprobeError
 
 FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
@@ -113,13 +113,16 @@ def test_the_eager_reference_tells_heads_apart(backbone: Backbone, generated: An
     assert float(pairs.min()) > 1e-2
 
 
-def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, random_clips: MakeClips) -> None:
-    clips, seconds = random_clips(3, FRAMES), [0.4, 1.0, 2.5]
-    batch = Clips.of(backbone, clips, seconds).alone()
+def assert_equal_alone(batch: Captured, backbone: Backbone, clips: Any, seconds: Sequence[float]) -> None:
     for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
         alone = Clips.of(backbone, [clip], [duration]).alone()
         for name in NAMES:
             assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+
+
+def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, random_clips: MakeClips) -> None:
+    clips, seconds = random_clips(3, FRAMES), [0.4, 1.0, 2.5]
+    assert_equal_alone(Clips.of(backbone, clips, seconds).alone(), backbone, clips, seconds)
 
 
 def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
@@ -130,11 +133,7 @@ def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
     inputs = Clips.of(own, clips, seconds)
     mask = raw_inputs(inputs)["attention_mask"]
     assert (mask == 0).any(dim=1).tolist() == [True, True, False]
-    batch = inputs.alone()
-    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
-        alone = Clips.of(own, [clip], [duration]).alone()
-        for name in NAMES:
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+    assert_equal_alone(inputs.alone(), own, clips, seconds)
 
 
 def test_features_depend_on_the_clip_and_on_the_prompt(backbone: Backbone, random_clips: MakeClips) -> None:

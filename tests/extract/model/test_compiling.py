@@ -14,22 +14,16 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from tests.support.extractions import WHOLE, features_of, make_extractor, run_all, store_of
 from tests.support.oracles.eager_reference import ROUNDING
 from tests.support.oracles.prompt_passes import NAMES, Clips
-from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model import backbone as backbone_module
 from vadprobe.extract.model import compiling
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, TextBlocks
 from vadprobe.extract.model.compiling import compile_blocks
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
-from vadprobe.store.reading.feature_store import FeatureStore
 
 PROMPTS = ("Yes?", "Does anything abnormal happen in this video?", "What is seen? Answer with one word: yes or no.")
 SHAPES = ((2, 4), (3, 7))  # clips and frames
@@ -172,19 +166,13 @@ def test_an_extraction_compiles_and_its_stores_say_so(
     tmp_path: Path, video_folder: Path, describe_tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backbone_module, "compile_blocks", partial(compile_blocks, backend="eager"))
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
-    whole = SamplingConfig(unit="video", frames_per_clip=3)
-    prompts, about, stores = [SHIPPED["coarse"]], describe_tiny("internvl"), []
+    about, extractors = describe_tiny("internvl"), []
     for wanted in (True, False):
-        config = ExtractionConfig(device="cpu", threads=1, batch_clips=4, decoders=1, compile=wanted)
-        plan = plan_extraction(dataset, tmp_path / str(wanted), [whole], prompts, about, config)
-        extractor = Extractor(dataset, plan, about, config)
-        extractor.run(0, 0)
-        extractor.commit()
-        stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
+        settings: dict[str, Any] = {"samplings": [WHOLE], "decoders": 1, "compile": wanted}
+        extractors.append(make_extractor(video_folder, tmp_path / str(wanted), about, [SHIPPED["coarse"]], **settings))
+        run_all(extractors[-1])
     assert counters["stats"]["unique_graphs"] > 0
-    rows = np.arange(3)
-    for mine, theirs in zip(*stores, strict=True):
-        assert mine.spec.differences(theirs.spec) == ["recipe.compile: True, not missing"]
-        found, expected = (store.hidden_states(rows, range(7)) for store in (mine, theirs))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)
+    mine, theirs = map(store_of, extractors)
+    assert mine.spec.differences(theirs.spec) == ["recipe.compile: True, not missing"]
+    found, expected = (features_of(store)["hidden_states"] for store in (mine, theirs))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)

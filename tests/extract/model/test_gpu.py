@@ -19,20 +19,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.support.extractions import features_of, make_extractor, run_all, store_of
 from tests.support.oracles.eager_reference import eager_features
 from tests.support.oracles.prompt_passes import NAMES, Clips
 from tests.support.profiles import LONG
-from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.compiling import compile_blocks
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.format.configuration import SamplingConfig
-from vadprobe.store.format.prompts import SHIPPED
-from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 
 FRAMES = 4
@@ -225,24 +218,17 @@ def test_a_store_written_here_holds_the_features(
     tmp_path: Path, place: tuple[str, str], describe_tiny: Any, video_folder: Path
 ) -> None:
     device, dtype = place
-    segments = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=FRAMES)
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
     stores = []
-    for where, kind in ((device, dtype), ("cpu", "float32")):
-        config = ExtractionConfig(device=where, threads=1, batch_clips=4)
+    for number, (where, kind) in enumerate(((device, dtype), ("cpu", "float32"))):
         about = describe_tiny("qwen2_5_vl", dtype=kind)
-        prompts = [SHIPPED["coarse"], SHIPPED["question"]]
-        plan = plan_extraction(dataset, tmp_path / f"{len(stores)}", [segments], prompts, about, config)
-        extractor = Extractor(dataset, plan, about, config)
-        assert extractor.run(0, 0) == {}
-        extractor.commit()
-        stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
-    rows = np.arange(9)
+        extractor = make_extractor(video_folder, tmp_path / f"{number}", about, device=where)
+        assert run_all(extractor) == [{}]
+        stores.append([store_of(extractor, prompt) for prompt in range(2)])
     for mine, theirs in zip(*stores, strict=True):
         assert mine.spec.recipe["device"] == device
         assert verify(mine.path).problems == ()
         found, wanted = (
-            torch.as_tensor(store.hidden_states(rows, range(7)), dtype=torch.float32) for store in (mine, theirs)
+            torch.as_tensor(features_of(store)["hidden_states"], dtype=torch.float32) for store in (mine, theirs)
         )
         assert relative(found, wanted) <= 3 * TOLERANCES[getattr(torch, dtype)]
 

@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.extractions import make_extractor
 from tests.support.oracles.prompt_passes import Clips
-from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Backbone, Description, load
 from vadprobe.extract.model.capture import Captured
 from vadprobe.extract.pipeline import extraction
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
 
 DescribeTiny = Callable[..., Description]
@@ -76,17 +71,15 @@ def test_an_infinite_logit_alone_is_refused(describe_tiny: DescribeTiny) -> None
 def test_an_extraction_that_overflows_stops_at_once_and_writes_nothing(
     tmp_path: Path, video_folder: Path, describe_tiny: DescribeTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    description = describe_tiny("internvl", dtype="float16")
-    config = ExtractionConfig(device="cpu", threads=1, batch_clips=2)
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
-    segments = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=4)
-    plan = plan_extraction(dataset, tmp_path, [segments], [SHIPPED["coarse"]], description, config)
-    monkeypatch.setattr(extraction, "load", lambda *arguments, **settings: grown(description, 1e5))
+    description, prompts = describe_tiny("internvl", dtype="float16"), [SHIPPED["coarse"]]
+    extractor = make_extractor(video_folder, tmp_path, description, prompts, batch_clips=2)
     done: list[bool] = []
-    with pytest.raises(VadprobeError, match=FLOAT16):
-        Extractor(dataset, plan, description, config).run(0, 0, done.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "load", lambda *arguments, **settings: grown(description, 1e5))
+        with pytest.raises(VadprobeError, match=FLOAT16):
+            extractor.run(0, 0, done.append)
     assert done == []
-    assert plan.samplings[0].writers[0].missing() == [0]
-    monkeypatch.undo()
-    assert Extractor(dataset, plan, description, config).run(0, 0, done.append) == {}
-    assert plan.samplings[0].writers[0].missing() == []
+    assert extractor.pending() == [(0, 0)]
+    again = make_extractor(video_folder, tmp_path, description, prompts, batch_clips=2)
+    assert again.run(0, 0, done.append) == {}
+    assert again.pending() == []
