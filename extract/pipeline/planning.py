@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.model.shared_prefix import shares
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
@@ -196,19 +194,13 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
 
 def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
     """How the tokens before a prompt's text run: "shared" where that is asked for and the chat template allows it."""
-    frames, family = sampling.frames_per_clip, description.family
-    if isinstance(family, ProcessorFamily):
-        family.check(prompt.text, frames)
-        return "independent"
-    if config.prefix == "independent":
-        return "independent"
-    ids = family.tokenize(prompt.text, frames)
-    return "shared" if shares(family, ids, frames) else "independent"
+    possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip)
+    return possible if config.prefix == "shared" else "independent"
 
 
 def _alone(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
     """A sentence for each sampling some of whose prompts share nothing, though they were to."""
-    if config.prefix == "independent" or isinstance(description.family, ProcessorFamily):
+    if config.prefix == "independent" or not description.family.can_share_prefix:
         return
     for sampling in plans:
         alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]
