@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, inverse_form
+from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic_form
 
 _ISOTROPIC = 1e-14
 """Below this share of its square, a covariance's distance from a multiple of the identity is rounding."""
@@ -141,7 +141,7 @@ def discriminant(classes: ClassMoments, dimension: int) -> np.ndarray:
     """
     covariance, added, _ = _shrunk(classes.normal + classes.anomalous, dimension)
     regular = added > 0
-    return np.where(regular, inverse_form(_invertible(covariance, regular), classes.difference), np.nan)
+    return np.where(regular, quadratic_form(_invertible(covariance, regular), classes.difference), np.nan)
 
 
 def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0.0) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, inverse_form
+from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic_form
 from vadprobe.analyze.saliency.kernels.gaussian import in_unit, shrinkage
 
 _LARGEST_RATIO = 1e6
@@ -51,7 +51,7 @@ def discriminant(block: Products) -> np.ndarray:
     NaN where S* is singular, or so nearly that inner products are too few digits for it.
     """
     shrunk = _shrunk(block.gram, block.dimension)
-    explained = shrunk.factor * inverse_form(shrunk.kernel, block.along)
+    explained = shrunk.factor * quadratic_form(shrunk.kernel, block.along)
     return np.where(shrunk.safe, (block.distance - explained) / shrunk.added, np.nan)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 
 from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual
-from vadprobe.analyze.saliency.kernels.cholesky import inverse_form
+from vadprobe.analyze.saliency.kernels.cholesky import quadratic_form
 from vadprobe.analyze.saliency.kernels.gaussian import ClassMoments, in_unit
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.head_blocks import mapped
@@ -79,7 +79,7 @@ def _lda(block: Products) -> np.ndarray:
     kernel = np.array(block.gram)
     diagonal = np.arange(kernel.shape[1])
     kernel[:, diagonal, diagonal] += ridge[:, None]
-    rest = block.distance - inverse_form(kernel, block.along)
+    rest = block.distance - quadratic_form(kernel, block.along)
     known = (rest >= _LEAST_REST * block.distance) & (ridge > 0) & np.isfinite(ridge)
     return np.where(known, rest / np.where(known, ridge, 1.0), np.nan)
 
@@ -88,7 +88,7 @@ def _lda_of_moments(classes: ClassMoments, _: int) -> np.ndarray:
     scatter = classes.normal.scatter + classes.anomalous.scatter
     diagonal = np.arange(scatter.shape[1])
     scatter[:, diagonal, diagonal] += in_unit(SCATTER_RIDGE, classes.exponents)[:, None]
-    return inverse_form(scatter, classes.difference)
+    return quadratic_form(scatter, classes.difference)
 
 
 def _symmetric_kl(block: Products) -> np.ndarray:
