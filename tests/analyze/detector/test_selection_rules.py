@@ -94,7 +94,7 @@ def _scaled(values: np.ndarray) -> np.ndarray:
         (1, {"selection": {"rule": "heads", "heads": [[3, 0]]}}, r"selection.heads has \[3, 0\], but the backbone has"),
         (1, {"selection": {"rule": "random-heads"}, "top_heads": 13}, "top_heads is 13, but the backbone has 12 heads"),
         (1, {"selection": {"prompts": ["role"]}}, "selection.prompts has 'role', but the prompts of the job are"),
-        (1, {"calibration": {"fraction": 0.06}}, "at least two normal videos are wanted"),
+        (1, {"calibration": {"fraction": 0.06}}, "at least two normal videos"),
     ],
 )
 def test_what_the_backbone_or_the_job_lacks_is_a_sentence(

@@ -1,4 +1,4 @@
-"""Inverse factors and quadratic forms of stacks of matrices against LAPACK's inverse; a stack with an indefinite one."""
+"""Inverse factors and quadratic forms of matrices against their inverses; a stack with an indefinite one."""
 
 import numpy as np
 import pytest
