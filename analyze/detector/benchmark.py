@@ -14,15 +14,10 @@ from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.evaluation.baselines import BASELINES
-from vadprobe.analyze.evaluation.evaluation import (
-    BootstrapConfig,
-    Evaluation,
-    evaluate_scores,
-    null_for_nan,
-    video_table,
-)
+from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
-from vadprobe.analyze.evaluation.segment_scores import SegmentScores, segment_scores
+from vadprobe.analyze.evaluation.measuring import evaluate_scores, video_table
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.store.files.atomic_files import write_json
@@ -125,7 +120,7 @@ def evaluate(bench: Workbench, detector: Detector, scores: Scores, split: str = 
         truth = ground_truth(inputs.truth, labelled)
         mine = scores.subset({video.video_id for video in labelled})
         names = [mine.table.video_ids[code] for code in mine.table.video_codes[mine.rows]]
-        segments = segment_scores(
+        segments = SegmentScores.of_videos(
             truth, names, mine.table.start_frames[mine.rows], mine.table.stop_frames[mine.rows], mine.smoothed
         )
         config = inputs.config.evaluation

@@ -5,9 +5,11 @@ import numpy as np
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.evaluation.metrics import clip_counts
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.features.context import Workbench, raw_scores, scores_of
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.locator.locator import Locator, adaptive_threshold, frame_f1_grid
+from vadprobe.analyze.locator.grid import frame_f1_grid
+from vadprobe.analyze.locator.locator import Locator, adaptive_threshold
 from vadprobe.analyze.probes.kinds import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.datasets.dataset import Dataset
@@ -51,7 +53,7 @@ def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection
     samples = digest_arrays([scores, positives, negatives, codes])
 
     def compute() -> CachedResult:
-        grid = frame_f1_grid(scores, positives, negatives, codes, config.sigmas, THRESHOLDS)
+        grid = frame_f1_grid(ScoredClips(scores, positives, negatives, codes), config.sigmas, THRESHOLDS)
         return CachedResult({"locator": grid.locator.to_json()})
 
     key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}

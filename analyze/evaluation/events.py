@@ -1,4 +1,4 @@
-"""Temporal detection of anomalous events: which predicted intervals find a true one, whatever its category.
+"""Temporal detection of anomalous events: predicted intervals that find a true one, whatever its category.
 
 The protocol is that of ActivityNet's detection task (Caba Heilbron et al., CVPR 2015) with one class: the events of all
 videos are ranked by confidence, matched greedily to true intervals by temporal IoU, and the ranking gives an average
@@ -7,7 +7,7 @@ precision per IoU. Three things to know before comparing numbers:
 - The events come from **one** threshold: they are few, and their recall ends where the threshold cut. Published tables
   on UCF-Crime and XD-Violence average over categories and set thresholds per video; the numbers are not comparable.
 - A video-level label held flat over the video, however right, is one event per video. It finds an anomaly only if that
-  fills at least the share ``iou`` of its video, and only one of several: print it beside every result.
+  fills at least the fraction ``iou`` of its video, and only one of several: print it beside every result.
 - Events of equal confidence are one step of the precision, as everywhere in ``evaluation.metrics``.
 """
 
@@ -67,9 +67,9 @@ class EventPrecision:
 def detect_events(
     scores: np.ndarray, starts: np.ndarray, stops: np.ndarray, groups: np.ndarray, threshold: float
 ) -> Events:
-    """Events of many videos: clips scoring strictly above ``threshold``, overlapping and touching ones merged.
+    """Find events of many videos: clips scoring strictly above ``threshold``, overlapping and touching ones merged.
 
-    In each video these are the intervals of ``locator.events``. An event's confidence is the mean
+    An event's confidence is the mean
     score of its clips weighted by their frames (a frame of two overlapping clips counts in both), always within their
     lowest and highest score; clips of one score give exactly that score.
 
@@ -89,7 +89,7 @@ def detect_events(
     scores = np.asarray(scores, dtype=np.float64)
     _check_numbers("scores", scores, groups)
     if not np.isfinite(threshold):
-        raise VadprobeError(f"the threshold is {threshold}; a finite number is wanted.")
+        raise VadprobeError(f"the threshold must be a finite number, got {threshold}.")
     above = np.flatnonzero(scores > threshold)
     # The scores are a sorting key too: sums then add in one order, however the rows came.
     order = above[np.lexsort((scores[above], stops[above], starts[above], groups[above]))]
@@ -99,7 +99,7 @@ def detect_events(
 
 
 def _weighted_means(values: np.ndarray, weights: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Mean of each run of rows, which begin at ``first``."""
+    """Return the weighted mean of each run of rows; the runs begin at ``first``."""
     if len(first) == 0:
         return np.empty(0)
     run = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
@@ -131,7 +131,7 @@ def merge_intervals(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -
 
 
 def _merge_sorted(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, _Intervals]:
-    """First row of each merged interval, and the intervals; the rows are sorted by group, then start."""
+    """Merge rows sorted by group, then start: the first row of each merged interval, and the intervals."""
     # A running maximum of ranks by (group, stop) begins anew at each group, without arithmetic that could overflow.
     by_stop = np.lexsort((stops, groups))
     rank = np.empty(len(groups), dtype=np.int64)
@@ -147,7 +147,7 @@ def _merge_sorted(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> 
 def event_average_precision(
     predicted: Events, truth_groups: np.ndarray, truth_starts: np.ndarray, truth_stops: np.ndarray, iou: float
 ) -> float:
-    """Average precision of predicted events at one IoU (ActivityNet's protocol, one class).
+    """Return the average precision of predicted events at one IoU (ActivityNet's protocol, one class).
 
     The true intervals are merged first (``merge_intervals``). The events of all videos are taken by descending
     confidence; each takes, of its own video's true intervals that no earlier event took and whose IoU with it is
@@ -180,7 +180,7 @@ def event_average_precision(
         VadprobeError: if ``iou`` is not in (0, 1], the shapes differ, or a true interval is empty or not of integers.
     """
     if not 0 < iou <= 1:
-        raise VadprobeError(f"the IoU is {iou}; a number above 0 and at most 1 is wanted.")
+        raise VadprobeError(f"the IoU must be above 0 and at most 1, got {iou}.")
     truth = merge_intervals(truth_groups, truth_starts, truth_stops)
     n_true = len(truth[0])
     if n_true == 0:
@@ -205,7 +205,7 @@ def event_map(
     truth_stops: np.ndarray,
     ious: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
 ) -> EventPrecision:
-    """``event_average_precision`` at several IoUs, and their mean: the mAP of one threshold's events.
+    """Return ``event_average_precision`` at several IoUs, and their mean: the mAP of one threshold's events.
 
     Args:
         predicted, truth_groups, truth_starts, truth_stops: as there.
@@ -215,14 +215,14 @@ def event_map(
         VadprobeError: as there, or if ``ious`` is empty or names a value twice.
     """
     if len(ious) == 0 or len(set(ious)) < len(ious):
-        raise VadprobeError(f"the IoUs are {list(ious)}; at least one, and none twice, is wanted.")
+        raise VadprobeError(f"the IoUs must be at least one, and none twice, got {list(ious)}.")
     truth = merge_intervals(truth_groups, truth_starts, truth_stops)
     by_iou = {float(iou): event_average_precision(predicted, *truth, iou) for iou in ious}
     return EventPrecision(by_iou, float(np.mean(list(by_iou.values()))), len(predicted), len(truth[0]))
 
 
 def _hits(predicted: _Intervals, truth: _Intervals, iou: float) -> np.ndarray:
-    """(m,) bool, whether each event, in this order of precedence, takes a true interval."""
+    """Tell which events, in this order of precedence, take a true interval, (m,) bool."""
     events, candidates = _overlaps(predicted, truth)
     (_, starts, stops), (_, true_starts, true_stops) = predicted, truth
     both = np.minimum(stops[events], true_stops[candidates]) - np.maximum(starts[events], true_starts[candidates])
@@ -240,12 +240,12 @@ def _hits(predicted: _Intervals, truth: _Intervals, iou: float) -> np.ndarray:
 
 
 def _overlaps(predicted: _Intervals, truth: _Intervals) -> tuple[np.ndarray, np.ndarray]:
-    """All (event, true interval) pairs of one video with a common frame; the truth is merged and sorted."""
+    """List all (event, true interval) pairs of one video with a common frame; the truth is merged and sorted."""
     codes = np.unique(np.concatenate([predicted[0], truth[0]]))
     frames = np.unique(np.concatenate([*predicted[1:], *truth[1:]]))
 
     def key(groups: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """One integer that sorts by group, then frame; of positions in the tables, so that it cannot overflow."""
+        """Return an integer that sorts by group, then frame; of positions in the tables, so it cannot overflow."""
         return np.asarray(np.searchsorted(codes, groups) * len(frames) + np.searchsorted(frames, positions))
 
     groups, starts, stops = predicted
@@ -262,11 +262,11 @@ def _checked_intervals(noun: str, groups: np.ndarray, starts: np.ndarray, stops:
     arrays = tuple(np.asarray(part) for part in (groups, starts, stops))
     shapes = ", ".join(str(part.shape) for part in arrays)
     if arrays[0].ndim != 1 or len({part.shape for part in arrays}) > 1:
-        raise VadprobeError(f"groups, starts and stops have shapes {shapes}; one number per {noun} is wanted in each.")
+        raise VadprobeError(f"groups, starts and stops must have one number per {noun} each, got the shapes {shapes}.")
     if arrays[0].size and not all(np.issubdtype(part.dtype, np.integer) for part in arrays):
         dtypes = ", ".join(str(part.dtype) for part in arrays)
         raise VadprobeError(
-            f"groups, starts and stops have dtypes {dtypes}; integers (video numbers and frames) are wanted."
+            f"groups, starts and stops must be integers (video numbers and frames), got the dtypes {dtypes}."
         )
     groups, starts, stops = (part.astype(np.int64) for part in arrays)
     empty = np.flatnonzero(stops <= starts)
@@ -282,5 +282,5 @@ def _checked_intervals(noun: str, groups: np.ndarray, starts: np.ndarray, stops:
 def _check_numbers(name: str, values: np.ndarray, groups: np.ndarray) -> None:
     if np.shape(values) != np.shape(groups):
         raise VadprobeError(
-            f"{name} have shape {np.shape(values)}, groups {np.shape(groups)}; one of each per interval is wanted."
+            f"{name} and groups must have the same shape, got {np.shape(values)} and {np.shape(groups)}."
         )

@@ -9,8 +9,9 @@ from tests.support.array_blocks import ArrayBlocks
 from tests.support.oracles import reference_scorers as oracle
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid
-from vadprobe.analyze.locator.locator import frame_f1_grid
+from vadprobe.analyze.locator.grid import frame_f1_grid
 from vadprobe.analyze.probes import logistic_fitting
 from vadprobe.analyze.probes.fitting import fit_probe
 from vadprobe.analyze.probes.kinds import probe_from_json
@@ -41,7 +42,7 @@ def test_the_best_cell_of_a_thousand_grids_by_exact_counts():
     for seed in range(1000):
         case = grid_case(seed)
         cells, best = oracle.best_cell(*case)
-        grid = frame_f1_grid(*case)
+        grid = frame_f1_grid(ScoredClips(*case[:4]), *case[4:])
         assert (grid.locator.sigma, grid.locator.threshold) == best, seed
         expected = [[float(cells[sigma, threshold]) for threshold in case[5]] for sigma in case[4]]
         np.testing.assert_allclose(grid.f1, expected, rtol=1e-15, atol=0)
@@ -68,7 +69,7 @@ def test_scores_on_and_beside_many_even_thresholds():
     for seed in range(80):
         case = even_grid_case(seed)
         cells, best = oracle.best_cell(*case)
-        grid = frame_f1_grid(*case)
+        grid = frame_f1_grid(ScoredClips(*case[:4]), *case[4:])
         assert (grid.locator.sigma, grid.locator.threshold) == best, seed
         expected = [[float(cells[sigma, threshold]) for threshold in case[5]] for sigma in case[4]]
         np.testing.assert_allclose(grid.f1, expected, rtol=1e-15, atol=0)
@@ -91,18 +92,18 @@ def test_cross_fitted_pairs_never_see_their_own_videos():
             continue
         n_cases += 1
         case = scores, positives, negatives, groups
-        found = cross_fitted_grid(*case, sigmas, thresholds, folds)
+        found = cross_fitted_grid(ScoredClips(*case), sigmas, thresholds, folds)
         locators, value = oracle.cross_fitted_locators(*case, folds, sigmas, thresholds)
         assert {fold: (one.sigma, one.threshold) for fold, one in found.locators.items()} == locators, seed
         assert found.f1 == pytest.approx(float(value), rel=1e-15, abs=0)
         for fold, (sigma, threshold) in locators.items():
             smoothed = oracle.smoothed(scores, groups, sigma)[folds == fold]
-            assert found.decisions[folds == fold].tolist() == (smoothed > threshold).astype(float).tolist()
+            assert (found.smoothed[folds == fold] > threshold).tolist() == (smoothed > threshold).tolist()
         fold = min(locators)
         flipped = [np.where(folds == fold, *pair) for pair in ((negatives, positives), (positives, negatives))]
         moved = np.where(folds == fold, 1 - scores, scores)
         if all(part[folds != other].any() for part in flipped for other in locators):
-            again = cross_fitted_grid(moved, *flipped, groups, sigmas, thresholds, folds)
+            again = cross_fitted_grid(ScoredClips(moved, *flipped, groups), sigmas, thresholds, folds)
             assert again.locators[fold] == found.locators[fold]
     assert n_cases > 200
 
@@ -119,15 +120,15 @@ def test_unknown_clips_are_in_no_cell_of_any_grid():
             continue
         case = np.where(unknown, np.nan, scores), positives, negatives, groups
         cells, best = oracle.best_cell(case[0], *counts, groups, sigmas, thresholds)
-        grid = frame_f1_grid(*case, sigmas, thresholds)
+        grid = frame_f1_grid(ScoredClips(*case), sigmas, thresholds)
         assert (grid.locator.sigma, grid.locator.threshold) == best, seed
         assert grid.f1[0, 0] == pytest.approx(float(cells[sigmas[0], thresholds[0]]), rel=1e-15, abs=0)
         locators, value = oracle.cross_fitted_locators(case[0], *counts, groups, folds, sigmas, thresholds)
-        found = cross_fitted_grid(*case, sigmas, thresholds, folds)
+        found = cross_fitted_grid(ScoredClips(*case), sigmas, thresholds, folds)
         assert {fold: (one.sigma, one.threshold) for fold, one in found.locators.items()} == locators, seed
         assert found.f1 == pytest.approx(float(value), rel=1e-15, abs=0)
         assert found.n_unknown == grid.n_unknown == unknown.sum()
-        assert np.isnan(found.decisions).tolist() == unknown.tolist()
+        assert np.isnan(found.smoothed).tolist() == unknown.tolist()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -139,7 +140,7 @@ def test_the_bootstrap_is_scikit_learns_with_weights(seed):
     negatives = generator.integers(0, 40, n)
     scores = np.round(generator.normal(size=n) + 0.02 * positives, 1)
     sample = scores, positives, negatives, groups
-    found = bootstrap_videos(*sample, n_resamples=30, generator=np.random.default_rng(seed))
+    found = bootstrap_videos(ScoredClips(*sample), n_resamples=30, generator=np.random.default_rng(seed))
     expected = oracle.bootstrapped(*sample, n_resamples=30, seed=seed)
     np.testing.assert_allclose(found.values["auc"], expected[:, 0], rtol=1e-12)
     np.testing.assert_allclose(found.values["ap_step"], expected[:, 1], rtol=1e-12)

@@ -30,16 +30,11 @@ from tests.support.oracles.reference_evaluation import (
 )
 from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.baselines import trivial_baselines
-from vadprobe.analyze.evaluation.evaluation import (
-    INTERVAL_METRICS,
-    BootstrapConfig,
-    Evaluation,
-    evaluate_scores,
-    null_for_nan,
-    video_table,
-)
+from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.group_metrics import class_results
-from vadprobe.analyze.evaluation.segment_scores import SegmentScores, segment_scores
+from vadprobe.analyze.evaluation.measuring import evaluate_scores, video_table
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.store.errors import VadprobeError
 
 LAW = laws(80)
@@ -421,7 +416,7 @@ def test_a_frame_without_a_segment_is_refused(videos, data):
     truth = truth_of(videos)
     rows = [(v.name, *s) for v in [*videos[:position], gap, *videos[position + 1 :]] for s in v.segments]
     names, starts, stops, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
-    segments = segment_scores(truth, names, np.array(starts), np.array(stops), np.array(scores))
+    segments = SegmentScores.of_videos(truth, names, np.array(starts), np.array(stops), np.array(scores))
     known = video.n_frames - (left_out[1] - left_out[0])
     with pytest.raises(VadprobeError, match=f"1 videos .*'{video.name}': {known} of its {video.n_frames} frames"):
         evaluate_scores(truth, segments, 0.5, NO_INTERVALS)
@@ -466,7 +461,7 @@ def on_msad(scores, convention):
     truth = real_truth("msad", convention)
     names = [name for name, values in scores.items() for _ in values]
     starts = np.concatenate([np.arange(len(values)) for values in scores.values()])
-    return truth, segment_scores(truth, names, starts, starts + 1, np.concatenate(list(scores.values())))
+    return truth, SegmentScores.of_videos(truth, names, starts, starts + 1, np.concatenate(list(scores.values())))
 
 
 @needs_shared
@@ -487,7 +482,9 @@ def test_a_published_systems_scores_give_its_published_numbers_of_all_classes(va
     truth, segments = on_msad(scores, "zero-based-closed")
     found = evaluate_scores(truth, segments, 0.5, NO_INTERVALS)
     counts = truth.counts(segments.codes, segments.start_frames, segments.stop_frames)
-    as_one = class_results(segments.scores, *counts, segments.codes, truth.labels, ["Abnormal"] * len(truth.labels))
+    as_one = class_results(
+        ScoredClips(segments.scores, *counts, segments.codes), truth.labels, ["Abnormal"] * len(truth.labels)
+    )
     results = {"all": found, **as_one, **found.classes}
     areas = {name: (round(r.auc, 4), round(r.pr_area_trapezoid, 4)) for name, r in results.items()}
     assert len(found.classes) == 11

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.oracles.reference_evaluation import runs_of_frames
 from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.events import (
     EventPrecision,
@@ -19,8 +20,8 @@ from vadprobe.analyze.evaluation.events import (
     event_map,
     merge_intervals,
 )
-from vadprobe.analyze.locator.locator import events as events_of_one_video
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.sampling import to_frames
 
 LAW = laws(100)
 IOUS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.55", "0.75", "1")
@@ -130,16 +131,23 @@ def as_detected(rows, threshold=0.5, shift=0):
     return detect_events(scores, starts + shift * groups, stops + shift * groups, groups, threshold)
 
 
-@LAW
-@given(clips)
-def test_each_video_has_the_locators_events(rows):
-    events = as_detected(rows)
-    for group in range(4):
-        mine = [(interval, value) for interval, value in rows if interval[0] == group]
-        _, starts, stops = columns([interval for interval, _ in mine])
-        expected = events_of_one_video(np.array([value for _, value in mine]), starts, stops, 0.5)
-        inside = events.groups == group
-        assert np.array_equal(np.stack([events.start_frames, events.stop_frames], axis=1)[inside], expected)
+@laws(100)
+@given(
+    st.lists(st.sampled_from([0.0, 0.5, 0.7, 1.0, math.nan]), min_size=1, max_size=12),
+    st.integers(1, 6),
+    st.integers(0, 5),
+    st.randoms(use_true_random=False),
+)
+def test_events_are_the_runs_of_frames_above(scores, length, missing, random):
+    """With a short last clip, in any order of clips."""
+    starts = np.arange(len(scores)) * length
+    n_frames = max(starts[-1] + 1, len(scores) * length - missing)
+    stops = np.minimum(starts + length, n_frames)
+    expected = runs_of_frames(to_frames(np.array(scores), starts, stops, n_frames) > 0.5)
+    order = list(range(len(scores)))
+    random.shuffle(order)
+    found = detect_events(np.array(scores)[order], starts[order], stops[order], np.zeros(len(order), dtype=int), 0.5)
+    assert np.stack([found.start_frames, found.stop_frames], axis=1).tolist() == expected
 
 
 @LAW
@@ -358,26 +366,26 @@ def test_wrong_arguments_are_refused_in_sentences():
     one, zero = np.array([1]), np.array([0])
     events = as_events([((0, 0, 1), 0.5)])
     for threshold in (math.nan, math.inf):
-        with pytest.raises(VadprobeError, match=f"the threshold is {threshold}; a finite number"):
+        with pytest.raises(VadprobeError, match=f"the threshold must be a finite number, got {threshold}"):
             detect_events(np.ones(1), zero, one, zero, threshold)
-    with pytest.raises(VadprobeError, match=r"scores have shape \(2,\), groups \(1,\)"):
+    with pytest.raises(VadprobeError, match=r"scores and groups must have the same shape, got \(2,\) and \(1,\)"):
         detect_events(np.ones(2), zero, one, zero, 0.5)
-    with pytest.raises(VadprobeError, match=r"have shapes \(1,\), \(1,\), \(0,\); one number per clip"):
+    with pytest.raises(VadprobeError, match=r"one number per clip each, got the shapes \(1,\), \(1,\), \(0,\)"):
         detect_events(np.ones(1), zero, NONE, zero, 0.5)
     with pytest.raises(VadprobeError, match=r"clip 1 is \[3, 3\), half-open, and has no frame \(1 of 2"):
         detect_events(np.ones(2), np.array([0, 3]), np.array([3, 3]), np.zeros(2, dtype=int), 0.5)
-    with pytest.raises(VadprobeError, match="dtypes int64, float64, int64; integers"):
+    with pytest.raises(VadprobeError, match=r"must be integers .* got the dtypes int64, float64, int64"):
         merge_intervals(zero, np.array([0.0]), one)
     with pytest.raises(VadprobeError, match=r"interval 0 is \[1, 0\)"):
         event_average_precision(events, zero, one, zero, 0.5)
     with pytest.raises(VadprobeError, match=r"event 0 is \[1, 1\)"):
         Events(zero, one, one, np.ones(1))
-    with pytest.raises(VadprobeError, match=r"confidences have shape \(2,\)"):
+    with pytest.raises(VadprobeError, match=r"confidences and groups .* got \(2,\)"):
         Events(zero, zero, one, np.ones(2))
     with pytest.raises(VadprobeError, match="1 of 1 confidences are NaN"):
         Events(zero, zero, one, np.array([math.nan]))
     for iou in (0.0, -0.1, 1.1, math.nan):
-        with pytest.raises(VadprobeError, match=f"the IoU is {iou}"):
+        with pytest.raises(VadprobeError, match=f"the IoU must be above 0 and at most 1, got {iou}"):
             event_average_precision(events, zero, zero, one, iou)
     for ious in ((), (0.5, 0.5)):
         with pytest.raises(VadprobeError, match="at least one, and none twice"):

@@ -208,11 +208,11 @@ def test_large_counts_are_as_exact_as_fractions(sample):
         ([0.1, math.nan, math.nan], [1, 1, 1], [1, 1, 1], "2 of 3 scores are NaN"),
         ([0.1, 0.2], [1, -1], [1, 2], "positives has 1 negative frame counts, the lowest -1"),
         ([0.1, 0.2], [1, 1], [1, -5], "negatives has 1 negative frame counts, the lowest -5"),
-        ([0.1, 0.2], [1.0, 0.5], [1, 1], "positives has dtype float64"),
+        ([0.1, 0.2], [1.0, 0.5], [1, 1], "positives must be integer frame counts, got the dtype float64"),
         ([0.1, 0.2], [1, 1, 1], [1, 1], "shapes"),
-        ([], [], [], "0 scored units have 0 frames"),
-        ([0.1], [0], [0], "1 scored units have 0 frames"),
-        ([0.1], [2**32], [1], "fewer than 4294967296"),
+        ([], [], [], "got 0 in 0"),
+        ([0.1], [0], [0], "got 0 in 1"),
+        ([0.1], [2**32], [1], "from 1 to 4294967295 frames"),
     ],
 )
 def test_refusals(scores, positives, negatives, words):
@@ -221,7 +221,7 @@ def test_refusals(scores, positives, negatives, words):
 
 
 def test_a_nan_threshold_is_refused():
-    with pytest.raises(VadprobeError, match="threshold is NaN"):
+    with pytest.raises(VadprobeError, match="threshold must be a number, got NaN"):
         f1(rank(np.array([0.1, 0.2]), np.array([1, 0]), np.array([0, 1])), math.nan)
 
 
