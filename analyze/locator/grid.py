@@ -1,4 +1,4 @@
-"""Grid search of smoothing and threshold by frame F1 (eq. 12 (HeadHunt-VAD)), every cell exactly."""
+"""Grid search of smoothing and threshold by frame F1, every cell exactly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class LocatorGrid:
 
 
 def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Sequence[float]) -> LocatorGrid:
-    """Find the (sigma, threshold) of the best frame F1 on validation videos (eq. 12 (HeadHunt-VAD)).
+    """Find the (sigma, threshold) of the best frame F1 on validation videos.
 
     A frame is called anomalous where its clip's smoothed score is strictly above the threshold. Frames are counted,
     not expanded. Never pass rows whose results are reported.

@@ -31,7 +31,7 @@ class PaddedVideos:
 
 
 def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -> np.ndarray:
-    """Smooth clip scores over time by a Gaussian, each video by itself (eq. 9 (HiProbe-VAD), eq. 12 (HeadHunt-VAD)).
+    """Smooth clip scores over time by a Gaussian, each video by itself (eq. 12 (HeadHunt-VAD)).
 
     For known scores this is ``scipy.ndimage.gaussian_filter1d`` with mode "reflect" and truncate 4, bit for bit,
     however many videos are passed together. A NaN score (a failed clip) stays NaN and does not spread: its neighbours

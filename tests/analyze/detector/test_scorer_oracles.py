@@ -5,8 +5,8 @@ import pytest
 from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
-from tests.support.array_blocks import ArrayBlocks
 from tests.support.oracles import reference_scorers as oracle
+from tests.support.samples.array_blocks import ArrayBlocks
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips

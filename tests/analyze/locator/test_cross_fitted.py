@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from tests.support.clips import folded_case
 from tests.support.oracles.reference_evaluation import expand
 from tests.support.profiles import laws
+from tests.support.samples.clips import folded_case
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid
 from vadprobe.analyze.locator.grid import frame_f1_grid

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 from sklearn.metrics import f1_score
 
-from tests.support.clips import SIGMAS, joined, random_case
 from tests.support.oracles.reference_evaluation import expand, grid_by_loops
 from tests.support.profiles import laws
+from tests.support.samples.clips import SIGMAS, joined, random_case
 from vadprobe.analyze.evaluation.metrics import f1, rank
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator import frame_counts

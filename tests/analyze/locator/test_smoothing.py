@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from tests.support.clips import SIGMAS, joined
 from tests.support.oracles.reference_evaluation import smooth_by_weights
 from tests.support.profiles import laws
+from tests.support.samples.clips import SIGMAS, joined
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.errors import VadprobeError

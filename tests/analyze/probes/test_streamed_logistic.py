@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from tests.support import profiles
-from tests.support.array_blocks import ArrayBlocks
+from tests.support.samples.array_blocks import ArrayBlocks
 from vadprobe.analyze.probes import logistic_fitting
 from vadprobe.analyze.probes.kinds import probe_from_json
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.support import profiles
-from tests.support.head_samples import each, samples
 from tests.support.oracles import reference
+from tests.support.samples.heads import each, samples
 from vadprobe.analyze.saliency.heads import clustering_nmi, head_metrics, lda, maximum_mean_discrepancy, symmetric_kl
 from vadprobe.analyze.saliency.kernels import head_blocks
 from vadprobe.analyze.saliency.kernels.kmeans2 import kmeans2

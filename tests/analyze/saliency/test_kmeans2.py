@@ -8,8 +8,8 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.support import profiles
-from tests.support.head_samples import samples
 from tests.support.oracles import reference
+from tests.support.samples.heads import samples
 from vadprobe.analyze.saliency.heads import clustering_nmi
 from vadprobe.analyze.saliency.kernels.kmeans2 import kmeans2
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import profiles
-from tests.support.head_samples import samples
+from tests.support.samples.heads import samples
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.null.heads import head_null

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import profiles
-from tests.support.head_samples import head_draws, head_values, layer_draws, layer_values
 from tests.support.oracles import reference
+from tests.support.samples.heads import head_draws, head_values, layer_draws, layer_values
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.selection import dlsp, rhi, select_heads, select_layer

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
 from tests.support import profiles
-from tests.support.head_samples import each, samples
 from tests.support.oracles import reference
 from tests.support.oracles.reference_stage2 import scatter
+from tests.support.samples.heads import each, samples
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.kernels.reference_code import reference_code_metrics
 from vadprobe.analyze.saliency.kernels.sklearn_kmeans import sklearn_kmeans

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from tests.support import profiles
-from tests.support.head_samples import head_draws, head_values, layer_draws, layer_values
+from tests.support.samples.heads import head_draws, head_values, layer_draws, layer_values
 from vadprobe.analyze.saliency.selection import Selection, dlsp, rhi, select_heads, select_layer, take
 from vadprobe.store.errors import VadprobeError
 
