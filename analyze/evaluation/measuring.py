@@ -11,7 +11,8 @@ import pyarrow as pa
 from vadprobe.analyze.evaluation.baselines import trivial_baselines
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation
-from vadprobe.analyze.evaluation.events import detect_events, event_map
+from vadprobe.analyze.evaluation.event_precision import event_map
+from vadprobe.analyze.evaluation.events import detect_events
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.group_metrics import (
     class_results,

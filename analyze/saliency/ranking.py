@@ -101,7 +101,7 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
     known = int(np.isfinite(robust).sum())
     if known < top:
         raise VadprobeError(
-            f"{known} of {robust.size} heads have a robust saliency, {top} are to be chosen; {_UNKNOWN}"
+            f"{known} of {robust.size} heads have a robust saliency, and top asks for {top}; {_UNKNOWN}"
         )
     order = np.argsort(-robust, axis=None, kind="stable")[:top]  # NaN sorts last
     heads = tuple((int(number) // shape[1], int(number) % shape[1]) for number in order)

@@ -32,7 +32,7 @@ class VideoUnits:
         return len(self.abnormal)
 
     def steps(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Number units by levels with a positive frame: only there do recall and the number of pairs grow.
+        """Place units among the levels with a positive frame: only there do recall and the number of pairs grow.
 
         Returns:
             ``step`` (n,), the number of such levels strictly above each unit; ``on_step`` (n,) bool, true where the

@@ -104,7 +104,7 @@ def _table_scores(
     path: Path, table: pa.Table, videos: Sequence[str], scores: Sequence[str]
 ) -> list[tuple[str, VideoScores]]:
     if table.num_rows == 0:
-        raise VadprobeError(f"the score file {path} has no row; one per frame or segment is wanted.")
+        raise VadprobeError(f"the score file {path} has no row; it must have one per frame or segment.")
     video = _column(path, table, "--video-column", videos)
     score = _column(path, table, "--score-column", scores)
     places = next((names for names in _PLACES if set(names) <= set(table.column_names)), None)

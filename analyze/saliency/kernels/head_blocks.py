@@ -19,7 +19,7 @@ _FACTORED_HEADS = 32
 """Heads whose covariances are inverted together, if samples are more than dimensions."""
 
 Kernel = Callable[[ClassCentred], np.ndarray]
-"""From a block of heads to one value per head."""
+"""Function from a block of heads to one value per head."""
 
 Gaussian = tuple[Callable[[Products], np.ndarray], Callable[[ClassMoments, int], np.ndarray]]
 """A metric of both classes' Gaussians: from inner products of few samples, and from moments and d for any number.

@@ -12,7 +12,7 @@ from vadprobe.analyze.saliency.samples import squared_distances
 _MAX_ITERATIONS = 300
 
 _TOLERANCE = 1e-4
-"""Of the squared movement of both centres together, in units of the mean variance of the dimensions."""
+"""Squared movement of both centres together at which iterations end, in units of the dimensions' mean variance."""
 
 _TRIALS = 2
 """Second centres that are tried, 2 + log(number of clusters) rounded down; the one of least inertia is taken."""

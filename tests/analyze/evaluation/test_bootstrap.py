@@ -141,18 +141,13 @@ def make_units(n_units, n_videos, seed=0):
     return scores, positives, generator.integers(0, 5, n_units), groups
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 10, 49, 2**40])
-def test_how_many_resamples_go_together_changes_no_bit(monkeypatch, together):
+@pytest.mark.parametrize(
+    ("limit", "value"), [*(("_MAX_RESAMPLES", k) for k in (1, 2, 3, 10, 49, 2**40)), ("_MAX_DRAWN", 23 * 4)]
+)
+def test_how_many_resamples_go_together_changes_no_bit(monkeypatch, limit, value):
     sample = make_units(400, 23)
     wanted = resampled(sample, n_resamples=50)
-    monkeypatch.setattr(bootstrap, "_MAX_RESAMPLES", together)
-    assert_same_bits(resampled(sample, n_resamples=50), wanted)
-
-
-def test_many_videos_are_drawn_in_smaller_blocks(monkeypatch):
-    sample = make_units(400, 23)
-    wanted = resampled(sample, n_resamples=50)
-    monkeypatch.setattr(bootstrap, "_MAX_DRAWN", 23 * 4)
+    monkeypatch.setattr(bootstrap, limit, value)
     assert_same_bits(resampled(sample, n_resamples=50), wanted)
 
 

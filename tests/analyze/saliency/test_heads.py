@@ -28,30 +28,27 @@ draws = st.builds(samples, st.integers(0, 2**32 - 1), st.just((2, 2)), st.intege
 laws = profiles.laws(30)
 
 
-@pytest.mark.parametrize(("shape", "seed"), profiles.thinned(SHAPES, range(3), strength=1))
-def test_equal_to_the_definitions(shape, seed):
-    features, labels = samples(seed, n=shape[0], d=shape[1])
+def assert_definitions(features, labels, rtol):
     metrics = head_metrics(features, labels, SEED)
-    np.testing.assert_allclose(metrics["lda"], each(reference.lda, features, labels), rtol=1e-10)
-    np.testing.assert_allclose(metrics["symmetric_kl"], each(reference.symmetric_kl, features, labels), rtol=1e-10)
+    np.testing.assert_allclose(metrics["lda"], each(reference.lda, features, labels), rtol=rtol)
+    divergences = each(reference.symmetric_kl, features, labels)
+    np.testing.assert_allclose(metrics["symmetric_kl"], divergences, rtol=rtol, atol=rtol / 100)
     squared = each(reference.squared_discrepancy, features, labels)
-    np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=rtol, atol=1e-15)
     information = each(reference.clustering_nmi, features, labels, DRAWS)
     # At most four terms p log p of about eps each, over entropies of a third at least.
     np.testing.assert_allclose(metrics["cluster_information"], information, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize(("shape", "seed"), profiles.thinned(SHAPES, range(3), strength=1))
+def test_equal_to_the_definitions(shape, seed):
+    assert_definitions(*samples(seed, n=shape[0], d=shape[1]), rtol=1e-10)
+
+
 @laws
 @given(draws)
 def test_equal_to_the_definitions_for_any_shape(sample):
-    features, labels = sample
-    np.testing.assert_allclose(lda(features, labels), each(reference.lda, features, labels), rtol=1e-8)
-    divergences = each(reference.symmetric_kl, features, labels)
-    np.testing.assert_allclose(symmetric_kl(features, labels), divergences, rtol=1e-8, atol=1e-10)
-    squared = each(reference.squared_discrepancy, features, labels)
-    np.testing.assert_allclose(maximum_mean_discrepancy(features, labels) ** 2, squared, rtol=1e-8, atol=1e-15)
-    information = each(reference.clustering_nmi, features, labels, DRAWS)
-    np.testing.assert_allclose(clustering_nmi(features, labels, SEED), information, rtol=1e-8, atol=1e-15)
+    assert_definitions(*sample, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("n", "d"), [(300, 6), (280, 290) if profiles.LONG else (258, 260)])

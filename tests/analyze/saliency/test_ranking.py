@@ -192,7 +192,7 @@ def test_an_unknown_head_is_never_chosen_and_scales_nothing():
     found = rhi(low, top=19)
     assert np.argwhere(np.isnan(found.robust)).tolist() == [list(victim)]
     assert victim not in found.heads
-    with pytest.raises(VadprobeError, match=r"19 of 20 heads.*20 are to be chosen"):
+    with pytest.raises(VadprobeError, match=r"19 of 20 heads.*top asks for 20"):
         rhi(low, top=20)
     high = {"a": {"lda": np.array([[0.0, 1, 2, math.nan]])}}
     assert rhi(high, top=3).robust.tolist()[0][:3] == [0, 0.5, 1]

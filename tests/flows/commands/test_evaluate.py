@@ -249,7 +249,7 @@ def test_no_resamples_no_intervals(own, capsys, no_pictures) -> None:
         (("--confidence", "nan"), "--confidence is nan"),
         (("--seed", "-1"), "--seed is -1"),
         (("--segment-length", "0"), "--segment-length is 0"),
-        (("--segment-length", str(10**30)), "the segment length is 1000000000000000000000000000000"),
+        (("--segment-length", str(10**30)), "the segment length must be a whole number of frames from 1 to 4194304"),
         (("--segment-length", "16"), "40 scores for 40 frames (3 segments of 16)"),
         (("--threshold", "inf"), "--threshold is inf; a finite number"),
         (("--out", "own.csv"), "own.csv is a file; name a folder"),
