@@ -10,10 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vadprobe.analyze.saliency.ranking import RobustSaliency, dlsp, rhi
+from vadprobe.analyze.saliency.ranking import dlsp, rhi
 from vadprobe.store.errors import VadprobeError
-
-__all__ = ["RobustSaliency", "Selection", "dlsp", "rhi", "select_heads", "select_layer", "take"]
 
 Unit = Literal["layer", "head"]
 Scores = tuple[float | None, ...] | tuple[tuple[float | None, ...], ...]

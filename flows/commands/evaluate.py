@@ -121,7 +121,8 @@ def measure(options: argparse.Namespace, found: Mapping[str, "VideoScores"], rea
     """Lay the scores on the truth, measure, write and print."""
     from vadprobe.analyze.evaluation.evaluation import BootstrapConfig
     from vadprobe.analyze.evaluation.measuring import evaluate_scores
-    from vadprobe.analyze.evaluation.score_files.fitting import FitRules, fit_scores
+    from vadprobe.analyze.evaluation.score_files.fitting import fit_scores
+    from vadprobe.analyze.evaluation.score_files.laying import FitRules
     from vadprobe.analyze.report.evaluation_files import Measured, write_evaluation
     from vadprobe.analyze.report.evaluation_text import (
         convention_lines,

@@ -15,8 +15,6 @@ from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.errors import VadprobeError
 
-__all__ = ["LONGEST_SEGMENT", "FitRules", "Fitted", "fit_scores"]
-
 
 @dataclass(frozen=True, eq=False)
 class Fitted:

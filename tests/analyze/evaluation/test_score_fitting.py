@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
-from vadprobe.analyze.evaluation.score_files.fitting import LONGEST_SEGMENT, FitRules, fit_scores
+from vadprobe.analyze.evaluation.score_files.fitting import fit_scores
+from vadprobe.analyze.evaluation.score_files.laying import LONGEST_SEGMENT, FitRules
 from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Interval, Video

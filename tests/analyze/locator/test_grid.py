@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
-from sklearn.metrics import f1_score
 
 from tests.support.oracles.reference_evaluation import expand, grid_by_loops
 from tests.support.profiles import laws
@@ -59,17 +58,6 @@ def test_the_grid_equals_looping_over_every_cell_on_frames(seed):
             values, _ = grid_by_loops(clips.scores, clips.positives, clips.negatives, clips.groups, sigmas, thresholds)
             np.testing.assert_allclose(grid.f1, values, rtol=0, atol=1e-15)
     assert ties > 30, "the cases are without ties"
-
-
-def test_every_cell_is_scikit_learns_f1_on_frames():
-    generator = np.random.default_rng(11)
-    for _ in range(10):
-        clips, sigmas, thresholds = random_case(generator)
-        grid = frame_f1_grid(clips, sigmas, thresholds)
-        for sigma, row in zip(sigmas, grid.f1, strict=True):
-            truth, values = expand(smooth(clips.scores, sigma, clips.groups), clips.positives, clips.negatives)
-            wanted = [f1_score(truth, values > threshold, zero_division=0.0) for threshold in thresholds]
-            np.testing.assert_allclose(row, wanted, rtol=0, atol=1e-15)
 
 
 def test_f1_values_that_round_alike_are_told_apart():

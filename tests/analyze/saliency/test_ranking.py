@@ -12,7 +12,8 @@ from tests.support.oracles import reference
 from tests.support.samples.heads import head_draws, head_values, layer_draws, layer_values
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.layers import layer_metrics
-from vadprobe.analyze.saliency.selection import dlsp, rhi, select_heads, select_layer
+from vadprobe.analyze.saliency.ranking import dlsp, rhi
+from vadprobe.analyze.saliency.selection import select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
 
 laws = profiles.laws(60)

@@ -141,13 +141,6 @@ def test_a_class_of_one_sample_is_refused_where_the_code_gives_zero(label):
         reference_code_metrics(np.ones((2, 6, 3)), labels)
 
 
-def test_a_value_that_is_not_finite_is_refused():
-    features, labels = samples(5)
-    features[1, 2, 3, 4] = math.nan
-    with pytest.raises(VadprobeError, match=r"first at \(1, 2\), sample 3, dimension 4"):
-        reference_code_metrics(features, labels)
-
-
 @pytest.mark.parametrize("scale", [1e-5, 1e3, 1e5, 1e6])
 @pytest.mark.parametrize("dimension", [3, 12])
 def test_two_samples_of_a_class_at_any_scale_give_values_without_a_warning(scale: float, dimension: int) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 
 from tests.support import profiles
 from tests.support.samples.heads import head_draws, head_values, layer_draws, layer_values
-from vadprobe.analyze.saliency.selection import Selection, dlsp, rhi, select_heads, select_layer, take
+from vadprobe.analyze.saliency.ranking import dlsp, rhi
+from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer, take
 from vadprobe.store.errors import VadprobeError
 
 laws = profiles.laws(60)

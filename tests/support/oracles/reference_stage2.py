@@ -237,7 +237,7 @@ def dlsp(layers, labels):
 
 
 def silhouettes(layers, labels):
-    """Figure 3 of HP: scikit-learn's silhouette of the true labels for every layer."""
+    """Figure 3 of HiProbe-VAD: scikit-learn's silhouette of the true labels for every layer."""
     return [silhouette_score(np.asarray(layer, dtype=np.float64), np.asarray(labels).astype(int)) for layer in layers]
 
 
