@@ -6,22 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.cluster import KMeans
-from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
 from sklearn.metrics import normalized_mutual_info_score
 
 from tests.support import profiles
-from tests.support.head_samples import each, samples
 from tests.support.oracles import reference
-from vadprobe.analyze.saliency.heads import (
-    clustering_nmi,
-    head_metrics,
-    lda,
-    maximum_mean_discrepancy,
-    symmetric_kl,
-)
+from tests.support.samples.heads import each, samples
+from vadprobe.analyze.saliency.heads import clustering_nmi, head_metrics, lda, maximum_mean_discrepancy, symmetric_kl
 from vadprobe.analyze.saliency.kernels import head_blocks
-from vadprobe.analyze.saliency.kernels.gaussian import is_regular, ledoit_wolf
 from vadprobe.analyze.saliency.kernels.kmeans2 import kmeans2
 from vadprobe.analyze.saliency.samples import centre_classes, squared_distances
 from vadprobe.store.errors import VadprobeError
@@ -33,58 +24,31 @@ METRICS = (*BY_LABELS, lambda features, labels: clustering_nmi(features, labels,
 SHAPES = ((8, 3), (10, 40), (16, 16), (16, 15), (16, 17), (16, 18), (40, 8), (12, 128), (6, 1), (60, 2))
 
 
-draws = st.builds(
-    samples, st.integers(0, 2**32 - 1), st.just((2, 2)), st.integers(6, 24), st.integers(1, 40)
-)  # many with n < d
+draws = st.builds(samples, st.integers(0, 2**32 - 1), st.just((2, 2)), st.integers(6, 24), st.integers(1, 40))
 laws = profiles.laws(30)
 
 
-@pytest.mark.parametrize(("shape", "seed"), profiles.thinned(SHAPES, range(3), strength=1))
-def test_equal_to_the_definitions(shape, seed):
-    features, labels = samples(seed, n=shape[0], d=shape[1])
+def assert_definitions(features, labels, rtol):
     metrics = head_metrics(features, labels, SEED)
-    np.testing.assert_allclose(metrics["lda"], each(reference.lda, features, labels), rtol=1e-10)
-    np.testing.assert_allclose(metrics["symmetric_kl"], each(reference.symmetric_kl, features, labels), rtol=1e-10)
+    np.testing.assert_allclose(metrics["lda"], each(reference.lda, features, labels), rtol=rtol)
+    divergences = each(reference.symmetric_kl, features, labels)
+    np.testing.assert_allclose(metrics["symmetric_kl"], divergences, rtol=rtol, atol=rtol / 100)
     squared = each(reference.squared_discrepancy, features, labels)
-    np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(metrics["maximum_mean_discrepancy"] ** 2, squared, rtol=rtol, atol=1e-15)
     information = each(reference.clustering_nmi, features, labels, DRAWS)
     # At most four terms p log p of about eps each, over entropies of a third at least.
     np.testing.assert_allclose(metrics["cluster_information"], information, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize(("shape", "seed"), profiles.thinned(SHAPES, range(3), strength=1))
+def test_equal_to_the_definitions(shape, seed):
+    assert_definitions(*samples(seed, n=shape[0], d=shape[1]), rtol=1e-10)
+
+
 @laws
 @given(draws)
 def test_equal_to_the_definitions_for_any_shape(sample):
-    features, labels = sample
-    np.testing.assert_allclose(lda(features, labels), each(reference.lda, features, labels), rtol=1e-8)
-    divergences = each(reference.symmetric_kl, features, labels)
-    np.testing.assert_allclose(symmetric_kl(features, labels), divergences, rtol=1e-8, atol=1e-10)
-    squared = each(reference.squared_discrepancy, features, labels)
-    np.testing.assert_allclose(maximum_mean_discrepancy(features, labels) ** 2, squared, rtol=1e-8, atol=1e-15)
-    information = each(reference.clustering_nmi, features, labels, DRAWS)
-    np.testing.assert_allclose(clustering_nmi(features, labels, SEED), information, rtol=1e-8, atol=1e-15)
-
-
-@pytest.mark.parametrize(("n", "d"), [(2, 3), (3, 5), (10, 4), (5, 60), (200, 7), (9, 1)])
-def test_shrinkage_is_scikit_learns_and_lemma_3_3(n, d):
-    rows = np.random.default_rng(n).normal(size=(4, n, d)) * np.linspace(1, 5, d)
-    covariances, intensities = ledoit_wolf(rows, d)
-    for head, covariance, intensity in zip(rows, covariances, intensities, strict=True):
-        for expected, alpha in (sklearn_ledoit_wolf(head, assume_centered=True), reference.shrunk_covariance(head)):
-            np.testing.assert_allclose(covariance, expected, rtol=1e-10, atol=1e-13)
-            assert d == 1 or intensity == pytest.approx(alpha, rel=1e-10)
-
-
-def test_shrinkage_in_a_basis_is_the_same_matrix():
-    """Four samples of nine dimensions, rotated into the four they span: outside is the shrunk mean variance."""
-    rows = np.random.default_rng(1).normal(size=(1, 4, 9))
-    full, alpha = ledoit_wolf(rows, 9)
-    basis = np.linalg.qr(rows[0].T)[0]
-    inside, same = ledoit_wolf(rows @ basis, 9)
-    np.testing.assert_allclose(same, alpha, rtol=1e-12)
-    np.testing.assert_allclose(inside[0], basis.T @ full[0] @ basis, rtol=1e-12, atol=1e-14)
-    outside = np.sort(np.linalg.eigvalsh(full[0]))[:5]
-    np.testing.assert_allclose(outside, np.full(5, float(alpha[0]) * (rows**2).sum() / 4 / 9), rtol=1e-12)
+    assert_definitions(*sample, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("n", "d"), [(300, 6), (280, 290) if profiles.LONG else (258, 260)])
@@ -125,18 +89,6 @@ def test_a_median_far_below_the_largest_distance_keeps_its_digits():
     labels = np.arange(20) % 2
     squared = reference.exact_squared_discrepancy(features, labels)
     assert float(maximum_mean_discrepancy(features, labels)) ** 2 == pytest.approx(squared, rel=1e-10)
-
-
-def test_singular_shrunk_covariances_are_recognised():
-    vector = np.random.default_rng(2).normal(size=5)
-    other = np.random.default_rng(3).normal(size=5)
-    rows = np.array([[vector, -vector] * 3, [0 * vector] * 6, [vector, -vector, other, -other, 0 * other, 0 * other]])
-    assert is_regular(ledoit_wolf(rows, 5)[1]).tolist() == [False, False, True]
-    isotropic = np.array([[[1.0, 0], [-1, 0], [0, 1], [0, -1]]])
-    covariance, intensity = ledoit_wolf(isotropic, 2)
-    assert covariance.tolist() == [[[0.5, 0], [0, 0.5]]]
-    assert is_regular(intensity).all()
-    assert is_regular(ledoit_wolf(np.array([[[1.0], [-1.0]], [[0.0], [0.0]]]), 1)[1]).tolist() == [True, False]
 
 
 def test_worked_example_in_one_dimension():
@@ -353,71 +305,6 @@ def test_classes_of_the_same_samples_do_not_differ():
         assert (values >= 0).all()
 
 
-@laws
-@given(draws)
-def test_clusters_are_those_of_the_sample_by_sample_definition(sample):
-    features, _ = sample
-    heads = features.reshape(-1, *features.shape[-2:])
-    found = kmeans2(heads, DRAWS)
-    for head, members in zip(heads, found, strict=True):
-        expected = np.array(reference.kmeans2(head, DRAWS), dtype=bool)
-        assert (members == expected).all() or (members != expected).all()
-
-
-@pytest.mark.parametrize(("n", "d"), [(7, 2), (9, 30)])
-def test_the_best_of_ten_starts_is_near_the_best_of_all_partitions(n, d):
-    heads = np.random.default_rng(n).normal(size=(12, n, d))
-    many = np.random.default_rng(0).random((300, 2))
-    for head, ten, all_starts in zip(heads, kmeans2(heads, DRAWS), kmeans2(heads, many), strict=True):
-        least = reference.least_inertia(head)
-        assert reference.partition_inertia(head, all_starts) == pytest.approx(least, rel=1e-12)
-        assert least <= reference.partition_inertia(head, ten) * (1 + 1e-12) <= 1.1 * least
-
-
-def test_the_least_numbers_draw_the_first_sample_and_the_first_that_differs_from_it():
-    head = np.array([[[0.0], [0.0], [3.0], [4.0], [50.0]]])
-    assert reference.kmeans2(head[0], [(0.0, 0.0)]) == [0, 0, 0, 0, 1]
-    assert kmeans2(head, np.zeros((1, 2)))[0].tolist() == [False, False, False, False, True]
-
-
-def test_a_sample_in_the_middle_goes_to_the_first_centre():
-    assert kmeans2(np.array([[[0.0], [1.0], [2.0]]]), np.array([[0.0, 0.9]])).tolist() == [[False, False, True]]
-
-
-def test_equal_samples_are_one_cluster():
-    assert len(set(kmeans2(np.full((1, 7, 3), 0.1), DRAWS)[0].tolist())) == 1
-
-
-def test_well_separated_clusters_are_scikit_learns():
-    generator = np.random.default_rng(3)
-    groups, labels = generator.random(30) < 0.4, (np.arange(30) % 3 == 0).astype(int)
-    features = generator.normal(size=(4, 30, 6)) + 12 * groups[:, None] * generator.choice([-1, 1], (4, 1, 6))
-    for head, value in zip(features, clustering_nmi(features, labels, SEED), strict=True):
-        clusters = KMeans(2, n_init=10, tol=0, random_state=0).fit_predict(head)
-        expected = normalized_mutual_info_score(labels, clusters, average_method="geometric")
-        assert value == pytest.approx(expected, rel=1e-12)
-    assert clustering_nmi(features, groups, SEED) == pytest.approx(np.ones(4))
-
-
-def test_more_starts_never_find_worse_clusters():
-    heads = np.random.default_rng(5).normal(size=(20, 25, 2))
-    inertia = [
-        [
-            reference.partition_inertia(head, members)
-            for head, members in zip(heads, kmeans2(heads, DRAWS[:k]), strict=True)
-        ]
-        for k in (1, 3, 10)
-    ]
-    assert (np.diff(inertia, axis=0) <= 1e-10).all()
-    assert inertia[0] != inertia[2]
-
-
-def test_another_seed_gives_other_starts_and_the_same_seed_the_same():
-    features, labels = samples(16, heads=(200,), n=30, d=2)
-    values = [clustering_nmi(features, labels, seed, n_init=1).tolist() for seed in (0, 1, 0)]
-    assert values[0] == values[2] != values[1]
-
-
 def test_a_median_of_an_even_and_an_odd_number_of_pairs():
     """Of 4 samples there are 6 pairs, of 6 there are 15: halves of the middle two, and the middle one."""
     for n in (4, 6):
@@ -455,34 +342,8 @@ def test_no_heads_give_no_values():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize(("label", "name"), [(1, "anomalous"), (0, "normal")])
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_class_of_fewer_than_two_samples_is_named(metric, label, name, count):
-    labels = np.full(6, 1 - label)
-    labels[:count] = label
-    with pytest.raises(VadprobeError, match=rf"{count} {name} samples"):
-        metric(np.ones((2, 6, 3)), labels)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_not_finite_is_located(metric, value):
-    features, labels = samples(18, heads=(4, 3))
-    features[2, 1, 7, 3] = features[3, 2, 0, 0] = value
-    with pytest.raises(VadprobeError, match=r"2 of 12 positions.*first at \(2, 1\), sample 7, dimension 3"):
-        metric(features, labels)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize(
-    ("shape", "labels", "message"),
-    [
-        ((3,), [0, 0, 1, 1], "shape"),
-        ((2, 4, 0), [0, 0, 1, 1], "shape"),
-        ((2, 4, 3), [0, 0, 1], r"labels have shape \(3,\).*\(4,\)"),
-        ((2, 4, 3), [0, 1, 2, 1], "only 1 .anomalous. and 0"),
-    ],
-)
-def test_wrong_shapes_and_labels_are_refused(metric, shape, labels, message):
-    with pytest.raises(VadprobeError, match=message):
-        metric(np.ones(shape), np.array(labels))
+def test_samples_that_cannot_be_compared_are_refused(metric):
+    with pytest.raises(VadprobeError, match="0 anomalous samples"):
+        metric(np.ones((2, 6, 3)), np.zeros(6, dtype=int))
+    with pytest.raises(VadprobeError, match="not finite at 2 of 2"):
+        metric(np.full((2, 4, 3), math.nan), np.array([0, 0, 1, 1]))

@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 
 from tests.support import profiles
 from tests.support.oracles import reference
-from vadprobe.analyze.saliency.layers import (
-    binned_entropy,
-    discriminant_ratio,
-    floored_dimensions,
-    gaussian_kl,
-    layer_metrics,
-)
+from vadprobe.analyze.saliency.layers import binned_entropy, discriminant_ratio, gaussian_kl, layer_metrics
 from vadprobe.store.errors import VadprobeError
 
-METRICS = (gaussian_kl, discriminant_ratio, floored_dimensions)
+METRICS = (gaussian_kl, discriminant_ratio)
+
+
+def floored_dimensions(features, labels):
+    """Count of layer_metrics."""
+    return layer_metrics(features, labels)["floored_dimensions"]
 
 
 def samples(seed, layers=3, n=12, dimensions=5, dtype=np.float64):
@@ -32,9 +31,7 @@ def samples(seed, layers=3, n=12, dimensions=5, dtype=np.float64):
     return features.astype(dtype), labels
 
 
-draws = st.builds(
-    samples, st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(4, 20), st.integers(1, 30)
-)  # many with n < D
+draws = st.builds(samples, st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(4, 20), st.integers(1, 30))
 laws = profiles.laws(40)
 
 
@@ -45,26 +42,16 @@ def test_equal_to_the_definitions(sample):
     expected = [reference.gaussian_kl(layer, labels) for layer in features]
     np.testing.assert_allclose(gaussian_kl(features, labels), [value for value, _ in expected], rtol=1e-11)
     assert floored_dimensions(features, labels).tolist() == [count for _, count in expected]
-    swapped = [reference.gaussian_kl(layer, labels, swapped=True)[0] for layer in features]
-    np.testing.assert_allclose(gaussian_kl(features, labels, "anomalous||normal"), swapped, rtol=1e-11)
     ratios = [reference.discriminant_ratio(layer, labels) for layer in features]
     np.testing.assert_allclose(discriminant_ratio(features, labels), ratios, rtol=1e-11)
     bits = [reference.binned_entropy(layer) for layer in features]
     np.testing.assert_allclose(binned_entropy(features), bits, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("n_bins", [1, 2, 7, 100])
-def test_entropy_with_another_number_of_bins(n_bins):
-    features, _ = samples(5, n=40)
-    expected = [reference.binned_entropy(layer, n_bins) for layer in features]
-    np.testing.assert_allclose(binned_entropy(features, n_bins), expected, rtol=1e-12, atol=1e-13)
-
-
 def test_worked_example():
     """One dimension, normal 0 and 2, anomalous 5 and 9: means 1 and 7, variances 1 and 4, total 11.5."""
     features, labels = np.array([[[0.0], [9.0], [2.0], [5.0]]]), np.array([0, 1, 0, 1])
     assert gaussian_kl(features, labels) == pytest.approx([(math.log(4) + (1 + 36) / 4 - 1) / 2])
-    assert gaussian_kl(features, labels, "anomalous||normal") == pytest.approx([(math.log(1 / 4) + 40 - 1) / 2])
     assert discriminant_ratio(features, labels) == pytest.approx([36 / 5])
     assert binned_entropy(features) == [2]
     assert floored_dimensions(features, labels) == [0]
@@ -75,7 +62,6 @@ def test_a_class_variance_below_the_floor_is_raised_and_counted():
     features, labels = np.array([[-1.0], [1.0], [3.0], [3.0]]), np.array([0, 0, 1, 1])
     floor = 2.75e-3
     assert gaussian_kl(features, labels) == pytest.approx((math.log(floor) + 10 / floor - 1) / 2)
-    assert gaussian_kl(features, labels, "anomalous||normal") == pytest.approx((-math.log(floor) + floor + 9 - 1) / 2)
     assert floored_dimensions(features, labels) == 1
     assert floored_dimensions(features, 1 - labels) == 1
 
@@ -121,12 +107,12 @@ def test_evenly_spread_samples_fill_every_bin():
 
 
 @laws
-@given(draws, st.integers(1, 64))
-def test_entropy_is_bounded_by_bins_and_samples(sample, n_bins):
-    features, _ = sample
-    values = binned_entropy(features, n_bins)
+@given(draws, st.integers(1, 4))
+def test_entropy_is_bounded_by_bins_and_samples(sample, times):
+    features = np.tile(sample[0], (1, times, 1)) + np.arange(times * sample[0].shape[1])[:, None]
+    values = binned_entropy(features)
     assert (values >= 0).all()
-    assert (values <= math.log2(min(n_bins, features.shape[1])) + 1e-12).all()
+    assert (values <= math.log2(min(32, features.shape[1])) + 1e-12).all()
 
 
 @laws
@@ -143,9 +129,8 @@ def test_the_order_of_samples_does_not_matter(sample, random):
 @given(draws)
 def test_swapping_the_labels_swaps_the_direction(sample):
     features, labels = sample
-    np.testing.assert_allclose(
-        gaussian_kl(features, 1 - labels), gaussian_kl(features, labels, "anomalous||normal"), rtol=1e-11
-    )
+    swapped = [reference.gaussian_kl(layer, labels, swapped=True)[0] for layer in features]
+    np.testing.assert_allclose(gaussian_kl(features, 1 - labels), swapped, rtol=1e-11)
     np.testing.assert_allclose(
         discriminant_ratio(features, 1 - labels), discriminant_ratio(features, labels), rtol=1e-11
     )
@@ -246,46 +231,8 @@ def test_no_layers_give_no_values():
 
 
 @pytest.mark.parametrize("metric", [*METRICS, layer_metrics])
-@pytest.mark.parametrize(("label", "name"), [(1, "anomalous"), (0, "normal")])
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_class_of_fewer_than_two_samples_is_named(metric, label, name, count):
-    labels = np.full(6, 1 - label)
-    labels[:count] = label
-    with pytest.raises(VadprobeError, match=rf"{count} {name} samples"):
-        metric(np.ones((2, 6, 3)), labels)
-
-
-@pytest.mark.parametrize("metric", [*METRICS, layer_metrics, lambda features, _: binned_entropy(features)])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_not_finite_is_located(metric, value):
-    features, labels = samples(6, layers=4)
-    features[2, 7, 3] = features[3, 0, 0] = value
-    with pytest.raises(VadprobeError, match=r"2 of 4 positions.*first at \(2,\), sample 7, dimension 3"):
-        metric(features, labels)
-
-
-@pytest.mark.parametrize(
-    ("shape", "labels", "message"),
-    [
-        ((3,), [0, 0, 1, 1], "shape"),
-        ((2, 4, 0), [0, 0, 1, 1], "shape"),
-        ((2, 0, 3), [], "shape"),
-        ((2, 4, 3), [0, 0, 1], r"labels have shape \(3,\).*\(4,\)"),
-        ((2, 4, 3), [[0], [0], [1], [1]], "labels have shape"),
-        ((2, 4, 3), [0, 1, 2, 1], "only 1 .anomalous. and 0"),
-        ((2, 4, 3), [0, 0, 0.5, 1], "only 1 .anomalous. and 0"),
-        ((2, 4, 3), [0, 0, math.nan, 1], "only 1 .anomalous. and 0"),
-    ],
-)
-def test_wrong_shapes_and_labels_are_refused(shape, labels, message):
-    for metric in (*METRICS, layer_metrics):
-        with pytest.raises(VadprobeError, match=message):
-            metric(np.ones(shape), np.array(labels))
-
-
-def test_an_unknown_direction_or_number_of_bins_is_refused():
-    features, labels = samples(0)
-    with pytest.raises(VadprobeError, match="direction is 'both'"):
-        gaussian_kl(features, labels, "both")
-    with pytest.raises(VadprobeError, match="n_bins is 0"):
-        binned_entropy(features, 0)
+def test_samples_that_cannot_be_compared_are_refused(metric):
+    with pytest.raises(VadprobeError, match="0 anomalous samples"):
+        metric(np.ones((2, 6, 3)), np.zeros(6, dtype=int))
+    with pytest.raises(VadprobeError, match="not finite at 2 of 2"):
+        metric(np.full((2, 4, 3), math.nan), np.array([0, 0, 1, 1]))
