@@ -22,7 +22,8 @@ from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.reading.byte_sources import source_of
 from vadprobe.store.reading.shard_layout import ShardLayout
-from vadprobe.store.reading.shard_reader import ShardReader, ShardRows
+from vadprobe.store.reading.shard_reader import ShardReader
+from vadprobe.store.reading.shard_rows import ShardRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +268,7 @@ class FeatureStore:
     ) -> None:
         """Taking rows in memory is faster than Zarr's own row indexing of shards."""
         for shard in shards:
-            shard.check_size(source_of(self.path))
+            shard.tail(source_of(self.path))  # refuses a shard of another size than recorded
             block = self.contents.rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)

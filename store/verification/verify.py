@@ -11,7 +11,7 @@ from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.provenance import read_attributes, specification, stored_contents
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import EVERYTHING
-from vadprobe.store.verification.check_pool import CheckPool, check_pool
+from vadprobe.store.verification.check_pool import CheckPool
 from vadprobe.store.verification.partition_check import PartitionCheck
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.verification.resume_log import VerificationLog
@@ -52,7 +52,7 @@ def verify(
     Args:
         store: the Zarr group, ``.../<prompt>.zarr``.
         progress: called after each partition with (done, all).
-        workers: processes that read shards; with 1, this one reads them.
+        workers: threads that read shards.
         resume: skip partitions that an interrupted verification found sound and nobody has touched since.
 
     Raises:
@@ -73,7 +73,7 @@ def verify_stores(
     """Verify stores one after another, all workers busy across their borders; see ``verify``."""
     waiting: deque[_Step] = deque()
     n_waiting = 0
-    with check_pool(workers) as pool:
+    with CheckPool(workers) as pool:
         for step in _steps(stores, pool, resume):
             waiting.append(step)
             n_waiting += _n_shards(step)
