@@ -9,6 +9,7 @@ the store was made without it.
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import prod
+from struct import Struct
 
 import google_crc32c
 import numpy as np
@@ -17,7 +18,7 @@ from numcodecs import blosc
 CHECKSUM_BYTES = 4
 _ENTRY_BYTES = 16
 _ABSENT = 2**64 - 1  # offset and length of a chunk that was not stored
-_BLOSC_HEADER_BYTES = 16
+_BLOSC_HEADER = Struct("<4xI4xI")  # of 16 bytes; here the sizes of the decoded and of the encoded chunk
 
 Chunk = tuple[int, int, int]
 """(offset, stop, number) of an inner chunk in its shard, by bytes and in C order."""
@@ -129,9 +130,8 @@ def decode_chunk(body: np.ndarray, into: np.ndarray) -> None:
         DamagedShardError: if they are not exactly these values, compressed.
     """
     # Blosc believes its header, so the two sizes that the header names are compared before.
-    header = body[:_BLOSC_HEADER_BYTES].tobytes()
-    decoded, encoded = (int.from_bytes(header[at : at + 4], "little") for at in (4, 12))
-    if len(header) < _BLOSC_HEADER_BYTES or (decoded, encoded) != (into.nbytes, len(body)):
+    decoded, encoded = _BLOSC_HEADER.unpack_from(body.data) if len(body) >= _BLOSC_HEADER.size else (0, 0)
+    if (decoded, encoded) != (into.nbytes, len(body)):
         raise DamagedShardError(
             f"its header must name {len(body)} bytes that decode to {into.nbytes}, got {encoded} and {decoded}"
         )

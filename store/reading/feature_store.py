@@ -242,7 +242,7 @@ class FeatureStore:
         )
 
     def _layout(self, name: str) -> ShardLayout | None:
-        """How an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
+        """Return the layout of an array in its shards; None if that is for Zarr to understand, or to refuse."""
         if name not in self._layouts:
             try:
                 self._layouts[name] = ShardLayout.of(read_json(self.path / name / "zarr.json"))
@@ -251,7 +251,7 @@ class FeatureStore:
         return self._layouts[name]
 
     def _shards(self, array: ArraySpec, rows: np.ndarray) -> list[ShardRows]:
-        """The shards that hold some rows, all of them recorded."""
+        """Return the shards that hold some rows, all of them recorded."""
         per = self.contents.partition_rows
         order = np.argsort(rows // per, kind="stable")
         numbers, starts = np.unique(rows[order] // per, return_index=True)
@@ -266,7 +266,7 @@ class FeatureStore:
     def _read_by_zarr(
         self, array: "zarr.Array[Any]", shards: list[ShardRows], parts: list[tuple[int, ...]], result: np.ndarray
     ) -> None:
-        """Taking rows in memory is faster than Zarr's own row indexing of shards."""
+        """Read whole partitions and take the rows in memory, which is faster than Zarr's own indexing by rows."""
         for shard in shards:
             shard.tail(source_of(self.path))  # refuses a shard of another size than recorded
             block = self.contents.rows(shard.partition, len(self.clips))
