@@ -23,7 +23,8 @@ from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.reading.byte_sources import source_of
 from vadprobe.store.reading.requests import check_numbers, check_recorded, check_stored, row_numbers
 from vadprobe.store.reading.shard_layout import ShardLayout
-from vadprobe.store.reading.shard_reader import ShardReader, ShardRows
+from vadprobe.store.reading.shard_reader import ShardReader
+from vadprobe.store.reading.shard_rows import ShardRows
 
 if TYPE_CHECKING:
     import zarr
@@ -222,7 +223,7 @@ class FeatureStore:
     ) -> None:
         """Read whole partitions and take rows in memory, which is faster than Zarr's own row indexing of shards."""
         for shard in shards:
-            shard.check_size(source_of(self.path))
+            shard.tail(source_of(self.path))  # refuses a shard of another size than recorded
             block = self.contents.rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)

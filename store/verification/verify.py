@@ -9,7 +9,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.store_header import StoreHeader
-from vadprobe.store.verification.check_pool import CheckPool, check_pool
+from vadprobe.store.verification.check_pool import CheckPool
 from vadprobe.store.verification.partition_check import PartitionCheck, PartitionFinding
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.verification.resume_log import VerificationLog
@@ -56,7 +56,7 @@ def verify(
     Args:
         store: the Zarr group, `.../<prompt>.zarr`.
         progress: called after each partition with (done, all).
-        workers: processes that read shards; with 1, this one reads them.
+        workers: threads that read shards.
         resume: skip partitions that an interrupted verification found sound and nobody has touched since.
 
     Raises:
@@ -77,7 +77,7 @@ def verify_stores(
     """Verify stores one after another, all workers busy across their borders; see `verify`."""
     waiting: deque[_Step] = deque()
     n_waiting = 0
-    with check_pool(workers) as pool:
+    with CheckPool(workers) as pool:
         for step in _steps(stores, pool, resume):
             waiting.append(step)
             n_waiting += _n_shards(step)

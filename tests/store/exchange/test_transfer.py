@@ -104,7 +104,7 @@ def test_a_damaged_chunk_is_not_passed_on(whole, tmp_path):
     content = bytearray(shard.read_bytes())
     content[30] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(StoreError, match=r"partition 1.*checksum of chunk \(0, 0, 0, 0\) does not agree"):
+    with pytest.raises(StoreError, match=r"partition 1.*chunk \(0, 0, 0, 0\): its checksum does not agree"):
         transfer(own, tmp_path / "copy", Choice(heads=((0, 0),)))
     assert len(list(records_of(relative(whole, tmp_path / "copy")).iterdir())) == 1
     assert transfer(own, tmp_path / "other", Choice(heads=((1, 0),))).unwritten == ()
