@@ -117,7 +117,7 @@ def _gc(options: argparse.Namespace) -> int:
     if not options.yes:
         _say(leftover_lines(str(root), found))
         return 0
-    removed = collect_garbage(root, found, tell=lambda message: print(message, flush=True))
+    removed = collect_garbage(found, tell=lambda message: print(message, flush=True))
     for one in removed:
         print(f"Removed: {one.path} ({size_text(one.n_bytes)}; {one.why})")
     for one in found:
@@ -129,7 +129,7 @@ def _gc(options: argparse.Namespace) -> int:
 
 
 def _kept(one: Garbage) -> str:
-    return "its worker gave a sign of life" if one.verdict == "watch" else one.why
+    return "its worker gave a sign of life" if one.verdict == "wait" else one.why
 
 
 def _catalog_content(catalog: Catalog) -> dict[str, Any]:

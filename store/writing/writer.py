@@ -13,9 +13,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from vadprobe.store.claims.claim import Claim, Staging
 from vadprobe.store.claims.claiming import claims_in
-from vadprobe.store.claims.claims import Claim
-from vadprobe.store.claims.staging import Staging
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import json_bytes, sync
 from vadprobe.store.files.digests import digest_json
