@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.catalog.path_hints import explain_root
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_bytes
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.names import check_key
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.provenance import UNREADABLE
@@ -70,7 +70,7 @@ class Entry:
 class Catalog:
     """All stores of a root, sorted by place. ``notes`` say what else was found, or could not be looked at."""
 
-    root: Path
+    root: StorePath
     entries: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
 
@@ -83,7 +83,7 @@ class Catalog:
         """The catalog as plain JSON values, paths relative to the root."""
         return {"vadprobe_catalog": _VERSION, "stores": [entry.to_json() for entry in self.entries]}
 
-    def save(self) -> Path:
+    def save(self) -> StorePath:
         """Write ``catalog.json`` into the root, whole or not at all; returns its path."""
         path = self.root / CATALOG
         content = (json.dumps(self.to_json(), indent=1, sort_keys=True) + "\n").encode()
@@ -91,7 +91,7 @@ class Catalog:
         return path
 
 
-def read_catalog(root: Path) -> Catalog:
+def read_catalog(root: StorePath) -> Catalog:
     """Look at every store of a root. A store that cannot be read is an entry with a reason.
 
     Where the root cannot be listed (a web server), the stores that its ``catalog.json`` names are looked at.
@@ -120,12 +120,12 @@ def read_catalog(root: Path) -> Catalog:
     return Catalog(root, entries, (*notes, *remarks, f"The stores are those that {root / CATALOG} names."))
 
 
-def read_entry(root: Path, place: Place) -> Entry:
+def read_entry(root: StorePath, place: Place) -> Entry:
     """One store of a root, whatever state it is in; its folder is not listed, so leftovers are not known."""
     return _entry(root, place, ())
 
 
-def _stores_below(root: Path, notes: list[str]) -> Iterator[tuple[Place, tuple[str, ...]]]:
+def _stores_below(root: StorePath, notes: list[str]) -> Iterator[tuple[Place, tuple[str, ...]]]:
     """Every store by its group or, where that is lost, its records; with the names of leftovers beside it."""
     for dataset in _folders(root):
         for sampling in _listing(dataset, notes):
@@ -144,7 +144,7 @@ def _is_left(name: str, prompt: str) -> bool:
     return name == f".{prompt}.verified" or (name.startswith(f"{prompt}.zarr.") and name.endswith(".partial"))
 
 
-def _listing(folder: Path, notes: list[str]) -> list[Path]:
+def _listing(folder: StorePath, notes: list[str]) -> list[StorePath]:
     try:
         return _folders(folder)
     except OSError as error:
@@ -152,11 +152,11 @@ def _listing(folder: Path, notes: list[str]) -> list[Path]:
         return []
 
 
-def _folders(folder: Path) -> list[Path]:
+def _folders(folder: StorePath) -> list[StorePath]:
     return sorted(path for path in folder.iterdir() if _is_key(path.name) and path.suffix != ".zarr" and path.is_dir())
 
 
-def _names(folder: Path, notes: list[str]) -> list[str]:
+def _names(folder: StorePath, notes: list[str]) -> list[str]:
     try:
         return sorted(path.name for path in folder.iterdir())
     except OSError as error:
@@ -172,7 +172,7 @@ def _is_key(name: str) -> bool:
     return True
 
 
-def _entry(root: Path, place: Place, leftovers: tuple[str, ...]) -> Entry:
+def _entry(root: StorePath, place: Place, leftovers: tuple[str, ...]) -> Entry:
     dataset, sampling, backbone, prompt = place
     path = root / dataset / sampling / backbone / f"{prompt}.zarr"
     try:
@@ -195,7 +195,7 @@ def _entry(root: Path, place: Place, leftovers: tuple[str, ...]) -> Entry:
         return Entry(*place, state="unreadable", reason=_below(root, str(error)), leftovers=leftovers)
 
 
-def _below(root: Path, reason: str | None) -> str | None:
+def _below(root: StorePath, reason: str | None) -> str | None:
     """A reason with paths relative to the root, as it may be saved and moved."""
     return None if reason is None else reason.replace(f"{root}/", "")
 
@@ -216,7 +216,7 @@ def _reason(found: Inventory, place: Place) -> str | None:
     return None
 
 
-def _read_saved(root: Path) -> tuple[dict[Place, str | None] | None, list[str]]:
+def _read_saved(root: StorePath) -> tuple[dict[Place, str | None] | None, list[str]]:
     """Digest by place from the saved catalog, None if there is none; and what is wrong with it.
 
     Raises:
@@ -258,7 +258,7 @@ def _checked(entry: Entry, digest: str | None) -> Entry:
     return entry
 
 
-def _out_of_date(root: Path, entries: Iterable[Entry]) -> Iterator[str]:
+def _out_of_date(root: StorePath, entries: Iterable[Entry]) -> Iterator[str]:
     """What the saved catalog of a listed root says wrong, in a sentence; nothing if there is none."""
     try:
         saved, remarks = _read_saved(root)

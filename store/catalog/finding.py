@@ -6,10 +6,10 @@ from pathlib import Path
 
 from vadprobe.store.catalog.catalog import read_catalog
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.location import can_list, is_remote
+from vadprobe.store.files.location import StorePath, can_list, is_remote
 
 
-def _found_below(folder: Path) -> list[Path]:
+def _found_below(folder: StorePath) -> list[StorePath]:
     found = sorted(_stores_below(folder))
     if not found:
         raise VadprobeError(
@@ -18,7 +18,7 @@ def _found_below(folder: Path) -> list[Path]:
     return found
 
 
-def _stores_below(folder: Path) -> Iterator[Path]:
+def _stores_below(folder: StorePath) -> Iterator[StorePath]:
     """Stores by their groups or, where a group is lost, by their records; nothing inside a store is looked at."""
     if is_remote(folder):
         yield from _stores_of_bucket(folder)
@@ -29,7 +29,7 @@ def _stores_below(folder: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if not name.endswith((".zarr", ".records", ".partial"))]
 
 
-def _stores_of_bucket(folder: Path, depth: int = 3) -> Iterator[Path]:
+def _stores_of_bucket(folder: StorePath, depth: int = 3) -> Iterator[StorePath]:
     """Stores below a folder of an object store, at most so many folders deep."""
     if not can_list(folder):
         yield from (folder / entry.relative_path for entry in read_catalog(folder).entries)

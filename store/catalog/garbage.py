@@ -12,13 +12,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from vadprobe.store.claims.claim import FOLDER, Verdict
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.provenance import UNREADABLE, read_attributes, specification, stored_contents
@@ -37,14 +36,14 @@ Kind = Literal["claim", "staging", "half-written", "log", "records"]
 class Garbage:
     """File or folder that may be left over. The verdict is `wait` for a claim that only its lease can judge."""
 
-    path: Path
+    path: StorePath
     kind: Kind
     verdict: Verdict
     why: str
     n_bytes: int
 
 
-def find_garbage(root: Path) -> list[Garbage]:
+def find_garbage(root: StorePath) -> list[Garbage]:
     """Return all leftovers below a root, sorted by path; nothing is changed.
 
     Raises:
@@ -113,14 +112,15 @@ def _remove(one: Garbage) -> None:
             raise StoreError(f"{one.path} cannot be removed: {error.strerror or error}") from error
 
 
-def _backbones(root: Path) -> Iterator[Path]:
+def _backbones(root: StorePath) -> Iterator[StorePath]:
     """Find the folders of backbones: those that hold stores, records or claims."""
-    for folder in sorted(root.glob("*/*/*")):
+    folders: list[StorePath] = sorted(root.glob("*/*/*"))
+    for folder in folders:
         if folder.is_dir() and not folder.name.endswith((".zarr", ".records")):
             yield folder
 
 
-def _half_written(root: Path) -> Iterator[Garbage]:
+def _half_written(root: StorePath) -> Iterator[Garbage]:
     """Find temporary files by their names, from the root down into the stores, but not those staged under a claim."""
     patterns = ["/".join(["*"] * depth + ["*.partial"]) for depth in range(5)]
     patterns += ["*/*/*/*.zarr/*.partial", "*/*/*/*.zarr/*/**/*.partial"]
@@ -137,7 +137,7 @@ def _half_written(root: Path) -> Iterator[Garbage]:
             yield Garbage(path, "half-written", "keep", why, _bytes(path))
 
 
-def _is_old(path: Path) -> bool:
+def _is_old(path: StorePath) -> bool:
     times = [time.time()]
     for file in (path, *(path.rglob("*") if path.is_dir() else ())):
         with contextlib.suppress(FileNotFoundError):
@@ -145,7 +145,7 @@ def _is_old(path: Path) -> bool:
     return min(times) >= AGE
 
 
-def _claims(backbone: Path) -> Iterator[Garbage]:
+def _claims(backbone: StorePath) -> Iterator[Garbage]:
     """Find the files of claims and what is staged under them."""
     claims = claims_in(backbone)
     for partition, paths in claims.entries().items():
@@ -155,9 +155,10 @@ def _claims(backbone: Path) -> Iterator[Garbage]:
             yield Garbage(path, kind, verdict, f"partition {partition}: {why}", _bytes(path))
 
 
-def _logs(backbone: Path) -> Iterator[Garbage]:
+def _logs(backbone: StorePath) -> Iterator[Garbage]:
     """Find logs of verifications: those that nobody can resume, and those that somebody can."""
-    for path in sorted(backbone.glob(".*.verified")):
+    logs: list[StorePath] = sorted(backbone.glob(".*.verified"))
+    for path in logs:
         store = backbone / f"{path.name[1:].removesuffix('.verified')}.zarr"
         why = _finished(path, store)
         if why is not None and _is_old(path):
@@ -167,7 +168,7 @@ def _logs(backbone: Path) -> Iterator[Garbage]:
             yield Garbage(path, "log", "keep", why, _bytes(path))
 
 
-def _finished(path: Path, store: Path) -> str | None:
+def _finished(path: StorePath, store: StorePath) -> str | None:
     """Return why a log is of no use any more; None if a verification may go on from it."""
     if path != log_of(store) or not store.exists():
         return "the verification of a store that is gone"
@@ -184,14 +185,15 @@ def _finished(path: Path, store: Path) -> str | None:
     return None
 
 
-def _records(backbone: Path) -> Iterator[Garbage]:
-    for path in sorted(backbone.glob("*.records")):
+def _records(backbone: StorePath) -> Iterator[Garbage]:
+    folders: list[StorePath] = sorted(backbone.glob("*.records"))
+    for path in folders:
         if path.is_dir() and not path.with_suffix(".zarr").exists():
             count = counted(len(list(path.glob("*.json"))), "record")
             yield Garbage(path, "records", "delete", f"{count} of a store that is gone", _bytes(path))
 
 
-def _bytes(path: Path) -> int:
+def _bytes(path: StorePath) -> int:
     """Count the bytes of a file, or of all files of a folder."""
     files = [path, *path.rglob("*")] if path.is_dir() else [path]
     total = 0

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
@@ -31,7 +31,7 @@ class Inventory:
     and records.
     """
 
-    path: Path
+    path: StorePath
     attributes: dict[str, Any]
     spec: FeatureSpec
     contents: StoredParts
@@ -40,7 +40,7 @@ class Inventory:
     small_bytes: int
 
     @classmethod
-    def read(cls, path: Path) -> "Inventory":
+    def read(cls, path: StorePath) -> "Inventory":
         """Read the small files of the store at ``path`` (``.../<prompt>.zarr``).
 
         A damaged record is noted, not raised.
@@ -169,7 +169,7 @@ def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
     return ", ".join(words) or "all"
 
 
-def _recorded(path: Path, total: int) -> list[int]:
+def _recorded(path: StorePath, total: int) -> list[int]:
     """Partitions that have a record; all of the plan where a folder cannot be listed."""
     try:
         names = {file.name for file in records_of(path).iterdir()}
@@ -181,7 +181,7 @@ def _recorded(path: Path, total: int) -> list[int]:
     return sorted(number for number in found if number < total and record_name(number) in names)
 
 
-def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, int]:
+def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | None, int]:
     """A record, or why it does not count, or None; and its bytes. The file is asked for once."""
     file = records_of(path) / record_name(partition)
     content = b""
@@ -201,13 +201,13 @@ def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, 
     return record, len(content)
 
 
-def _metadata_bytes(path: Path, spec: FeatureSpec) -> int:
+def _metadata_bytes(path: StorePath, spec: FeatureSpec) -> int:
     features = [array.name for array in feature_arrays(spec.backbone, spec.n_clips)]
     files = [path / "zarr.json", *(path / name / "zarr.json" for name in (*features, *_COORDINATES))]
     return sum(map(_size, [*files, *(path / name / "c" / "0" for name in _COORDINATES)]))
 
 
-def _size(file: Path) -> int:
+def _size(file: StorePath) -> int:
     """Bytes of a file; 0 when there is none."""
     try:
         return file.stat().st_size

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.layout import records_of
 
@@ -12,7 +13,7 @@ _SHOWN = 6
 _HIDDEN_SUFFIXES = (".records", ".partial")
 
 
-def find_store(path: Path) -> Path:
+def find_store(path: StorePath) -> StorePath:
     """The store that a path means: ``.../<prompt>.zarr``, or the same without ``.zarr``.
 
     A store that lost its metadata is one all the same.
@@ -31,7 +32,7 @@ def find_store(path: Path) -> Path:
     raise VadprobeError(explain(path))
 
 
-def explain(path: Path) -> str:
+def explain(path: StorePath) -> str:
     """What lies at a path that is no store, in a sentence, with the command that fits."""
     if not path.exists():
         return _missing(path)
@@ -46,7 +47,7 @@ def explain(path: Path) -> str:
     return _folder(path)
 
 
-def _folder(path: Path) -> str:
+def _folder(path: StorePath) -> str:
     """What a folder is that is no store."""
     stores = _stores(path)
     if stores:
@@ -69,7 +70,7 @@ def _folder(path: Path) -> str:
     return f"there is no feature store at {path}, nor below it; a path that ends in PROMPT or PROMPT.zarr is wanted."
 
 
-def explain_root(root: Path) -> str:
+def explain_root(root: StorePath) -> str:
     """Why no store is found in a root, in a sentence, with the root that may be meant."""
     if not root.exists():
         return _missing(root)
@@ -87,7 +88,7 @@ def explain_root(root: Path) -> str:
     return f"{root} holds no feature store yet; 'vadprobe plan' and 'vadprobe extract' write one."
 
 
-def _missing(path: Path) -> str:
+def _missing(path: StorePath) -> str:
     """That a path does not exist, how far it does, and names that are near."""
     parent = path.parent
     while not parent.exists() and parent != parent.parent:
@@ -108,7 +109,7 @@ def _missing(path: Path) -> str:
     return f"there is no {wanted!r} in {where}.{hint}"
 
 
-def _file(path: Path) -> str:
+def _file(path: StorePath) -> str:
     if path.suffix == ".parquet":
         what = {"clips": "a clip table", "videos": "the table of a dataset's videos"}.get(path.stem, "a Parquet table")
         return f"{path} is {what}, no store; any Parquet reader opens it. 'vadprobe ls ROOT' lists stores."
@@ -117,31 +118,31 @@ def _file(path: Path) -> str:
     return f"{path} is a file, no store; a path that ends in PROMPT or PROMPT.zarr is wanted."
 
 
-def _up(path: Path, levels: int) -> str:
+def _up(path: StorePath, levels: int) -> str:
     """The folder so many levels above, as the user would type it."""
     parents = list(path.parents)
     return str(parents[levels - 1]) if len(parents) >= levels else "ROOT"
 
 
-def _inside(path: Path) -> Path | None:
+def _inside(path: StorePath) -> StorePath | None:
     """The store that a path lies inside of; None if it does not."""
     return next((parent for parent in path.parents if parent.name.endswith(".zarr")), None)
 
 
-def _stores(folder: Path) -> list[str]:
+def _stores(folder: StorePath) -> list[str]:
     return sorted(child.name.removesuffix(".zarr") for child in folder.glob("*.zarr"))
 
 
-def _children(folder: Path, noun: str) -> str:
+def _children(folder: StorePath, noun: str) -> str:
     names = sorted(child.name for child in _folders(folder))
     return f"{counted(len(names), noun)}: {_named(names)}" if names else f"no {noun} yet"
 
 
-def _folders(folder: Path) -> list[Path]:
+def _folders(folder: StorePath) -> list[StorePath]:
     return [child for child in folder.iterdir() if not child.name.startswith(".") and child.is_dir()]
 
 
-def _has_below(folder: Path, name: str) -> bool:
+def _has_below(folder: StorePath, name: str) -> bool:
     return any((child / name).exists() for child in _folders(folder))
 
 

@@ -3,11 +3,11 @@
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 
 FOLDER = ".claims"
 """Folder of the claims of one backbone, beside its stores."""
@@ -28,10 +28,10 @@ class Staging(Protocol):
     def stage(self, name: str, pieces: Sequence[bytes]) -> None:
         """Keep the content of a file under a name of its own."""
 
-    def publish(self, name: str, final: Path) -> None:
+    def publish(self, name: str, final: StorePath) -> None:
         """Put a staged file in its place, replacing what is there; readers see the one or the other."""
 
-    def withdraw(self, final: Path) -> None:
+    def withdraw(self, final: StorePath) -> None:
         """Take a published file away; nothing is done when there is none."""
 
 
@@ -62,14 +62,9 @@ class Claim(ABC):
 
 
 class Claims(ABC):
-    """The claims in one backbone's folder, as one worker sees them over time.
+    """The claims in one backbone's folder, as one worker sees them over time. `folder` is that of the claims."""
 
-    Args:
-        folder: the backbone's folder, `<sampling>/<backbone>`.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / FOLDER
+    folder: StorePath
 
     def take(self, partition: int) -> Claim | None:
         """Claim a partition; None while another worker holds it.
@@ -112,9 +107,9 @@ class Claims(ABC):
             Seconds after which a second call can tell of the others whether they are gone; 0 when there are none.
         """
 
-    def entries(self) -> dict[int, list[Path]]:
+    def entries(self) -> dict[int, list[StorePath]]:
         """Return all files, folders or objects of claims by partition, sorted."""
-        found: dict[int, list[Path]] = {}
+        found: dict[int, list[StorePath]] = {}
         with contextlib.suppress(FileNotFoundError):
             for name in sorted(path.name for path in self.folder.iterdir()):
                 number = name.partition(".")[0]

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from vadprobe.store.claims.claim import UNNAMED, Claim, Claims, Verdict
+from vadprobe.store.claims.claim import FOLDER, UNNAMED, Claim, Claims, Verdict
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import is_locked, lock, unlock
 
 LOCK = ".lock"
@@ -49,12 +50,12 @@ class LocalStaging:
                 if _read(file, len(piece)) != piece:
                     raise StoreError(f"{path} does not return what was written to it; check the disk.")
 
-    def publish(self, name: str, final: Path) -> None:
+    def publish(self, name: str, final: StorePath) -> None:
         """Move a staged file to its place, replacing what is there; readers see the one or the other."""
         final.parent.mkdir(parents=True, exist_ok=True)
         (self.path / name).rename(final)
 
-    def withdraw(self, final: Path) -> None:
+    def withdraw(self, final: StorePath) -> None:
         """Delete a published file; nothing is done when there is none."""
         final.unlink(missing_ok=True)
 
@@ -82,7 +83,16 @@ class LocalClaim(Claim):
 
 
 class LocalClaims(Claims):
-    """The claims in one backbone's folder."""
+    """The claims in one backbone's folder.
+
+    Args:
+        folder: the backbone's folder, `<sampling>/<backbone>`.
+    """
+
+    folder: Path
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
 
     def _take(self, partition: int) -> Claim | None:
         path = self._lock_file(partition)

@@ -14,12 +14,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from vadprobe.store.claims.claim import UNNAMED, Claim, ClaimLostError, Claims, Verdict
+from vadprobe.store.claims.claim import FOLDER, UNNAMED, Claim, ClaimLostError, Claims, Verdict
 from vadprobe.store.claims.owner import Owner
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.remote_path import ChangedError, RemotePath
+from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.files.object_store import ChangedError
+from vadprobe.store.files.remote_path import RemotePath
 
 LEASE = 60.0
 """Seconds without a heartbeat after which a claim is free; its owner gives four in that time."""
@@ -38,23 +39,25 @@ class RemoteStaging:
         """Keep the bytes of an object."""
         self._staged[name] = b"".join(pieces)
 
-    def publish(self, name: str, final: Path) -> None:
+    def publish(self, name: str, final: StorePath) -> None:
         """Put an object in its place, replacing what is there.
 
         Raises:
             ClaimLostError: if another worker holds the partition by now.
             StoreError: if something else keeps writing there.
         """
-        place, content = _remote(final), self._staged.pop(name)
+        if not is_remote(final):
+            raise ValueError(f"{final} is no URL")
+        content = self._staged.pop(name)
         for _ in range(_TRIES):
-            tag = _tag(place)
+            tag = _tag(final)
             self._claim.check()  # after the tag: whoever takes the partition over from here on changes it
             with contextlib.suppress(ChangedError, FileExistsError):
-                place.replace_if(content, tag)
+                final.replace_if(content, tag)
                 return
         raise StoreError(f"{final} changed whenever it was about to be written; who else writes there?")
 
-    def withdraw(self, final: Path) -> None:
+    def withdraw(self, final: StorePath) -> None:
         """Delete a shard; a record stays until it is replaced, because deleting knows no conditions.
 
         Until then it names shards of other sizes, or of values that were computed in the same way.
@@ -140,8 +143,12 @@ class RemoteClaims(Claims):
         clock: seconds that never go back; not the time of day.
     """
 
-    def __init__(self, folder: Path, lease: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(folder)
+    folder: RemotePath
+
+    def __init__(
+        self, folder: RemotePath, lease: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.folder = folder / FOLDER
         self.lease = LEASE if lease is None else lease
         self._clock = clock
         self._seen: dict[int, tuple[str, bytes, float]] = {}
@@ -221,7 +228,7 @@ class RemoteClaims(Claims):
 
     def _create(self, partition: int, before: int) -> RemoteClaim | None:
         """Create the generation after `before` (0: there is none), and make sure that it is the one that counts."""
-        path, owner = _remote(self._path(partition, before + 1)), Owner.here(self.lease)
+        path, owner = self._path(partition, before + 1), Owner.here(self.lease)
         try:
             path.create(owner.content(0))
         except FileExistsError:
@@ -242,7 +249,7 @@ class RemoteClaims(Claims):
                 path.unlink(missing_ok=True)
             raise
 
-    def _path(self, partition: int, generation: int) -> Path:
+    def _path(self, partition: int, generation: int) -> RemotePath:
         return self.folder / f"{partition:06d}.{generation}"
 
     def _latest(self, partition: int) -> bytes | None:
@@ -260,12 +267,6 @@ class RemoteClaims(Claims):
         """Return the generations of the claims on a partition, ascending; the last one counts."""
         endings = [path.name.partition(".")[2] for path in self.entries().get(partition, [])]
         return sorted(int(ending) for ending in endings if ending.isdigit())
-
-
-def _remote(path: object) -> RemotePath:
-    if not isinstance(path, RemotePath):
-        raise TypeError(f"{path} is no URL.")
-    return path
 
 
 def _tag(path: RemotePath) -> str | None:

@@ -17,13 +17,14 @@ from vadprobe.store.datasets.sources import read_source
 from vadprobe.store.datasets.validation_split import source_of
 from vadprobe.store.datasets.video import SPLITS
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath
 
 
 @dataclass(frozen=True)
 class FileRead:
     """One file of the dataset: its rows, how many were read, how many rejected, and what else was seen."""
 
-    path: Path
+    path: StorePath
     n_rows: int
     n_read: int
     n_rejected: int

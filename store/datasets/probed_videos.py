@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 import pyarrow as pa
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.parquet import read_parquet, write_parquet
 
 _SCHEMA = pa.schema(
@@ -39,12 +39,12 @@ class ProbedVideo:
     reader: str | None = None
 
 
-def write_probes(videos: Sequence[ProbedVideo], path: Path) -> None:
+def write_probes(videos: Sequence[ProbedVideo], path: StorePath) -> None:
     """Write as Parquet, whole or not at all."""
     write_parquet(pa.Table.from_pylist([asdict(video) for video in videos], schema=_SCHEMA), path)
 
 
-def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
+def read_probes(path: StorePath) -> tuple[ProbedVideo, ...]:
     """Read what ``write_probes`` wrote; empty when there is no such file.
 
     Raises:

@@ -6,12 +6,12 @@ copied stays when a transfer is interrupted, and the next one goes on there.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from vadprobe.store.datasets.probed_videos import read_probes, write_probes
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.stored_parts import Head, StoredParts
@@ -112,7 +112,7 @@ class Transfer:
     unwritten: tuple[int, ...]
 
 
-def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | None = None) -> Transfer:
+def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Report | None = None) -> Transfer:
     """Copy a store, or a part of it, below another root; given again, it goes on where it stopped.
 
     Args:
@@ -189,5 +189,5 @@ def copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
         write_probes([*known.values(), *added], layout.videos)
 
 
-def _layout(source: FeatureStore, root: Path) -> DatasetLayout:
+def _layout(source: FeatureStore, root: StorePath) -> DatasetLayout:
     return DatasetLayout(root, source.spec.dataset)

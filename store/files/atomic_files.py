@@ -3,14 +3,13 @@
 import json
 import os
 import uuid
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 
 
-def sync(path: Path) -> None:
+def sync(path: StorePath) -> None:
     """Force a file or folder to the disk; an object store has it when it says so."""
     if is_remote(path):
         return
@@ -21,7 +20,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: StorePath, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the whole new one, whatever happens."""
     write_bytes(path, json_bytes(value))
 
@@ -31,7 +30,7 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: StorePath, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the whole new one, whatever happens."""
     if is_remote(path):
         path.write_bytes(content)
@@ -46,7 +45,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: StorePath) -> Any:
     """Read JSON.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 
 PATIENCE = 600.0
 """Seconds after which waiting for another planner ends; planning or committing a store takes a moment."""
@@ -95,7 +95,7 @@ def exclusive(folder: Path, name: str, busy: str, patience: float = 0.0) -> Iter
 
 
 @contextmanager
-def sole_planner(folder: Path) -> Iterator[None]:
+def sole_planner(folder: StorePath) -> Iterator[None]:
     """Wait for the right to create or commit stores in a folder, each of which takes a moment.
 
     An object store has no locks: what planners write there is decided by what exists (see the writers).

@@ -1,12 +1,12 @@
 """The record of a written partition: its file, its shards, and whether it belongs to a store."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
@@ -18,12 +18,12 @@ def record_name(partition: int) -> str:
     return f"{partition:06d}.json"
 
 
-def shard_path(store: Path, array: ArraySpec, partition: int) -> Path:
+def shard_path(store: StorePath, array: ArraySpec, partition: int) -> StorePath:
     """The one file that holds a partition of an array."""
     return store.joinpath(array.name, "c", str(partition), *["0"] * (len(array.shape) - 1))
 
 
-def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
+def shard_bytes(store: StorePath, array: ArraySpec, partition: int) -> int:
     """Size of a partition's shard; 0 when there is none."""
     try:
         return shard_path(store, array, partition).stat().st_size
@@ -31,7 +31,7 @@ def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
         return 0
 
 
-def read_record(store: Path, partition: int) -> dict[str, Any] | None:
+def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
     """The record of a partition as it was written; None when there is none.
 
     Raises:

@@ -1,13 +1,13 @@
 """Files of a store that more than one module names: partition records, shards, and the group's provenance."""
 
-from pathlib import Path
 from typing import Any
 
 import zarr
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.files.remote_path import zarr_store
 from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
@@ -18,7 +18,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErro
 """What Zarr and its codecs raise on metadata or chunks that were damaged or edited."""
 
 
-def open_array(store: Path, name: str) -> "zarr.Array[Any]":
+def open_array(store: StorePath, name: str) -> "zarr.Array[Any]":
     """An array of a store, for reading.
 
     Raises:
@@ -32,16 +32,12 @@ def open_array(store: Path, name: str) -> "zarr.Array[Any]":
         raise StoreError(f"the metadata of {name} of {store} cannot be understood: {error}") from error
 
 
-def zarr_place(path: Path) -> Any:
+def zarr_place(path: StorePath) -> Any:
     """A path as Zarr takes it, for reading."""
-    if not is_remote(path):
-        return path
-    from vadprobe.store.files.remote_path import zarr_store  # noqa: PLC0415 - only URLs need its package
-
-    return zarr_store(path)
+    return zarr_store(path) if is_remote(path) else path
 
 
-def read_attributes(path: Path) -> dict[str, Any]:
+def read_attributes(path: StorePath) -> dict[str, Any]:
     """The provenance of the store at ``path``.
 
     Raises:
@@ -70,7 +66,7 @@ def read_attributes(path: Path) -> dict[str, Any]:
     return attributes
 
 
-def specification(path: Path, attributes: dict[str, Any]) -> FeatureSpec:
+def specification(path: StorePath, attributes: dict[str, Any]) -> FeatureSpec:
     """The specification among the provenance of the store at ``path``.
 
     Raises:
@@ -82,7 +78,7 @@ def specification(path: Path, attributes: dict[str, Any]) -> FeatureSpec:
         raise StoreError(f"{path}: {error}") from error
 
 
-def stored_contents(path: Path, attributes: dict[str, Any], spec: FeatureSpec) -> StoredParts:
+def stored_contents(path: StorePath, attributes: dict[str, Any], spec: FeatureSpec) -> StoredParts:
     """What the store at ``path`` holds, by its provenance.
 
     Raises:

@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
@@ -29,7 +29,7 @@ class PartitionCheck:
     ``is_trusted`` says whether the specification may be believed: if not, no partition is judged worth computing again.
     """
 
-    store: Path
+    store: StorePath
     spec: FeatureSpec
     clips: ClipTable
     number: int
@@ -167,7 +167,7 @@ class PartitionCheck:
         except OSError:
             return True
 
-    def _files(self) -> tuple[Path, ...]:
+    def _files(self) -> tuple[StorePath, ...]:
         arrays = self.contents.arrays(self.spec)
         named = [shard_path(self.store, array, self.number) for array in arrays if self._names(array.name)]
         return tuple(named) or (self.record_path,)

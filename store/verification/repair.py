@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json, sync, write_bytes, write_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
@@ -32,10 +32,10 @@ from vadprobe.store.writing.writer import StoreWriter
 class RepairPlan:
     """What a repair would do. ``removes`` and ``rebuilds`` are files; ``by_hand`` are problems that it leaves alone."""
 
-    store: Path
+    store: StorePath
     partitions: tuple[int, ...]
-    removes: tuple[Path, ...]
-    rebuilds: tuple[Path, ...]
+    removes: tuple[StorePath, ...]
+    rebuilds: tuple[StorePath, ...]
     by_hand: tuple[Problem, ...]
     n_bytes: int
 
@@ -87,7 +87,7 @@ def carry_out(plan: RepairPlan) -> None:
         repair(plan.store, plan.partitions)
 
 
-def repair(store: Path, partitions: Iterable[int]) -> None:
+def repair(store: StorePath, partitions: Iterable[int]) -> None:
     """Mark some partitions as not written: 'vadprobe extract' computes these again, and no other.
 
     The record goes first, so that at no moment a record stands beside shards that it does not name; then all shards of
@@ -115,7 +115,7 @@ def repair(store: Path, partitions: Iterable[int]) -> None:
                 sync(path.parent)
 
 
-def rebuild(store: Path, files: Iterable[Path]) -> None:
+def rebuild(store: StorePath, files: Iterable[StorePath]) -> None:
     """Write files again that the rest of the store decides: metadata, coordinates, records and clip tables as written.
 
     Raises:
@@ -140,7 +140,7 @@ def rebuild(store: Path, files: Iterable[Path]) -> None:
             raise StoreError(f"{path} is no file of {store} that can be written again.")
 
 
-def _rebuild_in_group(store: Path, path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
+def _rebuild_in_group(store: StorePath, path: StorePath, spec: FeatureSpec, clips: ClipTable) -> None:
     name = path.relative_to(store).as_posix()
     expected = empty_store(spec, clips, _contents(store, spec))
     if name not in expected:
@@ -159,7 +159,7 @@ def _rebuild_in_group(store: Path, path: Path, spec: FeatureSpec, clips: ClipTab
         writer.commit()
 
 
-def _rewrite_record(store: Path, path: Path) -> None:
+def _rewrite_record(store: StorePath, path: StorePath) -> None:
     record = read_json(path)
     if not is_intact(record):
         raise StoreError(f"{path} was changed in more than its white space; its partition must be computed again.")
@@ -168,17 +168,17 @@ def _rewrite_record(store: Path, path: Path) -> None:
         write_json(path, record)
 
 
-def _reopen(store: Path) -> None:
+def _reopen(store: StorePath) -> None:
     """Let the attributes say that the store is not finished, everything else in the file as it is."""
     change_attributes(store, {"state": "open"})
 
 
-def _attributes(path: Path) -> dict[str, Any]:
+def _attributes(path: StorePath) -> dict[str, Any]:
     """All attributes of a group, those of users as well."""
     return dict(read_json(path)["attributes"])
 
 
-def _check_free(store: Path, partitions: Iterable[int]) -> None:
+def _check_free(store: StorePath, partitions: Iterable[int]) -> None:
     """Refuse before anything is changed if another worker is at one of the partitions."""
     for partition in partitions:
         with _sole_writer(store, partition):
@@ -186,24 +186,24 @@ def _check_free(store: Path, partitions: Iterable[int]) -> None:
 
 
 @contextmanager
-def _sole_writer(store: Path, partition: int) -> Iterator[Callable[[], None]]:
+def _sole_writer(store: StorePath, partition: int) -> Iterator[Callable[[], None]]:
     """Hold a partition against all other workers; what is given asks whether that still is so."""
     with claims_in(store.parent).hold(partition) as claim:
         yield claim.check
 
 
-def _files_of(store: Path, partition: int) -> list[Path]:
+def _files_of(store: StorePath, partition: int) -> list[StorePath]:
     """The files of a partition that exist, its record first."""
     spec = _specification(store)
     shards = [shard_path(store, array, partition) for array in _contents(store, spec).arrays(spec)]
     return [path for path in (records_of(store) / record_name(partition), *shards) if path.is_file()]
 
 
-def _specification(store: Path) -> FeatureSpec:
+def _specification(store: StorePath) -> FeatureSpec:
     return specification(store, read_attributes(store))
 
 
-def _contents(store: Path, spec: FeatureSpec) -> StoredParts:
+def _contents(store: StorePath, spec: FeatureSpec) -> StoredParts:
     return stored_contents(store, read_attributes(store), spec)
 
 

@@ -9,12 +9,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import BinaryIO
 
 import google_crc32c
 import numpy as np
 from numcodecs import blosc
+
+from vadprobe.store.files.location import StorePath
 
 BLOCK_BYTES = 2**20
 """Bytes, read or decoded, that are worked on at a time; one chunk if that is longer."""
@@ -40,7 +41,7 @@ class ShardCheck:
     """
 
     array: str
-    path: Path
+    path: StorePath
     sha256: object
     n_bytes: object
     shard: tuple[int, ...]
@@ -61,7 +62,7 @@ class ShardFinding:
     state: FileState | None = None
 
 
-def file_state(path: Path) -> FileState | None:
+def file_state(path: StorePath) -> FileState | None:
     """The state of a file; None if there is none."""
     try:
         found = path.stat()

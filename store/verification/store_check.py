@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 
-from vadprobe.store.files.location import can_list
+from vadprobe.store.files.location import StorePath, can_list
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_path
@@ -34,7 +33,7 @@ _MOST_DAMAGE = 16  # bytes; two libraries that write the same length differ in m
 class GroupCheck:
     """The whole of a store, as its files have it."""
 
-    store: Path
+    store: StorePath
     spec: FeatureSpec
     attributes: dict[str, Any]
     contents: StoredParts
@@ -124,7 +123,7 @@ class GroupCheck:
             names = ", ".join(path.relative_to(self.store).as_posix() for path in stray[:3])
             yield self._stray(f"the array {array.name} has files outside the plan: {names}", stray)
 
-    def _stray(self, message: str, files: list[Path]) -> Problem:
+    def _stray(self, message: str, files: list[StorePath]) -> Problem:
         return Problem(self.store, None, message, "remove", tuple(files))
 
     def _group_metadata(self, expected: bytes) -> Iterator[Problem]:
@@ -181,7 +180,7 @@ class GroupCheck:
             yield Problem(self.store, None, message, self._remedy, tuple(chunks))
 
 
-def read_clips(store: Path, spec: FeatureSpec) -> tuple[ClipTable | None, list[Problem]]:
+def read_clips(store: StorePath, spec: FeatureSpec) -> tuple[ClipTable | None, list[Problem]]:
     """The clip table that a store's rows follow, None if it cannot be used; and what is wrong with its files."""
     path = clips_of(store)
     both = (path, path.with_name("clip_videos.parquet"))

@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.provenance import read_attributes, specification, stored_contents
@@ -27,7 +27,7 @@ class Checked:
     ``n_bytes`` of its shards were read, ``n_skipped`` bytes had been read before; ``n_problems`` were found so far.
     """
 
-    store: Path
+    store: StorePath
     done: int
     total: int
     n_bytes: int
@@ -40,7 +40,7 @@ Report = Callable[[Checked], None]
 
 
 def verify(
-    store: Path, progress: Callable[[int, int], None] | None = None, *, workers: int = 1, resume: bool = False
+    store: StorePath, progress: Callable[[int, int], None] | None = None, *, workers: int = 1, resume: bool = False
 ) -> Verification:
     """Read every byte of a store again and compare it with its records.
 
@@ -68,7 +68,7 @@ def verify(
 
 
 def verify_stores(
-    stores: Iterable[Path], report: Report | None = None, *, workers: int = 1, resume: bool = False
+    stores: Iterable[StorePath], report: Report | None = None, *, workers: int = 1, resume: bool = False
 ) -> Iterator[Verification]:
     """Verify stores one after another, all workers busy across their borders; see ``verify``."""
     waiting: deque[_Step] = deque()
@@ -84,7 +84,7 @@ def verify_stores(
             yield from _finish(step, report)
 
 
-def _steps(stores: Iterable[Path], pool: CheckPool, resume: bool) -> Iterator["_Step"]:
+def _steps(stores: Iterable[StorePath], pool: CheckPool, resume: bool) -> Iterator["_Step"]:
     """The partitions of each store, begun, and then the store alone."""
     for path in stores:
         store = _Store(path, resume)
@@ -112,7 +112,7 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
         report(Checked(store.path, done, len(store.numbers), n_bytes, n_skipped, len(store.problems)))
 
 
-def is_store(path: Path) -> bool:
+def is_store(path: StorePath) -> bool:
     """Whether a folder is, or was, a store: also one whose metadata are lost is, by its name."""
     return path.suffix == ".zarr" or (path / "zarr.json").exists()
 
@@ -120,7 +120,7 @@ def is_store(path: Path) -> bool:
 class _Store:
     """One store: what concerns it as a whole is read at once, what its partitions say is added."""
 
-    def __init__(self, path: Path, resume: bool) -> None:
+    def __init__(self, path: StorePath, resume: bool) -> None:
         self.path = path
         self.clips: ClipTable | None = None
         self.spec: FeatureSpec | None = None

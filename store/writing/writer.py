@@ -11,14 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from vadprobe.store.claims.claim import Claim, Staging
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import json_bytes, sync
 from vadprobe.store.files.digests import digest_json
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
@@ -34,7 +33,7 @@ from vadprobe.store.writing.store_changes import change_attributes, create_remot
 from vadprobe.store.writing.store_creation import create_group
 
 
-def remove_leftovers_of(store: Path) -> None:
+def remove_leftovers_of(store: StorePath) -> None:
     """Delete what killed processes left half-written in a store; for the sole planner of its folder.
 
     Only planners write there: partitions are staged in a folder of their own, and moved into the store when they are
@@ -47,7 +46,7 @@ def remove_leftovers_of(store: Path) -> None:
     _remove(store.parent.glob(f"{store.name}.*.partial"))
 
 
-def _remove(partials: Iterable[Path]) -> None:
+def _remove(partials: Iterable[StorePath]) -> None:
     for path in list(partials):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -59,7 +58,7 @@ RECORD = "json"
 """Ending of a staged record."""
 
 
-def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> "StoreWriter":
+def plan(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> "StoreWriter":
     """Create the store at ``path`` (``.../<prompt>.zarr``), or open it when it was planned with the same specification.
 
     ``contents`` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
@@ -92,7 +91,7 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts 
     return StoreWriter(path, spec, clips, contents)
 
 
-def _check_same(path: Path, spec: FeatureSpec, contents: StoredParts) -> None:
+def _check_same(path: StorePath, spec: FeatureSpec, contents: StoredParts) -> None:
     attributes = read_attributes(path)
     stored = specification(path, attributes)
     differences = stored.differences(spec) or stored_contents(path, attributes, stored).differences(contents)
@@ -104,7 +103,7 @@ def _check_same(path: Path, spec: FeatureSpec, contents: StoredParts) -> None:
         )
 
 
-def _check_clips(path: Path, clips: ClipTable) -> None:
+def _check_clips(path: StorePath, clips: ClipTable) -> None:
     if not path.exists():
         return
     stored = ClipTable.read(path)
@@ -128,7 +127,7 @@ def _sha256(pieces: Sequence[bytes]) -> str:
 class StoreWriter:
     """A planned store, ready to take partitions."""
 
-    path: Path
+    path: StorePath
     spec: FeatureSpec
     clips: ClipTable
     contents: StoredParts = EVERYTHING

@@ -33,9 +33,10 @@ from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.exchange.transfer import Choice, transfer
-from vadprobe.store.files import remote_path
+from vadprobe.store.files import object_store
 from vadprobe.store.files.location import location
-from vadprobe.store.files.remote_path import NoListingError
+from vadprobe.store.files.object_store import NoListingError
+from vadprobe.store.files.remote_path import RemotePath
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import feature_arrays
@@ -64,12 +65,12 @@ def bucket():
     with s3_server(FAULTS) as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
             patch.setenv(name, value)
-        patch.setattr(remote_path, "RETRIES", 1)
-        patch.setattr(remote_path, "from_url", impatient)
-        patch.setattr(remote_path, "time", SimpleNamespace(sleep=lambda seconds: None))
-        remote_path._store.cache_clear()
+        patch.setattr(object_store, "RETRIES", 1)
+        patch.setattr("obstore.store.from_url", impatient)
+        patch.setattr(object_store, "time", SimpleNamespace(sleep=lambda seconds: None))
+        object_store.connection.cache_clear()
         yield f"s3://{BUCKET}"
-        remote_path._store.cache_clear()
+        object_store.connection.cache_clear()
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def served(local):
     """The same store on a web server."""
     with web_server(local.path.parents[3], FAULTS) as url:
         yield location(url) / str(local.path.relative_to(local.path.parents[3]))
-        remote_path._store.cache_clear()
+        object_store.connection.cache_clear()
 
 
 def written(root, commit=True):
@@ -192,7 +193,7 @@ def test_what_passes_is_repeated(request, local, place, fault):
     ],
 )
 def test_what_does_not_pass_is_named_and_nothing_is_returned(request, monkeypatch, place, fault, message):
-    monkeypatch.setattr(remote_path, "ATTEMPTS", 1)
+    monkeypatch.setattr(object_store, "ATTEMPTS", 1)
     store = FeatureStore.open(request.getfixturevalue(place))
     _ = store.records
     FAULTS.reset()
@@ -335,7 +336,7 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
     stopped, awake, outcome = threading.Event(), threading.Event(), []
     owning: list[int] = []
     count = 0
-    original = remote_path.RemotePath._try
+    original = RemotePath._try
 
     def watched(self, action):
         nonlocal count
@@ -356,7 +357,7 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
         stopped.set()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(remote_path.RemotePath, "_try", watched)
+        patch.setattr(RemotePath, "_try", watched)
         thread = threading.Thread(target=write)
         thread.start()
         assert stopped.wait(GUARD)
@@ -444,7 +445,7 @@ def test_paths_behave_like_those_of_folders(root):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ftp://host/path", "ftp://host/path' is a URL of another kind|begins with ftp"),
+        ("ftp://host/path", "must be a folder, or a URL that begins with s3://, .*, got 'ftp://host/path'"),
         ("s3://key:secret@bucket/x", "the URL s3://bucket/x carries a user name"),
         ("https://host/x?X-Amz-Signature=abc", "the URL https://host/x carries"),
         ("s3:///x", "names no bucket"),

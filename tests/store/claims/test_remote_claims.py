@@ -53,7 +53,7 @@ def clock():
 def folder(monkeypatch):
     """The folder of a backbone in an empty bucket."""
     bucket = MemoryStore()
-    monkeypatch.setattr(remote_path, "_store", lambda url: bucket)
+    monkeypatch.setattr(remote_path, "connection", lambda url: bucket)
     return location(f"s3://bucket/{uuid.uuid4().hex}")
 
 

@@ -6,11 +6,11 @@ No reader drops a row in silence: ``n_rows == len(entries) + len(rejected)`` alw
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from vadprobe.store.datasets.video import Interval, Split
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath
 
 Entry = TypeVar("Entry")
 _SHOWN = 80
@@ -40,7 +40,7 @@ class Annotation:
 class Rejection:
     """One row that could not be read."""
 
-    path: Path
+    path: StorePath
     row: int
     got: str
     wanted: str
@@ -67,7 +67,7 @@ class RowError(VadprobeError):
 class Reading(Generic[Entry]):
     """All rows of one file: ``entries`` were read, in order, ``rejected`` were not; ``notes`` say what else is."""
 
-    path: Path
+    path: StorePath
     n_rows: int
     entries: tuple[Entry, ...]
     rejected: tuple[Rejection, ...] = ()
@@ -98,7 +98,7 @@ class Row:
     fields: tuple[str, ...] = ()
 
 
-def read_text(path: Path, what: str) -> str:
+def read_text(path: StorePath, what: str) -> str:
     """The text of a file.
 
     Args:
@@ -162,7 +162,7 @@ def one_line(error: BaseException) -> str:
     return visible(said if len(said) <= _SAID else said[: _SAID - 1] + "…")
 
 
-def rows_of_text(path: Path, what: str) -> list[Row]:
+def rows_of_text(path: StorePath, what: str) -> list[Row]:
     """Rows of a text file with fields split at any white space; blank lines are no rows.
 
     Line feeds, carriage returns and pairs of both end a line and nothing else does, so line numbers are those of an
@@ -179,7 +179,7 @@ def rows_of_text(path: Path, what: str) -> list[Row]:
 
 
 def read_rows(
-    path: Path,
+    path: StorePath,
     rows: Sequence[Row],
     parse: Callable[[Row], Entry],
     key: Callable[[Entry], str],
