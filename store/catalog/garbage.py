@@ -27,7 +27,7 @@ AGE = 600.0
 """Seconds after which a half-written file counts as left: writing one takes a moment."""
 
 _WRITTEN = re.compile(r".+\.[0-9]+\.[0-9a-f]{32}\.partial|.+\.zarr\.[0-9]+\.partial")
-"""Temporary names that are given beside stores; in a store and its records, every ``*.partial`` is one."""
+"""Temporary names that are given beside stores; in a store and its records, every `*.partial` is one."""
 
 Kind = Literal["claim", "staging", "half-written", "log", "records"]
 

@@ -1,4 +1,4 @@
-"""Claims: which worker computes and writes which partition, agreed through files or objects alone."""
+"""Claims of workers on partitions, agreed through files or objects alone."""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ FOLDER = ".claims"
 """Folder of the claims of one backbone, beside its stores."""
 
 Verdict = Literal["delete", "wait", "keep"]
-"""What becomes of something that a worker may have left; `wait` means that only its lease can tell."""
+"""Fate of something that a worker may have left; `wait` means that only its lease can tell."""
 
 UNNAMED = "a worker that has not said its name"
 

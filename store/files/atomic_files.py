@@ -26,7 +26,7 @@ def write_json(path: StorePath, value: Any) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON in the form of all files that are written here."""
+    """Encode JSON in the form of all files that are written here."""
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 

@@ -16,7 +16,7 @@ StorePath = Path | RemotePath
 """Path of a store, or of a file or folder of one."""
 
 SCHEMES = ("s3", "gs", "az", "http", "https")
-"""What a URL may begin with."""
+"""Schemes of the URLs that are taken."""
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 

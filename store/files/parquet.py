@@ -12,7 +12,7 @@ from vadprobe.store.files.location import StorePath
 
 
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
-    """Names by their codes, an Arrow array of strings."""
+    """Return names by their codes, an Arrow array of strings."""
     return pa.array(names, pa.string()).take(pa.array(codes))
 
 
@@ -27,7 +27,7 @@ def write_parquet(table: pa.Table, path: StorePath, row_group: int | None = None
 
 
 def read_parquet(path: StorePath, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file as a table.
+    """Read a Parquet file as a table.
 
     ``pyarrow.parquet.read_table`` would import its datasets, and pandas with them, which takes longer than reading.
 

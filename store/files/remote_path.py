@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class RemoteStat:
-    """What is known of an object, by the names of `os.stat_result`: equal as long as nobody replaced it.
+    """Properties of an object, by the names of `os.stat_result`: equal as long as nobody replaced it.
 
     `st_ctime_ns` is made of the object's tag, which changes with its content. `tag` is None where there is none.
     """
@@ -86,7 +86,7 @@ class RemotePath(PurePosixPath):
 
     @property
     def can_list(self) -> bool:
-        """Whether the server says what it has."""
+        """True unless it is a web server, which does not say what it has."""
         return not self.place.startswith("http")
 
     def stat(self) -> RemoteStat:

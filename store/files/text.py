@@ -6,7 +6,7 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def size_text(n_bytes: int) -> str:
-    """Bytes in decimal units with three digits: ``0 B``, ``182 B``, ``4.20 MB``, ``1,013 PB``."""
+    """Return bytes in decimal units with three digits: `0 B`, `182 B`, `4.20 MB`, `1,013 PB`."""
     if n_bytes < 1000:
         return f"{n_bytes} B"
     value, power = n_bytes / 1000, 0
@@ -17,12 +17,12 @@ def size_text(n_bytes: int) -> str:
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """A count with its noun: ``1 row``, ``1,024 rows``."""
+    """Return a count with its noun: `1 row`, `1,024 rows`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> list[str]:
-    """A table with aligned columns, two spaces between them; columns named in ``right`` end flush."""
+    """Lay out a table with aligned columns, two spaces between them; columns named in `right` end flush."""
     widths = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     return [
         "  ".join(
@@ -34,13 +34,13 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
 
 
 def short(text: str, length: int = 100) -> str:
-    """A text on one line, cut where it is longer."""
+    """Put a text on one line, cut where it is longer."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Ascending numbers, neighbours joined: ``0-3, 7``; empty for none."""
+    """Join ascending numbers, neighbours as ranges: `0-3, 7`; empty for none."""
     parts: list[str] = []
     start = previous = None
     for number in (*numbers, None):
