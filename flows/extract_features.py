@@ -10,6 +10,7 @@ from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey, PartitionOutcome
 from vadprobe.flows.jobs.extract_job import ExtractionSummary, finish, prepare
 from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.verification.verify import Verification, verify
 
 
@@ -79,7 +80,7 @@ def commit_task(extractor: Extractor, computed: list[PartitionKey]) -> Extractio
 
 
 @task(name="verify", cache_policy=NO_CACHE, persist_result=False)
-def verify_task(store: Path) -> Verification:
+def verify_task(store: StorePath) -> Verification:
     """Read a store again; a store that is not sound fails the run.
 
     Raises:

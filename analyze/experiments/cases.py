@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.compute.scheduling import Scheduler
@@ -11,6 +10,7 @@ from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisC
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import VideoFacts
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -28,7 +28,7 @@ class ExperimentJob:
     samplings: tuple[Sampling, ...]
     backbone: str
     prompts: tuple[str, ...]
-    _opened: dict[Path, FeatureStore] = field(default_factory=dict, repr=False)
+    _opened: dict[StorePath, FeatureStore] = field(default_factory=dict, repr=False)
 
     @property
     def score_prompt(self) -> str:
@@ -62,7 +62,7 @@ class ExperimentJob:
             self._open,
         )
 
-    def _open(self, path: Path) -> FeatureStore:
+    def _open(self, path: StorePath) -> FeatureStore:
         if path not in self._opened:
             self._opened[path] = FeatureStore.open(path)
         return self._opened[path]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -76,7 +76,7 @@ def open_inputs(
     samplings: Sequence[Sampling],
     backbone: str,
     prompts: Sequence[str],
-    open_store: Callable[[Path], FeatureStore] = FeatureStore.open,
+    open_store: Callable[[StorePath], FeatureStore] = FeatureStore.open,
 ) -> AnalysisInputs:
     """Open the stores an analysis needs.
 

@@ -5,12 +5,12 @@ Opening reads the clip table and the record of every partition, thousands of fil
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.reading.feature_store import FeatureStore
 
 _MOST = 8  # stores a process keeps open for tasks: the prompts of one analysis; a million clips take 100 MB each
@@ -26,7 +26,7 @@ class StoreState:
     It is small, so that tasks carry it to workers in place of the store.
     """
 
-    path: Path
+    path: StorePath
     specification: str
     records: str
 

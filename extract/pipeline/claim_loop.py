@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey, PartitionOutcome
 from vadprobe.extract.pipeline.memory import limit_malloc_arenas
-from vadprobe.store.claims.claims import Claim
+from vadprobe.store.claims.claim import Claim
 from vadprobe.store.datasets.joining import naming
 
 POLL = 2.0
@@ -45,7 +45,7 @@ class Listener:
 def compute_pending(extractor: Extractor, listener: Listener) -> list[PartitionKey]:
     """Claim and compute partitions until none is left; those that other workers hold come last.
 
-    While nothing but those is left, wait until each is finished, or its claim has expired.
+    While nothing but those is left, wait until each is finished or given back.
 
     Returns:
         What was computed here.
@@ -133,6 +133,6 @@ def _waiting(extractor: Extractor, left: Sequence[PartitionKey]) -> str:
         names.append(f"partition {partition} of {key} ({claims.holder(partition) or 'free now'})")
     count = f"{len(left)} partition{'s' if len(left) > 1 else ''}"
     return (
-        f"Waiting for {count} in the hands of other workers: {naming(names)}. A worker that is gone is replaced once "
-        "its claim expires."
+        f"Waiting for {count} in the hands of other workers: {naming(names)}. A worker that ends is replaced; one that "
+        "is suspended is waited for."
     )

@@ -21,9 +21,8 @@ from vadprobe.extract.pipeline.open_partition import ClipDone, OpenPartition
 from vadprobe.extract.pipeline.planning import ExtractionPlan
 from vadprobe.extract.pipeline.timings import Timings
 from vadprobe.extract.video.decode_pool import DecodedClip, DecodePool, Run
+from vadprobe.store.claims.claim import Claim, ClaimLostError, Claims
 from vadprobe.store.claims.claiming import claims_in
-from vadprobe.store.claims.claims import Claim, Claims
-from vadprobe.store.claims.staging import ClaimLostError
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.format.schema import partition_rows
 

@@ -6,8 +6,7 @@ from itertools import groupby
 
 from vadprobe.extract.pipeline.planning import SamplingPlan
 from vadprobe.extract.video.decode_pool import DecodedClip
-from vadprobe.store.claims.claims import Claim
-from vadprobe.store.claims.staging import ClaimLostError
+from vadprobe.store.claims.claim import Claim, ClaimLostError
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.writer import StoreWriter
 

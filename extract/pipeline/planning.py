@@ -16,6 +16,7 @@ from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, 
 from vadprobe.store.datasets.video import SPLITS, Video
 from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.digests import fingerprint_file
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.layout import DatasetLayout
@@ -78,7 +79,7 @@ class ExtractionPlan:
 
 def plan_extraction(
     dataset: Dataset,
-    root: Path,
+    root: StorePath,
     samplings: Sequence[SamplingConfig],
     prompts: Sequence[Prompt],
     description: Description,

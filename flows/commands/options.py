@@ -11,13 +11,13 @@ from vadprobe.store.catalog.finding import stores_below
 from vadprobe.store.datasets.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.location import is_remote, location
+from vadprobe.store.files.location import StorePath, is_remote, location
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.settings import explain
 from vadprobe.store.verification.verify import is_store
 
 
-def stores_of(target: Path) -> list[Path]:
+def stores_of(target: StorePath) -> list[StorePath]:
     """The stores that a job file, a store's path, or a folder stands for.
 
     A store that lost its metadata or its whole group is among them.
@@ -36,7 +36,7 @@ def stores_of(target: Path) -> list[Path]:
     return stores_below(target)
 
 
-def place(text: str) -> Path:
+def place(text: str) -> StorePath:
     """A folder or URL on the command line; what is wrong with it becomes the parser's message."""
     try:
         return location(text)

@@ -187,12 +187,12 @@ def _values_line(array: ArrayDifference) -> str:
 def leftover_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
     """What 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
     parts = (
-        ("These would go:", [one for one in found if one.verdict == "goes"]),
+        ("These would go:", [one for one in found if one.verdict == "delete"]),
         (
             "These would go if their workers give no sign of life while they are watched:",
-            [one for one in found if one.verdict == "watch"],
+            [one for one in found if one.verdict == "wait"],
         ),
-        ("These stay:", [one for one in found if one.verdict == "stays"]),
+        ("These stay:", [one for one in found if one.verdict == "keep"]),
     )
     for title, part in parts:
         if part:
@@ -200,7 +200,7 @@ def leftover_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
             cells = [(one.kind, size_text(one.n_bytes), one.why, _below(root, one)) for one in part]
             yield from (f"  {line}" for line in table(("kind", "size", "why", "path"), cells, right=("size",)))
             yield ""
-    going = [one for one in found if one.verdict != "stays"]
+    going = [one for one in found if one.verdict != "keep"]
     if going:
         total = size_text(sum(one.n_bytes for one in going))
         count = counted(len(going), "leftover")

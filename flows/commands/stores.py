@@ -4,7 +4,6 @@ import argparse
 import json
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from vadprobe.flows.commands.options import place
@@ -16,7 +15,7 @@ from vadprobe.store.catalog.garbage import Garbage, collect_garbage, find_garbag
 from vadprobe.store.catalog.path_hints import explain, find_store
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.location import can_list
+from vadprobe.store.files.location import StorePath, can_list
 from vadprobe.store.files.text import counted, size_text
 
 _STORE = "a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr"
@@ -95,7 +94,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _card(options: argparse.Namespace) -> int:
-    folder: Path = options.folder
+    folder: StorePath = options.folder
     if not (folder.is_dir() and any(folder.glob("*.zarr"))):
         folder = find_store(folder).parent
     path = write_card(folder)
@@ -108,7 +107,7 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _gc(options: argparse.Namespace) -> int:
-    root: Path = options.root
+    root: StorePath = options.root
     if not can_list(root):
         raise VadprobeError(f"{root} is on a web server, which lists nothing; run gc where that is a folder.")
     if not root.is_dir():
@@ -117,7 +116,7 @@ def _gc(options: argparse.Namespace) -> int:
     if not options.yes:
         _say(leftover_lines(str(root), found))
         return 0
-    removed = collect_garbage(root, found, tell=lambda message: print(message, flush=True))
+    removed = collect_garbage(found, tell=lambda message: print(message, flush=True))
     for one in removed:
         print(f"Removed: {one.path} ({size_text(one.n_bytes)}; {one.why})")
     for one in found:
@@ -129,7 +128,7 @@ def _gc(options: argparse.Namespace) -> int:
 
 
 def _kept(one: Garbage) -> str:
-    return "its worker gave a sign of life" if one.verdict == "watch" else one.why
+    return "its worker gave a sign of life" if one.verdict == "wait" else one.why
 
 
 def _catalog_content(catalog: Catalog) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from vadprobe.flows.commands.options import place, stores_of
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
-from vadprobe.store.files.location import can_list, is_remote
+from vadprobe.store.files.location import StorePath, can_list, is_remote
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.verification.problems import Verification
 from vadprobe.store.verification.repair import RepairPlan, apply, plan_repair
@@ -62,7 +62,7 @@ def _verify(options: argparse.Namespace) -> int:
     return 0 if content["sound"] else 1
 
 
-def mend(stores: Iterable[Path], workers: int | None = None) -> list[RepairPlan]:
+def mend(stores: Iterable[StorePath], workers: int | None = None) -> list[RepairPlan]:
     """Verify stores and carry out what mends them, for 'vadprobe extract --repair'; says what is done.
 
     Stores that do not exist yet are left to the extraction.
@@ -82,7 +82,7 @@ def mend(stores: Iterable[Path], workers: int | None = None) -> list[RepairPlan]
     return plans
 
 
-def _verifications(stores: list[Path], workers: int | None, resume: bool) -> Iterator[Verification]:
+def _verifications(stores: list[StorePath], workers: int | None, resume: bool) -> Iterator[Verification]:
     n_bytes = sum(_stored_bytes(store) for store in stores)
     with _progress(n_bytes) as bar:
         yield from verify_stores(stores, bar.report, workers=workers or _workers(), resume=resume)
@@ -93,7 +93,7 @@ class VerifyProgress:
 
     def __init__(self, bar: "tqdm[Any]") -> None:
         self._bar = bar
-        self._problems: dict[Path, int] = {}
+        self._problems: dict[StorePath, int] = {}
 
     def report(self, checked: Checked) -> None:
         """Count a partition."""
@@ -110,7 +110,7 @@ def _progress(n_bytes: int) -> Iterator[VerifyProgress]:
         bar.total = bar.n  # what is missing was not read: shards that are lost or too many
 
 
-def _stored_bytes(store: Path) -> int:
+def _stored_bytes(store: StorePath) -> int:
     if not can_list(store):
         return 0
     if is_remote(store):

@@ -11,7 +11,7 @@ from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.location import is_remote, location
+from vadprobe.store.files.location import StorePath, is_remote, location
 from vadprobe.store.format.configuration import PromptConfig, SamplingConfig, StoreConfig
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt, shipped
@@ -68,7 +68,7 @@ class Job:
     workspace: Path
 
     @property
-    def root(self) -> Path:
+    def root(self) -> StorePath:
         """Folder, or URL, of the feature stores."""
         given = location(self.config.store.root)
         return given if is_remote(given) else self.workspace / given
@@ -89,7 +89,7 @@ class Job:
         return tuple(section.sampling() for section in self.config.sampling)
 
     @property
-    def stores(self) -> tuple[Path, ...]:
+    def stores(self) -> tuple[StorePath, ...]:
         """Every store of the job."""
         return tuple(
             self.layout.store(sampling, self.config.backbone.key, prompt.key)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from vadprobe.store.catalog.finding import DEPTH, FoundStore, list_stores
@@ -10,6 +9,7 @@ from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.catalog.path_hints import explain_root
 from vadprobe.store.catalog.saved_catalog import CATALOG, CATALOG_VERSION, Place, read_saved, write_saved
 from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.names import check_key
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.schema import n_partitions
@@ -70,7 +70,7 @@ class Entry:
 class Catalog:
     """All stores of a root, sorted by place. `notes` tell what else was found, or could not be looked at."""
 
-    root: Path
+    root: StorePath
     entries: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
 
@@ -83,12 +83,12 @@ class Catalog:
         """Return the catalog as plain JSON values, paths relative to the root."""
         return {"vadprobe_catalog": CATALOG_VERSION, "stores": [entry.to_json() for entry in self.entries]}
 
-    def save(self) -> Path:
+    def save(self) -> StorePath:
         """Write `catalog.json` into the root, whole or not at all; return its path."""
         return write_saved(self.root, self.to_json())
 
 
-def read_catalog(root: Path) -> Catalog:
+def read_catalog(root: StorePath) -> Catalog:
     """Look at every store of a root. A store that cannot be read is an entry with a reason.
 
     Where the root cannot be listed (a web server), the stores that its `catalog.json` names are looked at.
@@ -124,7 +124,7 @@ def _is_key(name: str) -> bool:
     return True
 
 
-def _entry(root: Path, place: Place, store: FoundStore) -> Entry:
+def _entry(root: StorePath, place: Place, store: FoundStore) -> Entry:
     try:
         found = Inventory.read(store.path)
         return Entry(
@@ -145,7 +145,7 @@ def _entry(root: Path, place: Place, store: FoundStore) -> Entry:
         return Entry(*place, state="unreadable", reason=_below(root, str(error)), leftovers=store.leftovers)
 
 
-def _below(root: Path, reason: str | None) -> str | None:
+def _below(root: StorePath, reason: str | None) -> str | None:
     """Return a reason with paths relative to the root, as it may be saved and moved."""
     return None if reason is None else reason.replace(f"{root}/", "")
 
@@ -179,7 +179,7 @@ def _checked(entry: Entry, digest: str | None) -> Entry:
     return entry
 
 
-def _out_of_date(root: Path, entries: Iterable[Entry]) -> Iterator[str]:
+def _out_of_date(root: StorePath, entries: Iterable[Entry]) -> Iterator[str]:
     """Yield sentences about what is wrong in the saved catalog of a listed root; none where there is no catalog."""
     try:
         saved, remarks = read_saved(root)

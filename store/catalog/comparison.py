@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from vadprobe.store.catalog.array_comparison import ArrayDifference, compare_array, incomparable
 from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted, first_few, short
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
@@ -42,7 +42,7 @@ class Comparison:
         return 1 if self.differs else 2 if self.unknown else 0
 
 
-def compare(first: Path, second: Path, values: bool = False) -> Comparison:
+def compare(first: StorePath, second: StorePath, values: bool = False) -> Comparison:
     """Compare two stores by their small files and, if asked for, their values.
 
     Values count as equal where the records name the same SHA-256; that these are those of the shards is for

@@ -1,16 +1,16 @@
 """Describe one store as plain values, for people and for programs."""
 
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.schema import n_partitions, storage_dtype
 
 
-def describe_store(path: Path, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
+def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
     """Return specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
 
     Sizes are those that the records name; no shard is touched. `bytes_per_value` is None while nothing is written.

@@ -5,11 +5,10 @@ A web server lists nothing; there `catalog.json` names the stores.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from vadprobe.store.catalog.saved_catalog import CATALOG, path_of, read_saved
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.text import error_text
 
 DEPTH = 3
@@ -30,7 +29,7 @@ class FoundStore:
         digest: the digest that `catalog.json` has of a store that could not be listed.
     """
 
-    path: Path
+    path: StorePath
     leftovers: tuple[str, ...] = ()
     digest: str | None = None
 
@@ -47,7 +46,7 @@ class Listing:
     is_saved: bool = False
 
 
-def list_stores(folder: Path, depth: int = DEPTH) -> Listing:
+def list_stores(folder: StorePath, depth: int = DEPTH) -> Listing:
     """List the stores below a folder, down to `depth` folders between them; none is opened.
 
     Raises:
@@ -75,7 +74,7 @@ def list_stores(folder: Path, depth: int = DEPTH) -> Listing:
     return Listing((), tuple(notes))
 
 
-def stores_below(folder: Path) -> list[Path]:
+def stores_below(folder: StorePath) -> list[StorePath]:
     """Return the paths of all stores below a folder, at any depth on this machine.
 
     Raises:
@@ -89,7 +88,7 @@ def stores_below(folder: Path) -> list[Path]:
     return [store.path for store in found]
 
 
-def names_in(folder: Path) -> list[str] | None:
+def names_in(folder: StorePath) -> list[str] | None:
     """Return the names of all that lies in a folder, sorted; empty if there is no folder, None if it is unlistable."""
     try:
         return sorted(path.name for path in folder.iterdir())
@@ -99,12 +98,13 @@ def names_in(folder: Path) -> list[str] | None:
         return None
 
 
-def _walk(folder: Path, depth: int, notes: list[str], above: tuple[Path, ...] = ()) -> Iterator[FoundStore]:
+def _walk(folder: StorePath, depth: int, notes: list[str], above: tuple[StorePath, ...] = ()) -> Iterator[FoundStore]:
     """Yield the stores below a folder by their groups or, where a group is lost, by their records."""
-    here = folder.resolve()
+    here = folder if is_remote(folder) else folder.resolve()
     if here in above:  # a link to a folder that contains it
         return
-    inside = sorted(folder.iterdir())
+    inside: list[StorePath] = list(folder.iterdir())
+    inside.sort(key=lambda path: path.name)
     names = [path.name for path in inside]
     for stem in sorted({path.stem for path in inside if path.suffix in _STORE_SUFFIXES}):
         yield FoundStore(folder / f"{stem}.zarr", tuple(name for name in names if _is_leftover(name, stem)))

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.catalog.finding import names_in
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
@@ -33,7 +33,7 @@ class Inventory:
     records.
     """
 
-    path: Path
+    path: StorePath
     attributes: dict[str, Any]
     spec: FeatureSpec
     contents: StoredParts
@@ -42,7 +42,7 @@ class Inventory:
     small_bytes: int
 
     @classmethod
-    def read(cls, path: Path) -> "Inventory":
+    def read(cls, path: StorePath) -> "Inventory":
         """Read the small files of the store at `path` (`.../<prompt>.zarr`).
 
         A damaged record is noted, not raised.
@@ -165,14 +165,14 @@ def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
     return ", ".join(words) or "all"
 
 
-def _recorded(path: Path, total: int) -> list[int]:
+def _recorded(path: StorePath, total: int) -> list[int]:
     """Return the partitions that have a record; all of the plan where a folder cannot be listed."""
     names = names_in(records_of(path))
     found = None if names is None else set(names)
     return [number for number in range(total) if found is None or record_name(number) in found]
 
 
-def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, int]:
+def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | None, int]:
     """Return a record, or why it does not count, or None; and its bytes. The file is asked for once."""
     file = records_of(path) / record_name(partition)
     content = b""
@@ -191,13 +191,13 @@ def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, 
     return record, len(content)
 
 
-def _metadata_bytes(path: Path, spec: FeatureSpec) -> int:
+def _metadata_bytes(path: StorePath, spec: FeatureSpec) -> int:
     features = [array.name for array in feature_arrays(spec.backbone, spec.n_clips)]
     files = [path / "zarr.json", *(path / name / "zarr.json" for name in (*features, *_COORDINATES))]
     return sum(map(_size, [*files, *(path / name / "c" / "0" for name in _COORDINATES)]))
 
 
-def _size(file: Path) -> int:
+def _size(file: StorePath) -> int:
     """Return the bytes of a file; 0 where there is none."""
     try:
         return file.stat().st_size

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from vadprobe.store.catalog.finding import DEPTH, list_stores, names_in
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.text import counted, first_few
 from vadprobe.store.format.layout import records_of
 
 _SHOWN = 6
 
 
-def find_store(path: Path) -> Path:
+def find_store(path: StorePath) -> StorePath:
     """Return the store that a path means: `.../<prompt>.zarr`, or the same without `.zarr`.
 
     A store that lost its metadata is one all the same.
@@ -32,7 +33,7 @@ def find_store(path: Path) -> Path:
     raise VadprobeError(explain(path))
 
 
-def explain(path: Path) -> str:
+def explain(path: StorePath) -> str:
     """Return a sentence about a path that is no store: what is there, and the command that fits."""
     store = _store_around(path)
     if not path.exists():
@@ -50,7 +51,7 @@ def explain(path: Path) -> str:
     )
 
 
-def explain_root(root: Path) -> str:
+def explain_root(root: StorePath) -> str:
     """Return a sentence about a folder in which no store is found as in a root, with the root that may be meant."""
     store = _store_around(root)
     if not root.exists():
@@ -58,12 +59,13 @@ def explain_root(root: Path) -> str:
     if store is not None:
         return f"{root} is {'' if store == root else 'a part of '}a store, no root; use 'vadprobe show {store}'."
     for found in list_stores(root, DEPTH + 1).stores:
-        parents = (found.path if len(found.path.parents) > DEPTH else found.path.absolute()).parents
+        path = found.path if is_remote(found.path) else found.path.absolute()
+        parents = path.parents
         return f"{root} is no root of stores; use 'vadprobe ls {parents[min(DEPTH, len(parents) - 1)]}'."
     return f"{root} holds no feature store yet; 'vadprobe plan' and 'vadprobe extract' write one."
 
 
-def _missing(path: Path) -> str:
+def _missing(path: StorePath) -> str:
     """Return a sentence about a path that does not exist: how far it does, and which names are near."""
     parent = next((folder for folder in path.parents if folder.exists()), None)
     if parent is None:
@@ -76,7 +78,7 @@ def _missing(path: Path) -> str:
     return f"there is no {wanted!r} in {'this folder' if parent == Path() else parent}." + (hint if known else "")
 
 
-def _store_around(path: Path) -> Path | None:
+def _store_around(path: StorePath) -> StorePath | None:
     """Return the store that a path is a part of: its group or its records lie above, or are the path; else None."""
     found = next((folder for folder in (path, *path.parents) if folder.suffix in (".zarr", ".records")), None)
     return None if found is None else found.with_suffix(".zarr")

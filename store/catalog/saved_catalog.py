@@ -1,11 +1,11 @@
 """The file `catalog.json` of a root: it names the stores where folders cannot be listed."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_bytes
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.names import check_key
 
 CATALOG = "catalog.json"
@@ -20,19 +20,19 @@ Place = tuple[str, str, str, str]
 _PLACE_KEYS = ("dataset", "sampling", "backbone", "prompt")
 
 
-def path_of(root: Path, place: Place) -> Path:
+def path_of(root: StorePath, place: Place) -> StorePath:
     """Return the path of a store in a root."""
     *folders, prompt = place
     return root.joinpath(*folders, f"{prompt}.zarr")
 
 
-def write_saved(root: Path, content: dict[str, Any]) -> Path:
+def write_saved(root: StorePath, content: dict[str, Any]) -> StorePath:
     """Write `catalog.json` into a root, whole or not at all; return its path."""
     write_bytes(root / CATALOG, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     return root / CATALOG
 
 
-def read_saved(root: Path) -> tuple[dict[Place, str | None] | None, list[str]]:
+def read_saved(root: StorePath) -> tuple[dict[Place, str | None] | None, list[str]]:
     """Return the digest of each store that a saved catalog names, None if there is none; and what is wrong with it.
 
     Names are checked before they become paths.

@@ -7,6 +7,7 @@ from typing import Any
 from vadprobe.store.catalog.description import describe_store
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import write_bytes
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted, error_text, markdown_table, short, size_text
 from vadprobe.store.format.clip_table import ClipTable
@@ -50,7 +51,7 @@ ends in `.records`, and `clips.parquet` with `clip_videos.parquet`.
 """
 
 
-def write_card(folder: Path) -> Path | None:
+def write_card(folder: StorePath) -> StorePath | None:
     """Write the card of the stores in a backbone's folder, whole or not at all.
 
     It is written anew from the stores at every call, by one worker at a time, so the last commit is in it. Equal stores
@@ -81,7 +82,7 @@ def write_card(folder: Path) -> Path | None:
     return path
 
 
-def store_card(folder: Path) -> str:
+def store_card(folder: StorePath) -> str:
     """Return the card of the stores in a backbone's folder, as Markdown.
 
     A store that cannot be read is named with the reason.
@@ -89,7 +90,8 @@ def store_card(folder: Path) -> str:
     found: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
     tables: dict[str, ClipTable] = {}
-    for path in sorted(folder.glob("*.zarr")):
+    stores: list[StorePath] = sorted(folder.glob("*.zarr"))
+    for path in stores:
         try:
             found.append(describe_store(path, tables))
         except StoreError as error:

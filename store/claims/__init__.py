@@ -1,1 +1,1 @@
-"""Who writes what: one worker a partition, on local disks and in object stores."""
+"""Claims of workers on partitions, on local disks and in object stores."""

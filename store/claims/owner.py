@@ -1,4 +1,4 @@
-"""Who holds a claim, and whether that process still runs on this machine."""
+"""Owner of a claim on an object store, and whether that process still runs on this machine."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a claim. ``machine`` tells hosts, boots and containers apart, ``started`` a reused process number."""
+    """Owner of a claim. `machine` tells hosts, boots and containers apart, `started` a reused process number."""
 
     host: str
     machine: str
@@ -22,29 +22,34 @@ class Owner:
 
     @staticmethod
     def here(lease: float) -> "Owner":
-        """This process, for a new claim."""
+        """Return this process as the owner of a new claim."""
         return Owner(
             socket.gethostname(), _machine(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex, float(lease)
         )
 
+    @property
+    def name(self) -> str:
+        """Process and host, for messages."""
+        return f"process {self.process} on {self.host}"
+
     def runs_here(self) -> bool:
-        """Whether the process is known to run on this machine, be it suspended."""
+        """Return whether the process is known to run on this machine, be it suspended."""
         return bool(self.machine) and self.machine == _machine() and not self.vanished()
 
     def vanished(self) -> bool:
-        """Whether the process is known to be gone; False when it runs elsewhere, where only the lease tells."""
+        """Return whether the process is known to be gone; False when it runs elsewhere, where only the lease tells."""
         if not self.machine or self.machine != _machine() or self.started is None:
             return False
         started = _started(self.process)
         return started != self.started and not (started is None and _runs(self.process))
 
     def content(self, beat: int) -> bytes:
-        """The claim file at the ``beat``-th sign of life; always of the same length."""
+        """Return the content of the claim at the `beat`-th heartbeat; always of the same length."""
         return (json.dumps({**asdict(self), "beat": f"{beat:012d}"}, sort_keys=True) + "\n").encode()
 
     @staticmethod
     def read(content: bytes) -> "Owner | None":
-        """The owner that a claim file names; None while it is not written yet, or if it is no claim."""
+        """Return the owner that a claim names; None if it is no claim."""
         try:
             found = json.loads(content)
             del found["beat"]
@@ -56,7 +61,7 @@ class Owner:
 
 @cache
 def _machine() -> str:
-    """This machine since it was started, and the processes that this one can see; empty if that is not known."""
+    """Return a name of this machine since it was started, and of the processes it sees; empty if not known."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -65,7 +70,7 @@ def _machine() -> str:
 
 
 def _started(process: int) -> int | None:
-    """When a process was started, in ticks since the machine was; -1 if it has ended, None if that is not known."""
+    """Return when a process was started, in ticks since the machine was; -1 if it has ended, None if not known."""
     try:
         after_name = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -74,7 +79,7 @@ def _started(process: int) -> int | None:
 
 
 def _runs(process: int) -> bool:
-    """Whether there is a process of this number, even one that /proc hides from us."""
+    """Return whether there is a process of this number, even one that /proc hides from us."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,28 +1,35 @@
-"""Claims and staging on an object store, by conditional writes alone.
+"""Claims on an object store, by conditional writes alone.
 
-A claim is an object, created only where there is none, and rewritten by its owner only where it is still the one that
-the owner wrote. Objects appear whole, so there is no folder to stage files in: the fence of an owner that wakes up late
-is that it replaces a shard only while that is the object it saw before it last looked at its claim. A taker replaces
-the shards as well, so what the late owner saw is gone, and its writes are refused.
+A claim is the object `<partition>.<generation>`, created only where there is none. Its owner rewrites a counter in it,
+as a heartbeat, only where it is still the object that the owner wrote; whoever wants the partition watches that counter
+on a clock of its own, so clocks need not agree. A claim whose counter stood still for the lease, or whose process is
+gone from this machine, is taken over by creating the next generation: of several takers one can.
+
+Objects appear whole, so there is no folder to stage files in. An owner that wakes up late is kept out like this: it
+replaces a shard only while that is the object it saw before it last looked at its claim. A taker replaces the shards as
+well, so what the late owner saw is gone, and its writes are refused.
 """
 
 import contextlib
 import threading
-from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
+import time
+from collections.abc import Callable, Sequence
 
-from vadprobe.store.claims.claims import Claims
+from vadprobe.store.claims.claim import FOLDER, UNNAMED, Claim, ClaimLostError, Claims, Verdict
 from vadprobe.store.claims.owner import Owner
-from vadprobe.store.claims.staging import ClaimLostError
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.remote_path import ChangedError, RemotePath
+from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.files.object_store import ChangedError
+from vadprobe.store.files.remote_path import RemotePath
+
+LEASE = 60.0
+"""Seconds without a heartbeat after which a claim is free; its owner gives four in that time."""
 
 _TRIES = 5
 
 
 class RemoteStaging:
-    """What is to be put in place, in memory; the interface of ``staging.Staging``."""
+    """Objects of a partition that are to be put in place, kept in memory."""
 
     def __init__(self, claim: "RemoteClaim") -> None:
         self._claim = claim
@@ -32,23 +39,25 @@ class RemoteStaging:
         """Keep the bytes of an object."""
         self._staged[name] = b"".join(pieces)
 
-    def publish(self, name: str, final: Path) -> None:
+    def publish(self, name: str, final: StorePath) -> None:
         """Put an object in its place, replacing what is there.
 
         Raises:
             ClaimLostError: if another worker holds the partition by now.
             StoreError: if something else keeps writing there.
         """
-        place, content = _remote(final), self._staged.pop(name)
+        if not is_remote(final):
+            raise ValueError(f"{final} is no URL")
+        content = self._staged.pop(name)
         for _ in range(_TRIES):
-            tag = _tag(place)
+            tag = _tag(final)
             self._claim.check()  # after the tag: whoever takes the partition over from here on changes it
             with contextlib.suppress(ChangedError, FileExistsError):
-                place.replace_if(content, tag)
+                final.replace_if(content, tag)
                 return
         raise StoreError(f"{final} changed whenever it was about to be written; who else writes there?")
 
-    def withdraw(self, final: Path) -> None:
+    def withdraw(self, final: StorePath) -> None:
         """Delete a shard; a record stays until it is replaced, because deleting knows no conditions.
 
         Until then it names shards of other sizes, or of values that were computed in the same way.
@@ -57,16 +66,16 @@ class RemoteStaging:
             self._claim.check()
             final.unlink(missing_ok=True)
 
-    def remove(self) -> None:
+    def clear(self) -> None:
         """Forget what was not put in place."""
         self._staged.clear()
 
 
-class RemoteClaim:
-    """A partition held by this process; the interface of ``claims.Claim``."""
+class RemoteClaim(Claim):
+    """A partition whose newest claim object is of this process."""
 
     def __init__(self, path: RemotePath, owner: Owner, tag: str | None) -> None:
-        self.staging = RemoteStaging(self)
+        self.staging: RemoteStaging = RemoteStaging(self)
         self._path, self._owner, self._tag = path, owner, tag
         self._lost = False
         self._released = threading.Event()
@@ -92,18 +101,10 @@ class RemoteClaim:
             return
         self._released.set()
         self._thread.join()
-        self.staging.remove()
+        self.staging.clear()
         with contextlib.suppress(OSError):
             if self._is_ours():
                 self._path.unlink(missing_ok=True)
-
-    def __enter__(self) -> "RemoteClaim":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
     def _is_ours(self) -> bool:
         try:
@@ -113,7 +114,7 @@ class RemoteClaim:
         return owner is not None and owner.identifier == self._owner.identifier
 
     def _live(self) -> None:
-        """Count in our own object, as long as it is ours."""
+        """Count in our own object at every heartbeat, as long as it is ours."""
         beat = 0
         while not self._released.wait(self._owner.lease / 4):
             beat += 1
@@ -134,17 +135,106 @@ class RemoteClaim:
 
 
 class RemoteClaims(Claims):
-    """The claims in one backbone's folder on an object store, as one worker sees them over time."""
+    """The claims in one backbone's folder on an object store, as one worker sees them over time.
 
-    def _create(self, partition: int, before: int) -> RemoteClaim | None:  # type: ignore[override]
-        """Create the generation after ``before`` (0: there is none), and make sure that it is the one that counts."""
-        path, owner = _remote(self._path(partition, before + 1)), Owner.here(self.lease)
+    Args:
+        folder: the backbone's folder, `<sampling>/<backbone>`.
+        lease: seconds without a heartbeat after which a claim of ours is free; by default `LEASE`.
+        clock: seconds that never go back; not the time of day.
+    """
+
+    folder: RemotePath
+
+    def __init__(
+        self, folder: RemotePath, lease: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.folder = folder / FOLDER
+        self.lease = LEASE if lease is None else lease
+        self._clock = clock
+        self._seen: dict[int, tuple[str, bytes, float]] = {}
+
+    def _take(self, partition: int) -> Claim | None:
+        """Claim a partition. It is seen to have expired only by asking for it again, the lease apart."""
+        generations = self._generations(partition)
+        if generations and not self._expired(partition, generations[-1]):
+            return None
+        return self._create(partition, generations[-1] if generations else 0)
+
+    def hold(self, partition: int) -> Claim:
+        """Claim a partition; where its owner may be gone, watch for heartbeats for a lease first.
+
+        Raises:
+            StoreError: if another worker holds it and lives, naming that worker.
+        """
+        before = self._latest(partition)
+        while (claim := self.take(partition)) is None:
+            now = self._latest(partition)
+            owner = Owner.read(now or b"")
+            if now and (now != before or (owner is not None and owner.runs_here())):
+                raise self._held_elsewhere(partition)
+            time.sleep(min(1.0, self.lease / 20))
+        return claim
+
+    def holder(self, partition: int) -> str | None:
+        """Return the process and host that the newest claim names; None when there is none."""
+        content = self._latest(partition)
+        if content is None:
+            return None
+        owner = Owner.read(content)
+        return owner.name if owner else UNNAMED
+
+    def judge(self, partition: int) -> tuple[Verdict, str]:
+        """Return what may become of the claims on a partition, and why; nothing is changed."""
+        owner = Owner.read(self._latest(partition) or b"")
+        if owner is None:
+            return "wait", f"claimed by {UNNAMED}"
+        if owner.vanished():
+            return "delete", f"claimed by {owner.name}, which has ended"
+        if owner.runs_here():
+            return "keep", f"claimed by {owner.name}, which is running"
+        return "wait", f"claimed by {owner.name}; {owner.lease:.0f} s without a heartbeat show that it has ended"
+
+    def tidy(self) -> float:
+        """Delete claims of processes that are gone from this machine, and those that were seen to expire.
+
+        Returns:
+            The longest lease among the claims that were seen and may expire; 0 when there are none.
+        """
+        leases = [0.0]
+        for partition in self.entries():
+            owner = Owner.read(self._latest(partition) or b"")
+            if owner is not None and owner.runs_here():
+                continue
+            if claim := self.take(partition):
+                claim.release()
+            else:
+                leases.append(owner.lease if owner else self.lease)
+        return max(leases)
+
+    def _expired(self, partition: int, generation: int) -> bool:
+        content = self._content(partition, generation)
+        if content is None:
+            self._seen.pop(partition, None)
+            return False  # released or taken over this moment
+        owner = Owner.read(content)
+        if owner is not None and owner.vanished():
+            return True
+        name, now = f"{partition}.{generation}", self._clock()
+        seen = self._seen.get(partition)
+        if seen is None or seen[:2] != (name, content):
+            self._seen[partition] = name, content, now
+            return False
+        return now - seen[2] >= (owner.lease if owner else self.lease)
+
+    def _create(self, partition: int, before: int) -> RemoteClaim | None:
+        """Create the generation after `before` (0: there is none), and make sure that it is the one that counts."""
+        path, owner = self._path(partition, before + 1), Owner.here(self.lease)
         try:
             path.create(owner.content(0))
         except FileExistsError:
             return None
         try:
-            generations = self._generations().get(partition, [])
+            generations = self._generations(partition)
             # A higher one: what we saw was old. The expired one is gone: it was released, or taken over and released.
             if max(generations, default=0) > before + 1 or (before and before not in generations):
                 path.unlink(missing_ok=True)
@@ -159,15 +249,28 @@ class RemoteClaims(Claims):
                 path.unlink(missing_ok=True)
             raise
 
+    def _path(self, partition: int, generation: int) -> RemotePath:
+        return self.folder / f"{partition:06d}.{generation}"
 
-def _remote(path: object) -> RemotePath:
-    if not isinstance(path, RemotePath):
-        raise TypeError(f"{path} is no URL.")
-    return path
+    def _latest(self, partition: int) -> bytes | None:
+        """Return what the claim on a partition says; None when nobody holds it."""
+        generations = self._generations(partition)
+        return self._content(partition, generations[-1]) if generations else None
+
+    def _content(self, partition: int, generation: int) -> bytes | None:
+        try:
+            return self._path(partition, generation).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _generations(self, partition: int) -> list[int]:
+        """Return the generations of the claims on a partition, ascending; the last one counts."""
+        endings = [path.name.partition(".")[2] for path in self.entries().get(partition, [])]
+        return sorted(int(ending) for ending in endings if ending.isdigit())
 
 
 def _tag(path: RemotePath) -> str | None:
-    """The tag of an object; None where there is none."""
+    """Return the tag of an object; None where there is none."""
     try:
         return path.stat().tag
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from vadprobe.store.datasets.joining import Finding, naming
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import read_source
 from vadprobe.store.datasets.video import SPLITS
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import table
 
 SPLIT_HEAD = ("split", "videos", "normal", "anomalous", "without label", "intervals", "frames", "anomalous frames")
@@ -24,7 +25,7 @@ SPLIT_HEAD = ("split", "videos", "normal", "anomalous", "without label", "interv
 class FileRead:
     """One file of the dataset, with the numbers of its rows, and notes on what else was seen."""
 
-    path: Path
+    path: StorePath
     n_rows: int
     n_read: int
     n_rejected: int

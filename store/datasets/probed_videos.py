@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 import pyarrow as pa
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.parquet import read_parquet, write_parquet
 
 _SCHEMA = pa.schema(
@@ -45,12 +45,12 @@ class VideoFacts:
     reader: str | None = None
 
 
-def write_video_facts(videos: Sequence[VideoFacts], path: Path) -> None:
+def write_video_facts(videos: Sequence[VideoFacts], path: StorePath) -> None:
     """Write the list as Parquet, whole or not at all."""
     write_parquet(pa.Table.from_pylist([asdict(video) for video in videos], schema=_SCHEMA), path)
 
 
-def read_video_facts(path: Path) -> tuple[VideoFacts, ...]:
+def read_video_facts(path: StorePath) -> tuple[VideoFacts, ...]:
     """Read what `write_video_facts` wrote; empty where there is no such file.
 
     Raises:

@@ -5,13 +5,13 @@ rows it is 25. The price: a single row cannot be read without 4,096 of them.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.transfer import Choice, Report, Transfer, plan_copy
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.schema import ArraySpec, compression
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -25,7 +25,7 @@ _VALUES_BYTES = 2**27  # decoded at a time
 
 
 def compact(
-    source: FeatureStore, root: Path, choice: Choice, rows: int = ROWS, report: Report | None = None
+    source: FeatureStore, root: StorePath, choice: Choice, rows: int = ROWS, report: Report | None = None
 ) -> Transfer:
     """Copy a store, or layers and heads of it, into larger partitions below another root; may be repeated.
 

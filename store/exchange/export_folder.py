@@ -1,6 +1,5 @@
 """The folder of an export: its index, its lock, and what a killed export left there."""
 
-import fcntl
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.exchange.export_choice import Format, Parts
 from vadprobe.store.files.atomic_files import read_json
+from vadprobe.store.files.locks import exclusive
 from vadprobe.store.format.schema import feature_arrays, storage_dtype
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -23,21 +23,13 @@ _LEFTOVER = re.compile(r".+\.[0-9]+\.[0-9a-f]{32}\.partial")
 
 @contextmanager
 def sole_exporter(out: Path) -> Iterator[None]:
-    """The right to write into the folder; half-written files of an export that was killed are removed first.
+    """Hold the only right to write into the folder; first delete the half-written files of an export that was killed.
 
     Raises:
         VadprobeError: if another process has that right.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / _LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise VadprobeError(f"another process exports into {out}; wait for it, or name another folder.") from error
-        except OSError as error:
-            raise VadprobeError(
-                f"{out} keeps no file locks ({error.strerror}); name a folder on another file system."
-            ) from error
+    busy = f"another process exports into {out}; wait for it, or name another folder."
+    with exclusive(out, _LOCK, busy):
         for folder in (out, *(path for path in out.iterdir() if path.is_dir() and not path.is_symlink())):
             for path in folder.iterdir():
                 if _LEFTOVER.fullmatch(path.name):

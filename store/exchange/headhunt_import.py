@@ -23,6 +23,7 @@ from vadprobe.store.exchange.headhunt_files import (
 )
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt
@@ -66,8 +67,8 @@ class HeadHuntImport:
 class Imported:
     """Finished import: the store, its labels, files that became failed rows, and files that are no row at all."""
 
-    store: Path
-    labels: Path
+    store: StorePath
+    labels: StorePath
     n_videos: int
     n_rows: int
     failed: tuple[str, ...]
@@ -76,7 +77,7 @@ class Imported:
 
 def import_headhunt(
     folder: Path,
-    root: Path,
+    root: StorePath,
     settings: HeadHuntImport,
     described: Report | None = None,
     written: Report | None = None,
@@ -126,7 +127,7 @@ def import_headhunt(
     )
 
 
-def plan_heads_only(path: Path, spec: FeatureSpec, clips: ClipTable) -> StoreWriter:
+def plan_heads_only(path: StorePath, spec: FeatureSpec, clips: ClipTable) -> StoreWriter:
     """Plan a store of all heads and nothing else."""
     contents = StoredParts.of(spec.backbone, spec.n_clips, layers=(), answers=False)
     require_space(path.parent, stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
@@ -253,7 +254,7 @@ def _write(
             written(done + 1, len(missing))
 
 
-def _labels(path: Path, videos: Sequence[HeadHuntVideo], normal: Sequence[str]) -> bytes:
+def _labels(path: StorePath, videos: Sequence[HeadHuntVideo], normal: Sequence[str]) -> bytes:
     """Return the annotation table, joined with that of an earlier import of another prompt.
 
     Raises:

@@ -6,12 +6,12 @@ copied stays when a transfer is interrupted, and the next one goes on there.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from vadprobe.store.datasets.probed_videos import read_video_facts, write_video_facts
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.stored_parts import Head, StoredParts
@@ -123,7 +123,7 @@ class Transfer:
     unwritten: tuple[int, ...]
 
 
-def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | None = None) -> Transfer:
+def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Report | None = None) -> Transfer:
     """Copy a store, or a part of it, below another root; a second call goes on where the first one stopped.
 
     Args:
@@ -155,7 +155,7 @@ def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | 
     return Transfer(writer, len(left) - len(unwritten), n_before, n_bytes, tuple(unwritten))
 
 
-def plan_copy(source: FeatureStore, root: Path, contents: StoredParts) -> StoreWriter:
+def plan_copy(source: FeatureStore, root: StorePath, contents: StoredParts) -> StoreWriter:
     """Plan a copy of a store at the same place below another root, and copy the records of its videos.
 
     Raises:
@@ -209,5 +209,5 @@ def _copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
         write_video_facts([*known.values(), *added], layout.videos)
 
 
-def _layout(source: FeatureStore, root: Path) -> DatasetLayout:
+def _layout(source: FeatureStore, root: StorePath) -> DatasetLayout:
     return DatasetLayout(root, source.spec.dataset)

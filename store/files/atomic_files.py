@@ -4,14 +4,13 @@ import json
 import os
 import uuid
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 
 
-def sync(path: Path) -> None:
+def sync(path: StorePath) -> None:
     """Force a file or folder to the disk; an object store has it when it says so."""
     if is_remote(path):
         return
@@ -22,22 +21,22 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: StorePath, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the whole new one, whatever happens."""
     write_bytes(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON in the form of all files that are written here."""
+    """Encode JSON in the form of all files that are written here."""
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: StorePath, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the whole new one, whatever happens."""
     write_pieces(path, [content])
 
 
-def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+def write_pieces(path: StorePath, pieces: Iterable[bytes | memoryview]) -> None:
     """Write a file piece by piece, so that a reader sees the old one or the whole new one, whatever happens."""
     if is_remote(path):
         path.write_bytes(b"".join(pieces))
@@ -55,7 +54,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     sync(path.parent)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: StorePath) -> Any:
     """Read JSON.
 
     Raises:

@@ -15,13 +15,13 @@ _LIST_ROWS = 1 << 16  # rows whose text is held at a time
 
 
 def digest_json(value: Any) -> str:
-    """SHA-256 (hexadecimal) of a JSON value written canonically: sorted keys, no spaces, UTF-8, no NaN."""
+    """Return the SHA-256 (hexadecimal) of a JSON value written canonically: sorted keys, no spaces, UTF-8, no NaN."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def digest_integers(arrays: Iterable[np.ndarray]) -> str:
-    """``digest_json`` of a list of integer arrays, each (n,) or (n, k) as nested lists, in a tenth of the time."""
+    """Return `digest_json` of a list of integer arrays, each (n,) or (n, k) as nested lists, in a tenth of the time."""
     total = hashlib.sha256()
     for number, array in enumerate(arrays):
         total.update(b",[" if number else b"[[")
@@ -34,7 +34,7 @@ def digest_integers(arrays: Iterable[np.ndarray]) -> str:
 
 
 def _joined_text(rows: np.ndarray) -> bytes:
-    """The items of a JSON list of integers, or of lists of integers, without the outer brackets."""
+    """Write the items of a JSON list of integers, or of lists of integers, without the outer brackets."""
     texts = pc.cast(pa.array(np.ascontiguousarray(rows).reshape(-1)), pa.string())
     before, between, after = "", ",", ""
     if rows.ndim == 2:
@@ -46,13 +46,13 @@ def _joined_text(rows: np.ndarray) -> bytes:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 (hexadecimal) of a file's bytes."""
+    """Return the SHA-256 (hexadecimal) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
-    """SHA-256 (hexadecimal) of arrays in order: dtype, shape and little-endian bytes of each."""
+    """Return the SHA-256 (hexadecimal) of arrays in order: dtype, shape and little-endian bytes of each."""
     total = hashlib.sha256()
     for array in arrays:
         if array.dtype.hasobject:
@@ -64,7 +64,7 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
 
 
 def fingerprint_file(path: Path) -> str:
-    """SHA-256 of a file's size with its first and last mebibyte.
+    """Return the SHA-256 of a file's size with its first and last mebibyte.
 
     Videos are large, so this is what tells a re-encoded or replaced file apart at the cost of two reads.
     """

@@ -1,28 +1,31 @@
-"""Where things are: a folder of this machine, or the URL of an object store or web server."""
+"""Places of stores: a folder of this machine, or the URL of an object store or web server."""
 
 import importlib.util
 import re
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.remote_path import RemotePath
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+StorePath = Path | RemotePath
+"""Path of a store, or of a file or folder of one."""
 
 SCHEMES = ("s3", "gs", "az", "http", "https")
-"""What a URL may begin with."""
+"""Schemes of the URLs that are taken."""
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
-def location(text: str) -> Path:
-    """A place by its name.
+def location(text: str) -> StorePath:
+    """Return a place by its name.
 
     Args:
-        text: a path of this machine, or a URL that begins with one of ``SCHEMES``.
-
-    Returns:
-        A path; for a URL one that behaves like the part of ``pathlib.Path`` that stores need (see
-        ``files.remote_path``).
+        text: a path of this machine, or a URL that begins with one of `SCHEMES`.
 
     Raises:
         VadprobeError: if the URL is of another kind or carries a secret, or the package for URLs is not installed.
@@ -35,9 +38,7 @@ def location(text: str) -> Path:
         return Path(urlsplit(text).path)
     if scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise VadprobeError(
-            f"{text!r} begins with {scheme}://; a folder, or a URL that begins with {known}, is wanted."
-        )
+        raise VadprobeError(f"a place must be a folder, or a URL that begins with {known}, got {text!r}.")
     parts = urlsplit(text)
     if "@" in parts.netloc or parts.query or parts.fragment:
         shown = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -51,16 +52,14 @@ def location(text: str) -> Path:
         raise VadprobeError(
             f"{text} is a URL, which needs the package 'obstore'; install it with: pip install 'vadprobe[remote]'"
         )
-    from vadprobe.store.files.remote_path import RemotePath  # noqa: PLC0415 - only URLs need its package
-
-    return cast(Path, RemotePath.of(f"{scheme}://{parts.netloc}", parts.path))
+    return RemotePath.of(f"{scheme}://{parts.netloc}", parts.path)
 
 
-def can_list(path: Path) -> bool:
-    """Whether the folders of a place can be listed; those of a web server cannot."""
-    return bool(getattr(path, "can_list", True))
+def can_list(path: StorePath) -> bool:
+    """Return whether the folders of a place can be listed; those of a web server cannot."""
+    return isinstance(path, Path) or path.can_list
 
 
-def is_remote(path: Path) -> bool:
-    """Whether a place is a URL."""
-    return not isinstance(path, Path)
+def is_remote(path: StorePath) -> "TypeIs[RemotePath]":
+    """Return whether a place is a URL."""
+    return isinstance(path, RemotePath)

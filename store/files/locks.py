@@ -1,6 +1,11 @@
-"""Locks of one machine, or of a file server that keeps locks: released when their process ends, however it ends."""
+"""File locks of the kernel: one holder at a time, on one machine or on a file server that keeps locks.
+
+A lock is free again when its process ends, however it ends. A suspended process keeps its locks. A child process that
+was forked and runs no other program shares the locks of its parent until they are released, or until both have ended.
+"""
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,45 +13,116 @@ from pathlib import Path
 from typing import IO
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 
 PATIENCE = 600.0
 """Seconds after which waiting for another planner ends; planning or committing a store takes a moment."""
 
+_TRIES = 100
 
-@contextmanager
-def sole_planner(folder: Path) -> Iterator[None]:
-    """Wait for the right to create or commit stores in a folder, each of which takes a moment.
+
+def lock(path: Path) -> IO[bytes] | None:
+    """Lock a file, which is created with its folder where it is missing.
+
+    Whoever holds the lock may delete the file, and the folder when it is empty: a lock counts only on the file that is
+    there.
+
+    Returns:
+        The open file, to be given to `unlock`; None while another process holds the lock.
 
     Raises:
-        StoreError: if another process has that right for ``PATIENCE``, or the file system keeps no locks.
+        OSError: if the file cannot be created.
+        StoreError: if the file system keeps no locks.
+    """
+    for _ in range(_TRIES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("ab", buffering=0)
+        except FileNotFoundError:  # another process removed the empty folder in between
+            continue
+        try:
+            if not _flock(file, fcntl.LOCK_EX):
+                file.close()
+                return None
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # another process deleted it before the lock was ours
+    raise StoreError(f"{path} is removed again and again; find out who does that.")
+
+
+def unlock(file: IO[bytes]) -> None:
+    """Release a lock, also for forked children that share it."""
+    fcntl.flock(file, fcntl.LOCK_UN)
+    file.close()
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock of a file; nothing is changed."""
+    try:
+        with path.open("rb") as file:
+            return not _flock(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def exclusive(folder: Path, name: str, busy: str, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock file `name` of a folder; both are created where they are missing.
+
+    Args:
+        folder: the folder that the lock stands for.
+        name: name of the lock file.
+        busy: the error's message when another process holds the lock.
+        patience: seconds to wait for that process.
+
+    Raises:
+        StoreError: if another process holds the lock for longer, or the file system keeps no locks.
+    """
+    end = time.monotonic() + patience
+    while (file := lock(folder / name)) is None:
+        if time.monotonic() >= end:
+            raise StoreError(busy)
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        unlock(file)
+
+
+@contextmanager
+def sole_planner(folder: StorePath) -> Iterator[None]:
+    """Wait for the right to create or commit stores in a folder, each of which takes a moment.
 
     An object store has no locks: what planners write there is decided by what exists (see the writers).
+
+    Raises:
+        StoreError: if another process has that right for `PATIENCE`, or the file system keeps no locks.
     """
     if is_remote(folder):
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".planning").open("a") as file:
-        end = time.monotonic() + PATIENCE
-        while not _lock(file, folder):
-            if time.monotonic() > end:
-                raise StoreError(
-                    f"another process has been creating or committing a store in {folder} for {PATIENCE:.0f} s; it may "
-                    "be suspended. Let it go on, or end it."
-                )
-            time.sleep(0.02)
+    busy = (
+        f"another process has been creating or committing a store in {folder} for {PATIENCE:.0f} s; it may be "
+        "suspended. Let it go on, or end it."
+    )
+    with exclusive(folder, ".planning", busy, PATIENCE):
         yield
 
 
-def _lock(file: IO[str], folder: Path) -> bool:
-    """Whether the lock is ours now."""
+def _flock(file: IO[bytes], operation: int) -> bool:
+    """Return whether the lock is ours now."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, operation | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:
         raise StoreError(
-            f"{folder} keeps no file locks ({error.strerror}); mount that file system with locks."
+            f"{Path(file.name).parent} keeps no file locks ({error.strerror}); mount that file system with locks, or "
+            "use a folder of another one."
         ) from error
     return True

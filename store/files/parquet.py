@@ -2,21 +2,21 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vadprobe.store.files.atomic_files import write_bytes
+from vadprobe.store.files.location import StorePath
 
 
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
-    """Names by their codes, an Arrow array of strings."""
+    """Return names by their codes, an Arrow array of strings."""
     return pa.array(names, pa.string()).take(pa.array(codes))
 
 
-def write_parquet(table: pa.Table, path: Path, row_group: int | None = None) -> None:
+def write_parquet(table: pa.Table, path: StorePath, row_group: int | None = None) -> None:
     """Write a Parquet file under a temporary name, then rename: a reader never sees half a file.
 
     ``row_group`` is the number of rows that can be read without the others; None leaves it to the library.
@@ -26,7 +26,7 @@ def write_parquet(table: pa.Table, path: Path, row_group: int | None = None) -> 
     write_bytes(path, content.getvalue())
 
 
-def read_parquet(path: Path) -> pa.Table:
+def read_parquet(path: StorePath) -> pa.Table:
     """Read a Parquet file as a table.
 
     ``pyarrow.parquet.read_table`` would import its datasets, and pandas with them, which takes longer than reading.

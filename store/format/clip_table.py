@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.digests import digest_integers, digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.parquet import names_of, read_parquet, write_parquet
 from vadprobe.store.format.sampling import Clip, Sampling, segment
 
@@ -121,7 +121,7 @@ class ClipTable:
             ]
         )
 
-    def write(self, path: Path) -> None:
+    def write(self, path: StorePath) -> None:
         """Write the table as two Parquet files, each whole or not at all."""
         table = pa.table(
             {
@@ -148,7 +148,7 @@ class ClipTable:
         write_parquet(table, path)
 
     @classmethod
-    def read(cls, path: Path) -> "ClipTable":
+    def read(cls, path: StorePath) -> "ClipTable":
         """Read the two files that `write` wrote.
 
         Raises:
@@ -168,7 +168,7 @@ class ClipTable:
             raise StoreError(f"the clip table {path} cannot be read ({error}); restore it from a copy.") from error
 
     @classmethod
-    def _from_tables(cls, path: Path, table: pa.Table, videos: pa.Table) -> "ClipTable":
+    def _from_tables(cls, path: StorePath, table: pa.Table, videos: pa.Table) -> "ClipTable":
         metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
         unit, length, frames = metadata["vadprobe.sampling"].split(",")
         result = cls(
@@ -201,5 +201,5 @@ def _rectangle(lists: pa.ChunkedArray, width: int) -> np.ndarray:
     return np.asarray(flat.to_numpy(), dtype=np.int64).reshape(len(lists), width)
 
 
-def _videos_path(path: Path) -> Path:
+def _videos_path(path: StorePath) -> StorePath:
     return path.with_name("clip_videos.parquet")

@@ -9,8 +9,8 @@
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.names import check_key
 from vadprobe.store.format.sampling import Sampling
 
@@ -19,41 +19,41 @@ from vadprobe.store.format.sampling import Sampling
 class DatasetLayout:
     """Paths of one dataset below a root."""
 
-    root: Path
+    root: StorePath
     dataset: str
 
     def __post_init__(self) -> None:
         check_key("the dataset's name", self.dataset)
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> StorePath:
         """Folder of the dataset."""
         return self.root / self.dataset
 
     @property
-    def videos(self) -> Path:
+    def videos(self) -> StorePath:
         """Parquet of the probed videos."""
         return self.folder / "videos.parquet"
 
-    def clips(self, sampling: Sampling) -> Path:
+    def clips(self, sampling: Sampling) -> StorePath:
         """Return the path of the clip table of one sampling."""
         return self.folder / sampling.key / "clips.parquet"
 
-    def store(self, sampling: Sampling, backbone: str, prompt: str) -> Path:
+    def store(self, sampling: Sampling, backbone: str, prompt: str) -> StorePath:
         """Return the path of the Zarr group of one prompt."""
         return self.backbone(sampling, backbone) / f"{check_key('the prompt key', prompt)}.zarr"
 
-    def backbone(self, sampling: Sampling, backbone: str) -> Path:
+    def backbone(self, sampling: Sampling, backbone: str) -> StorePath:
         """Return the folder of one backbone's stores."""
         return self.folder / sampling.key / check_key("the backbone's key", backbone)
 
 
-def records_of(store: Path) -> Path:
+def records_of(store: StorePath) -> StorePath:
     """Return the folder of partition records that belongs to a Zarr group."""
     return store.with_suffix(".records")
 
 
-def clips_of(store: Path) -> Path:
+def clips_of(store: StorePath) -> StorePath:
     """Return the path of the clip table that a Zarr group's rows follow."""
     folder = store.parent
     # Seen from its own folder a store is "question.zarr", and pathlib knows nothing above that.

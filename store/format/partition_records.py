@@ -1,12 +1,12 @@
 """The record of a written partition: its file, its content, and the check that it belongs to a store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.schema import ArraySpec
@@ -19,12 +19,12 @@ def record_name(partition: int) -> str:
     return f"{partition:06d}.json"
 
 
-def shard_path(store: Path, array: ArraySpec, partition: int) -> Path:
+def shard_path(store: StorePath, array: ArraySpec, partition: int) -> StorePath:
     """Return the path of the one file that holds a partition of an array."""
     return store.joinpath(array.name, "c", str(partition), *["0"] * (len(array.shape) - 1))
 
 
-def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
+def shard_bytes(store: StorePath, array: ArraySpec, partition: int) -> int:
     """Return the size of a partition's shard in bytes; 0 when there is none."""
     try:
         return shard_path(store, array, partition).stat().st_size
@@ -69,7 +69,7 @@ def new_record(
     return {**record, "digest": digest_json(record)}
 
 
-def read_record(store: Path, partition: int) -> dict[str, Any] | None:
+def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
     """Read the record of a partition; None when there is none.
 
     Raises:

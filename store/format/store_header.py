@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
@@ -28,13 +28,13 @@ class StoreHeader:
         contents: the layers, heads and partitions that the store is to have.
     """
 
-    path: Path
+    path: StorePath
     attributes: dict[str, Any]
     spec: FeatureSpec
     contents: StoredParts
 
     @classmethod
-    def read(cls, path: Path) -> "StoreHeader":
+    def read(cls, path: StorePath) -> "StoreHeader":
         """Read the header of the store at `path` (`.../<prompt>.zarr`).
 
         A specification that disagrees with its digest is not refused here: see `check_digest`.
@@ -74,7 +74,7 @@ class StoreHeader:
         return self
 
 
-def read_attributes(path: Path) -> dict[str, Any]:
+def read_attributes(path: StorePath) -> dict[str, Any]:
     """Read the attribute `vadprobe` of the store at `path`, with all keys that every store has.
 
     Raises:

@@ -1,10 +1,9 @@
 """Opening the arrays of a store with Zarr."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 
 if TYPE_CHECKING:
     import zarr
@@ -13,7 +12,7 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErro
 """Errors that Zarr and its codecs raise on metadata or chunks that were damaged or edited."""
 
 
-def open_array(store: Path, name: str) -> "zarr.Array[Any]":
+def open_array(store: StorePath, name: str) -> "zarr.Array[Any]":
     """Open an array of a store for reading.
 
     Raises:
@@ -29,7 +28,7 @@ def open_array(store: Path, name: str) -> "zarr.Array[Any]":
         raise StoreError(f"the metadata of {name} of {store} cannot be understood: {error}") from error
 
 
-def _zarr_location(path: Path) -> Any:
+def _zarr_location(path: StorePath) -> Any:
     if not is_remote(path):
         return path
     from vadprobe.store.files.remote_path import zarr_store  # noqa: PLC0415 - only URLs need its package

@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.files.remote_path import RemotePath
 
 THREADS = 2
 """Threads of one read at most. More than two gain nothing: the interpreter runs between the chunks of all of them."""
@@ -113,16 +113,15 @@ class RemoteObjects:
     range_bytes = 2**23
     threads = 16
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: RemotePath) -> None:
         self._store = store
 
     def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
         """Return the size of an object and its last `count` bytes, or all; None when there is none. One request."""
         try:
-            found: tuple[int, bytes] = self._object(path).read_tail(count)
+            return self._object(path).read_tail(count)
         except FileNotFoundError:
             return None
-        return found
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
         """Do nothing: what is fetched ahead would have to be kept."""
@@ -132,10 +131,10 @@ class RemoteObjects:
         found: list[bytes] = self._object(path).read_ranges(ranges, self.gap_bytes)
         return found
 
-    def _object(self, path: str) -> Any:
+    def _object(self, path: str) -> RemotePath:
         return self._store / path.removeprefix(f"{self._store}/")
 
 
-def source_of(store: Path) -> ByteSource:
+def source_of(store: StorePath) -> ByteSource:
     """Return the source of the shards of the store at `store`."""
     return RemoteObjects(store) if is_remote(store) else LocalFiles()

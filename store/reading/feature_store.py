@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 class FeatureStore:
     """One prompt's features of every clip of a dataset and sampling. Open it with ``open``."""
 
-    path: Path
+    path: StorePath
     spec: FeatureSpec
     clips: ClipTable
     contents: StoredParts = EVERYTHING
     _layouts: dict[str, ShardLayout | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> "FeatureStore":
+    def open(cls, path: StorePath) -> "FeatureStore":
         """Open the store at ``path`` (``.../<prompt>.zarr``) with its clip table.
 
         Raises:

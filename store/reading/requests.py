@@ -1,17 +1,17 @@
 """Checks of what a caller asks of a store: rows, layers and heads that exist, are stored and are written."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
 
-def row_numbers(path: Path, rows: np.ndarray, n_rows: int) -> np.ndarray:
+def row_numbers(path: StorePath, rows: np.ndarray, n_rows: int) -> np.ndarray:
     """Return row numbers as int64.
 
     Raises:
@@ -27,7 +27,7 @@ def row_numbers(path: Path, rows: np.ndarray, n_rows: int) -> np.ndarray:
     return rows
 
 
-def check_numbers(path: Path, noun: str, numbers: Sequence[int], count: int) -> None:
+def check_numbers(path: StorePath, noun: str, numbers: Sequence[int], count: int) -> None:
     """Refuse layers, blocks or heads that the backbone does not have.
 
     Raises:
@@ -39,7 +39,12 @@ def check_numbers(path: Path, noun: str, numbers: Sequence[int], count: int) -> 
 
 
 def check_stored(
-    path: Path, spec: FeatureSpec, contents: StoredParts, name: str, parts: Sequence[tuple[int, ...]], rows: np.ndarray
+    path: StorePath,
+    spec: FeatureSpec,
+    contents: StoredParts,
+    name: str,
+    parts: Sequence[tuple[int, ...]],
+    rows: np.ndarray,
 ) -> None:
     """Refuse layers and heads that the store was not made to have in the partitions of some rows.
 
@@ -69,7 +74,7 @@ def check_stored(
 
 
 def check_recorded(
-    path: Path, n_clips: int, contents: StoredParts, recorded: Collection[int], partitions: Sequence[int]
+    path: StorePath, n_clips: int, contents: StoredParts, recorded: Collection[int], partitions: Sequence[int]
 ) -> None:
     """Refuse partitions that are not written, or that a part of another store was made without.
 

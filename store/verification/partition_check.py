@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vadprobe.store.files.atomic_files import json_bytes
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
@@ -123,7 +123,7 @@ class PartitionCheck:
         except OSError:
             return True
 
-    def _files(self, messages: list[str]) -> tuple[Path, ...]:
+    def _files(self, messages: list[str]) -> tuple[StorePath, ...]:
         """Return the shards whose array is named in a message, else the record."""
         arrays = self.header.contents.arrays(self.header.spec)
         named = [array for array in arrays if any(array.name in message for message in messages)]
@@ -131,7 +131,7 @@ class PartitionCheck:
         return shards or (_record_path(self.header, self.number),)
 
 
-def _record_path(header: StoreHeader, number: int) -> Path:
+def _record_path(header: StoreHeader, number: int) -> StorePath:
     return records_of(header.path) / record_name(number)
 
 

@@ -1,8 +1,9 @@
 """Problems of a store, and their remedies."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
+
+from vadprobe.store.files.location import StorePath
 
 Remedy = Literal["extract", "recompute", "rebuild", "restore", "remove"]
 """The remedy of a problem.
@@ -20,11 +21,11 @@ class Problem:
     `files` are those that are wrong, as far as they can be told.
     """
 
-    store: Path
+    store: StorePath
     partition: int | None
     message: str
     remedy: Remedy = "recompute"
-    files: tuple[Path, ...] = field(default=())
+    files: tuple[StorePath, ...] = field(default=())
 
     def __str__(self) -> str:
         where = f"partition {self.partition}" if self.partition is not None else "store"
@@ -39,7 +40,7 @@ class Verification:
     verification, and nobody has touched their files since.
     """
 
-    store: Path
+    store: StorePath
     n_rows: int
     n_failed: int
     n_bytes: int

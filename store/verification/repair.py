@@ -13,6 +13,7 @@ from pathlib import Path
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json, sync, write_bytes, write_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
@@ -39,10 +40,10 @@ class RepairPlan:
         n_bytes: bytes of the files that are removed.
     """
 
-    store: Path
+    store: StorePath
     partitions: tuple[int, ...]
-    removes: tuple[Path, ...]
-    rebuilds: tuple[Path, ...]
+    removes: tuple[StorePath, ...]
+    rebuilds: tuple[StorePath, ...]
     by_hand: tuple[Problem, ...]
     n_bytes: int
 
@@ -94,7 +95,7 @@ def apply(plan: RepairPlan) -> None:
     reset(plan.store, plan.partitions)
 
 
-def reset(store: Path, partitions: Iterable[int]) -> None:
+def reset(store: StorePath, partitions: Iterable[int]) -> None:
     """Mark some partitions as not written: 'vadprobe extract' computes these again, and no other.
 
     The record goes first, so that at no moment a record stands beside shards that it does not name; then all shards of
@@ -121,7 +122,7 @@ def reset(store: Path, partitions: Iterable[int]) -> None:
                 sync(path.parent)
 
 
-def rebuild(store: Path, files: Iterable[Path]) -> None:
+def rebuild(store: StorePath, files: Iterable[StorePath]) -> None:
     """Write files again that the rest of the store decides: metadata, coordinates, records and clip tables as written.
 
     Raises:
@@ -146,7 +147,7 @@ def rebuild(store: Path, files: Iterable[Path]) -> None:
     _rewrite_group(header, clips)
 
 
-def _check_rebuildable(header: StoreHeader, clips: ClipTable, files: Iterable[Path]) -> None:
+def _check_rebuildable(header: StoreHeader, clips: ClipTable, files: Iterable[StorePath]) -> None:
     names = (*planned_files(header.path, header.spec, clips, header.contents), *CLIP_FILES)
     for path in set(files) - {covered_path(header.path, name) for name in names}:
         if path.is_relative_to(header.path):
@@ -174,14 +175,14 @@ def _rewrite_group(header: StoreHeader, clips: ClipTable) -> None:
         writer.commit()
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def _holds(path: StorePath, content: bytes) -> bool:
     try:
         return path.read_bytes() == content
     except FileNotFoundError:
         return False
 
 
-def _rewrite_record(store: Path, path: Path) -> None:
+def _rewrite_record(store: StorePath, path: StorePath) -> None:
     record = read_json(path)
     if not is_intact(record):
         raise StoreError(f"{path} was changed in more than its white space; its partition must be computed again.")
@@ -190,7 +191,7 @@ def _rewrite_record(store: Path, path: Path) -> None:
         write_json(path, record)
 
 
-def _check_free(store: Path, partitions: Iterable[int]) -> None:
+def _check_free(store: StorePath, partitions: Iterable[int]) -> None:
     """Refuse before anything is changed if another worker is at one of the partitions."""
     for partition in partitions:
         with _sole_writer(store, partition):
@@ -198,13 +199,13 @@ def _check_free(store: Path, partitions: Iterable[int]) -> None:
 
 
 @contextmanager
-def _sole_writer(store: Path, partition: int) -> Iterator[Callable[[], None]]:
+def _sole_writer(store: StorePath, partition: int) -> Iterator[Callable[[], None]]:
     """Hold a partition against all other workers; yield a function that raises once that is no longer so."""
     with claims_in(store.parent).hold(partition) as claim:
         yield claim.check
 
 
-def _files_of(header: StoreHeader, partition: int) -> list[Path]:
+def _files_of(header: StoreHeader, partition: int) -> list[StorePath]:
     """Return the files of a partition that exist, its record first."""
     shards = [shard_path(header.path, array, partition) for array in header.contents.arrays(header.spec)]
     return [path for path in (records_of(header.path) / record_name(partition), *shards) if path.is_file()]

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.verification.shard_check import FileState
 
 _VERSION = 1
@@ -21,7 +21,7 @@ Shards = dict[str, FileState]
 """The state of each shard by array."""
 
 
-def log_of(store: Path) -> Path:
+def log_of(store: StorePath) -> Path:
     """Return the path of a store's log, hidden beside it: group and records may hold no files outside the plan.
 
     Of a store behind a URL it lies in the user's cache folder.
@@ -43,7 +43,7 @@ class VerificationLog:
         resume: whether to believe what is there.
     """
 
-    def __init__(self, store: Path, spec_digest: str, resume: bool) -> None:
+    def __init__(self, store: StorePath, spec_digest: str, resume: bool) -> None:
         self.path = log_of(store)
         self._head = {"version": _VERSION, "spec": spec_digest}
         self.begun = time.strftime("%Y-%m-%d %H:%M")

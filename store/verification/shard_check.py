@@ -8,11 +8,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.shard_format import (
     Chunk,
     DamagedShardError,
@@ -45,7 +45,7 @@ class ShardCheck:
     """
 
     array: str
-    path: Path
+    path: StorePath
     sha256: object
     n_bytes: object
     shard: tuple[int, ...]
@@ -66,7 +66,7 @@ class ShardFinding:
     state: FileState | None = None
 
 
-def file_state(path: Path) -> FileState | None:
+def file_state(path: StorePath) -> FileState | None:
     """Return the state of a file; None if there is none."""
     try:
         found = path.stat()

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vadprobe.store.files.location import can_list
+from vadprobe.store.files.location import StorePath, can_list
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_path
@@ -47,7 +46,7 @@ class StoreCheck:
     header: StoreHeader
 
     @property
-    def store(self) -> Path:
+    def store(self) -> StorePath:
         """The Zarr group."""
         return self.header.path
 
@@ -204,10 +203,10 @@ class StoreCheck:
             names = ", ".join(path.relative_to(self.store).as_posix() for path in stray[:3])
             yield self._stray(f"the array {array.name} has files outside the plan: {names}", stray)
 
-    def _stray(self, message: str, files: list[Path]) -> Problem:
+    def _stray(self, message: str, files: list[StorePath]) -> Problem:
         return Problem(self.store, None, message, "remove", tuple(files))
 
-    def _problem(self, message: str, file: Path) -> Problem:
+    def _problem(self, message: str, file: StorePath) -> Problem:
         """Return a problem of a file that the specification and the clip table decide, if they can be believed."""
         remedy: Remedy = "rebuild" if self.is_trusted else "restore"
         return Problem(self.store, None, message, remedy, (file,))

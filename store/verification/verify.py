@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.store_header import StoreHeader
@@ -31,7 +31,7 @@ class Checked:
         n_problems: problems of the store so far.
     """
 
-    store: Path
+    store: StorePath
     done: int
     total: int
     n_bytes: int
@@ -44,7 +44,7 @@ Report = Callable[[Checked], None]
 
 
 def verify(
-    store: Path, progress: Callable[[int, int], None] | None = None, *, workers: int = 1, resume: bool = False
+    store: StorePath, progress: Callable[[int, int], None] | None = None, *, workers: int = 1, resume: bool = False
 ) -> Verification:
     """Read every byte of a store again and compare it with its records.
 
@@ -72,7 +72,7 @@ def verify(
 
 
 def verify_stores(
-    stores: Iterable[Path], report: Report | None = None, *, workers: int = 1, resume: bool = False
+    stores: Iterable[StorePath], report: Report | None = None, *, workers: int = 1, resume: bool = False
 ) -> Iterator[Verification]:
     """Verify stores one after another, all workers busy across their borders; see `verify`."""
     waiting: deque[_Step] = deque()
@@ -88,7 +88,7 @@ def verify_stores(
             yield from _finish(step, report)
 
 
-def _steps(stores: Iterable[Path], pool: CheckPool, resume: bool) -> Iterator["_Step"]:
+def _steps(stores: Iterable[StorePath], pool: CheckPool, resume: bool) -> Iterator["_Step"]:
     """Yield the partitions of each store, begun, and then the store alone."""
     for path in stores:
         store = _Store(path, resume)
@@ -116,7 +116,7 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
         )
 
 
-def is_store(path: Path) -> bool:
+def is_store(path: StorePath) -> bool:
     """Return whether a folder is, or was, a store: one whose metadata are lost is so by its name."""
     return path.suffix == ".zarr" or (path / "zarr.json").exists()
 
@@ -124,7 +124,7 @@ def is_store(path: Path) -> bool:
 class _Store:
     """One store: the checks of the whole are made at once, those of its partitions are added."""
 
-    def __init__(self, path: Path, resume: bool) -> None:
+    def __init__(self, path: StorePath, resume: bool) -> None:
         self.path = path
         self.clips: ClipTable | None = None
         self.problems: list[Problem] = []

@@ -3,10 +3,9 @@
 import math
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
@@ -35,7 +34,7 @@ def n_objects(spec: FeatureSpec, contents: StoredParts, partitions: Iterable[int
     return sum(1 + sum(bool(contents.mask(array, partition).any()) for array in arrays) for partition in partitions)
 
 
-def require_space(folder: Path, n_bytes: int) -> None:
+def require_space(folder: StorePath, n_bytes: int) -> None:
     """Refuse work whose result does not fit.
 
     Args:

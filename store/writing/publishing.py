@@ -6,11 +6,11 @@ Every step goes through the claim's staging folder, which a worker that takes th
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from vadprobe.store.claims.staging import Staging
+from vadprobe.store.claims.claim import Staging
 from vadprobe.store.files.atomic_files import json_bytes, sync
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import record_name, shard_path
 from vadprobe.store.format.schema import ArraySpec
@@ -21,7 +21,9 @@ Recorded = Mapping[str, str | int]
 _RECORD = "json"
 
 
-def stage_shards(store: Path, shards: Iterable[tuple[str, Sequence[bytes]]], staging: Staging) -> dict[str, Recorded]:
+def stage_shards(
+    store: StorePath, shards: Iterable[tuple[str, Sequence[bytes]]], staging: Staging
+) -> dict[str, Recorded]:
     """Stage shards, given in pieces by array; return what their record says of them."""
     recorded: dict[str, Recorded] = {}
     with ThreadPoolExecutor(1) as digester:
@@ -32,13 +34,13 @@ def stage_shards(store: Path, shards: Iterable[tuple[str, Sequence[bytes]]], sta
     return recorded
 
 
-def stage_record(store: Path, record: dict[str, Any], staging: Staging) -> None:
+def stage_record(store: StorePath, record: dict[str, Any], staging: Staging) -> None:
     """Stage the record of a partition."""
     staging.stage(_staged(store, _RECORD), [json_bytes(record)])
 
 
 def publish(
-    store: Path, arrays: Iterable[ArraySpec], partition: int, staged: Collection[str], staging: Staging
+    store: StorePath, arrays: Iterable[ArraySpec], partition: int, staged: Collection[str], staging: Staging
 ) -> None:
     """Move the staged shards of a partition into place, then its record; `staged` names arrays that have a shard."""
     record = records_of(store) / record_name(partition)
@@ -55,7 +57,7 @@ def publish(
     sync(record.parent)
 
 
-def _staged(store: Path, name: str) -> str:
+def _staged(store: StorePath, name: str) -> str:
     """Return the name of a staged file; the stores of all prompts share a partition's folder."""
     return f"{store.stem}.{name}"
 

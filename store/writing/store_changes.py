@@ -3,12 +3,11 @@
 import contextlib
 import shutil
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json, write_bytes
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.store_header import ATTRIBUTE, read_attributes
 from vadprobe.store.writing.store_files import as_zarr_writes
@@ -16,7 +15,7 @@ from vadprobe.store.writing.store_files import as_zarr_writes
 _TRIES = 10
 
 
-def change_attributes(store: Path, changes: dict[str, Any]) -> None:
+def change_attributes(store: StorePath, changes: dict[str, Any]) -> None:
     """Change keys of a store's header, everything else in the file as it is; for its folder's sole planner.
 
     On an object store, where several workers may do so at once, a change that another one overtook is made again.
@@ -26,7 +25,7 @@ def change_attributes(store: Path, changes: dict[str, Any]) -> None:
     """
     file = store / "zarr.json"
     for _ in range(_TRIES):
-        tag = file.stat().tag if is_remote(file) else None  # type: ignore[attr-defined]
+        tag = file.stat().tag if is_remote(file) else None
         before = read_attributes(store)
         if before == {**before, **changes}:
             return
@@ -36,11 +35,11 @@ def change_attributes(store: Path, changes: dict[str, Any]) -> None:
             write_bytes(file, as_zarr_writes(content))
             return
         with contextlib.suppress(OSError):
-            file.replace_if(as_zarr_writes(content), tag)  # type: ignore[attr-defined]
+            file.replace_if(as_zarr_writes(content), tag)
     raise StoreError(f"{file} changed whenever it was about to be written; who else writes there?")
 
 
-def remove_leftovers_of(store: Path) -> None:
+def remove_leftovers_of(store: StorePath) -> None:
     """Delete what killed processes left half-written in a store; for the sole planner of its folder.
 
     Only planners write there: partitions are staged in a folder of their own, and moved into the store when they are
@@ -53,7 +52,7 @@ def remove_leftovers_of(store: Path) -> None:
     _remove(store.parent.glob(f"{store.name}.*.partial"))
 
 
-def _remove(partials: Iterable[Path]) -> None:
+def _remove(partials: Iterable[StorePath]) -> None:
     for path in list(partials):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import sync
 from vadprobe.store.files.locks import sole_planner
+from vadprobe.store.files.remote_path import RemotePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.specification import FeatureSpec
@@ -44,7 +45,7 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Stor
         ) from error
 
 
-def create_remote_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
+def create_remote_group(path: RemotePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
     """Put the objects of an empty store where they are missing; may be killed and repeated, by any number of workers.
 
     The group's metadata come first: whoever puts them decides what the store is. Whether that is the same is for the
@@ -52,7 +53,7 @@ def create_remote_group(path: Path, spec: FeatureSpec, clips: ClipTable, content
     """
     files = planned_files(path, spec, clips, contents)
     with contextlib.suppress(FileExistsError):
-        (path / "zarr.json").create(files["zarr.json"])  # type: ignore[attr-defined]
+        (path / "zarr.json").create(files["zarr.json"])
     if read_attributes(path).get("digest") != spec.digest:
         return
     arrays = sorted({PurePosixPath(name).parts[0] for name in files if "/" in name})
@@ -62,7 +63,7 @@ def create_remote_group(path: Path, spec: FeatureSpec, clips: ClipTable, content
     for name, content in files.items():
         if path / name not in there:
             with contextlib.suppress(FileExistsError):
-                (path / name).create(content)  # type: ignore[attr-defined]
+                (path / name).create(content)
 
 
 def _write(folder: Path, files: Files) -> None:

@@ -6,10 +6,10 @@ Features are not among them. The checksums tell damage from what another version
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.schema import ANSWERS, codecs, coordinates, storage_dtype
@@ -24,7 +24,7 @@ Files = dict[str, bytes]
 """Content by path below the store, with '/' between its parts."""
 
 
-def planned_files(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Files:
+def planned_files(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Files:
     """Return all files of the empty store at `path`, whose clip table must lie in its place already."""
     files = _group_files(spec, clips, contents)
     document = json.loads(files.pop("zarr.json"))
@@ -33,7 +33,7 @@ def planned_files(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Sto
     return {"zarr.json": as_zarr_writes(document), **files}
 
 
-def covered_path(store: Path, name: str) -> Path:
+def covered_path(store: StorePath, name: str) -> StorePath:
     """Return the file that a store's checksums call `name`: below the store, or beside its clip table."""
     return clips_of(store).with_name(name) if name in CLIP_FILES else store / name
 

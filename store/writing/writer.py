@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
+from vadprobe.store.claims.claim import Claim
 from vadprobe.store.claims.claiming import claims_in
-from vadprobe.store.claims.claims import Claim
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
@@ -32,7 +31,7 @@ from vadprobe.store.writing.store_changes import change_attributes, remove_lefto
 from vadprobe.store.writing.store_creation import create_group, create_remote_group
 
 
-def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> "StoreWriter":
+def plan(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> "StoreWriter":
     """Create the store at `path` (`.../<prompt>.zarr`), or open it when it was planned with the same specification.
 
     `contents` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
@@ -65,7 +64,7 @@ def plan(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts 
     return StoreWriter(path, spec, clips, contents)
 
 
-def _check_same(path: Path, spec: FeatureSpec, contents: StoredParts) -> None:
+def _check_same(path: StorePath, spec: FeatureSpec, contents: StoredParts) -> None:
     header = StoreHeader.read(path)
     differences = header.spec.differences(spec) or header.contents.differences(contents)
     if differences:
@@ -76,7 +75,7 @@ def _check_same(path: Path, spec: FeatureSpec, contents: StoredParts) -> None:
         )
 
 
-def _check_clips(path: Path, clips: ClipTable) -> None:
+def _check_clips(path: StorePath, clips: ClipTable) -> None:
     if not path.exists():
         return
     stored = ClipTable.read(path)
@@ -93,7 +92,7 @@ def _check_clips(path: Path, clips: ClipTable) -> None:
 class StoreWriter:
     """A planned store, ready to take partitions."""
 
-    path: Path
+    path: StorePath
     spec: FeatureSpec
     clips: ClipTable
     contents: StoredParts = EVERYTHING

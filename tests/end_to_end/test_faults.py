@@ -23,7 +23,7 @@ import pytest
 from tests.support import profiles
 from tests.support.builders import BACKBONE, all_features, features, planned_store, tree
 from tests.support.paths import ROOT
-from vadprobe.store.claims.staging import Staging
+from vadprobe.store.claims.local_claims import LocalStaging
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.stored_parts import EVERYTHING
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -36,11 +36,10 @@ N_FRAMES, N_WORKERS = (320, 4) if profiles.LONG else (128, 3)
 GUARD = 300.0  # seconds; no state is waited for longer, and none takes a tenth of it
 
 WORKERS = """
-import hashlib, itertools, json, os, random, signal, sys, traceback
+import hashlib, itertools, json, os, random, signal, sys, time, traceback
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import tests.support.models.torchvision
-from vadprobe.store.claims import claims
 from vadprobe.store.format import schema
 schema.PARTITION_ROWS = 8  # before anything imports it: many small partitions
 from vadprobe.extract.model.backbone import describe
@@ -83,9 +82,7 @@ def work(root, fault, moment):
     steps = Steps()
     steps.signal = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault]
     if fault == "kill":
-        steps.moment = moment  # a process that is killed gives its locks back: at any step, while it plans as well
-    else:
-        claims.LEASE = 1.0
+        steps.moment = moment  # at any step, while it plans as well
     config = ExtractionConfig(device="cpu", threads=1, batch_clips=4)
     sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
     dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
@@ -95,8 +92,7 @@ def work(root, fault, moment):
     log = os.open(root / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def tell(message):
-        if "taken over" in message:
-            os.write(log, b"lost -\\n")
+        os.write(log, f"{message.split()[0]} {os.getpid()}\\n".encode())
 
     def begun(unit):
         os.write(log, f"start {unit[1]}\\n".encode())
@@ -132,17 +128,24 @@ def records(root):
 def digests(root):
     # Of what is there when the half-written clip tables of workers killed while they planned are cleared away.
     garbage.AGE = -1.0
-    garbage.collect_garbage(root, [one for one in garbage.find_garbage(root) if one.kind == "half-written"])
+    garbage.collect_garbage([one for one in garbage.find_garbage(root) if one.kind == "half-written"])
     found = {path: path.read_bytes() if path.is_file() else b"" for path in (root / "set" / "segment-2-2").rglob("*")}
     return {str(path.relative_to(root)): hashlib.sha256(content).hexdigest() for path, content in found.items()}
+
+
+def wake(running, suspended, log):
+    # Let suspended workers go on once all others wait for their partitions, or have ended.
+    waiting = {int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("Waiting")}
+    if running.keys() <= suspended | waiting:
+        while suspended:
+            os.kill(suspended.pop(), signal.SIGCONT)
+    time.sleep(0.02)
 
 
 def one_store(root, fault, left, most, generator):
     # Workers of which some are struck before a step of theirs, until all has been written.
     root.mkdir()
-    kept, suspended, faults, running = {}, [], 0, {}
-    if fault == "stop":
-        left = min(left, count - 1)  # one stays awake to take over
+    kept, suspended, faults, running = {}, set(), 0, {}
 
     def begin():
         struck = faults + sum(running.values()) < left
@@ -151,25 +154,25 @@ def one_store(root, fault, left, most, generator):
     for _ in range(count):
         begin()
     while running:
-        child, status = os.waitpid(-1, os.WUNTRACED)
-        struck = running.pop(child)
-        if os.WIFSTOPPED(status):
-            suspended.append(child)
-        elif os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            kept.update(records(root))
-        else:
+        child, status = os.waitpid(-1, os.WUNTRACED | (os.WNOHANG if suspended else 0))
+        if child == 0:
+            wake(running, suspended, root / "log")
+            continue
+        if os.WIFEXITED(status):
             assert status == 0, status
-            struck = None
-        if struck is not None:
-            assert struck
-            faults += 1
-        if struck and fault == "kill":
+            del running[child]
+            continue
+        assert running[child]
+        faults += 1
+        running[child] = False
+        if fault == "stop":
+            assert os.WIFSTOPPED(status), status
+            suspended.add(child)
+        else:
+            assert os.WTERMSIG(status) == signal.SIGKILL, status
+            del running[child]
+            kept.update(records(root))
             begin()
-        if not running:  # the others have taken over and done everything
-            for one in suspended:
-                os.kill(one, signal.SIGCONT)
-                running[one] = False
-            suspended.clear()
     last = start(root)  # whatever is left; then a worker with nothing to do commits again
     assert os.waitpid(last, 0)[1] == 0
     changed = [name for name, stamp in records(root).items() if name in kept and kept[name] != stamp]
@@ -182,7 +185,7 @@ def one_store(root, fault, left, most, generator):
             done.add(partition)
     problems = [str(problem) for store in root.rglob("*.zarr") for problem in verify(store).problems]
     return {"fault": fault, "faults": faults, "changed": changed, "again": again, "problems": problems,
-            "lost": (root / "log").read_text().count("lost"), "digests": digests(root)}
+            "digests": digests(root)}
 
 
 straight = folder / "straight"
@@ -234,19 +237,15 @@ def stores(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., 
     return found
 
 
-def test_workers_killed_at_any_step_finish_the_same_store(stores: Mapping[str, list[Any]]) -> None:
+@pytest.mark.parametrize("fault", ["kill", "stop"])
+def test_workers_killed_or_suspended_at_any_step_finish_the_same_store(
+    stores: Mapping[str, list[Any]], fault: str
+) -> None:
+    """Suspended workers keep their partitions, and go on when the others wait for these."""
     (straight,) = stores["none"]
-    for found in stores["kill"]:
+    for found in stores[fault]:
         assert found["digests"] == straight["digests"]
-        assert (found["changed"], found["again"], found["problems"], found["lost"]) == ([], [], [], 0)
-
-
-def test_workers_suspended_until_others_take_over_do_no_harm(stores: Mapping[str, list[Any]]) -> None:
-    """Wake when the others have done everything; test_claims.py goes through takeovers one by one."""
-    (straight,) = stores["none"]
-    for found in stores["stop"]:
-        assert found["digests"] == straight["digests"]
-        assert found["problems"] == []
+        assert (found["changed"], found["again"], found["problems"]) == ([], [], [])
 
 
 # A full disk
@@ -308,7 +307,7 @@ def test_a_disk_that_is_full_while_a_store_is_created_leaves_none(small_disk):
 @pytest.mark.parametrize("moment", [0, 1, 2, 3])
 def test_a_disk_that_refuses_while_files_are_moved_leaves_a_valid_store(tmp_path, monkeypatch, moment):
     writer = planned_store(tmp_path, 3)
-    publish, calls = Staging.publish, []
+    publish, calls = LocalStaging.publish, []
 
     def refuse(self, staged, final):
         calls.append(final)
@@ -317,7 +316,7 @@ def test_a_disk_that_refuses_while_files_are_moved_leaves_a_valid_store(tmp_path
         publish(self, staged, final)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Staging, "publish", refuse)
+        patch.setattr(LocalStaging, "publish", refuse)
         with pytest.raises(StoreError, match=r"partition 0 of .* cannot be written: No space left on device \(.* free"):
             writer.write_partition(0, features(writer.spec, 0))
     assert writer.missing() == [0]

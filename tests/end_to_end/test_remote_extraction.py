@@ -21,7 +21,7 @@ from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.flows.jobs.extract_job import finish
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.files import remote_path
+from vadprobe.store.files import object_store
 from vadprobe.store.files.location import location
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
@@ -38,9 +38,9 @@ def bucket():
     with s3_server(FAULTS) as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
             patch.setenv(name, value)
-        remote_path._store.cache_clear()
+        object_store.connection.cache_clear()
         yield location(f"s3://{BUCKET}/{uuid.uuid4().hex}")
-        remote_path._store.cache_clear()
+        object_store.connection.cache_clear()
 
 
 def extracted(videos: Path, root: Any, description: Any) -> Extractor:

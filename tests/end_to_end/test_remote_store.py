@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -29,14 +28,15 @@ pytest.importorskip("moto", reason="the S3 server of the tests is not installed"
 from obstore.store import from_url
 
 from vadprobe.flows.command_line import main
+from vadprobe.store.claims.claim import ClaimLostError
 from vadprobe.store.claims.claiming import claims_in
-from vadprobe.store.claims.staging import ClaimLostError
 from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.exchange.transfer import Choice, transfer
-from vadprobe.store.files import remote_path
+from vadprobe.store.files import object_store
 from vadprobe.store.files.location import location
-from vadprobe.store.files.remote_path import NoListingError
+from vadprobe.store.files.object_store import NoListingError
+from vadprobe.store.files.remote_path import RemotePath
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import feature_arrays
@@ -65,12 +65,12 @@ def bucket():
     with s3_server(FAULTS) as endpoint, pytest.MonkeyPatch.context() as patch:
         for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
             patch.setenv(name, value)
-        patch.setattr(remote_path, "RETRIES", 1)
-        patch.setattr(remote_path, "from_url", impatient)
-        patch.setattr(remote_path, "time", SimpleNamespace(sleep=lambda seconds: None))
-        remote_path._store.cache_clear()
+        patch.setattr(object_store, "RETRIES", 1)
+        patch.setattr("obstore.store.from_url", impatient)
+        patch.setattr(object_store, "time", SimpleNamespace(sleep=lambda seconds: None))
+        object_store.connection.cache_clear()
         yield f"s3://{BUCKET}"
-        remote_path._store.cache_clear()
+        object_store.connection.cache_clear()
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def served(local):
     """The same store on a web server."""
     with web_server(local.path.parents[3], FAULTS) as url:
         yield location(url) / str(local.path.relative_to(local.path.parents[3]))
-        remote_path._store.cache_clear()
+        object_store.connection.cache_clear()
 
 
 def written(root, commit=True):
@@ -193,7 +193,7 @@ def test_what_passes_is_repeated(request, local, place, fault):
     ],
 )
 def test_what_does_not_pass_is_named_and_nothing_is_returned(request, monkeypatch, place, fault, message):
-    monkeypatch.setattr(remote_path, "ATTEMPTS", 1)
+    monkeypatch.setattr(object_store, "ATTEMPTS", 1)
     store = FeatureStore.open(request.getfixturevalue(place))
     _ = store.records
     FAULTS.reset()
@@ -302,19 +302,6 @@ def test_a_server_that_refuses_leaves_what_was_there(root):
 # Claims
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def claims_with_clock(folder, monkeypatch=None):
-    claims = claims_in(folder)
-    claims._clock = Clock()
-    return claims
-
-
 def test_one_of_several_takers_has_a_partition(root):
     folder = root / "toys" / "segment-24-8" / "toy"
     found, start = [], threading.Barrier(8)
@@ -338,43 +325,6 @@ def test_one_of_several_takers_has_a_partition(root):
         again.check()
 
 
-def test_a_dead_worker_is_replaced_after_its_lease_by_our_clock_alone(root, monkeypatch):
-    folder = root / "toys" / "segment-24-8" / "toy"
-    owner = claims_in(folder).take(3)
-    owner._released.set()  # its heart stops; it does not know
-    owner._thread.join()
-    monkeypatch.setattr("vadprobe.store.claims.owner._machine", lambda: "elsewhere")
-    taker = claims_with_clock(folder)
-    assert taker.take(3) is None
-    taker._clock.now += 59
-    assert taker.take(3) is None
-    taker._clock.now += 2
-    claim = taker.take(3)
-    assert claim is not None
-    claim.check()
-    with pytest.raises(ClaimLostError, match=r"partition 3 below s3://.* was taken over"):
-        owner.check()
-    claim.release()
-
-
-def test_signs_of_life_keep_a_claim(root, monkeypatch):
-    folder = root / "toys" / "segment-24-8" / "toy"
-    claims = claims_in(folder)
-    claims.lease = 0.4
-    taker = claims_with_clock(folder)
-    end = time.monotonic() + GUARD
-    with claims.take(0) as owner:
-        last = None
-        for _ in range(4):
-            while (beat := taker._latest(0)) == last:  # the next sign of life comes in a tenth of a second, or later
-                assert time.monotonic() < end
-                time.sleep(0.02)
-            last = beat
-            assert taker.take(0) is None
-            taker._clock.now += 0.3  # all in all three leases
-        owner.check()
-
-
 @pytest.mark.parametrize("pause", some(range(14), 5))
 def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pause):
     """The owner stops before its n-th request; its taker writes other values; the owner goes on."""
@@ -386,7 +336,7 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
     stopped, awake, outcome = threading.Event(), threading.Event(), []
     owning: list[int] = []
     count = 0
-    original = remote_path.RemotePath._try
+    original = RemotePath._try
 
     def watched(self, action):
         nonlocal count
@@ -407,19 +357,14 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
         stopped.set()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(remote_path.RemotePath, "_try", watched)
+        patch.setattr(RemotePath, "_try", watched)
         thread = threading.Thread(target=write)
         thread.start()
         assert stopped.wait(GUARD)
         owner._released.set()
         owner._thread.join()
-        taker = claims_with_clock(writer.path.parent)
-        claim = taker.take(0)
-        while claim is None:
-            taker._clock.now += 1e6
-            patch.setattr("vadprobe.store.claims.owner._machine", lambda: "elsewhere")
-            claim = taker.take(0)
-        with claim:
+        patch.setattr("vadprobe.store.claims.owner.Owner.vanished", lambda self: True)
+        with claims_in(writer.path.parent).take(0) as claim:
             writer.write_partition(0, theirs, claim)
         awake.set()
         thread.join(GUARD)
@@ -500,7 +445,7 @@ def test_paths_behave_like_those_of_folders(root):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ftp://host/path", "ftp://host/path' is a URL of another kind|begins with ftp"),
+        ("ftp://host/path", "must be a folder, or a URL that begins with s3://, .*, got 'ftp://host/path'"),
         ("s3://key:secret@bucket/x", "the URL s3://bucket/x carries a user name"),
         ("https://host/x?X-Amz-Signature=abc", "the URL https://host/x carries"),
         ("s3:///x", "names no bucket"),

@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from vadprobe.store.datasets.annotations.conventions import MAX_FRAME, frames_of_seconds
@@ -21,6 +20,7 @@ from vadprobe.store.datasets.annotations.rows.rows import (
 from vadprobe.store.datasets.annotations.rows.table_rows import TABLE_SUFFIXES, read_table_rows
 from vadprobe.store.datasets.video import SPLITS, Interval, Video
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import visible
 
 __all__ = ["COLUMNS", "TABLE_SUFFIXES", "read_table"]
@@ -44,7 +44,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _MAX_FPS = 1e6
 
 
-def read_table(path: Path) -> Reading[Annotation]:
+def read_table(path: StorePath) -> Reading[Annotation]:
     """Read a manifest table. Columns, all but the first optional:
 
     `video_id` (or `path`, whose file name then is the name; a folder and a video extension are no part of it);

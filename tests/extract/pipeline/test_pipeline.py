@@ -20,7 +20,7 @@ from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey
 from vadprobe.extract.pipeline.host_copies import NAMES, Outgoing
 from vadprobe.extract.pipeline.timings import Timings, gpu_utilisation
 from vadprobe.extract.video.decode_pool import DecodePool
-from vadprobe.store.claims.claims import Claim
+from vadprobe.store.claims.claim import Claim
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import Prompt
@@ -70,7 +70,7 @@ def claimed(extractor: Extractor, taken: list[PartitionKey] | None = None) -> It
 
 def held(extractor: Extractor) -> list[str]:
     """Claims that exist at the moment."""
-    return sorted(path.name for path in store_of(extractor).path.parent.glob(".claims/*.*"))
+    return sorted(path.name for path in store_of(extractor).path.parent.glob(".claims/*.lock"))
 
 
 def test_a_stream_writes_what_partitions_one_by_one_write(
@@ -94,7 +94,7 @@ def test_a_stream_writes_what_partitions_one_by_one_write(
     for outcome in long.stream(noting()):
         assert (outcome.failures, outcome.lost) == ({}, None)
         assert long.plan.samplings[0].writers[1].is_written(outcome.unit[1])
-        assert f"{outcome.unit[1]:06d}.1" not in held(long)
+        assert f"{outcome.unit[1]:06d}.lock" not in held(long)
         seen.append((outcome.unit[1], len(taken)))
     assert [partition for partition, _ in seen] == [0, 1, 2]
     assert seen[0][1] > 1  # the next one was begun before the first was written

@@ -24,7 +24,7 @@ from tests.support.builders import (
 from vadprobe.flows.commands import verify as verify_command
 from vadprobe.flows.commands.options import stores_of
 from vadprobe.flows.commands.verify import add_verify_command, mend
-from vadprobe.store.claims.claims import Claims
+from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.prompts import Prompt
@@ -204,7 +204,7 @@ def test_mending_takes_back_what_extraction_computes_again(root, capsys):
 
 def test_mending_refuses_beside_another_worker(root):
     flip(shard(stores(root)[0], 1))
-    with Claims(stores(root)[0].parent).hold(1), pytest.raises(StoreError, match="written by another worker"):
+    with claims_in(stores(root)[0].parent).hold(1), pytest.raises(StoreError, match="written by another worker"):
         mend(stores(root))
     assert (records_of(stores(root)[0]) / "000001.json").exists()
 

@@ -204,16 +204,16 @@ def test_the_clip_table_is_read_once_for_all_prompts(folder, monkeypatch):
 
 def test_a_card_waits_for_a_commit_that_is_under_way(folder, monkeypatch):
     """Else a worker that looked before another one's commit would write its older card after the newer one."""
-    refused, lock = threading.Event(), locks._lock
+    refused, lock = threading.Event(), locks.lock
 
-    def spied(*arguments):
-        got = lock(*arguments)
-        if not got:
+    def spied(path):
+        got = lock(path)
+        if got is None:
             refused.set()
         return got
 
     with sole_planner(folder):
-        monkeypatch.setattr(locks, "_lock", spied)
+        monkeypatch.setattr(locks, "lock", spied)
         thread = threading.Thread(target=write_card, args=(folder,))
         thread.start()
         assert refused.wait(300)  # it waits for us, and whatever it has to read, it reads when we are done

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ import pytest
 from tests.support.builders import clip_table, committed_store, feature_spec, tree
 from vadprobe.store.catalog import garbage
 from vadprobe.store.catalog.garbage import AGE, collect_garbage, find_garbage
-from vadprobe.store.claims.claims import Claims
-from vadprobe.store.claims.owner import Owner
+from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.verification.resume_log import log_of
 from vadprobe.store.verification.verify import verify
@@ -26,9 +24,9 @@ HEX = "0123456789abcdef" * 2
 LEAVE = """
 import os, sys
 from pathlib import Path
-from vadprobe.store.claims.claims import Claims
-claim = Claims(Path(sys.argv[1])).take(int(sys.argv[2]))
-(claim.staging.path / "shard").write_bytes(b"1" * 1000)
+from vadprobe.store.claims.claiming import claims_in
+claim = claims_in(Path(sys.argv[1])).take(int(sys.argv[2]))
+claim.staging.stage("shard", [b"1" * 1000])
 os._exit(1)
 """
 
@@ -51,16 +49,6 @@ def leave(folder, partition):
     subprocess.run([sys.executable, "-c", LEAVE, str(folder), str(partition)], check=False)
 
 
-def leave_elsewhere(folder, partition, lease=0.2):
-    """The claim of a process on another machine, with a staging folder; returns how to write a sign of life."""
-    owner = replace(Owner.here(lease), machine="elsewhere", host="gpu-07")
-    path = folder / ".claims" / f"{partition:06d}.1"
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(owner.content(0))
-    (folder / ".claims" / f"{partition:06d}.{owner.identifier}.staging").mkdir()
-    return lambda beat: path.write_bytes(owner.content(beat))
-
-
 def write_old(path, content=b"half"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -79,7 +67,7 @@ def verdicts(root):
 
 def clean(root, **options):
     """Remove what goes; returns the relative paths."""
-    return [one.path.relative_to(root).as_posix() for one in collect_garbage(root, find_garbage(root), **options)]
+    return [one.path.relative_to(root).as_posix() for one in collect_garbage(find_garbage(root), **options)]
 
 
 def test_a_tidy_root_has_none(root):
@@ -91,7 +79,8 @@ def test_a_tidy_root_has_none(root):
 
 def test_looking_changes_nothing(root, folder):
     leave(folder, 0)
-    leave_elsewhere(folder, 1)
+    write_old(folder / ".claims" / "000001.1", b"the claim of an earlier version")
+    (folder / ".claims" / "000001.abc.staging").mkdir()
     write_old(folder / f"README.md.12.{HEX}.partial")
     (folder / "gone.records").mkdir()
     before = tree(root)
@@ -103,67 +92,61 @@ def test_what_an_ended_process_left_goes_at_once(root, folder):
     before = tree(root)
     leave(folder, 0)
     found = find_garbage(root)
-    claim, staging = sorted(found, key=lambda one: one.kind)  # by path, a random identifier would decide
-    assert [(one.kind, one.verdict) for one in (claim, staging)] == [("claim", "goes"), ("staging", "goes")]
+    claim, staging = found
+    assert [(one.kind, one.verdict) for one in (claim, staging)] == [("claim", "delete"), ("staging", "delete")]
     assert staging.n_bytes == 1000
     assert "has ended" in claim.why
-    assert len(collect_garbage(root, found, sleep=pytest.fail)) == 2
+    assert len(collect_garbage(found, sleep=pytest.fail)) == 2
     assert tree(root) == before
 
 
 def test_what_a_running_process_claims_stays(root, folder):
-    with Claims(folder).take(0) as claim:
-        assert set(verdicts(root).values()) == {"stays"}
+    with claims_in(folder).take(0) as claim:
+        claim.staging.stage("shard", [b"1"])
+        assert set(verdicts(root).values()) == {"keep"}
         leave(folder, 1)
         assert all("000001" in path for path in clean(root, sleep=pytest.fail))
-        claim.check()
-        assert claim.staging.path.is_dir()
+        claim.staging.publish("shard", folder / "shard")
 
 
-def test_a_silent_claim_from_elsewhere_goes_after_its_lease(root, folder):
+def test_claims_and_staged_files_of_an_earlier_version_go(root, folder):
     before = tree(root)
-    leave_elsewhere(folder, 0)
-    told = []
-    assert set(verdicts(root).values()) == {"watch"}
-    assert len(clean(root, tell=told.append)) == 2
-    assert "0 s whether workers on other machines" in told[0]
+    write_old(folder / ".claims" / "000003.1", b"{}")
+    write_old(folder / ".claims" / "000003.abc.staging" / "shard", b"123")
+    assert clean(root) == [f"{folder.relative_to(root)}/.claims/000003.{name}" for name in ("1", "abc.staging")]
     assert tree(root) == before
 
 
-def test_the_longest_lease_is_waited_once_for_all_folders(root, folder):
-    other = folder.with_name("other")
-    other.mkdir()
-    leave_elsewhere(folder, 0, lease=7.0)
-    leave_elsewhere(other, 0, lease=30.0)
-    waited = []
-    clean(root, sleep=waited.append)
+class Elsewhere:
+    """Claims of which only the lease tells whether their workers live."""
+
+    def __init__(self, folder, leases):
+        self.folder, self.leases = folder, iter(leases)
+
+    def entries(self):
+        return {1: sorted((self.folder / ".claims").iterdir())} if (self.folder / ".claims").exists() else {}
+
+    def judge(self, partition):
+        return "wait", "claimed by process 1 on gpu-07"
+
+    def tidy(self):
+        lease = next(self.leases)
+        if not lease:
+            shutil.rmtree(self.folder / ".claims")
+        return lease
+
+
+def test_the_longest_lease_is_waited_once_for_all_folders(root, folder, monkeypatch):
+    """Claims on an object store; test_remote_claims.py goes through their leases."""
+    other, told, waited = folder.with_name("other"), [], []
+    found = {path: Elsewhere(path, [lease, last]) for path, lease, last in ((folder, 7.0, 0), (other, 30.0, 30.0))}
+    for path in found:
+        write_old(path / ".claims" / "000001.1")
+    monkeypatch.setattr(garbage, "claims_in", found.__getitem__)
+    assert set(verdicts(root).values()) == {"wait"}
+    assert clean(root, tell=told.append, sleep=waited.append) == [f"{folder.relative_to(root)}/.claims/000001.1"]
     assert waited == [pytest.approx(30.1)]
-
-
-def test_a_claim_from_elsewhere_that_gives_a_sign_of_life_stays(root, folder):
-    beat = leave_elsewhere(folder, 0)
-    before = tree(root)
-
-    def live(seconds):
-        time.sleep(seconds)
-        beat(1)
-
-    assert clean(root, sleep=live) == []
-    assert tree(root).keys() == before.keys()
-    assert json.loads((folder / ".claims" / "000000.1").read_bytes())["beat"] == "000000000001"
-
-
-def test_a_claim_that_says_nothing_is_watched_too(root, folder, monkeypatch):
-    monkeypatch.setattr("vadprobe.store.claims.claims.LEASE", 0.2)
-    write_old(folder / ".claims" / "000000.1", b"")
-    assert set(verdicts(root).values()) == {"watch"}
-    assert clean(root) == [f"{folder.relative_to(root)}/.claims/000000.1"]
-
-
-def test_staged_files_without_claim_go(root, folder):
-    write_old(folder / ".claims" / "000003.abc.staging" / "shard", b"123")
-    assert clean(root) == [f"{folder.relative_to(root)}/.claims/000003.abc.staging"]
-    assert not (folder / ".claims").exists()
+    assert "30 s whether workers on other machines" in told[0]
 
 
 @pytest.mark.parametrize(
@@ -184,10 +167,10 @@ def test_half_written_files_go_when_nobody_can_be_writing_them(root, name):
     left = write_old(root / name)
     left = left if left.name.endswith(".partial") else left.parent
     make_old(left, AGE / 2)
-    assert list(verdicts(root).values()) == ["stays"]
+    assert list(verdicts(root).values()) == ["keep"]
     assert clean(root) == []
     make_old(left)
-    assert list(verdicts(root).values()) == ["goes"]
+    assert list(verdicts(root).values()) == ["delete"]
     assert clean(root) == [left.relative_to(root).as_posix()]
     assert tree(root) == before
 
@@ -196,7 +179,7 @@ def test_a_file_that_its_writer_touched_after_the_look_stays(root):
     left = write_old(root / f"catalog.json.12.{HEX}.partial")
     found = find_garbage(root)
     left.touch()
-    assert collect_garbage(root, found) == []
+    assert collect_garbage(found) == []
     assert left.exists()
 
 
@@ -213,7 +196,7 @@ def test_records_of_a_lost_store_go_unless_it_comes_back(root, folder):
     found = find_garbage(root)
     assert [(one.kind, one.why) for one in found] == [("records", "2 records of a store that is gone")]
     shutil.copytree(root / "kept.zarr", folder / "question.zarr")
-    assert collect_garbage(root, found) == []
+    assert collect_garbage(found) == []
     assert not verify(folder / "question.zarr").problems
     shutil.rmtree(folder / "question.zarr")
     assert len(clean(root)) == 1
@@ -227,29 +210,29 @@ def log_lines(partitions, digest):
 
 @pytest.mark.parametrize(
     ("partitions", "digest", "verdict"),
-    [((0,), None, "stays"), ((), None, "stays"), ((0, 1), None, "goes"), ((0,), "0" * 64, "goes")],
+    [((0,), None, "keep"), ((), None, "keep"), ((0, 1), None, "delete"), ((0,), "0" * 64, "delete")],
 )
 def test_a_log_goes_when_nobody_can_resume_it(root, folder, partitions, digest, verdict):
     log = log_of(folder / "question.zarr")
     write_old(log, log_lines(partitions, digest or feature_spec(clip_table(N_CLIPS)).digest))
     assert list(verdicts(root).values()) == [verdict]
     clean(root)
-    assert log.exists() == (verdict == "stays")
+    assert log.exists() == (verdict == "keep")
 
 
 def test_a_log_that_was_just_written_to_stays(root, folder):
     log = log_of(folder / "question.zarr")
     log.write_bytes(log_lines((0, 1), feature_spec(clip_table(N_CLIPS)).digest))
-    assert list(verdicts(root).values()) == ["stays"]
+    assert list(verdicts(root).values()) == ["keep"]
 
 
 def test_the_log_of_a_lost_store_goes(root, folder):
     write_old(folder / ".gone.verified", b"anything")
-    assert list(verdicts(root).values()) == ["goes"]
+    assert list(verdicts(root).values()) == ["delete"]
 
 
 def test_a_root_that_is_none(tmp_path):
-    with pytest.raises(StoreError, match="is no folder"):
+    with pytest.raises(StoreError, match="must be a folder, got"):
         find_garbage(tmp_path / "nowhere")
 
 

@@ -321,7 +321,7 @@ def test_a_store_is_imported_into_a_bucket(tmp_path: Path, monkeypatch: pytest.M
     for package in ("obstore", "moto", "boto3"):
         pytest.importorskip(package)
     from tests.support.processes.remote_servers import BUCKET, Faults, s3_server
-    from vadprobe.store.files import remote_path
+    from vadprobe.store.files.object_store import connection
 
     folder = a_folder(tmp_path / "in")
     command = ["import", "headhunt", str(folder), "--dataset", "xd", "--backbone", "b", "--heads", "2", "--root"]
@@ -330,12 +330,12 @@ def test_a_store_is_imported_into_a_bucket(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     with s3_server(Faults()) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        remote_path._store.cache_clear()
+        connection.cache_clear()
         for prompt in ("coarse", "detailed"):  # the second one joins its labels with those that are there
             assert main([*command, f"s3://{BUCKET}/root", "--prompt", prompt]) == 0
         store = FeatureStore.open(location(f"s3://{BUCKET}/root/xd/video-16/b/coarse.zarr"))
         assert heads_of(store)[2].reshape(LAYERS, WIDTH).tolist() == values_of(2).tolist()
         labels = location(f"s3://{BUCKET}/root/xd/labels.csv").read_bytes()
-        remote_path._store.cache_clear()
+        connection.cache_clear()
     done, _ = run(folder, tmp_path / "root")
     assert labels == done.labels.read_bytes()

@@ -1,10 +1,7 @@
-"""Files that survive a crash, and the lock that keeps a second writer out of a folder."""
+"""Files that survive a crash."""
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,33 +10,8 @@ from hypothesis import given
 from tests.support.builders import tree
 from tests.support.strategies import JSON_VALUES, MODERATE
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files import atomic_files, locks
+from vadprobe.store.files import atomic_files
 from vadprobe.store.files.atomic_files import read_json, sync, write_json
-from vadprobe.store.files.locks import sole_planner
-
-HOLDER = """
-import sys
-from pathlib import Path
-from vadprobe.store.files.locks import sole_planner
-with sole_planner(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-    """Another process that holds the lock of ``tmp_path / "features"`` until a line is sent to it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "features")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
 
 
 @MODERATE
@@ -121,39 +93,3 @@ def test_files_and_folders_can_be_synced(tmp_path):
     sync(tmp_path / "shard")
     sync(tmp_path)
     assert len(list(descriptors.iterdir())) == before
-
-
-def test_a_second_process_waits_for_the_first_and_is_refused_when_its_patience_ends(tmp_path, holder, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE", 0.1)
-    folder = tmp_path / "features"
-    with (
-        pytest.raises(StoreError, match=rf"another process has been creating or committing a store in {folder} for"),
-        sole_planner(folder),
-    ):
-        pytest.fail("two planners at once")
-    with sole_planner(tmp_path / "other"):
-        pass
-    holder.communicate("\n")
-    with sole_planner(folder):
-        pass
-
-
-def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    with sole_planner(tmp_path / "features"):
-        pass
-
-
-def test_the_lock_is_free_after_an_error_and_holds_within_one_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "PATIENCE", 0.1)
-
-    def fail():
-        with sole_planner(tmp_path / "deep" / "features"):
-            raise RuntimeError("the model ran out of memory")
-
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="out of memory"):
-            fail()
-    with sole_planner(tmp_path), pytest.raises(StoreError, match="another process"), sole_planner(tmp_path):
-        pytest.fail("two planners at once")

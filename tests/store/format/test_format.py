@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,7 +28,8 @@ from tests.support.builders import (
 from tests.support.format_page import column, table
 from tests.support.strategies import JSON_VALUES, MODERATE
 from vadprobe.store.catalog.saved_catalog import CATALOG
-from vadprobe.store.claims.claims import Claims
+from vadprobe.store.claims.claiming import claims_in
+from vadprobe.store.claims.owner import Owner
 from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.exchange.compaction import compact
@@ -266,7 +268,7 @@ def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
     (tmp_path / CATALOG).write_text("{}")
     log = VerificationLog(writer.path, writer.spec.digest, resume=False)
     log.add(0, "a", {"answer_logits": (1, 2, 3)})
-    with Claims(writer.path.parent).hold(1) as claim:
+    with claims_in(writer.path.parent).hold(1) as claim:
         claim.staging.stage("question.json", [b""])
         names = {"dataset": "toys", "sampling": "segment-24-8", "backbone": "toy", "prompt": "question"}
         places = {
@@ -280,11 +282,14 @@ def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
                 places[place] = True
         assert all(places.values()), places
         (path,) = (path for path in (writer.path.parent / ".claims").iterdir() if path.is_file())
-        assert path.name == "000001.1"
-        owner = json.loads(path.read_text())
-        check_keys("key of a claim", owner)
-        assert (len(owner["beat"]), owner["lease"], path.read_bytes()[-1:]) == (12, 60, b"\n")
-        assert claim.staging.path.name == f"000001.{owner['identifier']}.staging"
+        assert path.name == "000001.lock"
+        assert path.read_text() == f"process {os.getpid()} on {os.uname().nodename}\n"
+        assert [path.name for path in path.parent.glob("*/*")] == ["question.json"]
+        assert (path.parent / "000001.staging").is_dir()
+    content = Owner.here(60).content(0)  # of a claim on an object store
+    owner = json.loads(content)
+    check_keys("key of a claim", owner)
+    assert (len(owner["beat"]), content[-1:]) == (12, b"\n")
     head, line = map(json.loads, log.path.read_text().splitlines())
     assert set(head) == {"version", "spec", "begun"}
     assert set(line) == {"partition", "record", "shards"}

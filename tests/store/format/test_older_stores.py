@@ -6,6 +6,7 @@ are verified by is the content of their metadata, coordinates and clip table, no
 """
 
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import zarr
 
 from tests.support.builders import FEATURES, all_features, edit_json, features, planned_store
 from tests.support.paths import GOLDEN
-from vadprobe.store.catalog.garbage import find_garbage
+from vadprobe.store.catalog.garbage import collect_garbage, find_garbage
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.store_header import read_attributes
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -140,8 +141,9 @@ def test_a_damaged_store_is_repaired_and_written_again(tmp_path):
     assert_holds_features(path, {})
 
 
-def test_an_unfinished_store_is_finished(tmp_path):
+def test_an_unfinished_store_is_finished_without_waiting_for_the_killed_worker(tmp_path, monkeypatch):
     path = unpacked("unfinished", tmp_path)
+    monkeypatch.setattr(time, "sleep", pytest.fail)
     writer = planned_store(tmp_path / "unfinished", 600)
     assert writer.missing() == [0, 2]
     before = (records_of(path) / "000001.json").read_bytes()
@@ -151,8 +153,12 @@ def test_an_unfinished_store_is_finished(tmp_path):
     assert (records_of(path) / "000001.json").read_bytes() == before
     assert verify(path).problems == ()
     assert_holds_features(path, {300: "broken"})
+    assert not (path.parent / ".claims").exists()
 
 
-def test_what_a_killed_worker_left_is_found(tmp_path):
+def test_what_a_killed_worker_left_is_found_and_deleted(tmp_path):
     path = unpacked("unfinished", tmp_path)
-    assert any(".claims" in one.path.parts for one in find_garbage(path.parents[3]))
+    found = find_garbage(path.parents[3])
+    assert {one.kind for one in found if ".claims" in one.path.parts} == {"claim", "staging"}
+    assert collect_garbage(found, sleep=pytest.fail) == found
+    assert not (path.parent / ".claims").exists()

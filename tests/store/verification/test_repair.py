@@ -10,7 +10,7 @@ import zarr
 
 from tests.store.verification.damage import flip, record_of, shards_of
 from tests.support.builders import committed_store, edit_json, features, planned_store, store_path, tree
-from vadprobe.store.claims.claims import Claims
+from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.digests import digest_file, digest_json
 from vadprobe.store.format.layout import clips_of
@@ -106,7 +106,7 @@ def test_a_repair_killed_after_any_step_is_finished_by_the_next(own, whole, monk
 
 def test_a_repair_refuses_while_another_worker_holds_a_partition_and_changes_nothing(own):
     before = content(own)
-    with Claims(own.parent).hold(2), pytest.raises(StoreError, match=r"partition 2 .* written by another worker"):
+    with claims_in(own.parent).hold(2), pytest.raises(StoreError, match=r"partition 2 .* written by another worker"):
         reset(own, [0, 2])
     assert content(own) == before
     reset(own, [0, 2])

@@ -2,13 +2,13 @@
 
 import csv
 import io
-from pathlib import Path
 
 from vadprobe.store.datasets.annotations.rows.rows import Row, read_text
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath
 
 
-def read_csv(path: Path, what: str) -> list[Row]:
+def read_csv(path: StorePath, what: str) -> list[Row]:
     """Read the rows of a CSV file, header included, with the fields' outer white space removed; empty rows are none.
 
     Raises:

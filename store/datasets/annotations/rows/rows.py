@@ -6,11 +6,11 @@ No reader drops a row in silence: `n_rows == len(entries) + len(rejected)` alway
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from vadprobe.store.datasets.video import Interval, Split
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath
 
 Entry = TypeVar("Entry")
 _SHOWN = 80
@@ -39,7 +39,7 @@ class Annotation:
 class Rejection:
     """One row that could not be read."""
 
-    path: Path
+    path: StorePath
     row: int
     got: str
     expected: str
@@ -47,7 +47,7 @@ class Rejection:
     unit: str = "line"
 
     @classmethod
-    def of(cls, error: VadprobeError, path: Path, row: int, text: str, unit: str) -> "Rejection":
+    def of(cls, error: VadprobeError, path: StorePath, row: int, text: str, unit: str) -> "Rejection":
         """Make a rejection of the error that a row's parser raised."""
         if isinstance(error, RowError):
             return cls(path, row, text, error.expected, error.remedy, unit)
@@ -73,7 +73,7 @@ class RowError(VadprobeError):
 class Reading(Generic[Entry]):
     """All rows of one file: `entries` were read, in order, `rejected` were not; `notes` tell what else was seen."""
 
-    path: Path
+    path: StorePath
     n_rows: int
     entries: tuple[Entry, ...]
     rejected: tuple[Rejection, ...] = ()
@@ -103,7 +103,7 @@ class Row:
     fields: tuple[str, ...] = ()
 
 
-def read_text(path: Path, what: str) -> str:
+def read_text(path: StorePath, what: str) -> str:
     """Read a text file.
 
     Args:
@@ -156,7 +156,7 @@ def check_visible(what: str, text: str) -> None:
         raise RowError(f"{what} without invisible characters (U+{ord(found[0]):04X} in {text!r})", "remove them")
 
 
-def rows_of_text(path: Path, what: str) -> list[Row]:
+def rows_of_text(path: StorePath, what: str) -> list[Row]:
     """Read the rows of a text file, with fields split at any white space; blank lines are no rows.
 
     Line feeds, carriage returns and pairs of both end a line and nothing else does, so line numbers are those of an
@@ -173,7 +173,7 @@ def rows_of_text(path: Path, what: str) -> list[Row]:
 
 
 def read_rows(
-    path: Path,
+    path: StorePath,
     rows: Sequence[Row],
     parse: Callable[[Row], Entry],
     key: Callable[[Entry], str],

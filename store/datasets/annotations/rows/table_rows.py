@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from vadprobe.store.datasets.annotations.rows.csv_rows import read_csv
 from vadprobe.store.datasets.annotations.rows.json_objects import JsonObject, parse_json, shown
 from vadprobe.store.datasets.annotations.rows.rows import read_text
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import error_text
 
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -30,7 +30,7 @@ class TableRow:
     expected: str = ""
 
 
-def read_table_rows(path: Path, known: Iterable[str]) -> tuple[list[TableRow], list[str]]:
+def read_table_rows(path: StorePath, known: Iterable[str]) -> tuple[list[TableRow], list[str]]:
     """Read the rows of a table and its columns, in order; of a Parquet file only the `known` columns.
 
     Raises:
@@ -47,7 +47,7 @@ def read_table_rows(path: Path, known: Iterable[str]) -> tuple[list[TableRow], l
     raise VadprobeError(f"the manifest {path} is none of {', '.join(TABLE_SUFFIXES)}; save it as one of them.")
 
 
-def _csv_rows(path: Path) -> tuple[list[TableRow], list[str]]:
+def _csv_rows(path: StorePath) -> tuple[list[TableRow], list[str]]:
     lines = read_csv(path, "manifest")
     if not lines:
         return [], []
@@ -63,7 +63,7 @@ def _csv_rows(path: Path) -> tuple[list[TableRow], list[str]]:
     return rows, list(header)
 
 
-def _json_rows(path: Path) -> tuple[list[TableRow], list[str]]:
+def _json_rows(path: StorePath) -> tuple[list[TableRow], list[str]]:
     rows = []
     columns: dict[str, None] = {}
     for number, line in enumerate(read_text(path, "manifest").split("\n"), start=1):
@@ -87,7 +87,7 @@ def _json_rows(path: Path) -> tuple[list[TableRow], list[str]]:
     return rows, list(columns)
 
 
-def _parquet_rows(path: Path, known: Iterable[str]) -> tuple[list[TableRow], list[str]]:
+def _parquet_rows(path: StorePath, known: Iterable[str]) -> tuple[list[TableRow], list[str]]:
     try:
         table = pq.read_table(path, partitioning=None)
         used = [name for name in table.column_names if name in known]

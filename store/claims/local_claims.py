@@ -1,0 +1,163 @@
+"""Claims in a folder: one lock file a partition, locked by the kernel for the worker that computes it.
+
+A claim ends with its process, however that ends. A suspended worker keeps its partition: the others leave it alone
+until that worker goes on or is ended. The lock file names its holder and is deleted with the claim; what a killed
+worker left is deleted by whoever claims the partition next.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from vadprobe.store.claims.claim import FOLDER, UNNAMED, Claim, Claims, Verdict
+from vadprobe.store.errors import StoreError
+from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.locks import is_locked, lock, unlock
+
+LOCK = ".lock"
+STAGING = ".staging"
+"""Endings of a partition's lock file, and of the folder in which its files are staged."""
+
+PATIENCE = 0.5
+"""Seconds for which `hold` tries: whoever tidies up holds what ended workers left for a moment."""
+
+
+class LocalStaging:
+    """The folder of one partition, in the file system of the stores; created when the first file is staged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def stage(self, name: str, pieces: Sequence[bytes]) -> None:
+        """Write a file of this folder, force it to the disk, and read it again.
+
+        Raises:
+            StoreError: if the disk returns other bytes.
+        """
+        self.path.mkdir(exist_ok=True)
+        path = self.path / name
+        with path.open("wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        with path.open("rb", buffering=0) as file:
+            for piece in pieces:
+                if _read(file, len(piece)) != piece:
+                    raise StoreError(f"{path} does not return what was written to it; check the disk.")
+
+    def publish(self, name: str, final: StorePath) -> None:
+        """Move a staged file to its place, replacing what is there; readers see the one or the other."""
+        final.parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).rename(final)
+
+    def withdraw(self, final: StorePath) -> None:
+        """Delete a published file; nothing is done when there is none."""
+        final.unlink(missing_ok=True)
+
+
+class LocalClaim(Claim):
+    """A partition whose lock file this process has locked."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self.staging: LocalStaging = LocalStaging(path.with_suffix(STAGING))
+        self._path, self._file = path, file
+
+    def check(self) -> None:
+        """Do nothing: the kernel takes no lock away."""
+
+    def release(self) -> None:
+        """Give the partition back and delete what was staged; may be repeated."""
+        if self._file.closed:
+            return
+        shutil.rmtree(self.staging.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        unlock(self._file)
+        with contextlib.suppress(OSError):  # it is not empty, or not there
+            self._path.parent.rmdir()
+
+
+class LocalClaims(Claims):
+    """The claims in one backbone's folder.
+
+    Args:
+        folder: the backbone's folder, `<sampling>/<backbone>`.
+    """
+
+    folder: Path
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+
+    def _take(self, partition: int) -> Claim | None:
+        path = self._lock_file(partition)
+        file = lock(path)
+        if file is None:
+            return None
+        claim = LocalClaim(path, file)
+        try:
+            for left in self.entries().get(partition, []):
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left != path:
+                    left.unlink()
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except BaseException:
+            claim.release()
+            raise
+        return claim
+
+    def hold(self, partition: int) -> Claim:
+        """Claim a partition that this worker must have now.
+
+        Raises:
+            StoreError: if another worker holds it, naming that worker.
+        """
+        end = time.monotonic() + PATIENCE
+        while (claim := self.take(partition)) is None:
+            if time.monotonic() >= end:
+                raise self._held_elsewhere(partition)
+            time.sleep(0.02)
+        return claim
+
+    def holder(self, partition: int) -> str | None:
+        """Return the process and host of the worker that holds a partition; None when nobody does."""
+        path = self._lock_file(partition)
+        if not is_locked(path):
+            return None
+        try:
+            return path.read_text(encoding="utf-8", errors="replace").strip() or UNNAMED
+        except OSError:
+            return None
+
+    def judge(self, partition: int) -> tuple[Verdict, str]:
+        """Return what may become of the files of a claim, and why; nothing is changed."""
+        holder = self.holder(partition)
+        return ("keep", f"claimed by {holder}, which is running") if holder else ("delete", "its worker has ended")
+
+    def tidy(self) -> float:
+        """Delete what ended workers left; returns 0, since a lock tells at once whether its worker lives."""
+        for partition in self.entries():
+            with contextlib.suppress(StoreError):  # files of another user do no harm
+                if claim := self.take(partition):
+                    claim.release()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+        return 0.0
+
+    def _lock_file(self, partition: int) -> Path:
+        return self.folder / f"{partition:06d}{LOCK}"
+
+
+def _read(file: BinaryIO, count: int) -> bytes:
+    """Read `count` bytes; fewer only at the end of the file."""
+    found = file.read(count)
+    while len(found) < count and (more := file.read(count - len(found))):
+        found += more
+    return found

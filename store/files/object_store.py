@@ -1,0 +1,107 @@
+"""Connections to buckets and web servers, and requests that are repeated where it may help.
+
+Credentials come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`) and are never part of a path, its text or an
+error. The package `obstore` is imported with the first request.
+"""
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from vadprobe.store.errors import VadprobeError
+
+ATTEMPTS = 3
+"""Number of times that a request is tried as a whole; the library repeats each try as well, see `RETRIES`."""
+
+RETRIES = 4
+"""Number of times that the library repeats a request that was refused for the moment (5xx, too many) or unanswered."""
+
+RETRY_SECONDS = 60.0
+"""Seconds after which it does not begin another repeat."""
+
+ANSWER_SECONDS = 60.0
+"""Seconds after which a request counts as unanswered."""
+
+_Result = TypeVar("_Result")
+
+
+class RemoteError(OSError, VadprobeError):
+    """Something behind a URL that cannot be read or written, said in a sentence."""
+
+
+class ForbiddenError(PermissionError, VadprobeError):
+    """The credentials of the environment do not suffice."""
+
+
+class NoListingError(RemoteError):
+    """A web server does not say what it has."""
+
+
+class ChangedError(OSError):
+    """An object is not the one that was to be replaced."""
+
+
+@functools.cache
+def connection(url: str) -> Any:
+    """Open the bucket, container, host or folder of a URL; one connection serves all its paths."""
+    from obstore.exceptions import BaseError  # noqa: PLC0415 - only URLs need this package
+    from obstore.store import from_url  # noqa: PLC0415
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    options: dict[str, Any] = {} if not (url.startswith("s3:") and endpoint) else {"endpoint": endpoint}
+    plain = url.startswith("http:") or endpoint.startswith("http:")
+    try:
+        return from_url(
+            url,
+            client_options={
+                "timeout": timedelta(seconds=ANSWER_SECONDS),
+                "connect_timeout": timedelta(seconds=10),
+                **({"allow_http": True} if plain else {}),
+            },
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+            **options,
+        )
+    except (BaseError, ValueError) as error:
+        raise VadprobeError(f"{url} cannot be opened: {_reason(error)}") from error
+
+
+def request(url: object, action: Callable[[], _Result]) -> _Result:
+    """Return what an action returns, tried a few times where that may help.
+
+    Args:
+        url: the object or folder, for messages.
+        action: a request to an object store.
+
+    Raises:
+        FileNotFoundError, FileExistsError, ChangedError, ForbiddenError, RemoteError: with the URL and the reason.
+    """
+    from obstore import exceptions as obs  # noqa: PLC0415 - only URLs need this package
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return action()
+        except (obs.NotFoundError, FileNotFoundError) as error:
+            raise FileNotFoundError(f"{url} does not exist") from error
+        except obs.AlreadyExistsError as error:
+            raise FileExistsError(f"{url} exists already") from error
+        except obs.PreconditionError as error:
+            raise ChangedError(f"{url} was changed by somebody else") from error
+        except (obs.PermissionDeniedError, obs.UnauthenticatedError, PermissionError) as error:
+            raise ForbiddenError(
+                f"{url} may not be reached with the credentials of the environment: {_reason(error)}"
+            ) from error
+        except (obs.NotSupportedError, NotImplementedError) as error:
+            raise RemoteError(f"{url}: the server does not do that: {_reason(error)}") from error
+        except (obs.BaseError, OSError, ValueError) as error:
+            if attempt == ATTEMPTS:
+                raise RemoteError(f"{url} cannot be reached: {_reason(error)}") from error
+            time.sleep(0.05 * 4**attempt)
+    raise AssertionError("unreachable")
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of an error of the library, without what follows for its developers."""
+    return str(error).strip().partition("\n")[0][:300]
