@@ -183,7 +183,7 @@ def _values_line(array: ArrayDifference) -> str:
     return text + (f", {array.one_sided:,} of them NaN in one store only" if array.one_sided else "")
 
 
-def leftover_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
+def garbage_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
     """What 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
     parts = (
         ("These would go:", [one for one in found if one.verdict == "goes"]),

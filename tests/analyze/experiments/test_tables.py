@@ -302,8 +302,8 @@ def test_the_command_prints_and_writes_tables(
         ([], r"no table is named; name some, or --all"),
         (["--all", "--jobs"], None),
         (["--all"], r"no job is named"),
-        (["--all", "--draws", "0", "--jobs", "JOB"], r"--draws is 0; at least one"),
-        (["--all", "--fraction", "1.5", "--jobs", "JOB"], r"--fraction is 1.5; a number above 0"),
+        (["--all", "--draws", "0", "--jobs", "JOB"], r"--draws must be > 0, got 0"),
+        (["--all", "--fraction", "1.5", "--jobs", "JOB"], r"--fraction must be above 0 and at most 1, got 1.5"),
         (["--all", "--jobs", "nowhere.toml"], r"there is no job file nowhere.toml"),
     ],
 )
