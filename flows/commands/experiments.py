@@ -140,14 +140,14 @@ def probing(
 def _context(
     jobs: Sequence[Job], draws: int, fraction: float | None, what: str, total: int
 ) -> Iterator["ExperimentContext"]:
-    from vadprobe.analyze.compute.deferred import deferred_scheduler
+    from vadprobe.analyze.compute.cluster import open_scheduler
     from vadprobe.analyze.compute.step_cache import StepCache
     from vadprobe.analyze.experiments.cases import ExperimentContext
 
     cases = tuple(case_of(job, fraction) for job in jobs)
     first = jobs[0].analysis
     with (
-        deferred_scheduler(first.scheduler, first.workers) as scheduler,
+        open_scheduler(first.scheduler, first.workers) as scheduler,
         Bar(what, "it", total, leave=False) as bar,
     ):
         yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, _counting(bar))
@@ -189,5 +189,5 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
 
 
 def _steps_sentence(context: "ExperimentContext") -> str:
-    computed = len(context.steps.computed)
-    return f"{computed} steps were computed, {len(context.steps.runs) - computed} taken from earlier runs."
+    computed = len(context.cache.computed)
+    return f"{computed} steps were computed, {len(context.cache.runs) - computed} taken from earlier runs."
