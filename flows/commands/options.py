@@ -83,9 +83,9 @@ def _list(converter: Callable[..., Any], metavar: str) -> Parameter:
 
 
 Place = Annotated[Path, SkipValidation, Parameter(converter=_place)]
-"""A folder of this machine, or a URL, which only behaves like a path and so is not validated as one."""
+"""Folder of this machine, or a URL, which only behaves like a path and so is not validated as one."""
 JsonFile = Annotated[Path | None, Parameter(converter=_json_file, allow_leading_hyphen=True, metavar="FILE")]
-"""A file for JSON; "-" stands for standard output, where nothing else is printed then."""
+"""File for JSON; "-" stands for standard output, where nothing else is printed then."""
 Names = Annotated[tuple[str, ...] | None, _list(_names, "NAMES")]
 """Words, separated by commas."""
 Numbers = Annotated[tuple[int, ...] | None, _list(_numbers, "N,N")]

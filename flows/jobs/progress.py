@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from tqdm import tqdm
 
 POSTFIX_SECONDS = 1.0
-"""How often the words beside a bar of clips change."""
+"""Time between two changes of the words beside a bar of clips."""
 
 
 class Progress(Protocol):

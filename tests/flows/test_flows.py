@@ -101,3 +101,4 @@ def test_the_settings_in_pyproject_are_the_ones_the_readme_relies_on() -> None:
     assert settings["plugins"] == {"enabled": True, "allow": ["vadprobe"]}
     assert settings["server"]["ephemeral"]["startup_timeout_seconds"] >= 120
     assert settings["server"]["analytics_enabled"] is False
+    assert settings["logging"]["extra_loggers"] == ["vadprobe"]
