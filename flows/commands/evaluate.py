@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from vadprobe.analyze.evaluation.score_files import VideoScores
     from vadprobe.analyze.evaluation.score_fitting import FitRules, Fitted
 
-_DEFAULT_THRESHOLD = 0.5
 _MOST_RESAMPLES = 1_000_000
 _MEASURING = Group("Measuring", sort_key=2)
 
@@ -133,7 +132,7 @@ def evaluate(
     truth, misfits = reader.open(config.intervals)
     fitted = fit_scores(found, truth, scores.rules)
     if threshold is None:
-        threshold = _DEFAULT_THRESHOLD if fitted.within_unit_range else math.nan
+        threshold = 0.5 if fitted.within_unit_range else math.nan
     settings = BootstrapConfig(bootstrap.resamples, bootstrap.seed, bootstrap.confidence)
     evaluation = evaluate_scores(fitted.truth, fitted.scores, threshold, settings)
     missing = [name for name in truth.video_ids if name not in set(fitted.truth.video_ids)]
@@ -155,7 +154,7 @@ def evaluate(
 
 
 def _origin(scores: ScoreOptions, reader: TruthReader) -> dict[str, Any]:
-    """Return what was measured against what, for the file of the metrics."""
+    """Return the names of what is measured against what."""
     return {
         "dataset": reader.config.name,
         "format": reader.config.format,
@@ -184,10 +183,9 @@ def _text(
     )
 
     by_convention: dict[str, Evaluation] = {name: readings[name] for name in CONVENTIONS if name in readings}
-    is_text = config.format in TEXT_FORMATS
     blocks = [
         evaluation_lines(readings[config.intervals], title),
-        convention_lines(by_convention, config.intervals, impossible) if is_text else [],
+        convention_lines(by_convention, config.intervals, impossible) if config.format in TEXT_FORMATS else [],
         published_lines(config.format) if published else [],
         *endings,
     ]
@@ -245,8 +243,7 @@ def _frame_counts(dataset: DatasetOptions, config: DatasetConfig, workspace: Pat
         return None
     from vadprobe.extract.video.frame_counting import count_frames
 
-    parts = read_source(config, workspace).parts
-    progress = Bar("counting frames", "video")
+    parts, progress = read_source(config, workspace).parts, Bar("counting frames", "video")
     probed, findings = count_frames(parts.folder, parts.files or {}, decode=False, progress=progress)
     for finding in findings:
         print(f"vadprobe: {finding.kind}: {finding.message}.", file=sys.stderr)

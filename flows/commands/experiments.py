@@ -4,17 +4,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
 from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.progress import Bar
+from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
 
 
@@ -146,22 +148,20 @@ def _context(
 
     cases = tuple(case_of(job, fraction) for job in jobs)
     first = jobs[0].analysis
-    with (
-        open_scheduler(first.scheduler, first.workers) as scheduler,
-        Bar(what, "it", total, leave=False) as bar,
-    ):
+    bar = open_bar(what, "it", total, leave=False)
+    with open_scheduler(first.scheduler, first.workers) as scheduler, bar:
         yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, _counting(bar))
 
 
-def _counting(bar: Bar) -> Callable[[str, str], None]:
+def _counting(bar: "tqdm[Any]") -> Callable[[str, str], None]:
     """Return a callback of (part, label) that counts parts, such as tables, and shows the row being measured."""
     begun: list[str] = []
 
     def report(part: str, label: str) -> None:
         if part and part not in begun:
-            bar.advance(1 if begun else 0)
+            bar.update(1 if begun else 0)
             begun.append(part)
-        bar.say(f"{begun[-1] if begun else part}: {label}")
+        bar.set_postfix_str(f"{begun[-1] if begun else part}: {label}")
 
     return report
 

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from vadprobe.flows.commands.verify import repair
 from vadprobe.flows.jobs.job import load_job
-from vadprobe.flows.jobs.progress import Bar, ClipProgress
+from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
 def plan(config: Path, /) -> int:
@@ -66,7 +66,7 @@ def extract(
     if repair_first:
         repair(job.stores)
     extractor = prepare(job, Bar("probing", "video"))
-    with Bar("extracting", "clip", n_clips(extractor, extractor.pending())) as bar:
+    with open_bar("extracting", "clip", n_clips(extractor, extractor.pending())) as bar:
         progress = ClipProgress(bar, extractor.timings.busy)
         if names:
             summary, timings = extract_on(job, extractor, names, progress.done)

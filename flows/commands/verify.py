@@ -11,7 +11,7 @@ from cyclopts.types import PositiveInt
 from tqdm import tqdm
 
 from vadprobe.flows.commands.options import JsonFile, Place, stores_of
-from vadprobe.flows.jobs.progress import Bar
+from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import can_list, is_remote
 from vadprobe.store.format.layout import records_of
@@ -71,17 +71,17 @@ def repair(stores: Iterable[Path], workers: int | None = None) -> list[RepairPla
 def _verifications(stores: list[Path], workers: int | None, resume: bool) -> Iterator[Verification]:
     n_bytes = sum(_stored_bytes(store) for store in stores)
     n_problems: dict[Path, int] = {}
-    with Bar("verifying", "B", n_bytes, unit_scale=True) as bar:
+    with open_bar("verifying", "B", n_bytes, unit_scale=True) as bar:
 
         def report(checked: Checked) -> None:
             n_problems[checked.store] = checked.n_problems
-            bar.say(f"problems={sum(n_problems.values())}")
-            bar.shorten(checked.n_skipped)
-            bar.advance(checked.n_bytes)
+            bar.set_postfix(problems=sum(n_problems.values()), refresh=False)
+            bar.total = max(0, (bar.total or 0) - checked.n_skipped)
+            bar.update(checked.n_bytes)
 
         n_workers = workers or (_workers() if n_bytes > _SMALL_BYTES else 1)
         yield from verify_stores(stores, report, workers=n_workers, resume=resume)
-        bar.shorten()  # what is left was not read: shards that are lost or too many
+        bar.total = bar.n  # what is left was not read: shards that are lost or too many
 
 
 def _stored_bytes(store: Path) -> int:

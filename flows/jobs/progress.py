@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -20,67 +20,35 @@ class Progress(Protocol):
         """Take note that `done` of `total` units are finished."""
 
 
+def open_bar(what: str, unit: str, total: int, **look: Any) -> "tqdm[Any]":
+    """Show a bar on standard error (a context manager): work done, its rate, time left; `look` is passed to tqdm."""
+    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True, **look)
+
+
 class Bar:
-    """A bar with the work done, its rate, the time left and a few words; a context manager and a `Progress`.
+    """`Progress` on a bar that appears with the first report and closes itself at the end."""
 
-    It appears with the first report and closes itself when everything is done.
-
-    Args:
-        what: the work, such as "copying".
-        unit: one unit of it, such as "video".
-        total: how many units there are, where the reports do not say.
-        look: further arguments of `tqdm`.
-    """
-
-    def __init__(self, what: str, unit: str, total: int | None = None, **look: Any) -> None:
-        self._look = {"desc": what, "unit": unit, "dynamic_ncols": True, **look}
+    def __init__(self, what: str, unit: str, **look: Any) -> None:
+        self._open = lambda total: open_bar(what, unit, total, **look)
         self._bar: tqdm[Any] | None = None
-        if total is not None:
-            self._open(total)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __call__(self, done: int, total: int, /) -> None:
         """Move to `done` of `total`."""
-        bar = self._open(total)
-        bar.update(done - bar.n)
+        self._bar = self._bar or self._open(total)
+        self._bar.update(done - self._bar.n)
         if done >= total:
-            self.close()
-
-    def advance(self, count: int = 1) -> None:
-        """Move on by `count` units; the total must be known."""
-        assert self._bar is not None
-        self._bar.update(count)
-
-    def shorten(self, count: int | None = None) -> None:
-        """Take `count` units off the total, or all that are left."""
-        assert self._bar is not None
-        self._bar.total = self._bar.n if count is None else max(0, (self._bar.total or 0) - count)
-
-    def say(self, words: str) -> None:
-        """Show words beside the bar."""
-        assert self._bar is not None
-        self._bar.set_postfix_str(words, refresh=False)
-
-    def close(self) -> None:
-        """Leave the bar as it is; one without a report never appears."""
-        if self._bar is not None:
             self._bar.close()
 
-    def _open(self, total: int) -> "tqdm[Any]":
-        if self._bar is None:
-            self._bar = tqdm(total=total, file=sys.stderr, **self._look)
-        return self._bar
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class ClipProgress:
     """Counter of clips that shows failures and how busy the model is."""
 
-    def __init__(self, bar: Bar, busy: Callable[[], str]) -> None:
+    def __init__(self, bar: "tqdm[Any]", busy: Callable[[], str]) -> None:
         self._bar, self._busy = bar, busy
         self._failed = 0
         self._said = -POSTFIX_SECONDS
@@ -90,8 +58,9 @@ class ClipProgress:
         self._failed += not computed
         if not computed or time.monotonic() - self._said >= POSTFIX_SECONDS:
             self._said = time.monotonic()
-            self._bar.say(", ".join(filter(None, [self._busy(), f"failed {self._failed}" if self._failed else ""])))
-        self._bar.advance()
+            words = [self._busy(), f"failed {self._failed}" if self._failed else ""]
+            self._bar.set_postfix_str(", ".join(filter(None, words)), refresh=False)
+        self._bar.update()
 
 
 @contextmanager
