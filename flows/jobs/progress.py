@@ -29,12 +29,12 @@ class Bar:
     """`Progress` on a bar that appears with the first report and closes itself at the end."""
 
     def __init__(self, what: str, unit: str, **look: Any) -> None:
-        self._open = lambda total: open_bar(what, unit, total, **look)
+        self._what, self._unit, self._look = what, unit, look
         self._bar: tqdm[Any] | None = None
 
     def __call__(self, done: int, total: int, /) -> None:
         """Move to `done` of `total`."""
-        self._bar = self._bar or self._open(total)
+        self._bar = self._bar or open_bar(self._what, self._unit, total, **self._look)
         self._bar.update(done - self._bar.n)
         if done >= total:
             self._bar.close()
