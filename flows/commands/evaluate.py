@@ -18,7 +18,7 @@ from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.datasets.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION, IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.joining import naming
-from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import read_source, refuse
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
@@ -82,7 +82,7 @@ class TruthReader:
     config: DatasetConfig
     workspace: Path
     split: Split
-    probed: tuple[ProbedVideo, ...] | None
+    probed: tuple[VideoFacts, ...] | None
 
     def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
         """Return the truth, and what did not fit when its files were joined."""
@@ -233,10 +233,10 @@ def _check(threshold: float | None, bootstrap: EvaluationConfig, out: Path) -> N
         raise VadprobeError(f"--out {out}: nothing can be written in {there}; name another folder.")
 
 
-def _frame_counts(dataset: DatasetOptions, config: DatasetConfig, workspace: Path) -> tuple[ProbedVideo, ...] | None:
+def _frame_counts(dataset: DatasetOptions, config: DatasetConfig, workspace: Path) -> tuple[VideoFacts, ...] | None:
     """Return the facts of the video files, counted now or by stage 1 of the job; None where there are no files."""
     if dataset.config is not None:
-        probed = read_probes(load_job(dataset.config).layout.videos)
+        probed = read_video_facts(load_job(dataset.config).layout.videos)
         if probed:
             return probed
     if config.videos is None:

@@ -16,7 +16,7 @@ from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import can_list, is_remote
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.verification.problems import Verification
-from vadprobe.store.verification.repair import RepairPlan, carry_out, plan_repair
+from vadprobe.store.verification.repair import RepairPlan, apply, plan_repair
 from vadprobe.store.verification.verify import Checked, verify_stores
 
 _MOST_WORKERS = 4
@@ -64,7 +64,7 @@ def repair(stores: Iterable[Path], workers: int | None = None) -> list[RepairPla
     plans = [plan for plan in plans if not plan.is_empty or plan.by_hand]
     for plan in plans:
         _say(plan.lines())
-        carry_out(plan)
+        apply(plan)
     return plans
 
 

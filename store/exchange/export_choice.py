@@ -100,7 +100,7 @@ def chosen_videos(store: FeatureStore, names: tuple[str, ...] | None) -> tuple[l
     clips = store.clips
     codes, starts, counts = np.unique(clips.video_codes, return_index=True, return_counts=True)
     stems = file_names(clips.video_ids)
-    held = np.concatenate([[0], np.cumsum(store.held)])
+    held = np.concatenate([[0], np.cumsum(store.stored)])
     videos: list[ExportedVideo] = []
     lacking: list[ExportedVideo] = []
     for code, start, count in zip(codes.tolist(), starts.tolist(), counts.tolist(), strict=True):

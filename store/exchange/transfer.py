@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vadprobe.store.datasets.probed_videos import read_probes, write_probes
+from vadprobe.store.datasets.probed_videos import read_video_facts, write_video_facts
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.schema import ArraySpec
@@ -93,7 +93,7 @@ class Choice:
 
 def _of_splits(source: FeatureStore, splits: Collection[str]) -> set[str]:
     """Videos that were in one of the splits when they were probed."""
-    probes = read_probes(_layout(source, source.path.parents[3]).videos)
+    probes = read_video_facts(_layout(source, source.path.parents[3]).videos)
     if not probes:
         raise StoreError(
             f"{source.path}: there is no videos.parquet above it, which says what split a video is of; name the videos."
@@ -182,11 +182,11 @@ def _pieces(source: FeatureStore, array: ArraySpec, partition: int, held: np.nda
 
 def copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
     """Add what is known of a store's videos to what another root knows."""
-    probes = read_probes(_layout(source, source.path.parents[3]).videos)
-    known = {probe.video_id: probe for probe in read_probes(layout.videos)}
+    probes = read_video_facts(_layout(source, source.path.parents[3]).videos)
+    known = {probe.video_id: probe for probe in read_video_facts(layout.videos)}
     added = [probe for probe in probes if probe.video_id not in known]
     if added:
-        write_probes([*known.values(), *added], layout.videos)
+        write_video_facts([*known.values(), *added], layout.videos)
 
 
 def _layout(source: FeatureStore, root: Path) -> DatasetLayout:

@@ -102,7 +102,7 @@ def test_problems_are_listed_with_what_to_redo(run, root):
     assert f"{stores(root)[0]}: partition 1: the shard of answer_logits was changed" in out
     assert f"{stores(root)[0]}: partitions to redo: 1\n" in out
     assert "'vadprobe extract --repair' would do this:\n" in out
-    assert "1 partitions are taken back" in out
+    assert "1 partitions are reset" in out
     assert f"{stores(root)[1]}: 300 rows (0 failed)" in out  # the other one is read all the same
     assert "problems=1" in err
 

@@ -327,7 +327,7 @@ def test_a_store_of_a_part_exports_that_part(tmp_path: Path) -> None:
     assert np.array_equal(found, all_features(spec, "hidden_states")[300:400, [1]])
     assert not (tmp_path / "out" / "answer_logits").exists()
     for choice, said in (
-        (ExportChoice("npy", layers=(2,)), "layer 2 is not held"),
+        (ExportChoice("npy", layers=(2,)), "layer 2 is not stored"),
         (ExportChoice("npy", arrays=("answer_logits",)), "no answer_logits"),
         (ExportChoice("npy", videos=("video 0",)), "lacks rows of 'video 0'"),
         (ExportChoice("npy", videos=("video 9",)), "no clip of video 'video 9'"),

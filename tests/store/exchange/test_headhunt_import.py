@@ -75,7 +75,7 @@ def test_a_folder_becomes_a_store_of_all_heads_and_nothing_else(tmp_path: Path) 
     assert np.array_equal(heads_of(store), expected)
     assert store.spec.recipe["frames"] == "unknown"
     assert np.isnan(store.clips.fps).all()
-    with pytest.raises(StoreError, match="not held"):
+    with pytest.raises(StoreError, match="not stored"):
         store.hidden_states(np.array([0]), [1])
     with pytest.raises(StoreError, match="no answer_logits"):
         store.answer_logits(np.array([0]))

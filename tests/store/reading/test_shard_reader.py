@@ -15,8 +15,8 @@ from tests.support.builders import BACKBONE, FEATURES, committed_store
 from tests.support.profiles import laws
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.partition_records import read_record, shard_path
-from vadprobe.store.format.provenance import open_array
 from vadprobe.store.format.schema import feature_arrays
+from vadprobe.store.format.zarr_arrays import open_array
 from vadprobe.store.reading import feature_store as reader_module
 from vadprobe.store.reading.byte_sources import LocalFiles
 from vadprobe.store.reading.feature_store import FeatureStore
