@@ -1,4 +1,4 @@
-"""The flow ``analyze-features``: stage 2 of a job."""
+"""The flow `analyze-features`: stage 2 of a job."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def analyze_features(config: str = "configs/hiprobe.toml", workspace: str | None
     """Select, fit, score and report from the stores alone.
 
     Args:
-        config: the job file.
+        config: path of the job file.
         workspace: where the job's relative paths begin, in place of the file's own workspace.
 
     Returns:

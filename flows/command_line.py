@@ -1,29 +1,47 @@
-"""The command line: ``vadprobe plan | extract | verify | ls | show | diff | card | gc | analyze | evaluate | ...``.
+"""The command line `vadprobe`: its commands, and how each of them ends.
 
-The plain commands run without Prefect. A stage's libraries are imported only when its command is asked for, so that
-``vadprobe analyze`` works where torch is not installed.
+A command is a function of `vadprobe.flows.commands` with its line in `COMMANDS`: the signature is its options, the
+docstring its help, the result its exit code. Its module is imported only when the command is asked for.
 """
 
-import argparse
+import ast
+import importlib.metadata
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-from vadprobe.flows.commands.convert import add_convert_command
-from vadprobe.flows.commands.datasets import add_dataset_commands
-from vadprobe.flows.commands.evaluate import add_evaluate_command
-from vadprobe.flows.commands.exchange import add_exchange_commands
-from vadprobe.flows.commands.experiments import add_experiment_commands
-from vadprobe.flows.commands.stages import _analyze, _extract, _plan, _report
-from vadprobe.flows.commands.stores import add_store_commands
-from vadprobe.flows.commands.transfer import add_transfer_commands
-from vadprobe.flows.commands.verify import add_verify_command
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from vadprobe.flows.jobs.progress import messages_on_terminal
 from vadprobe.store.errors import VadprobeError
 
+COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "From videos to scores": {"stages": ("plan", "extract", "analyze", "report", "demo"), "verify": ("verify",)},
+    "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
+    "Copies and other programs": {
+        "transfer": ("pull", "push", "compact"),
+        "exchange": ("export", "import headhunt"),
+        "convert": ("convert-checkpoint",),
+    },
+    "Data sets and experiments": {
+        "datasets": ("dataset audit", "dataset prepare"),
+        "evaluate": ("evaluate",),
+        "experiments": ("table", "stability", "probing"),
+    },
+}
+"""Commands by the module of their functions, under the titles of the help page."""
+
+_GROUPS = {
+    "dataset": "Look at a dataset before anything is computed on it.",
+    "import": "Make a store of features that other programs computed.",
+}
+"""Commands that have commands of their own."""
 _EXTRAS = {"plan": "extract", "extract": "extract", "convert-checkpoint": "extract", "demo": "all"}
+"""Extras that hold the packages of a command, where it is not `analyze`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,29 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         features are extracted but for videos or clips that cannot be read, 130 interrupted, 141 nobody reads the
         output.
     """
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        code = command(options)
+        with messages_on_terminal():
+            code = application()(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
-        return code
     except BrokenPipeError:
-        # Whoever read our output has closed it ("| head"); Python would complain once more while it ends.
+        # The reader of our output has closed it ("| head"); Python would complain once more while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except VadprobeError as error:
-        print(f"vadprobe: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("vadprobe"):
-            raise
-        extra = _EXTRAS.get(options.name, "analyze")
-        print(
-            f"vadprobe: this command needs the package {error.name!r}, which is not installed; "
-            f"install it with: pip install 'vadprobe[{extra}]'",
-            file=sys.stderr,
-        )
+    except (CycloptsError, VadprobeError, ModuleNotFoundError) as error:
+        print(f"vadprobe: {_refusal(error, words)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
@@ -64,65 +71,79 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    if code is None:  # a page of help: asked for, or shown because no command was named
+        return 0 if {"-h", "--help", "--version"} & set(words) else 2
+    return int(code)
+
+
+def application() -> App:
+    """Return the parser of the command line; no module of a command is imported."""
+    look: dict[str, Any] = {
+        "default_parameter": Parameter(negative=(), allow_repeating=True, show_default=_default),
+        "group_parameters": Group("Options", sort_key=0),
+        "group_commands": Group("Help", sort_key=len(COMMANDS)),
+        "help_format": "plaintext",
+    }
+    app = App(
+        "vadprobe",
+        help="Finds anomalies in video by probing the insides of a frozen multimodal model.",
+        version=lambda: importlib.metadata.version("vadprobe"),
+        suppress_keyboard_interrupt=False,
+        **look,
+    )
+    for place, (title, modules) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=place)
+        for module, names in modules.items():
+            helps = _helps(module)
+            for name in names:
+                owner, last = app, name
+                if " " in name:
+                    parent, last = name.split()
+                    if parent not in app:
+                        app.command(App(parent, help=_GROUPS[parent], group=group, **look))
+                    owner = app[parent]
+                function = name.replace("-", "_").replace(" ", "_")
+                path = f"vadprobe.flows.commands.{module}:{function}"
+                owner.command(path, name=last, help=helps[function], group=group, sort_key=len(list(owner)))
+    return app
+
+
+def _helps(module: str) -> dict[str, str]:
+    """Return what a module's functions do, from their docstrings, without importing it."""
+    source = Path(__file__).with_name("commands").joinpath(f"{module}.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    return {function.name: _prose(ast.get_docstring(function) or "") for function in functions}
+
+
+def _prose(docstring: str) -> str:
+    """Return the paragraphs before the section of arguments, each on one line."""
+    paragraphs = docstring.partition("\n\nArgs:")[0].split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def _default(value: Any) -> Any:
+    """Return the default as the help shows it; those that mean "not given" are hidden."""
+    return None if value is None or value is False or value == () else str(value)
+
+
+def _refusal(error: Exception, words: Sequence[str]) -> str:
+    """Return the sentence that an error about the input becomes; raise it again if it is none."""
+    if isinstance(error, CycloptsError):
+        from vadprobe.flows.usage_errors import usage_sentence
+
+        return usage_sentence(error)
+    if not isinstance(error, ModuleNotFoundError):
+        return str(error)
+    if (error.name or "").startswith("vadprobe"):
+        raise error
+    return (
+        f"this command needs the package {error.name!r}, which is not installed; "
+        f"install it with: pip install 'vadprobe[{_EXTRAS.get(words[0], 'analyze')}]'"
+    )
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="vadprobe", description="Finds anomalies in video by probing the insides of a frozen multimodal model."
-    )
-    commands = parser.add_subparsers(title="commands", required=True, dest="name", metavar="COMMAND")
-    for name, command, text in (
-        ("plan", _plan, "probe the videos, create the stores, and say how much there is to compute"),
-        ("extract", _extract, "compute the features that are missing (stage 1)"),
-        ("analyze", _analyze, "select, fit, score and report from the stores alone (stage 2)"),
-    ):
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        sub.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
-        sub.set_defaults(command=command)
-    commands.choices["extract"].add_argument(
-        "--repair", action="store_true", help="first verify, and take damaged partitions back so that they are redone"
-    )
-    commands.choices["extract"].add_argument(
-        "--devices",
-        nargs="+",
-        metavar="DEVICE",
-        help="compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU",
-    )
-    add_verify_command(commands)
-    add_transfer_commands(commands)
-    add_store_commands(commands)
-    add_exchange_commands(commands)
-    add_evaluate_command(commands)
-    add_experiment_commands(commands)
-    add_dataset_commands(commands)
-    add_convert_command(commands)
-    report = commands.add_parser("report", help="draw one page from finished analyses")
-    report.add_argument("config", type=Path, nargs="+", metavar="CONFIG", help="job files whose analyses are finished")
-    report.add_argument(
-        "--out", type=Path, metavar="FILE", help="the HTML file to write; by default report.html of the first analysis"
-    )
-    report.set_defaults(command=_report)
-    demo = commands.add_parser("demo", help="make a surveillance set and a tiny backbone, run both methods on them")
-    demo.add_argument("--out", type=Path, default=Path("demo-out"), metavar="FOLDER", help="default: demo-out")
-    demo.add_argument("--seed", type=int, default=0, help="of the videos and of the backbone's weights")
-    demo.add_argument("--no-prefect", action="store_true", help="run the steps plainly, without an embedded Prefect")
-    demo.add_argument(
-        "--tables",
-        action="store_true",
-        help="then measure every table of both papers, on a second set, a second backbone and more sampling rates too",
-    )
-    demo.set_defaults(command=_demo)
-    return parser
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from vadprobe.flows.commands.demo import run_demo
-
-    return run_demo(options.out, options.seed, with_prefect=not options.no_prefect, with_tables=options.tables)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The flow ``extract-features``: stage 1 of a job."""
+"""The flow `extract-features`: stage 1 of a job."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ def extract_features(config: str = "configs/hiprobe.toml", workspace: str | None
     """Compute the features a job lacks, commit its stores and verify them.
 
     Args:
-        config: the job file.
+        config: path of the job file.
         workspace: where the job's relative paths begin, in place of the file's own workspace.
 
     Returns:
-        What was done, in sentences.
+        The summary, in sentences.
     """
     job = load_job(Path(config), Path(workspace) if workspace else None)
     extractor = plan_task(job)
@@ -45,7 +45,7 @@ def plan_task(job: Job) -> Extractor:
 
 @task(name="extract", cache_policy=NO_CACHE, persist_result=False)
 def extract_task(extractor: Extractor) -> list[PartitionKey]:
-    """Compute and write all partitions that are left, beside any number of other workers."""
+    """Compute and write all pending partitions, beside any number of other workers."""
     logger = get_run_logger()
     n_left = len(extractor.pending())
 

@@ -1,7 +1,7 @@
-"""``prefect deployment run extract-features`` without the slash.
+"""Plugin for `prefect deployment run extract-features` without the slash.
 
-Prefect's own form is FLOW/DEPLOYMENT, ``extract-features/extract-features``. This plugin runs when prefect is imported
-and completes the plain name of one of our deployments, for ``deployment run`` only.
+Prefect's own form is FLOW/DEPLOYMENT, `extract-features/extract-features`. This plugin runs when prefect is imported
+and completes the plain name of one of our deployments, for `deployment run` only.
 """
 
 import sys
@@ -16,7 +16,7 @@ _hook = pluggy.HookimplMarker("prefect-experimental")  # the project name Prefec
 
 
 def complete(arguments: list[str]) -> list[str]:
-    """The same command-line arguments, with a plain name after ``deployment run`` completed to NAME/NAME."""
+    """Return command-line arguments with a plain name after `deployment run` completed to NAME/NAME."""
     if arguments[1:3] != ["deployment", "run"]:
         return arguments
     return [
@@ -26,7 +26,7 @@ def complete(arguments: list[str]) -> list[str]:
 
 
 def _is_value(before: str) -> bool:
-    """Whether a word that follows ``before`` is that option's value and not the deployment's name."""
+    """Return True if a word that follows `before` is that option's value, not the deployment's name."""
     return before.startswith("-") and before != "--watch"
 
 

@@ -1,1 +1,1 @@
-"""The commands of vadprobe, one file a group."""
+"""Commands of vadprobe, each a function whose signature is its options, in one file a group."""

@@ -1,4 +1,4 @@
-"""The demo: a generated surveillance set, a tiny random backbone, and both methods on them."""
+"""The demo: a generated surveillance set, a tiny backbone with random weights, and both methods on them."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.flows.commands.experiments import print_tables
 from vadprobe.flows.jobs.analyze_job import analyze, combine
 from vadprobe.flows.jobs.job import load_job
-from vadprobe.flows.jobs.progress import CountProgress
+from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.files.atomic_files import read_json, write_json
 
 PRESETS = ("hiprobe", "headhunt")
@@ -25,13 +25,13 @@ _DRAWS, _FRACTION = 5, 0.75
 _WORKERS = 2
 
 Stages = tuple[Callable[[Path, Path], str], Callable[[Path, Path], None]]
-"""Extract and analyze, each of a job file and a workspace; the first returns its summary."""
+"""Both stages as functions of a job file and a workspace; the first returns its summary."""
 
 
 def run_demo(folder: Path, seed: int, with_prefect: bool = True, with_tables: bool = False) -> int:
-    """Make what is missing below ``folder``, run both presets there, print the result table.
+    """Make what is missing below `folder`, run both presets there, print the result table.
 
-    A second run finds its videos, features and results in place. ``with_tables`` makes a second set, a second backbone
+    A second run finds its videos, features and results in place. `with_tables` makes a second set, a second backbone
     and more sampling rates too, and measures every table of both papers on them.
 
     Returns:
@@ -39,9 +39,7 @@ def run_demo(folder: Path, seed: int, with_prefect: bool = True, with_tables: bo
     """
     folder = folder.resolve()
     print(f"[1/4] Videos with frame-level truth: {folder / 'surveillance'}", flush=True)
-    make_surveillance_set(
-        folder / "surveillance", seed=seed, workers=_WORKERS, progress=CountProgress("encoding", "video").report
-    )
+    make_surveillance_set(folder / "surveillance", seed=seed, workers=_WORKERS, progress=Bar("encoding", "video"))
     print("[2/4] A tiny Qwen2.5-VL with random weights that are never trained", flush=True)
     make_tiny_backbone(folder / "backbones" / "tiny-qwen2.5-vl", seed=seed)
     extract, analyze_job = _with_prefect(folder) if with_prefect else _plain()
@@ -63,13 +61,13 @@ def run_demo(folder: Path, seed: int, with_prefect: bool = True, with_tables: bo
 
 
 def _tables(folder: Path, seed: int, extract: Callable[[Path, Path], str]) -> None:
-    """Every table of both papers: more features, then the measurements, over draws of some training videos."""
+    """Extract what the tables need, then measure every table of both papers over draws of the training videos."""
     make_surveillance_set(
         folder / "surveillance-second",
         seed=seed + 1,
         n_videos=_SECOND_SET_VIDEOS,
         workers=_WORKERS,
-        progress=CountProgress("encoding", "video").report,
+        progress=Bar("encoding", "video"),
     )
     make_tiny_backbone(folder / "backbones" / "tiny-internvl", "internvl", seed=seed)
     for name in FOR_TABLES:
@@ -87,7 +85,7 @@ def _preset(name: str) -> AbstractContextManager[Path]:
 
 
 def _plain() -> Stages:
-    """The stages as the plain commands run them."""
+    """Return the stages as the plain commands run them."""
     from vadprobe.flows.jobs.extract_job import extract
 
     def run_extract(path: Path, workspace: Path) -> str:
@@ -100,7 +98,7 @@ def _plain() -> Stages:
 
 
 def _with_prefect(folder: Path) -> Stages:
-    """The stages as flows, on a Prefect that lives in this process and keeps its database below ``folder``."""
+    """Return the stages as flows, on a Prefect in this process with its database below `folder`."""
     os.environ.pop("PREFECT_API_URL", None)
     os.environ.update(
         PREFECT_HOME=str(folder / "prefect"),

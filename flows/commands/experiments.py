@@ -1,74 +1,72 @@
-"""``vadprobe table | stability | probing``: the papers' tables, how stable a choice is, and every layer by itself."""
+"""The commands table, stability and probing: the papers' tables, stability of a choice, every layer by itself."""
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
 
 from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
 
-_DRAWS, _FOLDS = 5, 5
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """Options of every experiment."""
+
+    fraction: float | None = None
+    """fraction of the training videos in a draw, in place of the job's"""
+    out: Path | None = None
+    """folder of the results; default: below those of the first job"""
+
+    def __post_init__(self) -> None:
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise VadprobeError(f"--fraction must be above 0 and at most 1, got {self.fraction}.")
 
 
-def add_experiment_commands(commands: Any) -> None:
-    """Add ``table``, ``stability`` and ``probing``."""
-    text = "measure tables of both papers: comparisons, transfers, ablations"
-    table = commands.add_parser("table", help=text, description=text[0].upper() + text[1:] + ".")
-    table.add_argument("names", nargs="*", metavar="NAME", help="tables, such as hiprobe-3 headhunt-2; see --list")
-    table.add_argument("--all", action="store_true", help="every table")
-    table.add_argument("--list", action="store_true", help="say which tables there are")
-    table.add_argument(
-        "--jobs",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="CONFIG",
-        help="job files: the first of each method is measured, others give more datasets and backbones",
-    )
-    table.set_defaults(command=_table)
-    text = "how often each layer or head is chosen over calibration draws and prompts"
-    stability = commands.add_parser("stability", help=text, description=text[0].upper() + text[1:] + ".")
-    stability.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
-    stability.set_defaults(command=_stability)
-    for parser in (table, stability):
-        parser.add_argument(
-            "--draws", type=int, default=_DRAWS, metavar="N", help=f"calibration draws; default: {_DRAWS}"
-        )
-    text = "probe every layer and head by itself, cross-validated by video"
-    probing = commands.add_parser("probing", help=text, description=text[0].upper() + text[1:] + ".")
-    probing.add_argument("config", type=Path, metavar="CONFIG", help="the job file (TOML)")
-    probing.add_argument("--folds", type=int, default=_FOLDS, metavar="N", help=f"of videos; default: {_FOLDS}")
-    probing.add_argument("--probe", choices=("ridge", "logistic"), default="ridge", help="default: ridge")
-    probing.set_defaults(command=_probing)
-    for parser in (table, stability, probing):
-        parser.add_argument(
-            "--fraction", type=float, metavar="F", help="of the training videos in a draw, in place of the job's"
-        )
-        parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: below the first job's results")
+def table(
+    *names: str,
+    every: Annotated[bool, Parameter(name="--all")] = False,
+    show_names: Annotated[bool, Parameter(name="--list")] = False,
+    jobs: Annotated[tuple[Path, ...], Parameter(consume_multiple=(1, None), metavar="CONFIG")] = (),
+    draws: PositiveInt = 5,
+    options: ExperimentOptions = ExperimentOptions(),
+) -> int:
+    """Measure tables of both papers: comparisons, transfers, ablations.
 
-
-def _table(options: argparse.Namespace) -> int:
+    Args:
+        names: tables, such as hiprobe-3 headhunt-2; see --list
+        every: every table
+        show_names: say which tables there are
+        jobs: job files: the first of each method is measured, others give more datasets and backbones
+        draws: calibration draws
+    """
     from vadprobe.analyze.experiments.tables import TABLES, check_names
 
-    if options.list:
+    if show_names:
         print("\n".join(f"{name:12} {text}" for name, (text, _) in TABLES.items()))
         return 0
-    if not options.all and not options.names:
+    if not every and not names:
         raise VadprobeError("no table is named; name some, or --all for every one. 'vadprobe table --list' lists them.")
-    names = list(TABLES) if options.all else list(dict.fromkeys(options.names))
-    check_names(names)
-    if not options.jobs:
+    chosen = list(TABLES) if every else list(dict.fromkeys(names))
+    check_names(chosen)
+    if not jobs:
         raise VadprobeError(
             "no job is named; give at least one after --jobs, for example --jobs configs/headhunt.toml."
         )
-    jobs = [load_job(path) for path in options.jobs]
-    print_tables(jobs, names, options.draws, options.fraction, options.out or jobs[0].out / "tables")
+    loaded = [load_job(path) for path in jobs]
+    print_tables(loaded, chosen, draws, options.fraction, options.out or loaded[0].out / "tables")
     return 0
 
 
@@ -77,88 +75,102 @@ def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction
     from vadprobe.analyze.experiments.rows import markdown_lines, table_lines
     from vadprobe.analyze.experiments.tables import measured_table
 
-    with _laboratory(jobs, draws, fraction, "tables", len(names)) as lab:
+    with _context(jobs, draws, fraction, "tables", len(names)) as context:
         tables = []
         for name in names:
-            tables.append(measured_table(lab, name))
+            tables.append(measured_table(context, name))
             print("\n".join(table_lines(tables[-1])) + "\n", flush=True)
             write_json(folder / f"{name}.json", tables[-1].to_json())
             lines = [line for table in tables for line in markdown_lines(table)]
             write_bytes(folder / "tables.md", "\n".join(lines).encode())
-    print(f"{_steps_sentence(lab)}\nTables: {folder / 'tables.md'}")
+    print(f"{_steps_sentence(context)}\nTables: {folder / 'tables.md'}")
 
 
-def _stability(options: argparse.Namespace) -> int:
+def stability(config: Path, /, *, draws: PositiveInt = 5, options: ExperimentOptions = ExperimentOptions()) -> int:
+    """Measure how often each layer or head is chosen over calibration draws and prompts.
+
+    Args:
+        config: the job file (TOML)
+        draws: calibration draws
+    """
     from vadprobe.analyze.experiments.stability_report import stability_report
     from vadprobe.analyze.report.figures import frequency_map
 
-    job = load_job(options.config)
+    job = load_job(config)
     folder = options.out or job.out / "stability"
-    with _laboratory([job], options.draws, options.fraction, "rankings", len(job.prompts) + 1) as lab:
-        report = stability_report(lab, lab.cases[0])
+    with _context([job], draws, options.fraction, "rankings", len(job.prompts) + 1) as context:
+        report = stability_report(context, context.cases[0])
     print("\n".join(report.lines()))
     write_json(folder / "stability.json", report.to_json())
     frequencies = {key: one.frequency for key, one in report.found.items() if one is not None}
     if frequencies:
         write_bytes(folder / "stability.png", frequency_map(frequencies))
-    print(f"{_steps_sentence(lab)}\nStability: {folder / 'stability.json'}")
+    print(f"{_steps_sentence(context)}\nStability: {folder / 'stability.json'}")
     return 0
 
 
-def _probing(options: argparse.Namespace) -> int:
+def probing(
+    config: Path,
+    /,
+    *,
+    folds: int = 5,
+    probe: Literal["ridge", "logistic"] = "ridge",
+    options: ExperimentOptions = ExperimentOptions(),
+) -> int:
+    """Probe every layer and head by itself, cross-validated by video.
+
+    Args:
+        config: the job file (TOML)
+        folds: folds of videos
+        probe: the probe that is fitted
+    """
     from vadprobe.analyze.experiments.probing_report import probing_report
     from vadprobe.analyze.report.figures import auc_map
 
-    job = load_job(options.config)
+    job = load_job(config)
     folder = options.out or job.out / "probing"
-    with _laboratory([job], 1, options.fraction, "prompts", len(job.prompts)) as lab:
-        report = probing_report(lab, lab.cases[0], options.folds, options.probe)
+    with _context([job], 1, options.fraction, "prompts", len(job.prompts)) as context:
+        report = probing_report(context, context.cases[0], folds, probe)
     print("\n".join(report.lines()))
     write_json(folder / "probing.json", report.to_json())
     write_bytes(folder / "probing.png", auc_map(report.layers, report.heads))
-    print(f"{_steps_sentence(lab)}\nProbing: {folder / 'probing.json'}")
+    print(f"{_steps_sentence(context)}\nProbing: {folder / 'probing.json'}")
     return 0
 
 
 @contextmanager
-def _laboratory(
+def _context(
     jobs: Sequence[Job], draws: int, fraction: float | None, what: str, total: int
 ) -> Iterator["ExperimentContext"]:
     from vadprobe.analyze.compute.cluster import open_scheduler
     from vadprobe.analyze.compute.step_cache import StepCache
     from vadprobe.analyze.experiments.cases import ExperimentContext
 
-    if draws < 1:
-        raise VadprobeError(f"--draws is {draws}; at least one calibration draw is wanted.")
-    if fraction is not None and not 0 < fraction <= 1:
-        raise VadprobeError(f"--fraction is {fraction}; a number above 0 and up to 1 is wanted.")
     cases = tuple(case_of(job, fraction) for job in jobs)
     first = jobs[0].analysis
-    with open_scheduler(first.scheduler, first.workers) as scheduler, _counting(what, total) as report:
-        yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, report)
+    bar = open_bar(what, "it", total, leave=False)
+    with open_scheduler(first.scheduler, first.workers) as scheduler, bar:
+        yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, _counting(bar))
 
 
-@contextmanager
-def _counting(what: str, total: int) -> Iterator[Callable[[str, str], None]]:
-    """A bar on standard error over tables (or rankings), with the row that is being measured."""
-    import sys
-
-    from tqdm import tqdm
-
+def _counting(bar: "tqdm[Any]") -> Callable[[str, str], None]:
+    """Return a callback of (part, label) that counts parts, such as tables, and shows the row being measured."""
     begun: list[str] = []
-    with tqdm(total=total, desc=what, file=sys.stderr, dynamic_ncols=True, leave=False) as bar:
 
-        def report(part: str, label: str) -> None:
-            if part and part not in begun:
-                bar.update(1 if begun else 0)
-                begun.append(part)
-            bar.set_postfix_str(f"{begun[-1] if begun else part}: {label}")
+    def report(part: str, label: str) -> None:
+        if part and part not in begun:
+            bar.update(1 if begun else 0)
+            begun.append(part)
+        bar.set_postfix_str(f"{begun[-1] if begun else part}: {label}")
 
-        yield report
+    return report
 
 
 def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
-    """A job as tables vary it; they fit their own detectors, so a finished one that the job names is left aside."""
+    """Return a job as tables vary it.
+
+    Tables fit their own detectors, so a finished one that the job names is left aside.
+    """
     from vadprobe.analyze.experiments.cases import ExperimentJob, varied
     from vadprobe.flows.jobs.analyze_job import open_truth_of
 
@@ -176,6 +188,6 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
     )
 
 
-def _steps_sentence(lab: "ExperimentContext") -> str:
-    computed = len(lab.cache.computed)
-    return f"{computed} steps were computed, {len(lab.cache.runs) - computed} taken from earlier runs."
+def _steps_sentence(context: "ExperimentContext") -> str:
+    computed = len(context.cache.computed)
+    return f"{computed} steps were computed, {len(context.cache.runs) - computed} taken from earlier runs."

@@ -1,17 +1,24 @@
-"""The commands plan, extract, analyze and report."""
+"""The commands plan, extract, analyze, report and demo."""
 
-import argparse
+from pathlib import Path
+from typing import Annotated
 
-from vadprobe.flows.commands.verify import mend
-from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.progress import CountProgress, clip_progress
+from cyclopts import Parameter
+
+from vadprobe.flows.commands.verify import repair
+from vadprobe.flows.jobs.job import load_job
+from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
-def _plan(options: argparse.Namespace) -> int:
+def plan(config: Path, /) -> int:
+    """Probe the videos, create the stores, and say how much there is to compute.
+
+    Args:
+        config: the job file (TOML)
+    """
     from vadprobe.flows.jobs.extract_job import missing_lines, n_clips, prepare
 
-    job = load_job(options.config)
-    extractor = prepare(job, CountProgress("probing", "video").report)
+    extractor = prepare(load_job(config), Bar("probing", "video"))
     for sampling in extractor.plan.samplings:
         total = sampling.writers[0].n_partitions
         print(
@@ -35,18 +42,34 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _extract(options: argparse.Namespace) -> int:
+def extract(
+    config: Path,
+    /,
+    *,
+    repair_first: Annotated[bool, Parameter(name="--repair")] = False,
+    devices: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), metavar="DEVICE")] = (),
+) -> int:
+    """Compute the features that are missing (stage 1).
+
+    Exit code 3 if all features are extracted but for videos or clips that cannot be read.
+
+    Args:
+        config: the job file (TOML)
+        repair_first: first verify, and reset damaged partitions so that they are computed again
+        devices: compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU
+    """
     from vadprobe.flows.jobs.devices import devices_of, extract_on
     from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare
 
-    job = load_job(options.config)
-    devices = devices_of(options.devices or [])
-    if options.repair:
-        mend(job.stores)
-    extractor = prepare(job, CountProgress("probing", "video").report)
-    with clip_progress(n_clips(extractor, extractor.pending()), "extracting", extractor.timings.busy) as progress:
-        if devices:
-            summary, timings = extract_on(job, extractor, devices, progress.done)
+    job = load_job(config)
+    names = devices_of(devices)
+    if repair_first:
+        repair(job.stores)
+    extractor = prepare(job, Bar("probing", "video"))
+    with open_bar("extracting", "clip", n_clips(extractor, extractor.pending())) as bar:
+        progress = ClipProgress(bar, extractor.timings.busy)
+        if names:
+            summary, timings = extract_on(job, extractor, names, progress.done)
         else:
             summary = extract_prepared(extractor, progress.done)
             timings = [extractor.timings.sentence()]
@@ -54,20 +77,45 @@ def _extract(options: argparse.Namespace) -> int:
     return 0 if summary.is_whole else 3
 
 
-def _analyze(options: argparse.Namespace) -> int:
-    from vadprobe.flows.jobs.analyze_job import analyze
+def analyze(config: Path, /) -> int:
+    """Select, fit, score and report from the stores alone (stage 2).
 
-    job = load_job(options.config)
-    outcome = analyze(job)
+    Args:
+        config: the job file (TOML)
+    """
+    from vadprobe.flows.jobs.analyze_job import analyze as analyze_job
+
+    outcome = analyze_job(load_job(config))
     print(outcome.table())
     print(outcome.steps())
     print(f"Report: {outcome.report}")
     return 0
 
 
-def _report(options: argparse.Namespace) -> int:
+def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, out: Path | None = None) -> int:
+    """Draw one page from finished analyses.
+
+    Args:
+        first: job file whose analysis is finished
+        others: more of them
+        out: the HTML file to write; by default report.html of the first analysis
+    """
     from vadprobe.flows.jobs.analyze_job import combine
 
-    jobs: list[Job] = [load_job(path) for path in options.config]
-    print(f"Report: {combine(jobs, options.out or jobs[0].out / 'report.html')}")
+    jobs = [load_job(path) for path in (first, *others)]
+    print(f"Report: {combine(jobs, out or jobs[0].out / 'report.html')}")
     return 0
+
+
+def demo(*, out: Path = Path("demo-out"), seed: int = 0, no_prefect: bool = False, tables: bool = False) -> int:
+    """Make a surveillance set and a tiny backbone, and run both methods on them.
+
+    Args:
+        out: the folder of everything that is made
+        seed: seed of the videos and of the backbone's weights
+        no_prefect: run the steps plainly, without an embedded Prefect
+        tables: then measure every table of both papers, on a second set, a second backbone and more sampling rates too
+    """
+    from vadprobe.flows.commands.demo import run_demo
+
+    return run_demo(out, seed, with_prefect=not no_prefect, with_tables=tables)

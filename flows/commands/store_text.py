@@ -1,4 +1,4 @@
-"""What the commands about stores print, line by line."""
+"""Lines that the commands about stores print."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from vadprobe.store.catalog.catalog import Catalog, Entry
 from vadprobe.store.catalog.comparison import Comparison, state_text
 from vadprobe.store.catalog.garbage import Garbage
 from vadprobe.store.catalog.inventory import contents_text
-from vadprobe.store.files.text import counted, short, size_text, table
+from vadprobe.store.files.text import counted, first_few, short, size_text, table
 from vadprobe.store.format.schema import n_partitions
 
 _HEAD = ("dataset", "sampling", "backbone", "prompt", "rows", "failed", "size", "state", "held", "digest")
@@ -19,7 +19,7 @@ _DIGEST = 12
 
 
 def catalog_lines(catalog: Catalog) -> Iterator[str]:
-    """A table of stores, a total, and what is wrong."""
+    """Yield a table of stores, their total, and what is wrong with them."""
     yield from table(_HEAD, [_row(entry) for entry in catalog.entries], right=("rows", "failed", "size"))
     states = [entry.state for entry in catalog.entries]
     others = ", ".join(f"{states.count(state)} {state}" for state in ("open", "unreadable") if state in states)
@@ -45,7 +45,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 
 def store_lines(store: dict[str, Any]) -> Iterator[str]:
-    """Everything of ``description.describe_store`` for people."""
+    """Yield everything that `describe_store` found, for people."""
     rows, sizes = store["rows"], store["bytes"]
     partitions = f"{rows['partitions_done']} of {counted(rows['partitions_planned'], 'partition')}"
     yield store["store"]
@@ -127,9 +127,9 @@ def _held(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if contents.get("answers") is False:
         yield "answers", "none"
     if contents.get("full_partitions"):
-        yield "all of both in", f"partitions {_numbers(contents['full_partitions'])}"
+        yield "all of both in", f"partitions {first_few(contents['full_partitions'], _PARTITIONS_NAMED)}"
     if partitions is not None:
-        yield "rows", f"those of partitions {_numbers(partitions)}"
+        yield "rows", f"those of partitions {first_few(partitions, _PARTITIONS_NAMED)}"
 
 
 def _failed_lines(failed: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -143,7 +143,7 @@ def _failed_lines(failed: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def comparison_lines(found: Comparison) -> Iterator[str]:
-    """What differs, part by part, and the verdict."""
+    """Yield what differs, part by part, and the verdict."""
     a, b = found.first, found.second
     yield f"A  {a.path}"
     yield f"B  {b.path}"
@@ -177,15 +177,17 @@ def _values_line(array: ArrayDifference) -> str:
     if not array.differing:
         return ""
     total = array.equal + len(array.differing)
-    text = f"{array.name}: {len(array.differing)} of {total} partitions ({_numbers(array.differing)})"
+    text = (
+        f"{array.name}: {len(array.differing)} of {total} partitions ({first_few(array.differing, _PARTITIONS_NAMED)})"
+    )
     text += f", {counted(array.n_values, 'value')}"
     if not math.isnan(array.largest):
         text += f", largest difference {array.largest:.6g} at row {array.row}"
     return text + (f", {array.one_sided:,} of them NaN in one store only" if array.one_sided else "")
 
 
-def leftover_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
-    """What 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
+def garbage_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
+    """Yield what 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
     parts = (
         ("These would go:", [one for one in found if one.verdict == "delete"]),
         (
@@ -221,11 +223,6 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 def _shape(numbers: Sequence[int]) -> str:
     return " x ".join(f"{number:,}" for number in numbers)
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:_PARTITIONS_NAMED]))
-    return shown + (f" and {len(numbers) - _PARTITIONS_NAMED} more" if len(numbers) > _PARTITIONS_NAMED else "")
 
 
 def _number(value: float | None) -> str:

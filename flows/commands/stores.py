@@ -1,13 +1,13 @@
-"""``vadprobe ls | show | diff | card | gc``: what stores there are, what is in them, and what was left beside them."""
+"""The commands ls, show, diff, card and gc: the stores of a root, what is in them, and what lies beside them."""
 
-import argparse
-import json
+import json as json_format
+import logging
 import math
 from collections.abc import Iterable
 from typing import Any
 
-from vadprobe.flows.commands.options import place
-from vadprobe.flows.commands.store_text import catalog_lines, comparison_lines, leftover_lines, store_lines
+from vadprobe.flows.commands.options import Place
+from vadprobe.flows.commands.store_text import catalog_lines, comparison_lines, garbage_lines, store_lines
 from vadprobe.store.catalog.catalog import Catalog, read_catalog
 from vadprobe.store.catalog.comparison import Comparison, compare
 from vadprobe.store.catalog.description import describe_store
@@ -15,58 +15,23 @@ from vadprobe.store.catalog.garbage import Garbage, collect_garbage, find_garbag
 from vadprobe.store.catalog.path_hints import explain, find_store
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.location import StorePath, can_list
+from vadprobe.store.files.location import can_list
 from vadprobe.store.files.text import counted, size_text
 
-_STORE = "a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr"
-_PLACE = place
-"""What a root or store on the command line becomes."""
+_LOGGER = logging.getLogger(__name__)
 
 
-def add_store_commands(commands: Any) -> None:
-    """Add ``ls``, ``show``, ``diff``, ``card`` and ``gc``."""
-    listing = _add(commands, "ls", _ls, "list the stores of a root: rows, size, state, digest")
-    listing.add_argument("root", type=_PLACE, metavar="ROOT", help="the folder that holds the datasets")
-    listing.add_argument(
-        "--save", action="store_true", help="also write ROOT/catalog.json, for places that cannot be listed (http)"
-    )
-    showing = _add(commands, "show", _show, "tell everything about one store")
-    showing.add_argument("store", type=_PLACE, metavar="STORE", help=_STORE)
-    differing = _add(
-        commands, "diff", _diff, "say what differs between two stores", " Exit code 0 same, 1 different, 2 cannot tell."
-    )
-    differing.add_argument("first", type=_PLACE, metavar="A", help=_STORE)
-    differing.add_argument("second", type=_PLACE, metavar="B", help="another one")
-    differing.add_argument(
-        "--values", action="store_true", help="compare the features too: by their checksums, and by value where needed"
-    )
-    for parser in (listing, showing, differing):
-        parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    card = _add(commands, "card", _card, "write README.md beside the stores of a backbone, as every commit does")
-    card.add_argument("folder", type=_PLACE, metavar="STORE", help=f"{_STORE}; or the folder it lies in")
-    collecting = _add(
-        commands,
-        "gc",
-        _gc,
-        "list what ended processes left behind, and remove it with --yes",
-        " Nothing is removed without --yes, and never what a living worker claims.",
-    )
-    collecting.add_argument("root", type=_PLACE, metavar="ROOT", help="the folder that holds the datasets")
-    collecting.add_argument("--yes", action="store_true", help="remove what is listed")
+def ls(root: Place, /, *, save: bool = False, json: bool = False) -> int:
+    """List the stores of a root: rows, size, state, digest.
 
-
-def _add(commands: Any, name: str, command: Any, text: str, more: str = "") -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=f"{text[0].upper()}{text[1:]}.{more}"
-    )
-    parser.set_defaults(command=command)
-    return parser
-
-
-def _ls(options: argparse.Namespace) -> int:
-    catalog = read_catalog(options.root)
-    saved = catalog.save() if options.save else None
-    if options.json:
+    Args:
+        root: the folder that holds the datasets
+        save: also write ROOT/catalog.json, for places that cannot be listed (http)
+        json: print JSON, for programs
+    """
+    catalog = read_catalog(root)
+    saved = catalog.save() if save else None
+    if json:
         _say_json(_catalog_content(catalog))
         return 0
     _say(catalog_lines(catalog))
@@ -75,28 +40,47 @@ def _ls(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
-    described = describe_store(find_store(options.store))
-    if options.json:
+def show(store: Place, /, *, json: bool = False) -> int:
+    """Tell everything about one store.
+
+    Args:
+        store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
+        json: print JSON, for programs
+    """
+    described = describe_store(find_store(store))
+    if json:
         _say_json(described)
     else:
         _say(store_lines(described))
     return 0
 
 
-def _diff(options: argparse.Namespace) -> int:
-    found = compare(find_store(options.first), find_store(options.second), values=options.values)
-    if options.json:
+def diff(a: Place, b: Place, /, *, values: bool = False, json: bool = False) -> int:
+    """Say what differs between two stores.
+
+    Exit code 0 same, 1 different, 2 cannot tell.
+
+    Args:
+        a: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
+        b: another one
+        values: compare the features too: by their checksums, and by value where needed
+        json: print JSON, for programs
+    """
+    found = compare(find_store(a), find_store(b), values=values)
+    if json:
         _say_json(_comparison_content(found))
     else:
         _say(comparison_lines(found))
     return found.verdict
 
 
-def _card(options: argparse.Namespace) -> int:
-    folder: StorePath = options.folder
-    if not (folder.is_dir() and any(folder.glob("*.zarr"))):
-        folder = find_store(folder).parent
+def card(store: Place, /) -> int:
+    """Write README.md beside the stores of a backbone, as every commit does.
+
+    Args:
+        store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr; or the folder it lies in
+    """
+    folder = store if store.is_dir() and any(store.glob("*.zarr")) else find_store(store).parent
     path = write_card(folder)
     if path is None:
         raise VadprobeError(
@@ -106,28 +90,35 @@ def _card(options: argparse.Namespace) -> int:
     return 0
 
 
-def _gc(options: argparse.Namespace) -> int:
-    root: StorePath = options.root
+def gc(root: Place, /, *, yes: bool = False) -> int:
+    """List what ended processes left behind, and remove it with --yes.
+
+    Nothing is removed without --yes, and never what a living worker claims.
+
+    Args:
+        root: the folder that holds the datasets
+        yes: remove what is listed
+    """
     if not can_list(root):
         raise VadprobeError(f"{root} is on a web server, which lists nothing; run gc where that is a folder.")
     if not root.is_dir():
         raise VadprobeError(explain(root))
     found = find_garbage(root)
-    if not options.yes:
-        _say(leftover_lines(str(root), found))
+    if not yes:
+        _say(garbage_lines(str(root), found))
         return 0
-    removed = collect_garbage(found, tell=lambda message: print(message, flush=True))
+    removed = collect_garbage(found, tell=_LOGGER.info)
     for one in removed:
         print(f"Removed: {one.path} ({size_text(one.n_bytes)}; {one.why})")
     for one in found:
         if one not in removed:
-            print(f"Kept: {one.path} ({_kept(one)})")
+            print(f"Kept: {one.path} ({_reason_kept(one)})")
     total = size_text(sum(one.n_bytes for one in removed))
     print(f"{counted(len(removed), 'leftover')} removed, {total}." if removed else "Nothing was removed.")
     return 0
 
 
-def _kept(one: Garbage) -> str:
+def _reason_kept(one: Garbage) -> str:
     return "its worker gave a sign of life" if one.verdict == "wait" else one.why
 
 
@@ -170,7 +161,7 @@ def _comparison_content(found: Comparison) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | str:
-    """JSON has no infinity."""
+    """Return a number as JSON can hold it; an infinity becomes a word."""
     return value if math.isfinite(value) else str(value)
 
 
@@ -180,4 +171,4 @@ def _say(lines: Iterable[str]) -> None:
 
 
 def _say_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, indent=1, sort_keys=True, allow_nan=False))
+    print(json_format.dumps(content, indent=1, sort_keys=True, allow_nan=False))

@@ -1,127 +1,135 @@
-"""``vadprobe pull | push | compact``: stores, or chosen parts of them, copied between places."""
+"""The commands pull, push and compact: stores, or parts of them, copied to another place."""
 
-import argparse
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vadprobe.flows.commands.options import head_list, number_list, place, stores_of, video_names, word_list
-from vadprobe.flows.jobs.progress import CountProgress
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
+
+from vadprobe.flows.commands.options import Heads, Names, Numbers, Place, VideoNames, stores_of
+from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.datasets.video import SPLITS
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.exchange.compaction import ROWS, compact
+from vadprobe.store.exchange.compaction import ROWS
+from vadprobe.store.exchange.compaction import compact as compact_store
 from vadprobe.store.exchange.transfer import Choice, Transfer, transfer
 from vadprobe.store.files.atomic_files import read_json
+from vadprobe.store.files.location import StorePath
 from vadprobe.store.reading.feature_store import FeatureStore
 
-_DESCRIPTION = """Copy feature stores, or a part of them. Chunks are copied as they are stored and checked on the way; a
-copy is a store like any other. An interrupted copy goes on when the command is given again. Rows come in partitions of
-256 clips, as they are stored."""
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class PartOptions:
+    """Options that choose a part of every store."""
+
+    layers: Numbers = None
+    """these layers of the hidden states; 0 is the embedding"""
+    heads: Heads = None
+    """these heads, each as block:head from 0"""
+    detector: Path | None = None
+    """the layers or heads and the prompt of a detector"""
+    prompts: Names = None
+    """of a folder with several stores: these prompts alone"""
+
+    def __post_init__(self) -> None:
+        if self.detector and (self.layers or self.heads):
+            raise VadprobeError("--detector names the layers or heads already; leave --layers and --heads out.")
 
 
-def add_transfer_commands(commands: Any) -> None:
-    """Add ``pull``, ``push`` and ``compact``."""
-    for name, text, source, root in (
-        ("pull", "copy stores, or parts of them, from elsewhere", "where to copy from", "the own root"),
-        ("push", "copy stores, or parts of them, to where others find them", "what to copy", "the others' root"),
-    ):
-        parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {_DESCRIPTION}")
-        parser.add_argument(
-            "source",
-            type=place,
-            metavar="SOURCE",
-            help=f"{source}: a store (...zarr), or a folder with stores, or a URL of one",
-        )
-        parser.add_argument(
-            "root", type=place, metavar="ROOT", help=f"{root}: a folder or a URL; below it all keeps its place"
-        )
-        _add_parts(parser)
-        parser.add_argument("--videos", metavar="NAMES", help="names, separated by commas, or @FILE with one per line")
-        parser.add_argument("--splits", metavar="SPLITS", help=f"videos of these splits ({', '.join(SPLITS)})")
-        parser.set_defaults(command=_copy)
-    _add_compact(commands)
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RowOptions:
+    """Options that choose videos."""
+
+    videos: VideoNames = None
+    """names, separated by commas, or @FILE with one per line"""
+    splits: Names = None
+    """videos of these splits (train, validation, test)"""
+
+    def __post_init__(self) -> None:
+        for split in self.splits or ():
+            if split not in SPLITS:
+                raise VadprobeError(f"--splits must be some of {', '.join(SPLITS)}, got {split!r}.")
 
 
-def _add_compact(commands: Any) -> None:
-    text = "copy stores into larger partitions, for fast reads of single layers and heads"
-    parser = commands.add_parser(
-        "compact",
-        help=text,
-        description=f"{text[0].upper()}{text[1:]}. The copy is a store like any other; reading all heads of a few rows "
-        "is slow there.",
-    )
-    parser.add_argument(
-        "source", type=place, metavar="SOURCE", help="a store (...zarr), or a folder with stores, or a URL of one"
-    )
-    parser.add_argument("root", type=place, metavar="ROOT", help="where the copy goes: a folder or a URL")
-    _add_parts(parser)
-    parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"rows of a partition; default {ROWS}")
-    parser.set_defaults(command=_compact, videos=None, splits=None)
+def pull(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), rows: RowOptions = RowOptions()) -> int:
+    """Copy stores, or parts of them, from elsewhere.
+
+    Chunks are copied as they are stored and checked on the way; a copy is a store like any other. An interrupted copy
+    goes on when the command is given again. Rows come in partitions of 256 clips, as they are stored.
+
+    Args:
+        source: where to copy from: a store (...zarr), or a folder with stores, or a URL of one
+        root: the own root: a folder or a URL; below it all keeps its place
+    """
+    return _copy(source, root, parts, rows)
 
 
-def _add_parts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--layers", metavar="N,N", help="these layers of the hidden states; 0 is the embedding")
-    parser.add_argument("--heads", metavar="B:H,B:H", help="these heads, each as block:head from 0")
-    parser.add_argument("--detector", metavar="FILE", help="the layers or heads and the prompt of a detector")
-    parser.add_argument("--prompts", metavar="KEYS", help="of a folder with several stores: these prompts alone")
+def push(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), rows: RowOptions = RowOptions()) -> int:
+    """Copy stores, or parts of them, to where others find them.
+
+    Chunks are copied as they are stored and checked on the way; a copy is a store like any other. An interrupted copy
+    goes on when the command is given again. Rows come in partitions of 256 clips, as they are stored.
+
+    Args:
+        source: what to copy: a store (...zarr), or a folder with stores, or a URL of one
+        root: the others' root: a folder or a URL; below it all keeps its place
+    """
+    return _copy(source, root, parts, rows)
 
 
-def _compact(options: argparse.Namespace) -> int:
-    if options.rows < 1:
-        raise VadprobeError(f"--rows is {options.rows}; a whole number from 1 is wanted.")
-    choice, chosen = _chosen(options)
+def compact(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), rows: PositiveInt = ROWS) -> int:
+    """Copy stores into larger partitions, for fast reads of single layers and heads.
+
+    The copy is a store like any other; reading all heads of a few rows is slow there.
+
+    Args:
+        source: a store (...zarr), or a folder with stores, or a URL of one
+        root: the folder or URL of the copy
+        rows: rows of a partition
+    """
+    choice, chosen = _chosen(source, parts, RowOptions())
     for store in chosen:
-        progress = CountProgress(f"compacting {store.spec.prompt.key}", "partition").report
-        print("\n".join(_lines(store, compact(store, options.root, choice, options.rows, progress))))
+        progress = Bar(f"compacting {store.spec.prompt.key}", "partition")
+        print("\n".join(_lines(store, compact_store(store, root, choice, rows, progress))))
     return 0
 
 
-def _copy(options: argparse.Namespace) -> int:
-    choice, chosen = _chosen(options)
-    root = options.root
+def _copy(source: StorePath, root: StorePath, parts: PartOptions, rows: RowOptions) -> int:
+    choice, chosen = _chosen(source, parts, rows)
     is_finished = True
     for store in chosen:
-        done = transfer(store, root, choice, CountProgress(f"copying {store.spec.prompt.key}", "partition").report)
+        done = transfer(store, root, choice, Bar(f"copying {store.spec.prompt.key}", "partition"))
         print("\n".join(_lines(store, done)))
         is_finished &= not done.unwritten
     return 0 if is_finished else 1
 
 
-def _chosen(options: argparse.Namespace) -> tuple[Choice, list[FeatureStore]]:
-    """The part that is wanted, and the stores of which it is; what cannot be had is said before anything is copied."""
-    if options.detector and (options.layers or options.heads):
-        raise VadprobeError("--detector names the layers or heads already; leave --layers and --heads out.")
-    choice, text = _choice(options)
-    sources = [FeatureStore.open(path) for path in stores_of(options.source)]
-    chosen = [store for store in sources if _is_wanted(store, options.prompts, text)]
+def _chosen(source: StorePath, parts: PartOptions, rows: RowOptions) -> tuple[Choice, list[FeatureStore]]:
+    """Return the part and the stores to take it from, after checking that each of them has it."""
+    layers, heads, text = parts.layers, parts.heads, None
+    if parts.detector:
+        detector = _detector(parts.detector)
+        unit, indices = detector["selection"]["unit"], detector["selection"]["indices"]
+        layers = tuple(index[0] for index in indices) if unit == "layer" else None
+        heads = tuple((index[0], index[1]) for index in indices) if unit == "head" else None
+        text = detector["features"]["prompt"]["text"]
+    choice = Choice(layers, heads, rows.videos, rows.splits)
+    sources = [FeatureStore.open(path) for path in stores_of(source)]
+    chosen = [store for store in sources if _is_wanted(store, parts.prompts, text)]
     if not chosen:
         found = ", ".join(sorted({store.spec.prompt.key for store in sources}))
-        raise VadprobeError(f"no store below {options.source} is of the wanted prompt; there are the prompts {found}.")
+        raise VadprobeError(f"no store below {source} is of the wanted prompt; there are the prompts {found}.")
     for store in chosen:
         choice.contents(store)
     return choice, chosen
 
 
-def _choice(options: argparse.Namespace) -> tuple[Choice, str | None]:
-    """The part that is wanted, and the text of the prompt that a detector reads."""
-    layers = number_list("--layers", options.layers)
-    heads = head_list(options.heads)
-    text = None
-    if options.detector:
-        detector = _detector(Path(options.detector))
-        unit, indices = detector["selection"]["unit"], detector["selection"]["indices"]
-        layers = tuple(index[0] for index in indices) if unit == "layer" else None
-        heads = tuple((index[0], index[1]) for index in indices) if unit == "head" else None
-        text = detector["features"]["prompt"]["text"]
-    splits = tuple(word_list(options.splits)) if options.splits is not None else None
-    for split in splits or ():
-        if split not in SPLITS:
-            raise VadprobeError(f"--splits names {split!r}; {', '.join(SPLITS)} are wanted.")
-    return Choice(layers, heads, video_names(options.videos), splits), text
-
-
 def _detector(path: Path) -> dict[str, Any]:
-    """A detector's file, read without the libraries of the analysis."""
+    """Read a detector's file without the libraries of the analysis."""
     try:
         value = read_json(path)
         _ = value["selection"]["unit"], value["selection"]["indices"], value["features"]["prompt"]["text"]
@@ -132,19 +140,19 @@ def _detector(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def _is_wanted(store: FeatureStore, prompts: str | None, text: str | None) -> bool:
+def _is_wanted(store: FeatureStore, prompts: tuple[str, ...] | None, text: str | None) -> bool:
     if text is not None and (store.spec.prompt.text != text or store.spec.sampling.unit != "segment"):
         return False
-    return prompts is None or store.spec.prompt.key in word_list(prompts)
+    return prompts is None or store.spec.prompt.key in prompts
 
 
 def _lines(source: FeatureStore, done: Transfer) -> Iterator[str]:
     writer = done.writer
-    rows = sum(_rows_of(done))
+    described = writer.contents.describe()
     yield (
         f"{writer.path}: {done.n_copied} of {writer.n_partitions} partitions copied"
         + (f", {done.n_before} were there" if done.n_before else "")
-        + f"; {rows} rows, {done.n_bytes / 1e6:.1f} MB. {_capital(writer.contents.describe())}."
+        + f"; {sum(_rows_of(done))} rows, {done.n_bytes / 1e6:.1f} MB. {described[0].upper()}{described[1:]}."
     )
     if done.unwritten:
         yield (
@@ -157,7 +165,3 @@ def _rows_of(done: Transfer) -> Iterable[int]:
     n_clips = len(done.writer.clips)
     rows = (done.writer.contents.rows(number, n_clips) for number in done.writer.partitions)
     return (one.stop - one.start for one in rows)
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -1,18 +1,16 @@
-"""``vadprobe verify``: every byte of a job's stores, of one store, or of all stores below a folder read again."""
+"""The command verify, and the repair that `vadprobe extract --repair` begins with."""
 
-import argparse
-import json
+import json as json_format
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from cyclopts.types import PositiveInt
 from tqdm import tqdm
 
-from vadprobe.flows.commands.options import place, stores_of
-from vadprobe.store.errors import VadprobeError
+from vadprobe.flows.commands.options import JsonFile, Place, stores_of
+from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import StorePath, can_list, is_remote
 from vadprobe.store.format.layout import records_of
@@ -23,49 +21,35 @@ from vadprobe.store.verification.verify import Checked, verify_stores
 _MOST_WORKERS = 4
 
 
-def add_verify_command(commands: Any) -> None:
-    """Add ``verify``."""
-    parser = commands.add_parser(
-        "verify",
-        help="read every byte of the stores again and compare it with the records",
-        description="Read every byte of the stores again and compare it with the records. Nothing is repaired. Exit "
-        "code 1 if something is wrong; the partitions to redo and what mends each problem are listed.",
-    )
-    parser.set_defaults(command=_verify)
-    parser.add_argument(
-        "target",
-        type=place,
-        metavar="TARGET",
-        help="a job file (TOML), a store, or a folder with stores",
-    )
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted verification stopped")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help=f"threads that read; default: the cores, {_MOST_WORKERS} at most"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was found; '-' prints only JSON")
+def verify(target: Place, /, *, resume: bool = False, workers: PositiveInt | None = None, json: JsonFile = None) -> int:
+    """Read every byte of the stores again and compare it with the records.
 
+    Nothing is repaired. Exit code 1 if something is wrong; the partitions to redo and what mends each problem are
+    listed.
 
-def _verify(options: argparse.Namespace) -> int:
-    if options.workers is not None and options.workers < 1:
-        raise VadprobeError(f"--workers is {options.workers}; a whole number from 1 is wanted.")
-    only_json = options.json is not None and str(options.json) == "-"
+    Args:
+        target: a job file (TOML), a store, or a folder with stores
+        resume: go on where an interrupted verification stopped
+        workers: threads that read; default: the cores, 4 at most
+        json: also write what was found; '-' prints only JSON
+    """
+    only_json = str(json) == "-"
     found = []
-    for verification in _verifications(stores_of(options.target), options.workers, options.resume):
+    for verification in _verifications(stores_of(target), workers, resume):
         found.append(verification)
         if not only_json:
             _say(_lines(verification))
-    content = {"sound": not any(one.problems for one in found), "stores": [_content(one) for one in found]}
+    is_sound = not any(one.problems for one in found)
+    content = {"sound": is_sound, "stores": [_content(one) for one in found]}
     if only_json:
-        _say([json.dumps(content, indent=1, sort_keys=True)])
-    elif options.json is not None:
-        write_json(options.json, content)
-    return 0 if content["sound"] else 1
+        _say([json_format.dumps(content, indent=1, sort_keys=True)])
+    elif json is not None:
+        write_json(json, content)
+    return 0 if is_sound else 1
 
 
-def mend(stores: Iterable[StorePath], workers: int | None = None) -> list[RepairPlan]:
-    """Verify stores and carry out what mends them, for 'vadprobe extract --repair'; says what is done.
-
-    Stores that do not exist yet are left to the extraction.
+def repair(stores: Iterable[StorePath], workers: int | None = None) -> list[RepairPlan]:
+    """Verify stores and apply what mends them, saying what is done; stores that do not exist yet are passed over.
 
     Returns:
         The plans that had something to do or to say.
@@ -84,30 +68,18 @@ def mend(stores: Iterable[StorePath], workers: int | None = None) -> list[Repair
 
 def _verifications(stores: list[StorePath], workers: int | None, resume: bool) -> Iterator[Verification]:
     n_bytes = sum(_stored_bytes(store) for store in stores)
-    with _progress(n_bytes) as bar:
-        yield from verify_stores(stores, bar.report, workers=workers or _workers(), resume=resume)
+    n_problems: dict[StorePath, int] = {}
+    with open_bar("verifying", "B", n_bytes, unit_scale=True) as bar:
 
+        def report(checked: Checked) -> None:
+            n_problems[checked.store] = checked.n_problems
+            bar.set_postfix(problems=sum(n_problems.values()), refresh=False)
+            bar.total = max(0, (bar.total or 0) - checked.n_skipped)
+            bar.update(checked.n_bytes)
 
-class VerifyProgress:
-    """A bar over bytes with their rate, the time left, and the problems found so far."""
-
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self._bar = bar
-        self._problems: dict[StorePath, int] = {}
-
-    def report(self, checked: Checked) -> None:
-        """Count a partition."""
-        self._problems[checked.store] = checked.n_problems
-        self._bar.set_postfix(problems=sum(self._problems.values()), refresh=False)
-        self._bar.total = max(0, (self._bar.total or 0) - checked.n_skipped)
-        self._bar.update(checked.n_bytes)
-
-
-@contextmanager
-def _progress(n_bytes: int) -> Iterator[VerifyProgress]:
-    with tqdm(total=n_bytes, desc="verifying", unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True) as bar:
-        yield VerifyProgress(bar)
-        bar.total = bar.n  # what is missing was not read: shards that are lost or too many
+        n_workers = workers or _workers()
+        yield from verify_stores(stores, report, workers=n_workers, resume=resume)
+        bar.total = bar.n  # what is left was not read: shards that are lost or too many
 
 
 def _stored_bytes(store: StorePath) -> int:
@@ -124,7 +96,7 @@ def _workers() -> int:
 
 
 def _lines(found: Verification) -> Iterator[str]:
-    """A verification as sentences: problems, state, what is to be redone, what would mend it."""
+    """Yield a verification as sentences: problems, state, the partitions to redo, and what would mend it."""
     yield from map(str, found.problems)
     state = "sound" if not found.problems else f"{len(found.problems)} problems"
     rows = f"{found.n_rows} rows ({found.n_failed} failed)"
@@ -139,7 +111,7 @@ def _lines(found: Verification) -> Iterator[str]:
 
 
 def _content(found: Verification) -> dict[str, Any]:
-    """A verification as JSON."""
+    """Return a verification as JSON."""
     plan = plan_repair(found)
     return {
         "store": str(found.store),

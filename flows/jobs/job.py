@@ -1,4 +1,4 @@
-"""A job file: one TOML for both stages, validated as a whole before any work starts."""
+"""A job file: one TOML file for both stages, validated as a whole before any work starts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ from vadprobe.store.settings import Section, explain, read_toml
 
 
 class JobConfig(Section):
-    """The whole job file."""
+    """Job file with all its sections."""
 
-    workspace: str = Field(description="where relative paths begin; itself relative to the job file's folder")
+    workspace: str = Field(description="folder where relative paths begin, itself relative to the job file's folder")
     prompts: tuple[str | PromptConfig, ...] = Field(description="keys of shipped prompts, or tables of key and text")
     dataset: DatasetConfig
     store: StoreConfig
@@ -61,7 +61,7 @@ class JobConfig(Section):
 
 @dataclass(frozen=True)
 class Job:
-    """A validated job and where its paths begin."""
+    """Validated job and the folder where its paths begin."""
 
     path: Path
     config: JobConfig
@@ -133,7 +133,7 @@ class Job:
         return self.workspace / self.analysis.out
 
     def open_dataset(self) -> Dataset:
-        """The job's dataset with its truth."""
+        """Open the job's dataset with its truth."""
         return open_dataset(self.config.dataset, self.workspace)
 
 
@@ -142,7 +142,7 @@ def load_job(path: Path, workspace: Path | None = None) -> Job:
 
     Args:
         path: the TOML file.
-        workspace: where relative paths begin, in place of the file's own ``workspace``.
+        workspace: the folder where relative paths begin, in place of the file's own `workspace`.
 
     Raises:
         VadprobeError: one sentence for every mistake in the file.

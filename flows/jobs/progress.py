@@ -1,29 +1,62 @@
-"""Progress of long work on the terminal: done, rate, time left, failures."""
+"""Progress of long work on the terminal: bars on standard error, and messages above them."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
-SAY_SECONDS = 1.0
-"""How often the words beside the bar change."""
+POSTFIX_SECONDS = 1.0
+"""Time between two changes of the words beside a bar of clips."""
+
+
+class Progress(Protocol):
+    """Receiver of what long work has done so far; `Bar` shows it."""
+
+    def __call__(self, done: int, total: int, /) -> None:
+        """Take note that `done` of `total` units are finished."""
+
+
+def open_bar(what: str, unit: str, total: int, **look: Any) -> "tqdm[Any]":
+    """Show a bar on standard error (a context manager): work done, its rate, time left; `look` is passed to tqdm."""
+    return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True, **look)
+
+
+class Bar:
+    """`Progress` on a bar that appears with the first report and closes itself at the end."""
+
+    def __init__(self, what: str, unit: str, **look: Any) -> None:
+        self._what, self._unit, self._look = what, unit, look
+        self._bar: tqdm[Any] | None = None
+
+    def __call__(self, done: int, total: int, /) -> None:
+        """Move to `done` of `total`."""
+        self._bar = self._bar or open_bar(self._what, self._unit, total, **self._look)
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self._bar.close()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class ClipProgress:
-    """A bar over clips that counts failures and says how busy the model is."""
+    """Counter of clips that shows failures and how busy the model is."""
 
     def __init__(self, bar: "tqdm[Any]", busy: Callable[[], str]) -> None:
         self._bar, self._busy = bar, busy
         self._failed = 0
-        self._said = -SAY_SECONDS
+        self._said = -POSTFIX_SECONDS
 
     def done(self, computed: bool) -> None:
-        """Count one clip; ``computed`` is False when it could not be read."""
+        """Count one clip; `computed` is False when it could not be read."""
         self._failed += not computed
-        if not computed or time.monotonic() - self._said >= SAY_SECONDS:
+        if not computed or time.monotonic() - self._said >= POSTFIX_SECONDS:
             self._said = time.monotonic()
             words = [self._busy(), f"failed {self._failed}" if self._failed else ""]
             self._bar.set_postfix_str(", ".join(filter(None, words)), refresh=False)
@@ -31,44 +64,38 @@ class ClipProgress:
 
 
 @contextmanager
-def clip_progress(total: int, what: str, busy: Callable[[], str] = str) -> Iterator[ClipProgress]:
-    """Show a bar on standard error while clips are computed: done, rate, time left, and what ``busy`` says."""
-    with tqdm(total=total, desc=what, unit="clip", file=sys.stderr, dynamic_ncols=True) as bar:
-        yield ClipProgress(bar, busy)
-
-
-class CountProgress:
-    """A bar for work that reports (done, all); use ``report`` as the callback."""
-
-    def __init__(self, what: str, unit: str) -> None:
-        self._what, self._unit = what, unit
-        self._bar: tqdm[Any] | None = None
-
-    def report(self, done: int, total: int) -> None:
-        """Move the bar to ``done`` of ``total``; it closes itself at the end."""
-        bar = self._bar or tqdm(total=total, desc=self._what, unit=self._unit, file=sys.stderr, dynamic_ncols=True)
-        self._bar = bar
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-
-@contextmanager
 def task_progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar for each kind of task that reports (done, all, what); short work shows none."""
-    bars: dict[str, tqdm[Any]] = {}
+    """Yield a callback of (done, total, what) that shows a bar for each kind of task; short work shows none."""
+    bars: dict[str, Bar] = {}
 
     def report(done: int, total: int, what: str) -> None:
-        bar = bars.get(what)
-        if bar is None:
-            bar = tqdm(total=total, desc=what, unit="task", file=sys.stderr, dynamic_ncols=True, leave=False, delay=1)
-            bars[what] = bar
-        bar.update(done - bar.n)
+        if what not in bars:
+            bars[what] = Bar(what, "task", leave=False, delay=1)
+        bars[what](done, total)
         if done >= total:
-            bars.pop(what).close()
+            del bars[what]
 
     try:
         yield report
     finally:
         for bar in bars.values():
             bar.close()
+
+
+class _AboveBars(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+@contextmanager
+def messages_on_terminal() -> Iterator[None]:
+    """Write what the project logs to standard error, above the bars."""
+    logger, handler = logging.getLogger("vadprobe"), _AboveBars()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

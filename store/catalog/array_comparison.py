@@ -6,9 +6,9 @@ import numpy as np
 
 from vadprobe.store.catalog.inventory import Inventory
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import ArraySpec
-from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.names import check_key
 from vadprobe.store.files.text import counted
+from vadprobe.store.files.zarr_arrays import UNREADABLE
 from vadprobe.store.format.schema import n_partitions
-from vadprobe.store.format.zarr_arrays import UNREADABLE
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted
+from vadprobe.store.files.zarr_arrays import UNREADABLE
 from vadprobe.store.format.store_header import StoreHeader
-from vadprobe.store.format.zarr_arrays import UNREADABLE
 from vadprobe.store.verification.resume_log import log_of
 
 AGE = 600.0

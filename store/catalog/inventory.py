@@ -13,13 +13,13 @@ from vadprobe.store.catalog.finding import names_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted
+from vadprobe.store.files.zarr_arrays import UNREADABLE
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.format.stored_parts import StoredParts
-from vadprobe.store.format.zarr_arrays import UNREADABLE
 
 _COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")
 _REQUESTS = 8  # small files read at once: on an object store each one is a round trip

@@ -12,6 +12,7 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
@@ -19,7 +20,6 @@ from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
-from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.reading.byte_sources import source_of
 from vadprobe.store.reading.requests import check_numbers, check_recorded, check_stored, row_numbers
 from vadprobe.store.reading.shard_layout import ShardLayout

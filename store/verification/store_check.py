@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from vadprobe.store.files.location import StorePath, can_list
+from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_path
 from vadprobe.store.format.schema import ArraySpec, coordinates
 from vadprobe.store.format.store_header import StoreHeader
-from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.verification.problems import Problem, Remedy
 from vadprobe.store.writing.store_files import (
     CLIP_FILES,

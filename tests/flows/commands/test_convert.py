@@ -11,9 +11,9 @@ pytest.importorskip("transformers")
 
 from torch import Tensor
 
+from tests.flows.commands.conftest import Run
 from tests.support.models.original_checkpoints import original_config, random_model, write_adapter, write_original
 from vadprobe.extract.conversion import weights
-from vadprobe.flows.command_line import main
 
 
 @pytest.fixture
@@ -23,33 +23,25 @@ def source(tmp_path: Path, tiny_backbones: Mapping[str, Path]) -> Path:
     return write_original(tmp_path / "original", tiny_backbones["internvl"], model)
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
-    code = main(["convert-checkpoint", *map(str, words)])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def test_a_converted_checkpoint_is_summed_up(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, source, tmp_path / "native")
+def test_a_converted_checkpoint_is_summed_up(source: Path, tmp_path: Path, run: Run) -> None:
+    code, out, err = run("convert-checkpoint", source, tmp_path / "native")
     assert code == 0
     assert out == f"{tmp_path / 'native'}: 76 tensors (0.00 GB).\n"
     assert "converting: 100%" in err
     assert (tmp_path / "native" / "conversion.json").is_file()
 
 
-def test_what_is_refused_is_said_in_a_sentence(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_refused_is_said_in_a_sentence(source: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "native").mkdir()
-    code, out, err = run(capsys, source, tmp_path / "native")
+    code, out, err = run("convert-checkpoint", source, tmp_path / "native")
     assert (code, out) == (2, "")
     assert err.startswith("vadprobe: ")
     assert err.count("\n") == 1
-    code, _, err = run(capsys, tmp_path / "nowhere", tmp_path / "other")
+    code, _, err = run("convert-checkpoint", tmp_path / "nowhere", tmp_path / "other")
     assert code == 2
     assert "is not a folder" in err
     adapter = write_adapter(tmp_path / "adapter", {}, 2, 4.0)
-    code, _, err = run(capsys, source, tmp_path / "other", "--adapter", adapter)
+    code, _, err = run("convert-checkpoint", source, tmp_path / "other", "--adapter", adapter)
     assert code == 2
     assert "the adapter holds no tensors" in err
 
@@ -58,7 +50,7 @@ def test_what_is_refused_is_said_in_a_sentence(
 def test_a_terminated_conversion_leaves_nothing(
     source: Path,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    run: Run,
     monkeypatch: pytest.MonkeyPatch,
     number: signal.Signals,
 ) -> None:
@@ -74,7 +66,7 @@ def test_a_terminated_conversion_leaves_nothing(
     monkeypatch.setattr(weights, "contiguous", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        code, _, err = run(capsys, source, tmp_path / "native")
+        code, _, err = run("convert-checkpoint", source, tmp_path / "native")
     finally:
         signal.signal(signal.SIGTERM, before)
     assert code == 130, err

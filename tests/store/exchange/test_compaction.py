@@ -113,4 +113,4 @@ def test_the_command(source, tmp_path, capsys):
     assert main(["ls", str(tmp_path)]) == 0
     assert "1 head, partitions of 1,000 rows" in capsys.readouterr().out
     assert main(["compact", str(root), str(tmp_path), "--rows", "0"]) == 2
-    assert "--rows is 0; a whole number from 1 is wanted" in capsys.readouterr().err
+    assert "--rows must be > 0, got 0" in capsys.readouterr().err

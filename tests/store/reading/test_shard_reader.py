@@ -14,10 +14,10 @@ from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec
 from tests.support.builders import BACKBONE, FEATURES, committed_store
 from tests.support.profiles import laws
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.zarr_arrays import open_array
 from vadprobe.store.format.partition_records import read_record, shard_path
 from vadprobe.store.format.schema import feature_arrays
 from vadprobe.store.format.shard_format import index_bytes
-from vadprobe.store.format.zarr_arrays import open_array
 from vadprobe.store.reading import feature_store as reader_module
 from vadprobe.store.reading.byte_sources import LocalFiles
 from vadprobe.store.reading.feature_store import FeatureStore

@@ -1,0 +1,22 @@
+"""The committed reference pages say what the commands and job files take now."""
+
+import runpy
+
+import pytest
+
+from tests.support.paths import ROOT
+from vadprobe.flows.command_line import COMMANDS
+
+PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_up_to_date(name: str) -> None:
+    written = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert written == PAGES[name](), "run: python docs/generate.py"
+
+
+def test_every_command_has_a_heading() -> None:
+    headings = [line.lstrip("# ") for line in PAGES["commands.md"]().splitlines() if line.startswith("##")]
+    names = [name for modules in COMMANDS.values() for commands in modules.values() for name in commands]
+    assert {f"vadprobe {name}" for name in names} <= set(headings)
