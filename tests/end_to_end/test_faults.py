@@ -102,7 +102,7 @@ def work(root, fault, moment):
         os.write(log, f"start {unit[1]}\\n".encode())
 
     def finished(outcome):
-        os.write(log, f"done {outcome.unit[1]}\\n".encode())
+        os.write(log, f"done {outcome.key.partition}\\n".encode())
 
     steps.moment = moment
     claim_loop.compute_pending(extractor, claim_loop.Listener(tell=tell, begun=begun, finished=finished))

@@ -1,6 +1,6 @@
 """Extractions of small videos with tiny backbones: planned, run, and read back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ _PROBES: dict[tuple[Any, ...], bytes] = {}
 
 
 @contextmanager
-def warm() -> Iterator[None]:
+def load_once() -> Iterator[None]:
     """Load the weights of a description once for each way to load them; in the long profile always anew."""
     loaded: list[tuple[Description, tuple[Any, ...], Backbone]] = []
 
-    def load_once(description: Description, device: str, threads: int | None = None, **more: Any) -> Backbone:
+    def load_known(description: Description, device: str, threads: int | None = None, **more: Any) -> Backbone:
         options = (device, threads, more)
         for known, others, backbone in loaded:
             if known is description and others == options:
@@ -45,7 +45,7 @@ def warm() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         if not LONG:
-            patch.setattr(extraction, "load", load_once)
+            patch.setattr(extraction, "load", load_known)
         yield
 
 
@@ -83,10 +83,25 @@ def store_of(extractor: Extractor, prompt: int = 0, position: int = 0) -> Featur
 
 
 def features_of(store: FeatureStore) -> dict[str, np.ndarray]:
-    """Every row of every array."""
+    """Read every row of every array."""
     rows, spec = np.arange(len(store.clips)), store.spec.backbone
     return {
         "hidden_states": store.hidden_states(rows, range(spec.n_layers + 1)),
         "head_outputs": store.blocks(rows, range(spec.n_layers)),
         "answer_logits": store.answer_logits(rows),
     }
+
+
+def largest_difference(
+    mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], rows: Any = slice(None)
+) -> float:
+    return max(float(np.abs(mine[name][rows] - theirs[name][rows]).max()) for name in ARRAYS)
+
+
+def assert_bit_equal(mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> None:
+    for name in ARRAYS:
+        assert mine[name].tobytes() == theirs[name].tobytes(), name
+
+
+def refuse_to_load(*arguments: Any) -> Backbone:
+    raise AssertionError("weights were loaded")

@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from transformers.utils import is_torchvision_available
 from transformers.utils.import_utils import BACKENDS_MAPPING, DummyObject
 from transformers.video_utils import VideoMetadata
 
-from tests.support.extractions import features_of, make_extractor, run_all, store_of, warm
+from tests.support.extractions import features_of, make_extractor, run_all, store_of
 from tests.support.models import other_backbones
 from tests.support.models.torchvision import needs_torchvision
 from tests.support.oracles.eager_reference import ROUNDING, eager_features
@@ -46,10 +46,7 @@ KINDS = ("llava", "idefics3", "gemma3", pytest.param("qwen2_vl", marks=needs_tor
 Checkpoints = Mapping[str, Path]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _warm() -> Iterator[None]:
-    with warm():
-        yield
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +330,6 @@ def test_an_extraction_holds_these_features(
 ) -> None:
     prompts = (SHIPPED["coarse"], SHIPPED["question"])
     extractor = make_extractor(video_folder, tmp_path, other.description, prompts)
-    extractor.use(other)
     assert run_all(extractor) == [{}]
     family = family_of(other)
     for number, prompt in enumerate(prompts):

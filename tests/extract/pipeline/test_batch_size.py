@@ -13,11 +13,12 @@ from tests.support.oracles.eager_reference import ROUNDING
 from vadprobe.extract.model import shared_prefix
 from vadprobe.extract.model.backbone import Description
 from vadprobe.extract.model.capture import capture
-from vadprobe.extract.pipeline.batch_size import MOST_CLIPS, BatchSize, fitting
+from vadprobe.extract.pipeline.batch_size import MOST_CLIPS, BatchSize, n_fitting
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
 CPU = torch.device("cpu")
 
 
@@ -43,7 +44,7 @@ def test_memory_is_measured_on_a_gpu_only() -> None:
     ],
 )
 def test_as_many_clips_as_fit(peaks: list[int], free: int, count: int) -> None:
-    assert fitting(peaks, free) == count
+    assert n_fitting(peaks, free) == count
 
 
 def test_the_size_follows_what_one_and_two_clips_take(monkeypatch: pytest.MonkeyPatch) -> None:

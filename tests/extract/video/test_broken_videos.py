@@ -9,19 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.broken_videos import CASES, Case, Corpus, decoder_without_rights, number_of, write
+from tests.support.processes.stand_in import decoder_without_rights
+from tests.support.processes.waiting import PATIENCE
+from tests.support.videos.broken import CASES, Case, Corpus
+from tests.support.videos.drawn import number_of, write
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.errors import VideoError
-
-PATIENCE = 120.0
-"""Seconds without progress that no busy machine needs: no file of the corpus may make a decoder hang."""
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    """One for the whole corpus: a broken file must not spoil the next."""
-    with Decoder(PATIENCE) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -1,135 +1,21 @@
-"""A corpus of broken and odd videos: how each is made, and what is to become of it.
+"""A corpus of broken and odd videos: how each is made, and which frames must come back.
 
-Frames show their number (``picture``), so a test can say which of them came back. Everything is encoded here, and
-broken afterwards byte by byte.
+Everything is encoded here, and broken afterwards byte by byte.
 """
 
-import os
-import stat
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-import pytest
 
-BLOCKS = 4
-"""A frame's number is 16 bits, drawn as 4 x 4 black and white blocks."""
-
-
-def picture(number: int, height: int, width: int) -> np.ndarray:
-    """Frame ``number``, (height, width, 3) uint8; pixels beyond whole blocks are grey."""
-    bits = np.array([number >> bit & 1 for bit in range(BLOCKS**2)], dtype=np.uint8).reshape(BLOCKS, BLOCKS)
-    grey = np.full((height, width), 128, dtype=np.uint8)
-    block = np.ones((height // BLOCKS, width // BLOCKS), dtype=np.uint8)
-    drawn = np.kron(bits * 255, block)
-    grey[: drawn.shape[0], : drawn.shape[1]] = drawn
-    return np.stack([grey] * 3, axis=-1)
-
-
-def number_of(frame: np.ndarray) -> int:
-    """The number that a frame (height, width, 3) shows."""
-    height, width = (size // BLOCKS for size in frame.shape[:2])
-    blocks = frame[: height * BLOCKS, : width * BLOCKS].reshape(BLOCKS, height, BLOCKS, width, 3).mean(axis=(1, 3, 4))
-    return int((blocks.reshape(-1) > 127) @ (1 << np.arange(BLOCKS**2)))
-
-
-@contextmanager
-def _output(path: Path, **settings: Any) -> Iterator[Any]:
-    with closing(av.open(str(path), "w", **settings)) as file:
-        yield file
-
-
-def _stream(file: Any, height: int, width: int, options: Mapping[str, str], pixels: str, codec: str = "libx264") -> Any:
-    stream = file.add_stream(codec, rate=25)
-    stream.height, stream.width, stream.pix_fmt = height, width, pixels
-    # One thread, so that the packets to be broken are the same however many cores there are.
-    stream.options = {"g": "12", "crf": "18", "threads": "1", **options}
-    return stream
-
-
-def write(
-    path: Path,
-    n_frames: int = 60,
-    *,
-    height: int = 64,
-    width: int = 96,
-    options: Mapping[str, str] | None = None,
-    pixels: str = "yuv420p",
-    container: Mapping[str, str] | None = None,
-    form: str | None = None,
-    times: Callable[[int], int] | None = None,
-    keep: Callable[[int], bool] = lambda position: True,
-    turn: int = 0,
-) -> Path:
-    """Write numbered frames with a key frame every 12.
-
-    Args:
-        path: the file to write.
-        n_frames: how many frames are encoded.
-        height: of the stored pictures, in pixels.
-        width: of the stored pictures, in pixels.
-        options: for the encoder.
-        pixels: the pixel format.
-        container: options of the container.
-        form: the container, where the file's ending does not say it.
-        times: time stamp of a frame in ticks of 1/1000 s; every 40 without it.
-        keep: which packets are written, by their place in the file.
-        turn: quarter turns counter-clockwise that a player is to make; pictures are stored turned back.
-    """
-    with _output(path, options=dict(container or {}), format=form) as file:
-        stream = _stream(file, height, width, options or {}, pixels)
-        if times:
-            stream.codec_context.time_base = Fraction(1, 1000)
-        packets = []
-        for number in range(n_frames):
-            shown = (width, height) if turn % 2 else (height, width)
-            drawn = np.ascontiguousarray(np.rot90(picture(number, *shown), -turn))
-            frame = av.VideoFrame.from_ndarray(drawn, format="rgb24")
-            if times:
-                frame.pts, frame.time_base = times(number), Fraction(1, 1000)
-            packets += stream.encode(frame)
-        packets += stream.encode()
-        for position, packet in enumerate(packets):
-            if keep(position):
-                file.mux(packet)
-    if turn:
-        _declare_turn(path, turn)
-    return path
-
-
-def _declare_turn(path: Path, turn: int) -> None:
-    """Write a rotation into the track header of an mp4; players apply it."""
-    one, content = 1 << 16, bytearray(path.read_bytes())
-    # Clockwise matrices of ISO 14496-12; the last row is 0, 0, 1 in 2.30 fixed point.
-    cosine, sine = {1: (0, -1), 2: (-1, 0), 3: (0, 1)}[turn % 4]
-    matrix = [cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30]
-    plain = b"".join(value.to_bytes(4, "big", signed=True) for value in (one, 0, 0, 0, one, 0, 0, 0, 1 << 30))
-    start = content.index(plain, content.index(b"tkhd"))
-    content[start : start + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
-    path.write_bytes(content)
-
-
-def cut(path: Path, end: int) -> Path:
-    """Keep only the first bytes."""
-    path.write_bytes(path.read_bytes()[:end])
-    return path
-
-
-def packets_of(path: Path) -> list[tuple[int, int]]:
-    """Place and size in bytes of every packet of an mp4."""
-    with av.open(str(path)) as file:
-        return [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size and packet.pos is not None]
+from tests.support.videos.drawn import add_stream, cut, output, packets_of, picture, write
 
 
 def damage(path: Path, positions: range, first: int, fill: Callable[[int], bytes]) -> Path:
-    """Replace the bytes of packets from their byte ``first`` on."""
+    """Replace the bytes of packets from their byte `first` on."""
     content = bytearray(path.read_bytes())
     for start, size in (packets_of(path)[position] for position in positions):
         content[start + first : start + size] = fill(size - first)
@@ -158,7 +44,7 @@ def _mkv_cut(path: Path) -> None:
 
 
 def _hole(path: Path, first: int, last: int, **settings: Any) -> None:
-    """Packets lose their headers too, so they vanish, and no frame after them may take their numbers."""
+    """Erase packets with their headers, so that they vanish; no frame after them may take their numbers."""
     write(path, **settings)
     places = packets_of(path)
     content = bytearray(path.read_bytes())
@@ -193,9 +79,9 @@ def _audio(file: Any, count: int) -> None:
 
 
 def _cut_with_sound(path: Path) -> None:
-    """Where a cut avi ends is told from a hole in it only if the sound between its pictures is known."""
-    with _output(path) as file:
-        pictures, sound = _stream(file, 64, 96, {}, "yuv420p", "mpeg4"), file.add_stream("mp2", rate=44100)
+    """Cut an avi with sound: only if the sound between the pictures is known, a cut is told from a hole."""
+    with output(path) as file:
+        pictures, sound = add_stream(file, 64, 96, {}, "yuv420p", "mpeg4"), file.add_stream("mp2", rate=44100)
         for number in range(60):
             file.mux(pictures.encode(av.VideoFrame.from_ndarray(picture(number, 64, 96), format="rgb24")))
             samples = np.zeros((1, 2 * 1152), np.int16)
@@ -209,13 +95,13 @@ def _cut_with_sound(path: Path) -> None:
 
 
 def _audio_only(path: Path) -> None:
-    with _output(path) as file:
+    with output(path) as file:
         _audio(file, 3)
 
 
 def _two_streams(path: Path) -> None:
-    with _output(path) as file:
-        streams = [_stream(file, 32, 48, {}, "yuv420p"), _stream(file, 64, 96, {}, "yuv420p")]
+    with output(path) as file:
+        streams = [add_stream(file, 32, 48, {}, "yuv420p"), add_stream(file, 64, 96, {}, "yuv420p")]
         for number in range(30):
             for stream, shown in zip(streams, (0, number), strict=True):
                 drawn = picture(shown, stream.height, stream.width)
@@ -240,7 +126,7 @@ def _behind_junk(path: Path) -> None:
 
 
 def _cut_index(path: Path) -> None:
-    """The sample table of a faststart file ends in the middle."""
+    """End the sample table of a faststart file in the middle."""
     write(path, container={"movflags": "+faststart"})
     content = path.read_bytes()
     cut(path, content.index(b"stsz") + 40)
@@ -250,9 +136,9 @@ def _cut_index(path: Path) -> None:
 class Case:
     """One file of the corpus.
 
-    ``kept`` are the frames that must come back, each showing its own number or ``shows(index)``, of ``n_frames`` the
-    video has. No frames mean that the file cannot be opened, for a reason that matches ``reason``; it also explains
-    frames that are not kept. ``reader`` is the library that must end up reading the file, if that is certain.
+    `kept` are the frames that must come back, each showing its own number or `shows(index)`, of `n_frames` the
+    video has. No frames mean that the file cannot be opened, for a reason that matches `reason`; it also explains
+    frames that are not kept. `reader` is the library that must end up reading the file, if that is certain.
     """
 
     name: str
@@ -266,14 +152,16 @@ class Case:
 
 
 def frames(*spans: tuple[int, int]) -> frozenset[int]:
-    """Indices of half-open spans."""
+    """Return the indices of half-open spans."""
     return frozenset(index for start, stop in spans for index in range(start, stop))
 
 
 def whole(name: str, make: Callable[[Path], object], count: int, reader: str | None = None, **more: Any) -> Case:
-    """A file all of whose frames come back."""
+    """Return the case of a file all of whose frames come back."""
     return Case(name, make, count, frames((0, count)), reader=reader, **more)
 
+
+LOST = "the file is damaged, and (frame|the frames) .* lost"
 
 CASES = (
     Case("empty.mp4", lambda path: path.touch(), reason=r"the file is empty \(0 bytes\)"),
@@ -293,7 +181,7 @@ CASES = (
         lambda path: _hole(path, 26, 29, container=CLUSTERS),
         60,
         frames((0, 20), (44, 60)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
     ),
     Case(
@@ -301,7 +189,7 @@ CASES = (
         lambda path: _hole(path, 13, 13, container=CLUSTERS),
         60,
         frames((0, 8), (32, 60)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
     ),
     Case(
@@ -309,7 +197,7 @@ CASES = (
         lambda path: _hole(path, 1, 1, container=CLUSTERS),
         60,
         frames((24, 60)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
     ),
     Case(
@@ -317,7 +205,7 @@ CASES = (
         lambda path: _hole(path, 4, 4),
         60,
         frames((12, 60)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
     ),
     Case("hole.avi", lambda path: _hole(path, 19, 21, options={"bf": "0"}), 19, frames((0, 19)), reader="PyAV"),
@@ -326,7 +214,7 @@ CASES = (
         _zeroed,
         60,
         frames((0, 13), (24, 60)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
     ),
     Case(
@@ -334,7 +222,7 @@ CASES = (
         _noise,
         60,
         frames((0, 12), (24, 60)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
     ),
     Case(
@@ -342,7 +230,7 @@ CASES = (
         _noise_between,
         60,
         frames((0, 30), (36, 60)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
     ),
     Case(
@@ -350,7 +238,7 @@ CASES = (
         lambda path: write(path, keep=lambda position: position > 0),
         59,
         frames((11, 59)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
         shows=lambda index: index + 1,
     ),
@@ -359,7 +247,7 @@ CASES = (
         lambda path: write(path, keep=lambda position: position > 0),
         59,
         frames((11, 59)),
-        "the file is damaged, and (frame|the frames) .* lost",
+        LOST,
         "PyAV",
         shows=lambda index: index + 1,
     ),
@@ -402,28 +290,3 @@ class Corpus:
         if case.name not in self._made:
             case.make(self.folder / case.name)
         return self._made.setdefault(case.name, self.folder / case.name)
-
-
-def decoder_without_rights(folder: Path) -> str:
-    """Write a program that takes the place of ``sys.executable`` for decoders, which may read what everybody may.
-
-    Root may read every file: its decoder gives up its rights once it has loaded everything. Where root is mapped to a
-    user who can become nobody else, as in some containers, the test is skipped.
-    """
-    become = [sys.executable, "-c", "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534)"]
-    if os.geteuid() == 0 and subprocess.run(become, capture_output=True, check=False).returncode:
-        pytest.skip("root cannot give up its rights here")
-    script = folder / "without_rights"
-    lines = [
-        f"#!{sys.executable}",
-        "import os, sys",
-        "from vadprobe.extract.video.decode_worker import serve",
-        "if os.geteuid() == 0:",
-        "    os.setgroups([])",
-        "    os.setgid(65534)",
-        "    os.setuid(65534)",
-        "serve(int(sys.argv[-1]))",
-    ]
-    script.write_text("\n".join(lines) + "\n")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    return str(script)

@@ -1,0 +1,114 @@
+"""The claim loop: who takes which partition, and waiting for those that other workers hold."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.extractions import (
+    SEGMENTS,
+    SHALLOW,
+    WHOLE,
+    make_extractor,
+    store_of,
+)
+from vadprobe.extract.model.backbone import Description
+from vadprobe.extract.pipeline import claim_loop
+from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending, next_partition
+from vadprobe.extract.pipeline.open_partition import PartitionKey
+from vadprobe.store.claims.claims import Claim, Claims
+from vadprobe.store.errors import StoreError
+from vadprobe.store.verification.verify import verify
+
+pytestmark = pytest.mark.usefixtures("loaded_once")
+
+
+def test_a_partition_in_other_hands_is_refused_at_once(
+    tmp_path: Path, video_folder: Path, internvl: Description
+) -> None:
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
+    other = Claims(store_of(extractor).path.parent)
+    with (
+        other.hold(0),
+        pytest.raises(StoreError, match=r"partition 0 below .* is being written by another worker \(pro"),
+    ):
+        extractor.run(0, 0)
+    assert extractor.run(0, 0) == {}
+    assert extractor.pending() == []
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_partitions_in_other_hands_come_last_and_are_waited_for(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    """The other worker finishes its partition, or gives it back."""
+    monkeypatch.setattr(claim_loop, "POLL", 0.05)
+    samplings = [sampling.model_copy(update=SHALLOW) for sampling in (SEGMENTS, WHOLE)]
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
+    other = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
+    claim, told = other.claims(0).hold(0), []
+
+    def let_go(message: str) -> None:
+        told.append(message)
+        assert extractor.pending() == [(0, 0)]
+        if finished:
+            other.run(0, 0, None, claim)
+        claim.release()
+
+    elsewhere: list[tuple[int, int]] = []
+    computed = compute_pending(extractor, Listener(tell=let_go, elsewhere=elsewhere.append))
+    assert told == [
+        f"Waiting for 1 partition in the hands of other workers: partition 0 of segment-8-4 (process {os.getpid()} on "
+        f"{os.uname().nodename}). A worker that is gone is replaced once its claim expires."
+    ]
+    assert (computed, elsewhere) == (([(1, 0)], [(0, 0)]) if finished else ([(1, 0), (0, 0)], []))
+    assert extractor.commit() == other.commit() == [{}, {}]
+    assert verify(store_of(extractor).path).problems == ()
+
+
+def test_a_lost_partition_is_tried_again(
+    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim_loop, "POLL", 0.05)
+    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
+    told: list[str] = []
+    taken: list[Claim] = []
+
+    def begun(key: PartitionKey) -> None:
+        if not taken:  # while this process sleeps, another one takes over
+            now = [0.0]
+            other = Claims(store_of(extractor).path.parent, clock=lambda: now[0])
+            assert other.take(key.partition) is None
+            now[0] = 1e6
+            taken.append(other.hold(key.partition))
+
+    def tell(message: str) -> None:
+        told.append(message)
+        taken[0].release()
+
+    assert compute_pending(extractor, Listener(tell=tell, begun=begun)) == [(0, 0)]
+    assert "partition 0 below" in told[0]
+    assert "was taken over by another worker" in told[0]
+    assert extractor.commit() == [{}]
+
+
+@pytest.mark.parametrize(
+    ("left", "last", "others", "wanted"),
+    [
+        ([], None, False, None),
+        ([(0, 0), (0, 1)], None, False, (0, 0)),
+        ([(0, 0), (0, 3), (0, 4)], (0, 2), False, (0, 3)),  # ours goes on
+        ([(0, 0), (0, 3), (0, 4)], (0, 2), True, (0, 3)),
+        ([(0, number) for number in range(1, 9)], None, True, (0, 5)),  # another worker has the first
+        ([(0, 1), (0, 4), (0, 5), (0, 6), (0, 9)], None, True, (0, 5)),
+        ([(0, 1), (0, 4)], (0, 1), False, (0, 1)),
+        ([(0, 0), (1, 1), (1, 2)], (0, 0), True, (1, 2)),
+        ([(0, 9), (1, 0)], (0, 8), True, (0, 9)),
+        ([(1, 0)], (0, 0), True, (1, 0)),
+    ],
+)
+def test_each_worker_stays_with_its_videos(
+    left: list[tuple[int, int]], last: tuple[int, int] | None, others: bool, wanted: tuple[int, int]
+) -> None:
+    before = PartitionKey(*last) if last else None
+    assert next_partition([PartitionKey(*key) for key in left], before, others) == wanted
