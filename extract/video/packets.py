@@ -148,10 +148,13 @@ def demux(container: InputContainer, *streams: VideoStream) -> Iterator["Packet[
 def logged_messages(level: int = av.logging.ERROR) -> Iterator[list[Any]]:
     """Collect what FFmpeg logs meanwhile, as (level, who, message)."""
     av.logging.set_level(level)
+    # A message equal to the last one counts too: the same file may be opened again.
+    av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture() as logged:
             yield logged
     finally:
+        av.logging.set_skip_repeated(True)
         av.logging.set_level(None)
 
 

@@ -100,6 +100,18 @@ def test_every_good_frame_is_kept_and_the_others_have_reasons(decoder: Decoder, 
         decoder.read_clip(path, [n_frames])
 
 
+@pytest.mark.parametrize("name", ["cut.mkv", "hole.mkv", "hole_behind_a_key_frame.mkv", "hole.flv"])
+def test_damage_is_seen_again_when_a_file_is_opened_again(decoder: Decoder, corpus: Corpus, name: str) -> None:
+    """FFmpeg tells of it in the same words, which PyAV leaves out by default."""
+    case, sound = (next(case for case in CASES if case.name == wanted) for wanted in (name, "one_frame.mp4"))
+    found = []
+    for _ in range(2):
+        n_frames, _ = decoder.probe(corpus[case])
+        found.append((n_frames, *read_all(decoder, corpus[case], n_frames)))
+        decoder.probe(corpus[sound])
+    assert found[0] == found[1]
+
+
 def test_one_process_outlives_the_whole_corpus(corpus: Corpus) -> None:
     with Decoder(PATIENCE) as decoder:
         processes = set()
