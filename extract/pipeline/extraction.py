@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -77,34 +76,7 @@ class Extractor:
         """Clips per pass."""
         return BatchSize(self.config.batch_clips, choose_device(self.config.device))
 
-    def run(
-        self, position: int, partition: int, clip_done: ClipDone | None = None, claim: Claim | None = None
-    ) -> dict[int, str]:
-        """Compute one partition for every prompt that lacks it and write it.
-
-        Args:
-            position: of the sampling plan.
-            partition: its number.
-            clip_done: called after each clip.
-            claim: the claim on the partition that the caller holds; by default one is taken for this call.
-
-        Returns:
-            Failed rows with their reasons; their features are NaN. Empty if no prompt lacks the partition.
-
-        Raises:
-            StoreError: if another worker holds the partition; a `ClaimLostError` if it was taken over meanwhile.
-        """
-        if not self.is_pending(position, partition):
-            return {}
-        with nullcontext(claim) if claim else self.claims(position).hold(partition) as held:
-            (outcome,) = self.stream([(PartitionKey(position, partition), held)], clip_done)
-        if outcome.lost:
-            raise outcome.lost
-        return outcome.failures
-
-    def stream(
-        self, claimed: Iterable[tuple[PartitionKey, Claim]], clip_done: ClipDone | None = None
-    ) -> Iterator[PartitionOutcome]:
+    def stream(self, claimed: Iterable[tuple[PartitionKey, Claim]], clip_done: ClipDone) -> Iterator[PartitionOutcome]:
         """Compute partitions one after another; while one is computed, the next is decoded and the last one written.
 
         Args:
@@ -122,7 +94,7 @@ class Extractor:
         batch_size = self.batch_size
         self.timings.start(batch_size.device)
         batches = BatchRunner(lambda: self.forward, batch_size, self.timings)
-        stream = PartitionStream(self.dataset, self.plan, batches, self.timings, clip_done or (lambda computed: None))
+        stream = PartitionStream(self.dataset, self.plan, batches, self.timings, clip_done)
         yield from stream.run(claimed, self._start_decoders(batch_size))
 
     def _start_decoders(self, batch_size: BatchSize) -> DecodePool[OpenPartition, Frames]:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from tests.support.extractions import run_all
 from tests.support.oracles.eager_reference import ROUNDING
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model import backbone as backbone_module
@@ -191,8 +192,7 @@ def test_an_extraction_compiles_and_its_stores_say_so(
         config = ExtractionConfig(device="cpu", threads=1, batch_clips=4, decoders=1, compile=wanted)
         plan = plan_extraction(dataset, tmp_path / str(wanted), [whole], prompts, about, config)
         extractor = Extractor(dataset, plan, about, config)
-        extractor.run(0, 0)
-        extractor.commit()
+        run_all(extractor)
         stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
     assert counters["stats"]["unique_graphs"] > 0
     rows = np.arange(3)

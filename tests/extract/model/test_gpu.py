@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.support.extractions import run_all
 from tests.support.oracles.eager_reference import eager_features
 from tests.support.profiles import LONG
 from vadprobe.extract.configuration import ExtractionConfig
@@ -261,8 +262,7 @@ def test_a_store_written_here_holds_the_features(
         prompts = [SHIPPED["coarse"], SHIPPED["question"]]
         plan = plan_extraction(dataset, tmp_path / f"{len(stores)}", [segments], prompts, about, config)
         extractor = Extractor(dataset, plan, about, config)
-        assert extractor.run(0, 0) == {}
-        extractor.commit()
+        assert run_all(extractor) == [{}]
         stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
     rows = np.arange(9)
     for mine, theirs in zip(*stores, strict=True):

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.extractions import run_all
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Backbone, Description, load
 from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.pipeline import extraction
+from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.store.datasets.configuration import DatasetConfig
@@ -89,9 +91,9 @@ def test_an_extraction_that_overflows_stops_at_once_and_writes_nothing(
     monkeypatch.setattr(extraction, "load", lambda *arguments, **settings: grown(description, 1e5))
     done: list[bool] = []
     with pytest.raises(VadprobeError, match=FLOAT16):
-        Extractor(dataset, plan, description, config).run(0, 0, done.append)
+        compute_pending(Extractor(dataset, plan, description, config), Listener(clip_done=done.append))
     assert done == []
     assert plan.samplings[0].writers[0].missing() == [0]
     monkeypatch.undo()
-    assert Extractor(dataset, plan, description, config).run(0, 0, done.append) == {}
+    assert run_all(Extractor(dataset, plan, description, config)) == [{}]
     assert plan.samplings[0].writers[0].missing() == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.extractions import ARRAYS, features_of, make_extractor, run_all, store_of
+from tests.support.extractions import ARRAYS, features_of, make_extractor, run_all, run_one, store_of
 from tests.support.oracles.eager_reference import ROUNDING
 from vadprobe.extract.model import shared_prefix
 from vadprobe.extract.model.backbone import Description
@@ -111,7 +111,7 @@ def test_a_batch_that_does_not_fit_is_run_in_halves_and_the_record_says_so(
     ran = small_device(3)
     done: list[bool] = []
     extractor = make_extractor(video_folder, tmp_path / "auto", description, batch_clips="auto")
-    assert extractor.run(0, 0, done.append) == {}
+    assert run_one(extractor, (0, 0), done.append) == {}
     assert extractor.commit() == [{}]
     assert done == [True] * 9
     assert max(ran) == 8
@@ -137,5 +137,5 @@ def test_a_fixed_batch_that_does_not_fit_is_refused_and_nothing_is_written(
     small_device(3)
     extractor = make_extractor(video_folder, tmp_path / "root", describe_tiny("internvl"), batch_clips=4)
     with pytest.raises(VadprobeError, match="not enough memory for 4 clips at once"):
-        extractor.run(0, 0)
+        run_all(extractor)
     assert extractor.pending() == [(0, 0)]

@@ -10,6 +10,7 @@ from tests.support.extractions import (
     SHALLOW,
     WHOLE,
     make_extractor,
+    run_one,
     store_of,
 )
 from vadprobe.extract.model.backbone import Description
@@ -17,24 +18,9 @@ from vadprobe.extract.pipeline import claim_loop
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending, next_partition
 from vadprobe.extract.pipeline.open_partition import PartitionKey
 from vadprobe.store.claims.claims import Claim, Claims
-from vadprobe.store.errors import StoreError
 from vadprobe.store.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
-
-
-def test_a_partition_in_other_hands_is_refused_at_once(
-    tmp_path: Path, video_folder: Path, internvl: Description
-) -> None:
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
-    other = Claims(store_of(extractor).path.parent)
-    with (
-        other.hold(0),
-        pytest.raises(StoreError, match=r"partition 0 below .* is being written by another worker \(pro"),
-    ):
-        extractor.run(0, 0)
-    assert extractor.run(0, 0) == {}
-    assert extractor.pending() == []
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -52,7 +38,7 @@ def test_partitions_in_other_hands_come_last_and_are_waited_for(
         told.append(message)
         assert extractor.pending() == [(0, 0)]
         if finished:
-            other.run(0, 0, None, claim)
+            run_one(other, (0, 0), claim=claim)
         claim.release()
 
     elsewhere: list[tuple[int, int]] = []

@@ -29,6 +29,7 @@ from tests.support.profiles import some
 from vadprobe.extract.model import shared_prefix
 from vadprobe.extract.model.backbone import Backbone, Description, load
 from vadprobe.extract.pipeline import extraction
+from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.video import decode_pool
 from vadprobe.extract.video.decoder import Decoder
@@ -122,8 +123,7 @@ def test_each_clip_is_reported_once(tmp_path: Path, video_folder: Path, internvl
     samplings = [sampling.model_copy(update=SHALLOW) for sampling in (SEGMENTS, WHOLE)]
     extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
     done: list[bool] = []
-    for position, partition in extractor.pending():
-        extractor.run(position, partition, done.append)
+    compute_pending(extractor, Listener(clip_done=done.append))
     assert done == [True] * 12
     assert sum(extractor.n_rows(position, 0) for position in range(2)) == 12
 
@@ -253,8 +253,7 @@ def test_a_second_run_has_nothing_to_do_and_loads_nothing(
     monkeypatch.setattr(decode_pool, "Decoder", refuse_to_load)
     again = make_extractor(video_folder, copied_root, internvl)
     assert again.pending() == []
-    assert again.run(0, 0) == {}
-    assert again.commit() == [{}]
+    assert run_all(again) == [{}]
     changed = {name for name, time_changed in files_of(copied_root).items() if before.get(name) != time_changed}
     assert changed == {"set/videos.parquet"}
 

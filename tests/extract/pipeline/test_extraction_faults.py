@@ -1,13 +1,12 @@
 """Extractions with clips that fail, and extractions that are stopped: what is left, and that they go on."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from tests.support.extractions import (
     PROMPTS,
     SEGMENTS,
     WHOLE,
-    assert_bit_equal,
     features_of,
     largest_difference,
     make_extractor,
     refuse_to_load,
     run_all,
+    run_one,
     store_of,
 )
 from tests.support.oracles.eager_reference import ROUNDING
@@ -36,8 +35,6 @@ from vadprobe.extract.pipeline import extraction
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.errors import StoreError, VideoError
-from vadprobe.store.format.configuration import SamplingConfig
-from vadprobe.store.format.layout import records_of
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing import disk_space
 
@@ -65,7 +62,7 @@ def test_failing_clips_are_nan_rows_and_the_others_are_computed(
     extractor = make_extractor(video_folder, tmp_path / "other", internvl)
     done: list[bool] = []
     reasons = {1: "frame 9 is damaged", 7: "frame 32 is damaged"}
-    assert extractor.run(0, 0, done.append) == reasons
+    assert run_one(extractor, (0, 0), done.append) == reasons
     assert extractor.commit() == [reasons]
     assert (done.count(True), done.count(False)) == (7, 2)
     good = np.array([row not in reasons for row in range(9)])
@@ -131,7 +128,7 @@ def test_a_real_corrupted_video_keeps_its_good_clips(tmp_path: Path, internvl: D
 
 def test_an_unfinished_extraction_is_not_committed(tmp_path: Path, video_folder: Path, internvl: Description) -> None:
     extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
-    extractor.run(0, 0)
+    run_one(extractor, (0, 0))
     assert extractor.pending() == [(1, 0)]
     with pytest.raises(StoreError, match=r"1 of 1 partitions are not written, first 0\. Run 'vadprobe extract' again"):
         extractor.commit()
@@ -166,7 +163,7 @@ def test_a_failing_model_leaves_no_decoder_behind(
     with monkeypatch.context() as patch:
         patch.setattr(shared_prefix, "capture", fail)
         with pytest.raises(MemoryError, match="the device is full"):
-            extractor.run(0, 0)
+            run_all(extractor)
     wait_until(lambda: all(process.poll() is not None for process in started))
     wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "decode-ahead"])
     assert extractor.pending() == [(0, 0)]
@@ -188,111 +185,3 @@ def test_a_decoder_ends_with_a_parent_that_is_killed(video_folder: Path) -> None
     assert ended.returncode == -signal.SIGKILL
     decoder = int(ended.stdout)
     wait_until(lambda: state_of(decoder) == "Z", "the decoder outlives its parent")  # its new parent may not wait
-
-
-WORK = """
-import json, os, signal, subprocess, sys, traceback
-from pathlib import Path
-from vadprobe.extract.model.backbone import describe
-from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.format.configuration import SamplingConfig
-from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.format.prompts import SHIPPED
-from vadprobe.store.claims.staging import Staging
-
-videos, root, checkpoint = (Path(argument) for argument in sys.argv[1:4])
-backbone = BackboneConfig(key="tiny", path=str(checkpoint), dtype="float32", frame_size=(28, 28))
-description = describe(backbone, checkpoint)
-config = ExtractionConfig(device="cpu", threads=1, batch_clips=8)
-sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
-prompts = [SHIPPED["coarse"], SHIPPED["question"]]
-start, stage = subprocess.Popen.__init__, Staging.stage
-
-
-def remember(self, *arguments, **settings):
-    start(self, *arguments, **settings)
-    (root / "decoder").write_text(str(self.pid))
-
-
-def extract(moment, left):
-    def die(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    subprocess.Popen.__init__ = remember
-    if moment == "write":  # between two shards of a partition
-        Staging.stage = lambda self, name, pieces: (name.endswith("json") or die(), stage(self, name, pieces))
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
-    plan = plan_extraction(dataset, root, [sampling], prompts, description, config)
-    extractor = Extractor(dataset, plan, description, config)
-    for position, partition in extractor.pending():
-        extractor.run(position, partition, die if moment == "clip" else None)
-
-
-for argument in sys.argv[4:]:
-    moment, count = argument.split(":")
-    child = os.fork()
-    if child == 0:
-        try:
-            extract(moment, int(count))
-        except BaseException:
-            traceback.print_exc()
-        os._exit(1)
-    _, status = os.waitpid(child, 0)
-    records = {str(path.relative_to(root)): path.read_text() for path in sorted(root.glob("**/*.records/*.json"))}
-    print(json.dumps({"status": status, "decoder": int((root / "decoder").read_text()), "records": records}))
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_extraction_goes_on_where_it_stopped(
-    tmp_path: Path,
-    tiny_backbones: Mapping[str, Path],
-    describe_tiny: DescribeTiny,
-    write_video: WriteVideo,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Killed while the second partition is computed, then between two of its shards, then finished.
-
-    In the short profile test_devices.py kills a worker at a clip, and test_writer.py one between shards.
-    """
-    videos, root = tmp_path / "videos", tmp_path / "root"
-    videos.mkdir()
-    root.mkdir()
-    write_video(videos / "long.mp4", 520, height=32, width=32)
-    moments = ("clip:258", "write:5")
-    command = [sys.executable, "-c", WORK, str(videos), str(root), str(tiny_backbones["qwen2_5_vl"]), *moments]
-    ended = subprocess.run(command, capture_output=True, check=False, timeout=600, text=True)
-    assert ended.returncode == 0, ended.stderr
-    first, second = (json.loads(line) for line in ended.stdout.splitlines())
-    for found in (first, second):
-        assert found["status"] == signal.SIGKILL, ended.stderr
-        decoder = Path(f"/proc/{found['decoder']}")
-        wait_until(lambda decoder=decoder: not decoder.exists(), "the decoder outlives its parent")
-    names = [f"set/segment-2-2/tiny/{prompt.key}.records/000000.json" for prompt in PROMPTS]
-    assert list(first["records"]) == names
-    assert first["records"].items() <= second["records"].items()
-    assert second["records"].keys() - set(names) == {names[0].replace("000000", "000001")}
-
-    sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
-    settings: dict[str, Any] = {"samplings": (sampling,), "batch_clips": 8}
-    computed: list[tuple[int, int]] = []
-    run = Extractor.run
-    monkeypatch.setattr(Extractor, "run", lambda self, *key: computed.append(key) or run(self, *key))
-    description = describe_tiny("qwen2_5_vl", frame_size=(28, 28))
-    resumed = make_extractor(videos, root, description, **settings)
-    assert run_all(resumed) == [{}]
-    assert computed == [(0, 1)]
-    straight = make_extractor(videos, tmp_path / "straight", description, **settings)
-    run_all(straight)
-    for prompt in range(2):
-        mine, theirs = store_of(resumed, prompt), store_of(straight, prompt)
-        assert len(mine.clips) == 260
-        assert_bit_equal(features_of(mine), features_of(theirs))
-        assert verify(mine.path).problems == ()
-        assert sorted(path.name for path in records_of(mine.path).iterdir()) == ["000000.json", "000001.json"]

@@ -85,7 +85,7 @@ def test_a_stream_writes_what_partitions_one_by_one_write(
             yield unit
 
     monkeypatch.setattr(StoreWriter, "write_partition", when_second_is_taken)
-    for outcome in long.stream(noting()):
+    for outcome in long.stream(noting(), lambda computed: None):
         assert (outcome.failures, outcome.lost) == ({}, None)
         assert long.plan.samplings[0].writers[1].is_written(outcome.key.partition)
         assert f"{outcome.key.partition:06d}.1" not in held(long)
@@ -145,7 +145,7 @@ def test_an_error_while_writing_stops_the_work_and_gives_everything_back(
     with monkeypatch.context() as patch:
         patch.setattr(StoreWriter, "write_partition", fail)
         with pytest.raises(StoreError, match="the disk is full"):
-            list(long.stream(claimed(long)))
+            list(long.stream(claimed(long), lambda computed: None))
     assert held(long) == []
     assert (0, 0) not in long.pending()
     assert (0, 1) in long.pending()
