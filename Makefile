@@ -6,10 +6,13 @@ BASE ?= HEAD
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 SHORT := -m "not slow and not gpu"
 
-.PHONY: demo test test-all arithmetic fast check lint types layers tests clean
+.PHONY: help demo test test-all arithmetic fast format check lint types layers tests docs bench clean
 
 # Two workers share two cores: a second thread in each would only wait for the other.
 tests test-all fast: export OMP_NUM_THREADS ?= 1
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' Makefile
 
 demo: $(INSTALLED)  ## make videos, extract features, analyze them with both methods
 	$(BIN)/vadprobe demo --out demo-out
@@ -33,22 +36,26 @@ arithmetic: $(INSTALLED)  ## the tests under the arithmetic of four other proces
 	env $(MIXED) $(PYTEST) $(SHORT) -q
 	env $(AMD) $(PYTEST) $(SHORT) -q
 
-fast: $(INSTALLED)  ## lint, and the tests that what differs from the last commit (or BASE=...) touches
+fast: $(INSTALLED)  ## lint, and the tests of ROOM=store/format, or of what differs from the last commit (or BASE=main)
 	$(BIN)/ruff check --quiet .
-	@chosen=$$($(BIN)/python tests/project/touched.py --base $(BASE)) || exit 1; \
+	@chosen=$$(if test -n "$(ROOM)"; then echo "tests/$(ROOM)"; else $(BIN)/python tests/project/touched.py --base $(BASE); fi) || exit 1; \
 	test -z "$$chosen" || $(PYTEST) -q $(SHORT) $$chosen || test $$? -eq 5 # 5: all of them are slow
 
-lint: $(INSTALLED)
+format: $(INSTALLED)  ## put the code in form, and mend what ruff can mend
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+lint: $(INSTALLED)  ## ruff: rules and form
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED)
+types: $(INSTALLED)  ## mypy, strict
 	$(BIN)/mypy
 
-layers: $(INSTALLED)
+layers: $(INSTALLED)  ## the contracts between rooms
 	$(BIN)/lint-imports
 
-tests: $(INSTALLED)
+tests: $(INSTALLED)  ## the tests in their short profile
 	$(PYTEST) $(SHORT)
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -58,5 +65,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade --no-deps --target $(VENV)/comparisons --group comparisons
 	touch $(INSTALLED)
 
-clean:
+docs: $(INSTALLED)  ## write the reference pages (docs/commands.md, docs/jobs.md) anew from the code
+	$(BIN)/python docs/generate.py
+
+# One thread, as the results in benchmarks/results say.
+bench: $(INSTALLED)  ## time store reading, saliency, locator and extraction beside their peers: about twelve minutes
+	for name in store.store_reading analyze.saliency analyze.locator extract.extraction; do \
+		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+clean:  ## remove what was made, the environment included
 	rm -rf $(VENV) demo-out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

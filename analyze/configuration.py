@@ -9,7 +9,7 @@ from vadprobe.store.settings import Section
 
 
 class CalibrationConfig(Section):
-    """Which training samples everything is fitted on."""
+    """Section ``[analysis.calibration]``: the training samples that everything is fitted on."""
 
     unit: Literal["video", "segment"] = Field(
         default="video", description="both papers: one vector per calibration video, frames sampled over all of it"
@@ -26,7 +26,7 @@ LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
 
 
 class SaliencyConfig(Section):
-    """How well every layer or head separates the calibration samples (HP1 to HP6, HH3 to HH6)."""
+    """Section ``[analysis.saliency]``: how well every layer or head separates the calibration samples."""
 
     convention: Literal["paper", "headhunt-code"] = Field(
         default="paper",
@@ -45,7 +45,7 @@ class SaliencyConfig(Section):
     @model_validator(mode="after")
     def _folds_divide(self) -> "SaliencyConfig":
         if self.folds == 1:
-            raise ValueError("one fold leaves nothing to fit on; 2 or more are wanted, or 0 for none")
+            raise ValueError("folds must be 0 (none) or at least 2, got 1: one fold leaves nothing to fit on")
         return self
 
 
@@ -67,7 +67,7 @@ RANKING_RULES: tuple[Rule, ...] = ("dlsp", "rhi", "full-layer")
 
 
 class SelectionConfig(Section):
-    """Which layers or heads feed the probe: the papers' rules (HP7, HH9) and those they are compared with.
+    """Section ``[analysis.selection]``: the layers or heads that feed the probe, by the papers' rules or others.
 
     "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
     L. "rhi" the ``top_heads`` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
@@ -92,7 +92,7 @@ class SelectionConfig(Section):
 
 
 class ProbeConfig(Section):
-    """The probe on the selected features; both papers fit logistic regression (HP8, HH10-11)."""
+    """Section ``[analysis.probe]``: the probe on the selected features; both papers fit logistic regression."""
 
     kind: ProbeKind = Field(default="logistic", description="both papers; the other kinds are for comparison")
     c: float = Field(default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed")
@@ -122,10 +122,10 @@ class ProbeConfig(Section):
 
 
 class LocatorConfig(Section):
-    """Smoothing of segment scores and the threshold of the binary decision.
+    """Section ``[analysis.locator]``: smoothing of segment scores and the threshold of the binary decision.
 
-    ``threshold`` "grid": the (sigma, threshold) pair of best frame F1 on the videos of ``split`` (HH12). "adaptive":
-    mean plus kappa deviations of the calibration probabilities (HP10). A number: that number.
+    ``threshold`` "grid": the (sigma, threshold) pair of best frame F1 on the videos of ``split``. "adaptive":
+    mean plus kappa deviations of the calibration probabilities (HiProbe-VAD). A number: that number.
     """
 
     split: Literal["validation", "test"] = Field(
@@ -136,7 +136,7 @@ class LocatorConfig(Section):
         default=(1.5,), min_length=1, description="in segments; HiProbe 0.4, HeadHunt 1.5"
     )
     threshold: Literal["grid", "adaptive"] | float = Field(default=0.65, description="HeadHunt: 0.65")
-    kappa: float = Field(default=0.2, description="deviations above the mean; the notes record no value of the paper")
+    kappa: float = Field(default=0.2, description="standard deviations above the mean; the paper prints no value")
 
     @model_validator(mode="after")
     def _one_sigma_without_grid(self) -> "LocatorConfig":
@@ -148,7 +148,7 @@ class LocatorConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Intervals of the reported numbers: a bootstrap over videos."""
+    """Section ``[analysis.evaluation]``: intervals of the reported numbers by a bootstrap over videos."""
 
     resamples: int = Field(default=1000, ge=0, description="0: no intervals")
     seed: int = Field(default=0, ge=0)
@@ -167,8 +167,8 @@ class AnalysisConfig(Section):
     )
     score_prompt: str | None = Field(default=None, description="the prompt that feeds the probe; by default the first")
     top_heads: int = Field(default=5, ge=1, description="HeadHunt: five heads")
-    instability_weight: float = Field(default=0.5, ge=0, description="HeadHunt: lambda = 0.5 (HH9)")
-    seed: int = Field(default=0, ge=0, description="of the two-means clustering (HH6), of permutations and folds")
+    instability_weight: float = Field(default=0.5, ge=0, description="HeadHunt: lambda = 0.5")
+    seed: int = Field(default=0, ge=0, description="of the two-means clustering, of permutations and folds")
     calibration: CalibrationConfig = CalibrationConfig()
     saliency: SaliencyConfig = SaliencyConfig()
     selection: SelectionConfig = SelectionConfig()
@@ -213,7 +213,7 @@ class AnalysisConfig(Section):
         return self
 
     def _check_chance(self) -> None:
-        """What chance gives is defined for what ranks, and relabels whole videos."""
+        """Refuse chance for a rule that ranks nothing, and relabelings of videos with both labels."""
         asked = [name for name in ("permutations", "folds") if getattr(self.saliency, name)]
         if asked and self.rule not in RANKING_RULES:
             raise ValueError(f"saliency.{asked[0]} goes with a rule that ranks; {self.rule!r} ranks nothing")

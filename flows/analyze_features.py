@@ -6,17 +6,18 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.scoring import Scores
-from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.flows.jobs.analyze_job import (
-    PartitionOutcome,
+    AnalysisOutcome,
+    computing,
     fit_step,
     open_analysis,
     report_step,
     score_step,
-    workbench,
 )
 from vadprobe.flows.jobs.job import Job, load_job
 
@@ -33,10 +34,11 @@ def analyze_features(config: str = "configs/hiprobe.toml", workspace: str | None
         The path of the report.
     """
     job = load_job(Path(config), Path(workspace) if workspace else None)
-    with workbench(job, open_task(job)) as bench:
-        detector = fit_task(job, bench)
-        scores = score_task(job, bench, detector)
-    return str(report_task(job, bench, detector, scores).report)
+    inputs = open_task(job)
+    with computing(job) as (cache, scheduler):
+        detector = fit_task(job, inputs, cache, scheduler)
+        scores = score_task(job, inputs, detector, cache, scheduler)
+    return str(report_task(job, inputs, detector, scores, cache).report)
 
 
 @task(name="open", cache_policy=NO_CACHE, persist_result=False)
@@ -46,20 +48,22 @@ def open_task(job: Job) -> AnalysisInputs:
 
 
 @task(name="fit", cache_policy=NO_CACHE, persist_result=False)
-def fit_task(job: Job, bench: Workbench) -> Detector:
+def fit_task(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Scheduler) -> Detector:
     """Calibrate, measure saliency, select, fit the probe and the locator."""
-    return fit_step(job, bench)
+    return fit_step(job, inputs, cache, scheduler)
 
 
 @task(name="score", cache_policy=NO_CACHE, persist_result=False)
-def score_task(job: Job, bench: Workbench, detector: Detector) -> Scores:
+def score_task(job: Job, inputs: AnalysisInputs, detector: Detector, cache: StepCache, scheduler: Scheduler) -> Scores:
     """Score the validation and test segments."""
-    return score_step(job, bench, detector)
+    return score_step(job, inputs, detector, cache, scheduler)
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
-def report_task(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> PartitionOutcome:
+def report_task(
+    job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores, cache: StepCache
+) -> AnalysisOutcome:
     """Measure the test split, draw the page, publish the result table."""
-    outcome = report_step(job, bench, detector, scores)
+    outcome = report_step(job, inputs, detector, scores, cache)
     create_table_artifact([outcome.row()], key="result-table")
     return outcome

@@ -5,7 +5,7 @@ Nothing heavy is imported at the top: the tests of the store and of stage 2 run 
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,3 +131,12 @@ def random_clips() -> Callable[[int, int], Sequence[np.ndarray]]:
         return [generator.integers(0, 256, (frames, *size, 3), dtype=np.uint8) for size in sizes]
 
     return make
+
+
+@pytest.fixture
+def blank() -> Iterator[None]:
+    """Draw no picture."""
+    from tests.support.planted import blank_pictures
+
+    with blank_pictures():
+        yield

@@ -1,1 +1,1 @@
-"""Where stage 2 computes: Dask, threads of BLAS, and the cache of steps."""
+"""The schedulers of stage 2 (Dask or this process), threads of BLAS, and the cache of steps."""

@@ -12,7 +12,7 @@ _Result = TypeVar("_Result")
 
 
 def _in_passing_thread(action: Callable[[], _Result]) -> _Result:
-    """Do it in a thread that ends at once.
+    """Run ``action`` in a thread that ends at once.
 
     threadpoolctl lets the thread that set OpenBLAS's limit own it while it lives, and ignores all others: who leaves
     last could not put back what who came first had set.
@@ -22,7 +22,7 @@ def _in_passing_thread(action: Callable[[], _Result]) -> _Result:
 
 
 class _Holders:
-    """Counts who asks for one thread: limits that are taken one over another would be put back in the wrong order."""
+    """Counter of those who ask for one thread: nested limits would be put back in the wrong order."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -1,4 +1,4 @@
-"""Where stage 2 computes: this process, a local cluster of one-threaded processes, or a running Dask cluster.
+"""Schedulers of stage 2: in this process, on a local Dask cluster of one-threaded processes, or on a running one.
 
 All of them give the same results, whatever the number of workers.
 """
@@ -7,10 +7,11 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import dask
+from dask.local import SynchronousExecutor
 from distributed import Client, LocalCluster, Security, wait
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, connect
@@ -18,10 +19,8 @@ from distributed.core import RPCClosed
 from distributed.scheduler import KilledWorker, NoValidWorkerError
 
 from vadprobe.analyze.compute.blas_threads import one_thread
-from vadprobe.analyze.compute.scheduling import Future, Progress, Scheduler, Task
+from vadprobe.analyze.compute.scheduling import Future, Pool, Progress, Scheduler, Task
 from vadprobe.store.errors import VadprobeError
-
-__all__ = ["Progress", "Scheduler", "Task", "open_scheduler"]
 
 _Result = TypeVar("_Result")
 
@@ -41,7 +40,7 @@ _WORKER_ENVIRONMENT = {
 
 @contextmanager
 def open_scheduler(scheduler: str, workers: int, progress: Progress | None = None) -> Iterator[Scheduler]:
-    """Open what computes: the results are the same with each.
+    """Give what computes; the results are the same with each. Workers start when there is a first task.
 
     Args:
         scheduler: "processes" starts ``workers`` processes of one thread; "threads" uses ``workers`` threads of this
@@ -54,64 +53,45 @@ def open_scheduler(scheduler: str, workers: int, progress: Progress | None = Non
     BLAS has one thread per worker in all of them, on a running cluster while our tasks compute.
 
     Raises:
-        VadprobeError: if the name is none of these, or the cluster cannot be reached within some 20 seconds.
+        VadprobeError: if the name is none of these; and at the first task, if the cluster cannot be reached within some
+            20 seconds.
     """
     if workers < 0:
-        raise VadprobeError(f"workers is {workers}; a whole number from 0 is wanted (0 computes in this process).")
-    if scheduler == "synchronous" or (workers == 0 and scheduler in ("processes", "threads")):
-        yield Scheduler(_Synchronous(), progress)
-    elif scheduler == "threads":
-        pool = ThreadPoolExecutor(workers)
-        try:
-            with one_thread():
-                yield Scheduler(_Threads(pool, workers), progress)
-        finally:
-            pool.shutdown(cancel_futures=True)
-    elif scheduler == "processes":
-        with _local_client(workers) as client:
-            yield Scheduler(_Cluster(client), progress)
-    else:
-        with _connected(_checked_address(scheduler)) as client:
-            yield Scheduler(_Cluster(client), progress)
+        raise VadprobeError(f"workers must be a whole number from 0 (0 computes in this process), got {workers}.")
+    here = scheduler in ("synchronous", "threads") or (workers == 0 and scheduler == "processes")
+    if not here and scheduler != "processes":
+        _check_address(scheduler)
+    with ExitStack() as stack:
+
+        def start() -> Pool:
+            if here:
+                return _InThisProcess(0 if scheduler == "synchronous" else workers, stack)
+            client = _local_client(workers) if scheduler == "processes" else _connected(scheduler)
+            return _Cluster(stack.enter_context(client))
+
+        yield Scheduler(start, progress)
 
 
-class _Later:
-    """A task that is computed when its result is asked for."""
+class _InThisProcess:
+    """Threads of this process; with none of them, the calling thread computes a task as it is handed out."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def cancel(self) -> None:
-        """Nothing: it has not begun."""
-
-
-class _Synchronous:
-    """The calling thread."""
-
-    def submit(self, task: Task) -> _Later:
-        return _Later(task)
-
-    def result(self, future: _Later) -> Any:
-        return _limited(future.task.function, future.task.arguments)
-
-    def window(self) -> int:
-        return 1
-
-
-class _Threads:
-    """Threads of this process."""
-
-    def __init__(self, pool: ThreadPoolExecutor, workers: int) -> None:
-        self._pool, self._workers = pool, workers
+    def __init__(self, threads: int, stack: ExitStack) -> None:
+        self._window = _AHEAD * threads or 1
+        self._executor = SynchronousExecutor()
+        if threads:
+            stack.enter_context(one_thread())
+            self._executor = ThreadPoolExecutor(threads)
+            stack.callback(self._executor.shutdown, cancel_futures=True)
 
     def submit(self, task: Task) -> Future:
-        return self._pool.submit(task.function, *task.arguments)
+        future: Future = self._executor.submit(_limited, task.function, task.arguments)
+        return future
 
     def result(self, future: Any) -> Any:
         return future.result()
 
     def window(self) -> int:
-        return _AHEAD * self._workers
+        return self._window
 
 
 class _Cluster:
@@ -127,29 +107,29 @@ class _Cluster:
 
     def result(self, future: Any) -> Any:
         with _in_sentences():
-            self._wait(future)
+            while not future.done():
+                try:
+                    wait([future], timeout=_IDLE_SECONDS)
+                except TimeoutError:
+                    self._check_workers_live()
             return future.result()
-
-    def _wait(self, future: Any) -> None:
-        while not future.done():
-            try:
-                wait([future], timeout=_IDLE_SECONDS)
-            except TimeoutError:
-                if not self._client.nthreads():
-                    raise VadprobeError(
-                        f"the Dask cluster has had no worker for {_IDLE_SECONDS:.0f} seconds; start workers (dask "
-                        "worker ADDRESS --nthreads 1), or look into their logs if there were some."
-                    ) from None
 
     def window(self) -> int:
         with _in_sentences():
             threads: dict[str, int] = self._client.nthreads()
         return _AHEAD * max(1, sum(threads.values()))
 
+    def _check_workers_live(self) -> None:
+        if not self._client.nthreads():
+            raise VadprobeError(
+                f"the Dask cluster has had no worker for {_IDLE_SECONDS:.0f} seconds; start workers (dask worker "
+                "ADDRESS --nthreads 1), or look into their logs if there were some."
+            ) from None
+
 
 @contextmanager
 def _in_sentences() -> Iterator[None]:
-    """What Dask says of dead workers and lost connections, said in sentences."""
+    """Say in sentences what Dask raises of dead workers and lost connections."""
     try:
         yield
     except KilledWorker as error:
@@ -170,7 +150,7 @@ def _in_sentences() -> Iterator[None]:
 
 
 def _limited(function: Callable[..., _Result], arguments: tuple[Any, ...]) -> _Result:
-    """What a worker runs: workers of another's cluster have as many BLAS threads as the machine has cores."""
+    """Run a task on a worker; those of another's cluster have as many BLAS threads as the machine has cores."""
     with one_thread():
         return function(*arguments)
 
@@ -191,19 +171,18 @@ def _local_client(workers: int) -> Iterator[Client]:
         yield client
 
 
-def _checked_address(scheduler: str) -> str:
+def _check_address(scheduler: str) -> None:
     found = _ADDRESS.fullmatch(scheduler)
     if found is None or not 0 < int(found[3]) < 65536:
         raise VadprobeError(
-            f"scheduler is {scheduler!r}; 'processes', 'threads', 'synchronous' or the address of a running Dask "
-            "scheduler such as 'tcp://localhost:8786' is wanted ('dask scheduler' prints its address)."
+            "scheduler must be 'processes', 'threads', 'synchronous' or the address of a running Dask scheduler such "
+            f"as 'tcp://localhost:8786' ('dask scheduler' prints its address), got {scheduler!r}."
         )
-    return scheduler
 
 
 @contextmanager
 def _connected(address: str) -> Iterator[Client]:
-    """A client of a running cluster, which stays when the client leaves."""
+    """Connect to a running cluster, which stays when the client leaves."""
     try:
         with ThreadPoolExecutor(1) as pool:  # the calling thread may have an event loop of its own
             pool.submit(asyncio.run, _greet(address)).result()
@@ -242,7 +221,7 @@ def _check_workers(client: Client, address: str) -> None:
 
 
 def _knows_vadprobe() -> bool:
-    """Whoever reads this function has imported this module."""
+    """Return True; whoever reads this function has imported this module."""
     return True
 
 

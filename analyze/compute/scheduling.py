@@ -1,4 +1,4 @@
-"""Running independent tasks: a bounded number at a time, results in order, errors that name their task.
+"""Run independent tasks: a bounded number at a time, results in order, errors that name their task.
 
 A task's result depends on its arguments alone, so every scheduler and any number of workers give the same results.
 """
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from vadprobe.store.errors import VadprobeError
 
 Progress = Callable[[int, int, str], None]
-"""Told of finished tasks: how many are done, how many there are, and what they compute."""
+"""Called after each task: how many are done, how many there are, and what they compute."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,29 +32,39 @@ class Future(Protocol):
 
 
 class Pool(Protocol):
-    """What runs tasks."""
+    """A pool that runs tasks."""
 
     def submit(self, task: Task) -> Future: ...
 
     def result(self, future: Any) -> Any: ...
 
     def window(self) -> int:
-        """How many tasks may be under way at once."""
+        """Return how many tasks may be under way at once."""
 
 
 class Scheduler:
-    """Runs independent tasks, a bounded number at a time, and returns their results in order."""
+    """Runs independent tasks, a bounded number at a time, and returns their results in order.
 
-    def __init__(self, pool: Pool, progress: Progress | None = None) -> None:
-        self._pool = pool
+    ``start`` gives the pool before the first task: a run that finds everything kept starts no worker.
+    """
+
+    def __init__(self, start: Callable[[], Pool], progress: Progress | None = None) -> None:
+        self._start = start
+        self._started: Pool | None = None
         self._progress = progress
 
+    @property
+    def _pool(self) -> Pool:
+        if self._started is None:
+            self._started = self._start()
+        return self._started
+
     def run(self, tasks: Sequence[Task], what: str = "tasks") -> list[Any]:
-        """The results of all tasks, in order; see ``results``."""
+        """Compute all tasks and return their results in order; see ``results``."""
         return list(self.results(tasks, what))
 
     def results(self, tasks: Sequence[Task], what: str = "tasks") -> Iterator[Any]:
-        """The result of each task, in order, while later ones are computed.
+        """Yield the result of each task, in order, while later ones are computed.
 
         Tasks are handed out as results are taken, so memory holds the results of a few tasks for each worker, however
         many there are. On an error, on an interrupt, and when no more results are taken, what has not begun is
@@ -69,6 +79,8 @@ class Scheduler:
                 the cluster is lost. Any other error of a task is raised as it is, with a note that names the task.
                 Of several failing tasks the first in order is named.
         """
+        if not tasks:
+            return
         window: deque[tuple[Task, Future]] = deque()
         most = self._pool.window()
         remaining = iter(tasks)
@@ -94,7 +106,7 @@ class Scheduler:
 
 
 def _named(task: Task, result: Callable[[Future], Any], future: Future) -> Any:
-    """The result of a task; an error says which task it was."""
+    """Return the result of a task; an error says which task it was."""
     try:
         return result(future)
     except VadprobeError as error:

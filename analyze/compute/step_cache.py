@@ -1,4 +1,4 @@
-"""Results of steps, kept under the digest of everything they depend on: what did not change is not computed again."""
+"""Results of steps, kept by the digest of all that they depend on, so that only what changed is computed again."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFEr
 
 @dataclass(frozen=True, eq=False)
 class CachedResult:
-    """What a step gives: plain JSON ``values`` (no NaN; None is unknown) and named ``arrays`` of numbers."""
+    """Result of a step: plain JSON ``values`` (no NaN; None is unknown) and named ``arrays`` of numbers."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class StepCache:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """``folder`` None keeps results in memory only.
+        """Keep results below ``folder``, or with None in memory only.
 
         Raises:
             VadprobeError: if the folder is a file.
@@ -70,7 +70,7 @@ class StepCache:
         return [run.name for run in self.runs if not run.reused]
 
     def result(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], CachedResult]) -> CachedResult:
-        """The step's result: the kept one, or the one that ``compute`` gives."""
+        """Return the step's result: the kept one, or the one that ``compute`` gives."""
         return self.results(name, {"": inputs}, lambda _: {"": compute()})[""]
 
     def results(
@@ -79,7 +79,7 @@ class StepCache:
         inputs: Mapping[str, Mapping[str, Any]],
         compute: Callable[[list[str]], Mapping[str, CachedResult]],
     ) -> dict[str, CachedResult]:
-        """Results of several steps of one name; ``compute`` gets the keys of those that are not kept, all at once.
+        """Return the results of several steps of one name; ``compute`` gets all keys that are not kept at once.
 
         Args:
             name: of the step, a folder's name.
@@ -122,7 +122,7 @@ class StepCache:
             return
         for part, array in result.arrays.items():
             if array.dtype.hasobject:
-                raise TypeError(f"step {name}: the array {part} holds Python objects; numbers are wanted")
+                raise TypeError(f"step {name}: the array {part} must hold numbers, got Python objects")
         texts = {_KEY: [name, dict(inputs), _environment()], _VALUES: dict(result.values)}
         content = io.BytesIO()
         np.savez(content, **{part: _as_bytes(value) for part, value in texts.items()}, **result.arrays)  # type: ignore[arg-type]
@@ -139,7 +139,7 @@ def _as_bytes(value: Any) -> np.ndarray:
 
 @cache
 def _environment() -> dict[str, str]:
-    """What besides its inputs decides a result: the source of stage 2 and the store, and the numerical libraries."""
+    """Return what decides a result besides its inputs: the source of stage 2 and the store, and the libraries."""
     source = hashlib.sha256()
     for package in _PACKAGES:
         for file in _sources(files(package)):
@@ -148,7 +148,7 @@ def _environment() -> dict[str, str]:
 
 
 def _sources(folder: Traversable) -> Iterator[Traversable]:
-    """The Python files of a package and of the packages in it, by name."""
+    """Yield the Python files of a package and of the packages in it, by name."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _sources(entry)

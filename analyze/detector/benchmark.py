@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
+from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.evaluation.baselines import BASELINES
@@ -23,7 +24,6 @@ from vadprobe.analyze.evaluation.evaluation import (
 )
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores, segment_scores
-from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.digests import digest_arrays
@@ -56,7 +56,7 @@ class Result:
     videos: pa.Table | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values in one level; unknown numbers are null."""
+        """Return plain JSON values in one level; unknown numbers are null."""
         if self.evaluation is not None:
             numbers = self.evaluation.to_json()
         else:
@@ -74,12 +74,12 @@ class Result:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What a reader must know before believing a number."""
+        """All that a reader must know before believing a number."""
         return (*self.warnings, *(self.evaluation.caveats if self.evaluation else ()))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What of it the scores and the truth do not tell: who else has seen these videos, and which are missing."""
+        """Caveats that the scores and the truth do not tell: who else has seen these videos, and which are missing."""
         found = []
         if self.evaluation is None:
             found.append(f"No scored video of the split {self.split!r} has a label, so no number is known.")
@@ -107,35 +107,31 @@ _NOTHING_MEASURED: dict[str, Any] = {
 }
 
 
-def evaluate(bench: Workbench, detector: Detector, scores: Scores, split: str = "test") -> Result:
-    """Measure the scores of one split on every frame of its labelled videos. The numbers are kept as a step.
+def evaluate(
+    inputs: AnalysisInputs, config: AnalysisConfig, detector: Detector, scores: Scores, cache: StepCache
+) -> Result:
+    """Measure the scores of the test split on every frame of its labelled videos. The numbers are kept as a step.
 
     Raises:
         VadprobeError: if something was fitted or tuned on a reported video and the job does not allow it.
     """
-    inputs = bench.inputs
     scored = set(scores.table.video_ids)
-    videos = [video for video in inputs.truth.videos if video.split == split]
+    videos = inputs.truth.of_split("test")
     present = [video for video in videos if video.video_id in scored]
     labelled = [video for video in present if video.label is not None]
-    overlap = find_overlap(inputs, detector, [video.video_id for video in labelled])
+    overlap = find_overlap(inputs, detector, [video.video_id for video in labelled], config.allow_overlap)
     evaluation, rows = None, None
     threshold = detector.locator.threshold
     if labelled:
         truth = ground_truth(inputs.truth, labelled)
-        mine = scores.subset({video.video_id for video in labelled})
-        names = [mine.table.video_ids[code] for code in mine.table.video_codes[mine.rows]]
-        segments = segment_scores(
-            truth, names, mine.table.start_frames[mine.rows], mine.table.stop_frames[mine.rows], mine.smoothed
-        )
-        config = inputs.config.evaluation
-        settings = BootstrapConfig(config.resamples, config.seed, config.confidence)
-        evaluation, rows = measured(bench.steps, truth, segments, threshold, settings)
+        settings = BootstrapConfig(config.evaluation.resamples, config.evaluation.seed, config.evaluation.confidence)
+        segments = _segments(truth, scores.subset({video.video_id for video in labelled}))
+        evaluation, rows = measured(cache, truth, segments, threshold, settings)
     return Result(
-        preset=inputs.config.preset,
+        preset=config.preset,
         method=detector.selection.method,
         dataset=inputs.truth.name,
-        split=split,
+        split="test",
         sigma=detector.locator.sigma,
         threshold=threshold,
         evaluation=evaluation,
@@ -153,10 +149,16 @@ def evaluate(bench: Workbench, detector: Detector, scores: Scores, split: str = 
     )
 
 
+def _segments(truth: GroundTruth, scores: Scores) -> SegmentScores:
+    table, rows = scores.table, scores.rows
+    names = [table.video_ids[code] for code in table.video_codes[rows]]
+    return segment_scores(truth, names, table.start_frames[rows], table.stop_frames[rows], scores.smoothed)
+
+
 def measured(
-    steps: StepCache, truth: GroundTruth, segments: SegmentScores, threshold: float, settings: BootstrapConfig
+    cache: StepCache, truth: GroundTruth, segments: SegmentScores, threshold: float, settings: BootstrapConfig
 ) -> tuple[Evaluation, pa.Table]:
-    """Every number of one method and its table of videos, kept under the digest of scores and truth."""
+    """Measure every number of one method and its table of videos, kept under the digest of scores and truth."""
 
     def compute() -> CachedResult:
         sink = pa.BufferOutputStream()
@@ -175,12 +177,18 @@ def measured(
         "threshold": repr(threshold),
         "bootstrap": asdict(settings),
     }
-    kept = steps.result("evaluation", key, compute)
+    kept = cache.result("evaluation", key, compute)
     return Evaluation.from_json(kept.values), pa.ipc.open_stream(kept.arrays["videos"].tobytes()).read_all()
 
 
-def find_overlap(inputs: AnalysisInputs, detector: Detector, reported: Sequence[str]) -> tuple[str, ...]:
-    """Reported videos the detector was fitted or tuned on; refused unless the job allows it."""
+def find_overlap(
+    inputs: AnalysisInputs, detector: Detector, reported: Sequence[str], allow_overlap: bool
+) -> tuple[str, ...]:
+    """Find the reported videos that the detector was fitted or tuned on.
+
+    Raises:
+        VadprobeError: if there are some, unless that is allowed.
+    """
     fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
     named = {name: fingerprints.get(name, "") for name in reported}
     found: set[str] = set()
@@ -188,13 +196,13 @@ def find_overlap(inputs: AnalysisInputs, detector: Detector, reported: Sequence[
     for what in ("fitted", "tuned"):
         used = detector.provenance.get(f"{what}_on", {})
         names = overlapping(named, used, same_dataset=same_dataset)
-        check_overlap(names, what, inputs.config.allow_overlap)
+        check_overlap(names, what, allow_overlap)
         found |= set(names)
     return tuple(sorted(found))
 
 
 def overlap_warning(videos: Sequence[str]) -> str:
-    """What stands beside numbers of videos that something was fitted or tuned on."""
+    """Return the caveat of numbers of videos that something was fitted or tuned on."""
     return (
         f"Fitted or tuned on {len(videos)} of the reported videos, as allowed by allow_overlap: these numbers say "
         "nothing about new videos."
@@ -217,7 +225,7 @@ def write_results(results: Sequence[Result], folder: Path) -> Path:
 
 
 def _flat(result: dict[str, Any]) -> dict[str, Any]:
-    """One row of a table: numbers and words, intervals and baselines as columns of their own."""
+    """Flatten a result to one row: numbers and words, intervals and baselines as columns of their own."""
     row = {name: value for name, value in result.items() if not isinstance(value, dict | list)}
     for name, ends in result["intervals"].items():
         row[f"{name}_low"], row[f"{name}_high"] = ends
@@ -227,7 +235,7 @@ def _flat(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def format_table(results: Sequence[dict[str, Any]]) -> str:
-    """Entries of results.json as lines of text, intervals and baselines below each."""
+    """Format entries of results.json as lines of text, intervals and baselines below each."""
     columns = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro", "f1")
     heading = "".join(f"{name:>10}" for name in ("AUC", "AP", "PR area", "macro AUC", "F1", "videos", "frames"))
     lines = [" " * 32 + heading]

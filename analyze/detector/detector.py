@@ -65,7 +65,7 @@ class Detector:
 
     @classmethod
     def read(cls, path: Path) -> "Detector":
-        """Read what ``write`` wrote.
+        """Read a file that ``write`` wrote.
 
         Raises:
             VadprobeError: if there is no such file, or it is not a detector.
@@ -90,6 +90,6 @@ class Detector:
 
 
 def _meaning(spec: FeatureSpec) -> FeatureSpec:
-    """The specification without what belongs to one dataset or one run."""
+    """Return the specification without what belongs to one dataset or one run."""
     recipe = {name: value for name, value in spec.recipe.items() if name not in _RUN_ONLY}
     return FeatureSpec("", "", 0, spec.sampling, spec.backbone, spec.prompt, recipe)

@@ -1,4 +1,4 @@
-"""Fitting a detector: calibration rows, saliency, selection, probe, locator, each from the rows it may see."""
+"""Fit a detector: calibration rows, saliency, selection, probe, locator, each from the rows it may see."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,12 +7,14 @@ import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration, calibration_rows, draw_videos
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
-from vadprobe.analyze.compute.step_cache import CachedResult
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
+from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig, ProbeConfig
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.locator_fitting import fit_locator, tuning_rows
 from vadprobe.analyze.detector.permutation_test import chance_of
 from vadprobe.analyze.detector.selection_rules import choose
-from vadprobe.analyze.features.context import Workbench, samples_digest
+from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.features.selected import n_selected, read_selected
 from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
@@ -22,11 +24,12 @@ from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.reading.feature_store import FeatureStore
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A detector with what the report shows of its making; ``saliency`` is JSON-ready, None if nothing was ranked."""
+    """A detector with the details of its making; ``saliency`` is JSON-ready, None if nothing was ranked."""
 
     detector: Detector
     calibration: Calibration
@@ -34,30 +37,33 @@ class Fitted:
     left_out: tuple[str, ...]
 
 
-def fit(bench: Workbench) -> Fitted:
-    """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing the test's."""
-    inputs = bench.inputs
-    check_tuning(inputs)
-    calibration, left_out = calibrate(inputs)
-    check_fitting(inputs, calibration)
-    choice = choose(bench, calibration)
-    shown = choice.shown
-    if shown is not None:
-        shown = {**shown, **chance_of(bench, calibration)}
-    probe = fitted_probe(bench, calibration, choice.selection)
-    locator = fit_locator(bench, calibration, choice.selection, probe)
-    return Fitted(assemble(inputs, calibration, choice.selection, probe, locator), calibration, shown, left_out)
+def fit(inputs: AnalysisInputs, config: AnalysisConfig, cache: StepCache, scheduler: Scheduler) -> Fitted:
+    """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing the test's.
+
+    Raises:
+        VadprobeError: if something would be fitted or tuned on a reported video, or a part cannot be fitted.
+    """
+    check_tuning(inputs, config)
+    calibration, left_out = calibrate(inputs, config.calibration)
+    check_fitting(inputs, calibration, config.allow_overlap)
+    choice = choose(inputs, config, calibration, cache, scheduler)
+    details = choice.details
+    if details is not None:
+        details = {**details, **chance_of(inputs, config, calibration, cache, scheduler)}
+    probe = fitted_probe(inputs.calibration_store, config.probe, calibration, choice.selection, cache, scheduler)
+    locator = fit_locator(inputs, config.locator, calibration, choice.selection, probe, cache, scheduler)
+    detector = assemble(inputs, config, calibration, choice.selection, probe, locator)
+    return Fitted(detector, calibration, details, left_out)
 
 
-def calibrate(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
-    """Draw the calibration rows (HP 4.1).
+def calibrate(inputs: AnalysisInputs, config: CalibrationConfig) -> tuple[Calibration, tuple[str, ...]]:
+    """Draw the calibration rows (HiProbe-VAD, section 4.1).
 
     Training videos that could not be read are left out before the draw and named.
 
     Returns:
         The calibration, and the names left out.
     """
-    config = inputs.config.calibration
     stores = list(inputs.calibration.values())
     table = stores[0].clips
     written = np.logical_and.reduce([store.written for store in stores])
@@ -75,7 +81,7 @@ def calibrate(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
 
 
 def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
-    """Without the rows of single failed clips in videos that are otherwise readable."""
+    """Leave out the rows of single failed clips in videos that are otherwise readable."""
     keep = written[calibration.rows]
     if keep.all():
         return calibration
@@ -87,14 +93,19 @@ def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
     )
 
 
-def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selection) -> Probe:
-    """The probe of the job's kind on the score prompt's selected features of the calibration rows.
+def fitted_probe(
+    store: FeatureStore,
+    config: ProbeConfig,
+    calibration: Calibration,
+    selection: Selection,
+    cache: StepCache,
+    scheduler: Scheduler,
+) -> Probe:
+    """Fit the probe of the job's kind on the selected features of the calibration rows.
 
     Raises:
         VadprobeError: if the features are more than may be held in memory and the kind cannot stream, or the fit fails.
     """
-    config = bench.inputs.config.probe
-    store = bench.inputs.calibration[bench.inputs.score_prompt]
     n_bytes = 8 * len(calibration.rows) * n_selected(store, selection)
     streams = n_bytes > config.memory_gb * 1e9
     if streams and (config.kind != "logistic" or config.convention != "paper"):
@@ -110,7 +121,7 @@ def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selectio
     }
 
     def stream() -> CachedResult:
-        blocks = StoreRowBlocks(store, selection, calibration.rows, calibration.labels, bench.scheduler, "fitting")
+        blocks = StoreRowBlocks(store, selection, calibration.rows, calibration.labels, scheduler, "fitting")
         probe = fit_streamed_logistic(
             blocks, C=config.c, max_iter=config.max_iterations, class_weight=config.class_weight, seed=config.seed
         )
@@ -131,14 +142,7 @@ def fitted_probe(bench: Workbench, calibration: Calibration, selection: Selectio
         )
         return CachedResult(probe.to_json())
 
-    return probe_from_json(dict(bench.steps.result("probe", inputs, stream if streams else compute).values))
-
-
-def tuned_on(inputs: AnalysisInputs) -> dict[str, str]:
-    """Fingerprints by name of the videos the locator's grid sees; none if nothing is searched for."""
-    if inputs.config.locator.threshold != "grid":
-        return {}
-    return _fingerprints(inputs.store.clips, tuning_rows(inputs))
+    return probe_from_json(dict(cache.result("probe", inputs, stream if streams else compute).values))
 
 
 def _fingerprints(table: ClipTable, rows: np.ndarray) -> dict[str, str]:
@@ -146,7 +150,7 @@ def _fingerprints(table: ClipTable, rows: np.ndarray) -> dict[str, str]:
     return {table.video_ids[code]: table.fingerprints[code] for code in codes}
 
 
-def check_tuning(inputs: AnalysisInputs) -> None:
+def check_tuning(inputs: AnalysisInputs, config: AnalysisConfig) -> None:
     """Refuse, before anything is computed, to tune on videos that will be reported.
 
     Raises:
@@ -154,26 +158,32 @@ def check_tuning(inputs: AnalysisInputs) -> None:
     """
     table = inputs.store.clips
     reported = _fingerprints(table, inputs.rows_of_split("test"))
-    check_overlap(overlapping(reported, tuned_on(inputs)), "tuned", inputs.config.allow_overlap)
+    tuned = _fingerprints(table, tuning_rows(inputs, config.locator))
+    check_overlap(overlapping(reported, tuned), "tuned", config.allow_overlap)
 
 
-def check_fitting(inputs: AnalysisInputs, calibration: Calibration) -> None:
+def check_fitting(inputs: AnalysisInputs, calibration: Calibration, allow_overlap: bool) -> None:
     """Refuse, before anything is computed, to fit on a file that is reported under another name.
 
     Raises:
         VadprobeError: naming the videos, unless the job allows the overlap.
     """
     reported = _fingerprints(inputs.store.clips, inputs.rows_of_split("test"))
-    fitted = _fingerprints(inputs.calibration[inputs.score_prompt].clips, calibration.rows)
-    check_overlap(overlapping(reported, fitted), "fitted", inputs.config.allow_overlap)
+    fitted = _fingerprints(inputs.calibration_store.clips, calibration.rows)
+    check_overlap(overlapping(reported, fitted), "fitted", allow_overlap)
 
 
 def assemble(
-    inputs: AnalysisInputs, calibration: Calibration, selection: Selection, probe: Probe, locator: Locator
+    inputs: AnalysisInputs,
+    config: AnalysisConfig,
+    calibration: Calibration,
+    selection: Selection,
+    probe: Probe,
+    locator: Locator,
 ) -> Detector:
     """Put the fitted parts together with the digests of what they were fitted on."""
     return Detector(
-        preset=inputs.config.preset,
+        preset=config.preset,
         selection=selection,
         probe=probe,
         locator=locator,
@@ -184,7 +194,7 @@ def assemble(
             "calibration_unit": calibration.unit,
             "features": inputs.feature_digest,
             "ground_truth": inputs.truth.truth_digest,
-            "fitted_on": _fingerprints(inputs.calibration[inputs.score_prompt].clips, calibration.rows),
-            "tuned_on": tuned_on(inputs),
+            "fitted_on": _fingerprints(inputs.calibration_store.clips, calibration.rows),
+            "tuned_on": _fingerprints(inputs.store.clips, tuning_rows(inputs, config.locator)),
         },
     )

@@ -1,11 +1,13 @@
-"""Fitting the locator of a job: fixed, adaptive (HP10), or the grid's best on videos held out for it (HH12)."""
+"""Fit the locator of a job: fixed, adaptive, or the grid's best on videos held out for it."""
 
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.step_cache import CachedResult
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
+from vadprobe.analyze.configuration import LocatorConfig
 from vadprobe.analyze.evaluation.metrics import clip_counts
-from vadprobe.analyze.features.context import Workbench, raw_scores, scores_of
+from vadprobe.analyze.features.cached_scores import cached_probabilities, segment_probabilities
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.locator.locator import Locator, adaptive_threshold, frame_f1_grid
 from vadprobe.analyze.probes.kinds import Probe
@@ -21,66 +23,76 @@ THRESHOLDS = tuple(step / 100 for step in range(1, 100))
 """Thresholds of the locator grid: 0.01 to 0.99."""
 
 
-def fit_locator(bench: Workbench, calibration: Calibration, selection: Selection, probe: Probe) -> Locator:
-    """Smoothing and threshold of one fitted probe.
+def fit_locator(
+    inputs: AnalysisInputs,
+    config: LocatorConfig,
+    calibration: Calibration,
+    selection: Selection,
+    probe: Probe,
+    cache: StepCache,
+    scheduler: Scheduler,
+) -> Locator:
+    """Fit smoothing and threshold of one fitted probe.
 
     Raises:
         VadprobeError: if a grid is asked for and there are no labelled validation videos, or an anomalous one has no
             interval.
     """
-    inputs = bench.inputs
-    config = inputs.config.locator
     if config.threshold == "adaptive":
-        store = inputs.calibration[inputs.score_prompt]
-        fitted = raw_scores(bench, store, selection, probe, calibration.rows)
+        store = inputs.calibration_store
+        fitted = cached_probabilities(store, selection, probe, calibration.rows, cache, scheduler)
         return Locator(config.sigmas[0], adaptive_threshold(fitted, config.kappa))
     if config.threshold != "grid":
         return Locator(config.sigmas[0], float(config.threshold))
-    rows = tuning_rows(inputs)
+    rows = tuning_rows(inputs, config)
     if len(rows) == 0:
         raise VadprobeError(
             f"locator.threshold is 'grid', but no labelled {config.split} video is in the scored store. Name "
             "validation videos with frame labels ([dataset.validation] or the manifest), or give a fixed threshold "
             "such as the paper's 0.65 with sigmas = [1.5]."
         )
-    _check_intervals(inputs)
+    _check_intervals(inputs.truth, config)
     table = inputs.store.clips
-    scores = scores_of(bench, selection, probe, rows)
+    scores = segment_probabilities(inputs, selection, probe, rows, cache, scheduler)
     positives, negatives = row_counts(inputs.truth, table, rows)
     codes = table.video_codes[rows]
-    samples = digest_arrays([scores, positives, negatives, codes])
 
     def compute() -> CachedResult:
         grid = frame_f1_grid(scores, positives, negatives, codes, config.sigmas, THRESHOLDS)
         return CachedResult({"locator": grid.locator.to_json()})
 
+    samples = digest_arrays([scores, positives, negatives, codes])
     key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
-    return Locator.from_json(bench.steps.result("locator-grid", key, compute).values["locator"])
+    return Locator.from_json(cache.result("locator-grid", key, compute).values["locator"])
 
 
-def tuning_rows(inputs: AnalysisInputs) -> np.ndarray:
-    """Rows of the scored store that the grid sees, ascending: those of labelled videos, the others have no truth."""
-    return inputs.store.clips.rows_of(video.video_id for video in _labelled(inputs))
+def tuning_rows(inputs: AnalysisInputs, config: LocatorConfig) -> np.ndarray:
+    """Return the rows of the scored store that the grid sees, ascending: those of labelled videos.
+
+    None if nothing is searched for.
+    """
+    if config.threshold != "grid":
+        return np.empty(0, dtype=np.int64)
+    return inputs.store.clips.rows_of(video.video_id for video in _labelled(inputs.truth, config))
 
 
-def _labelled(inputs: AnalysisInputs) -> list[Video]:
-    split = inputs.config.locator.split
-    return [video for video in inputs.truth.of_split(split) if video.label is not None]
+def _labelled(truth: Dataset, config: LocatorConfig) -> list[Video]:
+    return [video for video in truth.of_split(config.split) if video.label is not None]
 
 
-def _check_intervals(inputs: AnalysisInputs) -> None:
+def _check_intervals(truth: Dataset, config: LocatorConfig) -> None:
     """Refuse anomalous videos of which nobody knows where: all their frames would count as normal."""
-    names = [v.video_id for v in _labelled(inputs) if v.label == 1 and not inputs.truth.intervals_of(v.video_id)]
+    names = [v.video_id for v in _labelled(truth, config) if v.label == 1 and not truth.intervals_of(v.video_id)]
     if names:
         raise VadprobeError(
-            f"locator.threshold is 'grid', but {len(names)} anomalous {inputs.config.locator.split} videos have no "
-            f"interval ({naming(names)}): all their frames would count as normal. Annotate them, leave them out of the "
-            "split, or give a fixed threshold."
+            f"locator.threshold is 'grid', but {len(names)} anomalous {config.split} videos have no interval "
+            f"({naming(names)}): all their frames would count as normal. Annotate them, leave them out of the split, "
+            "or give a fixed threshold."
         )
 
 
 def row_counts(truth: Dataset, table: ClipTable, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Anomalous and normal frames of some rows of a clip table, (n,) int64 each."""
+    """Count the anomalous and normal frames of some rows of a clip table, (n,) int64 each."""
     positives = np.zeros(len(rows), dtype=np.int64)
     negatives = np.zeros(len(rows), dtype=np.int64)
     codes = table.video_codes[rows]

@@ -1,77 +1,72 @@
-"""The saliency of chance beside the saliency that was measured: relabeled videos, and scores that are not fitted on.
+"""The saliency of chance beside the saliency that was measured: relabeled videos, and scores on samples not fitted on.
 
 Every layer and head separates a few calibration samples; these numbers say how much of that is chance. A relabeling
-moves the labels of whole videos, the same for every prompt, and goes through the whole ranking (HP7, HH9).
+moves the labels of whole videos, the same for every prompt, and goes through the whole ranking (DLSP, RHI).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.step_cache import CachedResult
-from vadprobe.analyze.configuration import LAYER_RULES
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
+from vadprobe.analyze.configuration import LAYER_RULES, AnalysisConfig
 from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked
-from vadprobe.analyze.features.context import Workbench, samples_digest
+from vadprobe.analyze.features.cached_scores import samples_digest
+from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
 from vadprobe.analyze.probes.unit_probing import cross_fitted_auc
 from vadprobe.analyze.saliency.null.heads import head_null
 from vadprobe.analyze.saliency.null.layers import layer_null
 from vadprobe.analyze.saliency.null.permutations import Chance, chance, permuted_labels
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
+from vadprobe.store.reading.feature_store import FeatureStore
+
+Stores = Mapping[str, FeatureStore]
+"""Calibration stores by prompt key."""
 
 
-def chance_of(bench: Workbench, calibration: Calibration) -> dict[str, Any]:
-    """What chance would give, as JSON values, for the parts that the job asks for.
+def chance_of(
+    inputs: AnalysisInputs, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
+) -> dict[str, Any]:
+    """Compute what chance would give, as JSON values, for the parts that the job asks for.
 
     ``chance``: of the ranked score S(l) or RSS, for every layer or head its ``p_value``, its ``familywise`` p-value (of
     the greatest score of all), and the ``quantile`` that 95 % of relabelings stay below. ``cross_fitted_auc``: by
     prompt, how well a ridge classifier fitted on the other folds of videos ranks each fold; 0.5 is chance.
     """
-    config = bench.inputs.config.saliency
+    if config.rule in LAYER_RULES:
+        stores: Stores = {inputs.score_prompt: inputs.calibration_store}
+    else:
+        stores = {key: inputs.calibration[key] for key in inputs.ranked_prompts}
     found: dict[str, Any] = {}
-    if config.permutations:
-        found["chance"] = {"permutations": config.permutations, **_as_json(_ranked_chance(bench, calibration))}
-    if config.folds:
-        found["cross_fitted_auc"] = {key: plain(auc) for key, auc in cross_fitted(bench, calibration).items()}
+    if config.saliency.permutations:
+        ranked_chance = _layer_chance if config.rule in LAYER_RULES else _head_chance
+        values = _as_json(ranked_chance(stores, config, calibration, cache, scheduler))
+        found["chance"] = {"permutations": config.saliency.permutations, **values}
+    if config.saliency.folds:
+        by_prompt = cross_fitted(stores, config, calibration, cache, scheduler)
+        found["cross_fitted_auc"] = {key: plain(auc) for key, auc in by_prompt.items()}
     return found
 
 
-def cross_fitted(bench: Workbench, calibration: Calibration) -> dict[str, np.ndarray]:
-    """Cross-fitted AUC of every layer (L,) or head (L, H) under each prompt that is ranked."""
-    inputs = bench.inputs
-    layers = inputs.config.rule in LAYER_RULES
-    prompts = (inputs.score_prompt,) if layers else inputs.ranked_prompts
+def cross_fitted(
+    stores: Stores, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
+) -> dict[str, np.ndarray]:
+    """Compute the cross-fitted AUC of every layer (L,) or head (L, H) under each prompt."""
     kernel = partial(
         _cross_fitted,
         labels=calibration.labels,
         groups=calibration.groups,
-        n_folds=inputs.config.saliency.folds,
-        seed=inputs.config.seed,
+        n_folds=config.saliency.folds,
+        seed=config.seed,
     )
-
-    def compute(missing: list[str]) -> Mapping[str, CachedResult]:
-        stores = {key: inputs.calibration[key] for key in missing}
-        what = "cross-fitting"
-        if layers:
-            results = {key: map_layers(store, calibration.rows, kernel, bench.scheduler, what=what)
-                       for key, store in stores.items()}  # fmt: skip
-        else:
-            results = over_heads(stores, calibration.rows, kernel, bench.scheduler, what=what)
-        return {key: CachedResult(arrays=result) for key, result in results.items()}
-
-    parts = {
-        key: {
-            **samples_digest(inputs.calibration[key], calibration),
-            "layers": layers,
-            "folds": inputs.config.saliency.folds,
-            "seed": inputs.config.seed,
-        }
-        for key in prompts
-    }
-    return {key: r.arrays["auc"] for key, r in bench.steps.results("cross-fitted", parts, compute).items()}
+    key = {"folds": config.saliency.folds, "seed": config.seed}
+    found = _mapped("cross-fitted", stores, config, calibration, kernel, key, cache, scheduler)
+    return {prompt: values["auc"] for prompt, values in found.items()}
 
 
 def _cross_fitted(
@@ -80,58 +75,75 @@ def _cross_fitted(
     return {"auc": cross_fitted_auc(features, labels, groups, n_folds, seed)}
 
 
-def _ranked_chance(bench: Workbench, calibration: Calibration) -> Chance:
-    """Chance of the score that chooses."""
-    config = bench.inputs.config
+def _layer_chance(
+    stores: Stores, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
+) -> Chance:
     wanted = config.saliency.metrics
-    if config.rule in LAYER_RULES:
-        observed, _ = dlsp(ranked(layer_metrics_of(bench, calibration), wanted))
-        null = _null(bench, calibration, (bench.inputs.score_prompt,))[bench.inputs.score_prompt]
-        scores = [dlsp(ranked(_at(null, number), wanted))[0] for number in range(config.saliency.permutations)]
-        return chance(observed, np.stack(scores))
-    prompts = bench.inputs.ranked_prompts
-    measured = head_metrics_of(bench, calibration, prompts)
-    nulls = _null(bench, calibration, prompts)
+    ((prompt, store),) = stores.items()
+    observed, _ = dlsp(ranked(layer_metrics_of(store, calibration, cache, scheduler), wanted))
+    null = _relabeled(stores, config, calibration, cache, scheduler)[prompt]
+    scores = [dlsp(ranked(_at(null, number), wanted))[0] for number in range(config.saliency.permutations)]
+    return chance(observed, np.stack(scores))
+
+
+def _head_chance(
+    stores: Stores, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
+) -> Chance:
+    measured = head_metrics_of(stores, calibration, config.saliency.convention, config.seed, cache, scheduler)
+    nulls = _relabeled(stores, config, calibration, cache, scheduler)
 
     def robust(of_prompts: Mapping[str, Metrics]) -> np.ndarray:
-        metrics = {key: ranked(values, wanted) for key, values in of_prompts.items()}
+        metrics = {key: ranked(values, config.saliency.metrics) for key, values in of_prompts.items()}
         return rhi(metrics, config.instability_weight, 1).robust
 
-    scores = [robust({key: _at(nulls[key], n) for key in prompts}) for n in range(config.saliency.permutations)]
+    scores = [robust({key: _at(nulls[key], n) for key in stores}) for n in range(config.saliency.permutations)]
     return chance(robust(measured), np.stack(scores))
 
 
-def _null(bench: Workbench, calibration: Calibration, prompts: Sequence[str]) -> dict[str, Metrics]:
-    """The metrics under every relabeling: prompt to metric to (permutations, ...)."""
-    inputs = bench.inputs
-    config = inputs.config
+def _relabeled(
+    stores: Stores, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
+) -> dict[str, Metrics]:
+    """Measure the metrics under every relabeling: prompt to metric to (permutations, ...)."""
+    saliency = config.saliency
+    labelings = permuted_labels(calibration.labels, calibration.groups, saliency.permutations, config.seed)
+    kernel: Callable[[np.ndarray], Metrics]
+    if config.rule in LAYER_RULES:
+        kernel = partial(layer_null, labelings=labelings)
+    else:
+        kernel = partial(head_null, labelings=labelings, seed=config.seed, convention=saliency.convention)
+    key = {"convention": saliency.convention, "permutations": saliency.permutations, "seed": config.seed}
+    return _mapped("relabeled-saliency", stores, config, calibration, kernel, key, cache, scheduler)
+
+
+def _mapped(
+    step: str,
+    stores: Stores,
+    config: AnalysisConfig,
+    calibration: Calibration,
+    kernel: Callable[[np.ndarray], Metrics],
+    key: Mapping[str, Any],
+    cache: StepCache,
+    scheduler: Scheduler,
+) -> dict[str, Metrics]:
+    """Apply a kernel to every layer or head of each prompt; prompts whose results are not kept go together."""
     layers = config.rule in LAYER_RULES
-    labelings = permuted_labels(calibration.labels, calibration.groups, config.saliency.permutations, config.seed)
+    parts = {
+        prompt: {**samples_digest(store, calibration), "layers": layers, **key} for prompt, store in stores.items()
+    }
 
     def compute(missing: list[str]) -> Mapping[str, CachedResult]:
-        stores = {key: inputs.calibration[key] for key in missing}
-        what = "relabeling"
+        lacking = {prompt: stores[prompt] for prompt in missing}
+        what = step.replace("-", " ")
         if layers:
-            kernel = partial(layer_null, labelings=labelings)
-            found = {key: map_layers(store, calibration.rows, kernel, bench.scheduler, what=what)
-                     for key, store in stores.items()}  # fmt: skip
+            found = {
+                prompt: map_layers(store, calibration.rows, kernel, scheduler, what=what)
+                for prompt, store in lacking.items()
+            }
         else:
-            of_heads = partial(head_null, labelings=labelings, seed=config.seed, convention=config.saliency.convention)
-            found = over_heads(stores, calibration.rows, of_heads, bench.scheduler, what=what)
-        return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
+            found = over_heads(lacking, calibration.rows, kernel, scheduler, what=what)
+        return {prompt: CachedResult(arrays=metrics) for prompt, metrics in found.items()}
 
-    parts = {
-        key: {
-            **samples_digest(inputs.calibration[key], calibration),
-            "layers": layers,
-            "convention": config.saliency.convention,
-            "permutations": config.saliency.permutations,
-            "seed": config.seed,
-        }
-        for key in prompts
-    }
-    results = bench.steps.results("relabeled-saliency", parts, compute)
-    return {key: dict(result.arrays) for key, result in results.items()}
+    return {prompt: dict(result.arrays) for prompt, result in cache.results(step, parts, compute).items()}
 
 
 def _at(null: Metrics, number: int) -> Metrics:

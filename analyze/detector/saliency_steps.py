@@ -7,56 +7,58 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.step_cache import CachedResult
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS
-from vadprobe.analyze.features.context import Workbench, samples_digest
+from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.kernel_mapping import Metrics, head_saliency, layer_saliency, map_layers
+from vadprobe.analyze.saliency.heads import Convention
 from vadprobe.analyze.saliency.silhouette import silhouettes
+from vadprobe.store.reading.feature_store import FeatureStore
 
 
-def layer_metrics_of(bench: Workbench, calibration: Calibration) -> Metrics:
-    """HiProbe's metrics of layers 1 to L under the score prompt, with the count of floored dimensions."""
-    store = bench.inputs.calibration[bench.inputs.score_prompt]
+def layer_metrics_of(store: FeatureStore, calibration: Calibration, cache: StepCache, scheduler: Scheduler) -> Metrics:
+    """Measure HiProbe's metrics of layers 1 to L of one prompt's store, with the count of floored dimensions."""
 
     def compute() -> CachedResult:
-        return CachedResult(arrays=layer_saliency(store, calibration, bench.scheduler))
+        return CachedResult(arrays=layer_saliency(store, calibration, scheduler))
 
-    return dict(bench.steps.result("layer-saliency", samples_digest(store, calibration), compute).arrays)
+    return dict(cache.result("layer-saliency", samples_digest(store, calibration), compute).arrays)
 
 
-def head_metrics_of(bench: Workbench, calibration: Calibration, prompts: Sequence[str]) -> dict[str, Metrics]:
-    """HeadHunt's metrics of every head under some prompts; prompts that are not kept are measured together."""
-    inputs = bench.inputs
-    config = inputs.config
+def head_metrics_of(
+    stores: Mapping[str, FeatureStore],
+    calibration: Calibration,
+    convention: Convention,
+    seed: int,
+    cache: StepCache,
+    scheduler: Scheduler,
+) -> dict[str, Metrics]:
+    """Measure HeadHunt's metrics of every head under each prompt; prompts that are not kept are measured together."""
     parts: dict[str, dict[str, Any]] = {
-        key: {
-            **samples_digest(inputs.calibration[key], calibration),
-            "convention": config.saliency.convention,
-            "seed": config.seed,
-        }
-        for key in prompts
+        key: {**samples_digest(store, calibration), "convention": convention, "seed": seed}
+        for key, store in stores.items()
     }
 
     def compute(missing: list[str]) -> dict[str, CachedResult]:
-        stores = {key: inputs.calibration[key] for key in missing}
-        found = head_saliency(stores, calibration, config.seed, bench.scheduler, convention=config.saliency.convention)
+        lacking = {key: stores[key] for key in missing}
+        found = head_saliency(lacking, calibration, seed, scheduler, convention=convention)
         return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
 
-    results = bench.steps.results("head-saliency", parts, compute)
+    results = cache.results("head-saliency", parts, compute)
     return {key: dict(result.arrays) for key, result in results.items()}
 
 
-def layer_silhouettes_of(bench: Workbench, calibration: Calibration) -> np.ndarray:
-    """Silhouette of the calibration samples under their true labels in layers 1 to L, (L,) (HP figure 3)."""
-    store = bench.inputs.calibration[bench.inputs.score_prompt]
+def layer_silhouettes_of(
+    store: FeatureStore, calibration: Calibration, cache: StepCache, scheduler: Scheduler
+) -> np.ndarray:
+    """Measure the silhouette of the calibration samples under their true labels, (L,) (HiProbe-VAD, figure 3)."""
 
     def compute() -> CachedResult:
         kernel = partial(_silhouettes, labels=calibration.labels)
-        return CachedResult(
-            arrays=map_layers(store, calibration.rows, kernel, bench.scheduler, what="silhouettes of layers")
-        )
+        return CachedResult(arrays=map_layers(store, calibration.rows, kernel, scheduler, what="silhouettes of layers"))
 
-    return bench.steps.result("layer-silhouettes", samples_digest(store, calibration), compute).arrays["silhouette"]
+    return cache.result("layer-silhouettes", samples_digest(store, calibration), compute).arrays["silhouette"]
 
 
 def _silhouettes(features: np.ndarray, labels: np.ndarray) -> Metrics:
@@ -64,13 +66,13 @@ def _silhouettes(features: np.ndarray, labels: np.ndarray) -> Metrics:
 
 
 def ranked(metrics: Mapping[str, np.ndarray], wanted: Sequence[str] | None) -> Metrics:
-    """The metrics that are ranked, of those that were measured."""
+    """Return the metrics that are ranked, of those that were measured."""
     names = wanted or [name for name in (*HEAD_METRICS, *LAYER_METRICS) if name in metrics]
     return {name: metrics[name] for name in names}
 
 
 def plain(values: np.ndarray) -> Any:
-    """An array as nested lists, unknown values as None."""
+    """Return an array as nested lists, unknown values as None."""
     result = values.astype(object)
     result[np.isnan(values)] = None
     return result.tolist()

@@ -1,4 +1,4 @@
-"""Scoring segments with a detector: one row per clip, smoothed within its video once."""
+"""Score segments with a detector: one row per clip, smoothed within its video once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
-from vadprobe.analyze.features.context import Workbench, scores_of
+from vadprobe.analyze.features.cached_scores import segment_probabilities
+from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.files.parquet import names_of, write_parquet
@@ -29,7 +32,7 @@ class Scores:
     smoothed: np.ndarray
 
     def subset(self, video_ids: set[str]) -> "Scores":
-        """The scores of some videos."""
+        """Return the scores of some videos."""
         keep = np.isin(self.rows, self.table.rows_of(video_ids))
         return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
 
@@ -55,14 +58,16 @@ class Scores:
         )
 
 
-def score(bench: Workbench, detector: Detector, rows: np.ndarray) -> Scores:
+def score(
+    inputs: AnalysisInputs, detector: Detector, rows: np.ndarray, cache: StepCache, scheduler: Scheduler
+) -> Scores:
     """Score some rows of the scored store; the same rows together are not scored again.
 
     Raises:
         VadprobeError: if the store's features are not those the detector was fitted on.
     """
-    store = bench.inputs.store
+    store = inputs.store
     detector.check(store.spec)
-    raw = scores_of(bench, detector.selection, detector.probe, rows)
+    raw = segment_probabilities(inputs, detector.selection, detector.probe, rows, cache, scheduler)
     smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows])
     return Scores(store.clips, rows, raw, smoothed)

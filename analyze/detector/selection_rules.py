@@ -1,4 +1,4 @@
-"""How layers or heads are chosen: the papers' rules (HP7, HH9), and those that their ablations compare them with."""
+"""Choose layers or heads by a rule: the papers' (DLSP, RHI), or one that their ablations compare with."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,113 +7,123 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import StepCache
+from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked
-from vadprobe.analyze.features.context import Workbench
+from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.specification import BackboneSpec
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A selection with what the report shows of it as JSON values.
+    """A selection, and what a report tells of it as JSON values.
 
-    ``shown`` has ``scores`` that were ranked, their ``parts``, the ``layers`` of a layer's scores, and the raw
-    ``metrics`` by prompt; it is None for a rule that ranks nothing.
+    ``details`` has the ``scores`` that were ranked, their ``parts``, the ``layers`` of a layer's scores, and the raw
+    ``metrics`` by prompt; None for a rule that ranks nothing.
     """
 
     selection: Selection
-    shown: dict[str, Any] | None = None
+    details: dict[str, Any] | None = None
 
 
-def choose(bench: Workbench, calibration: Calibration) -> Choice:
+def choose(
+    inputs: AnalysisInputs, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
+) -> Choice:
     """Choose by the rule of the job.
 
     Raises:
-        VadprobeError: if the rule asks for a layer or head that the backbone does not have, or nothing can be ranked.
+        VadprobeError: if the rule names a layer or head that the backbone does not have, or nothing can be ranked.
     """
-    digests = {"calibration": calibration.digest, "features": bench.inputs.feature_digest}
-    return _RULES[bench.inputs.config.rule](bench, calibration, digests)
+    digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
+    if config.rule in _GIVEN:
+        return Choice(_GIVEN[config.rule](config, inputs.store.spec.backbone, digests))
+    if config.rule == "dlsp":
+        return _by_dlsp(
+            inputs, config, digests, layer_metrics_of(inputs.calibration_store, calibration, cache, scheduler)
+        )
+    stores = {key: inputs.calibration[key] for key in inputs.ranked_prompts}
+    measured = head_metrics_of(stores, calibration, config.saliency.convention, config.seed, cache, scheduler)
+    best = _by_rhi(config, digests, measured)
+    return best if config.rule == "rhi" else _full_layer(best, inputs.store.spec.backbone, digests)
 
 
-def _dlsp(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
-    measured = layer_metrics_of(bench, calibration)
-    metrics = ranked(measured, bench.inputs.config.saliency.metrics)
+def _by_dlsp(
+    inputs: AnalysisInputs, config: AnalysisConfig, digests: dict[str, str], measured: Mapping[str, np.ndarray]
+) -> Choice:
+    metrics = ranked(measured, config.saliency.metrics)
     selection = select_layer(metrics, inputs=digests)
     scores, parts = dlsp(metrics)
     layers = list(range(selection.first_layer, selection.first_layer + len(scores)))
-    return Choice(selection, _shown(scores, parts, {bench.inputs.score_prompt: measured}, layers))
+    return Choice(selection, _details(scores, parts, {inputs.score_prompt: measured}, layers))
 
 
-def _rhi(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
-    config = bench.inputs.config
-    measured = head_metrics_of(bench, calibration, bench.inputs.ranked_prompts)
+def _by_rhi(
+    config: AnalysisConfig, digests: dict[str, str], measured: Mapping[str, Mapping[str, np.ndarray]]
+) -> Choice:
     metrics = {key: ranked(values, config.saliency.metrics) for key, values in measured.items()}
     selection = select_heads(metrics, weight=config.instability_weight, top=config.top_heads, inputs=digests)
     robust = rhi(metrics, config.instability_weight, config.top_heads)
     parts = {"mean": robust.mean, "instability": robust.instability}
-    return Choice(selection, _shown(robust.robust, parts, measured, []))
+    return Choice(selection, _details(robust.robust, parts, measured, []))
 
 
-def _layer(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
-    config = bench.inputs.config
-    count = bench.inputs.store.spec.backbone.n_layers
+def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -> Choice:
+    """Choose every head of the block of RHI's best head."""
+    block = best.selection.indices[0][0]
+    heads = tuple((block, head) for head in range(backbone.n_heads))
+    return Choice(Selection("head", "full-layer", heads, best.selection.scores, digests), best.details)
+
+
+def _layer(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
+    count = backbone.n_layers
     layers = {"last-layer": count, "middle-layer": max(1, round(count / 2)), "layer": config.selection.layer}
     layer = layers[config.rule]
     if layer is None or layer > count:
-        raise VadprobeError(f"selection.layer is {layer}, but the backbone has layers 0 to {count}.")
-    return Choice(Selection("layer", config.rule, ((layer,),), inputs=digests))
+        raise VadprobeError(f"selection.layer must be a layer of the backbone, 0 to {count}, got {layer}.")
+    return Selection("layer", config.rule, ((layer,),), inputs=digests)
 
 
-def _heads(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
-    config, backbone = bench.inputs.config, bench.inputs.store.spec.backbone
+def _heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
     for block, head in config.selection.heads:
         if not (0 <= block < backbone.n_layers and 0 <= head < backbone.n_heads):
             raise VadprobeError(
                 f"selection.heads has [{block}, {head}], but the backbone has blocks 0 to {backbone.n_layers - 1} of "
                 f"heads 0 to {backbone.n_heads - 1}."
             )
-    return Choice(Selection("head", config.rule, config.selection.heads, inputs=digests))
+    return Selection("head", config.rule, config.selection.heads, inputs=digests)
 
 
-def _random_heads(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
-    config, backbone = bench.inputs.config, bench.inputs.store.spec.backbone
+def _random_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
     total = backbone.n_layers * backbone.n_heads
     if config.top_heads > total:
-        raise VadprobeError(f"top_heads is {config.top_heads}, but the backbone has {total} heads.")
+        raise VadprobeError(f"top_heads must be at most {total}, the heads of the backbone, got {config.top_heads}.")
     generator = np.random.default_rng(config.selection.seed)
     drawn = generator.choice(total, config.top_heads, replace=False).tolist()
     heads = tuple(divmod(number, backbone.n_heads) for number in drawn)
-    return Choice(Selection("head", config.rule, heads, inputs=digests | {"seed": str(config.selection.seed)}))
+    return Selection("head", config.rule, heads, inputs=digests | {"seed": str(config.selection.seed)})
 
 
-def _full_layer(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
-    best = _rhi(bench, calibration, digests)
-    block = best.selection.indices[0][0]
-    heads = tuple((block, head) for head in range(bench.inputs.store.spec.backbone.n_heads))
-    return Choice(Selection("head", "full-layer", heads, best.selection.scores, digests), best.shown)
-
-
-def _all_heads(bench: Workbench, calibration: Calibration, digests: dict[str, str]) -> Choice:
-    backbone = bench.inputs.store.spec.backbone
+def _all_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
     heads = tuple((block, head) for block in range(backbone.n_layers) for head in range(backbone.n_heads))
-    return Choice(Selection("head", "all-heads", heads, inputs=digests))
+    return Selection("head", config.rule, heads, inputs=digests)
 
 
-_RULES: Mapping[str, Callable[[Workbench, Calibration, dict[str, str]], Choice]] = {
-    "dlsp": _dlsp,
+_GIVEN: Mapping[str, Callable[[AnalysisConfig, BackboneSpec, dict[str, str]], Selection]] = {
     "layer": _layer,
     "middle-layer": _layer,
     "last-layer": _layer,
-    "rhi": _rhi,
     "heads": _heads,
     "random-heads": _random_heads,
-    "full-layer": _full_layer,
     "all-heads": _all_heads,
 }
+"""Rules that measure nothing."""
 
 
-def _shown(
+def _details(
     scores: np.ndarray,
     parts: Mapping[str, np.ndarray],
     metrics: Mapping[str, Mapping[str, np.ndarray]],

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vadprobe.analyze.compute.cluster import Scheduler
+from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig
-from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import ProbedVideo
@@ -71,33 +70,29 @@ class ExperimentJob:
 
 @dataclass(frozen=True, eq=False)
 class ExperimentContext:
-    """What all tables of a run share: the jobs, the steps kept so far, where to compute, and how many draws.
+    """The jobs of a run of tables, the results kept so far, where to compute, and how many draws.
 
     ``draws`` calibration draws are made for every row; ``report`` is told the table (or what else is measured) and
     the row, for progress.
     """
 
     cases: tuple[ExperimentJob, ...]
-    steps: StepCache
+    cache: StepCache
     scheduler: Scheduler
     draws: int = 5
     report: Callable[[str, str], None] = lambda what, label: None
 
-    def bench(self, inputs: AnalysisInputs) -> Workbench:
-        """The inputs at work."""
-        return Workbench(inputs, self.steps, self.scheduler)
-
     def case_of(self, method: str) -> ExperimentJob:
-        """The first job of a method, or the first of all, put to that method with its own settings."""
+        """Return the first job of a method, or the first of all, put to that method with its own settings."""
         return next((case for case in self.cases if case.config.method == method), self.cases[0])
 
     def others(self, case: ExperimentJob) -> tuple[ExperimentJob, ...]:
-        """Every other job."""
+        """Return every other job."""
         return tuple(other for other in self.cases if other is not case)
 
 
 def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
-    """A job's settings with some changed, validated anew.
+    """Change some of a job's settings, and validate them anew.
 
     A dictionary changes single keys of a section. A rule of the other method changes the method with it, and puts what
     belongs to the old one back to its default.

@@ -10,7 +10,7 @@ from vadprobe.store.errors import VadprobeError
 
 
 def comparison(lab: ExperimentContext, case: ExperimentJob, name: str, config: AnalysisConfig, label: str) -> Table:
-    """The measured method with its trivial baselines, then what others have published on the public sets."""
+    """Measure the method with its trivial baselines, then quote what others have published on the public sets."""
     rows = [measured_row(lab, case, label, config), *_baselines(lab, case, config)]
     quoted: dict[str, dict[str, float]] = {}
     for dataset, (metric, results) in PUBLISHED.items():

@@ -1,4 +1,4 @@
-"""The locator's grid without a validation split: for every fold of test videos chosen on the other folds (HH12)."""
+"""The locator's grid without a validation split: for every fold of test videos, chosen on the other folds."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from vadprobe.analyze.evaluation.segment_scores import segment_scores
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, spread
 from vadprobe.analyze.experiments.rows import Number, Row
-from vadprobe.analyze.features.context import scores_of
+from vadprobe.analyze.features.cached_scores import segment_probabilities
 from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid
 from vadprobe.store.errors import VadprobeError
 
@@ -34,7 +34,7 @@ class _Draw:
 
 
 def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, config: AnalysisConfig) -> Row:
-    """Numbers of the test videos under the pair that their fold's others chose, over the calibration draws.
+    """Measure the test videos under the pair that the other folds chose, over the calibration draws.
 
     Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
     the continuous scores (``auc``) each fold has its own smoothing.
@@ -59,14 +59,13 @@ def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, co
 
 def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> _Draw:
     inputs = case.inputs(config)
-    bench = lab.bench(inputs)
-    detector = fit(bench).detector
+    detector = fit(inputs, config, lab.cache, lab.scheduler).detector
     table = inputs.store.clips
     videos = [video for video in inputs.truth.of_split("test") if video.label is not None]
     rows = table.rows_of(video.video_id for video in videos)
     if len(rows) == 0:
         raise VadprobeError(f"no labelled test video of {inputs.truth.name!r} is in the store; nothing to choose on.")
-    scores = scores_of(bench, detector.selection, detector.probe, rows)
+    scores = segment_probabilities(inputs, detector.selection, detector.probe, rows, lab.cache, lab.scheduler)
     positives, negatives = row_counts(inputs.truth, table, rows)
     codes = table.video_codes[rows].astype(np.int64)
     label_of = {video.video_id: int(video.label or 0) for video in videos}
@@ -78,10 +77,10 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
     names = [table.video_ids[code] for code in codes]
     place = (truth, names, table.start_frames[rows], table.stop_frames[rows])
     settings = BootstrapConfig(config.evaluation.resamples, config.evaluation.seed, config.evaluation.confidence)
-    ranked, _ = measured(lab.steps, truth, segment_scores(*place, found.smoothed), float("nan"), settings)
+    ranked, _ = measured(lab.cache, truth, segment_scores(*place, found.smoothed), float("nan"), settings)
     without = replace(settings, n_resamples=0)
-    decided, _ = measured(lab.steps, truth, segment_scores(*place, found.smoothed - taus), 0.0, without)
-    seen = find_overlap(inputs, detector, truth.video_ids)
+    decided, _ = measured(lab.cache, truth, segment_scores(*place, found.smoothed - taus), 0.0, without)
+    seen = find_overlap(inputs, detector, truth.video_ids, config.allow_overlap)
     return _Draw(
         numbers={name: getattr(ranked if name == "auc" else decided, name) for name in THRESHOLD_METRICS},
         ranked=ranked,
@@ -91,6 +90,6 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
 
 
 def _n_folds(labels: np.ndarray, codes: np.ndarray) -> int:
-    """Five, or as many as the rarer class has videos."""
+    """Return five, or as many as the rarer class has videos."""
     first = np.unique(codes, return_index=True)[1]
     return int(max(2, min(FOLDS, np.bincount(labels[first], minlength=2).min())))

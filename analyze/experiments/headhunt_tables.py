@@ -27,7 +27,7 @@ _PROBE = ProbeConfig().model_dump()
 
 
 def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
-    """The job's settings as HeadHunt-VAD: five heads by RHI; a job of the other method gets the paper's locator."""
+    """Change the job's settings to HeadHunt-VAD; a job of the other method gets the paper's locator."""
     if case.config.method == "headhunt":
         return varied(case.config, selection=_rule("rhi", case.config.selection.prompts))
     locator = {"sigmas": (SIGMA,), "threshold": THRESHOLD}
@@ -35,14 +35,14 @@ def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
 
 
 def headhunt_1(lab: ExperimentContext) -> Table:
-    """Comparison with published methods."""
+    """Compare with published methods."""
     case = lab.case_of("headhunt")
     config = headhunt_config(case)
     return comparison(lab, case, "headhunt-1", config, f"HeadHunt-VAD (RHI, {config.top_heads} heads)")
 
 
 def headhunt_2(lab: ExperimentContext) -> Table:
-    """Which heads, over which prompts, by which metrics, and which probe on them."""
+    """Compare choices of heads, prompts and metrics, and of the probe on them."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
     prompts = base.selection.prompts or case.prompts
@@ -79,7 +79,7 @@ def headhunt_2(lab: ExperimentContext) -> Table:
 
 
 def headhunt_3(lab: ExperimentContext) -> Table:
-    """The temporal locator: grid, the paper's pair, fixed thresholds, no smoothing."""
+    """Compare temporal locators: grid, the paper's pair, fixed thresholds, no smoothing."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
     validation = bool(case.truth.of_split("validation"))
@@ -116,7 +116,7 @@ def _row(lab: ExperimentContext, case: ExperimentJob, label: str, config: Analys
 
 
 def _oracle(singles: Sequence[Row]) -> Row:
-    """The best of the single prompts, by the AUC that is reported: it has seen the test videos, and says so."""
+    """Pick the best of the single prompts by the AUC that is reported: it has seen the test videos, and says so."""
     values = [row.numbers["auc"].value for row in singles]
     if all(np.isnan(values)):
         return Row("oracle prompt (chosen on the test videos)", reason="no single prompt was measured")

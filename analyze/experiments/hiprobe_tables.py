@@ -26,7 +26,7 @@ THRESHOLDS = (0.3, 0.5, 0.7)
 
 
 def hiprobe_config(case: ExperimentJob) -> AnalysisConfig:
-    """The job's settings as HiProbe-VAD: one layer by DLSP; a job of the other method gets the paper's locator."""
+    """Change the job's settings to HiProbe-VAD; a job of the other method gets the paper's locator."""
     if case.config.method == "hiprobe":
         return varied(case.config, selection=_rule("dlsp"))
     locator = {"sigmas": (0.4,), "threshold": "adaptive"}
@@ -34,13 +34,13 @@ def hiprobe_config(case: ExperimentJob) -> AnalysisConfig:
 
 
 def hiprobe_1(lab: ExperimentContext) -> Table:
-    """Comparison with published methods."""
+    """Compare with published methods."""
     case = lab.case_of("hiprobe")
     return comparison(lab, case, "hiprobe-1", hiprobe_config(case), "HiProbe-VAD (DLSP layer)")
 
 
 def hiprobe_2(lab: ExperimentContext) -> Table:
-    """Zero-shot transfer: fitted on one set, measured on another, for every pair of jobs with one backbone."""
+    """Measure zero-shot transfer: fitted on one set, measured on another, for every pair of jobs with one backbone."""
     case = lab.case_of("hiprobe")
     sets = {case.truth.name: case}
     for other in lab.others(case):
@@ -63,7 +63,7 @@ def hiprobe_2(lab: ExperimentContext) -> Table:
 
 
 def hiprobe_3(lab: ExperimentContext) -> Table:
-    """Which layer: DLSP, one metric alone, the layers other work takes; and the silhouette of each choice."""
+    """Compare layers: DLSP, one metric alone, the layers that other work takes; with the silhouette of each choice."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
     variants = [("DLSP, all three metrics", varied(base, saliency={"metrics": None}))]
@@ -82,7 +82,7 @@ def hiprobe_3(lab: ExperimentContext) -> Table:
 
 
 def hiprobe_4(lab: ExperimentContext) -> Table:
-    """Thresholds: adaptive (HP10) and fixed, and no smoothing; ranking metrics of the decision are labelled so."""
+    """Compare thresholds: adaptive and fixed, and no smoothing; ranking metrics of the decision are labelled so."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
     sigma = base.locator.sigmas[0]
@@ -101,7 +101,7 @@ def hiprobe_4(lab: ExperimentContext) -> Table:
 
 
 def hiprobe_5(lab: ExperimentContext) -> Table:
-    """Sampling rate: frames of a clip that the backbone sees."""
+    """Compare sampling rates: frames of a clip that the backbone sees."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
     length = case.segment.clip_length or 0
@@ -121,7 +121,7 @@ def hiprobe_5(lab: ExperimentContext) -> Table:
 
 
 def hiprobe_6(lab: ExperimentContext) -> Table:
-    """Backbones: every job on the same dataset."""
+    """Compare backbones: every job on the same dataset."""
     case = lab.case_of("hiprobe")
     backbones: dict[str, ExperimentJob] = {}
     for other in (case, *lab.others(case)):
@@ -134,7 +134,7 @@ def hiprobe_6(lab: ExperimentContext) -> Table:
 
 
 def _left_out(lab: ExperimentContext, used: Iterable[ExperimentJob], wanted: str) -> tuple[str, ...]:
-    """Which jobs have no row, and what a job of one's own would have to be."""
+    """Say which jobs have no row, and what a job of one's own must be."""
     taken = list(used)
     names = [case.name for case in lab.cases if case not in taken]
     notes = [f"Not used here: {', '.join(names)}; every row needs {wanted}."] if names else []
@@ -160,12 +160,12 @@ def _unknown(metrics: tuple[str, ...]) -> dict[str, Number]:
 
 
 def _features_of(case: ExperimentJob) -> tuple[str, Sampling, str]:
-    """What two jobs must share for a detector of one to be applied to the other."""
+    """Return what two jobs must share for a detector of one to be applied to the other."""
     return case.backbone, case.segment, case.score_prompt
 
 
 def _calibrated_with(case: ExperimentJob, config: AnalysisConfig, frames: int) -> Sampling:
-    """What is calibrated on, with so many frames of a clip."""
+    """Return the sampling that is calibrated on, with that many frames of a clip."""
     if config.calibration.unit == "segment":
         return Sampling("segment", case.segment.clip_length, frames)
     return Sampling("video", None, frames)
@@ -173,25 +173,26 @@ def _calibrated_with(case: ExperimentJob, config: AnalysisConfig, frames: int) -
 
 def _with_silhouette(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, row: Row) -> Row:
     try:
-        bench = lab.bench(case.inputs(config))
-        calibration, _ = calibrate(bench.inputs)
-        selection = choose(bench, calibration).selection
+        inputs = case.inputs(config)
+        calibration, _ = calibrate(inputs, config.calibration)
+        selection = choose(inputs, config, calibration, lab.cache, lab.scheduler).selection
         # A row whose first draw could not be measured shows another draw's layer: nothing is said of it.
         shown = describe(selection) == row.choice
-        value = layer_silhouettes_of(bench, calibration)[selection.indices[0][0] - 1] if shown else np.nan
+        values = layer_silhouettes_of(inputs.calibration_store, calibration, lab.cache, lab.scheduler)
+        value = values[selection.indices[0][0] - 1] if shown else np.nan
     except VadprobeError:  # the row has the reason
         value = np.nan
     return replace(row, numbers={**row.numbers, "silhouette": Number(float(value))})
 
 
 def _prior_note(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> str:
-    """HP10 follows the share of anomalous samples: say which share it was."""
+    """Say what fraction of the samples is anomalous: the adaptive threshold follows it."""
     try:
-        calibration, _ = calibrate(case.inputs(config))
+        calibration, _ = calibrate(case.inputs(config), config.calibration)
     except VadprobeError:
         return ""
-    share = float(calibration.labels.mean())
+    fraction = float(calibration.labels.mean())
     return (
         "The adaptive threshold is a mean over all calibration samples and mostly follows the share of anomalous "
-        f"ones, here {share:.0%} of {len(calibration.labels)}."
+        f"ones, here {fraction:.0%} of {len(calibration.labels)}."
     )

@@ -1,8 +1,8 @@
-"""Measuring one row of a table: the same variation of a job over several calibration draws."""
+"""Measure one row of a table: the same variation of a job over several calibration draws."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from vadprobe.analyze.detector.scoring import score
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row
-from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import first_few
 from vadprobe.store.format.sampling import Sampling
 
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
@@ -62,29 +62,21 @@ def measure(
         VadprobeError: if the variation cannot be fitted, or its stores are missing.
     """
     inputs = case.inputs(config, samplings)
-    detector = fit(lab.bench(inputs)).detector
+    detector = fit(inputs, config, lab.cache, lab.scheduler).detector
     if target is not None:
-        inputs = _applied(inputs, target.inputs(_finished(config, detector, target)))
-    bench = lab.bench(inputs)
+        config = config.model_copy(update={"detector": "of this run", "allow_overlap": target.config.allow_overlap})
+        inputs = target.inputs(config)
     rows = inputs.rows_of_split("test")
     if len(rows) == 0:
         raise VadprobeError(f"no test video of {inputs.truth.name!r} is in the store; nothing to score.")
-    return Measurement(detector, evaluate(bench, detector, score(bench, detector, rows)))
-
-
-def _finished(config: AnalysisConfig, detector: Detector, target: ExperimentJob) -> AnalysisConfig:
-    """Settings under which only the score prompt's segments are opened."""
-    return config.model_copy(update={"detector": "of this run", "allow_overlap": target.config.allow_overlap})
-
-
-def _applied(fitted: AnalysisInputs, target: AnalysisInputs) -> AnalysisInputs:
-    return replace(target, config=target.config.model_copy(update={"evaluation": fitted.config.evaluation}))
+    scores = score(inputs, detector, rows, lab.cache, lab.scheduler)
+    return Measurement(detector, evaluate(inputs, config, detector, scores, lab.cache))
 
 
 def draws_of(
     lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
 ) -> list[AnalysisConfig]:
-    """The variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
+    """Return the variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
 
     Random heads are drawn anew with every calibration draw, so all their draws differ.
     """
@@ -97,7 +89,7 @@ def draws_of(
             evaluation=({} if number == 0 else {"resamples": 0}),
         )
         try:
-            calibration, _ = calibrate(case.inputs(changed, samplings))
+            calibration, _ = calibrate(case.inputs(changed, samplings), changed.calibration)
             key = (calibration.rows.tobytes(), changed.selection.seed if changed.rule == "random-heads" else 0)
         except VadprobeError:  # measuring it says why
             key = (b"", number)
@@ -117,7 +109,7 @@ def measured_row(
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> Row:
-    """A row over the calibration draws; what cannot be measured is a row with the reason."""
+    """Measure a row over the calibration draws; what cannot be measured is a row with the reason."""
     found: list[Measurement] = []
     reasons: list[str] = []
     for changed in draws_of(lab, case, config, samplings):
@@ -130,7 +122,7 @@ def measured_row(
 
 
 def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str], published: dict[str, float]) -> Row:
-    """Mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap.
+    """Return mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap.
 
     A number that is unknown in any draw is unknown.
     """
@@ -145,7 +137,7 @@ def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str],
 
 
 def spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tuple[dict[str, Number], str]:
-    """Numbers with the ends of their intervals, and what these are.
+    """Return numbers with the ends of their intervals, and what these are.
 
     Args:
         draws: metric to value of each draw.
@@ -162,9 +154,8 @@ def spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tu
 
 
 def describe(selection: Selection) -> str:
-    """A selection in a few words."""
+    """Describe a selection in a few words."""
     if selection.unit == "layer":
         return "layer " + ", ".join(str(index[0]) for index in selection.indices)
     heads = [f"{block}:{head}" for block, head in selection.indices]
-    shown = ", ".join(heads[:8])
-    return f"heads {shown}" + (f" and {len(heads) - 8} more" if len(heads) > 8 else "")
+    return f"heads {first_few(heads, 8)}"

@@ -9,11 +9,12 @@ import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.calibration.folds import video_folds
+from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
-from vadprobe.analyze.features.context import Workbench, samples_digest
+from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
 from vadprobe.analyze.probes.unit_probing import probe_units
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -37,7 +38,7 @@ class ProbingReport:
     heads: Mapping[str, np.ndarray]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; unknown numbers are null."""
+        """Return plain JSON values; unknown numbers are null."""
         value = {
             "probe": self.probe,
             "n_folds": self.n_folds,
@@ -52,7 +53,7 @@ class ProbingReport:
         return result
 
     def lines(self) -> list[str]:
-        """The best layers and heads of each prompt, with the middle of all of them."""
+        """Format the best layers and heads of each prompt, with the median of all."""
         lines = [
             f"Cross-validated AUC of a {self.probe} probe on each layer and head: {self.n_samples} samples of "
             f"{self.n_videos} videos in {self.n_folds} folds; 0.5 is chance."
@@ -77,23 +78,25 @@ def probing_report(lab: ExperimentContext, case: ExperimentJob, n_folds: int, pr
     layers, heads = {}, {}
     for prompt in case.prompts:
         lab.report(f"prompt {prompt}", "")
-        bench = lab.bench(case.inputs(varied(case.config, score_prompt=prompt)))
-        calibration, _ = calibrate(bench.inputs)
-        folds = video_folds(calibration.labels, calibration.groups, n_folds, bench.inputs.config.seed)
-        store = bench.inputs.calibration[prompt]
+        inputs = case.inputs(varied(case.config, score_prompt=prompt))
+        calibration, _ = calibrate(inputs, case.config.calibration)
+        folds = video_folds(calibration.labels, calibration.groups, n_folds, case.config.seed)
+        store = inputs.calibration[prompt]
         kernel = partial(_auc, labels=calibration.labels, folds=folds, probe=probe)
         key = {**samples_digest(store, calibration), "folds": folds.tolist(), "probe": probe}
-        found = bench.steps.result("unit-probing", key, partial(_probed, bench, store, calibration, kernel)).arrays
+        found = lab.cache.result(
+            "unit-probing", key, partial(_probed, store, calibration, kernel, lab.scheduler)
+        ).arrays
         layers[prompt], heads[prompt] = found["layers"], found["heads"]
     n_videos = len(np.unique(calibration.groups))
     return ProbingReport(probe, n_folds, len(calibration.rows), n_videos, layers, heads)
 
 
 def _probed(
-    bench: Workbench, store: FeatureStore, calibration: Calibration, kernel: Callable[[np.ndarray], Metrics]
+    store: FeatureStore, calibration: Calibration, kernel: Callable[[np.ndarray], Metrics], scheduler: Scheduler
 ) -> CachedResult:
-    layers = map_layers(store, calibration.rows, kernel, bench.scheduler, what="layers")
-    heads = over_heads({"": store}, calibration.rows, kernel, bench.scheduler, what="heads")[""]
+    layers = map_layers(store, calibration.rows, kernel, scheduler, what="layers")
+    heads = over_heads({"": store}, calibration.rows, kernel, scheduler, what="heads")[""]
     return CachedResult(arrays={"layers": layers["auc"], "heads": heads["auc"]})
 
 

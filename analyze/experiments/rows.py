@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
+from vadprobe.store.files import text
 
 _NAN = float("nan")
 _NAMED = 4
@@ -59,7 +60,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; unknown numbers are null."""
+        """Return plain JSON values; unknown numbers are null."""
         value = null_for_nan(asdict(self))
         assert isinstance(value, dict)
         return value
@@ -84,84 +85,83 @@ HEADINGS = {
 
 
 def table_lines(table: Table) -> list[str]:
-    """A table as lines of text, measured columns first, published ones behind a bar."""
-    width = max([len("measured"), *(len(row.label) for row in table.rows)]) + 2
-    published = table.published
-    heading = f"{'':{width}}" + "".join(f"{HEADINGS[name]:>24}" for name in table.metrics)
-    if published:
-        heading += "   | published, %: " + "".join(f"{name:>18}" for name in published)
+    """Format a table as lines of text, measured columns first, published ones behind a bar."""
+    head, rows = _cells(table)
+    if table.published:  # a bar between what was measured and what was published
+        at = 1 + len(table.metrics)
+        head = [*head[:at], "|", *head[at:]]
+        rows = [[*cells[:at], "|", *cells[at:]] for cells in rows]
+    heading, *body = text.table(head, rows, right=head[1:])
     lines = [f"{table.name}: {table.title}", f"measured on {table.dataset} with {table.backbone}", heading]
-    for row in table.rows:
-        line = f"{row.label:{width}}" + "".join(_cell(row.numbers.get(name)) for name in table.metrics)
-        if published:
-            line += "   |" + " " * 15 + "".join(_published(row.published.get(name)) for name in published)
-        lines.append(line.rstrip())
-        if row.choice:
-            lines.append(f"{'':{width}}  {row.choice}")
-        if row.missing:
-            lines.append(f"{'':{width}}  {row.missing}")
+    for row, line in zip(table.rows, body, strict=True):
+        lines += [line, *(f"    {about}" for about in (row.choice, row.missing) if about)]
     return [*lines, *(f"  {line}" for line in _footnotes(table))]
 
 
 def markdown_lines(table: Table) -> list[str]:
-    """A table as Markdown."""
-    names = [HEADINGS[name] for name in table.metrics] + [f"published: {name} (%)" for name in table.published]
+    """Format a table as Markdown."""
+    head, rows = _cells(table)
+    about = [row.missing or row.choice for row in table.rows]
     lines = [
         f"## {table.name}: {table.title}",
         "",
         f"Measured on {table.dataset} with {table.backbone}; published numbers are others', on other data.",
         "",
-        "| | " + " | ".join(names) + " | chosen |",
-        "|" + "---|" * (len(names) + 2),
+        *text.markdown_table([*head, "chosen"], [[*cells, one] for cells, one in zip(rows, about, strict=True)]),
+        "",
     ]
-    for row in table.rows:
-        cells = [_cell(row.numbers.get(name)).strip() for name in table.metrics]
-        cells += [_published(row.published.get(name)).strip() for name in table.published]
-        about = row.missing or row.choice
-        lines.append("| " + " | ".join([row.label, *cells, about]) + " |")
-    lines.append("")
-    for line in _footnotes(table):
-        lines += [line, ""]
-    return lines
+    return [*lines, *(part for line in _footnotes(table) for part in (line, ""))]
+
+
+def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Return the names of the columns, and the cells of each row."""
+    head = ["", *(HEADINGS[name] for name in table.metrics), *(f"published: {name} (%)" for name in table.published)]
+    rows = [
+        [
+            row.label,
+            *(_cell(row.numbers.get(name)) for name in table.metrics),
+            *(_published(row.published.get(name)) for name in table.published),
+        ]
+        for row in table.rows
+    ]
+    return head, rows
 
 
 def _footnotes(table: Table) -> list[str]:
-    """What the brackets are, what a reader must know of some rows or of all that were measured, and the notes."""
+    """List what the brackets are, caveats of some rows or of all that were measured, and the notes."""
     intervals = _by_text(table.rows, lambda row: (row.interval,) if row.interval else ())
     caveats = _by_text(table.rows, lambda row: row.caveats)
     measured = [row.label for row in table.rows if row.n_draws]
     return [
-        *(f"In brackets{_of_rows(labels, measured)}: {text}." for text, labels in intervals.items()),
-        *(f"Note{_of_rows(labels, measured)}: {text}" for text, labels in caveats.items()),
-        *(f"Note: {text}" for text in table.notes),
+        *(f"In brackets{_of_rows(labels, measured)}: {ends}." for ends, labels in intervals.items()),
+        *(f"Note{_of_rows(labels, measured)}: {caveat}" for caveat, labels in caveats.items()),
+        *(f"Note: {note}" for note in table.notes),
     ]
 
 
 def _by_text(rows: Sequence[Row], texts: Callable[[Row], Sequence[str]]) -> dict[str, list[str]]:
-    """Labels of the rows that have each text."""
+    """Group the labels of the rows by text."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        for text in texts(row):
-            found.setdefault(text, []).append(row.label)
+        for one in texts(row):
+            found.setdefault(one, []).append(row.label)
     return found
 
 
 def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
-    """Which rows are meant, unless all that were measured are."""
+    """Name the rows that are meant, unless all that were measured are."""
     if len(labels) == len(measured):
         return ""
-    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
-    return f" of {', '.join(repr(label) for label in labels[:_NAMED])}{more}"
+    return f" of {text.first_few([repr(label) for label in labels], _NAMED)}"
 
 
 def _cell(number: Number | None) -> str:
     if number is None:
-        return f"{'':>24}"
+        return ""
     if math.isnan(number.value):
-        return f"{'unknown':>24}"
-    ends = "" if math.isnan(number.low) else f" [{number.low:.4f}, {number.high:.4f}]"
-    return f"{number.value:.4f}{ends}".rjust(24)
+        return "unknown"
+    return f"{number.value:.4f}" + ("" if math.isnan(number.low) else f" [{number.low:.4f}, {number.high:.4f}]")
 
 
 def _published(value: float | None) -> str:
-    return f"{'-' if value is None else f'{value:.2f}':>18}"
+    return "-" if value is None else f"{value:.2f}"

@@ -23,7 +23,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, eq=False)
 class StabilityReport:
-    """Stability over draws by what was ranked over: all prompts of RHI or one prompt; None where no draw could choose.
+    """Stability over draws, by the prompts that were ranked over: all or one; None where no draw could choose.
 
     ``reasons`` says why draws are missing; ``n_videos`` are drawn each time, and two draws share ``shared_videos`` of
     them on average (NaN for a single draw).
@@ -37,7 +37,7 @@ class StabilityReport:
     reasons: Mapping[str, tuple[str, ...]]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; unknown numbers are null."""
+        """Return plain JSON values; unknown numbers are null."""
         value = {
             "unit": self.unit,
             "n_draws": self.n_draws,
@@ -61,7 +61,7 @@ class StabilityReport:
         return result
 
     def lines(self) -> list[str]:
-        """The report as lines of text."""
+        """Format the report as lines of text."""
         lines = [f"{self.n_draws} draws of {self.n_videos} calibration videos; how often each {self.unit} is chosen:"]
         if self.shared_videos == 1:
             lines.append(
@@ -93,11 +93,11 @@ def stability_report(lab: ExperimentContext, case: ExperimentJob) -> StabilityRe
         case: the job.
 
     Raises:
-        VadprobeError: if the job's rule ranks nothing; "dlsp" or "rhi" is wanted.
+        VadprobeError: if the job's rule is neither "dlsp" nor "rhi", so that it ranks nothing.
     """
     config = case.config
     if config.rule not in ("dlsp", "rhi"):
-        raise VadprobeError(f"selection.rule is {config.rule!r}, which ranks nothing; 'dlsp' or 'rhi' is wanted.")
+        raise VadprobeError(f"selection.rule must be 'dlsp' or 'rhi', which rank, got {config.rule!r}.")
     over = {f"prompt {key}": _alone(config, key) for key in case.prompts}
     if config.rule == "rhi":
         chosen = config.selection.prompts
@@ -133,9 +133,11 @@ def _chosen(
     lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, number: int
 ) -> tuple[Selection, frozenset[int]]:
     drawn = varied(config, calibration={"seed": config.calibration.seed + number})
-    bench = lab.bench(case.inputs(drawn))
-    calibration, _ = calibrate(bench.inputs)
-    return choose(bench, calibration).selection, frozenset(calibration.groups.tolist())
+    inputs = case.inputs(drawn)
+    calibration, _ = calibrate(inputs, drawn.calibration)
+    return choose(inputs, drawn, calibration, lab.cache, lab.scheduler).selection, frozenset(
+        calibration.groups.tolist()
+    )
 
 
 def _shape(case: ExperimentJob, config: AnalysisConfig) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What stage 2 works on: the truth and the stores, opened and checked against each other before any computation."""
+"""Inputs of stage 2: the truth and the stores, opened and checked against each other before any computation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +18,23 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class AnalysisInputs:
-    """Open stores by prompt key: ``segments`` are scored, ``calibration`` is fitted on (the same for unit "segment").
+    """The truth and the open stores by prompt key.
 
-    ``score_prompt`` is the key of the prompt that feeds the probe.
+    Attributes:
+        truth: videos with their splits, labels and intervals.
+        probed: what is known of the video files.
+        segments: stores whose rows are scored.
+        calibration: stores that are fitted on (the same ones for unit "segment"); empty with a finished detector.
+        score_prompt: key of the prompt that feeds the probe.
+        ranked_prompts: keys of the prompts over which heads are ranked, in the job's order.
     """
 
-    config: AnalysisConfig
     truth: Dataset
     probed: tuple[ProbedVideo, ...]
     segments: Mapping[str, FeatureStore]
     calibration: Mapping[str, FeatureStore]
     score_prompt: str
+    ranked_prompts: tuple[str, ...]
 
     @property
     def store(self) -> FeatureStore:
@@ -36,10 +42,9 @@ class AnalysisInputs:
         return self.segments[self.score_prompt]
 
     @property
-    def ranked_prompts(self) -> tuple[str, ...]:
-        """The prompts over which heads are ranked, in the job's order."""
-        wanted = self.config.selection.prompts
-        return tuple(key for key in self.calibration if wanted is None or key in wanted)
+    def calibration_store(self) -> FeatureStore:
+        """The store of the score prompt that is fitted on."""
+        return self.calibration[self.score_prompt]
 
     @property
     def feature_digest(self) -> str:
@@ -48,18 +53,18 @@ class AnalysisInputs:
         return digest_json({key: store.spec.digest for key, store in stores.items()})
 
     def rows_to_score(self) -> np.ndarray:
-        """Rows of the validation and test videos, ascending.
+        """Return the rows of the validation and test videos, ascending.
 
-        With a finished detector nothing is fitted on validation videos, so those that a part of a store was pulled
-        without are left out. A test video never is: where its rows are missing, reading them says so.
+        With a finished detector (no calibration stores) nothing is fitted on validation videos, so those that a part
+        of a store was pulled without are left out. A test video never is: where its rows are missing, reading says so.
         """
         validation = self.rows_of_split("validation")
-        if self.config.detector is not None:
+        if not self.calibration:
             validation = validation[self.store.held[validation]]
         return np.sort(np.concatenate([validation, self.rows_of_split("test")]))
 
     def rows_of_split(self, split: str) -> np.ndarray:
-        """Rows of the scored store that belong to a split, ascending."""
+        """Return the rows of the scored store that belong to a split, ascending."""
         return self.store.clips.rows_of(video.video_id for video in self.truth.videos if video.split == split)
 
 
@@ -100,11 +105,13 @@ def open_inputs(
             )
     for store in (*segments.values(), *calibration.values()):
         store.check_finished()
-    return AnalysisInputs(config, truth, tuple(probed), segments, calibration, score_prompt)
+    asked = config.selection.prompts
+    ranked = tuple(key for key in calibration if asked is None or key in asked)
+    return AnalysisInputs(truth, tuple(probed), segments, calibration, score_prompt, ranked)
 
 
 def _of_unit(samplings: Sequence[Sampling], unit: str) -> Sampling:
-    """The first sampling of a unit."""
+    """Return the first sampling of a unit."""
     found = next((sampling for sampling in samplings if sampling.unit == unit), None)
     if found is None:
         raise VadprobeError(
@@ -115,7 +122,7 @@ def _of_unit(samplings: Sequence[Sampling], unit: str) -> Sampling:
 
 
 def _needed_prompts(config: AnalysisConfig, score_prompt: str, prompts: Sequence[str]) -> list[str]:
-    """Prompts whose features are fitted on: the score prompt, and those that heads are ranked over."""
+    """Return the prompts whose features are fitted on: the score prompt, and those that heads are ranked over."""
     ranked = config.selection.prompts or ()
     unknown = [key for key in ranked if key not in prompts]
     if unknown:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.cluster import Scheduler, Task
+from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored
 from vadprobe.analyze.probes.kinds import Probe
@@ -41,7 +41,7 @@ def map_layers(
     layers: Sequence[int] | None = None,
     what: str = "layers",
 ) -> Metrics:
-    """A kernel of every layer on some rows.
+    """Apply a kernel to every layer on some rows.
 
     Args:
         store: one prompt's features.
@@ -74,7 +74,7 @@ def over_heads(
     scheduler: Scheduler,
     what: str = "blocks of heads",
 ) -> dict[str, Metrics]:
-    """A kernel of every head on some rows of several prompts' stores.
+    """Apply a kernel to every head on some rows of several prompts' stores.
 
     Args:
         stores: by any key, such as the prompt's.
@@ -105,7 +105,7 @@ def over_heads(
 
 
 def layer_saliency(store: FeatureStore, calibration: Calibration, scheduler: Scheduler) -> Metrics:
-    """HiProbe's metrics of layers 1 to L on the calibration rows: metric to (L,) float64."""
+    """Measure HiProbe's metrics of layers 1 to L on the calibration rows: metric to (L,) float64."""
     kernel = partial(layer_metrics, labels=calibration.labels)
     return map_layers(store, calibration.rows, kernel, scheduler)
 
@@ -118,7 +118,7 @@ def head_saliency(
     *,
     convention: Convention = "paper",
 ) -> dict[str, Metrics]:
-    """HeadHunt's metrics of every head on the calibration rows: prompt to metric to (L, H) float64."""
+    """Measure HeadHunt's metrics of every head on the calibration rows: prompt to metric to (L, H) float64."""
     kernel = partial(head_metrics, labels=calibration.labels, seed=seed, convention=convention)
     return over_heads(stores, calibration.rows, kernel, scheduler)
 
@@ -126,7 +126,7 @@ def head_saliency(
 def probabilities(
     store: FeatureStore, selection: Selection, probe: Probe, rows: np.ndarray, scheduler: Scheduler
 ) -> np.ndarray:
-    """The probe's probability of some rows, (n,) float64, a span of partitions at a time; a failed row is NaN."""
+    """Compute the probe's probability of some rows, (n,) float64, by spans of partitions; a failed row is NaN."""
     rows = np.asarray(rows)
     state = state_of(store)
     spans = partition_spans(rows, store.contents.partition_rows, n_selected(store, selection))
@@ -141,7 +141,7 @@ def probabilities(
 
 
 def partition_spans(rows: np.ndarray, partition_rows: int, row_values: int) -> list[np.ndarray]:
-    """Positions in ``rows``, cut where partitions end: whole partitions of up to ``TASK_BYTES``, one at least."""
+    """Cut the positions in ``rows`` where partitions end: whole partitions of up to ``TASK_BYTES``, one at least."""
     if len(rows) == 0:
         return []
     numbers = rows // partition_rows
@@ -191,7 +191,7 @@ def _check_finite(store: FeatureStore, rows: np.ndarray, features: np.ndarray, u
 
 
 def _unit_spans(units: Iterable[int], unit_values: int) -> list[list[int]]:
-    """Consecutive units of a task each."""
+    """Group consecutive units, one group a task."""
     wanted = list(units)
     count = max(1, min(_MOST_UNITS, TASK_BYTES // max(1, 8 * unit_values)))
     return [wanted[start : start + count] for start in range(0, len(wanted), count)]

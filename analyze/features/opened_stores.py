@@ -21,7 +21,7 @@ _kept: "OrderedDict[StoreState, FeatureStore]" = OrderedDict()
 
 @dataclass(frozen=True)
 class StoreState:
-    """A store as it is now: its path, the digest of its specification, and the digest of its partitions' records.
+    """State of a store: its path, the digest of its specification, and the digest of its partitions' records.
 
     It is small, so that tasks carry it to workers in place of the store.
     """
@@ -32,7 +32,7 @@ class StoreState:
 
 
 def state_of(store: FeatureStore) -> StoreState:
-    """The state of an open store; ``opened`` gives this very store in this process as long as it lives."""
+    """Return the state of an open store; ``opened`` gives this very store in this process as long as it lives."""
     state = _state(store)
     with _LOCK:
         _given[state] = store
@@ -40,7 +40,7 @@ def state_of(store: FeatureStore) -> StoreState:
 
 
 def opened(state: StoreState) -> FeatureStore:
-    """The store of a state, opened once in each process.
+    """Return the store of a state, opened once in each process.
 
     Raises:
         StoreError: if it cannot be opened, or is not in that state any more.

@@ -1,4 +1,4 @@
-"""Reading what a selection needs from a store, and no more."""
+"""Read what a selection needs from a store, and no more."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 
 def read_stored(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
-    """The selected layers or heads of some rows as they are stored, side by side in the selection's order.
+    """Read the selected layers or heads of some rows as they are stored, side by side in the selection's order.
 
     Args:
         store: one prompt's features.
@@ -25,11 +25,11 @@ def read_stored(store: FeatureStore, selection: Selection, rows: np.ndarray) -> 
 
 
 def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
-    """``read_stored`` in float64."""
+    """Read the same as ``read_stored``, in float64."""
     return read_stored(store, selection, rows).astype(np.float64)
 
 
 def n_selected(store: FeatureStore, selection: Selection) -> int:
-    """Features of a row of ``read_selected``."""
+    """Return the number of features of a row of ``read_selected``."""
     backbone = store.spec.backbone
     return len(selection.indices) * (backbone.hidden_size if selection.unit == "layer" else backbone.head_dim)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vadprobe.analyze.compute.cluster import Scheduler, Task
+from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.kernel_mapping import TASK_BYTES
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored
@@ -33,7 +33,7 @@ class StoreRowBlocks:
         scheduler: Scheduler,
         what: str = "blocks of rows",
     ) -> None:
-        """Nothing is read yet.
+        """Check the arguments; nothing is read yet.
 
         Args:
             store: one prompt's features.
@@ -49,7 +49,7 @@ class StoreRowBlocks:
         rows, labels = np.asarray(rows), np.asarray(labels)
         if rows.ndim != 1 or len(rows) == 0 or labels.shape != rows.shape:
             raise VadprobeError(
-                f"rows have shape {rows.shape}, labels {labels.shape}; (n,) and (n,), one row at least, are wanted."
+                f"rows and labels must both be (n,) with at least one row, got {rows.shape} and {labels.shape}."
             )
         self._state = state_of(store)
         self._selection, self._rows, self._labels = selection, rows, labels

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in its folder: metrics.json, videos.parquet, curves.png and videos.png."""
+"""Files of an evaluation: metrics.json, videos.parquet, curves.png and videos.png."""
 
 import warnings
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _MOST_STEPS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """An evaluation with what it was made of, and what else the file has to say (settings, notes, other readings)."""
+    """An evaluation with its sources, and what else its file says (settings, notes, other readings)."""
 
     truth: GroundTruth
     scores: SegmentScores
@@ -92,7 +92,7 @@ def _baseline_rankings(truth: GroundTruth) -> dict[str, Ranking]:
 
 
 def _timelines(measured: Measured) -> list[Timeline]:
-    """Videos chosen by name and truth alone, never by how well they went: anomalous ones first, then normal ones."""
+    """Choose videos by name and truth alone, never by how well they went: anomalous ones first, then normal ones."""
     truth, scores = measured.truth, measured.scores
     marked = [code for code, n in enumerate(truth.n_positive.tolist()) if n]
     plain = [code for code, n in enumerate(truth.n_positive.tolist()) if not n and truth.n_frames[code]]
@@ -111,7 +111,7 @@ def _timelines(measured: Measured) -> list[Timeline]:
 
 
 def _thinned(edges: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fewer steps than a picture has dots: the highest and the lowest score of neighbours, half their frames each."""
+    """Thin to fewer steps than a picture has dots: the highest and lowest score of neighbours, half the frames each."""
     if len(scores) <= _MOST_STEPS:
         return edges, scores
     bounds = np.linspace(0, len(scores), _MOST_STEPS // 2 + 1).astype(np.int64)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.report.published_results import PUBLISHED
 from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION
+from vadprobe.store.files.text import short, table
 
 _COLUMNS = (
     ("auc", "AUC"),
@@ -20,27 +21,20 @@ BASELINE_NAMES = {
     "centre": "centre prior",
     "random": "random",
 }
-_WIDTH = 34
-_WIDTH_READINGS = 42
 
 
 def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
-    """The numbers with their intervals and baselines, then what depends on the threshold, the classes, the caveats."""
+    """Format the numbers with their intervals and baselines, then threshold metrics, classes and caveats."""
     e = evaluation
     lines = [
         f"{title}: {e.n_videos} videos ({e.n_videos_positive} anomalous), {e.n_frames} frames, {e.n_positive} of "
         "them anomalous",
         f"ground truth {e.ground_truth_digest[:16]}",
         "",
-        " " * _WIDTH + "".join(f"{heading:>11}" for _, heading in _COLUMNS),
-        _row("these scores", {name: getattr(e, name) for name, _ in _COLUMNS}),
+        *_metric_table(e),
+        "",
+        f"AUC of whole videos by their highest score: {number(e.video_auc)}",
     ]
-    for place, label in ((0, "from"), (1, "to")):
-        if e.intervals:
-            ends = {name: e.intervals[name][place] for name, _ in _COLUMNS}
-            lines.append(_row(f"  {e.bootstrap.confidence:.0%} of video resamples, {label}", ends))
-    lines += [_row(f"  baseline: {BASELINE_NAMES.get(n, n)}", values) for n, values in e.baselines.items()]
-    lines += ["", f"AUC of whole videos by their highest score: {number(e.video_auc)}"]
     if not math.isnan(e.threshold):
         events = ", ".join(f"{iou}: {number(value)}" for iou, value in e.event_map.items())
         lines += [
@@ -55,34 +49,47 @@ def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
     return lines + [f"Note: {caveat}" for caveat in e.caveats]
 
 
+def _metric_table(evaluation: Evaluation) -> list[str]:
+    """Format the scores' metrics, the ends of their intervals, and the baselines, one below the other."""
+    rows = [("these scores", {name: getattr(evaluation, name) for name, _ in _COLUMNS})]
+    if evaluation.intervals:
+        for place, end in ((0, "from"), (1, "to")):
+            name = f"  {evaluation.bootstrap.confidence:.0%} of video resamples, {end}"
+            rows.append((name, {column: evaluation.intervals[column][place] for column, _ in _COLUMNS}))
+    rows += [(f"  baseline: {BASELINE_NAMES.get(n, n)}", dict(values)) for n, values in evaluation.baselines.items()]
+    headings = [heading for _, heading in _COLUMNS]
+    cells = [[name, *(number(values.get(column)) for column, _ in _COLUMNS)] for name, values in rows]
+    return table(["", *headings], cells, right=headings)
+
+
 def _class_lines(evaluation: Evaluation) -> list[str]:
-    lines = [
-        f"{'class':{_WIDTH}}{'videos':>8}{'frames':>9}{'AUC':>10}{'AP (step)':>11}{'PR area':>10}{'with normal':>13}"
+    head = ["class", "videos", "frames", "AUC", "AP (step)", "PR area", "with normal"]
+    rows = [
+        [f"  {short(name, 32)}", found.n_videos, found.n_frames, *map(number, values)]
+        for name, found in evaluation.classes.items()
+        for values in ((found.auc, found.ap_step, found.pr_area_trapezoid, found.auc_with_normal),)
     ]
-    for name, found in evaluation.classes.items():
-        lines.append(
-            f"{'  ' + name[: _WIDTH - 3]:{_WIDTH}}{found.n_videos:>8}{found.n_frames:>9}{number(found.auc):>10}"
-            f"{number(found.ap_step):>11}{number(found.pr_area_trapezoid):>10}{number(found.auc_with_normal):>13}"
-        )
-    return lines
+    return table(head, rows, right=head[1:])
 
 
 def convention_lines(
     readings: Mapping[str, Evaluation], asked: str, impossible: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The same scores under every reading of the file's 's e', and what the difference to our default comes from.
+    """Format the scores under every reading of the file's 's e', and where the difference to our default comes from.
 
     ``impossible`` says why the file cannot be read by a convention.
     """
-    width = _WIDTH_READINGS
+    head = ["", "AUC", "AP (step)", "PR area", "anomalous frames"]
+    rows = [
+        [
+            f"  {name}" + " (asked)" * (name == asked) + " (default)" * (name == DEFAULT_CONVENTION),
+            *(number(value) for value in (found.auc, found.ap_step, found.pr_area_trapezoid)),
+            found.n_positive,
+        ]
+        for name, found in readings.items()
+    ]
     lines = ["What 's e' in the annotation means is not written in it. The same scores by every reading:"]
-    lines.append(f"{'':{width}}{'AUC':>11}{'AP (step)':>11}{'PR area':>11}{'anomalous frames':>18}")
-    for name, found in readings.items():
-        mark = " (asked)" * (name == asked) + " (default)" * (name == DEFAULT_CONVENTION)
-        lines.append(
-            f"{'  ' + name + mark:{width}}{number(found.auc):>11}{number(found.ap_step):>11}"
-            f"{number(found.pr_area_trapezoid):>11}{found.n_positive:>18}"
-        )
+    lines += table(head, rows, right=head[1:])
     lines += [f"  {name}: impossible, {reason}" for name, reason in (impossible or {}).items()]
     mine, default = readings[asked], readings.get(DEFAULT_CONVENTION)
     if asked != DEFAULT_CONVENTION and default is not None:
@@ -102,7 +109,7 @@ def _moved(mine: float, default: float) -> str:
 
 
 def published_lines(format_name: str) -> list[str]:
-    """What others have published on a set; no line of it was measured here."""
+    """Quote what others have published on a set; no line of it was measured here."""
     if format_name not in PUBLISHED:
         return [f"Nothing published is listed for {format_name!r}, only for {', '.join(PUBLISHED)}."]
     metric, numbers = PUBLISHED[format_name]
@@ -113,14 +120,10 @@ def published_lines(format_name: str) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Four digits, or the word "unknown"."""
+    """Format a number with four digits, or as the word "unknown"."""
     return "unknown" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
-def _row(name: str, values: Mapping[str, float]) -> str:
-    return f"{name:{_WIDTH}}" + "".join(f"{number(values.get(column)):>11}" for column, _ in _COLUMNS)
-
-
 def joined_lines(blocks: Sequence[Sequence[str]]) -> str:
-    """Blocks of lines with an empty line between them; empty blocks are left out."""
+    """Join blocks of lines with an empty line between them; leave empty blocks out."""
     return "\n\n".join("\n".join(block) for block in blocks if block)

@@ -14,11 +14,11 @@ from vadprobe.analyze.evaluation.metrics import Ranking, roc_auc
 
 _INK, _MUTED, _TRUTH, _SCORE, _RAW, _CHOSEN = "#1f2933", "#7b8794", "#f3b0a6", "#1c5d99", "#9cc3e0", "#c8553d"
 _LABELS = {
-    "kl": "Gaussian KL (HP2)",
-    "gaussian_kl": "Gaussian KL (HP2)",
-    "discriminant_ratio": "discriminant ratio (HP4)",
-    "entropy": "entropy (HP6)",
-    "binned_entropy": "entropy (HP6)",
+    "kl": "Gaussian KL",
+    "gaussian_kl": "Gaussian KL",
+    "discriminant_ratio": "discriminant ratio",
+    "entropy": "entropy",
+    "binned_entropy": "entropy",
 }
 
 
@@ -38,7 +38,7 @@ class Timeline:
 def layer_curve(
     scores: np.ndarray, parts: Mapping[str, np.ndarray], layers: Sequence[int], chosen: Sequence[int]
 ) -> bytes:
-    """The saliency S(l) of every layer with its z-scored parts, the chosen layer marked (HP5b to HP7)."""
+    """Draw the saliency S(l) of every layer with its z-scored parts, the chosen layer marked (DLSP)."""
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     for number, (name, values) in enumerate(parts.items()):
@@ -57,7 +57,7 @@ def layer_curve(
 
 
 def head_map(robust_saliency: np.ndarray, chosen: Sequence[tuple[int, int]]) -> bytes:
-    """Robust saliency of every head, (L, H), the chosen heads framed (HH9)."""
+    """Draw the robust saliency of every head, (L, H), the chosen heads framed (RHI)."""
     blocks, heads = robust_saliency.shape
     figure = Figure(figsize=(min(2.2 + 0.42 * heads, 11), min(1.4 + 0.36 * blocks, 10)), layout="constrained")
     axes = figure.add_subplot()
@@ -73,7 +73,7 @@ def head_map(robust_saliency: np.ndarray, chosen: Sequence[tuple[int, int]]) -> 
 
 
 def frequency_map(frequencies: Mapping[str, np.ndarray]) -> bytes:
-    """How often every layer (L + 1,) or head (L, H) is chosen, a panel for each of several rankings."""
+    """Draw how often every layer (L + 1,) or head (L, H) is chosen, a panel for each of several rankings."""
     count = len(frequencies)
     wide = any(values.ndim == 2 for values in frequencies.values())
     size = (min(2.6 * count + 1.2, 14), 4.2) if wide else (7.2, 1.3 * count + 0.6)
@@ -98,7 +98,7 @@ def frequency_map(frequencies: Mapping[str, np.ndarray]) -> bytes:
 
 
 def auc_map(layers: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> bytes:
-    """Cross-validated AUC: a line over layers 1 to L for each prompt, and below a map of heads (L, H) for each."""
+    """Draw cross-validated AUC: a line over layers 1 to L for each prompt, and below a map of heads (L, H) for each."""
     count = len(heads)
     figure = Figure(figsize=(min(2.8 * count + 1.2, 14), 6.4), layout="constrained")
     grid = figure.add_gridspec(2, count, height_ratios=(1, 1.6))
@@ -124,7 +124,7 @@ def auc_map(layers: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -
 def anomaly_curve(
     raw: np.ndarray, smoothed: np.ndarray, truth: np.ndarray | None, threshold: float, fps: float | None
 ) -> bytes:
-    """One video's score over time, frame by frame, with the true intervals shaded; a gap is a clip not read.
+    """Draw one video's score over its frames with the true intervals shaded; a gap is a clip that was not read.
 
     Args:
         raw, smoothed: (n_frames,) scores in [0, 1], NaN where unknown.
@@ -154,7 +154,7 @@ def anomaly_curve(
 
 
 def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:
-    """ROC and precision-recall curve side by side, with those of the baselines; every step is drawn as it is."""
+    """Draw ROC and precision-recall curve side by side, with those of the baselines; every step as it is."""
     figure = Figure(figsize=(9.2, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     for number, (name, found) in enumerate(baselines.items()):
@@ -183,13 +183,13 @@ def _draw_ranking(left: Axes, right: Axes, ranking: Ranking, name: str, **style:
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most a few thousand points: more are not seen and make a slow picture."""
+    """Keep at most a few thousand points: more are not seen and make a slow picture."""
     keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).round().astype(np.int64))
     return x[keep], y[keep]
 
 
 def score_timelines(timelines: Sequence[Timeline], threshold: float) -> bytes:
-    """The scores of a few videos over their frames, one below the other, true intervals shaded."""
+    """Draw the scores of a few videos over their frames, one below the other, true intervals shaded."""
     figure = Figure(figsize=(9.2, 1.5 * len(timelines) + 0.4), layout="constrained")
     panels = figure.subplots(len(timelines), 1, squeeze=False)[:, 0]
     values = np.concatenate([timeline.scores for timeline in timelines] + [np.array([0.0, 1.0])])

@@ -25,7 +25,7 @@ from vadprobe.store.format.sampling import to_frames
 
 @dataclass(frozen=True, eq=False)
 class ReportPart:
-    """One analysis as its files have it.
+    """One analysis, as read from its files.
 
     ``result`` is the entry of results.json, ``saliency`` the content of saliency.json (None when the detector came from
     elsewhere), ``scores`` the rows of scores.parquet, ``curves`` how many videos to draw, ``failures`` reasons by name.
@@ -77,7 +77,7 @@ def _number(value: float | None) -> str:
 
 
 def _warnings(parts: Sequence[ReportPart]) -> list[str]:
-    """What a reader must know before believing a number."""
+    """Collect what a reader must know before believing a number."""
     found = []
     random = sorted(
         {p.detector.features.backbone.key for p in parts if p.detector.features.recipe.get("random_weights")}
@@ -135,7 +135,7 @@ def _selection(part: ReportPart) -> str:
 
 
 def _chance(part: ReportPart) -> list[dict[str, Any]]:
-    """What chance gives for each chosen layer or head, where the job asked for it."""
+    """Look up what chance gives for each chosen layer or head, where the job asked for it."""
     saliency = part.saliency or {}
     if "chance" not in saliency and "cross_fitted_auc" not in saliency:
         return []
@@ -178,7 +178,7 @@ def _saliency_pictures(part: ReportPart) -> list[_Picture]:
 
 
 def _drawn(part: ReportPart) -> list[Video]:
-    """Test videos to draw, chosen by name and truth alone: annotated ones first, then as many of the others as fit."""
+    """Choose test videos to draw by name and truth alone: annotated ones first, then as many of the others as fit."""
     scored = set(pc.unique(part.scores["video_id"]).to_pylist())
     videos = [v for v in part.truth.videos if v.split == "test" and v.video_id in scored]
     videos.sort(key=lambda video: video.video_id)

@@ -26,7 +26,8 @@ from distributed import default_client
 from benchmarks.support.planted_signal import Planting
 from benchmarks.support.planted_stores import PlantedStores, write_planted_stores
 from tests.support.processes.clusters import running_cluster
-from vadprobe.analyze.compute.cluster import Scheduler, open_scheduler
+from vadprobe.analyze.compute.cluster import open_scheduler
+from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.features.kernel_mapping import probabilities
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import read_selected

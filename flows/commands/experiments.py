@@ -124,7 +124,7 @@ def _probing(options: argparse.Namespace) -> int:
 def _laboratory(
     jobs: Sequence[Job], draws: int, fraction: float | None, what: str, total: int
 ) -> Iterator["ExperimentContext"]:
-    from vadprobe.analyze.compute.deferred import deferred_scheduler
+    from vadprobe.analyze.compute.cluster import open_scheduler
     from vadprobe.analyze.compute.step_cache import StepCache
     from vadprobe.analyze.experiments.cases import ExperimentContext
 
@@ -134,7 +134,7 @@ def _laboratory(
         raise VadprobeError(f"--fraction is {fraction}; a number above 0 and up to 1 is wanted.")
     cases = tuple(case_of(job, fraction) for job in jobs)
     first = jobs[0].analysis
-    with deferred_scheduler(first.scheduler, first.workers) as scheduler, _counting(what, total) as report:
+    with open_scheduler(first.scheduler, first.workers) as scheduler, _counting(what, total) as report:
         yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, report)
 
 
@@ -177,5 +177,5 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
 
 
 def _steps_sentence(lab: "ExperimentContext") -> str:
-    computed = len(lab.steps.computed)
-    return f"{computed} steps were computed, {len(lab.steps.runs) - computed} taken from earlier runs."
+    computed = len(lab.cache.computed)
+    return f"{computed} steps were computed, {len(lab.cache.runs) - computed} taken from earlier runs."

@@ -9,7 +9,7 @@ from vadprobe.store.catalog.catalog import Catalog, Entry
 from vadprobe.store.catalog.comparison import ArrayDifference, Comparison, state_text
 from vadprobe.store.catalog.garbage import Garbage
 from vadprobe.store.catalog.inventory import contents_text
-from vadprobe.store.files.text import columns, counted, short, size_text
+from vadprobe.store.files.text import counted, short, size_text, table
 from vadprobe.store.format.schema import n_partitions
 
 _HEAD = ("dataset", "sampling", "backbone", "prompt", "rows", "failed", "size", "state", "held", "digest")
@@ -19,7 +19,7 @@ _DIGEST = 12
 
 def catalog_lines(catalog: Catalog) -> Iterator[str]:
     """A table of stores, a total, and what is wrong."""
-    yield from columns(_HEAD, [_row(entry) for entry in catalog.entries], right=("rows", "failed", "size"))
+    yield from table(_HEAD, [_row(entry) for entry in catalog.entries], right=("rows", "failed", "size"))
     states = [entry.state for entry in catalog.entries]
     others = ", ".join(f"{states.count(state)} {state}" for state in ("open", "unreadable") if state in states)
     yield ""
@@ -75,7 +75,7 @@ def store_lines(store: dict[str, Any]) -> Iterator[str]:
         for array in store["arrays"]
     ]
     head = ("name", "dimensions", "shape", "dtype", "shard", "chunk", "size", "bytes/value")
-    yield from (f"  {line}" for line in columns(head, cells, right=("size", "bytes/value")))
+    yield from (f"  {line}" for line in table(head, cells, right=("size", "bytes/value")))
     yield ""
     yield f"  features {size_text(sizes['features'])}, {_number(sizes['per_value'])} bytes per value; " + (
         f"metadata and records {size_text(sizes['metadata_and_records'])}"
@@ -197,7 +197,7 @@ def leftover_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
         if part:
             yield title
             cells = [(one.kind, size_text(one.n_bytes), one.why, _below(root, one)) for one in part]
-            yield from (f"  {line}" for line in columns(("kind", "size", "why", "path"), cells, right=("size",)))
+            yield from (f"  {line}" for line in table(("kind", "size", "why", "path"), cells, right=("size",)))
             yield ""
     going = [one for one in found if one.verdict != "stays"]
     if going:

@@ -1,4 +1,4 @@
-"""Stage 2 of a job in steps: open, fit, score, measure, report. The command line and the flow share it."""
+"""Run stage 2 of a job in steps: open, fit, score, measure, report. The command line and the flow share it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from vadprobe.analyze.compute.deferred import deferred_scheduler
+from vadprobe.analyze.compute.cluster import open_scheduler
+from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, format_table, write_results
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
 from vadprobe.analyze.detector.scoring import Scores, score
-from vadprobe.analyze.features.context import Workbench
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
 from vadprobe.analyze.report.page import ReportPart, write_report
 from vadprobe.flows.jobs.job import Job
@@ -27,8 +27,8 @@ from vadprobe.store.files.atomic_files import read_json, write_json
 
 
 @dataclass(frozen=True)
-class PartitionOutcome:
-    """What an analysis wrote; ``computed`` names the steps, of ``n_steps``, that no earlier run had computed."""
+class AnalysisOutcome:
+    """Files that an analysis wrote; ``computed`` names the steps, of ``n_steps``, that no earlier run had computed."""
 
     result: Result
     results: Path
@@ -37,23 +37,23 @@ class PartitionOutcome:
     n_steps: int
 
     def steps(self) -> str:
-        """What had to be computed, in one sentence."""
+        """Say in one sentence what had to be computed."""
         if not self.computed:
             return f"Nothing had to be computed: all {self.n_steps} steps are those of an earlier run."
         names = ", ".join(dict.fromkeys(self.computed))
         return f"{len(self.computed)} of {self.n_steps} steps were computed ({names}), the others are of earlier runs."
 
     def table(self) -> str:
-        """The result as lines of text."""
+        """Format the result as lines of text."""
         return format_table([self.result.to_json()])
 
     def row(self) -> dict[str, Any]:
-        """The result as one row of a table."""
+        """Return the result as one row of a table."""
         return {name: value for name, value in self.result.to_json().items() if not isinstance(value, dict)}
 
 
 def open_truth_of(job: Job) -> tuple[Dataset, Sequence[ProbedVideo]]:
-    """The truth of a job's dataset, and the videos that were probed for its features.
+    """Open the truth of a job's dataset, and what is known of the videos of its features.
 
     Raises:
         VadprobeError: if there are no features.
@@ -79,22 +79,23 @@ def open_analysis(job: Job) -> AnalysisInputs:
 
 
 @contextmanager
-def workbench(job: Job, inputs: AnalysisInputs) -> Iterator[Workbench]:
-    """The inputs at work: with the workspace's steps, where the job computes, and bars on the terminal."""
+def computing(job: Job) -> Iterator[tuple[StepCache, Scheduler]]:
+    """Give the results that the workspace keeps and the scheduler of the job, with bars on the terminal."""
     config = job.analysis
-    with task_progress() as progress, deferred_scheduler(config.scheduler, config.workers, progress) as scheduler:
-        yield Workbench(inputs, StepCache(job.workspace / config.steps), scheduler)
+    with task_progress() as progress, open_scheduler(config.scheduler, config.workers, progress) as scheduler:
+        yield StepCache(job.workspace / config.steps), scheduler
 
 
-def fit_step(job: Job, bench: Workbench) -> Detector:
+def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Scheduler) -> Detector:
     """Fit a detector and write it with its saliency, or read the finished one that the job names."""
     saliency = job.out / "saliency.json"
     if job.analysis.detector is not None:
         saliency.unlink(missing_ok=True)
         detector = Detector.read(job.workspace / job.analysis.detector)
-        find_overlap(bench.inputs, detector, [video.video_id for video in bench.inputs.truth.of_split("test")])
+        reported = [video.video_id for video in inputs.truth.of_split("test")]
+        find_overlap(inputs, detector, reported, job.analysis.allow_overlap)
     else:
-        fitted = fit(bench)
+        fitted = fit(inputs, job.analysis, cache, scheduler)
         detector = fitted.detector
         if fitted.saliency is None:
             saliency.unlink(missing_ok=True)
@@ -105,36 +106,40 @@ def fit_step(job: Job, bench: Workbench) -> Detector:
     return detector
 
 
-def score_step(job: Job, bench: Workbench, detector: Detector) -> Scores:
+def score_step(job: Job, inputs: AnalysisInputs, detector: Detector, cache: StepCache, scheduler: Scheduler) -> Scores:
     """Score the validation and test segments and write them."""
-    rows = bench.inputs.rows_to_score()
+    rows = inputs.rows_to_score()
     if len(rows) == 0:
-        name = bench.inputs.truth.name
-        raise VadprobeError(f"no validation or test video of {name!r} is in the store; nothing to score.")
-    scores = score(bench, detector, rows)
-    scores.write(job.out / "scores.parquet", bench.inputs.truth)
+        raise VadprobeError(
+            f"no validation or test video of {inputs.truth.name!r} is in the store; nothing to score. Check the "
+            "splits of the job's videos, or extract them."
+        )
+    scores = score(inputs, detector, rows, cache, scheduler)
+    scores.write(job.out / "scores.parquet", inputs.truth)
     return scores
 
 
-def report_step(job: Job, bench: Workbench, detector: Detector, scores: Scores) -> PartitionOutcome:
+def report_step(
+    job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores, cache: StepCache
+) -> AnalysisOutcome:
     """Measure the test split, write the results and draw the page."""
-    result = evaluate(bench, detector, scores)
+    result = evaluate(inputs, job.analysis, detector, scores, cache)
     results = write_results([result], job.out)
     report = write_report([report_part(job)], job.out / "report.html")
-    return PartitionOutcome(result, results, report, tuple(bench.steps.computed), len(bench.steps.runs))
+    return AnalysisOutcome(result, results, report, tuple(cache.computed), len(cache.runs))
 
 
-def analyze(job: Job) -> PartitionOutcome:
-    """All steps of stage 2; what an earlier run of the workspace has computed is taken from there."""
+def analyze(job: Job) -> AnalysisOutcome:
+    """Run all steps of stage 2; what an earlier run of the workspace has computed is taken from there."""
     inputs = open_analysis(job)
-    with workbench(job, inputs) as bench:
-        detector = fit_step(job, bench)
-        scores = score_step(job, bench, detector)
-    return report_step(job, bench, detector, scores)
+    with computing(job) as (cache, scheduler):
+        detector = fit_step(job, inputs, cache, scheduler)
+        scores = score_step(job, inputs, detector, cache, scheduler)
+    return report_step(job, inputs, detector, scores, cache)
 
 
 def report_part(job: Job) -> ReportPart:
-    """What the files of a finished analysis hold for the page.
+    """Read what the files of a finished analysis hold for the page.
 
     Raises:
         VadprobeError: if the analysis has not finished.
@@ -160,7 +165,7 @@ def report_part(job: Job) -> ReportPart:
 
 
 def failures(inputs: AnalysisInputs) -> dict[str, str]:
-    """Reasons by name of the videos and clips that could not be read."""
+    """Collect the reasons, by name, of the videos and clips that could not be read."""
     named = {video.video_id: video.reason for video in inputs.probed if video.reason is not None}
     for store in (inputs.store, *inputs.calibration.values()):
         for row, reason in store.failures.items():
@@ -170,5 +175,5 @@ def failures(inputs: AnalysisInputs) -> dict[str, str]:
 
 
 def combine(jobs: Sequence[Job], path: Path) -> Path:
-    """One page from several finished analyses."""
+    """Write one page about several finished analyses."""
     return write_report([report_part(job) for job in jobs], path)

@@ -48,7 +48,7 @@ from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.extract.pipeline import claim_loop
-from vadprobe.store.catalog import leftovers
+from vadprobe.store.catalog import garbage
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.datasets.sources import open_dataset
@@ -131,8 +131,8 @@ def records(root):
 
 def digests(root):
     # Of what is there when the half-written clip tables of workers killed while they planned are cleared away.
-    leftovers.AGE = -1.0
-    leftovers.remove_leftovers(root, [one for one in leftovers.find_leftovers(root) if one.kind == "half-written"])
+    garbage.AGE = -1.0
+    garbage.collect_garbage(root, [one for one in garbage.find_garbage(root) if one.kind == "half-written"])
     found = {path: path.read_bytes() if path.is_file() else b"" for path in (root / "set" / "segment-2-2").rglob("*")}
     return {str(path.relative_to(root)): hashlib.sha256(content).hexdigest() for path, content in found.items()}
 

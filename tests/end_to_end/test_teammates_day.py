@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import profiles
-from tests.support.planted import Planted, write_planted
+from tests.support.planted import Planted, blank_pictures, write_planted
 from tests.support.processes.remote_servers import BUCKET, Faults, s3_server
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
 
-from vadprobe.analyze.report import figures
 from vadprobe.flows.jobs.analyze_job import analyze
 from vadprobe.flows.jobs.job import load_job
 
@@ -59,8 +58,7 @@ def planted(tmp_path_factory):
             shutil.rmtree(store)
         for job in planted.folder.glob("*.toml"):
             job.write_text(job.read_text().replace('"detailed", ', ""))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "_png", lambda *given, **named: b"")  # no picture is looked at
+    with blank_pictures():
         analyze(load_job(planted.job("headhunt")))
     return planted
 

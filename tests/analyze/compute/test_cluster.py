@@ -24,7 +24,8 @@ from tests.support.processes.clusters import RunningCluster, running_cluster
 from tests.support.strategies import MODERATE
 from vadprobe.analyze.compute import cluster
 from vadprobe.analyze.compute.blas_threads import one_thread
-from vadprobe.analyze.compute.cluster import Scheduler, Task, open_scheduler
+from vadprobe.analyze.compute.cluster import open_scheduler
+from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.store.errors import StoreError, VadprobeError
 
 DEATHS = 4 if profiles.LONG else 1
@@ -244,12 +245,15 @@ def test_limits_of_several_threads_end_with_the_last() -> None:
 
 @pytest.mark.parametrize("name", ["cluster", "localhost:8786", "tcp://host", "tcp://:8786", "tcp://host:99999", ""])
 def test_a_name_that_is_none_is_a_sentence(name: str) -> None:
-    with pytest.raises(VadprobeError, match=r"'tcp://localhost:8786' is wanted"), open_scheduler(name, 1):
+    with pytest.raises(VadprobeError, match=r"such as 'tcp://localhost:8786'.*got"), open_scheduler(name, 1):
         pass
 
 
 def test_a_negative_number_of_workers_is_a_sentence() -> None:
-    with pytest.raises(VadprobeError, match="workers is -1"), open_scheduler("threads", -1):
+    with (
+        pytest.raises(VadprobeError, match=r"from 0 .*, got -1"),
+        open_scheduler("threads", -1),
+    ):
         pass
 
 
@@ -261,14 +265,15 @@ def test_an_address_where_no_scheduler_answers_is_a_sentence(monkeypatch: pytest
         if listens:
             silent.listen()
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(VadprobeError, match=rf"scheduler {address} cannot be reached"), open_scheduler(address, 1):
-            pass
+        words = rf"scheduler {address} cannot be reached"
+        with pytest.raises(VadprobeError, match=words), open_scheduler(address, 1) as scheduler:
+            scheduler.run(tasks_of(1))
 
 
 def test_a_tls_address_without_keys_is_a_sentence() -> None:
     keys = r"configuration distributed\.comm\.tls"
-    with pytest.raises(VadprobeError, match=keys), open_scheduler("tls://127.0.0.1:9", 1):
-        pass
+    with pytest.raises(VadprobeError, match=keys), open_scheduler("tls://127.0.0.1:9", 1) as scheduler:
+        scheduler.run(tasks_of(1))
 
 
 def test_a_worker_killed_in_the_middle_changes_no_result(
@@ -298,9 +303,9 @@ def test_workers_without_vadprobe_are_a_sentence(tmp_path: Path, monkeypatch: py
     with (
         running_cluster(tmp_path, 1) as running,
         pytest.raises(VadprobeError, match=words),
-        open_scheduler(running.address, 0),
+        open_scheduler(running.address, 0) as scheduler,
     ):
-        pass
+        scheduler.run(tasks_of(1))
 
 
 def test_a_lost_scheduler_is_a_sentence(tmp_path: Path) -> None:
@@ -320,3 +325,8 @@ def test_the_default_progress_is_silence(capsys: pytest.CaptureFixture[str]) -> 
         assert isinstance(scheduler, Scheduler)
         scheduler.run(tasks_of(2))
     assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_is_started_before_the_first_task() -> None:
+    with open_scheduler("tcp://127.0.0.1:9", 0) as scheduler:  # nobody listens there
+        assert scheduler.run([]) == []

@@ -33,8 +33,10 @@ def lab(planted: Planted) -> Iterator[ExperimentContext]:
 
 
 def chosen(lab: ExperimentContext, case: ExperimentJob, **changes: Any) -> Choice:
-    bench = lab.bench(case.inputs(varied(case.config, **changes)))
-    return choose(bench, calibrate(bench.inputs)[0])
+    config = varied(case.config, **changes)
+    inputs = case.inputs(config)
+    calibration, _ = calibrate(inputs, config.calibration)
+    return choose(inputs, config, calibration, lab.cache, lab.scheduler)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_each_rule_chooses_what_it_says(
     choice = chosen(lab, lab.cases[0], selection=selection)
     assert choice.selection.indices == indices
     assert choice.selection.method == (selection["rule"] or "dlsp")
-    assert (choice.shown is not None) == (selection["rule"] in (None, "dlsp", "rhi", "full-layer"))
+    assert (choice.details is not None) == (selection["rule"] in (None, "dlsp", "rhi", "full-layer"))
 
 
 def test_random_heads_are_seeded_and_distinct(lab: ExperimentContext) -> None:
@@ -74,13 +76,13 @@ def test_random_heads_are_seeded_and_distinct(lab: ExperimentContext) -> None:
 
 def test_a_single_prompt_and_a_single_metric_rank_alone(lab: ExperimentContext) -> None:
     alone = chosen(lab, lab.cases[1], selection={"prompts": ["detailed"]})
-    assert alone.shown is not None
-    assert set(alone.shown["metrics"]) == {"detailed"}
-    assert np.array(alone.shown["parts"]["instability"]).max() == 0
+    assert alone.details is not None
+    assert set(alone.details["metrics"]) == {"detailed"}
+    assert np.array(alone.details["parts"]["instability"]).max() == 0
     lda = chosen(lab, lab.cases[1], saliency={"metrics": ["lda"]})
-    assert lda.shown is not None
-    raw = np.mean([_scaled(np.array(of["lda"])) for of in lda.shown["metrics"].values()], axis=0)
-    assert np.allclose(np.array(lda.shown["parts"]["mean"]), raw)
+    assert lda.details is not None
+    raw = np.mean([_scaled(np.array(of["lda"])) for of in lda.details["metrics"].values()], axis=0)
+    assert np.allclose(np.array(lda.details["parts"]["mean"]), raw)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
@@ -90,9 +92,17 @@ def _scaled(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("case", "changes", "words"),
     [
-        (0, {"selection": {"rule": "layer", "layer": 4}}, "selection.layer is 4, but the backbone has layers 0 to 3"),
+        (
+            0,
+            {"selection": {"rule": "layer", "layer": 4}},
+            r"selection.layer must be .* 0 to 3, got 4",
+        ),
         (1, {"selection": {"rule": "heads", "heads": [[3, 0]]}}, r"selection.heads has \[3, 0\], but the backbone has"),
-        (1, {"selection": {"rule": "random-heads"}, "top_heads": 13}, "top_heads is 13, but the backbone has 12 heads"),
+        (
+            1,
+            {"selection": {"rule": "random-heads"}, "top_heads": 13},
+            "top_heads must be at most 12, the heads of the backbone, got 13",
+        ),
         (1, {"selection": {"prompts": ["role"]}}, "selection.prompts has 'role', but the prompts of the job are"),
         (1, {"calibration": {"fraction": 0.06}}, "at least two normal videos are wanted"),
     ],
@@ -116,7 +126,7 @@ def test_what_the_backbone_or_the_job_lacks_is_a_sentence(
         ({"method": "hiprobe", "saliency": {"metrics": ["lda"]}}, "saliency.metrics has 'lda'"),
         ({"method": "headhunt", "saliency": {"metrics": ["binned_entropy"]}}, "has 'binned_entropy'"),
         ({"method": "hiprobe", "saliency": {"convention": "headhunt-code"}}, "'headhunt-code' is of heads"),
-        ({"method": "headhunt", "saliency": {"folds": 1}}, "one fold leaves nothing to fit on"),
+        ({"method": "headhunt", "saliency": {"folds": 1}}, "folds must be 0"),
         (
             {"method": "headhunt", "saliency": {"folds": 2}, "selection": {"rule": "all-heads"}},
             "saliency.folds goes with a rule that ranks; 'all-heads' ranks nothing",
@@ -139,9 +149,9 @@ def test_contradictions_are_refused_at_birth(section: dict[str, Any], words: str
 @pytest.mark.parametrize(("case", "place"), [(0, (LAYER - 1,)), (1, HEAD)])
 def test_chance_stands_beside_the_saliency(lab: ExperimentContext, case: int, place: tuple[int, ...]) -> None:
     config = varied(lab.cases[case].config, saliency={"permutations": 39, "folds": 4})
-    bench = lab.bench(lab.cases[case].inputs(config))
-    calibration = calibrate(bench.inputs)[0]
-    found = chance_of(bench, calibration)
+    inputs = lab.cases[case].inputs(config)
+    calibration, _ = calibrate(inputs, config.calibration)
+    found = chance_of(inputs, config, calibration, lab.cache, lab.scheduler)
     assert found["chance"]["permutations"] == 39
     values = {name: np.array(found["chance"][name]) for name in ("p_value", "familywise", "quantile")}
     assert 1 / 40 <= values["p_value"][place] <= values["familywise"][place] <= 0.1
@@ -152,4 +162,5 @@ def test_chance_stands_beside_the_saliency(lab: ExperimentContext, case: int, pl
     for auc in found["cross_fitted_auc"].values():
         assert np.array(auc)[place] == 1
         assert abs(np.array(auc)[others].mean() - 0.5) < 0.2
-    assert chance_of(lab.bench(lab.cases[case].inputs(lab.cases[case].config)), calibration) == {}
+    plain = lab.cases[case].config
+    assert chance_of(lab.cases[case].inputs(plain), plain, calibration, lab.cache, lab.scheduler) == {}

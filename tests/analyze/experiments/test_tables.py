@@ -13,7 +13,7 @@ from tests.support.planted import BACKBONE, HEAD, LAYER, Planted, write_planted
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig
 from vadprobe.analyze.detector import fitting
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.experiments import measuring
@@ -25,7 +25,6 @@ from vadprobe.analyze.experiments.rows import Number, Row, Table, markdown_lines
 from vadprobe.analyze.experiments.stability_report import stability_report
 from vadprobe.analyze.experiments.tables import TABLES, check_names
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.report import figures
 from vadprobe.flows.command_line import main
 from vadprobe.flows.commands.experiments import case_of
 from vadprobe.flows.jobs.job import load_job
@@ -37,12 +36,6 @@ METHODS = ("hiprobe", "headhunt")
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return write_planted(tmp_path_factory.mktemp("planted"), strength=1.5)
-
-
-@pytest.fixture
-def blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing: pictures take most of a small command's time."""
-    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +125,10 @@ def test_the_job_s_own_sampling_rate_calibrates_on_what_the_job_says(lab: Experi
 
 
 def test_every_draw_that_fails_is_counted(lab: ExperimentContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    def some(inputs: AnalysisInputs) -> tuple[Calibration, tuple[str, ...]]:
-        if inputs.config.calibration.seed > 0:
+    def some(inputs: AnalysisInputs, config: CalibrationConfig) -> tuple[Calibration, tuple[str, ...]]:
+        if config.seed > 0:
             raise VadprobeError("too few")
-        return calibrate(inputs)
+        return calibrate(inputs, config)
 
     monkeypatch.setattr(fitting, "calibrate", some)
     monkeypatch.setattr(measuring, "calibrate", some)
@@ -271,7 +264,7 @@ def test_columns_of_measured_and_published_numbers_are_apart() -> None:
     assert lines[1] == "measured on planted with tiny"
     ours, theirs = (next(line for line in lines if line.startswith(name)) for name in ("ours", "theirs"))
     bar = lines[2].index("|")
-    assert "published, %" in lines[2][bar:]
+    assert "published: " in lines[2][bar:]
     assert "0.5000 [0.4000, 0.6000]" in ours[:bar]
     assert "86.72" in theirs[bar:]
     assert "86.72" not in theirs[:bar]

@@ -16,7 +16,8 @@ from tests.support.builders import all_features, committed_store
 from tests.support.processes.clusters import running_cluster
 from tests.support.strategies import MODERATE
 from vadprobe.analyze.calibration.calibration import Calibration
-from vadprobe.analyze.compute.cluster import Scheduler, open_scheduler
+from vadprobe.analyze.compute.cluster import open_scheduler
+from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.features import kernel_mapping, opened_stores, store_row_blocks
 from vadprobe.analyze.features.kernel_mapping import (
     head_saliency,

@@ -17,7 +17,6 @@ from tests.support.builders import (
     tree,
 )
 from vadprobe.flows.command_line import main
-from vadprobe.store.files.text import columns, counted, short, size_text
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.writing.writer import plan
@@ -313,27 +312,3 @@ def test_gc_lists_first_and_removes_with_yes(run, root):
 def test_gc_of_no_root_and_of_a_url(refused, root):
     assert "Did you mean" in refused("gc", root.with_name("feature"))
     assert "lists nothing; run gc where that is a folder" in refused("gc", "http://host/features")
-
-
-@pytest.mark.parametrize(
-    ("n_bytes", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (9994, "9.99 kB"), (9996, "10.0 kB"), (999_499, "999 kB"),
-     (999_500, "1.00 MB"), (4_200_000, "4.20 MB"), (1_234_567_890_123, "1.23 TB"), (5 * 10**18, "5,000 PB")],
-)  # fmt: skip
-def test_sizes_in_words(n_bytes, text):
-    assert size_text(n_bytes) == text
-
-
-def test_counts_columns_and_short_texts():
-    assert [counted(1, "row"), counted(1024, "row"), counted(0, "copy", "copies")] == [
-        "1 row",
-        "1,024 rows",
-        "0 copies",
-    ]
-    assert columns(("a", "size"), [("long", "1"), ("b", "10000")], right=("size",)) == [
-        "a      size",
-        "long      1",
-        "b     10000",
-    ]
-    assert short("a  b\nc") == "a b c"
-    assert short("x" * 200, 10) == "x" * 9 + "…"

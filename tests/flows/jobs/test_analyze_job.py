@@ -1,5 +1,6 @@
 """Stage 2 end to end on stores with a planted signal: found, reported, repeatable, and blind to the test labels."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,10 +13,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.support import profiles
-from tests.support.planted import HEAD, LAYER, Planted, write_planted
+from tests.support.planted import HEAD, LAYER, Planted, blank_pictures, write_planted
 from vadprobe.analyze.compute import cluster
 from vadprobe.analyze.detector.detector import Detector
-from vadprobe.analyze.report import figures
 from vadprobe.flows.jobs.analyze_job import analyze, combine
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.datasets.dataset import read_manifest, write_manifest
@@ -23,23 +23,16 @@ from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.errors import VadprobeError
 
 METHODS = ("hiprobe", "headhunt")
+pytestmark = pytest.mark.usefixtures("blank")  # only the pictures of the first analysis are looked at
 
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     planted = write_planted(tmp_path_factory.mktemp("planted"), failed_row=5)
     analyze(load_job(planted.job("headhunt")))
-    with pytest.MonkeyPatch.context() as patch:
-        if not profiles.LONG:  # pictures take nine tenths of an analysis
-            patch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
+    with contextlib.nullcontext() if profiles.LONG else blank_pictures():
         analyze(load_job(planted.job("hiprobe")))
     return planted
-
-
-@pytest.fixture(autouse=True)
-def blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing: pictures take nine tenths of an analysis, and those of the first analysis are looked at."""
-    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
 
 
 def results(planted: Planted, method: str) -> dict[str, object]:

@@ -11,8 +11,7 @@ from tests.support.planted import Planted, write_planted
 from vadprobe.analyze.detector import fitting, locator_fitting
 from vadprobe.analyze.evaluation import evaluation
 from vadprobe.analyze.features import kernel_mapping
-from vadprobe.analyze.report import figures
-from vadprobe.flows.jobs.analyze_job import PartitionOutcome, analyze
+from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
 from vadprobe.store.datasets.video import Split, Video
@@ -21,6 +20,8 @@ EVERYTHING = {
     "hiprobe": ["layer-saliency", "probe", "scores", "scores", "evaluation"],
     "headhunt": ["head-saliency"] * 3 + ["probe", "scores", "locator-grid", "evaluation"],
 }
+
+pytestmark = pytest.mark.usefixtures("blank")
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +33,13 @@ def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return planted
 
 
-@pytest.fixture(autouse=True)
-def blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing: pictures take nine tenths of an analysis, and no test here looks at them."""
-    monkeypatch.setattr(figures, "_png", lambda *given, **named: b"\x89PNG")
-
-
 @pytest.fixture
 def copy(analyzed: Planted, tmp_path: Path) -> Planted:
     shutil.copytree(analyzed.folder, tmp_path / "copy")
     return Planted(tmp_path / "copy", analyzed.dataset)
 
 
-def run(planted: Planted, method: str) -> PartitionOutcome:
+def run(planted: Planted, method: str) -> AnalysisOutcome:
     return analyze(load_job(planted.job(method)))
 
 

@@ -1,0 +1,73 @@
+"""Probabilities of rows of a store under a selection and a probe, kept by the digest of what they depend on."""
+
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
+from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.analyze.features.kernel_mapping import probabilities
+from vadprobe.analyze.probes.kinds import Probe
+from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.store.files.digests import digest_arrays, digest_json
+from vadprobe.store.reading.feature_store import FeatureStore
+
+
+def samples_digest(store: FeatureStore, calibration: Calibration) -> dict[str, str]:
+    """Return the cache key of the calibration samples of a store: their values, labels and videos."""
+    return {
+        "features": store.digest_of(calibration.rows),
+        "samples": digest_arrays([calibration.rows, calibration.labels, calibration.groups]),
+    }
+
+
+def cached_probabilities(
+    store: FeatureStore,
+    selection: Selection,
+    probe: Probe,
+    rows: np.ndarray,
+    cache: StepCache,
+    scheduler: Scheduler,
+) -> np.ndarray:
+    """Compute the probe's probability of some rows, (n,) float64, or take it from the cache; a failed row is NaN.
+
+    The cache keeps the probabilities of these very rows together, so ask for the same rows again to find them.
+    """
+    inputs: dict[str, Any] = {
+        "features": store.digest_of(rows),
+        "rows": digest_arrays([rows]),
+        "chosen": digest_json([selection.unit, [list(index) for index in selection.indices], probe.to_json()]),
+    }
+
+    def compute() -> CachedResult:
+        return CachedResult(arrays={"scores": probabilities(store, selection, probe, rows, scheduler)})
+
+    return cache.result("scores", inputs, compute).arrays["scores"]
+
+
+def segment_probabilities(
+    inputs: AnalysisInputs,
+    selection: Selection,
+    probe: Probe,
+    rows: np.ndarray,
+    cache: StepCache,
+    scheduler: Scheduler,
+) -> np.ndarray:
+    """Return the probe's probability of some rows of the scored store, (n,) float64.
+
+    All rows that will be scored are computed together at the first call, so that the locator and the scoring share
+    one pass over the store.
+
+    Args:
+        inputs: the opened stores.
+        selection: the layer or heads that feed the probe.
+        probe: the fitted probe.
+        rows: (n,) rows of validation and test videos, ascending.
+        cache: where results are kept.
+        scheduler: where to compute.
+    """
+    every = inputs.rows_to_score()
+    found = cached_probabilities(inputs.store, selection, probe, every, cache, scheduler)
+    return np.asarray(found[np.searchsorted(every, rows)])

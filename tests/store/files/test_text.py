@@ -1,0 +1,81 @@
+"""Sizes, counts, lists, errors and tables as people read them."""
+
+import pytest
+
+from vadprobe.store.files.text import (
+    counted,
+    error_text,
+    first_few,
+    markdown_table,
+    ranges,
+    short,
+    size_text,
+    table,
+    visible,
+)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (9994, "9.99 kB"), (9996, "10.0 kB"), (999_499, "999 kB"),
+     (999_500, "1.00 MB"), (4_200_000, "4.20 MB"), (1_234_567_890_123, "1.23 TB"), (5 * 10**18, "5,000 PB")],
+)  # fmt: skip
+def test_sizes_in_words(n_bytes, text):
+    assert size_text(n_bytes) == text
+
+
+def test_counts_and_short_texts():
+    assert (counted(1, "row"), counted(1024, "row"), counted(0, "copy", "copies")) == (
+        "1 row",
+        "1,024 rows",
+        "0 copies",
+    )
+    assert short("a  b\nc") == "a b c"
+    assert short("x" * 200, 10) == "x" * 9 + "…"
+
+
+def test_lists_name_the_first_and_count_the_others():
+    assert (first_few([]), first_few("abc"), first_few("abcd")) == ("", "a, b, c", "a, b, c and 1 more")
+    assert first_few(range(1025), 1) == "0 and 1,024 more"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([], ""), ([7], "7"), ([0, 1, 2, 3, 7], "0-3, 7"), ([1, 3, 4], "1, 3-4"), (range(3), "0-2")]
+)
+def test_neighbours_are_one_range(numbers, text):
+    assert ranges(numbers) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("\n the first  line\nthe second"), "the first line"),
+        (ValueError("x" * 300), "x" * 199 + "…"),
+        (ValueError(), "ValueError"),
+        (ValueError("half \ud800"), "half \\ud800"),
+        (FileNotFoundError(2, "No such file or directory", "/a/path"), "No such file or directory"),
+        (OSError("no number"), "no number"),
+    ],
+)
+def test_errors_are_one_short_line(error, text):
+    assert error_text(error) == text
+
+
+def test_text_is_visible_anywhere():
+    assert visible("é \udcff") == "é \\udcff"
+
+
+def test_columns_are_aligned():
+    rows = [("long", 1), ("b", 10000)]
+    assert table(("a", "size"), rows, right=("size",)) == ["a      size", "long      1", "b     10000"]
+    assert table(("a", "size"), []) == ["a  size"]
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        table(("a", "size"), [("one",)])
+
+
+def test_markdown_cells_keep_to_their_cells():
+    assert markdown_table(("a", "size"), [("x|y\nz", 1)], right=("size",)) == [
+        "| a | size |",
+        "| --- | ---: |",
+        "| x\\|y z | 1 |",
+    ]
