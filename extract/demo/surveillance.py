@@ -33,10 +33,9 @@ _TRUNCATED_SHARE = 0.6  # of the bytes of the truncated file that are kept
 
 @dataclass(frozen=True)
 class Script:
-    """One video to make: its name, camera, split and shot. A truncated one loses the end of its bytes."""
+    """One video to make: its name, split and shot. A truncated one loses the end of its bytes."""
 
     video_id: str
-    camera: int
     split: Split
     shot: Shot
     seed: tuple[int, ...]
@@ -78,9 +77,9 @@ def write_scripts(seed: int, n_videos: int, seconds: tuple[float, float] = (8.0,
             intervals = _place_intervals(n_frames, fps, rng) if kind else ()
             video_id = f"{kind or 'Normal'}_{camera:02d}_{number}"
             shot = Shot(place, n_frames, fps, kind, intervals)
-            scripts.append(Script(video_id, camera, split, shot, (_VERSION, seed, camera, number)))
+            scripts.append(Script(video_id, split, shot, (_VERSION, seed, camera, number)))
     shot = Shot(scripts[0].shot.place, int(seconds[0] * 25) + 101, 25)
-    scripts.append(Script("truncated_00_4", 0, "train", shot, (_VERSION, seed, 0, 4), truncated=True))
+    scripts.append(Script("truncated_00_4", "train", shot, (_VERSION, seed, 0, 4), truncated=True))
     return tuple(scripts)
 
 

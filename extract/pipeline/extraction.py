@@ -7,7 +7,7 @@ from functools import cached_property
 
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.families.pixels import Frames
-from vadprobe.extract.model.backbone import Backbone, Description, load
+from vadprobe.extract.model.backbone import Description, load
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.pipeline.batch_size import DEFAULT_CLIPS, BatchSize
@@ -59,11 +59,6 @@ class Extractor:
         """Count the clips in a partition."""
         rows = partition_rows(partition, len(self.plan.samplings[position].clips))
         return int(rows.stop - rows.start)
-
-    @property
-    def backbone(self) -> Backbone:
-        """The loaded model."""
-        return self.forward.backbone
 
     @cached_property
     def forward(self) -> Forward:

@@ -74,7 +74,7 @@ def test_each_row_holds_what_generate_reports_for_its_clip(
 ) -> None:
     """Clip, prompt and row belong together: every row is computed again alone, through the library's ``generate``."""
     extractor, _ = whole_run
-    description, model = extractor.description, extractor.backbone.model
+    description, model = extractor.description, extractor.forward.backbone.model
     norm = model.get_decoder().norm
     with Decoder() as decoder:
         for position, prompt in itertools.product(range(2), range(2)):
@@ -151,7 +151,7 @@ def test_the_vision_tower_runs_once_for_all_prompts(
     tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extractor = make_extractor(video_folder, tmp_path / "root", internvl)
-    inner, calls = extractor.backbone.model.model, []
+    inner, calls = extractor.forward.backbone.model.model, []
     original = inner.get_image_features
     monkeypatch.setattr(inner, "get_image_features", lambda **given: calls.append(1) or original(**given))
     run_all(extractor)
@@ -209,7 +209,7 @@ def test_a_selection_is_computed_no_deeper_than_it_lies_and_has_the_same_bits(
     ran: list[int] = []
     hooks = [
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
-        for number, block in enumerate(some.backbone.parts.blocks)
+        for number, block in enumerate(some.forward.backbone.parts.blocks)
     ]
     run_all(some)
     for hook in hooks:
