@@ -21,6 +21,7 @@ from tests.support.builders import (
     store_path,
 )
 from tests.support.processes.remote_servers import BUCKET, Faults, s3_server, web_server
+from tests.support.processes.waiting import PATIENCE
 from tests.support.profiles import some
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
@@ -49,7 +50,6 @@ N_CLIPS = 600
 FAILURES = {3: "damaged", **dict.fromkeys(range(512, 600), "no such file")}
 FAULTS = Faults()
 SECRET = "do-not-tell-0123456789"
-GUARD = 300.0  # seconds; no event is waited for longer, and none takes a hundredth of it
 
 
 def impatient(url, *, retry_config, **options):
@@ -362,7 +362,7 @@ def test_signs_of_life_keep_a_claim(root, monkeypatch):
     claims = claims_in(folder)
     claims.lease = 0.4
     taker = claims_with_clock(folder)
-    end = time.monotonic() + GUARD
+    end = time.monotonic() + PATIENCE
     with claims.take(0) as owner:
         last = None
         for _ in range(4):
@@ -394,7 +394,7 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
             count += 1
             if count == pause + 1:
                 stopped.set()
-                assert awake.wait(GUARD)
+                assert awake.wait(PATIENCE)
         return original(self, action)
 
     def write():
@@ -410,7 +410,7 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
         patch.setattr(remote_path.RemotePath, "_try", watched)
         thread = threading.Thread(target=write)
         thread.start()
-        assert stopped.wait(GUARD)
+        assert stopped.wait(PATIENCE)
         owner._released.set()
         owner._thread.join()
         taker = claims_with_clock(writer.path.parent)
@@ -422,7 +422,7 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
         with claim:
             writer.write_partition(0, theirs, claim)
         awake.set()
-        thread.join(GUARD)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     assert outcome[0] is None or isinstance(outcome[0], ClaimLostError)
     writer.commit()
