@@ -1,4 +1,4 @@
-"""The settings of stage 1 that a job file holds."""
+"""The settings of stage 1 in a job file."""
 
 from typing import Any, Literal, Self
 
@@ -8,7 +8,7 @@ from vadprobe.store.settings import Section
 
 
 class BackboneConfig(Section):
-    """Section ``[backbone]``: which frozen model, and how it is run."""
+    """Section ``[backbone]``: the frozen model and its settings."""
 
     key: str = Field(description="folder name of this backbone in the store")
     path: str = Field(description="a local folder, or a hub id such as OpenGVLab/InternVL3-8B-hf")
@@ -20,11 +20,11 @@ class BackboneConfig(Section):
         description="height and width in pixels, for Qwen2.5-VL and Qwen3-VL (by default 448 x 448); the vision towers "
         "of InternVL and LLaVA-OneVision take one size only, and every other family's own processor chooses",
     )
-    chat: Literal["native", "papers"] = Field(
+    chat: Literal["native", "internvl-chat"] = Field(
         default="native",
-        description="the conversation around video and prompt: 'native', the checkpoint's own chat template; 'papers', "
-        "what InternVL's own model.chat() sends, which begins with its published system message (InternVL and "
-        "Holmes-VAU only). Part of the features' specification",
+        description="the conversation around video and prompt: 'native', the checkpoint's own chat template; "
+        "'internvl-chat', the conversation of InternVL's own model.chat(), which begins with its published system "
+        "message (InternVL and Holmes-VAU only). Part of the features' specification",
     )
     system: str | None = Field(
         default=None,
@@ -34,22 +34,27 @@ class BackboneConfig(Section):
     )
     trust_remote_code: bool = Field(default=False, description="run Python code found in the checkpoint")
 
+    @field_validator("chat", mode="before")
+    @classmethod
+    def _first_name(cls, value: Any) -> Any:
+        return "internvl-chat" if value == "papers" else value  # the first name of this setting, in older job files
+
     @model_validator(mode="after")
     def _one_system_message(self) -> Self:
-        if self.chat == "papers" and self.system is not None:
-            raise ValueError("chat = 'papers' brings its own system message; leave system out, or chat")
+        if self.chat == "internvl-chat" and self.system is not None:
+            raise ValueError("chat = 'internvl-chat' brings its own system message; leave system out, or chat")
         return self
 
     @field_validator("frame_size")
     @classmethod
     def _positive(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
         if value is not None and min(value) < 1:
-            raise ValueError("both sides must be at least 1 pixel")
+            raise ValueError(f"both sides must be at least 1 pixel, got {value[0]} x {value[1]}")
         return value
 
 
 class ExtractionConfig(Section):
-    """Section ``[extraction]``: how the work is done. ``batch_clips`` is part of the features' specification."""
+    """Section ``[extraction]``: the settings of the work. ``batch_clips`` is part of the features' specification."""
 
     device: str = Field(
         default="auto",
@@ -84,7 +89,7 @@ class ExtractionConfig(Section):
     def _number_or_auto(cls, value: Any) -> Any:
         if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
             return value
-        raise ValueError("a whole number from 1, or 'auto', is wanted")
+        raise ValueError(f"must be a positive integer or 'auto', got {value!r}")
 
     @model_validator(mode="after")
     def _compiled_on_one_device(self) -> "ExtractionConfig":

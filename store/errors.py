@@ -2,7 +2,7 @@
 
 
 class VadprobeError(ValueError):
-    """Wrong input, said in a sentence: what was got, what is wanted, what to do next.
+    """Wrong input, said in a sentence: the rule, the value, what to do next.
 
     The command line prints the message without a traceback and exits with code 2.
     """

@@ -1,4 +1,4 @@
-"""Settings both stages share, and how a job file becomes validated objects."""
+"""Reading a job file: sections as validated objects, mistakes as sentences."""
 
 import difflib
 import tomllib
@@ -34,7 +34,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> VadprobeError:
-    """Turn pydantic's report into one sentence per mistake: the key, what was got, what is wanted."""
+    """Turn pydantic's report into one sentence per mistake: the key, the rule, the value."""
     sentences = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "the file"
@@ -54,7 +54,7 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> Vadpr
 
 
 def _known_keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the section at ``place``, followed through nested models and tuples of models."""
+    """Return the fields of the section at `place`, followed through nested models and tuples of models."""
     current: type[BaseModel] | None = model
     for part in place:
         if isinstance(part, int) or current is None or part not in current.model_fields:

@@ -1,4 +1,4 @@
-"""Which rows of a clip table something may be fitted on, with their labels: a seeded draw of training videos."""
+"""Rows of a clip table that something may be fitted on, with their labels: a seeded draw of training videos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vadprobe.analyze.calibration.labels import _CLASSES, check_classes
+from vadprobe.analyze.calibration.labels import CLASS_NAMES, checked_labels
 from vadprobe.analyze.evaluation.metrics import clip_counts
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
@@ -25,7 +25,8 @@ class Calibration:
     ``rows`` (n,) int64, ascending and distinct, are rows of the clip table whose digest is ``clips_digest``; ``labels``
     (n,) int64 are 1 (anomalous) or 0; ``groups`` (n,) int64 are the rows' video codes in that table: folds,
     permutations and bootstraps move whole groups. ``unit`` "video" has one row per video, "segment" every clip.
-    ``fraction`` and ``seed`` are those of the draw; ``segment_label`` and ``positive_share`` say how clips got labels.
+    ``fraction`` and ``seed`` are those of the draw; ``segment_label`` and ``positive_share`` (the fraction of a clip's
+    frames from which "interval" calls it anomalous) say how clips got labels.
     """
 
     rows: np.ndarray
@@ -41,27 +42,22 @@ class Calibration:
     def __post_init__(self) -> None:
         if self.rows.ndim != 1 or not self.rows.shape == self.labels.shape == self.groups.shape:
             raise VadprobeError(
-                f"calibration rows, labels and groups have shapes {self.rows.shape}, {self.labels.shape} and "
-                f"{self.groups.shape}; one of each per sample is wanted."
+                f"calibration rows, labels and groups must have the same shape (n,), got {self.rows.shape}, "
+                f"{self.labels.shape} and {self.groups.shape}."
             )
         if np.any(np.diff(self.rows) <= 0):
-            raise VadprobeError("calibration rows are not ascending and distinct; sort them and drop repeats.")
-        if not np.isin(self.labels, (0, 1)).all():
-            raise VadprobeError(
-                f"calibration labels are {np.unique(self.labels).tolist()}; only 1 (anomalous) and 0 (normal) are "
-                "wanted."
-            )
-        check_classes(self.labels)
+            raise VadprobeError("calibration rows must be ascending and distinct; sort them and drop repeats.")
+        checked_labels(self.labels, len(self.rows))
 
     def to_json(self) -> dict[str, Any]:
-        """The calibration as plain JSON values."""
+        """Return the calibration as plain JSON values."""
         arrays = {name: getattr(self, name).tolist() for name in ("rows", "labels", "groups")}
         names = ("unit", "seed", "fraction", "segment_label", "positive_share", "clips_digest")
         return arrays | {name: getattr(self, name) for name in names}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Calibration":
-        """The inverse of ``to_json``."""
+        """Restore a calibration from ``to_json``."""
         arrays = {name: np.array(value[name], dtype=np.int64) for name in ("rows", "labels", "groups")}
         return Calibration(**(value | arrays))
 
@@ -72,16 +68,16 @@ class Calibration:
 
 
 def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Video, ...]:
-    """A stratified, seeded draw of training videos to calibrate on (HP 4.1: 1 % of them).
+    """Draw training videos to calibrate on, stratified and seeded (section 4.1 of HiProbe-VAD: 1 % of them).
 
-    ``n = round(fraction * n_train)`` videos in all, ``round(n * share of anomalous videos)`` of them anomalous (both
+    ``n = round(fraction * n_train)`` videos in all, ``round(n * fraction of anomalous videos)`` of them anomalous (both
     half to even) and the rest normal. Only videos of split "train" are drawn, whatever else is passed, so a test
     video is never calibrated on. The draw depends on names and labels alone, not on their order, and each class has
     its own random stream: with one seed, a larger fraction holds all videos of a smaller one.
 
     Args:
         videos: any videos with unique names; those of split "train" must have labels.
-        fraction: in (0, 1].
+        fraction: of the training videos, in (0, 1].
         seed: >= 0. With N = 16 results vary widely between seeds: report several.
 
     Returns:
@@ -92,9 +88,9 @@ def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Vi
             unknown, or a class would get fewer than two videos.
     """
     if not 0 < fraction <= 1:
-        raise VadprobeError(f"the calibration fraction is {fraction}; a number above 0 and up to 1 is wanted.")
+        raise VadprobeError(f"the calibration fraction must be above 0 and at most 1, got {fraction}.")
     if seed < 0:
-        raise VadprobeError(f"the calibration seed is {seed}; a whole number, 0 or more, is wanted.")
+        raise VadprobeError(f"the calibration seed must be 0 or more, got {seed}.")
     train = sorted((video for video in videos if video.split == "train"), key=lambda video: video.video_id)
     if not train:
         raise VadprobeError(
@@ -107,9 +103,9 @@ def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Vi
             f"{len(unknown)} of {len(train)} training videos have no label, first {unknown[0]!r}; label them in the "
             "manifest, by name rule or with an annotation file."
         )
-    classes = [[video for video in train if video.label == label] for label in _CLASSES]
+    classes = [[video for video in train if video.label == label] for label in CLASS_NAMES]
     counts = _class_counts(round(fraction * len(train)), classes)
-    for label, name in _CLASSES.items():
+    for label, name in CLASS_NAMES.items():
         if counts[label] < 2:
             raise VadprobeError(_too_few(name, counts, classes, fraction))
     drawn = [
@@ -121,7 +117,7 @@ def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Vi
 
 
 def _class_counts(total: int, classes: Sequence[Sequence[Video]]) -> tuple[int, int]:
-    """Normal and anomalous videos of a draw of ``total``."""
+    """Return the numbers of normal and anomalous videos in a draw of ``total``."""
     anomalous = round(total * len(classes[1]) / (len(classes[0]) + len(classes[1])))
     return total - anomalous, anomalous
 
@@ -136,7 +132,7 @@ def _too_few(name: str, counts: tuple[int, int], classes: Sequence[Sequence[Vide
     )
     return (
         f"the calibration fraction {fraction} of {available} training videos draws {counts[0]} of {len(classes[0])} "
-        f"normal and {counts[1]} of {len(classes[1])} anomalous ones; at least two {name} videos are wanted, and "
+        f"normal and {counts[1]} of {len(classes[1])} anomalous ones; there must be at least two {name} videos, and "
         f"{remedy}"
     )
 
@@ -149,30 +145,24 @@ def calibration_rows(
     segment_label: SegmentLabel,
     seed: int,
     fraction: float,
-    positive_share: float = 0.5,
 ) -> Calibration:
-    """The rows of drawn videos in a clip table, with labels.
+    """Return the rows of drawn videos in a clip table, with labels.
 
-    With the table's unit "video" each video is one row and has the video's label (HP 4.1, HH "for each video"). With
-    unit "segment" every clip of a drawn video is a row, and ``segment_label`` says where its label comes from: "video"
+    With the table's unit "video" each video is one row and has the video's label, as both papers have it. With unit
+    "segment" every clip of a drawn video is a row, and ``segment_label`` says where its label comes from: "video"
     copies the video's, which calls every calm clip of an anomalous video anomalous; "interval" calls a clip anomalous
-    when at least ``positive_share`` of its frames are in an anomalous interval.
+    when at least half of its frames are in an anomalous interval.
 
     Args:
         table: the clips.
         videos: what ``draw_videos`` gave; all must have a label and rows in the table.
         dataset: where the intervals are, 0-based and half-open.
         seed, fraction: of the draw; kept as a record.
-        positive_share: in (0, 1], used with "interval" only. The default is a half: a tie is anomalous.
 
     Raises:
         VadprobeError: if a video has no label or no row, "interval" is asked of whole videos or of an anomalous video
             without intervals (all its clips would count as normal), or a class has fewer than two rows.
     """
-    if not 0 < positive_share <= 1:
-        raise VadprobeError(
-            f"positive_share is {positive_share}; a share of a clip's frames above 0 and up to 1 is wanted."
-        )
     if segment_label == "interval" and table.sampling.unit == "video":
         raise VadprobeError(
             "segment_label is 'interval', but each sample is a whole video; set it to 'video', or calibrate on "
@@ -187,7 +177,7 @@ def calibration_rows(
     else:
         labels = np.zeros(len(rows), dtype=np.int64)
         for code in np.unique(groups):
-            labels[groups == code] = _positive_shares(table, dataset, int(code)) >= positive_share
+            labels[groups == code] = _mostly_anomalous(table, dataset, int(code))
     return Calibration(
         rows=rows.astype(np.int64),
         labels=labels,
@@ -196,18 +186,17 @@ def calibration_rows(
         seed=seed,
         fraction=fraction,
         segment_label=segment_label,
-        positive_share=positive_share,
         clips_digest=table.digest,
     )
 
 
-def _positive_shares(table: ClipTable, dataset: Dataset, code: int) -> np.ndarray:
-    """Share of anomalous frames of each clip of one video, in the order of its rows."""
+def _mostly_anomalous(table: ClipTable, dataset: Dataset, code: int) -> np.ndarray:
+    """Tell for each clip of one video, in the order of its rows, if half of its frames or more are anomalous."""
     rows = np.flatnonzero(table.video_codes == code)
     starts, stops = table.start_frames[rows], table.stop_frames[rows]
     truth = dataset.truth(table.video_ids[code], int(stops.max()))
     positives, negatives = clip_counts(truth, starts, stops)
-    return np.asarray(positives / (positives + negatives))
+    return np.asarray(positives >= negatives)
 
 
 def _check_drawn(table: ClipTable, videos: Sequence[Video], dataset: Dataset, segment_label: SegmentLabel) -> None:

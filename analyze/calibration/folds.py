@@ -2,13 +2,12 @@
 
 import numpy as np
 
+from vadprobe.analyze.calibration.labels import CLASS_NAMES, check_binary
 from vadprobe.store.errors import VadprobeError
-
-_CLASSES = {0: "normal", 1: "anomalous"}
 
 
 def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """A seeded, stratified partition of whole videos into folds.
+    """Deal whole videos into folds, seeded and stratified.
 
     A video with an anomalous row counts as anomalous. Each class is shuffled by its own random stream and dealt out one
     video at a time, the anomalous from where the normal ended, so that the folds' numbers of videos of each class, and
@@ -32,15 +31,13 @@ def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
     labels, groups = np.asarray(labels), np.asarray(groups)
     if labels.ndim != 1 or labels.shape != groups.shape:
         raise VadprobeError(
-            f"labels have shape {labels.shape}, groups {groups.shape}; (n,) is wanted for both: one label and one "
-            "video per row."
+            f"labels and groups must have the shape (n,), one of each per row, got {labels.shape} and {groups.shape}."
         )
-    if not np.isin(labels, (0, 1)).all():
-        raise VadprobeError(
-            f"labels are {np.unique(labels).tolist()[:8]}; only 1 (anomalous) and 0 (normal) are wanted."
-        )
+    check_binary(labels)
     if n_folds < 2 or seed < 0:
-        raise VadprobeError(f"n_folds is {n_folds} and seed {seed}; n_folds >= 2 and seed >= 0 are wanted.")
+        raise VadprobeError(
+            f"n_folds must be at least 2 and seed at least 0, got n_folds = {n_folds} and seed = {seed}."
+        )
     codes, video_of_row = np.unique(groups, return_inverse=True)
     anomalous = np.zeros(len(codes), dtype=np.int64)
     np.maximum.at(anomalous, video_of_row, labels.astype(np.int64))
@@ -48,14 +45,13 @@ def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
     if counts.min() < n_folds:
         raise VadprobeError(_too_few(counts, n_folds))
     fold_of_video = np.empty(len(codes), dtype=np.int64)
-    for label in _CLASSES:
+    for label in CLASS_NAMES:
         shuffled = np.random.default_rng([seed, label]).permutation(np.flatnonzero(anomalous == label))
         fold_of_video[shuffled] = (np.arange(len(shuffled)) + label * counts[0]) % n_folds
     return np.asarray(fold_of_video[video_of_row])
 
 
 def _too_few(counts: np.ndarray, n_folds: int) -> str:
-    fewest = int(counts.argmin())
     most = int(counts.min())
     remedy = (
         f"n_folds can be {most} at most."
@@ -64,5 +60,5 @@ def _too_few(counts: np.ndarray, n_folds: int) -> str:
     )
     return (
         f"n_folds is {n_folds}, but there are {counts[0]} normal and {counts[1]} anomalous videos, and every fold "
-        f"wants one of each: there are too few {_CLASSES[fewest]} ones, and {remedy}"
+        f"must have one of each: there are too few {CLASS_NAMES[int(counts.argmin())]} ones, and {remedy}"
     )

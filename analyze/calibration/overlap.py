@@ -1,4 +1,4 @@
-"""What a detector was fitted or tuned on must not be among what is reported."""
+"""Refusal to report on videos that a detector was fitted or tuned on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,12 +7,12 @@ from vadprobe.store.errors import VadprobeError
 
 
 def overlapping(reported: Mapping[str, str], used: Mapping[str, str], *, same_dataset: bool = True) -> tuple[str, ...]:
-    """Reported videos that are also used ones, by name or by file.
+    """Return the reported videos that are also used ones, by name or by file.
 
     Args:
         reported: fingerprints by name of the videos whose scores are reported.
         used: fingerprints by name of the videos something was fitted or tuned on.
-        same_dataset: whether a name means the same video in both; of two datasets only the files are compared.
+        same_dataset: True if a name means the same video in both; of two datasets only the files are compared.
 
     Returns:
         Names of reported videos, sorted. An empty fingerprint is no file and matches nothing.

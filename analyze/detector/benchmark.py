@@ -15,15 +15,10 @@ from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.evaluation.baselines import BASELINES
-from vadprobe.analyze.evaluation.evaluation import (
-    BootstrapConfig,
-    Evaluation,
-    evaluate_scores,
-    null_for_nan,
-    video_table,
-)
+from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
-from vadprobe.analyze.evaluation.segment_scores import SegmentScores, segment_scores
+from vadprobe.analyze.evaluation.measuring import evaluate_scores, video_table
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.digests import digest_arrays
@@ -152,7 +147,7 @@ def evaluate(
 def _segments(truth: GroundTruth, scores: Scores) -> SegmentScores:
     table, rows = scores.table, scores.rows
     names = [table.video_ids[code] for code in table.video_codes[rows]]
-    return segment_scores(truth, names, table.start_frames[rows], table.stop_frames[rows], scores.smoothed)
+    return SegmentScores.of_videos(truth, names, table.start_frames[rows], table.stop_frames[rows], scores.smoothed)
 
 
 def measured(

@@ -19,7 +19,9 @@ from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.features.selected import n_selected, read_selected
 from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.probes.kinds import Probe, fit_probe, probe_from_json
+from vadprobe.analyze.probes.fitting import fit_probe
+from vadprobe.analyze.probes.kinds import Probe, probe_from_json
+from vadprobe.analyze.probes.settings import Penalty
 from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
@@ -120,12 +122,11 @@ def fitted_probe(
         "streams": streams,
     }
 
+    penalty = Penalty(config.c, config.class_weight, config.max_iterations)
+
     def stream() -> CachedResult:
         blocks = StoreRowBlocks(store, selection, calibration.rows, calibration.labels, scheduler, "fitting")
-        probe = fit_streamed_logistic(
-            blocks, C=config.c, max_iter=config.max_iterations, class_weight=config.class_weight, seed=config.seed
-        )
-        return CachedResult(probe.to_json())
+        return CachedResult(fit_streamed_logistic(blocks, penalty, seed=config.seed).to_json())
 
     def compute() -> CachedResult:
         features = read_selected(store, selection, calibration.rows)
@@ -133,9 +134,7 @@ def fitted_probe(
             features,
             calibration.labels,
             kind=config.kind,
-            C=config.c,
-            max_iter=config.max_iterations,
-            class_weight=config.class_weight,
+            penalty=penalty,
             hidden=config.hidden,
             seed=config.seed,
             convention=config.convention,

@@ -7,9 +7,11 @@ from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import LocatorConfig
 from vadprobe.analyze.evaluation.metrics import clip_counts
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.features.cached_scores import cached_probabilities, segment_probabilities
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.locator.locator import Locator, adaptive_threshold, frame_f1_grid
+from vadprobe.analyze.locator.grid import frame_f1_grid
+from vadprobe.analyze.locator.locator import Locator, adaptive_threshold
 from vadprobe.analyze.probes.kinds import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.datasets.dataset import Dataset
@@ -58,7 +60,7 @@ def fit_locator(
     codes = table.video_codes[rows]
 
     def compute() -> CachedResult:
-        grid = frame_f1_grid(scores, positives, negatives, codes, config.sigmas, THRESHOLDS)
+        grid = frame_f1_grid(ScoredClips(scores, positives, negatives, codes), config.sigmas, THRESHOLDS)
         return CachedResult({"locator": grid.locator.to_json()})
 
     samples = digest_arrays([scores, positives, negatives, codes])

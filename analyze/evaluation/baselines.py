@@ -1,4 +1,4 @@
-"""Trivial baselines: what a result has to beat before it says anything about seeing anomalies.
+"""Trivial baselines: numbers that a result has to beat before it says anything about seeing anomalies.
 
 None of them looks at a picture. They are printed beside every measured result, on all frames of the same videos.
 """
@@ -7,7 +7,8 @@ import numpy as np
 
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.group_metrics import roc_auc_of_groups
-from vadprobe.analyze.evaluation.metrics import average_precision, precision_recall_area, rank, roc_auc
+from vadprobe.analyze.evaluation.metrics import average_precision, precision_recall_area, roc_auc
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 
 BASELINES = ("video_flat", "shorter", "centre", "random")
 """Names, in the order they are shown in."""
@@ -17,7 +18,7 @@ _RANDOM_FRAMES = 16
 
 
 def trivial_baselines(truth: GroundTruth) -> dict[str, dict[str, float]]:
-    """Frame-level metrics of four scores that need no model, over all frames of the truth's videos.
+    """Measure four scores that need no model, over all frames of the truth's videos.
 
     With n the video's frame count, frame i of a video scores
 
@@ -27,18 +28,17 @@ def trivial_baselines(truth: GroundTruth) -> dict[str, dict[str, float]]:
       is rounded correctly, so frames at the same relative distance tie exactly.
     - ``random``: a number drawn for every 16 frames (seed 0; it does not depend on the order of the videos).
 
-    The first three give the published values of ``notes/datasets.md`` on UCF-Crime and XD-Violence, with every frame of
-    a video counted (not the ``((n - 1) // 16) * 16`` rule of common ground-truth files).
+    Every frame of a video is counted, not ``((n - 1) // 16) * 16`` of them as in common ground-truth files.
 
     Returns:
         Baseline to metric to value; the metrics are ``auc``, ``ap_step``, ``pr_area_trapezoid``, ``auc_abnormal_only``
         and ``auc_macro`` (0.5 for a score that is flat within every video). NaN if the frames are of one class.
     """
     codes = np.arange(len(truth.video_ids))
-    positives, negatives = truth.n_positive, truth.n_frames - truth.n_positive
+    counts = truth.n_positive, truth.n_frames - truth.n_positive
     return {
-        "video_flat": _metrics(truth, truth.labels.astype(np.float64), positives, negatives, codes),
-        "shorter": _metrics(truth, -truth.n_frames.astype(np.float64), positives, negatives, codes),
+        "video_flat": _metrics(truth, ScoredClips(truth.labels, *counts, codes)),
+        "shorter": _metrics(truth, ScoredClips(-truth.n_frames, *counts, codes)),
         "centre": _centre(truth),
         "random": _random(truth),
     }
@@ -48,7 +48,8 @@ def _centre(truth: GroundTruth) -> dict[str, float]:
     codes = np.repeat(np.arange(len(truth.video_ids)), truth.n_frames)
     frames = np.arange(len(codes)) - np.repeat(truth.offsets, truth.n_frames)
     lengths = np.repeat(truth.n_frames, truth.n_frames)
-    return _metrics(truth, -np.abs(2 * frames - lengths) / lengths, *truth.counts(codes, frames, frames + 1), codes)
+    scores = -np.abs(2 * frames - lengths) / lengths
+    return _metrics(truth, ScoredClips(scores, *truth.counts(codes, frames, frames + 1), codes))
 
 
 def _random(truth: GroundTruth) -> dict[str, float]:
@@ -61,21 +62,17 @@ def _random(truth: GroundTruth) -> dict[str, float]:
     by_name = sorted(range(len(n_segments)), key=lambda code: truth.video_ids[code])
     draws = {code: generator.random(n_segments[code]) for code in by_name}
     scores = np.concatenate([draws[code] for code in range(len(n_segments))])
-    return _metrics(truth, scores, *truth.counts(codes, starts, stops), codes)
+    return _metrics(truth, ScoredClips(scores, *truth.counts(codes, starts, stops), codes))
 
 
-def _metrics(
-    truth: GroundTruth, scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, codes: np.ndarray
-) -> dict[str, float]:
-    ranking = rank(scores, positives, negatives)
-    abnormal = (truth.labels == 1)[codes]
-    of_videos = roc_auc_of_groups(scores, positives, negatives, codes, len(truth.video_ids))
+def _metrics(truth: GroundTruth, clips: ScoredClips) -> dict[str, float]:
+    ranking = clips.ranking()
+    abnormal = clips.take((truth.labels == 1)[clips.groups])
+    of_videos = roc_auc_of_groups(clips, len(truth.video_ids))
     return {
         "auc": roc_auc(ranking),
         "ap_step": average_precision(ranking),
         "pr_area_trapezoid": precision_recall_area(ranking),
-        "auc_abnormal_only": roc_auc(rank(scores[abnormal], positives[abnormal], negatives[abnormal]))
-        if positives[abnormal].any()
-        else float("nan"),
+        "auc_abnormal_only": roc_auc(abnormal.ranking()) if abnormal.positives.any() else float("nan"),
         "auc_macro": float(np.nanmean(of_videos)) if not np.isnan(of_videos).all() else float("nan"),
     }

@@ -16,7 +16,7 @@ from vadprobe.store.files.digests import digest_json
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """Which frames of which videos are anomalous. Made by ``ground_truth``.
+    """Anomalous frames of some videos. Made by ``ground_truth``.
 
     ``n_frames`` (videos,) int64 and ``labels`` (videos,) int64 (1 anomalous, 0 normal) belong to ``video_ids``, and so
     does ``categories`` (None: not said). ``interval_codes``, ``interval_starts`` and ``interval_stops`` (intervals,)
@@ -34,12 +34,12 @@ class GroundTruth:
 
     @cached_property
     def offsets(self) -> np.ndarray:
-        """(videos,) int64: where each video begins when all are laid end to end."""
+        """First frame of each video when all are laid end to end, (videos,) int64."""
         return np.asarray(np.cumsum(self.n_frames) - self.n_frames)
 
     @cached_property
     def n_positive(self) -> np.ndarray:
-        """(videos,) int64 anomalous frames of each video."""
+        """Anomalous frames of each video, (videos,) int64."""
         lengths = self.interval_stops - self.interval_starts
         total = np.zeros(len(self.video_ids), dtype=np.int64)
         np.add.at(total, self.interval_codes, lengths)
@@ -61,7 +61,7 @@ class GroundTruth:
         return self.interval_codes.tolist(), self.interval_starts.tolist(), self.interval_stops.tolist()
 
     def without(self, names: Sequence[str]) -> "GroundTruth":
-        """The truth of the other videos."""
+        """Return the truth of the other videos."""
         left_out = set(names)
         keep = np.array([name not in left_out for name in self.video_ids], dtype=bool)
         new_code = np.cumsum(keep) - 1
@@ -78,7 +78,7 @@ class GroundTruth:
         )
 
     def counts(self, codes: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Anomalous and normal frames of segments.
+        """Count anomalous and normal frames of segments.
 
         Args:
             codes: (n,) integers, each segment's video.
@@ -104,7 +104,7 @@ class GroundTruth:
         return positives, (stops - starts) - positives
 
     def _positives_before(self, frames: np.ndarray) -> np.ndarray:
-        """Anomalous frames before each frame of the axis on which all videos lie end to end."""
+        """Count the anomalous frames before each frame of the axis on which all videos lie end to end."""
         if len(self.interval_codes) == 0:
             return np.zeros(len(frames), dtype=np.int64)
         before = self.offsets[self.interval_codes]
@@ -117,7 +117,7 @@ class GroundTruth:
 
 
 def ground_truth(dataset: Dataset, videos: Sequence[Video]) -> GroundTruth:
-    """The truth of some videos of a dataset; touching and overlapping intervals are merged and cut at the video's end.
+    """Return the truth of some videos; touching and overlapping intervals are merged and cut at the video's end.
 
     Videos are put in order of their names, so no result can depend on the order they come in.
 

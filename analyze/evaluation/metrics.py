@@ -30,27 +30,27 @@ class Ranking:
 
     @property
     def n_positives(self) -> int:
-        """Positive frames in all."""
+        """Number of positive frames."""
         return int(self.true_positives[-1])
 
     @property
     def n_negatives(self) -> int:
-        """Negative frames in all."""
+        """Number of negative frames."""
         return int(self.false_positives[-1])
 
     @property
     def has_both_classes(self) -> bool:
-        """Whether there is at least one positive and one negative frame."""
+        """True if there is at least one positive and one negative frame."""
         return self.n_positives > 0 and self.n_negatives > 0
 
     def above(self, threshold: float) -> tuple[int, int]:
-        """True and false positives: positive and negative frames with a score strictly above ``threshold``.
+        """Count true and false positives: positive and negative frames with a score strictly above ``threshold``.
 
         Raises:
             VadprobeError: if the threshold is NaN.
         """
         if np.isnan(threshold):
-            raise VadprobeError("the threshold is NaN; a number is wanted. Was it fitted on unknown scores?")
+            raise VadprobeError("the threshold must be a number, got NaN. Was it fitted on unknown scores?")
         count = len(self.thresholds) - int(np.searchsorted(self.thresholds[::-1], threshold, side="right"))
         if count == 0:
             return 0, 0
@@ -69,7 +69,9 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
         VadprobeError: if the shapes differ, a score is NaN (the caller drops unknown units and reports how many), a
             count is negative or not an integer, or there is no frame at all.
     """
-    scores, positives, negatives = checked_units(scores, positives, negatives)
+    scores = np.asarray(scores, dtype=np.float64)
+    positives, negatives = checked_counts("positives", positives), checked_counts("negatives", negatives)
+    check_rankable(scores, positives, negatives)
     seen = positives + negatives > 0
     scores, positives, negatives = scores[seen], positives[seen], negatives[seen]
     order = np.argsort(-scores)
@@ -82,20 +84,12 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
     )
 
 
-def checked_units(
-    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The arguments of ``rank`` as float64 and int64.
-
-    Raises:
-        VadprobeError: as ``rank``.
-    """
-    scores = np.asarray(scores, dtype=np.float64)
-    positives, negatives = checked_counts("positives", positives), checked_counts("negatives", negatives)
+def check_rankable(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> None:
+    """Raise ``VadprobeError`` as ``rank`` does for arrays of its types."""
     if scores.ndim != 1 or not scores.shape == positives.shape == negatives.shape:
         raise VadprobeError(
-            f"scores, positives and negatives have shapes {scores.shape}, {positives.shape} and {negatives.shape}; "
-            "one number per scored unit is wanted in each."
+            "scores, positives and negatives must have one number per scored unit each, got the shapes "
+            f"{scores.shape}, {positives.shape} and {negatives.shape}."
         )
     unknown = int(np.isnan(scores).sum())
     if unknown:
@@ -106,20 +100,19 @@ def checked_units(
     n_frames = int(positives.sum() + negatives.sum())
     if not 0 < n_frames < _MAX_FRAMES:
         raise VadprobeError(
-            f"{len(scores)} scored units have {n_frames} frames; at least 1 and fewer than {_MAX_FRAMES} are wanted."
+            f"the scored units must have from 1 to {_MAX_FRAMES - 1} frames in all, got {n_frames} in {len(scores)}."
         )
-    return scores, positives, negatives
 
 
 def checked_counts(name: str, counts: np.ndarray) -> np.ndarray:
-    """Frame counts as int64; ``name`` is for the messages.
+    """Return frame counts as int64; ``name`` is for the messages.
 
     Raises:
         VadprobeError: if a count is negative or not an integer.
     """
     counts = np.asarray(counts)
     if counts.size and not (np.issubdtype(counts.dtype, np.integer) or counts.dtype == np.bool_):
-        raise VadprobeError(f"{name} has dtype {counts.dtype}; integer frame counts are wanted.")
+        raise VadprobeError(f"{name} must be integer frame counts, got the dtype {counts.dtype}.")
     counts = counts.astype(np.int64)
     if np.any(counts < 0):
         raise VadprobeError(
@@ -130,7 +123,7 @@ def checked_counts(name: str, counts: np.ndarray) -> np.ndarray:
 
 
 def roc_auc(ranking: Ranking) -> float:
-    """Area under the ROC curve: how often a positive frame is above a negative one, ties counting half.
+    """Return the area under the ROC curve: how often a positive frame is above a negative one, ties counting half.
 
     The pairs are counted in integers and divided once. Equal to scikit-learn's ``roc_auc_score`` on expanded frames.
 
@@ -147,13 +140,13 @@ def roc_auc(ranking: Ranking) -> float:
 
 
 def average_precision(ranking: Ranking) -> float:
-    """Average precision as a step function: the sum of precision times the recall gained at each distinct score.
+    """Return the average precision as a step function: the sum of precision times recall gained at distinct scores.
 
     This is scikit-learn's ``average_precision_score``, the primary number on XD-Violence. Published "AP" often is
     ``precision_recall_area`` instead; the two are not comparable.
 
     Returns:
-        A number in (0, 1]; the share of positive frames for a constant score; NaN if the frames are of one class.
+        A number in (0, 1]; the fraction of positive frames for a constant score; NaN if the frames are of one class.
     """
     if not ranking.has_both_classes:
         return float("nan")
@@ -162,10 +155,10 @@ def average_precision(ranking: Ranking) -> float:
 
 
 def precision_recall_area(ranking: Ranking) -> float:
-    """Trapezoid area under the precision-recall curve, which begins at recall 0 with precision 1.
+    """Return the trapezoid area under the precision-recall curve, which begins at recall 0 with precision 1.
 
     This is ``auc(recall, precision)`` on scikit-learn's ``precision_recall_curve``, called AP by XDVioDet, RTFM, UR-DMU
-    and others. It rewards coarse scores: a constant one gets (1 + share of positive frames) / 2. Label it as the
+    and others. It rewards coarse scores: a constant one gets (1 + fraction of positive frames) / 2. Label it as the
     trapezoid wherever it is printed.
 
     Returns:
@@ -180,7 +173,7 @@ def precision_recall_area(ranking: Ranking) -> float:
 
 
 def f1(ranking: Ranking, threshold: float) -> float:
-    """Frame F1 of "anomalous where the score is strictly above ``threshold``".
+    """Return the frame F1 of "anomalous where the score is strictly above ``threshold``".
 
     Returns:
         2 TP / (2 TP + FP + FN), 0 if no positive frame is found; NaN if the frames are of one class.
@@ -199,7 +192,7 @@ def _precision(ranking: Ranking) -> np.ndarray:
 
 
 def clip_counts(truth: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Anomalous and normal frames of each clip of one video.
+    """Count anomalous and normal frames of each clip of one video.
 
     Args:
         truth: (n_frames,) bool, True where a frame is anomalous (``Dataset.truth``).
@@ -213,9 +206,7 @@ def clip_counts(truth: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tup
     """
     truth, starts, stops = np.asarray(truth), np.asarray(starts), np.asarray(stops)
     if truth.dtype != np.bool_ or truth.ndim != 1:
-        raise VadprobeError(
-            f"truth is {truth.dtype} of shape {truth.shape}; one bool per frame of the video is wanted."
-        )
+        raise VadprobeError(f"truth must be one bool per frame of the video, got {truth.dtype} of shape {truth.shape}.")
     outside = (starts < 0) | (stops < starts) | (stops > len(truth))
     if np.any(outside):
         first = int(np.flatnonzero(outside)[0])

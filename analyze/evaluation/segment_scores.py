@@ -1,4 +1,4 @@
-"""Scores of segments of named videos: what every method gives, ours and others'."""
+"""Scores of segments of named videos: the result of every method, ours and others'."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,30 +28,30 @@ class SegmentScores:
         if np.any(self.codes[1:] < self.codes[:-1]) or np.any(
             same_video & (self.start_frames[1:] < self.stop_frames[:-1])
         ):
-            raise VadprobeError("segments overlap or are not sorted by video and start; every frame has one score.")
+            raise VadprobeError("segments must be sorted by video and start, without overlap: a frame has one score.")
+
+    @classmethod
+    def of_videos(
+        cls, truth: GroundTruth, video_ids: Sequence[str], starts: np.ndarray, stops: np.ndarray, scores: np.ndarray
+    ) -> "SegmentScores":
+        """Sort the segments of a truth's videos; segments of other videos are left out.
+
+        Args:
+            truth: whose videos give the codes.
+            video_ids: (n,) names. ``starts``, ``stops``: (n,) half-open frames. ``scores``: (n,).
+        """
+        code_of = {name: code for code, name in enumerate(truth.video_ids)}
+        codes = np.array([code_of.get(name, -1) for name in video_ids], dtype=np.int64)
+        order = np.lexsort((starts, codes))
+        order = order[codes[order] >= 0]
+        return cls(
+            codes[order],
+            np.asarray(starts, dtype=np.int64)[order],
+            np.asarray(stops, dtype=np.int64)[order],
+            np.asarray(scores, dtype=np.float64)[order],
+        )
 
     @property
     def n_frames(self) -> np.ndarray:
-        """(n,) frames of each segment."""
+        """Frames of each segment, (n,)."""
         return np.asarray(self.stop_frames - self.start_frames)
-
-
-def segment_scores(
-    truth: GroundTruth, video_ids: Sequence[str], starts: np.ndarray, stops: np.ndarray, scores: np.ndarray
-) -> SegmentScores:
-    """Sort the segments of some videos of a truth; segments of other videos are left out.
-
-    Args:
-        truth: whose videos give the codes.
-        video_ids: (n,) names. ``starts``, ``stops``: (n,) half-open frames. ``scores``: (n,).
-    """
-    code_of = {name: code for code, name in enumerate(truth.video_ids)}
-    codes = np.array([code_of.get(name, -1) for name in video_ids], dtype=np.int64)
-    order = np.lexsort((starts, codes))
-    order = order[codes[order] >= 0]
-    return SegmentScores(
-        codes[order],
-        np.asarray(starts, dtype=np.int64)[order],
-        np.asarray(stops, dtype=np.int64)[order],
-        np.asarray(scores, dtype=np.float64)[order],
-    )

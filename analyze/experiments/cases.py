@@ -10,7 +10,7 @@ from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -23,7 +23,7 @@ class ExperimentJob:
     name: str
     config: AnalysisConfig
     truth: Dataset
-    probed: tuple[ProbedVideo, ...]
+    probed: tuple[VideoFacts, ...]
     layout: DatasetLayout
     samplings: tuple[Sampling, ...]
     backbone: str

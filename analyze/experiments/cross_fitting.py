@@ -11,7 +11,8 @@ from vadprobe.analyze.detector.fitting import fit
 from vadprobe.analyze.detector.locator_fitting import THRESHOLDS, row_counts
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
-from vadprobe.analyze.evaluation.segment_scores import segment_scores
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, spread
 from vadprobe.analyze.experiments.rows import Number, Row
@@ -71,15 +72,15 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
     label_of = {video.video_id: int(video.label or 0) for video in videos}
     labels = np.array([label_of[table.video_ids[code]] for code in codes])
     folds = video_folds(labels, codes, _n_folds(labels, codes), config.seed)
-    found = cross_fitted_grid(scores, positives, negatives, codes, SIGMAS, THRESHOLDS, folds)
+    found = cross_fitted_grid(ScoredClips(scores, positives, negatives, codes), SIGMAS, THRESHOLDS, folds)
     taus = np.array([found.locators[fold].threshold for fold in folds.tolist()])
     truth = ground_truth(inputs.truth, [video for video in videos if table.rows_of([video.video_id]).size])
     names = [table.video_ids[code] for code in codes]
     place = (truth, names, table.start_frames[rows], table.stop_frames[rows])
     settings = BootstrapConfig(config.evaluation.resamples, config.evaluation.seed, config.evaluation.confidence)
-    ranked, _ = measured(lab.cache, truth, segment_scores(*place, found.smoothed), float("nan"), settings)
+    ranked, _ = measured(lab.cache, truth, SegmentScores.of_videos(*place, found.smoothed), float("nan"), settings)
     without = replace(settings, n_resamples=0)
-    decided, _ = measured(lab.cache, truth, segment_scores(*place, found.smoothed - taus), 0.0, without)
+    decided, _ = measured(lab.cache, truth, SegmentScores.of_videos(*place, found.smoothed - taus), 0.0, without)
     seen = find_overlap(inputs, detector, truth.video_ids, config.allow_overlap)
     return _Draw(
         numbers={name: getattr(ranked if name == "auc" else decided, name) for name in THRESHOLD_METRICS},

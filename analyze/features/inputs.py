@@ -8,7 +8,7 @@ import numpy as np
 
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.layout import DatasetLayout
@@ -30,7 +30,7 @@ class AnalysisInputs:
     """
 
     truth: Dataset
-    probed: tuple[ProbedVideo, ...]
+    probed: tuple[VideoFacts, ...]
     segments: Mapping[str, FeatureStore]
     calibration: Mapping[str, FeatureStore]
     score_prompt: str
@@ -60,7 +60,7 @@ class AnalysisInputs:
         """
         validation = self.rows_of_split("validation")
         if not self.calibration:
-            validation = validation[self.store.held[validation]]
+            validation = validation[self.store.stored[validation]]
         return np.sort(np.concatenate([validation, self.rows_of_split("test")]))
 
     def rows_of_split(self, split: str) -> np.ndarray:
@@ -71,7 +71,7 @@ class AnalysisInputs:
 def open_inputs(
     config: AnalysisConfig,
     truth: Dataset,
-    probed: Sequence[ProbedVideo],
+    probed: Sequence[VideoFacts],
     layout: DatasetLayout,
     samplings: Sequence[Sampling],
     backbone: str,

@@ -1,4 +1,4 @@
-"""A locator for sets without a validation split: a fold of videos gets the pair that is best on the others (HH12)."""
+"""Locators for sets without a validation split: a fold of videos gets the pair that is best on the others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from vadprobe.analyze.locator.grid import FrameCounts, count_frames, first_best
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
+from vadprobe.analyze.locator.frame_counts import FrameCounts, count_frames
+from vadprobe.analyze.locator.grid import first_best
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.locator.smoothing import first_clips, smooth
 from vadprobe.store.errors import VadprobeError
@@ -14,99 +16,87 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class CrossFittedLocator:
-    """Locators chosen without the videos they are used on, and what they find.
+    """Locators chosen without the videos they are used on, and their frame F1.
 
     ``locators`` is each fold's pair of best frame F1 on the **other** folds. ``smoothed`` (n,) float64 is every clip's
-    score under the sigma of its own fold, ``decisions`` (n,) float64 is 1 where that is strictly above the threshold of
-    its own fold, else 0; both are NaN where the score is. ``f1`` is the frame F1 of all decisions together. The
-    ``n_unknown`` clips with a NaN score are in no number.
+    score under the sigma of its own fold, NaN where the score is. ``f1`` is the frame F1 of all decisions together,
+    each by the threshold of its own fold. The ``n_unknown`` clips with a NaN score are in no number.
     """
 
     locators: Mapping[int, Locator]
     smoothed: np.ndarray
-    decisions: np.ndarray
     f1: float
     n_unknown: int
 
     def to_json(self) -> dict[str, Any]:
-        """The pairs and the result as plain JSON values; the arrays follow from the scores and the pairs."""
+        """Return the pairs and the result as plain JSON values; the array follows from the scores and the pairs."""
         pairs = {str(fold): locator.to_json() for fold, locator in self.locators.items()}
         return {"locators": pairs, "f1": self.f1, "n_unknown": self.n_unknown}
 
 
 def cross_fitted_grid(
-    scores: np.ndarray,
-    positives: np.ndarray,
-    negatives: np.ndarray,
-    groups: np.ndarray,
-    sigmas: Sequence[float],
-    thresholds: Sequence[float],
-    folds: np.ndarray,
+    clips: ScoredClips, sigmas: Sequence[float], thresholds: Sequence[float], folds: np.ndarray
 ) -> CrossFittedLocator:
-    """For every fold of videos the (sigma, threshold) of best frame F1 on the other folds, and its decisions (HH12).
+    """Find for every fold of videos the (sigma, threshold) of best frame F1 on the other folds.
 
     No video's labels reach its own pair. The frames are counted once, fold by fold, and added up for each choice. Two
     folds share most of the videos they are fitted on, so an interval over folds would be too narrow.
 
     Args:
-        scores: (n,) unsmoothed clip scores; NaN is unknown and left out of the counts.
-        positives, negatives: (n,) integers, anomalous and normal frames of each clip.
-        groups: (n,) video of each clip, contiguous.
+        clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out of the counts.
         sigmas: in clips. ``thresholds``: any order. Among equal F1, compared as whole numbers, the first sigma wins,
             then the first threshold.
         folds: (n,) integers, the fold of each clip's video; codes may have gaps.
 
     Raises:
-        VadprobeError: as ``locator.frame_f1_grid``; and if folds are not one integer per clip,
-            differ inside of a video, there are fewer than two, or the others of a fold have frames of one class.
+        VadprobeError: as ``grid.frame_f1_grid``; and if folds are not one integer per clip, differ inside of a video,
+            there are fewer than two, or the others of a fold have frames of one class.
     """
-    scores, groups, folds = np.asarray(scores, dtype=np.float64), np.asarray(groups), np.asarray(folds)
-    codes, fold_of_clip = _checked_folds(scores, groups, folds)
-    counts = count_frames(scores, positives, negatives, groups, sigmas, thresholds, fold_of_clip)
+    folds = np.asarray(folds)
+    codes, fold_of_clip = _checked_folds(clips, folds)
+    counts = count_frames(clips, sigmas, thresholds, fold_of_clip)
     cells = [_best_elsewhere(counts, fold, code) for fold, code in enumerate(codes.tolist())]
     locators = {
         code: Locator(float(sigmas[row]), float(thresholds[column]))
         for code, (row, column) in zip(codes.tolist(), cells, strict=True)
     }
-    smoothed = np.full(len(scores), np.nan)
+    smoothed = np.full(len(clips), np.nan)
     for sigma in {locator.sigma for locator in locators.values()}:
         mine = np.isin(folds, [code for code, locator in locators.items() if locator.sigma == sigma])
-        smoothed[mine] = smooth(scores[mine], sigma, groups[mine])
-    limits = np.array([locator.threshold for locator in locators.values()])[fold_of_clip]
-    decisions = np.where(np.isnan(smoothed), np.nan, (smoothed > limits).astype(np.float64))
+        smoothed[mine] = smooth(clips.scores[mine], sigma, clips.groups[mine])
     found, wrong = (
         sum(int(kind[fold, row, column]) for fold, (row, column) in enumerate(cells))
         for kind in (counts.true_positives, counts.false_positives)
     )
     f1 = 2 * found / (found + wrong + int(counts.positives.sum()))
-    return CrossFittedLocator(locators, smoothed, decisions, f1, counts.n_unknown)
+    return CrossFittedLocator(locators, smoothed, f1, counts.n_unknown)
 
 
-def _checked_folds(scores: np.ndarray, groups: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the folds, ascending, and the number of each clip's."""
-    if folds.shape != scores.shape or not np.issubdtype(folds.dtype, np.integer):
+def _checked_folds(clips: ScoredClips, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes of the folds, ascending, and the number of each clip's."""
+    if folds.shape != clips.scores.shape or not np.issubdtype(folds.dtype, np.integer):
         raise VadprobeError(
-            f"folds is {folds.dtype} of shape {folds.shape}; one integer is wanted for each of {len(scores)} clips."
+            f"folds must be {len(clips)} integers, one per clip, got {folds.dtype} of shape {folds.shape}."
         )
-    starts = first_clips(scores, groups)
+    starts = first_clips(clips.scores, clips.groups)
     if len(starts) == 0:
-        raise VadprobeError("there is no clip; the scores of at least two videos in two folds are wanted.")
+        raise VadprobeError("there is no clip; pass the scores of at least two videos in two folds.")
     split = np.minimum.reduceat(folds, starts) != np.maximum.reduceat(folds, starts)
     if split.any():
         raise VadprobeError(
-            f"{int(split.sum())} videos have clips in several folds, first video {groups[starts[split][0]]}; clips of "
-            "one video are alike, so a video belongs to one fold."
+            f"{int(split.sum())} videos have clips in several folds, first video {clips.groups[starts[split][0]]}; all "
+            "clips of a video must be in one fold, they are alike."
         )
     codes, numbers = np.unique(folds, return_inverse=True)
     if len(codes) < 2:
         raise VadprobeError(
-            f"all videos are in fold {codes[0]}; at least two folds are wanted, each is fitted on the others."
+            f"all videos are in fold {codes[0]}; there must be at least two folds, each is fitted on the others."
         )
     return codes, numbers.astype(np.int64)
 
 
 def _best_elsewhere(counts: FrameCounts, fold: int, code: int) -> tuple[int, ...]:
-    """The first best (sigma, threshold) of all folds but one."""
+    """Return the first best (sigma, threshold) of all folds but one, as positions in the grid."""
     others = np.arange(len(counts.positives)) != fold
     n_positives, n_negatives = int(counts.positives[others].sum()), int(counts.negatives[others].sum())
     if n_positives == 0 or n_negatives == 0:

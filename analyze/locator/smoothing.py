@@ -1,4 +1,4 @@
-"""Gaussian smoothing of clip scores over time, each video by itself (HP and HH12)."""
+"""Gaussian smoothing of clip scores over time, each video by itself."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +23,7 @@ class PaddedVideos:
     mirrored: np.ndarray
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """(places,) the value of the clip at each place."""
+        """Return the value of the clip at each place, (places,)."""
         spread = np.empty(len(values) + self.mirrored.shape[1], dtype=values.dtype)
         spread[self.places] = values
         spread[self.mirrored[0]] = values[self.mirrored[1]]
@@ -31,7 +31,7 @@ class PaddedVideos:
 
 
 def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -> np.ndarray:
-    """Gaussian smoothing of clip scores over time, each video by itself (HP and HH12).
+    """Smooth clip scores over time by a Gaussian, each video by itself (eq. 12 (HeadHunt-VAD)).
 
     For known scores this is ``scipy.ndimage.gaussian_filter1d`` with mode "reflect" and truncate 4, bit for bit,
     however many videos are passed together. A NaN score (a failed clip) stays NaN and does not spread: its neighbours
@@ -59,24 +59,26 @@ def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -
 
 
 def smoothing_radius(sigma: float) -> int:
-    """Clips on each side that take part in a smoothed score: 4 ``sigma``, rounded; 0 for no smoothing.
+    """Return the number of clips on each side that take part in a smoothed score: 4 ``sigma``, rounded.
 
     Raises:
         VadprobeError: if sigma is negative or not finite.
     """
     if not (np.isfinite(sigma) and sigma >= 0):
-        raise VadprobeError(f"sigma is {sigma}; a finite number of clips, 0 or more, is wanted.")
+        raise VadprobeError(f"sigma must be a finite number of clips, 0 or more, got {sigma}.")
     return int(_TRUNCATE * sigma + 0.5)
 
 
 def first_clips(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """(videos,) the first clip of each video, ascending.
+    """Return the first clip of each video, (videos,), ascending.
 
     Raises:
         VadprobeError: if the shapes differ or a video's clips are not contiguous.
     """
     if scores.ndim != 1 or scores.shape != groups.shape:
-        raise VadprobeError(f"scores have shape {scores.shape}, groups {groups.shape}; one of each per clip is wanted.")
+        raise VadprobeError(
+            f"scores and groups must have the shape (n,), one of each per clip, got {scores.shape} and {groups.shape}."
+        )
     starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])[: len(groups)])
     codes, counts = np.unique(groups[starts], return_counts=True)
     if np.any(counts > 1):
@@ -100,6 +102,7 @@ def pad_videos(starts: np.ndarray, n_clips: int, radius: int) -> PaddedVideos:
     places = np.repeat(shifts, lengths)
     places += np.arange(n_clips)
     left = np.arange(-radius, 0)
+    # Positions relative to a video's first clip: -radius .. -1, and length .. length + radius - 1, folded back.
     outside = np.concatenate([np.broadcast_to(left, (len(starts), radius)), lengths[:, None] - left[::-1] - 1], axis=1)
     length = lengths[:, None]
     phase = outside % (2 * length)
@@ -135,7 +138,7 @@ def filter_padded(scores: np.ndarray, sigma: float) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _weights(sigma: float, radius: int) -> np.ndarray:
-    """(2 * radius + 1,) float64 that sum to 1; read-only, as blocks of clips share them."""
+    """Return (2 * radius + 1,) float64 weights of sum 1; read-only, as blocks of clips share them."""
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
     weights /= weights.sum()
     weights.flags.writeable = False

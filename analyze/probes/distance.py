@@ -1,12 +1,11 @@
 """A probe without a fitted boundary: distances to the means of the classes."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
-from vadprobe.analyze.probes.probe import Probe, checked_samples
+from vadprobe.analyze.probes.probe import Probe
 from vadprobe.analyze.probes.settings import ProbeKind
 
 
@@ -33,30 +32,3 @@ class DistanceProbe(Probe):
         super()._check_shapes()
         if not self.normal.shape == self.anomalous.shape == self.mean.shape:
             raise self._misshapen()
-
-
-def fit_distance(features: np.ndarray, labels: np.ndarray, *, selection: dict[str, Any] | None = None) -> DistanceProbe:
-    """Take the class means of standardised features.
-
-    Args:
-        features: (n, k), finite; converted to float64.
-        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
-        selection: carried into the probe.
-
-    Returns:
-        The probe. A constant feature has scale 1 and both means at 0, so it adds nothing while it stays constant.
-
-    Raises:
-        VadprobeError: if a shape or label is not as above, a feature is not finite, or a class has fewer than two
-            samples.
-    """
-    features, labels = checked_samples(features, labels)
-    scaler = StandardScaler().fit(features)
-    standardised = scaler.transform(features)
-    return DistanceProbe(
-        mean=np.asarray(scaler.mean_),
-        scale=np.asarray(scaler.scale_),
-        normal=standardised[labels == 0].mean(axis=0),
-        anomalous=standardised[labels == 1].mean(axis=0),
-        selection=dict(selection or {}),
-    )

@@ -1,4 +1,4 @@
-"""A linear probe: one weight per standardised feature and an intercept, through the sigmoid."""
+"""Linear probes: one weight per standardised feature and an intercept, through the sigmoid."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from vadprobe.analyze.probes.probe import Probe
-from vadprobe.analyze.probes.settings import ClassWeight
+from vadprobe.analyze.probes.settings import ClassWeight, Convention, ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 
@@ -42,3 +42,28 @@ class LinearProbe(Probe):
     def _check_shapes(self) -> None:
         if self.coef.ndim != 1 or not self.mean.shape == self.scale.shape == self.coef.shape:
             raise self._misshapen()
+
+
+@dataclass(frozen=True, eq=False)
+class LogisticProbe(LinearProbe):
+    """A linear probe whose score is the probability of an anomaly (eq. 8 (HiProbe-VAD), eq. 11 (HeadHunt-VAD)).
+
+    ``convention`` says how it was fitted. ``n_left_out`` counts the rows with a value that is not finite, which a
+    streamed fit leaves out; a fit in memory refuses them.
+    """
+
+    kind: ClassVar[ProbeKind] = "logistic"
+
+    convention: Convention = "paper"
+    n_left_out: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class LinearSvmProbe(LinearProbe):
+    """A linear probe whose score is the sigmoid of the SVM's decision value.
+
+    That is no calibrated probability: the hinge loss estimates none. The order of the scores is what counts; 0.5 is
+    the decision boundary.
+    """
+
+    kind: ClassVar[ProbeKind] = "linear-svm"

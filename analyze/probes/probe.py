@@ -1,14 +1,13 @@
-"""What every fitted probe is: a frozen value that standardises features, scores each row alone, and becomes JSON."""
+"""The common part of fitted probes: a frozen value that standardises features and scores each row by itself."""
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from vadprobe.analyze.calibration.labels import check_classes
-from vadprobe.analyze.probes.settings import ClassWeight, ProbeKind
+from vadprobe.analyze.probes.settings import ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 _BLOCK_ROWS = 2048  # rows standardised at a time; bounds memory, never changes a score
@@ -18,8 +17,7 @@ _BLOCK_ROWS = 2048  # rows standardised at a time; bounds memory, never changes 
 class Probe(ABC):
     """A fitted probe of any kind; a kind adds its own numbers and how it was fitted.
 
-    Every kind sees ``(features - mean) / scale``; ``mean`` and ``scale`` are (k,) float64. ``selection`` is the JSON
-    form of what the k features are, which a probe only carries.
+    Every kind sees ``(features - mean) / scale``; ``mean`` and ``scale`` are (k,) float64.
     """
 
     kind: ClassVar[ProbeKind]
@@ -28,7 +26,6 @@ class Probe(ABC):
 
     mean: np.ndarray
     scale: np.ndarray
-    selection: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         self._check_shapes()
@@ -39,7 +36,7 @@ class Probe(ABC):
             )
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        """How anomalous each sample is (HP8, HH11), in float64; only a kind that says so gives probabilities.
+        """Score how anomalous each sample is; only a kind that says so gives probabilities.
 
         Args:
             features: (n, k) raw features, as they were fitted. Each row's score depends on that row alone, to the last
@@ -67,7 +64,7 @@ class Probe(ABC):
         return scores
 
     def to_json(self) -> dict[str, Any]:
-        """The probe as plain JSON values; ``probe.probe_from_json`` restores every bit. Infinity is "inf"."""
+        """Return the probe as plain JSON values; ``probe_from_json`` restores every bit. Infinity is "inf"."""
         value: dict[str, Any] = {"kind": self.kind}
         for item in fields(self):
             content = getattr(self, item.name)
@@ -80,14 +77,14 @@ class Probe(ABC):
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of ``to_json``, for a value of this kind.
+        """Restore a probe of this kind from ``to_json``; the key "selection" of earlier versions is passed over.
 
         Raises:
             VadprobeError: if a number is missing, unknown or out of range.
         """
-        given = {name: content for name, content in value.items() if name != "kind"}
+        given = {name: content for name, content in value.items() if name not in ("kind", "selection")}
         known = {item.name for item in fields(cls)}
-        required = {item.name for item in fields(cls) if item.default is MISSING and item.default_factory is MISSING}
+        required = {item.name for item in fields(cls) if item.default is MISSING}
         if set(given) - known or required - set(given):
             raise VadprobeError(
                 f"a probe of kind {cls.kind!r} has the keys {', '.join(sorted(known))}, of which it needs "
@@ -98,60 +95,15 @@ class Probe(ABC):
 
     @abstractmethod
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:
-        """Scores (n,) of standardised features (n, k), float64 in C order, which may be overwritten."""
+        """Score standardised features (n, k), float64 in C order, which may be overwritten: (n,)."""
 
     def _check_shapes(self) -> None:
-        """Raise unless the arrays fit together."""
         if self.mean.ndim != 1 or self.mean.shape != self.scale.shape:
             raise self._misshapen()
 
     def _misshapen(self) -> VadprobeError:
         shapes = ", ".join(f"{name} {getattr(self, name).shape}" for name in self.arrays)
         return VadprobeError(
-            f"the shapes of the probe's numbers do not fit together: {shapes}; one number per feature is wanted, and "
-            "of a hidden layer one row per unit. Was the file edited?"
+            f"the shapes of the probe's numbers do not fit together: {shapes}. There must be one number per feature, "
+            "and one row per unit of a hidden layer. Was the file edited?"
         )
-
-
-def checked_samples(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Features to fit on as (n, k) float64 in C order, never the caller's own, and labels as (n,) int64.
-
-    Raises:
-        VadprobeError: if a shape or label is not as wanted, a feature is not finite, or a class has fewer than two
-            samples.
-    """
-    features = np.array(features, dtype=np.float64, order="C")
-    labels = np.asarray(labels)
-    if features.ndim != 2 or features.shape[1] == 0 or labels.shape != features.shape[:1]:
-        raise VadprobeError(
-            f"features have shape {features.shape}, labels {labels.shape}; (n, k) with k >= 1 and (n,) are wanted."
-        )
-    if not np.isin(labels, (0, 1)).all():
-        raise VadprobeError(
-            f"labels are {np.unique(labels).tolist()[:8]}; only 1 (anomalous) and 0 (normal) are wanted."
-        )
-    check_classes(labels)
-    bad = ~np.isfinite(features)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise VadprobeError(
-            f"{int(bad.any(axis=1).sum())} of {len(features)} samples have features that are not finite, first sample "
-            f"{row}, feature {column} ({features[row, column]}). Leave failed clips out; if the model "
-            "overflowed, extract in bfloat16."
-        )
-    return features, labels.astype(np.int64)
-
-
-def check_penalty(C: float, max_iter: int) -> None:
-    """Raise ``VadprobeError`` unless ``C > 0`` and ``max_iter >= 1``."""
-    if not C > 0 or max_iter < 1:
-        raise VadprobeError(
-            f"C is {C} and max_iter {max_iter}; C > 0 (inf for no penalty) and max_iter >= 1 are wanted."
-        )
-
-
-def sample_weights(labels: np.ndarray, class_weight: ClassWeight | None) -> np.ndarray:
-    """Weight of each sample, (n,) float64: 1, or with "balanced" n / (2 n_class)."""
-    if class_weight is None:
-        return np.ones(len(labels))
-    return np.asarray(len(labels) / (2 * np.bincount(labels))[labels])

@@ -1,7 +1,10 @@
-"""What a probe may be asked to be, and which of its settings contradict one another."""
+"""The settings of probes, and which of them contradict one another."""
 
 import math
+from dataclasses import dataclass
 from typing import Literal
+
+from vadprobe.store.errors import VadprobeError
 
 ProbeKind = Literal["logistic", "linear-svm", "mlp", "distance"]
 ClassWeight = Literal["balanced"]
@@ -9,6 +12,30 @@ Convention = Literal["paper", "headhunt-code"]
 
 HIDDEN = 64
 """Hidden units of the perceptron where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """The regularisation of a fit, the weights of its classes, and the limit of its solver.
+
+    ``C`` > 0 is the inverse strength of the L2 penalty, inf for none. ``class_weight`` "balanced" weights samples by
+    n / (2 n_class). ``max_iter`` >= 1 bounds the solver's iterations.
+    """
+
+    C: float = 1.0
+    class_weight: ClassWeight | None = None
+    max_iter: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.C > 0 or self.max_iter < 1:
+            raise VadprobeError(
+                f"C must be above 0 (inf for no penalty) and max_iter at least 1, got C = {self.C} and "
+                f"max_iter = {self.max_iter}."
+            )
+
+
+DEFAULT_PENALTY = Penalty()
+"""The penalty of a fit where nothing else is said."""
 
 
 def contradiction(
@@ -19,7 +46,7 @@ def contradiction(
     hidden: int = HIDDEN,
     convention: Convention = "paper",
 ) -> str | None:
-    """The sentence that says which settings do not go together; None if all do.
+    """Return the sentence that says which settings do not go together; None if all do.
 
     A setting that the kind would ignore is refused when it is not the default, so that no result is taken for the
     effect of a setting that had none. A seed contradicts nothing: kinds without randomness give the same for each.

@@ -1,6 +1,6 @@
-"""Probing every layer or head at once, cross-validated: how well its own features tell unseen videos apart.
+"""Cross-validated probes of every layer or head at once, by its own features.
 
-Also the saliency that calibration numbers are not: each score comes from a fit that did not see its video.
+Unlike calibration numbers, each score comes from a fit that did not see its video.
 """
 
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from scipy.stats import rankdata
 
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.calibration.labels import checked_labels, checked_units
-from vadprobe.analyze.probes.unit_solvers import Solver, logistic, ridge
+from vadprobe.analyze.probes.unit_solvers import logistic, ridge
 from vadprobe.store.errors import VadprobeError
 
 _BLOCK_BYTES = 1 << 24
 """Working memory of a block of units; larger blocks leave the processor's cache and are slower."""
 
-_SOLVERS: dict[str, Solver] = {"ridge": ridge, "logistic": logistic}
+_SOLVERS = {"ridge": ridge, "logistic": logistic}
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,25 +25,19 @@ class UnitProbing:
     """Cross-validated probes of every unit (layer or head), float64.
 
     ``scores`` (..., n): each sample's decision value from the fold that left it out, above 0 for anomalous.
-    ``auc`` (...,): the share of (anomalous, normal) pairs in the right order, ties half, counted within folds only:
+    ``auc`` (...,): the fraction of (anomalous, normal) pairs in the right order, ties half, counted within folds only:
     scores of different folds come from different fits. A unit without signal has an expectation of exactly 1/2; pooled
-    over folds it would be less. ``accuracy`` (...,): the share of samples on the right side of 0.
+    over folds it would be less.
     """
 
     auc: np.ndarray
-    accuracy: np.ndarray
     scores: np.ndarray
 
 
 def probe_units(
-    features: np.ndarray,
-    labels: np.ndarray,
-    folds: np.ndarray,
-    *,
-    probe: Literal["ridge", "logistic"] = "ridge",
-    C: float = 1.0,
+    features: np.ndarray, labels: np.ndarray, folds: np.ndarray, *, probe: Literal["ridge", "logistic"] = "ridge"
 ) -> UnitProbing:
-    """Fit a probe per unit and fold on the other folds, and score the fold's samples.
+    """Fit a probe per unit and fold on the other folds, with penalty C = 1, and score the fold's samples.
 
     Features are standardised with the mean and deviation of the training folds; a feature that is constant there has no
     say. The chosen unit's own number is still too good, as the best of many: compare it with the best under permuted
@@ -56,14 +50,13 @@ def probe_units(
             a video is scored by a fit that saw another.
         probe: "ridge" (closed form, labels +1 and -1) or "logistic" (the papers' probe, slower); see
             ``.unit_solvers``.
-        C: inverse strength of the penalty on standardised features, > 0 and finite.
 
     Returns:
         The probing of every unit, the same to the last bit for any cut of the leading axes. A unit whose samples are
         all equal has AUC 1/2.
 
     Raises:
-        VadprobeError: if shapes, labels or settings do not fit, a feature is not finite, a fold leaves only one class
+        VadprobeError: if shapes or labels do not fit, a feature is not finite, a fold leaves only one class
             to train on, no fold has both classes, or a logistic fit does not converge.
     """
     features = np.asarray(features)
@@ -72,19 +65,16 @@ def probe_units(
     anomalous = checked_labels(labels, n)
     held_out = _held_out(folds, anomalous)
     if probe not in _SOLVERS:
-        raise VadprobeError(f"probe is {probe!r}; one of {', '.join(_SOLVERS)} is wanted.")
-    if not C > 0 or not np.isfinite(C):
-        raise VadprobeError(f"C is {C}; a finite number above 0 is wanted.")
+        raise VadprobeError(f"probe must be one of {', '.join(_SOLVERS)}, got {probe!r}.")
     step = max(1, _BLOCK_BYTES // (8 * (3 * n * dimension + 4 * min(n, dimension) ** 2)))
     scores = np.empty(units.shape[:2])
     for start in range(0, len(units), step):
         values = _unit_range(units[start : start + step])
         for mine in held_out:
-            scores[start : start + step, mine] = _score_fold(values, anomalous, mine, _SOLVERS[probe], C)
+            scores[start : start + step, mine] = _score_fold(values, anomalous, mine, probe)
     leading = features.shape[:-2]
     return UnitProbing(
         auc=_concordance(scores, anomalous, held_out).reshape(leading),
-        accuracy=((scores > 0) == anomalous).mean(axis=1).reshape(leading),
         scores=scores.reshape(*leading, n),
     )
 
@@ -92,7 +82,7 @@ def probe_units(
 def cross_fitted_auc(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int
 ) -> np.ndarray:
-    """Saliency from fits that did not see the scored video: the AUC of ``probe_units`` by ridge, C = 1.
+    """Return the AUC of ``probe_units`` by ridge on folds of whole videos.
 
     Args:
         features: (..., n, d), finite.
@@ -110,12 +100,12 @@ def cross_fitted_auc(
 
 
 def _held_out(folds: np.ndarray, anomalous: np.ndarray) -> list[np.ndarray]:
-    """The samples of each fold, (n,) bool each, checked."""
+    """Return the samples of each fold, (n,) bool each, checked."""
     folds = np.asarray(folds)
     if folds.shape != anomalous.shape or not np.issubdtype(folds.dtype, np.integer):
         raise VadprobeError(
-            f"folds have shape {folds.shape} and dtype {folds.dtype}; the number of its fold for each of "
-            f"{len(anomalous)} samples is wanted."
+            f"folds must be {len(anomalous)} integers, one per sample, got the shape {folds.shape} and the dtype "
+            f"{folds.dtype}."
         )
     held_out = [folds == number for number in np.unique(folds)]
     for number, mine in zip(np.unique(folds), held_out, strict=True):
@@ -133,13 +123,13 @@ def _held_out(folds: np.ndarray, anomalous: np.ndarray) -> list[np.ndarray]:
 
 
 def _unit_range(units: np.ndarray) -> np.ndarray:
-    """In float64, each feature divided by a power of two: no digit changes, and no square overflows or vanishes."""
+    """Divide each feature by a power of two, in float64: no digit changes, and no square overflows or vanishes."""
     values = units.astype(np.float64)
     return np.asarray(np.ldexp(values, -np.frexp(np.abs(values).max(axis=1, keepdims=True))[1]))
 
 
-def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, solver: Solver, C: float) -> np.ndarray:
-    """Decision values (units, m) of the samples ``mine`` by fits on the others."""
+def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, probe: str) -> np.ndarray:
+    """Score the samples ``mine`` by fits on the others: decision values (units, m)."""
     training = values.compress(~mine, axis=1)
     # Minus a sample first: a feature that is constant in training becomes exactly 0, whatever its mean rounds to.
     first = training[:, :1]
@@ -149,7 +139,7 @@ def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, sol
     scale = np.sqrt((training**2).mean(axis=1, keepdims=True))
     scale[scale == 0] = 1.0
     training /= scale
-    weights, intercepts = solver(training, anomalous[~mine], C)
+    weights, intercepts = _SOLVERS[probe](training, anomalous[~mine])
     scored = (values.compress(mine, axis=1) - first - mean) / scale
     # Summed sample by sample, so that equal samples have equal scores.
     scored *= weights[:, None]
@@ -157,7 +147,7 @@ def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, sol
 
 
 def _concordance(scores: np.ndarray, anomalous: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
-    """Share of pairs within folds in the right order, (units,), from whole numbers of half pairs."""
+    """Return the fraction of pairs within folds in the right order, (units,), from whole numbers of half pairs."""
     concordant, pairs = np.zeros(len(scores)), 0
     for mine in held_out:
         ranks = rankdata(scores.compress(mine, axis=1), axis=1)

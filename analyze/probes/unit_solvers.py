@@ -1,9 +1,7 @@
-"""Ridge and logistic regression of many layers or heads at once, on standardised features.
+"""Ridge and logistic regression of many layers or heads at once, on standardised features, with penalty C = 1.
 
 Every unit is solved from its own values alone, in an order of operations that nothing beside it changes.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 from scipy.special import expit
@@ -22,14 +20,12 @@ _SMALLEST_WEIGHT = 1e-12
 _DUAL_SAMPLES = 200
 """Up to so many samples the batched dual is faster than scikit-learn's loop, whatever the dimension."""
 
-Solver = Callable[[np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
-
-def ridge(rows: np.ndarray, anomalous: np.ndarray, C: float) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares of +1 (anomalous) and -1 (normal): ``|w|^2 / 2 + C / 2 sum (y - w·z - b)^2`` at its least.
+def ridge(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit +1 (anomalous) and -1 (normal) by least squares: ``|w|^2 / 2 + sum (y - w·z - b)^2 / 2`` at its least.
 
     The closed form is solved in the samples' Gram matrix for n <= d, in the dimensions' otherwise. The same minimum as
-    scikit-learn's ``Ridge(alpha=1 / C)``; the intercept is not penalised.
+    scikit-learn's ``Ridge(alpha=1)``; the intercept is not penalised.
 
     Args:
         rows: (units, n, d) float64, each feature of mean 0.
@@ -45,15 +41,15 @@ def ridge(rows: np.ndarray, anomalous: np.ndarray, C: float) -> tuple[np.ndarray
     intercepts = np.full(len(rows), targets.mean())
     across = rows.swapaxes(1, 2)
     if n <= dimension:
-        weights = across @ np.linalg.solve(_raised(rows @ across, 1 / C), centred)
+        weights = across @ np.linalg.solve(_raised(rows @ across), centred)
     else:
         products = _summed(rows, rows), _summed(rows, centred)
-        weights = np.linalg.solve(_raised(products[0], 1 / C), products[1])
+        weights = np.linalg.solve(_raised(products[0]), products[1])
     return weights[:, :, 0], intercepts
 
 
-def logistic(rows: np.ndarray, anomalous: np.ndarray, C: float) -> tuple[np.ndarray, np.ndarray]:
-    """Logistic regression: ``|w|^2 / 2 + C sum of log losses`` at its least, the intercept unpenalised.
+def logistic(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit logistic regression: ``|w|^2 / 2 + sum of log losses`` at its least, the intercept unpenalised.
 
     Up to 200 samples, or up to d, by Newton's method in the dual, all units at once; beyond that a loop over
     scikit-learn is as fast. Both give the minimum, not a solver's stopping point.
@@ -71,78 +67,80 @@ def logistic(rows: np.ndarray, anomalous: np.ndarray, C: float) -> tuple[np.ndar
     """
     n, dimension = rows.shape[1:]
     if n <= max(_DUAL_SAMPLES, dimension):
-        return _newton_in_the_dual(rows, anomalous.astype(np.float64), C)
+        return _newton_in_the_dual(rows, anomalous.astype(np.float64))
     weights, intercepts = np.empty((len(rows), dimension)), np.empty(len(rows))
     for number, unit in enumerate(rows):
-        model = LogisticRegression(C=C, solver="newton-cholesky", tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
+        model = LogisticRegression(solver="newton-cholesky", tol=_TOLERANCE, max_iter=_MAX_ITERATIONS)
         model.fit(unit, anomalous)
         weights[number], intercepts[number] = model.coef_[0], model.intercept_[0]
     return weights, intercepts
 
 
-def _newton_in_the_dual(rows: np.ndarray, targets: np.ndarray, C: float) -> tuple[np.ndarray, np.ndarray]:
-    """w = Z'a, with a = C (t - p) and sum(a) = 0 at the minimum; Newton steps in a and b, halved until they descend."""
+def _newton_in_the_dual(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Solve for w = Z'a, with a = t - p and sum(a) = 0 at the minimum, by damped Newton steps in a and b.
+
+    Z are the rows, t the targets (0 or 1), p the probabilities, b the intercept, K = ZZ' the Gram matrix.
+    """
     gram = rows @ rows.swapaxes(1, 2)
     dual, intercepts, logits = np.zeros(rows.shape[:2]), np.zeros(len(rows)), np.zeros(rows.shape[:2])
     moving = np.arange(len(rows))
     for _ in range(_MAX_ITERATIONS):
-        residuals = np.abs(dual[moving] / C + expit(logits[moving]) - targets).max(axis=1)
+        residuals = np.abs(dual[moving] + expit(logits[moving]) - targets).max(axis=1)
         # Only whole units leave, so that every product keeps its shape and its bits.
         moving = moving[residuals > _TOLERANCE]
         if len(moving) == 0:
             return _summed(rows, dual[:, :, None])[:, :, 0], intercepts
         mine = gram[moving], dual[moving], intercepts[moving], logits[moving]
-        dual[moving], intercepts[moving], logits[moving] = _damped_step(*mine, targets, C)
+        dual[moving], intercepts[moving], logits[moving] = _damped_step(*mine, targets)
     raise VadprobeError(
-        f"{len(moving)} of {len(rows)} logistic fits did not converge in {_MAX_ITERATIONS} Newton steps. Lower C (now "
-        f"{C:g}), or probe by ridge."
+        f"{len(moving)} of {len(rows)} logistic fits did not converge in {_MAX_ITERATIONS} Newton steps; "
+        "probe by ridge."
     )
 
 
 def _damped_step(
-    gram: np.ndarray, dual: np.ndarray, intercepts: np.ndarray, logits: np.ndarray, targets: np.ndarray, C: float
+    gram: np.ndarray, dual: np.ndarray, intercepts: np.ndarray, logits: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The next a (units, n), b (units,) and logits Ka + b (units, n).
+    """Return the next a (units, n), b (units,) and logits Ka + b (units, n).
 
     A Newton step is a weighted ridge regression of working responses r: (K + V) a + b = r with sum(a) = 0 and
-    V = 1 / (C p (1 - p)), solved in the scaled form whose matrix has no eigenvalue below 1.
+    V = 1 / (p (1 - p)), solved in the scaled form V^-1/2 K V^-1/2 + I, which has no eigenvalue below 1.
     """
     probabilities = expit(logits)
     variances = np.maximum(probabilities * (1 - probabilities), _SMALLEST_WEIGHT)
-    root = np.sqrt(C * variances)[:, :, None]
+    root = np.sqrt(variances)[:, :, None]
     responses = logits + (targets - probabilities) / variances
     sides = root * np.stack([responses, np.ones_like(responses)], axis=-1)
-    solved = root * np.linalg.solve(_raised(root * gram * root.swapaxes(1, 2), 1.0), sides)
+    solved = root * np.linalg.solve(_raised(root * gram * root.swapaxes(1, 2)), sides)
+    # Two right-hand sides, r and 1: their combination whose a adds up to 0 gives a and b at once.
     sums = solved.sum(axis=1)
     next_intercepts = sums[:, 0] / sums[:, 1]
     next_dual = solved[:, :, 0] - next_intercepts[:, None] * solved[:, :, 1]
     next_logits = (gram @ next_dual[:, :, None])[:, :, 0] + next_intercepts[:, None]
-    share = np.ones(len(gram))
-    least = _objective(dual, intercepts, logits, targets, C)
+    fraction = np.ones(len(gram))
+    least = _objective(dual, intercepts, logits, targets)
     for _ in range(_MAX_HALVINGS):
-        part = share[:, None]
+        part = fraction[:, None]
         moved = (
             dual + part * (next_dual - dual),
-            intercepts + share * (next_intercepts - intercepts),
+            intercepts + fraction * (next_intercepts - intercepts),
             logits + part * (next_logits - logits),
         )
-        ascends = _objective(*moved, targets, C) > least * (1 + 1e-12)
+        ascends = _objective(*moved, targets) > least * (1 + 1e-12)
         if not ascends.any():
             break
-        share[ascends] /= 2
+        fraction[ascends] /= 2
     return moved
 
 
-def _objective(
-    dual: np.ndarray, intercepts: np.ndarray, logits: np.ndarray, targets: np.ndarray, C: float
-) -> np.ndarray:
-    """Sum of log losses plus |w|^2 / (2 C), (units,)."""
+def _objective(dual: np.ndarray, intercepts: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the sum of log losses plus |w|^2 / 2, (units,); with w = Z'a, |w|^2 = a'Ka = a'(logits - b)."""
     losses = np.logaddexp(0.0, np.where(targets > 0, -logits, logits)).sum(axis=1)
-    return np.asarray(losses + (dual * (logits - intercepts[:, None])).sum(axis=1) / (2 * C))
+    return np.asarray(losses + (dual * (logits - intercepts[:, None])).sum(axis=1) / 2)
 
 
 def _summed(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Products rows' others of (units, n, d) and (units, n, m), summed over the samples.
+    """Return the products rows' others of (units, n, d) and (units, n, m), summed over the samples.
 
     One dimension would be a dot product: some kernels of BLAS sum it in another order where memory begins elsewhere.
     """
@@ -151,8 +149,8 @@ def _summed(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.asarray(rows.swapaxes(1, 2) @ others)
 
 
-def _raised(matrices: np.ndarray, value: float) -> np.ndarray:
-    """The matrices with ``value`` added to their diagonals, in place."""
+def _raised(matrices: np.ndarray) -> np.ndarray:
+    """Add 1 to the diagonals, in place."""
     diagonal = np.arange(matrices.shape[-1])
-    matrices[:, diagonal, diagonal] += value
+    matrices[:, diagonal, diagonal] += 1
     return matrices

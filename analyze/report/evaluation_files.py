@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from vadprobe.analyze.evaluation.evaluation import Evaluation, video_table
+from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.analyze.evaluation.measuring import video_table
 from vadprobe.analyze.evaluation.metrics import Ranking, rank
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.report.figures import Timeline, ranking_curves, score_timelines

@@ -1,8 +1,8 @@
-"""How well every attention head separates normal from anomalous samples: HeadHunt-VAD's four metrics (HH3 to HH6).
+"""Saliency of attention heads: the four metrics of HeadHunt-VAD, equations 3 to 6.
 
-Source: HeadHunt-VAD, equations 3 to 6, with the choices the paper leaves open made as in the convention "paper".
-All four are the same after shifting, rotating or scaling a head's features, so heads of any magnitude compare. They are
-calibration numbers: with few samples every head looks separable, so never quote a chosen head's value as a result.
+The choices that the paper leaves open are listed in docs/methods.md. All four metrics are the same after shifting,
+rotating or scaling a head's features, so heads of any magnitude compare. They are calibration numbers: with few samples
+every head looks separable, so never quote a chosen head's value as a result.
 """
 
 from typing import Literal, get_args
@@ -11,8 +11,8 @@ import numpy as np
 
 from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual, head_blocks
 from vadprobe.analyze.saliency.kernels.head_blocks import mapped
-from vadprobe.analyze.saliency.kernels.mmd import discrepancy
-from vadprobe.analyze.saliency.kernels.reference_code import headhunt_code_metrics
+from vadprobe.analyze.saliency.kernels.mmd import mmd
+from vadprobe.analyze.saliency.kernels.reference_code import reference_code_metrics
 from vadprobe.store.errors import VadprobeError
 
 Convention = Literal["paper", "headhunt-code"]
@@ -27,10 +27,11 @@ GAUSSIANS = {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}
 
 
 def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Fisher's discriminant ratio (HH3): squared distance of the class means in units of the within-class covariance.
+    """Return Fisher's discriminant ratio of every head (LDA, eq. 3 (HeadHunt-VAD)).
 
-    ``(mu_a - mu_n)' S^-1 (mu_a - mu_n)``, S the covariance of the class-centred samples of both classes, shrunk by
-    Ledoit and Wolf. scikit-learn's ``shrinkage="auto"`` is another number: it shrinks each class alone, standardised.
+    The squared distance of the class means in units of the within-class covariance S, that of the class-centred samples
+    of both classes, shrunk by Ledoit and Wolf: ``(mu_a - mu_n)' S^-1 (mu_a - mu_n)``. scikit-learn's
+    ``shrinkage="auto"`` is another number: it shrinks each class alone, standardised.
 
     Args:
         features: (..., n, d), any real dtype, finite; computed in float64 after centring. n < d is fine.
@@ -47,7 +48,7 @@ def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean of both Kullback-Leibler divergences between Gaussians fitted to the classes, in nats (HH4).
+    """Return the mean of both KL divergences between the classes' Gaussians, in nats (KL, eq. 4 (HeadHunt-VAD)).
 
     ``[tr(Sn^-1 Sa) + tr(Sa^-1 Sn) - 2d + D'(Sn^-1 + Sa^-1) D] / 4``, Sn and Sa the classes' covariances, each shrunk by
     Ledoit and Wolf, D the difference of their means. The log-determinants of the two directions cancel.
@@ -68,7 +69,7 @@ def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Distance of the class means in the feature space of a Gaussian kernel (HH5).
+    """Return the distance of the class means in the space of a Gaussian kernel (MMD, eq. 5 (HeadHunt-VAD)).
 
     The square root of the V-statistic ``mean K_aa + mean K_nn - 2 mean K_an`` (self-pairs included, so it is biased
     upwards), ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs of samples, both classes pooled.
@@ -84,13 +85,14 @@ def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.nda
     Raises:
         VadprobeError: as ``lda``.
     """
-    return mapped(features, labels, {}, {"": discrepancy})[""]
+    return mapped(features, labels, {}, {"": mmd})[""]
 
 
 def clustering_nmi(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = N_STARTS) -> np.ndarray:
-    """Normalised mutual information of the labels and a two-means clustering of the raw features (HH6).
+    """Return the normalised mutual information of labels and two-means clusters (NMI, eq. 6 (HeadHunt-VAD)).
 
-    Mutual information over the geometric mean of both entropies; the clustering is ``kmeans2.two_means``.
+    Mutual information over the geometric mean of both entropies; the clustering is ``kmeans2.kmeans2``, of the raw
+    features.
 
     Args:
         features: (..., n, d), as for ``lda``.
@@ -105,34 +107,34 @@ def clustering_nmi(features: np.ndarray, labels: np.ndarray, seed: int, n_init: 
     Raises:
         VadprobeError: as ``lda``.
     """
-    return mapped(features, labels, {}, {"": head_blocks.clustering_nmi(seed, n_init)})[""]
+    return mapped(features, labels, {}, {"": head_blocks.nmi_kernel(seed, n_init)})[""]
 
 
 def head_metrics(
     features: np.ndarray, labels: np.ndarray, seed: int, convention: Convention = "paper"
 ) -> dict[str, np.ndarray]:
-    """All four metrics of HeadHunt-VAD (HH3 to HH6), sharing what they have in common.
+    """Return all four metrics of HeadHunt-VAD (eqs. 3 to 6), sharing what they have in common.
 
     Args:
         features: (..., n, d), for example (blocks, heads, n, head_dim); see ``lda``.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
         seed: of the two-means clustering; see ``clustering_nmi``. "headhunt-code" has its own and ignores it.
         convention: "paper", the equations as in the functions above; or "headhunt-code", the constants of the method's
-            public code (``reference_code.headhunt_code_metrics``).
+            public code (``reference_code.reference_code_metrics``).
 
     Returns:
         "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64, for any cut of
-        the leading axes; by "paper" the same to the last bit as the function of that name.
+        the leading axes; by "paper" the same to the last bit as the functions above.
 
     Raises:
         VadprobeError: as ``lda``, or if the convention is unknown.
     """
     check_convention(convention)
     if convention == "headhunt-code":
-        return headhunt_code_metrics(features, labels)
+        return reference_code_metrics(features, labels)
     kernels = {
-        "maximum_mean_discrepancy": discrepancy,
-        "cluster_information": head_blocks.clustering_nmi(seed, N_STARTS),
+        "maximum_mean_discrepancy": mmd,
+        "cluster_information": head_blocks.nmi_kernel(seed, N_STARTS),
     }
     return mapped(features, labels, GAUSSIANS, kernels)
 
@@ -141,6 +143,6 @@ def check_convention(convention: str) -> None:
     """Raise ``VadprobeError`` unless the convention is one of ``Convention``."""
     if convention not in get_args(Convention):
         raise VadprobeError(
-            f"convention is {convention!r}; 'paper', the equations as printed, or 'headhunt-code', the constants of "
-            "the method's public code, is wanted."
+            "convention must be 'paper', the equations as printed, or 'headhunt-code', the constants of the method's "
+            f"public code, got {convention!r}."
         )

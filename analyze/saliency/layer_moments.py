@@ -1,21 +1,18 @@
-"""Moments and histograms of every dimension of a layer, and what HiProbe's metrics (HP1 to HP6) make of them."""
+"""Moments and histograms of every dimension of a layer, and HiProbe-VAD's metrics of them (eqs. 1 to 6)."""
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-Direction = Literal["normal||anomalous", "anomalous||normal"]
-
 VARIANCE_FLOOR = 1e-3
-"""Least class variance of a dimension in HP2, as a share of the dimension's variance over all samples."""
+"""Least class variance of a dimension in eq. 2, as a fraction of the dimension's variance over all samples."""
 
 RATIO_EPSILON = 1e-12
-"""Added to the variances in HP4, in squared units of the features."""
+"""Added to the variances in eq. 4, in squared units of the features."""
 
 N_BINS = 32
-"""Bins of the histograms in HP5a; the paper gives no number."""
+"""Bins of the histograms in eq. 5 (the entropy); the paper gives no number."""
 
 _BLOCK_VALUES = 1 << 17
 """Values of a block of dimensions: it stays in the processor's cache."""
@@ -36,13 +33,13 @@ class Moments:
 
 
 def dimension_moments(unit: np.ndarray, anomalous: np.ndarray) -> Moments:
-    """Of the samples (n, D), any real dtype, of two classes; anomalous (n,) bool."""
+    """Take the moments of samples (n, D), any real dtype, of two classes; anomalous (n,) bool."""
     blocks = [_block_moments(values, exponent, anomalous) for values, exponent in scaled_blocks(unit)]
     return Moments(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
 def scaled_blocks(unit: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of dimensions of a layer (n, D): float64 values in units of 2 ** exponent, and the exponent of each."""
+    """Cut a layer (n, D) into blocks of dimensions: float64 values in units of 2 ** exponent, and the exponents."""
     step = max(1, _BLOCK_VALUES // len(unit))
     blocks = []
     for start in range(0, unit.shape[1], step):
@@ -64,51 +61,51 @@ def _block_moments(values: np.ndarray, exponent: np.ndarray, anomalous: np.ndarr
         offset -= mean[-1]
         variance.append(np.einsum("ij,ij->j", offset, offset) / len(offset))
     difference = (first[1] - first[0]) + (mean[1] - mean[0])
-    share = float(anomalous.mean())
-    total = (1 - share) * variance[0] + share * variance[1] + share * (1 - share) * difference**2
+    fraction = float(anomalous.mean())
+    within = (1 - fraction) * variance[0] + fraction * variance[1]
+    total = within + fraction * (1 - fraction) * difference**2
     return difference, variance[0], variance[1], total, exponent
 
 
-def divergences(moments: Moments, direction: Direction) -> np.ndarray:
-    """HP1 and HP2 of every dimension; 0 for a constant one."""
+def divergences(moments: Moments) -> np.ndarray:
+    """Return the KL divergence of every dimension, eqs. 1 and 2 (HiProbe-VAD); 0 for a constant one."""
     floor = np.where(moments.total > 0, VARIANCE_FLOOR * moments.total, 1.0)
     normal, anomalous = np.maximum(moments.normal, floor), np.maximum(moments.anomalous, floor)
-    p, q = (normal, anomalous) if direction == "normal||anomalous" else (anomalous, normal)
-    return np.asarray((np.log(q / p) + (p + moments.difference**2) / q - 1) / 2)
+    return np.asarray((np.log(anomalous / normal) + (normal + moments.difference**2) / anomalous - 1) / 2)
 
 
 def discriminants(moments: Moments) -> np.ndarray:
-    """HP3 and HP4 of every dimension."""
+    """Return the discriminant ratio of every dimension, eqs. 3 and 4 (HiProbe-VAD)."""
     with np.errstate(over="ignore", under="ignore"):  # far below 1e-12 the ratio is 0, far above epsilon is nothing
         epsilon = np.maximum(np.ldexp(RATIO_EPSILON, -2 * moments.exponent), np.finfo(np.float64).tiny)
     return np.asarray(moments.difference**2 / (moments.anomalous + moments.normal + epsilon))
 
 
 def n_floored(moments: Moments) -> np.ndarray:
-    """How many dimensions, along the last axis, have a class variance below the floor."""
+    """Count the dimensions, along the last axis, with a class variance below the floor."""
     floor = VARIANCE_FLOOR * moments.total
     return np.asarray(np.count_nonzero((moments.normal < floor) | (moments.anomalous < floor), axis=-1))
 
 
-def histogram_entropies(unit: np.ndarray, n_bins: int) -> np.ndarray:
-    """HP5a of every dimension of the samples (n, D), in bits: (D,) float64; 0 for a constant one."""
+def histogram_entropies(unit: np.ndarray) -> np.ndarray:
+    """Return the entropy of every dimension of samples (n, D), eq. 5 (HiProbe-VAD), in bits: (D,); 0 if constant."""
     n = len(unit)
     surprise = np.array([0.0] + [count / n * math.log2(n / count) for count in range(1, n + 1)])
     entropies = []
     for values, _ in scaled_blocks(unit):
         dimensions = values.shape[1]
-        bins = _bins(values, n_bins) + n_bins * np.arange(dimensions)
-        counts = np.bincount(bins.ravel(), minlength=n_bins * dimensions)
-        entropies.append(surprise[counts].reshape(dimensions, n_bins).sum(axis=-1))
+        bins = _bins(values) + N_BINS * np.arange(dimensions)
+        counts = np.bincount(bins.ravel(), minlength=N_BINS * dimensions)
+        entropies.append(surprise[counts].reshape(dimensions, N_BINS).sum(axis=-1))
     return np.concatenate(entropies)
 
 
-def _bins(values: np.ndarray, n_bins: int) -> np.ndarray:
-    """Bin of every value (n, D) within its dimension's range, int64; the values are overwritten."""
+def _bins(values: np.ndarray) -> np.ndarray:
+    """Return the bin of every value (n, D) within its dimension's range, int64; the values are overwritten."""
     lowest = values.min(axis=0)
     width = values.max(axis=0) - lowest
     values -= lowest
-    values *= n_bins
+    values *= N_BINS
     values /= np.where(width > 0, width, 1.0)
     bins = values.astype(np.int64)  # rounds down, as no value is negative
-    return np.minimum(bins, n_bins - 1, out=bins)
+    return np.minimum(bins, N_BINS - 1, out=bins)

@@ -1,4 +1,4 @@
-"""Ranking layers and heads by their metrics: DLSP (HP5b, HP6b) and RHI (HH7 to HH9)."""
+"""Ranking of layers by DLSP (HiProbe-VAD, eqs. 5 and 6) and of heads by RHI (HeadHunt-VAD, eqs. 7 to 9)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _UNKNOWN = (
 
 @dataclass(frozen=True, eq=False)
 class RobustSaliency:
-    """What RHI ranks, each (blocks, heads) float64, NaN for a head that is unknown under any prompt.
+    """Robust saliency of heads, each (blocks, heads) float64, NaN for a head that is unknown under any prompt.
 
-    ``mean`` and ``instability`` are mean and standard deviation of the saliency over prompts (HH7, HH8), ``robust`` the
-    mean minus the weighted instability (HH9). ``heads`` are the chosen (block, head), best first.
+    ``mean`` and ``instability`` are mean and standard deviation of the saliency over prompts, ``robust`` the mean minus
+    the weighted instability (RHI, eqs. 7, 8 and 9 (HeadHunt-VAD)). ``heads`` are the chosen (block, head), best first.
     """
 
     mean: np.ndarray
@@ -28,20 +28,19 @@ class RobustSaliency:
     heads: tuple[tuple[int, int], ...]
 
 
-def dlsp(metrics: Mapping[str, np.ndarray], first_layer: int = 1) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Layer saliency S(l): the sum of the metrics' z-scores over layers (HP5b, HP6b).
+def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the layer saliency S(l), the sum of the metrics' z-scores over layers (DLSP, eqs. 5 and 6 (HiProbe-VAD)).
 
     z-scores use the population standard deviation. With fewer than some twenty layers they are coarse; a metric's one
     outlying layer dominates its z-scores.
 
     Args:
-        metrics: name to (L,), one value per layer. Pass layers 1 to L: a constant embedding layer would shift every
-            z-score. The count "floored_dimensions" is left out.
-        first_layer: the number of the first layer, for messages.
+        metrics: name to (L,), one value per layer, 1 to L: a constant embedding layer, 0, would shift every z-score.
+            The count "floored_dimensions" is left out.
 
     Returns:
-        (L,) float64 scores, and the z-scores of each metric, (L,) float64. The chosen layer (HP7) is the first maximum:
-        ``first_layer + scores.argmax()``. A metric that is the same in every layer has z-scores 0.
+        (L,) float64 scores, and the z-scores of each metric, (L,) float64. The chosen layer (eq. 7) is the first
+        maximum, ``1 + scores.argmax()``. A metric that is the same in every layer has z-scores 0.
 
     Raises:
         VadprobeError: if there is no metric, shapes differ or a value is not finite.
@@ -51,13 +50,13 @@ def dlsp(metrics: Mapping[str, np.ndarray], first_layer: int = 1) -> tuple[np.nd
     }
     shapes = {name: values.shape for name, values in ranked.items()}
     if len(set(shapes.values())) != 1 or any(len(shape) != 1 or shape[0] == 0 for shape in shapes.values()):
-        raise VadprobeError(f"layer metrics have shapes {shapes}; one value per layer, (L,), is wanted in each.")
+        raise VadprobeError(f"layer metrics must have one value per layer, (L,), got the shapes {shapes}.")
     for name, values in ranked.items():
         unknown = np.flatnonzero(~np.isfinite(values))
         if len(unknown):
             raise VadprobeError(
-                f"{name} is {values[unknown[0]]} at layer {first_layer + unknown[0]} ({len(unknown)} such layers); "
-                "finite values are wanted. Check that layer's features."
+                f"{name} must be finite, got {values[unknown[0]]} at layer {1 + unknown[0]} ({len(unknown)} such "
+                "layers). Check that layer's features."
             )
     z_scores = {name: _z_scores(values) for name, values in ranked.items()}
     # In the order of names, so that the order of the mapping changes no bit.
@@ -65,16 +64,16 @@ def dlsp(metrics: Mapping[str, np.ndarray], first_layer: int = 1) -> tuple[np.nd
 
 
 def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, top: int = 5) -> RobustSaliency:
-    """Robust saliency of every head over several prompts, and the best heads (HH7 to HH9).
+    """Return the robust saliency of heads over several prompts, and the best heads (RHI, eqs. 7 to 9 (HeadHunt-VAD)).
 
-    Per prompt, each metric is scaled to [0, 1] over all heads, and a head's saliency is the mean of its metrics. HH7
-    and HH8 are mean and population standard deviation over prompts, HH9 ``RSS = mean - weight * deviation``. With one
-    prompt the deviation is 0, and the choice is far less robust.
+    Per prompt, each metric is scaled to [0, 1] over all heads, and a head's saliency is the mean of its metrics. With
+    mean and population standard deviation over prompts, ``RSS = mean - weight * deviation``. With one prompt the
+    deviation is 0, and the choice is far less robust.
 
     Args:
         metrics: prompt to metric name to (blocks, heads). NaN is unknown: that head has no robust saliency, is never
             chosen, and takes no part in scaling that metric.
-        weight: lambda of HH9, >= 0; the paper's is 0.5.
+        weight: lambda of eq. 9, >= 0; the paper's is 0.5.
         top: how many heads to choose; the paper's is 5.
 
     Returns:
@@ -87,9 +86,9 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
     """
     shape = _common_shape(metrics)
     if not weight >= 0 or not np.isfinite(weight):
-        raise VadprobeError(f"the instability weight is {weight}; a number from 0 is wanted (the paper's is 0.5).")
+        raise VadprobeError(f"the instability weight must be 0 or more, got {weight} (the paper's is 0.5).")
     if not 1 <= top <= shape[0] * shape[1]:
-        raise VadprobeError(f"top is {top}; 1 to {shape[0] * shape[1]}, the number of heads, is wanted.")
+        raise VadprobeError(f"top must be from 1 to {shape[0] * shape[1]}, the number of heads, got {top}.")
     # In the order of names, so that the order of the mappings changes no bit.
     saliency = np.stack(
         [
@@ -102,7 +101,7 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
     known = int(np.isfinite(robust).sum())
     if known < top:
         raise VadprobeError(
-            f"{known} of {robust.size} heads have a robust saliency, {top} are to be chosen; {_UNKNOWN}"
+            f"{known} of {robust.size} heads have a robust saliency, and top asks for {top}; {_UNKNOWN}"
         )
     order = np.argsort(-robust, axis=None, kind="stable")[:top]  # NaN sorts last
     heads = tuple((int(number) // shape[1], int(number) % shape[1]) for number in order)
@@ -114,16 +113,16 @@ def _common_shape(metrics: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[int,
         raise VadprobeError("there is no prompt; robust saliency needs the head metrics of at least one, better five.")
     names = {prompt: tuple(sorted(of_prompt)) for prompt, of_prompt in metrics.items()}
     if len(set(names.values())) != 1 or () in names.values():
-        raise VadprobeError(f"the prompts have the metrics {names}; the same ones, at least one, are wanted for each.")
+        raise VadprobeError(f"the prompts must have the same metrics, at least one, got {names}.")
     shapes = {(p, name): np.shape(values) for p, of_prompt in metrics.items() for name, values in of_prompt.items()}
     first = next(iter(shapes.values()))
     if any(shape != first or len(shape) != 2 or 0 in shape for shape in shapes.values()):
-        raise VadprobeError(f"head metrics have shapes {shapes}; (blocks, heads) is wanted, the same for all.")
+        raise VadprobeError(f"head metrics must have one shape (blocks, heads), got {shapes}.")
     return first[0], first[1]
 
 
 def _scaled(prompt: str, name: str, values: np.ndarray) -> np.ndarray:
-    """Min-max scaling over the known heads; NaN stays NaN."""
+    """Scale the known heads onto [0, 1]; NaN stays NaN."""
     values = np.asarray(values, dtype=np.float64)
     if np.isinf(values).any():
         index = tuple(np.argwhere(np.isinf(values))[0].tolist())
@@ -134,7 +133,7 @@ def _scaled(prompt: str, name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _stretched(values: np.ndarray) -> np.ndarray:
-    """Onto [0, 1], NaN left out; all 0 if all are equal."""
+    """Stretch onto [0, 1], NaN left out; all 0 if all are equal."""
     offset = values - np.nanmin(values)
     width = np.nanmax(offset)
     return np.asarray(offset / width if width > 0 else offset)

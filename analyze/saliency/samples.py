@@ -1,4 +1,4 @@
-"""What every saliency kernel starts from: checked samples of two classes, the classes apart, and distances.
+"""Samples of two classes for the kernels: the classes centred apart, their inner products and distances.
 
 The kernels take features with leading axes, ``(..., n, d)``: n samples of d dimensions for every layer or head, and one
 label per sample. Every layer and head is computed from its own values alone, in the same order of operations whatever
@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 _SAME = 1e-13
-"""Squared distances below this share of the squared norms are rounding, and count as 0 (distances: 3e-7)."""
+"""Squared distances below this fraction of the squared norms are rounding, and count as 0 (distances: 3e-7)."""
 
 _EXPONENTS = 200
 """Features within 2 to the power of plus or minus this need no scaling: their fourth powers are ordinary numbers."""
@@ -38,33 +38,33 @@ class ClassCentred:
 
     @property
     def rows(self) -> np.ndarray:
-        """(heads, n, d): the class-centred samples, a view."""
+        """Class-centred samples, (heads, n, d), a view."""
         return np.asarray(self.vectors[:, :-1])
 
     @property
     def difference(self) -> np.ndarray:
-        """(heads, d): the mean of the anomalous class minus that of the normal one, a view."""
+        """Mean of the anomalous class minus that of the normal one, (heads, d), a view."""
         return np.asarray(self.vectors[:, -1])
 
     @property
     def n_samples(self) -> int:
-        """n, of both classes together."""
+        """Number n of samples, of both classes together."""
         return len(self.order)
 
     @property
     def dimension(self) -> int:
-        """d, the number of dimensions."""
+        """Number d of dimensions."""
         return int(self.vectors.shape[2])
 
     @property
     def weights(self) -> np.ndarray:
-        """(n,): what of the difference a sample is away from the mean of all, besides its own row."""
-        share = 1 - self.n_normal / self.n_samples
-        return np.where(np.arange(self.n_samples) < self.n_normal, -share, 1 - share)
+        """Multiples (n,) of the difference that, added to its own row, make a sample minus the mean of all."""
+        fraction = 1 - self.n_normal / self.n_samples
+        return np.where(np.arange(self.n_samples) < self.n_normal, -fraction, 1 - fraction)
 
     @property
     def centred(self) -> np.ndarray:
-        """(heads, n, d): the samples minus the mean of all of them."""
+        """Samples minus the mean of all of them, (heads, n, d)."""
         return np.asarray(self.rows + self.weights[:, None] * self.difference[:, None, :])
 
     @cached_property
@@ -74,22 +74,22 @@ class ClassCentred:
 
     @property
     def gram(self) -> np.ndarray:
-        """(heads, n, n): inner products of the class-centred samples."""
+        """Inner products of the class-centred samples, (heads, n, n)."""
         return np.asarray(self._products[:, :-1])
 
     @property
     def along(self) -> np.ndarray:
-        """(heads, n): inner products of the class-centred samples with the difference."""
+        """Inner products of the class-centred samples with the difference, (heads, n)."""
         return np.asarray(self._products[:, -1])
 
     @cached_property
     def distance(self) -> np.ndarray:
-        """(heads,): squared length of the difference."""
+        """Squared length of the difference, (heads,)."""
         return np.asarray(np.einsum("hi,hi->h", self.difference, self.difference))
 
     @cached_property
     def half_squared_distances(self) -> np.ndarray:
-        """(heads, n, n): half of the squared distances of all samples, with the rounding of inner products."""
+        """Half of the squared distances of all samples, (heads, n, n), with the rounding of inner products."""
         half = self.gram.diagonal(axis1=1, axis2=2) / 2
         one = np.ones(half.shape)
         normal = one * (np.arange(self.n_samples) < self.n_normal)
@@ -105,7 +105,7 @@ class ClassCentred:
 
     @property
     def centred_gram(self) -> np.ndarray:
-        """(heads, n, n): inner products of the samples minus the mean of all of them."""
+        """Inner products of the samples minus the mean of all of them, (heads, n, n)."""
         weights = np.broadcast_to(self.weights, self.along.shape)
         along = self.along + (self.distance / 2)[:, None] * weights
         result = np.stack([along, weights], axis=2) @ np.stack([weights, along], axis=1)
@@ -130,7 +130,7 @@ def centre_classes(units: np.ndarray, anomalous: np.ndarray) -> ClassCentred:
 
 
 def _centre(samples: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples (n, heads, d), overwritten, less their mean to rows; the mean is the sum of what is returned."""
+    """Write samples (n, heads, d), overwritten, less their mean to rows; the mean is the sum of the two results."""
     # Minus a sample first: samples that are equal become exactly 0, whatever the mean rounds to.
     first = samples[0].copy()
     samples -= first
@@ -142,21 +142,19 @@ def _centre(samples: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def scaled(units: np.ndarray) -> np.ndarray:
-    """Units (heads, n, d) as a new float64 array, each head in the unit in which ``separate`` gives it."""
+    """Return units (heads, n, d) as a new float64 array, each head in the unit of ``centre_classes``."""
     samples = units.astype(np.float64)
     _scale(samples, units.dtype)
     return samples
 
 
 def _scale(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Divide by a power of two per head, in place, so that no square or fourth power can overflow or vanish.
+    """Divide by a power of two per head, in place, and return the exponents, (heads,).
 
-    Returns the exponents, (heads,).
+    So no square or fourth power can overflow or vanish. Those of shorter floats are ordinary numbers of float64.
     """
     if dtype.kind == "f" and dtype.itemsize < 8:
-        return np.zeros(
-            len(samples), dtype=np.int64
-        )  # the fourth powers of shorter floats are ordinary numbers of float64
+        return np.zeros(len(samples), dtype=np.int64)
     largest = np.maximum(samples.max(axis=(1, 2), initial=0.0), -samples.min(axis=(1, 2), initial=0.0))
     exponents = np.frexp(largest)[1]
     exponents[np.abs(exponents) <= _EXPONENTS] = 0
@@ -166,7 +164,7 @@ def _scale(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _constant(units: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Whether all samples of a head are equal; only heads whose first sample leaves nothing are looked at in full."""
+    """Tell where all samples of a head are equal; only heads whose first sample leaves nothing are read in full."""
     constant = np.asarray(~vectors[:, [0, -1]].any(axis=(1, 2)))
     for head in np.flatnonzero(constant):
         constant[head] = (units[head] == units[head, :1]).all()
@@ -174,7 +172,7 @@ def _constant(units: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def squared_distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances (heads, m, n) between the rows of (heads, m, r) and (heads, n, r), float64.
+    """Return squared Euclidean distances (heads, m, n) between the rows of (heads, m, r) and (heads, n, r), float64.
 
     Exactly 0 for equal rows: distances below 3e-7 of the rows' norms cannot be told from rounding, and count as 0.
     """

@@ -1,6 +1,6 @@
-"""From metrics to a choice: the most salient layer (DLSP, HP5b to HP7) and the robust heads (RHI, HH7 to HH9).
+"""Selection of the most salient layer (DLSP) or of robust heads (RHI) from their metrics.
 
-How layers are numbered: axis "layer" of hidden states counts from the embedding, layer 0; the output of block l is
+Numbers of layers: axis "layer" of hidden states counts from the embedding, layer 0; the output of block l is
 layer l, 1 to L. Axis "block" of head outputs counts blocks from 0: block b makes layer b + 1.
 """
 
@@ -10,10 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vadprobe.analyze.saliency.ranking import RobustSaliency, dlsp, rhi
+from vadprobe.analyze.saliency.ranking import dlsp, rhi
 from vadprobe.store.errors import VadprobeError
-
-__all__ = ["RobustSaliency", "Selection", "dlsp", "rhi", "select_heads", "select_layer", "take"]
 
 Unit = Literal["layer", "head"]
 Scores = tuple[float | None, ...] | tuple[tuple[float | None, ...], ...]
@@ -23,7 +21,7 @@ _DIMS: dict[str, tuple[str, ...]] = {"layer": ("layer",), "head": ("block", "hea
 
 @dataclass(frozen=True)
 class Selection:
-    """Which layers or heads feed the probe, in the order of their columns, and what they were chosen by.
+    """Layers or heads that feed the probe, in the order of their columns, and what they were chosen by.
 
     ``indices`` are (layer,) for unit "layer", layer 0 the embedding; (block, head) for unit "head", block 0 the first.
     ``method`` names the rule, "dlsp" or "rhi" here. ``scores`` are what it ranked, None where unknown: one number per
@@ -40,18 +38,18 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.unit not in _DIMS:
-            raise VadprobeError(f"the selection's unit is {self.unit!r}; 'layer' or 'head' is wanted.")
+            raise VadprobeError(f"the selection's unit must be 'layer' or 'head', got {self.unit!r}.")
         if not self.method:
             raise VadprobeError("the selection's method is empty; name the rule that chose, such as 'dlsp' or 'rhi'.")
         dims = _DIMS[self.unit]
         for index in self.indices:
             if len(index) != len(dims) or not all(isinstance(part, int) and part >= 0 for part in index):
                 raise VadprobeError(
-                    f"the selection has the index {index!r}; ({', '.join(dims)}) is wanted, whole numbers from 0."
+                    f"an index of the selection must be ({', '.join(dims)}), whole numbers from 0, got {index!r}."
                 )
         if not self.indices or len(set(self.indices)) < len(self.indices):
             raise VadprobeError(
-                f"the selection's indices are {self.indices!r}; at least one is wanted, and each only once."
+                f"the selection's indices must be at least one, and each only once, got {self.indices!r}."
             )
         self._check_scores()
 
@@ -67,12 +65,12 @@ class Selection:
         )
         if not inside:
             raise VadprobeError(
-                f"the selection's scores have shape {shape} from {_DIMS[self.unit][0]} {self.first_layer}; one per "
-                f"{self.unit}, among them {self.indices!r}, is wanted."
+                f"the selection's scores must be one per {self.unit}, among them {self.indices!r}, got the shape "
+                f"{shape} from {_DIMS[self.unit][0]} {self.first_layer}."
             )
 
     def score_array(self) -> np.ndarray:
-        """The scores, (layers,) or (blocks, heads) float64, NaN where unknown.
+        """Return the scores, (layers,) or (blocks, heads) float64, NaN where unknown.
 
         Raises:
             VadprobeError: if blocks have different numbers of heads, or a score is not a number.
@@ -83,7 +81,7 @@ class Selection:
             raise VadprobeError(f"the selection's scores are not an array of numbers: {error}.") from error
 
     def to_json(self) -> dict[str, Any]:
-        """The selection as plain JSON values; ``from_json`` restores every bit. An unknown score is null."""
+        """Return the selection as plain JSON values; ``from_json`` restores every bit. An unknown score is null."""
         return {
             "unit": self.unit,
             "method": self.method,
@@ -95,7 +93,7 @@ class Selection:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Selection":
-        """The inverse of ``to_json``.
+        """Restore a selection from ``to_json``.
 
         Raises:
             VadprobeError: if a part is missing or does not fit the others.
@@ -113,16 +111,14 @@ class Selection:
         )
 
 
-def select_layer(
-    metrics: Mapping[str, np.ndarray], *, first_layer: int = 1, inputs: Mapping[str, str] | None = None
-) -> Selection:
-    """The layer of greatest saliency ``dlsp``, the first of equals (HP7). Arguments and errors as there.
+def select_layer(metrics: Mapping[str, np.ndarray], *, inputs: Mapping[str, str] | None = None) -> Selection:
+    """Select the layer of greatest saliency ``dlsp``, the first of equals (DLSP, eq. 7 (HiProbe-VAD)).
 
-    ``inputs`` is carried into the selection.
+    Arguments and errors as there; ``inputs`` is carried into the selection.
     """
-    scores, _ = dlsp(metrics, first_layer)
-    layer = first_layer + int(scores.argmax())
-    return Selection("layer", "dlsp", ((layer,),), tuple(scores.tolist()), dict(inputs or {}), first_layer)
+    scores, _ = dlsp(metrics)
+    layer = 1 + int(scores.argmax())
+    return Selection("layer", "dlsp", ((layer,),), tuple(scores.tolist()), dict(inputs or {}), first_layer=1)
 
 
 def select_heads(
@@ -132,9 +128,9 @@ def select_heads(
     top: int = 5,
     inputs: Mapping[str, str] | None = None,
 ) -> Selection:
-    """The heads of greatest robust saliency ``rhi``, best first (HH9). Arguments and errors as there.
+    """Select the heads of greatest robust saliency ``rhi``, best first (RHI, eq. 9 (HeadHunt-VAD)).
 
-    ``inputs`` is carried into the selection.
+    Arguments and errors as there; ``inputs`` is carried into the selection.
     """
     found = rhi(metrics, weight, top)
     scores = tuple(tuple(None if np.isnan(value) else value for value in row) for row in found.robust.tolist())
@@ -142,7 +138,7 @@ def select_heads(
 
 
 def take(selection: Selection, features: np.ndarray) -> np.ndarray:
-    """The selected layers or heads of some samples, side by side in the selection's order.
+    """Take the selected layers or heads of some samples, side by side in the selection's order.
 
     Args:
         selection: what to take.
@@ -160,13 +156,13 @@ def take(selection: Selection, features: np.ndarray) -> np.ndarray:
     dims = _DIMS[selection.unit]
     if features.ndim != len(dims) + 2:
         raise VadprobeError(
-            f"features have shape {features.shape}; (n, {', '.join(dims)}, d) is wanted for a selection of "
-            f"{selection.unit}s."
+            f"features must have the shape (n, {', '.join(dims)}, d) for a selection of {selection.unit}s, got "
+            f"{features.shape}."
         )
     for index in selection.indices:
         if any(part >= count for part, count in zip(index, features.shape[1:-1], strict=True)):
             raise VadprobeError(
-                f"the selection wants ({', '.join(dims)}) {index}, but the features have {features.shape[1:-1]} of "
+                f"the selection has ({', '.join(dims)}) {index}, but the features have {features.shape[1:-1]} of "
                 "them. Is the detector of another backbone?"
             )
     units = np.moveaxis(features, 0, -2)  # (*dims, n, d)

@@ -1,4 +1,4 @@
-"""Silhouette of the two classes in every layer's hidden states (HP figure 3)."""
+"""Silhouette of the two classes in every layer's hidden states (figure 3 of HiProbe-VAD)."""
 
 import math
 
@@ -9,7 +9,7 @@ from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 
 
 def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean silhouette coefficient of the true labels, with Euclidean distances of the raw states, for every layer.
+    """Return the mean silhouette coefficient of the true labels, by Euclidean distances of raw states, for every layer.
 
     A sample's coefficient is ``(b - a) / max(a, b)``, a its mean distance to the other samples of its class, b to those
     of the other class. It is no part of the layer saliency S(l). scikit-learn's is used: it is as fast as can be.

@@ -1,4 +1,4 @@
-"""How stable a choice of layers or heads is: how often each is chosen over draws, and how much the choices share."""
+"""Stability of choices of layers or heads over draws: the frequency of each, and the overlap of the choices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """Of several selections of one unit: ``frequency`` (layers + 1,) or (blocks, heads) float64 in [0, 1].
+    """Agreement of several selections of one unit: ``frequency`` (layers + 1,) or (blocks, heads) float64 in [0, 1].
 
-    ``overlap`` is the mean share of indices that two selections have in common, ``chance_overlap`` what it would be for
-    random choices of as many; both NaN for a single selection. ``n_selections`` went into it.
+    ``overlap`` is the mean fraction of indices that two selections have in common, ``chance_overlap`` what it would be
+    for random choices of as many; both NaN for a single selection. ``n_selections`` went into it.
     """
 
     frequency: np.ndarray
@@ -24,7 +24,7 @@ class Stability:
     n_selections: int
 
     def most_frequent(self, count: int) -> list[tuple[tuple[int, ...], float]]:
-        """The indices that are chosen most often, with their frequency, the lower index first of equals."""
+        """Return the indices chosen most often, with their frequency, the lower index first of equals."""
         order = np.argsort(-self.frequency, axis=None, kind="stable")[:count]
         places = [tuple(int(part) for part in np.unravel_index(number, self.frequency.shape)) for number in order]
         return [(place, float(self.frequency[place])) for place in places if self.frequency[place] > 0]
@@ -43,7 +43,7 @@ def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stabil
     if not selections or len({selection.unit for selection in selections}) > 1:
         units = sorted({selection.unit for selection in selections})
         raise VadprobeError(
-            f"{len(selections)} selections are of the units {units}; at least one, all of one unit, is wanted."
+            f"selections must be at least one, and all of one unit, got {len(selections)} of the units {units}."
         )
     frequency = np.zeros(shape)
     for selection in selections:

@@ -32,7 +32,7 @@ from vadprobe.analyze.features.kernel_mapping import probabilities
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import read_selected
 from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
-from vadprobe.analyze.probes.kinds import fit_logistic
+from vadprobe.analyze.probes.logistic_fitting import fit_logistic
 from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.reading.feature_store import FeatureStore

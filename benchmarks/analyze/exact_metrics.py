@@ -21,6 +21,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import METRICS, bootstrap_videos
 from vadprobe.analyze.evaluation.metrics import average_precision, rank, roc_auc
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 
 _SEED = 0
 _BANDWIDTH_BYTES = 2**27  # copied: beyond every cache
@@ -118,9 +119,9 @@ def case_weights(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
 def resampled(clips: Clips, arguments: argparse.Namespace, metrics: Sequence[str]) -> dict[str, Any]:
     """Some metrics of every resample; the values are AUC and step AP of the first."""
     generator = np.random.default_rng(_SEED)
-    units = clips.scores, clips.positives, clips.negatives, clips.groups
+    units = ScoredClips(clips.scores, clips.positives, clips.negatives, clips.groups)
     options: dict[str, Any] = {"n_resamples": arguments.resamples, "generator": generator, "metrics": metrics}
-    seconds, found = timed(lambda: bootstrap_videos(*units, **options))
+    seconds, found = timed(lambda: bootstrap_videos(units, **options))
     first = slice(0, arguments.peer_resamples)
     values = [*found.values["auc"][first].tolist(), *found.values["ap_step"][first].tolist()]
     return {"seconds": seconds, "values": values, "interval": found.interval("auc")}

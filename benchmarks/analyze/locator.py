@@ -25,8 +25,10 @@ from sklearn.metrics import f1_score  # noqa: E402
 
 from benchmarks.analyze.exact_metrics import Clips, by_weights, make_clips, weighted_rows, whole  # noqa: E402
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import METRICS, bootstrap_videos  # noqa: E402
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips  # noqa: E402
 from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid  # noqa: E402
-from vadprobe.analyze.locator.locator import frame_f1_grid, smooth  # noqa: E402
+from vadprobe.analyze.locator.grid import frame_f1_grid  # noqa: E402
+from vadprobe.analyze.locator.smoothing import smooth  # noqa: E402
 
 _SEED = 0
 _FRAMES_PER_CLIP = 24
@@ -98,18 +100,17 @@ def cells_on_frames(clips: Clips, cells: Sequence[tuple[int, int]]) -> tuple[flo
 
 def measure_grid(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
     """Every cell, by every way; scikit-learn on a few cells, scaled."""
-    units = clips.scores, clips.positives, clips.negatives, clips.groups
+    units = ScoredClips(clips.scores, clips.positives, clips.negatives, clips.groups)
     folds = clips.groups % _FOLDS
-    ours = lambda: frame_f1_grid(*units, SIGMAS, THRESHOLDS)  # noqa: E731
+    ours = lambda: frame_f1_grid(units, SIGMAS, THRESHOLDS)  # noqa: E731
     found = in_turns(
         {
             "ours": ours,
             "selecting": lambda: looped_grid(clips, lambda frames, above: frames[above].sum()),
             "multiplying": lambda: looped_grid(clips, lambda frames, above: (frames * above).sum()),
-            "cross_fitted": lambda: cross_fitted_grid(*units, SIGMAS, THRESHOLDS, folds),
+            "cross_fitted": lambda: cross_fitted_grid(units, SIGMAS, THRESHOLDS, folds),
             "grid_per_fold": lambda: [
-                frame_f1_grid(*(part[folds != fold] for part in units), SIGMAS, THRESHOLDS).locator
-                for fold in range(_FOLDS)
+                frame_f1_grid(units.take(folds != fold), SIGMAS, THRESHOLDS).locator for fold in range(_FOLDS)
             ],
         },
         arguments.rounds,
@@ -133,12 +134,12 @@ def measure_grid(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def measure_bootstrap(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
     """AUC and AP, all five metrics, and scikit-learn's AUC and AP of the first resamples, scaled."""
-    units = clips.scores, clips.positives, clips.negatives, clips.groups
+    units = ScoredClips(clips.scores, clips.positives, clips.negatives, clips.groups)
     n_videos = int(clips.groups[-1]) + 1
 
     def ours(metrics: Sequence[str]) -> Any:
         generator = np.random.default_rng(_SEED)
-        return bootstrap_videos(*units, n_resamples=arguments.resamples, generator=generator, metrics=metrics)
+        return bootstrap_videos(units, n_resamples=arguments.resamples, generator=generator, metrics=metrics)
 
     generator = np.random.default_rng(_SEED)
     draws = [generator.integers(n_videos, size=n_videos) for _ in range(arguments.peer_resamples)]

@@ -23,7 +23,7 @@ from benchmarks.support.backbone_shapes import SHAPES, describe_shape, make_back
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import capture
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens
+from vadprobe.extract.model.shared_prefix import SharedPrefix
 from vadprobe.store.format.prompts import SHIPPED
 
 Ways = dict[str, Callable[[], Any]]
@@ -83,7 +83,7 @@ class Passes:
             family.language_inputs(family.tokenize(text, sizes.frames).to(backbone.device), self.inputs)
             for text in texts
         ]
-        prefix = shared_tokens(family, sizes.frames)
+        prefix = family.shared_tokens(sizes.frames)
         self.n_shared = 0 if prefix is None else len(prefix)
         self.lengths = [int(one["input_ids"].shape[1]) for one in self.taken]
 
@@ -95,10 +95,10 @@ class Passes:
         """One prompt, nothing captured."""
         return self.model.model(**self.taken[0], mm_encoder_outputs=dict(self.encoded), use_cache=False)
 
-    def captured(self, depth: int | None = None) -> Any:
+    def captured(self, n_blocks: int | None = None) -> Any:
         """One prompt, every layer and head captured; or as far as some block."""
         inputs = {**self.taken[0], "mm_encoder_outputs": dict(self.encoded)}
-        return capture(self.model, self.parts, inputs, self.answers, None, depth)
+        return capture(self.model, self.parts, inputs, self.answers, None, n_blocks)
 
     def own(self) -> list[Any]:
         """A pass for each prompt."""
@@ -109,18 +109,18 @@ class Passes:
 
     def shared(self) -> list[Any]:
         """One pass over the video for all prompts."""
-        return list(
-            capture_prompts(self.model, self.parts, self.taken, dict(self.encoded), self.answers, self.n_shared)
-        )
+        first = {**self.taken[0], "mm_encoder_outputs": dict(self.encoded)}
+        prefix = SharedPrefix(self.model, self.parts, first, self.n_shared)
+        return [prefix.features(one, self.answers) for one in self.taken]
 
     def ways(self) -> Ways:
         """By name."""
-        depth = len(self.parts.blocks)
+        n_blocks = len(self.parts.blocks)
         return {
             "vision tower": self.vision,
             "plain": self.plain,
             "captured": self.captured,
-            "half the blocks": lambda: self.captured(depth // 2),
+            "half the blocks": lambda: self.captured(n_blocks // 2),
             "own passes": self.own,
             "shared prefix": self.shared,
         }

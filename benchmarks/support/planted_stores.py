@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.support.planted_signal import PlantedSignal, Planting, Truth, planted_heads, planted_labels
 from vadprobe.store.datasets.dataset import Dataset, write_manifest
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.datasets.video import Interval, Split, Video
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import DatasetLayout
@@ -79,8 +79,8 @@ def write_planted_stores(
     dataset = _dataset(name, of_video, clips_per_video, positive_share)
     write_manifest(dataset, root / "manifest")
     layout = DatasetLayout(root / "features", name)
-    probes = [ProbedVideo(v.video_id, v.split, v.n_frames, v.fps, f"{v.video_id:0>64}") for v in dataset.videos]
-    write_probes(probes, layout.videos)
+    probes = [VideoFacts(v.video_id, v.split, v.n_frames, v.fps, f"{v.video_id:0>64}") for v in dataset.videos]
+    write_video_facts(probes, layout.videos)
     clips = ClipTable.build(dataset.videos, [probe.fingerprint for probe in probes], SAMPLING)
     groups = clips.video_codes.astype(np.int64)
     labels = np.zeros(len(clips), dtype=np.int64)

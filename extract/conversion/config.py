@@ -6,6 +6,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import InternVLConfig, LlamaConfig, PreTrainedConfig, Qwen2Config
 
+from vadprobe.extract.families.library import one_line
 from vadprobe.store.errors import VadprobeError
 
 INTERNLM2 = "InternLM2ForCausalLM"
@@ -38,7 +39,7 @@ _EXTRA = {
 
 
 def architecture(config: Mapping[str, Any]) -> str:
-    """The class of the text model.
+    """Return the class of the text model.
 
     Raises:
         VadprobeError: if it is none that has a native counterpart.
@@ -54,12 +55,12 @@ def architecture(config: Mapping[str, Any]) -> str:
 
 
 def native_config(config: Mapping[str, Any], image_token_id: int, tied: bool) -> InternVLConfig:
-    """The native configuration.
+    """Return the native configuration.
 
     Args:
         config: ``config.json`` of the original checkpoint.
-        image_token_id: of the token that stands for a piece of an image.
-        tied: whether the output projection is the token embedding.
+        image_token_id: id of the token that stands for a piece of an image.
+        tied: True if the output projection is the token embedding.
 
     Raises:
         VadprobeError: if a setting is missing, of a wrong kind, or has no native counterpart.
@@ -69,8 +70,7 @@ def native_config(config: Mapping[str, Any], image_token_id: int, tied: bool) ->
     except VadprobeError:
         raise
     except (TypeError, ValueError, KeyError, ArithmeticError, StrictDataclassError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise VadprobeError(f"config.json has a setting that cannot be used ({reason}).") from error
+        raise VadprobeError(f"config.json has a setting that cannot be used ({one_line(error)}).") from error
 
 
 def _native(config: Mapping[str, Any], image_token_id: int, tied: bool) -> InternVLConfig:
@@ -121,7 +121,7 @@ def _text(config: Mapping[str, Any], tied: bool) -> PreTrainedConfig:
 
 
 def _rope(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Base and scaling of the rotary position embedding; older files have them apart and call the type "type"."""
+    """Return base and scaling of the rotary positions; older files have them apart and call the type "type"."""
     scaling = dict(section.get("rope_parameters") or section.get("rope_scaling") or {})
     old, new = scaling.pop("type", None), scaling.pop("rope_type", None)
     base = float(scaling.pop("rope_theta", section["rope_theta"]))

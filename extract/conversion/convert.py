@@ -1,4 +1,4 @@
-"""Original InternVL checkpoints turned into transformers' native layout, without running code or opening pickles.
+"""Conversion of original InternVL checkpoints to transformers' native layout, without running code or pickles.
 
 The weights are read and written one by one, so that memory holds one output file at most.
 """
@@ -19,8 +19,8 @@ from vadprobe.extract.conversion.lora import ADAPTER_WEIGHTS, MergedWeights, ada
 from vadprobe.extract.conversion.original import TensorFiles, check_index, read_config, weight_files
 from vadprobe.extract.conversion.tokenizer import write_settings, write_tokenizer
 from vadprobe.extract.conversion.weight_names import is_computed
-from vadprobe.extract.conversion.weights import MAX_FILE_BYTES, check_complete, is_tied, places, write_weights
-from vadprobe.extract.families.internvl import InternVL
+from vadprobe.extract.conversion.weights import check_complete, is_tied, places, write_weights
+from vadprobe.extract.families.fixed_size_frames import InternVL
 from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, describe
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import sync, write_json
@@ -34,7 +34,7 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Converted:
-    """What was done: the folder, and counts for a summary."""
+    """Summary of a conversion."""
 
     folder: Path
     n_tensors: int
@@ -45,11 +45,11 @@ class Converted:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What may be chosen.
+    """Choices of a conversion.
 
     Attributes:
         adapter: folder of a PEFT adapter to merge in; None for none.
-        tokenizer: folder of a fast tokenizer, instead of the checkpoint's own; None for that one.
+        tokenizer: folder of a fast tokenizer instead of the checkpoint's own; None for its own.
         system_turn: put the system message of the original ``chat()`` before the user's turn.
     """
 
@@ -63,19 +63,17 @@ def convert(
     folder: Path,
     recipe: Recipe | None = None,
     report: Report = lambda done, total: None,
-    max_file_bytes: int = MAX_FILE_BYTES,
 ) -> Converted:
     """Convert a checkpoint; the folder appears when all of it is there, or not at all.
 
     Args:
         source: folder of an original InternVL checkpoint with safetensors weights.
-        folder: where to; nothing may be there.
+        folder: folder to make; nothing may be there.
         recipe: choices; by default the checkpoint as it is.
         report: called with (done, all) tensors.
-        max_file_bytes: of one file of weights, which is also what memory must hold.
 
     Raises:
-        VadprobeError: if something is missing, damaged, unknown or left over; it says what.
+        VadprobeError: if a part of the checkpoint is missing, damaged, unknown or left over.
     """
     recipe = recipe or Recipe()
     _check_free(folder)
@@ -100,7 +98,7 @@ def convert(
         native.save_pretrained(staging)
         write_settings(source, staging, native)
         _check_readable(staging, image_token_id)
-        n_bytes = write_weights(staging, weights, plan, shapes, report, max_file_bytes)
+        n_bytes = write_weights(staging, weights, plan, shapes, report)
         write_json(staging / PROVENANCE, _provenance(source, recipe, weights, dropped))
         if (source / RANDOM_WEIGHTS_CARD).is_file():
             shutil.copyfile(source / RANDOM_WEIGHTS_CARD, staging / RANDOM_WEIGHTS_CARD)
@@ -124,7 +122,7 @@ def _check_free(folder: Path) -> None:
 
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
-    """A folder beside the wanted one, which becomes it when all went well and is removed otherwise."""
+    """Make a folder beside the one to write; rename it to that one at the end, or remove it after an error."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.partial")
@@ -160,7 +158,7 @@ def _check_readable(staging: Path, image_token_id: int) -> None:
 
 
 def _provenance(source: Path, recipe: Recipe, weights: MergedWeights, dropped: tuple[str, ...]) -> dict[str, Any]:
-    """What the conversion was made from; no places and no times, so that equal work gives equal files everywhere."""
+    """Return the origin of a conversion, without places and times: equal work gives equal files everywhere."""
     record: dict[str, Any] = {
         "versions": {name: version(name) for name in ("vadprobe", "transformers")},
         "source_files": _digests(source),

@@ -28,7 +28,7 @@ _PLAIN_ONLY = ("use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "m
 
 @dataclass(frozen=True)
 class Lora:
-    """One adapter: where its factors are, its rank and alpha, and the scale of B A."""
+    """One adapter: its files, the names of its factors (A, B) by weight, its rank and alpha, and the scale of B A."""
 
     files: TensorFiles
     factors: Mapping[str, tuple[str, str]]
@@ -42,8 +42,8 @@ class MergedWeights:
 
     Args:
         files: the checkpoint.
-        names: plain name to name in the files.
-        loras: adapters by plain names of the weights.
+        names: names in the files by plain name.
+        loras: adapters, whose factors go by plain name.
     """
 
     def __init__(self, files: TensorFiles, names: Mapping[str, str], loras: list[Lora]) -> None:
@@ -52,7 +52,7 @@ class MergedWeights:
         self.loras = loras
 
     def read(self, name: str) -> Tensor:
-        """One tensor in its own dtype, adapters merged."""
+        """Read one tensor in its own dtype, adapters merged."""
         weight = self.files.read(self.names[name])
         here = [lora for lora in self.loras if name in lora.factors]
         if not here:
@@ -99,13 +99,13 @@ def unwrap(files: TensorFiles, config: Mapping[str, Any]) -> MergedWeights:
 
 
 def adapter_config(folder: Path) -> dict[str, Any]:
-    """``adapter_config.json`` of a PEFT adapter.
+    """Read ``adapter_config.json`` of a PEFT adapter.
 
     Raises:
         VadprobeError: if the folder is not one of a plain LoRA adapter with safetensors weights.
     """
     if not (folder / ADAPTER_CONFIG).is_file():
-        raise VadprobeError(f"{folder} has no {ADAPTER_CONFIG}; the folder of a PEFT adapter is wanted.")
+        raise VadprobeError(f"{folder} has no {ADAPTER_CONFIG}; it must be the folder of a PEFT adapter.")
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise VadprobeError(
             f"{folder} has no {ADAPTER_WEIGHTS}; an adapter saved as a pickle is never opened, so save it as "
@@ -125,12 +125,12 @@ def adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def add_adapter(weights: MergedWeights, files: TensorFiles, config: Mapping[str, Any]) -> MergedWeights:
-    """The weights with a PEFT adapter merged in, after what the checkpoint itself holds.
+    """Merge a PEFT adapter into the weights, after the adapters in the checkpoint itself.
 
     Args:
-        weights: the checkpoint's.
-        files: the adapter's tensors.
-        config: from ``adapter_config``.
+        weights: tensors of the checkpoint.
+        files: tensors of the adapter.
+        config: result of ``adapter_config``.
 
     Raises:
         VadprobeError: if a tensor of the adapter belongs to no weight, lacks its other factor, or is of another rank.
@@ -152,7 +152,7 @@ def add_adapter(weights: MergedWeights, files: TensorFiles, config: Mapping[str,
 
 
 def _prefix(names: Mapping[str, str], pairs: Mapping[str, tuple[str, str]]) -> str:
-    """Which part of the model the adapter was made for: the whole of it, the text model or the vision tower."""
+    """Return the prefix of the part the adapter was made for: the whole model, the text model or the vision tower."""
     for prefix in ("", "language_model.", "vision_model."):
         if all(prefix + name in names for name in pairs):
             return prefix
@@ -163,7 +163,7 @@ def _prefix(names: Mapping[str, str], pairs: Mapping[str, tuple[str, str]]) -> s
 
 
 def _pairs(factors: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Factors (A, B) by the weight that they change."""
+    """Return factors (A, B) by the weight that they change."""
     sides: dict[str, dict[str, str]] = {}
     adapters = set()
     for name, source in factors.items():

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from vadprobe.extract.families.library import one_line
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json
 
@@ -18,9 +19,7 @@ _ONE_FILE = "model.safetensors"
 
 
 class TensorFiles:
-    """The tensors of several safetensors files by name; a tensor is read when it is asked for.
-
-    Use as a context manager.
+    """The tensors of several safetensors files by name; a tensor is read when it is asked for (a context manager).
 
     Raises:
         VadprobeError: on entering, if a file is missing or damaged, or two hold a tensor of the same name.
@@ -53,30 +52,30 @@ class TensorFiles:
 
     @property
     def names(self) -> list[str]:
-        """All names, file by file."""
+        """Names of all tensors, file by file."""
         return list(self._handles)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of a tensor, without reading it."""
+        """Return the shape of a tensor without reading it."""
         return tuple(self._handles[name].get_slice(name).get_shape())
 
     def read(self, name: str) -> Tensor:
-        """One tensor, in its own dtype."""
+        """Read one tensor, in its own dtype."""
         tensor: Tensor = self._handles[name].get_tensor(name)
         return tensor
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of an original checkpoint.
+    """Read ``config.json`` of an original checkpoint.
 
     Raises:
         VadprobeError: if the folder or the file is missing or damaged, or it is of another model type.
     """
     if not folder.is_dir():
-        raise VadprobeError(f"{folder} is not a folder; a local copy of an original InternVL checkpoint is wanted.")
+        raise VadprobeError(f"{folder} is not a folder; it must be a local copy of an original InternVL checkpoint.")
     path = folder / "config.json"
     if not path.is_file():
-        raise VadprobeError(f"{folder} has no config.json; a whole InternVL checkpoint is wanted.")
+        raise VadprobeError(f"{folder} has no config.json; it must be a whole InternVL checkpoint.")
     content = read_json(path)
     kind = content.get("model_type") if isinstance(content, dict) else None
     if kind == "internvl":
@@ -90,7 +89,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, as its index names them.
+    """Return the safetensors files of a checkpoint, as its index names them.
 
     Raises:
         VadprobeError: if there are none, one is missing, or the weights are pickles.
@@ -112,11 +111,11 @@ def weight_files(folder: Path) -> list[Path]:
             f"{folder} holds its weights as pickles only ({pickles[0]}), which can run code and are never opened; "
             "convert them to safetensors first, on a machine where that does no harm."
         )
-    raise VadprobeError(f"{folder} has no weights; {_ONE_FILE} or {INDEX} with its files is wanted.")
+    raise VadprobeError(f"{folder} has no weights; it must hold {_ONE_FILE}, or {INDEX} with its files.")
 
 
 def check_index(folder: Path, files: TensorFiles) -> None:
-    """Compare what the files hold with what the index says.
+    """Compare the tensors in the files with those in the index.
 
     Raises:
         VadprobeError: if they differ.
@@ -146,5 +145,6 @@ def _weight_map(folder: Path) -> Mapping[str, str]:
 
 
 def _damaged(path: Path, error: Exception) -> VadprobeError:
-    reason = " ".join(str(error).split())[:200]
-    return VadprobeError(f"{path} cannot be read as safetensors ({reason}); it is damaged or cut off. Get it again.")
+    return VadprobeError(
+        f"{path} cannot be read as safetensors ({one_line(error)}); it is damaged or cut off. Get it again."
+    )

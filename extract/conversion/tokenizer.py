@@ -1,4 +1,4 @@
-"""The small files of a converted InternVL checkpoint: tokenizer, chat template, image settings, generation settings."""
+"""The small files of a converted InternVL checkpoint: tokenizer, chat template, image and generation settings."""
 
 import json
 import shutil
@@ -11,8 +11,8 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, InternVLConfig, PreTrainedTokenizerFast
 
-from vadprobe.extract.conversion.sentencepiece_model import SentencePieceModel
 from vadprobe.extract.families.internvl_chat import NEWER_SYSTEM, OLDER_SYSTEM
+from vadprobe.extract.families.library import one_line
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
 
@@ -34,7 +34,7 @@ _TOKENIZER_FILES = (
 )
 _FAST, _PIECES, _SETTINGS = "tokenizer.json", "tokenizer.model", "tokenizer_config.json"
 _TURN_START, _TURN_END = "<|im_start|>", "<|im_end|>"
-# Name of the conversation in config.json: what ends a turn, and the system message of the original chat().
+# Name of the conversation in config.json: the end of a turn, and the system message of the original chat().
 _CONVERSATIONS = {
     "Hermes-2": (_TURN_END, OLDER_SYSTEM),
     "internlm2-chat": (_TURN_END, OLDER_SYSTEM),
@@ -64,10 +64,10 @@ def write_tokenizer(
 
     Args:
         source: the original checkpoint.
-        folder: where to.
+        folder: folder to write to.
         config: the original ``config.json``.
-        tokenizer_folder: of a fast tokenizer to take instead of the original's; None for that one.
-        system_turn: whether the chat template begins with the original's system message.
+        tokenizer_folder: folder of a fast tokenizer to take instead of the original's; None for the original's.
+        system_turn: True for a chat template that begins with the original's system message.
 
     Returns:
         The id of the token that stands for a piece of an image.
@@ -101,7 +101,7 @@ def write_tokenizer(
 
 
 def chat_template(config: Mapping[str, Any], system_turn: bool) -> str:
-    """The template of the conversation that ``config.json`` names: ChatML, a turn's video before its text.
+    """Return the template of the conversation that ``config.json`` names: ChatML, a turn's video before its text.
 
     Raises:
         VadprobeError: if the conversation is not known.
@@ -118,20 +118,20 @@ def chat_template(config: Mapping[str, Any], system_turn: bool) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As a Jinja string."""
+    """Write a text as a Jinja string."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def _load(folder: Path) -> Any:
-    """The tokenizer with InternVL's named tokens."""
+    """Load the tokenizer with InternVL's named tokens."""
     settings = _settings(folder / _SETTINGS)
     vocabulary = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
     if (folder / _FAST).is_file() or vocabulary:
         return _load_fast(folder, settings)
     if not (folder / _PIECES).is_file():
         raise VadprobeError(
-            f"{folder} has no tokenizer: {_FAST}, vocab.json with merges.txt, or {_PIECES} is wanted. Give the folder "
-            "of a fast tokenizer with --tokenizer."
+            f"{folder} has no tokenizer; it must hold {_FAST}, vocab.json with merges.txt, or {_PIECES}. Give the "
+            "folder of a fast tokenizer with --tokenizer."
         )
     if settings.get("tokenizer_class") not in ("InternLM2Tokenizer", "InternLM2TokenizerFast"):
         raise VadprobeError(
@@ -142,7 +142,7 @@ def _load(folder: Path) -> Any:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file."""
+    """Read a JSON object; an empty one if there is no such file."""
     content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
         raise VadprobeError(f"{path} holds no settings by name; get it again.")
@@ -150,7 +150,7 @@ def _settings(path: Path) -> dict[str, Any]:
 
 
 def _load_fast(folder: Path, settings: dict[str, Any]) -> Any:
-    """Through transformers, from copies without any reference to code of the checkpoint."""
+    """Load through transformers, from copies without any reference to code of the checkpoint."""
     settings = {key: value for key, value in settings.items() if key != "auto_map"}
     if (folder / _FAST).is_file():
         settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # the file as it is, rebuilt by no class
@@ -162,10 +162,9 @@ def _load_fast(folder: Path, settings: dict[str, Any]) -> Any:
         try:
             tokenizer = AutoTokenizer.from_pretrained(copies, extra_special_tokens=_NAMED, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise VadprobeError(f"the tokenizer in {folder} cannot be read ({reason}).") from error
+            raise VadprobeError(f"the tokenizer in {folder} cannot be read ({one_line(error)}).") from error
     if not tokenizer.is_fast:
-        raise VadprobeError(f"the tokenizer in {folder} is not a fast one ({_FAST}), which is wanted.")
+        raise VadprobeError(f"the tokenizer in {folder} must be a fast one ({_FAST}).")
     ids = tokenizer.get_vocab()
     for number, token in settings.get("added_tokens_decoder", {}).items():
         if ids.get(token["content"]) != int(number):
@@ -177,12 +176,20 @@ def _load_fast(folder: Path, settings: dict[str, Any]) -> Any:
 
 
 def _load_pieces(path: Path, settings: Mapping[str, Any]) -> Any:
-    """InternLM2's slow tokenizer as a fast one."""
+    """Load InternLM2's slow tokenizer as a fast one."""
     added = {
         int(number): AddedToken(token["content"], special=bool(token.get("special", True)), normalized=False)
         for number, token in settings.get("added_tokens_decoder", {}).items()
     }
-    made = SentencePieceModel.read(path).tokenizer(added)
+    try:
+        # Imported here, as it needs the extra 'convert', which checkpoints with a fast tokenizer do without.
+        from vadprobe.extract.conversion.sentencepiece_model import fast_tokenizer, read_model  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise VadprobeError(
+            f"{path.name} is read with the package 'protobuf', which is not installed; install it with: "
+            "pip install 'vadprobe[convert]'. Or give the folder of a fast tokenizer with --tokenizer."
+        ) from error
+    made = fast_tokenizer(read_model(path), added)
     bos, eos = (settings.get(f"{name}_token") or default for name, default in (("bos", "<s>"), ("eos", "</s>")))
     single = [bos] * bool(settings.get("add_bos_token", True)) + ["$A"]
     single += [eos] * bool(settings.get("add_eos_token", False))
@@ -202,11 +209,11 @@ def _load_pieces(path: Path, settings: Mapping[str, Any]) -> Any:
 
 
 def write_settings(source: Path, folder: Path, native: InternVLConfig) -> None:
-    """Write what becomes of frames, and where generation stops.
+    """Write the settings of images and videos, and the tokens that end a generation.
 
     Args:
-        source: the original checkpoint, whose scaling of pixels is kept; ImageNet's where it says nothing.
-        folder: where the converted checkpoint's tokenizer is already.
+        source: the original checkpoint, whose scaling of pixels is kept; ImageNet's if it has none.
+        folder: the converted checkpoint, with its tokenizer.
         native: the converted configuration.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the tensors of an original InternVL checkpoint are called, and how they lie, in transformers' native layout.
+"""Names and layout of an original InternVL checkpoint's tensors in transformers' native layout.
 
 Source: the public definitions of InternVisionModel, InternVLChatModel and InternLM2 in the checkpoints' own code, and
 of InternVLForConditionalGeneration in transformers.
@@ -56,20 +56,20 @@ Split = Callable[[Tensor], tuple[Tensor, ...]]
 
 @dataclass(frozen=True)
 class Target:
-    """Where one tensor goes: the names of its parts, and how it is taken apart into them."""
+    """Native place of one tensor: the names of its parts, and the function that takes it apart."""
 
     names: tuple[str, ...]
     split: Split
 
 
 def target(name: str, internlm2: bool, heads: int, kv_heads: int) -> Target | None:
-    """The native place of an original tensor.
+    """Return the native place of an original tensor.
 
     Args:
-        name: in the original layout, without PEFT's wrappers.
-        internlm2: whether the text model is InternLM2, which has names of its own.
-        heads: query heads of a text layer.
-        kv_heads: key-value heads of a text layer.
+        name: name in the original layout, without PEFT's wrappers.
+        internlm2: True if the text model is InternLM2, which has names of its own.
+        heads: number of query heads of a text layer.
+        kv_heads: number of key-value heads of a text layer.
 
     Returns:
         The place, or None if there is no such tensor in an InternVL model.
@@ -90,19 +90,19 @@ def target(name: str, internlm2: bool, heads: int, kv_heads: int) -> Target | No
 
 
 def is_computed(name: str) -> bool:
-    """Whether the tensor is a buffer that the native model computes itself, so that it is left out."""
+    """Return True if the tensor is a buffer that the native model computes itself, so that it is left out."""
     return _COMPUTED.fullmatch(name) is not None
 
 
 def split_qkv(fused: Tensor) -> tuple[Tensor, ...]:
-    """Query, key and value rows of a vision layer's fused projection, (3 * width, ...): one after the other."""
+    """Split a vision layer's fused projection, (3 * width, ...), into query, key and value rows."""
     return tuple(fused.chunk(3))
 
 
 def split_wqkv(fused: Tensor, heads: int, kv_heads: int) -> tuple[Tensor, ...]:
-    """Query, key and value rows of InternLM2's fused projection ((heads + 2 * kv_heads) * head_dim, ...).
+    """Split InternLM2's fused projection, ((heads + 2 * kv_heads) * head_dim, ...), into query, key and value rows.
 
-    For each key-value head there lie the query heads that share it, then its key, then its value.
+    Its rows come by key-value head: the query heads that share it, then its key, then its value.
     """
     shared = heads // kv_heads
     grouped = fused.reshape(kv_heads, shared + 2, -1, *fused.shape[1:])
@@ -134,5 +134,5 @@ def _internlm2(name: str, layer: re.Match[str] | None, heads: int, kv_heads: int
 
 
 def contiguous(tensor: Tensor) -> Tensor:
-    """The tensor with memory of its own, as safetensors wants it."""
+    """Copy the tensor to memory of its own, as safetensors needs it."""
     return tensor.clone(memory_format=torch.contiguous_format)

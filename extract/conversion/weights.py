@@ -14,17 +14,20 @@ from vadprobe.extract.conversion.config import INTERNLM2, architecture
 from vadprobe.extract.conversion.lora import MergedWeights
 from vadprobe.extract.conversion.original import INDEX
 from vadprobe.extract.conversion.weight_names import Target, contiguous, target
+from vadprobe.extract.families.library import one_line
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
 
 MAX_FILE_BYTES = 2_000_000_000
+"""Limit of one file of weights, which memory must hold; one larger tensor has a file of its own."""
+
 _HEAD, _EMBEDDING = "lm_head.weight", "model.language_model.embed_tokens.weight"
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def places(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Target]:
-    """Where each tensor goes.
+    """Return the native place of each tensor.
 
     Raises:
         VadprobeError: if one belongs to no InternVL model.
@@ -43,7 +46,7 @@ def places(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Target]
 
 
 def is_tied(config: Mapping[str, Any], weights: MergedWeights, plan: Mapping[str, Target]) -> bool:
-    """Whether the output projection is to be taken from the token embedding.
+    """Return True if the output projection is the token embedding.
 
     Raises:
         VadprobeError: if the configuration ties the two and they are stored with different values.
@@ -76,8 +79,7 @@ def check_complete(native: InternVLConfig, plan: Mapping[str, Target]) -> Shapes
                 for name, value in InternVLForConditionalGeneration(native).state_dict().items()
             }
     except (ValueError, RuntimeError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise VadprobeError(f"config.json describes no model that can be built ({reason}).") from error
+        raise VadprobeError(f"config.json describes no model that can be built ({one_line(error)}).") from error
     if native.tie_word_embeddings:
         del shapes[_HEAD]
     given = {name: original for original, place in plan.items() for name in place.names}
@@ -101,23 +103,21 @@ def write_weights(
     plan: Mapping[str, Target],
     shapes: Shapes,
     report: Callable[[int, int], None],
-    max_file_bytes: int,
 ) -> int:
     """Write all weights, with an index if they take several files.
 
     Args:
-        folder: where to.
-        weights: read one at a time.
-        plan: where each goes.
-        shapes: what the native model wants.
+        folder: folder to write to.
+        weights: the tensors, read one at a time.
+        plan: native place of each.
+        shapes: shapes of the native model's weights by name.
         report: called with (done, all) tensors.
-        max_file_bytes: of a file; one tensor larger than that has a file of its own.
 
     Returns:
         Bytes of all tensors.
 
     Raises:
-        VadprobeError: if a tensor is of another shape than wanted.
+        VadprobeError: if a tensor has not the shape of the native model's.
     """
     files: list[list[str]] = []
     pending: dict[str, Tensor] = {}
@@ -135,7 +135,7 @@ def write_weights(
     for done, (name, place) in enumerate(plan.items(), start=1):
         parts = dict(zip(place.names, _taken_apart(name, place, weights, shapes), strict=True))
         n_bytes = sum(part.nbytes for part in parts.values())
-        if pending and n_bytes + sum(part.nbytes for part in pending.values()) > max_file_bytes:
+        if pending and n_bytes + sum(part.nbytes for part in pending.values()) > MAX_FILE_BYTES:
             flush()
         pending |= parts
         total += n_bytes
@@ -170,7 +170,7 @@ def _part(number: int) -> str:
 def _name_files(folder: Path, files: list[list[str]], total: int) -> None:
     """Give the files the names that transformers looks for, now that their number is known."""
     for number in range(len(files)):
-        # safetensors makes files that only their owner may read; the others of a team may read what the folder shows.
+        # safetensors makes files that only their owner may read; they get the folder's permissions.
         (folder / _part(number)).chmod(folder.stat().st_mode & 0o666)
     if len(files) == 1:
         (folder / _part(0)).rename(folder / "model.safetensors")
@@ -184,5 +184,5 @@ def _name_files(folder: Path, files: list[list[str]], total: int) -> None:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few names."""
+    """Join the first few names."""
     return ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")

@@ -1,1 +1,1 @@
-"""What the demo needs: generated surveillance videos and a tiny backbone."""
+"""Generated surveillance videos and tiny backbones, for the demo and the tests."""

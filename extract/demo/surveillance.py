@@ -1,6 +1,6 @@
 """The generated surveillance set: videos of twelve cameras, with frame-level truth, split by camera.
 
-It replaces no real data set. It lets the whole way from video files to a score be run, timed and tested anywhere.
+It replaces no real data set; with it, the way from video files to a score can be run, timed and tested anywhere.
 """
 
 import json
@@ -14,7 +14,10 @@ from typing import Any
 import av
 import numpy as np
 
-from vadprobe.extract.demo.scenes import HEIGHT, KINDS, PLACES, WIDTH, Shot, draw_background, draw_frames
+from vadprobe.extract.demo.scenes.camera import draw_frames
+from vadprobe.extract.demo.scenes.places import draw_background
+from vadprobe.extract.demo.scenes.shot import KINDS, PLACES, Shot
+from vadprobe.extract.demo.scenes.sprites import HEIGHT, WIDTH
 from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
 from vadprobe.store.datasets.video import Interval, Split, Video
 from vadprobe.store.errors import VadprobeError
@@ -28,12 +31,12 @@ _CARD = "surveillance.json"
 _ENCODER = {"preset": "veryfast", "crf": "24", "g": "50", "threads": "1", "mbtree": "0"}
 _SPLITS: tuple[Split, ...] = ("train", "train", "validation", "test")  # of four cameras in turn
 _VIDEOS_PER_CAMERA = 4  # two normal, two anomalous
-_TRUNCATED_SHARE = 0.6  # of the bytes of the truncated file that are kept
+_KEPT_FRACTION = 0.6  # of the truncated file's bytes
 
 
 @dataclass(frozen=True)
 class Script:
-    """One video to make: its name, split and shot. A truncated one loses the end of its bytes."""
+    """One video to make: its name, split, shot and seed. A truncated one loses the end of its bytes."""
 
     video_id: str
     split: Split
@@ -43,7 +46,7 @@ class Script:
 
 
 def write_scripts(seed: int, n_videos: int, seconds: tuple[float, float] = (8.0, 40.0)) -> tuple[Script, ...]:
-    """Decide what every video shows.
+    """Write the script of every video.
 
     Half of each camera's videos are anomalous. Videos come in pairs of equal length, one of each class, and anomalies
     are placed uniformly, so that neither a video's length nor a frame's place in it tells much. One more video, of the
@@ -58,7 +61,9 @@ def write_scripts(seed: int, n_videos: int, seconds: tuple[float, float] = (8.0,
         VadprobeError: if ``n_videos`` is not a positive multiple of 16.
     """
     if n_videos < 16 or n_videos % 16:
-        raise VadprobeError(f"n_videos is {n_videos}; a positive multiple of 16 is wanted (four cameras, four each).")
+        raise VadprobeError(
+            f"n_videos must be a positive multiple of 16 (four cameras, four videos each), got {n_videos}."
+        )
     rng = np.random.default_rng([_VERSION, seed])
     scripts: list[Script] = []
     kinds = dict.fromkeys(_SPLITS, 0)
@@ -84,7 +89,7 @@ def write_scripts(seed: int, n_videos: int, seconds: tuple[float, float] = (8.0,
 
 
 def _place_intervals(n_frames: int, fps: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
-    """One to three intervals of 2 to 6 seconds, apart from each other, at uniform places."""
+    """Choose one to three intervals of 2 to 6 seconds, apart from each other, at uniform places."""
     count = int(rng.integers(1, 4))
     room = n_frames // count
     lengths = [min(int(rng.uniform(2.0, 6.0) * fps), room // 2) for _ in range(count)]
@@ -101,7 +106,7 @@ def make_surveillance_set(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """Make the videos and their truth below ``folder``; what a finished or interrupted run has made is kept.
+    """Make the videos and their truth below ``folder``; videos that an earlier run has made are kept.
 
     Written are ``videos/*.mp4`` (H.264, 320 x 240, 25 or 30 frames per second), ``manifest/`` (Parquet), and the truth
     as UCF-Crime's text below ``ucf-crime/``. One file, ``truncated_00_4.mp4``, is cut to 60 per cent of its bytes on
@@ -135,7 +140,7 @@ def make_surveillance_set(
 
 
 def dataset_of(scripts: Sequence[Script], folder: Path) -> Dataset:
-    """The dataset that the scripts describe."""
+    """Return the dataset that the scripts describe."""
     videos = tuple(
         Video(
             script.video_id,
@@ -167,7 +172,8 @@ def _check_card(folder: Path, card: dict[str, Any]) -> None:
         return
     if found != json.loads(json.dumps(card)):
         raise VadprobeError(
-            f"{folder} holds another surveillance set ({found}); wanted is {card}. Use another folder, or remove it."
+            f"{folder} holds another surveillance set: it must be {card}, got {found}. "
+            "Use another folder, or remove it."
         )
 
 
@@ -205,12 +211,12 @@ def encode(script: Script, path: Path) -> None:
         container.mux(stream.encode(None))
     if script.truncated:
         content = temporary.read_bytes()
-        temporary.write_bytes(content[: int(_TRUNCATED_SHARE * len(content))])
+        temporary.write_bytes(content[: int(_KEPT_FRACTION * len(content))])
     temporary.replace(path)
 
 
 def _write_ucf_crime(dataset: Dataset, folder: Path) -> None:
-    """The test videos' truth in UCF-Crime's text layout, and both split lists.
+    """Write the test videos' truth in UCF-Crime's text layout, and both split lists.
 
     ``s e`` are the first frame and the frame after the last, counted from 0; -1 -1 stands for no interval. Where the
     original has room for two intervals, a third adds two more columns.

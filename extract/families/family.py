@@ -1,35 +1,33 @@
-"""What differs between families of multimodal models: the token layout of a video and the vision tower's inputs."""
+"""Families of multimodal models: how each turns clips and a prompt into inputs of the model."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from jinja2 import TemplateError
-from torch import Tensor
 
 from vadprobe.extract.families.pixels import Frames
-from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.atomic_files import read_json
-from vadprobe.store.files.digests import digest_json
+from vadprobe.store.format.specification import FeatureSpec
 
-Turns = list[dict[str, Any]]
-"""Messages of a conversation, as chat templates take them."""
+PrefixMode = Literal["shared", "independent"]
+"""Mode of the tokens before a prompt's text: they run once for all prompts of a clip, or once for each prompt."""
 
 
 @dataclass(frozen=True)
-class ClipInputs:
-    """A batch of clips as the model takes it, the same for every prompt.
+class Pass:
+    """Inputs of one run of a model about one prompt.
 
-    ``vision`` goes to the vision tower, ``language`` to the language model together with the token ids.
+    Attributes:
+        inputs: keyword arguments. Every sequence ends at the prompt's last token.
+        n_shared: number of tokens at the beginning that all prompts about these clips have in common and that may
+            run once for all of them; 0 for none.
+        with_head: the whole model runs, its language head included; otherwise the model below the head (``.model``).
     """
 
-    count: int
-    vision: Mapping[str, Tensor]
-    language: Mapping[str, Tensor]
+    inputs: Mapping[str, Any]
+    n_shared: int = 0
+    with_head: bool = False
 
 
 class Family(Protocol):
@@ -37,143 +35,52 @@ class Family(Protocol):
 
     @property
     def name(self) -> str:
-        """The transformers model type."""
+        """Model type in transformers."""
+        ...
+
+    @property
+    def can_share_prefix(self) -> bool:
+        """True if prompts may share the tokens before their text, as far as the chat template allows it."""
         ...
 
     def recipe(self) -> dict[str, Any]:
-        """What decides the inputs, as JSON values: part of every store's specification."""
+        """Return everything that decides the inputs, as JSON values: part of every store's specification."""
         ...
 
-    def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
-        """Token ids (1, tokens) of a prompt about a clip of that many frames, video placeholders expanded."""
+    def notes(self, key: str) -> tuple[str, ...]:
+        """Return sentences for the user of the backbone ``key``, to be said before the work begins."""
+        ...
+
+    def prefix_mode(self, prompt: str, frames_per_clip: int) -> PrefixMode:
+        """Return how the tokens before the prompt's text can run.
+
+        Raises:
+            VadprobeError: if the prompt, or a clip of that many frames, cannot be prepared.
+        """
         ...
 
     def resize(self, frames: np.ndarray) -> Frames:
-        """Do what can be done to one clip, (frames, height, width, 3) uint8, as soon as it is decoded."""
+        """Prepare one clip, (frames, height, width, 3) uint8, as far as possible right after it was decoded."""
         ...
 
-    def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
-        """Turn clips ``seconds`` long, as they were decoded or as ``resize`` left them, into model inputs."""
-        ...
+    def passes(
+        self,
+        model: Any,
+        device: torch.device,
+        clips: Sequence[Any],
+        seconds: Sequence[float],
+        specs: Sequence[FeatureSpec],
+    ) -> Iterator[Iterable[Pass]]:
+        """Yield, for each specification's prompt, the runs of the model that cover all clips in order.
 
-    def encode(self, model: Any, inputs: ClipInputs) -> dict[str, Any]:
-        """Run the vision tower once; the result serves every prompt as ``mm_encoder_outputs``."""
-        ...
-
-    def language_inputs(self, ids: Tensor, inputs: ClipInputs) -> dict[str, Tensor]:
-        """Everything the model takes beside the encoded video, for one prompt and every clip of the batch."""
-        ...
-
-
-@dataclass(frozen=True)
-class ChatText:
-    """A checkpoint's own chat template around one video and one prompt.
-
-    ``system`` is the message of a system turn before the user's; None for what the template does by itself.
-    """
-
-    tokenizer: Any
-    template: str
-    system: str | None = None
-
-    @classmethod
-    def load(cls, tokenizer: Any, folder: Path | None, system: str | None = None) -> "ChatText":
-        """Take the tokenizer's template, or ``chat_template.json`` of an older checkpoint folder.
+        Args:
+            model: the loaded model.
+            device: device of its inputs.
+            clips: as ``resize`` left them, all with the same number of frames.
+            seconds: duration of each clip.
+            specs: specifications of the stores; they differ in the prompt and in the mode of the prefix.
 
         Raises:
-            VadprobeError: if the checkpoint has no chat template, or one that takes no system message.
+            VadprobeError: if the clips cannot be prepared.
         """
-        template = tokenizer.chat_template
-        older = folder / "chat_template.json" if folder else None
-        if template is None and older is not None and older.exists():
-            template = read_json(older)["chat_template"]
-        if not isinstance(template, str):
-            raise VadprobeError(
-                "the checkpoint has no chat template (chat_template.jinja, chat_template.json or an entry in "
-                "tokenizer_config.json); without it the prompt's tokens would not be those the model was trained on."
-            )
-        chat = cls(tokenizer, template, system)
-        if system is not None:
-            refuse_control_tokens(tokenizer, "system message", system)
-            chat.render("")
-        return chat
-
-    def recipe(self) -> dict[str, Any]:
-        """The template's SHA-256, and the system message if there is one of the user's."""
-        return {"chat_template": digest_json(self.template), **({} if self.system is None else {"system": self.system})}
-
-    def render(self, prompt: str) -> str:
-        """The conversation of one user turn, a video before the prompt, up to where the answer begins.
-
-        Raises:
-            VadprobeError: if the prompt contains a special token of the model, or the template takes no system message.
-        """
-        refuse_control_tokens(self.tokenizer, "prompt", prompt)
-        content = [{"type": "video"}, {"type": "text", "text": prompt}]
-        return render_turns(self._apply, content, self.system)
-
-    def _apply(self, turns: Turns) -> str:
-        text = self.tokenizer.apply_chat_template(
-            turns, chat_template=self.template, tokenize=False, add_generation_prompt=True
-        )
-        return str(text)
-
-    def ids(self, text: str) -> Tensor:
-        """Token ids (1, tokens) int64 of a rendered text."""
-        start = self.tokenizer.bos_token
-        written = start is not None and text.startswith(start)  # a template may write the first token itself
-        ids: Tensor = self.tokenizer(text, return_tensors="pt", add_special_tokens=not written)["input_ids"]
-        return ids
-
-
-def refuse_control_tokens(tokenizer: Any, what: str, text: str) -> None:
-    """Refuse a text that would not reach the model as text.
-
-    Raises:
-        VadprobeError: if it contains a special token of the model.
-    """
-    found = [token for token in tokenizer.get_added_vocab() if token in text]
-    if found:
-        raise VadprobeError(
-            f"the {what} {text!r} contains {found[0]!r}, which the model reads as a control token; reword it."
-        )
-
-
-def render_turns(apply: Callable[[Turns], str], content: list[dict[str, Any]], system: str | None) -> str:
-    """A user turn of some content, behind a system turn if there is a message for one.
-
-    Args:
-        apply: the chat template.
-        content: parts of the user turn.
-        system: the message. Some templates take it as a string, others as a list of parts: whichever arrives.
-
-    Raises:
-        VadprobeError: if the template takes no system turn: it refuses one, or the message is not in the text.
-    """
-    user = {"role": "user", "content": content}
-    if system is None:
-        return apply([user])
-    bare = [{"role": "user", "content": [part for part in content if part["type"] != "text"]}]
-    for message in (system, [{"type": "text", "text": system}]):
-        turn = {"role": "system", "content": message}
-        with suppress(TemplateError, TypeError):  # TypeError: the template joins strings, or looks into parts
-            if system in apply([turn, *bare]):
-                return apply([turn, user])
-    raise VadprobeError(
-        f"the checkpoint's chat template takes no system message, so {system!r} would not reach the model; leave "
-        "backbone.system out."
-    )
-
-
-def expand(text: str, placeholder: str, replacement: str) -> str:
-    """Replace the one video placeholder of a rendered conversation.
-
-    Raises:
-        VadprobeError: if it is not there exactly once.
-    """
-    if text.count(placeholder) != 1:
-        raise VadprobeError(
-            f"the chat template writes the video placeholder {placeholder!r} {text.count(placeholder)} times; exactly "
-            "once is wanted. Check the checkpoint's chat template, and that no prompt contains the placeholder."
-        )
-    return text.replace(placeholder, replacement)
+        ...

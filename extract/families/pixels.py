@@ -1,7 +1,8 @@
-"""Frames to normalised pixels, bit-equal to the transformers video processors and without torchvision."""
+"""Decoded frames to normalised pixels: the same bits as transformers' video processors, without torchvision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,22 +10,26 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 Frames = np.ndarray | Tensor
-"""A clip as it was decoded, or already resized."""
+"""A clip as it was decoded, (frames, height, width, 3) uint8, or resized, (frames, 3, height, width) uint8."""
 
 
 @dataclass(frozen=True)
 class PixelRecipe:
-    """How decoded frames become model pixels: the size in pixels, and mean and deviation per channel in [0, 1]."""
+    """Size in pixels of the model's frames, and mean and deviation per channel of pixels in [0, 1]."""
 
     height: int
     width: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    def resize(self, frames: np.ndarray) -> Tensor:
-        """A clip, (frames, height, width, 3) uint8, in the model's size: (frames, 3, height, width) uint8.
+    def recipe(self) -> dict[str, Any]:
+        """Return the values as JSON, for a store's specification."""
+        return {"frame_size": [self.height, self.width], "mean": list(self.mean), "std": list(self.std)}
 
-        On the CPU: bicubic on uint8 is what the processors do, and GPUs have no such kernel.
+    def resize(self, frames: np.ndarray) -> Tensor:
+        """Resize a clip, (frames, height, width, 3) uint8, to the model's size: (frames, 3, height, width) uint8.
+
+        Runs on the CPU: the processors resize uint8 values (bicubic), for which GPUs have no kernel.
         """
         pixels = torch.tensor(frames).permute(0, 3, 1, 2).contiguous()
         if pixels.shape[-2:] == (self.height, self.width):
@@ -33,19 +38,14 @@ class PixelRecipe:
         return interpolate(pixels, size=(self.height, self.width), mode="bicubic", antialias=True)
 
     def apply(self, clips: Sequence[Frames], device: torch.device) -> Tensor:
-        """Resize and normalise.
-
-        Args:
-            clips: per clip (frames, height, width, 3) uint8, or a tensor that ``resize`` has made of it; all clips
-                have the same number of frames, the heights and widths of arrays may differ.
-            device: where to compute.
+        """Resize and normalise clips, all with the same number of frames; heights and widths may differ.
 
         Returns:
-            (clips, frames, 3, height, width) float32.
+            (clips, frames, 3, height, width) float32 on the device.
         """
         resized = torch.stack([clip if isinstance(clip, Tensor) else self.resize(clip) for clip in clips])
         if device.type == "cuda":
-            resized = resized.pin_memory()  # so that the copy does not stop the host
+            resized = resized.pin_memory()  # a copy from pinned memory does not stop the host
         resized = resized.to(device, non_blocking=True)
         # One fused step on the 0..255 scale, in the order of operations of the library's processors.
         mean = (torch.tensor(self.mean, device=device) * 255.0).view(3, 1, 1)

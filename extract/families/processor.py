@@ -1,44 +1,47 @@
 """Inputs of any other image-text-to-text model of transformers, made by the checkpoint's own AutoProcessor.
 
-The slower way: the processor makes ids and pixels together, on the CPU, for every prompt anew, so nothing is shared
-between prompts.
+This is the slower way: the processor makes ids and pixels together, on the CPU, for every prompt anew, so nothing is
+shared between prompts.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jinja2 import TemplateError
 from torch import Tensor
-from transformers import AutoProcessor
 from transformers.utils import is_torchvision_available
 from transformers.video_utils import VideoMetadata
 
-from vadprobe.extract.families.family import Turns, refuse_control_tokens, render_turns
+from vadprobe.extract.families.chat import Turns, refuse_control_tokens, render_turns
+from vadprobe.extract.families.family import Pass, PrefixMode
+from vadprobe.extract.families.library import AutoProcessor, missing_package, one_line
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.format.specification import FeatureSpec
 
 Medium = Literal["video", "image"]
-"""How frames are handed over: as one video, or each as an image."""
+"""Form in which the processor takes the frames: one video, or an image each."""
 
-_BLANK = (112, 168)  # height and width of the frames a processor is tried with
+_BLANK = (112, 168)  # height and width of the frames with which a processor is tried
 _REFUSALS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ImportError, TemplateError)
 
 
 @dataclass(frozen=True)
 class ProcessorFamily:
-    """A family without inputs of its own here. Clips are told apart only by their frames and their seconds.
+    """A family for which vadprobe has no inputs of its own.
 
     Args:
-        name: the transformers model type.
+        name: model type in transformers.
         processor: the checkpoint's own.
-        medium: a video where the processor and its chat template take one, else an image per frame.
-        system: message of a system turn; None for what the chat template does by itself.
+        medium: "video" where the processor and its chat template take one, else "image", one per frame.
+        system: message of a system turn; with None the chat template decides.
     """
 
+    can_share_prefix: ClassVar[bool] = False
     name: str
     processor: Any
     medium: Medium
@@ -49,10 +52,10 @@ class ProcessorFamily:
         """Load the processor of a checkpoint.
 
         Args:
-            name: the model type.
+            name: model type.
             source: folder or hub id.
-            options: of ``from_pretrained``.
-            system: as above.
+            options: keyword arguments of ``from_pretrained``.
+            system: message of a system turn, or None.
 
         Raises:
             VadprobeError: if the processor needs a package that is missing, or its chat template takes neither a video
@@ -62,7 +65,7 @@ class ProcessorFamily:
         try:
             processor = AutoProcessor.from_pretrained(source, **options)
         except ImportError as error:
-            raise VadprobeError(_not_installed(name, error)) from error
+            raise missing_package(name, error) from error
         if not callable(getattr(processor, "apply_chat_template", None)) or not hasattr(processor, "tokenizer"):
             raise VadprobeError(
                 f"the checkpoint of family {name!r} has no processor for images and text, only a "
@@ -82,7 +85,7 @@ class ProcessorFamily:
         return found
 
     def recipe(self) -> dict[str, Any]:
-        """The processor's classes and what resizes for them, how frames are handed over, and the chat."""
+        """Return the processor's classes, the library that resizes for them, the medium, and the chat."""
         makes_pixels = self.processor.video_processor if self.medium == "video" else self.processor.image_processor
         library = "torchvision" if is_torchvision_available() else "pillow"
         chat = self.processor.chat_template or self.processor.tokenizer.chat_template
@@ -95,12 +98,20 @@ class ProcessorFamily:
             **({} if self.system is None else {"system": self.system}),
         }
 
+    def notes(self, key: str) -> tuple[str, ...]:
+        """Return a sentence that says that this is the slower way."""
+        return (
+            f"Backbone {key!r} is of the family {self.name!r}, for which vadprobe has no inputs of its own: the "
+            "checkpoint's processor prepares every clip on the CPU for each prompt anew, and each prompt is a pass of "
+            "its own. This is slower than the families with own inputs.",
+        )
+
     def resize(self, frames: np.ndarray) -> np.ndarray:
-        """The frames as they are: the processor resizes."""
+        """Return the frames as they are: the processor resizes."""
         return frames
 
-    def check(self, prompt: str, frames_per_clip: int) -> None:
-        """Try the processor on a blank clip.
+    def prefix_mode(self, prompt: str, frames_per_clip: int) -> PrefixMode:
+        """Try the processor on a blank clip; each prompt is a pass of its own.
 
         Raises:
             VadprobeError: if the prompt contains a special token of the model, or the processor refuses the clip.
@@ -110,11 +121,24 @@ class ProcessorFamily:
         try:
             self._process(prompt, [clip], [1.0])
         except _REFUSALS as error:
-            reason = " ".join(str(error).split())[:300]
             raise VadprobeError(
                 f"{type(self.processor).__name__} of family {self.name!r} cannot prepare a clip of {frames_per_clip} "
-                f"frames as {self.medium} for the prompt {prompt!r}: {type(error).__name__}: {reason}"
+                f"frames as {self.medium} for the prompt {prompt!r}: {type(error).__name__}: {one_line(error)}"
             ) from error
+        return "independent"
+
+    def passes(
+        self,
+        model: Any,
+        device: torch.device,
+        clips: Sequence[Any],
+        seconds: Sequence[float],
+        specs: Sequence[FeatureSpec],
+    ) -> Iterator[Iterator[Pass]]:
+        """Yield the passes of each specification's prompt: one, or one for each clip."""
+        for spec in specs:
+            every = self.inputs(spec.prompt.text, clips, seconds, device, model.dtype)
+            yield (Pass(inputs, with_head=True) for inputs in every)
 
     def inputs(
         self,
@@ -124,17 +148,17 @@ class ProcessorFamily:
         device: torch.device,
         dtype: torch.dtype,
     ) -> Iterator[dict[str, Any]]:
-        """Keyword arguments of the model about every clip: of all together, or of one after another.
+        """Yield keyword arguments of the model about all clips together, or about one clip after another.
 
-        Together where frames have one size and no sequence needs padding, so that the last position of every sequence
-        is the prompt's last token.
+        Clips go together if frames have one size and no sequence needs padding, so that the last position of every
+        sequence is the prompt's last token.
 
         Args:
             prompt: the text.
             clips: (frames, height, width, 3) uint8 each.
-            seconds: how long each clip is.
-            device: where the model is.
-            dtype: of the model, and so of the pixels.
+            seconds: duration of each clip.
+            device: device of the model.
+            dtype: dtype of the model, and so of the pixels.
 
         Raises:
             VadprobeError: if the processor pads a single clip.
@@ -162,7 +186,7 @@ class ProcessorFamily:
         written = start is not None and text.startswith(start)  # a template may write the first token itself
         settings: dict[str, Any] = {"add_special_tokens": False} if written else {}
         if self.medium == "video":
-            # The processor infers nothing: every frame is taken, at the middle of its share of the clip's seconds.
+            # The processor infers nothing: every frame is taken, at the middle of its part of the clip's seconds.
             settings["videos"] = [[torch.from_numpy(clip).permute(0, 3, 1, 2)] for clip in clips]
             settings["video_metadata"] = [
                 [_metadata(len(clip), duration)] for clip, duration in zip(clips, seconds, strict=True)
@@ -187,7 +211,7 @@ class ProcessorFamily:
         return render_turns(apply, content, self.system)
 
     def _has_place(self) -> bool:
-        """Whether the chat template writes something for the medium."""
+        """Return True if the chat template writes something for the medium."""
         text: dict[str, Any] = {"type": "text", "text": "A"}
         plain = ProcessorFamily(self.name, self.processor, self.medium)
         try:
@@ -197,26 +221,8 @@ class ProcessorFamily:
             return False
 
 
-def slower_way(key: str, name: str) -> str:
-    """What a user should know before the work begins, in a sentence."""
-    return (
-        f"Backbone {key!r} is of the family {name!r}, for which vadprobe has no inputs of its own: the checkpoint's "
-        "processor prepares every clip on the CPU for each prompt anew, and each prompt is a pass of its own. This is "
-        "slower than the families with own inputs."
-    )
-
-
-def _not_installed(name: str, error: ImportError) -> str:
-    reason = " ".join(str(error).split())
-    package = "torchvision, in the version that belongs to your torch" if "orchvision" in reason else "what it names"
-    return (
-        f"models of the family {name!r} are read through transformers' own processor, which cannot be loaded: "
-        f"{reason[:200]} Install {package}."
-    )
-
-
 def _metadata(frames: int, seconds: float) -> VideoMetadata:
-    """Frame i of n stands for the middle of the i-th of n equal parts of the clip; the grid is twice as fine."""
+    """Place frame i of n in the middle of the i-th of n equal parts of the clip; the grid is twice as fine."""
     indices = [2 * frame + 1 for frame in range(frames)]
     return VideoMetadata(
         total_num_frames=2 * frames, fps=2 * frames / seconds, frames_indices=indices, duration=seconds
@@ -229,7 +235,7 @@ def _is_unpadded(inputs: dict[str, Any]) -> bool:
 
 
 def _placed(inputs: dict[str, Any], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """On the model's device; pixels in its dtype, as its vision tower takes them."""
+    """Move tensors to the model's device, and pixels to its dtype, as its vision tower takes them."""
     placed = {}
     for name, value in inputs.items():
         if isinstance(value, Tensor):

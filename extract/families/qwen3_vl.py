@@ -6,22 +6,23 @@ So the tokens of a clip depend on its seconds: two clips of one prompt may diffe
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from vadprobe.extract.families.family import ClipInputs, expand
+from vadprobe.extract.families.chat import expand
+from vadprobe.extract.families.own_family import ClipInputs
 from vadprobe.extract.families.pixels import Frames
 from vadprobe.extract.families.qwen2_5_vl import Qwen25VL
 from vadprobe.store.errors import VadprobeError
 
 _LAYOUT = "transformers 5.23"
-"""Whose video tokens these are: slices within the template's own pair of vision markers. Earlier versions put them in
-the pair's place."""
+"""Version of transformers that lays out the video tokens this way: slices stand within the template's own pair of
+vision markers. Earlier versions replaced the pair."""
 
-_TIMES = "times"  # what prepare leaves for language_inputs; the model never sees it
+_TIMES = "times"  # entry that prepare leaves for language_inputs; the model never sees it
 _START, _END = "<|vision_start|>", "<|vision_end|>"
 _STAMP = re.compile(r"<\d+\.\d seconds>(?=<\|vision_start\|>)")
 
@@ -30,26 +31,25 @@ _STAMP = re.compile(r"<\d+\.\d seconds>(?=<\|vision_start\|>)")
 class Qwen3VL(Qwen25VL):
     """Family ``qwen3_vl``. Frames are resized to one fixed size; a time stamp goes before each slice of two frames.
 
-    A stamp is in seconds from the clip's start, so that it does not tell where in its video the clip lies. Frame i of n
-    stands for the middle of the i-th of n equal parts, a moment at which it is shown; a slice's time is the mean of its
-    first and last frame's.
+    A stamp is in seconds from the clip's start, so it does not tell where in its video the clip lies. Frame i of n
+    stands for the middle of the i-th of n equal parts; a slice's time is the mean of its first and last frame's times.
     """
 
-    name: str = "qwen3_vl"
+    name: ClassVar[str] = "qwen3_vl"
 
     def recipe(self) -> dict[str, Any]:
-        """As Qwen2.5-VL, with the layout of the video tokens and the origin of the time stamps."""
+        """Return the recipe of Qwen2.5-VL, with the layout of the video tokens and the origin of the time stamps."""
         return {**super().recipe(), "video_layout": _LAYOUT, "time_stamps": "seconds from the clip's start"}
 
     def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
-        """Token ids (1, tokens) with every stamp at 0.0; ``language_inputs`` writes each clip's own."""
+        """Return token ids (1, tokens) with every stamp at 0.0; ``language_inputs`` writes each clip's own."""
         slices, rows, columns = self._grid(frames_per_clip)
         token = self.chat.tokenizer.convert_ids_to_tokens(self.video_token_id)
         part = f"{_stamp(0.0)}{_START}{token * (rows * columns // self.merge_size**2)}{_END}"
         return self.chat.ids(expand(self.chat.render(prompt), token, part * slices))
 
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
-        """Patches in the model's order, the grid of each clip, and the time of each slice."""
+        """Return patches in the model's order, the grid of each clip, and the time of each slice."""
         inputs = super().prepare(clips, seconds, device)
         times = [self._times(len(clip), duration) for clip, duration in zip(clips, seconds, strict=True)]
         language = {
@@ -59,7 +59,7 @@ class Qwen3VL(Qwen25VL):
         return ClipInputs(inputs.count, inputs.vision, language)
 
     def language_inputs(self, ids: Tensor, inputs: ClipInputs) -> dict[str, Tensor]:
-        """Ids with each clip's time stamps, mask, token types and grid.
+        """Return ids with each clip's time stamps, mask, token types and grid.
 
         Clips with shorter stamps (9.9 seconds beside 10.0) are padded on the left, so all end at the same token.
 
@@ -80,14 +80,14 @@ class Qwen3VL(Qwen25VL):
         }
 
     def _times(self, frames: int, duration: float) -> list[float]:
-        """Seconds of each slice; an odd last frame is paired with itself."""
-        depth = self.temporal_patch_size
+        """Return the seconds of each slice; an odd last frame is paired with itself."""
+        pair = self.temporal_patch_size
         moments = [duration * (2 * frame + 1) / (2 * frames) for frame in range(frames)]
-        moments += moments[-1:] * (-frames % depth)
-        return [(moments[first] + moments[first + depth - 1]) / 2 for first in range(0, len(moments), depth)]
+        moments += moments[-1:] * (-frames % pair)
+        return [(moments[first] + moments[first + pair - 1]) / 2 for first in range(0, len(moments), pair)]
 
     def _stamped(self, text: str, times: Sequence[float]) -> Tensor:
-        """Token ids (tokens,) on the CPU of a decoded conversation with these times."""
+        """Return token ids (tokens,), on the CPU, of a decoded conversation with these times."""
         count = len(_STAMP.findall(text))
         if count != len(times):
             raise VadprobeError(

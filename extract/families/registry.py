@@ -1,18 +1,17 @@
-"""The families whose inputs vadprobe makes by itself, each built from a checkpoint's small files."""
+"""The families with inputs of their own, each built from a checkpoint's small files."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoImageProcessor, AutoTokenizer
-from transformers.video_processing_utils import BaseVideoProcessor
-
 from vadprobe.extract.configuration import BackboneConfig
-from vadprobe.extract.families.family import ChatText, Family
-from vadprobe.extract.families.internvl import InternVL
-from vadprobe.extract.families.internvl_chat import PapersChat
-from vadprobe.extract.families.llava_onevision import LlavaOnevision
+from vadprobe.extract.families import internvl_chat
+from vadprobe.extract.families.chat import ChatText
+from vadprobe.extract.families.family import Family
+from vadprobe.extract.families.fixed_size_frames import InternVL, LlavaOnevision
+from vadprobe.extract.families.library import AutoImageProcessor, AutoTokenizer, BaseVideoProcessor
 from vadprobe.extract.families.pixels import PixelRecipe
 from vadprobe.extract.families.qwen2_5_vl import Qwen25VL
 from vadprobe.extract.families.qwen3_vl import Qwen3VL
@@ -27,14 +26,14 @@ _QWEN_FRAME_SIZE = (448, 448)
 def own_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
 ) -> tuple[Family, Any, dict[str, int]]:
-    """The inputs of a family of ``FAMILIES``, from a checkpoint's small files.
+    """Build a family of ``FAMILIES`` from a checkpoint's small files.
 
     Args:
         config: the job's ``[backbone]`` section.
         model_config: the checkpoint's configuration.
         source: folder or hub id.
         folder: the checkpoint folder, or None.
-        options: of ``from_pretrained``.
+        options: keyword arguments of ``from_pretrained``.
 
     Returns:
         The family, its tokenizer, and the numbers of a ``BackboneSpec``.
@@ -88,17 +87,18 @@ def _llava_onevision(config: BackboneConfig, model_config: Any, scaling: Scaling
             f"backbone {config.key!r} drops a patch of every frame (vision_feature_select_strategy is "
             f"{model_config.vision_feature_select_strategy!r}); its frames are pooled only if it is 'full'."
         )
-    side = model_config.vision_config.image_size
+    side, patch = model_config.vision_config.image_size, model_config.vision_config.patch_size
     return LlavaOnevision(
         chat=chat,
         pixels=_tower_pixels(config, side, side, scaling),
-        patch_size=model_config.vision_config.patch_size,
+        # Patches are pooled two by two; an odd last row and column count whole.
+        tokens_per_frame=math.ceil(side // patch / 2) ** 2,
         video_token_id=model_config.video_token_id,
     )
 
 
 def _tower_pixels(config: BackboneConfig, height: int, width: int, scaling: Scaling) -> PixelRecipe:
-    """Pixels for a vision tower that takes one size only."""
+    """Return the pixels for a vision tower that takes one size only."""
     if config.frame_size not in (None, (height, width)):
         raise VadprobeError(
             f"frame_size is {config.frame_size}, but the vision tower of {config.key!r} takes only {height} x {width} "
@@ -107,7 +107,7 @@ def _tower_pixels(config: BackboneConfig, height: int, width: int, scaling: Scal
     return PixelRecipe(height, width, **scaling)
 
 
-_CHATS: dict[str, type[ChatText]] = {"native": ChatText, "papers": PapersChat}
+_CHATS: dict[str, type[ChatText]] = {"native": ChatText, internvl_chat.NAME: internvl_chat.InternVLChat}
 FAMILIES: dict[str, Callable[[BackboneConfig, Any, Scaling, ChatText], Family]] = {
     "qwen2_5_vl": partial(_qwen, Qwen25VL),
     "qwen3_vl": partial(_qwen, Qwen3VL),

@@ -1,4 +1,4 @@
-"""A frozen backbone: described from its configuration files, loaded through transformers' own classes."""
+"""A frozen backbone: described from its small files, loaded through transformers' own classes."""
 
 import os
 import platform
@@ -19,9 +19,11 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.families import internvl_chat
 from vadprobe.extract.families.family import Family
-from vadprobe.extract.families.internvl import InternVL
-from vadprobe.extract.families.processor import ProcessorFamily, slower_way
+from vadprobe.extract.families.fixed_size_frames import InternVL
+from vadprobe.extract.families.library import one_line
+from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.families.registry import FAMILIES, own_inputs
 from vadprobe.extract.model.capture import TextBlocks
 from vadprobe.extract.model.compiling import compile_blocks
@@ -33,29 +35,27 @@ from vadprobe.store.files.digests import digest_file, digest_json
 from vadprobe.store.format.specification import BackboneSpec
 
 RANDOM_WEIGHTS_CARD = "random_weights.json"
-"""A file of this name in a checkpoint folder says that its weights were never trained; reports then say so too."""
+"""Name of the file that marks a checkpoint folder's weights as never trained; reports then say so too."""
 
-_LOCAL, _UNKNOWN = "sha256:", "unknown"  # revisions of a folder, and of a hub that names no commit
+_LOCAL, _UNKNOWN = "sha256:", "unknown"  # revision of a folder (its beginning), and of a hub that names no commit
 _CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model", ".py"})
 
 
 @dataclass(frozen=True)
 class Description:
-    """A backbone as far as its small files tell: enough to plan and to know whether work is left."""
+    """A backbone as its small files describe it, enough to plan the work. ``answer_ids`` are tokens of yes and no."""
 
     config: BackboneConfig
     source: str
     spec: BackboneSpec
-    family: Family | ProcessorFamily
+    family: Family
     answer_ids: tuple[int, int]
     random_weights: bool
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know before the work begins, in sentences."""
-        if isinstance(self.family, ProcessorFamily):
-            return (slower_way(self.config.key, self.family.name),)
-        return ()
+        """Sentences for the user, to be said before the work begins."""
+        return self.family.notes(self.config.key)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
 
 
 def _check_family(config: BackboneConfig, model_type: str) -> None:
-    """Refuse what cannot be read, before anything else is.
+    """Refuse families and settings that cannot be read, before anything else is read.
 
     Raises:
         VadprobeError: if the family or the chat asked for it is not known.
@@ -125,22 +125,22 @@ def _check_family(config: BackboneConfig, model_type: str) -> None:
             "native transformers layout: 'vadprobe convert-checkpoint SOURCE TARGET' makes it from a local folder, and "
             "hub ids that end in '-hf' have it."
         )
-    if config.chat == "papers" and model_type != InternVL.name:
+    if config.chat == internvl_chat.NAME and model_type != InternVL.name:
         raise VadprobeError(
-            f"backbone {config.key!r} is of the family {model_type!r}, and backbone.chat = 'papers' is known only for "
-            f"{InternVL.name} (InternVL and Holmes-VAU); set it to 'native'."
+            f"backbone {config.key!r} is of the family {model_type!r}, and backbone.chat = {internvl_chat.NAME!r} is "
+            f"known only for {InternVL.name} (InternVL and Holmes-VAU); set it to 'native'."
         )
     if config.frame_size is not None and model_type not in FAMILIES:
         raise VadprobeError(
             f"frame_size is {config.frame_size}, but frames of the family {model_type!r} are resized by the "
-            f"checkpoint's own processor; leave frame_size out."
+            "checkpoint's own processor; leave frame_size out."
         )
 
 
 def _processor_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
 ) -> tuple[ProcessorFamily, Any, dict[str, int]]:
-    """The same of any other model, as far as transformers' own processor goes."""
+    """Return the same as ``own_inputs`` for any other model, through transformers' own processor."""
     shape = text_shape(model_config.model_type, model_config)
     family = ProcessorFamily.load(model_config.model_type, source, options, config.system)
     return family, family.processor.tokenizer, shape
@@ -153,18 +153,17 @@ def load(
 
     Args:
         description: the backbone.
-        device: as for ``choose_device``; or the device of each part of the model by the part's name, which may also
-            be "disk", as transformers' ``device_map``. Features do not depend on where a part lies, but for the
-            rounding of the answers' logits.
-        threads: CPU threads of the model. By default all cores but one: when the decoder has no core of its own, the
-            model's threads wait for each other and the same work takes ten times as long.
+        device: as for ``choose_device``; or the device of each part of the model by the part's name, or "disk", as
+            transformers' ``device_map``. The places change nothing but the rounding of the answers' logits.
+        threads: CPU threads of the model; by default all cores but one. If the decoder has no core of its own, the
+            model's threads wait for each other, and the same work takes ten times as long.
         compiled: compile the language model's blocks, which changes features by rounding.
 
     Raises:
         VadprobeError: if the weights are missing, or the device does not exist.
     """
     config = description.config
-    # A hub's weights come from the commit that was described, whatever is newest by now.
+    # A hub's weights come from the commit that was described, not from the newest.
     revision = description.spec.revision
     options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
     target = choose_device(device) if isinstance(device, str) else None
@@ -200,13 +199,13 @@ def load(
 
 
 def versions() -> dict[str, str]:
-    """The libraries whose versions can change a feature, and the processor family."""
+    """Return the versions of the libraries that can change a feature, and the kind of processor."""
     names = ("torch", "transformers", "decord", "av")
     return {**{name: version(name) for name in names}, "machine": platform.machine()}
 
 
 def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:
-    """First token of "Yes" and of "No" as an answer begins."""
+    """Return the first token of "Yes" and of "No" as an answer begins."""
     yes, no = (tokenizer.encode(word, add_special_tokens=False) for word in ("Yes", "No"))
     if not yes or not no:
         raise VadprobeError(
@@ -217,7 +216,7 @@ def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:
 
 
 def _content_digest(folder: Path) -> str:
-    """Digest of a local checkpoint's content, whatever the folder is called; files are hashed side by side."""
+    """Return the digest of a local checkpoint's files, whatever the folder is called; they are hashed side by side."""
     files = sorted(path for path in folder.iterdir() if path.suffix in _CONTENT_SUFFIXES and path.is_file())
     with ThreadPoolExecutor(max_workers=4) as pool:
         digests = list(pool.map(digest_file, files))
@@ -225,8 +224,7 @@ def _content_digest(folder: Path) -> str:
 
 
 def _unreadable(config: BackboneConfig, why: Exception | str) -> VadprobeError:
-    reason = " ".join(str(why).split())[:300]
     return VadprobeError(
-        f"the checkpoint of backbone {config.key!r} cannot be read from {config.path!r}: {reason} "
-        "Wanted is a local folder in transformers' layout with safetensors weights, or a hub id that can be reached."
+        f"the checkpoint of backbone {config.key!r} cannot be read from {config.path!r}: {one_line(why)} "
+        "It must be a local folder in transformers' layout with safetensors weights, or a hub id that can be reached."
     )

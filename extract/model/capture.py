@@ -1,10 +1,10 @@
-"""Capturing every layer's hidden state and every head's output at the last prompt token.
+"""Capture of every layer's hidden state and every head's output at the last prompt token.
 
-That position generates the first token: what the methods call the first-token features.
+That position generates the first token, so the methods call these the first-token features.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,11 +21,12 @@ from vadprobe.store.errors import VadprobeError
 class Captured:
     """Features of a batch, on the device of the last block that ran and in the model's dtype.
 
-    ``hidden_states`` (clips, layers + 1, hidden): the embedding, then each block's output before the final norm.
-    ``head_outputs`` (clips, layers, heads, head_dim): what each head sends into the output projection.
-    ``answer_logits`` (clips, 2): first-token logits of yes and no.
+    A pass that ended early has the layers of the blocks that ran, and no logits.
 
-    Of a pass that ended after some blocks there are those layers alone, and no logits.
+    Attributes:
+        hidden_states: (clips, layers + 1, hidden), the embedding, then each block's output before the final norm.
+        head_outputs: (clips, layers, heads, head_dim), each head's output as it enters the output projection.
+        answer_logits: (clips, 2), first-token logits of yes and no.
     """
 
     hidden_states: Tensor
@@ -36,19 +37,19 @@ class Captured:
 class KeptTokens(DynamicCache):  # type: ignore[misc]  # transformers is untyped
     """Keys and values of the tokens that ran before, for every block.
 
-    ``TextBlocks`` says whose turn it is before each block. Were the block's number used, which the model passes
-    to ``update``, code compiled for one block would not serve the others.
+    ``TextBlocks`` sets ``turn`` before each block. The model passes the block's number to ``update`` too; if that
+    were used, code compiled for one block would not serve the others.
     """
 
     turn: Any = None
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
-        """Add to what the block whose turn it is has kept, and return all of that."""
+        """Add keys and values to those that this turn's block has kept, and return them all."""
         return self.turn.update(key_states, value_states, *args, **kwargs)
 
 
 class _Slot:
-    """Where the hook of one output projection leaves the last position of what enters."""
+    """Place where the hook of one output projection leaves the last position of its input."""
 
     def __init__(self) -> None:
         self.on = False
@@ -57,26 +58,26 @@ class _Slot:
 
 @dataclass
 class _Seen:
-    """What one pass has shown: hidden states by layer, and heads by block as soon as the pass is over."""
+    """Values seen in one pass: hidden states by layer, and heads by block as soon as the pass is over."""
 
     hidden: dict[int, Tensor] = field(default_factory=dict)
     heads: dict[int, Tensor] = field(default_factory=dict)
 
 
 class _EndOfPass(Exception):  # noqa: N818 - no error
-    """All wanted blocks have run."""
+    """Raised when the last block that was asked for has run."""
 
 
 class TextBlocks:
     """The language model's blocks and their attention output projections, with the hooks that watch them.
 
-    The hooks are registered here, once, and stay as long as the model: compiled code has the hooks that were there when
-    it was compiled, and no others. Outside ``capture`` they keep nothing.
+    The hooks are registered here, once, and stay as long as the model: compiled code keeps the hooks of the moment it
+    was compiled. Outside ``capture`` they store nothing.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], projections: Sequence[nn.Module], n_heads: int) -> None:
         self.blocks, self.projections, self.n_heads = tuple(blocks), tuple(projections), n_heads
-        self._depth = len(self.blocks)
+        self._n_blocks = len(self.blocks)
         self._seen: _Seen | None = None
         self._slots = tuple(_slot_of(projection) for projection in projections)
         for number, block in enumerate(self.blocks):
@@ -85,7 +86,7 @@ class TextBlocks:
 
     @classmethod
     def of(cls, model: Any) -> "TextBlocks":
-        """Find them in a transformers model.
+        """Find the blocks of a transformers model.
 
         Raises:
             VadprobeError: if the model's blocks do not look like attention blocks with an output projection.
@@ -98,26 +99,25 @@ class TextBlocks:
         if not blocks or len(projections) != len(blocks):
             raise VadprobeError(
                 f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
-                f"'self_attn.o_proj' ({len(projections)} of {len(blocks)} have one). A model is wanted in which every "
-                "block is an attention block with an output projection of that name, as in Qwen2, Qwen3, Llama, "
-                "Mistral and Gemma."
+                f"'self_attn.o_proj' ({len(projections)} of {len(blocks)} have one). Every block must be an attention "
+                "block with an output projection of that name, as in Qwen2, Qwen3, Llama, Mistral and Gemma."
             )
         return cls(blocks, projections, decoder.config.num_attention_heads)
 
     @contextmanager
-    def stop_after(self, depth: int) -> Iterator[None]:
-        """End the forward pass inside after ``depth`` blocks, one at least; with all blocks, let it end by itself."""
-        self._depth = depth
+    def stop_after(self, n_blocks: int) -> Iterator[None]:
+        """End the forward pass inside after ``n_blocks`` blocks, 1 or more; after all of them it goes on to its end."""
+        self._n_blocks = n_blocks
         try:
             yield
         except _EndOfPass:
             pass
         finally:
-            self._depth = len(self.blocks)
+            self._n_blocks = len(self.blocks)
 
     @contextmanager
     def watch(self) -> Iterator[_Seen]:
-        """Keep the last position of all that passes inside."""
+        """Store the last position of every hidden state and head during the pass inside."""
         seen = self._seen = _Seen()
         for slot in self._slots:
             slot.on = True
@@ -130,7 +130,7 @@ class TextBlocks:
                 slot.on, slot.value = False, None
 
     def _before(self, number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if number == self._depth:
+        if number == self._n_blocks:
             raise _EndOfPass
         cache = kwargs.get("past_key_values")
         if isinstance(cache, KeptTokens):
@@ -145,7 +145,7 @@ class TextBlocks:
 
 
 def _slot_of(projection: Any) -> _Slot:
-    """The projection's slot; its hook is registered the first time."""
+    """Return the projection's slot; the first time, register its hook."""
     if not hasattr(projection, "heads_slot"):
         projection.heads_slot = _Slot()
         projection.register_forward_pre_hook(_keep_heads)
@@ -154,14 +154,14 @@ def _slot_of(projection: Any) -> _Slot:
 
 
 def _keep_heads(module: Any, args: tuple[Any, ...]) -> None:
-    """Runs inside a compiled block. What differs between blocks hangs on the module, so that one code serves all."""
+    """Store the input's last position, inside a compiled block: one code serves all, as the slot is the module's."""
     slot = module.heads_slot
     if slot.on:
         slot.value = _last_position(args[0])
 
 
 def _last_position(value: Tensor) -> Tensor:
-    """A copy: a view would keep the whole sequence in memory."""
+    """Copy the last position: a view would keep the whole sequence in memory."""
     return value[:, -1].clone()
 
 
@@ -169,12 +169,12 @@ def _last_position(value: Tensor) -> Tensor:
 def capture(
     model: Any,
     parts: TextBlocks,
-    inputs: dict[str, Any],
+    inputs: Mapping[str, Any],
     answer_ids: tuple[int, int],
     cache: KeptTokens | None = None,
-    depth: int | None = None,
+    n_blocks: int | None = None,
     *,
-    whole: bool = False,
+    with_head: bool = False,
 ) -> Captured:
     """Run the model once, without its language head on the sequence, and keep the last position of every layer.
 
@@ -184,16 +184,16 @@ def capture(
         inputs: keyword arguments of ``model.model``; every sequence ends at its last token (no right padding).
         answer_ids: token ids of yes and no.
         cache: keys and values of tokens that ran before these; it grows by these.
-        depth: blocks to run; by default all, which the logits need.
-        whole: run the whole model, which may scale or bound its logits; ``inputs`` are then those of the model itself.
+        n_blocks: number of blocks to run; by default all, which the logits need.
+        with_head: run the whole model, which may scale or bound its logits; ``inputs`` are then those of ``model``.
 
     Raises:
         RuntimeError: if a layer did not pass through its hook, as when the model was compiled before its hooks came.
         VadprobeError: if a value is infinite or NaN, as when float16 overflows.
     """
-    layers, output = len(parts.blocks) if depth is None else depth, None
+    layers, output = len(parts.blocks) if n_blocks is None else n_blocks, None
     with parts.watch() as seen, parts.stop_after(layers):
-        output = _run_whole(model, inputs) if whole else _run(model, inputs, cache)
+        output = _run_with_head(model, inputs) if with_head else _run(model, inputs, cache)
     if len(seen.hidden) != layers + 1 or len(seen.heads) != layers:
         raise RuntimeError(
             f"captured {len(seen.hidden)} of {layers + 1} hidden states and the heads of {len(seen.heads)} of "
@@ -210,18 +210,18 @@ def capture(
     return captured
 
 
-def _run(model: Any, inputs: dict[str, Any], cache: Any) -> Any:
+def _run(model: Any, inputs: Mapping[str, Any], cache: Any) -> Any:
     return model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
 
 
-def _run_whole(model: Any, inputs: dict[str, Any]) -> Any:
-    """With the language head on the last position only, where the model has a choice."""
+def _run_with_head(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """Run the whole model, its language head on the last position only if the model has that choice."""
     last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
     return model(**inputs, use_cache=False, **last)
 
 
 def _answers(model: Any, output: Any, answer_ids: tuple[int, int]) -> Tensor:
-    """Logits of the answers alone, (clips, 2)."""
+    """Return the logits of the answers alone, (clips, 2)."""
     rows = list(answer_ids)
     if hasattr(output, "logits"):
         found: Tensor = output.logits[:, -1, rows]
@@ -235,7 +235,7 @@ def _answers(model: Any, output: Any, answer_ids: tuple[int, int]) -> Tensor:
 
 
 def _require_finite(captured: Captured) -> None:
-    """Refuse what no store may hold, before the rest of the partition is computed."""
+    """Refuse values that no store may hold, before the rest of the partition is computed."""
     hidden, heads, logits = captured.hidden_states, captured.head_outputs, captured.answer_logits
     if bool(hidden.isfinite().all() & heads.isfinite().all()) and (logits is None or bool(logits.isfinite().all())):
         return

@@ -1,4 +1,4 @@
-"""Compiling a backbone's language model: its blocks, which are alike, each as one piece of code."""
+"""Compilation of a backbone's language model, block by block: blocks are alike, so one code serves all."""
 
 import os
 import shutil
@@ -12,8 +12,8 @@ from vadprobe.store.errors import VadprobeError
 
 DEFAULT_BACKEND = "inductor"
 _VARIANTS = 64
-"""How many pieces of code all blocks may need together, one for each way of running (a prompt's whole pass, the shared
-tokens, a prompt's own tokens) with one clip and with several. Beyond torch's own limit, 8, nothing is compiled."""
+"""Limit on the pieces of code of all blocks together: one for each way of running (a prompt's whole pass, the shared
+tokens, a prompt's own tokens) with one clip and with several. Beyond torch's own limit, 8, it compiles nothing."""
 
 
 def compile_blocks(parts: TextBlocks, backend: str = DEFAULT_BACKEND) -> None:
@@ -25,10 +25,10 @@ def compile_blocks(parts: TextBlocks, backend: str = DEFAULT_BACKEND) -> None:
 
     Args:
         parts: the blocks of a loaded model.
-        backend: of ``torch.compile``; the default needs a C++ compiler on a CPU, and Triton on a GPU.
+        backend: name of a backend of ``torch.compile``; the default needs a C++ compiler on a CPU, Triton on a GPU.
 
     Raises:
-        VadprobeError: if what the default backend needs is not there; torch says so only at the first clips.
+        VadprobeError: if the default backend's compiler is not there; torch says so only at the first clips.
     """
     if backend == DEFAULT_BACKEND:
         _require_compiler(next(parts.blocks[0].parameters()).device)

@@ -1,4 +1,4 @@
-"""Where a model runs: one device by name, or all GPUs of the machine together."""
+"""The device of a model: one by name, or all GPUs of the machine together."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -12,12 +12,12 @@ BALANCED = "balanced"
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; 'auto' is the first GPU when there is one, else the CPU.
+    """Return the device of that name; 'auto' is the first GPU when there is one, else the CPU.
 
-    With 'balanced' it is the kind of device that the model is spread over.
+    For 'balanced' it is the kind of device that the model is spread over.
 
     Raises:
-        VadprobeError: if there is no such device, or what spreading needs is not installed.
+        VadprobeError: if there is no such device, or the package that spreads a model is not installed.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -33,7 +33,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def input_device(model: Any) -> torch.device:
-    """Where a model's inputs go: to its token embeddings. The rest of it may lie elsewhere."""
+    """Return the device of a model's inputs, which is that of its token embeddings; the rest may lie elsewhere."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
 

@@ -6,106 +6,80 @@ but not on which other prompts are there, nor on how many: a prompt can be added
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vadprobe.extract.families.family import Family
 from vadprobe.extract.model.capture import Captured, KeptTokens, TextBlocks, capture
 from vadprobe.store.errors import VadprobeError
 
-_PROBES = ("A", "zebra?", "9 of them", "(yes)")  # what every prompt has before them is before every prompt
 _PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids")
 
 
-def shared_tokens(family: Family, frames_per_clip: int) -> Tensor | None:
-    """The tokens before a prompt's text, (tokens,) int64; None if the chat template puts a video token behind it."""
-    known: Any = family  # families are frozen, which the protocol cannot say
-    return _shared_tokens(known, frames_per_clip)
-
-
-@cache
-def _shared_tokens(family: Any, frames_per_clip: int) -> Tensor | None:
-    ids, rest = _common(family, frames_per_clip)
-    _, other = _common(family, frames_per_clip + 2)
-    return ids if len(ids) and rest == other else None  # a longer clip must only lengthen what is shared
-
-
-def _common(family: Family, frames_per_clip: int) -> tuple[Tensor, int]:
-    """The longest common beginning, and the tokens that the first probe has behind it."""
-    found = [family.tokenize(probe, frames_per_clip)[0] for probe in _PROBES]
-    shortest = min(map(len, found)) - 1  # one token at least is the prompt's own
-    stacked = torch.stack([ids[:shortest] for ids in found])
-    differs = (stacked != stacked[0]).any(dim=0).nonzero()
-    count = int(differs[0]) if len(differs) else shortest
-    return found[0][:count], len(found[0]) - count
-
-
-def shares(family: Family, ids: Tensor, frames_per_clip: int) -> bool:
-    """Whether a prompt's tokens, (1, tokens), begin with the shared ones and go on behind them."""
-    prefix = shared_tokens(family, frames_per_clip)
-    return prefix is not None and ids.shape[1] > len(prefix) and torch.equal(ids[0, : len(prefix)].cpu(), prefix.cpu())
-
-
-@torch.inference_mode()
-def capture_prompts(
-    model: Any,
-    parts: TextBlocks,
-    prompts: Sequence[dict[str, Any]],
-    encoded: dict[str, Any],
-    answer_ids: tuple[int, int],
-    n_shared: int,
-    depth: int | None = None,
-) -> Iterator[Captured]:
-    """Features of a batch of clips for each prompt.
+class SharedPrefix:
+    """The tokens at the beginning that all prompts about a batch of clips have in common, already run.
 
     Args:
         model: a transformers image-text-to-text model in evaluation mode.
         parts: its blocks.
-        prompts: for each prompt what the language model takes (``Family.language_inputs``), for all clips of the batch.
-        encoded: what the vision tower made of the clips.
-        answer_ids: token ids of yes and no.
-        n_shared: how many tokens at the beginning all prompts have in common; no video token lies behind them.
-        depth: blocks to run, as for ``capture``.
-
-    Yields:
-        As ``capture`` of each prompt alone: equal up to rounding (at most 1e-5 in float32).
+        inputs: keyword arguments of ``model.model`` for one of the prompts and all clips of the batch.
+        n_shared: number of tokens that all prompts have in common; no video token lies behind them.
+        n_blocks: number of blocks to run; by default all.
     """
-    first = prompts[0]
-    text = model.get_decoder()
-    kept = KeptTokens(config=text.config)
-    every = [_positions(model, arguments) for arguments in prompts]
-    with parts.stop_after(len(parts.blocks) if depth is None else depth):
-        model.model(
-            **{name: value[:, :n_shared] if name in _PER_TOKEN else value for name, value in first.items()},
-            mm_encoder_outputs=encoded,
-            position_ids=every[0][..., :n_shared],
-            past_key_values=kept,
-            use_cache=True,
-        )
-    for arguments, positions in zip(prompts, every, strict=True):
-        if not torch.equal(positions[..., :n_shared], every[0][..., :n_shared]):
-            raise VadprobeError("prompts give the shared tokens different positions; set extraction.prefix.")
+
+    @torch.inference_mode()
+    def __init__(
+        self, model: Any, parts: TextBlocks, inputs: Mapping[str, Any], n_shared: int, n_blocks: int | None = None
+    ) -> None:
+        self._model, self._parts, self._n_shared, self._n_blocks = model, parts, n_shared, n_blocks
+        self._kept = KeptTokens(config=model.get_decoder().config)
+        self._positions = _positions(model, inputs)[..., :n_shared]
+        with parts.stop_after(len(parts.blocks) if n_blocks is None else n_blocks):
+            model.model(
+                **{name: value[:, :n_shared] if name in _PER_TOKEN else value for name, value in inputs.items()},
+                position_ids=self._positions,
+                past_key_values=self._kept,
+                use_cache=True,
+            )
+
+    @torch.inference_mode()
+    def features(self, inputs: Mapping[str, Any], answer_ids: tuple[int, int]) -> Captured:
+        """Return the features of a prompt's own tokens, run behind the shared ones.
+
+        They equal those that ``capture`` gives of the prompt alone, up to rounding (at most 1e-5 in float32).
+
+        Args:
+            inputs: keyword arguments of ``model.model`` for the prompt and the same clips.
+            answer_ids: token ids of yes and no.
+
+        Raises:
+            VadprobeError: if the shared tokens have other positions in this prompt.
+        """
+        positions, n_shared = _positions(self._model, inputs), self._n_shared
+        if not torch.equal(positions[..., :n_shared], self._positions):
+            raise VadprobeError(
+                "prompts give the shared tokens different positions; set extraction.prefix to 'independent'."
+            )
         own = {
-            "input_ids": arguments["input_ids"][:, n_shared:],
-            "attention_mask": arguments["attention_mask"],
+            "input_ids": inputs["input_ids"][:, n_shared:],
+            "attention_mask": inputs["attention_mask"],
             "position_ids": positions[..., n_shared:],
         }
-        yield capture(model, parts, own, answer_ids, kept, depth)
-        for layer in kept.layers:
-            if layer.is_initialized:  # those behind the deepest block never ran
+        captured = capture(self._model, self._parts, own, answer_ids, self._kept, self._n_blocks)
+        for layer in self._kept.layers:
+            if layer.is_initialized:  # those behind the last block that runs are not
                 layer.crop(-own["input_ids"].shape[1])
+        return captured
 
 
-def _positions(model: Any, arguments: dict[str, Any]) -> Tensor:
-    """Positions of all tokens of a prompt: the model's own where it has several axes, else 0, 1, 2, ..."""
+def _positions(model: Any, inputs: Mapping[str, Any]) -> Tensor:
+    """Return the positions of all tokens: the model's own where it has several axes, else 0, 1, 2, ..."""
     find = getattr(model.model, "get_rope_index", None)
     if find is None:
-        ids = arguments["input_ids"]
+        ids = inputs["input_ids"]
         return torch.arange(ids.shape[1], device=ids.device).expand(len(ids), -1)
     known = inspect.signature(find).parameters
-    positions, _ = find(**{name: value for name, value in arguments.items() if name in known})
+    positions, _ = find(**{name: value for name, value in inputs.items() if name in known})
     return torch.as_tensor(positions)

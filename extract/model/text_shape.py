@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText
 
-from vadprobe.extract.families.processor import _not_installed
+from vadprobe.extract.families.library import missing_package
 from vadprobe.extract.model.capture import TextBlocks
 from vadprobe.store.errors import VadprobeError
 
 
 def text_shape(name: str, model_config: Any) -> dict[str, int]:
-    """The numbers of a ``BackboneSpec``, from a model of that configuration without weights.
+    """Return the numbers of a ``BackboneSpec``, read from a model of that configuration without weights.
 
     Raises:
         VadprobeError: if heads cannot be captured in it, or a package is missing that the model needs.
@@ -19,13 +19,13 @@ def text_shape(name: str, model_config: Any) -> dict[str, int]:
     if model_config.is_encoder_decoder:
         raise VadprobeError(
             f"models of the family {name!r} read the prompt with an encoder, so no position of their decoder is the "
-            "prompt's last token; a decoder-only model is wanted."
+            "prompt's last token; the model must be decoder-only."
         )
     try:
         with torch.device("meta"):
             model = AutoModelForImageTextToText.from_config(model_config)
     except ImportError as error:
-        raise VadprobeError(_not_installed(name, error)) from error
+        raise missing_package(name, error) from error
     parts = TextBlocks.of(model)
     widths = {int(projection.in_features) for projection in parts.projections}  # type: ignore[arg-type]
     if len(widths) > 1:

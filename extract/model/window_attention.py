@@ -1,4 +1,4 @@
-"""Attention within the many windows of a video at once.
+"""Attention within the many windows of a video in few calls.
 
 The vision towers of Qwen attend within windows and within frames. Without FlashAttention transformers loops over them
 in Python, block by block: some thousand small calls for one clip, which take a GPU longer than the arithmetic. Windows
@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NAME = "vadprobe_flash_windows"
-"""The name under which transformers finds it. What it calls flash gets all windows in one call, and their borders."""
+"""Name under which transformers finds the function. A name with "flash" gets all windows in one call, with their
+borders."""
 
 
 def batch_windows(model: Any) -> bool:
@@ -34,7 +35,7 @@ def batch_windows(model: Any) -> bool:
 
 
 class Windows:
-    """The attention function; it remembers the borders of the windows, which are the same for many blocks."""
+    """The attention function; it remembers the windows' borders, which are the same for many blocks."""
 
     def __init__(self) -> None:
         self._known: list[tuple[weakref.ref[Tensor], list[tuple[int, Tensor | None]]]] = []
@@ -42,15 +43,15 @@ class Windows:
     def __call__(
         self, module: Any, query: Tensor, key: Tensor, value: Tensor, cu_seq_lens_q: Tensor, scaling: float, **_: Any
     ) -> tuple[Tensor, None]:
-        """Attend.
+        """Attend within each window.
 
         Args:
             module: the attention module.
             query: (1, heads, tokens, head_dim), as ``key`` and ``value``.
             key: see ``query``.
             value: see ``query``.
-            cu_seq_lens_q: (windows + 1,), where each window begins, and the end of the last.
-            scaling: of the scores.
+            cu_seq_lens_q: (windows + 1,), the first token of each window, and the end of the last.
+            scaling: factor of the scores.
 
         Returns:
             (1, tokens, heads, head_dim), and no weights.
@@ -67,7 +68,7 @@ class Windows:
         return result.unsqueeze(0), None
 
     def _groups(self, borders: Tensor) -> list[tuple[int, Tensor | None]]:
-        """Lengths of windows, each with the tokens of its windows, (windows, length); None if those are all."""
+        """Return the lengths of windows, each with its windows' tokens, (windows, length); None if those are all."""
         for known, groups in self._known:
             if known() is borders:
                 return groups
@@ -84,7 +85,7 @@ class Windows:
 
 
 def _windows(states: Tensor, length: int, places: Tensor | None) -> Tensor:
-    """(1, heads, tokens, head_dim) to (windows, heads, length, head_dim)."""
+    """Cut (1, heads, tokens, head_dim) into (windows, heads, length, head_dim)."""
     if places is None:
         _, heads, tokens, width = states.shape
         return states.reshape(heads, tokens // length, length, width).transpose(0, 1)

@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.model.shared_prefix import shares
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder, VideoProgress
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
-from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
 from vadprobe.store.datasets.video import SPLITS, Video
 from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.digests import fingerprint_file
@@ -66,7 +64,7 @@ class SamplingPlan:
 class ExtractionPlan:
     """All that stage 1 of a job has to do. `notes` are sentences on what will take longer than it could."""
 
-    videos: tuple[ProbedVideo, ...]
+    videos: tuple[VideoFacts, ...]
     samplings: tuple[SamplingPlan, ...]
     notes: tuple[str, ...] = ()
 
@@ -122,13 +120,13 @@ def probe_videos(
     layout: DatasetLayout,
     deadline: float,
     progress: VideoProgress | None = None,
-) -> tuple[ProbedVideo, ...]:
+) -> tuple[VideoFacts, ...]:
     """Find out frame counts and rates of the videos, or the reason why one cannot be read.
 
     A video whose file has not changed since an earlier plan is not opened again, unless the decoder was too slow or
     crashed then.
     """
-    known = {(video.video_id, video.fingerprint): video for video in read_probes(layout.videos)}
+    known = {(video.video_id, video.fingerprint): video for video in read_video_facts(layout.videos)}
     probes = []
     with Decoder(deadline) as decoder:
         for number, video in enumerate(videos):
@@ -138,29 +136,29 @@ def probe_videos(
     return tuple(probes)
 
 
-def _probe(path: Path, video: Video, known: dict[tuple[str, str], ProbedVideo], decoder: Decoder) -> ProbedVideo:
+def _probe(path: Path, video: Video, known: dict[tuple[str, str], VideoFacts], decoder: Decoder) -> VideoFacts:
     try:
         fingerprint = fingerprint_file(path)
     except OSError as error:
-        return ProbedVideo(video.video_id, video.split, None, None, "", f"the file cannot be opened: {error.strerror}")
+        return VideoFacts(video.video_id, video.split, None, None, "", f"the file cannot be opened: {error.strerror}")
     before = known.get((video.video_id, fingerprint))
     if before is not None and not (before.reason or "").startswith((NO_PROGRESS, CRASHED)):
         return replace(before, split=video.split)
     try:
         n_frames, fps = decoder.probe(path)
     except VideoError as error:
-        return ProbedVideo(video.video_id, video.split, None, None, fingerprint, str(error))
-    return ProbedVideo(video.video_id, video.split, n_frames, fps, fingerprint, reader=decoder.reader)
+        return VideoFacts(video.video_id, video.split, None, None, fingerprint, str(error))
+    return VideoFacts(video.video_id, video.split, n_frames, fps, fingerprint, reader=decoder.reader)
 
 
-def _keep_probes(probes: Sequence[ProbedVideo], layout: DatasetLayout) -> None:
+def _keep_probes(probes: Sequence[VideoFacts], layout: DatasetLayout) -> None:
     """Write this job's videos beside those that jobs on other splits have probed before."""
     names = {probe.video_id for probe in probes}
-    others = [probe for probe in read_probes(layout.videos) if probe.video_id not in names]
-    write_probes([*probes, *others], layout.videos)
+    others = [probe for probe in read_video_facts(layout.videos) if probe.video_id not in names]
+    write_video_facts([*probes, *others], layout.videos)
 
 
-def _cut(dataset: Dataset, probes: Sequence[ProbedVideo], section: SamplingConfig) -> ClipTable:
+def _cut(dataset: Dataset, probes: Sequence[VideoFacts], section: SamplingConfig) -> ClipTable:
     """Return the clip table of one sampling: training videos first, so that calibration rows lie together."""
     readable = [probe for probe in probes if probe.reason is None and probe.split in section.splits]
     readable.sort(key=lambda probe: (SPLITS.index(dataset.by_id[probe.video_id].split), probe.video_id))
@@ -197,19 +195,13 @@ def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, co
 
     Otherwise "independent": every prompt runs over the whole video.
     """
-    frames, family = sampling.frames_per_clip, description.family
-    if isinstance(family, ProcessorFamily):
-        family.check(prompt.text, frames)
-        return "independent"
-    if config.prefix == "independent":
-        return "independent"
-    ids = family.tokenize(prompt.text, frames)
-    return "shared" if shares(family, ids, frames) else "independent"
+    possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip)
+    return possible if config.prefix == "shared" else "independent"
 
 
 def _unshared(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
     """Yield a sentence for each sampling of which some prompts share nothing, although the job asks for it."""
-    if config.prefix == "independent" or isinstance(description.family, ProcessorFamily):
+    if config.prefix == "independent" or not description.family.can_share_prefix:
         return
     for sampling in plans:
         alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]

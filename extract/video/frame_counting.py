@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vadprobe.extract.video.decoder import Decoder, VideoProgress
 from vadprobe.store.datasets.joining import Finding
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.errors import VideoError
 from vadprobe.store.files.digests import fingerprint_file
 
@@ -16,7 +16,7 @@ def count_frames(
     *,
     decode: bool,
     progress: VideoProgress | None = None,
-) -> tuple[tuple[ProbedVideo, ...], tuple[Finding, ...]]:
+) -> tuple[tuple[VideoFacts, ...], tuple[Finding, ...]]:
     """Open every file and count its frames.
 
     The count that decides is that of the decoder stage 1 uses: what it returns is what is scored. It is compared with
@@ -40,9 +40,9 @@ def count_frames(
                 n_frames, fps = decoder.probe(folder / path)
                 declared, decoded = decoder.count(folder / path, decode)
             except (VideoError, OSError) as error:
-                probed.append(ProbedVideo(name, "test", None, None, "", str(error)))
+                probed.append(VideoFacts(name, "test", None, None, "", str(error)))
             else:
-                probed.append(ProbedVideo(name, "test", n_frames, fps, fingerprint, reader=decoder.reader))
+                probed.append(VideoFacts(name, "test", n_frames, fps, fingerprint, reader=decoder.reader))
                 others = {"its container declares": declared, "decoding gives": decoded}
                 wrong = [f"{what} {count}" for what, count in others.items() if count not in (None, n_frames)]
                 if wrong:

@@ -14,7 +14,7 @@ from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import write_manifest
 from vadprobe.store.datasets.dataset_card import dataset_card
 from vadprobe.store.datasets.joining import Finding
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import REFUSED, read_source
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> Audit:
 
 def _count(
     config: DatasetConfig, workspace: Path, decode: bool
-) -> tuple[tuple[ProbedVideo, ...] | None, tuple[Finding, ...]]:
+) -> tuple[tuple[VideoFacts, ...] | None, tuple[Finding, ...]]:
     """Open the video files, where there are any and stage 1 is installed."""
     if config.videos is None:
         if decode:

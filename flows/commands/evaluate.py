@@ -15,7 +15,7 @@ from vadprobe.flows.jobs.progress import CountProgress
 from vadprobe.store.datasets.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION, IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.joining import naming
-from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import read_source, refuse
 from vadprobe.store.datasets.video import SPLITS, Split
 from vadprobe.store.errors import VadprobeError
@@ -24,8 +24,8 @@ from vadprobe.store.files.digests import digest_file
 if TYPE_CHECKING:
     from vadprobe.analyze.evaluation.evaluation import Evaluation
     from vadprobe.analyze.evaluation.ground_truth import GroundTruth
-    from vadprobe.analyze.evaluation.score_files import VideoScores
-    from vadprobe.analyze.evaluation.score_fitting import Fitted
+    from vadprobe.analyze.evaluation.score_files.fitting import Fitted
+    from vadprobe.analyze.evaluation.score_files.values import VideoScores
 
 _DEFAULT_THRESHOLD = 0.5
 _MOST_RESAMPLES = 1_000_000
@@ -78,7 +78,7 @@ def add_evaluate_command(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from vadprobe.analyze.evaluation.score_files import read_scores
+    from vadprobe.analyze.evaluation.score_files.reading import read_scores
 
     _check(options)
     found = read_scores(
@@ -96,7 +96,7 @@ class TruthReader:
     config: DatasetConfig
     workspace: Path
     split: Split
-    probed: tuple[ProbedVideo, ...] | None
+    probed: tuple[VideoFacts, ...] | None
 
     def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
         """The truth, and what did not fit when its files were joined."""
@@ -119,8 +119,10 @@ class TruthReader:
 
 def measure(options: argparse.Namespace, found: Mapping[str, "VideoScores"], reader: TruthReader) -> int:
     """Lay the scores on the truth, measure, write and print."""
-    from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, evaluate_scores
-    from vadprobe.analyze.evaluation.score_fitting import FitRules, fit_scores
+    from vadprobe.analyze.evaluation.evaluation import BootstrapConfig
+    from vadprobe.analyze.evaluation.measuring import evaluate_scores
+    from vadprobe.analyze.evaluation.score_files.fitting import fit_scores
+    from vadprobe.analyze.evaluation.score_files.laying import FitRules
     from vadprobe.analyze.report.evaluation_files import Measured, write_evaluation
     from vadprobe.analyze.report.evaluation_text import (
         convention_lines,
@@ -181,7 +183,8 @@ def _other_readings(
     reader: TruthReader, fitted: "Fitted", missing: Sequence[str], threshold: float
 ) -> tuple[dict[str, "Evaluation"], dict[str, str]]:
     """The same scores on the truth by the conventions that were not asked for, and why some are impossible."""
-    from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, evaluate_scores
+    from vadprobe.analyze.evaluation.evaluation import BootstrapConfig
+    from vadprobe.analyze.evaluation.measuring import evaluate_scores
 
     readings: dict[str, Evaluation] = {}
     impossible: dict[str, str] = {}
@@ -232,12 +235,10 @@ def _check_folder(folder: Path) -> None:
         raise VadprobeError(f"--out {folder}: nothing can be written in {there}; name another folder.")
 
 
-def _frame_counts(
-    options: argparse.Namespace, config: DatasetConfig, workspace: Path
-) -> tuple[ProbedVideo, ...] | None:
+def _frame_counts(options: argparse.Namespace, config: DatasetConfig, workspace: Path) -> tuple[VideoFacts, ...] | None:
     """What is known from the video files: counted now, or by stage 1 of the job; None where there are none."""
     if options.config is not None:
-        probed = read_probes(load_job(options.config).layout.videos)
+        probed = read_video_facts(load_job(options.config).layout.videos)
         if probed:
             return probed
     if config.videos is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from vadprobe.flows.jobs.job import load_job
-from vadprobe.store.catalog.finding import _found_below
+from vadprobe.store.catalog.finding import stores_below
 from vadprobe.store.datasets.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.errors import VadprobeError
@@ -26,14 +26,14 @@ def stores_of(target: Path) -> list[Path]:
         VadprobeError: if there is nothing of that name, or no store below a folder.
     """
     if is_remote(target):
-        return [target] if is_store(target) else _found_below(target)
+        return [target] if is_store(target) else stores_below(target)
     if target.is_file():
         return list(load_job(target).stores)
     if not target.exists() and not records_of(target).is_dir():
         raise VadprobeError(f"{target} does not exist; a job file, a store or a folder with stores is wanted.")
     if not target.exists() or is_store(target):
         return [target]
-    return _found_below(target)
+    return stores_below(target)
 
 
 def place(text: str) -> Path:

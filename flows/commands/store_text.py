@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from vadprobe.store.catalog.array_comparison import ArrayDifference
 from vadprobe.store.catalog.catalog import Catalog, Entry
-from vadprobe.store.catalog.comparison import ArrayDifference, Comparison, state_text
+from vadprobe.store.catalog.comparison import Comparison, state_text
 from vadprobe.store.catalog.garbage import Garbage
 from vadprobe.store.catalog.inventory import contents_text
 from vadprobe.store.files.text import counted, short, size_text, table

@@ -17,11 +17,10 @@ from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import can_list, is_remote
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.verification.problems import Verification
-from vadprobe.store.verification.repair import RepairPlan, carry_out, plan_repair
+from vadprobe.store.verification.repair import RepairPlan, apply, plan_repair
 from vadprobe.store.verification.verify import Checked, verify_stores
 
 _MOST_WORKERS = 4
-_SMALL_BYTES = 64_000_000  # read by this process before another one has started
 
 
 def add_verify_command(commands: Any) -> None:
@@ -41,7 +40,7 @@ def add_verify_command(commands: Any) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted verification stopped")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help=f"processes that read; default: the cores, {_MOST_WORKERS} at most"
+        "--workers", type=int, metavar="N", help=f"threads that read; default: the cores, {_MOST_WORKERS} at most"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was found; '-' prints only JSON")
 
@@ -72,23 +71,21 @@ def mend(stores: Iterable[Path], workers: int | None = None) -> list[RepairPlan]
         The plans that had something to do or to say.
 
     Raises:
-        StoreError: if another worker writes a partition that would be taken back.
+        StoreError: if another worker writes a partition that would be reset.
     """
     existing = [store for store in stores if store.exists() or records_of(store).is_dir()]
     plans = [plan_repair(found) for found in _verifications(existing, workers, resume=False)]
     plans = [plan for plan in plans if not plan.is_empty or plan.by_hand]
     for plan in plans:
         _say(plan.lines())
-        carry_out(plan)
+        apply(plan)
     return plans
 
 
 def _verifications(stores: list[Path], workers: int | None, resume: bool) -> Iterator[Verification]:
     n_bytes = sum(_stored_bytes(store) for store in stores)
     with _progress(n_bytes) as bar:
-        yield from verify_stores(
-            stores, bar.report, workers=workers or (_workers() if n_bytes > _SMALL_BYTES else 1), resume=resume
-        )
+        yield from verify_stores(stores, bar.report, workers=workers or _workers(), resume=resume)
 
 
 class VerifyProgress:

@@ -20,7 +20,7 @@ from vadprobe.analyze.report.page import ReportPart, write_report
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.progress import task_progress
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import open_truth
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
@@ -52,13 +52,13 @@ class AnalysisOutcome:
         return {name: value for name, value in self.result.to_json().items() if not isinstance(value, dict)}
 
 
-def open_truth_of(job: Job) -> tuple[Dataset, Sequence[ProbedVideo]]:
+def open_truth_of(job: Job) -> tuple[Dataset, Sequence[VideoFacts]]:
     """Open the truth of a job's dataset, and what is known of the videos of its features.
 
     Raises:
         VadprobeError: if there are no features.
     """
-    probed = read_probes(job.layout.videos)
+    probed = read_video_facts(job.layout.videos)
     if not probed:
         raise VadprobeError(
             f"there are no features below {job.layout.folder}; run 'vadprobe extract {job.path}' first, or check "

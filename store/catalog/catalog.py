@@ -1,38 +1,38 @@
-"""What a root holds, found from its files alone; and a file that says so where folders cannot be listed."""
+"""The stores of a root with their state, found from their files alone."""
 
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from vadprobe.store.catalog.finding import DEPTH, FoundStore, list_stores
 from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.catalog.path_hints import explain_root
+from vadprobe.store.catalog.saved_catalog import CATALOG, CATALOG_VERSION, Place, read_saved, write_saved
 from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.files.atomic_files import read_json, write_bytes
 from vadprobe.store.files.names import check_key
 from vadprobe.store.files.text import counted
-from vadprobe.store.format.provenance import UNREADABLE
 from vadprobe.store.format.schema import n_partitions
-
-CATALOG = "catalog.json"
-"""Name of the saved catalog in a root."""
-
-_VERSION = 1
-_UNLISTED = (OSError, NotImplementedError, VadprobeError)
-
-Place = tuple[str, str, str, str]
-"""A store by dataset, sampling key, backbone key and prompt key: all that its path is made of."""
+from vadprobe.store.format.zarr_arrays import UNREADABLE
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One store of a root.
+    """One store of a root. Of an "unreadable" one only the place and the reason are known.
 
-    ``reason`` says what is wrong; it is never None for an "unreadable" store, of which only the place is known.
-    ``n_rows`` counts the clip table, ``n_planned`` what the store is to hold of it, ``n_done`` what is recorded, and
-    ``n_failed`` those among them that could not be computed. ``n_bytes`` are those of the store and its records.
-    ``leftovers`` are names of files beside the store that 'vadprobe gc' looks at.
+    Attributes:
+        dataset, sampling, backbone, prompt: the names that its path is made of.
+        state: "open" until it is committed.
+        reason: a sentence about what is wrong, None if nothing is.
+        n_rows: rows of the clip table.
+        n_planned: rows that the store is to hold.
+        n_done: rows that are recorded, those that failed among them.
+        n_failed: rows that could not be computed.
+        n_bytes: bytes of the store and its records.
+        digest: that of the specification.
+        dtype: that of the features.
+        contents: the parts that it is to hold, in words.
+        leftovers: names of files beside the store that 'vadprobe gc' looks at.
     """
 
     dataset: str
@@ -58,17 +58,17 @@ class Entry:
 
     @property
     def relative_path(self) -> str:
-        """Where it lies below the root, with '/' between the parts."""
+        """Its path below the root, with '/' between the parts."""
         return f"{self.dataset}/{self.sampling}/{self.backbone}/{self.prompt}.zarr"
 
     def to_json(self) -> dict[str, Any]:
-        """All fields and the path, as plain JSON values."""
+        """Return all fields and the path as plain JSON values."""
         return {"path": self.relative_path, **asdict(self), "leftovers": list(self.leftovers)}
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """All stores of a root, sorted by place. ``notes`` say what else was found, or could not be looked at."""
+    """All stores of a root, sorted by place. `notes` tell what else was found, or could not be looked at."""
 
     root: Path
     entries: tuple[Entry, ...]
@@ -80,88 +80,40 @@ class Catalog:
         return sum(entry.n_bytes or 0 for entry in self.entries)
 
     def to_json(self) -> dict[str, Any]:
-        """The catalog as plain JSON values, paths relative to the root."""
-        return {"vadprobe_catalog": _VERSION, "stores": [entry.to_json() for entry in self.entries]}
+        """Return the catalog as plain JSON values, paths relative to the root."""
+        return {"vadprobe_catalog": CATALOG_VERSION, "stores": [entry.to_json() for entry in self.entries]}
 
     def save(self) -> Path:
-        """Write ``catalog.json`` into the root, whole or not at all; returns its path."""
-        path = self.root / CATALOG
-        content = (json.dumps(self.to_json(), indent=1, sort_keys=True) + "\n").encode()
-        write_bytes(path, content)
-        return path
+        """Write `catalog.json` into the root, whole or not at all; return its path."""
+        return write_saved(self.root, self.to_json())
 
 
 def read_catalog(root: Path) -> Catalog:
     """Look at every store of a root. A store that cannot be read is an entry with a reason.
 
-    Where the root cannot be listed (a web server), the stores that its ``catalog.json`` names are looked at.
+    Where the root cannot be listed (a web server), the stores that its `catalog.json` names are looked at.
 
     Raises:
         VadprobeError: if there is no such root, it holds no store, or it can neither be listed nor has a catalog.
     """
-    notes: list[str] = []
-    try:
-        found = sorted(_stores_below(root, notes))
-        unlisted = None
-    except _UNLISTED as error:
-        found, unlisted = [], error
-    if found:
-        entries = tuple(_entry(root, place, names) for place, names in found)
-        return Catalog(root, entries, (*notes, *_out_of_date(root, entries)))
-    saved, remarks = _read_saved(root)
-    if saved is None:
-        if unlisted is not None and not isinstance(unlisted, FileNotFoundError | NotADirectoryError):
-            raise VadprobeError(
-                f"{root} cannot be listed ({unlisted}), and has no readable {CATALOG}. Run 'vadprobe ls ROOT --save' "
-                "where it can be listed, and put that file there."
-            ) from unlisted
+    listing = list_stores(root)
+    notes = list(listing.notes)
+    entries = []
+    for store in listing.stores:
+        names = store.path.with_suffix("").relative_to(root).parts
+        if len(names) != DEPTH + 1:
+            continue
+        if not all(map(_is_key, names)):
+            notes.append(f"{store.path} is left out: its name is no key of a prompt.")
+            continue
+        dataset, sampling, backbone, prompt = names
+        entry = _entry(root, (dataset, sampling, backbone, prompt), store)
+        entries.append(_checked(entry, store.digest) if listing.is_saved else entry)
+    if not entries and not listing.is_saved:
         raise VadprobeError(" ".join([explain_root(root), *notes]))
-    entries = tuple(_checked(_entry(root, place, ()), digest) for place, digest in sorted(saved.items()))
-    return Catalog(root, entries, (*notes, *remarks, f"The stores are those that {root / CATALOG} names."))
-
-
-def read_entry(root: Path, place: Place) -> Entry:
-    """One store of a root, whatever state it is in; its folder is not listed, so leftovers are not known."""
-    return _entry(root, place, ())
-
-
-def _stores_below(root: Path, notes: list[str]) -> Iterator[tuple[Place, tuple[str, ...]]]:
-    """Every store by its group or, where that is lost, its records; with the names of leftovers beside it."""
-    for dataset in _folders(root):
-        for sampling in _listing(dataset, notes):
-            for backbone in _listing(sampling, notes):
-                names = _names(backbone, notes)
-                stems = {name.rpartition(".")[0] for name in names if name.endswith((".zarr", ".records"))}
-                for prompt in stems:
-                    if not _is_key(prompt):
-                        notes.append(f"{backbone / prompt}.zarr is left out: its name is no key of a prompt.")
-                        continue
-                    place = (dataset.name, sampling.name, backbone.name, prompt)
-                    yield place, tuple(name for name in names if _is_left(name, prompt))
-
-
-def _is_left(name: str, prompt: str) -> bool:
-    return name == f".{prompt}.verified" or (name.startswith(f"{prompt}.zarr.") and name.endswith(".partial"))
-
-
-def _listing(folder: Path, notes: list[str]) -> list[Path]:
-    try:
-        return _folders(folder)
-    except OSError as error:
-        notes.append(f"{folder} cannot be listed: {error.strerror or error}.")
-        return []
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if _is_key(path.name) and path.suffix != ".zarr" and path.is_dir())
-
-
-def _names(folder: Path, notes: list[str]) -> list[str]:
-    try:
-        return sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        notes.append(f"{folder} cannot be listed: {error.strerror or error}.")
-        return []
+    if not listing.is_saved:
+        notes += _out_of_date(root, entries)
+    return Catalog(root, tuple(entries), tuple(notes))
 
 
 def _is_key(name: str) -> bool:
@@ -172,11 +124,9 @@ def _is_key(name: str) -> bool:
     return True
 
 
-def _entry(root: Path, place: Place, leftovers: tuple[str, ...]) -> Entry:
-    dataset, sampling, backbone, prompt = place
-    path = root / dataset / sampling / backbone / f"{prompt}.zarr"
+def _entry(root: Path, place: Place, store: FoundStore) -> Entry:
     try:
-        found = Inventory.read(path)
+        found = Inventory.read(store.path)
         return Entry(
             *place,
             state="committed" if found.is_committed else "open",
@@ -189,19 +139,19 @@ def _entry(root: Path, place: Place, leftovers: tuple[str, ...]) -> Entry:
             digest=found.spec.digest,
             dtype=found.spec.backbone.dtype,
             contents=contents_text(found.contents, n_partitions(found.spec.n_clips, found.contents.partition_rows)),
-            leftovers=leftovers,
+            leftovers=store.leftovers,
         )
     except UNREADABLE as error:
-        return Entry(*place, state="unreadable", reason=_below(root, str(error)), leftovers=leftovers)
+        return Entry(*place, state="unreadable", reason=_below(root, str(error)), leftovers=store.leftovers)
 
 
 def _below(root: Path, reason: str | None) -> str | None:
-    """A reason with paths relative to the root, as it may be saved and moved."""
+    """Return a reason with paths relative to the root, as it may be saved and moved."""
     return None if reason is None else reason.replace(f"{root}/", "")
 
 
 def _reason(found: Inventory, place: Place) -> str | None:
-    """What is wrong with a store that can be read; None if nothing is."""
+    """Return what is wrong with a store that can be read; None if nothing is."""
     spec = found.spec
     said = (spec.dataset, spec.sampling.key, spec.backbone.key, spec.prompt.key)
     if said != place:
@@ -216,37 +166,8 @@ def _reason(found: Inventory, place: Place) -> str | None:
     return None
 
 
-def _read_saved(root: Path) -> tuple[dict[Place, str | None] | None, list[str]]:
-    """Digest by place from the saved catalog, None if there is none; and what is wrong with it.
-
-    Raises:
-        StoreError: if the file is no catalog, or one of a later version.
-    """
-    path = root / CATALOG
-    try:
-        content = read_json(path)
-    except OSError:
-        return None, []
-    version = content.get("vadprobe_catalog") if isinstance(content, dict) else None
-    if not isinstance(version, int) or not isinstance(content.get("stores"), list):
-        raise StoreError(f"{path} is no catalog; remove it, or save it again with 'vadprobe ls ROOT --save'.")
-    if version > _VERSION:
-        raise StoreError(f"{path} has version {version}, this vadprobe reads up to {_VERSION}; update vadprobe.")
-    saved: dict[Place, str | None] = {}
-    remarks = []
-    for number, item in enumerate(content["stores"]):
-        try:
-            dataset, sampling, backbone, prompt = (
-                check_key(f"the {field.name} of store {number}", item[field.name]) for field in fields(Entry)[:4]
-            )
-            saved[dataset, sampling, backbone, prompt] = item.get("digest")
-        except (VadprobeError, TypeError, KeyError, AttributeError) as error:
-            remarks.append(f"An entry of {path} is left out: {error}")
-    return saved, remarks
-
-
 def _checked(entry: Entry, digest: str | None) -> Entry:
-    """An entry against what the saved catalog says about it."""
+    """Return an entry of a saved catalog, with a reason where the store is not the one that was saved."""
     if entry.state == "unreadable":
         return replace(entry, reason=f"{CATALOG} names it, but: {entry.reason}")
     if digest is not None and entry.digest != digest:
@@ -259,9 +180,9 @@ def _checked(entry: Entry, digest: str | None) -> Entry:
 
 
 def _out_of_date(root: Path, entries: Iterable[Entry]) -> Iterator[str]:
-    """What the saved catalog of a listed root says wrong, in a sentence; nothing if there is none."""
+    """Yield sentences about what is wrong in the saved catalog of a listed root; none where there is no catalog."""
     try:
-        saved, remarks = _read_saved(root)
+        saved, remarks = read_saved(root)
     except StoreError as error:
         yield str(error)
         return

@@ -1,4 +1,4 @@
-"""Everything about one store as plain values, for people and for programs."""
+"""Describe one store as plain values, for people and for programs."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from vadprobe.store.format.schema import n_partitions, storage_dtype
 
 
 def describe_store(path: Path, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
-    """Specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
+    """Return specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
 
-    Sizes are those that the records name; no shard is touched. ``bytes_per_value`` is None while nothing is written.
+    Sizes are those that the records name; no shard is touched. `bytes_per_value` is None while nothing is written.
 
     Args:
         path: the Zarr group.
@@ -78,7 +78,7 @@ def describe_store(path: Path, tables: dict[str, ClipTable] | None = None) -> di
 
 
 def _clips(found: Inventory, tables: dict[str, ClipTable]) -> tuple[ClipTable | None, str | None]:
-    """The clip table of a store, or why it cannot be used."""
+    """Return the clip table of a store, or why it cannot be used."""
     if found.spec.clips_digest in tables:
         return tables[found.spec.clips_digest], None
     try:

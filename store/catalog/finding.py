@@ -1,43 +1,122 @@
-"""Find the stores below a folder, local or remote."""
+"""Find the stores below a folder of this machine, of an object store, or of a web server.
 
-import os
+A web server lists nothing; there `catalog.json` names the stores.
+"""
+
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from vadprobe.store.catalog.catalog import read_catalog
+from vadprobe.store.catalog.saved_catalog import CATALOG, path_of, read_saved
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.location import can_list, is_remote
+from vadprobe.store.files.location import is_remote
+from vadprobe.store.files.text import error_text
+
+DEPTH = 3
+"""Folders between a root and its stores: dataset, sampling, backbone."""
+
+_STORE_SUFFIXES = (".zarr", ".records")
+_UNLISTED = (OSError, NotImplementedError, VadprobeError)
+_ANY_DEPTH = 100
 
 
-def _found_below(folder: Path) -> list[Path]:
-    found = sorted(_stores_below(folder))
+@dataclass(frozen=True, order=True)
+class FoundStore:
+    """The path of a store.
+
+    Attributes:
+        path: the Zarr group; it may be lost, and only the records left.
+        leftovers: names of files beside the store that 'vadprobe gc' looks at.
+        digest: the digest that `catalog.json` has of a store that could not be listed.
+    """
+
+    path: Path
+    leftovers: tuple[str, ...] = ()
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The stores below a folder, sorted; `notes` tell what could not be looked at.
+
+    `is_saved` where the stores are those that `catalog.json` names, as no store was found by listing.
+    """
+
+    stores: tuple[FoundStore, ...]
+    notes: tuple[str, ...] = ()
+    is_saved: bool = False
+
+
+def list_stores(folder: Path, depth: int = DEPTH) -> Listing:
+    """List the stores below a folder, down to `depth` folders between them; none is opened.
+
+    Raises:
+        VadprobeError: if the folder can neither be listed nor has a catalog.
+    """
+    notes: list[str] = []
+    unlisted: Exception | None = None
+    try:
+        found = tuple(sorted(_walk(folder, depth, notes)))
+    except (FileNotFoundError, NotADirectoryError):
+        found = ()
+    except _UNLISTED as error:
+        found, unlisted = (), error
+    if found:
+        return Listing(found, tuple(notes))
+    saved, remarks = read_saved(folder)
+    if saved is not None:
+        stores = tuple(FoundStore(path_of(folder, place), digest=digest) for place, digest in sorted(saved.items()))
+        return Listing(stores, (*notes, *remarks, f"The stores are those that {folder / CATALOG} names."), True)
+    if unlisted is not None:
+        raise VadprobeError(
+            f"{folder} cannot be listed ({unlisted}), and has no readable {CATALOG}. Run 'vadprobe ls ROOT --save' "
+            "where it can be listed, and put that file there."
+        ) from unlisted
+    return Listing((), tuple(notes))
+
+
+def stores_below(folder: Path) -> list[Path]:
+    """Return the paths of all stores below a folder, at any depth on this machine.
+
+    Raises:
+        VadprobeError: if there is none, or the folder can neither be listed nor has a catalog.
+    """
+    found = list_stores(folder, DEPTH if is_remote(folder) else _ANY_DEPTH).stores
     if not found:
         raise VadprobeError(
             f"there is no feature store below {folder}; run 'vadprobe extract' first, or check the path."
         )
-    return found
+    return [store.path for store in found]
 
 
-def _stores_below(folder: Path) -> Iterator[Path]:
-    """Stores by their groups or, where a group is lost, by their records; nothing inside a store is looked at."""
-    if is_remote(folder):
-        yield from _stores_of_bucket(folder)
+def names_in(folder: Path) -> list[str] | None:
+    """Return the names of all that lies in a folder, sorted; empty if there is no folder, None if it is unlistable."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except _UNLISTED:
+        return None
+
+
+def _walk(folder: Path, depth: int, notes: list[str], above: tuple[Path, ...] = ()) -> Iterator[FoundStore]:
+    """Yield the stores below a folder by their groups or, where a group is lost, by their records."""
+    here = folder.resolve()
+    if here in above:  # a link to a folder that contains it
         return
-    for parent, folders, _ in os.walk(folder):
-        names = {Path(name).stem for name in folders if name.endswith((".zarr", ".records"))}
-        yield from (Path(parent) / f"{name}.zarr" for name in names)
-        folders[:] = [name for name in folders if not name.endswith((".zarr", ".records", ".partial"))]
+    inside = sorted(folder.iterdir())
+    names = [path.name for path in inside]
+    for stem in sorted({path.stem for path in inside if path.suffix in _STORE_SUFFIXES}):
+        yield FoundStore(folder / f"{stem}.zarr", tuple(name for name in names if _is_leftover(name, stem)))
+    for child in inside if depth else ():
+        if child.suffix in (*_STORE_SUFFIXES, ".partial") or child.name.startswith("."):
+            continue
+        try:
+            if child.is_dir():
+                yield from _walk(child, depth - 1, notes, (*above, here))
+        except OSError as error:
+            notes.append(f"{child} cannot be listed: {error_text(error)}.")
 
 
-def _stores_of_bucket(folder: Path, depth: int = 3) -> Iterator[Path]:
-    """Stores below a folder of an object store, at most so many folders deep."""
-    if not can_list(folder):
-        yield from (folder / entry.relative_path for entry in read_catalog(folder).entries)
-        return
-    names = set()
-    for path in folder.iterdir():
-        if path.suffix in (".zarr", ".records"):
-            names.add(path.stem)
-        elif depth and not path.is_file():
-            yield from _stores_of_bucket(path, depth - 1)
-    yield from (folder / f"{name}.zarr" for name in names)
+def _is_leftover(name: str, stem: str) -> bool:
+    return name == f".{stem}.verified" or (name.startswith(f"{stem}.zarr.") and name.endswith(".partial"))

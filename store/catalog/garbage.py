@@ -22,7 +22,8 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import is_remote
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted
-from vadprobe.store.format.provenance import UNREADABLE, read_attributes, specification, stored_contents
+from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.format.zarr_arrays import UNREADABLE
 from vadprobe.store.verification.resume_log import log_of
 
 AGE = 600.0
@@ -214,12 +215,11 @@ def _finished(path: Path, store: Path) -> str | None:
     if path != log_of(store) or not store.exists():
         return "the verification of a store that is gone"
     try:
-        spec = specification(store, read_attributes(store))
+        header = StoreHeader.read(store)
         head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if head["spec"] != spec.digest:
+        if head["spec"] != header.spec.digest:
             return "the verification of another store that lay here before"
-        contents = stored_contents(store, read_attributes(store), spec)
-        if len({line["partition"] for line in lines}) == len(contents.partition_numbers(spec.n_clips)):
+        if len({line["partition"] for line in lines}) == len(header.partitions):
             return "the verification has read every partition"
     except UNREADABLE:
         return None

@@ -1,4 +1,4 @@
-"""What a store's small files say about it: provenance and records. Shards are not touched."""
+"""Read the small files of a store: provenance and records. Shards are not touched."""
 
 import json
 import math
@@ -10,14 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vadprobe.store.catalog.finding import names_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
-from vadprobe.store.format.provenance import UNREADABLE, read_attributes, specification, stored_contents
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.format.zarr_arrays import UNREADABLE
 
 _COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")
 _REQUESTS = 8  # small files read at once: on an object store each one is a round trip
@@ -25,10 +27,10 @@ _REQUESTS = 8  # small files read at once: on an object store each one is a roun
 
 @dataclass(frozen=True)
 class Inventory:
-    """One store as its metadata and records have it. Get it from ``read``.
+    """One store as its metadata and records have it. Get it from `read`.
 
-    ``damaged`` says, by partition, why its record does not count. ``small_bytes`` are those of metadata, coordinates
-    and records.
+    `damaged` tells, by partition, why its record does not count. `small_bytes` are those of metadata, coordinates and
+    records.
     """
 
     path: Path
@@ -41,7 +43,7 @@ class Inventory:
 
     @classmethod
     def read(cls, path: Path) -> "Inventory":
-        """Read the small files of the store at ``path`` (``.../<prompt>.zarr``).
+        """Read the small files of the store at `path` (`.../<prompt>.zarr`).
 
         A damaged record is noted, not raised.
 
@@ -49,20 +51,14 @@ class Inventory:
             StoreError: if there is no store, or its provenance is damaged, edited, or of a later version.
         """
         try:
-            attributes = read_attributes(path)
+            header = StoreHeader.read(path)
         except OSError as error:
             raise StoreError(f"{path / 'zarr.json'} cannot be read: {error.strerror or error}") from error
-        spec = specification(path, attributes)
-        if spec.digest != attributes["digest"]:
-            raise StoreError(
-                f"{path}: the specification has digest {spec.digest[:12]}, its own record says "
-                f"{str(attributes['digest'])[:12]}; the attributes were edited. Restore zarr.json from a copy."
-            )
+        header.check_digest()
+        attributes, spec, contents = header.attributes, header.spec, header.contents
         if attributes["state"] not in ("open", "committed"):
-            raise StoreError(
-                f"{path}: the attribute state is {attributes['state']!r}, wanted 'open' or 'committed'; it was edited."
-            )
-        contents = stored_contents(path, attributes, spec)
+            said = f"must be 'open' or 'committed', got {attributes['state']!r}"
+            raise StoreError(f"{path}: the attribute state {said}; it was edited.")
         is_ours = record_matcher(spec, contents)
         numbers = _recorded(path, n_partitions(spec.n_clips, contents.partition_rows))
         records: dict[int, dict[str, Any]] = {}
@@ -82,7 +78,7 @@ class Inventory:
 
     @property
     def is_committed(self) -> bool:
-        """Whether the store is declared finished."""
+        """True if the store is declared finished."""
         return bool(self.attributes["state"] == "committed")
 
     @property
@@ -120,16 +116,16 @@ class Inventory:
         return self.contents.arrays(self.spec)
 
     def shard(self, partition: int, array: str) -> tuple[str | None, int]:
-        """SHA-256 and bytes of a recorded shard; None and 0 where there is none, because every row failed."""
+        """Return SHA-256 and bytes of a recorded shard; None and 0 where there is none, because every row failed."""
         found = self.records[partition]["shards"].get(array) or {}
         return found.get("sha256"), int(found.get("bytes", 0))
 
     def shard_bytes(self, array: str) -> int:
-        """Bytes of all recorded shards of an array."""
+        """Return the bytes of all recorded shards of an array."""
         return sum(self.shard(partition, array)[1] for partition in self.records)
 
     def n_values(self, array: ArraySpec) -> int:
-        """Values of an array that are stored, those of failed rows in stored shards among them."""
+        """Count the values of an array that are stored, those of failed rows in stored shards among them."""
         return sum(
             self._rows([partition]) * self._row_values(array, partition)
             for partition in self.records
@@ -142,7 +138,7 @@ class Inventory:
         return self.small_bytes + sum(self.shard_bytes(array.name) for array in self.arrays)
 
     def _row_values(self, array: ArraySpec, partition: int) -> int:
-        """Values of a row that are held in a partition."""
+        """Count the values of a row that are held in a partition."""
         return int(self.contents.mask(array, partition).sum()) * math.prod(array.chunk[1:])
 
     def _rows(self, partitions: Iterable[int]) -> int:
@@ -151,7 +147,7 @@ class Inventory:
 
 
 def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
-    """What is held, in a few words: ``all``, or ``3 layers, no heads, 2 of 9 partitions``."""
+    """Tell what is held, in a few words: `all`, or `3 layers, no heads, 2 of 9 partitions`."""
     words = []
     for chosen, noun in ((contents.layers, "layer"), (contents.heads, "head")):
         if chosen is not None:
@@ -170,28 +166,22 @@ def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
 
 
 def _recorded(path: Path, total: int) -> list[int]:
-    """Partitions that have a record; all of the plan where a folder cannot be listed."""
-    try:
-        names = {file.name for file in records_of(path).iterdir()}
-    except FileNotFoundError:
-        return []
-    except (OSError, NotImplementedError, StoreError):
-        return list(range(total))
-    found = (int(name.removesuffix(".json")) for name in names if name.removesuffix(".json").isdigit())
-    return sorted(number for number in found if number < total and record_name(number) in names)
+    """Return the partitions that have a record; all of the plan where a folder cannot be listed."""
+    names = names_in(records_of(path))
+    found = None if names is None else set(names)
+    return [number for number in range(total) if found is None or record_name(number) in found]
 
 
 def _read_one(path: Path, partition: int) -> tuple[dict[str, Any] | str | None, int]:
-    """A record, or why it does not count, or None; and its bytes. The file is asked for once."""
+    """Return a record, or why it does not count, or None; and its bytes. The file is asked for once."""
     file = records_of(path) / record_name(partition)
     content = b""
     try:
         content = file.read_bytes()
         record = json.loads(content)
         if not is_intact(record) or record["partition"] != partition:
-            return f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew.", len(
-                content
-            )
+            said = f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew."
+            return said, len(content)
         # What is needed here; a record of a later version may lack it.
         _ = record["spec_digest"], record["shards"].items(), record["failures"].items()
     except FileNotFoundError:
@@ -208,7 +198,7 @@ def _metadata_bytes(path: Path, spec: FeatureSpec) -> int:
 
 
 def _size(file: Path) -> int:
-    """Bytes of a file; 0 when there is none."""
+    """Return the bytes of a file; 0 where there is none."""
     try:
         return file.stat().st_size
     except OSError:

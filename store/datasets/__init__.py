@@ -1,1 +1,1 @@
-"""Data sets: videos, their true intervals and split, where both come from, and what is known of the files."""
+"""Datasets: videos with their true intervals and splits, the files that tell both, and what is known of the videos."""

@@ -1,4 +1,4 @@
-"""The section ``[dataset]`` of a job file."""
+"""The section `[dataset]` of a job file."""
 
 from typing import Literal
 
@@ -21,9 +21,9 @@ class AnnotationConfig(Section):
 
 
 class ValidationConfig(Section):
-    """Section ``[dataset.validation]``: annotated videos taken out of the test split, for the locator's grid."""
+    """Section `[dataset.validation]`: annotated videos taken out of the test split, for the locator's grid."""
 
-    fraction: float | None = Field(default=None, gt=0, lt=1, description="share of the annotated test videos")
+    fraction: float | None = Field(default=None, gt=0, lt=1, description="fraction of the annotated test videos")
     seed: int = Field(default=0, ge=0)
     videos: tuple[str, ...] = Field(default=(), description="names, in place of a draw")
 
@@ -38,10 +38,10 @@ DatasetFormat = Literal["folder", "manifest", "ucf-crime", "xd-violence", "msad"
 
 
 class DatasetConfig(Section):
-    """Section ``[dataset]``: where the videos are and what is known about them.
+    """Section `[dataset]`: where the videos are and what is known about them.
 
     "folder" is every video below a folder; "manifest" a table of one's own; the others are known sets, whose
-    annotation, split lists and frame counts are looked up in the folder ``source`` (or beside the file ``source``).
+    annotation, split lists and frame counts are looked up in the folder `source` (or beside the file `source`).
     """
 
     name: str = Field(description="folder name of the dataset in the store")

@@ -21,9 +21,9 @@ from vadprobe.store.files.parquet import read_parquet, write_parquet
 
 @dataclass(frozen=True)
 class Dataset:
-    """Videos and their truth. ``folder`` is where the videos' relative paths begin.
+    """Videos and their truth. Relative paths of videos begin at `folder`.
 
-    ``missing`` names videos that belong to the dataset and have no file there.
+    `missing` names videos that belong to the dataset and have no file there.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Dataset:
         return {video.video_id: video for video in self.videos}
 
     def of_split(self, split: Split) -> tuple[Video, ...]:
-        """The videos of one split, in the dataset's order."""
+        """Return the videos of one split, in the dataset's order."""
         return tuple(video for video in self.videos if video.split == split)
 
     def intervals_of(self, video_id: str) -> tuple[Interval, ...]:
-        """The anomalous intervals of one video, by start."""
+        """Return the anomalous intervals of one video, by start."""
         return self._by_video.get(video_id, ())
 
     @cached_property
@@ -69,7 +69,7 @@ class Dataset:
         return {video_id: tuple(intervals) for video_id, intervals in found.items()}
 
     def truth(self, video_id: str, n_frames: int) -> np.ndarray:
-        """(n_frames,) bool, True where a frame is anomalous; intervals are cut at the end of the video."""
+        """Return (n_frames,) bool, True where a frame is anomalous; intervals are cut at the end of the video."""
         truth = np.zeros(n_frames, dtype=bool)
         for interval in self.intervals_of(video_id):
             truth[interval.start_frame : interval.stop_frame] = True
@@ -87,7 +87,7 @@ class Dataset:
 
 
 def write_manifest(dataset: Dataset, folder: Path) -> None:
-    """Write ``videos.parquet`` and ``intervals.parquet``: the plain form of a dataset with its truth."""
+    """Write `videos.parquet` and `intervals.parquet`: the plain form of a dataset with its truth."""
     videos, intervals = dataset.videos, dataset.intervals
     write_parquet(
         pa.table(
@@ -117,7 +117,7 @@ def write_manifest(dataset: Dataset, folder: Path) -> None:
 
 
 def read_manifest(name: str, folder: Path, manifest: Path) -> Dataset:
-    """Read what ``write_manifest`` wrote; ``folder`` is where the videos lie."""
+    """Read what `write_manifest` wrote; the videos lie in `folder`."""
     videos = _read_rows(manifest / "videos.parquet", ("video_id", "path", "split"))
     intervals = _read_rows(manifest / "intervals.parquet", ("video_id", "start_frame", "stop_frame"))
     return Dataset(

@@ -1,6 +1,7 @@
-"""A dataset card: what a prepared dataset is, in Markdown, generated from its audit."""
+"""Write the card of a prepared dataset, in Markdown, from its audit."""
 
-from vadprobe.store.datasets.audit import Audit
+from vadprobe.store.datasets.audit import SPLIT_HEAD, Audit
+from vadprobe.store.files.text import first_few, markdown_table
 
 _CONVENTIONS = {
     "zero-based-half-open": "`s e` in the annotation was read as `[s, e)`, counted from 0.",
@@ -12,8 +13,11 @@ _TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
 
 
 def dataset_card(audit: Audit) -> str:
-    """The card as Markdown: counts, classes, digest, conventions, caveats, and the files it was made of."""
+    """Return the card as Markdown: counts, classes, digest, conventions, caveats, and the files it was made of."""
     dataset, config = audit.dataset, audit.config
+    splits = list(audit.counts)
+    classes = [(name, *(by_split.get(split, 0) for split in splits)) for name, by_split in audit.classes.items()]
+    files = [(f"`{file.path.name}`", file.n_rows, file.n_read, file.n_rejected) for file in audit.files]
     lines = [
         f"# Dataset card: {dataset.name}",
         "",
@@ -23,47 +27,48 @@ def dataset_card(audit: Audit) -> str:
         "",
         "## Videos",
         "",
-        "| split | videos | normal | anomalous | without label | intervals | frames | anomalous frames |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        *markdown_table(SPLIT_HEAD, audit.split_rows, right=SPLIT_HEAD[1:]),
+        "",
+        "## Classes",
+        "",
+        *markdown_table(("class", *splits), classes, right=splits),
+        "",
+        "## Conventions",
+        "",
+        *_conventions(audit),
+        "",
+        "## Caveats",
+        "",
+        *_caveats(audit),
+        "",
+        "## Made of",
+        "",
+        *markdown_table(("file", "rows", "read", "rejected"), files, right=("rows", "read", "rejected")),
     ]
-    for split, counts in audit.counts.items():
-        whole = counts["with_frame_count"] == counts["videos"]
-        frames = str(counts["frames"]) if whole else f"unknown ({counts['with_frame_count']} videos known)"
-        positive = str(counts["anomalous_frames"]) if whole or not counts["intervals"] else "unknown"
-        lines.append(
-            f"| {split} | {counts['videos']} | {counts['normal']} | {counts['anomalous']} | {counts['unlabelled']} | "
-            f"{counts['intervals']} | {frames} | {positive} |"
-        )
-    splits = list(audit.counts)
-    lines += ["", "## Classes", "", "| class | " + " | ".join(splits) + " |", "|---|" + "---:|" * len(splits)]
-    for name, by_split in audit.classes.items():
-        lines.append(f"| {_cell(name)} | " + " | ".join(str(by_split.get(split, 0)) for split in splits) + " |")
-    lines += ["", "## Conventions", "", "- Frames are counted from 0 and intervals are half-open, `[start, stop)`."]
-    if config.format in _TEXT_FORMATS:
-        lines.append(f"- {_CONVENTIONS[config.intervals]}")
+    return "\n".join(lines) + "\n"
+
+
+def _conventions(audit: Audit) -> list[str]:
+    lines = ["- Frames are counted from 0 and intervals are half-open, `[start, stop)`."]
+    if audit.config.format in _TEXT_FORMATS:
+        lines.append(f"- {_CONVENTIONS[audit.config.intervals]}")
     lines += [
         "- A video's label is its annotation's, else that of its list, else that of its name; never that of a folder.",
         "- Intervals are cut at the end of the video where its length is known. Every frame counts, those of the last "
         "short clip too.",
     ]
-    validation = dataset.of_split("validation")
+    validation = audit.dataset.of_split("validation")
     if validation:
         held_out = ", ".join(f"`{video.video_id}`" for video in validation)
         lines.append(f"- Held out for validation and in no reported number: {held_out}.")
-    lines += ["", "## Caveats", ""]
-    if not audit.findings:
-        lines.append("None was found.")
+    return lines
+
+
+def _caveats(audit: Audit) -> list[str]:
+    lines = []
     for finding in audit.findings:
         mark = " **Changes scores.**" if finding.changes_score else ""
-        names = ", ".join(f"`{name}`" for name in finding.videos[:_NAMED])
-        counted = f" {len(finding.videos)} videos: {names}" if names else ""
-        more = f" and {len(finding.videos) - _NAMED} more" if len(finding.videos) > _NAMED else ""
-        lines.append(f"- {finding.kind}: {finding.message}.{mark}{counted}{more}")
-    lines += ["", "## Made of", "", "| file | rows | read | rejected |", "|---|---:|---:|---:|"]
-    for file in audit.files:
-        lines.append(f"| `{file.path.name}` | {file.n_rows} | {file.n_read} | {file.n_rejected} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+        names = first_few([f"`{name}`" for name in finding.videos], _NAMED)
+        videos = f" {len(finding.videos)} videos: {names}" if names else ""
+        lines.append(f"- {finding.kind}: {finding.message}.{mark}{videos}")
+    return lines or ["None was found."]

@@ -1,6 +1,6 @@
-"""Joining what files say about videos, always by name: annotations, split lists, frame counts, files on disk.
+"""Join what files say about videos, always by name: annotations, split lists, frame counts, files on disk.
 
-Nothing is dropped in silence: whatever does not fit becomes a ``Finding``.
+Nothing is dropped in silence: whatever does not fit becomes a `Finding`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,15 @@ from vadprobe.store.datasets.annotations.split_lists import Listed
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Interval, Split, Video
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import first_few
 
 NAMED = 5
-"""How many names a message shows."""
+"""Number of names that a message shows."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not fit. ``changes_score``: with it, numbers differ from those on the set as published."""
+    """Something that does not fit. With `changes_score`, numbers differ from those on the set as published."""
 
     kind: str
     message: str
@@ -33,9 +34,15 @@ class Finding:
 class Parts:
     """All that was read about one dataset.
 
-    ``counts`` are frame counts (and rates) by source, in order of trust: the first source that knows a video decides.
-    ``files`` are relative paths of video files by name; None when no video folder was given.
-    ``is_complete`` says whether the annotation names normal videos too.
+    Attributes:
+        name: the dataset's.
+        folder: where paths of videos begin.
+        annotations: one for each annotated video.
+        lists: lines of the split lists.
+        counts: frame count and rate of videos by source, in order of trust: the first that knows a video decides.
+        files: relative paths of video files by video; None where no video folder was given.
+        name_rule: label and category by the name of a video.
+        is_complete: the annotation names normal videos too.
     """
 
     name: str
@@ -50,16 +57,15 @@ class Parts:
 
 @dataclass(frozen=True)
 class Joined:
-    """The dataset with what did not fit."""
+    """A dataset with what did not fit."""
 
     dataset: Dataset
     findings: tuple[Finding, ...]
 
 
 def naming(videos: Sequence[str]) -> str:
-    """The first names of a list, as part of a message."""
-    shown = ", ".join(videos[:NAMED])
-    return shown if len(videos) <= NAMED else f"{shown} and {len(videos) - NAMED} more"
+    """List the first names of videos, as part of a message."""
+    return first_few(videos, NAMED)
 
 
 def join(parts: Parts) -> Joined:
@@ -76,11 +82,11 @@ def join(parts: Parts) -> Joined:
     listed = {item.video_id: item for items in parts.lists.values() for item in items}
     counts = _counts(parts, findings)
     videos = []
-    for video_id, split in splits.items():
-        label, category = _label(parts, video_id, annotated.get(video_id), listed.get(video_id), findings)
-        n_frames, fps = counts.get(video_id, (None, None))
-        path = _path(parts, annotated.get(video_id), video_id)
-        videos.append(Video(video_id, path, n_frames, fps, split, label, category))
+    for name, split in splits.items():
+        label, category = _label(parts, name, annotated.get(name), listed.get(name), findings)
+        path = (parts.files or {}).get(name) or (annotated[name].path if name in annotated else None) or ""
+        n_frames, fps = counts.get(name, (None, None))
+        videos.append(Video(name, path, n_frames, fps, split, label, category))
     intervals = _intervals(parts, {video.video_id: video for video in videos}, findings)
     missing = _files(parts, splits, findings)
     _unannotated(parts, videos, annotated, findings)
@@ -88,44 +94,42 @@ def join(parts: Parts) -> Joined:
 
 
 def _splits(parts: Parts, findings: list[Finding]) -> dict[str, Split]:
+    """Return the split of every video of the dataset."""
     splits: dict[str, Split] = {}
-    for split, items in parts.lists.items():
-        for item in items:
-            other = splits.setdefault(item.video_id, split)
-            if other != split:
-                findings.append(Finding("in two splits", f"listed for {other} and for {split}", True, (item.video_id,)))
+    listed = [(item.video_id, split) for split, items in parts.lists.items() for item in items]
+    for name, split in listed:
+        other = splits.setdefault(name, split)
+        if other != split:
+            findings.append(Finding("in two splits", f"listed for {other} and for {split}", True, (name,)))
     for annotation in parts.annotations:
-        split = annotation.split or "test"
-        other = splits.setdefault(annotation.video_id, split)
+        name, split = annotation.video_id, annotation.split or "test"
+        other = splits.setdefault(name, split)
+        # An annotation that names no split is of test videos, so that only a training list contradicts it.
         if other != split and (annotation.split or other == "train"):
-            findings.append(
-                Finding("in two splits", f"annotated for {split}, listed for {other}", True, (annotation.video_id,))
-            )
-    if "test" not in parts.lists and parts.name_rule is not None:
-        for counted in parts.counts.values():
-            splits.update(
-                dict.fromkeys((name for name in counted if name not in splits and _known(parts, name)), "test")
-            )
-    if "test" in parts.lists and parts.annotations:
-        named = {item.video_id for items in parts.lists.values() for item in items}
-        extra = tuple(a.video_id for a in parts.annotations if a.video_id not in named)
-        if extra:
-            findings.append(Finding("not listed", "annotated, but in no split list", True, extra))
+            findings.append(Finding("in two splits", f"annotated for {split}, listed for {other}", True, (name,)))
+    if "test" not in parts.lists:
+        counted = [name for counts in parts.counts.values() for name in counts]
+        return splits | {name: "test" for name in counted if name not in splits and _label_by_name(parts, name)}
+    every = dict(listed)
+    extra = tuple(annotation.video_id for annotation in parts.annotations if annotation.video_id not in every)
+    if extra:
+        findings.append(Finding("not listed", "annotated, but in no split list", True, extra))
     return splits
 
 
-def _known(parts: Parts, name: str) -> bool:
+def _label_by_name(parts: Parts, name: str) -> tuple[int, str] | None:
+    """Return label and category as the set's name rule has them; None for a name that is not one of the set's."""
+    if parts.name_rule is None:
+        return None
     try:
-        assert parts.name_rule is not None
-        parts.name_rule(name)
+        return parts.name_rule(name)
     except VadprobeError:
-        return False
-    return True
+        return None
 
 
 def _counts(parts: Parts, findings: list[Finding]) -> dict[str, tuple[int, float | None]]:
     counts: dict[str, tuple[int, float | None]] = {}
-    trusted: str | None = None
+    trusted: str | None = None  # the first source that knows a video
     for source, found in parts.counts.items():
         known = {name: n for name, (n, _) in counts.items()}
         differing = tuple(name for name, (n, _) in found.items() if known.get(name, n) != n)
@@ -139,33 +143,23 @@ def _counts(parts: Parts, findings: list[Finding]) -> dict[str, tuple[int, float
             )
         for name, count in found.items():
             counts.setdefault(name, count)
-        trusted = trusted or source
+        trusted = trusted or (source if found else None)
     return counts
 
 
 def _label(
-    parts: Parts, video_id: str, annotation: Annotation | None, listed: Listed | None, findings: list[Finding]
+    parts: Parts, name: str, annotation: Annotation | None, listed: Listed | None, findings: list[Finding]
 ) -> tuple[int | None, str | None]:
-    said: list[tuple[int | None, str | None]] = []
-    if annotation is not None:
-        said.append((annotation.label, annotation.category))
-    if listed is not None:
-        said.append((listed.label, None))
-    if parts.name_rule is not None and _known(parts, video_id):
-        said.append(parts.name_rule(video_id))
-    labels = [label for label, _ in said if label is not None]
+    said: list[tuple[int | None, str | None] | None] = [
+        (annotation.label, annotation.category) if annotation else None,
+        (listed.label, None) if listed else None,
+        _label_by_name(parts, name),
+    ]
+    labels = [label for label, _ in filter(None, said) if label is not None]
     if len(set(labels)) > 1:
-        findings.append(
-            Finding("labels differ", "annotation, list and name do not agree on the label", True, (video_id,))
-        )
-    category = next((category for _, category in said if category is not None), None)
-    return (labels[0] if labels else None), category
-
-
-def _path(parts: Parts, annotation: Annotation | None, video_id: str) -> str:
-    if parts.files is not None and video_id in parts.files:
-        return parts.files[video_id]
-    return (annotation.path if annotation else None) or ""
+        findings.append(Finding("labels differ", "annotation, list and name do not agree on the label", True, (name,)))
+    categories = [category for _, category in filter(None, said) if category is not None]
+    return next(iter(labels), None), next(iter(categories), None)
 
 
 def _intervals(parts: Parts, videos: Mapping[str, Video], findings: list[Finding]) -> tuple[Interval, ...]:

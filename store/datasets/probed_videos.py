@@ -1,4 +1,4 @@
-"""What probing the video files found: one row per video, readable or not."""
+"""The list of opened video files: one row for each video, readable or not."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,11 +23,17 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class ProbedVideo:
-    """One video file. ``reason`` is None for a readable video, else why not; then the counts are None.
+class VideoFacts:
+    """One video file as stage 1 found it.
 
-    ``reader`` is the library that counted the frames, ``"decord"`` or ``"PyAV"``; None for an unreadable video, and
-    where it was not recorded.
+    Attributes:
+        video_id: the video's name.
+        split: "train", "validation" or "test".
+        n_frames: number of frames; None for an unreadable video.
+        fps: frames a second; None for an unreadable video.
+        fingerprint: digest of the file.
+        reason: why the video is not readable; None if it is.
+        reader: the library that counted the frames, "decord" or "PyAV"; None if unreadable, or not recorded.
     """
 
     video_id: str
@@ -39,20 +45,20 @@ class ProbedVideo:
     reader: str | None = None
 
 
-def write_probes(videos: Sequence[ProbedVideo], path: Path) -> None:
-    """Write as Parquet, whole or not at all."""
+def write_video_facts(videos: Sequence[VideoFacts], path: Path) -> None:
+    """Write the list as Parquet, whole or not at all."""
     write_parquet(pa.Table.from_pylist([asdict(video) for video in videos], schema=_SCHEMA), path)
 
 
-def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
-    """Read what ``write_probes`` wrote; empty when there is no such file.
+def read_video_facts(path: Path) -> tuple[VideoFacts, ...]:
+    """Read what `write_video_facts` wrote; empty where there is no such file.
 
     Raises:
         StoreError: if the file is not readable as Parquet or lacks a column.
     """
     if not path.exists():
         return ()
-    names = [field.name for field in fields(ProbedVideo)]
+    names = [field.name for field in fields(VideoFacts)]
     try:
         table = read_parquet(path)
         # Lists written before readers were recorded lack that column.
@@ -62,4 +68,4 @@ def read_probes(path: Path) -> tuple[ProbedVideo, ...]:
         rows = table.select([name for name in names if name in table.column_names]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it and run 'vadprobe plan' again.") from error
-    return tuple(ProbedVideo(**row) for row in rows)
+    return tuple(VideoFacts(**row) for row in rows)

@@ -1,4 +1,4 @@
-"""Holding annotated videos out of the test split, so that what is tuned on is never what is reported."""
+"""Hold annotated videos out of the test split, so that no number is reported on videos that were tuned on."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ from vadprobe.store.errors import VadprobeError
 
 
 def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, seed: int) -> Dataset:
-    """The dataset with some test videos moved to split "validation".
+    """Return the dataset with some test videos moved to the split "validation".
 
-    Either the named videos are moved, or a seeded draw, stratified by label: ``round(fraction * n)`` of each class (at
+    Either the named videos are moved, or a seeded draw, stratified by label: `round(fraction * n)` of each class (at
     least one), n being its labelled test videos. Clips of one source (XD-Violence: one film) go together, so a class
     may get a few more. The draw depends on names and labels alone, not on their order.
 
@@ -44,7 +44,7 @@ def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, see
 
 
 def source_of(video_id: str) -> str:
-    """What a clip was cut from, as far as its name says; a video that is no clip is its own source."""
+    """Return the film that a clip was cut from, as far as its name tells; a video that is no clip is its own source."""
     return xd_violence_source(video_id) or video_id
 
 
@@ -56,7 +56,7 @@ def _draw(name: str, test: Sequence[Video], fraction: float, seed: int) -> set[s
         if len(sources) < 2:
             raise VadprobeError(
                 f"a validation split of {name!r} cannot be drawn: its test videos of label {label} have {len(sources)} "
-                "sources, at least two are wanted. Name the validation videos, or use a fixed locator."
+                "sources, and must have two or more. Name the validation videos, or use a fixed locator."
             )
         wanted = max(round(fraction * len(mine)), 1)
         order = np.random.default_rng([seed, label]).permutation(len(sources))

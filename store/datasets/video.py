@@ -14,8 +14,8 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 class Video:
     """One video of a dataset.
 
-    ``n_frames`` and ``fps`` are None until the file has been probed. ``label`` is 1 (anomalous), 0 (normal) or None
-    (unknown). ``path`` is relative to the dataset's video folder, with ``/`` between its parts.
+    `n_frames` and `fps` are None until the file has been opened. `label` is 1 (anomalous), 0 (normal) or None
+    (unknown). `path` is relative to the dataset's video folder, with `/` between its parts.
     """
 
     video_id: str
@@ -29,35 +29,34 @@ class Video:
     def __post_init__(self) -> None:
         if not self.video_id:
             raise VadprobeError(f"video_id is empty for the file {self.path!r}; every video needs a name.")
-        if (
-            self.path.startswith(("/", "\\", "~"))
-            or ".." in self.path.replace("\\", "/").split("/")
-            or "\0" in self.path
-        ):
-            raise VadprobeError(
-                f"video {self.video_id!r}: path is {self.path!r}; a path below the dataset's video folder is wanted, "
-                "with '/' between its parts and without '..'."
-            )
-        if self.split not in SPLITS:
-            raise VadprobeError(
-                f"video {self.video_id!r}: split is {self.split!r}; it must be one of {', '.join(SPLITS)}."
-            )
-        if self.n_frames is not None and (not isinstance(self.n_frames, int) or self.n_frames < 0):
-            raise VadprobeError(
-                f"video {self.video_id!r}: n_frames is {self.n_frames!r}; a whole number from 0, or none, is wanted."
-            )
-        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
-            raise VadprobeError(f"video {self.video_id!r}: fps is {self.fps!r}; a positive number, or none, is wanted.")
-        if self.label not in (None, 0, 1):
-            raise VadprobeError(
-                f"video {self.video_id!r}: label is {self.label!r}; it must be 1 (anomalous), 0 (normal) "
-                "or missing (unknown)."
-            )
+        leads_out = self.path.startswith(("/", "\\", "~")) or ".." in self.path.replace("\\", "/").split("/")
+        checks = (
+            (
+                leads_out or "\0" in self.path,
+                "path",
+                "a path below the dataset's video folder, with '/' between its parts and without '..'",
+            ),
+            (self.split not in SPLITS, "split", f"one of {', '.join(SPLITS)}"),
+            (not _is_count(self.n_frames), "n_frames", "a whole number from 0, or None"),
+            (not _is_rate(self.fps), "fps", "a positive number, or None"),
+            (self.label not in (None, 0, 1), "label", "1 (anomalous), 0 (normal) or None (unknown)"),
+        )
+        for is_wrong, name, rule in checks:
+            if is_wrong:
+                raise VadprobeError(f"video {self.video_id!r}: {name} must be {rule}, got {getattr(self, name)!r}.")
+
+
+def _is_count(value: int | None) -> bool:
+    return value is None or (isinstance(value, int) and value >= 0)
+
+
+def _is_rate(value: float | None) -> bool:
+    return value is None or (math.isfinite(value) and value > 0)
 
 
 @dataclass(frozen=True, order=True)
 class Interval:
-    """An anomalous interval ``[start_frame, stop_frame)`` of a video."""
+    """An anomalous interval `[start_frame, stop_frame)` of a video."""
 
     video_id: str
     start_frame: int
@@ -67,6 +66,6 @@ class Interval:
     def __post_init__(self) -> None:
         if not 0 <= self.start_frame < self.stop_frame:
             raise VadprobeError(
-                f"video {self.video_id!r}: the interval [{self.start_frame}, {self.stop_frame}) is empty or negative; "
-                "0 <= start_frame < stop_frame is wanted, counted in frames from 0, half-open."
+                f"video {self.video_id!r}: an interval must have 0 <= start_frame < stop_frame (frames counted from 0, "
+                f"half-open), got [{self.start_frame}, {self.stop_frame})."
             )

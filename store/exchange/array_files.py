@@ -1,4 +1,4 @@
-"""Files of arrays, written block by block so that an array need not fit into memory: ``.npy`` and ``.safetensors``.
+"""Files of arrays, written block by block so that an array need not fit into memory: `.npy` and `.safetensors`.
 
 Both formats are a header and the values. safetensors (https://huggingface.co/docs/safetensors): eight bytes with the
 length of the header, little-endian; the header, JSON with a type, a shape and two offsets for each tensor; the values.
@@ -8,40 +8,46 @@ import hashlib
 import io
 import json
 import math
-import os
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vadprobe.store.files.atomic_files import sync
+from vadprobe.store.files.atomic_files import write_pieces
 
 SAFETENSORS_TYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
 @dataclass(frozen=True)
 class FileContent:
-    """What a file that was written holds: SHA-256 of its bytes, and their number."""
+    """Content of a file that was written: SHA-256 of its bytes, and their number."""
 
     sha256: str
     n_bytes: int
 
 
 def write_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[np.ndarray]) -> FileContent:
-    """Write one array whose rows come in blocks; the file is whole or not there."""
+    """Write one array whose rows come in blocks; the file is whole or not there.
+
+    Args:
+        path: of the file.
+        shape: of the whole array.
+        dtype: of the values; they are written little-endian.
+        blocks: (n, ...) rows, all of them in order.
+    """
     header = io.BytesIO()
     little = dtype.newbyteorder("<")
     np.lib.format.write_array_header_1_0(
         header, {"descr": np.lib.format.dtype_to_descr(little), "fortran_order": False, "shape": shape}
     )
-    return write_blocks(path, [header.getvalue()], (block.astype(little, copy=False) for block in blocks))
+    return write_blocks(path, header.getvalue(), (block.astype(little, copy=False) for block in blocks))
 
 
 def safetensors_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
-    """The header of tensors that follow one after another, each given by its type's name and its shape.
+    """Return the header of tensors that follow one another, each given by its type's name and its shape.
 
     It is padded with spaces to a multiple of eight bytes, as the library does, so that values are aligned.
     """
@@ -56,30 +62,26 @@ def safetensors_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metad
 
 
 def safetensors_block(block: np.ndarray, kind: str) -> np.ndarray:
-    """Values as they lie in a safetensors file; a bfloat16 is the high half of the float32 that carries it."""
+    """Return values as they lie in a safetensors file; a bfloat16 is the high half of the float32 that carries it."""
     if kind == "bfloat16":
         return (np.ascontiguousarray(block).view(np.uint32) >> np.uint32(16)).astype("<u2")
     return block.astype(block.dtype.newbyteorder("<"), copy=False)
 
 
-def write_blocks(path: Path, header: Iterable[bytes], blocks: Iterable[np.ndarray]) -> FileContent:
-    """Write a header and blocks of values under a temporary name, sync, and rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.{uuid.uuid4().hex}.partial")
+def write_blocks(path: Path, header: bytes, blocks: Iterable[np.ndarray]) -> FileContent:
+    """Write a header and blocks of values; the file is whole or not there."""
     digest, n_bytes = hashlib.sha256(), 0
-    try:
-        with temporary.open("wb") as file:
-            for piece in header:
-                digest.update(piece)
-                n_bytes += file.write(piece)
-            for block in blocks:
-                values = np.ascontiguousarray(block).data.cast("B") if block.size else memoryview(b"")
-                digest.update(values)
-                n_bytes += file.write(values)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
+
+    def counted() -> Iterator[bytes | memoryview]:
+        nonlocal n_bytes
+        for piece in chain([header], map(_bytes_of, blocks)):
+            digest.update(piece)
+            n_bytes += len(piece)
+            yield piece
+
+    write_pieces(path, counted())
     return FileContent(digest.hexdigest(), n_bytes)
+
+
+def _bytes_of(block: np.ndarray) -> bytes | memoryview:
+    return np.ascontiguousarray(block).data.cast("B") if block.size else b""

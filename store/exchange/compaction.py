@@ -1,7 +1,7 @@
 """A copy of a store in larger partitions: fewer and longer reads of single layers and heads over all rows.
 
 In a store as it is written, a layer or head over 100,000 rows is 391 pieces in as many files; in partitions of 4,096
-rows it is 25. What it costs: a single row cannot be read without 4,096 of them.
+rows it is 25. The price: a single row cannot be read without 4,096 of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.exchange.transfer import Choice, Report, Transfer, copy_probes
-from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.exchange.transfer import Choice, Report, Transfer, plan_copy
 from vadprobe.store.format.schema import ArraySpec, compression
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
-from vadprobe.store.writing.disk_space import require_space, stored_bytes
 from vadprobe.store.writing.shard_writer import encode_chunks, join_chunks
-from vadprobe.store.writing.writer import StoreWriter, plan
+from vadprobe.store.writing.writer import StoreWriter
 
 ROWS = 4096
 """Rows of a partition, if nothing else is said: a head of 128 values is one piece of 2 MiB, half of it compressed."""
@@ -49,13 +47,7 @@ def compact(
     same = choice.contents(source)
     # Where some partitions hold everything and the others a choice, the copy holds the choice.
     contents = StoredParts.of(spec.backbone, spec.n_clips, same.layers, same.heads, same.answers, partition_rows=rows)
-    layout = DatasetLayout(root, spec.dataset)
-    path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
-    if path == source.path:
-        raise StoreError(f"{path} is the store itself; name another root.")
-    require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
-    writer = plan(path, spec, source.clips, contents)
-    copy_probes(source, layout)
+    writer = plan_copy(source, root, contents)
     left = writer.missing()
     n_before, n_bytes = writer.n_partitions - len(left), 0
     if report:
@@ -69,10 +61,10 @@ def compact(
 
 
 def _write(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
-    """Write one partition of the copy; returns its bytes."""
-    wanted = writer.contents.rows(partition, len(source.clips))
-    rows = np.arange(wanted.start, wanted.stop)
-    failures = {row: reason for row, reason in source.failures.items() if wanted.start <= row < wanted.stop}
+    """Write one partition of the copy; return the number of its bytes."""
+    span = writer.contents.rows(partition, len(source.clips))
+    rows = np.arange(span.start, span.stop)
+    failures = {row: reason for row, reason in source.failures.items() if span.start <= row < span.stop}
     n_bytes = 0
 
     def shards() -> Iterator[tuple[str, Sequence[bytes]]]:
@@ -84,12 +76,12 @@ def _write(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
                 n_bytes += sum(map(len, pieces))
                 yield array.name, pieces
 
-    writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, wanted))
+    writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, span))
     return n_bytes
 
 
 def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:
-    """What the records of some rows say of the passes, taken together."""
+    """Return the batch sizes that the records of some rows name, without repeats."""
     found: set[int] = set()
     for record in source.records.values():
         start, stop = record["rows"]
@@ -99,7 +91,7 @@ def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:
 
 
 def _bodies(source: FeatureStore, array: ArraySpec, rows: np.ndarray, held: np.ndarray) -> list[bytes]:
-    """The encoded chunks of some rows, read and encoded some at a time."""
+    """Return the encoded chunks of some rows, read and encoded some at a time."""
     settings = compression(source.spec.backbone.dtype)
     n_heads = source.spec.backbone.n_heads
     numbers = np.flatnonzero(held).tolist()

@@ -1,4 +1,4 @@
-"""Features as plain files, one for each video: ``.npy`` or ``.safetensors``, with an index that says what they are.
+"""Features as plain files, one for each video: `.npy` or `.safetensors`, with an index that says what they are.
 
 An export goes on where it stopped: a file that is what the index says is kept. Memory holds one partition of each
 array, however long a video is.
@@ -45,7 +45,17 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export came to: videos written now, kept from before, rows, failed rows, and bytes written."""
+    """Summary of an export.
+
+    Attributes:
+        n_written: videos written now.
+        n_kept: videos kept from an earlier call.
+        n_rows: rows of all videos.
+        n_failed: rows that are NaN.
+        n_bytes: bytes written now.
+        renamed: videos whose name is none for a file.
+        left_out: videos that are not exported because the store lacks rows of them.
+    """
 
     n_written: int
     n_kept: int
@@ -59,8 +69,8 @@ class Exported:
 def export(store: FeatureStore, out: Path, choice: ExportChoice, report: Report | None = None) -> Exported:
     """Write the features of videos into a folder.
 
-    ``npy``: ``OUT/<array>/<video>.npy``, float16 or float32. ``safetensors``: ``OUT/<video>.safetensors`` with the
-    arrays as tensors, a bfloat16 store's as BF16. ``OUT/index.json`` names store, layers, heads, and for each video its
+    `npy`: `OUT/<array>/<video>.npy`, float16 or float32. `safetensors`: `OUT/<video>.safetensors` with the
+    arrays as tensors, a bfloat16 store's as BF16. `OUT/index.json` names store, layers, heads, and for each video its
     file, rows, frames, failed rows (NaN in the files) and digests. A video whose name is none for a file gets another
     one, which the index names.
 
@@ -88,7 +98,7 @@ class _Export:
     def prepare(cls, store: FeatureStore, out: Path, choice: ExportChoice) -> "_Export":
         """Decide everything, and refuse what cannot be done, before a file is written."""
         if choice.format not in FORMATS:
-            raise VadprobeError(f"format is {choice.format!r}; {' or '.join(FORMATS)} is wanted.")
+            raise VadprobeError(f"format must be {' or '.join(FORMATS)}, got {choice.format!r}.")
         store.check_finished()
         parts = chosen_parts(store, choice)
         videos, left_out = chosen_videos(store, choice.videos)
@@ -113,7 +123,7 @@ class _Export:
         )
 
     def _write_missing(self, report: Report | None) -> int:
-        """Write the videos that are not there, and the index now and then and at the end; returns how many were."""
+        """Write the missing videos, and the index at intervals and at the end; return how many videos were there."""
         kept, saved = 0, time.monotonic()
         self._save()  # before any file, so that what is left by a kill is known as an export
         try:
@@ -135,7 +145,7 @@ class _Export:
         write_json(self.out / INDEX, {**self.header, "videos": self.index})
 
     def _is_there(self, video: ExportedVideo) -> bool:
-        """Whether the index speaks of these rows as the store has them now, and the files are what it says."""
+        """Check that the index describes these rows as the store has them now, and that the files have its digests."""
         entry = self.index.get(video.video_id)
         if entry is None:
             return False
@@ -152,7 +162,7 @@ class _Export:
         )
 
     def _paths(self, video: ExportedVideo) -> dict[str, str]:
-        """Files of a video below the folder: by array for npy, one for all for safetensors."""
+        """Return the files of a video below the folder: by array for npy, one for all for safetensors."""
         if self.format == "npy":
             return {name: f"{name}/{video.stem}.npy" for name in self.parts}
         return {"tensors": f"{video.stem}.safetensors"}
@@ -190,23 +200,23 @@ class _Export:
             tensors = {name: (kind, self._shape(name, video)) for name in self.parts}
             header = safetensors_header(tensors, {"video": video.video_id, "store": self.store.spec.digest})
             blocks = (safetensors_block(block, kind) for name in self.parts for block in self._blocks(name, video))
-            files = {"tensors": write_blocks(paths["tensors"], [header], blocks)}
+            files = {"tensors": write_blocks(paths["tensors"], header, blocks)}
         self.n_bytes += sum(file.n_bytes for file in files.values())
         return files
 
     def _blocks(self, name: str, video: ExportedVideo) -> Iterator[np.ndarray]:
-        """A video's rows of an array, as many at once as lie in one partition."""
+        """Yield a video's rows of an array, as many at once as lie in one partition."""
         for number in self._partitions(video):
             rows, values = self._partition(name, number)
             yield values[max(video.start, rows.start) - rows.start : min(video.stop, rows.stop) - rows.start]
 
     def _partitions(self, video: ExportedVideo) -> range:
-        """The partitions that a video's rows lie in."""
+        """Return the partitions that a video's rows lie in."""
         per = self.store.contents.partition_rows
         return range(video.start // per, -(-video.stop // per))
 
     def _partition(self, name: str, number: int) -> tuple[slice, np.ndarray]:
-        """All rows of a partition. The videos of a partition follow one another, so each one is read once."""
+        """Return all rows of a partition. Its videos follow one another, so each partition is read once."""
         rows = self.store.contents.rows(number, len(self.store.clips))
         if self.cache.get(name, (-1, None))[0] != number:
             self.cache.pop(name, None)  # not two at once

@@ -1,5 +1,6 @@
-"""What of a store is exported: arrays with their layers or heads, and videos with the names of their files."""
+"""Choice of an export: arrays with their layers or heads, and videos with the names of their files."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.names import file_names
-from vadprobe.store.format.stored_parts import Head
+from vadprobe.store.format.stored_parts import Head, StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 
 Format = Literal["npy", "safetensors"]
@@ -20,11 +21,14 @@ Parts = dict[str, tuple[Any, ...] | None]
 
 @dataclass(frozen=True)
 class ExportChoice:
-    """What is exported.
+    """Parts of a store to export.
 
-    ``layers`` of the hidden states and ``heads`` as (block, head); None for all that the store holds, unless the other
-    one is given: then none. ``arrays`` by name; None for those that the layers and heads speak of, and the answer
-    logits. ``videos`` by name; None for all whose rows the store has.
+    Attributes:
+        format: of the files.
+        layers: of the hidden states; None for all that the store holds, or for none of them if heads are given.
+        heads: as (block, head); None for all that the store holds, or for none of them if layers are given.
+        arrays: by name; None for those of the layers and heads, and the answer logits.
+        videos: by name; None for all whose rows the store has.
     """
 
     format: Format
@@ -36,7 +40,7 @@ class ExportChoice:
 
 @dataclass(frozen=True)
 class ExportedVideo:
-    """A video's rows ``[start, stop)`` and the stem of its files."""
+    """A video's rows `[start, stop)` and the stem of its files."""
 
     video_id: str
     stem: str
@@ -45,37 +49,43 @@ class ExportedVideo:
 
 
 def chosen_parts(store: FeatureStore, choice: ExportChoice) -> Parts:
-    """The arrays to be exported.
+    """Return the arrays to export, with the layers or heads of each.
 
     Raises:
         StoreError: if the store lacks a part.
         VadprobeError: if the choice contradicts itself.
     """
     held = store.contents
-    layers = held.layers if choice.layers is None and choice.heads is None else choice.layers
-    heads = held.heads if choice.heads is None and choice.layers is None else choice.heads
-    wanted = choice.arrays
-    if wanted is None:
-        left_out = {
-            "hidden_states": (choice.heads is not None and choice.layers is None) or layers == (),
-            "head_outputs": (choice.layers is not None and choice.heads is None) or heads == (),
-            "answer_logits": not held.answers,
-        }
-        wanted = tuple(name for name in ARRAYS if not left_out[name])
-    unknown = [name for name in wanted if name not in ARRAYS]
-    if unknown or not wanted:
-        what = f"names {unknown[0]!r}" if unknown else "is empty"
-        raise VadprobeError(f"arrays {what}; some of {', '.join(ARRAYS)} are wanted.")
-    for name, given, option in (("hidden_states", choice.layers, "layers"), ("head_outputs", choice.heads, "heads")):
-        if given is not None and name not in wanted:
-            raise VadprobeError(f"{option} are chosen, but {name} is not among the arrays; add it, or leave them out.")
-    found = {"hidden_states": layers or held.layers, "head_outputs": heads or held.heads, "answer_logits": None}
-    parts = {name: found[name] for name in ARRAYS if name in wanted}
+    given = {"hidden_states": choice.layers, "head_outputs": choice.heads}
+    arrays = _implied_arrays(held, given) if choice.arrays is None else choice.arrays
+    _check_arrays(arrays, given)
+    everything = {"hidden_states": held.layers, "head_outputs": held.heads, "answer_logits": None}
+    parts = {name: given.get(name) or everything[name] for name in ARRAYS if name in arrays}
     for name, part in parts.items():
         if part == ():
             raise StoreError(f"{store.path} holds no {name}: {held.describe()}. Leave it out of the arrays.")
         _check_held(store, name, part)
     return parts
+
+
+def _check_arrays(arrays: Sequence[str], given: Mapping[str, Sequence[Any] | None]) -> None:
+    """Check the names of arrays, also against the layers and heads that are chosen."""
+    unknown = [name for name in arrays if name not in ARRAYS]
+    if unknown or not arrays:
+        raise VadprobeError(f"arrays must be some of {', '.join(ARRAYS)}, got {unknown[0] if unknown else 'none'}.")
+    for name, option in (("hidden_states", "layers"), ("head_outputs", "heads")):
+        if given[name] is not None and name not in arrays:
+            raise VadprobeError(f"{option} are chosen, but {name} is not among the arrays; add it, or leave them out.")
+
+
+def _implied_arrays(held: StoredParts, given: Mapping[str, Sequence[Any] | None]) -> tuple[str, ...]:
+    """Return the arrays that the chosen layers and heads belong to, or all held ones, and the answer logits."""
+    everything = {"hidden_states": held.layers, "head_outputs": held.heads}
+    if any(part is not None for part in given.values()):
+        named = [name for name, part in given.items() if part is not None and part != ()]
+    else:
+        named = [name for name, part in everything.items() if part != ()]
+    return (*named, *(["answer_logits"] if held.answers else []))
 
 
 def _check_held(store: FeatureStore, name: str, part: tuple[Any, ...] | None) -> None:
@@ -92,7 +102,7 @@ def _check_held(store: FeatureStore, name: str, part: tuple[Any, ...] | None) ->
 
 
 def chosen_videos(store: FeatureStore, names: tuple[str, ...] | None) -> tuple[list[ExportedVideo], int]:
-    """The videos to be exported, in the order of their rows, and how many are left out as the store lacks rows.
+    """Return the videos to export, in the order of their rows, and how many are left out for lack of rows.
 
     Raises:
         VadprobeError: if a video that is named does not exist, or is not all there.
@@ -100,7 +110,7 @@ def chosen_videos(store: FeatureStore, names: tuple[str, ...] | None) -> tuple[l
     clips = store.clips
     codes, starts, counts = np.unique(clips.video_codes, return_index=True, return_counts=True)
     stems = file_names(clips.video_ids)
-    held = np.concatenate([[0], np.cumsum(store.held)])
+    held = np.concatenate([[0], np.cumsum(store.stored)])
     videos: list[ExportedVideo] = []
     lacking: list[ExportedVideo] = []
     for code, start, count in zip(codes.tolist(), starts.tolist(), counts.tolist(), strict=True):

@@ -49,7 +49,7 @@ def sole_exporter(out: Path) -> Iterator[None]:
 
 
 def export_header(store: FeatureStore, format_name: Format, parts: Parts) -> dict[str, Any]:
-    """What all files of an export have in common; an export goes on only where this is the same."""
+    """Return what all files of an export have in common; an export goes on only where this is the same."""
     spec = store.spec
     arrays = {}
     for array in feature_arrays(spec.backbone, spec.n_clips):
@@ -80,7 +80,7 @@ def export_header(store: FeatureStore, format_name: Format, parts: Parts) -> dic
 
 
 def stored_index(out: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    """The videos that the folder holds already.
+    """Read the videos that the folder holds already.
 
     Raises:
         VadprobeError: if it holds something else.
@@ -90,7 +90,7 @@ def stored_index(out: Path, header: Mapping[str, Any]) -> dict[str, Any]:
     try:
         found = read_json(out / INDEX)
     except NotADirectoryError as error:
-        raise VadprobeError(f"{out} is a file; a folder is wanted.") from error
+        raise VadprobeError(f"{out} must be a folder, got a file; name another one.") from error
     except FileNotFoundError:
         if out.exists() and any(not _is_ours(path) for path in out.rglob("*") if path.is_file()):
             raise VadprobeError(

@@ -1,8 +1,8 @@
-"""The pickles of HeadHunt-VAD's public code: ``<video>_oproj_input.pkl``, the heads' outputs of one video each.
+"""The pickles of HeadHunt-VAD's public code: `<video>_oproj_input.pkl`, the heads' outputs of one video each.
 
 A file is a dictionary with the inputs of the output projections at the last prompt token, a label and the video's name.
-The code writes the tensor as ``oproj_inputs``; its examples and its readers also know ``oproj_inputs_last_token`` and
-``self_attns``. Shapes are (layers, heads * head_dim), with an axis of size one before or after the layers.
+The code writes the tensor as `oproj_inputs`; its examples and its readers also know `oproj_inputs_last_token` and
+`self_attns`. Shapes are (layers, heads * head_dim), with an axis of size one before or after the layers.
 """
 
 from collections.abc import Sequence
@@ -29,9 +29,12 @@ _SHOWN_KEYS = 8
 
 @dataclass(frozen=True)
 class Layout:
-    """What the numbers in a file are: heads per layer, the key of the tensor (None: the only one), whether segments.
+    """Layout of the numbers in a file.
 
-    With ``segments`` a file may hold several, in order: an axis before the layers, or a list of dictionaries.
+    Attributes:
+        heads: of a layer.
+        key: of the tensor; None if there is only one.
+        segments: whether a file may hold several, in order: an axis before the layers, or a list of dictionaries.
     """
 
     heads: int
@@ -41,9 +44,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class HeadHuntVideo:
-    """What one file holds, without its values: (segments, blocks, heads, head_dim) of ``dtype``.
+    """Description of one file, without its values: (segments, blocks, heads, head_dim) of `dtype`.
 
-    ``label`` is the source's own word. ``reason`` says why the file cannot be read; then the shape is empty.
+    `label` is the source's own word. `reason` says why the file cannot be read; then the shape is empty.
     """
 
     path: Path
@@ -56,18 +59,18 @@ class HeadHuntVideo:
 
     @property
     def file(self) -> str:
-        """The file's name, in a form that can be printed and stored."""
+        """File name in a form that can be printed and stored."""
         return printable(self.path.name)
 
 
 def headhunt_files(folder: Path) -> list[Path]:
-    """The pickles of a folder, by name.
+    """Return the pickles of a folder, by name.
 
     Raises:
         VadprobeError: if there is none.
     """
     if not folder.is_dir():
-        raise VadprobeError(f"{folder} is no folder; the folder of the files '<video>{SUFFIX}' is wanted.")
+        raise VadprobeError(f"{folder} must be the folder of the files '<video>{SUFFIX}', got no folder.")
     found = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX) and path.is_file())
     if not found:
         raise VadprobeError(f"{folder} has no file '<video>{SUFFIX}'; name the folder that holds them.")
@@ -75,7 +78,7 @@ def headhunt_files(folder: Path) -> list[Path]:
 
 
 def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
-    """What a file holds. One that cannot be read has the reason, and the name that the file's name gives."""
+    """Describe a file. One that cannot be read gets the reason, and the name that the file's name gives."""
     file = printable(path.name)
     fallback = video_name(file.replace("\\", "_").removesuffix(SUFFIX))
     fingerprint = ""
@@ -90,7 +93,7 @@ def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
 
 
 def read_file(path: Path, layout: Layout) -> np.ndarray:
-    """The values of a file: (segments, blocks, heads, head_dim), bfloat16 as float32.
+    """Read the values of a file: (segments, blocks, heads, head_dim), bfloat16 as float32.
 
     Raises:
         VadprobeError: if it cannot be read, or holds values that are not finite.
@@ -116,7 +119,7 @@ class _Found:
         return kinds.pop() if len(kinds) == 1 else "float32"
 
     def values(self) -> np.ndarray:
-        """(segments, blocks, heads, head_dim)."""
+        """Return (segments, blocks, heads, head_dim)."""
         parts = [_segments(tensor.to_numpy(), self.layout) for tensor in self.tensors]
         shapes = sorted({part.shape[1:] for part in parts})
         if len(shapes) > 1:
@@ -145,28 +148,30 @@ def _read(path: Path, layout: Layout) -> _Found:
     names = {_name(entry, path) for entry in entries}
     labels = {_label(entry) for entry in entries}
     if len(names) > 1 or len(labels) > 1:
-        raise PickleError("its entries are of different videos or labels; one file per video is wanted")
+        raise PickleError(
+            "its entries must be of one video and label, got several; store each video in a file of its own"
+        )
     return _Found(names.pop(), labels.pop(), tensors, layout)
 
 
 def _tensor(entry: Any, layout: Layout) -> PickledArray:
     if not isinstance(entry, dict):
-        raise PickleError(f"it holds a value of type {_kind(entry)}; a dictionary is wanted")
+        raise PickleError(f"it must hold a dictionary, got a value of type {_kind(entry)}")
     wanted = FEATURE_KEYS if layout.key is None else (layout.key,)
     found = [key for key in wanted if entry.get(key) is not None]
     if len(found) != 1:
         keys = ", ".join(ascii(key)[:40] for key in list(entry)[:_SHOWN_KEYS]) or "none"
-        what = f"one of the keys {', '.join(wanted)} is wanted" if not found else "say which one (--key)"
+        what = f"one must be {' or '.join(wanted)}" if not found else "say which one (--key)"
         raise PickleError(f"it has the keys {keys}; {what}")
     tensor = entry[found[0]]
     if not isinstance(tensor, PickledArray) or tensor.dtype not in _DTYPES:
         kind = tensor.dtype if isinstance(tensor, PickledArray) else _kind(tensor)
-        raise PickleError(f"{found[0]!r} is of type {kind}; a tensor of {', '.join(_DTYPES)} is wanted")
+        raise PickleError(f"{found[0]!r} must be a tensor of {', '.join(_DTYPES)}, got type {kind}")
     return tensor
 
 
 def printable(name: str) -> str:
-    """A file's name that can be printed and stored anywhere."""
+    """Return a file's name in a form that can be printed and stored anywhere."""
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
@@ -175,7 +180,7 @@ def _kind(value: Any) -> str:
 
 
 def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
-    """(segments, blocks, heads, head_dim) of a tensor in one of the forms the method's code knows."""
+    """Return (segments, blocks, heads, head_dim) of a tensor in one of the forms the method's code knows."""
     shape = values.shape
     while values.ndim > 3 and 1 in values.shape[:-1]:
         values = values.squeeze(values.shape.index(1))
@@ -184,7 +189,7 @@ def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or 0 in shape:
-        raise PickleError(f"its tensor has shape {shape}; (layers, heads * head_dim) is wanted")
+        raise PickleError(f"its tensor must have the shape (layers, heads * head_dim), got shape {shape}")
     if len(values) > 1 and not layout.segments:
         raise PickleError(
             f"its tensor has shape {shape}; if the first axis counts segments, say how long they are (--clip-length)"
@@ -197,7 +202,7 @@ def _segments(values: np.ndarray, layout: Layout) -> np.ndarray:
 def _name(entry: dict[Any, Any], path: Path) -> str:
     given = next((entry[key] for key in NAME_KEYS if entry.get(key) is not None), path.name.removesuffix(SUFFIX))
     if not isinstance(given, str):
-        raise PickleError(f"its video name is of type {_kind(given)}; text is wanted")
+        raise PickleError(f"its video name must be text, got type {_kind(given)}")
     name = video_name(given.strip())
     try:
         check_name(name)
@@ -217,13 +222,13 @@ def _label(entry: dict[Any, Any]) -> str | None:
         except RowError as error:
             raise PickleError(f"its label is none ({error})") from error
         return text or None
-    raise PickleError(f"its label is of type {_kind(label)}; text or a whole number is wanted")
+    raise PickleError(f"its label must be text or a whole number, got type {_kind(label)}")
 
 
 def is_anomalous(label: str | None, normal: Sequence[str] = ()) -> int | None:
-    """0 normal, 1 anomalous, None unknown, by the rules of the method's code.
+    """Return 0 for normal, 1 for anomalous, None for unknown, by the rules of the method's code.
 
-    ``normal`` are the labels that mean normal. Without them: ``A`` (XD-Violence), whatever contains "normal", and 0.
+    `normal` are the labels that mean normal. Without them: `A` (XD-Violence), whatever contains "normal", and 0.
     """
     if label is None or label.casefold() == "unknown":
         return None

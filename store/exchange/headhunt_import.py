@@ -36,18 +36,18 @@ from vadprobe.store.writing.writer import StoreWriter, plan
 
 LABELS = "labels.csv"
 UNKNOWN = "unknown"
-"""Stands in a specification for what the pickles do not say."""
+"""Value in a specification of facts that the pickles do not contain."""
 
 Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class HeadHuntImport:
-    """What the pickles do not say about themselves.
+    """Settings of an import that the pickles do not contain.
 
-    ``sampling``: unit "video" for one vector per video, as the method's code computes, or "segment". ``frame_counts``:
-    frames by video name. Without them a video is given the frames that the backbone saw, ``frames_per_clip`` of each
-    clip (or ``clip_length``), and the store's recipe says that its frames are unknown.
+    `sampling`: unit "video" for one vector per video, as the method's code computes, or "segment". `frame_counts`:
+    frames by video name. Without them a video is given the frames that the backbone saw, `frames_per_clip` of each
+    clip (or `clip_length`), and the store's recipe says that its frames are unknown.
     """
 
     dataset: str
@@ -64,7 +64,7 @@ class HeadHuntImport:
 
 @dataclass(frozen=True)
 class Imported:
-    """A finished import: the store, its labels, files that became failed rows, and files that are no row at all."""
+    """Finished import: the store, its labels, files that became failed rows, and files that are no row at all."""
 
     store: Path
     labels: Path
@@ -88,7 +88,7 @@ def import_headhunt(
     Args:
         folder: holds the files.
         root: where the store goes.
-        settings: what the files do not say.
+        settings: facts that the files do not contain.
         described: called after each file that was looked at, with (done, all).
         written: called after each partition, with (done, all).
 
@@ -127,14 +127,14 @@ def import_headhunt(
 
 
 def plan_heads_only(path: Path, spec: FeatureSpec, clips: ClipTable) -> StoreWriter:
-    """A planned store of all heads and nothing else."""
+    """Plan a store of all heads and nothing else."""
     contents = StoredParts.of(spec.backbone, spec.n_clips, layers=(), answers=False)
     require_space(path.parent, stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
     return plan(path, spec, clips, contents)
 
 
 def _alike(videos: Sequence[HeadHuntVideo]) -> tuple[list[HeadHuntVideo], tuple[int, ...]]:
-    """The videos and the shape (blocks, heads, head_dim) that most have; another shape is a reason."""
+    """Return the videos and the shape (blocks, heads, head_dim) that most have; others get a reason."""
     shapes = Counter(video.shape[1:] for video in videos if video.reason is None)
     if not shapes:
         reasons = "; ".join(str(video.reason) for video in videos[:3])
@@ -156,7 +156,7 @@ def _check_names(videos: Sequence[HeadHuntVideo]) -> None:
         other = first.setdefault(video.video_id, video.file)
         if other != video.file:
             raise VadprobeError(
-                f"{other} and {video.file} are both of video {video.video_id!r}; one file per video is wanted. Import "
+                f"{other} and {video.file} are both of video {video.video_id!r}; a video must have one file. Import "
                 "each prompt's folder on its own."
             )
 
@@ -164,7 +164,7 @@ def _check_names(videos: Sequence[HeadHuntVideo]) -> None:
 def _counted(
     videos: Sequence[HeadHuntVideo], settings: HeadHuntImport
 ) -> tuple[list[tuple[Video, HeadHuntVideo]], tuple[str, ...]]:
-    """The videos that get rows, with their frames, and why others get none."""
+    """Return the videos that get rows, with their frames, and the reasons of the others."""
     counted, left_out = [], []
     for found in videos:
         n_frames = (settings.frame_counts or {}).get(found.video_id)
@@ -254,10 +254,10 @@ def _write(
 
 
 def _labels(path: Path, videos: Sequence[HeadHuntVideo], normal: Sequence[str]) -> bytes:
-    """The annotation table, joined with what an earlier import of another prompt wrote.
+    """Return the annotation table, joined with that of an earlier import of another prompt.
 
     Raises:
-        VadprobeError: if that says something else.
+        VadprobeError: if the two contradict each other.
     """
     rows = {found.video_id: (_label_word(found, normal), found.label or "") for found in videos}
     for earlier in read_table(path).checked() if path.exists() else ():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vadprobe.store.datasets.probed_videos import read_probes, write_probes
+from vadprobe.store.datasets.probed_videos import read_video_facts, write_video_facts
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.schema import ArraySpec
@@ -26,10 +26,13 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is wanted of a store.
+    """Parts of a store to copy.
 
-    ``layers`` and ``heads`` as in ``StoredParts``; None for all that the store holds, unless the other one is given:
-    then none. ``videos`` are names; None for all. ``splits`` are those of the videos when they were probed.
+    Attributes:
+        layers: as in `StoredParts`; None for all that the store holds, or for none of them if heads are given.
+        heads: likewise.
+        videos: by name; None for all.
+        splits: of the videos when they were probed; None for all.
     """
 
     layers: tuple[int, ...] | None = None
@@ -38,7 +41,7 @@ class Choice:
     splits: tuple[str, ...] | None = None
 
     def contents(self, source: FeatureStore) -> StoredParts:
-        """What a copy of this part holds. Rows come in whole partitions.
+        """Return the contents of a copy of these parts. Rows come in whole partitions.
 
         Raises:
             StoreError: if the store does not hold it, or nothing is chosen.
@@ -74,7 +77,7 @@ class Choice:
         )
 
     def _rows(self, source: FeatureStore) -> np.ndarray:
-        """Rows of the chosen videos."""
+        """Return the rows of the chosen videos."""
         if self.videos is None and self.splits is None:
             return np.arange(len(source.clips))
         known = set(source.clips.video_ids)
@@ -92,18 +95,26 @@ class Choice:
 
 
 def _of_splits(source: FeatureStore, splits: Collection[str]) -> set[str]:
-    """Videos that were in one of the splits when they were probed."""
-    probes = read_probes(_layout(source, source.path.parents[3]).videos)
+    """Return the videos that were in one of the splits when they were probed."""
+    probes = read_video_facts(_layout(source, source.path.parents[3]).videos)
     if not probes:
         raise StoreError(
-            f"{source.path}: there is no videos.parquet above it, which says what split a video is of; name the videos."
+            f"{source.path}: there is no videos.parquet above it, which names the split of each video; name the videos."
         )
     return {probe.video_id for probe in probes if probe.split in splits}
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """A copy that was made: the store, partitions copied now, those that were there, and those to come."""
+    """Copy that was made.
+
+    Attributes:
+        writer: of the copy.
+        n_copied: partitions copied now.
+        n_before: partitions that were there before.
+        n_bytes: bytes copied now.
+        unwritten: partitions that the source does not have yet.
+    """
 
     writer: StoreWriter
     n_copied: int
@@ -113,11 +124,11 @@ class Transfer:
 
 
 def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | None = None) -> Transfer:
-    """Copy a store, or a part of it, below another root; given again, it goes on where it stopped.
+    """Copy a store, or a part of it, below another root; a second call goes on where the first one stopped.
 
     Args:
         source: the store.
-        root: where the copy goes, to the same place below it: ``<dataset>/<sampling>/<backbone>/<prompt>.zarr``.
+        root: where the copy goes, to the same place below it: `<dataset>/<sampling>/<backbone>/<prompt>.zarr`.
         choice: the part.
         report: called after each partition.
 
@@ -125,15 +136,7 @@ def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | 
         StoreError: if the choice names what the store lacks, the disk cannot hold it, another store is in the way,
             another process is copying the same partition, or something that is read is damaged. What was copied stays.
     """
-    spec = source.spec
-    layout = _layout(source, root)
-    path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
-    if path == source.path:
-        raise StoreError(f"{path} is the store itself; name another root.")
-    contents = choice.contents(source)
-    require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
-    writer = plan(path, spec, source.clips, contents)
-    copy_probes(source, layout)
+    writer = plan_copy(source, root, choice.contents(source))
     left = writer.missing()
     done = n_before = writer.n_partitions - len(left)
     n_bytes, unwritten = 0, []
@@ -152,8 +155,25 @@ def transfer(source: FeatureStore, root: Path, choice: Choice, report: Report | 
     return Transfer(writer, len(left) - len(unwritten), n_before, n_bytes, tuple(unwritten))
 
 
+def plan_copy(source: FeatureStore, root: Path, contents: StoredParts) -> StoreWriter:
+    """Plan a copy of a store at the same place below another root, and copy the records of its videos.
+
+    Raises:
+        StoreError: if the copy would be the store itself, the disk cannot hold it, or another store is in the way.
+    """
+    spec = source.spec
+    layout = _layout(source, root)
+    path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
+    if path == source.path:
+        raise StoreError(f"{path} is the store itself; name another root.")
+    require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
+    writer = plan(path, spec, source.clips, contents)
+    _copy_probes(source, layout)
+    return writer
+
+
 def _copy_partition(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
-    """Copy one partition; returns its bytes."""
+    """Copy one partition; return the number of its bytes."""
     n_bytes = 0
 
     def counted() -> Iterator[tuple[str, Sequence[bytes]]]:
@@ -176,17 +196,17 @@ def _shards(source: FeatureStore, contents: StoredParts, partition: int) -> Iter
 
 
 def _pieces(source: FeatureStore, array: ArraySpec, partition: int, held: np.ndarray) -> Sequence[bytes]:
-    """The bytes of a shard that holds some of the chunks of the source's: the same bytes if it holds all of them."""
+    """Return a shard of some chunks of the source's shard: the same bytes if it has all of them."""
     return join_chunks(source.encoded(array, partition, np.flatnonzero(held).tolist()), held)
 
 
-def copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
-    """Add what is known of a store's videos to what another root knows."""
-    probes = read_probes(_layout(source, source.path.parents[3]).videos)
-    known = {probe.video_id: probe for probe in read_probes(layout.videos)}
+def _copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
+    """Add the records of a store's videos to those of another root."""
+    probes = read_video_facts(_layout(source, source.path.parents[3]).videos)
+    known = {probe.video_id: probe for probe in read_video_facts(layout.videos)}
     added = [probe for probe in probes if probe.video_id not in known]
     if added:
-        write_probes([*known.values(), *added], layout.videos)
+        write_video_facts([*known.values(), *added], layout.videos)
 
 
 def _layout(source: FeatureStore, root: Path) -> DatasetLayout:

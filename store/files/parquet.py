@@ -26,16 +26,12 @@ def write_parquet(table: pa.Table, path: Path, row_group: int | None = None) -> 
     write_bytes(path, content.getvalue())
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file as a table.
+def read_parquet(path: Path) -> pa.Table:
+    """Read a Parquet file as a table.
 
     ``pyarrow.parquet.read_table`` would import its datasets, and pandas with them, which takes longer than reading.
 
     Raises:
         FileNotFoundError, OSError, pa.ArrowException: as the path and Parquet raise them.
     """
-    file = pq.ParquetFile(pa.BufferReader(path.read_bytes()))
-    missing = set(columns or ()) - set(file.schema_arrow.names)
-    if missing:
-        raise pa.ArrowInvalid(f"it has no column {', '.join(sorted(missing))}")
-    return file.read(columns=columns)
+    return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()

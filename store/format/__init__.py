@@ -1,1 +1,1 @@
-"""What a feature store is: its specification, clip table, arrays and records, as FORMAT.md says."""
+"""The format of a feature store: specification, clip table, arrays and records, as FORMAT.md says."""

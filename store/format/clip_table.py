@@ -32,25 +32,35 @@ _SCHEMA = pa.schema(
 class ClipTable:
     """The truth about rows: row n of every store of a dataset and sampling is row n of this table.
 
-    A video's clips are contiguous and in order. ``fingerprints`` holds, for each video code, the fingerprint of the
-    file the frames were read from.
+    A video's clips are contiguous and in order; clip n covers the frames `[start_frames[n], stop_frames[n])`.
+
+    Attributes:
+        sampling: the way the videos were cut.
+        video_ids: name of each video.
+        fps: (n_videos,) float64, frames per second; NaN if not known.
+        fingerprints: fingerprint of the file that each video's frames were read from.
+        video_codes: (n_clips,) int32, index into `video_ids`.
+        indices: (n_clips,) int32, position of the clip in its video.
+        start_frames: (n_clips,) int64, first frame.
+        stop_frames: (n_clips,) int64, the frame after the last.
+        frame_indices: (n_clips, frames_per_clip) int64, the frames that the backbone sees, ascending.
     """
 
     sampling: Sampling
     video_ids: tuple[str, ...]
-    fps: np.ndarray  # (n_videos,) float64, frames per second
+    fps: np.ndarray
     fingerprints: tuple[str, ...]
-    video_codes: np.ndarray  # (n_clips,) int32, index into video_ids
-    indices: np.ndarray  # (n_clips,) int32, position of the clip in its video
-    start_frames: np.ndarray  # (n_clips,) int64
-    stop_frames: np.ndarray  # (n_clips,) int64
-    frame_indices: np.ndarray  # (n_clips, frames_per_clip) int64
+    video_codes: np.ndarray
+    indices: np.ndarray
+    start_frames: np.ndarray
+    stop_frames: np.ndarray
+    frame_indices: np.ndarray
 
     @classmethod
     def build(cls, videos: Sequence[Video], fingerprints: Sequence[str], sampling: Sampling) -> "ClipTable":
-        """Cut ``videos`` (probed, in the order wanted) into clips; each needs the fingerprint of its file."""
+        """Cut probed videos into clips in the given order; each needs the fingerprint of its file."""
         if len(fingerprints) != len(videos):
-            raise VadprobeError(f"{len(videos)} videos have {len(fingerprints)} fingerprints; one each is wanted.")
+            raise VadprobeError(f"each of the {len(videos)} videos must have one fingerprint, got {len(fingerprints)}.")
         clips = [(code, clip) for code, video in enumerate(videos) for clip in segment(video, sampling)]
         return cls(
             sampling=sampling,
@@ -70,7 +80,7 @@ class ClipTable:
         return len(self.video_codes)
 
     def clip(self, row: int) -> Clip:
-        """The clip of one row."""
+        """Return the clip of one row."""
         return Clip(
             video_id=self.video_ids[self.video_codes[row]],
             index=int(self.indices[row]),
@@ -80,9 +90,9 @@ class ClipTable:
         )
 
     def rows_of(self, video_ids: Iterable[str]) -> np.ndarray:
-        """Rows (int64, ascending) of the named videos; names the table does not hold have none."""
-        wanted = set(video_ids)
-        codes = [code for code, video_id in enumerate(self.video_ids) if video_id in wanted]
+        """Return the rows (int64, ascending) of the named videos; names that the table lacks have none."""
+        names = set(video_ids)
+        codes = [code for code, video_id in enumerate(self.video_ids) if video_id in names]
         return np.flatnonzero(np.isin(self.video_codes, codes))
 
     @cached_property
@@ -101,7 +111,7 @@ class ClipTable:
         )
 
     def row_digest(self, rows: slice) -> str:
-        """SHA-256 of what identifies some rows; stored with each partition and checked when it is read back."""
+        """Return a SHA-256 of what identifies some rows; a partition's record holds it."""
         return digest_json(
             [
                 [self.video_ids[code] for code in self.video_codes[rows].tolist()],
@@ -112,7 +122,7 @@ class ClipTable:
         )
 
     def write(self, path: Path) -> None:
-        """Write as Parquet, whole or not at all."""
+        """Write the table as two Parquet files, each whole or not at all."""
         table = pa.table(
             {
                 "row": np.arange(len(self), dtype=np.int64),
@@ -139,7 +149,7 @@ class ClipTable:
 
     @classmethod
     def read(cls, path: Path) -> "ClipTable":
-        """Read back what ``write`` wrote.
+        """Read the two files that `write` wrote.
 
         Raises:
             StoreError: if a file is missing or damaged, or its content is not what its digest says.
@@ -184,7 +194,7 @@ class ClipTable:
 
 
 def _rectangle(lists: pa.ChunkedArray, width: int) -> np.ndarray:
-    """Lists of equal length as the rows of an int64 matrix; ValueError if one has another length."""
+    """Return lists of equal length as the rows of an int64 matrix; ValueError if one has another length."""
     flat = pc.list_flatten(lists)
     if flat.null_count or not np.all(pc.list_value_length(lists).to_numpy() == width):
         raise ValueError(f"a list of frame_indices has not {width} frames")

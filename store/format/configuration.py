@@ -11,13 +11,13 @@ from vadprobe.store.settings import Section
 
 
 class StoreConfig(Section):
-    """Section ``[store]``: where features are kept."""
+    """Section `[store]`: where features are kept."""
 
     root: str = Field(description="folder of the feature stores")
 
 
 class SamplingConfig(Section):
-    """One ``[[sampling]]``: how videos are cut into clips, and for which splits."""
+    """One `[[sampling]]`: how videos are cut into clips, and for which splits."""
 
     unit: Literal["segment", "video"]
     clip_length: int | None = Field(default=None, ge=1, description="frames of a clip; none for whole videos")
@@ -45,7 +45,7 @@ class SamplingConfig(Section):
         return self
 
     def sampling(self) -> Sampling:
-        """The validated record."""
+        """Return the validated value."""
         return Sampling(self.unit, self.clip_length, self.frames_per_clip)
 
 
@@ -56,5 +56,5 @@ class PromptConfig(Section):
     text: str
 
     def prompt(self) -> Prompt:
-        """The validated record."""
+        """Return the validated value."""
         return Prompt(self.key, self.text)

@@ -1,4 +1,4 @@
-"""Where things lie below a store's root.
+"""Paths below a store's root.
 
 ::
 
@@ -36,25 +36,25 @@ class DatasetLayout:
         return self.folder / "videos.parquet"
 
     def clips(self, sampling: Sampling) -> Path:
-        """Parquet of the clip table of one sampling."""
+        """Return the path of the clip table of one sampling."""
         return self.folder / sampling.key / "clips.parquet"
 
     def store(self, sampling: Sampling, backbone: str, prompt: str) -> Path:
-        """The Zarr group of one prompt."""
+        """Return the path of the Zarr group of one prompt."""
         return self.backbone(sampling, backbone) / f"{check_key('the prompt key', prompt)}.zarr"
 
     def backbone(self, sampling: Sampling, backbone: str) -> Path:
-        """Folder of one backbone's stores."""
+        """Return the folder of one backbone's stores."""
         return self.folder / sampling.key / check_key("the backbone's key", backbone)
 
 
 def records_of(store: Path) -> Path:
-    """The folder of partition records that belongs to a Zarr group."""
+    """Return the folder of partition records that belongs to a Zarr group."""
     return store.with_suffix(".records")
 
 
 def clips_of(store: Path) -> Path:
-    """The clip table that a Zarr group's rows follow."""
+    """Return the path of the clip table that a Zarr group's rows follow."""
     folder = store.parent
     # Seen from its own folder a store is "question.zarr", and pathlib knows nothing above that.
     above = folder / ".." if folder.name in ("", "..") else folder.parent

@@ -1,12 +1,13 @@
-"""The record of a written partition: its file, its shards, and whether it belongs to a store."""
+"""The record of a written partition: its file, its content, and the check that it belongs to a store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
+from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
@@ -14,25 +15,62 @@ from vadprobe.store.format.stored_parts import StoredParts
 
 
 def record_name(partition: int) -> str:
-    """File name of a partition's record."""
+    """Return the file name of a partition's record."""
     return f"{partition:06d}.json"
 
 
 def shard_path(store: Path, array: ArraySpec, partition: int) -> Path:
-    """The one file that holds a partition of an array."""
+    """Return the path of the one file that holds a partition of an array."""
     return store.joinpath(array.name, "c", str(partition), *["0"] * (len(array.shape) - 1))
 
 
 def shard_bytes(store: Path, array: ArraySpec, partition: int) -> int:
-    """Size of a partition's shard; 0 when there is none."""
+    """Return the size of a partition's shard in bytes; 0 when there is none."""
     try:
         return shard_path(store, array, partition).stat().st_size
     except (FileNotFoundError, NotADirectoryError):
         return 0
 
 
+def new_record(
+    spec: FeatureSpec,
+    clips: ClipTable,
+    contents: StoredParts,
+    partition: int,
+    shards: Mapping[str, Mapping[str, str | int]],
+    failures: Mapping[int, str],
+    batch_clips: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Return the record of a partition.
+
+    Args:
+        spec: the store's specification.
+        clips: its clip table.
+        contents: the parts that it is to have.
+        partition: number of the partition.
+        shards: `sha256` and `bytes` of each shard by array; arrays without a shard are left out.
+        failures: rows that hold NaN, with the reason.
+        batch_clips: how many clips went through the model at once, where the specification leaves that open.
+    """
+    rows = contents.rows(partition, len(clips))
+    no_shard = {"sha256": None, "bytes": 0}
+    record: dict[str, Any] = {
+        "partition": partition,
+        "rows": [rows.start, rows.stop],
+        "rows_digest": clips.row_digest(rows),
+        "spec_digest": spec.digest,
+        "shards": {array.name: shards.get(array.name, no_shard) for array in contents.arrays(spec)},
+        "failures": {str(row): reason for row, reason in sorted(failures.items())},
+    }
+    if not contents.is_complete:
+        record["contents_digest"] = contents.digest
+    if batch_clips:
+        record["batch_clips"] = sorted(set(batch_clips))
+    return {**record, "digest": digest_json(record)}
+
+
 def read_record(store: Path, partition: int) -> dict[str, Any] | None:
-    """The record of a partition as it was written; None when there is none.
+    """Read the record of a partition; None when there is none.
 
     Raises:
         StoreError: if it is not what was written: damaged, edited, or the record of another partition.
@@ -50,13 +88,13 @@ def read_record(store: Path, partition: int) -> dict[str, Any] | None:
 
 
 def record_matcher(spec: FeatureSpec, contents: StoredParts) -> Callable[[dict[str, Any]], bool]:
-    """What says whether a record was written for a store of this specification and these contents."""
-    wanted = spec.digest, None if contents.is_complete else contents.digest  # computed once: it takes a while
-    return lambda record: (record["spec_digest"], record.get("contents_digest")) == wanted
+    """Return a function that tells whether a record was written for a store of this specification and contents."""
+    expected = spec.digest, None if contents.is_complete else contents.digest  # computed once: it takes a while
+    return lambda record: (record["spec_digest"], record.get("contents_digest")) == expected
 
 
 def is_intact(record: Any) -> bool:
-    """Whether a record's content has the digest that the record itself names."""
+    """Return whether a record's content has the digest that the record itself names."""
     if not isinstance(record, dict):
         return False
     content = {key: value for key, value in record.items() if key != "digest"}

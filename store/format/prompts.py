@@ -8,7 +8,7 @@ from vadprobe.store.files.names import check_key
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question put to the backbone. ``key`` names its store, ``text`` is what the model reads."""
+    """A question put to the backbone. `key` names its store, `text` is what the model reads."""
 
     key: str
     text: str
@@ -45,7 +45,7 @@ SHIPPED: dict[str, Prompt] = {
 
 
 def shipped(key: str) -> Prompt:
-    """The shipped prompt of that key.
+    """Return the shipped prompt of that key.
 
     Raises:
         VadprobeError: if there is none.

@@ -1,4 +1,4 @@
-"""How videos are cut into clips, and which frames of a clip are shown."""
+"""Cutting videos into clips, and choosing the frames of a clip."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,10 +11,13 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a video is cut into clips and which frames of a clip the backbone sees.
+    """The way a video is cut into clips, and the number of frames of a clip that the backbone sees.
 
-    ``unit`` "segment": consecutive clips of ``clip_length`` frames, the last one may be shorter. ``unit`` "video": one
-    clip that is the whole video, ``clip_length`` None. Each clip shows ``frames_per_clip`` frames.
+    Attributes:
+        unit: "segment" for consecutive clips of `clip_length` frames, the last of which may be shorter; "video" for one
+            clip that is the whole video.
+        clip_length: frames of a segment; None for whole videos.
+        frames_per_clip: frames of a clip that the backbone sees.
     """
 
     unit: Literal["segment", "video"]
@@ -23,14 +26,14 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.unit not in ("segment", "video"):
-            raise VadprobeError(f"sampling unit is {self.unit!r}; it must be 'segment' or 'video'.")
+            raise VadprobeError(f"sampling unit must be 'segment' or 'video', got {self.unit!r}.")
         if (self.unit == "segment") != (self.clip_length is not None):
             raise VadprobeError(
                 f"sampling unit {self.unit!r} with clip_length {self.clip_length!r}: a segment needs a clip_length in "
                 "frames, a whole video must have none."
             )
         if self.frames_per_clip < 1:
-            raise VadprobeError(f"frames_per_clip is {self.frames_per_clip}; at least 1 is wanted.")
+            raise VadprobeError(f"frames_per_clip must be at least 1, got {self.frames_per_clip}.")
         if self.clip_length is not None and self.clip_length < self.frames_per_clip:
             raise VadprobeError(
                 f"clip_length is {self.clip_length} but frames_per_clip is {self.frames_per_clip}: a clip cannot show "
@@ -39,16 +42,16 @@ class Sampling:
 
     @property
     def key(self) -> str:
-        """Folder name of this sampling in a store root, for example ``segment-24-8`` or ``video-8``."""
+        """Folder name of this sampling in a store root, for example `segment-24-8` or `video-8`."""
         parts = [self.unit, *([str(self.clip_length)] if self.clip_length else []), str(self.frames_per_clip)]
         return "-".join(parts)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames ``[start_frame, stop_frame)`` of a video; ``frame_indices`` are the ones the backbone sees, ascending.
+    """Frames `[start_frame, stop_frame)` of a video; `frame_indices` are the ones the backbone sees, ascending.
 
-    Indices repeat when a clip is shorter than ``frames_per_clip``.
+    Indices repeat when a clip is shorter than `frames_per_clip`.
     """
 
     video_id: str
@@ -59,9 +62,9 @@ class Clip:
 
 
 def sample_frames(start_frame: int, stop_frame: int, count: int) -> tuple[int, ...]:
-    """The middle frames of ``count`` equal parts of ``[start_frame, stop_frame)``, ascending.
+    """Return the middle frames of `count` equal parts of `[start_frame, stop_frame)`, ascending.
 
-    Frame i is ``start + floor((2 i + 1) length / (2 count))``. Indices repeat when the clip is shorter than ``count``.
+    Frame i is `start + floor((2 i + 1) length / (2 count))`. Indices repeat when the clip is shorter than `count`.
     """
     length = stop_frame - start_frame
     return tuple(start_frame + (2 * part + 1) * length // (2 * count) for part in range(count))
@@ -70,8 +73,8 @@ def sample_frames(start_frame: int, stop_frame: int, count: int) -> tuple[int, .
 def segment(video: Video, sampling: Sampling) -> list[Clip]:
     """Cut a video into clips.
 
-    With unit "segment", clip t covers ``[t w, min((t+1) w, n))``: ceil(n / w) clips, the last one may be short. With
-    unit "video" there is one clip, ``[0, n)``. A video without frames has no clips.
+    With unit "segment", clip t covers `[t w, min((t+1) w, n))`: ceil(n / w) clips, the last one may be short. With
+    unit "video" there is one clip, `[0, n)`. A video without frames has no clips.
 
     Raises:
         VadprobeError: if the number of frames is not known.
@@ -94,23 +97,23 @@ def segment(video: Video, sampling: Sampling) -> list[Clip]:
 
 
 def to_frames(values: np.ndarray, start_frames: np.ndarray, stop_frames: np.ndarray, n_frames: int) -> np.ndarray:
-    """Spread one value per clip over the frames of one video: the inverse of ``segment``.
+    """Spread one value per clip over the frames of one video: the inverse of `segment`.
 
     Args:
         values: (n,) any dtype, one per clip.
-        start_frames, stop_frames: (n,) integers, half-open; together they must cover ``[0, n_frames)`` exactly once.
+        start_frames, stop_frames: (n,) integers, half-open; together they must cover `[0, n_frames)` exactly once.
         n_frames: frames of the video.
 
     Returns:
-        (n_frames,) of the dtype of ``values``.
+        (n_frames,) of the dtype of `values`.
 
     Raises:
         VadprobeError: if a frame is covered twice or not at all.
     """
     if not len(values) == len(start_frames) == len(stop_frames):
         raise VadprobeError(
-            f"the clips do not cover the {n_frames} frames of the video: there are {len(values)} values, "
-            f"{len(start_frames)} start and {len(stop_frames)} stop frames; one of each per clip is wanted."
+            f"the clips do not cover the {n_frames} frames of the video: each clip must have one value, start and "
+            f"stop frame, got {len(values)}, {len(start_frames)} and {len(stop_frames)}."
         )
     order = np.argsort(start_frames, kind="stable")
     starts, stops = np.asarray(start_frames)[order], np.asarray(stop_frames)[order]

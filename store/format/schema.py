@@ -1,6 +1,6 @@
 """Every array of a feature store, declared once.
 
-A store is a plain Zarr v3 group. One shard is one partition of ``PARTITION_ROWS`` clips with all layers and heads;
+A store is a plain Zarr v3 group. One shard is one partition of `PARTITION_ROWS` clips with all layers and heads;
 one inner chunk is one layer or one head of those clips, so that a single head is read without the rest.
 """
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
@@ -18,12 +17,21 @@ PARTITION_ROWS = 256
 """Clips in one partition, the unit of work, of a shard and of a record, unless a store was compacted."""
 
 ANSWERS = ("yes", "no")
-"""Order of the ``answer`` dimension of ``answer_logits``."""
+"""Order of the `answer` dimension of `answer_logits`."""
 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array: its name, dimensions, shape, and the shapes of its shards and inner chunks."""
+    """One array as it is declared.
+
+    Attributes:
+        name: name of the array.
+        dims: names of its dimensions, the rows first.
+        shape: its shape.
+        shard: shape of a shard, which holds all of one partition.
+        chunk: shape of an inner chunk: one layer, one head, or both answers of a partition.
+        prose: its meaning, for people.
+    """
 
     name: str
     dims: tuple[str, ...]
@@ -33,12 +41,12 @@ class ArraySpec:
     prose: str
 
     def rows(self, count: int) -> tuple[int, ...]:
-        """The shape of ``count`` rows of this array."""
+        """Return the shape of `count` rows of this array."""
         return (count, *self.shape[1:])
 
 
 def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None) -> tuple[ArraySpec, ...]:
-    """The arrays that hold features, one row per clip, in the order they are written; ``rows`` are in a partition."""
+    """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition."""
     layers, heads = backbone.n_layers, backbone.n_heads
     rows = rows or PARTITION_ROWS
     return (
@@ -72,7 +80,7 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
 
 
 def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.ndarray]]:
-    """The coordinates of a store by name: each one's dimension and values."""
+    """Return the coordinates of a store by name: each one's dimension and values."""
     return {
         "clip": ("clip", np.arange(len(clips), dtype=np.int64)),
         "layer": ("layer", np.arange(spec.backbone.n_layers + 1, dtype=np.int32)),
@@ -83,7 +91,7 @@ def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.
 
 
 def storage_dtype(dtype: str) -> np.dtype[Any]:
-    """The NumPy dtype that carries values of a backbone's dtype without loss.
+    """Return the NumPy dtype that carries values of a backbone's dtype without loss.
 
     bfloat16 travels as float32 with the low 16 bits zero, because stock Zarr readers know no bfloat16.
     """
@@ -100,7 +108,7 @@ class Compression:
 
 
 def compression(dtype: str) -> Compression:
-    """How an inner chunk is compressed.
+    """Return the settings that compress an inner chunk.
 
     The low half of a carried bfloat16 is zero, which bit shuffling with lz4 removes almost for free; other values
     compress better by bytes with zstd.
@@ -109,13 +117,15 @@ def compression(dtype: str) -> Compression:
 
 
 def codecs(dtype: str) -> list[Any]:
-    """Compressor and checksum of an inner chunk: every one ends in its own CRC-32C."""
+    """Return compressor and checksum of an inner chunk for Zarr: every chunk ends in its own CRC-32C."""
+    from zarr.codecs import BloscCodec, Crc32cCodec  # noqa: PLC0415 - takes longer to import than most commands run
+
     settings = compression(dtype)
     return [BloscCodec(cname=settings.cname, clevel=settings.clevel, shuffle=settings.shuffle), Crc32cCodec()]
 
 
 def check_values(name: str, values: np.ndarray, dtype: str) -> None:
-    """Refuse values that the storage form of ``dtype`` would not hold exactly.
+    """Refuse values that the storage form of `dtype` would not hold exactly.
 
     Raises:
         StoreError: if the carrier dtype is wrong, or a value is not a bfloat16 where bfloat16 is declared.
@@ -130,17 +140,21 @@ def check_values(name: str, values: np.ndarray, dtype: str) -> None:
 
 
 def _any_bits(values: np.ndarray) -> int:
-    """The bits that are set in at least one float32 value."""
+    """Return the bits that are set in at least one float32 value."""
     return int(np.bitwise_or.reduce(np.ascontiguousarray(values).view(np.uint32), axis=None))
 
 
 def n_partitions(n_clips: int, rows: int | None = None) -> int:
-    """Number of partitions of ``n_clips`` rows; the last one may be short."""
+    """Return the number of partitions of `n_clips` rows; the last one may be short."""
     return -(-n_clips // (rows or PARTITION_ROWS))
 
 
 def partition_rows(partition: int, n_clips: int, rows: int | None = None) -> slice:
-    """Rows ``[start, stop)`` of a partition."""
+    """Return the rows `[start, stop)` of a partition.
+
+    Raises:
+        StoreError: if there is no such partition.
+    """
     count = rows or PARTITION_ROWS
     start = partition * count
     if not 0 <= start < n_clips:

@@ -1,6 +1,6 @@
-"""The nouns both stages share, as frozen values.
+"""The specification of a store: everything that decides its values.
 
-Frames are counted from 0 and every interval is half-open: ``[start_frame, stop_frame)``.
+Frames are counted from 0 and every interval is half-open: `[start_frame, stop_frame)`.
 """
 
 import json
@@ -19,10 +19,19 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Which frozen model made the features.
+    """The frozen model that made the features.
 
-    ``source`` is the hub id, or the last part of a local folder's name: machine paths never enter a store.
-    ``revision`` is the hub commit, or ``sha256:`` and the digest of the local weight and configuration files.
+    Attributes:
+        key: name of the backbone's folder in a store root.
+        family: family of the model.
+        source: hub id, or the last part of a local folder's name: machine paths never enter a store.
+        revision: hub commit, or `sha256:` and the digest of the local weight and configuration files.
+        dtype: data type that the model computed with, and that the values have.
+        attention: implementation of attention.
+        n_layers: blocks of the model; the hidden states have one layer more, the embedding.
+        n_heads: attention heads of a block.
+        head_dim: values of a head.
+        hidden_size: values of a hidden state.
     """
 
     key: str
@@ -40,12 +49,12 @@ class BackboneSpec:
         check_key("the backbone's key", self.key)
         if self.dtype not in ("bfloat16", "float16", "float32"):
             raise VadprobeError(
-                f"backbone {self.key!r}: dtype is {self.dtype!r}; 'bfloat16', 'float16' or 'float32' is wanted."
+                f"backbone {self.key!r}: dtype must be 'bfloat16', 'float16' or 'float32', got {self.dtype!r}."
             )
         for name in ("n_layers", "n_heads", "head_dim", "hidden_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise VadprobeError(f"backbone {self.key!r}: {name} is {value!r}; a whole number from 1 is wanted.")
+                raise VadprobeError(f"backbone {self.key!r}: {name} must be a positive integer, got {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -55,9 +64,17 @@ class FeatureSpec:
     Their values are equal bit by bit where the same device, number of threads and batches computed both, else up to
     rounding: no field names these.
 
-    ``clips_digest`` is the digest of the clip table, which covers the videos' fingerprints, the cuts and the sampled
-    frames. ``recipe`` says how frames and prompt became model inputs (sizes, chat template digest, answer token ids,
-    batch shape, prefix mode); ``versions`` names the libraries that computed the values.
+    Attributes:
+        dataset: name of the dataset.
+        clips_digest: digest of the clip table: the videos' fingerprints, the cuts and the sampled frames.
+        n_clips: rows of the clip table and of every array.
+        sampling: the way videos were cut into clips.
+        backbone: the model.
+        prompt: the question.
+        recipe: the way frames and prompt became model inputs: sizes, the chat template's digest, answer token ids,
+            batch shape, prefix mode.
+        versions: the libraries that computed the values.
+        format_version: version of the store format.
     """
 
     dataset: str
@@ -71,19 +88,19 @@ class FeatureSpec:
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        wanted = {"dataset": str, "clips_digest": str, "n_clips": int, "recipe": dict, "versions": dict}
-        for name, kind in wanted.items():
+        kinds = {"dataset": str, "clips_digest": str, "n_clips": int, "recipe": dict, "versions": dict}
+        for name, kind in kinds.items():
             value = getattr(self, name)
             if not isinstance(value, kind):
-                raise VadprobeError(f"specification: {name} is {value!r}; a value of type {kind.__name__} is wanted.")
+                raise VadprobeError(f"specification: {name} must be of type {kind.__name__}, got {value!r}.")
 
     def to_json(self) -> dict[str, Any]:
-        """The specification as plain JSON values."""
+        """Return the specification as plain JSON values."""
         return asdict(self)
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "FeatureSpec":
-        """The inverse of ``to_json``.
+        """Read back `to_json`.
 
         Raises:
             StoreError: if a part is missing, unknown or impossible.
@@ -105,7 +122,7 @@ class FeatureSpec:
         return digest_json(self.to_json())
 
     def differences(self, other: "FeatureSpec") -> list[str]:
-        """Each field that differs, as ``name: mine, not theirs``; empty when the digests agree."""
+        """Name each field that differs, as `name: mine, not theirs`; empty when the digests agree."""
         return _differences("", self.to_json(), other.to_json())
 
 

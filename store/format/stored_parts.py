@@ -1,7 +1,7 @@
-"""What a store holds of all that its backbone has: every layer and head, or chosen ones."""
+"""The layers, heads and partitions that a store has: all of them, or chosen ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -20,17 +20,17 @@ Head = tuple[int, int]
 
 @dataclass(frozen=True)
 class StoredParts:
-    """Which parts of the features a store holds. The arrays have their full shape all the same.
+    """Layers, heads and partitions that a store has. Its arrays have their full shape all the same.
 
-    A layer or head that is not held is an inner chunk that the shard lacks, which every Zarr reader gives as NaN. What
-    is held does not change how it was computed, so it is no part of the specification's digest.
+    A layer or head that is not stored is an inner chunk that the shard lacks, which every Zarr reader gives as NaN. The
+    choice does not change how values were computed, so it is no part of the specification's digest.
 
     Attributes:
-        layers: layers of ``hidden_states`` in every partition, ascending; None for all.
-        heads: heads of ``head_outputs`` in every partition, ascending; None for all.
-        answers: whether ``answer_logits`` are there.
-        full_partitions: partitions that hold every layer and head all the same, ascending.
-        partitions: partitions that the store has at all, ascending; None for all. Those of a part that was pulled.
+        layers: layers of `hidden_states` in every partition, ascending; None for all.
+        heads: heads of `head_outputs` in every partition, ascending; None for all.
+        answers: whether `answer_logits` are there.
+        full_partitions: partitions that have every layer and head all the same, ascending.
+        partitions: partitions that the store is to have, ascending; None for all. A pulled part has chosen ones.
         partition_rows: clips in a partition; a compacted store has more of them.
     """
 
@@ -53,13 +53,13 @@ class StoredParts:
         partitions: Iterable[int] | None = None,
         partition_rows: int = PARTITION_ROWS,
     ) -> "StoredParts":
-        """Contents in their one form: sorted, without repeats, None where a list names everything.
+        """Return parts in their one form: sorted, without repeats, None where a list names everything.
 
         Raises:
             VadprobeError: naming the first layer, head or partition that does not exist.
         """
         if isinstance(partition_rows, bool) or not isinstance(partition_rows, int) or partition_rows < 1:
-            raise VadprobeError(f"partition_rows is {partition_rows!r}; a whole number from 1 is wanted.")
+            raise VadprobeError(f"partition_rows must be a positive integer, got {partition_rows!r}.")
         total = n_partitions(n_clips, partition_rows)
         found = cls(
             _numbers("layer", layers, backbone.n_layers + 1),
@@ -71,18 +71,18 @@ class StoredParts:
         )
         if found.layers is None and found.heads is None:
             return replace(found, full_partitions=())
-        held = set(found.partition_numbers(n_clips))
-        full = tuple(number for number in found.full_partitions if number in held)
-        if len(full) == len(held):
+        stored = set(found.partition_numbers(n_clips))
+        full = tuple(number for number in found.full_partitions if number in stored)
+        if len(full) == len(stored):
             return replace(found, layers=None, heads=None, full_partitions=())
         return replace(found, full_partitions=full)
 
     @classmethod
     def from_json(cls, value: Any, spec: FeatureSpec) -> "StoredParts":
-        """The inverse of ``to_json``; None is everything.
+        """Read back `to_json`; None means everything.
 
         Raises:
-            StoreError: if it is not what this version writes.
+            StoreError: if it is not as this version writes it.
         """
         if value is None:
             return EVERYTHING
@@ -90,7 +90,7 @@ class StoredParts:
             if not isinstance(value, Mapping):
                 raise TypeError(f"it is {value!r}")
             contents = cls.of(spec.backbone, spec.n_clips, **value)
-        except (TypeError, ValueError, VadprobeError) as error:
+        except (TypeError, ValueError) as error:
             raise StoreError(
                 f"the attribute 'contents' is not one ({error}); the attributes were edited, or written by a later "
                 "version."
@@ -100,25 +100,13 @@ class StoredParts:
         return contents
 
     def to_json(self) -> dict[str, Any]:
-        """The parts that are not everything, as plain JSON values."""
-        value: dict[str, Any] = {}
-        if self.layers is not None:
-            value["layers"] = list(self.layers)
-        if self.heads is not None:
-            value["heads"] = [list(head) for head in self.heads]
-        if not self.answers:
-            value["answers"] = False
-        if self.full_partitions:
-            value["full_partitions"] = list(self.full_partitions)
-        if self.partitions is not None:
-            value["partitions"] = list(self.partitions)
-        if self.partition_rows != PARTITION_ROWS:
-            value["partition_rows"] = self.partition_rows
-        return value
+        """Return the parts that differ from those of a complete store, as plain JSON values."""
+        complete = asdict(EVERYTHING)
+        return {name: _lists(value) for name, value in asdict(self).items() if value != complete[name]}
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is left out."""
+        """True if nothing is left out, and partitions have their usual size."""
         return self == EVERYTHING
 
     @cached_property
@@ -127,19 +115,19 @@ class StoredParts:
         return digest_json(self.to_json())
 
     def partition_numbers(self, n_clips: int) -> Sequence[int]:
-        """Partitions that the store has, ascending."""
+        """Return the partitions that the store is to have, ascending."""
         return range(n_partitions(n_clips, self.partition_rows)) if self.partitions is None else self.partitions
 
     def rows(self, partition: int, n_clips: int) -> slice:
-        """Rows ``[start, stop)`` of a partition."""
+        """Return the rows `[start, stop)` of a partition."""
         return partition_rows(partition, n_clips, self.partition_rows)
 
     def arrays(self, spec: FeatureSpec) -> tuple[ArraySpec, ...]:
-        """The arrays that hold features, in their full shape."""
+        """Return the arrays that hold features, in their full shape."""
         return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows)
 
     def mask(self, array: ArraySpec, partition: int) -> np.ndarray:
-        """Which inner chunks of a shard are held: bool, one for each in C order."""
+        """Return which inner chunks of a shard are stored: bool, one for each in C order."""
         grid = [whole // part for whole, part in zip(array.shard[1:], array.chunk[1:], strict=True)]
         mask = np.ones(prod(grid), dtype=bool)
         if array.name == "answer_logits":
@@ -151,24 +139,18 @@ class StoredParts:
                 mask[:] = np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
         return mask
 
-    def held_arrays(self, partition: int) -> tuple[str, ...]:
-        """Arrays of which something is held in a partition."""
-        full = partition in self.full_partitions
-        held = {"hidden_states": full or self.layers != (), "head_outputs": full or self.heads != ()}
-        return tuple(name for name, is_held in {**held, "answer_logits": self.answers}.items() if is_held)
-
     def depth(self, n_layers: int, partition: int) -> int:
-        """How many blocks of the backbone a partition needs, one at least; the answers' logits need all."""
+        """Return how many blocks of the backbone a partition needs, one at least; the answers' logits need all."""
         if self.answers or partition in self.full_partitions or self.layers is None or self.heads is None:
             return n_layers
         return max([1, *self.layers, *(block + 1 for block, _ in self.heads)])
 
     def check(self, array: str, wanted: Iterable[Any], partitions: Iterable[int]) -> None:
-        """Refuse what is not held.
+        """Refuse layers and heads that are not stored.
 
         Args:
             array: name of an array.
-            wanted: layers, or heads, that are asked for; ignored for ``answer_logits``.
+            wanted: layers, or heads, that are asked for; ignored for `answer_logits`.
             partitions: in which they are asked for.
 
         Raises:
@@ -178,25 +160,21 @@ class StoredParts:
             if not self.answers:
                 raise StoreError("it holds no answer_logits; it was imported or made without them.")
             return
-        held, what = (self.layers, "layer") if array == "hidden_states" else (self.heads, "head")
-        if held is None:
-            return
-        missing = [item for item in wanted if item not in held]
+        noun, stored = ("layer", self.layers) if array == "hidden_states" else ("head", self.heads)
+        missing = [item for item in wanted if stored is not None and item not in stored]
         lacking = [number for number in partitions if number not in self.full_partitions] if missing else []
         if lacking:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise StoreError(
-                f"{what} {_shown(missing[0])}{more} is not held in partition {lacking[0]}; {self.describe()}. Extract "
-                f"with that {what} into another root, or pull it from a store that has it."
+                f"{noun} {_shown(missing[0])}{more} is not stored in partition {lacking[0]}; {self.describe()}. "
+                f"Extract with that {noun} into another root, or pull it from a store that has it."
             )
 
     def describe(self) -> str:
-        """What is held, in words: ``it holds layers 3, 20 and all heads``."""
-        if replace(self, partition_rows=PARTITION_ROWS) == EVERYTHING:
-            return "it holds all layers and heads"
-        layers = "all layers" if self.layers is None else _named("layer", [str(layer) for layer in self.layers])
-        heads = "all heads" if self.heads is None else _named("head", [_shown(head) for head in self.heads])
-        text = f"it holds {layers} and {heads}"
+        """Say what is stored: `it holds layers 3, 20 and all heads`."""
+        text = f"it holds {_named('layer', self.layers)} and {_named('head', self.heads)}"
+        if self.layers is None and self.heads is None:
+            text = "it holds all layers and heads"
         if self.full_partitions:
             text += f" (everything in partitions {ranges(self.full_partitions)})"
         if not self.answers:
@@ -208,13 +186,13 @@ class StoredParts:
         return text
 
     def differences(self, other: "StoredParts") -> list[str]:
-        """Each part that differs, in words; empty when the two are equal."""
+        """Name each part that differs, as `contents.layers: [1], not all`; empty when the two are equal."""
+        usual = {"full_partitions": "none", "partition_rows": PARTITION_ROWS}
         mine, theirs = self.to_json(), other.to_json()
         return [
-            f"contents.{name}: {mine.get(name, default)}, not {theirs.get(name, default)}"
-            for name in ("layers", "heads", "answers", "full_partitions", "partitions", "partition_rows")
+            f"contents.{name}: {mine.get(name, usual.get(name, 'all'))}, not {theirs.get(name, usual.get(name, 'all'))}"
+            for name in asdict(self)
             if mine.get(name) != theirs.get(name)
-            for default in [{"full_partitions": "none", "partition_rows": PARTITION_ROWS}.get(name, "all")]
         ]
 
 
@@ -222,14 +200,14 @@ EVERYTHING = StoredParts()
 """All layers, heads and answer logits of all partitions."""
 
 
-def _numbers(what: str, found: Iterable[int] | None, count: int, keep: bool = False) -> tuple[int, ...] | None:
-    """Sorted numbers from 0 to ``count - 1``; None for all of them, unless they are to be kept."""
+def _numbers(noun: str, found: Iterable[int] | None, count: int, keep: bool = False) -> tuple[int, ...] | None:
+    """Return numbers from 0 to `count - 1` sorted; None for all of them, unless they are to be kept."""
     if found is None:
         return None
     numbers = sorted(set(found))
     outside = [number for number in numbers if isinstance(number, bool) or not 0 <= number < count]
     if outside:
-        raise VadprobeError(f"{what} {outside[0]} does not exist; there are {what}s 0 to {count - 1}.")
+        raise VadprobeError(f"{noun} {outside[0]} does not exist; there are {noun}s 0 to {count - 1}.")
     return None if len(numbers) == count and not keep else tuple(int(number) for number in numbers)
 
 
@@ -246,13 +224,18 @@ def _heads(found: Iterable[Sequence[int]] | None, backbone: BackboneSpec) -> tup
     return None if len(heads) == backbone.n_layers * backbone.n_heads else tuple(heads)
 
 
+def _lists(value: Any) -> Any:
+    """Return a value with lists in place of tuples, as JSON has it."""
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
 def _shown(item: int | Head) -> str:
-    """A layer as its number, a head as ``block:head``, as they are given on the command line."""
+    """Write a layer as its number, a head as `block:head`, as they are given on the command line."""
     return f"{item[0]}:{item[1]}" if isinstance(item, tuple) else str(item)
 
 
-def _named(what: str, items: Sequence[str]) -> str:
+def _named(noun: str, items: Sequence[int | Head] | None) -> str:
     if not items:
-        return f"no {what}s"
-    shown = ", ".join(items[:6]) + (f" and {len(items) - 6} more" if len(items) > 6 else "")
-    return f"{what}{'s' if len(items) > 1 else ''} {shown}"
+        return f"all {noun}s" if items is None else f"no {noun}s"
+    shown = ", ".join(map(_shown, items[:6])) + (f" and {len(items) - 6} more" if len(items) > 6 else "")
+    return f"{noun}{'s' if len(items) > 1 else ''} {shown}"

@@ -1,4 +1,4 @@
-"""Where the shards of a store are read from, by the store's place."""
+"""Sources of a store's bytes: local files, or objects of an object store or web server."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,11 @@ THREADS = 2
 
 
 class ByteSource(Protocol):
-    """Where shards lie. Both methods are called by several threads at once."""
+    """Source of the bytes of shards. Its methods are called by several threads at once."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether reading takes the processor more than it waits, so that threads beyond the cores gain nothing."""
 
     @property
     def gap_bytes(self) -> int:
@@ -20,24 +24,24 @@ class ByteSource(Protocol):
 
     @property
     def range_bytes(self) -> int:
-        """The most that is asked for by one call, unless a single chunk is longer."""
+        """Most bytes that are asked for by one call, unless a single chunk is longer."""
 
     @property
     def threads(self) -> int:
-        """How many threads are of use for one read, at most."""
+        """Largest number of threads that gain anything for one read."""
 
     def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
-        """Bytes of a file, and the last ``count`` of them, or all; None when there is no file.
+        """Return the size of a file and its last `count` bytes, or all; None when there is no file.
 
         Raises:
             OSError: if the source fails.
         """
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
-        """Begin to fetch what will be read soon, where that is of use; says nothing of a file that is missing."""
+        """Begin to fetch ranges that will be read soon, where that is of use; a missing file is no error here."""
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes ``[start, stop)`` of each range, all of them.
+        """Return all bytes `[start, stop)` of each range.
 
         Raises:
             OSError: if the file is missing or ends too early, or the source fails.
@@ -47,12 +51,13 @@ class ByteSource(Protocol):
 class LocalFiles:
     """Shards in a folder of this machine."""
 
+    is_local = True
     gap_bytes = 2**14
     range_bytes = 2**20  # what was read is decoded while it is in the processor's cache
     threads = THREADS
 
     def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
-        """Bytes of a file, and the last ``count`` of them, or all; None when there is no file."""
+        """Return the size of a file and its last `count` bytes, or all; None when there is no file."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -78,7 +83,7 @@ class LocalFiles:
             os.close(descriptor)
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes ``[start, stop)`` of each range; OSError if the file ends before."""
+        """Return the bytes `[start, stop)` of each range; OSError if the file ends before."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return [_read_range(descriptor, start, stop) for start, stop in ranges]
@@ -91,7 +96,7 @@ def _read_range(descriptor: int, start: int, stop: int) -> bytes:
     while len(found) < stop - start:  # a call returns at most 2 GiB, or less when it is interrupted
         more = os.pread(descriptor, stop - start - len(found), start + len(found))
         if not more:
-            raise OSError(f"the file ends at byte {start + len(found)}, bytes up to {stop} were wanted")
+            raise OSError(f"the file ends at byte {start + len(found)}, before byte {stop}")
         found += more
     return found
 
@@ -103,6 +108,7 @@ class RemoteObjects:
     to a quarter of a mebibyte are read along, and many requests are under way at once.
     """
 
+    is_local = False
     gap_bytes = 2**18
     range_bytes = 2**23
     threads = 16
@@ -111,7 +117,7 @@ class RemoteObjects:
         self._store = store
 
     def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
-        """Bytes of an object, and the last ``count`` of them, or all; None when there is no object. One request."""
+        """Return the size of an object and its last `count` bytes, or all; None when there is none. One request."""
         try:
             found: tuple[int, bytes] = self._object(path).read_tail(count)
         except FileNotFoundError:
@@ -119,10 +125,10 @@ class RemoteObjects:
         return found
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
-        """Nothing: what is fetched ahead would have to be kept."""
+        """Do nothing: what is fetched ahead would have to be kept."""
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes ``[start, stop)`` of each range; OSError if they cannot be had."""
+        """Return the bytes `[start, stop)` of each range; OSError if they cannot be read."""
         found: list[bytes] = self._object(path).read_ranges(ranges, self.gap_bytes)
         return found
 
@@ -131,5 +137,5 @@ class RemoteObjects:
 
 
 def source_of(store: Path) -> ByteSource:
-    """What reads the shards of the store at ``store``."""
+    """Return the source of the shards of the store at `store`."""
     return RemoteObjects(store) if is_remote(store) else LocalFiles()

@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
@@ -16,13 +15,19 @@ from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
-from vadprobe.store.format.provenance import UNREADABLE, open_array, read_attributes, specification, stored_contents
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
+from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.reading.byte_sources import source_of
+from vadprobe.store.reading.requests import check_numbers, check_recorded, check_stored, row_numbers
 from vadprobe.store.reading.shard_layout import ShardLayout
-from vadprobe.store.reading.shard_reader import ShardReader, ShardRows
+from vadprobe.store.reading.shard_reader import ShardReader
+from vadprobe.store.reading.shard_rows import ShardRows
+
+if TYPE_CHECKING:
+    import zarr
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +47,15 @@ class FeatureStore:
         Raises:
             StoreError: if there is no store, or its clip table is another than the one it was written for.
         """
-        attributes = read_attributes(path)
-        spec = specification(path, attributes)
-        if spec.digest != attributes["digest"]:
-            raise StoreError(
-                f"{path}: the stored specification has digest {spec.digest[:12]}, its own record says "
-                f"{str(attributes['digest'])[:12]}; the attributes were edited. Restore zarr.json from a copy."
-            )
+        header = StoreHeader.read(path).check_digest()
+        spec = header.spec
         clips = ClipTable.read(clips_of(path))
         if clips.digest != spec.clips_digest:
             raise StoreError(
                 f"{path} was written for the clip table {spec.clips_digest[:12]}, but {clips_of(path)} is "
                 f"{clips.digest[:12]}: rows would not mean the same clips. Restore the clip table."
             )
-        return cls(path, spec, clips, stored_contents(path, attributes, spec))
+        return cls(path, spec, clips, header.contents)
 
     @cached_property
     def records(self) -> dict[int, dict[str, Any]]:
@@ -77,12 +77,12 @@ class FeatureStore:
         return self.contents.partition_numbers(len(self.clips))
 
     @property
-    def held(self) -> np.ndarray:
+    def stored(self) -> np.ndarray:
         """(n_clips,) bool: rows of the partitions that the store is to have; all, unless it is a part of another."""
-        held = np.zeros(len(self.clips), dtype=bool)
+        stored = np.zeros(len(self.clips), dtype=bool)
         for number in self.partitions:
-            held[self.contents.rows(number, len(self.clips))] = True
-        return held
+            stored[self.contents.rows(number, len(self.clips))] = True
+        return stored
 
     @cached_property
     def failures(self) -> dict[int, str]:
@@ -99,7 +99,7 @@ class FeatureStore:
         return written
 
     def digest_of(self, rows: np.ndarray) -> str:
-        """SHA-256 of what some rows hold: the specification, and the recorded digests of the shards they lie in.
+        """Return a SHA-256 of the specification and of the recorded digests of the shards that some rows lie in.
 
         Two stores with the same digest give the same values for these rows. It is read from the records, no shard is.
 
@@ -107,8 +107,7 @@ class FeatureStore:
             StoreError: if a row was never written.
         """
         numbers = np.unique(np.asarray(rows) // self.contents.partition_rows).tolist()
-        for number in numbers:
-            self._check_recorded(number)
+        check_recorded(self.path, len(self.clips), self.contents, self.records, numbers)
         shards = {str(number): self.records[number]["shards"] for number in numbers}
         return digest_json({"specification": self.spec.digest, "shards": shards})
 
@@ -126,7 +125,7 @@ class FeatureStore:
             )
 
     def hidden_states(self, rows: np.ndarray, layers: Sequence[int]) -> np.ndarray:
-        """Hidden states of some rows and layers.
+        """Read hidden states of some rows and layers.
 
         Args:
             rows: (n,) row numbers, any order, repeats allowed.
@@ -138,30 +137,30 @@ class FeatureStore:
         Raises:
             StoreError: if a row was never written, a layer does not exist, or a shard is missing.
         """
-        self._check_range("layer", layers, self.spec.backbone.n_layers + 1)
+        check_numbers(self.path, "layer", layers, self.spec.backbone.n_layers + 1)
         return self._read("hidden_states", rows, [(layer,) for layer in layers])
 
     def head_outputs(self, rows: np.ndarray, heads: Sequence[tuple[int, int]]) -> np.ndarray:
-        """Outputs of some heads, each given as (block, head) from 0, before the output projection.
+        """Read outputs of some heads, each given as (block, head) from 0, before the output projection.
 
         Returns:
             (n, k, head_dim) of the storage dtype; a failed row is NaN.
         """
-        self._check_range("block", [block for block, _ in heads], self.spec.backbone.n_layers)
-        self._check_range("head", [head for _, head in heads], self.spec.backbone.n_heads)
+        check_numbers(self.path, "block", [block for block, _ in heads], self.spec.backbone.n_layers)
+        check_numbers(self.path, "head", [head for _, head in heads], self.spec.backbone.n_heads)
         return self._read("head_outputs", rows, list(heads), 2)
 
     def blocks(self, rows: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
-        """All heads of some blocks: (n, k, heads, head_dim)."""
-        self._check_range("block", blocks, self.spec.backbone.n_layers)
+        """Read all heads of some blocks: (n, k, heads, head_dim)."""
+        check_numbers(self.path, "block", blocks, self.spec.backbone.n_layers)
         return self._read("head_outputs", rows, [(block,) for block in blocks])
 
     def answer_logits(self, rows: np.ndarray) -> np.ndarray:
-        """First-token logits of yes and no: (n, 2)."""
+        """Read the first token's logits of yes and no: (n, 2)."""
         return self._read("answer_logits", rows, [()])[:, 0]
 
     def encoded(self, array: ArraySpec, partition: int, chunks: Sequence[int]) -> list[bytes]:
-        """Inner chunks of a shard as they are stored, by number in C order, each checked by its checksum.
+        """Read inner chunks of a shard as they are stored, by number in C order, each checked by its checksum.
 
         Raises:
             StoreError: if the partition is not written, a chunk is damaged, or the array is stored in a way that is
@@ -174,31 +173,20 @@ class FeatureStore:
         (shard,) = self._shards(array, np.array([rows.start]))
         return ShardReader(source_of(self.path), layout).bodies(shard, chunks)
 
-    def _check_range(self, what: str, wanted: Sequence[int], count: int) -> None:
-        outside = [number for number in wanted if not 0 <= number < count]
-        if outside:
-            raise StoreError(f"{self.path} has {what}s 0 to {count - 1}; {what} {outside[0]} does not exist.")
-
     def _read(self, name: str, rows: np.ndarray, parts: list[tuple[int, ...]], n_parts: int = 1) -> np.ndarray:
-        """Parts of rows, each part given by its leading indices: (n, parts, ...).
+        """Read parts of rows, each part given by its leading indices: (n, parts, ...).
 
         The shards of the format are read directly. Zarr reads an array that is stored in another way, more slowly.
         """
-        rows = np.asarray(rows)
-        if rows.size and not np.issubdtype(rows.dtype, np.integer):
-            raise StoreError(f"rows have dtype {rows.dtype}; row numbers are wanted (of a mask: np.flatnonzero(mask)).")
-        rows = rows.astype(np.int64)
-        outside = rows[(rows < 0) | (rows >= len(self.clips))]
-        if len(outside):
-            raise StoreError(f"{self.path} has rows 0 to {len(self.clips) - 1}; row {outside[0]} was asked for.")
+        rows = row_numbers(self.path, rows, len(self.clips))
         declared = next(a for a in self.contents.arrays(self.spec) if a.name == name)
         layout = self._layout(name)
         found = layout if layout is not None else open_array(self.path, name)
         if found.shape != declared.shape:
             raise StoreError(
-                f"{self.path}: {name} has shape {found.shape}, wanted {declared.shape}. Run 'vadprobe verify'."
+                f"{self.path}: {name} must have shape {declared.shape}, got {found.shape}. Run 'vadprobe verify'."
             )
-        self._check_held(name, parts, rows)
+        check_stored(self.path, self.spec, self.contents, name, parts, rows)
         tail = declared.shape[1 + (len(parts[0]) if parts else n_parts) :]
         result = np.empty((len(rows), len(parts), *tail), dtype=found.dtype)
         shards = self._shards(declared, rows)
@@ -208,40 +196,8 @@ class FeatureStore:
             self._read_by_zarr(open_array(self.path, name), shards, parts, result)
         return result
 
-    def _check_held(self, name: str, parts: Sequence[tuple[int, ...]], rows: np.ndarray) -> None:
-        """Refuse layers and heads that the store was not made to hold."""
-        if self.contents.is_complete:
-            return
-        wanted: list[Any] = list(parts)
-        if name == "hidden_states":
-            wanted = [layer for (layer,) in parts]
-        elif name == "head_outputs":
-            heads = [(head,) for head in range(self.spec.backbone.n_heads)]
-            wanted = [part + rest for part in parts for rest in ([()] if len(part) == 2 else heads)]
-        try:
-            self.contents.check(name, wanted, np.unique(rows // self.contents.partition_rows).tolist())
-        except StoreError as error:
-            raise StoreError(f"{self.path}: {error}") from error
-
-    def _check_recorded(self, number: int) -> None:
-        """Refuse a partition that is not written, or that a part of another store was made without."""
-        if number in self.records:
-            return
-        if self.contents.partitions is not None and number not in self.contents.partitions:
-            rows = self.contents.rows(number, len(self.clips))
-            raise StoreError(
-                f"{self.path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not in this part of the "
-                f"store; {self.contents.describe()}. Pull them as well."
-            )
-        missing = self.contents.rows(number, len(self.clips))
-        raise StoreError(
-            f"{self.path}: rows {missing.start} to {missing.stop - 1} (partition {number}) are not written "
-            f"yet; {len(self.records)} of {len(self.partitions)} partitions are. Run 'vadprobe "
-            "extract' to the end first."
-        )
-
     def _layout(self, name: str) -> ShardLayout | None:
-        """How an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
+        """Return how an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
         if name not in self._layouts:
             try:
                 self._layouts[name] = ShardLayout.of(read_json(self.path / name / "zarr.json"))
@@ -250,13 +206,13 @@ class FeatureStore:
         return self._layouts[name]
 
     def _shards(self, array: ArraySpec, rows: np.ndarray) -> list[ShardRows]:
-        """The shards that hold some rows, all of them recorded."""
+        """Return the shards that hold some rows, all of them recorded."""
         per = self.contents.partition_rows
         order = np.argsort(rows // per, kind="stable")
         numbers, starts = np.unique(rows[order] // per, return_index=True)
+        check_recorded(self.path, len(self.clips), self.contents, self.records, numbers.tolist())
         shards = []
         for number, targets in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
-            self._check_recorded(number)
             path = str(shard_path(self.path, array, number))
             n_bytes = self.records[number]["shards"][array.name]["bytes"]
             shards.append(ShardRows(path, number, n_bytes, rows[targets] - number * per, targets))
@@ -265,9 +221,9 @@ class FeatureStore:
     def _read_by_zarr(
         self, array: "zarr.Array[Any]", shards: list[ShardRows], parts: list[tuple[int, ...]], result: np.ndarray
     ) -> None:
-        """Taking rows in memory is faster than Zarr's own row indexing of shards."""
+        """Read whole partitions and take rows in memory, which is faster than Zarr's own row indexing of shards."""
         for shard in shards:
-            shard.check_size(source_of(self.path))
+            shard.tail(source_of(self.path))  # refuses a shard of another size than recorded
             block = self.contents.rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)

@@ -1,4 +1,4 @@
-"""How an array lies in shards, as its metadata say."""
+"""Layout of an array in its shards, read from the array's metadata."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-_CHECKSUM_BYTES = 4
-_ENTRY_BYTES = 16
-
 
 @dataclass(frozen=True)
 class ShardLayout:
-    """How an array lies in shards, from its metadata: shapes in values, and how a chunk became bytes."""
+    """Layout of an array in its shards: shapes in values, and how a chunk became bytes."""
 
     shape: tuple[int, ...]
     shard: tuple[int, ...]
@@ -39,16 +36,11 @@ class ShardLayout:
         """Inner chunks that a row passes through."""
         return prod(self.grid[1:])
 
-    @cached_property
-    def index_bytes(self) -> int:
-        """Length of a shard's index with its checksum."""
-        return prod(self.grid) * _ENTRY_BYTES + _CHECKSUM_BYTES
-
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> "ShardLayout | None":
-        """The layout that an array's ``zarr.json`` describes; None if it is one that this module does not read.
+        """Return the layout that an array's `zarr.json` describes; None if the shard reader does not read it.
 
-        Read are shards of whole rows with a checked index at their end, of little-endian floating-point chunks, with or
+        It reads shards of whole rows with a checked index at their end, of little-endian floating-point chunks, with or
         without Blosc, with or without CRC-32C, where an inner chunk holds one piece of each of its rows.
         """
         try:
@@ -82,7 +74,7 @@ class ShardLayout:
             return None
 
     def _holds_pieces_of_rows(self) -> bool:
-        """Whether a chunk's values of one row are neighbours in that row, and chunks follow each other as they do."""
+        """Check that a chunk's values of one row are neighbours in that row, and that chunks follow in its order."""
         if self.shard[1:] != self.shape[1:] or any(
             whole % part for whole, part in zip(self.shard, self.chunk, strict=True)
         ):

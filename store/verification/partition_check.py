@@ -1,8 +1,8 @@
-"""One partition read again: its record against the plan, its shards against the record."""
+"""Check of one partition: its record against the plan, its shards against the record."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,176 +10,216 @@ from typing import Any
 
 import numpy as np
 
+from vadprobe.store.files.atomic_files import json_bytes
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
 from vadprobe.store.format.schema import storage_dtype
-from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.check_pool import CheckPool
 from vadprobe.store.verification.problems import Problem, Remedy
 from vadprobe.store.verification.resume_log import VerificationLog
 from vadprobe.store.verification.shard_check import FileState, ShardCheck, ShardFinding, file_state
 
 
-@dataclass
-class PartitionCheck:
-    """One partition as its files have it: first its record, then its shards.
+@dataclass(frozen=True)
+class PartitionFinding:
+    """Result of the check of one partition.
 
-    ``is_trusted`` says whether the specification may be believed: if not, no partition is judged worth computing again.
+    Attributes:
+        problems: what is wrong with it.
+        n_failed: rows that its record names as failed.
+        n_bytes: bytes of its shards that were read.
+        n_skipped: bytes of its shards that an earlier, interrupted verification had read.
+        is_known: whether that is why they were not read.
     """
 
-    store: Path
-    spec: FeatureSpec
-    clips: ClipTable
+    problems: tuple[Problem, ...]
+    n_failed: int
+    n_bytes: int
+    n_skipped: int
+    is_known: bool
+
+
+@dataclass(frozen=True)
+class _RecordFinding:
+    """The record of a partition, read and compared with the plan."""
+
+    content: bytes = b""
+    messages: tuple[str, ...] = ()
+    remedy: Remedy = "recompute"
+    n_failed: int = 0
+    is_intact: bool = True
+    shards: tuple[ShardCheck, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True)
+class PartitionCheck:
+    """The check of one partition, its shards being read; get it from `begin`."""
+
+    header: StoreHeader
     number: int
     log: VerificationLog
     is_trusted: bool
-    contents: StoredParts
-    failed: list[int] = field(default_factory=list)
-    n_bytes: int = 0
-    n_skipped: int = 0
-    _messages: list[str] = field(default_factory=list)
-    _remedy: Remedy = "recompute"
-    _record: bytes = b""
-    _is_whole: bool = True
-    is_known: bool = False
-    _found: dict[str, "Future[ShardFinding]"] = field(default_factory=dict)
+    record: _RecordFinding
+    futures: Mapping[str, Future[ShardFinding]] = field(default_factory=dict)
+    n_skipped: int | None = None
 
-    def __post_init__(self) -> None:
-        self.rows = self.contents.rows(self.number, len(self.clips))
-        self.record_path = records_of(self.store) / record_name(self.number)
+    @classmethod
+    def begin(
+        cls,
+        header: StoreHeader,
+        clips: ClipTable,
+        number: int,
+        log: VerificationLog,
+        is_trusted: bool,
+        pool: CheckPool,
+    ) -> "PartitionCheck":
+        """Check a partition's record and let the pool read its shards, unless the log says that it was read.
 
-    @property
-    def n_shards(self) -> int:
-        """Shards that are being read."""
-        return len(self._found)
+        Args:
+            header: the store's header.
+            clips: its clip table.
+            number: the partition.
+            log: sound partitions of an earlier verification; this one is added when it is sound.
+            is_trusted: whether the specification may be believed; if not, no partition is judged worth computing again.
+            pool: reads the shards.
+        """
+        record = _check_record(header, clips, number)
+        n_skipped = _skipped(record, number, log)
+        futures = {check.array: pool.submit(check) for check in record.shards} if n_skipped is None else {}
+        return cls(header, number, log, is_trusted, record, futures, n_skipped)
 
-    def begin(self, pool: CheckPool) -> None:
-        """Check the record and let the pool read the shards."""
-        try:
-            self._record = self.record_path.read_bytes()
-        except FileNotFoundError:
-            self._messages.append("it has no record: it was never finished")
-            self._remedy = "extract"
-            return
-        except OSError as error:
-            self._messages.append(f"its record cannot be read: {error.strerror or error}")
-            return
-        try:
-            record = json.loads(self._record)
-        except (ValueError, RecursionError) as error:
-            self._messages.append(
-                f"{self.record_path} is not valid JSON ({error}); it was damaged after it was written."
-            )
-            return
-        try:
-            for message in self._check_record(record):
-                self._messages.append(message)  # one by one: what was found before an error is told as well
-            checks = list(self._shards(record))
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            self._messages.append(f"its record cannot be understood ({reason}); it was edited or damaged")
-            return
-        self._is_whole = is_intact(record) and record["partition"] == self.number
-        if self._is_whole and not self._messages:
-            self.is_known = self._is_known(checks)
-            if self._record != _as_written(record):
-                self._messages.append("white space or escapes of its record were changed; it reads the same")
-                self._remedy = "rebuild"
-        if not self.is_known:
-            self._found = {check.array: pool.submit(check) for check in checks}
-
-    def finish(self) -> list[Problem]:
-        """Wait for the shards; what is wrong with the partition. If nothing is, the log says so."""
-        states = dict[str, FileState | None]()
-        before = len(self._messages)
-        for array, future in self._found.items():
-            finding = future.result()
-            self._messages += finding.messages
-            self.n_bytes += finding.n_bytes
-            states[array] = finding.state
-        if len(self._messages) > before:
-            self._remedy = "recompute"
-        if not self._messages and not self._is_whole:
-            self._messages.append("its record was changed after it was written")
-        if self._messages and self._record and self._is_rewritten():
-            self._messages, self._remedy = ["it is being written anew; verify again when that is done"], "extract"
-        known = {array: state for array, state in states.items() if state is not None}
-        if not self._messages and not self.is_known and len(known) == len(states):
-            self.log.add(self.number, _digest(self._record), known)
-        remedy = self._remedy if self.is_trusted else "restore"
-        return [Problem(self.store, self.number, message, remedy, self._files()) for message in self._messages]
-
-    def _check_record(self, record: Any) -> Iterator[str]:
-        if record["rows"] != [self.rows.start, self.rows.stop]:
-            yield f"its record is for rows {record['rows']}, wanted [{self.rows.start}, {self.rows.stop}]"
-        if record["rows_digest"] != self.clips.row_digest(self.rows):
-            yield "its record was made for other clips than the clip table names"
-        if record["spec_digest"] != self.spec.digest:
-            yield "its record was made under another specification"
-        if record.get("contents_digest") != (None if self.contents.is_complete else self.contents.digest):
-            yield "its record was made for other contents: layers, heads or partitions"
-        self.failed = [int(row) for row in record["failures"]]
-        stray = [row for row in self.failed if not self.rows.start <= row < self.rows.stop]
-        if stray:
-            yield f"its record names failed rows outside the partition, first {stray[0]}"
-            self.failed = [row for row in self.failed if row not in stray]
-
-    def _shards(self, record: Any) -> Iterator[ShardCheck]:
-        """What each shard must be; a partition whose rows all failed has none."""
-        n_rows = self.rows.stop - self.rows.start
-        dtype = self.spec.backbone.dtype
-        for array in self.contents.arrays(self.spec):
-            recorded = record["shards"].get(array.name, {})
-            path = shard_path(self.store, array, self.number)
-            held = self.contents.mask(array, self.number)
-            if not held.any() or (recorded.get("sha256") is None and len(self.failed) == n_rows):
-                reason = "every row is recorded as failed" if held.any() else "the store does not hold that array"
-                if path.exists():
-                    self._messages.append(f"the shard of {array.name} is there, though {reason}")
-                continue
-            yield ShardCheck(
-                array.name,
-                path,
-                recorded.get("sha256"),
-                recorded.get("bytes"),
-                array.shard,
-                array.chunk,
-                storage_dtype(dtype).newbyteorder("<").str,
-                dtype == "bfloat16",
-                n_rows,
-                tuple(row - self.rows.start for row in self.failed),
-                None if held.all() else tuple(np.flatnonzero(held).tolist()),
-            )
-
-    def _is_known(self, checks: list[ShardCheck]) -> bool:
-        states = {check.array: file_state(check.path) for check in checks}
-        whole = {array: state for array, state in states.items() if state is not None}
-        known = len(whole) == len(states) and self.log.knows(self.number, _digest(self._record), whole)
-        self.n_skipped = sum(state[0] for state in whole.values()) if known else 0
-        return known
+    def finish(self) -> PartitionFinding:
+        """Wait for the shards and return what is wrong with the partition; if nothing is, the log says so."""
+        findings = {array: future.result() for array, future in self.futures.items()}
+        of_shards = [message for finding in findings.values() for message in finding.messages]
+        messages = [*self.record.messages, *of_shards]
+        remedy: Remedy = "recompute" if of_shards else self.record.remedy
+        if not messages and not self.record.is_intact:
+            messages = ["its record was changed after it was written"]
+        if messages and self.record.content and self._is_rewritten():
+            messages, remedy = ["it is being written anew; verify again when that is done"], "extract"
+        states = {array: finding.state for array, finding in findings.items() if finding.state is not None}
+        is_known = self.n_skipped is not None
+        if not messages and not is_known and len(states) == len(findings):
+            self.log.add(self.number, self.record.digest, states)
+        files = self._files(messages)
+        problems = tuple(
+            Problem(self.header.path, self.number, message, remedy if self.is_trusted else "restore", files)
+            for message in messages
+        )
+        n_bytes = sum(finding.n_bytes for finding in findings.values())
+        return PartitionFinding(problems, self.record.n_failed, n_bytes, self.n_skipped or 0, is_known)
 
     def _is_rewritten(self) -> bool:
-        """Whether somebody has taken the record away or replaced it since it was read."""
+        """Return whether somebody has taken the record away or replaced it since it was read."""
         try:
-            return self.record_path.read_bytes() != self._record
+            return _record_path(self.header, self.number).read_bytes() != self.record.content
         except OSError:
             return True
 
-    def _files(self) -> tuple[Path, ...]:
-        arrays = self.contents.arrays(self.spec)
-        named = [shard_path(self.store, array, self.number) for array in arrays if self._names(array.name)]
-        return tuple(named) or (self.record_path,)
-
-    def _names(self, array: str) -> bool:
-        return any(array in message for message in self._messages)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    def _files(self, messages: list[str]) -> tuple[Path, ...]:
+        """Return the shards whose array is named in a message, else the record."""
+        arrays = self.header.contents.arrays(self.header.spec)
+        named = [array for array in arrays if any(array.name in message for message in messages)]
+        shards = tuple(shard_path(self.header.path, array, self.number) for array in named)
+        return shards or (_record_path(self.header, self.number),)
 
 
-def _as_written(record: Any) -> bytes:
-    """A record as ``atomic_files.write_json`` writes it."""
-    return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+def _record_path(header: StoreHeader, number: int) -> Path:
+    return records_of(header.path) / record_name(number)
+
+
+def _skipped(record: _RecordFinding, number: int, log: VerificationLog) -> int | None:
+    """Return the bytes of shards that an earlier verification found sound; None if they must be read."""
+    if record.messages or not record.is_intact:
+        return None
+    states: dict[str, FileState | None] = {check.array: file_state(check.path) for check in record.shards}
+    there = {array: state for array, state in states.items() if state is not None}
+    if len(there) < len(states) or not log.knows(number, record.digest, there):
+        return None
+    return sum(state[0] for state in there.values())
+
+
+def _check_record(header: StoreHeader, clips: ClipTable, number: int) -> _RecordFinding:
+    """Read the record of a partition and compare it with the plan."""
+    path = _record_path(header, number)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return _RecordFinding(messages=("it has no record: it was never finished",), remedy="extract")
+    except OSError as error:
+        return _RecordFinding(messages=(f"its record cannot be read: {error.strerror or error}",))
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return _RecordFinding(content, (f"{path} is not valid JSON ({error}); it was damaged after it was written.",))
+    messages: list[str] = []
+    try:
+        for message in _contradictions(record, header, clips, number):
+            messages.append(message)  # one by one: what was found before an error is told as well
+        rows = header.contents.rows(number, len(clips))
+        failed = [row for row in map(int, record["failures"]) if rows.start <= row < rows.stop]
+        found = list(_shards(record, header, number, tuple(row - rows.start for row in failed)))
+        messages += [one for one in found if isinstance(one, str)]
+        shards = tuple(one for one in found if isinstance(one, ShardCheck))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        message = f"its record cannot be understood ({reason}); it was edited or damaged"
+        return _RecordFinding(content, (*messages, message))
+    intact = is_intact(record) and record["partition"] == number
+    if intact and not messages and content != json_bytes(record):
+        message = "white space or escapes of its record were changed; it reads the same"
+        return _RecordFinding(content, (message,), "rebuild", len(failed), intact, shards)
+    return _RecordFinding(content, tuple(messages), "recompute", len(failed), intact, shards)
+
+
+def _contradictions(record: Any, header: StoreHeader, clips: ClipTable, number: int) -> Iterator[str]:
+    rows, contents = header.contents.rows(number, len(clips)), header.contents
+    if record["rows"] != [rows.start, rows.stop]:
+        yield f"its record must be for rows [{rows.start}, {rows.stop}], got {record['rows']}"
+    if record["rows_digest"] != clips.row_digest(rows):
+        yield "its record was made for other clips than the clip table names"
+    if record["spec_digest"] != header.spec.digest:
+        yield "its record was made under another specification"
+    if record.get("contents_digest") != (None if contents.is_complete else contents.digest):
+        yield "its record was made for other contents: layers, heads or partitions"
+    stray = [row for row in map(int, record["failures"]) if not rows.start <= row < rows.stop]
+    if stray:
+        yield f"its record names failed rows outside the partition, first {stray[0]}"
+
+
+def _shards(record: Any, header: StoreHeader, number: int, failed: tuple[int, ...]) -> Iterator[ShardCheck | str]:
+    """Yield the check of each shard, or a message where there must be none.
+
+    A partition whose rows all failed has no shards. `failed` counts rows from the partition's first.
+    """
+    rows = header.contents.rows(number, header.spec.n_clips)
+    n_rows, dtype = rows.stop - rows.start, header.spec.backbone.dtype
+    for array in header.contents.arrays(header.spec):
+        recorded = record["shards"].get(array.name, {})
+        path = shard_path(header.path, array, number)
+        stored = header.contents.mask(array, number)
+        if not stored.any() or (recorded.get("sha256") is None and len(failed) == n_rows):
+            reason = "every row is recorded as failed" if stored.any() else "the store does not hold that array"
+            if path.exists():
+                yield f"the shard of {array.name} is there, though {reason}"
+            continue
+        yield ShardCheck(
+            array.name,
+            path,
+            recorded.get("sha256"),
+            recorded.get("bytes"),
+            array.shard,
+            array.chunk,
+            storage_dtype(dtype).newbyteorder("<").str,
+            dtype == "bfloat16",
+            n_rows,
+            failed,
+            None if stored.all() else tuple(np.flatnonzero(stored).tolist()),
+        )

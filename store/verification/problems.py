@@ -1,23 +1,23 @@
-"""What may be wrong with a store, and what mends it."""
+"""Problems of a store, and their remedies."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 Remedy = Literal["extract", "recompute", "rebuild", "restore", "remove"]
-"""What mends a problem.
+"""The remedy of a problem.
 
-``extract``: computing what was never written. ``recompute``: taking the partition back and computing it again.
-``rebuild``: writing the file again from what else the store holds. ``restore``: a copy; nothing else in the store holds
-it. ``remove``: deleting files that do not belong there, which only a person can judge.
+`extract`: compute a partition that was never written. `recompute`: reset the partition and compute it again. `rebuild`:
+write the file again from the rest of the store. `restore`: take it from a copy, because nothing else in the store holds
+it. `remove`: delete files that do not belong there, which only a person can judge.
 """
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a store. ``partition`` is None where it concerns the whole store.
+    """Something wrong with a store. `partition` is None where it concerns the whole store.
 
-    ``files`` are those that are wrong, as far as they can be told.
+    `files` are those that are wrong, as far as they can be told.
     """
 
     store: Path
@@ -33,9 +33,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a second reading found.
+    """Result of a second reading.
 
-    ``n_bytes`` are those of the shards that were read; ``n_resumed`` partitions were read by an earlier, interrupted
+    `n_bytes` are those of the shards that were read; `n_resumed` partitions were read by an earlier, interrupted
     verification, and nobody has touched their files since.
     """
 

@@ -1,7 +1,7 @@
-"""Mending a store: damaged partitions are taken back, so that extraction computes them again and nothing else.
+"""Repairing a store: damaged partitions are reset, so that extraction computes them again and nothing else.
 
-What the rest of the store decides (metadata, coordinates, white space) is written again. What nothing else decides (the
-clip table's content, the specification) is left alone and named, with what to do.
+Files that the rest of the store decides (metadata, coordinates, white space) are written again. Files that nothing else
+decides (the clip table's content, the specification) are left alone and named, with what to do.
 """
 
 import json
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
@@ -19,18 +18,26 @@ from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
-from vadprobe.store.format.provenance import ATTRIBUTE, read_attributes, specification, stored_contents
-from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.problems import Problem, Verification
-from vadprobe.store.writing.expected_files import clip_files, empty_store
-from vadprobe.store.writing.store_changes import as_zarr_writes, change_attributes
+from vadprobe.store.writing.store_changes import change_attributes
+from vadprobe.store.writing.store_files import CLIP_FILES, as_zarr_writes, covered_path, planned_files
 from vadprobe.store.writing.writer import StoreWriter
 
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What a repair would do. ``removes`` and ``rebuilds`` are files; ``by_hand`` are problems that it leaves alone."""
+    """Plan of a repair.
+
+    Attributes:
+        store: the Zarr group.
+        partitions: partitions that are reset, to be computed again.
+        removes: their files.
+        rebuilds: files that are wrong and are written again. The store's other metadata are written as well where
+            another version of Zarr words them differently.
+        by_hand: problems that the repair leaves alone.
+        n_bytes: bytes of the files that are removed.
+    """
 
     store: Path
     partitions: tuple[int, ...]
@@ -41,14 +48,14 @@ class RepairPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing that a repair could do."""
+        """True if there is nothing that a repair could do."""
         return not self.partitions and not self.rebuilds
 
     def lines(self) -> Iterator[str]:
-        """The plan as sentences."""
+        """Yield the plan as sentences."""
         if self.partitions:
             yield (
-                f"{self.store}: {len(self.partitions)} partitions are taken back and computed again by 'vadprobe "
+                f"{self.store}: {len(self.partitions)} partitions are reset and computed again by 'vadprobe "
                 f"extract' ({ranges(self.partitions)}); {len(self.removes)} files, {self.n_bytes / 1e6:.1f} MB, are "
                 "removed."
             )
@@ -59,11 +66,10 @@ class RepairPlan:
 
 
 def plan_repair(found: Verification) -> RepairPlan:
-    """What would mend the problems of a verification; nothing is changed."""
+    """Return the plan that repairs the problems of a verification; nothing is changed."""
     partitions = tuple(
         sorted({p.partition for p in found.problems if p.partition is not None and p.remedy == "recompute"})
     )
-    removes = tuple(path for partition in partitions for path in _files_of(found.store, partition))
     rebuilds = {
         path: None
         for problem in found.problems
@@ -71,11 +77,13 @@ def plan_repair(found: Verification) -> RepairPlan:
         for path in problem.files
     }
     by_hand = tuple(problem for problem in found.problems if problem.remedy in ("restore", "remove"))
+    header = StoreHeader.read(found.store) if partitions else None
+    removes = tuple(path for partition in partitions if header for path in _files_of(header, partition))
     n_bytes = sum(path.stat().st_size for path in removes)
     return RepairPlan(found.store, partitions, removes, tuple(rebuilds), by_hand, n_bytes)
 
 
-def carry_out(plan: RepairPlan) -> None:
+def apply(plan: RepairPlan) -> None:
     """Do what a plan says. It may be killed and repeated at any time.
 
     Raises:
@@ -83,11 +91,10 @@ def carry_out(plan: RepairPlan) -> None:
     """
     _check_free(plan.store, plan.partitions)
     rebuild(plan.store, plan.rebuilds)
-    if plan.partitions:
-        repair(plan.store, plan.partitions)
+    reset(plan.store, plan.partitions)
 
 
-def repair(store: Path, partitions: Iterable[int]) -> None:
+def reset(store: Path, partitions: Iterable[int]) -> None:
     """Mark some partitions as not written: 'vadprobe extract' computes these again, and no other.
 
     The record goes first, so that at no moment a record stands beside shards that it does not name; then all shards of
@@ -96,20 +103,19 @@ def repair(store: Path, partitions: Iterable[int]) -> None:
     Raises:
         StoreError: if a partition does not exist, or another worker holds one: nothing was changed then.
     """
-    wanted = sorted(set(partitions))
-    spec = _specification(store)
-    numbers = _contents(store, spec).partition_numbers(spec.n_clips)
-    outside = [partition for partition in wanted if partition not in numbers]
-    if outside:
-        raise StoreError(f"{store} has partitions {ranges(numbers)}; partition {outside[0]} does not exist.")
-    _check_free(store, wanted)
-    if not wanted:
+    numbers = sorted(set(partitions))
+    if not numbers:
         return
+    header = StoreHeader.read(store)
+    outside = [partition for partition in numbers if partition not in header.partitions]
+    if outside:
+        raise StoreError(f"{store} has partitions {ranges(header.partitions)}; partition {outside[0]} does not exist.")
+    _check_free(store, numbers)
     with sole_planner(store.parent):
-        _reopen(store)
-    for partition in wanted:
+        change_attributes(store, {"state": "open"})
+    for partition in numbers:
         with _sole_writer(store, partition) as check:
-            for path in _files_of(store, partition):
+            for path in _files_of(header, partition):
                 check()
                 path.unlink(missing_ok=True)
                 sync(path.parent)
@@ -121,42 +127,58 @@ def rebuild(store: Path, files: Iterable[Path]) -> None:
     Raises:
         StoreError: if something that decides them is damaged itself, or a file is none of these.
     """
-    wanted = list(files)
+    wanted = sorted(files)
     if not wanted:
         return
-    spec = _specification(store)
+    header = StoreHeader.read(store)
     clips = ClipTable.read(clips_of(store))
-    if clips.digest != spec.clips_digest:
+    if clips.digest != header.spec.clips_digest:
         raise StoreError(f"{clips_of(store)} is another clip table than {store} was written for; restore it first.")
-    for path in sorted(wanted):
-        if path.parent == records_of(store):
-            _rewrite_record(store, path)
-        elif path.parent == clips_of(store).parent:
-            with sole_planner(path.parent):
-                write_bytes(path, clip_files(clips)[path.name])
-        elif path.is_relative_to(store):
-            _rebuild_in_group(store, path, spec, clips)
-        else:
-            raise StoreError(f"{path} is no file of {store} that can be written again.")
+    records = [path for path in wanted if path.parent == records_of(store)]
+    _check_rebuildable(header, clips, set(wanted) - set(records))
+    for path in records:
+        _rewrite_record(store, path)
+    if len(records) == len(wanted):
+        return
+    if any(covered_path(store, name) in wanted for name in CLIP_FILES):
+        with sole_planner(clips_of(store).parent):
+            clips.write(clips_of(store))
+    _rewrite_group(header, clips)
 
 
-def _rebuild_in_group(store: Path, path: Path, spec: FeatureSpec, clips: ClipTable) -> None:
-    name = path.relative_to(store).as_posix()
-    expected = empty_store(spec, clips, _contents(store, spec))
-    if name not in expected:
-        raise StoreError(f"{path} holds features, which cannot be written again; its partition must be computed again.")
-    content = expected[name]
-    if name == "zarr.json":
-        wanted = json.loads(content)
-        wanted["attributes"] = {**_attributes(path), ATTRIBUTE: wanted["attributes"][ATTRIBUTE]}
-        content = as_zarr_writes(wanted)
+def _check_rebuildable(header: StoreHeader, clips: ClipTable, files: Iterable[Path]) -> None:
+    names = (*planned_files(header.path, header.spec, clips, header.contents), *CLIP_FILES)
+    for path in set(files) - {covered_path(header.path, name) for name in names}:
+        if path.is_relative_to(header.path):
+            raise StoreError(
+                f"{path} holds features, which cannot be written again; its partition must be computed again."
+            )
+        raise StoreError(f"{path} is no file of {header.path} that can be written again.")
+
+
+def _rewrite_group(header: StoreHeader, clips: ClipTable) -> None:
+    """Write metadata and coordinates as planning does, with new checksums; attributes of users stay."""
+    store = header.path
+    files = planned_files(store, header.spec, clips, header.contents)
+    document = json.loads(files["zarr.json"])
+    document["attributes"] = {**read_json(store / "zarr.json")["attributes"], **document["attributes"]}
+    files["zarr.json"] = as_zarr_writes(document)
     with sole_planner(store.parent):
-        write_bytes(path, content)
-        for folder in path.relative_to(store).parents:  # the folders above it may be new as well
-            sync(store / folder)
-    writer = StoreWriter(store, spec, clips, _contents(store, spec))
-    if name == "zarr.json" and not writer.missing():  # it is open again, and nothing is missing
+        for name, content in sorted(files.items(), key=lambda item: item[0] == "zarr.json"):  # it names the others
+            if not _holds(store / name, content):
+                write_bytes(store / name, content)
+                for folder in Path(name).parents:  # the folders above it may be new as well
+                    sync(store / folder)
+    writer = StoreWriter(store, header.spec, clips, header.contents)
+    if not writer.missing():  # it is open again, and nothing is missing
         writer.commit()
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def _rewrite_record(store: Path, path: Path) -> None:
@@ -168,16 +190,6 @@ def _rewrite_record(store: Path, path: Path) -> None:
         write_json(path, record)
 
 
-def _reopen(store: Path) -> None:
-    """Let the attributes say that the store is not finished, everything else in the file as it is."""
-    change_attributes(store, {"state": "open"})
-
-
-def _attributes(path: Path) -> dict[str, Any]:
-    """All attributes of a group, those of users as well."""
-    return dict(read_json(path)["attributes"])
-
-
 def _check_free(store: Path, partitions: Iterable[int]) -> None:
     """Refuse before anything is changed if another worker is at one of the partitions."""
     for partition in partitions:
@@ -187,28 +199,19 @@ def _check_free(store: Path, partitions: Iterable[int]) -> None:
 
 @contextmanager
 def _sole_writer(store: Path, partition: int) -> Iterator[Callable[[], None]]:
-    """Hold a partition against all other workers; what is given asks whether that still is so."""
+    """Hold a partition against all other workers; yield a function that raises once that is no longer so."""
     with claims_in(store.parent).hold(partition) as claim:
         yield claim.check
 
 
-def _files_of(store: Path, partition: int) -> list[Path]:
-    """The files of a partition that exist, its record first."""
-    spec = _specification(store)
-    shards = [shard_path(store, array, partition) for array in _contents(store, spec).arrays(spec)]
-    return [path for path in (records_of(store) / record_name(partition), *shards) if path.is_file()]
-
-
-def _specification(store: Path) -> FeatureSpec:
-    return specification(store, read_attributes(store))
-
-
-def _contents(store: Path, spec: FeatureSpec) -> StoredParts:
-    return stored_contents(store, read_attributes(store), spec)
+def _files_of(header: StoreHeader, partition: int) -> list[Path]:
+    """Return the files of a partition that exist, its record first."""
+    shards = [shard_path(header.path, array, partition) for array in header.contents.arrays(header.spec)]
+    return [path for path in (records_of(header.path) / record_name(partition), *shards) if path.is_file()]
 
 
 def _advice(problem: Problem) -> str:
-    """What a person has to do."""
+    """Return the instruction shown for a problem that no repair fixes."""
     files = ", ".join(str(path) for path in problem.files[:3])
     if problem.remedy == "remove":
         return f"{problem.message}. Look at them, and delete them if nobody needs them: {files}"

@@ -1,4 +1,4 @@
-"""What an interrupted verification has read already: ``<backbone>/.<prompt>.verified``, one JSON line per partition.
+"""Log of an interrupted verification: `<backbone>/.<prompt>.verified`, one JSON line per partition.
 
 Only sound partitions are in it. Each line names the digest of the record and the state of every shard, so that a
 partition counts as read only while nobody has touched its files; a damaged line makes its partition be read again.
@@ -22,7 +22,7 @@ Shards = dict[str, FileState]
 
 
 def log_of(store: Path) -> Path:
-    """The log of a store, hidden beside it: neither the group nor the records may hold files outside the plan.
+    """Return the path of a store's log, hidden beside it: group and records may hold no files outside the plan.
 
     Of a store behind a URL it lies in the user's cache folder.
     """
@@ -56,9 +56,9 @@ class VerificationLog:
                 self._append({**self._head, "begun": self.begun})
 
     def knows(self, partition: int, record: str, shards: Shards) -> bool:
-        """Whether a partition with this record and these shards was read and found sound."""
-        wanted = {"record": record, "shards": {name: list(state) for name, state in shards.items()}}
-        return self._entries.get(partition) == wanted
+        """Return whether a partition with this record and these shards was read and found sound."""
+        expected = {"record": record, "shards": {name: list(state) for name, state in shards.items()}}
+        return self._entries.get(partition) == expected
 
     def add(self, partition: int, record: str, shards: Shards) -> None:
         """Remember that a partition is sound."""
@@ -75,7 +75,7 @@ class VerificationLog:
             file.write(json.dumps(line) + "\n")
 
     def _read(self) -> bool:
-        """Whether there is a log of the same specification."""
+        """Read the log; return whether there is one of the same specification."""
         try:
             text = self.path.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -94,7 +94,7 @@ class VerificationLog:
 
 
 def _parse(line: str) -> dict[str, Any]:
-    """A line as it was written; nothing if it is damaged."""
+    """Parse a line; a damaged one is empty."""
     try:
         found = json.loads(line)
     except ValueError:

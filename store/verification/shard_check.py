@@ -1,8 +1,7 @@
 """One shard read again, byte by byte, against its record and the declared format.
 
-Written apart from the readers, so that neither inherits a mistake of the other. The file is read once, in blocks that
-stay in the processor's cache: digested, every inner chunk checked, decoded, and its values looked at. Nothing heavy is
-imported, because processes of their own run this.
+The file is read once, in blocks that stay in the processor's cache. Each block is digested, its inner chunks are
+checked and decoded, and their values examined.
 """
 
 import hashlib
@@ -12,17 +11,22 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
-import google_crc32c
 import numpy as np
-from numcodecs import blosc
+
+from vadprobe.store.format.shard_format import (
+    Chunk,
+    DamagedShardError,
+    check_all_places,
+    chunk_places,
+    chunk_position,
+    decode_chunk,
+    decode_index,
+    index_bytes,
+    without_checksum,
+)
 
 BLOCK_BYTES = 2**20
 """Bytes, read or decoded, that are worked on at a time; one chunk if that is longer."""
-
-_CHECKSUM_BYTES = 4
-_BLOSC_HEADER_BYTES = 16
-_ABSENT = 2**64 - 1
-_ENTRY = np.dtype([("offset", "<u8"), ("length", "<u8")])
 
 FileState = tuple[int, int, int]
 """Size, time of the last change of the content and of the file, in ns: equal as long as nobody touched a file."""
@@ -34,9 +38,10 @@ class CheckStoppedError(Exception):
 
 @dataclass(frozen=True)
 class ShardCheck:
-    """What a shard must be: as recorded, ``sha256`` and ``n_bytes``; ``failed`` rows count from the shard's first.
+    """Shard to be checked, with what it must be.
 
-    ``held`` are the inner chunks that are to be there, by number in C order; None for all.
+    `sha256` and `n_bytes` are as the partition's record has them. `failed` rows count from the shard's first. `held`
+    are the inner chunks that must be there, by number in C order; None for all.
     """
 
     array: str
@@ -54,7 +59,7 @@ class ShardCheck:
 
 @dataclass(frozen=True)
 class ShardFinding:
-    """What was found: sentences, none if the shard is sound; and the file's state, None if it changed meanwhile."""
+    """Result of a check: sentences, none if the shard is sound, and the file's state, None if it changed meanwhile."""
 
     messages: tuple[str, ...]
     n_bytes: int = 0
@@ -62,7 +67,7 @@ class ShardFinding:
 
 
 def file_state(path: Path) -> FileState | None:
-    """The state of a file; None if there is none."""
+    """Return the state of a file; None if there is none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -71,14 +76,14 @@ def file_state(path: Path) -> FileState | None:
 
 
 def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> ShardFinding:
-    """Read one shard.
+    """Read one shard. Damage of any kind becomes a message.
 
     Args:
         check: the shard and what it must be.
-        is_stopped: asked after each block whether to give up.
+        is_stopped: asked before each block; a shard of a compacted store takes many seconds on a slow disk.
 
     Raises:
-        CheckStoppedError: if ``is_stopped`` says so. Damage of any kind is a message.
+        CheckStoppedError: if `is_stopped` says so.
     """
     name = check.array
     try:
@@ -89,8 +94,7 @@ def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> Sha
             sizes = f"{before[0]} bytes, its record says {check.n_bytes}"
             return ShardFinding((f"the shard of {name} has {sizes}",), before[0])
         with check.path.open("rb", buffering=0) as file:
-            reading = _Reading(check, file, before[0], is_stopped)
-            messages = reading.messages()
+            messages = _Reading(check, file, before[0], is_stopped).messages()
         after = file_state(check.path)
     except OSError as error:
         return ShardFinding((f"the shard of {name} cannot be read: {error.strerror or error}",))
@@ -105,7 +109,6 @@ class _Reading:
         self.digest = hashlib.sha256()
         self.position = 0
         self.grid = tuple(whole // part for whole, part in zip(check.shard, check.chunk, strict=True))
-        self.numbers = np.arange(prod(self.grid)) if check.held is None else np.array(check.held)
         self.good = np.ones(check.n_rows, dtype=bool)
         self.good[list(check.failed)] = False
         self.damaged: list[str] = []
@@ -115,9 +118,14 @@ class _Reading:
         self.values = np.empty((self.most, rows, width), check.dtype)
 
     def messages(self) -> list[str]:
-        """Read the whole file; what is wrong with it."""
+        """Read the whole file and return what is wrong with it."""
         name = self.check.array
-        for group in self._groups():
+        try:
+            places = self._places()
+        except DamagedShardError as error:
+            self.damaged.append(str(error))
+            places = []
+        for group in self._groups(places):
             self._check_group(group)
         while self.position < self.size:
             self._take(min(self.size, self.position + BLOCK_BYTES))
@@ -135,60 +143,40 @@ class _Reading:
             found.append(f"{name} holds values in rows that are recorded as failed")
         return found
 
-    def _groups(self) -> Iterator[list[tuple[int, int, int]]]:
-        """Chunks (offset, stop, number) in the order of the file, together as long as they fit a block."""
-        entries = self._entries()
-        if entries is None:
-            return
-        group: list[tuple[int, int, int]] = []
-        for number in self.numbers[np.argsort(entries["offset"][self.numbers], kind="stable")].tolist():
-            offset, length = entries[number].tolist()
-            if group and (len(group) == self.most or offset + length > group[0][0] + BLOCK_BYTES):
+    def _places(self) -> list[Chunk]:
+        """Read the index; return the places of the chunks that must be there, in the order of the file."""
+        self.file.seek(max(0, self.size - index_bytes(self.grid)))
+        tail = self._read(min(self.size, index_bytes(self.grid)))
+        self.file.seek(0)
+        entries = decode_index(tail, self.grid, self.size)
+        held = range(len(entries)) if self.check.held is None else self.check.held
+        places = chunk_places(entries, held, self.grid, self.size)
+        check_all_places(entries, places)
+        return places
+
+    def _groups(self, places: list[Chunk]) -> Iterator[list[Chunk]]:
+        """Yield neighbouring chunks together as long as they fit a block."""
+        group: list[Chunk] = []
+        for place in places:
+            if group and (len(group) == self.most or place[1] > group[0][0] + BLOCK_BYTES):
                 yield group
                 group = []
-            group.append((offset, offset + length, number))
-        yield group
+            group.append(place)
+        if group:
+            yield group
 
-    def _entries(self) -> np.ndarray | None:
-        """Where the chunks lie, in C order; None if the index does not say so."""
-        count = prod(self.grid)
-        end = self.size - count * _ENTRY.itemsize - _CHECKSUM_BYTES
-        if end < 0:
-            self.damaged.append(f"it has {self.size} bytes, fewer than its index alone")
-            return None
-        self.file.seek(end)
-        index = self._read(self.size - end)
-        self.file.seek(0)
-        if not _is_whole(index):
-            self.damaged.append("the checksum of its index does not agree")
-            return None
-        entries = np.frombuffer(index, _ENTRY, count)
-        absent = np.ones(count, dtype=bool)
-        absent[self.numbers] = False
-        if (entries["offset"][absent] != _ABSENT).any() or (entries["length"][absent] != _ABSENT).any():
-            self.damaged.append("its index names chunks that the store does not hold")
-            return None
-        order = np.sort(entries[self.numbers], order="offset")
-        stops = order["offset"] + order["length"]
-        within = order["offset"].max() <= end and order["length"].max() <= end and stops.max() <= end
-        if not within or (order["offset"][1:] < stops[:-1]).any():
-            self.damaged.append("its index names chunks that are missing, overlap, or lie outside the file")
-            return None
-        return entries
-
-    def _check_group(self, group: list[tuple[int, int, int]]) -> None:
-        """Take neighbouring chunks from the file, decode them, look at their values."""
+    def _check_group(self, group: list[Chunk]) -> None:
+        """Read neighbouring chunks, decode them and look at their values."""
         self._take(group[0][0])
         start = self.position
-        content = self._take(group[-1][1])
+        content = np.frombuffer(self._take(group[-1][1]), np.uint8)
         kept = 0
         for offset, stop, number in group:
-            reason = _decode(content[offset - start : stop - start], self.values[kept])
-            if reason is None:
+            try:
+                decode_chunk(without_checksum(content[offset - start : stop - start]), self.values[kept])
                 kept += 1
-            else:
-                position = tuple(int(part) for part in np.unravel_index(number, self.grid))
-                self.damaged.append(f"chunk {position} at byte {offset}: {reason}")
+            except DamagedShardError as error:
+                self.damaged.append(f"chunk {chunk_position(number, self.grid)} at byte {offset}: {error}")
         self._look(self.values[:kept, : self.check.n_rows])
 
     def _look(self, values: np.ndarray) -> None:
@@ -201,17 +189,17 @@ class _Reading:
         else:
             self.not_finite |= not np.isfinite(values).all()
 
-    def _take(self, stop: int) -> memoryview:
-        """The bytes from here to ``stop``, digested."""
+    def _take(self, stop: int) -> bytes:
+        """Read from here to `stop` and digest it."""
         if self.is_stopped():
             raise CheckStoppedError
         content = self._read(stop - self.position)
         self.digest.update(content)
         self.position = stop
-        return memoryview(content)
+        return content
 
     def _read(self, count: int) -> bytes:
-        """Exactly so many bytes."""
+        """Read exactly `count` bytes."""
         found = self.file.read(count) if count else b""
         while len(found) < count:  # a call may return less than was asked for
             more = self.file.read(count - len(found))
@@ -219,31 +207,6 @@ class _Reading:
                 raise OSError("the file ended while it was read")
             found += more
         return found
-
-
-def _decode(body: memoryview, into: np.ndarray) -> str | None:
-    """Check and decode one chunk; the reason why that cannot be done, None if it can."""
-    if len(body) < _BLOSC_HEADER_BYTES + _CHECKSUM_BYTES:
-        return f"it has {len(body)} bytes, too few for a chunk"
-    if not _is_whole(body):
-        return "its checksum does not agree"
-    body = body[:-_CHECKSUM_BYTES]
-    # Blosc believes its header, so the sizes that the header names are compared before.
-    decoded, encoded = (int.from_bytes(body[at : at + 4], "little") for at in (4, 12))
-    if (decoded, encoded) != (into.nbytes, len(body)):
-        return f"it is {encoded} bytes that decode to {decoded}, wanted {len(body)} and {into.nbytes}"
-    try:
-        blosc.decompress(body, into)
-    except (RuntimeError, ValueError) as error:
-        return f"it cannot be decompressed ({error})"
-    return None
-
-
-def _is_whole(content: bytes | memoryview) -> bool:
-    """Whether bytes end in the CRC-32C of those before."""
-    view = np.frombuffer(content, np.uint8)
-    stored = int.from_bytes(view[-_CHECKSUM_BYTES:].tobytes(), "little")
-    return int(google_crc32c.value(view[:-_CHECKSUM_BYTES])) == stored
 
 
 def _first(reasons: list[str]) -> str:

@@ -1,53 +1,65 @@
-"""What concerns a store as a whole, read again: provenance, metadata, coordinates, the clip table, stray files."""
+"""Checks of a store as a whole: header, metadata, coordinates, the clip table, stray files."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import zarr
 
 from vadprobe.store.files.location import can_list
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_path
-from vadprobe.store.format.provenance import ATTRIBUTE, UNREADABLE, open_array, zarr_place
 from vadprobe.store.format.schema import ArraySpec, coordinates
-from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.format.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.verification.problems import Problem, Remedy
-from vadprobe.store.writing.expected_files import clip_files, empty_store
+from vadprobe.store.writing.store_files import (
+    CLIP_FILES,
+    are_intact,
+    covered_path,
+    planned_files,
+    sha256,
+)
 
-_ATTRIBUTES = {"format_version", "spec", "digest", "clips_digest", "partition_rows", "state", "n_failed", "contents"}
-_OPTIONAL = {"configuration", "consolidated_metadata", "must_understand"}
-_LIBRARY = re.compile(rb"parquet-cpp-arrow version [0-9]+\.[0-9]+\.[0-9]+")
-_MOST_DAMAGE = 16  # bytes; two libraries that write the same length differ in more places, or in their names alone
+_KEYS = {
+    "checksums",
+    "clips_digest",
+    "contents",
+    "digest",
+    "format_version",
+    "n_failed",
+    "partition_rows",
+    "spec",
+    "state",
+}
+_GROUP = {"zarr_format": 3, "node_type": "group"}
+_INDENTS = (2, None, 1, 4)  # Zarr writes 2; who adds attributes of their own may write another form
 
 
 @dataclass(frozen=True)
-class GroupCheck:
-    """The whole of a store, as its files have it."""
+class StoreCheck:
+    """The checks of one store, each an iterator over problems."""
 
-    store: Path
-    spec: FeatureSpec
-    attributes: dict[str, Any]
-    contents: StoredParts
+    header: StoreHeader
+
+    @property
+    def store(self) -> Path:
+        """The Zarr group."""
+        return self.header.path
 
     @cached_property
     def is_trusted(self) -> bool:
-        """Whether a partition was written under the stored specification, or there is none that could tell.
+        """True if a partition was written under the stored specification, or none is there that could tell.
 
         If it is not, the specification was damaged, and no partition may be judged by it.
         """
         found = False
-        is_ours = record_matcher(self.spec, self.contents)
-        for partition in self.contents.partition_numbers(self.spec.n_clips):
+        is_ours = record_matcher(self.header.spec, self.header.contents)
+        for partition in self.header.partitions:
             try:
                 record = read_record(self.store, partition)
             except UNREADABLE:
@@ -56,64 +68,132 @@ class GroupCheck:
                 found = True
                 if is_ours(record):
                     return True
-        return not found and self.spec.digest == self.attributes["digest"]
+        return not found and self.header.has_own_digest
 
-    @property
-    def _remedy(self) -> Remedy:
-        """What mends a file that the specification decides."""
-        return "rebuild" if self.is_trusted else "restore"
+    @cached_property
+    def checksums(self) -> dict[str, str] | None:
+        """SHA-256 of the small files by name; None where they were damaged, or an earlier version wrote the store."""
+        found = self.header.attributes.get("checksums")
+        return dict(found["files"]) if found is not None and are_intact(found) else None
 
-    def attribute_problems(self) -> Iterator[Problem]:
-        """The provenance against itself, and against the records if they vouch for the specification."""
-        spec, found = self.spec, self.attributes
-        messages = []
-        if spec.digest != found["digest"]:
-            messages.append(
-                f"the specification has digest {spec.digest[:12]}, its record says {str(found['digest'])[:12]}"
-            )
-        if found["clips_digest"] != spec.clips_digest:
-            messages.append("the attribute clips_digest is not that of the specification; the attributes were edited")
-        if found.get("partition_rows") != self.contents.partition_rows:
-            messages.append(
-                f"the attribute partition_rows is {found.get('partition_rows')}, wanted {self.contents.partition_rows}"
-            )
-        if found["format_version"] != spec.format_version:
-            messages.append(f"the attribute format_version is {found['format_version']}, wanted {spec.format_version}")
-        if found["state"] not in ("open", "committed"):
-            messages.append(f"the attribute state is {found['state']!r}, wanted 'open' or 'committed'")
-        unknown = sorted(found.keys() - _ATTRIBUTES)
-        if unknown:
-            messages.append(f"the attributes hold {', '.join(unknown)}, which the format does not know")
-        if found["state"] == "committed" and "n_failed" not in found:
-            messages.append("the attribute n_failed is missing")
+    def header_problems(self) -> Iterator[Problem]:
+        """Check the header against itself, and against the records if they vouch for the specification."""
         file = self.store / "zarr.json"
-        for message in messages:
-            yield Problem(self.store, None, message, self._remedy, (file,))
-        if found["state"] == "open":
+        for message in (*self._contradictions(), *self._damages(file.read_bytes())):
+            yield self._problem(message, file)
+        if self.header.attributes["state"] == "open":
             yield Problem(self.store, None, "not committed: the extraction has not finished", "extract")
 
+    def _contradictions(self) -> Iterator[str]:
+        spec, found = self.header.spec, self.header.attributes
+        if not self.header.has_own_digest:
+            yield f"the specification has digest {spec.digest[:12]}, its record says {str(found['digest'])[:12]}"
+        if found["clips_digest"] != spec.clips_digest:
+            yield "the attribute clips_digest is not that of the specification; the attributes were edited"
+        for name, expected in (
+            ("partition_rows", self.header.contents.partition_rows),
+            ("format_version", spec.format_version),
+        ):
+            if found.get(name) != expected:
+                yield f"the attribute {name} must be {expected}, got {found.get(name)}"
+        if found["state"] not in ("open", "committed"):
+            yield f"the attribute state must be 'open' or 'committed', got {found['state']!r}"
+        if found["state"] == "committed" and "n_failed" not in found:
+            yield "the attribute n_failed is missing"
+        unknown = sorted(found.keys() - _KEYS)
+        if unknown:
+            yield f"the attributes hold {', '.join(unknown)}, which the format does not know"
+        if "checksums" in found and self.checksums is None:
+            yield "the attribute checksums was changed after it was written"
+
+    @staticmethod
+    def _damages(content: bytes) -> Iterator[str]:
+        """Check the group's file apart from its attributes, of which users may have their own."""
+        document = json.loads(content)
+        found = {name: value for name, value in document.items() if name != "attributes" and value is not None}
+        if found != _GROUP:
+            yield f"the metadata of the group were changed: {_differences(found, _GROUP)}"
+        elif not any(content == json.dumps(document, indent=indent).encode() for indent in _INDENTS):
+            yield "white space or escapes of zarr.json were changed; it reads the same"
+
+    def clip_table(self) -> tuple[ClipTable | None, list[Problem]]:
+        """Read the clip table that the rows follow.
+
+        Returns:
+            The table, None if it cannot be used; and the problems of its files.
+        """
+        path = clips_of(self.store)
+        files = tuple(covered_path(self.store, name) for name in CLIP_FILES)
+        expected = self.header.spec.clips_digest
+        try:
+            clips = ClipTable.read(path)
+        except UNREADABLE as error:
+            return None, [Problem(self.store, None, str(error), "restore", files)]
+        if clips.digest != expected:
+            message = f"the clip table has digest {clips.digest[:12]}, the store was written for {expected[:12]}"
+            return None, [Problem(self.store, None, message, "restore", files)]
+        return clips, list(self._changed(CLIP_FILES))
+
     def file_problems(self, clips: ClipTable) -> Iterator[Problem]:
-        """Metadata and coordinates against what the specification and the clip table make them."""
-        expected = empty_store(self.spec, clips, self.contents)
-        yield from self._group_metadata(expected["zarr.json"])
-        for array in self.contents.arrays(self.spec):
-            yield from self._metadata(array.name, expected)
-        for name, (_, values) in coordinates(self.spec, clips).items():
-            files = tuple(self.store / file for file in expected if file.startswith(f"{name}/"))
-            broken = [replace(problem, files=files) for problem in self._metadata(name, expected)]
-            yield from broken or self._coordinate(name, values, expected)
+        """Check metadata and coordinates: by their checksums, or by their content where there are none."""
+        if self.checksums is None:
+            yield from self._unlike_planned(clips)
+        else:
+            yield from self._changed(self.checksums.keys() - set(CLIP_FILES))
+
+    def _changed(self, names: Iterable[str]) -> Iterator[Problem]:
+        """Compare files with their checksums, if there are any."""
+        recorded = self.checksums or {}
+        for name in sorted(recorded.keys() & set(names)):
+            path = covered_path(self.store, name)
+            try:
+                if sha256(path.read_bytes()) != recorded[name]:
+                    yield self._problem(f"{name} was changed after it was written", path)
+            except OSError as error:
+                reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
+                yield self._problem(f"{name} {reason}", path)
+
+    def _unlike_planned(self, clips: ClipTable) -> Iterator[Problem]:
+        """Compare metadata and coordinates with those of the same store planned anew, as Zarr understands them."""
+        files = planned_files(self.store, self.header.spec, clips, self.header.contents)
+        values = {name: expected for name, (_, expected) in coordinates(self.header.spec, clips).items()}
+        for name in (array.name for array in self.header.contents.arrays(self.header.spec)):
+            yield from self._unlike(name, json.loads(files[f"{name}/zarr.json"]), None)
+        for name, expected in values.items():
+            yield from self._unlike(name, json.loads(files[f"{name}/zarr.json"]), expected)
+
+    def _unlike(self, name: str, metadata: dict[str, Any], values: np.ndarray | None) -> Iterator[Problem]:
+        """Compare an array's metadata, and its values if it is a coordinate."""
+        path, chunk = self.store / name / "zarr.json", self.store / name / "c" / "0"
+        if not path.exists():
+            yield self._problem(f"{name}/zarr.json is missing", path)
+            return
+        try:
+            array = open_array(self.store, name)
+            differences = _differences(dict(array.metadata.to_dict()), metadata)
+        except UNREADABLE as error:
+            yield self._problem(f"the metadata of {name} cannot be understood: {error}", path)
+            return
+        if differences:
+            yield self._problem(f"the metadata of {name} are not those of the format: {differences}", path)
+        elif values is not None:
+            try:
+                if not np.array_equal(np.asarray(array[:]), values):
+                    yield self._problem(f"the coordinate {name} does not agree with the clip table", chunk)
+            except UNREADABLE as error:
+                yield self._problem(f"the coordinate {name} cannot be read: {error}", chunk)
 
     def stray_problems(self) -> Iterator[Problem]:
-        """Files outside the plan, where they can be listed."""
+        """Find files outside the plan, where files can be listed."""
         if not can_list(self.store):
             return
-        numbers = self.contents.partition_numbers(self.spec.n_clips)
+        numbers = self.header.partitions
         planned = {record_name(partition) for partition in numbers}
         extra = sorted(path for path in records_of(self.store).glob("*") if path.name not in planned)
         if extra:
             names = ", ".join(path.name for path in extra[:3])
             yield self._stray(f"the records hold files outside the plan: {names}", extra)
-        for array in self.contents.arrays(self.spec):
+        for array in self.header.contents.arrays(self.header.spec):
             yield from self._stray_shards(array, numbers)
 
     def _stray_shards(self, array: ArraySpec, numbers: Iterable[int]) -> Iterator[Problem]:
@@ -127,140 +207,16 @@ class GroupCheck:
     def _stray(self, message: str, files: list[Path]) -> Problem:
         return Problem(self.store, None, message, "remove", tuple(files))
 
-    def _group_metadata(self, expected: bytes) -> Iterator[Problem]:
-        """The group's own metadata besides its attributes, where users may keep notes of their own."""
-        path = self.store / "zarr.json"
-        text = path.read_text(encoding="utf-8")
-        found, wanted = ({**json.loads(form), "attributes": None} for form in (text, expected))
-        message = ""
-        if found != wanted:
-            try:
-                parsed = zarr.open_group(zarr_place(self.store), mode="r", zarr_format=3).metadata.to_dict()
-            except UNREADABLE as error:
-                message = f"the metadata of the group cannot be understood: {error}"
-            else:
-                if {**parsed, "attributes": None} != wanted or _unknown_names(found, wanted):
-                    message = "the metadata of the group was changed: " + _differing(found, wanted)
-        if not message and not is_plainly_written(text):
-            message = f"white space or escapes of zarr.json were changed; {ATTRIBUTE} reads the same"
-        if message:
-            yield Problem(self.store, None, message, self._remedy, (path,))
-
-    def _metadata(self, name: str, expected: dict[str, bytes]) -> Iterator[Problem]:
-        """An array's metadata: equal bytes, or equal in all that Zarr understands of it, and plainly written."""
-        path = self.store / name / "zarr.json"
-        wanted = expected[f"{name}/zarr.json"]
-        message = ""
-        try:
-            content = path.read_bytes()
-            if content == wanted:
-                return
-            node = open_array(self.store, name)
-            raw, form = json.loads(wanted), dict(node.metadata.to_dict())
-            if _canonical(form) != _canonical(raw):
-                message = f"the metadata of {name} differs from the format: {_differing(form, raw)}"
-            elif not is_plainly_written(content.decode()) or _unknown_names(json.loads(content), raw):
-                message = f"the metadata of {name} was changed in white space or names that Zarr does not read"
-        except FileNotFoundError:
-            message = f"the array {name} is missing"
-        except UNREADABLE as error:
-            message = f"the metadata of {name} cannot be understood: {error}"
-        if message:
-            yield Problem(self.store, None, message, self._remedy, (path,))
-
-    def _coordinate(self, name: str, values: np.ndarray, expected: dict[str, bytes]) -> Iterator[Problem]:
-        """Coordinates carry no record, so they are compared with what they must be."""
-        message = ""
-        try:
-            if not np.array_equal(np.asarray(open_array(self.store, name)[:]), values):
-                message = f"the coordinate {name} does not agree with the clip table"
-        except UNREADABLE as error:
-            message = f"the coordinate {name} cannot be read: {error}"
-        if message:
-            chunks = [self.store / file for file in expected if file.startswith(f"{name}/c/")]
-            yield Problem(self.store, None, message, self._remedy, tuple(chunks))
+    def _problem(self, message: str, file: Path) -> Problem:
+        """Return a problem of a file that the specification and the clip table decide, if they can be believed."""
+        remedy: Remedy = "rebuild" if self.is_trusted else "restore"
+        return Problem(self.store, None, message, remedy, (file,))
 
 
-def read_clips(store: Path, spec: FeatureSpec) -> tuple[ClipTable | None, list[Problem]]:
-    """The clip table that a store's rows follow, None if it cannot be used; and what is wrong with its files."""
-    path = clips_of(store)
-    both = (path, path.with_name("clip_videos.parquet"))
-    try:
-        clips = ClipTable.read(path)
-    except UNREADABLE as error:
-        return None, [Problem(store, None, str(error), "restore", both)]
-    if clips.digest != spec.clips_digest:
-        message = f"the clip table has digest {clips.digest[:12]}, the store was written for {spec.clips_digest[:12]}"
-        return None, [Problem(store, None, message, "restore", both)]
-    problems = []
-    for name, wanted in clip_files(clips).items():
-        position = _damaged_byte(path.with_name(name).read_bytes(), wanted)
-        if position is not None:
-            message = (
-                f"{path.with_name(name)} reads right, but its byte {position} is not what its content is written with"
-            )
-            problems.append(Problem(store, None, message, "rebuild", (path.with_name(name),)))
-    return clips, problems
-
-
-def _damaged_byte(found: bytes, wanted: bytes) -> int | None:
-    """Where a file that reads right was damaged; None if it was not, or that cannot be told.
-
-    Parquet keeps much that no reader looks at. A few other bytes in a file of the same length are damage; a file that
-    differs throughout, or in length, was written by another version of Parquet. That version names itself in the file.
-    """
-    if len(found) != len(wanted):
-        return None
-    name = pq.read_metadata(pa.BufferReader(wanted)).created_by.encode()
-    start = wanted.rfind(name)
-    place = slice(start, start + len(name))
-    names = place if _LIBRARY.fullmatch(found[place]) else slice(0, 0)
-    differs = np.frombuffer(found, np.uint8) != np.frombuffer(wanted, np.uint8)
-    differs[names] = False
-    places = np.flatnonzero(differs)
-    return int(places[0]) if 0 < len(places) <= _MOST_DAMAGE else None
-
-
-def is_plainly_written(text: str) -> bool:
-    """Whether JSON has the white space, order and escapes that one call of a serializer gives it."""
-    content = json.loads(text)
-    forms: Iterable[tuple[int | None, tuple[str, str] | None]] = [
-        (2, None),
-        (None, None),
-        (None, (",", ":")),
-        (1, None),
-        (4, None),
+def _differences(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """Name the first three entries that differ as JSON; empty if none does."""
+    pairs = [
+        (name, *(json.dumps(one.get(name), sort_keys=True, default=str) for one in (found, expected)))
+        for name in sorted(found.keys() | expected.keys())
     ]
-    return any(
-        text.rstrip("\n") == json.dumps(content, indent=indent, separators=separators, ensure_ascii=escaped)
-        and text.count("\n", len(text.rstrip("\n"))) <= 1
-        for indent, separators in forms
-        for escaped in (True, False)
-    )
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def _differing(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The first parts that differ, by name, with what was found and what is wanted."""
-    names = [
-        name
-        for name in sorted(found.keys() | wanted.keys())
-        if _canonical(found.get(name)) != _canonical(wanted.get(name))
-    ]
-    return "; ".join(
-        f"{name} is {_canonical(found.get(name))}, wanted {_canonical(wanted.get(name))}" for name in names[:3]
-    )
-
-
-def _unknown_names(found: Any, wanted: Any) -> bool:
-    """Whether something is named that the format does not name, apart from what versions of Zarr add or leave out."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        if found.keys() - wanted.keys() - _OPTIONAL:
-            return True
-        return any(_unknown_names(found[name], wanted[name]) for name in found.keys() & wanted.keys())
-    if isinstance(found, list) and isinstance(wanted, list):
-        return any(_unknown_names(*pair) for pair in zip(found, wanted, strict=False))
-    return False
+    return "; ".join([f"{name} must be {wanted}, got {got}" for name, got, wanted in pairs if got != wanted][:3])

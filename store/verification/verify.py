@@ -8,23 +8,27 @@ from pathlib import Path
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.provenance import read_attributes, specification, stored_contents
-from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.format.stored_parts import EVERYTHING
-from vadprobe.store.verification.check_pool import CheckPool, check_pool
-from vadprobe.store.verification.partition_check import PartitionCheck
+from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.verification.check_pool import CheckPool
+from vadprobe.store.verification.partition_check import PartitionCheck, PartitionFinding
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.verification.resume_log import VerificationLog
-from vadprobe.store.verification.store_check import GroupCheck, read_clips
+from vadprobe.store.verification.store_check import StoreCheck
 
 __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_stores"]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A partition that was read, as number ``done`` of ``total`` of its store.
+    """A partition that was read.
 
-    ``n_bytes`` of its shards were read, ``n_skipped`` bytes had been read before; ``n_problems`` were found so far.
+    Attributes:
+        store: the Zarr group.
+        done: position of the partition in its store, from 1.
+        total: partitions of the store.
+        n_bytes: bytes of its shards that were read.
+        n_skipped: bytes of its shards that had been read before.
+        n_problems: problems of the store so far.
     """
 
     store: Path
@@ -50,13 +54,13 @@ def verify(
     and failed rows are NaN, and that no file lies outside the plan.
 
     Args:
-        store: the Zarr group, ``.../<prompt>.zarr``.
+        store: the Zarr group, `.../<prompt>.zarr`.
         progress: called after each partition with (done, all).
-        workers: processes that read shards; with 1, this one reads them.
+        workers: threads that read shards.
         resume: skip partitions that an interrupted verification found sound and nobody has touched since.
 
     Raises:
-        StoreError: if there is no store to read. Everything else is a ``Problem``.
+        StoreError: if there is no store to read. Everything else is a `Problem`.
     """
 
     def report(checked: Checked) -> None:
@@ -70,10 +74,10 @@ def verify(
 def verify_stores(
     stores: Iterable[Path], report: Report | None = None, *, workers: int = 1, resume: bool = False
 ) -> Iterator[Verification]:
-    """Verify stores one after another, all workers busy across their borders; see ``verify``."""
+    """Verify stores one after another, all workers busy across their borders; see `verify`."""
     waiting: deque[_Step] = deque()
     n_waiting = 0
-    with check_pool(workers) as pool:
+    with CheckPool(workers) as pool:
         for step in _steps(stores, pool, resume):
             waiting.append(step)
             n_waiting += _n_shards(step)
@@ -85,19 +89,17 @@ def verify_stores(
 
 
 def _steps(stores: Iterable[Path], pool: CheckPool, resume: bool) -> Iterator["_Step"]:
-    """The partitions of each store, begun, and then the store alone."""
+    """Yield the partitions of each store, begun, and then the store alone."""
     for path in stores:
         store = _Store(path, resume)
         for number in store.numbers:
-            partition = store.partition(number)
-            partition.begin(pool)
-            yield store, partition
+            yield store, store.begin(number, pool)
         yield store, None
 
 
 def _n_shards(step: "_Step") -> int:
-    """Shards that are being read for a step; at least 1, so that a store without any is told in its turn."""
-    return max(1, step[1].n_shards) if step[1] else 1
+    """Return how many shards are read for a step; at least 1, so that a store without any has its turn."""
+    return max(1, len(step[1].futures)) if step[1] else 1
 
 
 def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
@@ -105,69 +107,67 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
     if partition is None:
         yield store.result()
         return
-    store.add(partition)
+    found = partition.finish()
+    store.add(found)
     if report:
-        n_bytes, n_skipped = partition.n_bytes, partition.n_skipped
         done = store.numbers.index(partition.number) + 1
-        report(Checked(store.path, done, len(store.numbers), n_bytes, n_skipped, len(store.problems)))
+        report(
+            Checked(store.path, done, len(store.numbers), found.n_bytes, found.n_skipped, len(store.problems)),
+        )
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder is, or was, a store: also one whose metadata are lost is, by its name."""
+    """Return whether a folder is, or was, a store: one whose metadata are lost is so by its name."""
     return path.suffix == ".zarr" or (path / "zarr.json").exists()
 
 
 class _Store:
-    """One store: what concerns it as a whole is read at once, what its partitions say is added."""
+    """One store: the checks of the whole are made at once, those of its partitions are added."""
 
     def __init__(self, path: Path, resume: bool) -> None:
         self.path = path
         self.clips: ClipTable | None = None
-        self.spec: FeatureSpec | None = None
         self.problems: list[Problem] = []
-        self.contents = EVERYTHING
         self.numbers: Sequence[int] = ()
         self.n_failed = self.n_bytes = self.n_resumed = 0
         try:
-            self.attributes = read_attributes(path)
-            self.spec = specification(path, self.attributes)
-            self.contents = stored_contents(path, self.attributes, self.spec)
+            self.header = StoreHeader.read(path)
         except StoreError as error:
             if not records_of(path).is_dir() and not (path.is_dir() and is_store(path)):
                 raise
             self.problems.append(Problem(path, None, str(error), "restore", (path / "zarr.json",)))
             return
-        check = GroupCheck(path, self.spec, self.attributes, self.contents)
+        check = StoreCheck(self.header)
         self.is_trusted = check.is_trusted
-        self.problems += check.attribute_problems()
+        self.problems += check.header_problems()
         self.problems += check.stray_problems()
-        self.clips, problems = read_clips(path, self.spec)
+        self.clips, problems = check.clip_table()
         self.problems += problems
         if self.clips is not None:
             self.problems += check.file_problems(self.clips)
-            self.numbers = self.contents.partition_numbers(len(self.clips))
-            self.log = VerificationLog(path, self.spec.digest, resume)
+            self.numbers = self.header.partitions
+            self.log = VerificationLog(path, self.header.spec.digest, resume)
 
-    def partition(self, number: int) -> PartitionCheck:
-        """The check of a partition, not begun."""
-        if self.clips is None or self.spec is None:
+    def begin(self, number: int, pool: CheckPool) -> PartitionCheck:
+        """Begin the check of a partition."""
+        if self.clips is None:
             raise ValueError("a store without clip table has no partitions to read.")
-        return PartitionCheck(self.path, self.spec, self.clips, number, self.log, self.is_trusted, self.contents)
+        return PartitionCheck.begin(self.header, self.clips, number, self.log, self.is_trusted, pool)
 
-    def add(self, partition: PartitionCheck) -> None:
-        """Wait for a partition and keep what it says."""
-        self.problems += partition.finish()
-        self.n_failed += len(partition.failed)
-        self.n_bytes += partition.n_bytes
-        self.n_resumed += partition.is_known
+    def add(self, found: PartitionFinding) -> None:
+        """Add the result of a partition."""
+        self.problems += found.problems
+        self.n_failed += found.n_failed
+        self.n_bytes += found.n_bytes
+        self.n_resumed += found.is_known
 
     def result(self) -> Verification:
-        """All that was found, the whole first, then the partitions in order."""
+        """Return all that was found, the whole first, then the partitions in order."""
         if self.clips is None:
             return Verification(self.path, 0, 0, 0, tuple(self.problems))
-        if not self.problems and self.attributes.get("n_failed") != self.n_failed:
-            said = f"the attribute n_failed is {self.attributes.get('n_failed')}"
-            message = f"{said}, but the records name {self.n_failed} failed rows"
+        n_failed = self.header.attributes.get("n_failed")
+        if not self.problems and n_failed != self.n_failed:
+            message = f"the attribute n_failed is {n_failed}, but the records name {self.n_failed} failed rows"
             self.problems.append(Problem(self.path, None, message, "rebuild", (self.path / "zarr.json",)))
         if not any(problem.remedy == "recompute" for problem in self.problems):
             self.log.remove()  # else it stays: after the repair, only what was redone need be read

@@ -1,4 +1,4 @@
-"""Whether what is to be stored fits on the disk, asked before the work."""
+"""The space that features take, checked before the work begins."""
 
 import math
 import shutil
@@ -11,26 +11,26 @@ from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
 _BYTES_PER_VALUE = {"bfloat16": 1.7, "float16": 1.9, "float32": 3.6}
-"""What a value takes after compression, rounded up: 1.59 to 1.62 and 1.87 were measured for the first two."""
+"""Bytes of a value after compression, rounded up: 1.59 to 1.62 and 1.87 were measured for the first two."""
 
 
 def n_values(spec: FeatureSpec, contents: StoredParts, partition: int) -> int:
-    """Values of a partition that a store of these contents holds."""
+    """Return the number of values that a store of these contents has in a partition."""
     rows = contents.rows(partition, spec.n_clips)
-    held = sum(
+    stored = sum(
         int(contents.mask(array, partition).sum()) * math.prod(array.chunk[1:]) for array in contents.arrays(spec)
     )
-    return int(rows.stop - rows.start) * held
+    return int(rows.stop - rows.start) * stored
 
 
 def stored_bytes(spec: FeatureSpec, contents: StoredParts, partitions: Iterable[int]) -> int:
-    """About how many bytes some partitions of a store take on the disk."""
+    """Estimate the bytes that some partitions of a store take on the disk."""
     values = sum(n_values(spec, contents, partition) for partition in partitions)
     return math.ceil(values * _BYTES_PER_VALUE[spec.backbone.dtype])
 
 
 def n_objects(spec: FeatureSpec, contents: StoredParts, partitions: Iterable[int]) -> int:
-    """Files, or objects, of some partitions: their shards and records."""
+    """Return the number of files, or objects, of some partitions: their shards and records."""
     arrays = contents.arrays(spec)
     return sum(1 + sum(bool(contents.mask(array, partition).any()) for array in arrays) for partition in partitions)
 
@@ -39,11 +39,11 @@ def require_space(folder: Path, n_bytes: int) -> None:
     """Refuse work whose result does not fit.
 
     Args:
-        folder: where it is to be stored; need not exist yet.
-        n_bytes: what it takes; 0 always fits.
+        folder: the place for it; need not exist yet.
+        n_bytes: bytes that it takes; 0 always fits.
 
     Raises:
-        StoreError: naming what is needed and what is free.
+        StoreError: naming the bytes that are needed and free.
     """
     if is_remote(folder):
         return  # an object store has no end that could be asked for

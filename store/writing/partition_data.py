@@ -13,11 +13,14 @@ from vadprobe.store.format.specification import FeatureSpec
 
 @dataclass(frozen=True)
 class PartitionData:
-    """The features of one partition, rows in table order; a failed row is NaN throughout and named in ``failures``.
+    """The features of one partition, rows in table order, in the storage dtype of the backbone's dtype.
 
-    ``hidden_states`` (n, layers + 1, hidden), ``head_outputs`` (n, layers, heads, head_dim) and ``answer_logits``
-    (n, 2) have the storage dtype of the backbone's dtype. ``failures`` maps a row of the table to its reason.
-    ``batch_clips`` names how many clips went through the model at once, where the specification leaves that open.
+    Attributes:
+        hidden_states: (n, layers + 1, hidden).
+        head_outputs: (n, layers, heads, head_dim).
+        answer_logits: (n, 2), the logits of yes and no.
+        failures: rows of the clip table that could not be computed, with the reason; their values are NaN throughout.
+        batch_clips: how many clips went through the model at once, where the specification leaves that open.
     """
 
     hidden_states: np.ndarray
@@ -28,18 +31,22 @@ class PartitionData:
 
     @staticmethod
     def empty(spec: FeatureSpec, count: int) -> "PartitionData":
-        """A partition of ``count`` rows that are all NaN, to be filled."""
+        """Return a partition of `count` rows that are all NaN, to be filled."""
         dtype = storage_dtype(spec.backbone.dtype)
         hidden, heads, answers = (
             np.full(array.rows(count), np.nan, dtype) for array in feature_arrays(spec.backbone, spec.n_clips)
         )
         return PartitionData(hidden, heads, answers)
 
-    def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, held: Mapping[str, np.ndarray]) -> None:
-        """Refuse what a store of this specification must not hold at these rows.
+    def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, stored: Mapping[str, np.ndarray]) -> None:
+        """Refuse values that a store of this specification must not have at these rows.
 
-        ``held`` says of each array that is held at all which of its inner chunks are, bool in C order; the others are
-        not looked at.
+        Args:
+            spec: the specification.
+            clips: its clip table.
+            rows: rows of the partition, half-open.
+            stored: for each array of which something is stored, its inner chunks that are: bool in C order. Other
+                values are not looked at.
 
         Raises:
             StoreError: if shapes, dtypes or values do not fit, or values and failures contradict each other.
@@ -51,12 +58,12 @@ class PartitionData:
         good = np.ones(count, dtype=bool)
         good[[row - rows.start for row in self.failures]] = False
         for array in feature_arrays(spec.backbone, spec.n_clips):
-            if array.name not in held:
+            if array.name not in stored:
                 continue
             values = getattr(self, array.name)
             if values.shape != array.rows(count):
-                raise StoreError(f"{array.name} has shape {values.shape}; the specification wants {array.rows(count)}.")
-            mask = held[array.name]
+                raise StoreError(f"{array.name} must have shape {array.rows(count)}, got {values.shape}.")
+            mask = stored[array.name]
             if not mask.all():
                 values = values.reshape(count, len(mask), -1)[:, mask]
             check_values(array.name, values, spec.backbone.dtype)
@@ -72,7 +79,7 @@ class PartitionData:
 
 
 def _finite_rows(values: np.ndarray) -> np.ndarray:
-    """(n,) bool: rows without an infinity or NaN."""
+    """Return (n,) bool: rows without an infinity or NaN."""
     with np.errstate(all="ignore"):
         sums = [np.add.reduce(row, axis=None) for row in values]  # carries on whatever is not finite
     finite = np.isfinite(sums)

@@ -1,8 +1,7 @@
 """Zarr shards, made straight from values: inner chunks are compressed by several threads, in one pass.
 
-The file is what zarr-python reads (see ``reading.shard_reader`` for its form), with the chunks in C order.
-Zarr-python 3.1 encodes chunk after chunk with a scheduler between them, which takes about thirty times as long as
-the compression itself.
+The file is what zarr-python reads (`format.shard_format` has its form), with the chunks in C order. Zarr-python 3.1
+encodes chunk after chunk with a scheduler between them, which takes about thirty times as long as the compression.
 """
 
 import os
@@ -10,17 +9,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
-import google_crc32c
 import numpy as np
 from numcodecs import blosc
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.schema import ArraySpec, Compression
+from vadprobe.store.format.shard_format import encode_index, with_checksum
 
 THREADS = 2
 """Threads that compress one shard at most. More gain nothing: the interpreter runs between all of their chunks."""
 
-_ABSENT = 2**64 - 1
 _SHUFFLES = {"shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
 _GROUP_BYTES = 2**20  # values handed to a thread at a time
 
@@ -28,11 +26,11 @@ _GROUP_BYTES = 2**20  # values handed to a thread at a time
 def encode_shard(
     array: ArraySpec, values: np.ndarray, held: np.ndarray, settings: Compression, threads: int = THREADS
 ) -> list[bytes]:
-    """The bytes of a shard, in pieces that follow each other.
+    """Return the bytes of a shard, in pieces that follow each other.
 
     Args:
         array: the array; an inner chunk holds all rows of the shard.
-        values: (n, ...) the shard's rows; those that lack to a whole shard are NaN.
+        values: (n, ...) the first rows of the shard; the others are NaN.
         held: which inner chunks are written, bool, one for each in C order; the others are absent.
         settings: of the compressor.
         threads: that compress.
@@ -55,12 +53,12 @@ def encode_shard(
 def encode_chunks(
     chunks: Sequence[np.ndarray], shape: tuple[int, ...], settings: Compression, threads: int = THREADS
 ) -> list[bytes]:
-    """Inner chunks as they are stored, each with its checksum.
+    """Compress inner chunks to the bytes that are stored, each with its checksum.
 
     Every chunk is decompressed again and compared with its values, so that what is returned is known to be right.
 
     Args:
-        chunks: (n, ...) values each; rows that lack to the whole ``shape`` are NaN.
+        chunks: (n, ...) values each, the first rows of a chunk; the others are NaN.
         shape: of a chunk.
         settings: of the compressor.
         threads: that compress.
@@ -87,13 +85,8 @@ def encode_chunks(
 
 
 def join_chunks(bodies: Sequence[bytes], held: np.ndarray) -> list[bytes]:
-    """A shard of encoded chunks with their checksums, in pieces: the chunks that ``held`` names, and the index."""
-    entries = np.full((len(held), 2), _ABSENT, dtype="<u8")
-    lengths = np.array([len(body) for body in bodies], dtype=np.uint64)
-    entries[held, 0] = np.cumsum(lengths) - lengths
-    entries[held, 1] = lengths
-    index = entries.tobytes()
-    return [*bodies, index + _checksum(index)]
+    """Return a shard in pieces: the encoded chunks that `held` names, and the index."""
+    return [*bodies, encode_index([len(body) for body in bodies], held)]
 
 
 def _encode(chunk: np.ndarray, settings: Compression) -> bytes:
@@ -104,8 +97,4 @@ def _encode(chunk: np.ndarray, settings: Compression) -> bytes:
     blosc.decompress(body, again)
     if again.tobytes() != chunk.tobytes():
         raise StoreError("a chunk does not decompress to what was compressed; check this machine's memory.")
-    return body + _checksum(body)
-
-
-def _checksum(content: bytes) -> bytes:
-    return int(google_crc32c.value(content)).to_bytes(4, "little")
+    return with_checksum(body)

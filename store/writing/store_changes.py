@@ -1,24 +1,23 @@
-"""Changing the metadata of a store that exists, and creating one where there are no folders to rename."""
+"""Changing the header of a store that exists, and clearing what killed planners left in it."""
 
 import contextlib
-import json
-from pathlib import Path, PurePosixPath
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json, write_bytes
 from vadprobe.store.files.location import is_remote
-from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.provenance import ATTRIBUTE, read_attributes
-from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.format.stored_parts import StoredParts
-from vadprobe.store.writing.expected_files import empty_store
+from vadprobe.store.format.layout import records_of
+from vadprobe.store.format.store_header import ATTRIBUTE, read_attributes
+from vadprobe.store.writing.store_files import as_zarr_writes
 
 _TRIES = 10
 
 
 def change_attributes(store: Path, changes: dict[str, Any]) -> None:
-    """Change the provenance of a store, everything else in the file as it is; for its folder's sole planner.
+    """Change keys of a store's header, everything else in the file as it is; for its folder's sole planner.
 
     On an object store, where several workers may do so at once, a change that another one overtook is made again.
 
@@ -41,26 +40,22 @@ def change_attributes(store: Path, changes: dict[str, Any]) -> None:
     raise StoreError(f"{file} changed whenever it was about to be written; who else writes there?")
 
 
-def as_zarr_writes(content: dict[str, Any]) -> bytes:
-    """Metadata in the form in which Zarr writes them."""
-    return json.dumps(content, indent=2).encode()
+def remove_leftovers_of(store: Path) -> None:
+    """Delete what killed processes left half-written in a store; for the sole planner of its folder.
 
-
-def create_remote_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
-    """Put what an empty store consists of where it is missing; may be killed and repeated, by any number of workers.
-
-    The group's metadata come first: whoever puts them decides what the store is. Whether that is the same is for the
-    caller to check.
+    Only planners write there: partitions are staged in a folder of their own, and moved into the store when they are
+    whole. An object store has no half-written files.
     """
-    files = empty_store(spec, clips, contents)
-    with contextlib.suppress(FileExistsError):
-        (path / "zarr.json").create(files["zarr.json"])  # type: ignore[attr-defined]
-    if read_attributes(path).get("digest") != spec.digest:
+    if is_remote(store):
         return
-    arrays = {PurePosixPath(name).parts[0] for name in files if "/" in name}
-    found = {str(file.relative_to(path)) for array in sorted(arrays) for file in (path / array).glob("*.json")}
-    chunks = {str(file.relative_to(path)) for array in sorted(arrays) for file in (path / array / "c").glob("0")}
-    for name, content in files.items():
-        if name not in found | chunks | {"zarr.json"}:
-            with contextlib.suppress(FileExistsError):
-                (path / name).create(content)  # type: ignore[attr-defined]
+    _remove(store.rglob("*.partial"))
+    _remove(records_of(store).glob("*.partial"))
+    _remove(store.parent.glob(f"{store.name}.*.partial"))
+
+
+def _remove(partials: Iterable[Path]) -> None:
+    for path in list(partials):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

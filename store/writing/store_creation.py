@@ -1,20 +1,19 @@
 """Creating the empty Zarr group of a planned store."""
 
+import contextlib
 import os
 import shutil
-from pathlib import Path
-
-import zarr
+from pathlib import Path, PurePosixPath
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import sync
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.provenance import ATTRIBUTE
-from vadprobe.store.format.schema import ANSWERS, codecs, coordinates, storage_dtype
-from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
+from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.store_header import read_attributes
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
+from vadprobe.store.writing.store_files import Files, planned_files
 
 
 def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> None:
@@ -33,7 +32,9 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Stor
             if records_of(path).exists():
                 shutil.rmtree(records_of(path))
             records_of(path).mkdir(parents=True)
-            aside = _build(path, spec, clips, contents)
+            aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
+            shutil.rmtree(aside, ignore_errors=True)
+            _write(aside, planned_files(path, spec, clips, contents))
             aside.rename(path)
             sync(path.parent)
     except OSError as error:
@@ -43,48 +44,30 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Stor
         ) from error
 
 
-def _build(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Path:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    group = zarr.create_group(
-        aside,
-        zarr_format=3,
-        attributes={
-            ATTRIBUTE: {
-                "format_version": FORMAT_VERSION,
-                "spec": spec.to_json(),
-                "digest": spec.digest,
-                "clips_digest": clips.digest,
-                "partition_rows": contents.partition_rows,
-                "state": "open",
-                **({} if contents.is_complete else {"contents": contents.to_json()}),
-            }
-        },
-    )
-    for array in contents.arrays(spec):
-        group.create_array(
-            array.name,
-            shape=array.shape,
-            dtype=storage_dtype(spec.backbone.dtype),
-            chunks=array.chunk,
-            shards=array.shard,
-            compressors=codecs(spec.backbone.dtype),
-            fill_value=float("nan"),
-            dimension_names=array.dims,
-            attributes={"description": array.prose, "values": spec.backbone.dtype},
-            config={"write_empty_chunks": True},
-        )
-    for name, (dimension, values) in coordinates(spec, clips).items():
-        group.create_array(
-            name,
-            data=values,
-            chunks=values.shape,
-            compressors=codecs("float32"),
-            fill_value=-1,  # no coordinate is negative, so a lost chunk is seen
-            dimension_names=(dimension,),
-            attributes={"description": f"0 is {ANSWERS[0]}, 1 is {ANSWERS[1]}."} if name == "answer_code" else {},
-            config={"write_empty_chunks": True},
-        )
-    for created in (*aside.rglob("*"), aside):
+def create_remote_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
+    """Put the objects of an empty store where they are missing; may be killed and repeated, by any number of workers.
+
+    The group's metadata come first: whoever puts them decides what the store is. Whether that is the same is for the
+    caller to check.
+    """
+    files = planned_files(path, spec, clips, contents)
+    with contextlib.suppress(FileExistsError):
+        (path / "zarr.json").create(files["zarr.json"])  # type: ignore[attr-defined]
+    if read_attributes(path).get("digest") != spec.digest:
+        return
+    arrays = sorted({PurePosixPath(name).parts[0] for name in files if "/" in name})
+    there = {path / "zarr.json"}
+    for array in arrays:
+        there.update((path / array).glob("*.json"), (path / array / "c").glob("0"))
+    for name, content in files.items():
+        if path / name not in there:
+            with contextlib.suppress(FileExistsError):
+                (path / name).create(content)  # type: ignore[attr-defined]
+
+
+def _write(folder: Path, files: Files) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    for created in (*folder.rglob("*"), folder):
         sync(created)
-    return aside

@@ -26,7 +26,7 @@ from tests.support.builders import (
     planned_store,
     store_path,
 )
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import ArraySpec, codecs, compression, feature_arrays, storage_dtype
@@ -277,9 +277,9 @@ def test_duckdb_queries_clips_and_videos(stores, tmp_path):
     np.testing.assert_array_equal([length for _, _, length in frames], clips.stop_frames - clips.start_frames)
     longest = f"SELECT max(list_max(frame_indices) - list_min(frame_indices)) FROM '{folder}/clips.parquet'"
     assert query(longest) == [(int((clips.frame_indices[:, -1] - clips.frame_indices[:, 0]).max()),)]
-    probes = [ProbedVideo(name, "test", 2399, 25.0, "f") for name in clips.video_ids[1:]]
+    probes = [VideoFacts(name, "test", 2399, 25.0, "f") for name in clips.video_ids[1:]]
     videos = tmp_path / "videos.parquet"
-    write_probes([ProbedVideo("video 0", "train", None, None, "", "it is empty"), *probes], videos)
+    write_video_facts([VideoFacts("video 0", "train", None, None, "", "it is empty"), *probes], videos)
     assert query(f"SELECT video_id, reason FROM '{videos}' WHERE n_frames IS NULL") == [("video 0", "it is empty")]
     joined = f"""
         SELECT split, count(*) FROM '{folder}/clips.parquet' JOIN '{videos}' USING (video_id)

@@ -32,7 +32,7 @@ from obstore.store import from_url
 from vadprobe.flows.command_line import main
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.claims.staging import ClaimLostError
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.exchange.transfer import Choice, transfer
 from vadprobe.store.files import remote_path
@@ -42,7 +42,7 @@ from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import feature_arrays
 from vadprobe.store.reading.feature_store import FeatureStore
-from vadprobe.store.verification.repair import carry_out, plan_repair
+from vadprobe.store.verification.repair import apply, plan_repair
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing.writer import plan
 
@@ -85,8 +85,8 @@ def local(tmp_path_factory):
     """A finished store in a folder."""
     folder = tmp_path_factory.mktemp("local")
     writer = committed_store(folder, N_CLIPS, failures=FAILURES)
-    videos = [ProbedVideo(f"video {n}", "test", 2399, 25.0, f"{n:064x}") for n in range(6)]
-    write_probes(videos, folder / "toys" / "videos.parquet")
+    videos = [VideoFacts(f"video {n}", "test", 2399, 25.0, f"{n:064x}") for n in range(6)]
+    write_video_facts(videos, folder / "toys" / "videos.parquet")
     return FeatureStore.open(writer.path)
 
 
@@ -451,7 +451,7 @@ def test_damage_is_found_named_and_mended(root):
     assert found.redo == (0, 1)
     assert any(str(one).endswith("partition 0: the shard of hidden_states is missing") for one in found.problems)
     assert any(problem.remedy == "remove" for problem in found.problems)
-    carry_out(plan_repair(found))
+    apply(plan_repair(found))
     (records_of(writer.path) / "000009.json").unlink()
     written(root)
     assert downloaded(root) == before

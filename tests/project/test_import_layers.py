@@ -1,4 +1,4 @@
-"""Stage 2 never loads torch, the store loads no Dask, and the layer contracts would notice if they did."""
+"""Stage 2 never loads torch, the store loads no Dask, and what was fitted is read without what fits it."""
 
 import subprocess
 import sys
@@ -32,6 +32,11 @@ def test_importing_the_whole_store_loads_neither_stage() -> None:
     store = modules_of("store")
     assert "vadprobe.store.datasets.annotations.rows.csv_rows" in store
     assert not loaded_by(store) & {"torch", "dask", "sklearn", "scipy", "prefect", "matplotlib"}
+
+
+def test_values_that_were_fitted_are_read_without_scikit_learn() -> None:
+    values = ["detector.detector", "probes.kinds", "locator.locator", "saliency.selection", "calibration.calibration"]
+    assert not loaded_by([f"vadprobe.analyze.{name}" for name in values]) & {"sklearn", "dask", "distributed"}
 
 
 @pytest.mark.parametrize("package", ["store", "extract", "analyze", "flows"])

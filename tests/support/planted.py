@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vadprobe.store.datasets.dataset import Dataset, write_manifest
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.datasets.video import Interval, Split, Video
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import DatasetLayout
@@ -109,9 +109,9 @@ def write_planted(
     dataset = planted_dataset(other_test)
     write_manifest(dataset, folder / "manifest")
     layout = DatasetLayout(folder / "features", dataset.name)
-    probes = [ProbedVideo(v.video_id, v.split, v.n_frames, v.fps, "f" + v.video_id) for v in dataset.videos]
-    broken = ProbedVideo("broken", "train", None, None, "x", "the file is empty (0 bytes)")
-    write_probes([*probes, broken], layout.videos)
+    probes = [VideoFacts(v.video_id, v.split, v.n_frames, v.fps, "f" + v.video_id) for v in dataset.videos]
+    broken = VideoFacts("broken", "train", None, None, "x", "the file is empty (0 bytes)")
+    write_video_facts([*probes, broken], layout.videos)
     rng = np.random.default_rng(seed)
     for sampling in (SEGMENT, WHOLE):
         videos = [video for video in dataset.videos if sampling is SEGMENT or video.split == "train"]

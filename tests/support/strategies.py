@@ -1,6 +1,9 @@
-"""Hypothesis strategies for the store's nouns: videos, samplings, clip tables, specifications, exact arrays."""
+"""Hypothesis strategies for the store's nouns: videos, clip tables, specifications, exact arrays, annotation files."""
+
+import string
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -108,3 +111,53 @@ def bfloat16_arrays(shape: tuple[int, ...], finite: bool = True) -> st.SearchStr
     if finite:
         patterns = patterns.filter(lambda bits: bits & 0x7F80 != 0x7F80)
     return arrays(np.uint32, shape, elements=patterns).map(lambda bits: (bits << 16).view(np.float32))
+
+
+UCF_LINE = "Abuse028_x264.mp4  Abuse  165  240  -1  -1  "
+XD_LINE = "v=u5SF4SlqNDQ__#00-00-00_00-01-00_label_G-0-0.mp4 624 912 950 1441"
+LIST_LINE, COUNT_LINE = "Assault/Assault_2.mp4 0 235 1", "Abuse028_x264,1412"
+
+
+def many_files(count: int) -> settings:
+    """Settings of one test: in the long profile with all tests together at least 10,000 files."""
+    return laws(count, short=count // 10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+NUMBERS = ["-1", "0", "1", "5", "-7", "1e3", "1_000", "٣", "²", "NaN", "inf", "9" * 14, "9" * 5000, "0x10", "1.0"]
+MARKS = ["", " ", "\t", "\r", "\x00", "\x0b", "\x1c", "\x85", "\u2028", "\ufeff", '"', "'", ",", ";", "-", "/", ".."]
+WORDS = ["Normal", "MSAD", "Abuse", "label_A", "_label_B2-G-0", ".mp4", "train", "true", "null", "[[", "]]", "{", "}"]
+TOKENS = st.sampled_from(NUMBERS + MARKS + WORDS)
+
+
+@st.composite
+def mangled(draw: st.DrawFn, line: str) -> str:
+    """A valid line with tokens dropped, repeated, swapped, replaced or inserted, or characters changed."""
+    tokens = line.split(" ")
+    for _ in range(draw(st.integers(0, 3))):
+        place = draw(st.integers(0, len(tokens) - 1))
+        change = draw(st.sampled_from(["drop", "repeat", "replace", "insert", "characters"]))
+        if change == "drop" and len(tokens) > 1:
+            del tokens[place]
+        elif change == "repeat":
+            tokens.insert(place, tokens[place])
+        elif change == "replace":
+            tokens[place] = draw(TOKENS)
+        elif change == "insert":
+            tokens.insert(place, draw(TOKENS))
+        else:
+            at = draw(st.integers(0, len(tokens[place])))
+            tokens[place] = tokens[place][:at] + draw(TOKENS | st.text(max_size=2)) + tokens[place][at + 1 :]
+    return " ".join(tokens)
+
+
+def files_of(line: str, *names: str) -> st.SearchStrategy[bytes]:
+    """Whole files: mangled and plain lines with any line end, or any text, or any bytes."""
+    header = list(names)
+    lines = st.lists(mangled(line) | st.text(string.printable, max_size=20), max_size=6)
+    ends = st.sampled_from(["\n", "\r\n", "\n\n", "\r", "\n \n"])
+    made = st.tuples(lines, ends).map(lambda parts: parts[1].join(header + parts[0]))
+    return (
+        made.map(lambda text: text.encode("utf-8", "replace"))
+        | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
+        | st.binary(max_size=60)
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from vadprobe.analyze.evaluation.bootstrap.precision_areas import PrecisionAreas
 from vadprobe.analyze.evaluation.bootstrap.video_pairs import VideoPairs, exact_ratio
 from vadprobe.analyze.evaluation.bootstrap.video_units import VideoUnits, sort_units
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.store.errors import VadprobeError
 
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro")
@@ -38,7 +39,7 @@ class Bootstrap:
     n_resamples: int
 
     def undefined(self, metric: str) -> int:
-        """How many resamples leave the metric undefined. State it beside the interval, which is without them.
+        """Count the resamples that leave the metric undefined. State it beside the interval, which is without them.
 
         Raises:
             VadprobeError: if there is no such metric.
@@ -46,7 +47,7 @@ class Bootstrap:
         return int(np.isnan(self._of(metric)).sum())
 
     def interval(self, metric: str, confidence: float = 0.95) -> tuple[float, float]:
-        """Percentile interval over the defined resamples: the middle ``confidence`` of their values.
+        """Return the percentile interval over the defined resamples: the middle ``confidence`` of their values.
 
         It is conditional on the scores: it holds the draw of test videos, not the fitting of what scored them. Few
         videos make percentile intervals too narrow.
@@ -58,9 +59,7 @@ class Bootstrap:
             VadprobeError: if there is no such metric, or the confidence is not strictly between 0 and 1.
         """
         if not 0 < confidence < 1:
-            raise VadprobeError(
-                f"confidence is {confidence}; a share strictly between 0 and 1 is wanted, such as 0.95."
-            )
+            raise VadprobeError(f"confidence must lie strictly between 0 and 1, such as 0.95, got {confidence}.")
         values = self._of(metric)
         known = values[~np.isnan(values)]
         if len(known) == 0:
@@ -75,48 +74,43 @@ class Bootstrap:
 
 
 def bootstrap_videos(
-    scores: np.ndarray,
-    positives: np.ndarray,
-    negatives: np.ndarray,
-    groups: np.ndarray,
+    clips: ScoredClips,
     *,
     n_resamples: int,
     generator: np.random.Generator,
     labels: np.ndarray | None = None,
     metrics: Sequence[str] = METRICS,
 ) -> Bootstrap:
-    """Metrics of ``n_resamples`` resamples: each draws as many videos as there are, with replacement.
+    """Resample the videos: each of ``n_resamples`` draws as many videos as there are, with replacement.
 
-    A video drawn twice counts with all its frames twice. There are no strata: the share of abnormal videos varies from
-    resample to resample, as it does between test sets. The metrics, NaN where a resample leaves them undefined:
+    A video drawn twice counts with all its frames twice. There are no strata: the fraction of abnormal videos varies
+    from resample to resample, as it does between test sets. The metrics, NaN where a resample leaves them undefined:
 
     - ``auc``: ROC AUC of all frames drawn, ties half; equal to the last bit to ``metrics.roc_auc`` on repeated units;
     - ``ap_step``, ``pr_area_trapezoid``: ``metrics.average_precision`` and ``metrics.precision_recall_area``;
     - ``auc_abnormal_only``: ROC AUC of the frames of abnormal videos alone, to the last bit;
     - ``auc_macro``: mean of the AUCs of single videos, over drawn videos with frames of both classes.
 
-    Values depend on the generator and on the videos in ascending order of their codes; not on the order of units.
+    Values depend on the generator and on the videos in ascending order of their codes; not on the order of clips.
 
     Args:
-        scores: (n,) numbers, higher is more anomalous.
-        positives, negatives: (n,) integers, anomalous and normal frames of each unit.
-        groups: (n,) integers, the code of each unit's video; codes may have gaps, and units any order. A video whose
-            units are without frames is drawn like any other.
+        clips: without NaN, in any order; codes of videos may have gaps. A video whose clips are without frames is drawn
+            like any other.
         n_resamples: at least 1.
         generator: draws the videos, ``videos`` numbers per resample.
-        labels: (n,) bool or 0/1, whether each unit's video is abnormal. Without it, abnormal videos are those with at
+        labels: (n,) bool or 0/1, 1 where the clip's video is abnormal. Without it, abnormal videos are those with at
             least one positive frame.
         metrics: those of ``METRICS`` to compute, in any order; the values of each are the same whatever the others.
 
     Raises:
-        VadprobeError: if a metric is unknown or none is named, the shapes differ, a score is NaN, a count is negative,
-            codes are not integers, labels differ inside of a video or call one with positive frames normal,
-            ``n_resamples`` is below 1, there is no frame, or a resample has 2**32 frames or more.
+        VadprobeError: if a metric is unknown or none is named, a score is NaN, labels differ inside of a video or call
+            one with positive frames normal, ``n_resamples`` is below 1, there is no frame, or a resample has 2**32
+            frames or more.
     """
     wanted = _checked_metrics(metrics)
     if n_resamples < 1:
-        raise VadprobeError(f"n_resamples is {n_resamples}; at least 1 is wanted.")
-    units = sort_units(scores, positives, negatives, groups, labels)
+        raise VadprobeError(f"n_resamples must be at least 1, got {n_resamples}.")
+    units = sort_units(clips, labels)
     pairs = VideoPairs(units) if not _OF_PAIRS.isdisjoint(wanted) else None
     trapezoid = "pr_area_trapezoid" in wanted
     areas = PrecisionAreas(units, trapezoid) if trapezoid or "ap_step" in wanted else None
@@ -137,15 +131,15 @@ def bootstrap_videos(
 
 
 def _checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
-    """The names in the order of METRICS."""
+    """Return the names in the order of METRICS."""
     unknown = [metric for metric in metrics if metric not in METRICS]
     if isinstance(metrics, str) or unknown or len(metrics) == 0:
-        raise VadprobeError(f"metrics is {metrics!r}; a sequence of some of {', '.join(METRICS)} is wanted.")
+        raise VadprobeError(f"metrics must be a sequence of some of {', '.join(METRICS)}, got {metrics!r}.")
     return tuple(metric for metric in METRICS if metric in metrics)
 
 
 def _draw(generator: np.random.Generator, n_videos: int, n_resamples: int) -> np.ndarray:
-    """(videos, resamples) float64 multiplicities, drawn resample after resample whatever the blocks are.
+    """Draw (videos, resamples) float64 multiplicities, resample after resample whatever the blocks are.
 
     A column of ones follows a single resample: sums over one column would be added in another order.
     """
@@ -161,15 +155,15 @@ def _check_frames(units: VideoUnits, drawn: np.ndarray) -> None:
     most = ((units.video_positives + units.video_negatives) @ drawn).max()
     if most >= _MAX_FRAMES:
         raise VadprobeError(
-            f"a resample has {most:.0f} frames; fewer than {_MAX_FRAMES} are wanted. Count frames in larger steps, "
-            "such as every second one."
+            f"a resample must have fewer than {_MAX_FRAMES} frames, got {most:.0f}. Count frames in larger steps, such "
+            "as every second one."
         )
 
 
 def _from_pairs(
     units: VideoUnits, pairs: VideoPairs, drawn: np.ndarray, wanted: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """The wanted AUCs of the resamples."""
+    """Return the wanted AUCs of the resamples."""
     found = {}
     n_positives = (units.video_positives @ drawn).astype(np.int64)
     for metric, among in (("auc", np.ones(units.n_videos, dtype=bool)), ("auc_abnormal_only", units.abnormal)):
@@ -186,7 +180,7 @@ def _from_pairs(
 
 
 def _from_areas(units: VideoUnits, areas: PrecisionAreas, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """Step average precision and trapezoid area of the resamples."""
+    """Return step average precision and trapezoid area of the resamples."""
     n_positives, n_negatives = units.video_positives @ drawn, units.video_negatives @ drawn
     divisor = np.where((n_positives == 0) | (n_negatives == 0), np.nan, n_positives)
     at, before = areas.sums(drawn)

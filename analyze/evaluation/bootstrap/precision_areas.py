@@ -21,7 +21,7 @@ class PrecisionAreas:
     """Levels of sorted units, ready for any multiplicities.
 
     A group has two kinds of rows: positive frames at its levels, and all frames since the level before. Each kind
-    begins with an empty row, for the sum so far. ``trapezoid`` says whether the trapezoid area is wanted too.
+    begins with an empty row, for the sum so far. ``trapezoid`` asks for the trapezoid area too.
     """
 
     def __init__(self, units: VideoUnits, trapezoid: bool) -> None:
@@ -41,7 +41,7 @@ class PrecisionAreas:
     def _tied(
         self, units: VideoUnits, step: np.ndarray, on_step: np.ndarray
     ) -> dict[int, tuple[np.ndarray, sparse.csr_array]]:
-        """By block: its levels where negative frames tie with positive ones, and how many do, (levels, videos)."""
+        """Find by block the levels where negative frames tie with positive ones, and count them, (levels, videos)."""
         tied = np.flatnonzero(on_step & (units.negatives > 0))
         levels, row = np.unique(step[tied], return_inverse=True)
         counts = _matrix(
@@ -58,7 +58,7 @@ class PrecisionAreas:
         return np.float32 if self._most * most_drawn < _MAX_SINGLE else np.float64
 
     def sums(self, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positive frames gained times precision, summed over levels: with the precision at, and before each level.
+        """Sum positive frames gained times precision over levels: with the precision at, and before each level.
 
         Args:
             drawn: (videos, resamples) float64 multiplicities, at least two resamples: numpy adds a single column in
@@ -93,13 +93,13 @@ class PrecisionAreas:
 
 
 def _matrix(frames: np.ndarray, rows: np.ndarray, videos: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Frames by row and video, added up where they meet."""
+    """Return frames by row and video, added up where they meet."""
     index: type[np.signedinteger] = np.int32 if shape[0] < 2**31 else np.int64
     return sparse.csr_array(sparse.coo_array((frames, (rows.astype(index), videos.astype(index))), shape=shape))
 
 
 def _accumulate(gained: np.ndarray, reached: np.ndarray) -> None:
-    """Running sums (groups, kinds, 1 + levels, resamples); the first row of a group is the last of the group before."""
+    """Add up (groups, kinds, 1 + levels, resamples); the first row of a group is the last of the group before."""
     triangle = np.tril(np.ones((_GROUP + 1, _GROUP + 1)))
     so_far = reached[-1, :, -1]
     for group, sums in zip(gained, reached, strict=False):
@@ -109,7 +109,7 @@ def _accumulate(gained: np.ndarray, reached: np.ndarray) -> None:
 
 
 def _divide(true_positives: np.ndarray, flagged: np.ndarray, precision: np.ndarray) -> None:
-    """Precision at each level, 1 where a resample has no frame yet, as at recall 0."""
+    """Divide to the precision at each level, 1 where a resample has no frame yet, as at recall 0."""
     with np.errstate(invalid="ignore"):
         np.divide(true_positives, flagged, out=precision)
     if not flagged[0, 0].all():  # frames only ever grow: past the first block this is rare

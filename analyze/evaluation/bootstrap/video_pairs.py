@@ -10,6 +10,7 @@ from scipy import sparse
 
 from vadprobe.analyze.evaluation.bootstrap.video_units import VideoUnits
 from vadprobe.analyze.evaluation.group_metrics import roc_auc_of_groups
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 
 _MAX_EXACT = 2.0**53  # float64 sums of integers are exact to here
 _MAX_CELLS = 2**24  # of W: 128 MB; beyond, resamples are counted one by one
@@ -25,7 +26,7 @@ class VideoPairs:
         self._won = _count_pairs(units, self._positive) if small else None
 
     def doubled(self, drawn: np.ndarray, among: np.ndarray) -> np.ndarray:
-        """(resamples,) int64, doubled pairs won in each resample.
+        """Count the doubled pairs won in each resample, (resamples,) int64.
 
         Args:
             drawn: (videos, resamples) float64 multiplicities.
@@ -40,18 +41,18 @@ class VideoPairs:
         return np.asarray(np.einsum("vr,vr->r", drawn[self._positive].astype(dtype), by_video)).astype(np.int64)
 
     def _doubled_once(self, negative_times: np.ndarray, positive_times: np.ndarray) -> np.int64:
-        """One resample, over all units."""
+        """Count one resample, over all units."""
         units = self._units
         gained = np.bincount(units.level, weights=units.positives * positive_times[units.video]).astype(np.int64)
         lost = np.bincount(units.level, weights=units.negatives * negative_times[units.video]).astype(np.int64)
         return np.int64(np.sum(lost * (2 * np.cumsum(gained) - gained)))
 
     def auc_of_each(self) -> np.ndarray:
-        """(videos,) AUC of each video alone, NaN where its frames are of one class."""
+        """Return the AUC of each video alone, (videos,), NaN where its frames are of one class."""
         units = self._units
         if self._won is None:
-            counts = -units.level.astype(np.float64), units.positives, units.negatives
-            return roc_auc_of_groups(*counts, units.video, units.n_videos)
+            clips = ScoredClips(-units.level, units.positives, units.negatives, units.video)
+            return roc_auc_of_groups(clips, units.n_videos)
         auc = np.full(units.n_videos, np.nan)
         mine = self._positive
         doubled = self._won[mine, np.arange(len(mine))].astype(np.int64)
@@ -61,7 +62,7 @@ class VideoPairs:
 
 
 def _count_pairs(units: VideoUnits, positive: np.ndarray) -> np.ndarray:
-    """W transposed, (videos, videos with positives), float64 where that is exact, else int64.
+    """Count W transposed, (videos, videos with positives), float64 where that is exact, else int64.
 
     Downward over the levels with a positive frame: a negative frame loses to the positive frames that came before,
     counted per video, and half to those of its own level.
@@ -78,9 +79,11 @@ def _count_pairs(units: VideoUnits, positive: np.ndarray) -> np.ndarray:
     gains = _by_step(positives[gaining], step[gaining], column[units.video[gaining]], (n_steps, len(positive)))
     losses = _by_step(2 * negatives[losing], step[losing], units.video[losing], shape)
     ties = _by_step(negatives[tied], step[tied], units.video[tied], shape)
-    lowest = 2 * units.video_negatives.astype(dtype) - losses.sum(axis=0)  # below every positive frame
+    # Negative frames below the last step lose to every positive frame; ties lose once, the others twice.
+    lowest = 2 * units.video_negatives.astype(dtype) - losses.sum(axis=0)
     won = np.multiply.outer(lowest, units.video_positives[positive].astype(dtype))
     won += (ties.T @ gains).toarray()
+    # Blocks of steps: losses of a block meet the positive frames that the levels above it have reached.
     height = max(1, min(n_steps, max(256, 2 * units.n_videos)))
     reached = np.zeros((height + 1, len(positive)), dtype=dtype)
     for top in range(0, n_steps, height):
@@ -93,7 +96,7 @@ def _count_pairs(units: VideoUnits, positive: np.ndarray) -> np.ndarray:
 
 
 def _accumulate(rows: np.ndarray) -> None:
-    """Running sums in place, row by row: numpy's cumsum along this axis takes ten times as long."""
+    """Add up in place, row by row: numpy's cumsum along this axis takes ten times as long."""
     before = rows[0]
     for row in rows[1:]:
         np.add(before, row, out=row)
@@ -101,13 +104,13 @@ def _accumulate(rows: np.ndarray) -> None:
 
 
 def _by_step(frames: np.ndarray, step: np.ndarray, video: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
-    """Frames per level and video of units in descending order of score."""
+    """Return the frames per level and video of units in descending order of score, a sparse matrix."""
     begins = np.zeros(shape[0] + 1, dtype=np.int64)
     np.cumsum(np.bincount(step, minlength=shape[0]), out=begins[1:])
     return sparse.csr_array((frames, video, begins.astype(np.int32)), shape=shape)
 
 
 def exact_ratio(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
-    """Quotients of integers, each rounded once (int64 arrays would be rounded before the division too); NaN over 0."""
+    """Divide integers, each quotient rounded once (int64 arrays would be rounded before too); NaN over 0."""
     pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
     return np.array([top / bottom if bottom else float("nan") for top, bottom in pairs])

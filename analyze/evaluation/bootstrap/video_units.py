@@ -1,10 +1,11 @@
-"""Scored units of videos, checked and sorted once: what every resample of videos shares."""
+"""Scored clips of videos, checked and sorted once, shared by all resamples of videos."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.evaluation.metrics import checked_units
+from vadprobe.analyze.evaluation.metrics import check_rankable
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.store.errors import VadprobeError
 
 
@@ -27,15 +28,15 @@ class VideoUnits:
 
     @property
     def n_videos(self) -> int:
-        """Videos that can be drawn."""
+        """Number of videos that can be drawn."""
         return len(self.abnormal)
 
     def steps(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Units by levels with a positive frame: only there do recall and the number of pairs grow.
+        """Place units among the levels with a positive frame: only there do recall and the number of pairs grow.
 
         Returns:
-            ``step`` (n,), how many such levels lie strictly above each unit; ``on_step`` (n,) bool, whether the unit's
-            own level is one, number ``step`` then; and the number of such levels.
+            ``step`` (n,), the number of such levels strictly above each unit; ``on_step`` (n,) bool, true where the
+            unit's own level is one, number ``step`` then; and the number of such levels.
         """
         has_positive = np.bincount(self.level, weights=self.positives) > 0
         above = np.cumsum(has_positive)
@@ -43,30 +44,21 @@ class VideoUnits:
         return (above - has_positive)[self.level], has_positive[self.level], n_steps
 
 
-def sort_units(
-    scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray, groups: np.ndarray, labels: np.ndarray | None
-) -> VideoUnits:
-    """Check the units and sort them.
+def sort_units(clips: ScoredClips, labels: np.ndarray | None) -> VideoUnits:
+    """Check the clips and sort them.
 
     Args:
-        scores: (n,) numbers, higher is more anomalous.
-        positives, negatives: (n,) integers, anomalous and normal frames of each unit.
-        groups: (n,) integers, the code of each unit's video, in any order.
-        labels: (n,) bool or 0/1, whether each unit's video is abnormal. None: abnormal videos are those with at least
+        clips: in any order.
+        labels: (n,) bool or 0/1, 1 where the clip's video is abnormal. None: abnormal videos are those with at least
             one positive frame.
 
     Raises:
-        VadprobeError: as ``metrics.rank``; and if codes are not one integer per unit, or labels
-            differ inside of a video or call one with positive frames normal.
+        VadprobeError: as ``metrics.rank``; and if labels differ inside of a video or call one with positive frames
+            normal.
     """
-    scores, positives, negatives = checked_units(scores, positives, negatives)
-    groups = np.asarray(groups)
-    if groups.shape != scores.shape or not np.issubdtype(groups.dtype, np.integer):
-        raise VadprobeError(
-            f"groups is {groups.dtype} of shape {groups.shape}; one integer video code is wanted for each of "
-            f"{len(scores)} scored units."
-        )
-    codes, video = _numbered(groups)
+    scores, positives, negatives = clips.scores, clips.positives, clips.negatives
+    check_rankable(scores, positives, negatives)
+    codes, video = _numbered(clips.groups)
     positive, negative = (np.bincount(video, weights=part, minlength=len(codes)) for part in (positives, negatives))
     abnormal = positive > 0 if labels is None else _checked_labels(np.asarray(labels), video, codes, positive > 0)
     order = np.argsort(-scores)
@@ -80,24 +72,24 @@ def sort_units(
 
 
 def _numbered(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ascending codes, and each unit's number among them; units of a video mostly lie together."""
+    """Return ascending codes, and each clip's number among them; clips of a video mostly lie together."""
     starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
     codes, numbers = np.unique(groups[starts], return_inverse=True)
     return codes, np.repeat(numbers.astype(np.int32), np.diff(starts, append=len(groups)))
 
 
 def _checked_labels(labels: np.ndarray, video: np.ndarray, codes: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """(videos,) bool, True where a video is abnormal."""
+    """Return (videos,) bool, True where a video is abnormal."""
     if labels.shape != video.shape or not np.isin(labels, (0, 1)).all():
         raise VadprobeError(
-            f"labels is {labels.dtype} of shape {labels.shape}; 0 or 1 is wanted for the video of each of {len(video)} "
-            "scored units."
+            f"labels must be 0 or 1 for the video of each of {len(video)} clips, got {labels.dtype} of shape "
+            f"{labels.shape}."
         )
-    share = np.bincount(video, weights=labels) / np.bincount(video)
-    wrong = np.flatnonzero(((share > 0) & (share < 1)) | (positive & (share == 0)))
+    fraction = np.bincount(video, weights=labels) / np.bincount(video)
+    wrong = np.flatnonzero(((fraction > 0) & (fraction < 1)) | (positive & (fraction == 0)))
     if len(wrong):
         raise VadprobeError(
-            f"the labels of {len(wrong)} videos, first of code {codes[wrong[0]]}, differ between their units or call "
+            f"the labels of {len(wrong)} videos, first of code {codes[wrong[0]]}, differ between their clips or call "
             "them normal though they have positive frames; are labels and counts of the same annotation?"
         )
-    return np.asarray(share == 1)
+    return np.asarray(fraction == 1)

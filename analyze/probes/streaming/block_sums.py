@@ -1,17 +1,17 @@
-"""What a streamed fit computes of one block of rows; sums of all blocks are the same however the rows were cut."""
+"""Sums of one block of rows; the sums of all blocks are the same to the last bit however the rows were cut."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
-from vadprobe.analyze.probes.streaming.exact_sums import to_fixed
+from vadprobe.analyze.probes.streaming.exact_sums import to_multiples
 from vadprobe.analyze.probes.streaming.row_blocks import chunks
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What a block holds: all that must be known before anything can be added up.
+    """Counts and bounds of a block: all that must be known before anything can be added up.
 
     ``n_rows`` and ``n_failed`` count rows, ``counts`` (2,) the rows of label 0 and 1 that did not fail, ``labels`` are
     the distinct labels. ``lowest`` and ``highest`` (k,) float64 bound every feature. ``centre`` (k,) is the mean of the
@@ -46,13 +46,13 @@ def survey(features: np.ndarray, labels: np.ndarray) -> Survey:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """How rows are drawn: by a seeded hash of a row's features and place, a share of each class, (2,) in [0, 1]."""
+    """A draw of rows by a seeded hash of their features and place; ``fractions`` (2,) of the rows of each class."""
 
     seed: int
-    shares: np.ndarray
+    fractions: np.ndarray
 
     def chosen(self, values: np.ndarray, labels: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Which rows of a chunk are drawn, (n,) bool: the same whatever block the chunk came in."""
+        """Tell which rows of a chunk are drawn, (n,) bool: the same whatever block the chunk came in."""
         columns = np.unique(np.linspace(0, values.shape[1] - 1, 64).astype(np.int64))
         multipliers = np.random.default_rng(self.seed).integers(0, 2**64 - 1, len(columns) + 1, dtype=np.uint64) | 1
         bits = values[:, columns].astype(np.float64).view(np.uint64)
@@ -61,13 +61,13 @@ class Draw:
         keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         keys ^= keys >> np.uint64(31)
-        return np.asarray((keys >> np.uint64(11)) * 2.0**-53 < self.shares[labels])
+        return np.asarray((keys >> np.uint64(11)) * 2.0**-53 < self.fractions[labels])
 
 
 def moments_and_sample(
     features: np.ndarray, labels: np.ndarray, centre: np.ndarray, quanta: np.ndarray, draw: Draw
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sums of offsets from ``centre`` and of their squares, and the drawn rows.
+    """Add up offsets from ``centre`` and their squares, and draw rows.
 
     Returns:
         (2, k) int64 multiples of ``quanta`` (2, k); drawn features (m, k) as stored; their labels (m,).
@@ -76,7 +76,7 @@ def moments_and_sample(
     drawn, of_drawn = [features[:0]], [labels[:0]]
     for values, mine, places in chunks(features, labels):
         offsets = values - centre
-        total += to_fixed(np.stack([offsets.sum(axis=0), (offsets**2).sum(axis=0)]), quanta)
+        total += to_multiples(np.stack([offsets.sum(axis=0), (offsets**2).sum(axis=0)]), quanta)
         chosen = draw.chosen(values, mine, places)
         drawn.append(values[chosen])
         of_drawn.append(mine[chosen])
@@ -85,7 +85,7 @@ def moments_and_sample(
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Where the loss is asked for: coefficients of features ``(x - mean) / scale``, (k,) float64, and an intercept.
+    """A point of the loss: coefficients of features ``(x - mean) / scale``, (k,) float64, and an intercept.
 
     ``weights`` (2,) are those of a row of label 0 and 1; ``quanta`` (k + 1,) those of the gradient's sums.
     """
@@ -99,7 +99,7 @@ class Point:
 
 
 def loss_and_gradient(features: np.ndarray, labels: np.ndarray, point: Point) -> tuple[list[float], np.ndarray]:
-    """Weighted log losses of a block, one sum per chunk, and the sum of their gradients.
+    """Add up the weighted log losses of a block, chunk by chunk, and their gradients.
 
     Returns:
         The losses, to be added by ``math.fsum``, whose result has no order; and (k + 1,) int64 multiples of the quanta:
@@ -113,5 +113,5 @@ def loss_and_gradient(features: np.ndarray, labels: np.ndarray, point: Point) ->
         weights = point.weights[mine]
         residuals = weights * (expit(logits) - mine)
         losses.append(float((weights * np.logaddexp(0.0, np.where(mine == 1, -logits, logits))).sum()))
-        gradient += to_fixed(np.append(residuals @ rows, residuals.sum()), point.quanta)
+        gradient += to_multiples(np.append(residuals @ rows, residuals.sum()), point.quanta)
     return losses, gradient

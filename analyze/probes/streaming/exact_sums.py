@@ -10,15 +10,15 @@ _BITS = 60
 
 
 def quantum(bound: np.ndarray) -> np.ndarray:
-    """The quantum for numbers whose magnitudes add up to ``bound`` at most: a power of two, float64, of its shape."""
+    """Return the quantum of numbers whose magnitudes add up to ``bound`` at most: powers of two, float64."""
     return np.asarray(np.ldexp(1.0, np.frexp(np.asarray(bound, dtype=np.float64))[1] - _BITS))
 
 
-def to_fixed(values: np.ndarray, quanta: np.ndarray) -> np.ndarray:
-    """Whole multiples of the quanta, int64, each rounded to the nearest."""
+def to_multiples(values: np.ndarray, quanta: np.ndarray) -> np.ndarray:
+    """Round each value to a whole multiple of its quantum, int64."""
     return np.asarray(np.rint(values / quanta).astype(np.int64))
 
 
-def from_fixed(total: np.ndarray, quanta: np.ndarray) -> np.ndarray:
-    """A sum of multiples as float64."""
+def from_multiples(total: np.ndarray, quanta: np.ndarray) -> np.ndarray:
+    """Return a sum of multiples as float64."""
     return np.asarray(total.astype(np.float64) * quanta)

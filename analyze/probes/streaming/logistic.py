@@ -1,21 +1,26 @@
 """Logistic regression on rows that do not fit memory: the same minimum as in memory, in about ten passes over them."""
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
-from vadprobe.analyze.probes.logistic import LogisticProbe, has_converged
-from vadprobe.analyze.probes.probe import check_penalty
-from vadprobe.analyze.probes.settings import ClassWeight
+from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.logistic_fitting import has_converged
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Penalty
 from vadprobe.analyze.probes.streaming.block_sums import Draw, Point
 from vadprobe.analyze.probes.streaming.exact_sums import quantum
 from vadprobe.analyze.probes.streaming.passes import Passes, Progress
 from vadprobe.analyze.probes.streaming.preconditioner import Preconditioner, identity, of_sample
 from vadprobe.analyze.probes.streaming.row_blocks import RowBlocks
 from vadprobe.store.errors import VadprobeError
+
+_TOLERANCE = 1e-7
+"""Largest gradient component of the mean loss at a converged fit.
+
+Smaller than that of the fit in memory, because the penalty 1 / (2 C n) of many rows leaves the loss flat.
+"""
 
 _HISTORY = 20  # steps L-BFGS remembers
 _SAMPLE_ROWS = 32  # per feature; measured: with 32 the passes are half of those with 4, with more hardly fewer
@@ -25,17 +30,13 @@ _SAMPLE_VALUES = 1 << 27  # at most, 512 MiB of float32
 
 def fit_streamed_logistic(
     blocks: RowBlocks,
+    penalty: Penalty = DEFAULT_PENALTY,
     *,
-    C: float = 1.0,
-    max_iter: int = 1000,
-    class_weight: ClassWeight | None = None,
-    tolerance: float = 1e-7,
     seed: int = 0,
     sample_rows: int | None = None,
-    selection: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> LogisticProbe:
-    """Fit the probe (HP8, HH10) as ``logistic_probe.fit_logistic`` does, one block of rows in memory at a time.
+    """Fit the probe of ``logistic_fitting.fit_logistic`` with one block of rows in memory at a time.
 
     Two passes give means and deviations and draw a sample of rows. The sample's own fit is where L-BFGS starts, and the
     Cholesky factor of its Hessian makes the steps well scaled; each further pass gives loss and gradient of all rows.
@@ -44,17 +45,11 @@ def fit_streamed_logistic(
     Args:
         blocks: the rows; a row with a value that is not finite is left out and counted. Cutting them into other blocks,
             or computing these elsewhere or in another order, changes no bit of the probe.
-        C: inverse strength of the penalty on standardised features, > 0; the intercept is not penalised. inf for none.
-        max_iter: L-BFGS iterations, each a pass or, seldom, more.
-        class_weight: "balanced" weights rows by n / (2 n_class).
-        tolerance: largest gradient component of the mean loss at which the fit counts as converged. Smaller than that
-            of the fit in memory, because the penalty 1 / (2 C n) of many rows leaves the loss flat.
+        penalty: on standardised features; the intercept is not penalised. An iteration is a pass or, seldom, more.
         seed: of the sample, >= 0.
         sample_rows: about how many rows the sample has; by default 32 per feature, 4096 at least, and at most 512
             MiB of float32, which is ten per feature of a layer of 3584. They are held in memory, beside two matrices of
-            (k + 1)^2 float64. 0: no sample, a start at zero and plain L-BFGS, which
-            takes several times the passes.
-        selection: carried into the probe.
+            (k + 1)^2 float64. 0: no sample, a start at zero and plain L-BFGS, which takes several times the passes.
         progress: called after each pass with the number of passes done and the largest gradient component (NaN while
             there is none).
 
@@ -62,50 +57,49 @@ def fit_streamed_logistic(
         The probe; ``n_left_out`` counts the rows left out. A constant feature has scale 1 and coefficient 0.
 
     Raises:
-        VadprobeError: if labels or settings are not as above, a block does not end where a chunk of 256 rows does, a
+        VadprobeError: if labels or settings do not fit, a block does not end where a chunk of 256 rows does, a
             class has fewer than two rows, or a penalised fit does not converge.
     """
-    check_penalty(C, max_iter)
     if seed < 0 or (sample_rows is not None and sample_rows < 0):
-        raise VadprobeError(f"seed is {seed} and sample_rows {sample_rows}; both must be 0 or more.")
+        raise VadprobeError(f"seed and sample_rows must be 0 or more, got {seed} and {sample_rows}.")
     passes = Passes(blocks, progress)
     # With more threads BLAS would add in another order here.
     with threadpool_limits(limits=1):
         known = passes.survey()
-        draw = Draw(seed, _shares(known.counts, blocks.n_features, sample_rows))
+        draw = Draw(seed, _fractions(known.counts, blocks.n_features, sample_rows))
         mean, scale, drawn, labels = passes.moments_and_sample(known, draw)
-        weights = np.ones(2) if class_weight is None else known.counts.sum() / (2 * known.counts)
+        weights = np.ones(2) if penalty.class_weight is None else known.counts.sum() / (2 * known.counts)
         conditioned = identity(blocks.n_features)
         if len(np.unique(labels)) == 2:
-            # Each drawn row stands for its share of all rows of its class.
+            # Each drawn row stands for as many rows of its class as there are for each that was drawn.
             each = (weights * known.counts / np.bincount(labels))[labels]
-            conditioned = of_sample(_standardised(drawn, mean, scale), labels, each, C, int(known.counts.sum()))
-        objective = _Objective(passes, mean, scale, weights, known.counts, C)
-        parameters, n_iterations = _minimised(objective, conditioned, tolerance, max_iter)
+            rows = _standardised(drawn, mean, scale)
+            conditioned = of_sample(rows, labels, each, penalty.C, int(known.counts.sum()))
+        objective = _Objective(passes, mean, scale, weights, known.counts, penalty.C)
+        parameters, n_iterations = _minimised(objective, conditioned, penalty.max_iter)
     slope = objective.slope(parameters)
-    converged = has_converged(slope, tolerance, exhausted=n_iterations >= max_iter)
-    if not converged and math.isfinite(C):
+    converged = has_converged(slope, _TOLERANCE, exhausted=n_iterations >= penalty.max_iter)
+    if not converged and math.isfinite(penalty.C):
         raise VadprobeError(
-            f"the streamed probe did not converge in {n_iterations} iterations ({passes.done} passes): the gradient is "
-            f"{slope:.2g}, {tolerance:.2g} is wanted. Raise max_iter (now {max_iter}) or sample_rows, or lower C (now "
-            f"{C:g})."
+            f"the streamed probe did not converge in {n_iterations} iterations ({passes.done} passes): the gradient "
+            f"must fall to {_TOLERANCE:.2g}, it is {slope:.2g}. Raise max_iter (now {penalty.max_iter}), or lower C "
+            f"(now {penalty.C:g})."
         )
     return LogisticProbe(
         mean=mean,
         scale=scale,
         coef=parameters[:-1],
         intercept=float(parameters[-1]),
-        C=float(C),
-        class_weight=class_weight,
+        C=float(penalty.C),
+        class_weight=penalty.class_weight,
         n_iterations=n_iterations,
         converged=converged,
-        selection=dict(selection or {}),
         n_left_out=known.n_failed,
     )
 
 
-def _shares(counts: np.ndarray, n_features: int, sample_rows: int | None) -> np.ndarray:
-    """The share of each class to draw, (2,): half of the sample from each, as far as there are so many."""
+def _fractions(counts: np.ndarray, n_features: int, sample_rows: int | None) -> np.ndarray:
+    """Return the fraction of each class to draw, (2,): half of the sample from each, as far as there are so many."""
     if sample_rows is None:
         sample_rows = min(_SAMPLE_ROWS * (n_features + 1), _SAMPLE_VALUES // n_features)
         sample_rows = max(_LEAST_SAMPLE, sample_rows)
@@ -115,7 +109,7 @@ def _shares(counts: np.ndarray, n_features: int, sample_rows: int | None) -> np.
 
 
 def _standardised(drawn: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """The sample in float32, enough for a start; its parts are taken off the list, so that it is in memory once."""
+    """Join the sample in float32, enough for a start; its parts leave the list, so that it is in memory once."""
     last = sum(len(part) for part in drawn)
     rows = np.empty((last, len(mean)), dtype=np.float32)
     while drawn:
@@ -134,7 +128,7 @@ class _Objective:
         self._passes, self._mean, self._scale, self._weights = passes, mean, scale, weights
         self._n = int(counts.sum())
         self._penalty = 1 / (C * self._n)
-        # A standardised feature's squares add up to n, so Cauchy and Schwarz bound its share of the gradient.
+        # A standardised feature's squares add up to n, so Cauchy and Schwarz bound its part of the gradient.
         bound = 2 * float((weights * np.sqrt(counts * self._n)).sum())
         self._quanta = quantum(np.full(len(mean) + 1, bound))
         self._last: tuple[np.ndarray, float, np.ndarray] | None = None
@@ -152,21 +146,19 @@ class _Objective:
         return self._last[1], self._last[2]
 
     def slope(self, parameters: np.ndarray) -> float:
-        """Largest absolute component of the gradient."""
+        """Return the largest absolute component of the gradient."""
         return float(np.abs(self(parameters)[1]).max())
 
 
-def _minimised(
-    objective: _Objective, conditioned: Preconditioner, tolerance: float, max_iter: int
-) -> tuple[np.ndarray, int]:
-    """L-BFGS in the preconditioned coordinates until the gradient of the parameters is small: (parameters, iterations).
+def _minimised(objective: _Objective, conditioned: Preconditioner, max_iter: int) -> tuple[np.ndarray, int]:
+    """Run L-BFGS in the preconditioned coordinates until the gradient is small: (parameters, iterations).
 
     scipy's first step has length 1 whatever the gradient. In units of the first gradient's length, that is the step
     which is exact where the preconditioner is.
     """
     start = conditioned.parameters(np.zeros(len(conditioned.start)))
     unit = float(np.linalg.norm(conditioned.gradient(objective(start)[1])))
-    if objective.slope(start) <= tolerance:
+    if objective.slope(start) <= _TOLERANCE:
         return start, 0
 
     def scaled(coordinates: np.ndarray) -> tuple[float, np.ndarray]:
@@ -174,7 +166,7 @@ def _minimised(
         return loss, unit * conditioned.gradient(gradient)
 
     def stop(intermediate_result: OptimizeResult) -> None:
-        if objective.slope(conditioned.parameters(unit * intermediate_result.x)) <= tolerance:
+        if objective.slope(conditioned.parameters(unit * intermediate_result.x)) <= _TOLERANCE:
             raise StopIteration
 
     found = minimize(

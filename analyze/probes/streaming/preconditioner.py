@@ -1,4 +1,4 @@
-"""Where a streamed fit starts and in which coordinates it steps, from a sample of its rows."""
+"""The start of a streamed fit and the coordinates in which it steps, from a sample of its rows."""
 
 import warnings
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 _SLAB_ROWS = 1024  # rows in float64 at a time
 _SAMPLE_ITERATIONS = 300  # of the sample's fit, a start that need not be exact
-_JITTER = 1e-10  # share of the largest diagonal entry added where no penalty makes the Hessian regular
+_JITTER = 1e-10  # fraction of the largest diagonal entry, added where no penalty makes the Hessian regular
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,30 +26,30 @@ class Preconditioner:
     factor: np.ndarray | None
 
     def parameters(self, coordinates: np.ndarray) -> np.ndarray:
-        """Coefficients and intercept at u."""
+        """Return coefficients and intercept at u."""
         if self.factor is None:
             return np.asarray(self.start + coordinates)
         return np.asarray(self.start + solve_triangular(self.factor, coordinates, lower=True, trans="T"))
 
     def gradient(self, gradient: np.ndarray) -> np.ndarray:
-        """The gradient in u of a gradient in the parameters."""
+        """Return the gradient in u of a gradient in the parameters."""
         if self.factor is None:
             return gradient
         return np.asarray(solve_triangular(self.factor, gradient, lower=True))
 
 
 def identity(n_features: int) -> Preconditioner:
-    """A start at zero, and steps in the parameters themselves."""
+    """Start at zero, and step in the parameters themselves."""
     return Preconditioner(np.zeros(n_features + 1), None)
 
 
 def of_sample(rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, C: float, n: int) -> Preconditioner:
-    """The minimum of the loss on a sample, and the Hessian there.
+    """Start at the minimum of the loss on a sample, with the Hessian there.
 
     Args:
         rows: (m, k) standardised features, float32 or float64.
         labels: (m,) 0 or 1, both present.
-        weights: (m,) what each row stands for; they add up to about n.
+        weights: (m,) number of rows that each row stands for; they add up to about n.
         C: inverse strength of the penalty.
         n: number of all rows, by which the loss is divided.
     """

@@ -1,4 +1,4 @@
-"""Gaussians with Ledoit and Wolf's shrunk covariance, for many heads at once, from the moments of their classes.
+"""Gaussians with Ledoit and Wolf's shrunk covariance, for many heads at once, from the moments of the classes.
 
 Shrinking is what makes a covariance of few samples regular. Few samples of many dimensions are ``.gaussian_dual``'s.
 """
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, inverse_form
+from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic_form
 
 _ISOTROPIC = 1e-14
-"""Below this share of its square, a covariance's distance from a multiple of the identity is rounding."""
+"""Below this fraction of its square, a covariance's distance from a multiple of the identity is rounding."""
 
 _SINGULAR = 1e-10
 """Shrinkage below this is rounding: in exact arithmetic it is 0, and the covariance has rank one or zero."""
@@ -37,7 +37,7 @@ class Moments:
 
 
 def moments(rows: np.ndarray) -> Moments:
-    """The moments of rows (heads, n, r) float64."""
+    """Add up the moments of rows (heads, n, r) float64."""
     squares = np.einsum("hij,hij->hi", rows, rows)
     fourth = np.einsum("hi,hi->h", squares, squares)
     norms = squares.sum(axis=-1)
@@ -48,7 +48,7 @@ def moments(rows: np.ndarray) -> Moments:
 
 @dataclass(frozen=True, eq=False)
 class ClassMoments:
-    """Moments of both classes' centred samples, the ``difference`` (heads, r) of their means, and in which unit.
+    """Moments of both classes' centred samples, and the ``difference`` (heads, r) of their means.
 
     The features are 2 to the power of ``exponents`` (heads,) times as large.
     """
@@ -60,13 +60,13 @@ class ClassMoments:
 
 
 def class_moments(vectors: np.ndarray, n_normal: int, exponents: np.ndarray) -> ClassMoments:
-    """Of class-centred rows, normal ones first, and the difference last: (heads, n + 1, r) float64."""
+    """Take the moments of vectors (heads, n + 1, r): class-centred rows, normal ones first, and the difference last."""
     normal, anomalous = moments(vectors[:, :n_normal]), moments(vectors[:, n_normal:-1])
     return ClassMoments(normal, anomalous, vectors[:, -1].copy(), exponents)
 
 
 def joined(parts: Sequence[ClassMoments]) -> ClassMoments:
-    """The moments of several blocks of heads as one."""
+    """Join the moments of several blocks of heads."""
     normal, anomalous = _joined([part.normal for part in parts]), _joined([part.anomalous for part in parts])
     difference = np.concatenate([part.difference for part in parts])
     return ClassMoments(normal, anomalous, difference, np.concatenate([part.exponents for part in parts]))
@@ -84,7 +84,7 @@ def _joined(parts: Sequence[Moments]) -> Moments:
 def shrinkage(
     n: int, norms: np.ndarray, fourth: np.ndarray, square: np.ndarray, dimension: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ledoit and Wolf's intensity (Journal of Multivariate Analysis 88, 2004, lemma 3.3).
+    """Return Ledoit and Wolf's intensity (Journal of Multivariate Analysis 88, 2004, lemma 3.3).
 
     It is the a in [0, 1] for which ``S* = (1 - a) S + a (tr S / d) I`` has the least expected squared error,
     S = X'X / n (divided by n) of n centred rows.
@@ -98,7 +98,8 @@ def shrinkage(
 
     Returns:
         a and ``tr S / d``, each (heads,). A covariance that is a multiple of the identity has a = 1 (every intensity
-        gives the same S*). Where S* is singular, a is 0 (see ``is_regular``).
+        gives the same S*). a is 0 where S* is singular: all rows are 0 or, for d > 1, plus or minus one vector, from
+        which no error can be estimated. Two samples of a class, centred, are such rows.
     """
     variance = norms / (n * dimension)
     square = square / n**2
@@ -111,41 +112,18 @@ def shrinkage(
     return np.asarray(intensity), np.asarray(variance)
 
 
-def ledoit_wolf(rows: np.ndarray, dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shrink the covariance S of centred rows towards (tr S / d) I, as scikit-learn's ``ledoit_wolf`` does.
-
-    Args:
-        rows: (heads, n, r) float64, already centred; coordinates in an orthonormal basis that spans the rows.
-        dimension: d >= r, the dimension of the space they come from. Outside the basis S* is a (tr S / d) I.
-
-    Returns:
-        S* in the basis, (heads, r, r), and the intensity a of ``shrinkage``, (heads,).
-    """
-    covariance, _, intensity = _shrunk(moments(rows), dimension)
-    return covariance, intensity
-
-
-def is_regular(intensity: np.ndarray) -> np.ndarray:
-    """Whether a shrunk covariance has an inverse, (heads,) bool, from its intensity.
-
-    It has none if the rows are all 0, or, for d > 1, all plus or minus one vector: then shrinking has nothing to
-    estimate its error from, and the intensity is 0. Two samples of a class, centred, are such rows.
-    """
-    return np.asarray(intensity > 0)
-
-
 def discriminant(classes: ClassMoments, dimension: int) -> np.ndarray:
-    """``D' S*^-1 D`` with the covariance of all class-centred rows and the difference D of the means, (heads,).
+    """Return ``D' S*^-1 D`` with the covariance of all class-centred rows and the difference D of means, (heads,).
 
     NaN where S* is singular. ``dimension`` d >= r is that of the space the rows come from.
     """
-    covariance, added, _ = _shrunk(classes.normal + classes.anomalous, dimension)
+    covariance, added = _shrunk(classes.normal + classes.anomalous, dimension)
     regular = added > 0
-    return np.where(regular, inverse_form(_invertible(covariance, regular), classes.difference), np.nan)
+    return np.where(regular, quadratic_form(_invertible(covariance, regular), classes.difference), np.nan)
 
 
 def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0.0) -> np.ndarray:
-    """Mean of both divergences between the classes' Gaussians, (heads,).
+    """Return the mean of both divergences between the classes' Gaussians, (heads,).
 
     It is a quarter of ``tr(Sn^-1 (Sa + DD')) + tr(Sa^-1 (Sn + DD')) - 2d``; NaN where a covariance is singular. Outside
     the basis of the rows both covariances are multiples of the identity. A ridge is added to both, in squared units of
@@ -154,44 +132,42 @@ def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0
     added_ridge = in_unit(ridge, classes.exponents)
     shrunk = [_shrunk(mine, dimension, added_ridge) for mine in (classes.normal, classes.anomalous)]
     regular = (shrunk[0][1] > 0) & (shrunk[1][1] > 0)
-    covariances = [_invertible(covariance, regular) for covariance, _, _ in shrunk]
-    # A covariance whose ridge is lost in rounding has no finite factor: its values are not numbers, and no warning.
+    covariances = [_invertible(covariance, regular) for covariance, _ in shrunk]
+    # A covariance whose ridge is lost in rounding has no factor: its values are NaN, and no warning.
     with np.errstate(invalid="ignore", over="ignore"):
         factors = [inverse_factor(covariance) for covariance in covariances]
         inverses = [factor.swapaxes(1, 2) @ factor for factor in factors]
         values = np.einsum("hij,hij->h", inverses[0], covariances[1]) + np.einsum(
             "hij,hij->h", inverses[1], covariances[0]
         )
-        inverses[0] += inverses[1]
+        inverses[0] += inverses[1]  # in place: D'(Sn^-1 + Sa^-1) D in one product
         difference = classes.difference
         values += np.einsum("hi,hi->h", (inverses[0] @ difference[:, :, None])[:, :, 0], difference)
         outside = dimension - difference.shape[1]
         if outside:
-            added = [np.where(regular, one, 1.0) for _, one, _ in shrunk]
+            added = [np.where(regular, one, 1.0) for _, one in shrunk]
             values += outside * (added[0] / added[1] + added[1] / added[0])
     return np.where(regular, np.maximum(values - 2 * dimension, 0.0) / 4, np.nan)
 
 
 def in_unit(ridge: float, exponents: np.ndarray) -> np.ndarray:
-    """A ridge in squared units of the features, in those of heads divided by 2 to the power of the exponents."""
+    """Convert a ridge from squared units of the features to those of heads divided by 2 to the power of exponents."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(np.ldexp(ridge, -2 * exponents))
 
 
-def _shrunk(
-    mine: Moments, dimension: int, ridge: np.ndarray | float = 0.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """S* with a ridge, what of it is a multiple of the identity, and the intensity."""
+def _shrunk(mine: Moments, dimension: int, ridge: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return S* with a ridge (heads, r, r), and the multiple of the identity in it (heads,)."""
     square = np.einsum("hij,hij->h", mine.scatter, mine.scatter)
     intensity, variance = shrinkage(mine.n, mine.norms, mine.fourth, square, dimension)
     covariance = ((1 - intensity) / mine.n)[:, None, None] * mine.scatter
     added = intensity * variance + ridge
     diagonal = np.arange(covariance.shape[1])
     covariance[:, diagonal, diagonal] += added[:, None]
-    return covariance, added, intensity
+    return covariance, added
 
 
 def _invertible(covariance: np.ndarray, regular: np.ndarray) -> np.ndarray:
-    """The covariances, with the identity in place of the singular ones, in place."""
+    """Put the identity in place of the singular covariances, in place."""
     covariance[~regular] = np.eye(covariance.shape[1])
     return covariance

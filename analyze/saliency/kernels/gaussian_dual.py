@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, inverse_form
+from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic_form
 from vadprobe.analyze.saliency.kernels.gaussian import in_unit, shrinkage
 
 _LARGEST_RATIO = 1e6
@@ -46,17 +46,17 @@ class _Shrunk:
 
 
 def discriminant(block: Products) -> np.ndarray:
-    """``D' S*^-1 D`` with the covariance of all class-centred rows, (heads,).
+    """Return ``D' S*^-1 D`` with the covariance of all class-centred rows, (heads,).
 
     NaN where S* is singular, or so nearly that inner products are too few digits for it.
     """
     shrunk = _shrunk(block.gram, block.dimension)
-    explained = shrunk.factor * inverse_form(shrunk.kernel, block.along)
+    explained = shrunk.factor * quadratic_form(shrunk.kernel, block.along)
     return np.where(shrunk.safe, (block.distance - explained) / shrunk.added, np.nan)
 
 
 def symmetric_divergence(block: Products, ridge: float = 0.0) -> np.ndarray:
-    """Mean of both divergences between the classes' Gaussians, (heads,); NaN as for ``discriminant``.
+    """Return the mean of both divergences between the classes' Gaussians, (heads,); NaN as for ``discriminant``.
 
     A ridge is added to both covariances, in squared units of the features.
     """
@@ -81,7 +81,7 @@ def symmetric_divergence(block: Products, ridge: float = 0.0) -> np.ndarray:
 
 
 def _shrunk(gram: np.ndarray, dimension: int, ridge: np.ndarray | float = 0.0) -> _Shrunk:
-    """Of class-centred rows with these inner products, (heads, n, n)."""
+    """Shrink the covariance of class-centred rows with these inner products, (heads, n, n)."""
     n = gram.shape[1]
     norms = np.ascontiguousarray(gram.diagonal(axis1=1, axis2=2))
     square, fourth = np.einsum("hij,hij->h", gram, gram), np.einsum("hi,hi->h", norms, norms)

@@ -1,4 +1,4 @@
-"""The metrics of heads mapped over blocks that fit the processor's cache; ``.head_saliency`` says what they are."""
+"""Metrics of heads, mapped over blocks of heads that fit the processor's cache."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ from vadprobe.analyze.saliency.kernels.gaussian import ClassMoments, class_momen
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.kmeans2 import clusters_of_products, clusters_of_rows
 from vadprobe.analyze.saliency.kernels.mmd import ALL_AT_ONCE
-from vadprobe.analyze.saliency.kernels.nmi import geometric_mean, normalised_information
+from vadprobe.analyze.saliency.kernels.nmi import geometric_mean, nmi
 from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 
 BLOCK_BYTES = 1 << 23
@@ -19,7 +19,7 @@ _FACTORED_HEADS = 32
 """Heads whose covariances are inverted together, if samples are more than dimensions."""
 
 Kernel = Callable[[ClassCentred], np.ndarray]
-"""From a block of heads to one value per head."""
+"""Function from a block of heads to one value per head."""
 
 Gaussian = tuple[Callable[[Products], np.ndarray], Callable[[ClassMoments, int], np.ndarray]]
 """A metric of both classes' Gaussians: from inner products of few samples, and from moments and d for any number.
@@ -31,7 +31,7 @@ What inner products cannot tell is NaN, and is computed from moments.
 def mapped(
     features: np.ndarray, labels: np.ndarray, gaussians: Mapping[str, Gaussian], kernels: Mapping[str, Kernel]
 ) -> dict[str, np.ndarray]:
-    """Metrics of every head: name to (...,) float64; 0 where all samples of a head are equal.
+    """Return metrics of every head: name to (...,) float64; 0 where all samples of a head are equal.
 
     Equal samples differ in no respect, and 0 is their exact value even of what is unknown otherwise.
     """
@@ -65,7 +65,7 @@ def mapped(
 
 
 def of_few(block: ClassCentred, gaussian: Gaussian) -> np.ndarray:
-    """A metric of both classes' Gaussians where samples are no more than dimensions, (heads,)."""
+    """Return a metric of both classes' Gaussians where samples are no more than dimensions, (heads,)."""
     from_products, from_moments = gaussian
     values = from_products(products(block))
     for head in np.flatnonzero(np.isnan(values)):
@@ -77,23 +77,23 @@ def of_few(block: ClassCentred, gaussian: Gaussian) -> np.ndarray:
 
 
 def products(block: ClassCentred) -> Products:
-    """A block's inner products as ``.gaussian_dual`` takes them."""
+    """Return a block's inner products as ``gaussian_dual`` takes them."""
     return Products(block.gram, block.along, block.distance, block.n_normal, block.dimension, block.exponents)
 
 
 def block_heads(n: int, dimension: int) -> int:
-    """How many heads fit a block."""
+    """Return the number of heads that fit a block."""
     products = 5 * n * n if n <= ALL_AT_ONCE else n * n
     return max(1, BLOCK_BYTES // (8 * (2 * n * dimension + products)))
 
 
 def start_draws(seed: int, n_init: int) -> np.ndarray:
-    """The random numbers of ``kmeans2.two_means``, (n_init, 2): the same for every head."""
+    """Draw the random numbers of ``kmeans2.kmeans2``, (n_init, 2): the same for every head."""
     return np.random.default_rng(seed).random((n_init, 2))
 
 
 def clusters(block: ClassCentred, draws: np.ndarray) -> np.ndarray:
-    """The two-means clustering of a block's samples, (heads, n) bool, in the block's order.
+    """Split a block's samples into two clusters, (heads, n) bool, in the block's order.
 
     The first sample as given is False, so that the clusters say nothing of how rounding called them.
     """
@@ -104,7 +104,7 @@ def clusters(block: ClassCentred, draws: np.ndarray) -> np.ndarray:
     return np.asarray(found ^ found[:, [int(block.order.argmin())]])
 
 
-def clustering_nmi(seed: int, n_init: int) -> Kernel:
-    """Normalised mutual information of the classes and a two-means clustering of a block's samples."""
+def nmi_kernel(seed: int, n_init: int) -> Kernel:
+    """Return the kernel of the mutual information of a block's classes and two-means clusters."""
     draws = start_draws(seed, n_init)
-    return lambda block: normalised_information(clusters(block, draws), block.n_normal, geometric_mean)
+    return lambda block: nmi(clusters(block, draws), block.n_normal, geometric_mean)

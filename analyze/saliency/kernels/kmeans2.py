@@ -13,7 +13,7 @@ MAX_ITERATIONS = 300
 """Lloyd's iterations end when no sample moves; this bound (scikit-learn's) stops ties that rounding keeps alive."""
 
 _STAYING = 0.75
-"""Heads that have settled are left out of the products once less than this share still moves."""
+"""Settled heads leave the products once less than this fraction of the heads still moves."""
 
 
 def kmeans2(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ def kmeans2(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def clusters_of_products(gram: np.ndarray, squared: np.ndarray, draws: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """``kmeans2`` from inner products and squared distances of centred samples, each (heads, n, n).
+    """Run ``kmeans2`` on inner products and squared distances of centred samples, each (heads, n, n).
 
     ``order`` (n,) is the number of each sample as given: the draws choose among the samples in that order.
     """
@@ -52,7 +52,7 @@ def clusters_of_products(gram: np.ndarray, squared: np.ndarray, draws: np.ndarra
 
 
 def clusters_of_rows(rows: np.ndarray, draws: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """``kmeans2`` from centred samples (heads, n, r), for more samples than ``clusters_of_products``."""
+    """Run ``kmeans2`` on centred samples (heads, n, r), for more samples than ``clusters_of_products``."""
     position = np.argsort(order)
     first = position[_first(draws, len(order))]
     result = np.empty(rows.shape[:2], dtype=bool)
@@ -65,19 +65,19 @@ def clusters_of_rows(rows: np.ndarray, draws: np.ndarray, order: np.ndarray) -> 
 
 
 def _first(draws: np.ndarray, n: int) -> np.ndarray:
-    """Numbers of the first centres, (starts,)."""
+    """Return the numbers of the first centres, (starts,)."""
     return np.minimum((draws[:, 0] * n).astype(np.int64), n - 1)
 
 
 def _second(squared: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Numbers of the second centres, (heads, starts), from squared distances to the first, (heads, starts, n)."""
+    """Return the second centres, (heads, starts), from squared distances to the first, (heads, starts, n)."""
     running = squared.cumsum(axis=-1)
     below = running <= draws[:, 1, None] * running[:, :, -1:]
     return np.asarray(np.minimum(below.sum(axis=-1), squared.shape[-1] - 1))
 
 
 def _settled(gram: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Lloyd's iterations from second clusters (heads, starts, n) bool; the second cluster of the best, (heads, n)."""
+    """Iterate from second clusters (heads, starts, n) bool; return the second cluster of the best start, (heads, n)."""
     n = members.shape[2]
     best = np.array(members[:, 0])
     moving = np.arange(len(members))
@@ -90,6 +90,7 @@ def _settled(gram: np.ndarray, members: np.ndarray) -> np.ndarray:
         moved = products > (length * _middle(size, n))[:, :, None]
         changed = (moved != members).any(axis=(1, 2)) & (iteration < MAX_ITERATIONS - 1)
         if np.count_nonzero(changed) <= _STAYING * len(changed):
+            # |s|^2 n / (k (n - k)) is what the split takes off the inertia: the best start has the most.
             separation = length / np.maximum(size * (n - size), 1)
             best[moving] = members[np.arange(len(members)), separation.argmax(axis=1)]
             moving, moved = moving[changed], moved[changed]
@@ -101,7 +102,7 @@ def _settled(gram: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def _settled_rows(rows: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """``_settled`` of one head: centred samples (n, r) and second clusters (starts, n) bool to (n,) bool."""
+    """Iterate one head: centred samples (n, r) and second clusters (starts, n) bool to the best (n,) bool."""
     n = len(rows)
     columns = np.ascontiguousarray(rows.T)
     best, most = np.asarray(members[0]), -1.0
@@ -120,6 +121,7 @@ def _settled_rows(rows: np.ndarray, members: np.ndarray) -> np.ndarray:
             members, moved, changes, sums = members[changed], moved[changed], changes[changed], sums[changed]
             if len(members) == 0:
                 break
+        # Only samples that moved change the sums.
         touched = np.flatnonzero(changes.any(axis=0))
         difference = np.subtract(moved[:, touched], members[:, touched], dtype=np.float64)
         sums = sums + difference @ rows[touched]
@@ -128,5 +130,5 @@ def _settled_rows(rows: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def _middle(size: np.ndarray, n: int) -> np.ndarray:
-    """What of the squared length of the second cluster's sum lies half way between the centres, (..., starts)."""
+    """Return ``(1/k - 1/(n-k)) / 2``: times |s|^2, the threshold half way between the centres, (..., starts)."""
     return np.asarray((1 / np.maximum(size, 1) - 1 / np.maximum(n - size, 1)) / 2)

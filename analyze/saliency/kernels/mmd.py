@@ -18,11 +18,11 @@ _PIECE = 1 << 15
 """Distances that the kernel is applied to at a time."""
 
 _DEGENERATE = 1e-5
-"""A squared median distance below this share of the largest squared norm is too close to rounding of products."""
+"""A squared median distance below this fraction of the largest squared norm is too close to rounding of products."""
 
 
-def discrepancy(block: ClassCentred) -> np.ndarray:
-    """Square root of ``mean K_aa + mean K_nn - 2 mean K_an``, self-pairs included, (heads,).
+def mmd(block: ClassCentred) -> np.ndarray:
+    """Return the square root of ``mean K_aa + mean K_nn - 2 mean K_an``, self-pairs included, (heads,).
 
     ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
     equal samples, 0 for others.
@@ -30,8 +30,8 @@ def discrepancy(block: ClassCentred) -> np.ndarray:
     return np.asarray(np.sqrt(_by_heads(block, lambda squared: median_root(squared) ** 2, _exact_width)))
 
 
-def code_discrepancy(block: ClassCentred) -> np.ndarray:
-    """``mean K_aa + mean K_nn - 2 mean K_an`` as the method's public code has it, (heads,): not its root.
+def reference_mmd(block: ClassCentred) -> np.ndarray:
+    """Return ``mean K_aa + mean K_nn - 2 mean K_an`` as the method's public code has it, (heads,): not its root.
 
     ``K = exp(-g |x - y|^2)``, g = 1 / (2 w), w the median of the squared distances that are not 0. Where all are 0 g is
     1.
@@ -40,10 +40,10 @@ def code_discrepancy(block: ClassCentred) -> np.ndarray:
 
 
 def kernel_matrices(block: ClassCentred, code: bool = False) -> np.ndarray:
-    """``K - 1`` of all pairs of samples, (heads, n, n), of ``discrepancy`` or ``code_discrepancy``.
+    """Return ``K - 1`` of all pairs of samples, (heads, n, n), of ``mmd`` or ``reference_mmd``.
 
     It is the same for any labels. With the weights of a labelling, 1 over the number of samples for the anomalous class
-    and minus that for the normal one, the quadratic form is the squared discrepancy: as the weights add up to 0, the 1
+    and minus that for the normal one, the quadratic form is the squared MMD: as the weights add up to 0, the 1
     adds nothing.
     """
     heads, n = len(block.vectors), block.n_samples
@@ -60,20 +60,20 @@ def kernel_matrices(block: ClassCentred, code: bool = False) -> np.ndarray:
 
 
 def median_root(squared: np.ndarray) -> np.ndarray:
-    """Median over the last axis of the square roots, (heads,): for an even number, the mean of the two middle roots."""
+    """Return the median of the square roots over the last axis, (heads,): the mean of the two middle ones if even."""
     lower, upper = _middle(squared)
     return np.asarray((np.sqrt(np.maximum(lower, 0.0)) + np.sqrt(np.maximum(upper, 0.0))) / 2)
 
 
 def _middle_squared(squared: np.ndarray) -> np.ndarray:
-    """Median of squared distances, (heads,); 0 where some may be 0, which are no part of it."""
+    """Return the median of squared distances, (heads,); 0 where some may be 0, which are no part of it."""
     lower, upper = _middle(squared)
     smallest = squared.min(axis=-1)
     return np.where(smallest > _DEGENERATE * upper, (lower + upper) / 2, 0.0)
 
 
 def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two middle values over the last axis; the same one twice for an odd number."""
+    """Return the two middle values over the last axis; the same one twice for an odd number."""
     count = squared.shape[-1]
     ordered = np.partition(squared, count // 2, axis=-1)  # one kth is much faster than two
     upper = ordered[:, count // 2]
@@ -83,7 +83,7 @@ def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _by_heads(
     block: ClassCentred, width: Callable[[np.ndarray], np.ndarray], exact_width: Callable[[np.ndarray], float]
 ) -> np.ndarray:
-    """Squared discrepancies with ``K = exp(-|x - y|^2 / (2 width))``, of squared distances (heads, pairs)."""
+    """Return squared MMDs with ``K = exp(-|x - y|^2 / (2 width))``, the width from squared distances (heads, pairs)."""
     heads, n = len(block.vectors), block.n_samples
     if n <= ALL_AT_ONCE:
         # Halves of all distances change nothing: they are measured in units of their median.
@@ -98,6 +98,7 @@ def _by_heads(
             widths[one] = width(squared)[0]
             values[one] = _from_width(squared, widths[[one]], block.n_normal, n)[0]
         norms = np.einsum("hij,hij->hi", block.rows, block.rows)
+    # Distances from inner products have the rounding of the longest vectors; where the median is near it, recompute.
     longest = np.sqrt(norms.max(axis=1)) + np.sqrt(block.distance)
     for head in np.flatnonzero(widths <= _DEGENERATE * longest**2):
         values[head] = _exact(block, int(head), exact_width)
@@ -106,7 +107,7 @@ def _by_heads(
 
 @lru_cache(maxsize=8)
 def _pairs(n_normal: int, n: int) -> np.ndarray:
-    """Flat indices into (n, n) of the pairs of normal samples, then of both classes, then of anomalous samples."""
+    """Return flat indices into (n, n) of the pairs of normal samples, of both classes, and of anomalous samples."""
     first, second = np.triu_indices(n, 1)
     kind = (first >= n_normal).astype(np.int64) + (second >= n_normal)
     pairs = np.asarray((first * n + second)[np.argsort(kind, kind="stable")])
@@ -115,7 +116,7 @@ def _pairs(n_normal: int, n: int) -> np.ndarray:
 
 
 def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -> np.ndarray:
-    """Squared discrepancies from squared distances (heads, pairs) in the order of ``_pairs``, overwritten."""
+    """Return squared MMDs from squared distances (heads, pairs) in the order of ``_pairs``, overwritten."""
     n_anomalous = n - n_normal
     exponents = -0.5 / np.where(width > 0, width, 1.0)
     counts = n_normal * (n_normal - 1) // 2, n_normal * n_anomalous, n_anomalous * (n_anomalous - 1) // 2
@@ -128,17 +129,19 @@ def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -
             piece *= exponents[:, None]
             total += np.exp(piece, out=piece).sum(axis=-1)
         sums.append(total)
+    # Each pair stands twice in its matrix, and each self-pair, with K = 1, once.
     within = (n_normal + 2 * sums[0]) / n_normal**2 + (n_anomalous + 2 * sums[2]) / n_anomalous**2
     return np.asarray(within - 2 * sums[1] / (n_normal * n_anomalous))
 
 
 def pairs_in_strips(block: ClassCentred, head: int) -> np.ndarray:
-    """Squared distances of one head, (pairs,), in the order of ``_pairs``, each made once."""
+    """Compute the squared distances of one head, (pairs,), in the order of ``_pairs``, each once."""
     n_normal, n = block.n_normal, block.n_samples
     rows, difference = block.rows[head], block.difference[head]
     normal, anomalous = rows[:n_normal], rows[n_normal:]
     result = np.empty(n * (n - 1) // 2)
     used = _fill_triangle(result, normal)
+    # Of both classes: the anomalous rows stand off by the difference of the means.
     across = result[used : used + n_normal * (n - n_normal)].reshape(n_normal, n - n_normal)
     left, right = _left(normal), _right(anomalous + difference)
     for start in range(0, n_normal, _STRIP):
@@ -148,11 +151,12 @@ def pairs_in_strips(block: ClassCentred, head: int) -> np.ndarray:
 
 
 def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
-    """Squared distances of all pairs of rows, each once, to the front of the target; returns how many."""
+    """Write the squared distances of all pairs of rows, each once, to the front of the target; return how many."""
     n, used = len(rows), 0
     left, right = _left(rows), _right(rows)
     for start in range(0, n, _STRIP):
         stop = min(start + _STRIP, n)
+        # A strip of rows: the triangle of its own pairs, then the rectangle of its pairs with all later rows.
         pairs = _upper(stop - start)
         own = left[start:stop] @ right[start:stop].T
         own.ravel().take(pairs, out=target[used : used + len(pairs)], mode="clip")
@@ -165,14 +169,14 @@ def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
 
 @lru_cache(maxsize=8)
 def _upper(n: int) -> np.ndarray:
-    """Flat indices into (n, n) of what is above the diagonal, row by row."""
+    """Return flat indices into (n, n) of what is above the diagonal, row by row."""
     pairs = np.flatnonzero(np.triu(np.ones((n, n), dtype=bool), 1))
     pairs.setflags(write=False)
     return pairs
 
 
 def _left(rows: np.ndarray) -> np.ndarray:
-    """With ``_right``, rows whose inner products are squared distances: the norms ride along in the product."""
+    """Return rows (-2x, |x|^2, 1) whose inner products with those of ``_right``, (y, 1, |y|^2), are |x - y|^2."""
     return np.column_stack([-2 * rows, np.einsum("ij,ij->i", rows, rows), np.ones(len(rows))])
 
 
@@ -181,7 +185,7 @@ def _right(rows: np.ndarray) -> np.ndarray:
 
 
 def _exact(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], float]) -> float:
-    """Squared discrepancy of one head from the differences of its samples, which are exactly 0 for equal ones."""
+    """Return the squared MMD of one head from differences of its samples, which are exactly 0 for equal ones."""
     n, n_normal = block.n_samples, block.n_normal
     weights = np.where(np.arange(n) < n_normal, -1 / n_normal, 1 / (n - n_normal))
     first, second = np.triu_indices(n, 1)
@@ -190,7 +194,7 @@ def _exact(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], f
 
 
 def _exact_kernel(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
-    """``K - 1`` of the pairs of one head's samples, as scipy orders them."""
+    """Return ``K - 1`` of the pairs of one head's samples, as scipy orders them."""
     samples = scaled(block.units[head : head + 1])[0, block.order]
     squared = pdist(samples - samples[0], "sqeuclidean")
     width = exact_width(squared)

@@ -1,25 +1,25 @@
-"""Mutual information of two classes and two clusters, from counts, as a share of a mean of their entropies."""
+"""Normalised mutual information (NMI) of two classes and two clusters: over a mean of their entropies."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 Mean = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Of two entropies."""
+"""Mean of two entropies."""
 
 
-def normalised_information(clusters: np.ndarray, n_normal: int, mean: Mean) -> np.ndarray:
-    """Of classes and clusters (heads, n) bool, normal samples first: (heads,) in [0, 1].
+def nmi(clusters: np.ndarray, n_normal: int, mean: Mean) -> np.ndarray:
+    """Return the NMI of classes and clusters (heads, n) bool, normal samples first: (heads,) in [0, 1].
 
-    0 where there is one cluster only.
+    It is 0 where there is one cluster only.
     """
     second = np.stack([clusters[:, :n_normal].sum(axis=-1), clusters[:, n_normal:].sum(axis=-1)])
     of_class = np.array([[n_normal], [clusters.shape[1] - n_normal]])
-    return information_of_counts(second, of_class, mean)
+    return nmi_of_counts(second, of_class, mean)
 
 
-def information_of_counts(second: np.ndarray, of_class: np.ndarray, mean: Mean) -> np.ndarray:
-    """Of counts (2, ...) int64: each class's samples in the second cluster, and its samples in all."""
+def nmi_of_counts(second: np.ndarray, of_class: np.ndarray, mean: Mean) -> np.ndarray:
+    """Return the NMI of counts (2, ...) int64: each class's samples in the second cluster, and its samples in all."""
     n = of_class.sum(axis=0)
     shared = np.stack([of_class - second, second], axis=1)  # (class, cluster, ...)
     of_cluster = shared.sum(axis=0)
@@ -32,10 +32,10 @@ def information_of_counts(second: np.ndarray, of_class: np.ndarray, mean: Mean) 
 
 
 def geometric_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """As in equation HH6."""
+    """Return the geometric mean (NMI, eq. 6 (HeadHunt-VAD))."""
     return np.asarray(np.sqrt(one * other))
 
 
 def arithmetic_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """As in scikit-learn's default, which the method's public code uses."""
+    """Return the arithmetic mean, scikit-learn's default, which the method's public code uses."""
     return np.asarray((one + other) / 2)

@@ -1,6 +1,6 @@
 """The four metrics of heads with the constants of HeadHunt-VAD's public code, so that its users get the same heads.
 
-They differ from equations 3 to 6 as printed, and from ``.head_saliency``: the covariance of LDA is a sum of scatters
+They differ from equations 3 to 6 as printed, and from ``saliency.heads``: the covariance of LDA is a sum of scatters
 with 1e-6 on the diagonal, in squared units of the features; divergences are cut off at 1e6; the discrepancy is squared;
 and the clustering has a single start. The code works on arrays of float32, so it agrees to their digits only.
 """
@@ -9,13 +9,13 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 
 from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual
-from vadprobe.analyze.saliency.kernels.cholesky import inverse_form
+from vadprobe.analyze.saliency.kernels.cholesky import quadratic_form
 from vadprobe.analyze.saliency.kernels.gaussian import ClassMoments, in_unit
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.head_blocks import mapped
-from vadprobe.analyze.saliency.kernels.mmd import code_discrepancy
-from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, normalised_information
-from vadprobe.analyze.saliency.kernels.sklearn_kmeans import single_start_clusters
+from vadprobe.analyze.saliency.kernels.mmd import reference_mmd
+from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, nmi
+from vadprobe.analyze.saliency.kernels.sklearn_kmeans import sklearn_kmeans
 from vadprobe.analyze.saliency.samples import ClassCentred
 
 SCATTER_RIDGE = 1e-6
@@ -34,11 +34,11 @@ RANDOM_STATE = 42
 """scikit-learn's random state of the clustering."""
 
 _LEAST_REST = 1e-5
-"""Share of the squared difference of the means that the samples' spread must leave for inner products to tell it."""
+"""Fraction of the squared difference of the means that the samples' spread must leave for inner products to tell it."""
 
 
-def headhunt_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """All four metrics of HeadHunt-VAD (HH3 to HH6) with the constants of its public code, computed in float64.
+def reference_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return all four metrics of HeadHunt-VAD (eqs. 3 to 6) with the constants of its public code, in float64.
 
     With the samples of both classes one after the other, anomalous ones first, as the code has them: LDA
     ``D' (W + 1e-6 I)^+ D`` with the sum W of both scatters; the mean of both divergences with Ledoit and Wolf's
@@ -57,13 +57,13 @@ def headhunt_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str,
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
     """
-    kernels = {"maximum_mean_discrepancy": code_discrepancy, "cluster_information": _cluster_information}
+    kernels = {"maximum_mean_discrepancy": reference_mmd, "cluster_information": _cluster_information}
     metrics = mapped(features, labels, CODE_GAUSSIANS, kernels)
     return completed(metrics, np.asarray(features), np.asarray(labels).astype(bool))
 
 
 def completed(metrics: dict[str, np.ndarray], features: np.ndarray, anomalous: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics with the code's limits, and its own formulas for those of features (..., n, d) that are NaN."""
+    """Apply the code's limits to metrics, and its own formulas to those of features (..., n, d) that are NaN."""
     lda, divergence = metrics["lda"].copy(), metrics["symmetric_kl"].copy()
     with np.errstate(all="ignore"):  # of singular matrices, where the code's values are noise too
         for values, literally in ((lda, _literal_lda), (divergence, _literal_symmetric_kl)):
@@ -74,12 +74,12 @@ def completed(metrics: dict[str, np.ndarray], features: np.ndarray, anomalous: n
 
 
 def _lda(block: Products) -> np.ndarray:
-    """NaN where the difference of the means lies nearly within the spread of the samples."""
+    """Return LDA, NaN where the difference of the means lies nearly within the spread of the samples."""
     ridge = in_unit(SCATTER_RIDGE, block.exponents)
     kernel = np.array(block.gram)
     diagonal = np.arange(kernel.shape[1])
     kernel[:, diagonal, diagonal] += ridge[:, None]
-    rest = block.distance - inverse_form(kernel, block.along)
+    rest = block.distance - quadratic_form(kernel, block.along)
     known = (rest >= _LEAST_REST * block.distance) & (ridge > 0) & np.isfinite(ridge)
     return np.where(known, rest / np.where(known, ridge, 1.0), np.nan)
 
@@ -88,7 +88,7 @@ def _lda_of_moments(classes: ClassMoments, _: int) -> np.ndarray:
     scatter = classes.normal.scatter + classes.anomalous.scatter
     diagonal = np.arange(scatter.shape[1])
     scatter[:, diagonal, diagonal] += in_unit(SCATTER_RIDGE, classes.exponents)[:, None]
-    return inverse_form(scatter, classes.difference)
+    return quadratic_form(scatter, classes.difference)
 
 
 def _symmetric_kl(block: Products) -> np.ndarray:
@@ -105,12 +105,12 @@ CODE_GAUSSIANS = {"lda": (_lda, _lda_of_moments), "symmetric_kl": (_symmetric_kl
 
 def _cluster_information(block: ClassCentred) -> np.ndarray:
     anomalous_first = np.roll(np.arange(block.n_samples), -block.n_normal)
-    clusters = single_start_clusters(block.centred, anomalous_first, RANDOM_STATE)
-    return normalised_information(clusters, block.n_normal, arithmetic_mean)
+    clusters = sklearn_kmeans(block.centred, anomalous_first, RANDOM_STATE)
+    return nmi(clusters, block.n_normal, arithmetic_mean)
 
 
 def _literal_lda(head: np.ndarray, anomalous: np.ndarray) -> float:
-    """Of one head (n, d), with a pseudo-inverse as in the code."""
+    """Return LDA of one head (n, d), with a pseudo-inverse as in the code."""
     classes = head[anomalous], head[~anomalous]
     difference = classes[0].mean(axis=0) - classes[1].mean(axis=0)
     centred = np.concatenate([mine - mine.mean(axis=0) for mine in classes])
@@ -121,7 +121,7 @@ def _literal_lda(head: np.ndarray, anomalous: np.ndarray) -> float:
 
 
 def _literal_symmetric_kl(head: np.ndarray, anomalous: np.ndarray) -> float:
-    """Of one head (n, d), with inverses as in the code; covariances with none count as endlessly far apart."""
+    """Return the divergence of one head (n, d), with inverses as in the code; its largest where there is none."""
     classes = head[anomalous], head[~anomalous]
     difference = classes[0].mean(axis=0) - classes[1].mean(axis=0)
     ridge = COVARIANCE_RIDGE * np.eye(head.shape[1])

@@ -12,14 +12,14 @@ from vadprobe.analyze.saliency.samples import squared_distances
 _MAX_ITERATIONS = 300
 
 _TOLERANCE = 1e-4
-"""Of the squared movement of both centres together, in units of the mean variance of the dimensions."""
+"""Squared movement of both centres together at which iterations end, in units of the dimensions' mean variance."""
 
 _TRIALS = 2
 """Second centres that are tried, 2 + log(number of clusters) rounded down; the one of least inertia is taken."""
 
 
-def single_start_clusters(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.ndarray:
-    """The clusters of ``KMeans(2, random_state=random_state, n_init="auto")`` with its other defaults.
+def sklearn_kmeans(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.ndarray:
+    """Return the clusters of ``KMeans(2, random_state=random_state, n_init="auto")`` with its other defaults.
 
     A sample at the same distance from both centres, and two trials of the same inertia, are told apart by rounding,
     there and here; the clusters can differ only where that happens.
@@ -57,7 +57,7 @@ def single_start_clusters(rows: np.ndarray, position: np.ndarray, random_state: 
 
 
 def _started(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.ndarray:
-    """Both k-means++ centres, (heads, 2, d)."""
+    """Draw both k-means++ centres, (heads, 2, d)."""
     n = rows.shape[1]
     generator = check_random_state(random_state)
     first = position[generator.choice(n, p=np.ones(n) / n)]
@@ -73,13 +73,13 @@ def _started(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.nd
 
 
 def _nearer_second(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Samples strictly nearer the second centre, (heads, n) bool."""
+    """Tell which samples are strictly nearer the second centre, (heads, n) bool."""
     distances = np.einsum("hkd,hkd->hk", centres, centres)[:, :, None] - 2 * (centres @ rows.swapaxes(1, 2))
     return np.asarray(distances[:, 1] < distances[:, 0])
 
 
 def _means(rows: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Means of both clusters, (heads, 2, d); that of an empty one is the other's, as in scikit-learn."""
+    """Return the means of both clusters, (heads, 2, d); that of an empty one is the mean of all, as in scikit-learn."""
     members = np.stack([~second, second], axis=1).astype(np.float64)
     count = members.sum(axis=-1)
     members[count == 0] = 1.0

@@ -1,1 +1,1 @@
-"""What saliency is by chance: permutations of the labels."""
+"""Saliency by chance: permutations of the labels."""

@@ -14,9 +14,9 @@ from vadprobe.analyze.saliency.kernels.gaussian import class_moments
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.head_blocks import Gaussian, block_heads, clusters, of_few, start_draws
 from vadprobe.analyze.saliency.kernels.mmd import kernel_matrices
-from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, geometric_mean, information_of_counts
+from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, geometric_mean, nmi_of_counts
 from vadprobe.analyze.saliency.kernels.reference_code import CODE_GAUSSIANS, RANDOM_STATE, completed
-from vadprobe.analyze.saliency.kernels.sklearn_kmeans import single_start_clusters
+from vadprobe.analyze.saliency.kernels.sklearn_kmeans import sklearn_kmeans
 from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 from vadprobe.store.errors import VadprobeError
 
@@ -24,12 +24,12 @@ from vadprobe.store.errors import VadprobeError
 def head_null(
     features: np.ndarray, labelings: np.ndarray, seed: int, convention: Convention = "paper"
 ) -> dict[str, np.ndarray]:
-    """All four metrics of every head under every labelling: what ``head_saliency.head_metrics`` gives for each.
+    """Return all four metrics of every head under every labelling, as ``heads.head_metrics`` gives them for one.
 
     Args:
-        features: (..., n, d), as for ``head_saliency.head_metrics``.
+        features: (..., n, d), as for ``heads.head_metrics``.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
-            of ``permutation_null.permuted_labels``.
+            of ``permutations.permuted_labels``.
         seed: of the two-means clustering.
         convention: "paper" or "headhunt-code".
 
@@ -72,14 +72,14 @@ def head_null(
 
 
 def checked_labelings(labelings: np.ndarray, n: int) -> np.ndarray:
-    """Labelings as (n_labelings, n) bool, True for anomalous.
+    """Return labelings as (n_labelings, n) bool, True for anomalous.
 
     Raises:
         VadprobeError: if there is none, or one is not fit to be labels; the message says which.
     """
     labelings = np.asarray(labelings)
     if labelings.ndim != 2 or len(labelings) == 0:
-        raise VadprobeError(f"labelings have shape {labelings.shape}; (n_labelings, n), at least one, is wanted.")
+        raise VadprobeError(f"labelings must have the shape (n_labelings, n), at least one, got {labelings.shape}.")
     checked = []
     for number, labels in enumerate(labelings):
         try:
@@ -92,7 +92,7 @@ def checked_labelings(labelings: np.ndarray, n: int) -> np.ndarray:
 def _gaussian_metrics(
     block: ClassCentred, labelings: np.ndarray, gaussians: Mapping[str, Gaussian]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The metrics of both classes' Gaussians, (heads,) each, labelling by labelling."""
+    """Yield the metrics of both classes' Gaussians, (heads,) each, labelling by labelling."""
     few = block.n_samples <= block.dimension
     gram = block.centred_gram if few else None
     for labeling in labelings:
@@ -110,7 +110,7 @@ def _gaussian_metrics(
 
 
 def _relabelled(block: ClassCentred, gram: np.ndarray, anomalous: np.ndarray) -> Products:
-    """The inner products of class-centred samples from those of samples centred all together, (heads, n, n).
+    """Return inner products of class-centred samples from those of samples centred all together, (heads, n, n).
 
     ``anomalous`` (n,) bool are labels in the block's order.
     """
@@ -127,28 +127,28 @@ def _relabelled(block: ClassCentred, gram: np.ndarray, anomalous: np.ndarray) ->
 
 
 def _quadratic_forms(kernels: np.ndarray, labelings: np.ndarray) -> np.ndarray:
-    """``w'Kw`` of kernels (heads, n, n) for the class weights of labelings (n_labelings, n) bool: by both."""
+    """Return ``w'Kw`` of kernels (heads, n, n) for the class weights w of labelings (n_labelings, n) bool: by both."""
     counts = labelings.sum(axis=1, keepdims=True)
     weights = np.where(labelings, 1 / counts, -1 / (labelings.shape[1] - counts))
     return np.asarray(np.einsum("hli,li->lh", weights @ kernels, weights))
 
 
 def _information(block: ClassCentred, labelings: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """By labelling and head: all labellings share the clusters."""
+    """Return the NMI by labelling and head: all labellings share the clusters."""
     found = clusters(block, draws).astype(np.float64)
     own = labelings[:, block.order]
     second = np.stack([~own @ found.T, own @ found.T]).astype(np.int64)
     of_class = np.stack([(~own).sum(axis=1), own.sum(axis=1)])[:, :, None]
-    return information_of_counts(second, of_class, geometric_mean)
+    return nmi_of_counts(second, of_class, geometric_mean)
 
 
 def _code_information(block: ClassCentred, labelings: np.ndarray) -> np.ndarray:
-    """By labelling and head: the public code's clusters depend on the order of the classes, so on the labels."""
+    """Return the code's NMI by labelling and head: its clusters depend on the order of the classes."""
     rows, place, information = block.centred, np.argsort(block.order), []
     for labeling in labelings:
         anomalous, normal = place[labeling], place[~labeling]
-        found = single_start_clusters(rows, np.concatenate([anomalous, normal]), RANDOM_STATE)
+        found = sklearn_kmeans(rows, np.concatenate([anomalous, normal]), RANDOM_STATE)
         second = np.stack([found[:, normal].sum(axis=1), found[:, anomalous].sum(axis=1)])
         of_class = np.array([[len(normal)], [len(anomalous)]])
-        information.append(information_of_counts(second, of_class, arithmetic_mean))
+        information.append(nmi_of_counts(second, of_class, arithmetic_mean))
     return np.stack(information)

@@ -4,7 +4,6 @@ import numpy as np
 
 from vadprobe.analyze.calibration.labels import checked_units
 from vadprobe.analyze.saliency.layer_moments import (
-    N_BINS,
     Moments,
     dimension_moments,
     discriminants,
@@ -20,16 +19,16 @@ _LABELINGS = 32
 """Labelings at a time, so that their moments of a block of dimensions stay in the processor's cache."""
 
 _CANCELLED = 1e-5
-"""Class variances below this share of the total lost digits to it, and are computed from the samples."""
+"""Class variances below this fraction of the total lost digits to it, and are computed from the samples."""
 
 
 def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics of every layer under every labelling: what ``layer_saliency.layer_metrics`` gives for each.
+    """Return the metrics of every layer under every labelling, as ``layers.layer_metrics`` gives them for one.
 
     Args:
         features: (..., n, D), as for layer_metrics.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
-            of ``permutation_null.permuted_labels``.
+            of ``permutations.permuted_labels``.
 
     Returns:
         The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to
@@ -46,7 +45,7 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
     names = ("gaussian_kl", "discriminant_ratio", "binned_entropy", FLOORED_DIMENSIONS)
     results = {name: np.zeros(shape) for name in names}
     for number, unit in enumerate(units):
-        results["binned_entropy"][:, number] = histogram_entropies(unit, N_BINS).mean()
+        results["binned_entropy"][:, number] = histogram_entropies(unit).mean()
         for first in range(0, len(labelings), _LABELINGS):
             here = slice(first, first + _LABELINGS)
             for name, values in _sums(unit, labelings[here]).items():
@@ -58,18 +57,18 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
 
 
 def _sums(unit: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
-    """Of one layer, over its dimensions: name to (n_labelings,)."""
+    """Add up the metrics of one layer over its dimensions: name to (n_labelings,)."""
     totals = np.zeros((3, len(labelings)))
     for values, exponent in scaled_blocks(unit):
         moments = _moments(values, exponent, labelings)
-        totals[0] += divergences(moments, "normal||anomalous").sum(axis=-1)
+        totals[0] += divergences(moments).sum(axis=-1)
         totals[1] += discriminants(moments).sum(axis=-1)
         totals[2] += n_floored(moments)
     return dict(zip(("gaussian_kl", "discriminant_ratio", FLOORED_DIMENSIONS), totals, strict=True))
 
 
 def _moments(values: np.ndarray, exponent: np.ndarray, labelings: np.ndarray) -> Moments:
-    """Of a block of dimensions (n, D): each (n_labelings, D)."""
+    """Take the moments of a block of dimensions (n, D) under all labelings: each (n_labelings, D)."""
     offset = values - values[0]
     offset -= offset.mean(axis=0)
     square = offset**2
@@ -81,8 +80,9 @@ def _moments(values: np.ndarray, exponent: np.ndarray, labelings: np.ndarray) ->
         np.maximum((square.sum(axis=0) - of_square) / (n - counts) - means[0] ** 2, 0.0),
         np.maximum(of_square / counts - means[1] ** 2, 0.0),
     ]
-    difference, share = means[1] - means[0], counts / n
-    total = (1 - share) * variances[0] + share * variances[1] + share * (1 - share) * difference**2
+    difference, fraction = means[1] - means[0], counts / n
+    within = (1 - fraction) * variances[0] + fraction * variances[1]
+    total = within + fraction * (1 - fraction) * difference**2
     lost = np.minimum(*variances) <= _CANCELLED * total
     for labeling in np.flatnonzero(lost.any(axis=1)):
         where = lost[labeling]

@@ -1,4 +1,4 @@
-"""The saliency of chance: what heads and layers score when labels are dealt to other videos.
+"""The saliency of chance: scores of heads and layers when labels are dealt to other videos.
 
 With few samples every head looks separable, so a score means something only beside the scores of permuted labels. A
 video keeps its samples together: samples of one video resemble each other, and labels that move sample by sample make
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.calibration.labels import check_classes
+from vadprobe.analyze.calibration.labels import checked_labels
 from vadprobe.store.errors import VadprobeError
 
 LEVEL = 0.95
-"""Quantile of the null that is given beside its mean."""
+"""Quantile of the null that is reported beside its mean."""
 
 _ROUNDING = 1e-9
-"""A null value that is below the observed one by less than this share is equal to it."""
+"""A null value that is below the observed one by less than this fraction is equal to it."""
 
 _MOST_DRAWS = 1000
 """Draws per labelling after which labels count as impossible to permute."""
@@ -24,7 +24,7 @@ _MOST_DRAWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Chance:
-    """How an observed metric of every unit compares with its values under permuted labels, each (...,) float64.
+    """Comparison of an observed metric of every unit with its values under permuted labels, each (...,) float64.
 
     ``p_value`` is (1 + number of null values at least as large) / (1 + number of null values), of the unit alone;
     ``familywise`` the same against the largest null value of all units in each permutation, so that it is the chance
@@ -39,7 +39,7 @@ class Chance:
 
 
 def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
-    """Labels dealt anew to whole groups (videos): the groups' labels are permuted among the groups.
+    """Deal labels anew to whole groups (videos): the groups' labels are permuted among the groups.
 
     Groups may have different numbers of samples, so the number of samples per class may vary; a draw that leaves a
     class with fewer than two is drawn again. Draws may repeat each other and the given labels: with few videos there
@@ -58,17 +58,13 @@ def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int,
         VadprobeError: if shapes differ, a label is neither 0 nor 1, a class has fewer than two samples, a group holds
             both labels, n_permutations < 1, or hardly any draw leaves two samples in each class.
     """
-    labels, groups = np.asarray(labels), np.asarray(groups)
-    if labels.ndim != 1 or labels.shape != groups.shape:
-        raise VadprobeError(f"labels and groups have shapes {labels.shape} and {groups.shape}; (n,) each is wanted.")
-    if not np.isin(labels, (0, 1)).all():
-        raise VadprobeError(f"labels are {np.unique(labels).tolist()[:8]}; only 1 (anomalous) and 0 are wanted.")
+    groups = np.asarray(groups)
+    anomalous = checked_labels(labels, len(groups)).astype(np.int64)
     if n_permutations < 1:
-        raise VadprobeError(f"n_permutations is {n_permutations}; at least 1 is wanted.")
-    check_classes(labels.astype(np.int64))
+        raise VadprobeError(f"n_permutations must be at least 1, got {n_permutations}.")
     names, first, members = np.unique(groups, return_index=True, return_inverse=True)
-    of_group = labels.astype(np.int64)[first]
-    mixed = np.flatnonzero(labels != of_group[members])
+    of_group = anomalous[first]
+    mixed = np.flatnonzero(anomalous != of_group[members])
     if len(mixed):
         raise VadprobeError(
             f"group {names[members[mixed[0]]].item()!r} holds both labels; labels are permuted by whole groups, so "
@@ -83,8 +79,8 @@ def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int,
             if len(found) == n_permutations:
                 return np.stack(found)
     raise VadprobeError(
-        f"{_MOST_DRAWS * n_permutations} draws gave {len(found)} labellings with two samples in each class, "
-        f"{n_permutations} are wanted. Calibrate on more videos of the rarer class."
+        f"{_MOST_DRAWS * n_permutations} draws gave {len(found)} of {n_permutations} labellings with two samples in "
+        "each class. Calibrate on more videos of the rarer class."
     )
 
 
@@ -93,7 +89,7 @@ def chance(observed: np.ndarray, null: np.ndarray) -> Chance:
 
     Args:
         observed: (...,) one value per unit (layer or head); larger is more salient.
-        null: (n_permutations, ...), from ``head_null.head_null`` or ``layer_null.layer_null``.
+        null: (n_permutations, ...), from ``head_null`` or ``layer_null``.
 
     Raises:
         VadprobeError: if the shapes do not fit or there is no permutation.
@@ -101,8 +97,8 @@ def chance(observed: np.ndarray, null: np.ndarray) -> Chance:
     observed, null = np.asarray(observed, dtype=np.float64), np.asarray(null, dtype=np.float64)
     if null.shape[1:] != observed.shape or null.ndim != observed.ndim + 1 or len(null) == 0:
         raise VadprobeError(
-            f"observed has shape {observed.shape} and null {null.shape}; one row of observed's shape per permutation, "
-            "at least one, is wanted."
+            f"null must have one row of observed's shape, {observed.shape}, per permutation, at least one, got the "
+            f"shape {null.shape}."
         )
     known = ~np.isnan(null)
     some = known.any(axis=0)

@@ -1,4 +1,4 @@
-"""What frame numbers in a file mean, and how the field rounds the lengths of videos."""
+"""Conventions of the field: the meaning of frame numbers in a file, and the rounding of videos' lengths."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from vadprobe.store.datasets.annotations.rows.rows import RowError
 from vadprobe.store.datasets.video import Interval
 
 IntervalConvention = Literal["zero-based-half-open", "zero-based-closed", "one-based-closed"]
-"""What ``s e`` in a file means: ``[s, e)`` or ``[s, e]`` counted from 0, or ``[s, e]`` counted from 1."""
+"""Meaning of `s e` in a file: `[s, e)` or `[s, e]` counted from 0, or `[s, e]` counted from 1."""
 
 CONVENTIONS: tuple[IntervalConvention, ...] = get_args(IntervalConvention)
 DEFAULT_CONVENTION: IntervalConvention = "zero-based-half-open"
@@ -27,7 +27,7 @@ LENGTH_RULES: Mapping[str, Callable[[int], int]] = {
     "n - 1": lambda n: n - 1,
     "n + 1": lambda n: n + 1,
 }
-"""How files of the field round a video of n frames: RTFM's ground truth is "ceil to 16", XD's is the third."""
+"""Rules by which files of the field round a video of n frames; RTFM's ground truth is "ceil to 16", XD's the third."""
 
 MAX_FRAME = 2**40
 """No video has that many frames; a larger number is a slip, and sums of such numbers would not fit 64 bits."""
@@ -36,7 +36,7 @@ MAX_FRAME = 2**40
 def convert(
     video_id: str, category: str | None, numbers: Sequence[str], convention: IntervalConvention
 ) -> tuple[Interval, ...]:
-    """Pairs of frame numbers as half-open intervals counted from 0, without the pairs ``-1 -1``, which mean none.
+    """Convert pairs of frame numbers to half-open intervals counted from 0; the pairs `-1 -1` mean none.
 
     Raises:
         RowError: if a number is not whole or the count is odd, or an interval is empty or negative by the convention.
@@ -54,9 +54,21 @@ def convert(
     return tuple(Interval(video_id, start, stop, category) for start, stop in frames)
 
 
-def length_rule(got: Mapping[str, int], wanted: Mapping[str, int]) -> str | None:
-    """The rule that turns every wanted length into the one got, or None. Videos without both are left out."""
-    pairs = [(got[name], wanted[name]) for name in got if name in wanted]
+def frames_of_seconds(start: float | None, stop: float | None, fps: float | None) -> tuple[int, int] | None:
+    """Convert an interval in seconds to the nearest frames, half-open and at least one frame long.
+
+    Returns:
+        First frame and the frame after the last; None unless all are known and `0 <= start < stop < MAX_FRAME / fps`.
+    """
+    if start is None or stop is None or fps is None or not 0 <= start < stop < MAX_FRAME / fps:
+        return None
+    first = round(start * fps)
+    return first, max(round(stop * fps), first + 1)
+
+
+def length_rule(got: Mapping[str, int], true: Mapping[str, int]) -> str | None:
+    """Return the rule that turns every true length into the one got, or None. Videos without both are left out."""
+    pairs = [(got[name], true[name]) for name in got if name in true]
     if not pairs or all(mine == theirs for mine, theirs in pairs):
         return None
     return next((name for name, rule in LENGTH_RULES.items() if all(mine == rule(n) for mine, n in pairs)), None)

@@ -13,14 +13,14 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True)
 class FrameCount:
-    """How many frames a video has."""
+    """Number of frames of a video."""
 
     video_id: str
     n_frames: int
 
 
 def read_frame_counts(path: Path) -> Reading[FrameCount]:
-    """Read a CSV table of ``video,frames``.
+    """Read a CSV table of `video,frames`.
 
     The first line is a header if its second word holds "frame", "count" or "length" and no digit, and a row if not. A
     row is rejected if it has not two columns, its count is not a whole number above 0, or it repeats a video.
@@ -32,7 +32,7 @@ def read_frame_counts(path: Path) -> Reading[FrameCount]:
     if rows and len(rows[0].fields) > 1 and re.fullmatch(r"\D*(frame|count|length)\D*", rows[0].fields[1].lower()):
         rows = rows[1:]
     if not rows:
-        raise VadprobeError(f"the frame count file {path} has no row; rows of 'video,frames' are wanted.")
+        raise VadprobeError(f"the frame count file {path} has no row; write rows of 'video,frames'.")
 
     def parse(row: Row) -> FrameCount:
         if len(row.fields) != 2 or not row.fields[0] or not re.fullmatch(r"[0-9]{1,12}", row.fields[1]):

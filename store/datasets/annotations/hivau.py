@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.datasets.annotations.conventions import MAX_FRAME
+from vadprobe.store.datasets.annotations.conventions import MAX_FRAME, frames_of_seconds
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.datasets.annotations.rows.json_objects import JsonObject, read_json_object, shown
 from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading, Row, RowError, check_visible, read_rows
@@ -15,10 +15,10 @@ _NORMAL_LABELS: tuple[Any, ...] = ([], ["Normal"], ["normal"], ["A"], "Normal", 
 
 
 def read_hivau(path: Path) -> Reading[Annotation]:
-    """Read ``ucf_database_test.json`` and its like: name to ``n_frames``, ``fps``, ``label`` and ``events`` [s, e).
+    """Read `ucf_database_test.json` and its like: name to `n_frames`, `fps`, `label` and `events` [s, e).
 
     An empty label means normal: normal videos carry events too, of ordinary things, and these are no anomalies. Seconds
-    become the nearest frame, ``round(seconds * fps)``; an event has at least one frame. An entry is rejected if a part
+    become the nearest frame, `round(seconds * fps)`; an event has at least one frame. An entry is rejected if a part
     is missing, impossible or repeated, an anomalous video has no event, or the name occurs already. Only 251 of
     UCF-Crime's 290 test videos are in the published file.
 
@@ -71,15 +71,14 @@ def _events(value: JsonObject) -> list[Any]:
 
 def _event(name: str, category: str, event: Any, fps: float) -> Interval:
     seconds = [_number(second) for second in event] if isinstance(event, list) else []
-    start, stop = seconds if len(seconds) == 2 else (None, None)
-    if start is None or stop is None or not 0 <= start < stop < MAX_FRAME / fps:
+    frames = frames_of_seconds(seconds[0], seconds[1], fps) if len(seconds) == 2 else None
+    if frames is None:
         raise RowError("every event as [start, end] in seconds, 0 <= start < end", "correct the entry")
-    first = round(start * fps)
-    return Interval(name, first, max(round(stop * fps), first + 1), category)
+    return Interval(name, *frames, category)
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, or None. Whole numbers too large for a float are none."""
+    """Return a finite number, or None. Whole numbers too large for a float are none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         return None
     return float(value) if math.isfinite(value) else None

@@ -13,12 +13,11 @@ from vadprobe.store.datasets.annotations.rows.rows import (
     Reading,
     Row,
     RowError,
-    one_line,
     read_rows,
-    visible,
 )
 from vadprobe.store.datasets.video import Interval
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text, visible
 
 MASK_SUFFIXES = (".npy", ".txt", ".csv")
 _MAX_VALUES = 2**33
@@ -30,12 +29,12 @@ _UNREADABLE = (
 
 
 def read_masks(folder: Path) -> Reading[Annotation]:
-    """Read ``<video>.npy``, ``.txt`` or ``.csv`` files: one value per frame, 0 normal, 1 anomalous.
+    """Read `<video>.npy`, `.txt` or `.csv` files: one value per frame, 0 normal, 1 anomalous.
 
     An array of shape (frames,) holds one value per frame, one of shape (frames, height, width) a mask of pixels: a
     frame is anomalous where any pixel is not 0. Text files hold 0s and 1s separated by white space or commas. The
     number of values is the video's number of frames. A file is rejected if it is anything else, or another file is of
-    the same video (``a.npy`` and ``a.mp4.npy`` are). Arrays of Python objects are never loaded. Hidden files, folders
+    the same video (`a.npy` and `a.mp4.npy` are). Arrays of Python objects are never loaded. Hidden files, folders
     and files of other kinds are left out and noted.
 
     Returns:
@@ -50,13 +49,13 @@ def read_masks(folder: Path) -> Reading[Annotation]:
     except FileNotFoundError as error:
         raise VadprobeError(f"there is no folder of masks {folder}; check the path.") from error
     except (OSError, ValueError) as error:
-        said = one_line(error)
+        said = error_text(error)
         raise VadprobeError(
             f"the folder of masks {str(folder)!r} cannot be opened ({said}); check the path."
         ) from error
     if not files:
         raise VadprobeError(
-            f"the folder {folder} holds no mask ({', '.join(MASK_SUFFIXES)}); one file per video is wanted."
+            f"the folder {folder} holds no mask ({', '.join(MASK_SUFFIXES)}); put one file for each video there."
         )
     by_number = dict(enumerate(files, start=1))
 
@@ -86,7 +85,7 @@ def _array(path: Path) -> np.ndarray:
             # Unlike np.load this opens no archives and no pickles.
             values: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except _UNREADABLE as error:
-        raise RowError("a NumPy array of numbers", f"save the mask again ({one_line(error)})") from error
+        raise RowError("a NumPy array of numbers", f"save the mask again ({error_text(error)})") from error
     if values.ndim not in (1, 3) or not 0 < values.size < _MAX_VALUES:
         raise RowError("an array of shape (frames,) or (frames, height, width)", "save the mask again")
     if values.dtype.kind not in "buif":
@@ -104,7 +103,7 @@ def _text(path: Path) -> np.ndarray:
     try:
         tokens = re.split(r"[\s,]+", path.read_text(encoding="utf-8-sig").strip(" \t\r\n,"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RowError("a text file of 0s and 1s", f"save the mask again ({one_line(error)})") from error
+        raise RowError("a text file of 0s and 1s", f"save the mask again ({error_text(error)})") from error
     if not all(token in ("0", "1", "0.0", "1.0") for token in tokens):
         raise RowError("0s and 1s separated by white space or commas", "save the mask again")
     return np.array([token.startswith("1") for token in tokens])

@@ -23,7 +23,7 @@ _MSAD_NAME = re.compile(
 
 
 def video_name(name: str) -> str:
-    """A video's name without its folder and without a known video extension (any case).
+    """Return a video's name without its folder and without a known video extension (any case).
 
     Any other dot belongs to the name: "Bad.Boys.1995__#..." has no extension.
     """
@@ -33,9 +33,9 @@ def video_name(name: str) -> str:
 
 
 def ucf_crime_name(video_id: str) -> tuple[int, str]:
-    """Label and category of a UCF-Crime video from its name, for training videos, which no annotation file lists.
+    """Read label and category of a UCF-Crime video from its name, for training videos, which no annotation file lists.
 
-    ``Normal_Videos001_x264`` (train) and ``Normal_Videos_003_x264`` (test) are normal, ``Abuse001_x264`` is not.
+    `Normal_Videos001_x264` (train) and `Normal_Videos_003_x264` (test) are normal, `Abuse001_x264` is not.
     Folder names are not used: three different ones mean "normal".
 
     Raises:
@@ -45,16 +45,16 @@ def ucf_crime_name(video_id: str) -> tuple[int, str]:
     if match:
         return int(match["normal"] is None), match["normal"] or match["anomaly"]
     raise VadprobeError(
-        f"{video_id!r} is not a UCF-Crime video name; 'Normal_Videos_003_x264' or a class with a number, such as "
-        "'Abuse028_x264', is wanted. Label other videos in a manifest."
+        f"{video_id!r} must be a UCF-Crime video name: 'Normal_Videos_003_x264', or a class with a number, such as "
+        "'Abuse028_x264'. Label other videos in a manifest."
     )
 
 
 def xd_violence_name(video_id: str) -> tuple[int, str]:
-    """Label and category codes of an XD-Violence video from its name, ``..._label_<codes>``.
+    """Read label and category codes of an XD-Violence video from its name, `..._label_<codes>`.
 
-    ``A`` is normal; B1 fighting, B2 shooting, B4 riot, B5 abuse, B6 car accident and G explosion are not. Up to three
-    are joined by ``-``; the padding ``0`` is left out ("B2-G-0" gives "B2-G").
+    `A` is normal; B1 fighting, B2 shooting, B4 riot, B5 abuse, B6 car accident and G explosion are not. Up to three
+    are joined by `-`; the padding `0` is left out ("B2-G-0" gives "B2-G").
 
     Raises:
         VadprobeError: if the name has no such ending.
@@ -62,7 +62,7 @@ def xd_violence_name(video_id: str) -> tuple[int, str]:
     match = _XD_NAME.fullmatch(video_id)
     if match is None:
         raise VadprobeError(
-            f"{video_id!r} is not an XD-Violence video name; it must end in '_label_A' or codes of B1, B2, B4, B5, B6, "
+            f"{video_id!r} must be an XD-Violence video name, which ends in '_label_A' or codes of B1, B2, B4, B5, B6, "
             "G, such as '_label_B2-G-0'. Label other videos in a manifest."
         )
     codes = [code for code in match["codes"].split("-") if code != "0"]
@@ -70,13 +70,15 @@ def xd_violence_name(video_id: str) -> tuple[int, str]:
 
 
 def xd_violence_source(video_id: str) -> str | None:
-    """The film or the uploaded video an XD-Violence clip was cut from: what stands before ``__#``; None if nothing."""
+    """Return the film or the uploaded video that an XD-Violence clip was cut from: the part before `__#`, or None."""
     source, mark, _ = video_id.partition("__#")
     return source if mark else None
 
 
 def msad_name(video_id: str) -> tuple[int, str]:
-    """Label and category of an MSAD video from its name: "Assault_2" is anomalous, "MSAD_normal_testing_118" is not.
+    """Read label and category of an MSAD video from its name.
+
+    "Assault_2" is anomalous, "MSAD_normal_testing_118" is not.
 
     Raises:
         VadprobeError: if the name is not one of MSAD's.
@@ -84,14 +86,14 @@ def msad_name(video_id: str) -> tuple[int, str]:
     match = _MSAD_NAME.fullmatch(video_id)
     if match is None:
         raise VadprobeError(
-            f"{video_id!r} is not an MSAD video name; 'Assault_2' or 'MSAD_normal_testing_118' is wanted. Label other "
+            f"{video_id!r} must be an MSAD video name, such as 'Assault_2' or 'MSAD_normal_testing_118'. Label other "
             "videos in a manifest."
         )
     return (0, "Normal") if match["normal"] else (1, match["anomaly"])
 
 
 def classes_of(category: str | None) -> tuple[str, ...]:
-    """The classes a category stands for: "B2-G" of XD-Violence are two, any other word is one, None is none."""
+    """Return the classes of a category: "B2-G" of XD-Violence are two, any other word is one, None is none."""
     if not category:
         return ()
     parts = category.split("-")

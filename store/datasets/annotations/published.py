@@ -1,6 +1,6 @@
-"""What is known of published ground truths: their lines, the sets that alter them, and the sums of lengths.
+"""Published ground truths as far as they are known: their lines, the sets that alter them, and the sums of lengths.
 
-``published_truth.json`` holds, per set, a short digest of every line's content (name, label, intervals), so that a
+`published_truth.json` holds, per set, a short digest of every line's content (name, label, intervals), so that a
 changed line is seen without keeping the annotation itself.
 """
 
@@ -41,7 +41,7 @@ LENGTH_TOTALS: Mapping[str, Mapping[int, str]] = {
 
 
 def line_digest(annotation: Annotation) -> str:
-    """Ten hexadecimal digits of name, label and frames (as read by the default convention)."""
+    """Digest name, label and frames, as read by the default convention; ten hexadecimal digits."""
     frames = ",".join(f"{i.start_frame}-{i.stop_frame}" for i in annotation.intervals)
     return hashlib.sha256(f"{annotation.video_id}|{annotation.label}|{frames}".encode()).hexdigest()[:10]
 
@@ -53,7 +53,7 @@ def _published() -> dict[str, frozenset[str]]:
 
 
 def changed_lines(format_name: str, annotations: Sequence[Annotation]) -> tuple[tuple[str, ...], int] | None:
-    """Videos whose lines are not the published ones, and how many published lines are not there.
+    """Find the videos whose lines are not the published ones, and count the published lines that are not there.
 
     Args:
         format_name: the set.

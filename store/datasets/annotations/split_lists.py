@@ -11,7 +11,7 @@ from vadprobe.store.datasets.annotations.rows.rows import Reading, Row, RowError
 
 @dataclass(frozen=True)
 class Listed:
-    """One line of a list. ``folder`` is what stands before the name, ``label`` and ``n_frames`` None if not said."""
+    """One line of a list. `folder` stands before the name; `label` and `n_frames` may be None."""
 
     video_id: str
     folder: str = ""
@@ -20,9 +20,9 @@ class Listed:
 
 
 def read_split_list(path: Path) -> Reading[Listed]:
-    """Read a list of videos: ``[folder/]name`` or ``name first last label`` per line.
+    """Read a list of videos: `[folder/]name` or `name first last label` per line.
 
-    The second form is MSAD's, with frames counted from 0 and the last one included, so a video has ``last + 1`` frames.
+    The second form is MSAD's, with frames counted from 0 and the last one included, so a video has `last + 1` frames.
     Names may carry a video extension; they hold no white space. A line that is malformed or repeats a name is rejected.
 
     Raises:

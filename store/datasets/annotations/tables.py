@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.datasets.annotations.conventions import MAX_FRAME
+from vadprobe.store.datasets.annotations.conventions import MAX_FRAME, frames_of_seconds
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.datasets.annotations.rows.json_objects import shown
 from vadprobe.store.datasets.annotations.rows.rows import (
@@ -17,11 +17,11 @@ from vadprobe.store.datasets.annotations.rows.rows import (
     RowError,
     check_name,
     check_visible,
-    visible,
 )
 from vadprobe.store.datasets.annotations.rows.table_rows import TABLE_SUFFIXES, read_table_rows
 from vadprobe.store.datasets.video import SPLITS, Interval, Video
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import visible
 
 __all__ = ["COLUMNS", "TABLE_SUFFIXES", "read_table"]
 
@@ -47,10 +47,10 @@ _MAX_FPS = 1e6
 def read_table(path: Path) -> Reading[Annotation]:
     """Read a manifest table. Columns, all but the first optional:
 
-    ``video_id`` (or ``path``, whose file name then is the name; a folder and a video extension are no part of it);
-    ``path`` relative to the video folder; ``split`` train, validation or test (default); ``label`` 0/1 or
-    normal/anomalous; ``category``; ``n_frames``; ``fps``; ``start_frame``, ``stop_frame`` of one anomalous interval,
-    counted from 0, half-open, or ``start_second``, ``stop_second`` with ``fps``; or ``intervals``: "10-20;40-80" in
+    `video_id` (or `path`, whose file name then is the name; a folder and a video extension are no part of it);
+    `path` relative to the video folder; `split` train, validation or test (default); `label` 0/1 or
+    normal/anomalous; `category`; `n_frames`; `fps`; `start_frame`, `stop_frame` of one anomalous interval,
+    counted from 0, half-open, or `start_second`, `stop_second` with `fps`; or `intervals`: "10-20;40-80" in
     CSV, such words or lists of pairs elsewhere. Empty and missing values are the same.
 
     A video may have several rows, one per interval; what they say besides must agree. A video with an interval is
@@ -59,17 +59,17 @@ def read_table(path: Path) -> Reading[Annotation]:
     noted.
 
     Returns:
-        One entry per video, in the order of first rows; ``n_rows`` counts rows, so it is not the number of entries.
+        One entry per video, in the order of first rows; `n_rows` counts rows, so it is not the number of entries.
 
     Raises:
         VadprobeError: if the file cannot be read, is of another format, has no row or no name column.
     """
     rows, columns = read_table_rows(path, COLUMNS)
     if not rows:
-        raise VadprobeError(f"the manifest {path} has no row; one per video is wanted.")
+        raise VadprobeError(f"the manifest {path} has no row; write one for each video.")
     other = [visible(column) or "(no name)" for column in columns if column not in COLUMNS]
     if not {"video_id", "path"} & set(columns):
-        raise VadprobeError(f"{path}: a column 'video_id' or 'path' is wanted; it has {', '.join(other) or 'neither'}.")
+        raise VadprobeError(f"{path} must have a column 'video_id' or 'path', got {', '.join(other) or 'neither'}.")
     notes = (f"columns not used: {', '.join(other)}",) if other else ()
     found: dict[str, tuple[int, Annotation]] = {}
     written: dict[str, str] = {}
@@ -77,8 +77,8 @@ def read_table(path: Path) -> Reading[Annotation]:
     unit = "entry" if path.suffix.lower() == ".parquet" else "line"
     for row in rows:
         try:
-            if row.wanted:
-                raise RowError(row.wanted, "correct the row")
+            if row.expected:
+                raise RowError(row.expected, "correct the row")
             annotation = _annotation(row.values)
             as_written = str(row.values.get("video_id", annotation.video_id))
             if written.setdefault(annotation.video_id, as_written) != as_written:
@@ -89,11 +89,8 @@ def read_table(path: Path) -> Reading[Annotation]:
                 found[annotation.video_id] = (row.number, annotation)
             else:
                 found[annotation.video_id] = (earlier[0], _joined(*earlier, annotation, unit))
-        except RowError as error:
-            rejected.append(Rejection(path, row.number, row.text, error.wanted, error.remedy, unit))
         except VadprobeError as error:
-            remedy = str(error).rstrip(".")
-            rejected.append(Rejection(path, row.number, row.text, "a possible value", remedy, unit))
+            rejected.append(Rejection.of(error, path, row.number, row.text, unit))
     entries = tuple(annotation for _, annotation in found.values())
     return Reading(path, len(rows), entries, tuple(rejected), notes)
 
@@ -132,20 +129,13 @@ def _frames(values: Mapping[str, Any], fps: float | None) -> list[tuple[int, int
     if "start_frame" in values:
         pairs.append((_whole(values, "start_frame"), _whole(values, "stop_frame")))
     if "start_second" in values:
-        seconds = _number(values, "start_second"), _number(values, "stop_second")
-        if (
-            fps is None
-            or seconds[0] is None
-            or seconds[1] is None
-            or not (0 <= seconds[0] < seconds[1] < MAX_FRAME / fps)
-        ):
+        frames = frames_of_seconds(_number(values, "start_second"), _number(values, "stop_second"), fps)
+        if frames is None:
             raise RowError("0 <= start_second < stop_second, with 'fps'", "complete the row")
-        first = round(seconds[0] * fps)
-        pairs.append((first, max(round(seconds[1] * fps), first + 1)))
+        pairs.append(frames)
     for start, stop in pairs:
-        if not all(isinstance(v, int) and not isinstance(v, bool) for v in (start, stop)) or not (
-            0 <= start < stop < MAX_FRAME
-        ):
+        are_whole = all(isinstance(frame, int) and not isinstance(frame, bool) for frame in (start, stop))
+        if not are_whole or not 0 <= start < stop < MAX_FRAME:
             raise RowError("intervals of whole frames with 0 <= start < stop (half-open)", "correct the interval")
     return pairs
 
@@ -209,7 +199,7 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
 
 
 def _joined(number: int, first: Annotation, later: Annotation, unit: str) -> Annotation:
-    """What two rows of one video say together; what only one of them says holds."""
+    """Join two rows of one video; what only one of them tells holds."""
     merged: dict[str, Any] = {}
     for name in ("n_frames", "fps", "split", "path", "label", "category"):
         mine, theirs = getattr(first, name), getattr(later, name)

@@ -1,6 +1,6 @@
 """The text annotations of UCF-Crime, MSAD and XD-Violence.
 
-The files do not say what their ``s e`` means, so that is an argument; the conventions move the AUC by 0.02 at most.
+The files do not tell what their `s e` means, so that is an argument; the conventions move the AUC by 0.02 at most.
 """
 
 from pathlib import Path
@@ -12,19 +12,19 @@ from vadprobe.store.errors import VadprobeError
 
 _WHAT = "annotation file"
 NORMAL_CLASSES = frozenset({"Normal", "MSAD"})
-"""What UCF-Crime and MSAD call the class of their normal videos."""
+"""Names that UCF-Crime and MSAD give to the class of their normal videos."""
 
 
-def read_ucf_crime(path: Path, *, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
-    """Read UCF-Crime's or MSAD's temporal annotation: ``name class s1 e1 [s2 e2 ...]`` per line.
+def read_ucf_crime(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
+    """Read UCF-Crime's or MSAD's temporal annotation: `name class s1 e1 [s2 e2 ...]` per line.
 
     Fields are split at any white space, so double spaces, CRLF and a missing final newline do not matter; neither does
-    ``.mp4`` after the name. A pair ``-1 -1`` means none. A line is rejected if it is malformed, an anomalous video has
+    `.mp4` after the name. A pair `-1 -1` means none. A line is rejected if it is malformed, an anomalous video has
     no interval, a normal one (class "Normal" or "MSAD") has one, or the video has a line already.
 
     Args:
         path: the text file, UTF-8.
-        convention: what ``s e`` means.
+        convention: what `s e` means.
 
     Returns:
         One entry per line, in the file's order; categories as the file writes them, "Normal" for both normal classes.
@@ -41,22 +41,22 @@ def read_ucf_crime(path: Path, *, convention: IntervalConvention = DEFAULT_CONVE
         category = category if label else "Normal"
         intervals = convert(video_name(name), category, numbers, convention)
         if label != bool(intervals):
-            wanted = "an interval for an anomalous class" if label else "-1 -1 for a normal video"
-            raise RowError(wanted, f"correct the line (normal classes are {', '.join(sorted(NORMAL_CLASSES))})")
+            expected = "an interval for an anomalous class" if label else "-1 -1 for a normal video"
+            raise RowError(expected, f"correct the line (normal classes are {', '.join(sorted(NORMAL_CLASSES))})")
         return Annotation(video_name(name), label, category, intervals)
 
     return read_rows(path, rows_of_text(path, _WHAT), parse, lambda annotation: annotation.video_id)
 
 
-def read_xd_violence(path: Path, *, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
-    """Read XD-Violence's ``annotations.txt``: ``name s e [s e ...]`` per line.
+def read_xd_violence(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
+    """Read XD-Violence's `annotations.txt`: `name s e [s e ...]` per line.
 
-    Some names carry ``.mp4`` and some do not. The file lists anomalous videos only: normal test videos get their label
-    from their names. ``annotations_multiclasses.txt`` is another format with other intervals, and is rejected.
+    Some names carry `.mp4` and some do not. The file lists anomalous videos only: normal test videos get their label
+    from their names. `annotations_multiclasses.txt` is another format with other intervals, and is rejected.
 
     Args:
         path: the text file, UTF-8.
-        convention: what ``s e`` means.
+        convention: what `s e` means.
 
     Returns:
         One entry per line, in the file's order, all with label 1 and the category codes of the name.

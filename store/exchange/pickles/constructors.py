@@ -1,4 +1,4 @@
-"""The few names a pickle of tensors and containers needs, and what is made of each.
+"""Table of the few names that a pickle of tensors and containers needs, each with the function that makes its value.
 
 The names are those under which torch and NumPy, old and new, store their own values. Each function gets the tuple of
 arguments from the file and trusts nothing in it.
@@ -32,9 +32,11 @@ _ARRAY_TYPE = Word("numpy", "ndarray")
 INERT = frozenset({*STORAGE_TYPES, _ARRAY_TYPE})
 """Names that are arguments and are never called."""
 
+_MOST_TEXT_BYTES = 4096
+
 
 def wrong(word: Word) -> PickleError:
-    """The error of a name that is called with other arguments than torch or NumPy give it."""
+    """Return the error of a name that is called with other arguments than torch or NumPy give it."""
     return PickleError(f"{word.module}.{word.attribute} is called with arguments it never has; the file is damaged")
 
 
@@ -70,7 +72,7 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
 
 
 def _encoded(arguments: tuple[Any, ...]) -> bytes:
-    """Bytes, which the older protocols store as text."""
+    """Return bytes, which the older protocols store as text."""
     match arguments:
         case (str() as text, "latin1"):
             try:
@@ -110,6 +112,8 @@ def _dtype(arguments: tuple[Any, ...]) -> DType:
 def _scalar(arguments: tuple[Any, ...]) -> Any:
     match arguments:
         case (DType(code=code, big_endian=big), bytes() as data) if code.startswith("U"):
+            if len(data) > _MOST_TEXT_BYTES:  # it is decoded anew at each call
+                raise PickleError("it holds a text of NumPy of more than 1024 characters; it is not one of features")
             try:
                 return data.decode("utf-32-be" if big else "utf-32-le").rstrip("\0")
             except UnicodeDecodeError as error:
@@ -140,7 +144,7 @@ CONSTRUCTORS = {
         )
     },
 }
-"""What is made of each admitted name that is called."""
+"""Functions by the admitted name that calls them."""
 
 COSTLY = frozenset({Word("_codecs", "encode"), Word("torch.storage", "_load_from_bytes")})
 """Names whose result is as large as their argument: asked again for the same argument, the same result is given."""

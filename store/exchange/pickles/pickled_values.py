@@ -1,7 +1,7 @@
-"""What a pickle may hold beside plain containers: arrays of numbers, described but not yet made.
+"""Arrays of numbers in a pickle, described but not yet made.
 
 An array is a window on bytes of the file, checked when it is described. Memory is used only by
-``PickledArray.to_numpy``.
+`PickledArray.to_numpy`.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import short
 
 BYTES_PER_VALUE = {
     "float64": 8,
@@ -33,35 +34,30 @@ _MOST_DIMENSIONS = 16
 
 
 class PickleError(VadprobeError):
-    """A pickle that is damaged, or asks for more than tensors and plain containers."""
+    """Pickle that is damaged, or asks for more than tensors and plain containers."""
 
 
 class Word(NamedTuple):
-    """A name in a pickle. It stays a name: nothing is imported."""
+    """Name in a pickle. It stays a name: nothing is imported."""
 
     module: str
     attribute: str
 
 
 Words = Mapping[Word, Callable[[tuple[Any, ...]], Any]]
-"""What is made of a word and the arguments it is called with."""
+"""Functions that make a value of the tuple of arguments, by the word that calls them."""
 
 
-class Buildable:
-    """A value whose state is set after it was made."""
-
-    def build(self, state: Any) -> None:
-        """Set the state.
-
-        Raises:
-            PickleError: if it is not one of this value.
-        """
-        raise NotImplementedError
+def refused_name(module: str, attribute: str) -> PickleError:
+    """Return the error of a name that is not admitted."""
+    name = short(f"{module}.{attribute}", 80)
+    shown = name if name.isprintable() else ascii(name)
+    return PickleError(f"the pickle asks for {shown}; only tensors and plain containers are read")
 
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Bytes that hold ``count`` values of one type; ``data`` may come later than the tensors on it."""
+    """Bytes that hold `count` values of one type; `data` may be added after the tensors on it were made."""
 
     dtype: str
     count: int
@@ -73,10 +69,14 @@ class Storage:
         """Size of the values."""
         return self.count * BYTES_PER_VALUE[self.dtype]
 
+    def __setstate__(self, state: Any) -> None:
+        """Refuse a state: a storage is whole when it is made."""
+        raise PickleError("the pickle sets the state of a storage; only tensors and plain containers are read")
+
 
 @dataclass(eq=False)
-class PickledArray(Buildable):
-    """A tensor or an array: values of a storage by offset, shape and strides, counted in values."""
+class PickledArray:
+    """Tensor or array: values of a storage by offset, shape and strides, all counted in values."""
 
     storage: Storage | None = None
     offset: int = 0
@@ -85,7 +85,7 @@ class PickledArray(Buildable):
 
     @property
     def dtype(self) -> str:
-        """The type of the values as it was stored, for example ``bfloat16``."""
+        """Type of the values as it was stored, for example `bfloat16`."""
         return self._filled().dtype
 
     @property
@@ -94,7 +94,7 @@ class PickledArray(Buildable):
         return math.prod(self.shape) * BYTES_PER_VALUE[self.dtype]
 
     def to_numpy(self) -> np.ndarray:
-        """The values as a new array in C order; bfloat16 as float32 with the low 16 bits zero.
+        """Return the values as a new array in C order; bfloat16 as float32 with the low 16 bits zero.
 
         Raises:
             PickleError: if the array was never filled.
@@ -113,7 +113,7 @@ class PickledArray(Buildable):
             return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
         return values
 
-    def build(self, state: Any) -> None:
+    def __setstate__(self, state: Any) -> None:
         """Take the state of a NumPy array: version, shape, type, whether in Fortran order, and the bytes."""
         match state:
             case (int(), tuple() as shape, DType() as dtype, bool() as fortran, bytes() as data):
@@ -123,7 +123,7 @@ class PickledArray(Buildable):
             case (int(), tuple(), DType(code="O8"), *_):
                 raise PickleError("it holds an array of Python objects; only arrays of numbers are read")
             case _:
-                raise PickleError("the state of an array is not one; the file is damaged")
+                raise PickleError("the state of an array is not as NumPy writes it; the file is damaged")
 
     def _filled(self) -> Storage:
         if self.storage is None or not self.storage.data:
@@ -132,13 +132,13 @@ class PickledArray(Buildable):
 
 
 @dataclass
-class DType(Buildable):
-    """NumPy's description of a value: a code such as ``f4``, and the order of its bytes."""
+class DType:
+    """NumPy's description of a value: a code such as `f4`, and the order of its bytes."""
 
     code: str
     big_endian: bool = False
 
-    def build(self, state: Any) -> None:
+    def __setstate__(self, state: Any) -> None:
         """Take the state of a NumPy dtype, which must have no fields and no parts."""
         match state:
             case (int(), ("<" | ">" | "|" | "=") as order, None, None, None, int(), int(), int()):
@@ -148,7 +148,7 @@ class DType(Buildable):
 
     @property
     def name(self) -> str:
-        """The type of the values, for example ``float32``.
+        """Type of the values, for example `float32`.
 
         Raises:
             PickleError: if it is no number.
@@ -161,7 +161,7 @@ class DType(Buildable):
 
 
 def numpy_array(data: bytes | bytearray, dtype: DType, shape: Any, fortran: bool) -> PickledArray:
-    """An array whose values lie one after another.
+    """Return an array whose values lie one after another.
 
     Raises:
         PickleError: if the bytes are not exactly its values.
@@ -178,7 +178,7 @@ def numpy_array(data: bytes | bytearray, dtype: DType, shape: Any, fortran: bool
 
 
 def tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> PickledArray:
-    """A tensor: a window on a storage.
+    """Return a tensor: a window on a storage.
 
     Raises:
         PickleError: if it reaches beyond the storage, or is larger than it. An expanded tensor repeats values at no
@@ -205,10 +205,10 @@ def tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> PickledArray:
 
 
 def whole_numbers(what: str, values: Any) -> tuple[int, ...]:
-    """A short tuple of whole numbers from 0.
+    """Check a short tuple or list of whole numbers from 0 and return it as a tuple.
 
     Raises:
-        PickleError: if it is anything else.
+        PickleError: if `values` is anything else; `what` names it in the message.
     """
     if (
         type(values) not in (tuple, list)
@@ -216,5 +216,5 @@ def whole_numbers(what: str, values: Any) -> tuple[int, ...]:
         or not all(type(value) is int and 0 <= value < 1 << 48 for value in values)
         or math.prod(max(value, 1) for value in values) >= 1 << 58
     ):
-        raise PickleError(f"{what} is none; the file is damaged")
+        raise PickleError(f"{what} must be whole numbers from 0; the file is damaged")
     return tuple(values)

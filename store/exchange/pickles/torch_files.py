@@ -18,10 +18,10 @@ _MOST_MEMBERS = 100_000
 
 
 def read_tensors(content: bytes) -> Any:
-    """The value in a file that ``torch.save`` (both formats) or ``pickle.dump`` wrote.
+    """Read the value of a file that `torch.save` (both formats) or `pickle.dump` wrote.
 
     Returns:
-        As ``read_pickle`` does. Arrays refer to ``content``.
+        As `read_pickle` does. Arrays refer to `content`.
 
     Raises:
         PickleError: a sentence without the file's name, if the file is damaged, or asks for anything but tensors,
@@ -38,7 +38,7 @@ def read_tensors(content: bytes) -> Any:
 
 
 def _load_from_bytes(arguments: tuple[Any, ...]) -> Storage:
-    """A storage in a plain pickle: a whole file of torch in bytes, in which a further one is not admitted."""
+    """Return a storage in a plain pickle: a whole file of torch in bytes, in which a further one is not admitted."""
     match arguments:
         case ((bytes() | bytearray()) as content,) if content.startswith(_MAGIC_PICKLE):
             value = _read_legacy(bytes(content))
@@ -53,7 +53,7 @@ def _check_end(file: io.BytesIO, content: bytes) -> None:
 
 
 def _read_legacy(content: bytes) -> Any:
-    """Four pickles (a mark, a version, the machine, the value), the keys of the storages, and their bytes."""
+    """Read four pickles (a mark, a version, the machine, the value), the keys of the storages, and their bytes."""
     file = io.BytesIO(content)
     if read_pickle(file, {}) != _MAGIC or read_pickle(file, {}) != _PROTOCOL:
         raise PickleError("it is a file of torch of another version; store it anew with torch.save")
@@ -87,7 +87,7 @@ def _read_legacy(content: bytes) -> Any:
 
 
 def _read_zip(content: bytes) -> Any:
-    """A pickle and, as uncompressed members of an archive, one file for each storage."""
+    """Read an uncompressed archive of a pickle and one member for each storage."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _read_members(archive, len(content))
@@ -131,7 +131,7 @@ def _read_members(archive: zipfile.ZipFile, n_bytes: int) -> Any:
 
 
 def _persistent(storages: dict[str, Storage], make: Callable[[str, str, int], Storage]) -> Callable[[Any], Storage]:
-    """What torch's persistent ids stand for: storages by key, type and number of values."""
+    """Return a function that finds the storage of a persistent id: key, type and number of values."""
 
     def storage(found: Any) -> Storage:
         match found:

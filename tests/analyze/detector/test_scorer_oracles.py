@@ -6,13 +6,19 @@ from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
 from tests.support.oracles import reference_scorers as oracle
+from tests.support.samples.array_blocks import ArrayBlocks
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid
-from vadprobe.analyze.locator.locator import frame_f1_grid
-from vadprobe.analyze.probes.kinds import fit_logistic, fit_probe, probe_from_json
+from vadprobe.analyze.locator.grid import frame_f1_grid
+from vadprobe.analyze.probes import logistic_fitting
+from vadprobe.analyze.probes.fitting import fit_probe
+from vadprobe.analyze.probes.kinds import probe_from_json
+from vadprobe.analyze.probes.logistic_fitting import fit_logistic
+from vadprobe.analyze.probes.settings import Penalty
+from vadprobe.analyze.probes.streaming import logistic as streamed
 from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
-from vadprobe.analyze.probes.streaming.row_blocks import ArrayBlocks
 from vadprobe.analyze.probes.unit_probing import cross_fitted_auc, probe_units
 
 
@@ -36,7 +42,7 @@ def test_the_best_cell_of_a_thousand_grids_by_exact_counts():
     for seed in range(1000):
         case = grid_case(seed)
         cells, best = oracle.best_cell(*case)
-        grid = frame_f1_grid(*case)
+        grid = frame_f1_grid(ScoredClips(*case[:4]), *case[4:])
         assert (grid.locator.sigma, grid.locator.threshold) == best, seed
         expected = [[float(cells[sigma, threshold]) for threshold in case[5]] for sigma in case[4]]
         np.testing.assert_allclose(grid.f1, expected, rtol=1e-15, atol=0)
@@ -63,7 +69,7 @@ def test_scores_on_and_beside_many_even_thresholds():
     for seed in range(80):
         case = even_grid_case(seed)
         cells, best = oracle.best_cell(*case)
-        grid = frame_f1_grid(*case)
+        grid = frame_f1_grid(ScoredClips(*case[:4]), *case[4:])
         assert (grid.locator.sigma, grid.locator.threshold) == best, seed
         expected = [[float(cells[sigma, threshold]) for threshold in case[5]] for sigma in case[4]]
         np.testing.assert_allclose(grid.f1, expected, rtol=1e-15, atol=0)
@@ -86,18 +92,18 @@ def test_cross_fitted_pairs_never_see_their_own_videos():
             continue
         n_cases += 1
         case = scores, positives, negatives, groups
-        found = cross_fitted_grid(*case, sigmas, thresholds, folds)
+        found = cross_fitted_grid(ScoredClips(*case), sigmas, thresholds, folds)
         locators, value = oracle.cross_fitted_locators(*case, folds, sigmas, thresholds)
         assert {fold: (one.sigma, one.threshold) for fold, one in found.locators.items()} == locators, seed
         assert found.f1 == pytest.approx(float(value), rel=1e-15, abs=0)
         for fold, (sigma, threshold) in locators.items():
             smoothed = oracle.smoothed(scores, groups, sigma)[folds == fold]
-            assert found.decisions[folds == fold].tolist() == (smoothed > threshold).astype(float).tolist()
+            assert (found.smoothed[folds == fold] > threshold).tolist() == (smoothed > threshold).tolist()
         fold = min(locators)
         flipped = [np.where(folds == fold, *pair) for pair in ((negatives, positives), (positives, negatives))]
         moved = np.where(folds == fold, 1 - scores, scores)
         if all(part[folds != other].any() for part in flipped for other in locators):
-            again = cross_fitted_grid(moved, *flipped, groups, sigmas, thresholds, folds)
+            again = cross_fitted_grid(ScoredClips(moved, *flipped, groups), sigmas, thresholds, folds)
             assert again.locators[fold] == found.locators[fold]
     assert n_cases > 200
 
@@ -114,15 +120,15 @@ def test_unknown_clips_are_in_no_cell_of_any_grid():
             continue
         case = np.where(unknown, np.nan, scores), positives, negatives, groups
         cells, best = oracle.best_cell(case[0], *counts, groups, sigmas, thresholds)
-        grid = frame_f1_grid(*case, sigmas, thresholds)
+        grid = frame_f1_grid(ScoredClips(*case), sigmas, thresholds)
         assert (grid.locator.sigma, grid.locator.threshold) == best, seed
         assert grid.f1[0, 0] == pytest.approx(float(cells[sigmas[0], thresholds[0]]), rel=1e-15, abs=0)
         locators, value = oracle.cross_fitted_locators(case[0], *counts, groups, folds, sigmas, thresholds)
-        found = cross_fitted_grid(*case, sigmas, thresholds, folds)
+        found = cross_fitted_grid(ScoredClips(*case), sigmas, thresholds, folds)
         assert {fold: (one.sigma, one.threshold) for fold, one in found.locators.items()} == locators, seed
         assert found.f1 == pytest.approx(float(value), rel=1e-15, abs=0)
         assert found.n_unknown == grid.n_unknown == unknown.sum()
-        assert np.isnan(found.decisions).tolist() == unknown.tolist()
+        assert np.isnan(found.smoothed).tolist() == unknown.tolist()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -134,7 +140,7 @@ def test_the_bootstrap_is_scikit_learns_with_weights(seed):
     negatives = generator.integers(0, 40, n)
     scores = np.round(generator.normal(size=n) + 0.02 * positives, 1)
     sample = scores, positives, negatives, groups
-    found = bootstrap_videos(*sample, n_resamples=30, generator=np.random.default_rng(seed))
+    found = bootstrap_videos(ScoredClips(*sample), n_resamples=30, generator=np.random.default_rng(seed))
     expected = oracle.bootstrapped(*sample, n_resamples=30, seed=seed)
     np.testing.assert_allclose(found.values["auc"], expected[:, 0], rtol=1e-12)
     np.testing.assert_allclose(found.values["ap_step"], expected[:, 1], rtol=1e-12)
@@ -157,7 +163,7 @@ def rows_of(seed, n=60, k=6, constant=True):
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 def test_the_logistic_probe_is_scikit_learns(seed, n, k, class_weight):
     features, labels, _ = rows_of(seed, n, k)
-    probe = fit_logistic(features, labels, class_weight=class_weight)
+    probe = fit_logistic(features, labels, Penalty(class_weight=class_weight))
     model = oracle.logistic(features, labels, class_weight=class_weight)
     np.testing.assert_allclose(probe.score(features), model.predict_proba(features)[:, 1], rtol=1e-8)
 
@@ -169,7 +175,7 @@ shapes = pytest.mark.parametrize(("seed", "n", "k"), [(0, 60, 6), (1, 20, 40), (
 def test_the_logistic_probe_of_the_code_is_liblinears(seed, n, k):
     features, labels, _ = rows_of(seed, n, k)
     features /= 50
-    probe = fit_probe(features, labels, convention="headhunt-code", max_iter=2000)
+    probe = fit_probe(features, labels, convention="headhunt-code", penalty=Penalty(max_iter=2000))
     expected = oracle.code_logistic(features, labels).predict_proba(features)[:, 1]
     np.testing.assert_allclose(probe.score(features), expected, rtol=1e-8)
 
@@ -178,7 +184,7 @@ def test_the_logistic_probe_of_the_code_is_liblinears(seed, n, k):
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 def test_the_linear_svm_is_scikit_learns(seed, n, k, class_weight):
     features, labels, _ = rows_of(seed, n, k)
-    probe = fit_probe(features, labels, kind="linear-svm", class_weight=class_weight)
+    probe = fit_probe(features, labels, kind="linear-svm", penalty=Penalty(class_weight=class_weight))
     margins = oracle.linear_svm(features, labels, class_weight=class_weight).decision_function(features)
     np.testing.assert_allclose(probe.score(features), 1 / (1 + np.exp(-margins)), rtol=1e-8)
 
@@ -277,16 +283,15 @@ def test_cross_fitted_auc_counts_pairs_of_what_the_other_folds_fitted(kind, n, d
             np.testing.assert_allclose(probing.scores[head][out], scores, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("C", [0.01, 1.0, 30.0])
 @pytest.mark.parametrize(("n", "d"), [(40, 3), (30, 60)])
-def test_cross_validated_logistic_scores_are_those_of_the_minimum(C, n, d):
+def test_cross_validated_logistic_scores_are_those_of_the_minimum(n, d):
     features, labels, groups = units_of("mixed scales", n, d)
     folds = video_folds(labels, groups, 3, seed=5)
-    probing = probe_units(features, labels, folds, probe="logistic", C=C)
+    probing = probe_units(features, labels, folds, probe="logistic")
     for head in np.ndindex(2, 3):
         for fold in range(3):
             out = folds == fold
-            coef, intercept = oracle.logistic_minimum(features[head][~out], labels[~out], C=C)
+            coef, intercept = oracle.logistic_minimum(features[head][~out], labels[~out])
             scaler = StandardScaler().fit(features[head][~out])
             margins = scaler.transform(features[head][out]) @ coef + intercept
             np.testing.assert_allclose(probing.scores[head][out], margins, rtol=0, atol=1e-8 * np.abs(margins).max())
@@ -323,11 +328,12 @@ def test_cutting_the_units_changes_no_bit_and_the_order_of_rows_nothing(probe):
 
 @pytest.mark.parametrize(("n", "k", "C"), [(1500, 6, 1.0), (900, 40, 0.1), (300, 60, 10.0)])
 @pytest.mark.parametrize("sample_rows", [None, 0])
-def test_a_streamed_fit_is_the_minimum_on_all_rows(n, k, C, sample_rows):
+def test_a_streamed_fit_is_the_minimum_on_all_rows(monkeypatch, n, k, C, sample_rows):
+    monkeypatch.setattr(streamed, "_TOLERANCE", 1e-10)
     features, labels, _ = rows_of(6, n, k)
     coef, intercept = oracle.logistic_minimum(features, labels, C=C)
     logits = StandardScaler().fit_transform(features) @ coef + intercept
-    options = {"C": C, "tolerance": 1e-10, "sample_rows": sample_rows}
+    options = {"penalty": Penalty(C), "sample_rows": sample_rows}
     probe = fit_streamed_logistic(ArrayBlocks(features, labels, block_rows=256), **options)
     np.testing.assert_allclose(probe.score(features), expit(logits), rtol=0, atol=1e-8)
     np.testing.assert_allclose(probe.mean, features.mean(axis=0), rtol=1e-12, atol=1e-12)
@@ -338,15 +344,16 @@ def test_a_streamed_fit_is_the_minimum_on_all_rows(n, k, C, sample_rows):
 
 
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_a_streamed_fit_by_default_is_scikit_learns_to_its_tolerance(class_weight):
+def test_a_streamed_fit_by_default_is_scikit_learns_to_its_tolerance(monkeypatch, class_weight):
+    monkeypatch.setattr(logistic_fitting, "_TOLERANCE", 1e-8)
     features, labels, _ = rows_of(7, 2000, 10)
     model = oracle.logistic(features, labels, tolerance=1e-8, class_weight=class_weight)
     broken = np.insert(features, [3, 700, 2000], np.nan, axis=0)
     blocks = ArrayBlocks(broken, np.insert(labels, [3, 700, 2000], [0, 1, 1]), block_rows=512)
-    probe = fit_streamed_logistic(blocks, class_weight=class_weight)
+    probe = fit_streamed_logistic(blocks, Penalty(class_weight=class_weight))
     expected = model.predict_proba(features)[:, 1]
     # By default the fit stops where the loss is flat, which moves a score by 1e-5 or so; see test_streamed_logistic.py.
     np.testing.assert_allclose(probe.score(features), expected, rtol=0, atol=2e-5)
     assert (probe.n_left_out, probe.converged) == (3, True)
-    in_memory = fit_logistic(features, labels, class_weight=class_weight, tolerance=1e-8)
+    in_memory = fit_logistic(features, labels, Penalty(class_weight=class_weight))
     np.testing.assert_allclose(probe.score(features), in_memory.score(features), rtol=0, atol=2e-5)

@@ -104,7 +104,7 @@ def _scaled(values: np.ndarray) -> np.ndarray:
             "top_heads must be at most 12, the heads of the backbone, got 13",
         ),
         (1, {"selection": {"prompts": ["role"]}}, "selection.prompts has 'role', but the prompts of the job are"),
-        (1, {"calibration": {"fraction": 0.06}}, "at least two normal videos are wanted"),
+        (1, {"calibration": {"fraction": 0.06}}, "at least two normal videos"),
     ],
 )
 def test_what_the_backbone_or_the_job_lacks_is_a_sentence(

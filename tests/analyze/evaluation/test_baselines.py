@@ -139,7 +139,7 @@ def test_unknown_frame_counts_and_labels_never_reach_a_baseline(gap, fault):
 
 def test_videos_without_a_frame_are_an_error():
     videos = (Video("empty", "", n_frames=0, label=0),)
-    with pytest.raises(VadprobeError, match="0 frames"):
+    with pytest.raises(VadprobeError, match="got 0 in 1"):
         trivial_baselines(ground_truth(Dataset("made", Path(), videos), videos))
 
 

@@ -16,6 +16,7 @@ from vadprobe.analyze.evaluation.bootstrap.bootstrap import METRICS, Bootstrap, 
 from vadprobe.analyze.evaluation.bootstrap.video_pairs import VideoPairs
 from vadprobe.analyze.evaluation.bootstrap.video_units import sort_units
 from vadprobe.analyze.evaluation.metrics import average_precision, precision_recall_area, rank, roc_auc
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.store.errors import VadprobeError
 
 MODERATE = laws(40)
@@ -35,7 +36,7 @@ def samples(draw, scores=FEW_SCORES):
 
 def resampled(sample, n_resamples=N_RESAMPLES, seed=0, **options):
     generator = np.random.default_rng(seed)
-    return bootstrap_videos(*sample, n_resamples=n_resamples, generator=generator, **options)
+    return bootstrap_videos(ScoredClips(*sample), n_resamples=n_resamples, generator=generator, **options)
 
 
 def repeated_units(sample, n_resamples=N_RESAMPLES, seed=0):
@@ -140,18 +141,13 @@ def make_units(n_units, n_videos, seed=0):
     return scores, positives, generator.integers(0, 5, n_units), groups
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 10, 49, 2**40])
-def test_how_many_resamples_go_together_changes_no_bit(monkeypatch, together):
+@pytest.mark.parametrize(
+    ("limit", "value"), [*(("_MAX_RESAMPLES", k) for k in (1, 2, 3, 10, 49, 2**40)), ("_MAX_DRAWN", 23 * 4)]
+)
+def test_how_many_resamples_go_together_changes_no_bit(monkeypatch, limit, value):
     sample = make_units(400, 23)
     wanted = resampled(sample, n_resamples=50)
-    monkeypatch.setattr(bootstrap, "_MAX_RESAMPLES", together)
-    assert_same_bits(resampled(sample, n_resamples=50), wanted)
-
-
-def test_many_videos_are_drawn_in_smaller_blocks(monkeypatch):
-    sample = make_units(400, 23)
-    wanted = resampled(sample, n_resamples=50)
-    monkeypatch.setattr(bootstrap, "_MAX_DRAWN", 23 * 4)
+    monkeypatch.setattr(bootstrap, limit, value)
     assert_same_bits(resampled(sample, n_resamples=50), wanted)
 
 
@@ -175,7 +171,7 @@ def test_only_the_metrics_asked_for_and_each_as_among_all(sample, names, random)
 
 @pytest.mark.parametrize("asked", [(), ("auc", "AP"), "auc"])
 def test_metrics_that_are_none_are_refused(asked):
-    with pytest.raises(VadprobeError, match=r"metrics is .*; a sequence of some of auc, ap_step"):
+    with pytest.raises(VadprobeError, match=r"metrics must be a sequence of some of auc, ap_step"):
         resampled(make_units(20, 3), metrics=asked)
 
 
@@ -203,7 +199,7 @@ def test_sums_beyond_the_exact_floats_are_integers_and_the_same(sample, seed):
 def test_pairs_between_two_videos_are_those_of_their_frames(sample):
     scores, positives, negatives, groups = sample
     codes = np.unique(groups)
-    found = VideoPairs(sort_units(scores, positives, negatives, groups, None))
+    found = VideoPairs(sort_units(ScoredClips(*sample), None))
     for i, one in enumerate(codes):
         for j, other in enumerate(codes):
             mine, theirs = groups == one, groups == other
@@ -250,7 +246,7 @@ def test_the_largest_counts_stay_exact():
 
 def test_a_resample_too_large_to_be_exact_is_refused():
     sample = [np.array([0.0, 1.0]), np.array([2**31, 1]), np.array([2**31 - 3, 1]), np.array([0, 1])]
-    with pytest.raises(VadprobeError, match="a resample has 8589934586 frames; fewer than 4294967296"):
+    with pytest.raises(VadprobeError, match="must have fewer than 4294967296 frames, got 8589934586"):
         resampled(sample, n_resamples=100)
 
 
@@ -302,7 +298,7 @@ def test_intervals_are_percentiles_of_the_defined_values():
 
 @pytest.mark.parametrize("confidence", [0, 1, -0.5, 95, math.nan])
 def test_refused_confidence(confidence):
-    with pytest.raises(VadprobeError, match=r"confidence is .*strictly between 0 and 1"):
+    with pytest.raises(VadprobeError, match="confidence must lie strictly between 0 and 1"):
         resampled(make_units(20, 3)).interval("auc", confidence)
 
 
@@ -317,26 +313,20 @@ def test_an_unknown_metric_is_refused_with_the_known_ones():
     ("changed", "words"),
     [
         ({"scores": [0.1, math.nan]}, "1 of 2 scores are NaN"),
-        ({"positives": [1, -1]}, "positives has 1 negative frame counts"),
-        ({"negatives": [1, -5]}, "negatives has 1 negative frame counts"),
-        ({"positives": [1.0, 1.0]}, "positives has dtype float64"),
-        ({"positives": [1, 1, 1]}, "shapes"),
-        ({"positives": [0, 0], "negatives": [0, 0]}, "2 scored units have 0 frames"),
-        ({"groups": [1]}, r"groups is int64 of shape \(1,\)"),
-        ({"groups": [0.0, 1.0]}, "groups is float64"),
-        ({"n_resamples": 0}, "n_resamples is 0; at least 1"),
-        ({"labels": [1]}, r"labels is int64 of shape \(1,\); 0 or 1"),
-        ({"labels": [1, 2]}, "0 or 1 is wanted"),
+        ({"positives": [0, 0], "negatives": [0, 0]}, "got 0 in 2"),
+        ({"n_resamples": 0}, "n_resamples must be at least 1, got 0"),
+        ({"labels": [1]}, r"labels must be 0 or 1 .* got int64 of shape \(1,\)"),
+        ({"labels": [1, 2]}, "labels must be 0 or 1"),
         ({"groups": [3, 3], "labels": [0, 1]}, "labels of 1 videos, first of code 3, differ"),
         ({"labels": [0, 1]}, "labels of 1 videos, first of code 0"),
     ],
 )
 def test_refusals(changed, words):
-    arguments = {"scores": [0.1, 0.2], "positives": [1, 0], "negatives": [1, 1], "groups": [0, 1], "n_resamples": 3}
-    arguments |= changed
-    arrays = {name: np.array(value) for name, value in arguments.items() if name != "n_resamples"}
+    clips = {"scores": [0.1, 0.2], "positives": [1, 0], "negatives": [1, 1], "groups": [0, 1]}
+    clips |= {name: value for name, value in changed.items() if name in clips}
+    options = {"n_resamples": 3} | {name: value for name, value in changed.items() if name not in clips}
     with pytest.raises(VadprobeError, match=words):
-        bootstrap_videos(**arrays, n_resamples=arguments["n_resamples"], generator=np.random.default_rng(0))
+        bootstrap_videos(ScoredClips(**clips), **options, generator=np.random.default_rng(0))
 
 
 def test_a_90_percent_interval_covers_the_true_auc_though_clips_of_a_video_are_alike():
@@ -353,7 +343,7 @@ def test_a_90_percent_interval_covers_the_true_auc_though_clips_of_a_video_are_a
         sample = truth_apart * positives + effect + generator.normal(size=len(groups)), positives, 1 - positives
         for column, clusters in enumerate((groups, np.arange(len(groups)))):
             options = {"n_resamples": 200, "generator": generator}
-            low, high = bootstrap_videos(*sample, clusters, **options).interval("auc", 0.9)
+            low, high = bootstrap_videos(ScoredClips(*sample, clusters), **options).interval("auc", 0.9)
             covered[simulation, column] = low < true_auc < high
     by_videos, by_clips = covered.mean(axis=0)
     assert 0.8 < by_videos < 0.98

@@ -219,11 +219,6 @@ def test_no_video_is_refused():
         ground_truth(Dataset("made", Path(), ()), ())
 
 
-def test_the_truth_is_frozen():
-    with pytest.raises(AttributeError):
-        truth_with([3], []).dataset = "other"
-
-
 @needs_shared
 @pytest.mark.parametrize(
     ("name", "frames", "positive"), [("ucf-crime", 1111808, 84182), ("xd-violence", 2335801, 538324)]

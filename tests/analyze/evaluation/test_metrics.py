@@ -1,6 +1,5 @@
 """Frame metrics from counts, against scikit-learn on expanded frames, pair counting, and published values."""
 
-import json
 import math
 from fractions import Fraction
 
@@ -11,13 +10,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from tests.support.oracles.reference_evaluation import (
-    NO_SHARED,
-    SHARED,
     expand,
-    frame_counts,
     metrics_on_frames,
     pairs_won,
-    real_dataset,
 )
 from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.metrics import average_precision, clip_counts, f1, precision_recall_area, rank, roc_auc
@@ -43,16 +38,9 @@ def values_of(scores, positives, negatives):
     return [metric(ranking) for metric in METRICS]
 
 
-@laws(100)
-@given(units())
+@laws(150)
+@given(units() | units(st.floats(-1e9, 1e9)))
 def test_equal_to_scikit_learn_on_expanded_frames(sample):
-    expected = metrics_on_frames(*expand(*sample))
-    np.testing.assert_allclose(values_of(*sample), expected, rtol=0, atol=1e-12)
-
-
-@laws(100)
-@given(units(st.floats(-1e9, 1e9)))
-def test_equal_to_scikit_learn_for_any_scores(sample):
     expected = metrics_on_frames(*expand(*sample))
     np.testing.assert_allclose(values_of(*sample), expected, rtol=0, atol=1e-12)
 
@@ -208,11 +196,11 @@ def test_large_counts_are_as_exact_as_fractions(sample):
         ([0.1, math.nan, math.nan], [1, 1, 1], [1, 1, 1], "2 of 3 scores are NaN"),
         ([0.1, 0.2], [1, -1], [1, 2], "positives has 1 negative frame counts, the lowest -1"),
         ([0.1, 0.2], [1, 1], [1, -5], "negatives has 1 negative frame counts, the lowest -5"),
-        ([0.1, 0.2], [1.0, 0.5], [1, 1], "positives has dtype float64"),
+        ([0.1, 0.2], [1.0, 0.5], [1, 1], "positives must be integer frame counts, got the dtype float64"),
         ([0.1, 0.2], [1, 1, 1], [1, 1], "shapes"),
-        ([], [], [], "0 scored units have 0 frames"),
-        ([0.1], [0], [0], "1 scored units have 0 frames"),
-        ([0.1], [2**32], [1], "fewer than 4294967296"),
+        ([], [], [], "got 0 in 0"),
+        ([0.1], [0], [0], "got 0 in 1"),
+        ([0.1], [2**32], [1], "from 1 to 4294967295 frames"),
     ],
 )
 def test_refusals(scores, positives, negatives, words):
@@ -221,7 +209,7 @@ def test_refusals(scores, positives, negatives, words):
 
 
 def test_a_nan_threshold_is_refused():
-    with pytest.raises(VadprobeError, match="threshold is NaN"):
+    with pytest.raises(VadprobeError, match="threshold must be a number, got NaN"):
         f1(rank(np.array([0.1, 0.2]), np.array([1, 0]), np.array([0, 1])), math.nan)
 
 
@@ -253,39 +241,3 @@ def test_clips_outside_the_video_are_refused(start, stop, words):
 def test_truth_must_be_bool():
     with pytest.raises(VadprobeError, match="int64"):
         clip_counts(np.array([0, 1]), np.array([0]), np.array([2]))
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
-@pytest.mark.parametrize(
-    ("convention", "expected"),
-    [
-        ("zero-based-half-open", (0.89320, 0.7125, 0.71353)),
-        ("zero-based-closed", (0.89323, 0.7130, 0.71409)),
-        ("one-based-closed", (0.89341, 0.7142, 0.71527)),
-    ],
-)
-def test_a_published_systems_scores_on_msad(convention, expected):
-    """VADTree's frame scores: each convention of the intervals gives its own, known, values."""
-    text = (SHARED / "msad" / "vadtree_scores.json").read_text()
-    frame_scores = {
-        name.removesuffix(".mp4"): np.array(values) for name, values in json.loads(text)["vid_score"].items()
-    }
-    counts = frame_counts("msad")
-    dataset = real_dataset("msad", convention)
-    scores = np.concatenate([frame_scores[name] for name in counts])
-    truth = np.concatenate([dataset.truth(name, frames) for name, frames in counts.items()])
-    assert len(scores) == 146408
-    np.testing.assert_allclose(values_of(scores, truth, ~truth)[0], expected[0], rtol=0, atol=6e-6)
-    np.testing.assert_allclose(values_of(scores, truth, ~truth)[1], expected[1], rtol=0, atol=6e-5)
-    np.testing.assert_allclose(values_of(scores, truth, ~truth)[2], expected[2], rtol=0, atol=6e-6)
-
-
-@laws(20)
-@given(units())
-def test_a_ranking_can_be_compared_by_its_arrays_and_is_frozen(sample):
-    ranking = rank(*sample)
-    assert np.all(np.diff(ranking.thresholds) < 0)
-    assert ranking.n_positives == sample[1].sum()
-    assert ranking.n_negatives == sample[2].sum()
-    with pytest.raises(AttributeError):
-        ranking.thresholds = ranking.thresholds[:1]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.profiles import laws
-from vadprobe.analyze.evaluation.score_files import read_scores
+from vadprobe.analyze.evaluation.score_files.reading import read_scores
 from vadprobe.store.errors import VadprobeError
 
 SCORES = {"007": [0.25, None, 0.5], "a.b": [1.0, 0.0], "2020-01-01": [0.125]}
@@ -113,26 +113,26 @@ def test_keys_name_a_part_of_a_json_file(tmp_path: Path, content: str, key: str 
         ("[" * 100_000, None, "not readable as JSON"),
         ('{"x": {"y": {"v": [1]}}}', None, "such as --scores-key x.y."),
         ('{"v": [1], "meta": {"fps": 3}}', None, "put these under a key and name it with --scores-key"),
-        ('{"v": [1], "fps": 3}', None, "the scores of 'fps' are 3, no list"),
+        ('{"v": [1], "fps": 3}', None, "the scores of 'fps' must be a list, one number per frame or segment, got 3"),
         ('{"x": {"v": [1]}}', "z", "there is no 'z' among x; correct --scores-key"),
         ('{"x": {"v": [1]}}', "x.v.w", "there is no 'w' among a list"),
-        ('{"x": [1]}', "x", "holds a list under 'x'"),
-        ('{"x": {}}', "x", "holds an empty object under 'x'"),
+        ('{"x": [1]}', "x", "to scores under 'x', got a list"),
+        ('{"x": {}}', "x", "to scores under 'x', got an empty object"),
         ('{"x": {"v": [1]}, "x": {"w": [1]}}', "x", "has the key 'x' twice"),
         ('{"v": [1], "v": [2]}', None, "has scores of the video 'v' twice; keep one"),
         ('{"": [1]}', None, "'' is no video name"),
         ('{"\\ud800": [1]}', None, "is no video name"),
-        ('{"v": ["0.5"]}', None, "score 0 of 'v' is '0.5'; a number, or null (unknown), is wanted"),
-        ('{"v": [0, true]}', None, "score 1 of 'v' is True; a number"),
-        ('{"v": [[0, 5]]}', None, "a list of [start, stop, score] only"),
-        ('{"v": [[0, 5, 1], 2]}', None, "a list of [start, stop, score] only"),
-        ('{"v": [[0.5, 5, 1]]}', None, "number 0.5; a whole number from 0"),
-        ('{"v": [[null, 5, 1]]}', None, "number null; a whole number from 0"),
-        ('{"v": [[-1, 5, 1]]}', None, "number -1; a whole number from 0"),
-        ('{"v": [Infinity]}', None, "hold an infinite value"),
-        ('{"v": [1e999]}', None, "hold an infinite value"),
-        ('{"v": [-1e300]}', None, "hold -1e+300; a number within 1e100"),
-        ('{"v": [0, 1' + "0" * 400 + "]}", None, "score 1 of 'v' is too large a number"),
+        ('{"v": ["0.5"]}', None, "score 0 of 'v' must be a number, or null (unknown), got '0.5'"),
+        ('{"v": [0, true]}', None, "got True"),
+        ('{"v": [[0, 5]]}', None, "must be a list of numbers, or of [start, stop, score] only"),
+        ('{"v": [[0, 5, 1], 2]}', None, "must be a list of numbers, or of [start, stop, score] only"),
+        ('{"v": [[0.5, 5, 1]]}', None, "must be a whole number from 0, below 1099511627776, got 0.5"),
+        ('{"v": [[null, 5, 1]]}', None, "got null"),
+        ('{"v": [[-1, 5, 1]]}', None, "got -1"),
+        ('{"v": [Infinity]}', None, "must be numbers within 1e100, or null (unknown), got an infinite value"),
+        ('{"v": [1e999]}', None, "must be numbers within 1e100, or null (unknown), got an infinite value"),
+        ('{"v": [-1e300]}', None, "got -1e+300"),
+        ('{"v": [0, 1' + "0" * 400 + "]}", None, "score 1 of 'v' must be a number within 1e100"),
     ],
 )
 def test_wrong_json_is_a_sentence(tmp_path: Path, content: str, key: str | None, sentence: str) -> None:
@@ -150,16 +150,24 @@ def test_wrong_json_is_a_sentence(tmp_path: Path, content: str, key: str | None,
         ("s.csv", "video_id,score\nv,1\n", "none says where a score belongs; add start_frame and stop_frame"),
         ("s.csv", "video_id,frame,score,score\nv,0,1,2\n", "has the column 'score' twice"),
         ("s.csv", "video_id,frame,score\nv,0,true\n", "invalid value 'true'"),
-        ("s.csv", "video_id,frame,score\nv,0,inf\n", "hold an infinite value"),
-        ("s.csv", "video_id,frame,score\nv,0.5,1\n", "'frame' has the frame or segment number 0.5"),
+        (
+            "s.csv",
+            "video_id,frame,score\nv,0,inf\n",
+            "must be numbers within 1e100, or null (unknown), got an infinite value",
+        ),
+        ("s.csv", "video_id,frame,score\nv,0.5,1\n", "a frame or segment number of 'frame' must be a whole number"),
         ("s.csv", "video_id,frame,score\nv,0,1\n,1,1\n", "the column 'video_id' is empty in row 2"),
         ("s.csv", "video_id,frame,score\nv,0\n", "Expected 3 columns, got 2"),
         ("s.csv", b"video_id,frame,score\n\xff,0,1\n", "invalid UTF8"),
         ("s.jsonl", "", "has no row"),
-        ("s.jsonl", '{"video_id": "v", "frame": 0, "score": 1}\n{"vid', "line 2, is not valid JSON"),
-        ("s.jsonl", "[1]", "line 1, is a list; one object per line"),
-        ("s.jsonl", '\n{"video_id": "v", "frame": 0, "score": false}', "'score' in line 2 is False"),
-        ("s.jsonl", '{"video_id": 7, "frame": 0, "score": 1}', "'video_id' in line 1 is 7; a video name"),
+        ("s.jsonl", '{"video_id": "v", "frame": 0, "score": 1}\n{"vid', "line 2, must be one object in JSON"),
+        ("s.jsonl", "[1]", "line 1, must be one object in JSON, got a list"),
+        (
+            "s.jsonl",
+            '\n{"video_id": "v", "frame": 0, "score": false}',
+            "'score' in line 2 must be a number, or null (unknown), got False",
+        ),
+        ("s.jsonl", '{"video_id": 7, "frame": 0, "score": 1}', "'video_id' in line 1 must be a video name, got 7"),
         ("s.jsonl", '{"video_id": "v", "score": 1, "score": 2}', "an object with a key twice"),
         ("s.parquet", b"PAR1", "cannot be read"),
         ("s.npz", b"", "not readable as NPZ"),
@@ -174,7 +182,7 @@ def test_wrong_files_are_sentences(tmp_path: Path, name: str, content: str | byt
 @pytest.mark.parametrize("values", [[True], ["0.5"], [[0.5]]])
 def test_parquet_columns_that_are_no_numbers(tmp_path: Path, values: list[object]) -> None:
     pq.write_table(pa.table({"video_id": ["v"], "frame": [0], "score": values}), tmp_path / "s.parquet")
-    assert "numbers are wanted" in message_of(tmp_path / "s.parquet")
+    assert "must hold numbers" in message_of(tmp_path / "s.parquet")
 
 
 def test_paths_and_options_that_do_not_fit(tmp_path: Path) -> None:
@@ -209,7 +217,7 @@ def test_python_objects_are_never_loaded(tmp_path: Path) -> None:
 )
 def test_arrays_of_another_kind(tmp_path: Path, values: np.ndarray) -> None:
     np.savez(tmp_path / "s.npz", v=values)
-    assert "one number per frame or segment is wanted" in message_of(tmp_path / "s.npz")
+    assert "must hold one number per frame or segment" in message_of(tmp_path / "s.npz")
 
 
 def test_archives_of_another_kind(tmp_path: Path) -> None:
@@ -220,7 +228,9 @@ def test_archives_of_another_kind(tmp_path: Path) -> None:
     assert "holds no array" in message_of(tmp_path / "s.npz")
     with zipfile.ZipFile(tmp_path / "s.npz", "w") as archive:
         archive.writestr("readme.txt", "scores")
-    assert "'readme.txt' is no array" in message_of(tmp_path / "s.npz")
+    assert "'readme.txt' must hold one number per frame or segment, in one dimension, got no array" in message_of(
+        tmp_path / "s.npz"
+    )
 
 
 def read_or_refuse(path):

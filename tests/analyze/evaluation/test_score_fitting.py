@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
-from vadprobe.analyze.evaluation.score_files import VideoScores
-from vadprobe.analyze.evaluation.score_fitting import LONGEST_SEGMENT, FitRules, fit_scores
+from vadprobe.analyze.evaluation.score_files.fitting import fit_scores
+from vadprobe.analyze.evaluation.score_files.laying import LONGEST_SEGMENT, FitRules
+from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.errors import VadprobeError
@@ -164,7 +165,7 @@ def test_numbered_segments_that_do_not_fit() -> None:
 
 @pytest.mark.parametrize("width", [0, -1, LONGEST_SEGMENT + 1, 10**30])
 def test_impossible_segment_lengths(width: int) -> None:
-    assert f"the segment length is {width}" in message_of(listed(LENGTHS), segment_length=width)
+    assert f"got {width}." in message_of(listed(LENGTHS), segment_length=width)
 
 
 def test_missing_videos_are_named_and_left_out_only_when_asked() -> None:

@@ -178,7 +178,7 @@ def test_a_draw_that_cannot_be_fitted_is_unknown_with_the_reason(lab: Experiment
     case = lab.cases[1]
     row = measured_row(lab, case, "RHI", varied(headhunt_config(case), calibration={"fraction": 0.1}))
     assert np.isnan(row.numbers["auc"].value)
-    assert "at least two normal videos are wanted" in row.reason
+    assert "at least two normal videos" in row.reason
     assert "unknown: " in "\n".join(table_lines(Table("t", "t", "d", "b", ("auc",), (row,))))
 
 

@@ -19,11 +19,13 @@ from sklearn.svm import LinearSVC
 
 from tests.support import profiles
 from vadprobe.analyze.configuration import ProbeConfig
-from vadprobe.analyze.probes.distance import DistanceProbe, fit_distance
-from vadprobe.analyze.probes.kinds import fit_probe, probe_from_json
-from vadprobe.analyze.probes.linear_svm import fit_linear_svm
-from vadprobe.analyze.probes.logistic import fit_logistic
-from vadprobe.analyze.probes.mlp import MlpProbe, fit_mlp
+from vadprobe.analyze.probes import fitting, logistic_fitting
+from vadprobe.analyze.probes.distance import DistanceProbe
+from vadprobe.analyze.probes.fitting import fit_distance, fit_linear_svm, fit_mlp, fit_probe
+from vadprobe.analyze.probes.kinds import probe_from_json
+from vadprobe.analyze.probes.logistic_fitting import fit_logistic
+from vadprobe.analyze.probes.mlp import MlpProbe
+from vadprobe.analyze.probes.settings import Penalty
 from vadprobe.store.errors import VadprobeError
 
 KINDS = ("logistic", "linear-svm", "mlp", "distance")
@@ -50,12 +52,13 @@ def test_the_svm_is_scikit_learns_behind_a_sigmoid(seed, class_weight, C):
     features, labels = samples(seed=seed)
     model = make_pipeline(StandardScaler(), LinearSVC(C=C, class_weight=class_weight, dual=False))
     expected = model.fit(features, labels).decision_function(features)
-    probe = fit_linear_svm(features, labels, C=C, class_weight=class_weight)
+    probe = fit_linear_svm(features, labels, Penalty(C, class_weight))
     np.testing.assert_allclose(probe.score(features), expit(expected), rtol=0, atol=1e-12)
     assert ((probe.score(features) > 0.5) == model.predict(features)).all()
 
 
-def test_a_tight_svm_is_the_minimum_by_definition():
+def test_a_tight_svm_is_the_minimum_by_definition(monkeypatch):
+    monkeypatch.setattr(fitting, "_TOLERANCE", 1e-10)
     features, labels = samples(n=80, k=3)
     standardised = (features - features.mean(axis=0)) / features.std(axis=0)
 
@@ -64,7 +67,7 @@ def test_a_tight_svm_is_the_minimum_by_definition():
         return parameters @ parameters / 2 + 0.5 * (np.maximum(1 - margins, 0) ** 2).sum()
 
     best = minimize(loss, np.zeros(4), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-15, "maxiter": 20000})
-    probe = fit_linear_svm(features, labels, C=0.5, tolerance=1e-10)
+    probe = fit_linear_svm(features, labels, Penalty(0.5))
     np.testing.assert_allclose([*probe.coef, probe.intercept], best.x, rtol=0, atol=1e-6)
 
 
@@ -76,7 +79,7 @@ def test_the_perceptron_is_scikit_learns(hidden, seed, class_weight):
     model = MLPClassifier((hidden,), solver="lbfgs", alpha=1 / 0.1, max_iter=1000, max_fun=15000, random_state=seed)
     weights = np.where(labels == 1, 50 / 2 / labels.sum(), 50 / 2 / (50 - labels.sum())) if class_weight else None
     expected = model.fit(scaled, labels, sample_weight=weights).predict_proba(scaled)[:, 1]
-    probe = fit_mlp(features, labels, C=0.1, hidden=hidden, seed=seed, class_weight=class_weight)
+    probe = fit_mlp(features, labels, Penalty(0.1, class_weight), hidden=hidden, seed=seed)
     np.testing.assert_allclose(probe.score(features), expected, rtol=0, atol=1e-10)
     assert (probe.hidden_weights.shape, probe.converged) == ((hidden, 5), True)
     assert np.ptp(expected) > 0.2, "a penalty that leaves nothing to compare"
@@ -120,17 +123,20 @@ def test_the_codes_convention_is_liblinear_without_scaling(C, class_weight):
     features, labels = samples()
     features = features * [1, 10, 0.1, 3, 1] + 4
     model = LogisticRegression(C=C, solver="liblinear", max_iter=2000, class_weight=class_weight).fit(features, labels)
-    probe = fit_logistic(features, labels, C=C, max_iter=2000, class_weight=class_weight, convention="headhunt-code")
+    probe = fit_logistic(features, labels, Penalty(C, class_weight, 2000), convention="headhunt-code")
     np.testing.assert_allclose(probe.score(features), model.predict_proba(features)[:, 1], rtol=0, atol=1e-12)
     assert (probe.convention, probe.mean.tolist(), probe.scale.tolist()) == ("headhunt-code", [0.0] * 5, [1.0] * 5)
 
 
-def test_the_codes_convention_penalises_the_intercept():
+def test_the_codes_convention_penalises_the_intercept(monkeypatch):
     """With C small the penalised intercept stays near 0, where the free one is the log odds of the classes."""
     labels = np.array([1] * 30 + [0] * 10)
     features = np.random.default_rng(0).normal(size=(40, 2)) * 1e-6
-    free = fit_logistic(features, labels, C=1e-4, tolerance=1e-9).intercept
-    penalised = fit_logistic(features, labels, C=1e-4, convention="headhunt-code", tolerance=1e-9).intercept
+    monkeypatch.setattr(logistic_fitting, "_TOLERANCE", 1e-9)
+    free, penalised = (
+        fit_logistic(features, labels, Penalty(1e-4), convention=convention).intercept
+        for convention in ("paper", "headhunt-code")
+    )
     assert free == pytest.approx(math.log(3), abs=1e-3)
     assert abs(penalised) < 0.01
 
@@ -138,12 +144,11 @@ def test_the_codes_convention_penalises_the_intercept():
 @every_kind
 def test_json_restores_every_bit(settings):
     features, labels = samples(k=7)
-    probe = fit_probe(features, labels, **settings, selection={"unit": "head", "indices": [[3, 1]]})
+    probe = fit_probe(features, labels, **settings)
     text = json.dumps(probe.to_json(), allow_nan=False)
     again = probe_from_json(json.loads(text))
     assert type(again) is type(probe)
     assert again.kind == settings["kind"]
-    assert again.selection == {"unit": "head", "indices": [[3, 1]]}
     assert json.dumps(again.to_json()) == text
     assert again.score(features).tobytes() == probe.score(features).tobytes()
     for name in probe.arrays:
@@ -151,7 +156,7 @@ def test_json_restores_every_bit(settings):
 
 
 def test_a_file_without_a_kind_is_a_logistic_probe():
-    """As written before there were other kinds."""
+    """As written before there were other kinds, with a selection that a probe no longer carries."""
     value = {
         "mean": [1.0, 2.0],
         "scale": [0.5, 4.0],
@@ -165,7 +170,9 @@ def test_a_file_without_a_kind_is_a_logistic_probe():
     }
     probe = probe_from_json(value)
     assert (probe.kind, probe.C, probe.convention, probe.n_left_out) == ("logistic", math.inf, "paper", 0)
-    assert probe.to_json() == {"kind": "logistic", "convention": "paper", "n_left_out": 0} | value
+    assert probe.to_json() == {"kind": "logistic", "convention": "paper", "n_left_out": 0} | {
+        name: content for name, content in value.items() if name != "selection"
+    }
     expected = expit((np.array([[3.0, 5.0]]) - [1, 2]) / [0.5, 4] @ [0.1, -0.2] + 0.3)
     np.testing.assert_allclose(probe.score(np.array([[3.0, 5.0]])), expected, rtol=1e-15)
 
@@ -243,19 +250,23 @@ def test_swapping_the_classes_mirrors_the_scores(kind):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"kind": "forest"}, "the probe's kind is 'forest'; one of logistic, linear-svm, mlp, distance is wanted"),
+        ({"kind": "forest"}, "the probe's kind must be one of logistic, linear-svm, mlp, distance, got 'forest'"),
         ({"kind": "mlp", "convention": "headhunt-code"}, "is that code's logistic regression, and .* 'mlp'"),
-        ({"convention": "headhunt-code", "C": math.inf}, "liblinear, which always has a penalty; C must be finite"),
-        ({"kind": "linear-svm", "C": math.inf}, "defined by its penalty, so C must be finite"),
+        (
+            {"convention": "headhunt-code", "penalty": Penalty(math.inf)},
+            "liblinear, which always has a penalty; C must be finite",
+        ),
+        ({"kind": "linear-svm", "penalty": Penalty(math.inf)}, "defined by its penalty, so C must be finite"),
         ({"kind": "linear-svm", "hidden": 8}, "hidden is 8, and a probe of kind 'linear-svm' has no hidden units"),
-        ({"kind": "distance", "C": 2.0}, "fits no boundary, so C and class_weight change nothing"),
-        ({"kind": "distance", "class_weight": "balanced"}, "fits no boundary"),
-        ({"kind": "mlp", "hidden": 0}, "hidden is 0 and seed 0"),
-        ({"kind": "mlp", "seed": -1}, "hidden is 64 and seed -1"),
-        ({"kind": "mlp", "C": 0.0}, "C is 0.0"),
-        ({"kind": "linear-svm", "max_iter": 0}, "max_iter 0"),
-        ({"kind": "linear-svm", "max_iter": 1, "C": 1e4}, "linear SVM did not converge in 1 iterations"),
-        ({"convention": "headhunt-code", "max_iter": 1}, "did not converge in 1 iterations of liblinear"),
+        ({"kind": "distance", "penalty": Penalty(2.0)}, "fits no boundary, so C and class_weight change nothing"),
+        ({"kind": "distance", "penalty": Penalty(class_weight="balanced")}, "fits no boundary"),
+        ({"kind": "mlp", "hidden": 0}, "got hidden = 0 and seed = 0"),
+        ({"kind": "mlp", "seed": -1}, "got hidden = 64 and seed = -1"),
+        ({"kind": "linear-svm", "penalty": Penalty(1e4, max_iter=1)}, "linear SVM did not converge in 1 iterations"),
+        (
+            {"convention": "headhunt-code", "penalty": Penalty(max_iter=1)},
+            "did not converge in 1 iterations of liblinear",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, words):
@@ -266,8 +277,8 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, words):
 
 def test_a_perceptron_says_whether_it_converged():
     features, labels = samples(n=20)
-    assert fit_mlp(features, labels, hidden=2, max_iter=3).converged is False
-    assert fit_mlp(features, labels, hidden=2, C=0.01, tolerance=1e-2).converged is True
+    assert fit_mlp(features, labels, Penalty(max_iter=3), hidden=2).converged is False
+    assert fit_mlp(features, labels, Penalty(0.01), hidden=2).converged is True
 
 
 @pytest.mark.parametrize(
@@ -304,7 +315,7 @@ def test_a_job_may_spell_out_every_default():
         ("mlp", {"output_weights": [1.0, 1.0]}, "do not fit together"),
         ("mlp", {"output_bias": math.nan}, "output bias is nan"),
         ("mlp", {"scale": [1.0, -1.0]}, "a scale is not above 0"),
-        ("mlp", {"kind": "forest"}, "the probe's kind is 'forest'; logistic, .* are known here"),
+        ("mlp", {"kind": "forest"}, "the probe's kind must be one of logistic, .* got 'forest'"),
         ("mlp", {"momentum": 1.0}, "of which it needs .* got .*momentum"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import profiles
-from tests.support.head_samples import samples
+from tests.support.samples.heads import samples
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.null.heads import head_null
@@ -72,11 +72,11 @@ def test_a_draw_that_leaves_a_class_one_sample_is_drawn_again():
 @pytest.mark.parametrize(
     ("labels", "groups", "n", "message"),
     [
-        ([0, 0, 1, 1], [0, 1, 2], 5, r"\(4,\) and \(3,\)"),
-        ([0, 0, 1, 2], [0, 1, 2, 3], 5, "only 1 .anomalous. and 0"),
+        ([0, 0, 1, 1], [0, 1, 2], 5, r"must have the shape \(3,\), .* got \(4,\)"),
+        ([0, 0, 1, 2], [0, 1, 2, 3], 5, "labels must be 1"),
         ([0, 0, 1, 1], [0, 1, 1, 3], 5, "group 1 holds both labels"),
         ([0, 0, 0, 1], [0, 1, 2, 3], 5, "1 anomalous samples"),
-        ([0, 0, 1, 1], [0, 1, 2, 3], 0, "n_permutations is 0"),
+        ([0, 0, 1, 1], [0, 1, 2, 3], 0, "n_permutations must be at least 1, got 0"),
     ],
 )
 def test_labels_that_cannot_be_permuted_are_refused(labels, groups, n, message):
@@ -171,10 +171,10 @@ def test_more_labelings_and_dimensions_than_one_block():
 @pytest.mark.parametrize(
     ("labelings", "message"),
     [
-        ([0, 0, 1, 1], "labelings have shape"),
-        (np.empty((0, 4)), "labelings have shape"),
+        ([0, 0, 1, 1], "labelings must have the shape"),
+        (np.empty((0, 4)), "labelings must have the shape"),
         ([[0, 0, 1, 1], [0, 0, 0, 1]], "labelling 1: there are 1 anomalous samples"),
-        ([[0, 1, 1]], r"labelling 0: labels have shape \(3,\)"),
+        ([[0, 1, 1]], r"labelling 0: labels must have .* got \(3,\)"),
     ],
 )
 def test_labelings_that_are_not_labels_are_named(null, labelings, message):
@@ -227,5 +227,5 @@ def test_a_planted_head_is_beyond_chance_and_the_others_are_not():
 
 def test_shapes_that_do_not_fit_are_refused():
     for observed, null in ((np.ones(3), np.ones((4, 2))), (np.ones(3), np.ones(3)), (np.ones(3), np.ones((0, 3)))):
-        with pytest.raises(VadprobeError, match="observed has shape"):
+        with pytest.raises(VadprobeError, match="null must have one row"):
             chance(observed, null)

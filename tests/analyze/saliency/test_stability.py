@@ -41,7 +41,7 @@ def test_a_single_selection_has_no_overlap() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(VadprobeError, match="0 selections"):
+    with pytest.raises(VadprobeError, match="got 0 of the units"):
         stability([], (2, 2))
     with pytest.raises(VadprobeError, match="head', 'layer"):
         stability([heads((0, 0)), Selection("layer", "dlsp", ((1,),))], (2, 2))

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.support.oracles.prompt_passes import Clips
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone, describe, load
-from vadprobe.extract.model.capture import capture
 from vadprobe.store.errors import VadprobeError
 
 FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision", "qwen3_vl")
@@ -86,7 +86,7 @@ def test_nothing_of_another_family_stays(tmp_path: Path) -> None:
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VadprobeError, match="known are qwen2_5_vl, internvl, internvl-llama"):
+    with pytest.raises(VadprobeError, match=r"must be one of qwen2_5_vl, internvl, internvl-llama, .*, got 'gpt2'"):
         make_tiny_backbone(tmp_path / "tiny", "gpt2")
     assert not (tmp_path / "tiny").exists()
 
@@ -101,15 +101,8 @@ def test_the_random_state_of_the_caller_is_untouched(tmp_path: Path) -> None:
 
 def test_what_the_video_shows_is_felt_everywhere(backbone: Backbone, random_clips: MakeClips) -> None:
     """Random layers that forget the video, or fade away, would make every later test pass on constants."""
-    family = backbone.description.family
     dark, bright = (np.full((4, 56, 56, 3), level, dtype=np.uint8) for level in (10, 240))
-    inputs = family.prepare([dark, bright, random_clips(1, 4)[0]], [1.0] * 3, torch.device("cpu"))
-    with torch.inference_mode():
-        arguments = {
-            **family.language_inputs(family.tokenize("Is it?", 4), inputs),
-            "mm_encoder_outputs": family.encode(backbone.model, inputs),
-        }
-        found = capture(backbone.model, backbone.parts, arguments, backbone.description.answer_ids)
+    found = Clips.of(backbone, [dark, bright, random_clips(1, 4)[0]], [1.0] * 3).alone("Is it?")
     size = found.hidden_states.square().mean(-1).sqrt()
     assert 0.5 < float(size.min()) < float(size.max()) < 4
     assert float(found.head_outputs.square().mean(-1).sqrt().min()) > 0.05

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from tests.support.extractions import make_extractor
 from tests.support.models.begin_token import with_begin_token
+from tests.support.models.described import described
 from tests.support.models.original_checkpoints import original_config, random_model, write_original
 from tests.support.oracles.eager_reference import ROUNDING
 from tests.support.oracles.prompt_passes import NAMES, PROMPTS, both_ways, difference
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.conversion.convert import Recipe, convert
-from vadprobe.extract.model.backbone import Description, describe, load
-from vadprobe.extract.model.shared_prefix import shared_tokens
+from vadprobe.extract.model.backbone import Description, load
 from vadprobe.store.errors import StoreError, VadprobeError
 
 # As published in InternVL's conversation.py; written out here again, so that a slip in either is seen.
@@ -55,14 +55,10 @@ def older_checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path
     return folder
 
 
-def described(folder: Path, **settings: Any) -> Description:
-    return describe(BackboneConfig(key="tiny", path=str(folder), dtype="float32", **settings), folder)
-
-
 @pytest.mark.parametrize("kind", ["internvl", "internvl-llama"])
 @pytest.mark.parametrize("frames", [1, 3])
-def test_the_papers_conversation_is_written_out(describe_tiny: DescribeTiny, kind: str, frames: int) -> None:
-    family = describe_tiny(kind, chat="papers").family
+def test_the_internvl_conversation_is_written_out(describe_tiny: DescribeTiny, kind: str, frames: int) -> None:
+    family = describe_tiny(kind, chat="internvl-chat").family
     video = "".join(f"Frame{number + 1}: {IMAGE}\n" for number in range(frames))
     wanted = (
         f"<|im_start|>system\n{NEWER}<|im_end|>\n<|im_start|>user\n{video}Is it?<|im_end|>\n<|im_start|>assistant\n"
@@ -71,7 +67,7 @@ def test_the_papers_conversation_is_written_out(describe_tiny: DescribeTiny, kin
 
 
 def test_an_older_checkpoint_has_the_older_conversation(older_checkpoint: Path) -> None:
-    family = described(older_checkpoint, chat="papers").family
+    family = described(older_checkpoint, chat="internvl-chat").family
     wanted = (
         f"<|im_start|>system\n{OLDER}<|im_end|><|im_start|>user\nFrame1: {IMAGE}\nFrame2: {IMAGE}\nIs it?<|im_end|>"
         "<|im_start|>assistant\n"
@@ -83,16 +79,16 @@ def test_a_template_that_brings_another_system_turn_is_refused(older_checkpoint:
     template = older_checkpoint / "chat_template.jinja"
     template.write_text("<|im_start|>system\nYou are kind.<|im_end|>" + template.read_text())
     with pytest.raises(VadprobeError, match="not how InternVL's own code writes a question"):
-        described(older_checkpoint, chat="papers")
+        described(older_checkpoint, chat="internvl-chat")
 
 
 def test_a_begin_token_of_the_template_is_kept(older_checkpoint: Path) -> None:
     with_begin_token(older_checkpoint)
-    plain = text_of(described(older_checkpoint, chat="papers").family, "Is it?", 1)
+    plain = text_of(described(older_checkpoint, chat="internvl-chat").family, "Is it?", 1)
     assert plain.startswith(f"<|endoftext|><|im_start|>system\n{OLDER}")  # the tokenizer puts it there
     template = older_checkpoint / "chat_template.jinja"
     template.write_text("<|endoftext|>" + template.read_text())
-    assert text_of(described(older_checkpoint, chat="papers").family, "Is it?", 1) == plain
+    assert text_of(described(older_checkpoint, chat="internvl-chat").family, "Is it?", 1) == plain
 
 
 @pytest.mark.parametrize("architecture", ["InternLM2ForCausalLM", "Qwen2ForCausalLM"])
@@ -105,34 +101,32 @@ def test_a_converted_checkpoint_is_asked_as_one_converted_with_a_system_turn(
     for system_turn in (False, True):
         folder = tmp_path / f"native-{system_turn}"
         convert(source, folder, Recipe(system_turn=system_turn))
-        for chat in ("native", "papers"):
+        for chat in ("native", "internvl-chat"):
             texts[system_turn, chat] = text_of(described(folder, chat=chat).family, "Is it?", 2)
-    assert texts[False, "papers"] == texts[True, "papers"] == texts[True, "native"]
+    assert texts[False, "internvl-chat"] == texts[True, "internvl-chat"] == texts[True, "native"]
     assert texts[False, "native"] != texts[True, "native"]
 
 
 def test_only_the_system_turn_tells_the_choices_apart(describe_tiny: DescribeTiny) -> None:
-    native, papers = (
-        text_of(describe_tiny("internvl", chat=chat).family, "Is it?", 4) for chat in ("native", "papers")
+    native, own = (
+        text_of(describe_tiny("internvl", chat=chat).family, "Is it?", 4) for chat in ("native", "internvl-chat")
     )
-    assert papers == f"<|im_start|>system\n{NEWER}<|im_end|>\n{native}"
+    assert own == f"<|im_start|>system\n{NEWER}<|im_end|>\n{native}"
 
 
 def test_the_choice_is_in_the_recipe(describe_tiny: DescribeTiny, older_checkpoint: Path) -> None:
-    native, papers = (describe_tiny("internvl", chat=chat).family.recipe() for chat in ("native", "papers"))
-    assert (papers["chat"], papers["system"]) == ("papers", NEWER)
-    assert papers["chat_template"] != native["chat_template"]
-    assert papers["chat_template"] != described(older_checkpoint, chat="papers").family.recipe()["chat_template"]
+    native, own = (describe_tiny("internvl", chat=chat).family.recipe() for chat in ("native", "internvl-chat"))
+    assert (own["chat"], own["system"]) == ("papers", NEWER)  # the setting's first name, so that existing stores go on
+    assert own["chat_template"] != native["chat_template"]
+    assert own["chat_template"] != described(older_checkpoint, chat="internvl-chat").family.recipe()["chat_template"]
     rest = {"chat", "system", "chat_template"}
-    assert {name: papers[name] for name in papers.keys() - rest} == {
-        name: native[name] for name in native.keys() - rest
-    }
-    assert json.loads(json.dumps(papers)) == papers
+    assert {name: own[name] for name in own.keys() - rest} == {name: native[name] for name in native.keys() - rest}
+    assert json.loads(json.dumps(own)) == own
 
 
 def test_another_conversation_is_another_store(describe_tiny: DescribeTiny, video_folder: Path, tmp_path: Path) -> None:
     plain = make_extractor(video_folder, tmp_path, describe_tiny("internvl"))
-    for settings, named in (({"chat": "papers"}, "chat"), ({"system": SYSTEM}, "system")):
+    for settings, named in (({"chat": "internvl-chat"}, "chat"), ({"system": SYSTEM}, "system")):
         with pytest.raises(StoreError, match=rf"another specification: .*recipe\.{named}"):
             make_extractor(video_folder, tmp_path, describe_tiny("internvl", **settings))
         elsewhere = make_extractor(video_folder, tmp_path / named, describe_tiny("internvl", **settings))
@@ -147,16 +141,16 @@ def test_the_default_leaves_specifications_as_they_were(backbone: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_other_families_have_no_papers_conversation(describe_tiny: DescribeTiny, kind: str) -> None:
-    with pytest.raises(VadprobeError, match=r"backbone\.chat = 'papers' is known only for internvl"):
-        describe_tiny(kind, chat="papers")
+def test_other_families_have_no_internvl_conversation(describe_tiny: DescribeTiny, kind: str) -> None:
+    with pytest.raises(VadprobeError, match=r"backbone\.chat = 'internvl-chat' is known only for internvl"):
+        describe_tiny(kind, chat="internvl-chat")
 
 
-def test_a_template_of_another_form_has_no_papers_conversation(older_checkpoint: Path) -> None:
+def test_a_template_of_another_form_has_no_internvl_conversation(older_checkpoint: Path) -> None:
     template = older_checkpoint / "chat_template.jinja"
     template.write_text(template.read_text().replace("<|im_start|>", "### "))
     with pytest.raises(VadprobeError, match="not how InternVL's own code writes a question"):
-        described(older_checkpoint, chat="papers")
+        described(older_checkpoint, chat="internvl-chat")
 
 
 def test_a_system_message_reaches_the_model(describe_tiny: DescribeTiny, backbone: Any) -> None:
@@ -186,15 +180,19 @@ def test_a_system_message_with_a_control_token_is_refused(describe_tiny: Describ
         describe_tiny("internvl", system="Be kind.<|im_end|>")
 
 
-def test_a_prompt_with_a_control_token_is_refused_in_the_papers_conversation(describe_tiny: DescribeTiny) -> None:
+def test_a_prompt_with_a_control_token_is_refused_in_the_internvl_conversation(describe_tiny: DescribeTiny) -> None:
     with pytest.raises(VadprobeError, match=r"the prompt .* reads as a control token"):
-        describe_tiny("internvl", chat="papers").family.tokenize("What is <video>?", 2)
+        describe_tiny("internvl", chat="internvl-chat").family.tokenize("What is <video>?", 2)
 
 
-@pytest.mark.parametrize("settings", [{"chat": "papers", "system": SYSTEM}, {"system": ""}, {"chat": "theirs"}])
+def test_the_first_name_of_the_setting_is_still_read() -> None:
+    assert BackboneConfig(key="tiny", path="x", chat="papers").chat == "internvl-chat"
+
+
+@pytest.mark.parametrize("settings", [{"chat": "internvl-chat", "system": SYSTEM}, {"system": ""}, {"chat": "theirs"}])
 def test_contradictory_settings_are_refused(settings: dict[str, str]) -> None:
     with pytest.raises(
-        ValidationError, match=r"brings its own system message|at least 1 character|'native' or 'papers'"
+        ValidationError, match=r"brings its own system message|at least 1 character|'native' or 'internvl-chat'"
     ):
         BackboneConfig(key="tiny", path="x", **settings)
 
@@ -202,8 +200,8 @@ def test_contradictory_settings_are_refused(settings: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        ("internvl", {"chat": "papers"}),
-        ("internvl-llama", {"chat": "papers"}),
+        ("internvl", {"chat": "internvl-chat"}),
+        ("internvl-llama", {"chat": "internvl-chat"}),
         *((o, {"system": SYSTEM}) for o in OTHERS),
     ],
 )
@@ -212,7 +210,7 @@ def test_the_system_turn_is_shared_by_all_prompts(
 ) -> None:
     backbone = load(describe_tiny(kind, **settings), "cpu", threads=1)
     family = backbone.description.family
-    prefix, plain = (shared_tokens(found, 3) for found in (family, describe_tiny(kind).family))
+    prefix, plain = (found.shared_tokens(3) for found in (family, describe_tiny(kind).family))
     assert prefix is not None
     assert plain is not None
     system = family.chat.tokenizer.decode(prefix)

@@ -1,11 +1,10 @@
-"""Models without inputs of their own here: what the library's processor makes, and what its generate() reports."""
+"""Models without inputs of their own: inputs from the library's processor; the user is told, or the model refused."""
 
-import functools
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,133 +12,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.models.auto import video_processing_auto
 from transformers.utils import is_torchvision_available
 from transformers.utils.import_utils import BACKENDS_MAPPING, DummyObject
 from transformers.video_utils import VideoMetadata
 
-from tests.support.extractions import features_of, make_extractor, run_all, store_of
-from tests.support.models import other_backbones
+from tests.support.models.described import described
 from tests.support.models.torchvision import needs_torchvision
-from tests.support.oracles.eager_reference import ROUNDING, eager_features
-from tests.support.profiles import LONG
-from vadprobe.extract.configuration import BackboneConfig
-from vadprobe.extract.families import processor as generic
+from tests.support.oracles.processor_passes import (
+    CPU,
+    FRAMES,
+    QUESTION,
+    SECONDS,
+    Checkpoints,
+    family_of,
+    noise,
+)
+from vadprobe.extract.families import processor as processor_module
 from vadprobe.extract.families.processor import ProcessorFamily
-from vadprobe.extract.model.backbone import Backbone, Description, describe, load
-from vadprobe.extract.model.capture import Captured, TextBlocks, capture
-from vadprobe.extract.model.forward import Forward
-from vadprobe.extract.video.decoder import Decoder
+from vadprobe.extract.model.backbone import Backbone
 from vadprobe.flows.command_line import main
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.prompts import SHIPPED
-from vadprobe.store.verification.verify import verify
-
-CPU = torch.device("cpu")
-FRAMES, SECONDS = 3, [0.96, 4.0]
-QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
-NAMES = ("hidden_states", "head_outputs", "answer_logits")
-KINDS = ("llava", "idefics3", "gemma3", pytest.param("qwen2_vl", marks=needs_torchvision))
-Checkpoints = Mapping[str, Path]
-
-
-pytestmark = pytest.mark.usefixtures("loaded_once")
-
-
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("others")
-    return {kind: other_backbones.make(folder / kind, kind) for kind in other_backbones.BUILDERS}
-
-
-def described(folder: Path, **settings: Any) -> Description:
-    return describe(BackboneConfig(**{"key": "other", "path": str(folder), "dtype": "float32", **settings}), folder)
-
-
-def family_of(backbone: Backbone) -> ProcessorFamily:
-    family = backbone.description.family
-    assert isinstance(family, ProcessorFamily)
-    return family
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def other(request: pytest.FixtureRequest, checkpoints: Checkpoints) -> Backbone:
-    """A loaded tiny model of each family, in float32."""
-    return load(described(checkpoints[request.param]), "cpu", threads=1)
-
-
-def noise(count: int, size: tuple[int, int] = (70, 90)) -> list[np.ndarray]:
-    make = np.random.default_rng(count)
-    return [make.integers(0, 256, (FRAMES, *size, 3), dtype=np.uint8) for _ in range(count)]
-
-
-def from_library(backbone: Backbone, clip: np.ndarray, seconds: float, prompt: str) -> dict[str, Any]:
-    """The library's documented call for one conversation: media in the messages, tokenized with the template."""
-    processor = family_of(backbone).processor
-    medium: list[dict[str, Any]]
-    settings: dict[str, Any] = {}
-    if backbone.description.spec.family == "qwen2_vl":
-        medium = [{"type": "video", "video": torch.from_numpy(clip).permute(0, 3, 1, 2)}]
-        middles = [(2 * frame + 1) * seconds / (2 * FRAMES) * 25 for frame in range(FRAMES)]
-        times = VideoMetadata(total_num_frames=round(seconds * 25), fps=25.0, frames_indices=middles)
-        settings = {"do_sample_frames": False, "video_metadata": [times]}
-    else:
-        medium = [{"type": "image", "image": Image.fromarray(frame)} for frame in clip]
-    turns = [{"role": "user", "content": [*medium, {"type": "text", "text": prompt}]}]
-    return dict(
-        processor.apply_chat_template(
-            turns,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            add_generation_prompt=True,
-            processor_kwargs=settings,
-        )
-    )
-
-
-def captures(backbone: Backbone, clips: Sequence[np.ndarray], seconds: Sequence[float], **more: Any) -> list[Captured]:
-    inputs = family_of(backbone).inputs(QUESTION, clips, seconds, CPU, backbone.model.dtype)
-    answers = backbone.description.answer_ids
-    return [capture(backbone.model, backbone.parts, one, answers, whole=True, **more) for one in inputs]
-
-
-def difference(mine: Tensor, theirs: Tensor) -> float:
-    assert mine.shape == theirs.shape
-    return float((mine - theirs).abs().max())
-
-
-@pytest.fixture(scope="module")
-def generated(other: Backbone) -> Any:
-    """The library's own report about a clip, from its own inputs, beside the capture of the same clip."""
-    (clip,) = noise(1)
-    inputs = from_library(other, clip, SECONDS[1], QUESTION)
-    with torch.no_grad():
-        report = other.model.generate(
-            **inputs,
-            max_new_tokens=1,
-            do_sample=False,
-            output_hidden_states=True,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-    (captured,) = captures(other, [clip], SECONDS[1:])
-    return captured, report, inputs
-
-
-# Inputs
-
-
-def test_inputs_are_those_of_the_library(other: Backbone, generated: Any) -> None:
-    wanted = generated[2]
-    (mine,) = family_of(other).inputs(QUESTION, noise(1), SECONDS[1:], CPU, torch.float32)
-    assert mine.keys() == wanted.keys()
-    for name, value in wanted.items():
-        assert torch.equal(torch.as_tensor(mine[name]), torch.as_tensor(value)), name
 
 
 def test_sequences_end_at_the_prompt(other: Backbone) -> None:
@@ -223,146 +117,6 @@ def test_a_video_has_the_seconds_of_the_clip(checkpoints: Checkpoints, monkeypat
     assert [times.sampled_fps for times in seen] == pytest.approx([FRAMES / 0.96, FRAMES / 4.0])
 
 
-# Features
-
-
-def test_every_layer_before_the_last_is_exactly_what_generate_reports(other: Backbone, generated: Any) -> None:
-    captured, report, _ = generated
-    spec = other.description.spec
-    assert captured.hidden_states.shape == (1, spec.n_layers + 1, spec.hidden_size)
-    for layer in range(spec.n_layers):
-        assert difference(captured.hidden_states[:, layer], report.hidden_states[0][layer][:, -1]) == 0.0, layer
-    with torch.inference_mode():
-        last = other.model.get_decoder().norm(captured.hidden_states[:, -1])
-    assert difference(last, report.hidden_states[0][-1][:, -1]) == 0.0
-
-
-def test_answer_logits_are_those_of_generate(other: Backbone, generated: Any) -> None:
-    captured, report, _ = generated
-    assert difference(captured.answer_logits, report.logits[0][:, list(other.description.answer_ids)]) == 0.0
-
-
-def test_logits_are_those_of_the_whole_model(other: Backbone, generated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some models scale or bound them; the rows of the language head alone would give others."""
-    original = other.model.forward
-
-    @functools.wraps(original)
-    def scaled(*arguments: Any, **settings: Any) -> Any:
-        output = original(*arguments, **settings)
-        assert output.logits.shape[1] == 1  # the head ran on the last position only
-        output.logits = output.logits / 4
-        return output
-
-    monkeypatch.setattr(other.model, "forward", scaled)
-    (captured,) = captures(other, noise(1), SECONDS[1:])
-    assert difference(captured.answer_logits, generated[0].answer_logits / 4) == 0.0
-
-
-@pytest.mark.parametrize("other", [kind for kind in KINDS if kind != "gemma3"], indirect=True)
-def test_heads_and_layers_equal_the_eager_reference(other: Backbone, generated: Any) -> None:
-    """Not Gemma, as the reference has no sliding windows and no norms behind the attention."""
-    captured, report, inputs = generated
-    spec = other.description.spec
-    embeddings = report.hidden_states[0][0]
-    positions = torch.arange(embeddings.shape[1])[None]
-    if hasattr(other.model.model, "get_rope_index"):
-        known = {name: inputs[name] for name in ("input_ids", "mm_token_type_ids", "video_grid_thw", "attention_mask")}
-        positions = other.model.model.get_rope_index(**known)[0]
-    reference = eager_features(other.model, embeddings, positions)
-    assert captured.head_outputs.shape == (1, spec.n_layers, spec.n_heads, spec.head_dim)
-    assert difference(captured.head_outputs, reference.heads) <= ROUNDING
-    assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
-
-
-def test_heads_are_what_enters_the_output_projection(other: Backbone, generated: Any) -> None:
-    """In any family: projected, they are what the attention adds."""
-    captured, _, inputs = generated
-    sent: list[Tensor] = []
-    handles = [
-        projection.register_forward_hook(lambda module, args, output: sent.append(output[:, -1]))
-        for projection in other.parts.projections
-    ]
-    try:
-        with torch.no_grad():
-            other.model(**inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for layer, projection in enumerate(other.parts.projections):
-        with torch.inference_mode():
-            assert difference(projection(captured.head_outputs[:, layer].flatten(1)), sent[layer]) <= ROUNDING
-
-
-def test_several_clips_in_a_batch_equal_each_clip_alone(other: Backbone) -> None:
-    clips = noise(2)
-    (batch,) = captures(other, clips, SECONDS)
-    for number, clip in enumerate(clips):
-        (alone,) = captures(other, [clip], SECONDS[number : number + 1])
-        for name in NAMES:
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
-    assert difference(batch.hidden_states[0, 1:], batch.hidden_states[1, 1:]) > 1e-3
-
-
-@pytest.mark.parametrize("depth", [1, 3])
-def test_a_pass_that_ends_early_has_the_same_layers(other: Backbone, generated: Any, depth: int) -> None:
-    (captured,) = captures(other, noise(1), SECONDS[1:], depth=depth)
-    assert torch.equal(captured.hidden_states, generated[0].hidden_states[:, : depth + 1])
-    assert torch.equal(captured.head_outputs, generated[0].head_outputs[:, :depth])
-    assert captured.answer_logits is None
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_bfloat16_runs_and_is_near(checkpoints: Checkpoints, kind: str) -> None:
-    half = load(described(checkpoints[kind], dtype="bfloat16"), "cpu", threads=1)
-    single = load(described(checkpoints[kind]), "cpu", threads=1)
-    (mine,), (wanted,) = (captures(backbone, noise(1), SECONDS[:1]) for backbone in (half, single))
-    assert mine.hidden_states.dtype == torch.bfloat16
-    error = (mine.hidden_states.float() - wanted.hidden_states).norm() / wanted.hidden_states.norm()
-    assert 0 < float(error) < 0.05
-
-
-# End to end
-
-
-@pytest.mark.parametrize("other", KINDS if LONG else [KINDS[0], KINDS[3]], indirect=True)  # frames as images, a video
-def test_an_extraction_holds_these_features(
-    other: Backbone, video_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prompts = (SHIPPED["coarse"], SHIPPED["question"])
-    extractor = make_extractor(video_folder, tmp_path, other.description, prompts)
-    assert run_all(extractor) == [{}]
-    family = family_of(other)
-    for number, prompt in enumerate(prompts):
-        store = store_of(extractor, number)
-        assert store.spec.recipe["prefix"] == "independent"
-        assert store.spec.recipe["inputs"] == "AutoProcessor"
-        assert verify(extractor.plan.samplings[0].writers[number].path).problems == ()
-        features, clips = features_of(store), store.clips
-        assert len(clips) == 9
-        with Decoder(20.0) as decoder:
-            for row in (0, 4, 8):
-                clip = clips.clip(row)
-                frames = decoder.read_clip(video_folder / f"{clip.video_id}.mp4", clip.frame_indices)
-                seconds = (clip.stop_frame - clip.start_frame) / float(clips.fps[clips.video_codes[row]])
-                (inputs,) = family.inputs(prompt.text, [frames], [seconds], CPU, torch.float32)
-                alone = capture(other.model, other.parts, inputs, other.description.answer_ids, whole=True)
-                for name in NAMES:
-                    assert difference(torch.from_numpy(features[name][row : row + 1]), getattr(alone, name)) <= ROUNDING
-
-
-def test_clips_of_different_sizes_come_back_in_order(other: Backbone, tmp_path: Path, video_folder: Path) -> None:
-    spec = make_extractor(video_folder, tmp_path, other.description).plan.samplings[0].writers[0].spec
-    clips = [*noise(1), *noise(1, (120, 60))]
-    (together,) = Forward(other)(clips, SECONDS, [spec], 4)
-    (shallow,) = Forward(other)(clips, SECONDS, [spec], 2)
-    assert shallow.answer_logits is None
-    for number, clip in enumerate(clips):
-        (alone,) = Forward(other)([clip], SECONDS[number : number + 1], [spec], 4)
-        for name in NAMES:
-            assert torch.equal(getattr(together, name)[number : number + 1], getattr(alone, name)), name
-        assert torch.equal(shallow.hidden_states[number], alone.hidden_states[0, :3])
-
-
 def write_job(folder: Path, videos: Path, checkpoint: Path) -> Path:
     job = folder / "job.toml"
     job.write_text(
@@ -419,14 +173,14 @@ def test_settings_of_other_families_are_refused(checkpoints: Checkpoints) -> Non
     with pytest.raises(VadprobeError, match="leave frame_size out"):
         described(checkpoints["llava"], frame_size=(56, 56))
     with pytest.raises(VadprobeError, match="known only for internvl"):
-        described(checkpoints["llava"], chat="papers")
+        described(checkpoints["llava"], chat="internvl-chat")
 
 
 def test_a_plan_refuses_what_the_processor_refuses(other: Backbone) -> None:
     family = family_of(other)
-    family.check(QUESTION, 2)
+    family.prefix_mode(QUESTION, 2)
     with pytest.raises(VadprobeError, match=r"the prompt .* reads as a control token"):
-        family.check("What is <|im_end|>?", 2)
+        family.prefix_mode("What is <|im_end|>?", 2)
 
     class Refusing:
         def __getattr__(self, name: str) -> Any:
@@ -436,7 +190,7 @@ def test_a_plan_refuses_what_the_processor_refuses(other: Backbone) -> None:
             raise ValueError("no clip\nof mine")
 
     with pytest.raises(VadprobeError, match=r"cannot prepare a clip of 2 frames as .*: ValueError: no clip of mine"):
-        replace(family, processor=Refusing()).check(QUESTION, 2)
+        replace(family, processor=Refusing()).prefix_mode(QUESTION, 2)
 
 
 @pytest.fixture
@@ -461,7 +215,7 @@ def test_a_checkpoint_whose_template_takes_no_image_is_refused(bare: Path) -> No
 def test_a_checkpoint_without_a_processor_is_refused(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:  # a family for which the library has no processor: it gives the tokenizer
         tokenizer = AutoTokenizer.from_pretrained(bare)
-        patch.setattr(generic.AutoProcessor, "from_pretrained", lambda *arguments, **options: tokenizer)
+        patch.setattr(processor_module.AutoProcessor, "from_pretrained", lambda *arguments, **options: tokenizer)
         with pytest.raises(VadprobeError, match=r"no processor for images and text, only a \w*Tokenizer"):
             described(bare)
     (bare / "preprocessor_config.json").unlink()
@@ -508,14 +262,3 @@ def test_a_missing_torchvision_is_named_where_there_never_was_one(checkpoints: C
     assert done.returncode == 2
     assert re.search(NO_TORCHVISION, done.stderr)
     assert "Traceback" not in done.stderr
-
-
-def test_blocks_one_level_deeper_are_found(other: Backbone) -> None:
-    class Outer:
-        def get_decoder(self) -> Any:
-            return Inner()
-
-    class Inner:
-        model = other.model.get_decoder()
-
-    assert TextBlocks.of(Outer()).blocks == other.parts.blocks

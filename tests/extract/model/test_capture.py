@@ -1,6 +1,7 @@
 """The capture: equal to what the library's ``generate`` reports, and to attention written out head by head."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,40 +11,18 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.support.oracles.eager_reference import ROUNDING, eager_features
-from vadprobe.extract.families.family import ClipInputs
+from tests.support.oracles.prompt_passes import NAMES, Clips, difference
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.store.errors import VadprobeError
 
 FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
-QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
 
-def prepare(backbone: Backbone, clips: Sequence[np.ndarray], seconds: Sequence[float] | None = None) -> ClipInputs:
-    spans = seconds or [0.7 + 0.45 * number for number in range(len(clips))]
-    return backbone.description.family.prepare(clips, spans, torch.device("cpu"))
-
-
-def capture_clips(backbone: Backbone, inputs: ClipInputs, prompt: str = QUESTION) -> Captured:
-    """As the extraction does it: the vision tower first, then the language model with its output."""
-    family = backbone.description.family
-    ids = family.tokenize(prompt, FRAMES)
-    with torch.inference_mode():
-        encoded = family.encode(backbone.model, inputs)
-        arguments = {**family.language_inputs(ids, inputs), "mm_encoder_outputs": encoded}
-        return capture(backbone.model, backbone.parts, arguments, backbone.description.answer_ids)
-
-
-def raw_inputs(backbone: Backbone, inputs: ClipInputs, prompt: str = QUESTION) -> dict[str, Tensor]:
-    """What a user of the library passes: pixels, not the vision tower's output."""
-    family = backbone.description.family
-    return {**family.language_inputs(family.tokenize(prompt, FRAMES), inputs), **inputs.vision}
-
-
-def difference(mine: Tensor, theirs: Tensor) -> float:
-    assert mine.shape == theirs.shape
-    return float((mine - theirs).abs().max())
+def raw_inputs(clips: Clips) -> dict[str, Tensor]:
+    """Return the arguments that a user of the library passes: pixels, not the vision tower's output."""
+    return {**clips.arguments(), **clips.inputs.vision}
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +30,17 @@ def generated(backbone: Backbone) -> Any:
     """The library's own report about two clips that are generated from one at a time."""
     make = np.random.default_rng(0)
     clips = [make.integers(0, 256, (FRAMES, 70, 66, 3), dtype=np.uint8) for _ in range(2)]
-    inputs = prepare(backbone, clips)
+    inputs = Clips.of(backbone, clips)
     with torch.no_grad():
         report = backbone.model.generate(
-            **raw_inputs(backbone, inputs),
+            **raw_inputs(inputs),
             max_new_tokens=1,
             do_sample=False,
             output_hidden_states=True,
             output_logits=True,
             return_dict_in_generate=True,
         )
-    return capture_clips(backbone, inputs), report, inputs
+    return inputs.alone(), report, inputs
 
 
 def test_every_layer_before_the_last_is_exactly_what_generate_reports(backbone: Backbone, generated: Any) -> None:
@@ -87,13 +66,11 @@ def test_answer_logits_are_those_of_generate(backbone: Backbone, generated: Any)
 
 def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, random_clips: MakeClips) -> None:
     own = load(describe_tiny("internvl"), "cpu", threads=1)
-    inputs = prepare(own, random_clips(1, FRAMES))
-    before = capture_clips(own, inputs).answer_logits
+    inputs = Clips.of(own, random_clips(1, FRAMES))
+    before = inputs.alone().answer_logits
     own.model.lm_head.bias = nn.Parameter(torch.arange(own.model.lm_head.out_features, dtype=torch.float32))
     shift = torch.tensor([own.description.answer_ids], dtype=torch.float32)
-    assert (
-        difference(capture_clips(own, inputs).answer_logits, before + shift) <= 1e-4
-    )  # ids below 1024 are rounded by up to 6e-5
+    assert difference(inputs.alone().answer_logits, before + shift) <= 1e-4  # ids below 1024 are rounded by up to 6e-5
 
 
 def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generated: Any) -> None:
@@ -108,23 +85,21 @@ def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generate
     assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
 
 
-def positions(backbone: Backbone, inputs: ClipInputs, embeddings: Tensor) -> Tensor:
+def positions(backbone: Backbone, inputs: Clips, embeddings: Tensor) -> Tensor:
     find = getattr(backbone.model.model, "get_rope_index", None)
     if find is None:
         return torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
-    arguments = raw_inputs(backbone, inputs)
+    arguments = raw_inputs(inputs)
     del arguments["pixel_values_videos"]
     found, _ = find(**arguments)
     return torch.as_tensor(found)[-3:]
 
 
-def added_visual_features(backbone: Backbone, inputs: ClipInputs) -> list[Tensor]:
-    """What Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
-    ids = raw_inputs(backbone, inputs)["input_ids"]
-    with torch.no_grad():
-        encoded = backbone.description.family.encode(backbone.model, inputs).get("video")
+def added_visual_features(backbone: Backbone, inputs: Clips) -> list[Tensor]:
+    """Return what Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
+    ids = raw_inputs(inputs)["input_ids"]
     result = []
-    for features in getattr(encoded, "deepstack_features", None) or ():
+    for features in getattr(inputs.encoded().get("video"), "deepstack_features", None) or ():
         added = torch.zeros(*ids.shape, backbone.description.spec.hidden_size)
         added[ids == backbone.model.config.video_token_id] = torch.cat(list(features))
         result.append(added)
@@ -138,13 +113,16 @@ def test_the_eager_reference_tells_heads_apart(backbone: Backbone, generated: An
     assert float(pairs.min()) > 1e-2
 
 
+def assert_equal_alone(batch: Captured, backbone: Backbone, clips: Any, seconds: Sequence[float]) -> None:
+    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
+        alone = Clips.of(backbone, [clip], [duration]).alone()
+        for name in NAMES:
+            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+
+
 def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, random_clips: MakeClips) -> None:
     clips, seconds = random_clips(3, FRAMES), [0.4, 1.0, 2.5]
-    batch = capture_clips(backbone, prepare(backbone, clips, seconds))
-    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
-        alone = capture_clips(backbone, prepare(backbone, [clip], [duration]))
-        for name in ("hidden_states", "head_outputs", "answer_logits"):
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+    assert_equal_alone(Clips.of(backbone, clips, seconds).alone(), backbone, clips, seconds)
 
 
 def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
@@ -152,19 +130,15 @@ def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
 ) -> None:
     own = load(describe_tiny("qwen3_vl"), "cpu", threads=1)
     clips, seconds = random_clips(3, FRAMES), [3.0, 30.0, 300.0]
-    inputs = prepare(own, clips, seconds)
-    mask = raw_inputs(own, inputs)["attention_mask"]
+    inputs = Clips.of(own, clips, seconds)
+    mask = raw_inputs(inputs)["attention_mask"]
     assert (mask == 0).any(dim=1).tolist() == [True, True, False]
-    batch = capture_clips(own, inputs)
-    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
-        alone = capture_clips(own, prepare(own, [clip], [duration]))
-        for name in ("hidden_states", "head_outputs", "answer_logits"):
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+    assert_equal_alone(inputs.alone(), own, clips, seconds)
 
 
 def test_features_depend_on_the_clip_and_on_the_prompt(backbone: Backbone, random_clips: MakeClips) -> None:
-    inputs = prepare(backbone, random_clips(2, FRAMES), [1.0, 1.0])
-    mine, other = capture_clips(backbone, inputs), capture_clips(backbone, inputs, "Describe the weather in one word.")
+    inputs = Clips.of(backbone, random_clips(2, FRAMES), [1.0, 1.0])
+    mine, other = inputs.alone(), inputs.alone("Describe the weather in one word.")
     assert difference(mine.hidden_states[:, 0], other.hidden_states[:, 0]) == 0.0  # the template's own last token
     for layer in range(1, mine.hidden_states.shape[1]):
         assert difference(mine.hidden_states[:, layer], other.hidden_states[:, layer]) > 1e-3
@@ -175,14 +149,14 @@ def test_features_depend_on_the_clip_and_on_the_prompt(backbone: Backbone, rando
 
 def test_time_between_frames_reaches_only_qwen(backbone: Backbone, random_clips: MakeClips) -> None:
     clips = random_clips(1, FRAMES)
-    fast = capture_clips(backbone, prepare(backbone, clips, [0.4])).hidden_states
-    slow = capture_clips(backbone, prepare(backbone, clips, [4.0])).hidden_states
+    fast = Clips.of(backbone, clips, [0.4]).alone().hidden_states
+    slow = Clips.of(backbone, clips, [4.0]).alone().hidden_states
     assert (difference(fast, slow) > 1e-3) == (backbone.description.spec.family in ("qwen2_5_vl", "qwen3_vl"))
 
 
 def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbone, generated: Any) -> None:
     captured = generated[0]
-    for name in ("hidden_states", "head_outputs", "answer_logits"):
+    for name in NAMES:
         value = getattr(captured, name)
         assert value.untyped_storage().nbytes() == value.numel() * value.element_size(), name
 
@@ -206,7 +180,7 @@ def test_whole_sequences_are_released_during_the_pass(backbone: Backbone, random
     handles += [projection.register_forward_pre_hook(watch_input) for projection in backbone.parts.projections]
     handles.append(backbone.model.get_decoder().norm.register_forward_pre_hook(count_alive))
     try:
-        capture_clips(backbone, prepare(backbone, random_clips(2, FRAMES)))
+        Clips.of(backbone, random_clips(2, FRAMES)).alone()
     finally:
         for handle in handles:
             handle.remove()
@@ -216,14 +190,14 @@ def test_whole_sequences_are_released_during_the_pass(backbone: Backbone, random
 
 def test_a_hook_that_does_not_fire_is_an_error(describe_tiny: Any, random_clips: MakeClips) -> None:
     running, idle = (load(describe_tiny("internvl"), "cpu", threads=1) for _ in range(2))
-    inputs = prepare(running, random_clips(1, FRAMES))
-    never = Backbone(running.description, running.model, idle.parts, running.device)
+    inputs = Clips.of(running, random_clips(1, FRAMES))
+    never = replace(running, parts=idle.parts)
     with pytest.raises(RuntimeError, match=r"captured 0 of 7 hidden states and the heads of 0 of 6 blocks"):
-        capture_clips(never, inputs)
+        replace(inputs, backbone=never).alone()
     projections = (*running.parts.projections[:-1], idle.parts.projections[-1])
     partly = TextBlocks(running.parts.blocks, projections, running.parts.n_heads)
     with pytest.raises(RuntimeError, match="heads of 5 of 6 blocks"):
-        capture_clips(Backbone(running.description, running.model, partly, running.device), inputs)
+        replace(inputs, backbone=replace(running, parts=partly)).alone()
 
 
 def test_hooks_keep_nothing_outside_a_capture_not_even_after_a_failure(
@@ -240,15 +214,14 @@ def test_hooks_keep_nothing_outside_a_capture_not_even_after_a_failure(
     projections: Any = backbone.parts.projections
     modules = [*backbone.parts.blocks, *projections]
     before = [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in modules]
-    inputs = prepare(backbone, random_clips(1, FRAMES))
-    capture_clips(backbone, inputs)
+    inputs = Clips.of(backbone, random_clips(1, FRAMES))
+    inputs.alone()
     assert held() == []
-    family, model = backbone.description.family, backbone.model
-    arguments: dict[str, Any] = dict(family.language_inputs(family.tokenize(QUESTION, FRAMES), inputs))
+    model, arguments = backbone.model, inputs.arguments()
     with torch.inference_mode():
-        model.model(**arguments, mm_encoder_outputs=family.encode(model, inputs), use_cache=False)
+        model.model(**arguments, mm_encoder_outputs=inputs.encoded(), use_cache=False)
         assert held() == []
-        arguments["mm_encoder_outputs"] = family.encode(model, prepare(backbone, random_clips(1, FRAMES + 2)))
+        arguments["mm_encoder_outputs"] = Clips.of(backbone, random_clips(1, FRAMES + 2)).encoded()
         with pytest.raises(ValueError, match=r"features and .* tokens do not match"):
             capture(model, backbone.parts, arguments, backbone.description.answer_ids)
     assert held() == []

@@ -14,26 +14,18 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from tests.support.extractions import run_all
+from tests.support.extractions import WHOLE, features_of, make_extractor, run_all, store_of
 from tests.support.oracles.eager_reference import ROUNDING
-from vadprobe.extract.configuration import ExtractionConfig
+from tests.support.oracles.prompt_passes import NAMES, Clips
 from vadprobe.extract.model import backbone as backbone_module
 from vadprobe.extract.model import compiling
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.extract.model.capture import Captured, TextBlocks
 from vadprobe.extract.model.compiling import compile_blocks
-from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
-from vadprobe.store.reading.feature_store import FeatureStore
 
 PROMPTS = ("Yes?", "Does anything abnormal happen in this video?", "What is seen? Answer with one word: yes or no.")
-NAMES = ("hidden_states", "head_outputs", "answer_logits")
 SHAPES = ((2, 4), (3, 7))  # clips and frames
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
@@ -49,22 +41,11 @@ def _nothing_compiled_before() -> Iterator[None]:
 
 
 def features(
-    backbone: Backbone, clips: Sequence[np.ndarray], *, shared: bool, depth: int | None = None
+    backbone: Backbone, clips: Sequence[np.ndarray], *, shared: bool, n_blocks: int | None = None
 ) -> list[Captured]:
-    """Of three prompts, behind shared tokens or each in a pass of its own."""
-    family, model, parts = backbone.description.family, backbone.model, backbone.parts
-    frames, answers = len(clips[0]), backbone.description.answer_ids
-    inputs = family.prepare(clips, [0.5 + number for number in range(len(clips))], torch.device("cpu"))
-    prefix = shared_tokens(family, frames)
-    assert prefix is not None
-    with torch.inference_mode():
-        encoded = family.encode(model, inputs)
-        taken = [family.language_inputs(family.tokenize(prompt, frames), inputs) for prompt in PROMPTS]
-        if shared:
-            return list(capture_prompts(model, parts, taken, dict(encoded), answers, len(prefix), depth))
-        return [
-            capture(model, parts, {**one, "mm_encoder_outputs": dict(encoded)}, answers, None, depth) for one in taken
-        ]
+    """Three prompts, behind shared tokens or each in a pass of its own."""
+    made = Clips.of(backbone, clips)
+    return made.together(PROMPTS, n_blocks) if shared else [made.alone(prompt, n_blocks) for prompt in PROMPTS]
 
 
 def largest_difference(mine: Sequence[Captured], theirs: Sequence[Captured]) -> float:
@@ -111,18 +92,18 @@ def test_compiled_features_equal_eager_ones_and_little_code_serves_all(
     assert counters["stats"]["unique_graphs"] == made
 
     # A pass that ends early has the same bits and runs no further.
-    depth = 4
+    n_blocks = 4
     ran: list[int] = []
     for number, block in enumerate(compiled.parts.blocks):  # outside the compiled code, so also after it was made
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
     for shared in (False, True):
-        early = features(compiled, videos, shared=shared, depth=depth)
-        assert set(ran) == set(range(depth))
+        early = features(compiled, videos, shared=shared, n_blocks=n_blocks)
+        assert set(ran) == set(range(n_blocks))
         whole = features(compiled, videos, shared=shared)
         ran.clear()
         for one, other in zip(early, whole, strict=True):
-            assert torch.equal(one.hidden_states, other.hidden_states[:, : depth + 1])
-            assert torch.equal(one.head_outputs, other.head_outputs[:, :depth])
+            assert torch.equal(one.hidden_states, other.hidden_states[:, : n_blocks + 1])
+            assert torch.equal(one.head_outputs, other.head_outputs[:, :n_blocks])
             assert one.answer_logits is None
 
 
@@ -185,18 +166,13 @@ def test_an_extraction_compiles_and_its_stores_say_so(
     tmp_path: Path, video_folder: Path, describe_tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backbone_module, "compile_blocks", partial(compile_blocks, backend="eager"))
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
-    whole = SamplingConfig(unit="video", frames_per_clip=3)
-    prompts, about, stores = [SHIPPED["coarse"]], describe_tiny("internvl"), []
+    about, extractors = describe_tiny("internvl"), []
     for wanted in (True, False):
-        config = ExtractionConfig(device="cpu", threads=1, batch_clips=4, decoders=1, compile=wanted)
-        plan = plan_extraction(dataset, tmp_path / str(wanted), [whole], prompts, about, config)
-        extractor = Extractor(dataset, plan, about, config)
-        run_all(extractor)
-        stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
+        settings: dict[str, Any] = {"samplings": [WHOLE], "decoders": 1, "compile": wanted}
+        extractors.append(make_extractor(video_folder, tmp_path / str(wanted), about, [SHIPPED["coarse"]], **settings))
+        run_all(extractors[-1])
     assert counters["stats"]["unique_graphs"] > 0
-    rows = np.arange(3)
-    for mine, theirs in zip(*stores, strict=True):
-        assert mine.spec.differences(theirs.spec) == ["recipe.compile: True, not missing"]
-        found, expected = (store.hidden_states(rows, range(7)) for store in (mine, theirs))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)
+    mine, theirs = map(store_of, extractors)
+    assert mine.spec.differences(theirs.spec) == ["recipe.compile: True, not missing"]
+    found, expected = (features_of(store)["hidden_states"] for store in (mine, theirs))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDING)

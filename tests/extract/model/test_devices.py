@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from tests.support.oracles.prompt_passes import Clips
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model import backbone as backbone_module
 from vadprobe.extract.model import capture as capture_module
@@ -19,7 +20,6 @@ from vadprobe.extract.model import devices
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens
 from vadprobe.store.errors import VadprobeError
 
 PROMPTS = ("Yes?", "Does anything abnormal happen in this video?")
@@ -36,17 +36,9 @@ def without(package: str) -> Callable[..., Any]:
 
 
 def features(backbone: Backbone, clips: Sequence[np.ndarray]) -> list[Captured]:
-    """Of each prompt in a pass of its own, and behind shared tokens."""
-    family, model, parts = backbone.description.family, backbone.model, backbone.parts
-    frames, answers = len(clips[0]), backbone.description.answer_ids
-    inputs = family.prepare(clips, [0.5 + number for number in range(len(clips))], backbone.device)
-    prefix = shared_tokens(family, frames)
-    assert prefix is not None
-    with torch.inference_mode():
-        encoded = family.encode(model, inputs)
-        taken = [family.language_inputs(family.tokenize(prompt, frames), inputs) for prompt in PROMPTS]
-        alone = [capture(model, parts, {**one, "mm_encoder_outputs": dict(encoded)}, answers) for one in taken]
-        return [*alone, *capture_prompts(model, parts, taken, dict(encoded), answers, len(prefix))]
+    """Each prompt in a pass of its own, then all behind shared tokens."""
+    made = Clips.of(backbone, clips)
+    return [*(made.alone(prompt) for prompt in PROMPTS), *made.together(PROMPTS)]
 
 
 def scattered(model: Any) -> dict[str, str]:

@@ -19,22 +19,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.support.extractions import run_all
+from tests.support.extractions import features_of, make_extractor, run_all, store_of
 from tests.support.oracles.eager_reference import eager_features
+from tests.support.oracles.prompt_passes import NAMES, Clips
 from tests.support.profiles import LONG
-from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.families.family import ClipInputs
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.compiling import compile_blocks
-from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.format.configuration import SamplingConfig
-from vadprobe.store.format.prompts import SHIPPED
-from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 
 FRAMES = 4
@@ -43,7 +34,6 @@ PROMPTS = (
     "Yes?",
     "Think about every person and every object, then answer with one word: is the scene dangerous?",
 )
-NAMES = ("hidden_states", "head_outputs", "answer_logits")
 TOLERANCES: Mapping[torch.dtype, float] = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 PLACES = [
@@ -60,40 +50,18 @@ PLACES = [
 
 @dataclass(frozen=True)
 class Bench:
-    """A backbone at its place, with what it takes."""
+    """A backbone at its place, and the tolerance of its dtype."""
 
     backbone: Backbone
     tolerance: float
 
-    def inputs(self, count: int, seed: int = 0) -> ClipInputs:
-        make = np.random.default_rng(seed)
-        clips = [make.integers(0, 256, (FRAMES, 64, 70, 3), dtype=np.uint8) for _ in range(count)]
-        return self.prepare(clips, [0.7 + 0.45 * number for number in range(count)])
+    def clips(self, count: int, seed: int = 0, seconds: Sequence[float] | None = None) -> Clips:
+        return Clips.of(self.backbone, noise(count, seed), seconds)
 
-    def prepare(self, clips: Sequence[np.ndarray], seconds: Sequence[float]) -> ClipInputs:
-        return self.backbone.description.family.prepare(clips, seconds, self.backbone.device)
 
-    def arguments(self, inputs: ClipInputs, prompt: str = PROMPTS[0]) -> dict[str, Any]:
-        family = self.backbone.description.family
-        return dict(family.language_inputs(family.tokenize(prompt, FRAMES).to(self.backbone.device), inputs))
-
-    @torch.inference_mode()
-    def alone(self, inputs: ClipInputs, prompt: str = PROMPTS[0], depth: int | None = None) -> Captured:
-        """A prompt in a pass of its own."""
-        model, parts, about = self.backbone.model, self.backbone.parts, self.backbone.description
-        encoded = about.family.encode(model, inputs)
-        arguments = {**self.arguments(inputs, prompt), "mm_encoder_outputs": encoded}
-        return capture(model, parts, arguments, about.answer_ids, None, depth)
-
-    @torch.inference_mode()
-    def together(self, inputs: ClipInputs, depth: int | None = None) -> list[Captured]:
-        """All prompts behind the tokens that they share."""
-        model, parts, about = self.backbone.model, self.backbone.parts, self.backbone.description
-        prefix = shared_tokens(about.family, FRAMES)
-        assert prefix is not None
-        encoded = about.family.encode(model, inputs)
-        taken = [self.arguments(inputs, prompt) for prompt in PROMPTS]
-        return list(capture_prompts(model, parts, taken, dict(encoded), about.answer_ids, len(prefix), depth))
+def noise(count: int, seed: int = 0) -> list[np.ndarray]:
+    make = np.random.default_rng(seed)
+    return [make.integers(0, 256, (FRAMES, 64, 70, 3), dtype=np.uint8) for _ in range(count)]
 
 
 @pytest.fixture(autouse=True)
@@ -151,10 +119,10 @@ def assert_same_bits(mine: Captured, theirs: Captured) -> None:
         assert one is other is None or torch.equal(one, other), name
 
 
-def generated(bench: Bench, inputs: ClipInputs) -> Any:
+def generated(clips: Clips) -> Any:
     with torch.no_grad():
-        return bench.backbone.model.generate(
-            **{**bench.arguments(inputs), **inputs.vision},
+        return clips.backbone.model.generate(
+            **{**clips.arguments(), **clips.inputs.vision},
             max_new_tokens=1,
             do_sample=False,
             output_hidden_states=True,
@@ -164,8 +132,8 @@ def generated(bench: Bench, inputs: ClipInputs) -> Any:
 
 
 def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
-    inputs = bench.inputs(2)
-    captured, report = bench.alone(inputs), generated(bench, inputs)
+    clips = bench.clips(2)
+    captured, report = clips.alone(), generated(clips)
     reported = torch.stack([layer[:, -1] for layer in report.hidden_states[0][:-1]], dim=1)
     tolerance = (
         0.0 if bench.backbone.device.type == "cpu" else bench.tolerance
@@ -182,17 +150,15 @@ def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
 def test_heads_and_layers_equal_the_eager_reference(bench: Bench, describe_tiny: Any) -> None:
     """Written out in float32 on the CPU, from the same weights and the same embeddings."""
     about, model = bench.backbone.description, bench.backbone.model
-    inputs = bench.inputs(2)
-    captured, report = bench.alone(inputs), generated(bench, inputs)
+    clips = bench.clips(2)
+    captured, report = clips.alone(), generated(clips)
     embeddings = report.hidden_states[0][0].float().cpu()
-    arguments = bench.arguments(inputs)
+    arguments = clips.arguments()
     positions = torch.arange(embeddings.shape[1]).expand(2, -1)
     if hasattr(model.model, "get_rope_index"):
         positions = model.model.get_rope_index(**arguments)[0][-3:].cpu()
     added = []
-    with torch.inference_mode():
-        encoded = about.family.encode(model, inputs)
-    for features in getattr(encoded.get("video"), "deepstack_features", None) or ():
+    for features in getattr(clips.encoded().get("video"), "deepstack_features", None) or ():
         here = torch.zeros_like(embeddings)
         here[(arguments["input_ids"] == model.config.video_token_id).cpu()] = torch.cat(list(features)).float().cpu()
         added.append(here)
@@ -204,46 +170,45 @@ def test_heads_and_layers_equal_the_eager_reference(bench: Bench, describe_tiny:
 
 
 def test_prompts_behind_shared_tokens_equal_their_own_passes(bench: Bench) -> None:
-    inputs = bench.inputs(2)
-    for prompt, mine in zip(PROMPTS, bench.together(inputs), strict=True):
-        assert_close(mine, bench.alone(inputs, prompt), bench.tolerance)
-    first, second = bench.together(inputs)[:2]
+    clips = bench.clips(2)
+    first, second, third = clips.together(PROMPTS)
+    for prompt, mine in zip(PROMPTS, (first, second, third), strict=True):
+        assert_close(mine, clips.alone(prompt), bench.tolerance)
     assert relative(first.hidden_states[:, 1:], second.hidden_states[:, 1:]) > 5 * bench.tolerance
 
 
 def test_clips_of_a_batch_equal_each_clip_alone(bench: Bench) -> None:
-    make = np.random.default_rng(1)
-    clips = [make.integers(0, 256, (FRAMES, 64, 70, 3), dtype=np.uint8) for _ in range(3)]
     seconds = [0.4, 1.0, 2.5]
-    batch = bench.alone(bench.prepare(clips, seconds))
-    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
+    batch = bench.clips(3, 1, seconds).alone()
+    for number, (clip, duration) in enumerate(zip(noise(3, 1), seconds, strict=True)):
         row = slice(number, number + 1)
         assert batch.answer_logits is not None
         mine = Captured(batch.hidden_states[row], batch.head_outputs[row], batch.answer_logits[row])
-        assert_close(mine, bench.alone(bench.prepare([clip], [duration])), bench.tolerance)
+        assert_close(mine, Clips.of(bench.backbone, [clip], [duration]).alone(), bench.tolerance)
 
 
-@pytest.mark.parametrize("depth", [1, 4])
-def test_a_pass_that_ends_early_has_the_same_bits(bench: Bench, depth: int) -> None:
-    inputs = bench.inputs(2)
-    early = [bench.alone(inputs, PROMPTS[0], depth), *bench.together(inputs, depth)]
-    whole = [bench.alone(inputs), *bench.together(inputs)]
+@pytest.mark.parametrize("n_blocks", [1, 4])
+def test_a_pass_that_ends_early_has_the_same_bits(bench: Bench, n_blocks: int) -> None:
+    clips = bench.clips(2)
+    early = [clips.alone(PROMPTS[0], n_blocks), *clips.together(PROMPTS, n_blocks)]
+    whole = [clips.alone(), *clips.together(PROMPTS)]
     for one, other in zip(early, whole, strict=True):
-        assert_same_bits(one, Captured(other.hidden_states[:, : depth + 1], other.head_outputs[:, :depth], None))
+        hidden, heads = other.hidden_states[:, : n_blocks + 1], other.head_outputs[:, :n_blocks]
+        assert_same_bits(one, Captured(hidden, heads, None))
 
 
 def test_a_repeated_run_has_the_same_bits(bench: Bench) -> None:
-    inputs = bench.inputs(2)
-    for one, other in zip(bench.together(inputs), bench.together(bench.inputs(2)), strict=True):
+    clips, again = bench.clips(2), bench.clips(2)
+    for one, other in zip(clips.together(PROMPTS), again.together(PROMPTS), strict=True):
         assert_same_bits(one, other)
-    assert_same_bits(bench.alone(inputs), bench.alone(bench.inputs(2)))
+    assert_same_bits(clips.alone(), again.alone())
 
 
 def test_another_dtype_rounds_the_same_features(bench: Bench, describe_tiny: Any) -> None:
     """Against float32 on the CPU. Weights and every step are rounded, so a few tolerances add up over the layers."""
     family = bench.backbone.description.spec.family
     plain = Bench(load(describe_tiny(family), "cpu", threads=1), bench.tolerance)
-    mine, theirs = bench.alone(bench.inputs(2)), plain.alone(plain.inputs(2))
+    mine, theirs = bench.clips(2).alone(), plain.clips(2).alone()
     assert mine.hidden_states.dtype is mine.head_outputs.dtype is bench.backbone.model.dtype
     assert_close(Captured(*(getattr(mine, name).float().cpu() for name in NAMES)), theirs, 3 * bench.tolerance)
 
@@ -253,23 +218,17 @@ def test_a_store_written_here_holds_the_features(
     tmp_path: Path, place: tuple[str, str], describe_tiny: Any, video_folder: Path
 ) -> None:
     device, dtype = place
-    segments = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=FRAMES)
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
     stores = []
-    for where, kind in ((device, dtype), ("cpu", "float32")):
-        config = ExtractionConfig(device=where, threads=1, batch_clips=4)
+    for number, (where, kind) in enumerate(((device, dtype), ("cpu", "float32"))):
         about = describe_tiny("qwen2_5_vl", dtype=kind)
-        prompts = [SHIPPED["coarse"], SHIPPED["question"]]
-        plan = plan_extraction(dataset, tmp_path / f"{len(stores)}", [segments], prompts, about, config)
-        extractor = Extractor(dataset, plan, about, config)
+        extractor = make_extractor(video_folder, tmp_path / f"{number}", about, device=where)
         assert run_all(extractor) == [{}]
-        stores.append([FeatureStore.open(writer.path) for writer in plan.samplings[0].writers])
-    rows = np.arange(9)
+        stores.append([store_of(extractor, prompt) for prompt in range(2)])
     for mine, theirs in zip(*stores, strict=True):
         assert mine.spec.recipe["device"] == device
         assert verify(mine.path).problems == ()
         found, wanted = (
-            torch.as_tensor(store.hidden_states(rows, range(7)), dtype=torch.float32) for store in (mine, theirs)
+            torch.as_tensor(features_of(store)["hidden_states"], dtype=torch.float32) for store in (mine, theirs)
         )
         assert relative(found, wanted) <= 3 * TOLERANCES[getattr(torch, dtype)]
 
@@ -295,12 +254,12 @@ def test_compiled_features_equal_eager_ones(place: tuple[str, str], describe_tin
         for _ in range(2)
     )
     compile_blocks(compiled.backbone.parts, "inductor" if device == "cuda" else "eager")
-    inputs = eager.inputs(2)
+    mine, theirs = compiled.clips(2), eager.clips(2)
     if LONG or device == "cuda":  # more shapes, so more code to make
-        for mine, theirs in zip(compiled.together(inputs), eager.together(inputs), strict=True):
-            assert_close(mine, theirs, eager.tolerance)
-    assert_close(compiled.alone(inputs), eager.alone(inputs), eager.tolerance)
-    assert_same_bits(compiled.alone(inputs), compiled.alone(inputs))
+        for one, other in zip(mine.together(PROMPTS), theirs.together(PROMPTS), strict=True):
+            assert_close(one, other, eager.tolerance)
+    assert_close(mine.alone(), theirs.alone(), eager.tolerance)
+    assert_same_bits(mine.alone(), mine.alone())
 
 
 class LiveBytes(TorchDispatchMode):
@@ -346,17 +305,16 @@ def measured_peak(device: torch.device) -> Iterator[Callable[[], int]]:
 
 def test_capturing_needs_little_memory_beside_the_pass(bench: Bench) -> None:
     """The captured positions twice, once by layer and once together; a kept sequence would be many times as much."""
-    inputs, backbone = bench.inputs(8), bench.backbone
-    captured = bench.alone(inputs)  # also a first pass, after which libraries have their workspaces
+    clips, backbone = bench.clips(8), bench.backbone
+    captured = clips.alone()  # also a first pass, after which libraries have their workspaces
     features = sum(value.nbytes for value in (captured.hidden_states, captured.head_outputs))
-    sequence = bench.arguments(inputs)["input_ids"].numel() * backbone.description.spec.hidden_size
+    sequence = clips.arguments()["input_ids"].numel() * backbone.description.spec.hidden_size
     allowed = 2 * features + 64 * 1024
     assert allowed < sequence * captured.hidden_states.element_size() * backbone.description.spec.n_layers / 2
     del captured
     peaks = []
     with torch.inference_mode():
-        encoded = backbone.description.family.encode(backbone.model, inputs)
-        arguments = {**bench.arguments(inputs), "mm_encoder_outputs": encoded}
+        arguments = {**clips.arguments(), "mm_encoder_outputs": clips.encoded()}
         with measured_peak(backbone.device) as peak:
             backbone.model.model(**arguments, use_cache=False)
             peaks.append(peak())

@@ -6,20 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from tests.support.extractions import run_all
-from vadprobe.extract.configuration import ExtractionConfig
+from tests.support.extractions import make_extractor, run_all
+from tests.support.oracles.prompt_passes import Clips
 from vadprobe.extract.model.backbone import Backbone, Description, load
-from vadprobe.extract.model.capture import Captured, capture
+from vadprobe.extract.model.capture import Captured
 from vadprobe.extract.pipeline import extraction
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
 
 DescribeTiny = Callable[..., Description]
@@ -37,14 +31,9 @@ def grown(description: Description, factor: float) -> Backbone:
     return loaded
 
 
-def features(backbone: Backbone, depth: int | None = None) -> Captured:
-    family = backbone.description.family
+def features(backbone: Backbone, n_blocks: int | None = None) -> Captured:
     clips = [np.random.default_rng(0).integers(0, 256, (4, 60, 60, 3), dtype=np.uint8)] * 2
-    inputs = family.prepare(clips, [1.0, 2.0], backbone.device)
-    arguments = dict(family.language_inputs(family.tokenize("Yes?", 4), inputs))
-    with torch.inference_mode():
-        arguments["mm_encoder_outputs"] = family.encode(backbone.model, inputs)
-        return capture(backbone.model, backbone.parts, arguments, backbone.description.answer_ids, None, depth)
+    return Clips.of(backbone, clips).alone("Yes?", n_blocks)
 
 
 def test_float16_that_overflows_is_refused_where_bfloat16_goes_on(describe_tiny: DescribeTiny) -> None:
@@ -57,9 +46,9 @@ def test_float16_that_overflows_is_refused_where_bfloat16_goes_on(describe_tiny:
 
 def test_only_layers_that_run_count(describe_tiny: DescribeTiny) -> None:
     backbone = grown(describe_tiny("internvl", dtype="float16"), 1e5)
-    assert features(backbone, depth=2).hidden_states.isfinite().all()
+    assert features(backbone, n_blocks=2).hidden_states.isfinite().all()
     with pytest.raises(VadprobeError, match="layer 3"):
-        features(backbone, depth=3)
+        features(backbone, n_blocks=3)
 
 
 def test_values_near_the_end_of_float16_are_kept(describe_tiny: DescribeTiny) -> None:
@@ -83,17 +72,15 @@ def test_an_infinite_logit_alone_is_refused(describe_tiny: DescribeTiny) -> None
 def test_an_extraction_that_overflows_stops_at_once_and_writes_nothing(
     tmp_path: Path, video_folder: Path, describe_tiny: DescribeTiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    description = describe_tiny("internvl", dtype="float16")
-    config = ExtractionConfig(device="cpu", threads=1, batch_clips=2)
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(video_folder)), Path())
-    segments = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=4)
-    plan = plan_extraction(dataset, tmp_path, [segments], [SHIPPED["coarse"]], description, config)
-    monkeypatch.setattr(extraction, "load", lambda *arguments, **settings: grown(description, 1e5))
+    description, prompts = describe_tiny("internvl", dtype="float16"), [SHIPPED["coarse"]]
+    extractor = make_extractor(video_folder, tmp_path, description, prompts, batch_clips=2)
     done: list[bool] = []
-    with pytest.raises(VadprobeError, match=FLOAT16):
-        compute_pending(Extractor(dataset, plan, description, config), Listener(clip_done=done.append))
+    with monkeypatch.context() as patch:
+        patch.setattr(extraction, "load", lambda *arguments, **settings: grown(description, 1e5))
+        with pytest.raises(VadprobeError, match=FLOAT16):
+            compute_pending(extractor, Listener(clip_done=done.append))
     assert done == []
-    assert plan.samplings[0].writers[0].missing() == [0]
-    monkeypatch.undo()
-    assert run_all(Extractor(dataset, plan, description, config)) == [{}]
-    assert plan.samplings[0].writers[0].missing() == []
+    assert extractor.pending() == [(0, 0)]
+    again = make_extractor(video_folder, tmp_path, description, prompts, batch_clips=2)
+    assert run_all(again) == [{}]
+    assert again.pending() == []

@@ -9,10 +9,8 @@ import pytest
 import torch
 
 from tests.support.oracles.eager_reference import ROUNDING
-from tests.support.oracles.prompt_passes import NAMES, PROMPTS, both_ways, difference
+from tests.support.oracles.prompt_passes import NAMES, PROMPTS, Clips, both_ways, difference
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.capture import capture
-from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens, shares
 
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
@@ -38,12 +36,11 @@ def test_a_prompt_has_the_same_bits_whichever_others_are_there(backbone: Backbon
 
 def test_nearly_all_tokens_are_shared(backbone: Backbone) -> None:
     family = backbone.description.family
-    prefix = shared_tokens(family, 8)
+    prefix = family.shared_tokens(8)
     assert prefix is not None
     for prompt in PROMPTS:
-        ids = family.tokenize(prompt, 8)
-        assert shares(family, ids, 8)
-        assert torch.equal(ids[0, : len(prefix)], prefix)
+        assert family.prefix_mode(prompt, 8) == "shared"
+        assert torch.equal(family.tokenize(prompt, 8)[0, : len(prefix)], prefix)
     assert family.tokenize("Yes?", 8).shape[1] - len(prefix) < 24
 
 
@@ -58,8 +55,8 @@ def test_a_template_with_the_video_after_the_text_shares_nothing(backbone: Backb
 
     swapped = replace(family, chat=Swapped(family.chat.tokenizer, family.chat.template))
     assert placeholder
-    assert shared_tokens(swapped, 4) is None
-    assert not shares(swapped, swapped.tokenize("Yes?", 4), 4)
+    assert swapped.shared_tokens(4) is None
+    assert swapped.prefix_mode("Yes?", 4) == "independent"
 
 
 def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbone, random_clips: MakeClips) -> None:
@@ -70,38 +67,25 @@ def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbon
             assert value.untyped_storage().nbytes() == value.numel() * value.element_size(), name
 
 
-@pytest.mark.parametrize("depth", [1, 4, 6])
-def test_a_pass_that_ends_early_has_the_same_layers(backbone: Backbone, random_clips: MakeClips, depth: int) -> None:
-    clips = random_clips(2, 3)
-    family, answers = backbone.description.family, backbone.description.answer_ids
-    inputs = family.prepare(clips, [1.0, 2.0], torch.device("cpu"))
-    prefix = shared_tokens(family, 3)
-    assert prefix is not None
-    whole = both_ways(backbone, clips, PROMPTS[:2], [1.0, 2.0])
+@pytest.mark.parametrize("n_blocks", [1, 4, 6])
+def test_a_pass_that_ends_early_has_the_same_layers(backbone: Backbone, random_clips: MakeClips, n_blocks: int) -> None:
+    clips = Clips.of(backbone, random_clips(2, 3), [1.0, 2.0])
+    whole = [*clips.together(PROMPTS[:2]), *(clips.alone(prompt) for prompt in PROMPTS[:2])]
     ran: list[int] = []
     handles = [
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
         for number, block in enumerate(backbone.parts.blocks)
     ]
     try:
-        with torch.inference_mode():
-            encoded = family.encode(backbone.model, inputs)
-            taken = [family.language_inputs(family.tokenize(prompt, 3), inputs) for prompt in PROMPTS[:2]]
-            shared = list(
-                capture_prompts(backbone.model, backbone.parts, taken, dict(encoded), answers, len(prefix), depth)
-            )
-            alone = [
-                capture(
-                    backbone.model, backbone.parts, {**one, "mm_encoder_outputs": dict(encoded)}, answers, None, depth
-                )
-                for one in taken
-            ]
+        early = [
+            *clips.together(PROMPTS[:2], n_blocks),
+            *(clips.alone(prompt, n_blocks) for prompt in PROMPTS[:2]),
+        ]
     finally:
         for handle in handles:
             handle.remove()
-    assert sorted(set(ran)) == list(range(depth))
-    for mine, full in ((shared, whole[0]), (alone, whole[1])):
-        for one, other in zip(mine, full, strict=True):
-            assert torch.equal(one.hidden_states, other.hidden_states[:, : depth + 1])
-            assert torch.equal(one.head_outputs, other.head_outputs[:, :depth])
-            assert (one.answer_logits is None) == (depth < 6)
+    assert sorted(set(ran)) == list(range(n_blocks))
+    for one, other in zip(early, whole, strict=True):
+        assert torch.equal(one.hidden_states, other.hidden_states[:, : n_blocks + 1])
+        assert torch.equal(one.head_outputs, other.head_outputs[:, :n_blocks])
+        assert (one.answer_logits is None) == (n_blocks < 6)

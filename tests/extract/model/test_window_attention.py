@@ -35,7 +35,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 @torch.inference_mode()
 def encoded(backbone: Backbone) -> tuple[list[Tensor], int]:
-    """What the tower makes of two clips, and the calls of attention that took."""
+    """Return the tower's output for two clips, and the calls of attention that it took."""
     family, make = backbone.description.family, np.random.default_rng(0)
     clips = [make.integers(0, 256, (5, 40, 48, 3), dtype=np.uint8) for _ in range(2)]
     inputs = family.prepare(clips, [0.2, 0.3], backbone.device)

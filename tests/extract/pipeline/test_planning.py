@@ -16,7 +16,7 @@ from vadprobe.extract.pipeline import planning
 from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction, probe_videos
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.probed_videos import read_probes
+from vadprobe.store.datasets.probed_videos import read_video_facts
 from vadprobe.store.datasets.video import Split, Video
 from vadprobe.store.errors import StoreError, VadprobeError, VideoError
 from vadprobe.store.format.clip_table import ClipTable
@@ -123,7 +123,7 @@ def test_every_video_is_a_row_and_the_unreadable_have_reasons(make_plan: MakePla
     found = {video.video_id: (video.n_frames, video.fps) for video in plan.videos if video.reason is None}
     assert found == {"first": (20, 25.0), "second": (33, 10.0), "third": (7, 25.0)}
     assert all(video.n_frames is None and video.fps is None for video in plan.videos if video.reason is not None)
-    assert read_probes(layout(tmp_path).videos) == plan.videos
+    assert read_video_facts(layout(tmp_path).videos) == plan.videos
 
 
 def test_the_library_that_counted_the_frames_is_recorded(videos: Path, tmp_path: Path, write_video: WriteVideo) -> None:
@@ -289,7 +289,7 @@ def test_a_job_on_another_split_keeps_what_was_probed(make_plan: MakePlan, video
     dataset = split_dataset(videos, {"first": "train", "second": "test"})
     make_plan(dataset)
     make_plan(dataset, WHOLE.model_copy(update={"splits": ("test",)}))
-    assert {video.video_id for video in read_probes(layout(tmp_path).videos)} == {"first", "second"}
+    assert {video.video_id for video in read_video_facts(layout(tmp_path).videos)} == {"first", "second"}
 
 
 # What is refused

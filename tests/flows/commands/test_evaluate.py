@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.support.oracles.reference_evaluation import NO_SHARED, SHARED
-from vadprobe.analyze.evaluation import evaluation
+from vadprobe.analyze.evaluation import measuring
 from vadprobe.analyze.report import evaluation_files
 from vadprobe.flows.command_line import main
 
@@ -100,7 +100,7 @@ def test_published_scores_give_their_published_numbers(tmp_path, capsys) -> None
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
 def test_a_reading_that_is_impossible_leaves_the_others(tmp_path, capsys, no_pictures, monkeypatch) -> None:
-    monkeypatch.setattr(evaluation, "trivial_baselines", lambda truth: {})  # two million frames are ranked for each
+    monkeypatch.setattr(measuring, "trivial_baselines", lambda truth: {})  # two million frames are ranked for each
     with (SHARED / "xd-violence" / "test_frame_counts.csv").open() as file:
         counts = dict(line.strip().rsplit(",", 1) for line in list(file)[1:])
     scores = {name: np.full(-(-int(n) // 16), len(name) / 100) for name, n in counts.items()}
@@ -249,7 +249,7 @@ def test_no_resamples_no_intervals(own, capsys, no_pictures) -> None:
         (("--confidence", "nan"), "--confidence is nan"),
         (("--seed", "-1"), "--seed is -1"),
         (("--segment-length", "0"), "--segment-length is 0"),
-        (("--segment-length", str(10**30)), "the segment length is 1000000000000000000000000000000"),
+        (("--segment-length", str(10**30)), "the segment length must be a whole number of frames from 1 to 4194304"),
         (("--segment-length", "16"), "40 scores for 40 frames (3 segments of 16)"),
         (("--threshold", "inf"), "--threshold is inf; a finite number"),
         (("--out", "own.csv"), "own.csv is a file; name a folder"),

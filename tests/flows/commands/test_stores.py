@@ -212,26 +212,20 @@ def test_show_of_a_part(run, root):
 @pytest.mark.parametrize(
     ("below", "words"),
     [
-        ("", "is a root of stores with 1 dataset: toys. 'vadprobe ls {root}' lists its stores."),
-        ("toys", "is the folder of a dataset with 1 sampling: segment-24-8. 'vadprobe ls {root}'"),
-        ("toys/segment-24-8", "its clip table clips.parquet, and 1 backbone: toy. 'vadprobe ls {root}'"),
-        (BELOW, "the folder of a backbone with 2 stores: coarse, question. Name one of them: 'vadprobe show {root}/"),
+        ("", "is no store, but holds 2 stores: toys/segment-24-8/toy/coarse, toys/segment-24-8/toy/question. Name one"),
+        ("toys", "segment-24-8/toy/question. Name one of them: 'vadprobe show {root}/toys/segment-24-8/toy/coarse'."),
+        (BELOW, "holds 2 stores: coarse, question. Name one of them: 'vadprobe show {root}/toys/"),
         (f"{BELOW}/questoin", "Did you mean '{root}/toys/segment-24-8/toy/question'?"),
         (f"{BELOW}/xyz", "there is no 'xyz' in {root}/toys/segment-24-8/toy. It holds coarse, question."),
         ("toyz/segment-24-8/toy/question", "there is no 'toyz' in {root}. Did you mean '{root}/toys'?"),
         (f"{BELOW}/question.records", "use 'vadprobe show {root}/toys/segment-24-8/toy/question.zarr'"),
         (f"{BELOW}/question.zarr/head_outputs", "is a part of the store {root}/toys/segment-24-8/toy/question.zarr"),
         (f"{BELOW}/question.zarr/head_outputs/c/0", "is a part of the store"),
-        ("toys/segment-24-8/clips.parquet", "is a clip table, no store"),
+        ("toys/segment-24-8/clips.parquet", "is a file, no store; a store is named as ROOT/DATASET/"),
     ],
 )
 def test_what_is_no_store_is_named_with_the_right_command(refused, whole, below, words):
     assert words.format(root=whole) in refused("show", whole / below)
-
-
-def test_a_job_file_is_no_store(refused, tmp_path):
-    (tmp_path / "job.toml").write_text("")
-    assert "is a job file, no store; 'vadprobe plan" in refused("show", tmp_path / "job.toml")
 
 
 def test_show_of_a_damaged_attribute_is_a_sentence(refused, root):

@@ -112,7 +112,7 @@ def test_problems_are_listed_with_what_to_redo(run, root):
     assert f"{stores(root)[0]}: partition 1: the shard of answer_logits was changed" in out
     assert f"{stores(root)[0]}: partitions to redo: 1\n" in out
     assert "'vadprobe extract --repair' would do this:\n" in out
-    assert "1 partitions are taken back" in out
+    assert "1 partitions are reset" in out
     assert f"{stores(root)[1]}: 300 rows (0 failed)" in out  # the other one is read all the same
     assert "problems=1" in err
 
@@ -181,8 +181,7 @@ def test_resuming_says_what_was_read_before(run, root, monkeypatch):
     assert "verifying: 100%" in err
 
 
-def test_large_stores_are_read_by_several_processes(run, root, monkeypatch):
-    monkeypatch.setattr(verify_command, "_SMALL_BYTES", 0)
+def test_stores_are_read_by_several_threads(run, root, monkeypatch):
     monkeypatch.setattr(verify_command, "_workers", lambda: 2)
     flip(shard(stores(root)[1], 0))
     code, out, _ = run(root)
@@ -230,7 +229,6 @@ def test_a_store_that_is_not_finished_lists_what_is_missing(run, tmp_path):
 COMMAND = """
 import argparse, sys
 from vadprobe.flows.commands import verify as verify_command
-verify_command._SMALL_BYTES = 0
 verify_command.stores_of = lambda target: [target] * 500
 parser = argparse.ArgumentParser()
 verify_command.add_verify_command(parser.add_subparsers())

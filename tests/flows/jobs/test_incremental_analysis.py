@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.planted import Planted, write_planted
 from vadprobe.analyze.detector import fitting, locator_fitting
-from vadprobe.analyze.evaluation import evaluation
+from vadprobe.analyze.evaluation import measuring
 from vadprobe.analyze.features import kernel_mapping
 from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job
@@ -76,8 +76,8 @@ def test_a_second_run_does_no_numeric_work(copy: Planted, method: str, monkeypat
         (kernel_mapping, "layer_metrics"),
         (fitting, "fit_probe"),
         (locator_fitting, "frame_f1_grid"),
-        (evaluation, "rank"),
-        (evaluation, "bootstrap_videos"),
+        (measuring, "roc_auc_of_groups"),
+        (measuring, "bootstrap_videos"),
     ):
         monkeypatch.setattr(module, name, refuse)
     outcome = run(copy, method)

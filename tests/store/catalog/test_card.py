@@ -90,7 +90,7 @@ def test_every_table_row_has_as_many_cells_as_its_head(whole):
     for table in tables:
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(cells) == 1
-    assert "the video ended \\| early here" in store_card(whole)
+    assert "the video ended | early here" in store_card(whole)
 
 
 def test_the_python_of_the_card_runs(whole):

@@ -57,7 +57,7 @@ def test_impossible_hivau_entries_are_rejected_and_the_others_read(
     path.write_text(json.dumps({**HIVAU, "bad": {**HIVAU["Abuse028_x264"], **change}}))
     reading = read_hivau(path)
     assert [entry.video_id for entry in reading.entries] == ["Abuse028_x264", "Normal_Videos_003_x264"]
-    assert wanted in reading.rejected[0].wanted
+    assert wanted in reading.rejected[0].expected
     assert "entry 3: got 'bad: " in reading.rejected[0].sentence
 
 
@@ -187,7 +187,7 @@ def test_columns_that_are_not_used_are_noted_and_tables_without_names_refused(tm
     path.write_text("video_id,camera\na,3\n")
     assert read_table(path).notes == ("columns not used: camera",)
     path.write_text("camera,place\n3,hall\n")
-    with pytest.raises(VadprobeError, match="a column 'video_id' or 'path' is wanted; it has camera, place"):
+    with pytest.raises(VadprobeError, match=r"must have a column 'video_id' or 'path', got camera, place"):
         read_table(path)
     with pytest.raises(VadprobeError, match=r"none of \.csv, \.jsonl, \.parquet"):
         read_table(tmp_path / "own.xlsx")

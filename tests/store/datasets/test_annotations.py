@@ -153,57 +153,50 @@ def test_one_frame_exists_in_closed_intervals_only(tmp_path):
         read_ucf_crime(path).checked()
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("Abuse001_x264.mp4", "wanted a name, a class and one or more pairs"),
-        ("Abuse001_x264.mp4 Abuse", "wanted a name, a class and one or more pairs"),
-        ("Abuse001_x264.mp4 Abuse 10", "wanted a name, a class and one or more pairs"),
-        ("Abuse001_x264.mp4 Abuse 10 20 30", "wanted a name, a class and one or more pairs"),
-        ("Abuse001_x264.mp4 Abuse 10 2o", "whole frame numbers"),
-        ("Abuse001_x264.mp4 Abuse 10.5 20", "whole frame numbers"),
-        ("Abuse001_x264.mp4 Abuse -2 20", "whole frame numbers"),
-        ("Abuse001_x264.mp4 Abuse 20 10", "with s before e"),
-        ("Abuse001_x264.mp4 Abuse -1 20", "with s before e"),
-        ("Abuse001_x264.mp4 Abuse 20 -1", "with s before e"),
-        ("Abuse001_x264.mp4 Abuse -1 -1", "an interval for an anomalous class"),
-        ("MSAD_normal_1.mp4 MSAD 3 9", "-1 -1 for a normal video"),
-        ("Abuse001_x264.mp4 Abuse 1 99999999999999", "whole frame numbers"),
-        ("Abuse001_x264.mp4 Abuse ٣ ٩", "whole frame numbers"),
-        ("Normal_Videos_003_x264.mp4 Normal 1 9", "-1 -1 for a normal video"),
-        ("Abuse028_x264 Abuse 1 9", "one row per video .'Abuse028_x264' is on line 1."),
-    ],
-)
-def test_malformed_ucf_lines_are_refused_with_file_and_line(tmp_path, line, words):
-    path = written(tmp_path, UCF_LINES[0] + "\n\n" + line + "\n")
-    reading = read_ucf_crime(path)
-    assert (reading.n_rows, len(reading.entries), len(reading.rejected)) == (2, 1, 1)
-    with pytest.raises(VadprobeError, match=words) as caught:
-        reading.checked()
-    assert str(caught.value).startswith(f"{path}, line 3: got {line!r}, wanted ")
+UCF_FAULTS = [
+    ("Abuse001_x264.mp4", "expected a name, a class and one or more pairs"),
+    ("Abuse001_x264.mp4 Abuse", "expected a name, a class and one or more pairs"),
+    ("Abuse001_x264.mp4 Abuse 10", "expected a name, a class and one or more pairs"),
+    ("Abuse001_x264.mp4 Abuse 10 20 30", "expected a name, a class and one or more pairs"),
+    ("Abuse001_x264.mp4 Abuse 10 2o", "whole frame numbers"),
+    ("Abuse001_x264.mp4 Abuse 10.5 20", "whole frame numbers"),
+    ("Abuse001_x264.mp4 Abuse -2 20", "whole frame numbers"),
+    ("Abuse001_x264.mp4 Abuse 20 10", "with s before e"),
+    ("Abuse001_x264.mp4 Abuse -1 20", "with s before e"),
+    ("Abuse001_x264.mp4 Abuse 20 -1", "with s before e"),
+    ("Abuse001_x264.mp4 Abuse -1 -1", "an interval for an anomalous class"),
+    ("MSAD_normal_1.mp4 MSAD 3 9", "-1 -1 for a normal video"),
+    ("Abuse001_x264.mp4 Abuse 1 99999999999999", "whole frame numbers"),
+    ("Abuse001_x264.mp4 Abuse ٣ ٩", "whole frame numbers"),
+    ("Normal_Videos_003_x264.mp4 Normal 1 9", "-1 -1 for a normal video"),
+    ("Abuse028_x264 Abuse 1 9", "one row per video .'Abuse028_x264' is on line 1."),
+]
+XD_LINE = "a__#1_label_G-0-0 1 2\r"
+XD_FAULTS = [
+    ("b__#1_label_G-0-0", "one or more pairs"),
+    ("b__#1_label_G-0-0 5", "one or more pairs"),
+    ("b__#1_label_G-0-0 5 9 11", "one or more pairs"),
+    ("b__#1_label_G-0-0 5 x", "whole frame numbers"),
+    ("b__#1_label_G-0-0 9 5", "with s before e"),
+    ("b__#1_label_G-0-0 -1 -1", "at least one interval"),
+    ("b__#1_label_A 5 9", "codes of anomalies"),
+    ("b__#1 5 9", "codes of anomalies"),
+    ("a__#1_label_G-0-0.mp4 5 9", "one row per video .'a__#1_label_G-0-0' is on line 1."),
+]
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("b__#1_label_G-0-0", "one or more pairs"),
-        ("b__#1_label_G-0-0 5", "one or more pairs"),
-        ("b__#1_label_G-0-0 5 9 11", "one or more pairs"),
-        ("b__#1_label_G-0-0 5 x", "whole frame numbers"),
-        ("b__#1_label_G-0-0 9 5", "with s before e"),
-        ("b__#1_label_G-0-0 -1 -1", "at least one interval"),
-        ("b__#1_label_A 5 9", "codes of anomalies"),
-        ("b__#1 5 9", "codes of anomalies"),
-        ("a__#1_label_G-0-0.mp4 5 9", "one row per video .'a__#1_label_G-0-0' is on line 1."),
-    ],
+    ("reader", "first", "line", "words"),
+    [(read_ucf_crime, UCF_LINES[0], *fault) for fault in UCF_FAULTS]
+    + [(read_xd_violence, XD_LINE, *fault) for fault in XD_FAULTS],
 )
-def test_malformed_xd_lines_are_refused_with_file_and_line(tmp_path, line, words):
-    path = written(tmp_path, "a__#1_label_G-0-0 1 2\r\n" + line)
-    reading = read_xd_violence(path)
+def test_malformed_lines_are_refused_with_file_and_line(tmp_path, reader, first, line, words):
+    path = written(tmp_path, f"{first}\n\n{line}\n")
+    reading = reader(path)
     assert (reading.n_rows, len(reading.entries), len(reading.rejected)) == (2, 1, 1)
     with pytest.raises(VadprobeError, match=words) as caught:
         reading.checked()
-    assert str(caught.value).startswith(f"{path}, line 2: got {line!r}, wanted ")
+    assert str(caught.value).startswith(f"{path}, line 3: got {line!r}, expected ")
 
 
 @pytest.mark.parametrize("reader", [read_ucf_crime, read_xd_violence])
@@ -238,45 +231,38 @@ def test_only_a_known_extension_is_removed_from_a_name(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("rule", "name", "expected"),
     [
-        ("Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6", (1, "G-B2-B6")),
-        ("v=u5SF4SlqNDQ__#00-00-00_00-01-00_label_G-0-0", (1, "G")),
-        ("x_label_B2-G-0", (1, "B2-G")),
-        ("x_label_B1", (1, "B1")),
-        ("x_label_G", (1, "G")),
-        ("x_label_A", (0, "A")),
-        ("The_label_A__#1_label_B4-0-0", (1, "B4")),
+        (xd_violence_name, "Bad.Boys.1995__#01-11-55_01-12-40_label_G-B2-B6", (1, "G-B2-B6")),
+        (xd_violence_name, "v=u5SF4SlqNDQ__#00-00-00_00-01-00_label_G-0-0", (1, "G")),
+        (xd_violence_name, "x_label_B2-G-0", (1, "B2-G")),
+        (xd_violence_name, "x_label_B1", (1, "B1")),
+        (xd_violence_name, "x_label_G", (1, "G")),
+        (xd_violence_name, "x_label_A", (0, "A")),
+        (xd_violence_name, "The_label_A__#1_label_B4-0-0", (1, "B4")),
+        (ucf_crime_name, "Normal_Videos001_x264", (0, "Normal")),
+        (ucf_crime_name, "Normal_Videos_003_x264", (0, "Normal")),
+        (ucf_crime_name, "Normal_Videos_003", (0, "Normal")),
+        (ucf_crime_name, "Abuse001_x264", (1, "Abuse")),
+        (ucf_crime_name, "RoadAccidents022_x264", (1, "RoadAccidents")),
+        (msad_name, "Assault_2", (1, "Assault")),
+        (msad_name, "MSAD_normal_testing_118", (0, "Normal")),
     ],
 )
-def test_xd_violence_names(name, expected):
-    assert xd_violence_name(name) == expected
-
-
-@pytest.mark.parametrize("name", ["x_label_", "x_label_B3-0-0", "x_label_0-0-0", "x_label_A-B1", "x", "x_label_A.mp4"])
-def test_names_that_are_not_of_xd_violence(name):
-    with pytest.raises(VadprobeError, match="not an XD-Violence video name"):
-        xd_violence_name(name)
+def test_names_tell_label_and_category(rule, name, expected):
+    assert rule(name) == expected
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Normal_Videos001_x264", (0, "Normal")),
-        ("Normal_Videos_003_x264", (0, "Normal")),
-        ("Normal_Videos_003", (0, "Normal")),
-        ("Abuse001_x264", (1, "Abuse")),
-        ("RoadAccidents022_x264", (1, "RoadAccidents")),
-    ],
+    ("rule", "name"),
+    [(xd_violence_name, f"x{end}") for end in ("_label_", "_label_B3-0-0", "_label_0-0-0", "_label_A-B1", "")]
+    + [(xd_violence_name, "x_label_A.mp4"), (msad_name, "MSAD_2")]
+    + [(ucf_crime_name, name) for name in ("Training_Normal_Videos_Anomaly", "Normal001_x264", "Abuse_Videos001", "")]
+    + [(ucf_crime_name, "Dance01")],
 )
-def test_ucf_crime_names(name, expected):
-    assert ucf_crime_name(name) == expected
-
-
-@pytest.mark.parametrize("name", ["Training_Normal_Videos_Anomaly", "Normal001_x264", "Abuse_Videos001", "Dance01", ""])
-def test_names_that_are_not_of_ucf_crime(name):
-    with pytest.raises(VadprobeError, match="not a UCF-Crime video name"):
-        ucf_crime_name(name)
+def test_names_of_other_sets_are_refused(rule, name):
+    with pytest.raises(VadprobeError, match="video name"):
+        rule(name)
 
 
 def test_folders_are_no_part_of_a_name():

@@ -13,7 +13,7 @@ from vadprobe.store.datasets.audit import Audit, anomalous_frames, audit
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.dataset_card import dataset_card
-from vadprobe.store.datasets.probed_videos import ProbedVideo
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.video import Interval, Video
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
@@ -157,9 +157,9 @@ def test_files_missing_extra_and_twice(tmp_path: Path) -> None:
 def test_lengths_of_files_are_compared_with_the_counts(tmp_path: Path) -> None:
     config = made(tmp_path / "u", counts="Abuse028_x264,1408\nArson011_x264,1264\nNormal_Videos_003_x264,2816\n")
     probed = [
-        ProbedVideo("Abuse028_x264", "test", 1412, 30.0, "a"),
-        ProbedVideo("Arson011_x264", "test", 1266, 30.0, "b"),
-        ProbedVideo("Normal_Videos_003_x264", "test", None, None, "", "the file is empty (0 bytes)"),
+        VideoFacts("Abuse028_x264", "test", 1412, 30.0, "a"),
+        VideoFacts("Arson011_x264", "test", 1266, 30.0, "b"),
+        VideoFacts("Normal_Videos_003_x264", "test", None, None, "", "the file is empty (0 bytes)"),
     ]
     found = audit(config, tmp_path, probed)
     assert kinds(found)["lengths differ"] == ("Abuse028_x264", "Arson011_x264")

@@ -155,5 +155,5 @@ def test_wrong_values_of_a_manifest_are_refused(manifest):
     table = pq.read_table(path)
     position = table.column_names.index("split")
     pq.write_table(table.set_column(position, "split", pa.array(["testing"])), path)
-    with pytest.raises(VadprobeError, match=r"'a': split is 'testing'"):
+    with pytest.raises(VadprobeError, match=r"'a': split must be one of train, validation, test, got 'testing'"):
         read_manifest("day", Path("videos"), manifest)

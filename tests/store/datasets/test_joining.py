@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.profiles import laws
-from vadprobe.store.datasets.annotations.names import ucf_crime_name
+from tests.support.strategies import many_files
+from vadprobe.store.datasets.annotations.names import ucf_crime_name, xd_violence_name
 from vadprobe.store.datasets.annotations.rows.rows import Annotation
 from vadprobe.store.datasets.annotations.split_lists import Listed
-from vadprobe.store.datasets.joining import Parts, join, naming
+from vadprobe.store.datasets.joining import Parts, join
 from vadprobe.store.datasets.video import Interval
 
 
@@ -83,6 +84,59 @@ def test_an_annotation_of_anomalous_videos_only_says_so() -> None:
     assert "no normal test videos" in found
 
 
-def test_names_are_shortened_after_five() -> None:
-    assert naming(["a", "b"]) == "a, b"
-    assert naming(list("abcdefg")) == "a, b, c, d, e and 2 more"
+SET_NAMES = ["Abuse001_x264", "Normal_Videos_003_x264", "a__#1_label_A", "a__#1_label_G-B1-0", "own", "."]
+FRAMES = st.tuples(st.integers(0, 40), st.integers(1, 40)).map(lambda pair: (pair[0], sum(pair)))
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> Parts:
+    """Any parts whose rows have one name each, as the readers give them."""
+    annotations = []
+    for name in draw(st.lists(st.sampled_from(SET_NAMES), unique=True)):
+        intervals = tuple(Interval(name, *pair) for pair in draw(st.lists(FRAMES, max_size=3)))
+        label = 1 if intervals else draw(st.sampled_from([None, 0, 1]))
+        split = draw(st.sampled_from([None, "train", "validation", "test"]))
+        annotations.append(
+            Annotation(name, label, None, intervals, split=split, path=draw(st.sampled_from([None, "x"])))
+        )
+    some = st.lists(st.sampled_from(SET_NAMES), unique=True)
+    listed = some.map(lambda names: tuple(Listed(name, label=len(name) % 2) for name in names))
+    counted = st.dictionaries(st.sampled_from(SET_NAMES), st.tuples(st.integers(0, 60), st.none() | st.just(25.0)))
+    return Parts(
+        "d",
+        Path(),
+        tuple(annotations),
+        draw(st.dictionaries(st.sampled_from(["train", "test"]), listed)),
+        draw(st.dictionaries(st.sampled_from(["files", "table"]), counted)),
+        draw(st.none() | st.dictionaries(st.sampled_from(SET_NAMES), st.just("x.mp4"))),
+        draw(st.sampled_from([None, ucf_crime_name, xd_violence_name])),
+        draw(st.booleans()),
+    )
+
+
+@many_files(400)
+@given(given=parts())
+def test_no_part_is_lost_in_joining(given: Parts) -> None:
+    """Every named video is there; every interval is kept, or cut or left out by a finding that names its video."""
+    joined = join(given)
+    named = {annotation.video_id for annotation in given.annotations}
+    named |= {item.video_id for items in given.lists.values() for item in items}
+    videos = joined.dataset.by_id
+    assert named <= set(videos)
+    found = {finding.kind: set(finding.videos) for finding in joined.findings}
+    assert len(found) == len(joined.findings), "one finding of a kind"
+    for annotation in given.annotations:
+        name, n_frames = annotation.video_id, videos[annotation.video_id].n_frames
+        kept = [(i.start_frame, i.stop_frame) for i in joined.dataset.intervals_of(name)]
+        wanted = sorted((i.start_frame, i.stop_frame) for i in annotation.intervals)
+        if n_frames is not None:
+            if any(start < n_frames < stop for start, stop in wanted):
+                assert name in found["interval past the end"]
+            if any(start >= n_frames for start, _ in wanted):
+                assert name in found["interval after the end"]
+            wanted = sorted((start, min(stop, n_frames)) for start, stop in wanted if start < n_frames)
+        assert kept == wanted
+    if given.files is not None:
+        missing = set().union(*(names for kind, names in found.items() if kind.startswith("missing ")))
+        assert missing == set(videos) - set(given.files) == set(joined.dataset.missing)
+        assert found.get("extra videos", set()) == set(given.files) - set(videos)

@@ -8,36 +8,36 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import laws
 from tests.support.strategies import DIGESTS, NAMES
-from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
 from vadprobe.store.datasets.video import SPLITS
 from vadprobe.store.errors import StoreError
 
 SPLIT = st.sampled_from(SPLITS)
-READABLE = st.builds(ProbedVideo, NAMES, SPLIT, st.integers(1, 2**62), st.floats(0.1, 1000), DIGESTS, st.none(), NAMES)
-UNREADABLE = st.builds(ProbedVideo, NAMES, SPLIT, st.none(), st.none(), st.just("") | DIGESTS, NAMES)
+READABLE = st.builds(VideoFacts, NAMES, SPLIT, st.integers(1, 2**62), st.floats(0.1, 1000), DIGESTS, st.none(), NAMES)
+UNREADABLE = st.builds(VideoFacts, NAMES, SPLIT, st.none(), st.none(), st.just("") | DIGESTS, NAMES)
 
 
 @laws(30)
 @given(st.lists(READABLE | UNREADABLE, max_size=5))
 def test_probed_videos_survive_parquet(tmp_path_factory, videos):
     path = tmp_path_factory.getbasetemp() / "probes" / "videos.parquet"
-    write_probes(videos, path)
-    assert read_probes(path) == tuple(videos)
+    write_video_facts(videos, path)
+    assert read_video_facts(path) == tuple(videos)
     assert [file.name for file in path.parent.iterdir()] == ["videos.parquet"]
 
 
 def test_nothing_was_probed_before_the_first_time(tmp_path):
-    assert read_probes(tmp_path / "videos.parquet") == ()
+    assert read_video_facts(tmp_path / "videos.parquet") == ()
 
 
 @pytest.fixture
 def path(tmp_path):
     """A list of one readable and one unreadable video."""
     path = tmp_path / "videos.parquet"
-    write_probes(
+    write_video_facts(
         [
-            ProbedVideo("a", "test", 20, 25.0, "f" * 64),
-            ProbedVideo("b", "train", None, None, "", "the file is empty (0 bytes)"),
+            VideoFacts("a", "test", 20, 25.0, "f" * 64),
+            VideoFacts("b", "train", None, None, "", "the file is empty (0 bytes)"),
         ],
         path,
     )
@@ -48,30 +48,30 @@ def path(tmp_path):
 def test_a_cut_list_is_refused(path, kept):
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(StoreError, match=rf"{path} cannot be read .*delete it and run 'vadprobe plan' again"):
-        read_probes(path)
+        read_video_facts(path)
 
 
 @pytest.mark.parametrize("column", ["video_id", "fingerprint", "reason"])
 def test_a_list_without_a_column_is_refused(path, column):
     pq.write_table(pq.read_table(path).drop_columns([column]), path)
     with pytest.raises(StoreError, match=rf"{path} cannot be read \(.*{column}"):
-        read_probes(path)
+        read_video_facts(path)
 
 
 def test_columns_of_a_later_version_are_ignored(path):
-    before = read_probes(path)
+    before = read_video_facts(path)
     pq.write_table(pq.read_table(path).append_column("bitrate", pa.array([1, 2])), path)
-    assert read_probes(path) == before
+    assert read_video_facts(path) == before
     assert before[1].reason == "the file is empty (0 bytes)"
 
 
 def test_a_list_from_before_readers_were_recorded_is_read(path):
-    before = read_probes(path)
+    before = read_video_facts(path)
     pq.write_table(pq.read_table(path).drop_columns(["reader"]), path)
-    assert read_probes(path) == before
+    assert read_video_facts(path) == before
     assert [video.reader for video in before] == [None, None]
 
 
 def test_an_old_list_is_replaced_as_a_whole(path):
-    write_probes([], path)
-    assert read_probes(path) == ()
+    write_video_facts([], path)
+    assert read_video_facts(path) == ()

@@ -12,7 +12,7 @@ from vadprobe.store.exchange.transfer import Choice, transfer
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
-from vadprobe.store.verification.repair import carry_out, plan_repair
+from vadprobe.store.verification.repair import apply, plan_repair
 from vadprobe.store.verification.verify import verify
 
 N_CLIPS = 1100  # five partitions of 256
@@ -51,7 +51,7 @@ def test_chosen_heads(source, tmp_path):
     assert copy.contents == StoredParts.of(BACKBONE, N_CLIPS, [], [(0, 0), (1, 2)], partition_rows=600)
     every = np.arange(N_CLIPS)
     same(copy.head_outputs(every, [(0, 0), (1, 2)]), source.head_outputs(every, [(0, 0), (1, 2)]))
-    with pytest.raises(StoreError, match=r"head 0:1 is not held in partition 0"):
+    with pytest.raises(StoreError, match=r"head 0:1 is not stored in partition 0"):
         copy.head_outputs(every, [(0, 1)])
     assert verify(copy.path).problems == ()
 
@@ -65,7 +65,7 @@ def test_a_damaged_copy_is_redone(source, tmp_path):
     shard.write_bytes(content)
     found = verify(done.writer.path)
     assert found.redo == (1,)
-    carry_out(plan_repair(found))
+    apply(plan_repair(found))
     assert compact(source, tmp_path, Choice(), 600).n_copied == 1
     assert verify(done.writer.path).problems == ()
     assert tree(tmp_path) == before

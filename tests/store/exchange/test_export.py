@@ -170,19 +170,19 @@ def test_an_export_that_was_killed_leaves_nothing_behind_when_it_goes_on(tmp_pat
     export(store, tmp_path / "whole", ExportChoice("npy"))
     script = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from vadprobe.store.exchange import array_files\n"
         "from vadprobe.store.exchange.export import export\n"
         "from vadprobe.store.exchange.export_choice import ExportChoice\n"
+        "from vadprobe.store.files import atomic_files\n"
         "from vadprobe.store.reading.feature_store import FeatureStore\n"
         "calls = []\n"
         "def sync(path):\n"  # after a file was renamed
         "    calls.append(path)\n"
         "    if len(calls) == int(sys.argv[3]): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "array_files.sync = sync\n"
+        "atomic_files.sync = sync\n"
         "export(FeatureStore.open(Path(sys.argv[1])), Path(sys.argv[2]), ExportChoice('npy'))\n"
     )
     out = tmp_path / "out"
-    for calls in (1, 5):
+    for calls in (2, 6):  # the first is the index
         arguments = [sys.executable, "-c", script, str(writer.path), str(out), str(calls)]
         assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL
         (out / "hidden_states" / f"video 1.npy.7.{'0' * 32}.partial").write_bytes(b"half")
@@ -234,7 +234,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(VadprobeError, match="no export"):
         export(store, tmp_path / "full", ExportChoice("npy"))
-    with pytest.raises(VadprobeError, match="is a file"):
+    with pytest.raises(VadprobeError, match="got a file"):
         export(store, tmp_path / "full" / "mine.txt", ExportChoice("npy"))
     with pytest.raises(VadprobeError, match="inside of a store"):
         export(store, writer.path / "out", ExportChoice("npy"))
@@ -327,7 +327,7 @@ def test_a_store_of_a_part_exports_that_part(tmp_path: Path) -> None:
     assert np.array_equal(found, all_features(spec, "hidden_states")[300:400, [1]])
     assert not (tmp_path / "out" / "answer_logits").exists()
     for choice, said in (
-        (ExportChoice("npy", layers=(2,)), "layer 2 is not held"),
+        (ExportChoice("npy", layers=(2,)), "layer 2 is not stored"),
         (ExportChoice("npy", arrays=("answer_logits",)), "no answer_logits"),
         (ExportChoice("npy", videos=("video 0",)), "lacks rows of 'video 0'"),
         (ExportChoice("npy", videos=("video 9",)), "no clip of video 'video 9'"),
@@ -341,8 +341,8 @@ def test_a_store_of_a_part_exports_that_part(tmp_path: Path) -> None:
     ("choice", "said"),
     [
         (ExportChoice("zip"), "format"),  # type: ignore[arg-type]
-        (ExportChoice("npy", arrays=("pixels",)), "names 'pixels'"),
-        (ExportChoice("npy", arrays=()), "is empty"),
+        (ExportChoice("npy", arrays=("pixels",)), "got pixels"),
+        (ExportChoice("npy", arrays=()), "got none"),
         (ExportChoice("npy", layers=(9,)), "layer 9 does not exist"),
         (ExportChoice("npy", heads=((0, 3),)), "head 3 does not exist"),
         (ExportChoice("npy", layers=(1,), arrays=("head_outputs",)), "hidden_states is not among"),

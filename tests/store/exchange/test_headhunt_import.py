@@ -75,7 +75,7 @@ def test_a_folder_becomes_a_store_of_all_heads_and_nothing_else(tmp_path: Path) 
     assert np.array_equal(heads_of(store), expected)
     assert store.spec.recipe["frames"] == "unknown"
     assert np.isnan(store.clips.fps).all()
-    with pytest.raises(StoreError, match="not held"):
+    with pytest.raises(StoreError, match="not stored"):
         store.hidden_states(np.array([0]), [1])
     with pytest.raises(StoreError, match="no answer_logits"):
         store.answer_logits(np.array([0]))
@@ -114,24 +114,24 @@ def test_a_file_without_a_name_has_the_name_of_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"features": values_of(0), "label": "A"}, "the keys 'features', 'label'; one of the keys oproj_inputs,"),
+        ({"features": values_of(0), "label": "A"}, "the keys 'features', 'label'; one must be oproj_inputs or"),
         ({}, "the keys none"),
         (a_video(0, self_attns=values_of(1)), r"say which one \(--key\)"),
         ([a_video(0), a_video(0)], "--clip-length"),
-        ([], "type list; a dictionary"),
-        (values_of(0), "type tensor; a dictionary"),
+        ([], "must hold a dictionary, got a value of type list"),
+        (values_of(0), "must hold a dictionary, got a value of type tensor"),
         ("text", "type str"),
-        (a_video(0, oproj_inputs=[1.0]), "is of type list"),
-        (a_video(0, oproj_inputs=np.arange(8)), "is of type int64"),
+        (a_video(0, oproj_inputs=[1.0]), "must be a tensor of .*, got type list"),
+        (a_video(0, oproj_inputs=np.arange(8)), "must be a tensor of .*, got type int64"),
         (a_video(0, oproj_inputs=values_of(0, 8)), r"shape \(8,\)"),
         (a_video(0, oproj_inputs=values_of(0, 0, WIDTH)), r"shape \(0, 8\)"),
         (a_video(0, oproj_inputs=values_of(0, 2, 3, 8)), "--clip-length"),
         (a_video(0, oproj_inputs=values_of(0, 2, 3, 2, 8)), r"shape \(2, 3, 2, 8\)"),
         (a_video(0, oproj_inputs=values_of(0, 3, 7)), "no multiple of 2 heads"),
         (a_video(0, oproj_inputs=np.full((3, 8), 0.1)), "float64 values that float32 does not hold"),
-        (a_video(0, video_name=3), "video name is of type int"),
+        (a_video(0, video_name=3), "video name must be text, got type int"),
         (a_video(0, video_name="a\nb"), "video name is none"),
-        (a_video(0, label=[1]), "label is of type list"),
+        (a_video(0, label=[1]), "label must be text or a whole number, got type list"),
     ],
 )
 def test_a_file_of_another_form_is_refused_by_what_it_holds(tmp_path: Path, value: Any, said: str) -> None:
@@ -179,7 +179,7 @@ def test_bad_files_are_failed_rows_and_the_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_nothing_readable_makes_no_store(tmp_path: Path) -> None:
-    for folder, said in ((tmp_path / "none", "is no folder"), (tmp_path, "has no file")):
+    for folder, said in ((tmp_path / "none", "got no folder"), (tmp_path, "has no file")):
         with pytest.raises(VadprobeError, match=said):
             run(folder, tmp_path / "root")
     save(tmp_path / "in", "bad", {"x": 1})

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import laws
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.exchange.pickles import restricted_pickle
+from vadprobe.store.exchange.pickles import opcode_scan
 from vadprobe.store.exchange.pickles.pickled_values import PickledArray, PickleError
 from vadprobe.store.exchange.pickles.torch_files import read_tensors
 
@@ -258,6 +258,7 @@ def test_names_are_words_and_can_only_be_called_as_torch_and_numpy_call_them() -
         b"ctorch._utils\n_rebuild_parameter\n(NNNtR.",
         b"ctorch\nSize\n(NtR.",
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I5\ntU\x01btR.",
+        b"cnumpy\ndtype\n}b.",  # nor has a name a state
         b"}(I1\nI2\nub.",  # no state for a dictionary
         b"(dp0\n}b.",
     ):
@@ -370,8 +371,27 @@ def test_the_same_large_argument_is_not_made_again_and_again() -> None:
     assert found[1] == b"a" * 1_000_000
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x95" + struct.pack("<Q", 3) + b"NX\x01\x00\x00\x00a0.",  # ends within the length of a text
+        b"\x95" + struct.pack("<Q", 20) + b"\x95" + struct.pack("<Q", 2) + b"N.",  # in another frame
+    ],
+)
+def test_frames_that_the_unpickler_would_read_otherwise_are_refused(content: bytes) -> None:
+    """Where a frame cuts an argument, Python's unpickler goes on elsewhere than the scan of the opcodes."""
+    assert "frames cut its values" in refusal(b"\x80\x04" + content)
+
+
+def test_a_storage_takes_no_state() -> None:
+    inner = _legacy(b"(Vstorage\nctorch\nFloatStorage\nVk\nVcpu\nI1\nNtQ.", pickle.dumps(["k"], 2))
+    inner += struct.pack("<qf", 1, 1)
+    load = b"ctorch.storage\n_load_from_bytes\n(B" + struct.pack("<I", len(inner)) + inner + b"tR"
+    assert "state of a storage" in refusal(load + b"}Vcount\nI1000000\nsb.")
+
+
 def test_too_many_opcodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restricted_pickle, "MOST_OPCODES", 100)
+    monkeypatch.setattr(opcode_scan, "MOST_OPCODES", 100)
     assert "opcodes" in refusal(b"]" * 200 + b".")
 
 
@@ -470,10 +490,11 @@ def test_odd_escapes_of_a_damaged_file_give_no_warning() -> None:
     assert read_tensors(b"S'a\\o'\n.") == "a\\o"  # the tests make an error of every warning
 
 
-def test_nothing_of_torch_or_pickle_is_imported() -> None:
+def test_torch_is_not_imported_and_pickle_in_one_module_alone() -> None:
     script = (
-        "import sys; from vadprobe.store.exchange import headhunt_import; import vadprobe.store.exchange.pickles as f; "
+        "import sys; from vadprobe.store.exchange import headhunt_import; import vadprobe.store as f; "
         "assert 'torch' not in sys.modules; from pathlib import Path; "
-        "assert not any('import pickle\\n' in p.read_text() for p in Path(f.__file__).parent.glob('*.py'))"
+        "print(*(p.name for p in Path(f.__file__).parent.rglob('*.py') if 'import pickle\\n' in p.read_text()))"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["restricted_pickle.py"]

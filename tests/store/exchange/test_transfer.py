@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.builders import BACKBONE, all_features, committed_store, features, planned_store, tree
 from vadprobe.flows.command_line import main
-from vadprobe.store.datasets.probed_videos import ProbedVideo, read_probes, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.transfer import Choice, transfer
@@ -29,9 +29,9 @@ def whole(tmp_path_factory):
     writer = committed_store(root, N_CLIPS, failures=FAILURES)
     splits = ("train", "train", "train", "validation", "test", "test")
     probes = [
-        ProbedVideo(f"video {n}", split, 2399, 25.0, f"{n:064x}", None) for n, split in enumerate(splits)
+        VideoFacts(f"video {n}", split, 2399, 25.0, f"{n:064x}", None) for n, split in enumerate(splits)
     ]  # 100 clips each
-    write_probes(probes, root / "toys" / "videos.parquet")
+    write_video_facts(probes, root / "toys" / "videos.parquet")
     return FeatureStore.open(writer.path)
 
 
@@ -67,7 +67,7 @@ def test_a_part_holds_what_was_asked_for_and_says_so(whole, tmp_path):
     assert not shards["hidden_states"].exists()
     with pytest.raises(StoreError, match="are not in this part of the store"):
         part.head_outputs(np.array([0]), [(0, 0)])
-    assert len(read_probes(tmp_path / "toys" / "videos.parquet")) == 6
+    assert len(read_video_facts(tmp_path / "toys" / "videos.parquet")) == 6
 
 
 def test_a_part_of_a_part(whole, tmp_path):
@@ -77,7 +77,7 @@ def test_a_part_of_a_part(whole, tmp_path):
     two = FeatureStore.open(relative(whole, tmp_path / "two"))
     assert two.partitions == (0,)
     np.testing.assert_array_equal(two.head_outputs(np.arange(9), [(1, 2)]), whole.head_outputs(np.arange(9), [(1, 2)]))
-    with pytest.raises(StoreError, match=r"layer 0 is not held in partition 0; it holds layer 2 and heads 0:0, 1:2"):
+    with pytest.raises(StoreError, match=r"layer 0 is not stored in partition 0; it holds layer 2 and heads 0:0, 1:2"):
         transfer(one, tmp_path / "three", Choice(layers=(0,)))
     with pytest.raises(StoreError, match=r"partition 1 is not in it; it holds no layers and head 1:2, in partitions 0"):
         transfer(two, tmp_path / "three", Choice(videos=("video 3",)))
@@ -104,7 +104,7 @@ def test_a_damaged_chunk_is_not_passed_on(whole, tmp_path):
     content = bytearray(shard.read_bytes())
     content[30] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(StoreError, match=r"partition 1.*checksum of chunk \(0, 0, 0, 0\) does not agree"):
+    with pytest.raises(StoreError, match=r"partition 1.*chunk \(0, 0, 0, 0\): its checksum does not agree"):
         transfer(own, tmp_path / "copy", Choice(heads=((0, 0),)))
     assert len(list(records_of(relative(whole, tmp_path / "copy")).iterdir())) == 1
     assert transfer(own, tmp_path / "other", Choice(heads=((1, 0),))).unwritten == ()

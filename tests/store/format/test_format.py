@@ -26,9 +26,9 @@ from tests.support.builders import (
 )
 from tests.support.format_page import column, table
 from tests.support.strategies import JSON_VALUES, MODERATE
-from vadprobe.store.catalog.catalog import CATALOG
+from vadprobe.store.catalog.saved_catalog import CATALOG
 from vadprobe.store.claims.claims import Claims
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.headhunt_import import LABELS
@@ -36,9 +36,9 @@ from vadprobe.store.exchange.transfer import Choice
 from vadprobe.store.files.digests import digest_json, fingerprint_file
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import DatasetLayout, records_of
-from vadprobe.store.format.provenance import read_attributes
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import FORMAT_VERSION
+from vadprobe.store.format.store_header import read_attributes
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.resume_log import VerificationLog
@@ -142,6 +142,19 @@ def test_the_keys_that_may_be_missing_are_those_the_page_names(stores, partial, 
     assert set(vadprobe(partial)) - planned == {"n_failed", "contents"}
 
 
+def test_checksums_cover_the_files_that_the_page_names(stores, partial, compacted):
+    for writer in (*stores.values(), partial, compacted):
+        checksums, folder = vadprobe(writer)["checksums"], writer.path.parents[1]
+        check_keys("key of checksums", checksums)
+        assert checksums["digest"] == page.digest(checksums["files"])
+        paths = {f"{name}/zarr.json": writer.path / name / "zarr.json" for name in FEATURES}
+        for name in column("coordinate"):
+            paths |= {f"{name}/{file}": writer.path / name / file for file in ("zarr.json", "c/0")}
+        paths |= {name: folder / name for name in ("clip_videos.parquet", "clips.parquet")}
+        found = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+        assert checksums["files"] == found
+
+
 def test_every_key_of_records_is_on_the_page(stores, partial):
     whole = [record for writer in stores.values() for record in records(writer)]
     check_keys("key of a record", *whole, *records(partial))
@@ -230,7 +243,7 @@ def test_every_column_is_on_the_page(stores, tmp_path):
     keys = set(pq.read_metadata(folder / "clips.parquet").metadata) - {b"ARROW:schema"}
     assert keys == {b"vadprobe.sampling", b"vadprobe.digest"}
     path = tmp_path / "videos.parquet"
-    write_probes([ProbedVideo("a", "test", 1, 25.0, "f"), ProbedVideo("b", "test", None, None, "", "no")], path)
+    write_video_facts([VideoFacts("a", "test", 1, 25.0, "f"), VideoFacts("b", "test", None, None, "", "no")], path)
     check_columns("column of videos.parquet", path)
 
 
@@ -247,7 +260,7 @@ def test_frames_of_clips_are_as_on_the_page(stores):
 def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
     writer = committed_store(tmp_path, 300)
     layout = DatasetLayout(tmp_path, writer.spec.dataset)
-    write_probes([ProbedVideo("a", "test", 1, 25.0, "f")], layout.videos)
+    write_video_facts([VideoFacts("a", "test", 1, 25.0, "f")], layout.videos)
     (writer.path.parent / "README.md").write_text("the store card")
     (layout.folder / LABELS).write_text("video_id,label,category")
     (tmp_path / CATALOG).write_text("{}")

@@ -23,7 +23,7 @@ from tests.support.builders import (
     planned_store,
     store_path,
 )
-from vadprobe.store.datasets.probed_videos import ProbedVideo, write_probes
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.compaction import compact
 from vadprobe.store.exchange.transfer import Choice
@@ -55,6 +55,7 @@ GOLDEN = {
         "columns of clip_videos.parquet": "ffbd9ebf2e2cf2dc",
         "columns of videos.parquet": "7af9d3a2877603b2",
         "digests": "d337e16921d2baac",
+        "checksums": "5c498446d1540808",
     }
 }
 """By format version, digests of the parts of the format. An entry changes only by what the page's rule allows."""
@@ -110,14 +111,16 @@ def parts(folder) -> dict[str, Any]:
         record = json.loads((records_of(store) / "000000.json").read_text())
         for shard in record["shards"].values():
             del shard["sha256"], shard["bytes"]  # they depend on the version of the compressor
-        found[f"attributes of a {name}"] = kinds(json.loads((store / "zarr.json").read_text())["attributes"])
+        attributes = json.loads((store / "zarr.json").read_text())["attributes"]
+        found["checksums"] = kinds(attributes["vadprobe"].pop("checksums"))  # older stores have none
+        found[f"attributes of a {name}"] = kinds(attributes)
         found[f"record of a {name}"] = {**record, "digest": ""}
         found[f"files of a {name}"] = sorted(
             file.relative_to(path).as_posix()
             for file in path.rglob("*")
             if file.is_file() and not file.name.startswith(".")
         )
-    write_probes([ProbedVideo("a", "test", 1, 25.0, "f")], DatasetLayout(folder, "toys").videos)
+    write_video_facts([VideoFacts("a", "test", 1, 25.0, "f")], DatasetLayout(folder, "toys").videos)
     for file in (*(folder / "bfloat16").rglob("clip*.parquet"), folder / "toys" / "videos.parquet"):
         found[f"columns of {file.name}"] = [[field.name, str(field.type)] for field in pq.read_schema(file)]
     found["digests"] = [clips.digest, spec.digest, held.digest, clips.row_digest(slice(0, 256))]

@@ -1,4 +1,4 @@
-"""Settings both stages share: a mistake becomes a sentence with its key and what is wanted; the shipped prompts."""
+"""Settings both stages share: a mistake becomes a sentence with its key and the rule; the shipped prompts."""
 
 import pytest
 from hypothesis import given

@@ -263,5 +263,5 @@ def test_attributes_that_are_no_provenance_are_refused(own, attributes):
 @pytest.mark.parametrize("name", FEATURES)
 def test_an_array_of_another_shape_raises(own, name):
     edit_json(own / name / "zarr.json", lambda content: content["shape"].__setitem__(0, N_CLIPS - 1))
-    with pytest.raises(StoreError, match=rf"{name} has shape \(299, .* wanted \(300, "):
+    with pytest.raises(StoreError, match=rf"{name} must have shape \(300, .* got \(299, "):
         READS[name](FeatureStore.open(own), np.array([0]))

@@ -15,13 +15,15 @@ from tests.support.builders import BACKBONE, FEATURES, committed_store
 from tests.support.profiles import laws
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.partition_records import read_record, shard_path
-from vadprobe.store.format.provenance import open_array
 from vadprobe.store.format.schema import feature_arrays
+from vadprobe.store.format.shard_format import index_bytes
+from vadprobe.store.format.zarr_arrays import open_array
 from vadprobe.store.reading import feature_store as reader_module
 from vadprobe.store.reading.byte_sources import LocalFiles
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.reading.shard_layout import ShardLayout
-from vadprobe.store.reading.shard_reader import ShardReader, ShardRows
+from vadprobe.store.reading.shard_reader import ShardReader
+from vadprobe.store.reading.shard_rows import ShardRows
 
 N_CLIPS = 300
 FAILURES = {3: "the decoder was killed", 260: "the file is damaged"}
@@ -58,7 +60,9 @@ def test_any_rows_and_parts_have_the_bits_that_zarr_reads(store, data, name, row
     declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == name)
     rows = np.array(rows, dtype=np.int64)
     found = np.zeros((len(rows), len(parts), *array.shape[1 + len(parts[0]) :]), array.dtype)
-    ShardReader(LocalFiles(), layout, threads).read(store._shards(declared, rows), parts, found)
+    source = LocalFiles()
+    source.threads = threads
+    ShardReader(source, layout).read(store._shards(declared, rows), parts, found)
     everything = np.asarray(array[:])
     wanted = np.stack([everything[(rows, *part)] for part in parts], axis=1)
     np.testing.assert_array_equal(_bits(found), _bits(wanted), strict=True)
@@ -110,7 +114,7 @@ def test_other_chunks_and_codecs_of_the_same_kind(tmp_path, compressors, chunk):
     for rows in (np.arange(13), np.array([12, 0, 3, 4, 4, 11, 5])):
         for parts in ([(2,), (0,), (2,)], [(1,)], [()], [(0, 3), (2, 0)]):
             found = np.empty((len(rows), len(parts), *values.shape[1 + len(parts[0]) :]), np.float32)
-            ShardReader(LocalFiles(), layout, 2).read(_shards(tmp_path, rows), parts, found)
+            ShardReader(LocalFiles(), layout).read(_shards(tmp_path, rows), parts, found)
             np.testing.assert_array_equal(found, np.stack([values[(rows, *part)] for part in parts], 1), strict=True)
 
 
@@ -158,7 +162,7 @@ def damaged(tmp_path):
             ShardReader(LocalFiles(), layout).read([wanted], [(1, 2)], np.empty((2, 1, BACKBONE.head_dim), np.float32))
 
     read.record = read_record(writer.path, 1)["shards"]["head_outputs"]["bytes"]
-    read.index_bytes, read.entry = layout.index_bytes, (1 * BACKBONE.n_heads + 2) * 16
+    read.index_bytes, read.entry = index_bytes(layout.grid), (1 * BACKBONE.n_heads + 2) * 16
     return read
 
 
@@ -211,7 +215,7 @@ def test_a_chunk_with_another_checksum(damaged):
     def shift(entry):
         entry[0] -= 1
 
-    damaged(_edited_index(damaged, shift), r"the checksum of chunk \(0, 1, 2, 0\) does not agree")
+    damaged(_edited_index(damaged, shift), r"chunk \(0, 1, 2, 0\): its checksum does not agree")
 
 
 def test_a_chunk_of_another_decoded_size(damaged):
@@ -225,7 +229,7 @@ def test_a_chunk_of_another_decoded_size(damaged):
         content[stop - 4 : stop] = google_crc32c.value(bytes(content[start : stop - 4])).to_bytes(4, "little")
         return content
 
-    damaged(other, r"chunk \(0, 1, 2, 0\) does not decode to the 4096 bytes of its shape")
+    damaged(other, r"chunk \(0, 1, 2, 0\): its header must name \d+ bytes that decode to 4096, got")
 
 
 def test_a_source_that_fails_or_ends_early(store):
@@ -250,7 +254,7 @@ def test_a_file_that_ends_while_it_is_read(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     assert LocalFiles().read(str(path), [(2, 4), (0, 10)]) == [b"23", b"0123456789"]
-    with pytest.raises(OSError, match="the file ends at byte 10, bytes up to 12 were wanted"):
+    with pytest.raises(OSError, match="the file ends at byte 10, before byte 12"):
         LocalFiles().read(str(path), [(8, 12)])
     assert LocalFiles().tail(str(path), 3) == (10, b"789")
     assert LocalFiles().tail(str(path), 30) == (10, b"0123456789")

@@ -4,18 +4,19 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import zarr
 
-from tests.support.builders import BACKBONE, committed_store, edit_json, features, planned_store, store_path, tree
+from tests.store.verification.damage import flip, record_of, shards_of
+from tests.support.builders import committed_store, edit_json, features, planned_store, store_path, tree
 from vadprobe.store.claims.claims import Claims
 from vadprobe.store.errors import StoreError
-from vadprobe.store.format.layout import clips_of, records_of
-from vadprobe.store.format.partition_records import shard_path
-from vadprobe.store.format.schema import feature_arrays
+from vadprobe.store.files.digests import digest_file, digest_json
+from vadprobe.store.format.layout import clips_of
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification import repair as repairing
-from vadprobe.store.verification.repair import carry_out, plan_repair, rebuild, repair
+from vadprobe.store.verification.repair import apply, plan_repair, rebuild, reset
 from vadprobe.store.verification.verify import verify
 
 N_CLIPS = 600
@@ -28,31 +29,9 @@ def whole(tmp_path_factory):
     return committed_store(tmp_path_factory.mktemp("whole"), N_CLIPS, failures=FAILURES).path
 
 
-@pytest.fixture
-def own(tmp_path, whole):
-    """The path of a copy that a test may damage."""
-    shutil.copytree(whole.parents[3], tmp_path / "copy")
-    return tmp_path / "copy" / whole.relative_to(whole.parents[3])
-
-
 def content(store):
     """Bytes of a root without locks and logs."""
     return {path: digest for path, digest in tree(store.parents[3]).items() if "/." not in path}
-
-
-def record_of(store, partition):
-    return records_of(store) / f"{partition:06d}.json"
-
-
-def shard_of(store, name, partition):
-    arrays = {array.name: array for array in feature_arrays(BACKBONE, N_CLIPS)}
-    return shard_path(store, arrays[name], partition)
-
-
-def flip(path, position=50):
-    changed = bytearray(path.read_bytes())
-    changed[position] ^= 1
-    path.write_bytes(changed)
 
 
 def write_again(store):
@@ -68,7 +47,7 @@ def write_again(store):
 
 
 def test_only_the_damaged_partition_is_taken_back_and_written_again(own, whole):
-    flip(shard_of(own, "head_outputs", 1))
+    flip(shards_of(own, 1, N_CLIPS)["head_outputs"])
     found = verify(own)
     assert found.redo == (1,)
     plan = plan_repair(found)
@@ -83,8 +62,8 @@ def test_only_the_damaged_partition_is_taken_back_and_written_again(own, whole):
     assert plan.n_bytes == sum(path.stat().st_size for path in plan.removes)
     assert content(own) == before  # a plan changes nothing
     (line,) = plan.lines()
-    assert "1 partitions are taken back and computed again by 'vadprobe extract' (1); 4 files" in line
-    carry_out(plan)
+    assert "1 partitions are reset and computed again by 'vadprobe extract' (1); 4 files" in line
+    apply(plan)
     assert not any(path.exists() for path in plan.removes)
     assert [path.exists() for path in (record_of(own, 0), record_of(own, 2))] == [True, True]
     assert [(problem.partition, problem.remedy) for problem in verify(own).problems] == [
@@ -96,7 +75,7 @@ def test_only_the_damaged_partition_is_taken_back_and_written_again(own, whole):
 
 
 def test_rows_taken_back_are_not_readable_and_others_are(own):
-    repair(own, [1])
+    reset(own, [1])
     store = FeatureStore.open(own)
     assert np.flatnonzero(~store.written).tolist() == [3, *range(256, 512), 599]
     with pytest.raises(StoreError, match="partition 1"):
@@ -115,7 +94,7 @@ def test_a_repair_killed_after_any_step_is_finished_by_the_next(own, whole, monk
         with monkeypatch.context() as patch:
             patch.setattr(repairing, "sync", unlucky)
             try:
-                repair(own, [0, 2])
+                reset(own, [0, 2])
             except KeyboardInterrupt:
                 assert len(taken) == steps + 1
         # No record without its shards, however far it came.
@@ -128,21 +107,21 @@ def test_a_repair_killed_after_any_step_is_finished_by_the_next(own, whole, monk
 def test_a_repair_refuses_while_another_worker_holds_a_partition_and_changes_nothing(own):
     before = content(own)
     with Claims(own.parent).hold(2), pytest.raises(StoreError, match=r"partition 2 .* written by another worker"):
-        repair(own, [0, 2])
+        reset(own, [0, 2])
     assert content(own) == before
-    repair(own, [0, 2])
+    reset(own, [0, 2])
     assert not record_of(own, 0).exists()
 
 
 @pytest.mark.parametrize("partition", [-1, 3])
 def test_a_partition_that_does_not_exist_is_refused(own, partition):
     with pytest.raises(StoreError, match=f"has partitions 0-2; partition {partition} does not exist"):
-        repair(own, [0, partition])
+        reset(own, [0, partition])
     assert record_of(own, 0).exists()
 
 
 def test_no_partitions_change_nothing(own, whole):
-    repair(own, [])
+    reset(own, [])
     assert content(own) == content(whole)
 
 
@@ -152,10 +131,10 @@ def test_coordinates_are_rebuilt_from_the_clip_table(own, whole, name):
     array[...] = np.asarray(array[...])[::-1] + 1
     plan = plan_repair(verify(own))
     assert (plan.partitions, plan.by_hand) == ((), ())
-    carry_out(plan)
+    apply(plan)
     assert content(own) == content(whole)
     shutil.rmtree(own / name)
-    carry_out(plan_repair(verify(own)))
+    apply(plan_repair(verify(own)))
     assert content(own) == content(whole)
 
 
@@ -164,7 +143,31 @@ def test_metadata_of_arrays_are_rebuilt(own, whole):
     (own / "head_outputs" / "zarr.json").unlink()
     plan = plan_repair(verify(own))
     assert plan.partitions == ()
-    carry_out(plan)
+    apply(plan)
+    assert content(own) == content(whole)
+
+
+def test_metadata_of_another_version_of_zarr_are_sound_and_survive_a_repair(own):
+    edit_json(own / "head_outputs" / "zarr.json", lambda found: None)  # the same in other white space
+
+    def agree(document):
+        checksums = document["attributes"]["vadprobe"]["checksums"]
+        checksums["files"]["head_outputs/zarr.json"] = digest_file(own / "head_outputs" / "zarr.json")
+        checksums["digest"] = digest_json(checksums["files"])
+
+    edit_json(own / "zarr.json", agree)
+    assert verify(own).problems == ()
+    (own / "layer" / "c" / "0").unlink()
+    apply(plan_repair(verify(own)))
+    assert verify(own).problems == ()
+
+
+def test_a_clip_table_of_the_same_content_in_other_bytes_is_written_again(own, whole):
+    table = pq.ParquetFile(clips_of(own)).read()
+    pq.write_table(table, clips_of(own), compression="gzip")
+    plan = plan_repair(verify(own))
+    assert (plan.partitions, plan.rebuilds, plan.by_hand) == ((), (clips_of(own),), ())
+    apply(plan)
     assert content(own) == content(whole)
 
 
@@ -173,7 +176,7 @@ def test_attributes_are_rebuilt_when_the_records_vouch_for_the_specification(own
         edit_json(own / "zarr.json", lambda found, change=change: found["attributes"]["vadprobe"].update(change))
         plan = plan_repair(verify(own))
         assert (plan.partitions, plan.rebuilds, plan.by_hand) == ((), (own / "zarr.json",), ()), change
-        carry_out(plan)
+        apply(plan)
         assert content(own) == content(whole), change
 
 
@@ -183,7 +186,7 @@ def test_a_damaged_specification_takes_no_partition_back(own):
     plan = plan_repair(verify(own))
     assert plan.is_empty
     assert any("'vadprobe plan' of the same job into an empty root" in line for line in plan.lines())
-    carry_out(plan)
+    apply(plan)
     assert content(own) == before
 
 
@@ -208,7 +211,7 @@ def test_strays_are_named_and_left_alone(own):
     stray = own / "hidden_states" / "c" / "notes.txt"
     stray.write_text("mine")
     plan = plan_repair(verify(own))
-    carry_out(plan)
+    apply(plan)
     assert stray.exists()
     assert any("delete them if nobody needs them" in line and str(stray) in line for line in plan.lines())
 
@@ -218,7 +221,7 @@ def test_white_space_of_a_record_costs_no_computation(own, whole):
     path.write_text(json.dumps(json.loads(path.read_text())))
     plan = plan_repair(verify(own))
     assert (plan.partitions, plan.rebuilds) == ((), (path,))
-    carry_out(plan)
+    apply(plan)
     assert content(own) == content(whole)
 
 
@@ -226,13 +229,13 @@ def test_notes_of_users_among_the_attributes_of_the_group_stay(own):
     edit_json(own / "zarr.json", lambda found: found["attributes"].update(note="by the lab"))
     assert verify(own).problems == ()
     edit_json(own / "zarr.json", lambda found: found["attributes"]["vadprobe"].update(n_failed=9))
-    carry_out(plan_repair(verify(own)))
+    apply(plan_repair(verify(own)))
     assert verify(own).problems == ()
     assert json.loads((own / "zarr.json").read_text())["attributes"]["note"] == "by the lab"
 
 
 def test_features_cannot_be_rebuilt(own):
-    shard = shard_of(own, "answer_logits", 0)
+    shard = shards_of(own, 0, N_CLIPS)["answer_logits"]
     with pytest.raises(StoreError, match="its partition must be computed again"):
         rebuild(own, [shard])
     with pytest.raises(StoreError, match="no file of"):

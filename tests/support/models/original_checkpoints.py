@@ -27,7 +27,7 @@ LARGE_TOWER = {"norm_type": "rms_norm", "qk_normalization": True, "qkv_bias": Fa
 
 
 def original_config(architecture: str, **changes: Any) -> dict[str, Any]:
-    """A ``config.json``; ``llm_`` and ``vision_`` before a change say which section it is for."""
+    """Return a ``config.json``; a change named ``llm_...`` or ``vision_...`` goes to that section."""
     text = {
         "architectures": [architecture],
         "hidden_size": 64,
@@ -80,7 +80,7 @@ def original_config(architecture: str, **changes: Any) -> dict[str, Any]:
 
 
 def random_model(config: Mapping[str, Any], seed: int = 0) -> OriginalInternVL:
-    """A model whose every weight is random, norms and scales too, so that none can be taken for another."""
+    """Make a model whose every weight is random, norms and scales too, so that none can be taken for another."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = OriginalInternVL(config)
@@ -116,10 +116,10 @@ def write_original(folder: Path, tiny: Path, model: OriginalInternVL, n_files: i
     """Write a checkpoint.
 
     Args:
-        folder: where to.
+        folder: folder to make.
         tiny: a tiny native checkpoint, whose vocabulary Qwen2 and Llama take.
         model: its weights and configuration.
-        n_files: of weights.
+        n_files: number of files of weights.
     """
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(model.config))
@@ -135,7 +135,7 @@ def write_original(folder: Path, tiny: Path, model: OriginalInternVL, n_files: i
 
 
 def write_piece_tokenizer(folder: Path) -> None:
-    """InternLM2's slow tokenizer: a SentencePiece model and added tokens in its settings."""
+    """Write InternLM2's slow tokenizer: a SentencePiece model and added tokens in its settings."""
     shutil.copyfile(GOLDEN / "sentencepiece_plain.model", folder / "tokenizer.model")
     added = json.loads((GOLDEN / "sentencepiece_tokens.json").read_text())["plain"]["added"]
     settings = {
@@ -152,7 +152,7 @@ def write_piece_tokenizer(folder: Path) -> None:
 
 
 def write_byte_tokenizer(folder: Path, tiny: Path, whole: bool, special: Sequence[str] = SPECIAL) -> None:
-    """A byte-level tokenizer as Qwen2's: in one file, or as vocabulary and merges with added tokens beside them."""
+    """Write a byte-level tokenizer as Qwen2's: in one file, or as vocabulary and merges beside added tokens."""
     content = json.loads((tiny / "tokenizer.json").read_text())
     vocabulary = {text: n for text, n in content["model"]["vocab"].items() if not text.startswith("<|end")}
     added = {text: len(vocabulary) + number for number, text in enumerate(special)}
@@ -177,7 +177,7 @@ def write_byte_tokenizer(folder: Path, tiny: Path, whole: bool, special: Sequenc
 
 
 def write_adapter(folder: Path, state: Mapping[str, Tensor], rank: int, alpha: float, **changes: Any) -> Path:
-    """A PEFT adapter's folder."""
+    """Write a PEFT adapter's folder."""
     folder.mkdir(parents=True)
     config = {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "bias": "none", "rank_pattern": {}, **changes}
     (folder / "adapter_config.json").write_text(json.dumps(config))

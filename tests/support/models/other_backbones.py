@@ -1,26 +1,24 @@
 """Tiny random checkpoints of families that vadprobe has no inputs for: read through their own processors."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
-    AutoModelForImageTextToText,
     CLIPVisionConfig,
     Gemma3Config,
     Idefics3Config,
     LlamaConfig,
     LlavaConfig,
-    PreTrainedConfig,
     Qwen2VLConfig,
 )
 
-from vadprobe.extract.demo import tiny_backbone
+from vadprobe.extract.demo.tiny_backbone import save_checkpoint
+from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TEXT_SIZES, TinyModel
+from vadprobe.extract.demo.tiny_tokenizer import train_tokenizer
 
 HALF = [0.5, 0.5, 0.5]
-SIZES = {**tiny_backbone._SIZES, "num_hidden_layers": 4}
+SIZES = {**TEXT_SIZES, "num_hidden_layers": 4}
 TURNS = """\
 {%- for message in messages -%}
 {{ '<|im_start|>' + message.role + '\\n' }}
@@ -35,7 +33,7 @@ MEDIA{%- if part.type == 'text' -%}{{ part.text }}{%- endif -%}
 
 
 def template(**media: str) -> str:
-    """A chat template that writes a token for each kind of part."""
+    """Return a chat template that writes a token for each kind of part."""
     written = [
         f"{{%- if part.type == '{kind}' -%}}{{{{ '{token}' }}}}{{%- endif -%}}\n" for kind, token in media.items()
     ]
@@ -47,22 +45,13 @@ def make(folder: Path, family: str, seed: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        BUILDERS[family](folder)
+        save_checkpoint(folder, BUILDERS[family]())
     return folder
 
 
-def save(folder: Path, config: PreTrainedConfig, tokenizer: Any, files: dict[str, dict[str, Any]]) -> None:
-    model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
-    tiny_backbone._spread(model)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for name, content in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(content))
-
-
-def llava(folder: Path) -> None:
+def llava() -> TinyModel:
     tokens = ("<|im_start|>", "<|im_end|>", "<image>")
-    tokenizer = tiny_backbone._tokenizer(tokens, template(image="<image>\\n"), image_token="<image>")
+    tokenizer = train_tokenizer(tokens, template(image="<image>\\n"), image_token="<image>")
     config = LlavaConfig(
         text_config=LlamaConfig(**SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id),
         vision_config=CLIPVisionConfig(
@@ -82,18 +71,18 @@ def llava(folder: Path) -> None:
     names = {"processor_class": "LlavaProcessor"}
     sizes = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
     files = {
-        "preprocessor_config": {**names, **sizes, "image_processor_type": "CLIPImageProcessor"},
-        "processor_config": {
+        "preprocessor_config.json": {**names, **sizes, "image_processor_type": "CLIPImageProcessor"},
+        "processor_config.json": {
             **names,
             "patch_size": 14,
             "vision_feature_select_strategy": "default",
             "num_additional_image_tokens": 1,
         },
     }
-    save(folder, config, tokenizer, files)
+    return TinyModel(config, tokenizer, files)
 
 
-def idefics3(folder: Path) -> None:
+def idefics3() -> TinyModel:
     grid = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     tokens = (
         "<|im_start|>",
@@ -103,7 +92,7 @@ def idefics3(folder: Path) -> None:
         "<end_of_utterance>",
         "<global-img>",
     )
-    tokenizer = tiny_backbone._tokenizer((*tokens, *grid), template(image="<image>"))
+    tokenizer = train_tokenizer((*tokens, *grid), template(image="<image>"))
     config = Idefics3Config(
         text_config=LlamaConfig(**SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id),
         vision_config={
@@ -121,19 +110,21 @@ def idefics3(folder: Path) -> None:
     names = {"processor_class": "Idefics3Processor"}
     sizes = {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}}
     pixels = {"image_mean": HALF, "image_std": HALF, "image_processor_type": "Idefics3ImageProcessor"}
-    save(
-        folder,
+    return TinyModel(
         config,
         tokenizer,
-        {"preprocessor_config": {**names, **sizes, **pixels}, "processor_config": {**names, "image_seq_len": 4}},
+        {
+            "preprocessor_config.json": {**names, **sizes, **pixels},
+            "processor_config.json": {**names, "image_seq_len": 4},
+        },
     )
 
 
-def gemma3(folder: Path) -> None:
+def gemma3() -> TinyModel:
     """Image tokens see each other in both directions, and blocks differ in how far back they look."""
     named = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     tokens = ("<|im_start|>", "<|im_end|>", *named.values())
-    tokenizer = tiny_backbone._tokenizer(tokens, template(image="<start_of_image>"), **named)
+    tokenizer = train_tokenizer(tokens, template(image="<start_of_image>"), **named)
     ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in named.items()}
     config = Gemma3Config(
         text_config={
@@ -161,23 +152,21 @@ def gemma3(folder: Path) -> None:
     )
     names = {"processor_class": "Gemma3Processor"}
     pixels = {"size": {"height": 56, "width": 56}, "image_mean": HALF, "image_std": HALF}
-    save(
-        folder,
+    return TinyModel(
         config,
         tokenizer,
         {
-            "preprocessor_config": {**names, **pixels, "image_processor_type": "Gemma3ImageProcessor"},
-            "processor_config": {**names, "image_seq_length": 4},
+            "preprocessor_config.json": {**names, **pixels, "image_processor_type": "Gemma3ImageProcessor"},
+            "processor_config.json": {**names, "image_seq_length": 4},
         },
     )
 
 
-def qwen2_vl(folder: Path) -> None:
-    tokens = tiny_backbone._QWEN_TOKENS
+def qwen2_vl() -> TinyModel:
     media = {kind: f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video")}
     named = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
-    tokenizer = tiny_backbone._tokenizer(tokens, template(**media), **named)
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
+    tokenizer = train_tokenizer(QWEN_TOKENS, template(**media), **named)
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in QWEN_TOKENS}
     config = Qwen2VLConfig(
         text_config={
             **SIZES,
@@ -195,18 +184,17 @@ def qwen2_vl(folder: Path) -> None:
     )
     names = {"processor_class": "Qwen2VLProcessor"}
     pixels = {"image_mean": HALF, "image_std": HALF, "size": {"shortest_edge": 56 * 56, "longest_edge": 84 * 84}}
-    save(
-        folder,
+    return TinyModel(
         config,
         tokenizer,
         {
-            "preprocessor_config": {**names, **pixels, "image_processor_type": "Qwen2VLImageProcessor"},
-            "video_preprocessor_config": {**names, **pixels, "video_processor_type": "Qwen2VLVideoProcessor"},
+            "preprocessor_config.json": {**names, **pixels, "image_processor_type": "Qwen2VLImageProcessor"},
+            "video_preprocessor_config.json": {**names, **pixels, "video_processor_type": "Qwen2VLVideoProcessor"},
         },
     )
 
 
-BUILDERS: dict[str, Callable[[Path], None]] = {
+BUILDERS: dict[str, Callable[[], TinyModel]] = {
     "llava": llava,
     "idefics3": idefics3,
     "gemma3": gemma3,

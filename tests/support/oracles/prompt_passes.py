@@ -1,14 +1,17 @@
-"""Several prompts computed with a shared prefix, and each in a pass of its own."""
+"""Clips with prompts through a backbone: each prompt in a pass of its own, and all behind the tokens they share."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vadprobe.extract.families.own_family import ClipInputs
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import Captured, capture
-from vadprobe.extract.model.shared_prefix import capture_prompts, shared_tokens
+from vadprobe.extract.model.shared_prefix import SharedPrefix
 
 PROMPTS = (
     "Does anything abnormal happen in this video? Answer with yes or no.",
@@ -25,21 +28,50 @@ def difference(mine: Tensor, theirs: Tensor) -> float:
     return float((mine - theirs).abs().max())
 
 
+@dataclass(frozen=True)
+class Clips:
+    """Prepared clips of one length, with the backbone that they are for."""
+
+    backbone: Backbone
+    inputs: ClipInputs
+    frames: int
+
+    @classmethod
+    def of(cls, backbone: Backbone, clips: Sequence[np.ndarray], seconds: Sequence[float] | None = None) -> "Clips":
+        """Prepare clips; by default each lasts a little longer than the one before."""
+        spans = seconds or [0.7 + 0.45 * number for number in range(len(clips))]
+        return cls(backbone, backbone.description.family.prepare(clips, spans, backbone.device), len(clips[0]))
+
+    def arguments(self, prompt: str = PROMPTS[0]) -> dict[str, Any]:
+        """Return what the language model takes beside the encoded video."""
+        family = self.backbone.description.family
+        return dict(family.language_inputs(family.tokenize(prompt, self.frames).to(self.backbone.device), self.inputs))
+
+    @torch.inference_mode()
+    def encoded(self) -> dict[str, Any]:
+        """Run the vision tower."""
+        return dict(self.backbone.description.family.encode(self.backbone.model, self.inputs))
+
+    def alone(self, prompt: str = PROMPTS[0], n_blocks: int | None = None) -> Captured:
+        """Capture a prompt in a pass of its own."""
+        arguments = {**self.arguments(prompt), "mm_encoder_outputs": self.encoded()}
+        model, parts, answers = self.backbone.model, self.backbone.parts, self.backbone.description.answer_ids
+        return capture(model, parts, arguments, answers, None, n_blocks)
+
+    def together(self, prompts: Sequence[str] = PROMPTS[:3], n_blocks: int | None = None) -> list[Captured]:
+        """Capture every prompt behind the tokens that all share."""
+        model, parts, answers = self.backbone.model, self.backbone.parts, self.backbone.description.answer_ids
+        shared = self.backbone.description.family.shared_tokens(self.frames)
+        assert shared is not None
+        taken = [self.arguments(prompt) for prompt in prompts]
+        first = {**taken[0], "mm_encoder_outputs": self.encoded()}
+        prefix = SharedPrefix(model, parts, first, len(shared), n_blocks)
+        return [prefix.features(one, answers) for one in taken]
+
+
 def both_ways(
     backbone: Backbone, clips: Sequence[np.ndarray], prompts: Sequence[str], seconds: Sequence[float] | None = None
 ) -> tuple[list[Captured], list[Captured]]:
-    """Captures behind shared tokens, and of a pass for each prompt."""
-    family, answers, frames = backbone.description.family, backbone.description.answer_ids, len(clips[0])
-    spans = seconds or [0.7 + 0.45 * number for number in range(len(clips))]
-    inputs = family.prepare(clips, spans, torch.device("cpu"))
-    prefix = shared_tokens(family, frames)
-    assert prefix is not None
-    with torch.inference_mode():
-        encoded = family.encode(backbone.model, inputs)
-        taken = [family.language_inputs(family.tokenize(prompt, frames), inputs) for prompt in prompts]
-        together = capture_prompts(backbone.model, backbone.parts, taken, dict(encoded), answers, len(prefix))
-        alone = [
-            capture(backbone.model, backbone.parts, {**one, "mm_encoder_outputs": dict(encoded)}, answers)
-            for one in taken
-        ]
-        return list(together), alone
+    """Capture every prompt behind shared tokens, and each in a pass of its own."""
+    made = Clips.of(backbone, clips, seconds)
+    return made.together(prompts), [made.alone(prompt) for prompt in prompts]

@@ -26,7 +26,7 @@ def mean_and_variance(values):
 
 
 def gaussian_kl(layer, labels, swapped=False):
-    """HP1-2 of one layer (n, D), and in how many dimensions a class variance was raised to the floor."""
+    """Eqs. 1 and 2 (HiProbe-VAD) of one layer (n, D), and the number of dimensions with a variance below the floor."""
     total, floored = 0.0, 0
     for column in np.asarray(layer, dtype=np.float64).T:
         (mean_p, var_p), (mean_q, var_q) = (
@@ -42,7 +42,7 @@ def gaussian_kl(layer, labels, swapped=False):
 
 
 def discriminant_ratio(layer, labels):
-    """HP3-4 of one layer (n, D)."""
+    """Eqs. 3 and 4 (HiProbe-VAD) of one layer (n, D)."""
     ratios = []
     for column in np.asarray(layer, dtype=np.float64).T:
         (mean_n, var_n), (mean_a, var_a) = (mean_and_variance(column[labels == c]) for c in (0, 1))
@@ -51,7 +51,7 @@ def discriminant_ratio(layer, labels):
 
 
 def binned_entropy(layer, n_bins=32):
-    """HP5a-6a of one layer (n, D): bins by exact fractions."""
+    """The entropy, eqs. 5 and 6 (HiProbe-VAD), of one layer (n, D): bins by exact fractions."""
     bits = []
     for column in np.asarray(layer, dtype=np.float64).T:
         values = [Fraction(value) for value in column.tolist()]
@@ -101,7 +101,7 @@ def _mean_difference(head, labels):
 
 
 def lda(head, labels):
-    """HH3 of one head (n, d), with scikit-learn's Ledoit-Wolf."""
+    """LDA, eq. 3 (HeadHunt-VAD), of one head (n, d), with scikit-learn's Ledoit-Wolf."""
     within = np.concatenate(_class_centred(head, labels))
     covariance = LedoitWolf(assume_centered=True).fit(within).covariance_
     difference = _mean_difference(head, labels)
@@ -109,7 +109,7 @@ def lda(head, labels):
 
 
 def symmetric_kl(head, labels):
-    """HH4 of one head (n, d): both divergences in full, log-determinants and all, and their mean."""
+    """Eq. 4 (HeadHunt-VAD) of one head (n, d): the mean of both divergences in full, log-determinants and all."""
     normal, anomalous = (
         LedoitWolf(assume_centered=True).fit(centred).covariance_ for centred in _class_centred(head, labels)
     )
@@ -124,7 +124,7 @@ def symmetric_kl(head, labels):
 
 
 def squared_discrepancy(head, labels):
-    """HH5 of one head (n, d) before the square root, with scipy's distances and scikit-learn's kernel."""
+    """MMD, eq. 5 (HeadHunt-VAD), of one head (n, d) before the root: scipy's distances, scikit-learn's kernel."""
     head = np.asarray(head, dtype=np.float64)
     kernel = rbf_kernel(head, gamma=1 / (2 * np.median(pdist(head)) ** 2))
     a, n = labels == 1, labels == 0
@@ -145,7 +145,7 @@ def exact_squared_discrepancy(head, labels):
 
 
 def kmeans2(head, draws):
-    """The clustering of HH6 of one head (n, d), sample by sample: labels of the start of least inertia."""
+    """The clusters of eq. 6 (HeadHunt-VAD) of one head (n, d), sample by sample: of the start of least inertia."""
     points = [tuple(point) for point in np.asarray(head, dtype=np.float64).tolist()]
     best = None
     for u, v in draws:
@@ -193,17 +193,17 @@ def least_inertia(head):
 
 
 def clustering_nmi(head, labels, draws):
-    """HH6 of one head (n, d)."""
+    """NMI, eq. 6 (HeadHunt-VAD), of one head (n, d)."""
     return normalized_mutual_info_score(labels, kmeans2(head, draws), average_method="geometric")
 
 
 def layer_saliency(metrics):
-    """HP5b-6b: sum of z-scores, with scipy's; a constant metric gives 0."""
+    """DLSP, eqs. 5 and 6 (HiProbe-VAD): sum of z-scores, with scipy's; a constant metric gives 0."""
     return sum(np.zeros(len(v)) if len(set(v)) == 1 else zscore(np.asarray(v), ddof=0) for v in metrics.values())
 
 
 def robust_saliency(metrics, weight):
-    """HH7-9: (mean, instability, robust) of every head, with scikit-learn's min-max scaling."""
+    """RHI, eqs. 7 to 9 (HeadHunt-VAD): (mean, instability, robust) of every head, by scikit-learn's min-max scaling."""
     saliency = []
     for of_prompt in metrics.values():
         scaled = [minmax_scale(values.reshape(-1, 1)).reshape(values.shape) for values in of_prompt.values()]

@@ -13,7 +13,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from tests.support.paths import SHARED
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
-from vadprobe.analyze.evaluation.segment_scores import segment_scores
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.sources import read_source
@@ -165,7 +165,7 @@ def scores_of(truth, videos):
     """The segments of made videos, in the order given."""
     rows = [(video.name, *segment) for video in videos for segment in video.segments]
     names, starts, stops, scores = zip(*rows, strict=True)
-    return segment_scores(truth, names, np.array(starts), np.array(stops), np.array(scores))
+    return SegmentScores.of_videos(truth, names, np.array(starts), np.array(stops), np.array(scores))
 
 
 def real_dataset(name, intervals="zero-based-half-open"):

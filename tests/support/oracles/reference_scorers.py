@@ -19,7 +19,7 @@ from tests.support.oracles.reference_evaluation import smooth_by_weights
 
 
 def logistic(features, labels, *, C=1.0, tolerance=1e-4, class_weight=None):
-    """HP8, HH10-11: scikit-learn's pipeline, fitted on all rows."""
+    """The papers' logistic regression: scikit-learn's pipeline, fitted on all rows."""
     model = LogisticRegression(C=C, tol=tolerance, max_iter=100_000, class_weight=class_weight)
     return make_pipeline(StandardScaler(), model).fit(np.asarray(features, dtype=np.float64), labels)
 
@@ -155,7 +155,7 @@ def exact_f1(true_positives, false_positives, false_negatives):
 
 
 def best_cell(scores, positives, negatives, groups, sigmas, thresholds, chosen=None):
-    """HH12: exact F1 of every cell on the frames of the chosen clips, and the first best (sigma, threshold)."""
+    """Exact F1 of every cell on the frames of the chosen clips, and the first best (sigma, threshold)."""
     chosen = np.ones(len(groups), dtype=bool) if chosen is None else chosen
     cells, best = {}, None
     for sigma in sigmas:

@@ -119,7 +119,7 @@ def code_nmi(head, labels):
 
 
 def paper_lda(head, labels):
-    """HH3: squared Mahalanobis distance of the class means."""
+    """LDA, eq. 3 (HeadHunt-VAD): squared Mahalanobis distance of the class means."""
     anomalous, normal = classes(head, labels)
     means = anomalous.mean(axis=0), normal.mean(axis=0)
     centred = np.concatenate([anomalous - means[0], normal - means[1]])
@@ -127,7 +127,7 @@ def paper_lda(head, labels):
 
 
 def paper_kl(head, labels):
-    """HH4 from the generalised eigenvalues l of both covariances: divergences have l - 1 - log l in each direction."""
+    """Eq. 4 (HeadHunt-VAD) from the generalised eigenvalues l of both covariances: l - 1 - log l in each direction."""
     anomalous, normal = classes(head, labels)
     difference = anomalous.mean(axis=0) - normal.mean(axis=0)
     covariances = [LedoitWolf().fit(part).covariance_ for part in (anomalous, normal)]
@@ -139,7 +139,7 @@ def paper_kl(head, labels):
 
 
 def paper_mmd(head, labels):
-    """HH5, pair by pair: the root of the V-statistic."""
+    """MMD, eq. 5 (HeadHunt-VAD), pair by pair: the root of the V-statistic."""
     anomalous, normal = (part.tolist() for part in classes(head, labels))
     median = statistics.median(math.dist(x, y) for x, y in itertools.combinations(anomalous + normal, 2))
 
@@ -151,7 +151,7 @@ def paper_mmd(head, labels):
 
 
 def paper_nmi(head, labels, draws):
-    """HH6: of scikit-learn's iterations from every k-means++ start, the least inertia; ``draws`` (starts, 2)."""
+    """NMI, eq. 6 (HeadHunt-VAD), of scikit-learn's iterations of least inertia; ``draws`` (starts, 2)."""
     head = np.asarray(head, dtype=np.float64)
     found = []
     for u, v in draws:
@@ -186,7 +186,7 @@ def min_max(values):
 
 
 def rhi(features, labels, seed, convention="paper", weight=0.5, top=5, names=HEAD_METRICS):
-    """HH7-9 from prompt to (blocks, heads, n, d): {head: (mean, instability, robust)} and the best heads."""
+    """RHI, eqs. 7 to 9 (HeadHunt-VAD), by prompt: {head: (mean, instability, robust)} and the best heads."""
     saliency = []
     for of_prompt in features.values():
         heads = list(np.ndindex(of_prompt.shape[:2]))
@@ -202,7 +202,7 @@ def rhi(features, labels, seed, convention="paper", weight=0.5, top=5, names=HEA
 
 
 def layer_metrics(layer, labels, n_bins=32):
-    """HP1-6 of one layer (n, D), dimension by dimension in exact moments, by name."""
+    """Eqs. 1 to 6 (HiProbe-VAD) of one layer (n, D), dimension by dimension in exact moments, by name."""
     per_dimension = []
     parts = [np.asarray(layer, dtype=np.float64), *classes(layer, labels)]
     for columns in zip(*(part.T.tolist() for part in parts), strict=True):
@@ -225,7 +225,7 @@ def layer_metrics(layer, labels, n_bins=32):
 
 
 def dlsp(layers, labels):
-    """HP1-7 from raw layers 1 to L, (L, n, D): S of every layer, and the number of the chosen one."""
+    """DLSP, eqs. 1 to 7 (HiProbe-VAD), from layers 1 to L, (L, n, D): S of every layer, and the chosen number."""
     metrics = [layer_metrics(layer, labels) for layer in layers]
     total = [0.0] * len(layers)
     for name in LAYER_METRICS:
@@ -237,7 +237,7 @@ def dlsp(layers, labels):
 
 
 def silhouettes(layers, labels):
-    """Figure 3 of HP: scikit-learn's silhouette of the true labels for every layer."""
+    """Figure 3 of HiProbe-VAD: scikit-learn's silhouette of the true labels for every layer."""
     return [silhouette_score(np.asarray(layer, dtype=np.float64), np.asarray(labels).astype(int)) for layer in layers]
 
 

@@ -9,7 +9,7 @@ from vadprobe.store.errors import VadprobeError
 
 
 def read_csv(path: Path, what: str) -> list[Row]:
-    """Rows of a CSV file, header included, with the fields' outer white space removed; empty rows are none.
+    """Read the rows of a CSV file, header included, with the fields' outer white space removed; empty rows are none.
 
     Raises:
         VadprobeError: naming file and line, if the file cannot be read, a quotation mark is not closed or is followed

@@ -5,8 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vadprobe.store.datasets.annotations.rows.rows import one_line, read_text, visible
+from vadprobe.store.datasets.annotations.rows.rows import read_text
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text, visible
 
 _MAX_DIGITS = 4000
 
@@ -26,16 +27,16 @@ class JsonObject(dict[str, Any]):
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text, its objects as ``JsonObject``; a whole number of 4,000 digits or more is infinite.
+    """Parse a JSON text, its objects as `JsonObject`; a whole number of 4,000 digits or more is infinite.
 
     Raises:
-        ValueError, RecursionError: as ``json.loads`` does.
+        ValueError, RecursionError: as `json.loads` does.
     """
     return json.loads(text, object_pairs_hook=JsonObject, parse_int=_whole)
 
 
 def read_json_object(path: Path, what: str) -> JsonObject:
-    """Read a JSON file that holds one object with at least one key. Objects in it are ``JsonObject``.
+    """Read a JSON file that holds one object with at least one key. Objects in it are `JsonObject`.
 
     Raises:
         VadprobeError: naming the file and, where known, the line, if it cannot be read, is not JSON or is no object.
@@ -49,15 +50,15 @@ def read_json_object(path: Path, what: str) -> JsonObject:
         ) from error
     except (RecursionError, ValueError) as error:
         raise VadprobeError(
-            f"the {what} {path} is not readable as JSON ({one_line(error)}); is it the right file?"
+            f"the {what} {path} is not readable as JSON ({error_text(error)}); is it the right file?"
         ) from error
     if not isinstance(value, JsonObject) or not value:
-        raise VadprobeError(f"the {what} {path}, line 1: a JSON object with a key for every video is wanted.")
+        raise VadprobeError(f"the {what} {path}, line 1: it must be a JSON object with a key for every video.")
     return value
 
 
 def shown(value: Any) -> str:
-    """A JSON value as short text for a message."""
+    """Format a JSON value as short text for a message."""
     try:
         return visible(json.dumps(value, ensure_ascii=False, default=str)[:200])
     except (RecursionError, ValueError):

@@ -1,6 +1,6 @@
-"""What became of a file's rows: each one is read, or rejected with its line, what was wanted and what to do.
+"""Rows of a file: each one is read, or rejected with its line, what was expected and what to do.
 
-No reader drops a row in silence: ``n_rows == len(entries) + len(rejected)`` always holds. Blank lines are not rows.
+No reader drops a row in silence: `n_rows == len(entries) + len(rejected)` always holds. Blank lines are not rows.
 """
 
 import re
@@ -14,16 +14,15 @@ from vadprobe.store.errors import VadprobeError
 
 Entry = TypeVar("Entry")
 _SHOWN = 80
-_SAID = 160
 _NAMED = 3
 _INVISIBLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200b\\u2028\\u2029\\u2060\\ufeff\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a file says about one video; a part it does not speak of is None.
+    """One video as a file describes it; a part that the file does not tell is None.
 
-    ``category`` is the source's own word. ``intervals`` are anomalous frames, half-open; normal videos have none.
+    `category` is the source's own word. `intervals` are anomalous frames, half-open; normal videos have none.
     """
 
     video_id: str
@@ -43,29 +42,36 @@ class Rejection:
     path: Path
     row: int
     got: str
-    wanted: str
+    expected: str
     remedy: str
     unit: str = "line"
 
+    @classmethod
+    def of(cls, error: VadprobeError, path: Path, row: int, text: str, unit: str) -> "Rejection":
+        """Make a rejection of the error that a row's parser raised."""
+        if isinstance(error, RowError):
+            return cls(path, row, text, error.expected, error.remedy, unit)
+        return cls(path, row, text, "a possible value", str(error).rstrip("."), unit)
+
     @property
     def sentence(self) -> str:
-        """File, line, what was got, what is wanted, what to do."""
+        """A sentence for users: file, line, the row, what was expected, what to do."""
         got = self.got if len(self.got) <= _SHOWN else self.got[: _SHOWN - 1] + "…"
-        return f"{self.path}, {self.unit} {self.row}: got {got!r}, wanted {self.wanted}; {self.remedy}."
+        return f"{self.path}, {self.unit} {self.row}: got {got!r}, expected {self.expected}; {self.remedy}."
 
 
 class RowError(VadprobeError):
-    """Raised inside a row's parser; the reader turns it into a ``Rejection`` with file and line."""
+    """A row that cannot be read. Parsers raise it; the reader makes a `Rejection` of it, with file and line."""
 
-    def __init__(self, wanted: str, remedy: str) -> None:
-        super().__init__(f"wanted {wanted}; {remedy}")
-        self.wanted = wanted
+    def __init__(self, expected: str, remedy: str) -> None:
+        super().__init__(f"expected {expected}; {remedy}")
+        self.expected = expected
         self.remedy = remedy
 
 
 @dataclass(frozen=True)
 class Reading(Generic[Entry]):
-    """All rows of one file: ``entries`` were read, in order, ``rejected`` were not; ``notes`` say what else is."""
+    """All rows of one file: `entries` were read, in order, `rejected` were not; `notes` tell what else was seen."""
 
     path: Path
     n_rows: int
@@ -74,19 +80,18 @@ class Reading(Generic[Entry]):
     notes: tuple[str, ...] = ()
 
     def checked(self) -> tuple[Entry, ...]:
-        """The entries, if every row was read.
+        """Return the entries, if every row was read.
 
         Raises:
-            VadprobeError: naming file, line, what was got, what is wanted and what to do for the first rejected rows.
+            VadprobeError: with the sentences of the first rejected rows.
         """
         if not self.rejected:
             return self.entries
         sentences = " ".join(rejection.sentence for rejection in self.rejected[:_NAMED])
         more = len(self.rejected) - _NAMED
-        rest = f" {more} more of its {self.n_rows} rows are wrong; 'vadprobe dataset audit' names them all." * (
-            more > 0
-        )
-        raise VadprobeError(sentences + rest)
+        if more > 0:
+            sentences += f" {more} more of its {self.n_rows} rows are wrong; 'vadprobe dataset audit' names them all."
+        raise VadprobeError(sentences)
 
 
 @dataclass(frozen=True)
@@ -99,11 +104,11 @@ class Row:
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file.
+    """Read a text file.
 
     Args:
         path: the file, UTF-8 with or without a byte order mark.
-        what: what it should be, for the message.
+        what: its kind, for messages.
 
     Raises:
         VadprobeError: if there is no such file, it cannot be opened, or it is not UTF-8 text.
@@ -133,7 +138,7 @@ def check_name(name: str) -> None:
     would make another video of the name, or break whatever writes it.
 
     Raises:
-        RowError: saying what is wanted.
+        RowError: if it is one.
     """
     if not name:
         raise RowError("a video name", "name the video")
@@ -151,19 +156,8 @@ def check_visible(what: str, text: str) -> None:
         raise RowError(f"{what} without invisible characters (U+{ord(found[0]):04X} in {text!r})", "remove them")
 
 
-def visible(text: str) -> str:
-    """Text that can be printed anywhere: halves of surrogate pairs are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def one_line(error: BaseException) -> str:
-    """What another library says of an error, short and on one line."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return visible(said if len(said) <= _SAID else said[: _SAID - 1] + "…")
-
-
 def rows_of_text(path: Path, what: str) -> list[Row]:
-    """Rows of a text file with fields split at any white space; blank lines are no rows.
+    """Read the rows of a text file, with fields split at any white space; blank lines are no rows.
 
     Line feeds, carriage returns and pairs of both end a line and nothing else does, so line numbers are those of an
     editor.
@@ -186,11 +180,15 @@ def read_rows(
     notes: Iterable[str] = (),
     unit: str = "line",
 ) -> Reading[Entry]:
-    """Parse every row; a malformed one, or a second one of the same key, is rejected and the others are read.
+    """Parse every row; a malformed one, or a second one of the same video, is rejected and the others are read.
 
-    ``key`` gives the video's name, which must be one (``check_name``).
-
-    ``unit`` is what the rows' numbers count: "line", or "entry" of a file without lines.
+    Args:
+        path: the file.
+        rows: its rows.
+        parse: makes an entry of a row; raises a `VadprobeError` if it cannot.
+        key: gives the video's name of an entry, which is checked by `check_name`.
+        notes: notes of the reading.
+        unit: what the numbers of rows count: "line", or "entry" of a file without lines.
     """
     entries: list[Entry] = []
     rejected: list[Rejection] = []
@@ -203,8 +201,6 @@ def read_rows(
             if earlier != row.number:
                 raise RowError(f"one row per video ({key(entry)!r} is on {unit} {earlier})", "join or rename the rows")
             entries.append(entry)
-        except RowError as error:
-            rejected.append(Rejection(path, row.number, row.text, error.wanted, error.remedy, unit))
         except VadprobeError as error:
-            rejected.append(Rejection(path, row.number, row.text, "a possible value", str(error).rstrip("."), unit))
+            rejected.append(Rejection.of(error, path, row.number, row.text, unit))
     return Reading(path, len(rows), tuple(entries), tuple(rejected), tuple(notes))

@@ -10,15 +10,16 @@ import pyarrow.parquet as pq
 
 from vadprobe.store.datasets.annotations.rows.csv_rows import read_csv
 from vadprobe.store.datasets.annotations.rows.json_objects import JsonObject, parse_json, shown
-from vadprobe.store.datasets.annotations.rows.rows import one_line, read_text
+from vadprobe.store.datasets.annotations.rows.rows import read_text
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text
 
 TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row: its line (or entry) number from 1, its values by column, its text, and what is wanted of a broken one.
+    """One row: its line (or entry) number from 1, its values by column, its text, and what a broken one must be.
 
     Words have no outer white space; missing and empty values are left out.
     """
@@ -26,11 +27,11 @@ class TableRow:
     number: int
     values: Mapping[str, Any]
     text: str
-    wanted: str = ""
+    expected: str = ""
 
 
 def read_table_rows(path: Path, known: Iterable[str]) -> tuple[list[TableRow], list[str]]:
-    """The rows of a table and its columns, in order; of a Parquet file only the ``known`` columns are read.
+    """Read the rows of a table and its columns, in order; of a Parquet file only the `known` columns.
 
     Raises:
         VadprobeError: if the file cannot be read, is of another format, or a known column of Parquet is of a type that
@@ -56,9 +57,9 @@ def _csv_rows(path: Path) -> tuple[list[TableRow], list[str]]:
         raise VadprobeError(f"{path}, line {lines[0].number}: the column {repeated[0]!r} occurs twice; rename one.")
     for line in lines[1:]:
         fits = len(line.fields) == len(header)
-        wanted = "" if fits else f"{len(header)} values, one for every column of the header"
+        expected = "" if fits else f"{len(header)} values, one for every column of the header"
         values = dict(zip(header, line.fields, strict=True)) if fits else {}
-        rows.append(TableRow(line.number, _present(values), line.text, wanted))
+        rows.append(TableRow(line.number, _present(values), line.text, expected))
     return rows, list(header)
 
 
@@ -76,12 +77,12 @@ def _json_rows(path: Path) -> tuple[list[TableRow], list[str]]:
             rows.append(TableRow(number, {}, line.strip(), "one JSON object per line"))
             continue
         columns.update(dict.fromkeys(value))
-        wanted = f"every key once ({value.repeated!r} is repeated)" if value.repeated is not None else ""
-        rows.append(TableRow(number, _present(value), line.strip(), wanted))
+        expected = f"every key once ({value.repeated!r} is repeated)" if value.repeated is not None else ""
+        rows.append(TableRow(number, _present(value), line.strip(), expected))
     if rows and not columns:
         raise VadprobeError(
-            f"the manifest {path}, line {rows[0].number}: a JSON object per line is wanted (got {rows[0].text[:80]!r}) "
-            "and no line is one that says anything; save it as JSON Lines."
+            f"the manifest {path} must have a JSON object with values in each line, and no line is one; line "
+            f"{rows[0].number} is {rows[0].text[:80]!r}. Save it as JSON Lines."
         )
     return rows, list(columns)
 
@@ -93,24 +94,23 @@ def _parquet_rows(path: Path, known: Iterable[str]) -> tuple[list[TableRow], lis
         for name in used:
             if not _is_plain(table.schema.field(name).type):
                 raise VadprobeError(
-                    f"the manifest {path}: the column {name!r} is of type {table.schema.field(name).type}; words, "
-                    "numbers, or lists of them are wanted. Convert it."
+                    f"the manifest {path}: the column {name!r} must hold words, numbers or lists of them, got the type "
+                    f"{table.schema.field(name).type}. Convert it."
                 )
         rows = table.select(used).to_pylist()
     except FileNotFoundError as error:
         raise VadprobeError(f"there is no manifest {path}; check the path.") from error
     except UnicodeDecodeError as error:
-        raise VadprobeError(
-            f"the manifest {path} holds words that are not UTF-8 ({one_line(error)}); write it again."
-        ) from error
+        said = error_text(error)
+        raise VadprobeError(f"the manifest {path} holds words that are not UTF-8 ({said}); write it again.") from error
     except (pa.ArrowException, OSError) as error:
-        said = one_line(error)
+        said = error_text(error)
         raise VadprobeError(f"the manifest {path} is not readable as Parquet ({said}); write it again.") from error
     return [TableRow(n, _present(row), shown(row)) for n, row in enumerate(rows, start=1)], table.column_names
 
 
 def _is_plain(kind: Any) -> bool:
-    """Whether values of an Arrow type become words, numbers, booleans or lists of these."""
+    """Return whether values of an Arrow type become words, numbers, booleans or lists of these."""
     types = pa.types
     if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _is_plain(kind.value_type)

@@ -1,0 +1,190 @@
+"""Measuring one set of scores against one ground truth: all frames, all videos, one threshold."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vadprobe.analyze.evaluation.baselines import trivial_baselines
+from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
+from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation
+from vadprobe.analyze.evaluation.event_precision import event_map
+from vadprobe.analyze.evaluation.events import detect_events
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.analyze.evaluation.group_metrics import (
+    class_results,
+    false_alarm_rate,
+    maxima,
+    roc_auc_of_groups,
+    video_auc,
+)
+from vadprobe.analyze.evaluation.metrics import Ranking, average_precision, f1, precision_recall_area, roc_auc
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
+from vadprobe.store.errors import VadprobeError
+
+_NAN = float("nan")
+
+
+def evaluate_scores(
+    truth: GroundTruth,
+    scores: SegmentScores,
+    threshold: float,
+    bootstrap: BootstrapConfig,
+    *,
+    with_baselines: bool = True,
+) -> Evaluation:
+    """Measure scores on every frame of a truth's videos.
+
+    Args:
+        truth: the videos measured.
+        scores: their segments; NaN scores are left out of every number and counted.
+        threshold: of the decision; NaN where none makes sense, then what depends on it is NaN.
+        bootstrap: of the intervals.
+        with_baselines: measure the trivial baselines too, which takes most of the time for millions of frames.
+
+    Raises:
+        VadprobeError: if a frame of a video has no segment (unknown scores need one too), or a segment lies outside.
+    """
+    known, n_unknown = known_clips(truth, scores)
+    _check_cover(truth, scores)
+    n_videos = len(truth.video_ids)
+    ranking = known.ranking() if len(known) else None
+    abnormal = (truth.labels == 1)[known.groups]
+    of_videos = roc_auc_of_groups(known, n_videos)
+    n_macro = int(np.count_nonzero(~np.isnan(of_videos)))
+    intervals, undefined = _bootstrapped(known, abnormal, bootstrap)
+    return Evaluation(
+        auc=_of(ranking, roc_auc),
+        ap_step=_of(ranking, average_precision),
+        pr_area_trapezoid=_of(ranking, precision_recall_area),
+        auc_abnormal_only=_auc(known.take(abnormal)),
+        auc_macro=float(np.nanmean(of_videos)) if n_macro else _NAN,
+        n_videos_macro=n_macro,
+        video_auc=video_auc(maxima(known.scores, known.groups, n_videos), truth.labels),
+        threshold=threshold,
+        **_at_threshold(truth, scores, known, threshold),
+        classes=class_results(known, truth.labels, truth.categories),
+        intervals=intervals,
+        undefined=undefined,
+        bootstrap=bootstrap,
+        n_videos=n_videos,
+        n_videos_positive=int(np.count_nonzero(truth.labels == 1)),
+        n_frames=int(known.n_frames.sum()),
+        n_positive=int(known.positives.sum()),
+        n_frames_unknown=n_unknown,
+        ground_truth_digest=truth.digest,
+        baselines=trivial_baselines(truth) if with_baselines else {},
+    )
+
+
+def known_clips(truth: GroundTruth, scores: SegmentScores) -> tuple[ScoredClips, int]:
+    """Return the segments with frames and a score, with their frame counts, and the number of frames without one.
+
+    Raises:
+        VadprobeError: if a segment lies outside of its video.
+    """
+    counts = truth.counts(scores.codes, scores.start_frames, scores.stop_frames)
+    clips = ScoredClips(scores.scores, *counts, scores.codes)
+    known = ~np.isnan(clips.scores) & (clips.n_frames > 0)
+    return clips.take(known), int(clips.n_frames[~known].sum())
+
+
+def _check_cover(truth: GroundTruth, scores: SegmentScores) -> None:
+    """Raise unless every frame of every video is in a segment."""
+    covered = np.zeros(len(truth.video_ids), dtype=np.int64)
+    np.add.at(covered, scores.codes, scores.n_frames)
+    short = np.flatnonzero(covered != truth.n_frames)
+    if len(short):
+        first = int(short[0])
+        raise VadprobeError(
+            f"{len(short)} videos have frames without a score, first {truth.video_ids[first]!r}: {covered[first]} of "
+            f"its {truth.n_frames[first]} frames are in a segment. Every frame gets a score, NaN where it is unknown."
+        )
+
+
+def _of(ranking: Ranking | None, metric: Callable[[Ranking], float]) -> float:
+    return metric(ranking) if ranking is not None else _NAN
+
+
+def _auc(clips: ScoredClips) -> float:
+    return roc_auc(clips.ranking()) if len(clips) else _NAN
+
+
+def _at_threshold(truth: GroundTruth, scores: SegmentScores, known: ScoredClips, threshold: float) -> dict[str, Any]:
+    """Return the numbers of an ``Evaluation`` that depend on the threshold, by name."""
+    if math.isnan(threshold) or len(known) == 0:
+        numbers = dict.fromkeys(("f1", "false_alarm_rate", "auc_gated", "auc_binary", "event_map_mean"), _NAN)
+        n_true = len(truth.interval_codes)
+        return {**numbers, "event_map": {}, "n_events_found": 0, "n_events_true": n_true}
+    above = known.scores > threshold
+    found = detect_events(*_runs(scores), threshold)
+    events = event_map(found, truth.interval_codes, truth.interval_starts, truth.interval_stops)
+    return {
+        "f1": f1(known.ranking(), threshold),
+        "false_alarm_rate": false_alarm_rate(known, truth.labels, threshold),
+        "auc_gated": _auc(replace(known, scores=np.where(above, known.scores, -np.inf))),
+        "auc_binary": _auc(replace(known, scores=above)),
+        "event_map": {f"{iou:g}": value for iou, value in events.by_iou.items()},
+        "event_map_mean": events.mean,
+        "n_events_found": events.n_predicted,
+        "n_events_true": events.n_true,
+    }
+
+
+def _runs(scores: SegmentScores) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Join neighbours of one score: scores, starts, stops and videos. So no cut decides the last bit of a confidence.
+
+    The segments cover every frame, so those that follow each other in a video touch.
+    """
+    some = scores.n_frames > 0
+    values, codes = scores.scores[some], scores.codes[some]
+    first = np.flatnonzero(np.concatenate([[True], (values[1:] != values[:-1]) | (codes[1:] != codes[:-1])]))
+    last = np.append(first[1:], len(values)) - 1
+    return values[first], scores.start_frames[some][first], scores.stop_frames[some][last], codes[first]
+
+
+def _bootstrapped(
+    known: ScoredClips, abnormal: np.ndarray, config: BootstrapConfig
+) -> tuple[dict[str, tuple[float, float]], dict[str, int]]:
+    """Return the intervals, and the numbers of resamples that leave a metric undefined, by metric."""
+    if config.n_resamples == 0 or len(known) == 0:
+        return {}, {}
+    generator = np.random.default_rng(config.seed)
+    samples = bootstrap_videos(known, n_resamples=config.n_resamples, generator=generator, labels=abnormal)
+    intervals = {name: samples.interval(name, config.confidence) for name in INTERVAL_METRICS}
+    return intervals, {name: samples.undefined(name) for name in INTERVAL_METRICS}
+
+
+def video_table(truth: GroundTruth, scores: SegmentScores, threshold: float) -> pa.Table:
+    """Return one row per video: its truth, its own metrics, and a summary of its scores."""
+    known, _ = known_clips(truth, scores)
+    values, codes, frames = known.scores, known.groups, known.n_frames
+    n_videos = len(truth.video_ids)
+    totals = np.bincount(codes, weights=frames, minlength=n_videos)
+    sums = np.bincount(codes, weights=frames * values, minlength=n_videos)
+    above = np.bincount(codes, weights=frames * (values > threshold), minlength=n_videos)
+    aucs = roc_auc_of_groups(known, n_videos)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means, fractions = sums / totals, above / totals
+    return pa.table(
+        {
+            "video_id": list(truth.video_ids),
+            "label": truth.labels,
+            "category": pa.array(truth.categories, pa.string()),
+            "n_frames": truth.n_frames,
+            "n_positive": truth.n_positive,
+            "n_frames_unknown": truth.n_frames - totals.astype(np.int64),
+            "auc": _nulls(aucs),
+            "score_maximum": _nulls(maxima(values, codes, n_videos)),
+            "score_mean": _nulls(means),
+            "share_above_threshold": _nulls(fractions if not math.isnan(threshold) else np.full(n_videos, _NAN)),
+        }
+    )
+
+
+def _nulls(values: np.ndarray) -> pa.Array:
+    return pa.array(values, pa.float64(), mask=np.isnan(values))

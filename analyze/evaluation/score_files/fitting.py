@@ -1,0 +1,144 @@
+"""Joining foreign scores to a ground truth by video name and frame."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.analyze.evaluation.score_files.hints import count_videos, misfit_message
+from vadprobe.analyze.evaluation.score_files.laying import LONGEST_SEGMENT, FitRules, LaidScores, lay
+from vadprobe.analyze.evaluation.score_files.values import VideoScores
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
+from vadprobe.store.datasets.annotations.names import video_name
+from vadprobe.store.datasets.joining import naming
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Scores on the frames of ``truth``; ``notes`` say in sentences how they were changed."""
+
+    truth: GroundTruth
+    scores: SegmentScores
+    notes: tuple[str, ...]
+
+    @property
+    def within_unit_range(self) -> bool:
+        """True if every known score lies in [0, 1], so that 0.5 means something."""
+        known = self.scores.scores[~np.isnan(self.scores.scores)]
+        return bool(((known >= 0) & (known <= 1)).all())
+
+
+def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitRules) -> Fitted:
+    """Join scores to a ground truth by video name and frame.
+
+    Scores of videos that are not in the truth are left out and named. A video of the truth without scores, a wrong
+    number of scores, gaps, overlaps and NaN are errors unless a rule allows them.
+
+    Raises:
+        VadprobeError: naming the videos, the faults, and the rule or convention that would fit.
+    """
+    if not 1 <= rules.segment_length <= LONGEST_SEGMENT:
+        raise VadprobeError(
+            f"the segment length must be a whole number of frames from 1 to {LONGEST_SEGMENT}, got "
+            f"{rules.segment_length}."
+        )
+    notes: list[str] = []
+    scores_of, unknown = _by_name(found, truth)
+    missing = [name for name in truth.video_ids if name not in scores_of]
+    if missing and (not rules.allow_missing or len(missing) == len(truth.video_ids)):
+        raise VadprobeError(_missing_message(missing, unknown, truth))
+    if unknown:
+        notes.append(f"{len(unknown)} scored videos are not in the ground truth and were left out: {naming(unknown)}.")
+    if missing:
+        notes.append(f"{len(missing)} videos have no scores and are in no number: {naming(missing)}.")
+        truth = truth.without(missing)
+    n_frames = dict(zip(truth.video_ids, truth.n_frames.tolist(), strict=True))
+    laid = {name: lay(scores_of[name], n_frames[name], rules) for name in truth.video_ids}
+    wrong = {name: part for name, part in laid.items() if isinstance(part, str)}
+    if wrong:
+        raise VadprobeError(misfit_message(wrong, scores_of, n_frames, rules))
+    parts = [part for part in laid.values() if not isinstance(part, str)]
+    codes = np.repeat(np.arange(len(parts)), [len(part.scores) for part in parts])
+    starts, stops, scores = (
+        np.concatenate([getattr(part, field) for part in parts]) for field in ("starts", "stops", "scores")
+    )
+    _check_unknown(truth, codes, stops - starts, scores, rules, notes)
+    notes += _changes(dict(zip(truth.video_ids, parts, strict=True)))
+    outside = int((stops - starts)[(scores < 0) | (scores > 1)].sum())
+    if outside:
+        notes.append(
+            f"{outside} frames have scores outside [0, 1] (from {np.nanmin(scores):.4g} to {np.nanmax(scores):.4g}): "
+            "ranking metrics do not mind; F1, false alarms and events need a threshold (--threshold)."
+        )
+    return Fitted(truth, SegmentScores(codes, starts, stops, scores), tuple(notes))
+
+
+def _by_name(found: Mapping[str, VideoScores], truth: GroundTruth) -> tuple[dict[str, VideoScores], list[str]]:
+    """Return the scores of the truth's videos by the truth's names, and the names that are not in it.
+
+    Scores are named without folder and extension; a truth from one's own table may name its videos with them.
+    """
+    plain = {name: name if name in found else video_name(name) for name in truth.video_ids}
+    owner: dict[str, str] = {}
+    for name, short in plain.items():
+        if owner.setdefault(short, name) != name:
+            raise VadprobeError(
+                f"the videos {owner[short]!r} and {name!r} of {truth.dataset!r} have one name without folder and "
+                "extension, by which scores are joined; rename one in the annotation and in the score file."
+            )
+    scores_of = {name: found[short] for name, short in plain.items() if short in found}
+    return scores_of, [name for name in found if name not in owner]
+
+
+def _changes(parts: Mapping[str, LaidScores]) -> Iterator[str]:
+    """Say what was padded and trimmed."""
+    for words, changed in (
+        ("had too few scores and keep the last one to the end, for", {n: part.padded for n, part in parts.items()}),
+        ("had scores past the end, left out, of", {n: part.trimmed for n, part in parts.items()}),
+    ):
+        names = [name for name, frames in changed.items() if frames]
+        if names:
+            most = max(names, key=changed.__getitem__)
+            yield (
+                f"{count_videos(len(names))} {words} {sum(changed.values())} frames in all, at most {changed[most]} "
+                f"({most}): {naming(names)}."
+            )
+
+
+def _missing_message(missing: list[str], unknown: list[str], truth: GroundTruth) -> str:
+    near = difflib.get_close_matches(missing[0].casefold(), [name.casefold() for name in unknown], n=1)
+    like = [name for name in unknown if name.casefold() in near]
+    if like:
+        hint = f" Is {like[0]!r} of the score file the same as {missing[0]!r}? Rename it."
+    else:
+        hint = f" The score file has others: {naming(unknown)}." if unknown else ""
+    rule = "" if len(missing) == len(truth.video_ids) else " --allow-missing measures the others, and says so."
+    return (
+        f"{len(missing)} of {len(truth.video_ids)} videos of {truth.dataset!r} have no scores: {naming(missing)}."
+        f"{hint}{rule}"
+    )
+
+
+def _check_unknown(
+    truth: GroundTruth,
+    codes: np.ndarray,
+    frames: np.ndarray,
+    scores: np.ndarray,
+    rules: FitRules,
+    notes: list[str],
+) -> None:
+    bad = np.isnan(scores)
+    if not bad.any():
+        return
+    names = [truth.video_ids[code] for code in np.unique(codes[bad])]
+    n_frames = int(frames[bad].sum())
+    words = f"{n_frames} frames of {count_videos(len(names))} have no known score, null or NaN ({naming(names)})"
+    if not rules.allow_unknown:
+        raise VadprobeError(
+            f"{words}; a frame without a score is not a normal frame. --allow-unknown leaves them out of every number, "
+            "and says how many."
+        )
+    notes.append(f"{words}; they are in no number.")

@@ -1,0 +1,57 @@
+"""Scores of videos from an NPZ file: one array per video."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.evaluation.score_files.values import VideoScores, first_line
+from vadprobe.store.errors import VadprobeError
+
+# Errors of reading a damaged or foreign archive: NumPy, zipfile and the header's parser each have their own.
+_NPZ_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    SyntaxError,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    KeyError,
+    TypeError,
+)
+
+
+def npz_scores(path: Path) -> list[tuple[str, VideoScores]]:
+    """Read the arrays of an NPZ file: video names and scores in order."""
+    found: list[tuple[str, Any]] = []
+    try:
+        # A lone array is opened too, and has no names; object arrays raise ValueError.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            for name in archive.files:
+                found.append((name, archive[name]))
+    except _NPZ_ERRORS as error:
+        if "pickle" in str(error).lower():
+            raise VadprobeError(
+                f"the score file {path} holds Python objects, which are never loaded; save one array of numbers per "
+                "video with numpy.savez."
+            ) from error
+        raise VadprobeError(
+            f"the score file {path} is not readable as NPZ ({first_line(error)}); save one array of numbers per "
+            "video with numpy.savez."
+        ) from error
+    if not found:
+        raise VadprobeError(f"the score file {path} holds no array; save one per video with numpy.savez.")
+    for name, values in found:
+        if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iuf":
+            got = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else "no array"
+            raise VadprobeError(
+                f"{path}: the array {name!r} must hold one number per frame or segment, in one dimension, got {got}."
+            )
+    with np.errstate(over="ignore"):  # a long double that no double holds becomes infinite, which is refused
+        return [(name, VideoScores(values.astype(np.float64))) for name, values in found]

@@ -1,0 +1,185 @@
+"""Fitting probes of every kind to samples in memory, by scikit-learn."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from vadprobe.analyze.probes.distance import DistanceProbe
+from vadprobe.analyze.probes.linear import LinearSvmProbe
+from vadprobe.analyze.probes.logistic_fitting import fit_logistic
+from vadprobe.analyze.probes.mlp import MlpProbe
+from vadprobe.analyze.probes.probe import Probe
+from vadprobe.analyze.probes.samples import checked_samples, sample_weights
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, contradiction
+from vadprobe.store.errors import VadprobeError
+
+_TOLERANCE = 1e-4  # scikit-learn's, of liblinear relative to the gradient at 0, of L-BFGS its largest component
+_EVALUATIONS = 15  # of the loss per iteration at most, as scikit-learn's defaults have it; one or two are usual
+
+
+def fit_probe(
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    kind: ProbeKind = "logistic",
+    penalty: Penalty = DEFAULT_PENALTY,
+    hidden: int = HIDDEN,
+    seed: int = 0,
+    convention: Convention = "paper",
+) -> Probe:
+    """Fit a probe of any kind; both papers fit logistic regression (eq. 8 (HiProbe-VAD), eq. 10 (HeadHunt-VAD)).
+
+    Args:
+        features: (n, k), finite; converted to float64.
+        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
+        kind: "logistic", "linear-svm", "mlp" (one hidden layer) or "distance" (to the class means).
+        penalty: not used by "distance"; its C must be finite for the linear SVM.
+        hidden: hidden units of "mlp".
+        seed: of the first weights of "mlp"; the other kinds are not random.
+        convention: of "logistic", see ``logistic_fitting.fit_logistic``.
+
+    Raises:
+        VadprobeError: as the kind's own function, or if settings contradict one another.
+    """
+    fits: dict[str, Callable[[], Probe]] = {
+        "logistic": lambda: fit_logistic(features, labels, penalty, convention=convention),
+        "linear-svm": lambda: fit_linear_svm(features, labels, penalty),
+        "mlp": lambda: fit_mlp(features, labels, penalty, hidden=hidden, seed=seed),
+        "distance": lambda: fit_distance(features, labels),
+    }
+    if kind not in fits:
+        raise VadprobeError(f"the probe's kind must be one of {', '.join(fits)}, got {kind!r}.")
+    refused = contradiction(kind, C=penalty.C, class_weight=penalty.class_weight, hidden=hidden, convention=convention)
+    if refused:
+        raise VadprobeError(refused + ".")
+    return fits[kind]()
+
+
+def fit_linear_svm(features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY) -> LinearSvmProbe:
+    """Fit a linear SVM on standardised features: ``|coef|^2 / 2 + C sum of squared hinge losses`` at its least.
+
+    liblinear solves the primal problem, which draws no random numbers. It penalises the intercept like a coefficient.
+
+    Args:
+        features: (n, k), finite; converted to float64.
+        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
+        penalty: C must be finite; a fit that needs more than its iterations is an error.
+
+    Returns:
+        A probe equal to scikit-learn's ``StandardScaler`` and ``LinearSVC(dual=False)``. A constant feature has scale 1
+        and coefficient 0.
+
+    Raises:
+        VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples,
+            or the fit does not converge.
+    """
+    features, labels = checked_samples(features, labels)
+    scaler = StandardScaler().fit(features)
+    model = LinearSVC(
+        C=penalty.C, max_iter=penalty.max_iter, tol=_TOLERANCE, class_weight=penalty.class_weight, dual=False
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # decided from the iterations below
+        model.fit(scaler.transform(features), labels)
+    n_iterations = int(model.n_iter_)
+    if n_iterations >= penalty.max_iter:
+        raise VadprobeError(
+            f"the linear SVM did not converge in {n_iterations} iterations. Raise max_iter (now {penalty.max_iter}) or "
+            f"lower C (now {penalty.C:g})."
+        )
+    return LinearSvmProbe(
+        mean=np.asarray(scaler.mean_),
+        scale=np.asarray(scaler.scale_),
+        coef=np.asarray(model.coef_[0]),
+        intercept=float(model.intercept_[0]),
+        C=float(penalty.C),
+        class_weight=penalty.class_weight,
+        n_iterations=n_iterations,
+    )
+
+
+def fit_mlp(
+    features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY, *, hidden: int = HIDDEN, seed: int = 0
+) -> MlpProbe:
+    """Fit a perceptron of one hidden layer on standardised features by L-BFGS from seeded random weights.
+
+    The mean log loss plus ``|weights|^2 / (2 C n)``, biases unpenalised: the same penalty as the logistic probe's. It
+    has many minima, so another seed is another probe; repeat it over seeds before comparing. Rectified units also put
+    kinks into the loss, where no gradient vanishes: a fit that stops at ``max_iter`` is as good a probe, only not
+    ``converged``.
+
+    Args:
+        features: (n, k), finite; converted to float64.
+        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
+        penalty: C = inf for none.
+        hidden: units of the hidden layer, >= 1.
+        seed: of the first weights, >= 0.
+
+    Returns:
+        A probe equal to scikit-learn's ``StandardScaler`` and ``MLPClassifier``. A constant feature has scale 1; its
+        weights count for nothing while it stays constant.
+
+    Raises:
+        VadprobeError: if a shape, label or setting does not fit, a feature is not finite, or a class has fewer than two
+            samples.
+    """
+    features, labels = checked_samples(features, labels)
+    if hidden < 1 or seed < 0:
+        raise VadprobeError(f"hidden must be at least 1 and seed at least 0, got hidden = {hidden} and seed = {seed}.")
+    scaler = StandardScaler().fit(features)
+    model = MLPClassifier(
+        (hidden,),
+        solver="lbfgs",
+        alpha=1 / penalty.C,
+        max_iter=penalty.max_iter,
+        max_fun=_EVALUATIONS * penalty.max_iter,
+        tol=_TOLERANCE,
+        random_state=seed,
+    )
+    weights = None if penalty.class_weight is None else sample_weights(labels, penalty.class_weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # ``converged`` says it
+        model.fit(scaler.transform(features), labels, sample_weight=weights)
+    n_iterations = int(model.n_iter_)
+    return MlpProbe(
+        mean=np.asarray(scaler.mean_),
+        scale=np.asarray(scaler.scale_),
+        hidden_weights=np.ascontiguousarray(model.coefs_[0].T),
+        hidden_biases=np.asarray(model.intercepts_[0]),
+        output_weights=np.ascontiguousarray(model.coefs_[1][:, 0]),
+        output_bias=float(model.intercepts_[1][0]),
+        C=float(penalty.C),
+        class_weight=penalty.class_weight,
+        seed=seed,
+        n_iterations=n_iterations,
+        converged=n_iterations < penalty.max_iter,
+    )
+
+
+def fit_distance(features: np.ndarray, labels: np.ndarray) -> DistanceProbe:
+    """Take the class means of standardised features.
+
+    Args:
+        features: (n, k), finite; converted to float64.
+        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
+
+    Returns:
+        The probe. A constant feature has scale 1 and both means at 0, so it adds nothing while it stays constant.
+
+    Raises:
+        VadprobeError: if a shape or label does not fit, a feature is not finite, or a class has fewer than two samples.
+    """
+    features, labels = checked_samples(features, labels)
+    scaler = StandardScaler().fit(features)
+    standardised = scaler.transform(features)
+    return DistanceProbe(
+        mean=np.asarray(scaler.mean_),
+        scale=np.asarray(scaler.scale_),
+        normal=standardised[labels == 0].mean(axis=0),
+        anomalous=standardised[labels == 1].mean(axis=0),
+    )

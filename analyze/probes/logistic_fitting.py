@@ -1,0 +1,125 @@
+"""Fitting the papers' probe, logistic regression, to samples in memory."""
+
+import warnings
+
+import numpy as np
+from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.samples import checked_samples, sample_weights
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty, contradiction
+from vadprobe.store.errors import VadprobeError
+
+_TOLERANCE = 1e-4
+"""Largest gradient component of the mean loss at a converged fit; of liblinear, relative to the gradient at 0."""
+
+_FLAT = 1e-5
+"""Gradient at which L-BFGS may stop early: the loss no longer changes in double precision."""
+
+
+def fit_logistic(
+    features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY, *, convention: Convention = "paper"
+) -> LogisticProbe:
+    """Fit logistic regression with an L2 penalty (eq. 8 (HiProbe-VAD), eq. 10 (HeadHunt-VAD)).
+
+    The papers print no penalty and "1000 epochs of LBFGS", which defines nothing on separable data: the loss then has
+    no minimiser, and the answer is wherever the solver stops. So C = 1 is the default. ``C = inf`` is "as printed": its
+    result is scikit-learn's stopping point, and ``converged`` says whether that was the tolerance or ``max_iter``.
+
+    Args:
+        features: (n, k), finite; converted to float64.
+        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
+        penalty: a fit that needs more than its iterations is an error.
+        convention: "paper" standardises the features, leaves the intercept unpenalised and minimises by L-BFGS.
+            "headhunt-code" takes the features as they are, by liblinear, which penalises the intercept too; that code
+            has C = 1 and at most 2000 iterations.
+
+    Returns:
+        A probe equal to scikit-learn's ``LogisticRegression``, after ``StandardScaler`` or not. A constant feature has
+        scale 1 and, standardised, coefficient 0.
+
+    Raises:
+        VadprobeError: if a shape, label or setting does not fit, a feature is not finite, a class has fewer than two
+            samples, or a penalised fit does not converge.
+    """
+    features, labels = checked_samples(features, labels)
+    refused = contradiction("logistic", C=penalty.C, convention=convention)
+    if refused:
+        raise VadprobeError(refused + ".")
+    fitted = _by_liblinear if convention == "headhunt-code" else _by_lbfgs
+    return fitted(features, labels, penalty)
+
+
+def _by_lbfgs(features: np.ndarray, labels: np.ndarray, penalty: Penalty) -> LogisticProbe:
+    scaler = StandardScaler().fit(features)
+    standardised = scaler.transform(features)
+    model = _fitted(standardised, labels, penalty, "lbfgs")
+    coef, intercept = np.asarray(model.coef_[0]), float(model.intercept_[0])
+    slope = _largest_gradient(standardised, labels, coef, intercept, penalty)
+    n_iterations = int(model.n_iter_[0])
+    converged = has_converged(slope, _TOLERANCE, exhausted=n_iterations >= penalty.max_iter)
+    if not converged and np.isfinite(penalty.C):
+        raise VadprobeError(
+            f"the probe did not converge in {n_iterations} iterations: the gradient must fall to {_TOLERANCE:.2g}, it "
+            f"is {slope:.2g}. Raise max_iter (now {penalty.max_iter}) or lower C (now {penalty.C:g})."
+        )
+    return LogisticProbe(
+        mean=np.asarray(scaler.mean_),
+        scale=np.asarray(scaler.scale_),
+        coef=coef,
+        intercept=intercept,
+        C=float(penalty.C),
+        class_weight=penalty.class_weight,
+        n_iterations=n_iterations,
+        converged=converged,
+    )
+
+
+def _by_liblinear(features: np.ndarray, labels: np.ndarray, penalty: Penalty) -> LogisticProbe:
+    model = _fitted(features, labels, penalty, "liblinear")
+    n_iterations = int(model.n_iter_[0])
+    if n_iterations >= penalty.max_iter:
+        raise VadprobeError(
+            f"the probe did not converge in {n_iterations} iterations of liblinear. Raise max_iter (now "
+            f"{penalty.max_iter}; that code has 2000), or lower C (now {penalty.C:g})."
+        )
+    return LogisticProbe(
+        mean=np.zeros(features.shape[1]),
+        scale=np.ones(features.shape[1]),
+        coef=np.asarray(model.coef_[0]),
+        intercept=float(model.intercept_[0]),
+        C=float(penalty.C),
+        class_weight=penalty.class_weight,
+        n_iterations=n_iterations,
+        convention="headhunt-code",
+    )
+
+
+def has_converged(slope: float, tolerance: float, *, exhausted: bool) -> bool:
+    """Judge a gradient's largest component: at the minimum below the tolerance, or if flat before the limit."""
+    return slope <= 1.01 * tolerance or (not exhausted and slope <= _FLAT)
+
+
+def _fitted(features: np.ndarray, labels: np.ndarray, penalty: Penalty, solver: str) -> LogisticRegression:
+    model = LogisticRegression(
+        C=penalty.C, max_iter=penalty.max_iter, tol=_TOLERANCE, class_weight=penalty.class_weight, solver=solver
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # decided from the gradient or the iterations instead
+        return model.fit(features, labels)
+
+
+def _largest_gradient(
+    standardised: np.ndarray, labels: np.ndarray, coef: np.ndarray, intercept: float, penalty: Penalty
+) -> float:
+    """Return the largest component of the gradient of the weighted mean loss plus |coef|^2 / (2 C n).
+
+    Recomputed rather than read from scikit-learn's warning: recording warnings is not safe in Dask's threads.
+    """
+    n = len(labels)
+    residuals = sample_weights(labels, penalty.class_weight) * (expit(standardised @ coef + intercept) - labels) / n
+    gradient = np.append(standardised.T @ residuals + coef / (penalty.C * n), residuals.sum())
+    return float(np.abs(gradient).max())

@@ -1,0 +1,56 @@
+"""The classes of transformers that read a checkpoint's small files, and plain words for when they cannot be loaded.
+
+They import torchvision wherever it is installed, so a torchvision that does not fit the torch beside it breaks them.
+"""
+
+from importlib.metadata import version
+
+from vadprobe.store.errors import VadprobeError
+
+
+def unfitting_torchvision(error: ImportError) -> VadprobeError | None:
+    """Return the error to raise if torchvision is the cause of a failed import of transformers; else None."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if "torchvision" not in str(cause):
+        return None
+    return VadprobeError(
+        f"torch {version('torch')} and torchvision {version('torchvision')} do not fit together ({one_line(cause)}); "
+        "install the torchvision that belongs to this torch, or uninstall torchvision."
+    )
+
+
+def missing_package(family: str, error: ImportError) -> VadprobeError:
+    """Return the error to raise if a class of transformers needs a package that is not installed."""
+    reason = one_line(error)
+    package = "torchvision, in the version that belongs to your torch" if "orchvision" in reason else "what it names"
+    return VadprobeError(
+        f"models of the family {family!r} are read through transformers' own processor, which cannot be loaded: "
+        f"{reason} Install {package}."
+    )
+
+
+def one_line(error: object) -> str:
+    """Return the beginning of an error's text, on one line."""
+    return " ".join(str(error).split())[:200]
+
+
+try:
+    from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
+    from transformers.video_processing_utils import BaseVideoProcessor
+except ImportError as failed:
+    explained = unfitting_torchvision(failed)
+    if explained is None:
+        raise
+    raise explained from failed
+
+__all__ = [
+    "AutoImageProcessor",
+    "AutoProcessor",
+    "AutoTokenizer",
+    "BaseVideoProcessor",
+    "missing_package",
+    "one_line",
+    "unfitting_torchvision",
+]

@@ -1,0 +1,64 @@
+"""Published sets: how their annotations are read, how their files are called, and what the names of videos tell."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vadprobe.store.datasets.annotations.conventions import IntervalConvention
+from vadprobe.store.datasets.annotations.hivau import read_hivau
+from vadprobe.store.datasets.annotations.masks import read_masks
+from vadprobe.store.datasets.annotations.names import NameRule, msad_name, ucf_crime_name, xd_violence_name
+from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading
+from vadprobe.store.datasets.annotations.text_files import read_ucf_crime, read_xd_violence
+
+
+@dataclass(frozen=True)
+class KnownSet:
+    """One published set. File names are patterns; the first pattern that fits a file counts.
+
+    Attributes:
+        read: reader of an annotation; the convention matters to text files only.
+        annotations: names of annotation files; empty where the annotation is the folder itself.
+        train_lists: names of lists of training videos.
+        test_lists: names of lists of test videos.
+        name_rule: label and category by the name of a video, for videos that no annotation names.
+        names_normal_videos: the annotation names normal videos too.
+        is_in_parts: several annotation files belong together.
+    """
+
+    read: Callable[[Path, IntervalConvention], Reading[Annotation]]
+    annotations: tuple[str, ...] = ()
+    train_lists: tuple[str, ...] = ()
+    test_lists: tuple[str, ...] = ()
+    name_rule: NameRule | None = None
+    names_normal_videos: bool = True
+    is_in_parts: bool = False
+
+
+KNOWN_SETS: Mapping[str, KnownSet] = {
+    "ucf-crime": KnownSet(
+        read_ucf_crime,
+        annotations=("Temporal_Anomaly_Annotation*.txt",),
+        train_lists=("Anomaly_Train*.txt",),
+        test_lists=("Anomaly_Test*.txt",),
+        name_rule=ucf_crime_name,
+    ),
+    "xd-violence": KnownSet(
+        read_xd_violence,
+        annotations=("annotations.txt",),
+        train_lists=("train_videos.txt", "*train*.list"),
+        test_lists=("test_videos.txt", "*test*.list"),
+        name_rule=xd_violence_name,
+        names_normal_videos=False,
+    ),
+    "msad": KnownSet(
+        read_ucf_crime,
+        annotations=("Temporal_Anomaly_Annotation*.txt",),
+        train_lists=("anomaly_train*.txt",),
+        test_lists=("anomaly_test*.txt",),
+        name_rule=msad_name,
+    ),
+    "hivau": KnownSet(lambda path, _: read_hivau(path), annotations=("*_database_*.json",), is_in_parts=True),
+    "masks": KnownSet(lambda folder, _: read_masks(folder)),
+}
+"""The published sets by the name of their format."""

@@ -1,0 +1,90 @@
+"""Checks of what a caller asks of a store: rows, layers and heads that exist, are stored and are written."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vadprobe.store.errors import StoreError
+from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
+
+
+def row_numbers(path: Path, rows: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return row numbers as int64.
+
+    Raises:
+        StoreError: if they are not integers, or the store has no such row.
+    """
+    rows = np.asarray(rows)
+    if rows.size and not np.issubdtype(rows.dtype, np.integer):
+        raise StoreError(f"rows must be integers, got {rows.dtype}; of a mask take np.flatnonzero(mask).")
+    rows = rows.astype(np.int64)
+    outside = rows[(rows < 0) | (rows >= n_rows)]
+    if len(outside):
+        raise StoreError(f"{path} has rows 0 to {n_rows - 1}; row {outside[0]} was asked for.")
+    return rows
+
+
+def check_numbers(path: Path, noun: str, numbers: Sequence[int], count: int) -> None:
+    """Refuse layers, blocks or heads that the backbone does not have.
+
+    Raises:
+        StoreError: naming the first.
+    """
+    outside = [number for number in numbers if not 0 <= number < count]
+    if outside:
+        raise StoreError(f"{path} has {noun}s 0 to {count - 1}; {noun} {outside[0]} does not exist.")
+
+
+def check_stored(
+    path: Path, spec: FeatureSpec, contents: StoredParts, name: str, parts: Sequence[tuple[int, ...]], rows: np.ndarray
+) -> None:
+    """Refuse layers and heads that the store was not made to have in the partitions of some rows.
+
+    Args:
+        path: the store, for the message.
+        spec: its specification.
+        contents: what it is to have.
+        name: the array.
+        parts: leading indices of what is asked for: (layer,), (block, head), (block,) for all its heads, or ().
+        rows: (n,) row numbers.
+
+    Raises:
+        StoreError: naming what is missing, and what there is.
+    """
+    if contents.is_complete:
+        return
+    wanted: list[Any] = list(parts)
+    if name == "hidden_states":
+        wanted = [layer for (layer,) in parts]
+    elif name == "head_outputs":
+        heads = [(head,) for head in range(spec.backbone.n_heads)]
+        wanted = [part + rest for part in parts for rest in ([()] if len(part) == 2 else heads)]
+    try:
+        contents.check(name, wanted, np.unique(rows // contents.partition_rows).tolist())
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def check_recorded(
+    path: Path, n_clips: int, contents: StoredParts, recorded: Collection[int], partitions: Sequence[int]
+) -> None:
+    """Refuse partitions that are not written, or that a part of another store was made without.
+
+    Raises:
+        StoreError: naming the rows of the first.
+    """
+    for number in partitions:
+        if number in recorded:
+            continue
+        rows = contents.rows(number, n_clips)
+        sentence = f"{path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not "
+        if contents.partitions is not None and number not in contents.partitions:
+            raise StoreError(f"{sentence}in this part of the store; {contents.describe()}. Pull them as well.")
+        total = len(contents.partition_numbers(n_clips))
+        raise StoreError(
+            f"{sentence}written yet; {len(recorded)} of {total} partitions are. Run 'vadprobe extract' to the end "
+            "first."
+        )

@@ -1,0 +1,69 @@
+"""Rows of one shard that are asked for, and its bytes, compared with the size that its record names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadprobe.store.errors import StoreError
+from vadprobe.store.reading.byte_sources import ByteSource
+
+
+@dataclass(frozen=True, eq=False)
+class ShardRows:
+    """Rows that are asked for of one shard.
+
+    Attributes:
+        path: of the shard.
+        partition: number of the shard's partition.
+        n_bytes: size that the partition's record names; 0 for a partition whose rows all failed, which has no shard.
+        rows: (n,) rows, counted from the shard's first, any order, repeats allowed.
+        targets: (n,) rows of the result.
+    """
+
+    path: str
+    partition: int
+    n_bytes: int
+    rows: np.ndarray
+    targets: np.ndarray
+
+    def error(self, reason: object) -> StoreError:
+        """Return an error that names the shard and its partition."""
+        return StoreError(
+            f"{self.path} (partition {self.partition}): {reason}. Run 'vadprobe verify', then extract again."
+        )
+
+    def tail(self, source: ByteSource, count: int = 1) -> bytes:
+        """Read the shard's last `count` bytes, or all of a shorter one; none of a shard that must not exist.
+
+        A missing or cut shard would read as NaN without a word, so its size is compared with its record.
+
+        Raises:
+            StoreError: if the size differs, naming the shard, its partition, and both sizes.
+        """
+        try:
+            found = source.tail(self.path, count)
+        except OSError as error:
+            raise self.error(f"its size cannot be read ({error})") from error
+        size, content = found if found is not None else (0, b"")
+        if size != self.n_bytes:
+            raise StoreError(
+                f"{self.path} is {'missing' if found is None else 'damaged'}: {size} bytes, its record says "
+                f"{self.n_bytes} (partition {self.partition}). Run 'vadprobe verify', then extract again."
+            )
+        return content
+
+    def read(self, source: ByteSource, ranges: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+        """Read bytes `[start, stop)` of the shard, for each range.
+
+        Raises:
+            StoreError: if they cannot be read, or fewer come back.
+        """
+        try:
+            found = source.read(self.path, ranges)
+        except OSError as error:
+            raise self.error(f"bytes {ranges[0][0]} to {ranges[-1][1]} cannot be read ({error})") from error
+        for content, (start, stop) in zip(found, ranges, strict=True):
+            if len(content) != stop - start:
+                raise self.error(f"{len(content)} bytes came back for bytes {start} to {stop}")
+        return [np.frombuffer(content, np.uint8) for content in found]

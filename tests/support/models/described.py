@@ -1,0 +1,12 @@
+"""Checkpoint folders, described as a job describes them."""
+
+from pathlib import Path
+from typing import Any
+
+from vadprobe.extract.configuration import BackboneConfig
+from vadprobe.extract.model.backbone import Description, describe
+
+
+def described(folder: Path, **settings: Any) -> Description:
+    """Describe a checkpoint, in float32 unless the settings say otherwise."""
+    return describe(BackboneConfig(**{"key": "tiny", "path": str(folder), "dtype": "float32", **settings}), folder)

@@ -1,0 +1,1 @@
+"""Random samples for the tests: heads, scored clips, blocks of labelled rows."""
