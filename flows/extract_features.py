@@ -7,7 +7,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
-from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey, PartitionOutcome
+from vadprobe.extract.pipeline.extraction import Extractor
+from vadprobe.extract.pipeline.open_partition import PartitionKey
+from vadprobe.extract.pipeline.stream import PartitionOutcome
 from vadprobe.flows.jobs.extract_job import ExtractionSummary, finish, prepare
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.store.files.location import StorePath
@@ -50,11 +52,11 @@ def extract_task(extractor: Extractor) -> list[PartitionKey]:
     n_left = len(extractor.pending())
 
     def finished(outcome: PartitionOutcome) -> None:
-        elsewhere(outcome.unit)
+        elsewhere(outcome.key)
         timings = extractor.timings
         logger.info(
             "Partition %d: %.1f clips/s (%s); %d left, about %.0f s if no other worker helps",
-            outcome.unit[1],
+            outcome.key.partition,
             timings.clips / timings.seconds,
             timings.busy() or "no clip was readable",
             n_left,
@@ -63,7 +65,7 @@ def extract_task(extractor: Extractor) -> list[PartitionKey]:
         for row, reason in outcome.failures.items():
             logger.warning("Clip of row %d not readable: %s", row, reason)
 
-    def elsewhere(unit: PartitionKey) -> None:
+    def elsewhere(key: PartitionKey) -> None:
         nonlocal n_left
         n_left -= 1
 

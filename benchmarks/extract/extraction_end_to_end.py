@@ -29,6 +29,7 @@ import torch
 from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.model.backbone import Backbone, describe, load
+from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction
@@ -209,7 +210,7 @@ def ours(work: Work, folder: Path) -> None:
     description, prompts = work.backbone.description, list(SHIPPED.values())[: len(work.texts)]
     plan = plan_extraction(dataset, folder, [SAMPLING], prompts, description, work.config)
     extractor = Extractor(dataset, plan, description, work.config)
-    extractor.use(work.backbone)
+    extractor.forward = Forward(work.backbone)
     compute_pending(extractor, Listener())
     extractor.commit()
 

@@ -1,7 +1,7 @@
-"""How many clips go through the model at once: a fixed number, or as many as the device has memory for."""
+"""Number of clips that go through the model at once: fixed, or as many as the device has memory for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,24 +12,23 @@ DEFAULT_CLIPS = 8
 """Clips per pass where memory is not measured, as on the CPU."""
 
 MOST_CLIPS = 16
-"""With so many clips of some thousand tokens a GPU is busy; more would only take memory."""
+"""Most clips per pass: with so many clips of some thousand tokens a GPU is busy; more would only take memory."""
 
 RESERVE = 0.15
-"""Share of the free memory that stays free: allocations are rounded up and leave gaps."""
+"""Fraction of the free memory that stays free: allocations are rounded up and leave gaps."""
 
 
 @dataclass
 class BatchSize:
-    """Clips per pass. What was really run is kept in ``used``.
+    """Clips per pass.
 
     Args:
-        setting: ``extraction.batch_clips``.
+        setting: `extraction.batch_clips` of the job.
         device: where the model runs.
     """
 
     setting: int | Literal["auto"]
     device: torch.device
-    used: set[int] = field(default_factory=set)
     _size: int | None = None
 
     @property
@@ -42,7 +41,7 @@ class BatchSize:
         return self._size
 
     def measure(self, run: Callable[[int], object]) -> int:
-        """Choose the size from what one and two clips take; ``run(n)`` runs n clips and drops what comes out."""
+        """Choose the size from what one and two clips take; `run(n)` runs n clips and drops their features."""
         run(1)  # what is allocated once, such as work space, is no part of a clip
         peaks = []
         for count in (1, 2):
@@ -55,11 +54,11 @@ class BatchSize:
             peaks.append(torch.cuda.max_memory_allocated(self.device) - before)
         torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(self.device)
-        self._size = fitting(peaks, free)
+        self._size = n_fitting(peaks, free)
         return self._size
 
     def shrink(self, count: int, error: BaseException) -> int:
-        """Half of a batch of ``count`` clips that did not fit in memory.
+        """Halve the size after a batch of `count` clips did not fit in memory, and return it.
 
         Raises:
             VadprobeError: if the size was fixed by the user, or one clip alone does not fit.
@@ -79,8 +78,11 @@ class BatchSize:
         return self._size
 
 
-def fitting(peaks: list[int], free: int) -> int:
-    """Clips that fit into ``free`` bytes, when one and two clips take ``peaks`` bytes; 1 to ``MOST_CLIPS``."""
+def n_fitting(peaks: list[int], free: int) -> int:
+    """Count the clips that fit into `free` bytes if one and two clips take `peaks` bytes: 1 to `MOST_CLIPS`.
+
+    1 if `peaks` is shorter, because even two clips did not fit.
+    """
     if len(peaks) < 2:
         return 1
     each = max(peaks[1] - peaks[0], 1)

@@ -1,14 +1,16 @@
 """Claim pending partitions, compute them, and wait for those that other workers hold."""
 
+import ctypes
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from tqdm import tqdm
-
-from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey, PartitionOutcome
-from vadprobe.extract.pipeline.memory import limit_malloc_arenas
+from vadprobe.extract.pipeline.extraction import Extractor
+from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
+from vadprobe.extract.pipeline.stream import PartitionOutcome
 from vadprobe.store.claims.claim import Claim
 from vadprobe.store.datasets.joining import naming
 
@@ -16,30 +18,30 @@ POLL = 2.0
 """Seconds between two looks at partitions that other workers hold."""
 REMIND = 30.0
 """Seconds between two messages about waiting for them."""
+_ARENAS = -8  # M_ARENA_MAX of glibc's mallopt
 
 
 def _ignore(*_: object) -> None:
     pass
 
 
-def _tell(message: str) -> None:
-    tqdm.write(message, file=sys.stderr)
-
-
 @dataclass(frozen=True)
 class Listener:
-    """Who is told how an extraction gets on.
+    """Functions that are called as an extraction gets on.
 
-    ``tell`` takes sentences, about waiting and about lost partitions. ``clip_done`` is called after each clip with
-    whether its features were computed; ``begun``, ``finished`` and ``elsewhere`` with the partitions that were claimed
-    here, written here, and finished by other workers.
+    Attributes:
+        tell: takes sentences, about waiting and about lost partitions; by default they are logged.
+        clip_done: called after each clip that was tried here.
+        begun: called with each partition that was claimed here.
+        finished: called with each partition that was written here.
+        elsewhere: called with each partition that another worker was found to have finished.
     """
 
-    tell: Callable[[str], None] = _tell
-    clip_done: Callable[[bool], None] = _ignore
+    tell: Callable[[str], None] = logging.getLogger(__name__).warning
+    clip_done: ClipDone = _ignore
     begun: Callable[[PartitionKey], None] = _ignore
     finished: Callable[[PartitionOutcome], None] = _ignore
-    elsewhere: Callable[[PartitionKey], None] | None = None
+    elsewhere: Callable[[PartitionKey], None] = _ignore
 
 
 def compute_pending(extractor: Extractor, listener: Listener) -> list[PartitionKey]:
@@ -48,9 +50,9 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[PartitionK
     While nothing but those is left, wait until each is finished or given back.
 
     Returns:
-        What was computed here.
+        The partitions that were computed here.
     """
-    limit_malloc_arenas()
+    _limit_malloc_arenas()
     left, computed, told = extractor.pending(), list[PartitionKey](), -REMIND
     for note in extractor.plan.notes if left else ():
         listener.tell(note)
@@ -60,8 +62,8 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[PartitionK
             if outcome.lost is not None:
                 listener.tell(str(outcome.lost))
                 continue
-            left.remove(outcome.unit)
-            computed.append(outcome.unit)
+            left.remove(outcome.key)
+            computed.append(outcome.key)
             listener.finished(outcome)
         if left and len(left) == n_before:
             if time.monotonic() - told >= REMIND:
@@ -74,32 +76,28 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[PartitionK
 def _claimable(
     extractor: Extractor, left: list[PartitionKey], listener: Listener
 ) -> Iterator[tuple[PartitionKey, Claim]]:
-    """Claims on what is left, as far as other workers do not hold it; what they have finished leaves the list."""
+    """Yield a claim on each partition that is free; drop those that others have finished from `left`."""
     tried: set[PartitionKey] = set()
-    held, last = False, None
-    while (unit := next_unit([unit for unit in left if unit not in tried], last, held)) is not None:
-        tried.add(unit)
-        claim = extractor.claims(unit[0]).take(unit[1]) if extractor.is_pending(*unit) else None
-        if extractor.is_pending(*unit):
-            if claim is None:
-                held = True
-                continue
-            last = unit
-            listener.begun(unit)
-            yield unit, claim
-            continue
-        if claim is not None:
-            claim.release()
-        left.remove(unit)
-        if listener.elsewhere:
-            listener.elsewhere(unit)
+    others_met, last = False, None
+    while (key := next_partition([key for key in left if key not in tried], last, others_met)) is not None:
+        tried.add(key)
+        claim = extractor.claims(key.position).take(key.partition) if extractor.is_pending(*key) else None
+        # Asked again under the claim: whoever held it before may have finished since.
+        if not extractor.is_pending(*key):
+            if claim is not None:
+                claim.release()
+            left.remove(key)
+            listener.elsewhere(key)
+        elif claim is None:
+            others_met = True
         else:
-            for _ in range(extractor.n_rows(*unit)):
-                listener.clip_done(True)
+            last = key
+            listener.begun(key)
+            yield key, claim
 
 
-def next_unit(left: Sequence[PartitionKey], last: PartitionKey | None, others: bool) -> PartitionKey | None:
-    """What to claim next: the partition behind our last one, as its video may be open already.
+def next_partition(left: Sequence[PartitionKey], last: PartitionKey | None, others_met: bool) -> PartitionKey | None:
+    """Choose what to claim next: the partition behind our last one, as its video may be open already.
 
     Otherwise the first that is left; or, where there are other workers, the middle of the longest row of partitions
     that are left, so that each worker has videos of its own to read on in.
@@ -107,26 +105,25 @@ def next_unit(left: Sequence[PartitionKey], last: PartitionKey | None, others: b
     Args:
         left: ascending.
         last: the partition claimed before.
-        others: whether other workers have been met.
+        others_met: True if another worker was found to hold a partition.
     """
     if not left:
         return None
-    if last is not None and (last[0], last[1] + 1) in left:
-        return last[0], last[1] + 1
-    if not others:
+    if last is not None and (following := PartitionKey(last.position, last.partition + 1)) in left:
+        return following
+    if not others_met:
         return left[0]
     rows: list[list[PartitionKey]] = []
-    for unit in left:
-        if rows and rows[-1][-1] == (unit[0], unit[1] - 1):
-            rows[-1].append(unit)
+    for key in left:
+        if rows and rows[-1][-1] == (key.position, key.partition - 1):
+            rows[-1].append(key)
         else:
-            rows.append([unit])
+            rows.append([key])
     longest = max(rows, key=len)
     return longest[len(longest) // 2]
 
 
 def _waiting(extractor: Extractor, left: Sequence[PartitionKey]) -> str:
-    """What is waited for, in a sentence."""
     names = []
     for position, partition in left:
         key, claims = extractor.plan.samplings[position].sampling.key, extractor.claims(position)
@@ -136,3 +133,14 @@ def _waiting(extractor: Extractor, left: Sequence[PartitionKey]) -> str:
         f"Waiting for {count} in the hands of other workers: {naming(names)}. A worker that ends is replaced; one that "
         "is suspended is waited for."
     )
+
+
+def _limit_malloc_arenas() -> None:
+    """Let all threads take memory from two pools, where the C library is glibc.
+
+    By default glibc gives each thread a pool of its own, and what one thread takes and another gives back is not used
+    again: an extraction then grows by some megabytes per thousand clips.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").mallopt(_ARENAS, 2)

@@ -3,93 +3,119 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import NamedTuple
 
+from vadprobe.extract.families.pixels import Frames
 from vadprobe.extract.pipeline.planning import SamplingPlan
 from vadprobe.extract.video.decode_pool import DecodedClip
 from vadprobe.store.claims.claim import Claim, ClaimLostError
+from vadprobe.store.format.schema import partition_rows
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.writer import StoreWriter
 
 ClipDone = Callable[[bool], None]
 """Called after each clip with whether its features were computed."""
 
+Clip = DecodedClip["OpenPartition", Frames]
+"""A clip as it comes from the decoders, with its partition."""
 
-@dataclass
-class OpenPartition:
-    """A partition of a sampling plan under a claim. ``batch`` are decoded clips that wait for the model."""
+
+class PartitionKey(NamedTuple):
+    """Position of a sampling in the plan, and a partition of it."""
 
     position: int
     partition: int
+
+
+@dataclass
+class OpenPartition:
+    """A partition of a sampling under a claim.
+
+    Attributes:
+        key: which partition it is.
+        sampling: its sampling.
+        claim: the claim on it that this worker holds.
+        writers: of the prompts that lack it.
+        clip_done: called after each clip.
+        failures: reasons by row of the clips that cannot be read.
+        waiting: decoded clips that wait for the model.
+        batch_sizes: numbers of clips that went through the model at once.
+        lost: set once another worker has taken the partition over.
+    """
+
+    key: PartitionKey
     sampling: SamplingPlan
     claim: Claim
     writers: Sequence[StoreWriter]
-    rows: slice
-    n_left: int
-    done: ClipDone
+    clip_done: ClipDone
     failures: dict[int, str] = field(default_factory=dict)
-    batch: list[DecodedClip] = field(default_factory=list)
+    waiting: list[Clip] = field(default_factory=list)
     batch_sizes: set[int] = field(default_factory=set)
     lost: ClaimLostError | None = None
     _data: list[PartitionData] | None = None
 
+    def __post_init__(self) -> None:
+        rows = partition_rows(self.key.partition, len(self.sampling.clips))
+        self.rows = range(rows.start, rows.stop)
+        self.n_left = len(self.rows)
+
     @property
     def data(self) -> list[PartitionData]:
-        """The features, per writer; NaN where they were not computed."""
+        """Features, per writer; NaN where they were not computed."""
         if self._data is None:
-            count = self.rows.stop - self.rows.start
-            self._data = [PartitionData.empty(writer.spec, count) for writer in self.writers]
+            self._data = [PartitionData.empty(writer.spec, len(self.rows)) for writer in self.writers]
         return self._data
 
     @property
     def depth(self) -> int:
-        """Blocks of the language model that some writer keeps something of."""
+        """Number of blocks of the language model of which some writer keeps something."""
         n_layers = self.writers[0].spec.backbone.n_layers
-        return max(writer.contents.depth(n_layers, self.partition) for writer in self.writers)
+        return max(writer.contents.depth(n_layers, self.key.partition) for writer in self.writers)
 
     def videos(self) -> Iterator[tuple[str, list[tuple[int, Sequence[int]]]]]:
-        """Names of the videos with the rows of their clips and the frames wanted, in row order."""
-        clips = [(row, self.sampling.clips.clip(row)) for row in range(self.rows.start, self.rows.stop)]
+        """Yield each video's name with the rows of its clips and their frame indices, in row order."""
+        clips = [(row, self.sampling.clips.clip(row)) for row in self.rows]
         for video_id, same in groupby(clips, key=lambda item: item[1].video_id):
             yield video_id, [(row, clip.frame_indices) for row, clip in same]
 
-    def seconds(self, clip: DecodedClip) -> float:
-        """How long a clip is."""
+    def seconds(self, clip: Clip) -> float:
+        """Return how long a clip is, in seconds."""
         table = self.sampling.clips
         frames = int(table.stop_frames[clip.row] - table.start_frames[clip.row])
         return frames / float(table.fps[table.video_codes[clip.row]])
 
-    def add(self, clip: DecodedClip) -> None:
+    def add(self, clip: Clip) -> None:
         """Take a clip of this partition as it comes from the decoder."""
         self.n_left -= 1
         if self.lost is not None:
             return
         if clip.frames is None:
             self.failures[clip.row] = clip.reason
-            self.done(False)
+            self.clip_done(False)
         else:
-            self.batch.append(clip)
+            self.waiting.append(clip)
 
-    def positions(self, clips: Sequence[DecodedClip]) -> list[int]:
-        """Where clips stand in the partition."""
+    def positions(self, clips: Sequence[Clip]) -> list[int]:
+        """Return the positions of clips within the partition."""
         return [clip.row - self.rows.start for clip in clips]
 
-    def computed(self, clips: Sequence[DecodedClip]) -> None:
-        """Note that clips have their features, and whether the partition is still ours."""
+    def computed(self, clips: Sequence[Clip]) -> None:
+        """Note that clips have their features, and find out if the partition is still ours."""
         self.batch_sizes.add(len(clips))
         for _ in clips:
-            self.done(True)
+            self.clip_done(True)
         try:
-            self.claim.check()  # computing on for nothing helps nobody
+            self.claim.check()  # a partition that was taken over is not worth computing on
         except ClaimLostError as error:
             self.lost, self._data = error, None
-            self.batch.clear()
+            self.waiting.clear()
 
     def is_wanted(self) -> bool:
-        """Whether the rest is worth decoding."""
+        """Return True as long as the rest is worth decoding."""
         return self.lost is None
 
     def write(self) -> None:
-        """Write all prompts, unless the partition was lost; then the features are let go."""
+        """Write all prompts, unless the partition was lost; then the features are dropped."""
         try:
             for writer, features in zip(self.writers, self.data if self.lost is None else (), strict=False):
                 whole = PartitionData(
@@ -97,14 +123,14 @@ class OpenPartition:
                     features.head_outputs,
                     features.answer_logits,
                     self.failures,
-                    self._passes(writer),
+                    self._open_batch_sizes(writer),
                 )
-                writer.write_partition(self.partition, whole, self.claim)
+                writer.write_partition(self.key.partition, whole, self.claim)
         except ClaimLostError as error:
             self.lost = error
         finally:
             self._data = None
 
-    def _passes(self, writer: StoreWriter) -> tuple[int, ...]:
-        """Batch sizes that the specification leaves open."""
+    def _open_batch_sizes(self, writer: StoreWriter) -> tuple[int, ...]:
+        """Return the batch sizes if the specification leaves them open; else it names the one there is."""
         return tuple(sorted(self.batch_sizes)) if writer.spec.recipe.get("batch_clips") == "auto" else ()

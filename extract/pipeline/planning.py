@@ -1,6 +1,6 @@
-"""Planning stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
+"""Planning of stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder, VideoProgress
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
@@ -28,8 +28,6 @@ from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.writing.disk_space import n_objects, n_values, require_space, stored_bytes
 from vadprobe.store.writing.writer import StoreWriter, plan
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
 class SamplingPlan:
@@ -40,7 +38,7 @@ class SamplingPlan:
     writers: tuple[StoreWriter, ...]
 
     def pending(self) -> list[int]:
-        """Partitions that at least one prompt still lacks, ascending."""
+        """Return the partitions that at least one prompt still lacks, ascending."""
         return sorted({partition for writer in self.writers for partition in writer.missing()})
 
     @property
@@ -54,18 +52,18 @@ class SamplingPlan:
 
     @property
     def n_bytes_missing(self) -> int:
-        """About how many bytes the partitions that are not written yet will take on the disk."""
+        """Bytes, about, that the partitions not written yet will take on the disk."""
         return sum(stored_bytes(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
 
     @property
     def n_objects_missing(self) -> int:
-        """How many files, or objects, they will be."""
+        """Number of files, or objects, that the partitions not written yet will be."""
         return sum(n_objects(writer.spec, writer.contents, writer.missing()) for writer in self.writers)
 
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """All that stage 1 of a job has to do. ``notes`` are sentences on what will take longer than it could."""
+    """All that stage 1 of a job has to do. `notes` are sentences on what will take longer than it could."""
 
     videos: tuple[VideoFacts, ...]
     samplings: tuple[SamplingPlan, ...]
@@ -84,7 +82,7 @@ def plan_extraction(
     prompts: Sequence[Prompt],
     description: Description,
     config: ExtractionConfig,
-    progress: Progress | None = None,
+    progress: VideoProgress | None = None,
 ) -> ExtractionPlan:
     """Probe the dataset's videos and create, or open, every store of the job.
 
@@ -114,7 +112,7 @@ def plan_extraction(
     require_space(root, sum(sampling.n_bytes_missing for sampling in plans))
     # Only now: a plan that is refused must leave the counts that belong to the stored clips.
     _keep_probes(probes, layout)
-    return ExtractionPlan(probes, tuple(plans), (*description.notes, *_alone(plans, description, config)))
+    return ExtractionPlan(probes, tuple(plans), (*description.notes, *_unshared(plans, description, config)))
 
 
 def probe_videos(
@@ -122,9 +120,9 @@ def probe_videos(
     videos: Sequence[Video],
     layout: DatasetLayout,
     deadline: float,
-    progress: Progress | None = None,
+    progress: VideoProgress | None = None,
 ) -> tuple[VideoFacts, ...]:
-    """Frame counts and rates of the videos, or the reason why one cannot be read.
+    """Find out frame counts and rates of the videos, or the reason why one cannot be read.
 
     A video whose file has not changed since an earlier plan is not opened again, unless the decoder was too slow or
     crashed then.
@@ -162,7 +160,7 @@ def _keep_probes(probes: Sequence[VideoFacts], layout: DatasetLayout) -> None:
 
 
 def _cut(dataset: Dataset, probes: Sequence[VideoFacts], section: SamplingConfig) -> ClipTable:
-    """The clip table of one sampling: training videos first, so that calibration rows lie together."""
+    """Return the clip table of one sampling: training videos first, so that calibration rows lie together."""
     readable = [probe for probe in probes if probe.reason is None and probe.split in section.splits]
     readable.sort(key=lambda probe: (SPLITS.index(dataset.by_id[probe.video_id].split), probe.video_id))
     if not readable:
@@ -177,7 +175,7 @@ def _cut(dataset: Dataset, probes: Sequence[VideoFacts], section: SamplingConfig
 
 
 def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, section: SamplingConfig) -> StoredParts:
-    """What the stores of a sampling are to hold."""
+    """Return the parts that the stores of a sampling will hold."""
     full = [name for name in clips.video_ids if dataset.by_id[name].split in section.full_splits]
     rows = clips.rows_of(full)
     try:
@@ -194,13 +192,16 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
 
 
 def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
-    """How the tokens before a prompt's text run: "shared" where that is asked for and the chat template allows it."""
+    """Return how the tokens before a prompt's text run: "shared" if asked for and the chat template allows it.
+
+    Otherwise "independent": every prompt runs over the whole video.
+    """
     possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip)
     return possible if config.prefix == "shared" else "independent"
 
 
-def _alone(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
-    """A sentence for each sampling some of whose prompts share nothing, though they were to."""
+def _unshared(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
+    """Yield a sentence for each sampling of which some prompts share nothing, although the job asks for it."""
     if config.prefix == "independent" or not description.family.can_share_prefix:
         return
     for sampling in plans:

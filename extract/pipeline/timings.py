@@ -1,4 +1,4 @@
-"""Where the time of an extraction goes."""
+"""Time of an extraction: in the model, and waiting for decoders and writers."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ PARTS = ("decoding", "model", "writing")
 class Timings:
     """Seconds spent in the model, and waiting for decoders and writers while the model was idle.
 
-    ``video_seconds`` counts the clips that went through the model; ``device`` is where it runs, once that is known.
+    `video_seconds` counts the clips that went through the model; `device` is where it runs, once that is known.
     """
 
     started: float = field(default_factory=time.monotonic)
@@ -24,7 +24,7 @@ class Timings:
     device: torch.device | None = None
 
     def start(self, device: torch.device) -> None:
-        """Begin to count, unless that was done."""
+        """Begin to count, unless it was begun before."""
         if self.device is None:
             self.device, self.started = device, time.monotonic()
 
@@ -35,7 +35,7 @@ class Timings:
 
     @contextmanager
     def spend(self, part: str) -> Iterator[None]:
-        """Count the seconds inside as time of one of ``PARTS``."""
+        """Count the seconds inside as time of one of `PARTS`."""
         begun = time.monotonic()
         try:
             yield
@@ -44,34 +44,35 @@ class Timings:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the beginning."""
         return time.monotonic() - self.started
 
     def busy(self) -> str:
-        """How much video goes through per second, and how busy the model is, in a few words; "" before it began."""
+        """Say in a few words how much video goes through per second and how busy the model is; "" before it began."""
         if not self.clips:
             return ""
-        words = [f"{self.video_seconds / self.seconds:.1f}x real time", f"model {self.share('model'):.0f}%"]
+        words = [f"{self.video_seconds / self.seconds:.1f}x real time", f"model {self.percent('model'):.0f}%"]
         used = gpu_utilisation(self.device)
         return ", ".join(words if used is None else [*words, f"GPU {used}%"])
 
-    def share(self, part: str) -> float:
-        """Percent of the time since the beginning."""
+    def percent(self, part: str) -> float:
+        """Return the percent of the time since the beginning that went to one of `PARTS`."""
         return 100 * self.spent[part] / max(self.seconds, 1e-9)
 
     def sentence(self) -> str:
-        """Where the time went, for the end of a run; "" if nothing was computed."""
+        """Return a sentence on where the time went, for the end of a run; "" if nothing was computed."""
         if not self.clips:
             return ""
+        model, decoding, writing = map(self.percent, ("model", "decoding", "writing"))
         return (
             f"{self.clips} clips in {self.seconds:.0f} s: {self.clips / self.seconds:.1f} clips/s, "
-            f"{self.video_seconds / self.seconds:.1f}x real time. The model ran {self.share('model'):.0f} % of the "
-            f"time and waited {self.share('decoding'):.0f} % for decoding, {self.share('writing'):.0f} % for writing."
+            f"{self.video_seconds / self.seconds:.1f}x real time. The model ran {model:.0f} % of the time and waited "
+            f"{decoding:.0f} % for decoding, {writing:.0f} % for writing."
         )
 
 
 def gpu_utilisation(device: torch.device | None) -> int | None:
-    """Percent of the last moments in which the GPU was busy; None without a GPU or the package nvidia-ml-py."""
+    """Return the percent of the last moments in which the GPU was busy; None without a GPU or nvidia-ml-py."""
     if device is None or device.type != "cuda":
         return None
     with suppress(ModuleNotFoundError, RuntimeError):

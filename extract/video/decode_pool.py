@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,37 +18,57 @@ MOST_CLIPS = 512
 """Clips that may be decoded ahead, however small they are."""
 
 
-@dataclass(frozen=True)
-class DecodedClip:
-    """A clip's frames as ``prepare`` of the pool left them, or the reason why there are none.
+class HasBytes(Protocol):
+    """Protocol of prepared frames: an array or a tensor."""
 
-    ``owner`` is that of the clip's ``Run``.
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        ...
+
+
+Owner = TypeVar("Owner")
+Frames = TypeVar("Frames", bound=HasBytes)
+
+
+@dataclass(frozen=True)
+class Run(Generic[Owner]):
+    """Clips of one video that one decoder reads.
+
+    Attributes:
+        owner: comes back on every clip.
+        path: the video file.
+        clips: rows with their frame indices, in ascending order of frames.
+        is_wanted: asked before each clip; once it returns False, clips arrive with neither frames nor a reason.
     """
 
+    owner: Owner
+    path: Path
+    clips: Sequence[tuple[int, Sequence[int]]]
+    is_wanted: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True)
+class DecodedClip(Generic[Owner, Frames]):
+    """A clip's frames as the pool's `prepare` left them, or the reason why there are none."""
+
+    owner: Owner
     row: int
-    frames: Any
+    frames: Frames | None
     reason: str = ""
-    owner: Any = None
 
 
 @dataclass
-class Run:
-    """Clips of one video, in ascending order, that one decoder reads.
+class _Queued(Generic[Owner, Frames]):
+    """A run in the queue; its first clip is number `first` of all clips."""
 
-    ``clips`` are rows with their frame indices. ``owner`` is handed through. Once ``wanted`` returns False the rest is
-    not decoded any more; its clips arrive with neither frames nor reason.
-    """
-
-    path: Path
-    clips: Sequence[tuple[int, Sequence[int]]]
-    owner: Any = None
-    wanted: Callable[[], bool] = lambda: True
-    _first: int = field(default=0, repr=False)
-    _taken: bool = field(default=False, repr=False)
-    _decoded: deque[DecodedClip | BaseException] = field(default_factory=deque, repr=False)
+    run: Run[Owner]
+    first: int
+    is_taken: bool = False
+    decoded: deque[DecodedClip[Owner, Frames] | BaseException] = field(default_factory=deque)
 
 
-class DecodePool:
+class DecodePool(Generic[Owner, Frames]):
     """Decoder processes, each driven by a thread.
 
     A video is read by one decoder at a time, forward only, so two decoders help where there are two videos. A decoder
@@ -56,23 +76,26 @@ class DecodePool:
 
     Args:
         count: decoder processes.
-        deadline: as for ``Decoder``.
-        prepare: what else is done to the frames in the decoder's thread, such as resizing.
-        least: so many clips may always be ahead of the one that was handed out last.
-        budget: bytes of decoded clips beyond which no more than ``least`` are decoded ahead.
+        deadline: as for `Decoder`, in seconds.
+        prepare: work on the decoded frames, such as resizing, that is done in the decoder's thread.
+        least: clips that may always be ahead of the one that was handed out last.
+        budget: bytes of decoded clips beyond which no more than `least` are decoded ahead.
     """
+
+    # One lock guards all state. The consumer's thread puts runs into the queue and takes clips out of it in order; the
+    # decoders' threads take runs and add clips. Each change wakes all threads, which look whether it concerns them.
 
     def __init__(
         self,
         count: int,
         deadline: float,
-        prepare: Callable[[np.ndarray], Any] = lambda frames: frames,
+        prepare: Callable[[np.ndarray], Frames],
         least: int = 16,
         budget: int = 1 << 30,
     ) -> None:
         self._prepare, self._least, self._budget = prepare, least, budget
         self._changed = threading.Condition()
-        self._runs: deque[Run] = deque()
+        self._queue: deque[_Queued[Owner, Frames]] = deque()
         self._busy: set[Path] = set()
         self._idle: dict[int, Path] = {}  # decoders without work, with the videos that they have open
         self._handed_out = self._asked_for = self._held_bytes = 0
@@ -85,10 +108,10 @@ class DecodePool:
         for thread in self._threads:
             thread.start()
 
-    def clips(self, runs: Iterator[Run]) -> Iterator[DecodedClip]:
-        """The clips of all runs in order. To be called once.
+    def clips(self, runs: Iterator[Run[Owner]]) -> Iterator[DecodedClip[Owner, Frames]]:
+        """Yield the clips of all runs in order. May be called once.
 
-        ``runs`` is asked for the next one, in the caller's thread, only when a decoder has nothing to do.
+        `runs` is asked for the next one, in the caller's thread, only when a decoder has nothing to do.
 
         Raises:
             Exception: whatever went wrong while decoding and is no fault of the video.
@@ -98,114 +121,116 @@ class DecodePool:
                 self._changed.wait_for(lambda: self._is_next_ready() or self._is_hungry() or self._is_over())
                 hungry = self._is_hungry()
             if hungry:
-                self._extend(next(runs, None))
+                self._extend(next(runs, None))  # without the lock: it may take long, and decoders go on meanwhile
                 continue
             if self._is_over():
                 return
             yield self._take()
 
     def _is_next_ready(self) -> bool:
-        return bool(self._runs and self._runs[0]._decoded)
+        return bool(self._queue and self._queue[0].decoded)
 
     def _is_over(self) -> bool:
-        return self._exhausted and not self._runs
+        return self._exhausted and not self._queue
 
     def _is_hungry(self) -> bool:
-        """Whether a decoder could begin another video now."""
+        """Return True if a decoder could begin another video now."""
         return (
             not self._exhausted
             and self._may_decode(self._asked_for)
-            and not any(not run._taken for run in self._runs)
+            and all(queued.is_taken for queued in self._queue)
             and len(self._busy) < len(self._decoders)
         )
 
     def _may_decode(self, number: int) -> bool:
-        """Whether the clip of that number, in the order of all clips, has room."""
+        """Return True if there is room for the clip of that number, in the order of all clips."""
         ahead = number - self._handed_out
         return ahead < self._least or (ahead < MOST_CLIPS and self._held_bytes < self._budget)
 
     def _may_go_on(self, number: int) -> bool:
         return self._stopped or self._may_decode(number)
 
-    def _extend(self, run: Run | None) -> None:
+    def _extend(self, run: Run[Owner] | None) -> None:
         with self._changed:
             if run is None:
                 self._exhausted = True
             elif run.clips:
-                run._first = self._asked_for
+                self._queue.append(_Queued(run, self._asked_for))
                 self._asked_for += len(run.clips)
-                self._runs.append(run)
             self._changed.notify_all()
 
-    def _take(self) -> DecodedClip:
+    def _take(self) -> DecodedClip[Owner, Frames]:
         with self._changed:
-            run = self._runs[0]
-            clip = run._decoded.popleft()
+            queued = self._queue[0]
+            clip = queued.decoded.popleft()
             if isinstance(clip, BaseException):
                 raise clip
             self._handed_out += 1
-            self._held_bytes -= _n_bytes(clip.frames)
-            if self._handed_out == run._first + len(run.clips):
-                self._runs.popleft()
+            self._held_bytes -= _n_bytes(clip)
+            if self._handed_out == queued.first + len(queued.run.clips):
+                self._queue.popleft()
             self._changed.notify_all()
         return clip
 
     def _work(self, own: int, decoder: Decoder) -> None:
+        """Decode one run after another: the loop of a decoder's thread."""
         try:
-            run: Run | None = None
-            while (run := self._next_run(own, run)) is not None:
-                for number, (row, indices) in enumerate(run.clips, run._first):
+            queued: _Queued[Owner, Frames] | None = None
+            while (queued := self._next_run(own, queued)) is not None:
+                for number, (row, indices) in enumerate(queued.run.clips, queued.first):
                     with self._changed:
                         self._changed.wait_for(partial(self._may_go_on, number))
                     if self._stopped:
                         return
-                    self._add(run, self._read(decoder, run, row, indices))
+                    self._add(queued, self._read(decoder, queued.run, row, indices))
         finally:
             decoder.close()
 
-    def _next_run(self, own: int, finished: Run | None) -> Run | None:
-        """The first run that no decoder has taken, of a video that no decoder is reading.
+    def _next_run(self, own: int, finished: _Queued[Owner, Frames] | None) -> _Queued[Owner, Frames] | None:
+        """Wait for a run that no decoder has taken, of a video that no decoder is reading; None at the end.
 
         A video goes on in the decoder that has it open, if that one has nothing else to do: another would have to read
         it from the beginning.
         """
 
-        def free() -> Run | None:
+        def free() -> _Queued[Owner, Frames] | None:
             elsewhere = {path for number, path in self._idle.items() if number != own}
             unwanted = self._busy | elsewhere
-            return next((run for run in self._runs if not run._taken and run.path not in unwanted), None)
+            return next((one for one in self._queue if not one.is_taken and one.run.path not in unwanted), None)
 
         with self._changed:
             if finished is not None:
-                self._busy.remove(finished.path)
-                self._idle[own] = finished.path
+                self._busy.remove(finished.run.path)
+                self._idle[own] = finished.run.path
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._stopped or free() is not None or self._is_over())
-            run = None if self._stopped else free()
+            queued = None if self._stopped else free()
             self._idle.pop(own, None)
-            if run is not None:
-                run._taken = True
-                self._busy.add(run.path)
+            if queued is not None:
+                queued.is_taken = True
+                self._busy.add(queued.run.path)
             self._changed.notify_all()
-            return run
+            return queued
 
-    def _read(self, decoder: Decoder, run: Run, row: int, indices: Sequence[int]) -> DecodedClip | BaseException:
-        if not run.wanted():
-            return DecodedClip(row, None, owner=run.owner)
+    def _read(
+        self, decoder: Decoder, run: Run[Owner], row: int, indices: Sequence[int]
+    ) -> DecodedClip[Owner, Frames] | BaseException:
+        if not run.is_wanted():
+            return DecodedClip(run.owner, row, None)
         try:
-            return DecodedClip(row, self._prepare(decoder.read_clip(run.path, indices)), owner=run.owner)
+            return DecodedClip(run.owner, row, self._prepare(decoder.read_clip(run.path, indices)))
         except VideoError as error:
-            return DecodedClip(row, None, str(error), run.owner)
+            return DecodedClip(run.owner, row, None, str(error))
         except MemoryError:
-            return DecodedClip(row, None, "there is not enough memory for frames of this size", run.owner)
+            return DecodedClip(run.owner, row, None, "there is not enough memory for frames of this size")
         except BaseException as error:  # noqa: BLE001 -- handed to the consumer, which raises it
             return error
 
-    def _add(self, run: Run, clip: DecodedClip | BaseException) -> None:
+    def _add(self, queued: _Queued[Owner, Frames], clip: DecodedClip[Owner, Frames] | BaseException) -> None:
         with self._changed:
-            run._decoded.append(clip)
+            queued.decoded.append(clip)
             if isinstance(clip, DecodedClip):
-                self._held_bytes += _n_bytes(clip.frames)
+                self._held_bytes += _n_bytes(clip)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -218,7 +243,7 @@ class DecodePool:
         for thread in self._threads:
             thread.join(timeout=10)
 
-    def __enter__(self) -> "DecodePool":
+    def __enter__(self) -> "DecodePool[Owner, Frames]":
         return self
 
     def __exit__(
@@ -227,5 +252,5 @@ class DecodePool:
         self.close()
 
 
-def _n_bytes(frames: Any) -> int:
-    return int(getattr(frames, "nbytes", 0))
+def _n_bytes(clip: DecodedClip[Owner, Frames]) -> int:
+    return 0 if clip.frames is None else clip.frames.nbytes

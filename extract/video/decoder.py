@@ -10,21 +10,24 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 
-from vadprobe.extract.video.messages import receive, send
+from vadprobe.extract.video.messages import Connection
 from vadprobe.store.errors import VideoError
 
 START_SECONDS = 60.0
-"""How long a fresh decoder process may take to answer for the first time."""
+"""Seconds that a fresh decoder process may take to answer for the first time."""
 
 NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
-"""How the reasons begin that may be the machine's fault and not the file's; such a video is tried again."""
+"""Beginnings of reasons that may be the machine's fault and not the file's; such a video is tried again."""
+
+VideoProgress = Callable[[int, int], None]
+"""Called after each video with the number of those done and of all."""
 
 
 class Decoder:
@@ -36,7 +39,7 @@ class Decoder:
             has as much time again.
 
     Attributes:
-        reader: which library answered the last request for a file or its frames, ``"decord"`` or ``"PyAV"``.
+        reader: library that answered the last request for a file or its frames, "decord" or "PyAV".
     """
 
     def __init__(self, deadline: float = 60.0) -> None:
@@ -46,26 +49,16 @@ class Decoder:
         self._without_decord: set[str] = set()
         self._reading_with: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._connection: socket.socket | None = None
+        self._connection: Connection | None = None
         self._errors: IO[bytes] | None = None
 
     def probe(self, path: Path) -> tuple[int, float]:
-        """Number of frames and average frames per second of a video file.
+        """Return the number of frames and the average frames per second of a video file.
 
         Raises:
             VideoError: if the file is missing, empty, not a video, has no frames, or the decoder hangs or crashes.
         """
-        try:
-            facts = path.stat()
-        except FileNotFoundError as error:
-            raise VideoError("the file does not exist") from error
-        except OSError as error:
-            raise VideoError(f"the file cannot be opened: {error.strerror}") from error
-        if not stat.S_ISREG(facts.st_mode):
-            what = "a folder" if stat.S_ISDIR(facts.st_mode) else "no ordinary file"
-            raise VideoError(f"the file does not exist, what bears its name is {what}")
-        if facts.st_size == 0:
-            raise VideoError("the file is empty (0 bytes)")
+        _check_file(path)
         header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
         n_frames, fps = int(header["n_frames"]), float(header["fps"])
         if n_frames < 1:
@@ -75,7 +68,7 @@ class Decoder:
         return n_frames, fps
 
     def count(self, path: Path, decode: bool) -> tuple[int | None, int | None]:
-        """Frames by the container's header, and with ``decode`` by decoding all of them; None where not known.
+        """Count frames by the container's header, and with `decode` by decoding all of them; None where not known.
 
         Raises:
             VideoError: if the file cannot be opened or decoded, or the decoder hangs or crashes.
@@ -93,7 +86,7 @@ class Decoder:
             VideoError: if a frame cannot be decoded or does not exist, or the decoder hangs or crashes.
         """
         if len(frame_indices) == 0 or min(frame_indices) < 0:
-            raise VideoError(f"the frames {list(frame_indices)} cannot be read; at least one is wanted, counted from 0")
+            raise VideoError(f"frame indices must be one or more numbers from 0, got {list(frame_indices)}")
         request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
         header, payload = self._ask(request, "these frames cannot be decoded")
         frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
@@ -102,6 +95,11 @@ class Decoder:
         return frames
 
     def _ask(self, request: dict[str, Any], failure: str) -> tuple[dict[str, Any], bytearray]:
+        """Ask, and once more without decord if the process hung or died while decord was reading.
+
+        Raises:
+            VideoError: beginning with `failure` if the file is to blame.
+        """
         path = request["path"]
         try:
             header, payload = self._ask_once(request)
@@ -118,17 +116,17 @@ class Decoder:
 
     def _ask_once(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         connection = self._connection or self._start()
-        # Said by the process as it begins: one that was dead or stopped before has not shown that the file is bad.
+        # The process names its library as it begins: one that was dead or stopped before tells nothing of the file.
         self._reading_with = None
         if request["path"] in self._without_decord:
             request = {**request, "only": "PyAV"}
         try:
-            connection.settimeout(self.deadline)
-            send(connection, request)
-            header, payload = receive(connection)
-            while "alive" in header:
+            connection.set_timeout(self.deadline)
+            connection.send(request)
+            header, payload = connection.receive()
+            while "heartbeat" in header:
                 self._reading_with = header.get("trying", self._reading_with)
-                header, payload = receive(connection)
+                header, payload = connection.receive()
         except TimeoutError as error:
             self.close()
             raise VideoError(f"{NO_PROGRESS} for {self.deadline:g} s; the decoder was killed") from error
@@ -136,7 +134,7 @@ class Decoder:
             raise VideoError(self._died()) from error
         return header, payload
 
-    def _start(self) -> socket.socket:
+    def _start(self) -> Connection:
         if self._interrupted:
             raise VideoError("decoding was interrupted")
         ours, theirs = socket.socketpair()
@@ -146,19 +144,19 @@ class Decoder:
             command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=self._errors
         )
         theirs.close()
-        self._connection = ours
+        self._connection = Connection(ours)
         try:
-            ours.settimeout(START_SECONDS)
-            receive(ours)
+            self._connection.set_timeout(START_SECONDS)
+            self._connection.receive()
         except TimeoutError as error:
             self.close()
             raise RuntimeError(f"the decoder process did not start within {START_SECONDS:g} s") from error
         except (EOFError, ConnectionError) as error:
             raise RuntimeError(f"the decoder process did not start: {self._died()}") from error
-        return ours
+        return self._connection
 
     def _died(self) -> str:
-        """Say how the process ended, and clear it away."""
+        """Return how the process ended, and clear it away."""
         assert self._process is not None
         assert self._errors is not None
         try:
@@ -172,7 +170,7 @@ class Decoder:
         return f"{CRASHED} with " + ": ".join([how, *last])
 
     def interrupt(self) -> None:
-        """From another thread: end a read in progress, which then fails, and refuse further ones."""
+        """End a read in progress, which then fails, and refuse further ones. Another thread may call this."""
         self._interrupted = True
         process = self._process
         if process is not None:
@@ -198,7 +196,21 @@ class Decoder:
         self.close()
 
 
+def _check_file(path: Path) -> None:
+    try:
+        facts = path.stat()
+    except FileNotFoundError as error:
+        raise VideoError("the file does not exist") from error
+    except OSError as error:
+        raise VideoError(f"the file cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(facts.st_mode):
+        what = "a folder" if stat.S_ISDIR(facts.st_mode) else "no ordinary file"
+        raise VideoError(f"the file does not exist, what bears its name is {what}")
+    if facts.st_size == 0:
+        raise VideoError("the file is empty (0 bytes)")
+
+
 def shorten(message: str, limit: int = 200) -> str:
-    """A decoder's message without its time stamps and source paths, at most ``limit`` characters."""
+    """Return a decoder's message without its time stamps and source paths, at most `limit` characters."""
     plain = re.sub(r"\[\d\d:\d\d:\d\d\] \S+?:\d+: ", "", message)
     return plain if len(plain) <= limit else plain[: limit - 1] + "…"

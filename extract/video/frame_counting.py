@@ -1,9 +1,9 @@
 """Counting the frames of video files in every way there is: header, index, decoding."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from vadprobe.extract.video.decoder import Decoder
+from vadprobe.extract.video.decoder import Decoder, VideoProgress
 from vadprobe.store.datasets.joining import Finding
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.errors import VideoError
@@ -15,26 +15,25 @@ def count_frames(
     files: Mapping[str, str],
     *,
     decode: bool,
-    deadline: float = 60.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: VideoProgress | None = None,
 ) -> tuple[tuple[VideoFacts, ...], tuple[Finding, ...]]:
     """Open every file and count its frames.
 
     The count that decides is that of the decoder stage 1 uses: what it returns is what is scored. It is compared with
-    what the container declares and, with ``decode``, with the frames that come out.
+    what the container declares and, with `decode`, with the frames that come out.
 
     Args:
-        folder: where the paths begin.
+        folder: folder that the paths are relative to.
         files: relative paths by video name.
         decode: decode every frame, which takes as long as an extraction's decoding.
-        deadline: seconds without progress after which a file counts as unreadable.
+        progress: called after each file.
 
     Returns:
-        One row per file, readable or not, and a finding where counts of one file disagree.
+        One row per file, readable or not, and a finding if counts of one file disagree.
     """
     probed = []
     differing: dict[str, str] = {}
-    with Decoder(deadline) as decoder:
+    with Decoder() as decoder:
         for number, (name, path) in enumerate(files.items(), start=1):
             try:
                 fingerprint = fingerprint_file(folder / path)

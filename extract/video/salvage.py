@@ -1,6 +1,6 @@
 """Reading with PyAV what decord cannot be trusted with: damaged files, and formats it reads wrongly or not at all.
 
-Frames have the numbers that the survey gives their time stamps. Without usable stamps they are numbered as they come
+Frames have the indices that the packets' time stamps give them. Without usable stamps they are numbered as they come
 out, and nothing after the first damage is kept.
 """
 
@@ -12,30 +12,33 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from vadprobe.extract.video.packets import Alive, Survey, logged_messages, packets, video_stream
+from vadprobe.extract.video.packets import Heartbeat, PacketTable, demux, logged_messages, video_stream
+
+Step = tuple[int, list[VideoFrame], bool]
+"""A packet's position, the frames that came out after it, and whether the decoder refused it."""
 
 
 class SalvageReader:
-    """The good frames of one video: those decoded without an error, from packets that lean on no damaged one.
+    """The good frames of one video: those decoded without an error, from packets that depend on no damaged one.
 
-    Opening decodes the video once, because a frame may come out before the one it leans on turns out to be damaged.
+    Opening decodes the video once, because a frame may come out before the one it depends on turns out to be damaged.
 
     Args:
         path: the video file.
-        surveyed: what ``survey`` found in it.
-        alive: called for every packet.
+        packets: what `read_packets` found in it.
+        heartbeat: called for every packet.
 
     Raises:
         av.FFmpegError: if the file cannot be opened.
         ValueError: if not one frame can be decoded.
     """
 
-    def __init__(self, path: str, surveyed: Survey, alive: Alive) -> None:
-        self.path, self.survey = path, surveyed
-        self._order = surveyed.numbered()  # empty where frames are numbered as they come out
-        good = self._good_by_time(alive) if self._order else None
+    def __init__(self, path: str, packets: PacketTable, heartbeat: Heartbeat) -> None:
+        self.path, self.packets = path, packets
+        self._indices = packets.frame_indices()  # empty where frames are numbered as they come out
+        good = self._good_by_time(heartbeat) if self._indices else None
         if good is None:
-            self._order, good = {}, self._good_by_order(alive)
+            self._indices, good = {}, self._good_by_order(heartbeat)
         if not good:
             raise ValueError("not one frame can be decoded")
         self._good = good
@@ -45,21 +48,25 @@ class SalvageReader:
 
     @property
     def n_frames(self) -> int:
-        """Frames the file holds; some may be lost."""
-        return self.survey.certain(self._order) if self._order else self.n_good
+        """Number of frames the file holds; some may be lost."""
+        return self.packets.n_certain(self._indices) if self._indices else self.n_good
 
     @property
     def n_good(self) -> int:
-        """Frames that can be read."""
+        """Number of frames that can be read."""
         return len(self._good)
 
-    def _good_by_time(self, alive: Alive) -> frozenset[int] | None:
-        """Indices of the good frames; None if the packets' stamps are no presentation times (H.264 in avi)."""
-        damaged = set(np.flatnonzero(self.survey.broken).tolist())
-        gaps = self.survey.after_gaps(self._order) if self.survey.is_damaged else set()
-        packet_of = {int(stamp): position for position, stamp in enumerate(self.survey.stamps)}
+    def _good_by_time(self, heartbeat: Heartbeat) -> frozenset[int] | None:
+        """Return the indices of the good frames; None if the stamps are no presentation times (H.264 in avi).
+
+        Decode the whole video, note each packet that the decoder refuses or patches up, and drop every frame that
+        depends on one of them or on a missing one.
+        """
+        damaged = set(np.flatnonzero(self.packets.broken).tolist())
+        gaps = self.packets.after_gaps(self._indices) if self.packets.is_damaged else set()
+        packet_of = {int(stamp): position for position, stamp in enumerate(self.packets.stamps)}
         came_out: list[int] = []
-        for position, frames, failed in self._decode_watched(alive):
+        for position, frames, failed in self._decode_watched(heartbeat):
             if failed:
                 damaged.add(position)
             for frame in frames:
@@ -67,37 +74,39 @@ class SalvageReader:
                     continue
                 if frame.is_corrupt:
                     damaged.add(packet_of[frame.pts])
-                if came_out and frame.pts <= came_out[-1] and not any(where <= position for where in damaged | gaps):
-                    return None
+                out_of_order = came_out and frame.pts <= came_out[-1]
+                if out_of_order and not any(where <= position for where in damaged | gaps):
+                    return None  # a sound video comes out in the order of its presentation times
                 came_out.append(frame.pts)
-        lost = self._leaning_on(damaged, gaps)
-        certain = self.survey.certain(self._order)
-        kept = (self._order[stamp] for stamp in came_out if stamp in self._order and packet_of[stamp] not in lost)
+        lost = self._dependent_on(damaged, gaps)
+        certain = self.packets.n_certain(self._indices)
+        kept = (self._indices[stamp] for stamp in came_out if stamp in self._indices and packet_of[stamp] not in lost)
         return frozenset(index for index in kept if index < certain)
 
-    def _good_by_order(self, alive: Alive) -> frozenset[int]:
-        """Indices of the frames that come out before the first damage."""
+    def _good_by_order(self, heartbeat: Heartbeat) -> frozenset[int]:
+        """Return the indices of the frames that come out before the first damage."""
         count = before_key = 0
-        for position, frames, failed in self._decode_watched(alive):
-            beyond = self.survey.complaint is not None and position >= self.survey.complaint
-            if failed or beyond or self.survey.broken[position : position + 1].any():
+        for position, frames, failed in self._decode_watched(heartbeat):
+            beyond = self.packets.complaint is not None and position >= self.packets.complaint
+            if failed or beyond or self.packets.broken[position : position + 1].any():
                 break
-            if self.survey.keys[position : position + 1].any():
+            if self.packets.keys[position : position + 1].any():
                 before_key = count
             if any(frame.is_corrupt for frame in frames):
-                # Only what came out before the key frame was decoded leans on nothing after it.
+                # Only what came out before the key frame was decoded depends on nothing after it.
                 return frozenset(range(before_key))
             count += len(frames)
         return frozenset(range(count))
 
-    def _leaning_on(self, damaged: set[int], gaps: set[int]) -> set[int]:
-        """Packets that cannot be trusted when some are damaged, and some are missing before others.
+    def _dependent_on(self, damaged: set[int], gaps: set[int]) -> set[int]:
+        """Return the packets that cannot be trusted when some are damaged, and some are missing before others.
 
-        They go up to the next key frame, and to what is stored after it but shown before it.
+        They reach up to the next key frame, and include what is stored after it but shown before it.
         """
-        keys, stamps = np.flatnonzero(self.survey.keys), self.survey.stamps
+        keys, stamps = np.flatnonzero(self.packets.keys), self.packets.stamps
+        # A damaged key frame itself is lost, one behind a gap is not.
         starts = {(start, True) for start in damaged} | {(start, False) for start in gaps}
-        if not self.survey.starts_with_key:
+        if not self.packets.starts_with_key:
             starts.add((0, False))
         lost: set[int] = set()
         for start, is_damaged in starts:
@@ -108,15 +117,15 @@ class SalvageReader:
             lost.update(where for where in range(key, end) if stamps[where] < stamps[key])
         return lost
 
-    def _decode(self, alive: Alive, logged: list[Any] | None = None) -> Iterator[tuple[int, list[VideoFrame], bool]]:
-        """Every packet's position, the frames that came out after it, and whether the decoder refused it."""
+    def _decode(self, heartbeat: Heartbeat, logged: list[Any] | None = None) -> Iterator[Step]:
+        """Decode packet by packet, and last what the decoder still holds."""
         with av.open(self.path) as container:
             stream = video_stream(container)
             if logged is not None:
                 logged.clear()  # opening decodes packets too
             position = 0
-            for position, packet in enumerate(packets(container, stream)):
-                alive()
+            for position, packet in enumerate(demux(container, stream)):
+                heartbeat()
                 try:
                     frames = stream.decode(packet)
                 except av.FFmpegError:
@@ -129,25 +138,28 @@ class SalvageReader:
                 frames = []
             yield position + 1, list(frames), False
 
-    def _decode_watched(self, alive: Alive) -> Iterator[tuple[int, list[VideoFrame], bool]]:
-        """The same; a packet also counts as refused if the decoder logs an error and hands out a patched frame."""
+    def _decode_watched(self, heartbeat: Heartbeat) -> Iterator[Step]:
+        """Decode; a packet also counts as refused if the decoder logs an error and hands out a patched frame."""
         with logged_messages() as logged:
-            for position, frames, failed in self._decode(alive, logged):
+            for position, frames, failed in self._decode(heartbeat, logged):
                 yield position, frames, failed or bool(logged)
                 logged.clear()
 
-    def _in_order(self, alive: Alive) -> Iterator[tuple[int, VideoFrame]]:
-        """Good frames with their indices, as they come out."""
+    def _in_order(self, heartbeat: Heartbeat) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield the good frames with their indices, as they come out."""
         count = 0
-        for _, frames, _ in self._decode(alive):
+        for _, frames, _ in self._decode(heartbeat):
             for frame in frames:
-                index = self._order.get(frame.pts if frame.pts is not None else -1, -1) if self._order else count
+                index = self._indices.get(frame.pts if frame.pts is not None else -1, -1) if self._indices else count
                 count += 1
                 if index in self._good:
                     yield index, frame
 
-    def read(self, indices: list[int], alive: Alive) -> np.ndarray:
-        """Frames of ascending, distinct indices, (n, height, width, 3) uint8, RGB, turned as they are to be seen.
+    def read(self, indices: list[int], heartbeat: Heartbeat) -> np.ndarray:
+        """Read frames of ascending, distinct indices, turned as the file asks for.
+
+        Returns:
+            (n, height, width, 3) uint8, RGB.
 
         Raises:
             ValueError: if one of them is lost, or they differ in size.
@@ -159,7 +171,7 @@ class SalvageReader:
             what = f"frame {lost[0]} is" if len(lost) == 1 else f"the frames {name_ranges(lost)} are"
             raise ValueError(f"the file is damaged, and {what} lost")
         if indices[0] < self._next or self._next < 0:
-            self._frames, self._next = self._in_order(alive), 0
+            self._frames, self._next = self._in_order(heartbeat), 0
         wanted, pictures = set(indices), {}
         for index, frame in self._frames:
             self._next = max(self._next, index + 1)
@@ -175,14 +187,14 @@ class SalvageReader:
         return np.stack([pictures[index] for index in indices])
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
-        """A frame's colours, (height, width, 3) uint8, turned by the rotation its file asks for."""
+        """Return a frame's colours, (height, width, 3) uint8, turned by the rotation its file asks for."""
         # One for all frames keeps its tables; VideoFrame.to_ndarray makes them anew for each.
         colours = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
         return np.rot90(colours, round(frame.rotation / 90))
 
 
 def name_ranges(indices: list[int]) -> str:
-    """Ascending numbers as text, neighbours as one range: ``3 to 5, 9``."""
+    """Write ascending numbers as text, neighbours as one range: `3 to 5, 9`."""
     edges = np.flatnonzero(np.diff(indices) > 1)
     firsts, lasts = [indices[0], *(indices[i + 1] for i in edges)], [*(indices[i] for i in edges), indices[-1]]
     return ", ".join(f"{a} to {b}" if b > a else str(a) for a, b in zip(firsts, lasts, strict=True))

@@ -1,7 +1,7 @@
-"""One of several extracting processes: ``python -m vadprobe.flows.jobs.device_worker JOB WORKSPACE DEVICE``.
+"""One of several extracting processes: `python -m vadprobe.flows.jobs.device_worker JOB WORKSPACE DEVICE`.
 
 It computes partitions of the job on its device and reports on standard output, a JSON object a line. The process that
-started it plans before and commits afterwards (see ``jobs.devices``).
+started it plans before and commits afterwards (see `jobs.devices`).
 """
 
 import json
@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
-from vadprobe.extract.pipeline.extraction import PartitionKey, PartitionOutcome
+from vadprobe.extract.pipeline.stream import PartitionOutcome
 from vadprobe.flows.jobs.extract_job import prepare
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
@@ -34,10 +34,7 @@ def main(job_path: str, workspace: str, device: str) -> int:
         reports.flush()
 
     def finished(outcome: PartitionOutcome) -> None:
-        report(finished=outcome.unit)
-
-    def elsewhere(unit: PartitionKey) -> None:
-        """Nothing to say: whoever finished it has reported it."""
+        report(finished=outcome.key)
 
     try:
         with redirect_stdout(sys.stderr):  # libraries print
@@ -48,7 +45,6 @@ def main(job_path: str, workspace: str, device: str) -> int:
                 tell=lambda text: report(tell=text),
                 clip_done=lambda computed: report(clip=computed),
                 finished=finished,
-                elsewhere=elsewhere,
             )
             compute_pending(extractor, listener)
             report(timings=extractor.timings.sentence())

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -15,15 +15,15 @@ from typing import IO, Any
 import torch
 
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.pipeline.claim_loop import Listener
-from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey
-from vadprobe.flows.jobs.extract_job import ExtractionSummary, finish
+from vadprobe.extract.pipeline.extraction import Extractor
+from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
+from vadprobe.flows.jobs.extract_job import ExtractionSummary, count_elsewhere, finish, tell
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.errors import VadprobeError
 
 ALL = "all"
 STOP_SECONDS = 60.0
-"""How long a process that is told to stop may take to finish what it is writing."""
+"""Seconds that a process may take to finish what it is writing after it was told to stop."""
 _BAR = re.compile(r"\d%\||\dit \[")
 """Matches every bar of progress, with a total and without."""
 
@@ -38,39 +38,34 @@ class _Worker:
 
 @dataclass
 class _Count:
-    """What all processes together have done, each partition once."""
+    """Counts what all processes together have done, each partition once."""
 
-    listener: Listener
     extractor: Extractor
+    clip_done: ClipDone
     known: set[PartitionKey] = field(default_factory=set)
     computed: list[PartitionKey] = field(default_factory=list)
 
     def take(self, worker: _Worker, report: dict[str, Any]) -> None:
         """Count what a process reports."""
         if "clip" in report:
-            self.listener.clip_done(report["clip"])
+            self.clip_done(report["clip"])
         elif "tell" in report:
-            self.listener.tell(f"{worker.device}: {report['tell']}")
+            tell(f"{worker.device}: {report['tell']}")
         elif "timings" in report:
             worker.timings = report["timings"]
         elif "finished" in report:
-            unit = _unit(report["finished"])
-            self.known.add(unit)
-            self.computed.append(unit)
+            key = PartitionKey(*report["finished"])
+            self.known.add(key)
+            self.computed.append(key)
 
     def rest(self, pending: Sequence[PartitionKey]) -> None:
-        """Count partitions of ``pending`` that were finished by processes not started here."""
-        for unit in set(pending) - self.known - set(self.extractor.pending()):
-            for _ in range(self.extractor.n_rows(*unit)):
-                self.listener.clip_done(True)
-
-
-def _unit(value: list[int]) -> PartitionKey:
-    return value[0], value[1]
+        """Count partitions of `pending` that were finished by processes not started here."""
+        for key in set(pending) - self.known - set(self.extractor.pending()):
+            count_elsewhere(self.extractor, key, self.clip_done)
 
 
 def devices_of(names: Sequence[str]) -> list[str]:
-    """The devices named; ``["all"]`` is every GPU.
+    """Return the devices named; `["all"]` is every GPU.
 
     Raises:
         VadprobeError: if there is no GPU, or a device cannot be used.
@@ -86,7 +81,7 @@ def devices_of(names: Sequence[str]) -> list[str]:
 
 
 def extract_on(
-    job: Job, extractor: Extractor, devices: Sequence[str], clip_done: Callable[[bool], None]
+    job: Job, extractor: Extractor, devices: Sequence[str], clip_done: ClipDone
 ) -> tuple[ExtractionSummary, list[str]]:
     """Compute what is pending with one process per device, and commit.
 
@@ -99,7 +94,7 @@ def extract_on(
         VadprobeError: if partitions are left because processes failed; it says how each of them ended.
     """
     pending = extractor.pending()
-    count = _Count(Listener(clip_done=clip_done), extractor)
+    count = _Count(extractor, clip_done)
     ended: list[str] = []
     with ExitStack() as stack:
         workers = [_start(job, device, stack) for device in devices] if pending else []
@@ -114,8 +109,8 @@ def extract_on(
                 continue
             running -= 1
             if worker.process.wait():
-                ended.append(_how(worker))
-                count.listener.tell(ended[-1])
+                ended.append(_ending(worker))
+                tell(ended[-1])
         count.rest(pending)
     left = len(extractor.pending())
     if left:
@@ -163,8 +158,8 @@ def _stop(worker: _Worker) -> None:
     worker.process.stdout.close()
 
 
-def _how(worker: _Worker) -> str:
-    """How a process ended, in a sentence."""
+def _ending(worker: _Worker) -> str:
+    """Return a sentence on how a process ended."""
     code = worker.process.returncode
     worker.errors.seek(0)
     lines = worker.errors.read().strip().splitlines()

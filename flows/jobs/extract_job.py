@@ -1,12 +1,17 @@
 """Stage 1 of a job in steps: prepare, compute what is pending, finish. The command line and the flow share it."""
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tqdm import tqdm
+
 from vadprobe.extract.model.backbone import describe
-from vadprobe.extract.pipeline.claim_loop import Listener, _ignore, _tell, compute_pending
-from vadprobe.extract.pipeline.extraction import Extractor, PartitionKey
+from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
+from vadprobe.extract.pipeline.extraction import Extractor
+from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
 from vadprobe.extract.pipeline.planning import plan_extraction
+from vadprobe.extract.video.decoder import VideoProgress
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.joining import naming
@@ -15,7 +20,7 @@ from vadprobe.store.errors import StoreError
 
 @dataclass(frozen=True)
 class ExtractionSummary:
-    """What an extraction did, and what could not be read."""
+    """Summary of an extraction: the work done, and the files and clips that could not be read."""
 
     n_clips: int
     n_computed: int
@@ -26,11 +31,11 @@ class ExtractionSummary:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every video with a file, and every clip, could be read."""
+        """True if every video with a file, and every clip, could be read."""
         return not self.unreadable_videos and not self.failed_clips
 
     def lines(self) -> Iterator[str]:
-        """The summary as sentences."""
+        """Yield the summary as sentences."""
         if self.n_computed == 0:
             yield f"Nothing to compute: all {self.n_clips} clips ({self.n_partitions} partitions) are in the store."
         else:
@@ -45,7 +50,7 @@ class ExtractionSummary:
 
 
 def missing_lines(missing: Sequence[str]) -> Iterator[str]:
-    """One sentence about videos of the dataset that have no file; none if all have one."""
+    """Yield a sentence about videos of the dataset that have no file; nothing if all have one."""
     if missing:
         yield (
             f"{len(missing)} videos of the dataset have no file and are left out: {naming(missing)}; "
@@ -53,7 +58,12 @@ def missing_lines(missing: Sequence[str]) -> Iterator[str]:
         )
 
 
-def prepare(job: Job, progress: Callable[[int, int], None] | None = None) -> Extractor:
+def tell(message: str) -> None:
+    """Write a sentence to standard error, above the bars of progress."""
+    tqdm.write(message, file=sys.stderr)
+
+
+def prepare(job: Job, progress: VideoProgress | None = None) -> Extractor:
     """Probe the videos and create or open the stores; no weights are loaded."""
     description = describe(job.config.backbone, job.backbone_folder)
     dataset = job.open_dataset()
@@ -63,19 +73,33 @@ def prepare(job: Job, progress: Callable[[int, int], None] | None = None) -> Ext
     return Extractor(dataset, plan, description, job.config.extraction)
 
 
-def extract(job: Job, clip_done: Callable[[bool], None] | None = None) -> ExtractionSummary:
-    """All steps of stage 1."""
-    return extract_prepared(prepare(job), clip_done)
+def extract(job: Job) -> ExtractionSummary:
+    """Do all steps of stage 1."""
+    return extract_prepared(prepare(job), lambda computed: None)
 
 
-def extract_prepared(extractor: Extractor, clip_done: Callable[[bool], None] | None = None) -> ExtractionSummary:
-    """Compute what is pending, beside any number of other workers, and commit."""
-    return finish(extractor, compute_pending(extractor, Listener(clip_done=clip_done or _ignore)))
+def extract_prepared(extractor: Extractor, clip_done: ClipDone) -> ExtractionSummary:
+    """Compute what is pending, beside any number of other workers, and commit.
+
+    `clip_done` is called once for each pending clip, also for those that other workers compute.
+    """
+
+    def elsewhere(key: PartitionKey) -> None:
+        count_elsewhere(extractor, key, clip_done)
+
+    listener = Listener(tell=tell, clip_done=clip_done, elsewhere=elsewhere)
+    return finish(extractor, compute_pending(extractor, listener))
 
 
-def n_clips(extractor: Extractor, units: Sequence[PartitionKey]) -> int:
-    """Clips in some units of work."""
-    return sum(extractor.n_rows(position, partition) for position, partition in units)
+def count_elsewhere(extractor: Extractor, key: PartitionKey, clip_done: ClipDone) -> None:
+    """Count the clips of a partition that another worker has computed."""
+    for _ in range(extractor.n_rows(*key)):
+        clip_done(True)
+
+
+def n_clips(extractor: Extractor, keys: Sequence[PartitionKey]) -> int:
+    """Count the clips of some partitions."""
+    return sum(extractor.n_rows(*key) for key in keys)
 
 
 def _write_cards(extractor: Extractor) -> None:
@@ -84,11 +108,11 @@ def _write_cards(extractor: Extractor) -> None:
         try:
             write_card(folder)
         except StoreError as error:
-            _tell(f"{error} (the stores are whole without it; 'vadprobe card {folder}' writes it later)")
+            tell(f"{error} (the stores are whole without it; 'vadprobe card {folder}' writes it later)")
 
 
 def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> ExtractionSummary:
-    """Commit every store, write the cards, and say what was done."""
+    """Commit every store, write the cards, and return what was done."""
     failures = extractor.commit()
     _write_cards(extractor)
     named = {}

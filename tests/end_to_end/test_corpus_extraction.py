@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.broken_videos import CASES, decoder_without_rights
+from tests.support.processes.stand_in import decoder_without_rights
 from tests.support.profiles import LONG
+from tests.support.videos.broken import CASES
 from vadprobe.flows.command_line import main
 from vadprobe.store.reading.feature_store import FeatureStore
 

@@ -23,6 +23,7 @@ import pytest
 from tests.support import profiles
 from tests.support.builders import BACKBONE, all_features, features, planned_store, tree
 from tests.support.paths import ROOT
+from tests.support.processes.waiting import PATIENCE
 from vadprobe.store.claims.local_claims import LocalStaging
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.stored_parts import EVERYTHING
@@ -33,7 +34,6 @@ from vadprobe.store.writing.disk_space import require_space, stored_bytes
 
 FAULTS = int(os.environ.get("VADPROBE_FAULTS") or (60 if profiles.LONG else 4))
 N_FRAMES, N_WORKERS = (320, 4) if profiles.LONG else (128, 3)
-GUARD = 300.0  # seconds; no state is waited for longer, and none takes a tenth of it
 
 WORKERS = """
 import hashlib, itertools, json, os, random, signal, sys, time, traceback
@@ -98,7 +98,7 @@ def work(root, fault, moment):
         os.write(log, f"start {unit[1]}\\n".encode())
 
     def finished(outcome):
-        os.write(log, f"done {outcome.unit[1]}\\n".encode())
+        os.write(log, f"done {outcome.key.partition}\\n".encode())
 
     steps.moment = moment
     claim_loop.compute_pending(extractor, claim_loop.Listener(tell=tell, begun=begun, finished=finished))
@@ -219,7 +219,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory, write_video: Callable[..., 
     wanted = {"kill": FAULTS, "stop": max(2, FAULTS // 5)}
     places = [ROOT, folder / "videos", folder / "stores", checkpoint]
     command = [sys.executable, "-c", WORKERS, *map(str, places), str(N_WORKERS), json.dumps(wanted)]
-    guard = GUARD + 60 * FAULTS
+    guard = PATIENCE + 60 * FAULTS
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -371,7 +371,7 @@ def test_a_reader_beside_a_writer_sees_whole_partitions_only(tmp_path):
         for partition in range(6):
             writer.write_partition(partition, features(writer.spec, partition))
             with looked:
-                assert looked.wait_for(lambda count=256 * (partition + 1): errors or seen[-1:] == [count], GUARD)
+                assert looked.wait_for(lambda count=256 * (partition + 1): errors or seen[-1:] == [count], PATIENCE)
     finally:
         finished.set()
         thread.join()

@@ -20,6 +20,7 @@ from tests.support.builders import (
     store_path,
 )
 from tests.support.processes.remote_servers import BUCKET, Faults, s3_server, web_server
+from tests.support.processes.waiting import PATIENCE
 from tests.support.profiles import some
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
@@ -49,7 +50,6 @@ N_CLIPS = 600
 FAILURES = {3: "damaged", **dict.fromkeys(range(512, 600), "no such file")}
 FAULTS = Faults()
 SECRET = "do-not-tell-0123456789"
-GUARD = 300.0  # seconds; no event is waited for longer, and none takes a hundredth of it
 
 
 def impatient(url, *, retry_config, **options):
@@ -344,7 +344,7 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
             count += 1
             if count == pause + 1:
                 stopped.set()
-                assert awake.wait(GUARD)
+                assert awake.wait(PATIENCE)
         return original(self, action)
 
     def write():
@@ -360,14 +360,14 @@ def test_a_worker_suspended_at_any_request_changes_nothing_of_its_taker(root, pa
         patch.setattr(RemotePath, "_try", watched)
         thread = threading.Thread(target=write)
         thread.start()
-        assert stopped.wait(GUARD)
+        assert stopped.wait(PATIENCE)
         owner._released.set()
         owner._thread.join()
         patch.setattr("vadprobe.store.claims.owner.Owner.vanished", lambda self: True)
         with claims_in(writer.path.parent).take(0) as claim:
             writer.write_partition(0, theirs, claim)
         awake.set()
-        thread.join(GUARD)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     assert outcome[0] is None or isinstance(outcome[0], ClaimLostError)
     writer.commit()

@@ -1,7 +1,6 @@
 """Features of models read through the library's processor: those that its generate() reports."""
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.support.extractions import features_of, make_extractor, run_all, store_of, warm
+from tests.support.extractions import features_of, make_extractor, run_all, store_of
 from tests.support.models.described import described
 from tests.support.oracles.eager_reference import ROUNDING, eager_features
 from tests.support.oracles.processor_passes import (
@@ -32,11 +31,7 @@ from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.verification.verify import verify
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _warm() -> Iterator[None]:
-    with warm():
-        yield
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +161,6 @@ def test_an_extraction_holds_these_features(
 ) -> None:
     prompts = (SHIPPED["coarse"], SHIPPED["question"])
     extractor = make_extractor(video_folder, tmp_path, other.description, prompts)
-    extractor.use(other)
     assert run_all(extractor) == [{}]
     family = family_of(other)
     for number, prompt in enumerate(prompts):

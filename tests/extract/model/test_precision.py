@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.extractions import make_extractor
+from tests.support.extractions import make_extractor, run_all
 from tests.support.oracles.prompt_passes import Clips
 from vadprobe.extract.model.backbone import Backbone, Description, load
 from vadprobe.extract.model.capture import Captured
 from vadprobe.extract.pipeline import extraction
+from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.prompts import SHIPPED
 
@@ -77,9 +78,9 @@ def test_an_extraction_that_overflows_stops_at_once_and_writes_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(extraction, "load", lambda *arguments, **settings: grown(description, 1e5))
         with pytest.raises(VadprobeError, match=FLOAT16):
-            extractor.run(0, 0, done.append)
+            compute_pending(extractor, Listener(clip_done=done.append))
     assert done == []
     assert extractor.pending() == [(0, 0)]
     again = make_extractor(video_folder, tmp_path, description, prompts, batch_clips=2)
-    assert again.run(0, 0, done.append) == {}
+    assert run_all(again) == [{}]
     assert again.pending() == []

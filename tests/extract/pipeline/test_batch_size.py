@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.extractions import ARRAYS, features_of, make_extractor, run_all, store_of
+from tests.support.extractions import ARRAYS, features_of, make_extractor, run_all, run_one, store_of
 from tests.support.oracles.eager_reference import ROUNDING
 from vadprobe.extract.model import shared_prefix
 from vadprobe.extract.model.backbone import Description
 from vadprobe.extract.model.capture import capture
-from vadprobe.extract.pipeline.batch_size import MOST_CLIPS, BatchSize, fitting
+from vadprobe.extract.pipeline.batch_size import MOST_CLIPS, BatchSize, n_fitting
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
 CPU = torch.device("cpu")
 
 
@@ -43,7 +44,7 @@ def test_memory_is_measured_on_a_gpu_only() -> None:
     ],
 )
 def test_as_many_clips_as_fit(peaks: list[int], free: int, count: int) -> None:
-    assert fitting(peaks, free) == count
+    assert n_fitting(peaks, free) == count
 
 
 def test_the_size_follows_what_one_and_two_clips_take(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_a_batch_that_does_not_fit_is_run_in_halves_and_the_record_says_so(
     ran = small_device(3)
     done: list[bool] = []
     extractor = make_extractor(video_folder, tmp_path / "auto", description, batch_clips="auto")
-    assert extractor.run(0, 0, done.append) == {}
+    assert run_one(extractor, (0, 0), done.append) == {}
     assert extractor.commit() == [{}]
     assert done == [True] * 9
     assert max(ran) == 8
@@ -136,5 +137,5 @@ def test_a_fixed_batch_that_does_not_fit_is_refused_and_nothing_is_written(
     small_device(3)
     extractor = make_extractor(video_folder, tmp_path / "root", describe_tiny("internvl"), batch_clips=4)
     with pytest.raises(VadprobeError, match="not enough memory for 4 clips at once"):
-        extractor.run(0, 0)
+        run_all(extractor)
     assert extractor.pending() == [(0, 0)]

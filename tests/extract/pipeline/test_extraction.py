@@ -1,15 +1,7 @@
-"""The extraction loop end to end: right features in the right rows, whatever fails, stops or is added later."""
+"""Extractions end to end: right features in the right rows, also when something is done again or added."""
 
 import itertools
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,81 +16,30 @@ from tests.support.extractions import (
     SEGMENTS,
     SHALLOW,
     WHOLE,
+    assert_bit_equal,
     features_of,
+    largest_difference,
     make_extractor,
+    refuse_to_load,
     run_all,
     store_of,
-    warm,
 )
 from tests.support.oracles.eager_reference import ROUNDING
-from tests.support.paths import SHARED
-from tests.support.processes.process_state import state_of
 from tests.support.profiles import some
 from vadprobe.extract.model import shared_prefix
 from vadprobe.extract.model.backbone import Backbone, Description, load
-from vadprobe.extract.pipeline import claim_loop, extraction
+from vadprobe.extract.pipeline import extraction
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.video import decode_pool
 from vadprobe.extract.video.decoder import Decoder
-from vadprobe.store.claims.claim import ClaimLostError
-from vadprobe.store.claims.claiming import claims_in
-from vadprobe.store.claims.local_claims import LocalClaim
-from vadprobe.store.errors import StoreError, VideoError
-from vadprobe.store.format.configuration import SamplingConfig
-from vadprobe.store.format.layout import records_of
+from vadprobe.store.errors import StoreError
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
-from vadprobe.store.writing import disk_space
 
-REAL_VIDEOS = SHARED / "videos"
+pytestmark = pytest.mark.usefixtures("loaded_once")
 DescribeTiny = Callable[..., Description]
-WriteVideo = Callable[..., Path]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _warm() -> Iterator[None]:
-    with warm():
-        yield
-
-
-def largest_difference(
-    mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], rows: Any = slice(None)
-) -> float:
-    return max(float(np.abs(mine[name][rows] - theirs[name][rows]).max()) for name in ARRAYS)
-
-
-def assert_bit_equal(mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> None:
-    for name in ARRAYS:
-        assert mine[name].tobytes() == theirs[name].tobytes(), name
-
-
-def refuse_to_load(*arguments: Any) -> Backbone:
-    raise AssertionError("weights were loaded")
-
-
-@pytest.fixture(scope="module")
-def internvl(describe_tiny: DescribeTiny) -> Description:
-    return describe_tiny("internvl")
-
-
-@pytest.fixture(scope="module")
-def extracted(tmp_path_factory: pytest.TempPathFactory, video_folder: Path, internvl: Description) -> Extractor:
-    """Three videos and two prompts, extracted and committed; only to be read."""
-    extractor = make_extractor(video_folder, tmp_path_factory.mktemp("root"), internvl)
-    run_all(extractor)
-    return extractor
-
-
-@pytest.fixture
-def copied_root(tmp_path: Path, extracted: Extractor) -> Path:
-    """A root of one's own that holds what was extracted."""
-    source = extracted.plan.samplings[0].writers[0].path.parents[3]
-    return Path(shutil.copytree(source, tmp_path / "root"))
-
-
-# End to end
 
 
 @pytest.fixture(scope="module", params=some(["internvl", "internvl-llama", "qwen2_5_vl"], 2))
@@ -133,7 +74,7 @@ def test_each_row_holds_what_generate_reports_for_its_clip(
 ) -> None:
     """Clip, prompt and row belong together: every row is computed again alone, through the library's ``generate``."""
     extractor, _ = whole_run
-    description, model = extractor.description, extractor.backbone.model
+    description, model = extractor.description, extractor.forward.backbone.model
     norm = model.get_decoder().norm
     with Decoder() as decoder:
         for position, prompt in itertools.product(range(2), range(2)):
@@ -182,10 +123,18 @@ def test_each_clip_is_reported_once(tmp_path: Path, video_folder: Path, internvl
     samplings = [sampling.model_copy(update=SHALLOW) for sampling in (SEGMENTS, WHOLE)]
     extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
     done: list[bool] = []
-    for position, partition in extractor.pending():
-        extractor.run(position, partition, done.append)
+    compute_pending(extractor, Listener(clip_done=done.append))
     assert done == [True] * 12
     assert sum(extractor.n_rows(position, 0) for position in range(2)) == 12
+
+
+def test_rows_are_told_apart_by_prompt_key_not_by_place(
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor
+) -> None:
+    backwards = make_extractor(video_folder, tmp_path / "backwards", internvl, PROMPTS[::-1])
+    run_all(backwards)
+    for prompt in range(2):
+        assert_bit_equal(features_of(store_of(backwards, 1 - prompt)), features_of(store_of(extracted, prompt)))
 
 
 def test_the_batch_size_hardly_changes_a_feature(
@@ -202,7 +151,7 @@ def test_the_vision_tower_runs_once_for_all_prompts(
     tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extractor = make_extractor(video_folder, tmp_path / "root", internvl)
-    inner, calls = extractor.backbone.model.model, []
+    inner, calls = extractor.forward.backbone.model.model, []
     original = inner.get_image_features
     monkeypatch.setattr(inner, "get_image_features", lambda **given: calls.append(1) or original(**given))
     run_all(extractor)
@@ -219,395 +168,6 @@ def test_bfloat16_features_are_stored_without_loss(
         assert values.dtype == np.float32
         assert not np.any(values.view(np.uint32) & 0xFFFF)
         assert np.isfinite(values).all()
-
-
-# Doing it again, and adding to it
-
-
-def test_a_second_run_has_nothing_to_do_and_loads_nothing(
-    copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = files_of(copied_root)
-    monkeypatch.setattr(extraction, "load", refuse_to_load)
-    monkeypatch.setattr(decode_pool, "Decoder", refuse_to_load)
-    again = make_extractor(video_folder, copied_root, internvl)
-    assert again.pending() == []
-    assert again.run(0, 0) == {}
-    assert again.commit() == [{}]
-    changed = {name for name, time_changed in files_of(copied_root).items() if before.get(name) != time_changed}
-    assert changed == {"set/videos.parquet"}
-
-
-def files_of(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
-def test_a_prompt_added_later_is_computed_alone(
-    tmp_path: Path, copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    added = SHIPPED["role"]
-    stores = sorted(copied_root.glob("set/*/tiny/*.zarr"))
-    before = [files_of(path) for path in stores]
-    assert [path.stem for path in stores] == ["coarse", "question"]
-    asked: list[int] = []
-    original = shared_prefix.capture
-
-    def count(model: Any, parts: Any, inputs: dict[str, Any], *rest: Any) -> Any:
-        asked.append(inputs["input_ids"].shape[0])
-        return original(model, parts, inputs, *rest)
-
-    monkeypatch.setattr(shared_prefix, "capture", count)
-    more = make_extractor(video_folder, copied_root, internvl, (*PROMPTS, added))
-    assert more.pending() == [(0, 0)]
-    run_all(more)
-    assert asked == [4, 4, 1]
-    assert [files_of(path) for path in stores] == before
-    together = make_extractor(video_folder, tmp_path / "together", internvl, (*PROMPTS, added))
-    run_all(together)
-    for prompt in range(3):
-        assert_bit_equal(features_of(store_of(more, prompt)), features_of(store_of(together, prompt)))
-
-
-def test_an_unfinished_extraction_is_not_committed(tmp_path: Path, video_folder: Path, internvl: Description) -> None:
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=(SEGMENTS, WHOLE))
-    extractor.run(0, 0)
-    assert extractor.pending() == [(1, 0)]
-    with pytest.raises(StoreError, match=r"1 of 1 partitions are not written, first 0\. Run 'vadprobe extract' again"):
-        extractor.commit()
-
-
-# Clips that fail
-
-
-def test_failing_clips_are_nan_rows_and_the_others_are_computed(
-    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = Decoder.read_clip
-    failing = {
-        ("first", 8): 1,
-        ("second", 32): 7,
-    }  # video and first frame, to row: in the middle, and a last short clip
-
-    def read_or_fail(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
-        if (path.stem, min(indices) // 8 * 8) in failing:
-            raise VideoError(f"frame {min(indices)} is damaged")
-        return read(self, path, indices)
-
-    monkeypatch.setattr(Decoder, "read_clip", read_or_fail)
-    extractor = make_extractor(video_folder, tmp_path / "other", internvl)
-    done: list[bool] = []
-    reasons = {1: "frame 9 is damaged", 7: "frame 32 is damaged"}
-    assert extractor.run(0, 0, done.append) == reasons
-    assert extractor.commit() == [reasons]
-    assert (done.count(True), done.count(False)) == (7, 2)
-    good = np.array([row not in reasons for row in range(9)])
-    for prompt in range(2):
-        store = store_of(extractor, prompt)
-        assert store.failures == reasons
-        assert np.array_equal(store.written, good)
-        features = features_of(store)
-        for values in features.values():
-            assert np.isnan(values[~good]).all()
-            assert np.isfinite(values[good]).all()
-        assert largest_difference(features, features_of(store_of(extracted, prompt)), good) <= ROUNDING
-        found = verify(store.path)
-        assert (found.problems, found.n_failed) == ((), 2)
-
-
-def test_a_partition_without_a_readable_clip_needs_no_weights(
-    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
-        raise VideoError("the disk is gone")
-
-    monkeypatch.setattr(Decoder, "read_clip", fail)
-    monkeypatch.setattr(extraction, "load", refuse_to_load)
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
-    assert run_all(extractor) == [dict.fromkeys(range(9), "the disk is gone")]
-    assert verify(store_of(extractor).path).problems == ()
-
-
-def test_a_decoder_that_dies_in_the_middle_costs_one_clip(
-    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read, asked = Decoder.read_clip, []
-
-    def read_or_die(self: Decoder, path: Path, indices: Sequence[int]) -> np.ndarray:
-        asked.append(path.stem)
-        if len(asked) == 5:
-            assert self._process is not None
-            os.kill(self._process.pid, signal.SIGKILL)
-        return read(self, path, indices)
-
-    monkeypatch.setattr(Decoder, "read_clip", read_or_die)
-    extractor = make_extractor(video_folder, tmp_path / "other", internvl)
-    assert run_all(extractor) == [{4: "the decoder process ended with signal SIGKILL"}]
-    good = np.arange(9) != 4
-    assert largest_difference(features_of(store_of(extractor)), features_of(store_of(extracted)), good) <= ROUNDING
-
-
-@pytest.mark.skipif(not REAL_VIDEOS.is_dir(), reason=f"the real videos are not at {REAL_VIDEOS}")
-def test_a_real_corrupted_video_keeps_its_good_clips(tmp_path: Path, internvl: Description) -> None:
-    videos = tmp_path / "videos"
-    videos.mkdir()
-    (videos / "corrupted.mp4").symlink_to(REAL_VIDEOS / "odd" / "corrupted.mp4")
-    (videos / "whole.mp4").symlink_to(REAL_VIDEOS / "odd" / "h264_10bits.mp4")
-    extractor = make_extractor(videos, tmp_path / "root", internvl, PROMPTS[:1])
-    (failures,) = run_all(extractor)
-    store = store_of(extractor)
-    assert 0 < len(failures) < len(store.clips)
-    assert {store.clips.clip(row).video_id for row in failures} == {"corrupted"}
-    assert all("the file is damaged, and the frames" in reason for reason in failures.values())
-    assert verify(store.path).problems == ()
-
-
-# What stops it
-
-
-def test_a_failing_model_leaves_no_decoder_behind(
-    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started: list[subprocess.Popen[bytes]] = []
-
-    class Remembered(subprocess.Popen[bytes]):
-        def __init__(self, *arguments: Any, **settings: Any) -> None:
-            super().__init__(*arguments, **settings)
-            started.append(self)
-
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl, batch_clips=1)
-    monkeypatch.setattr(subprocess, "Popen", Remembered)
-
-    def fail(*arguments: Any) -> None:
-        raise MemoryError("the device is full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shared_prefix, "capture", fail)
-        with pytest.raises(MemoryError, match="the device is full"):
-            extractor.run(0, 0)
-    assert wait_until(lambda: not decoding_threads() and all(process.poll() is not None for process in started))
-    assert extractor.pending() == [(0, 0)]
-    assert run_all(extractor) == [{}]
-
-
-def decoding_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "decode-ahead"]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-WORK = """
-import json, os, signal, subprocess, sys, traceback
-from pathlib import Path
-from vadprobe.extract.model.backbone import describe
-from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.store.settings import DatasetConfig, SamplingConfig
-from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.format.prompts import SHIPPED
-from vadprobe.store.claims.local_claims import LocalStaging
-
-videos, root, checkpoint = (Path(argument) for argument in sys.argv[1:4])
-backbone = BackboneConfig(key="tiny", path=str(checkpoint), dtype="float32", frame_size=(28, 28))
-description = describe(backbone, checkpoint)
-config = ExtractionConfig(device="cpu", threads=1, batch_clips=8)
-sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
-prompts = [SHIPPED["coarse"], SHIPPED["question"]]
-start, stage = subprocess.Popen.__init__, LocalStaging.stage
-
-
-def remember(self, *arguments, **settings):
-    start(self, *arguments, **settings)
-    (root / "decoder").write_text(str(self.pid))
-
-
-def extract(moment, left):
-    def die(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    subprocess.Popen.__init__ = remember
-    if moment == "write":  # between two shards of a partition
-        LocalStaging.stage = lambda self, name, pieces: (name.endswith("json") or die(), stage(self, name, pieces))
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
-    plan = plan_extraction(dataset, root, [sampling], prompts, description, config)
-    extractor = Extractor(dataset, plan, description, config)
-    for position, partition in extractor.pending():
-        extractor.run(position, partition, die if moment == "clip" else None)
-
-
-for argument in sys.argv[4:]:
-    moment, count = argument.split(":")
-    child = os.fork()
-    if child == 0:
-        try:
-            extract(moment, int(count))
-        except BaseException:
-            traceback.print_exc()
-        os._exit(1)
-    _, status = os.waitpid(child, 0)
-    records = {str(path.relative_to(root)): path.read_text() for path in sorted(root.glob("**/*.records/*.json"))}
-    print(json.dumps({"status": status, "decoder": int((root / "decoder").read_text()), "records": records}))
-"""
-
-
-def test_a_decoder_ends_with_a_parent_that_is_killed(video_folder: Path) -> None:
-    program = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from vadprobe.extract.video.decoder import Decoder\n"
-        "with Decoder() as decoder:\n"
-        "    decoder.probe(Path(sys.argv[1]))\n"
-        "    print(decoder._process.pid, flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    command = [sys.executable, "-c", program, str(video_folder / "first.mp4")]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=300, text=True)
-    assert ended.returncode == -signal.SIGKILL
-    decoder = int(ended.stdout)
-    assert wait_until(lambda: state_of(decoder) == "Z"), (
-        "the decoder outlives its parent"
-    )  # its new parent may not wait
-
-
-@pytest.mark.slow
-def test_a_killed_extraction_goes_on_where_it_stopped(
-    tmp_path: Path,
-    tiny_backbones: Mapping[str, Path],
-    describe_tiny: DescribeTiny,
-    write_video: WriteVideo,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Killed while the second partition is computed, then between two of its shards, then finished.
-
-    In the short profile test_several_devices.py kills a worker at a clip, and test_writer.py one between shards.
-    """
-    videos, root = tmp_path / "videos", tmp_path / "root"
-    videos.mkdir()
-    root.mkdir()
-    write_video(videos / "long.mp4", 520, height=32, width=32)
-    moments = ("clip:258", "write:5")
-    command = [sys.executable, "-c", WORK, str(videos), str(root), str(tiny_backbones["qwen2_5_vl"]), *moments]
-    ended = subprocess.run(command, capture_output=True, check=False, timeout=600, text=True)
-    assert ended.returncode == 0, ended.stderr
-    first, second = (json.loads(line) for line in ended.stdout.splitlines())
-    for found in (first, second):
-        assert found["status"] == signal.SIGKILL, ended.stderr
-        decoder = Path(f"/proc/{found['decoder']}")
-        assert wait_until(lambda decoder=decoder: not decoder.exists()), "the decoder outlives its parent"
-    names = [f"set/segment-2-2/tiny/{prompt.key}.records/000000.json" for prompt in PROMPTS]
-    assert list(first["records"]) == names
-    assert first["records"].items() <= second["records"].items()
-    assert second["records"].keys() - set(names) == {names[0].replace("000000", "000001")}
-
-    sampling = SamplingConfig(unit="segment", clip_length=2, frames_per_clip=2)
-    settings: dict[str, Any] = {"samplings": (sampling,), "batch_clips": 8}
-    computed: list[tuple[int, int]] = []
-    run = Extractor.run
-    monkeypatch.setattr(Extractor, "run", lambda self, *unit: computed.append(unit) or run(self, *unit))
-    description = describe_tiny("qwen2_5_vl", frame_size=(28, 28))
-    resumed = make_extractor(videos, root, description, **settings)
-    assert run_all(resumed) == [{}]
-    assert computed == [(0, 1)]
-    straight = make_extractor(videos, tmp_path / "straight", description, **settings)
-    run_all(straight)
-    for prompt in range(2):
-        mine, theirs = store_of(resumed, prompt), store_of(straight, prompt)
-        assert len(mine.clips) == 260
-        assert_bit_equal(features_of(mine), features_of(theirs))
-        assert verify(mine.path).problems == ()
-        assert sorted(path.name for path in records_of(mine.path).iterdir()) == ["000000.json", "000001.json"]
-
-
-def test_work_that_does_not_fit_on_the_disk_is_refused_before_it_begins(
-    tmp_path: Path, copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(StoreError, match=r"still to be written take about 0\.\d MB, but 0\.0 MB are free at .*/other"):
-        make_extractor(video_folder, tmp_path / "other", internvl)
-    assert make_extractor(video_folder, copied_root, internvl).pending() == []  # nothing is left to compute
-
-
-# Beside other workers
-
-
-def test_a_partition_in_other_hands_is_refused_at_once(
-    tmp_path: Path, video_folder: Path, internvl: Description
-) -> None:
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
-    other = claims_in(store_of(extractor).path.parent)
-    with (
-        other.hold(0),
-        pytest.raises(StoreError, match=r"partition 0 below .* is being written by another worker \(pro"),
-    ):
-        extractor.run(0, 0)
-    assert extractor.run(0, 0) == {}
-    assert extractor.pending() == []
-
-
-@pytest.mark.parametrize("finished", [True, False])
-def test_partitions_in_other_hands_come_last_and_are_waited_for(
-    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch, finished: bool
-) -> None:
-    """The other worker finishes its partition, or gives it back."""
-    monkeypatch.setattr(claim_loop, "POLL", 0.05)
-    samplings = [sampling.model_copy(update=SHALLOW) for sampling in (SEGMENTS, WHOLE)]
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
-    other = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
-    claim, told = other.claims(0).hold(0), []
-
-    def let_go(message: str) -> None:
-        told.append(message)
-        assert extractor.pending() == [(0, 0)]
-        if finished:
-            other.run(0, 0, None, claim)
-        claim.release()
-
-    elsewhere: list[tuple[int, int]] = []
-    computed = compute_pending(extractor, Listener(tell=let_go, elsewhere=elsewhere.append))
-    assert told == [
-        f"Waiting for 1 partition in the hands of other workers: partition 0 of segment-8-4 (process {os.getpid()} on "
-        f"{os.uname().nodename}). A worker that ends is replaced; one that is suspended is waited for."
-    ]
-    assert (computed, elsewhere) == (([(1, 0)], [(0, 0)]) if finished else ([(1, 0), (0, 0)], []))
-    assert extractor.commit() == other.commit() == [{}, {}]
-    assert verify(store_of(extractor).path).problems == ()
-
-
-def test_a_lost_partition_is_tried_again(
-    tmp_path: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claim_loop, "POLL", 0.05)
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl)
-    told: list[str] = []
-
-    def lose(self: LocalClaim) -> None:  # as a claim on an object store may be lost
-        if not told:
-            raise ClaimLostError("another worker took it over")
-
-    monkeypatch.setattr(LocalClaim, "check", lose)
-    assert compute_pending(extractor, Listener(tell=told.append)) == [(0, 0)]
-    assert told[0] == "another worker took it over"
-    assert extractor.commit() == [{}]
-
-
-def test_rows_are_told_apart_by_prompt_key_not_by_place(
-    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor
-) -> None:
-    backwards = make_extractor(video_folder, tmp_path / "backwards", internvl, PROMPTS[::-1])
-    run_all(backwards)
-    for prompt in range(2):
-        assert_bit_equal(features_of(store_of(backwards, 1 - prompt)), features_of(store_of(extracted, prompt)))
 
 
 def test_a_loaded_backbone_serves_all_partitions(
@@ -649,7 +209,7 @@ def test_a_selection_is_computed_no_deeper_than_it_lies_and_has_the_same_bits(
     ran: list[int] = []
     hooks = [
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
-        for number, block in enumerate(some.backbone.parts.blocks)
+        for number, block in enumerate(some.forward.backbone.parts.blocks)
     ]
     run_all(some)
     for hook in hooks:
@@ -683,3 +243,46 @@ def test_a_template_with_the_text_before_the_video_shares_nothing_and_says_so(
     assert store_of(extractor).spec.recipe["prefix"] == "independent"
     assert make_extractor(video_folder, tmp_path / "asked", other, prefix="independent").plan.notes == ()
     assert extracted.plan.notes == ()
+
+
+def test_a_second_run_has_nothing_to_do_and_loads_nothing(
+    copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files_of(copied_root)
+    monkeypatch.setattr(extraction, "load", refuse_to_load)
+    monkeypatch.setattr(decode_pool, "Decoder", refuse_to_load)
+    again = make_extractor(video_folder, copied_root, internvl)
+    assert again.pending() == []
+    assert run_all(again) == [{}]
+    changed = {name for name, time_changed in files_of(copied_root).items() if before.get(name) != time_changed}
+    assert changed == {"set/videos.parquet"}
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_prompt_added_later_is_computed_alone(
+    tmp_path: Path, copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = SHIPPED["role"]
+    stores = sorted(copied_root.glob("set/*/tiny/*.zarr"))
+    before = [files_of(path) for path in stores]
+    assert [path.stem for path in stores] == ["coarse", "question"]
+    asked: list[int] = []
+    original = shared_prefix.capture
+
+    def count(model: Any, parts: Any, inputs: dict[str, Any], *rest: Any) -> Any:
+        asked.append(inputs["input_ids"].shape[0])
+        return original(model, parts, inputs, *rest)
+
+    monkeypatch.setattr(shared_prefix, "capture", count)
+    more = make_extractor(video_folder, copied_root, internvl, (*PROMPTS, added))
+    assert more.pending() == [(0, 0)]
+    run_all(more)
+    assert asked == [4, 4, 1]
+    assert [files_of(path) for path in stores] == before
+    together = make_extractor(video_folder, tmp_path / "together", internvl, (*PROMPTS, added))
+    run_all(together)
+    for prompt in range(3):
+        assert_bit_equal(features_of(store_of(more, prompt)), features_of(store_of(together, prompt)))

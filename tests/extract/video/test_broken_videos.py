@@ -9,19 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.broken_videos import CASES, Case, Corpus, decoder_without_rights, number_of, write
+from tests.support.processes.stand_in import decoder_without_rights
+from tests.support.processes.waiting import PATIENCE
+from tests.support.videos.broken import CASES, Case, Corpus
+from tests.support.videos.drawn import number_of, write
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.errors import VideoError
-
-PATIENCE = 120.0
-"""Seconds without progress that no busy machine needs: no file of the corpus may make a decoder hang."""
-
-
-@pytest.fixture(scope="module")
-def decoder() -> Iterator[Decoder]:
-    """One for the whole corpus: a broken file must not spoil the next."""
-    with Decoder(PATIENCE) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +98,18 @@ def test_every_good_frame_is_kept_and_the_others_have_reasons(decoder: Decoder, 
     assert sizes == {case.size}
     with pytest.raises(VideoError, match="the video ends before the frames asked for"):
         decoder.read_clip(path, [n_frames])
+
+
+@pytest.mark.parametrize("name", ["cut.mkv", "hole.mkv", "hole_behind_a_key_frame.mkv", "hole.flv"])
+def test_damage_is_seen_again_when_a_file_is_opened_again(decoder: Decoder, corpus: Corpus, name: str) -> None:
+    """FFmpeg tells of it in the same words, which PyAV leaves out by default."""
+    case, sound = (next(case for case in CASES if case.name == wanted) for wanted in (name, "one_frame.mp4"))
+    found = []
+    for _ in range(2):
+        n_frames, _ = decoder.probe(corpus[case])
+        found.append((n_frames, *read_all(decoder, corpus[case], n_frames)))
+        decoder.probe(corpus[sound])
+    assert found[0] == found[1]
 
 
 def test_one_process_outlives_the_whole_corpus(corpus: Corpus) -> None:

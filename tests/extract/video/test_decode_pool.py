@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.processes.waiting import PATIENCE
 from vadprobe.extract.video import decode_pool
 from vadprobe.extract.video.decode_pool import DecodedClip, DecodePool, Run
 from vadprobe.store.errors import VideoError
 
-GUARD = 120.0
-"""Seconds after which a test that would wait for ever fails."""
+Pool = DecodePool[int, np.ndarray]
 
 
 class FakeDecoder:
@@ -41,7 +41,7 @@ class FakeDecoder:
             self.read.append((path.name, indices[0]))
             self.opened[path.name].add(id(self))
             self.changed.notify_all()
-            assert self.changed.wait_for(lambda: self.interrupted or type(self).ready(path.name, indices[0]), GUARD)
+            assert self.changed.wait_for(lambda: self.interrupted or type(self).ready(path.name, indices[0]), PATIENCE)
             self.reading.remove(path.name)
         if path.name == "broken":
             raise VideoError(f"frame {indices[0]} is damaged")
@@ -69,14 +69,22 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeDecoder]:
     return FakeDecoder
 
 
-def run(name: str, count: int, first: int = 0, owner: object = None) -> Run:
-    return Run(Path(name), [(first + number, [first + number]) for number in range(count)], owner)
+def run(name: str, count: int, first: int = 0, owner: int = 0) -> Run[int]:
+    return Run(owner, Path(name), [(first + number, [first + number]) for number in range(count)])
+
+
+def as_they_are(frames: np.ndarray) -> np.ndarray:
+    return frames
+
+
+def pool_of(count: int, prepare: Callable[[np.ndarray], np.ndarray] = as_they_are, **limits: int) -> Pool:
+    return DecodePool(count, 1.0, prepare, **limits)
 
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition on the fake decoders holds."""
     with FakeDecoder.changed:
-        assert FakeDecoder.changed.wait_for(condition, GUARD)
+        assert FakeDecoder.changed.wait_for(condition, PATIENCE)
 
 
 def let(ready: Callable[[str, int], bool]) -> None:
@@ -86,10 +94,10 @@ def let(ready: Callable[[str, int], bool]) -> None:
         FakeDecoder.changed.notify_all()
 
 
-def until_idle(pool: DecodePool) -> None:
+def until_idle(pool: Pool) -> None:
     """Wait until no decoder has anything to do."""
     with pool._changed:
-        assert pool._changed.wait_for(lambda: not pool._busy, GUARD)
+        assert pool._changed.wait_for(lambda: not pool._busy, PATIENCE)
 
 
 def threads() -> list[str]:
@@ -102,7 +110,7 @@ def test_clips_come_in_order_however_many_decoders_there_are(count: int, least: 
     let(lambda name, number: not time.sleep(0.003 if name in "be" else 0))  # some videos come later than the next
     names = ["a", "b", "b", "c", "broken", "d", "e", "a"]
     runs = [run(name, 3, 10 * number, number) for number, name in enumerate(names)]
-    with DecodePool(count, 1.0, least=least, budget=40) as pool:
+    with pool_of(count, least=least, budget=40) as pool:
         found = list(pool.clips(iter(runs)))
     assert [(clip.owner, clip.row) for clip in found] == [
         (number, 10 * number + clip) for number in range(len(names)) for clip in range(3)
@@ -129,13 +137,13 @@ def test_two_decoders_work_at_the_same_time() -> None:
         return met.is_set()
 
     let(both_are_read)
-    with DecodePool(2, 1.0) as pool:
+    with pool_of(2) as pool:
         assert len(list(pool.clips(iter([run("a", 3), run("b", 3)])))) == 6
 
 
 def test_a_video_that_comes_late_is_waited_for() -> None:
     let(lambda name, number: name == "b" or ("b", 2) in FakeDecoder.read)
-    with DecodePool(2, 1.0) as pool:
+    with pool_of(2) as pool:
         found = [clip.row for clip in pool.clips(iter([run("a", 3, 10), run("b", 3)]))]
     assert found == [10, 11, 12, 0, 1, 2]
 
@@ -148,7 +156,7 @@ def test_not_more_is_decoded_ahead_than_may_wait(
     refused: set[int] = set()
     may_go_on = DecodePool._may_go_on
 
-    def noted(self: DecodePool, number: int) -> bool:
+    def noted(self: Pool, number: int) -> bool:
         allowed = may_go_on(self, number)
         if not allowed:
             with FakeDecoder.changed:
@@ -158,7 +166,7 @@ def test_not_more_is_decoded_ahead_than_may_wait(
 
     monkeypatch.setattr(decode_pool, "MOST_CLIPS", 50)
     monkeypatch.setattr(DecodePool, "_may_go_on", noted)
-    with DecodePool(1, 1.0, least=least, budget=budget) as pool:
+    with pool_of(1, least=least, budget=budget) as pool:
         clips = pool.clips(iter([run("a", 100)]))
         for handed_out in (1, 2):
             next(clips)
@@ -170,12 +178,12 @@ def test_work_is_asked_for_only_when_a_decoder_has_nothing_to_do() -> None:
     let(lambda name, number: number == 0)
     asked: list[str] = []
 
-    def runs() -> Iterator[Run]:
+    def runs() -> Iterator[Run[int]]:
         for name in "abc":
             asked.append(name)
             yield run(name, 5)
 
-    with DecodePool(1, 1.0) as pool:
+    with pool_of(1) as pool:
         clips = pool.clips(runs())
         next(clips)
         assert asked == ["a"]
@@ -192,7 +200,7 @@ def test_a_video_goes_on_in_the_decoder_that_has_it_open(idle: bool) -> None:
     """Runs of one video arrive while its decoder is busy, or after it has become idle beside the others."""
     asked = 0
 
-    def runs() -> Iterator[Run]:
+    def runs() -> Iterator[Run[int]]:
         nonlocal asked
         for number in range(6):
             if idle:
@@ -206,51 +214,51 @@ def test_a_video_goes_on_in_the_decoder_that_has_it_open(idle: bool) -> None:
 
     if not idle:
         let(lambda name, number: number // 4 < asked)
-    with DecodePool(3, 1.0) as pool:
+    with pool_of(3) as pool:
         assert len(list(pool.clips(runs()))) == 26
     assert len(FakeDecoder.opened["long"]) == 1
 
 
 def test_runs_without_clips_are_passed_over() -> None:
-    with DecodePool(2, 1.0) as pool:
+    with pool_of(2) as pool:
         assert [clip.row for clip in pool.clips(iter([run("a", 0), run("b", 2), run("c", 0)]))] == [0, 1]
-    with DecodePool(2, 1.0) as pool:
+    with pool_of(2) as pool:
         assert list(pool.clips(iter([]))) == []
 
 
 def test_what_is_not_wanted_any_more_is_not_decoded() -> None:
     wanted = True
-    with DecodePool(1, 1.0, least=2, budget=0) as pool:
-        clips = pool.clips(iter([Run(Path("a"), [(row, [row]) for row in range(20)], None, lambda: wanted)]))
+    with pool_of(1, least=2, budget=0) as pool:
+        clips = pool.clips(iter([Run(0, Path("a"), [(row, [row]) for row in range(20)], lambda: wanted)]))
         next(clips)
         wanted = False
         rest = list(clips)
     assert len(rest) == 19
     assert len(FakeDecoder.read) <= 1 + 2 + 1
-    assert rest[-1] == DecodedClip(19, None)
+    assert rest[-1] == DecodedClip(0, 19, None)
 
 
 def test_frames_are_prepared_in_the_decoders_thread() -> None:
     seen = []
 
-    def prepare(frames: np.ndarray) -> float:
+    def prepare(frames: np.ndarray) -> np.ndarray:
         seen.append(threading.current_thread().name)
-        return float(frames.mean())
+        return frames + 1
 
-    with DecodePool(1, 1.0, prepare) as pool:
-        assert [clip.frames for clip in pool.clips(iter([run("a", 3)]))] == [0.0, 1.0, 2.0]
+    with pool_of(1, prepare) as pool:
+        assert [int(clip.frames.max()) for clip in pool.clips(iter([run("a", 3)]))] == [1, 2, 3]
     assert set(seen) == {"decode-ahead"}
 
 
 def test_frames_too_large_for_the_memory_cost_their_clips_alone() -> None:
-    with DecodePool(1, 1.0) as pool:
+    with pool_of(1) as pool:
         found = list(pool.clips(iter([run("huge", 1), run("a", 1)])))
     assert found[0].reason == "there is not enough memory for frames of this size"
     assert found[1].frames is not None
 
 
 def test_an_error_that_is_no_fault_of_the_video_reaches_the_reader() -> None:
-    with DecodePool(2, 1.0) as pool:
+    with pool_of(2) as pool:
         clips = pool.clips(iter([run("a", 2), run("wrong", 2)]))
         assert [next(clips).row for _ in range(2)] == [0, 1]
         with pytest.raises(KeyError, match="not a video error"):
@@ -260,7 +268,7 @@ def test_an_error_that_is_no_fault_of_the_video_reaches_the_reader() -> None:
 
 def test_it_ends_in_the_middle_of_a_clip() -> None:
     let(lambda name, number: name != "slow")
-    pool = DecodePool(2, 1.0)
+    pool = pool_of(2)
     clips = pool.clips(iter([run("a", 2), run("slow", 2)]))
     next(clips)
     until(lambda: "slow" in FakeDecoder.reading)

@@ -7,10 +7,8 @@ import random
 import select
 import signal
 import socket
-import stat
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.extractions import make_extractor, run_all, store_of
 from tests.support.processes.process_state import state_of
+from tests.support.processes.stand_in import write_stand_in
+from tests.support.processes.waiting import PATIENCE, wait_until
 from tests.support.profiles import LONG
-from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.model.backbone import Backbone, Description, load
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.extract.video import messages
+from vadprobe.extract.model.backbone import Description
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
-from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VideoError
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
@@ -36,12 +31,11 @@ from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 
 N_CLIPS, CLIP = 24, 12 if LONG else 6
+PROMPTS = (SHIPPED["coarse"],)
+SAMPLING = SamplingConfig(unit="segment", clip_length=CLIP, frames_per_clip=CLIP)
 VIDEOS = ("first", "second", "third")
 READERS = ("decord", "PyAV")
 SIGNALS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV)
-PATIENCE = 120.0
-"""Seconds; no test waits as long, as a suspended decoder is seen."""
-
 STRIKES = {("first", 2): "decord", ("first", 5): "PyAV", ("second", 6): "decord", ("third", 0): "decord PyAV"}
 """The library that is struck in the middle of a clip, by clip; PyAV takes over from a decord that was struck."""
 STRUCK_BEFORE = ("second", 3)
@@ -50,11 +44,11 @@ FAILED = {("first", 5), ("second", 3), ("third", 0)}
 """The clips that nobody could read."""
 
 PROGRAM = """\
-#!{executable}
 import os, sys
 from pathlib import Path
 from vadprobe.extract.video import decode_worker
-from vadprobe.extract.video.decode_worker import DecordReader, SalvageReader
+from vadprobe.extract.video.decord_reader import DecordReader
+from vadprobe.extract.video.salvage import SalvageReader
 
 strikes, reading, steps = {strikes!r}, "", 0
 
@@ -67,10 +61,10 @@ def step():
 
 
 def noted(read, name, with_steps):
-    def read_noted(self, indices, alive):
+    def read_noted(self, indices, heartbeat):
         global reading, steps
         reading, steps = f"{{Path(self.path).stem}} {{indices[0] // {clip}}} {{name}}", 0
-        return read(self, indices, with_steps or alive)
+        return read(self, indices, with_steps or heartbeat)
     return read_noted
 
 
@@ -86,6 +80,7 @@ decode_worker.serve(int(sys.argv[-1]))
 """
 WriteVideo = Callable[..., Path]
 DescribeTiny = Callable[..., Description]
+pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
 @pytest.fixture(scope="module")
@@ -97,31 +92,24 @@ def videos(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) ->
 
 
 @pytest.fixture(scope="module")
-def backbone(describe_tiny: DescribeTiny) -> Backbone:
-    return load(describe_tiny("qwen2_5_vl"), "cpu", threads=1)
+def description(describe_tiny: DescribeTiny) -> Description:
+    return describe_tiny("qwen2_5_vl")
 
 
-def extract(videos: Path, root: Path, backbone: Backbone, decoders: int) -> FeatureStore:
-    """The store of an extraction, one clip a pass so that a failing clip leaves the others' sums alone."""
-    description = backbone.description
-    config = ExtractionConfig(device="cpu", threads=1, batch_clips=1, decoders=decoders, decode_deadline=PATIENCE)
-    dataset = open_dataset(DatasetConfig(name="set", videos=str(videos)), Path())
-    sampling = SamplingConfig(unit="segment", clip_length=CLIP, frames_per_clip=CLIP)
-    plan = plan_extraction(dataset, root, [sampling], [SHIPPED["coarse"]], description, config)
-    extractor = Extractor(dataset, plan, description, config)
-    extractor.use(backbone)
-    for position, partition in extractor.pending():
-        extractor.run(position, partition)
-    extractor.commit()
-    return FeatureStore.open(plan.samplings[0].writers[0].path)
+def extract(videos: Path, root: Path, description: Description, decoders: int) -> FeatureStore:
+    """Return the store of an extraction, one clip a pass so that a failing clip leaves the others' sums alone."""
+    settings = {"batch_clips": 1, "decoders": decoders, "decode_deadline": PATIENCE}
+    extractor = make_extractor(videos, root, description, PROMPTS, (SAMPLING,), **settings)
+    run_all(extractor)
+    return store_of(extractor)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, videos: Path, backbone: Backbone
+    tmp_path_factory: pytest.TempPathFactory, videos: Path, description: Description
 ) -> Mapping[str, FeatureStore]:
     """The store by each reader: the two round colours in their own ways, so a row may have either's bits."""
-    stores = {"decord": extract(videos, tmp_path_factory.mktemp("decord"), backbone, 1)}
+    stores = {"decord": extract(videos, tmp_path_factory.mktemp("decord"), description, 1)}
     ask_once = Decoder._ask_once
 
     def ask_pyav(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
@@ -130,7 +118,7 @@ def undisturbed(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Decoder, "_ask_once", ask_pyav)
-        stores["PyAV"] = extract(videos, tmp_path_factory.mktemp("PyAV"), backbone, 1)
+        stores["PyAV"] = extract(videos, tmp_path_factory.mktemp("PyAV"), description, 1)
     return stores
 
 
@@ -149,20 +137,20 @@ class Reads:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     """Notes all reads; a deadline has passed when a decoder is suspended, and never before."""
-    found, asking, lock = Reads(), threading.local(), threading.Lock()
+    found, asking, lock, pair = Reads(), threading.local(), threading.Lock(), socket.socketpair
     read, ask_once = Decoder.read_clip, Decoder._ask_once
 
-    def receive_watching(connection: socket.socket, length: int) -> bytearray:
-        block = bytearray()
-        while len(block) < length:
-            if select.select([connection], [], [], 0.005)[0]:
-                part = connection.recv(length - len(block))
-                if not part:
-                    raise EOFError
-                block += part
-            elif asking.decoder._process is not None and state_of(asking.decoder._process.pid) == "T":
-                raise TimeoutError
-        return block
+    class Watching(socket.socket):
+        def recv_into(self, *arguments: Any) -> int:
+            while not select.select([self], [], [], 0.005)[0]:
+                process = asking.decoder._process
+                if process is not None and state_of(process.pid) == "T":
+                    raise TimeoutError
+            return super().recv_into(*arguments)
+
+    def watching_pair() -> tuple[socket.socket, socket.socket]:
+        ours, theirs = pair()
+        return Watching(fileno=ours.detach()), theirs
 
     def ask_watched(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         asking.decoder = self
@@ -182,7 +170,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
         found.ended[clip] = self.reader or ""
         return frames
 
-    monkeypatch.setattr(messages, "_receive_exactly", receive_watching)
+    monkeypatch.setattr(socket, "socketpair", watching_pair)
     monkeypatch.setattr(Decoder, "_ask_once", ask_watched)
     monkeypatch.setattr(Decoder, "read_clip", read_noted)
     return found
@@ -192,16 +180,14 @@ def strike(decoder: Decoder, sent: signal.Signals) -> None:
     """Send a signal to a decoder that waits for a request, and wait until it is suspended or dead."""
     assert decoder._process is not None
     os.kill(decoder._process.pid, sent)
-    end = time.monotonic() + PATIENCE
-    while state_of(decoder._process.pid) != "T" and decoder._process.poll() is None:
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    process = decoder._process
+    wait_until(lambda: state_of(process.pid) == "T" or process.poll() is not None)
 
 
 def check(
     store: FeatureStore, reads: Reads, undisturbed: Mapping[str, FeatureStore], sent: signal.Signals
 ) -> set[tuple[str, int]]:
-    """Check that each row has the bits of its reader or a reason; the clips without a row."""
+    """Check that each row has the bits of its reader or a reason; return the clips without a row."""
     assert len(reads.ended) == reads.count == N_CLIPS
     failed = {clip: reason for clip, reason in reads.ended.items() if reason not in READERS}
     begin = NO_PROGRESS if sent == signal.SIGSTOP else f"{CRASHED} with signal {sent.name}"
@@ -229,7 +215,7 @@ def check(
 def test_rows_are_right_or_have_a_reason(
     tmp_path: Path,
     videos: Path,
-    backbone: Backbone,
+    description: Description,
     undisturbed: Mapping[str, FeatureStore],
     reads: Reads,
     monkeypatch: pytest.MonkeyPatch,
@@ -238,17 +224,15 @@ def test_rows_are_right_or_have_a_reason(
 ) -> None:
     """Decoders are struck after the second frame of some clips, by decord, PyAV or both, and before a request."""
     strikes = {f"{name} {clip} {reader}" for (name, clip), readers in STRIKES.items() for reader in readers.split()}
-    program = tmp_path / "struck"
-    program.write_text(PROGRAM.format(executable=sys.executable, strikes=strikes, sent=int(sent), clip=CLIP))
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(sys, "executable", str(program))
+    program = PROGRAM.format(strikes=strikes, sent=int(sent), clip=CLIP)
+    monkeypatch.setattr(sys, "executable", write_stand_in(tmp_path, program))
 
     def before(number: int, clip: tuple[str, int], decoder: Decoder) -> None:
         if clip == STRUCK_BEFORE:
             strike(decoder, sent)
 
     reads.before = before
-    store = extract(videos, tmp_path / "root", backbone, decoders)
+    store = extract(videos, tmp_path / "root", description, decoders)
     assert check(store, reads, undisturbed, sent) == FAILED
     for name, first in (("first", 2), ("second", 6), ("third", 1)):  # from which clip on PyAV reads the video
         by = {clip: reader for (video, clip), reader in reads.ended.items() if video == name and reader in READERS}
@@ -269,7 +253,7 @@ def timers() -> Iterator[list[threading.Timer]]:
 def test_rows_are_right_or_have_a_reason_whenever_a_signal_comes(
     tmp_path: Path,
     videos: Path,
-    backbone: Backbone,
+    description: Description,
     undisturbed: Mapping[str, FeatureStore],
     reads: Reads,
     timers: list[threading.Timer],
@@ -289,4 +273,4 @@ def test_rows_are_right_or_have_a_reason_whenever_a_signal_comes(
             timers[-1].start()
 
     reads.before = before
-    check(extract(videos, tmp_path / "root", backbone, decoders), reads, undisturbed, sent)
+    check(extract(videos, tmp_path / "root", description, decoders), reads, undisturbed, sent)

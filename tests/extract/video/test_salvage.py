@@ -5,18 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.broken_videos import CASES, Case, number_of, write
-from vadprobe.extract.video import decode_worker
-from vadprobe.extract.video.packets import Survey, survey
+from tests.support.videos.broken import CASES, Case
+from tests.support.videos.drawn import number_of, write
+from vadprobe.extract.video import decord_reader
+from vadprobe.extract.video.packets import PacketTable, read_packets
 from vadprobe.extract.video.salvage import SalvageReader, name_ranges
+from vadprobe.extract.video.video_reader import VideoReader
 
 
 def quiet() -> None:
     """Nobody waits."""
 
 
-def listed(stamps: list[int], **changes: object) -> Survey:
-    """A sound survey of packets with these stamps, all of them key frames."""
+def listed(stamps: list[int], **changes: object) -> PacketTable:
+    """A sound table of packets with these stamps, all of them key frames."""
     count = len(stamps)
     settings: dict[str, object] = {
         "container": "mp4",
@@ -30,7 +32,7 @@ def listed(stamps: list[int], **changes: object) -> Survey:
         "complaint": None,
         **changes,
     }
-    return Survey(**settings)  # type: ignore[arg-type]
+    return PacketTable(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -41,29 +43,29 @@ def test_ranges_are_named(indices: list[int], text: str) -> None:
 
 
 def test_frames_are_numbered_in_the_order_shown() -> None:
-    assert listed([0, 120, 40, 80]).numbered() == {0: 0, 40: 1, 80: 2, 120: 3}
+    assert listed([0, 120, 40, 80]).frame_indices() == {0: 0, 40: 1, 80: 2, 120: 3}
 
 
 def test_a_sound_file_of_variable_rate_has_no_gaps() -> None:
-    assert list(listed([0, 40, 80, 400, 440]).numbered().values()) == [0, 1, 2, 3, 4]
+    assert list(listed([0, 40, 80, 400, 440]).frame_indices().values()) == [0, 1, 2, 3, 4]
 
 
 def test_missing_packets_of_a_damaged_container_have_numbers() -> None:
     # Milliseconds of 30 frames a second, as Matroska rounds them.
     stamps = [round(1000 * index / 30) for index in range(200) if index not in range(50, 60)]
-    found = listed(stamps, complaint=50).numbered()
+    found = listed(stamps, complaint=50).frame_indices()
     assert list(found.values()) == [*range(50), *range(60, 200)]
 
 
 def test_irregular_stamps_of_a_damaged_container_count_up_to_the_damage() -> None:
     stamps = [0, 40, 95, 120, 300, 317, 380, 400]
-    assert list(listed(stamps, complaint=4).numbered()) == stamps[:4]
+    assert list(listed(stamps, complaint=4).frame_indices()) == stamps[:4]
 
 
 def test_a_gap_may_be_anywhere_where_its_frames_may_have_been_stored() -> None:
     # Stored as 0 3 1 2 | 9 7 8, the frames 4 to 6 are gone; frame 3 was stored two places early.
     damaged = listed([0, 120, 40, 80, 360, 280, 320], complaint=4)
-    order = damaged.numbered()
+    order = damaged.frame_indices()
     assert sorted(order.values()) == [0, 1, 2, 3, 7, 8, 9]
     assert damaged.after_gaps(order) == {3, 4}
 
@@ -72,7 +74,7 @@ def test_a_gap_may_be_anywhere_where_its_frames_may_have_been_stored() -> None:
 def test_pyav_alone_reads_every_sound_video(tmp_path: Path, case: Case) -> None:
     path = tmp_path / case.name
     case.make(path)
-    reader = SalvageReader(str(path), survey(str(path), quiet), quiet)
+    reader = SalvageReader(str(path), read_packets(str(path), quiet), quiet)
     assert reader.n_frames == reader.n_good == case.n_frames
     indices = list(range(0, case.n_frames, 7))
     shown = reader.read(indices, quiet)
@@ -82,7 +84,7 @@ def test_pyav_alone_reads_every_sound_video(tmp_path: Path, case: Case) -> None:
 
 def test_clips_may_go_back(tmp_path: Path) -> None:
     path = str(write(tmp_path / "video.mp4"))
-    reader = SalvageReader(path, survey(path, quiet), quiet)
+    reader = SalvageReader(path, read_packets(path, quiet), quiet)
     for indices in ([50, 59], [10, 11], [11], [12], [0]):
         assert [number_of(frame) for frame in reader.read(indices, quiet)] == indices
 
@@ -90,10 +92,10 @@ def test_clips_may_go_back(tmp_path: Path) -> None:
 def test_a_video_that_decord_decodes_too_far_ahead_goes_on_with_pyav(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, reader = str(write(tmp_path / "video.mp4")), decode_worker.Reader()
+    path, reader = str(write(tmp_path / "video.mp4")), VideoReader()
     assert [number_of(frame) for frame in reader.read(path, [3, 20], None, quiet)] == [3, 20]
     assert reader.name == "decord"
-    monkeypatch.setattr(decode_worker, "MOST_BYTES_AHEAD", -(1 << 60))
+    monkeypatch.setattr(decord_reader, "MOST_BYTES_AHEAD", -(1 << 60))
     for indices in ([21, 40], [41, 59]):
         assert [number_of(frame) for frame in reader.read(path, indices, None, quiet)] == indices
         assert reader.name == "PyAV"
