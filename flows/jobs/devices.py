@@ -1,6 +1,7 @@
 """Stage 1 on several devices of one machine: a process for each, which share the job's partitions through claims."""
 
 import json
+import logging
 import queue
 import re
 import subprocess
@@ -17,11 +18,12 @@ import torch
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
-from vadprobe.flows.jobs.extract_job import ExtractionSummary, count_elsewhere, finish, tell
+from vadprobe.flows.jobs.extract_job import ExtractionSummary, count_elsewhere, finish
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.errors import VadprobeError
 
 ALL = "all"
+_LOGGER = logging.getLogger(__name__)
 STOP_SECONDS = 60.0
 """Seconds that a process may take to finish what it is writing after it was told to stop."""
 _BAR = re.compile(r"\d%\||\dit \[")
@@ -50,7 +52,7 @@ class _Count:
         if "clip" in report:
             self.clip_done(report["clip"])
         elif "tell" in report:
-            tell(f"{worker.device}: {report['tell']}")
+            _LOGGER.warning("%s: %s", worker.device, report["tell"])
         elif "timings" in report:
             worker.timings = report["timings"]
         elif "finished" in report:
@@ -110,7 +112,7 @@ def extract_on(
             running -= 1
             if worker.process.wait():
                 ended.append(_ending(worker))
-                tell(ended[-1])
+                _LOGGER.warning(ended[-1])
         count.rest(pending)
     left = len(extractor.pending())
     if left:

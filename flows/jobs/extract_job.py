@@ -1,10 +1,8 @@
 """Stage 1 of a job in steps: prepare, compute what is pending, finish. The command line and the flow share it."""
 
-import sys
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from tqdm import tqdm
 
 from vadprobe.extract.model.backbone import describe
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
@@ -16,6 +14,8 @@ from vadprobe.flows.jobs.job import Job
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.errors import StoreError
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,6 @@ def missing_lines(missing: Sequence[str]) -> Iterator[str]:
         )
 
 
-def tell(message: str) -> None:
-    """Write a sentence to standard error, above the bars of progress."""
-    tqdm.write(message, file=sys.stderr)
-
-
 def prepare(job: Job, progress: VideoProgress | None = None) -> Extractor:
     """Probe the videos and create or open the stores; no weights are loaded."""
     description = describe(job.config.backbone, job.backbone_folder)
@@ -87,7 +82,7 @@ def extract_prepared(extractor: Extractor, clip_done: ClipDone) -> ExtractionSum
     def elsewhere(key: PartitionKey) -> None:
         count_elsewhere(extractor, key, clip_done)
 
-    listener = Listener(tell=tell, clip_done=clip_done, elsewhere=elsewhere)
+    listener = Listener(tell=_LOGGER.warning, clip_done=clip_done, elsewhere=elsewhere)
     return finish(extractor, compute_pending(extractor, listener))
 
 
@@ -108,7 +103,7 @@ def _write_cards(extractor: Extractor) -> None:
         try:
             write_card(folder)
         except StoreError as error:
-            tell(f"{error} (the stores are whole without it; 'vadprobe card {folder}' writes it later)")
+            _LOGGER.warning("%s (the stores are whole without it; 'vadprobe card %s' writes it later)", error, folder)
 
 
 def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> ExtractionSummary:
