@@ -151,7 +151,7 @@ def test_a_file_in_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_objects_are_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="the array names holds Python objects"):
+    with pytest.raises(TypeError, match="the array names must hold numbers"):
         StepCache(tmp_path).result("sum", {}, lambda: CachedResult(arrays={"names": np.array([{}])}))
     with pytest.raises(ValueError, match="not JSON compliant"):
         StepCache(tmp_path).result("sum", {}, lambda: CachedResult({"value": float("nan")}))

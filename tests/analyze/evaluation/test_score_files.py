@@ -108,8 +108,8 @@ def test_keys_name_a_part_of_a_json_file(tmp_path: Path, content: str, key: str 
     ("content", "key", "sentence"),
     [
         ("", None, "line 1, is not valid JSON"),
-        ("{}", None, "a JSON object with a key for every video is wanted"),
-        ("[1]", None, "a JSON object with a key for every video is wanted"),
+        ("{}", None, "it must be a JSON object with a key for every video"),
+        ("[1]", None, "it must be a JSON object with a key for every video"),
         ("[" * 100_000, None, "not readable as JSON"),
         ('{"x": {"y": {"v": [1]}}}', None, "such as --scores-key x.y."),
         ('{"v": [1], "meta": {"fps": 3}}', None, "put these under a key and name it with --scores-key"),

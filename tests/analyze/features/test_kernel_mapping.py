@@ -264,7 +264,7 @@ def test_a_compacted_store_gives_the_same_blocks(store: FeatureStore, synchronou
 
 
 def test_rows_without_labels_are_a_sentence(store: FeatureStore, synchronous: Scheduler) -> None:
-    with pytest.raises(VadprobeError, match=r"labels \(3,\)"):
+    with pytest.raises(VadprobeError, match=r"got \(4,\) and \(3,\)"):
         StoreRowBlocks(store, LAYER, np.arange(4), np.zeros(3), synchronous)
 
 
