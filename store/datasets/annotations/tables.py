@@ -45,7 +45,9 @@ _MAX_FPS = 1e6
 
 
 def read_table(path: StorePath) -> Reading[Annotation]:
-    """Read a manifest table. Columns, all but the first optional:
+    """Read a manifest table.
+
+    Columns, all but the first optional:
 
     `video_id` (or `path`, whose file name then is the name; a folder and a video extension are no part of it);
     `path` relative to the video folder; `split` train, validation or test (default); `label` 0/1 or
