@@ -42,7 +42,7 @@ class ExperimentJob:
 
     @property
     def has_random_weights(self) -> bool:
-        """Whether the backbone of an opened store was never trained, as the demo's."""
+        """True if the backbone of an opened store was never trained, as the demo's."""
         return any(store.spec.recipe.get("random_weights") for store in self._opened.values())
 
     def inputs(self, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None) -> AnalysisInputs:

@@ -43,7 +43,7 @@ class Measurement:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What a reader must know of the numbers, and why one of them is unknown."""
+        """Remarks that a reader needs: caveats of the numbers, and why one of them is unknown."""
         found = self.result.evaluation
         unknown = found is not None and any(math.isnan(value) for value in self.numbers.values())
         return (*self.result.warnings, *(found.reasons() if found is not None and unknown else ()))

@@ -16,7 +16,7 @@ class ByteSource(Protocol):
 
     @property
     def is_local(self) -> bool:
-        """Whether reading takes the processor more than it waits, so that threads beyond the cores gain nothing."""
+        """True where reading takes the processor more than it waits: threads beyond the cores then gain nothing."""
 
     @property
     def gap_bytes(self) -> int:

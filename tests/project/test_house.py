@@ -40,3 +40,18 @@ def test_no_source_file_is_long() -> None:
     assert {path.name: lines for path in SOURCES if (lines := lines_of(path)) > 350} == {}
     lengths = sorted(lines_of(path) for path in SOURCES if path.name != "__init__.py")
     assert lengths[len(lengths) // 2] <= 130
+
+
+QUESTIONS = ("What", "Whether", "How", "Where", "Which", "Who", "Whose", "So", "As")
+
+
+def test_no_docstring_opens_with_a_question() -> None:
+    """Ruff asks for a verb where something acts; this holds for classes, properties and modules as well."""
+    found = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                text = ast.get_docstring(node) or ""
+                if text.split(" ", 1)[0].rstrip(",") in QUESTIONS:
+                    found.append(f"{path.relative_to(ROOT)}: {text.splitlines()[0]}")
+    assert found == []
