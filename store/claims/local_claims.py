@@ -10,11 +10,12 @@ import os
 import shutil
 import socket
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from vadprobe.store.claims.claim import FOLDER, UNNAMED, Claim, Claims, Verdict
+from vadprobe.store.claims.claim import FOLDER, UNNAMED, Claim, ClaimLostError, Claims, Verdict
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import is_locked, lock, unlock
@@ -64,11 +65,21 @@ class LocalClaim(Claim):
     """A partition whose lock file this process has locked."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.staging: LocalStaging = LocalStaging(path.with_suffix(STAGING))
+        # A name of its own: if somebody deletes the lock file, another worker may stage the same partition.
+        self.staging: LocalStaging = LocalStaging(path.with_suffix(f".{uuid.uuid4().hex}{STAGING}"))
         self._path, self._file = path, file
 
     def check(self) -> None:
-        """Do nothing: the kernel takes no lock away."""
+        """Refuse to go on if somebody has deleted the lock file: another worker may then have the partition.
+
+        Raises:
+            ClaimLostError: if the file is gone, or is another one.
+        """
+        if not self._is_ours():
+            raise ClaimLostError(
+                f"{self._path}, the lock of a partition that this worker computes, was deleted by somebody; another "
+                "worker may have the partition. Leave the files in .claims alone while workers run."
+            )
 
     def release(self) -> None:
         """Give the partition back and delete what was staged; may be repeated."""
@@ -76,10 +87,17 @@ class LocalClaim(Claim):
             return
         shutil.rmtree(self.staging.path, ignore_errors=True)
         with contextlib.suppress(OSError):
-            self._path.unlink()
+            if self._is_ours():
+                self._path.unlink()
         unlock(self._file)
         with contextlib.suppress(OSError):  # it is not empty, or not there
             self._path.parent.rmdir()
+
+    def _is_ours(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
 
 
 class LocalClaims(Claims):

@@ -54,6 +54,14 @@ def write_pieces(path: StorePath, pieces: Iterable[bytes | memoryview]) -> None:
     sync(path.parent)
 
 
+def has_content(path: StorePath, content: bytes) -> bool:
+    """Return whether a file can be read and holds just these bytes."""
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
 def read_json(path: StorePath) -> Any:
     """Read JSON.
 
@@ -63,5 +71,5 @@ def read_json(path: StorePath) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise StoreError(f"{path} is not valid JSON ({error}); it was damaged after it was written.") from error

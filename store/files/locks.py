@@ -62,12 +62,17 @@ def unlock(file: IO[bytes]) -> None:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock of a file; nothing is changed."""
+    """Return whether a process holds the lock of a file; for that a free one is locked for a moment.
+
+    A file of another user that may not be opened counts as locked.
+    """
     try:
         with path.open("rb") as file:
             return not _flock(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
+    except PermissionError:
+        return True
 
 
 @contextmanager

@@ -21,9 +21,14 @@ def write_parquet(table: pa.Table, path: StorePath, row_group: int | None = None
 
     ``row_group`` is the number of rows that can be read without the others; None leaves it to the library.
     """
+    write_bytes(path, parquet_bytes(table, row_group))
+
+
+def parquet_bytes(table: pa.Table, row_group: int | None = None) -> bytes:
+    """Return the Parquet file of a table; arguments as for `write_parquet`."""
     content = io.BytesIO()
     pq.write_table(table, content, compression="zstd", row_group_size=row_group)
-    write_bytes(path, content.getvalue())
+    return content.getvalue()
 
 
 def read_parquet(path: StorePath) -> pa.Table:

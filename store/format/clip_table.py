@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_integers, digest_json
 from vadprobe.store.files.location import StorePath
-from vadprobe.store.files.parquet import names_of, read_parquet, write_parquet
+from vadprobe.store.files.parquet import names_of, parquet_bytes, read_parquet
 from vadprobe.store.format.sampling import Clip, Sampling, segment
 
 _SCHEMA = pa.schema(
@@ -123,6 +124,13 @@ class ClipTable:
 
     def write(self, path: StorePath) -> None:
         """Write the table as two Parquet files, each whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files = self.files()
+        write_bytes(_videos_path(path), files["clip_videos.parquet"])
+        write_bytes(path, files["clips.parquet"])
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of both Parquet files by name."""
         table = pa.table(
             {
                 "row": np.arange(len(self), dtype=np.int64),
@@ -143,9 +151,7 @@ class ClipTable:
             }
         )
         videos = pa.table({"video_id": list(self.video_ids), "fps": self.fps, "fingerprint": list(self.fingerprints)})
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_parquet(videos, _videos_path(path))
-        write_parquet(table, path)
+        return {"clip_videos.parquet": parquet_bytes(videos), "clips.parquet": parquet_bytes(table)}
 
     @classmethod
     def read(cls, path: StorePath) -> "ClipTable":

@@ -80,7 +80,7 @@ def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
         record = read_json(path)
     except FileNotFoundError:
         return None
-    if not is_intact(record) or record["partition"] != partition:
+    if not is_intact(record) or record.get("partition") != partition:
         raise StoreError(
             f"{path} was changed after it was written. Run 'vadprobe extract' again, which writes the partition anew."
         )

@@ -79,6 +79,10 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
     )
 
 
+COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")
+"""Names of the coordinates, in the order of `coordinates`."""
+
+
 def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.ndarray]]:
     """Return the coordinates of a store by name: each one's dimension and values."""
     return {

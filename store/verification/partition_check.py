@@ -172,7 +172,7 @@ def _check_record(header: StoreHeader, clips: ClipTable, number: int) -> _Record
         reason = f"{type(error).__name__}: {error}"
         message = f"its record cannot be understood ({reason}); it was edited or damaged"
         return _RecordFinding(content, (*messages, message))
-    intact = is_intact(record) and record["partition"] == number
+    intact = is_intact(record) and record.get("partition") == number
     if intact and not messages and content != json_bytes(record):
         message = "white space or escapes of its record were changed; it reads the same"
         return _RecordFinding(content, (message,), "rebuild", len(failed), intact, shards)

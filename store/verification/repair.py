@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.atomic_files import read_json, sync, write_bytes, write_json
+from vadprobe.store.files.atomic_files import has_content, read_json, sync, write_bytes, write_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
@@ -166,20 +166,13 @@ def _rewrite_group(header: StoreHeader, clips: ClipTable) -> None:
     files["zarr.json"] = as_zarr_writes(document)
     with sole_planner(store.parent):
         for name, content in sorted(files.items(), key=lambda item: item[0] == "zarr.json"):  # it names the others
-            if not _holds(store / name, content):
+            if not has_content(store / name, content):
                 write_bytes(store / name, content)
                 for folder in Path(name).parents:  # the folders above it may be new as well
                     sync(store / folder)
     writer = StoreWriter(store, header.spec, clips, header.contents)
     if not writer.missing():  # it is open again, and nothing is missing
         writer.commit()
-
-
-def _holds(path: StorePath, content: bytes) -> bool:
-    try:
-        return path.read_bytes() == content
-    except FileNotFoundError:
-        return False
 
 
 def _rewrite_record(store: StorePath, path: StorePath) -> None:

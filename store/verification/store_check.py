@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vadprobe.store.files.atomic_files import has_content
 from vadprobe.store.files.location import StorePath, can_list
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
@@ -19,6 +20,7 @@ from vadprobe.store.verification.problems import Problem, Remedy
 from vadprobe.store.writing.store_files import (
     CLIP_FILES,
     are_intact,
+    covered_names,
     covered_path,
     planned_files,
     sha256,
@@ -73,7 +75,8 @@ class StoreCheck:
     def checksums(self) -> dict[str, str] | None:
         """SHA-256 of the small files by name; None where they were damaged, or an earlier version wrote the store."""
         found = self.header.attributes.get("checksums")
-        return dict(found["files"]) if found is not None and are_intact(found) else None
+        names = covered_names(self.header.spec, self.header.contents)  # never one from the file, which is not trusted
+        return dict(found["files"]) if found is not None and are_intact(found, names) else None
 
     def header_problems(self) -> Iterator[Problem]:
         """Check the header against itself, and against the records if they vouch for the specification."""
@@ -131,7 +134,9 @@ class StoreCheck:
         if clips.digest != expected:
             message = f"the clip table has digest {clips.digest[:12]}, the store was written for {expected[:12]}"
             return None, [Problem(self.store, None, message, "restore", files)]
-        return clips, list(self._changed(CLIP_FILES))
+        written = clips.files()  # a repair of another store of the same clips may have written them anew
+        changed = self._changed(CLIP_FILES)
+        return clips, [one for one in changed if not has_content(one.files[0], written[one.files[0].name])]
 
     def file_problems(self, clips: ClipTable) -> Iterator[Problem]:
         """Check metadata and coordinates: by their checksums, or by their content where there are none."""

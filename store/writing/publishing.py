@@ -1,6 +1,6 @@
 """Staging a partition's files and moving them into place.
 
-Every step goes through the claim's staging folder, which a worker that takes the partition over removes first.
+Every step goes through the claim's staging: a worker that takes a partition over removes what the former owner staged.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
-from vadprobe.store.format.schema import ANSWERS, codecs, coordinates, storage_dtype
+from vadprobe.store.format.schema import ANSWERS, COORDINATES, codecs, coordinates, storage_dtype
 from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
 from vadprobe.store.format.store_header import ATTRIBUTE
 from vadprobe.store.format.stored_parts import StoredParts
@@ -33,6 +33,14 @@ def planned_files(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents
     return {"zarr.json": as_zarr_writes(document), **files}
 
 
+def covered_names(spec: FeatureSpec, contents: StoredParts) -> frozenset[str]:
+    """Return the names of all files that a store's checksums cover."""
+    arrays = {f"{array.name}/zarr.json" for array in contents.arrays(spec)}
+    return frozenset(
+        arrays | {f"{name}/{file}" for name in COORDINATES for file in ("zarr.json", "c/0")} | {*CLIP_FILES}
+    )
+
+
 def covered_path(store: StorePath, name: str) -> StorePath:
     """Return the file that a store's checksums call `name`: below the store, or beside its clip table."""
     return clips_of(store).with_name(name) if name in CLIP_FILES else store / name
@@ -43,11 +51,13 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def are_intact(checksums: Any) -> bool:
-    """Return whether the checksums of a header have the digest that they name."""
+def are_intact(checksums: Any, names: frozenset[str]) -> bool:
+    """Return whether the checksums of a header cover these files alone, and have the digest that they name."""
     if not isinstance(checksums, dict) or not isinstance(checksums.get("files"), dict):
         return False
-    return bool(checksums == {"files": checksums["files"], "digest": digest_json(checksums["files"])})
+    return bool(checksums["files"].keys() == names) and bool(
+        checksums == {"files": checksums["files"], "digest": digest_json(checksums["files"])}
+    )
 
 
 def as_zarr_writes(content: dict[str, Any]) -> bytes:

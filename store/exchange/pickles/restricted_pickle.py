@@ -18,6 +18,14 @@ from vadprobe.store.files.text import short
 
 Persistent = Callable[[Any], Any]
 
+_DAMAGED = (
+    *(pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError, ValueError),
+    *(ArithmeticError, BufferError, RecursionError),
+)
+"""Errors that Python raises on a value that is not what an opcode needs."""
+_MOST_TEXT = 1 << 24
+"""Characters of NumPy's texts in one file: a text that is recalled is decoded anew each time."""
+
 
 def read_pickle(file: io.BytesIO, words: Words, persistent: Persistent | None = None) -> Any:
     """Read the pickle that begins at the file's position, which is left behind its end.
@@ -42,8 +50,7 @@ def read_pickle(file: io.BytesIO, words: Words, persistent: Persistent | None = 
             value = _Unpickler(file, {**CONSTRUCTORS, **words}, persistent).load()
         except PickleError:
             raise
-        except (pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError, ValueError) as error:
-            # Whatever Python says of a value that is not what an opcode needs.
+        except _DAMAGED as error:
             raise PickleError(f"it is no pickle of tensors, or it is damaged ({short(str(error))})") from error
     if holds_name:
         raise PickleError("the pickle holds a name in place of a value; only tensors and plain containers are read")
@@ -58,6 +65,7 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file, encoding="latin1")
         self._words, self._persistent = words, persistent
         self._made: dict[tuple[Word, int], tuple[Any, Any]] = {}
+        self._n_text = 0
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the function of an admitted name, or the word itself of one that is never called."""
@@ -76,7 +84,11 @@ class _Unpickler(pickle.Unpickler):
 
     def _make(self, word: Word, arguments: tuple[Any, ...]) -> Any:
         if word not in COSTLY or not arguments:
-            return self._words[word](arguments)
+            value = self._words[word](arguments)
+            self._n_text += len(value) if isinstance(value, str) else 0
+            if self._n_text > _MOST_TEXT:
+                raise PickleError("it holds more text of NumPy than features can have")
+            return value
         key = (word, id(arguments[0]))
         if key not in self._made:
             self._made[key] = (arguments, self._words[word](arguments))  # kept, so that no other gets its id

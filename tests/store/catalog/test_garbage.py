@@ -92,8 +92,8 @@ def test_what_an_ended_process_left_goes_at_once(root, folder):
     before = tree(root)
     leave(folder, 0)
     found = find_garbage(root)
-    claim, staging = found
-    assert [(one.kind, one.verdict) for one in (claim, staging)] == [("claim", "delete"), ("staging", "delete")]
+    staging, claim = found
+    assert [(one.kind, one.verdict) for one in (staging, claim)] == [("staging", "delete"), ("claim", "delete")]
     assert staging.n_bytes == 1000
     assert "has ended" in claim.why
     assert len(collect_garbage(found, sleep=pytest.fail)) == 2

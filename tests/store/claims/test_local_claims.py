@@ -12,8 +12,10 @@ import pytest
 from tests.support.builders import tree
 from tests.support.paths import ROOT
 from vadprobe.store.claims import local_claims
+from vadprobe.store.claims.claim import ClaimLostError
 from vadprobe.store.claims.local_claims import LocalClaims
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.locks import is_locked
 
 GUARD = 300.0
 """Seconds; no event is waited for longer, and none takes a hundredth of it."""
@@ -156,7 +158,8 @@ def test_a_suspended_worker_keeps_its_partition(tmp_path, holder):
     assert claims.take(0) is None
     assert claims.holder(0) == f"process {holder.pid} on {os.uname().nodename}"
     claims.tidy()
-    assert (tmp_path / ".claims" / "000000.staging" / "question.json").read_bytes() == b"half"
+    (staged,) = (tmp_path / ".claims").glob("000000.*.staging/question.json")
+    assert staged.read_bytes() == b"half"
     holder.send_signal(signal.SIGCONT)
     holder.communicate("\n", timeout=GUARD)
     claims.take(0).release()
@@ -257,7 +260,7 @@ def test_tidying_leaves_what_is_claimed(tmp_path):
     with LocalClaims(tmp_path).hold(4) as claim:
         claim.staging.stage("question.json", [b""])
         assert LocalClaims(tmp_path).tidy() == 0
-        assert sorted(path.name for path in folder.iterdir()) == ["000004.lock", "000004.staging", "notes.txt"]
+        assert sorted(path.name for path in folder.iterdir()) == [claim.staging.path.name, "000004.lock", "notes.txt"]
     assert list(tree(tmp_path)) == [".claims", ".claims/notes.txt"]
     LocalClaims(tmp_path / "nothing").tidy()
     assert not (tmp_path / "nothing").exists()
@@ -271,3 +274,30 @@ def test_what_is_withdrawn_is_gone_and_may_be_missing(tmp_path):
         for _ in range(2):
             claim.staging.withdraw(tmp_path / "deep" / "shard")
     assert tree(tmp_path) == {"deep": ""}
+
+
+def test_a_worker_whose_lock_file_was_deleted_stops_and_takes_nothing_from_the_next(tmp_path):
+    first = LocalClaims(tmp_path).take(0)
+    first.staging.stage("question.json", [b"first"])
+    (tmp_path / ".claims" / "000000.lock").unlink()  # somebody tidied up by hand
+    second = LocalClaims(tmp_path).take(0)
+    second.staging.stage("question.json", [b"second"])
+    second.check()
+    with pytest.raises(ClaimLostError, match="was deleted by somebody"):
+        first.check()
+    first.release()
+    assert LocalClaims(tmp_path).take(0) is None
+    second.staging.publish("question.json", tmp_path / "question.json")
+    assert (tmp_path / "question.json").read_bytes() == b"second"
+    second.release()
+
+
+def test_a_lock_file_that_may_not_be_opened_counts_as_locked(tmp_path, monkeypatch):
+    path = tmp_path / "000000.lock"
+    path.touch()
+
+    def refuse(self, *arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    assert is_locked(path)

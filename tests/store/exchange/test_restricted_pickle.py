@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import laws
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.exchange.pickles import opcode_scan
+from vadprobe.store.exchange.pickles import opcode_scan, restricted_pickle
 from vadprobe.store.exchange.pickles.pickled_values import PickledArray, PickleError
 from vadprobe.store.exchange.pickles.torch_files import read_tensors
 
@@ -242,6 +242,14 @@ def test_hostile_pickles_of_many_kinds_are_refused(trap: Path) -> None:
     assert not trap.exists()
 
 
+def test_a_text_of_numpy_that_is_recalled_again_and_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restricted_pickle, "_MOST_TEXT", 1000)
+    scalar = pickle.dumps(np.array(["x" * 100])[0], 2)
+    assert read_tensors(scalar) == "x" * 100
+    many = pickle.dumps([np.array(["x" * 100])[0] for _ in range(11)], 2)
+    assert "more text of NumPy" in refusal(many)
+
+
 def test_names_are_words_and_can_only_be_called_as_torch_and_numpy_call_them() -> None:
     for content in (
         b"ctorch\nFloatStorage\n.",  # a type is no value
@@ -260,6 +268,9 @@ def test_names_are_words_and_can_only_be_called_as_torch_and_numpy_call_them() -
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I5\ntU\x01btR.",
         b"cnumpy\ndtype\n}b.",  # nor has a name a state
         b"}(I1\nI2\nub.",  # no state for a dictionary
+        # a byte array that grows while an array looks at it
+        b"\x80\x05\x96\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x94cnumpy.core.numeric\n_frombuffer\n(h\x00"
+        b"cnumpy\ndtype\n(X\x02\x00\x00\x00f4I00\nI01\ntRK\x01\x85X\x01\x00\x00\x00CtR0h\x00K\x00a.",
         b"(dp0\n}b.",
     ):
         refusal(content)

@@ -9,6 +9,7 @@ import pytest
 from tests.store.verification.damage import N_CLIPS, flip, found, only, record_of
 from tests.support.builders import clip_table, edit_json, features, planned_store
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.store_header import read_attributes
 from vadprobe.store.verification.verify import verify
@@ -115,7 +116,19 @@ def _no_checksums(checksums):
     checksums["files"] = None
 
 
-@pytest.mark.parametrize("edit", [_edited_checksum, _removed_checksum, _no_checksums])
+def _no_files_at_all(checksums):
+    checksums["files"] = {}
+    checksums["digest"] = digest_json({})
+
+
+def _a_file_elsewhere(checksums):
+    checksums["files"]["../../../../../../../../../../etc/hostname"] = "0" * 64
+    checksums["digest"] = digest_json(checksums["files"])
+
+
+@pytest.mark.parametrize(
+    "edit", [_edited_checksum, _removed_checksum, _no_checksums, _no_files_at_all, _a_file_elsewhere]
+)
 def test_edited_checksums_are_found(own, edit):
     edit_json(own / "zarr.json", lambda content: edit(content["attributes"]["vadprobe"]["checksums"]))
     only(found(own), None, "the attribute checksums was changed after it was written")
@@ -134,3 +147,26 @@ def test_edited_checksums_are_found(own, edit):
 def test_an_edited_attribute_is_found(own, name, message):
     edit_json(own / "zarr.json", lambda content: content["attributes"]["vadprobe"].update({name: 7}))
     only(found(own), None, message)
+
+
+def test_metadata_are_checked_though_the_checksums_name_nothing(own):
+    """Whoever edits the checksums with their digest hides no damage: the files are then checked by content."""
+    edit_json(own / "zarr.json", lambda content: _no_files_at_all(content["attributes"]["vadprobe"]["checksums"]))
+    edit_json(own / "head_outputs" / "zarr.json", lambda content: content.update(fill_value=0.0))
+    messages = [message for _, message in found(own)]
+    assert any("metadata of head_outputs are not those of the format" in message for message in messages)
+
+
+def test_a_clip_table_that_a_repair_of_another_store_wrote_anew_is_sound(own):
+    table = clips_of(own)
+    checksum = "0" * 64  # of the file as another version of Parquet wrote it
+
+    def edit(content):
+        checksums = content["attributes"]["vadprobe"]["checksums"]
+        checksums["files"]["clips.parquet"] = checksum
+        checksums["digest"] = digest_json(checksums["files"])
+
+    edit_json(own / "zarr.json", edit)
+    assert found(own) == []
+    table.write_bytes(table.read_bytes() + b"\0")
+    assert found(own) != []
