@@ -11,8 +11,9 @@ from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS
 from vadprobe.analyze.features.cached_scores import samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, head_saliency, layer_saliency, map_layers
-from vadprobe.analyze.saliency.heads import Convention
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
+from vadprobe.analyze.saliency.heads import Convention, head_metrics
+from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.silhouette import silhouettes
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -21,7 +22,8 @@ def layer_metrics_of(store: FeatureStore, calibration: Calibration, cache: StepC
     """Measure HiProbe's metrics of layers 1 to L of one prompt's store, with the count of floored dimensions."""
 
     def compute() -> CachedResult:
-        return CachedResult(arrays=layer_saliency(store, calibration, scheduler))
+        kernel = partial(layer_metrics, labels=calibration.labels)
+        return CachedResult(arrays=map_layers(store, calibration.rows, kernel, scheduler))
 
     return dict(cache.result("layer-saliency", samples_digest(store, calibration), compute).arrays)
 
@@ -42,7 +44,8 @@ def head_metrics_of(
 
     def compute(missing: list[str]) -> dict[str, CachedResult]:
         lacking = {key: stores[key] for key in missing}
-        found = head_saliency(lacking, calibration, seed, scheduler, convention=convention)
+        kernel = partial(head_metrics, labels=calibration.labels, seed=seed, convention=convention)
+        found = over_heads(lacking, calibration.rows, kernel, scheduler)
         return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
 
     results = cache.results("head-saliency", parts, compute)

@@ -5,17 +5,13 @@ an answer: every layer, head and row is computed from its own values alone.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 
-from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored
 from vadprobe.analyze.probes.kinds import Probe
-from vadprobe.analyze.saliency.heads import Convention, head_metrics
-from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -102,25 +98,6 @@ def over_heads(
         key: _joined([found for owner, found in zip(owners, results, strict=True) if owner == key], axis=-2)
         for key in stores
     }
-
-
-def layer_saliency(store: FeatureStore, calibration: Calibration, scheduler: Scheduler) -> Metrics:
-    """Measure HiProbe's metrics of layers 1 to L on the calibration rows: metric to (L,) float64."""
-    kernel = partial(layer_metrics, labels=calibration.labels)
-    return map_layers(store, calibration.rows, kernel, scheduler)
-
-
-def head_saliency(
-    stores: Mapping[str, FeatureStore],
-    calibration: Calibration,
-    seed: int,
-    scheduler: Scheduler,
-    *,
-    convention: Convention = "paper",
-) -> dict[str, Metrics]:
-    """Measure HeadHunt's metrics of every head on the calibration rows: prompt to metric to (L, H) float64."""
-    kernel = partial(head_metrics, labels=calibration.labels, seed=seed, convention=convention)
-    return over_heads(stores, calibration.rows, kernel, scheduler)
 
 
 def probabilities(

@@ -35,7 +35,14 @@ def test_importing_the_whole_store_loads_neither_stage() -> None:
 
 
 def test_values_that_were_fitted_are_read_without_scikit_learn() -> None:
-    values = ["detector.detector", "probes.kinds", "locator.locator", "saliency.selection", "calibration.calibration"]
+    values = [
+        "detector.detector",
+        "detector.scoring",
+        "probes.kinds",
+        "locator.locator",
+        "saliency.selection",
+        "calibration.calibration",
+    ]
     assert not loaded_by([f"vadprobe.analyze.{name}" for name in values]) & {"sklearn", "dask", "distributed"}
 
 

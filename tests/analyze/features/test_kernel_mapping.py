@@ -20,8 +20,6 @@ from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.features import kernel_mapping, opened_stores, store_row_blocks
 from vadprobe.analyze.features.kernel_mapping import (
-    head_saliency,
-    layer_saliency,
     map_layers,
     over_heads,
     partition_spans,
@@ -125,6 +123,14 @@ def test_a_kernel_of_heads_is_the_kernel_of_the_arrays(
     assert equal_bits(found["b"], wanted)
 
 
+def layer_saliency(store: FeatureStore, samples: Calibration, scheduler: Scheduler) -> Mapping[str, np.ndarray]:
+    return map_layers(store, samples.rows, partial(layer_metrics, labels=samples.labels), scheduler)
+
+
+def head_saliency(store: FeatureStore, samples: Calibration, scheduler: Scheduler) -> Mapping[str, np.ndarray]:
+    return over_heads({"p": store}, samples.rows, partial(head_metrics, labels=samples.labels, seed=4), scheduler)["p"]
+
+
 def test_saliency_is_that_of_the_arrays(
     store: FeatureStore, hidden: np.ndarray, heads: np.ndarray, synchronous: Scheduler
 ) -> None:
@@ -133,7 +139,7 @@ def test_saliency_is_that_of_the_arrays(
     for name, values in layer_saliency(store, samples, synchronous).items():
         np.testing.assert_allclose(values, layers[name], rtol=1e-12)
     wanted = head_metrics(np.moveaxis(heads[samples.rows], 0, 2), samples.labels, 4)
-    for name, values in head_saliency({"p": store}, samples, 4, synchronous)["p"].items():
+    for name, values in head_saliency(store, samples, synchronous).items():
         np.testing.assert_allclose(values, wanted[name], rtol=1e-9)
 
 
@@ -155,11 +161,11 @@ def test_no_cut_into_tasks_changes_a_bit(
     store: FeatureStore, heads: np.ndarray, synchronous: Scheduler, monkeypatch: pytest.MonkeyPatch, task_bytes: int
 ) -> None:
     samples, probe, rows = calibration(), fitted(heads), np.arange(N_CLIPS)
-    wanted = head_saliency({"p": store}, samples, 4, synchronous)["p"]
+    wanted = head_saliency(store, samples, synchronous)
     layers = layer_saliency(store, samples, synchronous)
     scores = probabilities(store, HEADS, probe, rows, synchronous)
     monkeypatch.setattr(kernel_mapping, "TASK_BYTES", task_bytes)
-    assert equal_bits(head_saliency({"p": store}, samples, 4, synchronous)["p"], wanted)
+    assert equal_bits(head_saliency(store, samples, synchronous), wanted)
     assert equal_bits(layer_saliency(store, samples, synchronous), layers)
     assert probabilities(store, HEADS, probe, rows, synchronous).tobytes() == scores.tobytes()
 
@@ -176,7 +182,7 @@ def test_no_scheduler_and_number_of_workers_changes_a_bit(
         sums, streamed = cut.map(block_sums, 1), fit_streamed_logistic(cut)
         return {
             **layer_saliency(store, samples, scheduler),
-            **head_saliency({"p": store}, samples, 4, scheduler)["p"],
+            **head_saliency(store, samples, scheduler),
             "scores": probabilities(store, HEADS, probe, rows, scheduler),
             "sums": np.stack([values for _, values in sums]),
             "streamed": np.append(streamed.coef, streamed.intercept),
