@@ -24,7 +24,7 @@ Metrics = Mapping[str, np.ndarray]
 ByPrompt = Mapping[str, Metrics]
 
 TOP = 5
-WEIGHT = 0.5  # lambda of HH9
+WEIGHT = 0.5  # lambda of RHI
 SHORT = {
     "lda": "LDA",
     "symmetric_kl": "KL",
