@@ -71,13 +71,7 @@ class PartitionCheck:
 
     @classmethod
     def begin(
-        cls,
-        header: StoreHeader,
-        clips: ClipTable,
-        number: int,
-        log: VerificationLog,
-        is_trusted: bool,
-        pool: CheckPool,
+        cls, header: StoreHeader, clips: ClipTable, number: int, log: VerificationLog, is_trusted: bool, pool: CheckPool
     ) -> "PartitionCheck":
         """Check a partition's record and let the pool read its shards, unless the log says that it was read.
 

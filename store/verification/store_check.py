@@ -16,13 +16,7 @@ from vadprobe.store.format.partition_records import read_record, record_matcher,
 from vadprobe.store.format.schema import ArraySpec, coordinates
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.problems import Problem, Remedy
-from vadprobe.store.writing.store_files import (
-    CLIP_FILES,
-    are_intact,
-    covered_path,
-    planned_files,
-    sha256,
-)
+from vadprobe.store.writing.store_files import CLIP_FILES, are_intact, covered_path, planned_files, sha256
 
 _KEYS = {
     "checksums",

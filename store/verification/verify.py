@@ -111,9 +111,7 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
     store.add(found)
     if report:
         done = store.numbers.index(partition.number) + 1
-        report(
-            Checked(store.path, done, len(store.numbers), found.n_bytes, found.n_skipped, len(store.problems)),
-        )
+        report(Checked(store.path, done, len(store.numbers), found.n_bytes, found.n_skipped, len(store.problems)))
 
 
 def is_store(path: StorePath) -> bool:

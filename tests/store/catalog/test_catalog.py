@@ -141,10 +141,7 @@ def test_a_pulled_subset_is_whole_when_its_partitions_are(whole, tmp_path):
         (StoredParts(layers=()), "no layers, all heads"),
         (StoredParts(heads=((0, 1),)), "1 head, all layers"),
         (StoredParts(layers=(0, 2), heads=()), "2 layers, no heads"),
-        (
-            StoredParts((0,), (), answers=False, partitions=(3, 4)),
-            "1 layer, no heads, no answers, 2 of 9 partitions",
-        ),
+        (StoredParts((0,), (), answers=False, partitions=(3, 4)), "1 layer, no heads, no answers, 2 of 9 partitions"),
     ],
 )
 def test_contents_in_words(contents, text):
@@ -245,11 +242,7 @@ def test_leftovers_beside_a_store_are_named(root):
 
 
 @pytest.mark.parametrize(
-    ("below", "words"),
-    [
-        ("", "holds no feature store yet"),
-        ("nowhere", "there is no 'nowhere' in"),
-    ],
+    ("below", "words"), [("", "holds no feature store yet"), ("nowhere", "there is no 'nowhere' in")]
 )
 def test_an_empty_and_a_missing_root(tmp_path, below, words):
     with pytest.raises(VadprobeError, match=words):

@@ -183,13 +183,7 @@ def test_rows_are_known_by_video_and_frames():
     assert replace(table, video_ids=names).row_digest(slice(0, 100)) != table.row_digest(slice(0, 100))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "clips.parquet",
-        "clip_videos.parquet",
-    ],
-)
+@pytest.mark.parametrize("name", ["clips.parquet", "clip_videos.parquet"])
 def test_a_missing_file_is_named(written, name):
     _, path = written
     path.with_name(name).unlink()

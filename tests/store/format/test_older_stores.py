@@ -98,11 +98,7 @@ def _flipped_bit(path):
 
 DAMAGES = [
     ("head_outputs/zarr.json", _other_compressor, "the metadata of head_outputs are not those of the format: codecs"),
-    (
-        "head_outputs/zarr.json",
-        _shorter,
-        "are not those of the format: shape must be [300,",
-    ),
+    ("head_outputs/zarr.json", _shorter, "are not those of the format: shape must be [300,"),
     ("head_outputs/zarr.json", _zero_fill, "are not those of the format: fill_value"),
     ("head_outputs/zarr.json", _swapped_dimensions, "are not those of the format: dimension_names"),
     ("head_outputs/zarr.json", _unknown_codec, "the metadata of head_outputs cannot be understood"),

@@ -121,9 +121,7 @@ def test_a_specification_survives_json(spec):
 @given(feature_specs())
 def test_the_order_of_recipe_and_versions_does_not_matter(spec):
     turned = replace(
-        spec,
-        recipe=dict(reversed(list(spec.recipe.items()))),
-        versions=dict(reversed(list(spec.versions.items()))),
+        spec, recipe=dict(reversed(list(spec.recipe.items()))), versions=dict(reversed(list(spec.versions.items())))
     )
     assert turned.digest == spec.digest
 

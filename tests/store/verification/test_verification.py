@@ -13,15 +13,7 @@ import pytest
 import zarr
 
 from tests.store.verification.damage import N_CLIPS, flip, found, only, record_of, shards_of
-from tests.support.builders import (
-    BACKBONE,
-    FEATURES,
-    committed_store,
-    edit_json,
-    features,
-    planned_store,
-    tree,
-)
+from tests.support.builders import BACKBONE, FEATURES, committed_store, edit_json, features, planned_store, tree
 from vadprobe.store.files.digests import digest_file
 from vadprobe.store.format.schema import feature_arrays
 from vadprobe.store.verification import check_pool

@@ -8,15 +8,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.builders import (
-    BACKBONE,
-    FEATURES,
-    all_features,
-    committed_store,
-    features,
-    planned_store,
-    tree,
-)
+from tests.support.builders import BACKBONE, FEATURES, all_features, committed_store, features, planned_store, tree
 from tests.support.profiles import laws
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.schema import feature_arrays

@@ -11,14 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.support.builders import (
-    FEATURES,
-    committed_store,
-    edit_json,
-    features,
-    planned_store,
-    tree,
-)
+from tests.support.builders import FEATURES, committed_store, edit_json, features, planned_store, tree
 from tests.support.paths import ROOT
 from tests.support.profiles import LONG
 from vadprobe.store.claims.claiming import claims_in
