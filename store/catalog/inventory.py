@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,17 +26,13 @@ _REQUESTS = 8  # small files read at once: on an object store each one is a roun
 
 
 @dataclass(frozen=True)
-class Inventory:
-    """One store as its metadata and records have it. Get it from `read`.
+class Inventory(StoreHeader):
+    """One store as its header and records have it. Get it from `read`.
 
     `damaged` tells, by partition, why its record does not count. `small_bytes` are those of metadata, coordinates and
     records.
     """
 
-    path: StorePath
-    attributes: dict[str, Any]
-    spec: FeatureSpec
-    contents: StoredParts
     records: dict[int, dict[str, Any]]
     damaged: dict[int, str]
     small_bytes: int
@@ -82,9 +78,9 @@ class Inventory:
         return bool(self.attributes["state"] == "committed")
 
     @property
-    def partitions(self) -> Sequence[int]:
-        """Partitions that the store is to hold, ascending."""
-        return self.contents.partition_numbers(self.spec.n_clips)
+    def contents_text(self) -> str:
+        """The parts that it is to hold, in a few words."""
+        return contents_text(self.contents, n_partitions(self.spec.n_clips, self.contents.partition_rows))
 
     @property
     def n_planned(self) -> int:

@@ -65,19 +65,14 @@ def _write(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
     span = writer.contents.rows(partition, len(source.clips))
     rows = np.arange(span.start, span.stop)
     failures = {row: reason for row, reason in source.failures.items() if span.start <= row < span.stop}
-    n_bytes = 0
 
     def shards() -> Iterator[tuple[str, Sequence[bytes]]]:
-        nonlocal n_bytes
         for array in writer.contents.arrays(source.spec) if len(failures) < len(rows) else ():
             held = writer.contents.mask(array, partition)
             if held.any():
-                pieces = join_chunks(_bodies(source, array, rows, held), held)
-                n_bytes += sum(map(len, pieces))
-                yield array.name, pieces
+                yield array.name, join_chunks(_bodies(source, array, rows, held), held)
 
-    writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, span))
-    return n_bytes
+    return writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, span))
 
 
 def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:

@@ -183,7 +183,8 @@ class ShardReader:
         rows, targets = request.rows, request.targets
         bodies = dict(_bodies(request.shard, request.ranges, self.source))
         # Where a row of the result is one chunk, and all rows of it are wanted in their order, no copy is needed.
-        straight = flat.shape[1] == width and isinstance(targets, slice) and _is_all(rows, height)
+        is_all = isinstance(rows, slice) and rows == slice(0, height)
+        straight = flat.shape[1] == width and isinstance(targets, slice) and is_all
         for group in neighbours_in_result(sorted(bodies), spans, self.layout, most):
             found = spans[group[0] % self.layout.chunks_per_row]
             if straight and len(found) == 1:
@@ -233,10 +234,6 @@ def _bodies(shard: ShardRows, ranges: list[list[Chunk]], source: ByteSource) -> 
     for content, chunks in zip(contents, ranges, strict=True):
         for offset, stop, number in chunks:
             yield number, content[offset - chunks[0][0] : stop - chunks[0][0]]
-
-
-def _is_all(rows: np.ndarray | slice, height: int) -> bool:
-    return isinstance(rows, slice) and rows == slice(0, height)
 
 
 def _as_slice(numbers: np.ndarray) -> np.ndarray | slice:

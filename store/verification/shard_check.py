@@ -93,7 +93,7 @@ def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> Sha
         if before[0] != check.n_bytes:
             sizes = f"{before[0]} bytes, its record says {check.n_bytes}"
             return ShardFinding((f"the shard of {name} has {sizes}",), before[0])
-        with check.path.open("rb", buffering=0) as file:
+        with check.path.open("rb") as file:
             messages = _Reading(check, file, before[0], is_stopped).messages()
         after = file_state(check.path)
     except OSError as error:
@@ -200,12 +200,9 @@ class _Reading:
 
     def _read(self, count: int) -> bytes:
         """Read exactly `count` bytes."""
-        found = self.file.read(count) if count else b""
-        while len(found) < count:  # a call may return less than was asked for
-            more = self.file.read(count - len(found))
-            if not more:
-                raise OSError("the file ended while it was read")
-            found += more
+        found = self.file.read(count)
+        if len(found) < count:
+            raise OSError("the file ended while it was read")
         return found
 
 

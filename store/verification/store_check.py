@@ -11,24 +11,14 @@ import numpy as np
 from vadprobe.store.files.location import StorePath, can_list
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.layout import clips_of, records_of
+from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_path
 from vadprobe.store.format.schema import ArraySpec, coordinates
-from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.format.store_header import REQUIRED, StoreHeader
 from vadprobe.store.verification.problems import Problem, Remedy
 from vadprobe.store.writing.store_files import CLIP_FILES, are_intact, covered_path, planned_files, sha256
 
-_KEYS = {
-    "checksums",
-    "clips_digest",
-    "contents",
-    "digest",
-    "format_version",
-    "n_failed",
-    "partition_rows",
-    "spec",
-    "state",
-}
+_KEYS = REQUIRED | {"checksums", "contents", "n_failed", "partition_rows"}
 _GROUP = {"zarr_format": 3, "node_type": "group"}
 _INDENTS = (2, None, 1, 4)  # Zarr writes 2; who adds attributes of their own may write another form
 
@@ -115,17 +105,11 @@ class StoreCheck:
         Returns:
             The table, None if it cannot be used; and the problems of its files.
         """
-        path = clips_of(self.store)
-        files = tuple(covered_path(self.store, name) for name in CLIP_FILES)
-        expected = self.header.spec.clips_digest
         try:
-            clips = ClipTable.read(path)
+            return self.header.read_clips(), list(self._changed(CLIP_FILES))
         except UNREADABLE as error:
+            files = tuple(covered_path(self.store, name) for name in CLIP_FILES)
             return None, [Problem(self.store, None, str(error), "restore", files)]
-        if clips.digest != expected:
-            message = f"the clip table has digest {clips.digest[:12]}, the store was written for {expected[:12]}"
-            return None, [Problem(self.store, None, message, "restore", files)]
-        return clips, list(self._changed(CLIP_FILES))
 
     def file_problems(self, clips: ClipTable) -> Iterator[Problem]:
         """Check metadata and coordinates: by their checksums, or by their content where there are none."""
@@ -149,9 +133,10 @@ class StoreCheck:
     def _unlike_planned(self, clips: ClipTable) -> Iterator[Problem]:
         """Compare metadata and coordinates with those of the same store planned anew, as Zarr understands them."""
         files = planned_files(self.store, self.header.spec, clips, self.header.contents)
-        values = {name: expected for name, (_, expected) in coordinates(self.header.spec, clips).items()}
-        for name in (array.name for array in self.header.contents.arrays(self.header.spec)):
-            yield from self._unlike(name, json.loads(files[f"{name}/zarr.json"]), None)
+        values: dict[str, np.ndarray | None] = {
+            **{array.name: None for array in self.header.contents.arrays(self.header.spec)},
+            **{name: expected for name, (_, expected) in coordinates(self.header.spec, clips).items()},
+        }
         for name, expected in values.items():
             yield from self._unlike(name, json.loads(files[f"{name}/zarr.json"]), expected)
 
@@ -185,7 +170,7 @@ class StoreCheck:
         extra = sorted(path for path in records_of(self.store).glob("*") if path.name not in planned)
         if extra:
             names = ", ".join(path.name for path in extra[:3])
-            yield self._stray(f"the records hold files outside the plan: {names}", extra)
+            yield Problem(self.store, None, f"the records hold files outside the plan: {names}", "remove", tuple(extra))
         for array in self.header.contents.arrays(self.header.spec):
             yield from self._stray_shards(array, numbers)
 
@@ -195,10 +180,8 @@ class StoreCheck:
         stray = sorted(path for path in found if path not in shards and path.is_file())
         if stray:
             names = ", ".join(path.relative_to(self.store).as_posix() for path in stray[:3])
-            yield self._stray(f"the array {array.name} has files outside the plan: {names}", stray)
-
-    def _stray(self, message: str, files: list[StorePath]) -> Problem:
-        return Problem(self.store, None, message, "remove", tuple(files))
+            message = f"the array {array.name} has files outside the plan: {names}"
+            yield Problem(self.store, None, message, "remove", tuple(stray))
 
     def _problem(self, message: str, file: StorePath) -> Problem:
         """Return a problem of a file that the specification and the clip table decide, if they can be believed."""
