@@ -10,18 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.builders import (
-    BACKBONE,
-    PROMPT,
-    SAMPLING,
-    clip_table,
-    committed_store,
-    edit_json,
-    feature_spec,
-    features,
-    planned_store,
-    store_path,
-)
+from tests.support import builders
+from tests.support.builders import BACKBONE, PROMPT, SAMPLING, committed_store, edit_json, features, planned_store
 from vadprobe.store.catalog.catalog import Catalog, Entry, read_catalog
 from vadprobe.store.catalog.inventory import Inventory, contents_text
 from vadprobe.store.catalog.saved_catalog import CATALOG
@@ -31,7 +21,6 @@ from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.stored_parts import StoredParts
-from vadprobe.store.writing.writer import plan
 
 N_CLIPS = 300
 FAILURES = {7: "the video ended early", 290: "cannot be decoded"}
@@ -54,15 +43,10 @@ def whole(tmp_path_factory):
     """A root of three stores: committed with failures, open and half written, of another dataset. Not changed."""
     root = tmp_path_factory.mktemp("whole")
     committed_store(root, N_CLIPS, failures=FAILURES)
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips, prompt=Prompt("coarse", PROMPT.text))
-    writer = plan(store_path(root, spec), spec, clips)
-    writer.write_partition(0, features(spec, 0))
-    clips = clip_table(20, Sampling("segment", 48, 16))
-    spec = feature_spec(clips, dataset="alleys", backbone=replace(BACKBONE, key="other-7b"))
-    writer = plan(store_path(root, spec), spec, clips)
-    writer.write_partition(0, features(spec, 0))
-    writer.commit()
+    writer = planned_store(root, N_CLIPS, prompt=Prompt("coarse", PROMPT.text))
+    writer.write_partition(0, features(writer.spec, 0))
+    backbone, sampling = replace(BACKBONE, key="other-7b"), Sampling("segment", 48, 16)
+    committed_store(root, 20, sampling=sampling, dataset="alleys", backbone=backbone)
     return root
 
 
@@ -87,7 +71,7 @@ def test_every_store_is_found_sorted_by_its_place(whole):
 
 def test_an_entry_says_what_is_in_the_store(whole):
     found = by_path(read_catalog(whole))
-    spec = feature_spec(clip_table(N_CLIPS))
+    spec = builders.feature_spec(builders.clip_table(N_CLIPS))
     done = found[DONE]
     assert (done.state, done.n_rows, done.n_planned, done.n_done, done.n_failed) == ("committed", 300, 300, 300, 2)
     assert (done.digest, done.dtype, done.contents, done.reason) == (spec.digest, "bfloat16", "all", None)
@@ -109,27 +93,17 @@ def test_values_are_counted_as_they_are_stored(whole):
     assert [inventory.n_values(array) for array in inventory.arrays] == [256 * 3 * 6, 256 * 2 * 3 * 4, 256 * 2]
 
 
-def part_of(whole, root, **parts):
-    """A copy of the finished store that holds a part of it."""
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips)
-    writer = plan(store_path(root, spec), spec, clips, StoredParts.of(BACKBONE, N_CLIPS, **parts))
-    for partition in writer.missing():
-        writer.write_partition(partition, features(spec, partition, FAILURES))
-    writer.commit()
-    return root
-
-
-def test_values_of_a_part_are_counted(whole, tmp_path):
-    root = part_of(whole, tmp_path, layers=[1], heads=[[0, 2], [1, 0]], full_partitions=[1])
-    inventory = Inventory.read(root / DONE)
+def test_values_of_a_part_are_counted(tmp_path):
+    held = StoredParts.of(BACKBONE, N_CLIPS, layers=[1], heads=[[0, 2], [1, 0]], full_partitions=[1])
+    inventory = Inventory.read(committed_store(tmp_path, N_CLIPS, failures=FAILURES, contents=held).path)
     wanted = [256 * 6 + 44 * 3 * 6, 256 * 2 * 4 + 44 * 2 * 3 * 4, 300 * 2]
     assert [inventory.n_values(array) for array in inventory.arrays] == wanted
-    assert by_path(read_catalog(root))[DONE].contents == "1 layer, 2 heads, 1 partition whole"
+    assert by_path(read_catalog(tmp_path))[DONE].contents == "1 layer, 2 heads, 1 partition whole"
 
 
-def test_a_pulled_subset_is_whole_when_its_partitions_are(whole, tmp_path):
-    entry = by_path(read_catalog(part_of(whole, tmp_path, partitions=[0])))[DONE]
+def test_a_pulled_subset_is_whole_when_its_partitions_are(tmp_path):
+    committed_store(tmp_path, N_CLIPS, contents=StoredParts(partitions=(0,)))
+    entry = by_path(read_catalog(tmp_path))[DONE]
     assert (entry.n_rows, entry.n_planned, entry.n_done, entry.reason) == (300, 256, 256, None)
     assert entry.contents == "1 of 2 partitions"
 
@@ -161,10 +135,7 @@ def _edit(path, **changes):
         (lambda path: path.write_bytes(b"\xff\xfe\x00"), "is not valid JSON"),
         (lambda path: _edit(path, digest="0" * 64), "the attributes were edited"),
         (lambda path: _edit(path, spec=[1]), "is not one"),
-        (
-            lambda path: _edit(path, state="finished"),
-            "the attribute state must be 'open' or 'committed', got 'finished'",
-        ),
+        (lambda path: _edit(path, state="finished"), "state must be 'open' or 'committed', got 'finished'"),
         (lambda path: _edit(path, format_version=9), "update vadprobe"),
     ],
 )
@@ -285,9 +256,7 @@ def test_the_saved_catalog_is_checked_against_the_stores(root):
     shutil.rmtree(root / OTHER)
     shutil.rmtree(root / DONE)
     shutil.rmtree(records_of(root / DONE))
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips, versions={"torch": "3.0"})
-    plan(store_path(root, spec), spec, clips)
+    spec = planned_store(root, N_CLIPS, versions={"torch": "3.0"}).spec
     found = by_path(read_catalog(WebPath(root)))
     assert found[OTHER].state == "unreadable"
     assert found[OTHER].reason.startswith("catalog.json names it, but: no feature store")
