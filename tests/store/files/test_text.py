@@ -25,11 +25,8 @@ def test_sizes_in_words(n_bytes, text):
 
 
 def test_counts_and_short_texts():
-    assert (counted(1, "row"), counted(1024, "row"), counted(0, "copy", "copies")) == (
-        "1 row",
-        "1,024 rows",
-        "0 copies",
-    )
+    assert (counted(1, "row"), counted(1024, "row")) == ("1 row", "1,024 rows")
+    assert counted(0, "copy", "copies") == "0 copies"
     assert short("a  b\nc") == "a b c"
     assert short("x" * 200, 10) == "x" * 9 + "…"
 
@@ -74,8 +71,5 @@ def test_columns_are_aligned():
 
 
 def test_markdown_cells_keep_to_their_cells():
-    assert markdown_table(("a", "size"), [("x|y\nz", 1)], right=("size",)) == [
-        "| a | size |",
-        "| --- | ---: |",
-        "| x\\|y z | 1 |",
-    ]
+    found = markdown_table(("a", "size"), [("x|y\nz", 1)], right=("size",))
+    assert found == ["| a | size |", "| --- | ---: |", "| x\\|y z | 1 |"]

@@ -9,6 +9,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.store.verification.damage import flip
 from tests.support.builders import BACKBONE, all_features, clip_table, committed_store, edit_json, feature_spec, tree
 from tests.support.profiles import laws
 from vadprobe.store.errors import StoreError, VadprobeError
@@ -217,10 +218,7 @@ def test_a_damaged_part_is_repaired_as_a_part(tmp_path):
     held = contents(layers=[1], heads=[(1, 1)])
     writer = stored(tmp_path, held)
     before = tree(tmp_path)
-    shard = shard_path(writer.path, feature_arrays(BACKBONE, N_CLIPS)[1], 2)
-    content = bytearray(shard.read_bytes())
-    content[20] ^= 1
-    shard.write_bytes(content)
+    flip(shard_path(writer.path, feature_arrays(BACKBONE, N_CLIPS)[1], 2), 20)
     found = verify(writer.path, workers=2)
     assert found.redo == (2,)
     apply(plan_repair(found))
