@@ -14,10 +14,7 @@ def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) 
     """Return specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
 
     Sizes are those that the records name; no shard is touched. `bytes_per_value` is None while nothing is written.
-
-    Args:
-        path: the Zarr group.
-        tables: clip tables by digest that were read for other stores, so that each is read once; added to.
+    `tables` are clip tables by digest that were read for other stores, so that each is read once; added to.
 
     Raises:
         StoreError: if there is no store, or its provenance cannot be read.

@@ -15,7 +15,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE
 from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
+from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name, record_path
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.store_header import StoreHeader
@@ -170,7 +170,7 @@ def _recorded(path: StorePath, total: int) -> list[int]:
 
 def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | None, int]:
     """Return a record, or why it does not count, or None; and its bytes. The file is asked for once."""
-    file = records_of(path) / record_name(partition)
+    file = record_path(path, partition)
     content = b""
     try:
         content = file.read_bytes()

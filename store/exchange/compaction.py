@@ -27,14 +27,9 @@ _VALUES_BYTES = 2**27  # decoded at a time
 def compact(
     source: FeatureStore, root: StorePath, choice: Choice, rows: int = ROWS, report: Report | None = None
 ) -> Transfer:
-    """Copy a store, or layers and heads of it, into larger partitions below another root; may be repeated.
+    """Copy a store, or layers and heads of it, into partitions of `rows` below another root; may be repeated.
 
-    Args:
-        source: the store; it must hold all its rows.
-        root: where the copy goes, to the same place below it.
-        choice: the layers and heads; videos cannot be chosen, pull them first.
-        rows: of a partition of the copy.
-        report: called after each partition with (done, all).
+    The store must hold all its rows, and videos cannot be chosen: pull them first.
 
     Raises:
         StoreError: if the source is not finished or a part of another, the disk cannot hold the copy, or another store

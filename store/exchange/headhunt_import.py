@@ -91,8 +91,7 @@ def import_headhunt(
         folder: holds the files.
         root: where the store goes.
         settings: facts that the files do not contain.
-        described: called after each file that was looked at, with (done, all).
-        written: called after each partition, with (done, all).
+        described, written: called after each file that was looked at, and each partition, with (done, all).
 
     Raises:
         VadprobeError: if no file can be read, or two are of one video.

@@ -117,11 +117,7 @@ class Transfer:
 def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Report | None = None) -> Transfer:
     """Copy a store, or a part of it, below another root; a second call goes on where the first one stopped.
 
-    Args:
-        source: the store.
-        root: where the copy goes, to the same place below it: `<dataset>/<sampling>/<backbone>/<prompt>.zarr`.
-        choice: the part.
-        report: called after each partition.
+    The copy lies at the same place below `root`: `<dataset>/<sampling>/<backbone>/<prompt>.zarr`.
 
     Raises:
         StoreError: if the choice names what the store lacks, the disk cannot hold it, another store is in the way,

@@ -15,16 +15,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from vadprobe.store.format.shard_format import (
-    Chunk,
-    DamagedShardError,
-    chunk_places,
-    chunk_position,
-    decode_chunk,
-    decode_index,
-    index_bytes,
-    without_checksum,
-)
+from vadprobe.store.format import shard_format
+from vadprobe.store.format.shard_format import Chunk, DamagedShardError
 from vadprobe.store.reading.byte_sources import ByteSource
 from vadprobe.store.reading.read_plan import Span, bounds, neighbours_in_result, requests_of, spans_of
 from vadprobe.store.reading.shard_layout import ShardLayout
@@ -81,7 +73,7 @@ class ShardReader:
             raise ValueError("the result is not C-contiguous, so a row of it cannot be filled piece by piece.")
         flat = result.reshape(len(result), prod(result.shape[1:]))
         spans = spans_of(self.layout, parts)
-        n_index = index_bytes(self.layout.grid)
+        n_index = shard_format.index_bytes(self.layout.grid)
         with ThreadPoolExecutor(self._threads()) as pool:
             for first in range(0, len(shards), _BATCH):
                 batch = shards[first : first + _BATCH]
@@ -149,17 +141,17 @@ class ShardReader:
 
     def _entries(self, shard: ShardRows) -> np.ndarray | None:
         """Return (chunks, 2) offset and length of every inner chunk, in C order; None if there must be no shard."""
-        tail = shard.tail(self.source, index_bytes(self.layout.grid))
+        tail = shard.tail(self.source, shard_format.index_bytes(self.layout.grid))
         if not shard.n_bytes:
             return None
         try:
-            return decode_index(tail, self.layout.grid, shard.n_bytes)
+            return shard_format.decode_index(tail, self.layout.grid, shard.n_bytes)
         except DamagedShardError as error:
             raise shard.error(error) from error
 
     def _places(self, shard: ShardRows, entries: np.ndarray, numbers: Iterable[int]) -> list[Chunk]:
         try:
-            return chunk_places(entries, numbers, self.layout.grid, shard.n_bytes)
+            return shard_format.chunk_places(entries, numbers, self.layout.grid, shard.n_bytes)
         except DamagedShardError as error:
             raise shard.error(error) from error
 
@@ -207,7 +199,7 @@ class ShardReader:
         if not self.layout.checked:
             return body
         try:
-            return without_checksum(body)
+            return shard_format.without_checksum(body)
         except DamagedShardError as error:
             raise shard.error(f"{self._name(number)}: {error}") from error
 
@@ -216,7 +208,7 @@ class ShardReader:
         body = self._checked(shard, number, body)
         if self.layout.compressed:
             try:
-                decode_chunk(body, into)
+                shard_format.decode_chunk(body, into)
             except DamagedShardError as error:
                 raise shard.error(f"{self._name(number)}: {error}") from error
         elif len(body) != into.nbytes:
@@ -225,7 +217,7 @@ class ShardReader:
             into[...] = body.view(self.layout.dtype).reshape(into.shape)
 
     def _name(self, number: int) -> str:
-        return f"chunk {chunk_position(number, self.layout.grid)}"
+        return f"chunk {shard_format.chunk_position(number, self.layout.grid)}"
 
 
 def _bodies(shard: ShardRows, ranges: list[list[Chunk]], source: ByteSource) -> Iterator[tuple[int, np.ndarray]]:

@@ -17,7 +17,7 @@ from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
-from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
+from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.writing.store_changes import change_attributes
@@ -195,7 +195,7 @@ def _check_free(store: StorePath, partitions: Iterable[int]) -> None:
 def _files_of(header: StoreHeader, partition: int) -> list[StorePath]:
     """Return the files of a partition that exist, its record first."""
     shards = [shard_path(header.path, array, partition) for array in header.contents.arrays(header.spec)]
-    return [path for path in (records_of(header.path) / record_name(partition), *shards) if path.is_file()]
+    return [path for path in (record_path(header.path, partition), *shards) if path.is_file()]
 
 
 def _advice(problem: Problem) -> str:

@@ -223,16 +223,12 @@ def test_a_killed_process_is_gone_before_its_parent_asks_for_it():
     assert owner.vanished()
 
 
-def test_a_process_that_is_hidden_from_us_is_not_gone(monkeypatch):
+def test_a_process_that_is_hidden_or_on_a_machine_that_is_not_known_is_not_gone(monkeypatch):
     owner = Owner.here(60.0)
     monkeypatch.setattr(claim_owner, "_started", lambda process: None)
     assert not owner.vanished()
-
-
-def test_where_the_machine_is_not_known_only_the_lease_tells(monkeypatch):
-    owner = replace(Owner.here(60.0), machine="", started=None)
     monkeypatch.setattr(claim_owner, "_machine", lambda: "")
-    assert not owner.vanished()
+    assert not replace(owner, machine="", started=None).vanished()
 
 
 # Taking over

@@ -146,18 +146,15 @@ def test_checksums_cover_the_files_that_the_page_names(stores, partial, compacte
 def test_every_key_of_records_is_on_the_page(stores, partial):
     whole = [record for writer in stores.values() for record in records(writer)]
     check_keys("key of a record", *whole, *records(partial))
-    assert {key for record in whole for key in record} == set(column("key of a record")) - {
-        "contents_digest",
-        "batch_clips",
-    }
+    optional = {"contents_digest", "batch_clips"}
+    assert {key for record in whole for key in record} == set(column("key of a record")) - optional
     for record in (*whole, *records(partial)):
         assert set(record["shards"]) == set(FEATURES)
         for shard in record["shards"].values():
             assert set(shard) == {"sha256", "bytes"}
             assert (shard["sha256"] is None) == (shard["bytes"] == 0)
-    assert {key: FAILURES[int(key)] for record in records(stores["float16"]) for key in record["failures"]} == {
-        str(row): reason for row, reason in FAILURES.items()
-    }
+    failures = {key: reason for record in records(stores["float16"]) for key, reason in record["failures"].items()}
+    assert failures == {str(row): reason for row, reason in FAILURES.items()}
     for path in records_of(partial.path).iterdir():
         content = path.read_text(encoding="ascii")
         assert content == json.dumps(json.loads(content), indent=1, sort_keys=True) + "\n"
@@ -316,11 +313,9 @@ def test_the_canonical_form_is_that_of_the_page(value):
     assert page.digest(value) == digest_json(value)
 
 
-@pytest.mark.parametrize(
-    "number", [1e-5, 1e-4, 1e15, 1e16, 1.0, -0.0, 5e-324, 1.7976931348623157e308, 123456789.125, 2**70]
-)
-def test_numbers_are_written_as_on_the_page(number):
-    assert page.digest([number]) == digest_json([number])
+def test_numbers_are_written_as_on_the_page():
+    for number in (1e-5, 1e-4, 1e15, 1e16, 1.0, -0.0, 5e-324, 1.7976931348623157e308, 123456789.125, 2**70):
+        assert page.digest([number]) == digest_json([number]), number
 
 
 @MODERATE

@@ -104,11 +104,7 @@ class Row:
 
 
 def read_text(path: StorePath, what: str) -> str:
-    """Read a text file.
-
-    Args:
-        path: the file, UTF-8 with or without a byte order mark.
-        what: its kind, for messages.
+    """Read a text file, UTF-8 with or without a byte order mark; `what` is its kind, for messages.
 
     Raises:
         VadprobeError: if there is no such file, it cannot be opened, or it is not UTF-8 text.
