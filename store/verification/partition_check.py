@@ -74,7 +74,7 @@ class PartitionCheck:
     ) -> "PartitionCheck":
         """Check a partition's record and let the pool read its shards, unless the log says that it was read.
 
-        A sound partition is added to the log. Unless the specification is trusted, none is judged worth computing again.
+        A sound partition is added to the log. Unless the specification is trusted, none is to be computed again.
         """
         record = _check_record(header, clips, number)
         n_skipped = _skipped(record, number, log)

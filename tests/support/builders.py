@@ -24,18 +24,8 @@ from vadprobe.store.writing.writer import PartitionData, StoreWriter, plan
 
 SAMPLING = Sampling("segment", 24, 8)
 PROMPT = Prompt("question", "Does anything abnormal happen in this video? Answer with yes or no.")
-BACKBONE = BackboneSpec(
-    key="toy",
-    family="toy",
-    source="example/toy",
-    revision="0123456789abcdef",
-    dtype="bfloat16",
-    attention="eager",
-    n_layers=2,
-    n_heads=3,
-    head_dim=4,
-    hidden_size=6,
-)
+SIZES = {"n_layers": 2, "n_heads": 3, "head_dim": 4, "hidden_size": 6}
+BACKBONE = BackboneSpec("toy", "toy", "example/toy", "0123456789abcdef", "bfloat16", "eager", **SIZES)
 FEATURES = ("hidden_states", "head_outputs", "answer_logits")
 """Names of the arrays that hold features."""
 

@@ -51,18 +51,23 @@ def _bits(values):
     return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
+def array_of(store, name, rows):
+    """An array as Zarr opens it, its layout, and the shards that hold some rows."""
+    array = open_array(store.path, name)
+    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == name)
+    return array, ShardLayout.of(array.metadata.to_dict()), store._shards(declared, rows)
+
+
 @laws(60, short=30)
 @given(data=st.data(), name=st.sampled_from(FEATURES), rows=ROWS, threads=st.integers(1, 3))
 def test_any_rows_and_parts_have_the_bits_that_zarr_reads(store, data, name, rows, threads):
     parts = data.draw(PARTS[name])
-    array = open_array(store.path, name)
-    layout = ShardLayout.of(array.metadata.to_dict())
-    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == name)
     rows = np.array(rows, dtype=np.int64)
+    array, layout, shards = array_of(store, name, rows)
     found = np.zeros((len(rows), len(parts), *array.shape[1 + len(parts[0]) :]), array.dtype)
     source = LocalFiles()
     source.threads = threads
-    ShardReader(source, layout).read(store._shards(declared, rows), parts, found)
+    ShardReader(source, layout).read(shards, parts, found)
     everything = np.asarray(array[:])
     wanted = np.stack([everything[(rows, *part)] for part in parts], axis=1)
     np.testing.assert_array_equal(_bits(found), _bits(wanted), strict=True)
@@ -234,10 +239,7 @@ def test_a_source_that_fails_or_ends_early(store):
         def read(self, path, ranges):
             return [found[:-1] for found in super().read(path, ranges)]
 
-    array = open_array(store.path, "answer_logits")
-    layout = ShardLayout.of(array.metadata.to_dict())
-    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == "answer_logits")
-    shards = store._shards(declared, np.arange(N_CLIPS))
+    array, layout, shards = array_of(store, "answer_logits", np.arange(N_CLIPS))
     for source, words in ((Failing(), r"\(partition 0\): .*input/output error"), (Short(), "bytes came back")):
         with pytest.raises(StoreError, match=words):
             ShardReader(source, layout).read(shards, [()], np.empty((N_CLIPS, 1, 2), array.dtype))
@@ -278,9 +280,7 @@ def test_neighbours_are_read_together_and_others_apart(store):
             self.ranges += ranges
             return super().read(path, ranges)
 
-    layout = ShardLayout.of(open_array(store.path, "head_outputs").metadata.to_dict())
-    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == "head_outputs")
-    shards = store._shards(declared, np.arange(10))
+    _, layout, shards = array_of(store, "head_outputs", np.arange(10))
     shape = (10, 1, BACKBONE.n_layers, BACKBONE.n_heads, BACKBONE.head_dim)
     whole = Counting()
     ShardReader(whole, layout).read(shards, [()], np.empty(shape, layout.dtype))
