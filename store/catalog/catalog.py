@@ -162,11 +162,8 @@ def _checked(entry: Entry, digest: str | None) -> Entry:
     if entry.state == "unreadable":
         return replace(entry, reason=f"{CATALOG} names it, but: {entry.reason}")
     if digest is not None and entry.digest != digest:
-        return replace(
-            entry,
-            reason=f"{CATALOG} was saved for a store of digest {digest[:12]}, but this one has "
-            f"{str(entry.digest)[:12]}: it was replaced since.",
-        )
+        digests = f"{digest[:12]}, but this one has {str(entry.digest)[:12]}"
+        return replace(entry, reason=f"{CATALOG} was saved for a store of digest {digests}: it was replaced since.")
     return entry
 
 

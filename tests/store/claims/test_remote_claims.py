@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -81,18 +82,14 @@ def test_of_many_takers_one_gets_the_partition(folder, clock, kind):
     if kind == "silent":
         assert [taker.take(0) for taker in takers] == [None] * 8
         clock.now += 61
-    found, start = [], threading.Barrier(8)
+    start = threading.Barrier(8)
 
     def take(taker):
         start.wait(GUARD)
-        found.append(taker.take(0))
+        return taker.take(0)
 
-    threads = [threading.Thread(target=take, args=(taker,)) for taker in takers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(GUARD)
-    (won,) = [claim for claim in found if claim is not None]
+    with ThreadPoolExecutor(8) as pool:
+        (won,) = [claim for claim in pool.map(take, takers) if claim is not None]
     won.check()
     won.release()
     assert names(folder) == []

@@ -174,10 +174,7 @@ def test_the_layers_of_a_detector(whole, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--heads", "3"], "--heads must be heads as block:head, for example 14:3,20:7, got '3'"),
-        (["--layers", "x"], "--layers must be whole numbers from 0, separated by commas, got 'x'"),
-        (["--splits", "tests"], "--splits must be some of train, validation, test, got 'tests'"),
         (["--detector", "nothing.json"], "there is no detector nothing.json"),
-        (["--detector", "a", "--heads", "0:0"], "--detector names the layers or heads already"),
         (["--videos", "@nothing.txt"], "nothing.txt cannot be read"),
         (["--prompts", "other"], "there are the prompts question"),
     ],

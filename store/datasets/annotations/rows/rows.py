@@ -79,6 +79,16 @@ class Reading(Generic[Entry]):
     rejected: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def n_rejected(self) -> int:
+        """Number of rows that could not be read."""
+        return len(self.rejected)
+
+    @property
+    def n_read(self) -> int:
+        """Number of rows that were read; several may make one entry."""
+        return self.n_rows - self.n_rejected
+
     def checked(self) -> tuple[Entry, ...]:
         """Return the entries, if every row was read.
 
