@@ -130,14 +130,11 @@ def test_a_card_covers_every_prompt_and_is_written_anew(folder):
     assert second.count("## Arrays") == 1
 
 
-def test_nothing_is_written_if_nothing_changed(folder):
+def test_nothing_is_written_if_nothing_changed_or_the_text_is_the_users_own(folder):
     path = write_card(folder)
     before = path.stat()
     assert write_card(folder) == path
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-def test_a_text_of_the_users_own_is_left_alone(folder):
     (folder / CARD).write_text("# Ours\n")
     assert write_card(folder) is None
     assert (folder / CARD).read_text() == "# Ours\n"
