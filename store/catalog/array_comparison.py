@@ -60,7 +60,8 @@ def compare_array(a: Inventory, b: Inventory, array: ArraySpec, unknown: list[st
         except UNREADABLE as error:
             unknown.append(str(error))
             continue
-        held = _held(a, array, partition) & _held(b, array, partition)
+        held = a.contents.mask(array, partition) & b.contents.mask(array, partition)
+        held = held.reshape(array.shape[1:-1])  # as the dimensions between the row and the last
         mine, theirs = mine[:, held], theirs[:, held]
         unequal = _bits(mine) != _bits(theirs)
         if not unequal.any():
@@ -93,11 +94,6 @@ def _read(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
         return np.asarray(open_array(store.path, array.name)[store.contents.rows(partition, store.spec.n_clips)])
     except UNREADABLE as error:
         raise StoreError(f"{path} cannot be read ({error}); run 'vadprobe verify {store.path}'.") from error
-
-
-def _held(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
-    """Return which inner chunks a partition holds, bool over the dimensions between the row and the last."""
-    return store.contents.mask(array, partition).reshape(array.shape[1:-1])
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

@@ -5,15 +5,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from vadprobe.store.catalog.finding import DEPTH, FoundStore, list_stores
-from vadprobe.store.catalog.inventory import Inventory, contents_text
+from vadprobe.store.catalog.inventory import Inventory
 from vadprobe.store.catalog.path_hints import explain_root
 from vadprobe.store.catalog.saved_catalog import CATALOG, CATALOG_VERSION, Place, read_saved, write_saved
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.location import StorePath
-from vadprobe.store.files.names import check_key
+from vadprobe.store.files.names import is_key
 from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE
-from vadprobe.store.format.schema import n_partitions
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def read_catalog(root: StorePath) -> Catalog:
         names = store.path.with_suffix("").relative_to(root).parts
         if len(names) != DEPTH + 1:
             continue
-        if not all(map(_is_key, names)):
+        if not all(map(is_key, names)):
             notes.append(f"{store.path} is left out: its name is no key of a prompt.")
             continue
         dataset, sampling, backbone, prompt = names
@@ -114,14 +113,6 @@ def read_catalog(root: StorePath) -> Catalog:
     if not listing.is_saved:
         notes += _out_of_date(root, entries)
     return Catalog(root, tuple(entries), tuple(notes))
-
-
-def _is_key(name: str) -> bool:
-    try:
-        check_key("a folder", name)
-    except VadprobeError:
-        return False
-    return True
 
 
 def _entry(root: StorePath, place: Place, store: FoundStore) -> Entry:
@@ -138,7 +129,7 @@ def _entry(root: StorePath, place: Place, store: FoundStore) -> Entry:
             n_bytes=found.n_bytes,
             digest=found.spec.digest,
             dtype=found.spec.backbone.dtype,
-            contents=contents_text(found.contents, n_partitions(found.spec.n_clips, found.contents.partition_rows)),
+            contents=found.contents_text,
             leftovers=store.leftovers,
         )
     except UNREADABLE as error:
@@ -171,11 +162,8 @@ def _checked(entry: Entry, digest: str | None) -> Entry:
     if entry.state == "unreadable":
         return replace(entry, reason=f"{CATALOG} names it, but: {entry.reason}")
     if digest is not None and entry.digest != digest:
-        return replace(
-            entry,
-            reason=f"{CATALOG} was saved for a store of digest {digest[:12]}, but this one has "
-            f"{str(entry.digest)[:12]}: it was replaced since.",
-        )
+        digests = f"{digest[:12]}, but this one has {str(entry.digest)[:12]}"
+        return replace(entry, reason=f"{CATALOG} was saved for a store of digest {digests}: it was replaced since.")
     return entry
 
 

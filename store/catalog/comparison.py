@@ -1,16 +1,14 @@
 """Compare two stores: how they were computed, which rows they have, and, if asked for, their values."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vadprobe.store.catalog.array_comparison import ArrayDifference, compare_array, incomparable
-from vadprobe.store.catalog.inventory import Inventory, contents_text
+from vadprobe.store.catalog.inventory import Inventory
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted, first_few, short
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.layout import clips_of
-from vadprobe.store.format.schema import n_partitions
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Comparison:
     state: tuple[str, ...]
     failures: tuple[str, ...]
     values: tuple[ArrayDifference, ...] | None = None
-    unknown: tuple[str, ...] = field(default=())
+    unknown: tuple[str, ...] = ()
 
     @property
     def differs(self) -> bool:
@@ -86,7 +84,7 @@ def _clip_differences(a: Inventory, b: Inventory) -> Iterator[str]:
     """
     if a.spec.clips_digest == b.spec.clips_digest:
         return
-    mine, theirs = _clips(a), _clips(b)
+    mine, theirs = a.read_clips(), b.read_clips()
     if mine.sampling != theirs.sampling:
         yield f"A is cut as {mine.sampling.key}, B as {theirs.sampling.key}"
     prints = dict(zip(theirs.video_ids, theirs.fingerprints, strict=True))
@@ -110,13 +108,6 @@ def _clip_differences(a: Inventory, b: Inventory) -> Iterator[str]:
         yield "common videos stand in another order"
 
 
-def _clips(store: Inventory) -> ClipTable:
-    clips = ClipTable.read(clips_of(store.path))
-    if clips.digest != store.spec.clips_digest:
-        raise StoreError(f"{clips_of(store.path)} is another clip table than {store.path} was written for.")
-    return clips
-
-
 def _cuts(clips: ClipTable, videos: list[str]) -> set[tuple[str, int, int]]:
     rows = clips.rows_of(videos)
     names = [clips.video_ids[code] for code in clips.video_codes[rows].tolist()]
@@ -124,13 +115,9 @@ def _cuts(clips: ClipTable, videos: list[str]) -> set[tuple[str, int, int]]:
 
 
 def _contents_differences(a: Inventory, b: Inventory) -> Iterator[str]:
-    if a.contents == b.contents:
-        return
-    said = [
-        contents_text(store.contents, n_partitions(store.spec.n_clips, store.contents.partition_rows))
-        for store in (a, b)
-    ]
-    yield f"A holds {said[0]}; B holds {said[1]}" + ("" if said[0] != said[1] else ", but not the same ones")
+    if a.contents != b.contents:
+        mine, theirs = a.contents_text, b.contents_text
+        yield f"A holds {mine}; B holds {theirs}" + ("" if mine != theirs else ", but not the same ones")
 
 
 def _state_differences(a: Inventory, b: Inventory) -> Iterator[str]:

@@ -2,22 +2,19 @@
 
 from typing import Any
 
-from vadprobe.store.catalog.inventory import Inventory, contents_text
+from vadprobe.store.catalog.inventory import Inventory
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
-from vadprobe.store.format.schema import n_partitions, storage_dtype
+from vadprobe.store.format.schema import storage_dtype
 
 
 def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
     """Return specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
 
     Sizes are those that the records name; no shard is touched. `bytes_per_value` is None while nothing is written.
-
-    Args:
-        path: the Zarr group.
-        tables: clip tables by digest that were read for other stores, so that each is read once; added to.
+    `tables` are clip tables by digest that were read for other stores, so that each is read once; added to.
 
     Raises:
         StoreError: if there is no store, or its provenance cannot be read.
@@ -31,7 +28,7 @@ def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) 
         "digest": spec.digest,
         "specification": spec.to_json(),
         "contents": found.contents.to_json(),
-        "contents_text": contents_text(found.contents, n_partitions(spec.n_clips, found.contents.partition_rows)),
+        "contents_text": found.contents_text,
         "clips": {
             "path": str(clips_of(path)),
             "clips": spec.n_clips,
@@ -82,15 +79,9 @@ def _clips(found: Inventory, tables: dict[str, ClipTable]) -> tuple[ClipTable | 
     if found.spec.clips_digest in tables:
         return tables[found.spec.clips_digest], None
     try:
-        clips = ClipTable.read(clips_of(found.path))
+        clips = tables[found.spec.clips_digest] = found.read_clips()
     except (StoreError, OSError) as error:
         return None, str(error)
-    if clips.digest != found.spec.clips_digest:
-        return None, (
-            f"the clip table {clips_of(found.path)} has digest {clips.digest[:12]}, the store was written for "
-            f"{found.spec.clips_digest[:12]}; restore it from a copy."
-        )
-    tables[clips.digest] = clips
     return clips, None
 
 

@@ -131,11 +131,10 @@ def _half_written(root: StorePath) -> Iterator[Garbage]:
             continue  # it goes with its folder
         if not any(name.endswith((".zarr", ".records")) for name in above) and not _WRITTEN.fullmatch(path.name):
             continue  # the user's own
-        if _is_old(path):
-            yield Garbage(path, "half-written", "delete", "its writer was killed", _bytes(path))
-        else:
-            why = f"it was written to less than {AGE / 60:.0f} minutes ago, so its writer may be at work"
-            yield Garbage(path, "half-written", "keep", why, _bytes(path))
+        recent = f"it was written to less than {AGE / 60:.0f} minutes ago, so its writer may be at work"
+        verdict: Verdict = "delete" if _is_old(path) else "keep"
+        why = "its writer was killed" if verdict == "delete" else recent
+        yield Garbage(path, "half-written", verdict, why, _bytes(path))
 
 
 def _is_old(path: StorePath) -> bool:
@@ -162,11 +161,8 @@ def _logs(backbone: StorePath) -> Iterator[Garbage]:
     for path in logs:
         store = backbone / f"{path.name[1:].removesuffix('.verified')}.zarr"
         why = _finished(path, store)
-        if why is not None and _is_old(path):
-            yield Garbage(path, "log", "delete", why, _bytes(path))
-        else:
-            why = why or "'vadprobe verify --resume' goes on from it"
-            yield Garbage(path, "log", "keep", why, _bytes(path))
+        verdict: Verdict = "delete" if why is not None and _is_old(path) else "keep"
+        yield Garbage(path, "log", verdict, why or "'vadprobe verify --resume' goes on from it", _bytes(path))
 
 
 def _finished(path: StorePath, store: StorePath) -> str | None:

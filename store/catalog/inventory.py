@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE
 from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name
+from vadprobe.store.format.partition_records import is_intact, record_matcher, record_name, record_path
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.store_header import StoreHeader
@@ -26,17 +26,13 @@ _REQUESTS = 8  # small files read at once: on an object store each one is a roun
 
 
 @dataclass(frozen=True)
-class Inventory:
-    """One store as its metadata and records have it. Get it from `read`.
+class Inventory(StoreHeader):
+    """One store as its header and records have it. Get it from `read`.
 
     `damaged` tells, by partition, why its record does not count. `small_bytes` are those of metadata, coordinates and
     records.
     """
 
-    path: StorePath
-    attributes: dict[str, Any]
-    spec: FeatureSpec
-    contents: StoredParts
     records: dict[int, dict[str, Any]]
     damaged: dict[int, str]
     small_bytes: int
@@ -82,9 +78,9 @@ class Inventory:
         return bool(self.attributes["state"] == "committed")
 
     @property
-    def partitions(self) -> Sequence[int]:
-        """Partitions that the store is to hold, ascending."""
-        return self.contents.partition_numbers(self.spec.n_clips)
+    def contents_text(self) -> str:
+        """The parts that it is to hold, in a few words."""
+        return contents_text(self.contents, n_partitions(self.spec.n_clips, self.contents.partition_rows))
 
     @property
     def n_planned(self) -> int:
@@ -174,7 +170,7 @@ def _recorded(path: StorePath, total: int) -> list[int]:
 
 def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | None, int]:
     """Return a record, or why it does not count, or None; and its bytes. The file is asked for once."""
-    file = records_of(path) / record_name(partition)
+    file = record_path(path, partition)
     content = b""
     try:
         content = file.read_bytes()

@@ -1,10 +1,9 @@
 """The file `catalog.json` of a root: it names the stores where folders cannot be listed."""
 
-import json
 from typing import Any
 
 from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.files.atomic_files import read_json, write_bytes
+from vadprobe.store.files.atomic_files import read_json, write_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.names import check_key
 
@@ -28,7 +27,7 @@ def path_of(root: StorePath, place: Place) -> StorePath:
 
 def write_saved(root: StorePath, content: dict[str, Any]) -> StorePath:
     """Write `catalog.json` into a root, whole or not at all; return its path."""
-    write_bytes(root / CATALOG, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    write_json(root / CATALOG, content)
     return root / CATALOG
 
 

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from vadprobe.store.claims.claim import FOLDER, UNNAMED, Claim, ClaimLostError, Claims, Verdict
 from vadprobe.store.errors import StoreError
@@ -46,10 +46,9 @@ class LocalStaging:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        with path.open("rb", buffering=0) as file:
-            for piece in pieces:
-                if _read(file, len(piece)) != piece:
-                    raise StoreError(f"{path} does not return what was written to it; check the disk.")
+        with path.open("rb") as file:
+            if any(file.read(len(piece)) != piece for piece in pieces):
+                raise StoreError(f"{path} does not return what was written to it; check the disk.")
 
     def publish(self, name: str, final: StorePath) -> None:
         """Move a staged file to its place, replacing what is there; readers see the one or the other."""
@@ -171,11 +170,3 @@ class LocalClaims(Claims):
 
     def _lock_file(self, partition: int) -> Path:
         return self.folder / f"{partition:06d}{LOCK}"
-
-
-def _read(file: BinaryIO, count: int) -> bytes:
-    """Read `count` bytes; fewer only at the end of the file."""
-    found = file.read(count)
-    while len(found) < count and (more := file.read(count - len(found))):
-        found += more
-    return found

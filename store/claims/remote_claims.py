@@ -46,8 +46,7 @@ class RemoteStaging:
             ClaimLostError: if another worker holds the partition by now.
             StoreError: if something else keeps writing there.
         """
-        if not is_remote(final):
-            raise ValueError(f"{final} is no URL")
+        assert is_remote(final)
         content = self._staged.pop(name)
         for _ in range(_TRIES):
             tag = _tag(final)
@@ -118,20 +117,12 @@ class RemoteClaim(Claim):
         beat = 0
         while not self._released.wait(self._owner.lease / 4):
             beat += 1
-            try:
-                self._path.replace_if(self._owner.content(beat), self._tag)
+            with contextlib.suppress(OSError):  # the store may be away for a moment; if longer, the claim expires
+                try:
+                    self._path.replace_if(self._owner.content(beat), self._tag)
+                except (ChangedError, FileExistsError):
+                    self._lost = not self._is_ours()
                 self._tag = _tag(self._path)
-            except (ChangedError, FileExistsError):
-                self._lost = not self._is_ours_or_unknown()
-                self._tag = _tag_or(self._path, self._tag)
-            except OSError:  # the object store may be away for a moment; if longer, the claim expires
-                continue
-
-    def _is_ours_or_unknown(self) -> bool:
-        try:
-            return self._is_ours()
-        except OSError:
-            return True
 
 
 class RemoteClaims(Claims):
@@ -275,10 +266,3 @@ def _tag(path: RemotePath) -> str | None:
         return path.stat().tag
     except FileNotFoundError:
         return None
-
-
-def _tag_or(path: RemotePath, known: str | None) -> str | None:
-    try:
-        return _tag(path)
-    except OSError:
-        return known

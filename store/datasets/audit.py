@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.store.datasets.annotations.names import classes_of
+from vadprobe.store.datasets.annotations.rows.rows import Reading
 from vadprobe.store.datasets.audit_checks import length_conventions, published_truth, shared_sources, unreadable_files
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.dataset import Dataset
@@ -14,22 +15,10 @@ from vadprobe.store.datasets.joining import Finding, naming
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import read_source
 from vadprobe.store.datasets.video import SPLITS
-from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import table
 
 SPLIT_HEAD = ("split", "videos", "normal", "anomalous", "without label", "intervals", "frames", "anomalous frames")
 """Columns of the table of splits; all but the first hold numbers."""
-
-
-@dataclass(frozen=True)
-class FileRead:
-    """One file of the dataset, with the numbers of its rows, and notes on what else was seen."""
-
-    path: StorePath
-    n_rows: int
-    n_read: int
-    n_rejected: int
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +27,7 @@ class Audit:
 
     config: DatasetConfig
     dataset: Dataset
-    files: tuple[FileRead, ...]
+    files: tuple[Reading[Any], ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -154,10 +143,8 @@ def audit(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFacts] |
         *length_conventions(config, joined.dataset),
         *shared_sources(joined.dataset),
     ]
-    files = tuple(
-        FileRead(r.path, r.n_rows, r.n_rows - len(r.rejected), len(r.rejected), r.notes) for r in source.readings
-    )
-    return Audit(config, joined.dataset, files, tuple(sorted(findings, key=lambda finding: not finding.changes_score)))
+    findings.sort(key=lambda finding: not finding.changes_score)
+    return Audit(config, joined.dataset, source.readings, tuple(findings))
 
 
 def anomalous_frames(dataset: Dataset, video_id: str) -> int:

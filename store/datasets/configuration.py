@@ -65,14 +65,10 @@ class DatasetConfig(Section):
             raise ValueError("format 'manifest' needs the key 'manifest', and no other format may have it")
         known = self.format not in ("folder", "manifest")
         if known != (self.source is not None):
-            raise ValueError(
-                f"format {self.format!r} "
-                + (
-                    "needs the key 'source', its annotation folder or file"
-                    if known
-                    else "must not have the key 'source'"
-                )
+            rule = (
+                "needs the key 'source', its annotation folder or file" if known else "must not have the key 'source'"
             )
+            raise ValueError(f"format {self.format!r} {rule}")
         if self.format == "folder" and self.videos is None:
             raise ValueError("format 'folder' needs the key 'videos'")
         if self.annotations and known:

@@ -5,7 +5,7 @@ Labels live here and never in a feature store, so a corrected annotation costs n
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,50 +86,37 @@ class Dataset:
         )
 
 
+_VIDEOS = pa.schema(
+    {
+        "video_id": pa.string(),
+        "path": pa.string(),
+        "n_frames": pa.int64(),
+        "fps": pa.float64(),
+        "split": pa.string(),
+        "label": pa.int8(),
+        "category": pa.string(),
+    }
+)
+_INTERVALS = pa.schema(
+    [("video_id", pa.string()), ("start_frame", pa.int64()), ("stop_frame", pa.int64()), ("category", pa.string())]
+)
+"""Columns of the two files of a manifest."""
+
+
 def write_manifest(dataset: Dataset, folder: Path) -> None:
     """Write `videos.parquet` and `intervals.parquet`: the plain form of a dataset with its truth."""
-    videos, intervals = dataset.videos, dataset.intervals
-    write_parquet(
-        pa.table(
-            {
-                "video_id": pa.array([v.video_id for v in videos], pa.string()),
-                "path": pa.array([v.path for v in videos], pa.string()),
-                "n_frames": pa.array([v.n_frames for v in videos], pa.int64()),
-                "fps": pa.array([v.fps for v in videos], pa.float64()),
-                "split": pa.array([v.split for v in videos], pa.string()),
-                "label": pa.array([v.label for v in videos], pa.int8()),
-                "category": pa.array([v.category for v in videos], pa.string()),
-            }
-        ),
-        folder / "videos.parquet",
-    )
-    write_parquet(
-        pa.table(
-            {
-                "video_id": pa.array([i.video_id for i in intervals], pa.string()),
-                "start_frame": pa.array([i.start_frame for i in intervals], pa.int64()),
-                "stop_frame": pa.array([i.stop_frame for i in intervals], pa.int64()),
-                "category": pa.array([i.category for i in intervals], pa.string()),
-            }
-        ),
-        folder / "intervals.parquet",
-    )
+    for name, rows, schema in (("videos", dataset.videos, _VIDEOS), ("intervals", dataset.intervals, _INTERVALS)):
+        write_parquet(pa.Table.from_pylist([asdict(row) for row in rows], schema), folder / f"{name}.parquet")
 
 
 def read_manifest(name: str, folder: Path, manifest: Path) -> Dataset:
     """Read what `write_manifest` wrote; the videos lie in `folder`."""
-    videos = _read_rows(manifest / "videos.parquet", ("video_id", "path", "split"))
-    intervals = _read_rows(manifest / "intervals.parquet", ("video_id", "start_frame", "stop_frame"))
-    return Dataset(
-        name=name,
-        folder=folder,
-        videos=tuple(Video(**row) for row in videos),
-        intervals=tuple(Interval(**row) for row in intervals),
-    )
+    videos = _read_rows(manifest / "videos.parquet", _VIDEOS, ("video_id", "path", "split"))
+    intervals = _read_rows(manifest / "intervals.parquet", _INTERVALS, ("video_id", "start_frame", "stop_frame"))
+    return Dataset(name, folder, tuple(Video(**row) for row in videos), tuple(Interval(**row) for row in intervals))
 
 
-def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
-    known = ("video_id", "path", "n_frames", "fps", "split", "label", "category", "start_frame", "stop_frame")
+def _read_rows(path: Path, schema: pa.Schema, required: Sequence[str]) -> list[dict[str, Any]]:
     try:
         table = read_parquet(path)
     except FileNotFoundError as error:
@@ -144,4 +131,4 @@ def _read_rows(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
         raise VadprobeError(
             f"the manifest file {path} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}."
         )
-    return [{column: value for column, value in row.items() if column in known} for row in table.to_pylist()]
+    return list(table.select([column for column in table.column_names if column in schema.names]).to_pylist())

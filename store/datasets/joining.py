@@ -135,12 +135,10 @@ def _counts(parts: Parts, findings: list[Finding]) -> dict[str, tuple[int, float
         differing = tuple(name for name, (n, _) in found.items() if known.get(name, n) != n)
         if differing:
             rule = length_rule({name: found[name][0] for name in found}, known)
-            said = (
-                f"; all follow the rule {rule!r}" if rule else f": {found[differing[0]][0]} and {known[differing[0]]}"
-            )
-            findings.append(
-                Finding("lengths differ", f"{source} and {trusted} give other frame counts{said}", True, differing)
-            )
+            first = differing[0]
+            said = f"; all follow the rule {rule!r}" if rule else f": {found[first][0]} and {known[first]}"
+            message = f"{source} and {trusted} give other frame counts{said}"
+            findings.append(Finding("lengths differ", message, True, differing))
         for name, count in found.items():
             counts.setdefault(name, count)
         trusted = trusted or (source if found else None)
@@ -198,10 +196,7 @@ def _unannotated(
     parts: Parts, videos: Sequence[Video], annotated: Mapping[str, Annotation], findings: list[Finding]
 ) -> None:
     test = [video for video in videos if video.split == "test" and video.video_id not in annotated]
-    if parts.is_complete:
-        names = tuple(video.video_id for video in test)
-    else:
-        names = tuple(video.video_id for video in test if video.label != 0)
+    names = tuple(video.video_id for video in test if parts.is_complete or video.label != 0)
     if names and parts.annotations:
         findings.append(Finding("test videos without annotation", "their frames count as normal", True, names))
     if not parts.is_complete and not any(video.label == 0 for video in videos if video.split == "test"):
@@ -213,12 +208,8 @@ def _grouped(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """One finding per kind, with all its videos; the first message stands for the kind."""
     groups: dict[str, Finding] = {}
     for finding in findings:
-        before = groups.get(finding.kind)
-        if before is None:
-            groups[finding.kind] = finding
-        else:
-            videos = tuple(dict.fromkeys(before.videos + finding.videos))
-            groups[finding.kind] = replace(
-                before, videos=videos, changes_score=before.changes_score or finding.changes_score
-            )
+        first = groups.get(finding.kind, finding)
+        videos = tuple(dict.fromkeys(first.videos + finding.videos))
+        changes_score = first.changes_score or finding.changes_score
+        groups[finding.kind] = replace(first, videos=videos, changes_score=changes_score)
     return tuple(groups.values())

@@ -157,17 +157,9 @@ def _read_annotation(config: DatasetConfig, folder: Path, path: Path) -> Reading
     if exists(path, Path.is_file) or path.suffix.lower() in TABLE_SUFFIXES:
         return read_table(path)
     dataset = read_manifest(config.name, folder, path)
+    intervals = dataset.intervals_of
     entries = tuple(
-        Annotation(
-            v.video_id,
-            v.label,
-            v.category,
-            dataset.intervals_of(v.video_id),
-            v.n_frames,
-            v.fps,
-            v.split,
-            v.path or None,
-        )
+        Annotation(v.video_id, v.label, v.category, intervals(v.video_id), v.n_frames, v.fps, v.split, v.path or None)
         for v in dataset.videos
     )
     return Reading(path, len(entries), entries)

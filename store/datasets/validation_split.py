@@ -60,11 +60,8 @@ def _draw(name: str, test: Sequence[Video], fraction: float, seed: int) -> set[s
             )
         wanted = max(round(fraction * len(mine)), 1)
         order = np.random.default_rng([seed, label]).permutation(len(sources))
-        taken = len([video for video in mine if video.video_id in chosen])
         for position in order[:-1].tolist():
-            if taken >= wanted:
+            if sum(video.video_id in chosen for video in mine) >= wanted:
                 break
-            members = {v.video_id for v in test if source_of(v.video_id) == sources[position]}
-            chosen |= members
-            taken = len([video for video in mine if video.video_id in chosen])
+            chosen |= {v.video_id for v in test if source_of(v.video_id) == sources[position]}
     return chosen

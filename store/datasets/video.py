@@ -29,29 +29,18 @@ class Video:
     def __post_init__(self) -> None:
         if not self.video_id:
             raise VadprobeError(f"video_id is empty for the file {self.path!r}; every video needs a name.")
-        leads_out = self.path.startswith(("/", "\\", "~")) or ".." in self.path.replace("\\", "/").split("/")
+        path, n, fps = self.path, self.n_frames, self.fps
+        leads_out = path.startswith(("/", "\\", "~")) or ".." in path.replace("\\", "/").split("/") or "\0" in path
         checks = (
-            (
-                leads_out or "\0" in self.path,
-                "path",
-                "a path below the dataset's video folder, with '/' between its parts and without '..'",
-            ),
-            (self.split not in SPLITS, "split", f"one of {', '.join(SPLITS)}"),
-            (not _is_count(self.n_frames), "n_frames", "a whole number from 0, or None"),
-            (not _is_rate(self.fps), "fps", "a positive number, or None"),
-            (self.label not in (None, 0, 1), "label", "1 (anomalous), 0 (normal) or None (unknown)"),
+            (not leads_out, "path", "below the dataset's video folder, with '/' between its parts and without '..'"),
+            (self.split in SPLITS, "split", f"one of {', '.join(SPLITS)}"),
+            (n is None or (isinstance(n, int) and n >= 0), "n_frames", "a whole number from 0, or None"),
+            (fps is None or (math.isfinite(fps) and fps > 0), "fps", "a positive number, or None"),
+            (self.label in (None, 0, 1), "label", "1 (anomalous), 0 (normal) or None (unknown)"),
         )
-        for is_wrong, name, rule in checks:
-            if is_wrong:
+        for fits, name, rule in checks:
+            if not fits:
                 raise VadprobeError(f"video {self.video_id!r}: {name} must be {rule}, got {getattr(self, name)!r}.")
-
-
-def _is_count(value: int | None) -> bool:
-    return value is None or (isinstance(value, int) and value >= 0)
-
-
-def _is_rate(value: float | None) -> bool:
-    return value is None or (math.isfinite(value) and value > 0)
 
 
 @dataclass(frozen=True, order=True)

@@ -27,14 +27,9 @@ _VALUES_BYTES = 2**27  # decoded at a time
 def compact(
     source: FeatureStore, root: StorePath, choice: Choice, rows: int = ROWS, report: Report | None = None
 ) -> Transfer:
-    """Copy a store, or layers and heads of it, into larger partitions below another root; may be repeated.
+    """Copy a store, or layers and heads of it, into partitions of `rows` below another root; may be repeated.
 
-    Args:
-        source: the store; it must hold all its rows.
-        root: where the copy goes, to the same place below it.
-        choice: the layers and heads; videos cannot be chosen, pull them first.
-        rows: of a partition of the copy.
-        report: called after each partition with (done, all).
+    The store must hold all its rows, and videos cannot be chosen: pull them first.
 
     Raises:
         StoreError: if the source is not finished or a part of another, the disk cannot hold the copy, or another store
@@ -65,19 +60,14 @@ def _write(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
     span = writer.contents.rows(partition, len(source.clips))
     rows = np.arange(span.start, span.stop)
     failures = {row: reason for row, reason in source.failures.items() if span.start <= row < span.stop}
-    n_bytes = 0
 
     def shards() -> Iterator[tuple[str, Sequence[bytes]]]:
-        nonlocal n_bytes
         for array in writer.contents.arrays(source.spec) if len(failures) < len(rows) else ():
             held = writer.contents.mask(array, partition)
             if held.any():
-                pieces = join_chunks(_bodies(source, array, rows, held), held)
-                n_bytes += sum(map(len, pieces))
-                yield array.name, pieces
+                yield array.name, join_chunks(_bodies(source, array, rows, held), held)
 
-    writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, span))
-    return n_bytes
+    return writer.write_shards(partition, shards(), failures, batch_clips=_batch_clips(source, span))
 
 
 def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:

@@ -18,10 +18,14 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.exchange.pickles.pickled_values import PickledArray, PickleError
 from vadprobe.store.exchange.pickles.torch_files import read_tensors
 from vadprobe.store.files.digests import fingerprint_file
+from vadprobe.store.files.text import error_text
 
 SUFFIX = "_oproj_input.pkl"
 FEATURE_KEYS = ("oproj_inputs", "oproj_inputs_last_token", "self_attns")
 NAME_KEYS = ("video_name", "name")
+UNREADABLE = (VadprobeError, OSError, MemoryError)
+"""Errors of a file that cannot be read."""
+
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 _MOST_BYTES = 4 << 30
 _SHOWN_KEYS = 8
@@ -86,9 +90,8 @@ def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
         fingerprint = fingerprint_file(path)
         found = _read(path, layout)
         values = found.values()
-    except (VadprobeError, OSError, MemoryError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
-        return HeadHuntVideo(path, fallback, fingerprint, reason=f"{file}: {said}".rstrip("."))
+    except UNREADABLE as error:
+        return HeadHuntVideo(path, fallback, fingerprint, reason=reason_of(path, error))
     return HeadHuntVideo(path, found.video_id, fingerprint, found.label, found.dtype, values.shape)
 
 
@@ -168,6 +171,11 @@ def _tensor(entry: Any, layout: Layout) -> PickledArray:
         kind = tensor.dtype if isinstance(tensor, PickledArray) else _kind(tensor)
         raise PickleError(f"{found[0]!r} must be a tensor of {', '.join(_DTYPES)}, got type {kind}")
     return tensor
+
+
+def reason_of(path: Path, error: BaseException) -> str:
+    """Say why a file cannot be read, in one line that begins with its name."""
+    return f"{printable(path.name)}: {error_text(error, 500)}".rstrip(".")
 
 
 def printable(name: str) -> str:

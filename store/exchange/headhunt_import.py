@@ -13,13 +13,14 @@ from vadprobe.store.datasets.annotations.tables import read_table
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.exchange.headhunt_files import (
+    UNREADABLE,
     HeadHuntVideo,
     Layout,
     describe_file,
     headhunt_files,
     is_anomalous,
-    printable,
     read_file,
+    reason_of,
 )
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_json
@@ -90,8 +91,7 @@ def import_headhunt(
         folder: holds the files.
         root: where the store goes.
         settings: facts that the files do not contain.
-        described: called after each file that was looked at, with (done, all).
-        written: called after each partition, with (done, all).
+        described, written: called after each file that was looked at, and each partition, with (done, all).
 
     Raises:
         VadprobeError: if no file can be read, or two are of one video.
@@ -243,9 +243,8 @@ def _write(
             if reason is None:
                 try:
                     heads[inside] = read_file(path, layout)[clips.indices[rows][inside]]
-                except (VadprobeError, OSError, MemoryError) as error:
-                    said = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
-                    reason = f"{printable(path.name)}: {said}".rstrip(".")
+                except UNREADABLE as error:
+                    reason = reason_of(path, error)
             if reason is not None:
                 failures |= {rows.start + int(row): reason for row in inside}
         nothing: np.ndarray = np.empty(0, heads.dtype)

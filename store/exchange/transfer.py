@@ -4,7 +4,7 @@ A copy is a store like any other. Every chunk is checked on its way, and every r
 copied stays when a transfer is interrupted, and the next one goes on there.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from vadprobe.store.datasets.probed_videos import read_video_facts, write_video_
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
-from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.stored_parts import Head, StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
@@ -55,26 +54,18 @@ class Choice:
         partitions = [number for number in partitions if number in source.partitions]
         if not partitions:
             raise StoreError(f"{source.path}: no clip of the chosen videos is in it; nothing to copy.")
-        if self.layers is None and self.heads is None:
-            return StoredParts.of(
-                spec.backbone,
-                spec.n_clips,
-                held.layers,
-                held.heads,
-                held.answers,
-                held.full_partitions,
-                partitions,
-                held.partition_rows,
-            )
-        layers, heads = self.layers or (), self.heads or ()
-        try:
-            held.check("hidden_states", layers, partitions)
-            held.check("head_outputs", heads, partitions)
-        except StoreError as error:
-            raise StoreError(f"{source.path}: {error}") from error
-        return StoredParts.of(
-            spec.backbone, spec.n_clips, layers, heads, held.answers, (), partitions, held.partition_rows
-        )
+        layers: Iterable[int] | None = held.layers
+        heads: Iterable[Head] | None = held.heads
+        full = held.full_partitions
+        if self.layers is not None or self.heads is not None:
+            layers, heads, full = self.layers or (), self.heads or (), ()
+            try:
+                held.check("hidden_states", layers, partitions)
+                held.check("head_outputs", heads, partitions)
+            except StoreError as error:
+                raise StoreError(f"{source.path}: {error}") from error
+        answers, rows_each = held.answers, held.partition_rows
+        return StoredParts.of(spec.backbone, spec.n_clips, layers, heads, answers, full, partitions, rows_each)
 
     def _rows(self, source: FeatureStore) -> np.ndarray:
         """Return the rows of the chosen videos."""
@@ -126,11 +117,7 @@ class Transfer:
 def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Report | None = None) -> Transfer:
     """Copy a store, or a part of it, below another root; a second call goes on where the first one stopped.
 
-    Args:
-        source: the store.
-        root: where the copy goes, to the same place below it: `<dataset>/<sampling>/<backbone>/<prompt>.zarr`.
-        choice: the part.
-        report: called after each partition.
+    The copy lies at the same place below `root`: `<dataset>/<sampling>/<backbone>/<prompt>.zarr`.
 
     Raises:
         StoreError: if the choice names what the store lacks, the disk cannot hold it, another store is in the way,
@@ -174,30 +161,18 @@ def plan_copy(source: FeatureStore, root: StorePath, contents: StoredParts) -> S
 
 def _copy_partition(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
     """Copy one partition; return the number of its bytes."""
-    n_bytes = 0
-
-    def counted() -> Iterator[tuple[str, Sequence[bytes]]]:
-        nonlocal n_bytes
-        for name, pieces in _shards(source, writer.contents, partition):
-            n_bytes += sum(map(len, pieces))
-            yield name, pieces
-
     record = source.records[partition]
     failures = {int(row): reason for row, reason in record["failures"].items()}
-    writer.write_shards(partition, counted(), failures, batch_clips=record.get("batch_clips", ()))
-    return n_bytes
+    shards = _shards(source, writer.contents, partition)
+    return writer.write_shards(partition, shards, failures, batch_clips=record.get("batch_clips", ()))
 
 
 def _shards(source: FeatureStore, contents: StoredParts, partition: int) -> Iterator[tuple[str, Sequence[bytes]]]:
+    """Yield shards of some chunks of the source's shards: the same bytes where all of them are copied."""
     for array in contents.arrays(source.spec):
         held = contents.mask(array, partition)
         if held.any() and source.records[partition]["shards"][array.name]["bytes"]:
-            yield array.name, _pieces(source, array, partition, held)
-
-
-def _pieces(source: FeatureStore, array: ArraySpec, partition: int, held: np.ndarray) -> Sequence[bytes]:
-    """Return a shard of some chunks of the source's shard: the same bytes if it has all of them."""
-    return join_chunks(source.encoded(array, partition, np.flatnonzero(held).tolist()), held)
+            yield array.name, join_chunks(source.encoded(array, partition, np.flatnonzero(held).tolist()), held)
 
 
 def _copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:

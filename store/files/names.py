@@ -10,9 +10,14 @@ from vadprobe.store.errors import VadprobeError
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+def is_key(name: str) -> bool:
+    """Return whether a name can be that of a folder everywhere."""
+    return _KEY.fullmatch(name) is not None
+
+
 def check_key(what: str, key: str) -> str:
-    """Return ``key`` if it can name a folder everywhere, else raise ``VadprobeError``."""
-    if not _KEY.fullmatch(key):
+    """Return `key` if it can name a folder everywhere, else raise `VadprobeError`."""
+    if not is_key(key):
         raise VadprobeError(
             f"{what} is {key!r}, but it names a folder: use letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit."

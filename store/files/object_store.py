@@ -69,11 +69,7 @@ def connection(url: str) -> Any:
 
 
 def request(url: object, action: Callable[[], _Result]) -> _Result:
-    """Return what an action returns, tried a few times where that may help.
-
-    Args:
-        url: the object or folder, for messages.
-        action: a request to an object store.
+    """Return what a request to an object store returns, tried a few times where that may help.
 
     Raises:
         FileNotFoundError, FileExistsError, ChangedError, ForbiddenError, RemoteError: with the URL and the reason.

@@ -38,12 +38,7 @@ class RemotePath(PurePosixPath):
 
     @classmethod
     def of(cls, place: str, key: str, found: RemoteStat | None = None) -> "RemotePath":
-        """Return the object `key` of a bucket, container or host.
-
-        Args:
-            place: scheme and bucket, container or host.
-            key: name of the object, with slashes.
-            found: what is known of the object, when it was just listed.
+        """Return the object `key` of a bucket, container or host; `found` is known of one that was just listed.
 
         Raises:
             VadprobeError: if the path leads upwards.

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.files.remote_path import zarr_store
 
 if TYPE_CHECKING:
     import zarr
@@ -20,17 +21,11 @@ def open_array(store: StorePath, name: str) -> "zarr.Array[Any]":
     """
     import zarr  # noqa: PLC0415 - takes longer to import than most commands take to run
 
+    path = store / name
+    place: Any = zarr_store(path) if is_remote(path) else path
     try:
-        return zarr.open_array(_zarr_location(store / name), mode="r", zarr_format=3)
+        return zarr.open_array(place, mode="r", zarr_format=3)
     except FileNotFoundError as error:
         raise StoreError(f"the array {name} of {store} is missing; restore the store from a copy.") from error
     except UNREADABLE as error:
         raise StoreError(f"the metadata of {name} of {store} cannot be understood: {error}") from error
-
-
-def _zarr_location(path: StorePath) -> Any:
-    if not is_remote(path):
-        return path
-    from vadprobe.store.files.remote_path import zarr_store  # noqa: PLC0415 - only URLs need its package
-
-    return zarr_store(path)

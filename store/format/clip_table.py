@@ -142,14 +142,9 @@ class ClipTable:
                 "frame_indices": pa.array(list(self.frame_indices), pa.list_(pa.int64())),
             },
             schema=_SCHEMA,
-        ).replace_schema_metadata(
-            {
-                "vadprobe.sampling": ",".join(
-                    [self.sampling.unit, str(self.sampling.clip_length or ""), str(self.sampling.frames_per_clip)]
-                ),
-                "vadprobe.digest": self.digest,
-            }
         )
+        cut = f"{self.sampling.unit},{self.sampling.clip_length or ''},{self.sampling.frames_per_clip}"
+        table = table.replace_schema_metadata({"vadprobe.sampling": cut, "vadprobe.digest": self.digest})
         videos = pa.table({"video_id": list(self.video_ids), "fps": self.fps, "fingerprint": list(self.fingerprints)})
         return {"clip_videos.parquet": parquet_bytes(videos), "clips.parquet": parquet_bytes(table)}
 

@@ -19,6 +19,11 @@ def record_name(partition: int) -> str:
     return f"{partition:06d}.json"
 
 
+def record_path(store: StorePath, partition: int) -> StorePath:
+    """Return the path of a partition's record."""
+    return records_of(store) / record_name(partition)
+
+
 def shard_path(store: StorePath, array: ArraySpec, partition: int) -> StorePath:
     """Return the path of the one file that holds a partition of an array."""
     return store.joinpath(array.name, "c", str(partition), *["0"] * (len(array.shape) - 1))
@@ -44,10 +49,8 @@ def new_record(
     """Return the record of a partition.
 
     Args:
-        spec: the store's specification.
-        clips: its clip table.
-        contents: the parts that it is to have.
-        partition: number of the partition.
+        spec, clips, contents: of the store.
+        partition: its number.
         shards: `sha256` and `bytes` of each shard by array; arrays without a shard are left out.
         failures: rows that hold NaN, with the reason.
         batch_clips: how many clips went through the model at once, where the specification leaves that open.
@@ -75,7 +78,7 @@ def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
     Raises:
         StoreError: if it is not what was written: damaged, edited, or the record of another partition.
     """
-    path = records_of(store) / record_name(partition)
+    path = record_path(store, partition)
     try:
         record = read_json(path)
     except FileNotFoundError:

@@ -43,8 +43,8 @@ class Sampling:
     @property
     def key(self) -> str:
         """Folder name of this sampling in a store root, for example `segment-24-8` or `video-8`."""
-        parts = [self.unit, *([str(self.clip_length)] if self.clip_length else []), str(self.frames_per_clip)]
-        return "-".join(parts)
+        parts = (self.unit, self.clip_length, self.frames_per_clip)
+        return "-".join(str(part) for part in parts if part is not None)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,16 @@ from typing import Any
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
 ATTRIBUTE = "vadprobe"
 """Name of the group attribute that holds the header."""
 
-_REQUIRED = {"format_version", "spec", "digest", "clips_digest", "state"}
+REQUIRED = frozenset({"format_version", "spec", "digest", "clips_digest", "state"})
+"""Keys that every header has."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,20 @@ class StoreHeader:
             )
         return self
 
+    def read_clips(self) -> ClipTable:
+        """Read the clip table that the rows follow.
+
+        Raises:
+            StoreError: if it cannot be read, or is another than the store was written for.
+        """
+        clips, path = ClipTable.read(clips_of(self.path)), clips_of(self.path)
+        if clips.digest != self.spec.clips_digest:
+            raise StoreError(
+                f"{self.path} was written for the clip table {self.spec.clips_digest[:12]}, but {path} has digest "
+                f"{clips.digest[:12]}: rows would not mean the same clips. Restore the clip table from a copy."
+            )
+        return clips
+
 
 def read_attributes(path: StorePath) -> dict[str, Any]:
     """Read the attribute `vadprobe` of the store at `path`, with all keys that every store has.
@@ -90,7 +107,7 @@ def read_attributes(path: StorePath) -> dict[str, Any]:
         attributes = attributes.get(name) if isinstance(attributes, dict) else None
     if not isinstance(attributes, dict):
         raise StoreError(f"{path} is a Zarr group, but not a feature store: it has no attribute {ATTRIBUTE!r}.")
-    missing = _REQUIRED - set(attributes)
+    missing = REQUIRED - set(attributes)
     if missing:
         raise StoreError(f"{path}: the attribute {ATTRIBUTE!r} lacks {', '.join(sorted(missing))}; it was edited.")
     version = attributes["format_version"]

@@ -1,7 +1,8 @@
 """Sources of a store's bytes: local files, or objects of an object store or web server."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from vadprobe.store.files.location import StorePath, is_remote
@@ -14,21 +15,14 @@ THREADS = 2
 class ByteSource(Protocol):
     """Source of the bytes of shards. Its methods are called by several threads at once."""
 
-    @property
-    def is_local(self) -> bool:
-        """True where reading takes the processor more than it waits: threads beyond the cores then gain nothing."""
-
-    @property
-    def gap_bytes(self) -> int:
-        """Unwanted bytes between two chunks that are cheaper to read than a second request."""
-
-    @property
-    def range_bytes(self) -> int:
-        """Most bytes that are asked for by one call, unless a single chunk is longer."""
-
-    @property
-    def threads(self) -> int:
-        """Largest number of threads that gain anything for one read."""
+    is_local: bool
+    """True where reading takes the processor more than it waits: threads beyond the cores then gain nothing."""
+    gap_bytes: int
+    """Unwanted bytes between two chunks that are cheaper to read than a second request."""
+    range_bytes: int
+    """Most bytes that are asked for by one call, unless a single chunk is longer."""
+    threads: int
+    """Largest number of threads that gain anything for one read."""
 
     def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
         """Return the size of a file and its last `count` bytes, or all; None when there is no file.
@@ -59,36 +53,33 @@ class LocalFiles:
     def tail(self, path: str, count: int) -> tuple[int, bytes] | None:
         """Return the size of a file and its last `count` bytes, or all; None when there is no file."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            with _opened(path) as descriptor:
+                size = os.fstat(descriptor).st_size
+                return size, _read_range(descriptor, max(0, size - count), size)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        try:
-            size = os.fstat(descriptor).st_size
-            return size, _read_range(descriptor, max(0, size - count), size)
-        finally:
-            os.close(descriptor)
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
         """Let the disk begin with all of these at once: waiting for one after another takes most of a cold read."""
         if not hasattr(os, "posix_fadvise"):
             return
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return  # reading it will say why
-        try:
+        with suppress(OSError), _opened(path) as descriptor:  # reading it will say why
             for start, stop in ranges:
                 os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(descriptor)
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes `[start, stop)` of each range; OSError if the file ends before."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with _opened(path) as descriptor:
             return [_read_range(descriptor, start, stop) for start, stop in ranges]
-        finally:
-            os.close(descriptor)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _read_range(descriptor: int, start: int, stop: int) -> bytes:

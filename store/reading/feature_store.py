@@ -14,7 +14,6 @@ from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
 from vadprobe.store.format.schema import ArraySpec
 from vadprobe.store.format.specification import FeatureSpec
@@ -48,14 +47,7 @@ class FeatureStore:
             StoreError: if there is no store, or its clip table is another than the one it was written for.
         """
         header = StoreHeader.read(path).check_digest()
-        spec = header.spec
-        clips = ClipTable.read(clips_of(path))
-        if clips.digest != spec.clips_digest:
-            raise StoreError(
-                f"{path} was written for the clip table {spec.clips_digest[:12]}, but {clips_of(path)} is "
-                f"{clips.digest[:12]}: rows would not mean the same clips. Restore the clip table."
-            )
-        return cls(path, spec, clips, header.contents)
+        return cls(path, header.spec, header.read_clips(), header.contents)
 
     @cached_property
     def records(self) -> dict[int, dict[str, Any]]:

@@ -49,9 +49,7 @@ def check_stored(
     """Refuse layers and heads that the store was not made to have in the partitions of some rows.
 
     Args:
-        path: the store, for the message.
-        spec: its specification.
-        contents: what it is to have.
+        path, spec, contents: of the store.
         name: the array.
         parts: leading indices of what is asked for: (layer,), (block, head), (block,) for all its heads, or ().
         rows: (n,) row numbers.

@@ -15,16 +15,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from vadprobe.store.format.shard_format import (
-    Chunk,
-    DamagedShardError,
-    chunk_places,
-    chunk_position,
-    decode_chunk,
-    decode_index,
-    index_bytes,
-    without_checksum,
-)
+from vadprobe.store.format import shard_format
+from vadprobe.store.format.shard_format import Chunk, DamagedShardError
 from vadprobe.store.reading.byte_sources import ByteSource
 from vadprobe.store.reading.read_plan import Span, bounds, neighbours_in_result, requests_of, spans_of
 from vadprobe.store.reading.shard_layout import ShardLayout
@@ -81,7 +73,7 @@ class ShardReader:
             raise ValueError("the result is not C-contiguous, so a row of it cannot be filled piece by piece.")
         flat = result.reshape(len(result), prod(result.shape[1:]))
         spans = spans_of(self.layout, parts)
-        n_index = index_bytes(self.layout.grid)
+        n_index = shard_format.index_bytes(self.layout.grid)
         with ThreadPoolExecutor(self._threads()) as pool:
             for first in range(0, len(shards), _BATCH):
                 batch = shards[first : first + _BATCH]
@@ -149,17 +141,17 @@ class ShardReader:
 
     def _entries(self, shard: ShardRows) -> np.ndarray | None:
         """Return (chunks, 2) offset and length of every inner chunk, in C order; None if there must be no shard."""
-        tail = shard.tail(self.source, index_bytes(self.layout.grid))
+        tail = shard.tail(self.source, shard_format.index_bytes(self.layout.grid))
         if not shard.n_bytes:
             return None
         try:
-            return decode_index(tail, self.layout.grid, shard.n_bytes)
+            return shard_format.decode_index(tail, self.layout.grid, shard.n_bytes)
         except DamagedShardError as error:
             raise shard.error(error) from error
 
     def _places(self, shard: ShardRows, entries: np.ndarray, numbers: Iterable[int]) -> list[Chunk]:
         try:
-            return chunk_places(entries, numbers, self.layout.grid, shard.n_bytes)
+            return shard_format.chunk_places(entries, numbers, self.layout.grid, shard.n_bytes)
         except DamagedShardError as error:
             raise shard.error(error) from error
 
@@ -183,7 +175,8 @@ class ShardReader:
         rows, targets = request.rows, request.targets
         bodies = dict(_bodies(request.shard, request.ranges, self.source))
         # Where a row of the result is one chunk, and all rows of it are wanted in their order, no copy is needed.
-        straight = flat.shape[1] == width and isinstance(targets, slice) and _is_all(rows, height)
+        is_all = isinstance(rows, slice) and rows == slice(0, height)
+        straight = flat.shape[1] == width and isinstance(targets, slice) and is_all
         for group in neighbours_in_result(sorted(bodies), spans, self.layout, most):
             found = spans[group[0] % self.layout.chunks_per_row]
             if straight and len(found) == 1:
@@ -206,7 +199,7 @@ class ShardReader:
         if not self.layout.checked:
             return body
         try:
-            return without_checksum(body)
+            return shard_format.without_checksum(body)
         except DamagedShardError as error:
             raise shard.error(f"{self._name(number)}: {error}") from error
 
@@ -215,7 +208,7 @@ class ShardReader:
         body = self._checked(shard, number, body)
         if self.layout.compressed:
             try:
-                decode_chunk(body, into)
+                shard_format.decode_chunk(body, into)
             except DamagedShardError as error:
                 raise shard.error(f"{self._name(number)}: {error}") from error
         elif len(body) != into.nbytes:
@@ -224,7 +217,7 @@ class ShardReader:
             into[...] = body.view(self.layout.dtype).reshape(into.shape)
 
     def _name(self, number: int) -> str:
-        return f"chunk {chunk_position(number, self.layout.grid)}"
+        return f"chunk {shard_format.chunk_position(number, self.layout.grid)}"
 
 
 def _bodies(shard: ShardRows, ranges: list[list[Chunk]], source: ByteSource) -> Iterator[tuple[int, np.ndarray]]:
@@ -233,10 +226,6 @@ def _bodies(shard: ShardRows, ranges: list[list[Chunk]], source: ByteSource) -> 
     for content, chunks in zip(contents, ranges, strict=True):
         for offset, stop, number in chunks:
             yield number, content[offset - chunks[0][0] : stop - chunks[0][0]]
-
-
-def _is_all(rows: np.ndarray | slice, height: int) -> bool:
-    return isinstance(rows, slice) and rows == slice(0, height)
 
 
 def _as_slice(numbers: np.ndarray) -> np.ndarray | slice:

@@ -12,8 +12,7 @@ import numpy as np
 from vadprobe.store.files.atomic_files import json_bytes
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
+from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
 from vadprobe.store.format.schema import storage_dtype
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.check_pool import CheckPool
@@ -71,23 +70,11 @@ class PartitionCheck:
 
     @classmethod
     def begin(
-        cls,
-        header: StoreHeader,
-        clips: ClipTable,
-        number: int,
-        log: VerificationLog,
-        is_trusted: bool,
-        pool: CheckPool,
+        cls, header: StoreHeader, clips: ClipTable, number: int, log: VerificationLog, is_trusted: bool, pool: CheckPool
     ) -> "PartitionCheck":
         """Check a partition's record and let the pool read its shards, unless the log says that it was read.
 
-        Args:
-            header: the store's header.
-            clips: its clip table.
-            number: the partition.
-            log: sound partitions of an earlier verification; this one is added when it is sound.
-            is_trusted: whether the specification may be believed; if not, no partition is judged worth computing again.
-            pool: reads the shards.
+        A sound partition is added to the log. Unless the specification is trusted, none is to be computed again.
         """
         record = _check_record(header, clips, number)
         n_skipped = _skipped(record, number, log)
@@ -119,7 +106,7 @@ class PartitionCheck:
     def _is_rewritten(self) -> bool:
         """Return whether somebody has taken the record away or replaced it since it was read."""
         try:
-            return _record_path(self.header, self.number).read_bytes() != self.record.content
+            return record_path(self.header.path, self.number).read_bytes() != self.record.content
         except OSError:
             return True
 
@@ -128,11 +115,7 @@ class PartitionCheck:
         arrays = self.header.contents.arrays(self.header.spec)
         named = [array for array in arrays if any(array.name in message for message in messages)]
         shards = tuple(shard_path(self.header.path, array, self.number) for array in named)
-        return shards or (_record_path(self.header, self.number),)
-
-
-def _record_path(header: StoreHeader, number: int) -> StorePath:
-    return records_of(header.path) / record_name(number)
+        return shards or (record_path(self.header.path, self.number),)
 
 
 def _skipped(record: _RecordFinding, number: int, log: VerificationLog) -> int | None:
@@ -148,7 +131,7 @@ def _skipped(record: _RecordFinding, number: int, log: VerificationLog) -> int |
 
 def _check_record(header: StoreHeader, clips: ClipTable, number: int) -> _RecordFinding:
     """Read the record of a partition and compare it with the plan."""
-    path = _record_path(header, number)
+    path = record_path(header.path, number)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

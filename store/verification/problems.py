@@ -1,6 +1,6 @@
 """Problems of a store, and their remedies."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from vadprobe.store.files.location import StorePath
@@ -25,7 +25,7 @@ class Problem:
     partition: int | None
     message: str
     remedy: Remedy = "recompute"
-    files: tuple[StorePath, ...] = field(default=())
+    files: tuple[StorePath, ...] = ()
 
     def __str__(self) -> str:
         where = f"partition {self.partition}" if self.partition is not None else "store"
@@ -51,12 +51,8 @@ class Verification:
     @property
     def redo(self) -> tuple[int, ...]:
         """Partitions that must be computed, for the first time or again, ascending."""
-        return tuple(
-            sorted(
-                {
-                    problem.partition
-                    for problem in self.problems
-                    if problem.partition is not None and problem.remedy in ("extract", "recompute")
-                }
-            )
-        )
+        return self.partitions_to("extract", "recompute")
+
+    def partitions_to(self, *remedies: Remedy) -> tuple[int, ...]:
+        """Return the partitions with a problem of such a remedy, ascending."""
+        return tuple(sorted({p.partition for p in self.problems if p.partition is not None and p.remedy in remedies}))

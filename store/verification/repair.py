@@ -5,8 +5,7 @@ decides (the clip table's content, the specification) are left alone and named, 
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
-from vadprobe.store.format.partition_records import is_intact, record_name, shard_path
+from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.problems import Problem, Verification
 from vadprobe.store.writing.store_changes import change_attributes
@@ -68,9 +67,7 @@ class RepairPlan:
 
 def plan_repair(found: Verification) -> RepairPlan:
     """Return the plan that repairs the problems of a verification; nothing is changed."""
-    partitions = tuple(
-        sorted({p.partition for p in found.problems if p.partition is not None and p.remedy == "recompute"})
-    )
+    partitions = found.partitions_to("recompute")
     rebuilds = {
         path: None
         for problem in found.problems
@@ -115,9 +112,9 @@ def reset(store: StorePath, partitions: Iterable[int]) -> None:
     with sole_planner(store.parent):
         change_attributes(store, {"state": "open"})
     for partition in numbers:
-        with _sole_writer(store, partition) as check:
+        with claims_in(store.parent).hold(partition) as claim:
             for path in _files_of(header, partition):
-                check()
+                claim.check()
                 path.unlink(missing_ok=True)
                 sync(path.parent)
 
@@ -132,9 +129,7 @@ def rebuild(store: StorePath, files: Iterable[StorePath]) -> None:
     if not wanted:
         return
     header = StoreHeader.read(store)
-    clips = ClipTable.read(clips_of(store))
-    if clips.digest != header.spec.clips_digest:
-        raise StoreError(f"{clips_of(store)} is another clip table than {store} was written for; restore it first.")
+    clips = header.read_clips()
     records = [path for path in wanted if path.parent == records_of(store)]
     _check_rebuildable(header, clips, set(wanted) - set(records))
     for path in records:
@@ -179,29 +174,21 @@ def _rewrite_record(store: StorePath, path: StorePath) -> None:
     record = read_json(path)
     if not is_intact(record):
         raise StoreError(f"{path} was changed in more than its white space; its partition must be computed again.")
-    with _sole_writer(store, record["partition"]) as check:
-        check()
+    with claims_in(store.parent).hold(record["partition"]) as claim:
+        claim.check()
         write_json(path, record)
 
 
 def _check_free(store: StorePath, partitions: Iterable[int]) -> None:
     """Refuse before anything is changed if another worker is at one of the partitions."""
     for partition in partitions:
-        with _sole_writer(store, partition):
-            pass
-
-
-@contextmanager
-def _sole_writer(store: StorePath, partition: int) -> Iterator[Callable[[], None]]:
-    """Hold a partition against all other workers; yield a function that raises once that is no longer so."""
-    with claims_in(store.parent).hold(partition) as claim:
-        yield claim.check
+        claims_in(store.parent).hold(partition).release()
 
 
 def _files_of(header: StoreHeader, partition: int) -> list[StorePath]:
     """Return the files of a partition that exist, its record first."""
     shards = [shard_path(header.path, array, partition) for array in header.contents.arrays(header.spec)]
-    return [path for path in (records_of(header.path) / record_name(partition), *shards) if path.is_file()]
+    return [path for path in (record_path(header.path, partition), *shards) if path.is_file()]
 
 
 def _advice(problem: Problem) -> str:

@@ -13,17 +13,8 @@ from typing import BinaryIO
 import numpy as np
 
 from vadprobe.store.files.location import StorePath
-from vadprobe.store.format.shard_format import (
-    Chunk,
-    DamagedShardError,
-    check_all_places,
-    chunk_places,
-    chunk_position,
-    decode_chunk,
-    decode_index,
-    index_bytes,
-    without_checksum,
-)
+from vadprobe.store.format import shard_format
+from vadprobe.store.format.shard_format import Chunk, DamagedShardError
 
 BLOCK_BYTES = 2**20
 """Bytes, read or decoded, that are worked on at a time; one chunk if that is longer."""
@@ -78,12 +69,8 @@ def file_state(path: StorePath) -> FileState | None:
 def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> ShardFinding:
     """Read one shard. Damage of any kind becomes a message.
 
-    Args:
-        check: the shard and what it must be.
-        is_stopped: asked before each block; a shard of a compacted store takes many seconds on a slow disk.
-
     Raises:
-        CheckStoppedError: if `is_stopped` says so.
+        CheckStoppedError: if `is_stopped`, asked before each block, says so: a shard may take many seconds.
     """
     name = check.array
     try:
@@ -93,7 +80,7 @@ def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> Sha
         if before[0] != check.n_bytes:
             sizes = f"{before[0]} bytes, its record says {check.n_bytes}"
             return ShardFinding((f"the shard of {name} has {sizes}",), before[0])
-        with check.path.open("rb", buffering=0) as file:
+        with check.path.open("rb") as file:
             messages = _Reading(check, file, before[0], is_stopped).messages()
         after = file_state(check.path)
     except OSError as error:
@@ -145,13 +132,13 @@ class _Reading:
 
     def _places(self) -> list[Chunk]:
         """Read the index; return the places of the chunks that must be there, in the order of the file."""
-        self.file.seek(max(0, self.size - index_bytes(self.grid)))
-        tail = self._read(min(self.size, index_bytes(self.grid)))
+        self.file.seek(max(0, self.size - shard_format.index_bytes(self.grid)))
+        tail = self._read(min(self.size, shard_format.index_bytes(self.grid)))
         self.file.seek(0)
-        entries = decode_index(tail, self.grid, self.size)
+        entries = shard_format.decode_index(tail, self.grid, self.size)
         held = range(len(entries)) if self.check.held is None else self.check.held
-        places = chunk_places(entries, held, self.grid, self.size)
-        check_all_places(entries, places)
+        places = shard_format.chunk_places(entries, held, self.grid, self.size)
+        shard_format.check_all_places(entries, places)
         return places
 
     def _groups(self, places: list[Chunk]) -> Iterator[list[Chunk]]:
@@ -173,10 +160,12 @@ class _Reading:
         kept = 0
         for offset, stop, number in group:
             try:
-                decode_chunk(without_checksum(content[offset - start : stop - start]), self.values[kept])
+                shard_format.decode_chunk(
+                    shard_format.without_checksum(content[offset - start : stop - start]), self.values[kept]
+                )
                 kept += 1
             except DamagedShardError as error:
-                self.damaged.append(f"chunk {chunk_position(number, self.grid)} at byte {offset}: {error}")
+                self.damaged.append(f"chunk {shard_format.chunk_position(number, self.grid)} at byte {offset}: {error}")
         self._look(self.values[:kept, : self.check.n_rows])
 
     def _look(self, values: np.ndarray) -> None:
@@ -200,12 +189,9 @@ class _Reading:
 
     def _read(self, count: int) -> bytes:
         """Read exactly `count` bytes."""
-        found = self.file.read(count) if count else b""
-        while len(found) < count:  # a call may return less than was asked for
-            more = self.file.read(count - len(found))
-            if not more:
-                raise OSError("the file ended while it was read")
-            found += more
+        found = self.file.read(count)
+        if len(found) < count:
+            raise OSError("the file ended while it was read")
         return found
 
 

@@ -12,10 +12,10 @@ from vadprobe.store.files.atomic_files import has_content
 from vadprobe.store.files.location import StorePath, can_list
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.layout import clips_of, records_of
+from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.partition_records import read_record, record_matcher, record_name, shard_path
 from vadprobe.store.format.schema import ArraySpec, coordinates
-from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.format.store_header import REQUIRED, StoreHeader
 from vadprobe.store.verification.problems import Problem, Remedy
 from vadprobe.store.writing.store_files import (
     CLIP_FILES,
@@ -26,17 +26,7 @@ from vadprobe.store.writing.store_files import (
     sha256,
 )
 
-_KEYS = {
-    "checksums",
-    "clips_digest",
-    "contents",
-    "digest",
-    "format_version",
-    "n_failed",
-    "partition_rows",
-    "spec",
-    "state",
-}
+_KEYS = REQUIRED | {"checksums", "contents", "n_failed", "partition_rows"}
 _GROUP = {"zarr_format": 3, "node_type": "group"}
 _INDENTS = (2, None, 1, 4)  # Zarr writes 2; who adds attributes of their own may write another form
 
@@ -124,16 +114,11 @@ class StoreCheck:
         Returns:
             The table, None if it cannot be used; and the problems of its files.
         """
-        path = clips_of(self.store)
-        files = tuple(covered_path(self.store, name) for name in CLIP_FILES)
-        expected = self.header.spec.clips_digest
         try:
-            clips = ClipTable.read(path)
+            clips = self.header.read_clips()
         except UNREADABLE as error:
+            files = tuple(covered_path(self.store, name) for name in CLIP_FILES)
             return None, [Problem(self.store, None, str(error), "restore", files)]
-        if clips.digest != expected:
-            message = f"the clip table has digest {clips.digest[:12]}, the store was written for {expected[:12]}"
-            return None, [Problem(self.store, None, message, "restore", files)]
         written = clips.files()  # a repair of another store of the same clips may have written them anew
         changed = self._changed(CLIP_FILES)
         return clips, [one for one in changed if not has_content(one.files[0], written[one.files[0].name])]
@@ -160,9 +145,10 @@ class StoreCheck:
     def _unlike_planned(self, clips: ClipTable) -> Iterator[Problem]:
         """Compare metadata and coordinates with those of the same store planned anew, as Zarr understands them."""
         files = planned_files(self.store, self.header.spec, clips, self.header.contents)
-        values = {name: expected for name, (_, expected) in coordinates(self.header.spec, clips).items()}
-        for name in (array.name for array in self.header.contents.arrays(self.header.spec)):
-            yield from self._unlike(name, json.loads(files[f"{name}/zarr.json"]), None)
+        values: dict[str, np.ndarray | None] = {
+            **{array.name: None for array in self.header.contents.arrays(self.header.spec)},
+            **{name: expected for name, (_, expected) in coordinates(self.header.spec, clips).items()},
+        }
         for name, expected in values.items():
             yield from self._unlike(name, json.loads(files[f"{name}/zarr.json"]), expected)
 
@@ -196,7 +182,7 @@ class StoreCheck:
         extra = sorted(path for path in records_of(self.store).glob("*") if path.name not in planned)
         if extra:
             names = ", ".join(path.name for path in extra[:3])
-            yield self._stray(f"the records hold files outside the plan: {names}", extra)
+            yield Problem(self.store, None, f"the records hold files outside the plan: {names}", "remove", tuple(extra))
         for array in self.header.contents.arrays(self.header.spec):
             yield from self._stray_shards(array, numbers)
 
@@ -206,10 +192,8 @@ class StoreCheck:
         stray = sorted(path for path in found if path not in shards and path.is_file())
         if stray:
             names = ", ".join(path.relative_to(self.store).as_posix() for path in stray[:3])
-            yield self._stray(f"the array {array.name} has files outside the plan: {names}", stray)
-
-    def _stray(self, message: str, files: list[StorePath]) -> Problem:
-        return Problem(self.store, None, message, "remove", tuple(files))
+            message = f"the array {array.name} has files outside the plan: {names}"
+            yield Problem(self.store, None, message, "remove", tuple(stray))
 
     def _problem(self, message: str, file: StorePath) -> Problem:
         """Return a problem of a file that the specification and the clip table decide, if they can be believed."""

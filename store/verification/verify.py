@@ -62,11 +62,7 @@ def verify(
     Raises:
         StoreError: if there is no store to read. Everything else is a `Problem`.
     """
-
-    def report(checked: Checked) -> None:
-        if progress:
-            progress(checked.done, checked.total)
-
+    report: Report | None = (lambda checked: progress(checked.done, checked.total)) if progress else None
     (found,) = verify_stores([store], report, workers=workers, resume=resume)
     return found
 
@@ -111,9 +107,7 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
     store.add(found)
     if report:
         done = store.numbers.index(partition.number) + 1
-        report(
-            Checked(store.path, done, len(store.numbers), found.n_bytes, found.n_skipped, len(store.problems)),
-        )
+        report(Checked(store.path, done, len(store.numbers), found.n_bytes, found.n_skipped, len(store.problems)))
 
 
 def is_store(path: StorePath) -> bool:
@@ -150,8 +144,7 @@ class _Store:
 
     def begin(self, number: int, pool: CheckPool) -> PartitionCheck:
         """Begin the check of a partition."""
-        if self.clips is None:
-            raise ValueError("a store without clip table has no partitions to read.")
+        assert self.clips is not None  # else it has no partitions to read
         return PartitionCheck.begin(self.header, self.clips, number, self.log, self.is_trusted, pool)
 
     def add(self, found: PartitionFinding) -> None:

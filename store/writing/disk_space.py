@@ -35,11 +35,7 @@ def n_objects(spec: FeatureSpec, contents: StoredParts, partitions: Iterable[int
 
 
 def require_space(folder: StorePath, n_bytes: int) -> None:
-    """Refuse work whose result does not fit.
-
-    Args:
-        folder: the place for it; need not exist yet.
-        n_bytes: bytes that it takes; 0 always fits.
+    """Refuse work whose result of `n_bytes` does not fit into a folder, which need not exist yet.
 
     Raises:
         StoreError: naming the bytes that are needed and free.

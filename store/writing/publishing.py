@@ -11,8 +11,7 @@ from typing import Any
 from vadprobe.store.claims.claim import Staging
 from vadprobe.store.files.atomic_files import json_bytes, sync
 from vadprobe.store.files.location import StorePath
-from vadprobe.store.format.layout import records_of
-from vadprobe.store.format.partition_records import record_name, shard_path
+from vadprobe.store.format.partition_records import record_path, shard_path
 from vadprobe.store.format.schema import ArraySpec
 
 Recorded = Mapping[str, str | int]
@@ -43,7 +42,7 @@ def publish(
     store: StorePath, arrays: Iterable[ArraySpec], partition: int, staged: Collection[str], staging: Staging
 ) -> None:
     """Move the staged shards of a partition into place, then its record; `staged` names arrays that have a shard."""
-    record = records_of(store) / record_name(partition)
+    record = record_path(store, partition)
     staging.withdraw(record)  # it must not stand beside shards that it does not name
     for array in arrays:
         shard = shard_path(store, array, partition)

@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterable
 from typing import Any
 
 from vadprobe.store.errors import StoreError
@@ -47,13 +46,8 @@ def remove_leftovers_of(store: StorePath) -> None:
     """
     if is_remote(store):
         return
-    _remove(store.rglob("*.partial"))
-    _remove(records_of(store).glob("*.partial"))
-    _remove(store.parent.glob(f"{store.name}.*.partial"))
-
-
-def _remove(partials: Iterable[StorePath]) -> None:
-    for path in list(partials):
+    beside = store.parent.glob(f"{store.name}.*.partial")
+    for path in [*store.rglob("*.partial"), *records_of(store).glob("*.partial"), *beside]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

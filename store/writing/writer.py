@@ -155,8 +155,8 @@ class StoreWriter:
         failures: Mapping[int, str],
         claim: Claim | None = None,
         batch_clips: Sequence[int] = (),
-    ) -> None:
-        """Write a partition whose shards are encoded already, as `write_partition` does.
+    ) -> int:
+        """Write a partition whose shards are encoded already, as `write_partition` does; return their bytes.
 
         Args:
             partition: its number.
@@ -176,15 +176,13 @@ class StoreWriter:
                 stage_record(self.path, record, held.staging)
                 held.check()
                 publish(self.path, self.contents.arrays(self.spec), partition, staged, held.staging)
+                return sum(int(shard["bytes"]) for shard in staged.values())
             except (OSError, StoreError) as error:
                 held.check()  # what was staged may be gone because the claim is
                 if isinstance(error, StoreError):
                     raise
-                free = (
-                    ""
-                    if is_remote(self.path)
-                    else f" ({shutil.disk_usage(self.path).free / 1e6:.1f} MB are free there)"
-                )
+                left = 0 if is_remote(self.path) else shutil.disk_usage(self.path).free / 1e6
+                free = "" if is_remote(self.path) else f" ({left:.1f} MB are free there)"
                 raise StoreError(
                     f"partition {partition} of {self.path} cannot be written: {error.strerror or error}{free}. It is "
                     "not recorded, all that was recorded before stays; fix this and run the command again."

@@ -19,22 +19,13 @@ from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.schema import partition_rows
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.writing.writer import PartitionData, StoreWriter, plan
 
 SAMPLING = Sampling("segment", 24, 8)
 PROMPT = Prompt("question", "Does anything abnormal happen in this video? Answer with yes or no.")
-BACKBONE = BackboneSpec(
-    key="toy",
-    family="toy",
-    source="example/toy",
-    revision="0123456789abcdef",
-    dtype="bfloat16",
-    attention="eager",
-    n_layers=2,
-    n_heads=3,
-    head_dim=4,
-    hidden_size=6,
-)
+SIZES = {"n_layers": 2, "n_heads": 3, "head_dim": 4, "hidden_size": 6}
+BACKBONE = BackboneSpec("toy", "toy", "example/toy", "0123456789abcdef", "bfloat16", "eager", **SIZES)
 FEATURES = ("hidden_states", "head_outputs", "answer_logits")
 """Names of the arrays that hold features."""
 
@@ -89,20 +80,34 @@ def features(spec: FeatureSpec, partition: int, failures: Mapping[int, str] | No
     return replace(data, failures=failures)
 
 
-def planned_store(root: Path, n_clips: int, dtype: str = "bfloat16", **changes: Any) -> StoreWriter:
-    """A planned store without any partition."""
-    clips = clip_table(n_clips)
+def planned_store(
+    root: Path,
+    n_clips: int,
+    dtype: str = "bfloat16",
+    contents: StoredParts = EVERYTHING,
+    sampling: Sampling = SAMPLING,
+    **changes: Any,
+) -> StoreWriter:
+    """A planned store without any partition; changes are those of its specification."""
+    clips = clip_table(n_clips, sampling)
     spec = feature_spec(clips, dtype, **changes)
-    return plan(store_path(root, spec), spec, clips)
+    return plan(store_path(root, spec), spec, clips, contents)
+
+
+def write_missing(writer: StoreWriter, failures: Mapping[int, str] | None = None) -> list[int]:
+    """Write ``features`` of every partition that does not count yet, and return these partitions."""
+    missing = writer.missing()
+    for partition in missing:
+        writer.write_partition(partition, features(writer.spec, partition, failures))
+    return missing
 
 
 def committed_store(
-    root: Path, n_clips: int, dtype: str = "bfloat16", failures: Mapping[int, str] | None = None
+    root: Path, n_clips: int, dtype: str = "bfloat16", failures: Mapping[int, str] | None = None, **settings: Any
 ) -> StoreWriter:
-    """A store whose every partition holds ``features``, committed."""
-    writer = planned_store(root, n_clips, dtype)
-    for partition in range(writer.n_partitions):
-        writer.write_partition(partition, features(writer.spec, partition, failures))
+    """A store whose every partition holds ``features``, committed; settings are those of ``planned_store``."""
+    writer = planned_store(root, n_clips, dtype, **settings)
+    write_missing(writer, failures)
     writer.commit()
     return writer
 

@@ -46,18 +46,11 @@ def samplings(draw: st.DrawFn) -> Sampling:
     return Sampling("segment", frames_per_clip + draw(st.integers(0, 21)), frames_per_clip)
 
 
-@st.composite
-def videos(draw: st.DrawFn, max_frames: int = 200, names: st.SearchStrategy[str] = NAMES) -> Video:
+def videos(max_frames: int = 200, names: st.SearchStrategy[str] = NAMES) -> st.SearchStrategy[Video]:
     """Probed videos with any truth; now and then without a frame."""
-    return Video(
-        video_id=draw(names),
-        path=draw(PATHS),
-        n_frames=draw(st.integers(0, max_frames)),
-        fps=draw(st.floats(0.1, 240)),
-        split=draw(st.sampled_from(SPLITS)),
-        label=draw(st.sampled_from((None, 0, 1))),
-        category=draw(st.none() | NAMES),
-    )
+    n_frames, fps = st.integers(0, max_frames), st.floats(0.1, 240)
+    split, label = st.sampled_from(SPLITS), st.sampled_from((None, 0, 1))
+    return st.builds(Video, names, PATHS, n_frames, fps, split, label, st.none() | NAMES)
 
 
 def video_lists(max_size: int = 5) -> st.SearchStrategy[list[Video]]:
@@ -79,29 +72,19 @@ def clip_tables(draw: st.DrawFn) -> ClipTable:
     return ClipTable.build(found, [draw(DIGESTS) for _ in found], draw(samplings()))
 
 
-@st.composite
-def feature_specs(draw: st.DrawFn) -> FeatureSpec:
+def feature_specs() -> st.SearchStrategy[FeatureSpec]:
     """Specifications of any content, as a job could make them."""
-    return FeatureSpec(
-        dataset=draw(KEYS),
-        clips_digest=draw(DIGESTS),
-        n_clips=draw(st.integers(1, 1000)),
-        sampling=draw(samplings()),
-        backbone=BackboneSpec(
-            key=draw(KEYS),
-            family=draw(NAMES),
-            source=draw(NAMES),
-            revision=draw(NAMES),
-            dtype=draw(st.sampled_from(("bfloat16", "float16", "float32"))),
-            attention=draw(NAMES),
-            n_layers=draw(SMALL),
-            n_heads=draw(SMALL),
-            head_dim=draw(SMALL),
-            hidden_size=draw(SMALL),
-        ),
-        prompt=Prompt(draw(KEYS), draw(NAMES.filter(str.strip))),
-        recipe=draw(st.dictionaries(NAMES, JSON_VALUES, max_size=3)),
-        versions=draw(st.dictionaries(KEYS, KEYS, max_size=3)),
+    dtypes = st.sampled_from(("bfloat16", "float16", "float32"))
+    return st.builds(
+        FeatureSpec,
+        KEYS,
+        DIGESTS,
+        st.integers(1, 1000),
+        samplings(),
+        st.builds(BackboneSpec, KEYS, NAMES, NAMES, NAMES, dtypes, NAMES, SMALL, SMALL, SMALL, SMALL),
+        st.builds(Prompt, KEYS, NAMES.filter(str.strip)),
+        recipe=st.dictionaries(NAMES, JSON_VALUES, max_size=3),
+        versions=st.dictionaries(KEYS, KEYS, max_size=3),
     )
 
 

@@ -8,13 +8,7 @@ from tokenize import TokenError
 import numpy as np
 
 from vadprobe.store.datasets.annotations.names import video_name
-from vadprobe.store.datasets.annotations.rows.rows import (
-    Annotation,
-    Reading,
-    Row,
-    RowError,
-    read_rows,
-)
+from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading, Row, RowError, read_rows
 from vadprobe.store.datasets.video import Interval
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import error_text, visible

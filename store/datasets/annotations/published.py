@@ -55,9 +55,7 @@ def _published() -> dict[str, frozenset[str]]:
 def changed_lines(format_name: str, annotations: Sequence[Annotation]) -> tuple[tuple[str, ...], int] | None:
     """Find the videos whose lines are not the published ones, and count the published lines that are not there.
 
-    Args:
-        format_name: the set.
-        annotations: read with the default convention.
+    The annotations must be read with the default convention.
 
     Returns:
         Names and count; None for a set whose published lines are not known.

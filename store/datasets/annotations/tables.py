@@ -25,20 +25,8 @@ from vadprobe.store.files.text import visible
 
 __all__ = ["COLUMNS", "TABLE_SUFFIXES", "read_table"]
 
-COLUMNS = (
-    "video_id",
-    "path",
-    "split",
-    "label",
-    "category",
-    "n_frames",
-    "fps",
-    "start_frame",
-    "stop_frame",
-    "start_second",
-    "stop_second",
-    "intervals",
-)
+_ENDS = ("start_frame", "stop_frame", "start_second", "stop_second")
+COLUMNS = ("video_id", "path", "split", "label", "category", "n_frames", "fps", *_ENDS, "intervals")
 _LABELS = {"0": 0, "1": 1, "normal": 0, "anomalous": 1, "abnormal": 1, "false": 0, "true": 1}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _MAX_FPS = 1e6
@@ -86,11 +74,9 @@ def read_table(path: StorePath) -> Reading[Annotation]:
             if written.setdefault(annotation.video_id, as_written) != as_written:
                 same = written[annotation.video_id]
                 raise RowError(f"one name per video (without folder and extension, {same!r} is the same)", "rename one")
-            earlier = found.get(annotation.video_id)
-            if earlier is None:
-                found[annotation.video_id] = (row.number, annotation)
-            else:
-                found[annotation.video_id] = (earlier[0], _joined(*earlier, annotation, unit))
+            number, earlier = found.get(annotation.video_id, (row.number, None))
+            joined = _joined(number, earlier, annotation, unit) if earlier else annotation
+            found[annotation.video_id] = (number, joined)
         except VadprobeError as error:
             rejected.append(Rejection.of(error, path, row.number, row.text, unit))
     entries = tuple(annotation for _, annotation in found.values())
@@ -157,11 +143,10 @@ def _listed_pairs(value: Any) -> list[tuple[Any, Any]]:
 def _label(values: Mapping[str, Any]) -> int | None:
     if "label" not in values:
         return None
-    value = values["label"]
-    text = str(value).lower()
+    text = str(values["label"]).lower()
     text = {"0.0": "0", "1.0": "1"}.get(text, text)
     if text not in _LABELS:
-        raise RowError(f"a label of {', '.join(_LABELS)} (got {shown(value)})", "correct the label")
+        raise RowError(f"a label of {', '.join(_LABELS)} (got {shown(values['label'])})", "correct the label")
     return _LABELS[text]
 
 

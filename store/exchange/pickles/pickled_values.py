@@ -15,21 +15,10 @@ import numpy as np
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import short
 
-BYTES_PER_VALUE = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "int8": 1,
-    "uint64": 8,
-    "uint32": 4,
-    "uint16": 2,
-    "uint8": 1,
-    "bool": 1,
-}
+_PLAIN = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+BYTES_PER_VALUE = {"bfloat16": 2, "bool": 1, **{name: np.dtype(name).itemsize for name in _PLAIN}}
+"""Sizes of the types of values that are read."""
+
 _MOST_DIMENSIONS = 16
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from vadprobe.store.exchange.pickles.constructors import STORAGE_TYPES, wrong
 from vadprobe.store.exchange.pickles.pickled_values import BYTES_PER_VALUE, PickleError, Storage, Word, whole_numbers
 from vadprobe.store.exchange.pickles.restricted_pickle import read_pickle
+from vadprobe.store.files.text import short
 
 _LOAD_FROM_BYTES = Word("torch.storage", "_load_from_bytes")
 _MAGIC = 0x1950A86A20F9469CFC6C  # torch's files before 1.6, and every storage inside of a plain pickle
@@ -94,9 +95,7 @@ def _read_zip(content: bytes) -> Any:
     except PickleError:
         raise
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError, KeyError, struct.error) as error:
-        raise PickleError(
-            f"it is no archive of torch, or it is damaged ({' '.join(str(error).split())[:100]})"
-        ) from error
+        raise PickleError(f"it is no archive of torch, or it is damaged ({short(str(error))})") from error
 
 
 def _read_members(archive: zipfile.ZipFile, n_bytes: int) -> Any:

@@ -11,18 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.builders import (
-    PROMPT,
-    clip_table,
-    committed_store,
-    edit_json,
-    feature_spec,
-    features,
-    planned_store,
-    run_together,
-    store_path,
-    tree,
-)
+from tests.support import builders
+from tests.support.builders import BACKBONE, PROMPT, committed_store, edit_json, planned_store, tree, write_missing
 from vadprobe.store.catalog.store_card import CARD, store_card, write_card
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files import locks
@@ -31,7 +21,6 @@ from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
-from vadprobe.store.writing.writer import plan
 
 N_CLIPS = 300
 FAILURES = {7: "the video ended | early\nhere", 8: "the video ended | early\nhere"}
@@ -51,17 +40,14 @@ def folder(tmp_path, whole):
 
 
 def add_store(folder, key):
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips, prompt=Prompt(key, PROMPT.text))
-    writer = plan(folder / f"{key}.zarr", spec, clips)
-    for partition in range(writer.n_partitions):
-        writer.write_partition(partition, features(spec, partition))
+    writer = planned_store(folder.parents[2], N_CLIPS, prompt=Prompt(key, PROMPT.text))
+    write_missing(writer)
     return writer
 
 
 def test_the_card_says_what_the_stores_are(whole):
     card = store_card(whole)
-    spec = feature_spec(clip_table(N_CLIPS))
+    spec = builders.feature_spec(builders.clip_table(N_CLIPS))
     for words in (
         "# Feature stores: toy on toys",
         "300 clips of 3 videos",
@@ -79,8 +65,10 @@ def test_the_card_says_what_the_stores_are(whole):
 
 
 def test_random_weights_are_not_overlooked(whole, tmp_path):
-    writer = planned_store(tmp_path, N_CLIPS, recipe={"random_weights": True})
-    assert "**The weights of this backbone are random.**" in store_card(writer.path.parent)
+    card = store_card(planned_store(tmp_path, N_CLIPS, recipe={"random_weights": True}).path.parent)
+    assert "**The weights of this backbone are random.**" in card
+    assert "0 of 300 | 0 | open" in card
+    assert "| unknown |" in card
     assert "random" not in store_card(whole)
 
 
@@ -142,14 +130,11 @@ def test_a_card_covers_every_prompt_and_is_written_anew(folder):
     assert second.count("## Arrays") == 1
 
 
-def test_nothing_is_written_if_nothing_changed(folder):
+def test_nothing_is_written_if_nothing_changed_or_the_text_is_the_users_own(folder):
     path = write_card(folder)
     before = path.stat()
     assert write_card(folder) == path
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-
-
-def test_a_text_of_the_users_own_is_left_alone(folder):
     (folder / CARD).write_text("# Ours\n")
     assert write_card(folder) is None
     assert (folder / CARD).read_text() == "# Ours\n"
@@ -176,17 +161,9 @@ def test_a_card_without_clip_table_leaves_the_videos_out(folder):
     assert "for 300 clips. " in store_card(folder)
 
 
-def test_an_open_store_without_partitions(tmp_path):
-    card = store_card(planned_store(tmp_path, N_CLIPS).path.parent)
-    assert "0 of 300 | 0 | open" in card
-    assert "| unknown |" in card
-
-
 def test_stores_of_two_backbones_in_one_folder_are_told_apart(folder):
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips, prompt=Prompt("copied", PROMPT.text))
-    spec = replace(spec, backbone=replace(spec.backbone, key="other"))
-    shutil.copytree(plan(store_path(folder.parents[3] / "elsewhere", spec), spec, clips).path, folder / "copied.zarr")
+    other = planned_store(folder.parents[3] / "elsewhere", N_CLIPS, backbone=replace(BACKBONE, key="other"))
+    shutil.copytree(other.path, folder / "copied.zarr")
     card = store_card(folder)
     assert "# Feature stores: toy on toys" in card
     assert "# Feature stores: other on toys" in card
@@ -224,9 +201,7 @@ def test_a_card_waits_for_a_commit_that_is_under_way(folder, monkeypatch):
 
 
 def test_workers_that_commit_at_once_leave_one_whole_card(folder):
-    errors = run_together(
-        4, "from vadprobe.store.catalog.store_card import write_card; write_card(argument)", Path(folder), repeats=5
-    )
-    assert errors == []
+    write = "from vadprobe.store.catalog.store_card import write_card; write_card(argument)"
+    assert builders.run_together(4, write, Path(folder), repeats=5) == []
     assert (folder / CARD).read_text() == store_card(folder)
     assert not list(folder.glob("*.partial"))

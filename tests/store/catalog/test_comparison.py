@@ -7,18 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.builders import (
-    BACKBONE,
-    PROMPT,
-    clip_table,
-    committed_store,
-    edit_json,
-    feature_spec,
-    features,
-    planned_store,
-    store_path,
-    truncate_to_bfloat16,
-)
+from tests.support import builders
+from tests.support.builders import BACKBONE, PROMPT, committed_store, edit_json, features, planned_store
 from vadprobe.store.catalog.comparison import compare
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import StoreError
@@ -66,9 +56,8 @@ def test_a_copy_is_the_same(whole, other):
 
 
 def test_the_specification_is_compared_part_by_part(whole, tmp_path):
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips, prompt=replace(PROMPT, text="Else?"), versions={"torch": "3.0"})
-    found = compare(whole, plan(store_path(tmp_path, spec), spec, clips).path)
+    other = planned_store(tmp_path, N_CLIPS, prompt=replace(PROMPT, text="Else?"), versions={"torch": "3.0"})
+    found = compare(whole, other.path)
     assert found.verdict == 1
     assert found.specification == (f"prompt.text: {PROMPT.text!r}, not 'Else?'", "versions.torch: '2.13.0', not '3.0'")
     assert found.clips == ()
@@ -77,8 +66,8 @@ def test_the_specification_is_compared_part_by_part(whole, tmp_path):
 
 def stored(root, videos, sampling, marks=None):
     clips = ClipTable.build(videos, marks or [f"{v.video_id:>064}" for v in videos], sampling)
-    spec = feature_spec(clips)
-    return plan(store_path(root, spec), spec, clips).path
+    spec = builders.feature_spec(clips)
+    return plan(builders.store_path(root, spec), spec, clips).path
 
 
 def test_clip_tables_are_compared_by_video_and_clip(tmp_path):
@@ -123,7 +112,7 @@ def test_one_planted_value_is_found_with_its_size_and_row(whole, tmp_path):
     def change(partition, data):
         if partition == 1:
             data.hidden_states[5, 2, 3] += 4096
-            data.hidden_states[...] = truncate_to_bfloat16(data.hidden_states)
+            data.hidden_states[...] = builders.truncate_to_bfloat16(data.hidden_states)
 
     second = rewritten(tmp_path, change)
     hidden, heads, answers = compare(whole, second, values=True).values
@@ -220,7 +209,7 @@ def test_parts_are_compared_where_both_hold_something(tmp_path):
 
     def change(partition, data):
         data.hidden_states[4, 0, 0] += 8  # of a layer that B does not hold
-        data.hidden_states[...] = truncate_to_bfloat16(data.hidden_states)
+        data.hidden_states[...] = builders.truncate_to_bfloat16(data.hidden_states)
 
     first = rewritten(tmp_path / "1", lambda partition, data: None, failures={})
     second = rewritten(tmp_path / "2", change, failures={})
@@ -245,7 +234,5 @@ def test_what_is_no_store_is_refused(whole, tmp_path):
 
 
 def test_two_prompts_of_one_backbone(whole, other):
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips, prompt=Prompt("coarse", PROMPT.text))
-    writer = plan(other.with_name("coarse.zarr"), spec, clips)
+    writer = planned_store(other.parents[3], N_CLIPS, prompt=Prompt("coarse", PROMPT.text))
     assert compare(other, writer.path).specification == ("prompt.key: 'question', not 'coarse'",)

@@ -228,23 +228,16 @@ def test_a_worker_killed_at_any_step_changes_nothing_of_the_next(tmp_path, kind)
 # What cannot be kept
 
 
-def test_a_file_system_without_room_for_a_claim_is_named(tmp_path, monkeypatch):
-    def full(path):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(local_claims, "lock", full)
-    with pytest.raises(StoreError, match=r"a claim on partition 7 cannot be kept in .*\.claims: No space left"):
-        LocalClaims(tmp_path).take(7)
+def full(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_claim_that_cannot_be_named_is_given_back(tmp_path, monkeypatch):
-    def full():
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(local_claims.socket, "gethostname", full)
-        with pytest.raises(StoreError, match="No space left"):
-            LocalClaims(tmp_path).take(7)
+def test_a_claim_for_which_there_is_no_room_is_named_and_given_back(tmp_path, monkeypatch):
+    for module, name in ((local_claims, "lock"), (local_claims.socket, "gethostname")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            with pytest.raises(StoreError, match=r"a claim on partition 7 cannot be kept in .*\.claims: No space left"):
+                LocalClaims(tmp_path).take(7)
     assert tree(tmp_path) == {}
     LocalClaims(tmp_path).hold(7).release()
 

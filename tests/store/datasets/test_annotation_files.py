@@ -103,16 +103,10 @@ def test_masks_that_are_none_are_rejected_and_nothing_is_unpickled(tmp_path: Pat
         read_masks(tmp_path / "empty")
 
 
-ROWS = [
+TIMES = {"n_frames": 90, "fps": 30.0, "intervals": [[4, 9], [12, 20]]}
+ROWS: list[dict[str, object]] = [
     {"path": "deep/a.mp4", "split": "train", "label": 0, "n_frames": 100, "fps": 25.0},
-    {
-        "path": "b.mp4",
-        "split": "test",
-        "category": "fire",
-        "n_frames": 90,
-        "fps": 30.0,
-        "intervals": [[4, 9], [12, 20]],
-    },
+    {"path": "b.mp4", "split": "test", "category": "fire", **TIMES},
 ]
 
 
@@ -129,11 +123,10 @@ def test_one_table_in_three_formats(tmp_path: Path, suffix: str) -> None:
             "path,split,label,category,n_frames,fps,intervals\r\n"
             "deep/a.mp4,train,normal,,100,25.0,\r\nb.mp4,test,,fire,90,30,4-9; 12 - 20\r\n"
         )
+    intervals = Interval("b", 4, 9, "fire"), Interval("b", 12, 20, "fire")
     assert read_table(path).checked() == (
         Annotation("a", 0, None, (), 100, 25.0, "train", "deep/a.mp4"),
-        Annotation(
-            "b", 1, "fire", (Interval("b", 4, 9, "fire"), Interval("b", 12, 20, "fire")), 90, 30.0, "test", "b.mp4"
-        ),
+        Annotation("b", 1, "fire", intervals, 90, 30.0, "test", "b.mp4"),
     )
 
 

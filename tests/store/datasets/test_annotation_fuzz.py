@@ -33,15 +33,17 @@ JSON_ROW = '{"video_id": "a", "split": "test", "label": 1, "n_frames": 400, "int
 
 def rows_in(content: bytes) -> int:
     """Rows, counted without the readers: LF, CR or both end a line, and blank lines are none."""
-    text = content.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    return sum(bool(line.strip()) for line in text.split("\n"))
+    return sum(bool(line.strip()) for line in lines_of(content))
+
+
+def lines_of(content: bytes) -> list[str]:
+    return content.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def csv_rows_in(content: bytes) -> list[tuple[int, str]]:
     """Lines of a CSV file that hold a value, with their numbers; none goes over several lines."""
-    text = content.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     empty = re.compile(r'(\s*|"\s*")(,(\s*|"\s*"))*')
-    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if not empty.fullmatch(line)]
+    return [(number, line) for number, line in enumerate(lines_of(content), start=1) if not empty.fullmatch(line)]
 
 
 def read_or_refused(reader: Reader, path: Path) -> Reading[Any] | None:
@@ -49,11 +51,8 @@ def read_or_refused(reader: Reader, path: Path) -> Reading[Any] | None:
     try:
         reading = reader(path)
     except VadprobeError as error:
-        refusal = str(error)
-        reading = None
-    if reading is None:
-        assert str(path) in refusal
-        assert refusal.endswith((".", "?"))
+        assert str(path) in str(error)  # noqa: PT017 - either way is right
+        assert str(error).endswith((".", "?"))  # noqa: PT017
         return None
     for rejection in reading.rejected:
         assert f"{path}, {rejection.unit} {rejection.row}: got " in rejection.sentence
@@ -93,7 +92,7 @@ def test_frame_counts(place: Path, content: bytes) -> None:
     if reading is not None:
         assert reading.n_rows == len(reading.entries) + len(reading.rejected)
         rows = csv_rows_in(content)
-        words = re.split("[,]", rows[0][1].lower())
+        words = rows[0][1].lower().split(",")
         if '"' not in rows[0][1]:
             has_header = len(words) > 1 and re.fullmatch(r"\D*(frame|count|length)\D*", words[1]) is not None
             assert reading.n_rows == len(rows) - has_header
@@ -126,8 +125,8 @@ def test_tables_of_json_lines(place: Path, content: bytes) -> None:
     if reading is not None:
         assert reading.n_rows == rows_in(content)
         rejected = {rejection.row for rejection in reading.rejected}
-        lines = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        read = [json.loads(line) for n, line in enumerate(lines, start=1) if line.strip() and n not in rejected]
+        lines = enumerate(lines_of(content), start=1)
+        read = [json.loads(line) for n, line in lines if line.strip() and n not in rejected]
         assert len(read) == reading.n_rows - len(rejected)
         named = {video_name(str(row.get("video_id") or row.get("path")).strip()) for row in read}
         assert named == {entry.video_id for entry in reading.entries}

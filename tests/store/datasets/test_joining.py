@@ -62,12 +62,7 @@ def test_intervals_at_and_after_the_end() -> None:
 
 
 def test_labels_that_contradict_are_named() -> None:
-    parts = Parts(
-        "d",
-        Path(),
-        (line("Abuse001_x264"), line("Normal_Videos_003_x264")),
-        name_rule=ucf_crime_name,
-    )
+    parts = Parts("d", Path(), (line("Abuse001_x264"), line("Normal_Videos_003_x264")), name_rule=ucf_crime_name)
     assert kinds(parts) == {"labels differ": ("Abuse001_x264",)}
 
 

@@ -26,21 +26,12 @@ def test_probed_videos_survive_parquet(tmp_path_factory, videos):
     assert [file.name for file in path.parent.iterdir()] == ["videos.parquet"]
 
 
-def test_nothing_was_probed_before_the_first_time(tmp_path):
-    assert read_video_facts(tmp_path / "videos.parquet") == ()
-
-
 @pytest.fixture
 def path(tmp_path):
     """A list of one readable and one unreadable video."""
     path = tmp_path / "videos.parquet"
-    write_video_facts(
-        [
-            VideoFacts("a", "test", 20, 25.0, "f" * 64),
-            VideoFacts("b", "train", None, None, "", "the file is empty (0 bytes)"),
-        ],
-        path,
-    )
+    bad = VideoFacts("b", "train", None, None, "", "the file is empty (0 bytes)")
+    write_video_facts([VideoFacts("a", "test", 20, 25.0, "f" * 64), bad], path)
     return path
 
 
@@ -72,6 +63,8 @@ def test_a_list_from_before_readers_were_recorded_is_read(path):
     assert [video.reader for video in before] == [None, None]
 
 
-def test_an_old_list_is_replaced_as_a_whole(path):
+def test_an_old_list_is_replaced_as_a_whole_and_none_is_empty(path):
     write_video_facts([], path)
+    assert read_video_facts(path) == ()
+    path.unlink()
     assert read_video_facts(path) == ()

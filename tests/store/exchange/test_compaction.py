@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.store.verification.damage import flip
 from tests.support.builders import BACKBONE, committed_store, planned_store, tree
 from vadprobe.flows.command_line import main
 from vadprobe.store.catalog.comparison import compare
@@ -59,10 +60,7 @@ def test_chosen_heads(source, tmp_path):
 def test_a_damaged_copy_is_redone(source, tmp_path):
     done = compact(source, tmp_path, Choice(), 600)
     before = tree(tmp_path)
-    shard = shard_path(done.writer.path, done.writer.contents.arrays(source.spec)[1], 1)
-    content = bytearray(shard.read_bytes())
-    content[100] ^= 4
-    shard.write_bytes(content)
+    flip(shard_path(done.writer.path, done.writer.contents.arrays(source.spec)[1], 1), 100, 4)
     found = verify(done.writer.path)
     assert found.redo == (1,)
     apply(plan_repair(found))

@@ -12,18 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.builders import (
-    PROMPT,
-    SAMPLING,
-    all_features,
-    clip_table,
-    committed_store,
-    edit_json,
-    feature_spec,
-    features,
-    store_path,
-    tree,
-)
+from tests.support import builders
+from tests.support.builders import PROMPT, SAMPLING, all_features, committed_store, edit_json, tree, write_missing
 from vadprobe.flows.command_line import main
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import StoreError, VadprobeError
@@ -41,19 +31,24 @@ FAILURES = {3: "unreadable", 255: "too late", 256: "too late"}
 ARRAYS = ("hidden_states", "head_outputs", "answer_logits")
 
 
+def stored(folder: Path, n_clips: int = 5, **settings: Any) -> FeatureStore:
+    """A committed store below ``folder / "root"``."""
+    return FeatureStore.open(committed_store(folder / "root", n_clips, **settings).path)
+
+
 def index_of(out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "index.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_npy_files_hold_what_the_store_holds(tmp_path: Path, dtype: str) -> None:
-    writer = committed_store(tmp_path / "root", N_CLIPS, dtype, FAILURES)
-    done = export(FeatureStore.open(writer.path), tmp_path / "out", ExportChoice("npy"))
+    store = stored(tmp_path, N_CLIPS, dtype=dtype, failures=FAILURES)
+    done = export(store, tmp_path / "out", ExportChoice("npy"))
     assert (done.n_written, done.n_kept, done.n_rows, done.n_failed) == (6, 0, N_CLIPS, 3)
     index = index_of(tmp_path / "out")
     assert index["stored_as"] == ("float16" if dtype == "float16" else "float32")
     for name in ARRAYS:
-        expected = all_features(writer.spec, name, FAILURES)
+        expected = all_features(store.spec, name, FAILURES)
         for number in range(6):
             found = np.load(tmp_path / "out" / name / f"video {number}.npy", allow_pickle=False)
             rows = slice(*index["videos"][f"video {number}"]["rows"])
@@ -65,9 +60,9 @@ def test_npy_files_hold_what_the_store_holds(tmp_path: Path, dtype: str) -> None
 def test_safetensors_files_are_read_by_the_library_bit_for_bit(tmp_path: Path, dtype: str) -> None:
     torch = pytest.importorskip("torch")
     load_file = pytest.importorskip("safetensors.torch").load_file
-    writer = committed_store(tmp_path / "root", N_CLIPS, dtype, FAILURES)
-    export(FeatureStore.open(writer.path), tmp_path / "out", ExportChoice("safetensors"))
-    whole = {name: all_features(writer.spec, name, FAILURES) for name in ARRAYS}
+    store = stored(tmp_path, N_CLIPS, dtype=dtype, failures=FAILURES)
+    export(store, tmp_path / "out", ExportChoice("safetensors"))
+    whole = {name: all_features(store.spec, name, FAILURES) for name in ARRAYS}
     for number in range(6):
         found = load_file(tmp_path / "out" / f"video {number}.safetensors")
         assert set(found) == set(ARRAYS)
@@ -80,10 +75,10 @@ def test_safetensors_files_are_read_by_the_library_bit_for_bit(tmp_path: Path, d
 
 def test_the_library_reads_the_header_that_is_written(tmp_path: Path) -> None:
     safe_open = pytest.importorskip("safetensors").safe_open
-    writer = committed_store(tmp_path / "root", 7)
-    export(FeatureStore.open(writer.path), tmp_path / "out", ExportChoice("safetensors", heads=((1, 2), (0, 0))))
+    store = stored(tmp_path, 7)
+    export(store, tmp_path / "out", ExportChoice("safetensors", heads=((1, 2), (0, 0))))
     with safe_open(tmp_path / "out" / "video 0.safetensors", framework="np") as file:
-        assert file.metadata() == {"video": "video 0", "store": writer.spec.digest}
+        assert file.metadata() == {"video": "video 0", "store": store.spec.digest}
         assert file.get_slice("head_outputs").get_shape() == [7, 2, 4]
         assert file.get_slice("head_outputs").get_dtype() == "BF16"
     content = (tmp_path / "out" / "video 0.safetensors").read_bytes()
@@ -91,11 +86,10 @@ def test_the_library_reads_the_header_that_is_written(tmp_path: Path) -> None:
 
 
 def test_chosen_layers_heads_and_videos_alone_are_exported(tmp_path: Path) -> None:
-    writer = committed_store(tmp_path / "root", N_CLIPS)
-    store = FeatureStore.open(writer.path)
+    store = stored(tmp_path, N_CLIPS)
     choice = ExportChoice("npy", layers=(2, 0), heads=((1, 2), (0, 1)), videos=("video 4", "video 2"))
     assert export(store, tmp_path / "out", choice).n_written == 2
-    hidden, heads = all_features(writer.spec, "hidden_states"), all_features(writer.spec, "head_outputs")
+    hidden, heads = (all_features(store.spec, name) for name in ARRAYS[:2])
     for number in (2, 4):
         rows = slice(number * 100, number * 100 + 100)
         name = f"video {number}.npy"
@@ -121,28 +115,25 @@ def test_chosen_layers_heads_and_videos_alone_are_exported(tmp_path: Path) -> No
 def test_naming_layers_leaves_the_heads_out_and_the_other_way(
     tmp_path: Path, choice: ExportChoice, arrays: set[str]
 ) -> None:
-    writer = committed_store(tmp_path / "root", 5)
-    export(FeatureStore.open(writer.path), tmp_path / "out", choice)
+    export(stored(tmp_path), tmp_path / "out", choice)
     assert {path.name for path in (tmp_path / "out").iterdir()} == arrays | {"index.json"}
 
 
 def test_failed_rows_are_nan_and_the_index_has_the_reason(tmp_path: Path) -> None:
-    writer = committed_store(tmp_path / "root", N_CLIPS, failures=FAILURES)
-    export(FeatureStore.open(writer.path), tmp_path / "out", ExportChoice("npy"))
+    store = stored(tmp_path, N_CLIPS, failures=FAILURES)
+    export(store, tmp_path / "out", ExportChoice("npy"))
     videos = index_of(tmp_path / "out")["videos"]
     assert videos["video 0"]["failed"] == {"3": "unreadable"}
     assert videos["video 2"]["failed"] == {"55": "too late", "56": "too late"}
     found = np.load(tmp_path / "out" / "hidden_states" / "video 2.npy")
     assert np.flatnonzero(np.isnan(found).all(axis=(1, 2))).tolist() == [55, 56]
-    clips = FeatureStore.open(writer.path).clips
-    assert videos["video 2"]["start_frames"] == clips.start_frames[200:300].tolist()
-    assert videos["video 2"]["stop_frames"] == clips.stop_frames[200:300].tolist()
+    assert videos["video 2"]["start_frames"] == store.clips.start_frames[200:300].tolist()
+    assert videos["video 2"]["stop_frames"] == store.clips.stop_frames[200:300].tolist()
 
 
 @pytest.mark.parametrize("format_name", ["npy", "safetensors"])
 def test_an_export_goes_on_where_it_stopped(tmp_path: Path, format_name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = committed_store(tmp_path / "root", N_CLIPS, failures=FAILURES)
-    store, choice = FeatureStore.open(writer.path), ExportChoice(format_name)
+    store, choice = stored(tmp_path, N_CLIPS, failures=FAILURES), ExportChoice(format_name)
     export(store, tmp_path / "whole", choice)
 
     def interrupt(done: int, total: int) -> None:
@@ -165,8 +156,7 @@ def test_an_export_goes_on_where_it_stopped(tmp_path: Path, format_name: Any, mo
 
 
 def test_an_export_that_was_killed_leaves_nothing_behind_when_it_goes_on(tmp_path: Path) -> None:
-    writer = committed_store(tmp_path / "root", N_CLIPS)
-    store = FeatureStore.open(writer.path)
+    store = stored(tmp_path, N_CLIPS)
     export(store, tmp_path / "whole", ExportChoice("npy"))
     script = (
         "import os, signal, sys; from pathlib import Path\n"
@@ -183,7 +173,7 @@ def test_an_export_that_was_killed_leaves_nothing_behind_when_it_goes_on(tmp_pat
     )
     out = tmp_path / "out"
     for calls in (2, 6):  # the first is the index
-        arguments = [sys.executable, "-c", script, str(writer.path), str(out), str(calls)]
+        arguments = [sys.executable, "-c", script, str(store.path), str(out), str(calls)]
         assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL
         (out / "hidden_states" / f"video 1.npy.7.{'0' * 32}.partial").write_bytes(b"half")
     export(store, out, ExportChoice("npy"))
@@ -191,7 +181,7 @@ def test_an_export_that_was_killed_leaves_nothing_behind_when_it_goes_on(tmp_pat
 
 
 def test_two_exports_do_not_write_into_one_folder(tmp_path: Path) -> None:
-    store = FeatureStore.open(committed_store(tmp_path / "root", 5).path)
+    store = stored(tmp_path)
 
     def again(done: int, total: int) -> None:
         with pytest.raises(VadprobeError, match="another process exports"):
@@ -201,7 +191,7 @@ def test_two_exports_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
 
 def test_more_videos_are_added_to_an_export(tmp_path: Path) -> None:
-    store = FeatureStore.open(committed_store(tmp_path / "root", N_CLIPS).path)
+    store = stored(tmp_path, N_CLIPS)
     export(store, tmp_path / "out", ExportChoice("npy", videos=("video 1",)))
     done = export(store, tmp_path / "out", ExportChoice("npy"))
     assert (done.n_written, done.n_kept) == (5, 1)
@@ -210,20 +200,18 @@ def test_more_videos_are_added_to_an_export(tmp_path: Path) -> None:
 def test_rows_that_were_computed_again_are_exported_again(tmp_path: Path) -> None:
     writer = committed_store(tmp_path / "root", N_CLIPS, failures=FAILURES)
     export(FeatureStore.open(writer.path), tmp_path / "out", ExportChoice("npy"))
-    writer.write_partition(1, features(writer.spec, 1))
+    writer.write_partition(1, builders.features(writer.spec, 1))
     writer.commit()
     done = export(FeatureStore.open(writer.path), tmp_path / "out", ExportChoice("npy"))
     assert (done.n_written, done.n_kept, done.n_failed) == (4, 2, 2)  # videos 2 to 5 have rows in that partition
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
-    writer = committed_store(tmp_path / "root", 5)
-    store, out = FeatureStore.open(writer.path), tmp_path / "out"
-    other = committed_store(tmp_path / "other", 5, "float32")
+    store, out = stored(tmp_path), tmp_path / "out"
     export(store, out, ExportChoice("npy"))
     before = tree(out)
     for again, choice, said in (
-        (FeatureStore.open(other.path), ExportChoice("npy"), "another store"),
+        (stored(tmp_path / "other", dtype="float32"), ExportChoice("npy"), "another store"),
         (store, ExportChoice("safetensors"), "another choice"),
         (store, ExportChoice("npy", layers=(1,)), "another choice"),
     ):
@@ -237,14 +225,14 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(VadprobeError, match="got a file"):
         export(store, tmp_path / "full" / "mine.txt", ExportChoice("npy"))
     with pytest.raises(VadprobeError, match="inside of a store"):
-        export(store, writer.path / "out", ExportChoice("npy"))
+        export(store, store.path / "out", ExportChoice("npy"))
     edit_json(out / "index.json", lambda index: index.update(videos=[]))
     with pytest.raises(VadprobeError, match="not the index"):
         export(store, out, ExportChoice("npy"))
 
 
 def test_an_index_that_was_edited_is_not_believed(tmp_path: Path) -> None:
-    store, out = FeatureStore.open(committed_store(tmp_path / "root", 5).path), tmp_path / "out"
+    store, out = stored(tmp_path), tmp_path / "out"
     export(store, out, ExportChoice("npy"))
     before = tree(out)
     for value in (None, {}, {"files": None}, {"files": {"hidden_states": 3}}, {"files": {}}):
@@ -253,31 +241,16 @@ def test_an_index_that_was_edited_is_not_believed(tmp_path: Path) -> None:
         assert tree(out) == before
 
 
-EVIL = (
-    "../../evil",
-    "/etc/evil",
-    "..",
-    "",
-    "a/b",
-    "a\\b",
-    "nul\0",
-    "-rf",
-    "CON",
-    "Case",
-    "case",
-    "x" * 300,
-    "é",
-    "tail.",
-)
+EVIL = ("../../evil", "/etc/evil", "..", "", "a/b", "a\\b", "nul\0", "-rf", "CON", "Case", "case", "x" * 300, "é", "t.")
 
 
 def test_names_that_are_none_for_files_stay_in_the_folder(tmp_path: Path) -> None:
     names = [name for name in EVIL if name]
     videos = [Video(name, f"{number}.mp4", 47, 25.0) for number, name in enumerate(names)]
     clips = ClipTable.build(videos, [f"{number:064x}" for number in range(len(videos))], SAMPLING)
-    spec = feature_spec(clips)
-    writer = plan(store_path(tmp_path / "deep" / "root", spec), spec, clips)
-    writer.write_partition(0, features(spec, 0))
+    spec = builders.feature_spec(clips)
+    writer = plan(builders.store_path(tmp_path / "deep" / "root", spec), spec, clips)
+    write_missing(writer)
     writer.commit()
     before = tree(tmp_path / "deep")
     for format_name in ("npy", "safetensors"):
@@ -304,7 +277,7 @@ def test_file_names_are_plain_and_stay_apart() -> None:
 
 
 def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
-    store = FeatureStore.open(committed_store(tmp_path / "root", 5).path)
+    store = stored(tmp_path)
     for name in ("elsewhere", "out"):
         (tmp_path / name).mkdir()
     (tmp_path / "out" / "hidden_states").symlink_to(tmp_path / "elsewhere")
@@ -314,17 +287,12 @@ def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_store_of_a_part_exports_that_part(tmp_path: Path) -> None:
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips)
-    contents = StoredParts.of(spec.backbone, N_CLIPS, layers=(1,), heads=((0, 2),), answers=False, partitions=(1,))
-    writer = plan(store_path(tmp_path / "root", spec), spec, clips, contents)
-    writer.write_partition(1, features(spec, 1))
-    writer.commit()
-    store = FeatureStore.open(writer.path)
+    held = StoredParts(layers=(1,), heads=((0, 2),), answers=False, partitions=(1,))
+    store = stored(tmp_path, N_CLIPS, contents=held)
     done = export(store, tmp_path / "out", ExportChoice("npy"))
     assert (done.n_written, done.left_out) == (2, 4)  # videos 3 and 4 are whole in it
     found = np.load(tmp_path / "out" / "hidden_states" / "video 3.npy")
-    assert np.array_equal(found, all_features(spec, "hidden_states")[300:400, [1]])
+    assert np.array_equal(found, all_features(store.spec, "hidden_states")[300:400, [1]])
     assert not (tmp_path / "out" / "answer_logits").exists()
     for choice, said in (
         (ExportChoice("npy", layers=(2,)), "layer 2 is not stored"),
@@ -349,7 +317,7 @@ def test_a_store_of_a_part_exports_that_part(tmp_path: Path) -> None:
     ],
 )
 def test_impossible_choices_are_refused_before_a_file_is_made(tmp_path: Path, choice: ExportChoice, said: str) -> None:
-    store = FeatureStore.open(committed_store(tmp_path / "root", 5).path)
+    store = stored(tmp_path)
     with pytest.raises(VadprobeError, match=said):
         export(store, tmp_path / "out", choice)
     assert not (tmp_path / "out").exists()
@@ -363,12 +331,10 @@ def test_an_unfinished_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_memory_holds_one_partition_however_long_a_video_is(tmp_path: Path) -> None:
-    clips = clip_table(2048, clips_per_video=2048)
-    spec = feature_spec(clips, backbone=replace(feature_spec(clips).backbone, n_layers=4, hidden_size=512))
-    writer = plan(store_path(tmp_path / "root", spec), spec, clips)
-    for partition in range(8):
-        writer.write_partition(partition, features(spec, partition))
-    writer.commit()
+    clips = builders.clip_table(2048, clips_per_video=2048)
+    spec = builders.feature_spec(clips, backbone=replace(builders.BACKBONE, n_layers=4, hidden_size=512))
+    writer = plan(builders.store_path(tmp_path / "root", spec), spec, clips)
+    write_missing(writer)
     store = FeatureStore.open(writer.path)
     partition_bytes = 256 * 5 * 512 * 4
     tracemalloc.start()
@@ -380,7 +346,7 @@ def test_memory_holds_one_partition_however_long_a_video_is(tmp_path: Path) -> N
 
 
 def test_each_partition_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = FeatureStore.open(committed_store(tmp_path / "root", N_CLIPS).path)
+    store = stored(tmp_path, N_CLIPS)
     read: list[int] = []
     original = FeatureStore.hidden_states
 

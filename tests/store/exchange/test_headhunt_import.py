@@ -171,10 +171,8 @@ def test_bad_files_are_failed_rows_and_the_run_goes_on(tmp_path: Path) -> None:
     assert "not finite" in reasons["video 9"]
     assert sorted(done.failed) == sorted(reasons.values())
     assert str(tmp_path) not in "".join(done.failed)
-    good_rows = np.flatnonzero(store.written)
-    assert np.array_equal(
-        heads_of(store)[good_rows].reshape(5, LAYERS, WIDTH), np.stack([values_of(n) for n in range(5)])
-    )
+    found = heads_of(store)[np.flatnonzero(store.written)].reshape(5, LAYERS, WIDTH)
+    assert np.array_equal(found, np.stack([values_of(n) for n in range(5)]))
     assert not verify(done.store).problems
 
 
@@ -211,12 +209,9 @@ def test_two_files_of_one_video_are_refused(tmp_path: Path) -> None:
 def test_prompts_share_the_clip_table_and_the_labels(tmp_path: Path) -> None:
     first, store = run(a_folder(tmp_path / "coarse"), tmp_path / "root")
     other = tmp_path / "detailed"
-    for number in range(5):  # written under other names of files, in another order, one of them torn
-        save(
-            other,
-            f"{9 - number}",
-            a_video(number, "A" if number % 2 else "B2-0-0", oproj_inputs=values_of(number + 50)),
-        )
+    for number in range(5):  # written under other names of files, in another order
+        video = a_video(number, "A" if number % 2 else "B2-0-0", oproj_inputs=values_of(number + 50))
+        save(other, f"{9 - number}", video)
     second, again = run(other, tmp_path / "root", prompt=shipped("detailed"))
     assert again.clips.digest == store.clips.digest
     assert first.labels == second.labels
@@ -228,9 +223,8 @@ def test_prompts_share_the_clip_table_and_the_labels(tmp_path: Path) -> None:
 
 def test_the_labels_are_a_table_that_is_read_as_a_manifest(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    for number, label in enumerate(
-        ("A", "B2-0-0", "Testing_Normal_Videos_Anomaly", "Arson", "unknown", None, 0, 1, True)
-    ):
+    labels = ("A", "B2-0-0", "Testing_Normal_Videos_Anomaly", "Arson", "unknown", None, 0, 1, True)
+    for number, label in enumerate(labels):
         save(folder, f"{number}", a_video(number, label))
     save(folder, "quoted", a_video(9, 'a,"b', video_name='x,"y.mp4'))
     done, _ = run(folder, tmp_path / "root")

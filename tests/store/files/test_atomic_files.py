@@ -80,10 +80,9 @@ def test_damaged_json_is_refused_by_name(tmp_path, content):
 
 
 def test_a_missing_file_stays_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        read_json(tmp_path / "record.json")
-    with pytest.raises(FileNotFoundError):
-        sync(tmp_path / "shard")
+    for read in (read_json, sync):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "record.json")
 
 
 def test_files_and_folders_can_be_synced(tmp_path):

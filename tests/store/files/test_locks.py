@@ -11,7 +11,7 @@ import pytest
 from tests.support.builders import tree
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files import locks
-from vadprobe.store.files.locks import exclusive, is_locked, lock, sole_planner, unlock
+from vadprobe.store.files.locks import is_locked, lock, sole_planner, unlock
 
 HOLDER = """
 import sys
@@ -26,12 +26,8 @@ with sole_planner(Path(sys.argv[1])):
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds the lock of ``tmp_path / "features"`` until a line is sent to it."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "features")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "features")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout.readline() == "held\n"
         yield process
@@ -124,8 +120,5 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
-    with (
-        pytest.raises(StoreError, match=rf"{tmp_path} keeps no file locks \(No locks available\); mount that"),
-        exclusive(tmp_path, "lock", "busy"),
-    ):
-        pytest.fail("locked")
+    with pytest.raises(StoreError, match=rf"{tmp_path} keeps no file locks \(No locks available\); mount that"):
+        lock(tmp_path / "lock")

@@ -2,17 +2,7 @@
 
 import pytest
 
-from vadprobe.store.files.text import (
-    counted,
-    error_text,
-    first_few,
-    markdown_table,
-    ranges,
-    short,
-    size_text,
-    table,
-    visible,
-)
+from vadprobe.store.files import text as texts
 
 
 @pytest.mark.parametrize(
@@ -21,29 +11,30 @@ from vadprobe.store.files.text import (
      (999_500, "1.00 MB"), (4_200_000, "4.20 MB"), (1_234_567_890_123, "1.23 TB"), (5 * 10**18, "5,000 PB")],
 )  # fmt: skip
 def test_sizes_in_words(n_bytes, text):
-    assert size_text(n_bytes) == text
+    assert texts.size_text(n_bytes) == text
 
 
 def test_counts_and_short_texts():
-    assert (counted(1, "row"), counted(1024, "row"), counted(0, "copy", "copies")) == (
-        "1 row",
-        "1,024 rows",
-        "0 copies",
-    )
-    assert short("a  b\nc") == "a b c"
-    assert short("x" * 200, 10) == "x" * 9 + "…"
+    assert (texts.counted(1, "row"), texts.counted(1024, "row")) == ("1 row", "1,024 rows")
+    assert texts.counted(0, "copy", "copies") == "0 copies"
+    assert texts.short("a  b\nc") == "a b c"
+    assert texts.short("x" * 200, 10) == "x" * 9 + "…"
 
 
 def test_lists_name_the_first_and_count_the_others():
-    assert (first_few([]), first_few("abc"), first_few("abcd")) == ("", "a, b, c", "a, b, c and 1 more")
-    assert first_few(range(1025), 1) == "0 and 1,024 more"
+    assert (texts.first_few([]), texts.first_few("abc"), texts.first_few("abcd")) == (
+        "",
+        "a, b, c",
+        "a, b, c and 1 more",
+    )
+    assert texts.first_few(range(1025), 1) == "0 and 1,024 more"
 
 
 @pytest.mark.parametrize(
     ("numbers", "text"), [([], ""), ([7], "7"), ([0, 1, 2, 3, 7], "0-3, 7"), ([1, 3, 4], "1, 3-4"), (range(3), "0-2")]
 )
 def test_neighbours_are_one_range(numbers, text):
-    assert ranges(numbers) == text
+    assert texts.ranges(numbers) == text
 
 
 @pytest.mark.parametrize(
@@ -58,24 +49,21 @@ def test_neighbours_are_one_range(numbers, text):
     ],
 )
 def test_errors_are_one_short_line(error, text):
-    assert error_text(error) == text
+    assert texts.error_text(error) == text
 
 
 def test_text_is_visible_anywhere():
-    assert visible("é \udcff") == "é \\udcff"
+    assert texts.visible("é \udcff") == "é \\udcff"
 
 
 def test_columns_are_aligned():
     rows = [("long", 1), ("b", 10000)]
-    assert table(("a", "size"), rows, right=("size",)) == ["a      size", "long      1", "b     10000"]
-    assert table(("a", "size"), []) == ["a  size"]
+    assert texts.table(("a", "size"), rows, right=("size",)) == ["a      size", "long      1", "b     10000"]
+    assert texts.table(("a", "size"), []) == ["a  size"]
     with pytest.raises(ValueError, match="argument 2 is shorter"):
-        table(("a", "size"), [("one",)])
+        texts.table(("a", "size"), [("one",)])
 
 
 def test_markdown_cells_keep_to_their_cells():
-    assert markdown_table(("a", "size"), [("x|y\nz", 1)], right=("size",)) == [
-        "| a | size |",
-        "| --- | ---: |",
-        "| x\\|y z | 1 |",
-    ]
+    found = texts.markdown_table(("a", "size"), [("x|y\nz", 1)], right=("size",))
+    assert found == ["| a | size |", "| --- | ---: |", "| x\\|y z | 1 |"]

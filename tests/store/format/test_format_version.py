@@ -12,17 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support import builders
 from tests.support import format_page as page
-from tests.support.builders import (
-    FEATURES,
-    clip_table,
-    committed_store,
-    edit_json,
-    feature_spec,
-    features,
-    planned_store,
-    store_path,
-)
+from tests.support.builders import FEATURES, committed_store, edit_json, planned_store
 from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.errors import StoreError
 from vadprobe.store.exchange.compaction import compact
@@ -32,7 +24,6 @@ from vadprobe.store.format.specification import FORMAT_VERSION
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.partition_data import PartitionData
-from vadprobe.store.writing.writer import plan
 
 GOLDEN = {
     1: {
@@ -93,17 +84,16 @@ def counted_store(root, dtype: str):
 def parts(folder) -> dict[str, Any]:
     """All that stores of a fixed specification make of the format."""
     found: dict[str, Any] = {}
-    clips = clip_table(300)
+    clips = builders.clip_table(300)
     for dtype in ("bfloat16", "float16", "float32"):
         store = counted_store(folder / dtype, dtype)
         arrays = {path.parent.name: json.loads(path.read_text()) for path in sorted(store.glob("*/zarr.json"))}
         found[f"metadata of {dtype}"] = {name: plain(one) for name, one in arrays.items()}
         values = [page.read_array(store, name)[0].tobytes() for name in FEATURES]
         found[f"values of {dtype}"] = [hashlib.sha256(one).hexdigest() for one in values]
-    spec = feature_spec(clips)
-    held = StoredParts.of(spec.backbone, 300, [1], [(0, 2)], False, [0], [0])
-    partial = plan(store_path(folder / "partial", spec), spec, clips, held)
-    partial.write_partition(0, features(spec, 0))
+    held = StoredParts.of(builders.BACKBONE, 300, [1], [(0, 2)], False, [0], [0])
+    partial = planned_store(folder / "partial", 300, contents=held)
+    partial.write_partition(0, builders.features(partial.spec, 0))
     whole, folders = next((folder / "bfloat16").glob("*/*/*/*.zarr")), ("bfloat16", "partial", "compacted")
     compact(FeatureStore.open(whole), folder / "compacted", Choice(), 280)
     for name, path in zip(("store", "partial store", "compacted store"), map(folder.joinpath, folders), strict=True):
@@ -123,7 +113,7 @@ def parts(folder) -> dict[str, Any]:
     write_video_facts([VideoFacts("a", "test", 1, 25.0, "f")], DatasetLayout(folder, "toys").videos)
     for file in (*(folder / "bfloat16").rglob("clip*.parquet"), folder / "toys" / "videos.parquet"):
         found[f"columns of {file.name}"] = [[field.name, str(field.type)] for field in pq.read_schema(file)]
-    found["digests"] = [clips.digest, spec.digest, held.digest, clips.row_digest(slice(0, 256))]
+    found["digests"] = [clips.digest, partial.spec.digest, held.digest, clips.row_digest(slice(0, 256))]
     return found
 
 
@@ -145,33 +135,23 @@ def store(tmp_path):
     return committed_store(tmp_path, 300, failures={3: "broken"}).path
 
 
-def refused(store, match: str) -> None:
-    with pytest.raises(StoreError, match=match):
+def _unknown_key_of_the_specification(attributes):
+    attributes["spec"]["temperature"] = 1
+    attributes["digest"] = page.digest(attributes["spec"])
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda found: found.update(format_version=2), "has format version 2, this vadprobe reads up to 1; update"),
+        (_unknown_key_of_the_specification, "temperature"),
+        (lambda found: found.update(contents={"tokens": [1]}), "the attribute 'contents' is not one .*tokens"),
+    ],
+)
+def test_a_later_version_and_unknown_keys_of_what_decides_values_are_refused(store, edit, said):
+    edit_json(store / "zarr.json", lambda group: edit(group["attributes"]["vadprobe"]))
+    with pytest.raises(StoreError, match=said):
         FeatureStore.open(store)
-
-
-def test_a_later_version_is_refused(store):
-    edit_json(
-        store / "zarr.json", lambda group: group["attributes"]["vadprobe"].update(format_version=FORMAT_VERSION + 1)
-    )
-    refused(
-        store, rf"has format version {FORMAT_VERSION + 1}, this vadprobe reads up to {FORMAT_VERSION}; update vadprobe"
-    )
-
-
-def test_unknown_keys_of_the_specification_are_refused(store):
-    def edit(group):
-        attributes = group["attributes"]["vadprobe"]
-        attributes["spec"]["temperature"] = 1
-        attributes["digest"] = page.digest(attributes["spec"])
-
-    edit_json(store / "zarr.json", edit)
-    refused(store, "temperature")
-
-
-def test_unknown_keys_of_the_contents_are_refused(store):
-    edit_json(store / "zarr.json", lambda group: group["attributes"]["vadprobe"].update(contents={"tokens": [1]}))
-    refused(store, "the attribute 'contents' is not one .*tokens")
 
 
 def test_unknown_keys_elsewhere_are_ignored(store):

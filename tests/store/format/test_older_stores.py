@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.support.builders import FEATURES, all_features, edit_json, features, planned_store
+from tests.store.verification.damage import flip
+from tests.support.builders import FEATURES, all_features, edit_json, planned_store, write_missing
 from tests.support.paths import GOLDEN
 from vadprobe.store.catalog.garbage import collect_garbage, find_garbage
 from vadprobe.store.format.layout import records_of
@@ -65,20 +66,13 @@ def test_a_finished_store_is_what_planning_it_again_finds(tmp_path, name):
     assert verify(path).problems == ()
 
 
-def _other_compressor(path):
-    edit_json(path, lambda found: found["codecs"][0]["configuration"]["codecs"][1]["configuration"].update(clevel=9))
+def edited(edit):
+    """A damage by an edit of a JSON file's value."""
+    return lambda path: edit_json(path, edit)
 
 
-def _shorter(path):
-    edit_json(path, lambda found: found["shape"].__setitem__(0, 260))
-
-
-def _zero_fill(path):
-    edit_json(path, lambda found: found.update(fill_value=0.0))
-
-
-def _swapped_dimensions(path):
-    edit_json(path, lambda found: found["dimension_names"].reverse())
+def _other_compressor(found):
+    found["codecs"][0]["configuration"]["codecs"][1]["configuration"]["clevel"] = 9
 
 
 def _unknown_codec(path):
@@ -90,27 +84,18 @@ def _other_values(path):
     array[...] = np.asarray(array[...])[::-1] + 1
 
 
-def _flipped_bit(path):
-    content = bytearray(path.read_bytes())
-    content[20] ^= 1
-    path.write_bytes(content)
-
-
+NOT_OURS = "the metadata of head_outputs are not those of the format: "
 DAMAGES = [
-    ("head_outputs/zarr.json", _other_compressor, "the metadata of head_outputs are not those of the format: codecs"),
-    (
-        "head_outputs/zarr.json",
-        _shorter,
-        "are not those of the format: shape must be [300,",
-    ),
-    ("head_outputs/zarr.json", _zero_fill, "are not those of the format: fill_value"),
-    ("head_outputs/zarr.json", _swapped_dimensions, "are not those of the format: dimension_names"),
+    ("head_outputs/zarr.json", edited(_other_compressor), f"{NOT_OURS}codecs"),
+    ("head_outputs/zarr.json", edited(lambda found: found["shape"].reverse()), f"{NOT_OURS}shape must be [300,"),
+    ("head_outputs/zarr.json", edited(lambda found: found.update(fill_value=0.0)), f"{NOT_OURS}fill_value"),
+    ("head_outputs/zarr.json", edited(lambda found: found["dimension_names"].reverse()), f"{NOT_OURS}dimension_names"),
     ("head_outputs/zarr.json", _unknown_codec, "the metadata of head_outputs cannot be understood"),
     ("head_outputs/zarr.json", Path.unlink, "head_outputs/zarr.json is missing"),
     ("layer/zarr.json", Path.unlink, "layer/zarr.json is missing"),
     ("video_code/c/0", _other_values, "the coordinate video_code does not agree with the clip table"),
     ("video_code/c/0", Path.unlink, "the coordinate video_code does not agree with the clip table"),
-    ("video_code/c/0", _flipped_bit, "the coordinate video_code cannot be read"),
+    ("video_code/c/0", lambda path: flip(path, 20), "the coordinate video_code cannot be read"),
 ]
 
 
@@ -134,8 +119,7 @@ def test_a_damaged_store_is_repaired_and_written_again(tmp_path):
     assert found.redo == (0,)
     apply(plan_repair(found))
     writer = planned_store(tmp_path / "damaged", 300)
-    assert writer.missing() == [0]
-    writer.write_partition(0, features(writer.spec, 0))
+    assert write_missing(writer) == [0]
     writer.commit()
     assert verify(path).problems == ()
     assert_holds_features(path, {})
@@ -147,8 +131,7 @@ def test_an_unfinished_store_is_finished_without_waiting_for_the_killed_worker(t
     writer = planned_store(tmp_path / "unfinished", 600)
     assert writer.missing() == [0, 2]
     before = (records_of(path) / "000001.json").read_bytes()
-    for partition in writer.missing():
-        writer.write_partition(partition, features(writer.spec, partition))
+    write_missing(writer)
     writer.commit()
     assert (records_of(path) / "000001.json").read_bytes() == before
     assert verify(path).problems == ()

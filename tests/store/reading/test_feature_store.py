@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.builders import (
-    BACKBONE,
-    FEATURES,
-    all_features,
-    clip_table,
-    committed_store,
-    edit_json,
-    features,
-    planned_store,
-)
+from tests.support import builders
+from tests.support.builders import BACKBONE, FEATURES, all_features, committed_store, edit_json, planned_store
 from tests.support.profiles import laws
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.layout import clips_of, records_of
@@ -91,6 +83,7 @@ def test_rows_may_repeat_and_cross_partitions_in_any_order(store, written):
     rows = np.array([299, 0, 255, 256, 0, 299, 256])
     np.testing.assert_array_equal(store.hidden_states(rows, [2, 2])[:, 1], written["hidden_states"][rows, 2])
     assert store.hidden_states(np.array([], dtype=np.int64), [1]).shape == (0, 1, BACKBONE.hidden_size)
+    assert store.hidden_states(np.arange(4), []).shape == (4, 0, BACKBONE.hidden_size)
 
 
 def test_failed_rows_are_nan_and_named(store):
@@ -121,7 +114,7 @@ def test_what_does_not_exist_is_refused(store, read, message):
 
 def test_rows_that_are_not_written_yet_raise(tmp_path):
     writer = planned_store(tmp_path, 600)
-    writer.write_partition(1, features(writer.spec, 1))
+    writer.write_partition(1, builders.features(writer.spec, 1))
     store = FeatureStore.open(writer.path)
     assert store.written.tolist() == [False] * 256 + [True] * 256 + [False] * 88
     assert np.isfinite(store.answer_logits(np.array([256, 511]))).all()
@@ -130,21 +123,23 @@ def test_rows_that_are_not_written_yet_raise(tmp_path):
             read(store, np.array([300, 512]))
 
 
+def second_shard(store, name):
+    """The path of an array's shard of partition 1."""
+    (array,) = (array for array in feature_arrays(BACKBONE, N_CLIPS) if array.name == name)
+    return shard_path(store, array, 1)
+
+
 @pytest.mark.parametrize("name", FEATURES)
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "longer"])
 def test_a_shard_of_another_size_raises(own, name, damage):
-    (array,) = (array for array in feature_arrays(BACKBONE, N_CLIPS) if array.name == name)
-    shard = shard_path(own, array, 1)
+    shard = second_shard(own, name)
     content = shard.read_bytes()
     changed = {"missing": b"", "empty": b"", "cut": content[:-1], "longer": content + b"\0"}[damage]
     shard.write_bytes(changed)
     if damage == "missing":
         shard.unlink()
-    store = FeatureStore.open(own)
-    words = (
-        rf"{name}/c/1/.* is {'missing' if damage == 'missing' else 'damaged'}: {len(changed)} bytes, .* {len(content)}"
-    )
-    with pytest.raises(StoreError, match=words):
+    store, word = FeatureStore.open(own), "missing" if damage == "missing" else "damaged"
+    with pytest.raises(StoreError, match=rf"{name}/c/1/.* is {word}: {len(changed)} bytes, .* {len(content)}"):
         READS[name](store, np.array([0, 299]))
     assert READS[name](store, np.array([0])).size > 0
 
@@ -152,10 +147,8 @@ def test_a_shard_of_another_size_raises(own, name, damage):
 @pytest.mark.parametrize("name", FEATURES)
 def test_a_flipped_bit_never_reads_as_another_value(own, name):
     """The checksums of inner chunks and of the shard's index hold every byte."""
-    (array,) = (array for array in feature_arrays(BACKBONE, N_CLIPS) if array.name == name)
-    shard = shard_path(own, array, 1)
+    shard, store = second_shard(own, name), FeatureStore.open(own)
     content = shard.read_bytes()
-    store = FeatureStore.open(own)
     for position in [*range(0, len(content), len(content) // 12), len(content) - 1]:
         changed = bytearray(content)
         changed[position] ^= 1 << position % 8
@@ -164,17 +157,18 @@ def test_a_flipped_bit_never_reads_as_another_value(own, name):
             READS[name](store, np.arange(256, 300))
 
 
-def test_an_edited_specification_is_refused(own):
-    def edit(content):
-        content["attributes"]["vadprobe"]["spec"]["prompt"]["text"] = "Is this a cat?"
+def edit_attributes(store, edit):
+    edit_json(store / "zarr.json", lambda content: edit(content["attributes"]["vadprobe"]))
 
-    edit_json(own / "zarr.json", edit)
+
+def test_an_edited_specification_is_refused(own):
+    edit_attributes(own, lambda found: found["spec"]["prompt"].update(text="Is this a cat?"))
     with pytest.raises(StoreError, match=r"specification has digest .* attributes were edited\. Restore zarr\.json"):
         FeatureStore.open(own)
 
 
 def test_another_clip_table_is_refused(own):
-    clip_table(299).write(clips_of(own))
+    builders.clip_table(299).write(clips_of(own))
     with pytest.raises(StoreError, match=r"was written for the clip table .* rows would not mean the same clips"):
         FeatureStore.open(own)
     clips_of(own).unlink()
@@ -196,49 +190,29 @@ def test_a_damaged_record_raises(own):
 # Rows, records and attributes of another form
 
 
-def test_the_row_at_fault_is_named(store):
-    with pytest.raises(StoreError, match="row -1 was asked for"):
-        store.answer_logits(np.array([-1, 3]))
-
-
 @pytest.mark.parametrize("rows", [np.ones(N_CLIPS, dtype=bool), np.array([0.7])])
 def test_masks_and_fractions_are_no_rows(store, rows):
     with pytest.raises((StoreError, TypeError)):
         store.answer_logits(rows)
 
 
-def test_no_layers_keep_the_dimensions(store):
-    assert store.hidden_states(np.arange(4), []).shape == (4, 0, BACKBONE.hidden_size)
-
-
-def _add_key(content):
-    content["attributes"]["vadprobe"]["spec"]["note"] = "added by hand"
-
-
-def _drop_sampling(content):
-    del content["attributes"]["vadprobe"]["spec"]["sampling"]
-
-
-def _drop_digest(content):
-    del content["attributes"]["vadprobe"]["digest"]
-
-
-@pytest.mark.parametrize("edit", [_add_key, _drop_sampling, _drop_digest])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda found: found["spec"].update(note="added by hand"),
+        lambda found: found["spec"].pop("sampling"),
+        lambda found: found.pop("digest"),
+    ],
+)
 def test_attributes_of_another_form_are_refused_by_name(own, edit):
-    edit_json(own / "zarr.json", edit)
+    edit_attributes(own, edit)
     with pytest.raises(StoreError, match=str(own)):
         FeatureStore.open(own)
 
 
-def _drop_codecs(content):
-    del content["codecs"]
-
-
-def _unknown_codec(content):
-    content["codecs"][0]["name"] = "sharding 99"
-
-
-@pytest.mark.parametrize("edit", [_drop_codecs, _unknown_codec])
+@pytest.mark.parametrize(
+    "edit", [lambda content: content.pop("codecs"), lambda content: content["codecs"][0].update(name="sharding 99")]
+)
 @pytest.mark.parametrize("name", FEATURES)
 def test_damaged_metadata_of_an_array_raises(own, name, edit):
     edit_json(own / name / "zarr.json", edit)

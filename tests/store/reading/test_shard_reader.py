@@ -51,18 +51,23 @@ def _bits(values):
     return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
+def array_of(store, name, rows):
+    """An array as Zarr opens it, its layout, and the shards that hold some rows."""
+    array = open_array(store.path, name)
+    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == name)
+    return array, ShardLayout.of(array.metadata.to_dict()), store._shards(declared, rows)
+
+
 @laws(60, short=30)
 @given(data=st.data(), name=st.sampled_from(FEATURES), rows=ROWS, threads=st.integers(1, 3))
 def test_any_rows_and_parts_have_the_bits_that_zarr_reads(store, data, name, rows, threads):
     parts = data.draw(PARTS[name])
-    array = open_array(store.path, name)
-    layout = ShardLayout.of(array.metadata.to_dict())
-    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == name)
     rows = np.array(rows, dtype=np.int64)
+    array, layout, shards = array_of(store, name, rows)
     found = np.zeros((len(rows), len(parts), *array.shape[1 + len(parts[0]) :]), array.dtype)
     source = LocalFiles()
     source.threads = threads
-    ShardReader(source, layout).read(store._shards(declared, rows), parts, found)
+    ShardReader(source, layout).read(shards, parts, found)
     everything = np.asarray(array[:])
     wanted = np.stack([everything[(rows, *part)] for part in parts], axis=1)
     np.testing.assert_array_equal(_bits(found), _bits(wanted), strict=True)
@@ -83,11 +88,11 @@ def test_another_layout_is_read_by_zarr_with_the_same_values(store, monkeypatch)
     np.testing.assert_array_equal(_bits(store.head_outputs(rows, [(1, 2), (0, 0)])), _bits(direct), strict=True)
 
 
-def _array(path, compressors, chunk=(4, 1, 5), shard=(8, 3, 5), **changes):
+def _array(path, compressors, chunk=(4, 1, 5)):
     values = np.random.default_rng(0).standard_normal((13, 3, 5)).astype(np.float32)
     array = zarr.create_array(
-        path, shape=values.shape, dtype="float32", chunks=chunk, shards=shard, compressors=compressors,
-        fill_value=float("nan"), config={"write_empty_chunks": True}, **changes,
+        path, shape=values.shape, dtype="float32", chunks=chunk, shards=(8, 3, 5), compressors=compressors,
+        fill_value=float("nan"), config={"write_empty_chunks": True},
     )  # fmt: skip
     array[:] = values
     return array, values
@@ -120,20 +125,17 @@ def test_other_chunks_and_codecs_of_the_same_kind(tmp_path, compressors, chunk):
 
 def test_what_is_not_known_is_left_to_zarr(tmp_path):
     assert ShardLayout.of({}) is None
-    for number, (codecs, changes) in enumerate([([GzipCodec()], {}), ([Crc32cCodec(), BloscCodec()], {})]):
-        array, _ = _array(tmp_path / str(number), codecs, **changes)
+    for number, codecs in enumerate([[GzipCodec()], [Crc32cCodec(), BloscCodec()]]):
+        array, _ = _array(tmp_path / str(number), codecs)
         assert ShardLayout.of(array.metadata.to_dict()) is None
     plain = zarr.create_array(tmp_path / "plain", shape=(8,), dtype="float32", chunks=(4,), compressors=None)
     assert ShardLayout.of(plain.metadata.to_dict()) is None
     assert ShardLayout.of(_array(tmp_path / "split", None, chunk=(4, 3, 1))[0].metadata.to_dict()) is None
-    metadata = json.loads((tmp_path / "split" / "zarr.json").read_text())
     good = json.loads((tmp_path / "split" / "zarr.json").read_text())
     good["codecs"][0]["configuration"]["chunk_shape"] = [4, 1, 5]
     assert ShardLayout.of(good) is not None
-    for key, value in [
-        ("index_location", "start"),
-        ("index_codecs", [good["codecs"][0]["configuration"]["codecs"][0]]),
-    ]:
+    to_bytes = good["codecs"][0]["configuration"]["codecs"][0]
+    for key, value in (("index_location", "start"), ("index_codecs", [to_bytes])):
         metadata = json.loads(json.dumps(good))
         metadata["codecs"][0]["configuration"][key] = value
         assert ShardLayout.of(metadata) is None
@@ -166,16 +168,34 @@ def damaged(tmp_path):
     return read
 
 
-def _edited_index(damaged, edit):
-    """Change the entry of the wanted chunk, and make the checksum of the index fit."""
+def _index(damaged, content):
+    """The index of a shard, and in it the entry (offset, length) of the wanted chunk."""
+    index = np.frombuffer(bytes(content[-damaged.index_bytes : -4]), "<u8").copy()
+    return index, index[damaged.entry // 8 : damaged.entry // 8 + 2]
 
+
+def _checksum(content):
+    return google_crc32c.value(bytes(content)).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (
+            lambda offset, length: (2**63, length),
+            r"its index puts chunk \(0, 1, 2, 0\) at bytes 9223372036854775808",
+        ),
+        (lambda offset, length: (2**64 - 1, 2**64 - 1), r"it holds no chunk \(0, 1, 2, 0\)"),
+        (lambda offset, length: (offset - 1, length), r"chunk \(0, 1, 2, 0\): its checksum does not agree"),
+    ],
+)
+def test_an_index_that_points_elsewhere_with_a_checksum_that_fits(damaged, edit, words):
     def change(content):
-        index = np.frombuffer(bytes(content[-damaged.index_bytes : -4]), "<u8").copy()
-        edit(index[damaged.entry // 8 : damaged.entry // 8 + 2])
-        body = index.tobytes()
-        return bytes(content[: -damaged.index_bytes]) + body + google_crc32c.value(body).to_bytes(4, "little")
+        index, entry = _index(damaged, content)
+        entry[:] = edit(*map(int, entry))
+        return bytes(content[: -damaged.index_bytes]) + index.tobytes() + _checksum(index.tobytes())
 
-    return change
+    damaged(change, words)
 
 
 def test_a_damaged_index(damaged):
@@ -197,36 +217,14 @@ def test_a_shard_shorter_than_its_index(damaged):
     damaged(lambda content: content[:50], "it has 50 bytes, fewer than its index alone")
 
 
-def test_an_index_that_points_outside(damaged):
-    def far(entry):
-        entry[0] = 2**63
-
-    damaged(_edited_index(damaged, far), r"its index puts chunk \(0, 1, 2, 0\) at bytes 9223372036854775808 to")
-
-
-def test_an_absent_chunk_is_no_nan(damaged):
-    def absent(entry):
-        entry[:] = 2**64 - 1
-
-    damaged(_edited_index(damaged, absent), r"it holds no chunk \(0, 1, 2, 0\)")
-
-
-def test_a_chunk_with_another_checksum(damaged):
-    def shift(entry):
-        entry[0] -= 1
-
-    damaged(_edited_index(damaged, shift), r"chunk \(0, 1, 2, 0\): its checksum does not agree")
-
-
 def test_a_chunk_of_another_decoded_size(damaged):
     """Both checksums fit, but what is compressed is not a chunk."""
 
     def other(content):
-        index = np.frombuffer(bytes(content[-damaged.index_bytes : -4]), "<u8").copy()
-        entry = index[damaged.entry // 8 : damaged.entry // 8 + 2]
-        start, stop = int(entry[0]), int(entry[0] + entry[1])
+        start, length = map(int, _index(damaged, content)[1])
+        stop = start + length
         content[start + 4] ^= 4
-        content[stop - 4 : stop] = google_crc32c.value(bytes(content[start : stop - 4])).to_bytes(4, "little")
+        content[stop - 4 : stop] = _checksum(content[start : stop - 4])
         return content
 
     damaged(other, r"chunk \(0, 1, 2, 0\): its header must name \d+ bytes that decode to 4096, got")
@@ -241,10 +239,7 @@ def test_a_source_that_fails_or_ends_early(store):
         def read(self, path, ranges):
             return [found[:-1] for found in super().read(path, ranges)]
 
-    array = open_array(store.path, "answer_logits")
-    layout = ShardLayout.of(array.metadata.to_dict())
-    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == "answer_logits")
-    shards = store._shards(declared, np.arange(N_CLIPS))
+    array, layout, shards = array_of(store, "answer_logits", np.arange(N_CLIPS))
     for source, words in ((Failing(), r"\(partition 0\): .*input/output error"), (Short(), "bytes came back")):
         with pytest.raises(StoreError, match=words):
             ShardReader(source, layout).read(shards, [()], np.empty((N_CLIPS, 1, 2), array.dtype))
@@ -285,9 +280,7 @@ def test_neighbours_are_read_together_and_others_apart(store):
             self.ranges += ranges
             return super().read(path, ranges)
 
-    layout = ShardLayout.of(open_array(store.path, "head_outputs").metadata.to_dict())
-    declared = next(a for a in feature_arrays(store.spec.backbone, N_CLIPS) if a.name == "head_outputs")
-    shards = store._shards(declared, np.arange(10))
+    _, layout, shards = array_of(store, "head_outputs", np.arange(10))
     shape = (10, 1, BACKBONE.n_layers, BACKBONE.n_heads, BACKBONE.head_dim)
     whole = Counting()
     ShardReader(whole, layout).read(shards, [()], np.empty(shape, layout.dtype))

@@ -6,13 +6,13 @@ The long profile changes 2,000 bytes, the short one 180. ``VADPROBE_FAULTS``, th
 
 import os
 import random
-import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support.builders import FEATURES, committed_store, features, planned_store, tree
+from tests.store.verification.damage import FAILURES
+from tests.support.builders import FEATURES, committed_store, tree, write_missing
 from tests.support.profiles import LONG
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of, records_of
@@ -22,15 +22,7 @@ from vadprobe.store.verification.resume_log import log_of
 from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing.writer import plan
 
-N_CLIPS = 300
-FAILURES = {3: "the decoder was killed", 299: "the file is damaged"}
 N_POSITIONS = 30 * int(os.environ.get("VADPROBE_FAULTS") or 0) or (2000 if LONG else 180)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    """A committed store of two partitions, each with a failed row; each test leaves it as it was."""
-    return committed_store(tmp_path_factory.mktemp("flips"), N_CLIPS, failures=FAILURES).path
 
 
 def files_of(store):
@@ -63,11 +55,8 @@ def repair(store, found, kept):
     for path in by_hand:
         path.write_bytes(kept[path])
     apply(todo)
-    clips = ClipTable.read(clips_of(store))
-    writer = plan(store, FeatureStore.open(store).spec, clips)
-    assert tuple(writer.missing()) == found.redo
-    for partition in writer.missing():
-        writer.write_partition(partition, features(writer.spec, partition, FAILURES))
+    writer = plan(store, FeatureStore.open(store).spec, ClipTable.read(clips_of(store)))
+    assert tuple(write_missing(writer, FAILURES)) == found.redo
     writer.commit()
 
 
@@ -76,8 +65,8 @@ def clean(store):
     return {path: digest for path, digest in tree(store.parents[3]).items() if not Path(path).name.startswith(".")}
 
 
-def test_every_changed_byte_is_found_named_and_repaired(store):
-    generator = random.Random(20)
+def test_every_changed_byte_is_found_named_and_repaired(own):
+    store, generator = own, random.Random(20)
     kept = {path: path.read_bytes() for path in files_of(store)}
     before = clean(store)
     sizes = [len(content) for content in kept.values()]
@@ -104,8 +93,8 @@ def test_every_changed_byte_is_found_named_and_repaired(store):
     print(f"{N_POSITIONS} bytes changed: found {dict(found_as)}")  # noqa: T201
 
 
-def test_every_cut_is_found_named_and_repaired(store):
-    kept = {path: path.read_bytes() for path in files_of(store)}
+def test_every_cut_is_found_named_and_repaired(own):
+    store, kept = own, {path: path.read_bytes() for path in files_of(own)}
     before = clean(store)
     for path, content in kept.items():
         lengths = {0, 1, len(content) // 2, len(content) - 1}
@@ -117,8 +106,8 @@ def test_every_cut_is_found_named_and_repaired(store):
             assert clean(store) == before, (path, length)
 
 
-def test_every_lost_file_is_found_named_and_repaired(store):
-    kept = {path: path.read_bytes() for path in files_of(store)}
+def test_every_lost_file_is_found_named_and_repaired(own):
+    store, kept = own, {path: path.read_bytes() for path in files_of(own)}
     before = clean(store)
     for path in kept:
         path.unlink()
@@ -130,11 +119,7 @@ def test_every_lost_file_is_found_named_and_repaired(store):
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_changed_bytes_of_other_dtypes_are_found(tmp_path, dtype):
-    writer = planned_store(tmp_path, 3, dtype)
-    data = features(writer.spec, 0)
-    writer.write_partition(0, data)
-    writer.commit()
-    store, generator = writer.path, random.Random(3)
+    store, generator = committed_store(tmp_path, 3, dtype).path, random.Random(3)
     assert verify(store).problems == ()
     for path in [path for path in files_of(store) if partition_of(store, path) is not None]:
         content = path.read_bytes()
@@ -146,8 +131,3 @@ def test_changed_bytes_of_other_dtypes_are_found(tmp_path, dtype):
         path.write_bytes(content)
     assert verify(store).problems == ()
     assert not log_of(store).exists()
-
-
-def test_the_copy_of_a_store_is_sound(store, tmp_path):
-    shutil.copytree(store.parents[3], tmp_path / "copy")
-    assert verify(tmp_path / "copy" / store.relative_to(store.parents[3])).problems == ()

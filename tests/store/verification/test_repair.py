@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from tests.store.verification.damage import flip, record_of, shards_of
-from tests.support.builders import committed_store, edit_json, features, planned_store, store_path, tree
+from tests.support.builders import FEATURES, committed_store, edit_json, planned_store, store_path, tree, write_missing
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.digests import digest_file, digest_json
@@ -39,9 +39,7 @@ def write_again(store):
     root = store.parents[3]
     writer = planned_store(root, N_CLIPS)
     assert writer.path == store == store_path(root, writer.spec)
-    missing = writer.missing()
-    for partition in missing:
-        writer.write_partition(partition, features(writer.spec, partition, FAILURES))
+    missing = write_missing(writer, FAILURES)
     writer.commit()
     return missing
 
@@ -54,11 +52,7 @@ def test_only_the_damaged_partition_is_taken_back_and_written_again(own, whole):
     before = content(own)
     assert plan.partitions == (1,)
     assert plan.removes[0] == record_of(own, 1)
-    assert {path.relative_to(own).parts[0] for path in plan.removes[1:]} == {
-        "hidden_states",
-        "head_outputs",
-        "answer_logits",
-    }
+    assert {path.relative_to(own).parts[0] for path in plan.removes[1:]} == set(FEATURES)
     assert plan.n_bytes == sum(path.stat().st_size for path in plan.removes)
     assert content(own) == before  # a plan changes nothing
     (line,) = plan.lines()
@@ -66,10 +60,7 @@ def test_only_the_damaged_partition_is_taken_back_and_written_again(own, whole):
     apply(plan)
     assert not any(path.exists() for path in plan.removes)
     assert [path.exists() for path in (record_of(own, 0), record_of(own, 2))] == [True, True]
-    assert [(problem.partition, problem.remedy) for problem in verify(own).problems] == [
-        (None, "extract"),
-        (1, "extract"),
-    ]
+    assert [(one.partition, one.remedy) for one in verify(own).problems] == [(None, "extract"), (1, "extract")]
     assert write_again(own) == [1]
     assert content(own) == content(whole)
 
@@ -113,15 +104,11 @@ def test_a_repair_refuses_while_another_worker_holds_a_partition_and_changes_not
     assert not record_of(own, 0).exists()
 
 
-@pytest.mark.parametrize("partition", [-1, 3])
-def test_a_partition_that_does_not_exist_is_refused(own, partition):
-    with pytest.raises(StoreError, match=f"has partitions 0-2; partition {partition} does not exist"):
-        reset(own, [0, partition])
-    assert record_of(own, 0).exists()
-
-
-def test_no_partitions_change_nothing(own, whole):
+def test_no_partition_and_one_that_does_not_exist_change_nothing(own, whole):
     reset(own, [])
+    for partition in (-1, 3):
+        with pytest.raises(StoreError, match=f"has partitions 0-2; partition {partition} does not exist"):
+            reset(own, [0, partition])
     assert content(own) == content(whole)
 
 

@@ -35,11 +35,6 @@ def test_an_interrupted_verification_goes_on_where_it_stopped(own):
     assert tree(own) == before
 
 
-def test_without_resume_everything_is_read_again(own):
-    interrupted(own, 1)
-    assert verify(own).n_resumed == 0
-
-
 def test_problems_are_told_again_after_resuming(own):
     shards_of(own, 0)["answer_logits"].unlink()
     interrupted(own, 2)
@@ -68,7 +63,9 @@ def test_what_was_touched_is_read_again(own, touched):
     assert bool(found.problems) == (touched in ("shard", "record"))
 
 
-def test_a_log_of_another_specification_is_not_believed(own):
+def test_a_log_of_another_specification_or_that_is_not_asked_for_is_not_believed(own):
+    interrupted(own, 1)
+    assert verify(own).n_resumed == 0
     interrupted(own, 1)
     head, *lines = log_of(own).read_text().splitlines()
     log_of(own).write_text("\n".join([json.dumps({**json.loads(head), "spec": "0" * 64}), *lines, ""]))

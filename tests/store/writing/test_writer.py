@@ -11,14 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.support.builders import (
-    FEATURES,
-    committed_store,
-    edit_json,
-    features,
-    planned_store,
-    tree,
-)
+from tests.support.builders import FEATURES, committed_store, edit_json, features, planned_store, tree, write_missing
 from tests.support.paths import ROOT
 from tests.support.profiles import LONG
 from vadprobe.store.claims.claiming import claims_in
@@ -43,21 +36,20 @@ def test_a_partition_counts_only_with_its_record(tmp_path, monkeypatch, step):
 
     stage = LocalStaging.stage
 
-    def cut(staging, name, pieces):
-        if name.endswith("json" if step == "record" else "head_outputs"):
-            raise KeyboardInterrupt
-        stage(staging, name, pieces)
+    def cut_at_step(staging, name, pieces):
+        (cut if name.endswith("json" if step == "record" else "head_outputs") else stage)(staging, name, pieces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LocalStaging, "stage", cut)
+        patch.setattr(LocalStaging, "stage", cut_at_step)
         with pytest.raises(KeyboardInterrupt):
             writer.write_partition(1, features(writer.spec, 1))
     assert writer.missing() == [1]
     assert FeatureStore.open(writer.path).written.tolist() == [True] * 256 + [False]
     with pytest.raises(StoreError, match="not written yet"):
         FeatureStore.open(writer.path).answer_logits(np.array([256]))
-    with pytest.raises(StoreError, match="cannot be committed: 1 of 2 partitions are not written, first 1"):
+    with pytest.raises(StoreError, match=r"1 of 2 partitions are not written, first 1\. Run 'vadprobe extract' again"):
         writer.commit()
+    assert read_attributes(writer.path)["state"] == "open"
     writer.write_partition(1, features(writer.spec, 1))
     writer.commit()
     assert tree(writer.path.parent) == tree(whole.path.parent)
@@ -143,8 +135,7 @@ def test_a_store_killed_anywhere_is_finished_to_the_same_bytes(tmp_path):
             assert messages == [] or (len(messages) == 1 and "not committed" in messages[0] and code != 0), point
             recorded += 1
         writer = planned_store(tmp_path / str(point), 3)
-        for partition in writer.missing():
-            writer.write_partition(partition, features(writer.spec, partition))
+        write_missing(writer)
         writer.commit()
         found = tree(writer.path.parent)  # verification above may have kept a log
         left = {path: digest for path, digest in found.items() if "partial" not in path and ".verified" not in path}
@@ -160,17 +151,6 @@ def test_partitions_may_be_written_in_any_order_and_again(tmp_path):
         assert writer.is_written(partition)
     writer.commit()
     assert tree(writer.path.parent) == whole
-
-
-@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-3], lambda content: b"x" * 500])
-def test_a_damaged_shard_can_be_written_again(tmp_path, damage):
-    writer = committed_store(tmp_path, 3)
-    before = tree(tmp_path)
-    for array in feature_arrays(writer.spec.backbone, 3):
-        shard = shard_path(writer.path, array, 0)
-        shard.write_bytes(damage(shard.read_bytes()))
-    writer.write_partition(0, features(writer.spec, 0))
-    assert tree(tmp_path) == before
 
 
 def test_shards_and_their_folders_are_synced_before_the_record(tmp_path, monkeypatch):
@@ -201,14 +181,8 @@ def test_shards_and_their_folders_are_synced_before_the_record(tmp_path, monkeyp
         forced = steps.index(("force", shard.stat().st_ino))
         assert forced < published < steps.index(("sync", shard.parent)) < record
     assert [step for step in steps[record + 1 :] if step[0] == "sync"] == [("sync", records_of(writer.path))]
-
-
-def test_a_commit_names_what_is_missing(tmp_path):
-    writer = planned_store(tmp_path, 600)
-    writer.write_partition(1, features(writer.spec, 1))
-    with pytest.raises(StoreError, match=r"2 of 3 partitions are not written, first 0\. Run 'vadprobe extract' again"):
-        writer.commit()
-    assert read_attributes(writer.path)["state"] == "open"
+    for folder in ("c/0/0/0", "c/0/0", "c/0", "c", "."):
+        assert ("sync", writer.path / "head_outputs" / folder) in steps
 
 
 def test_a_commit_returns_every_failed_row_and_may_be_repeated(tmp_path):
@@ -220,6 +194,9 @@ def test_a_commit_returns_every_failed_row_and_may_be_repeated(tmp_path):
     attributes = read_attributes(writer.path)
     assert (attributes["state"], attributes["n_failed"]) == ("committed", 3)
     assert attributes["spec"] == writer.spec.to_json()
+    writer.write_partition(0, features(writer.spec, 0, {1: "the file was removed"}))
+    assert writer.commit() == {1: "the file was removed", 256: "killed"}
+    assert read_attributes(writer.path)["n_failed"] == 2
 
 
 def test_records_say_what_was_written(tmp_path):
@@ -283,19 +260,11 @@ def test_a_store_may_be_moved(tmp_path):
 def test_a_partition_whose_every_row_failed_can_be_written(tmp_path, n_clips, partition):
     writer = planned_store(tmp_path, n_clips)
     failures = dict.fromkeys(range(256 * partition, n_clips), "the file is damaged")
-    for number in range(writer.n_partitions):
-        writer.write_partition(number, features(writer.spec, number, failures))
+    write_missing(writer, failures)
     assert writer.commit() == failures
     assert verify(writer.path).problems == ()
     rows = np.array(list(failures))
     assert np.isnan(FeatureStore.open(writer.path).hidden_states(rows, [0, 1, 2])).all()
-
-
-def test_a_commit_after_a_repair_counts_failures_again(tmp_path):
-    writer = committed_store(tmp_path, 3)
-    writer.write_partition(0, features(writer.spec, 0, {1: "the file was removed"}))
-    assert writer.commit() == {1: "the file was removed"}
-    assert read_attributes(writer.path)["n_failed"] == 1
 
 
 def test_other_bytes_from_the_disk_are_noticed_before_the_record(tmp_path, monkeypatch):
@@ -316,15 +285,6 @@ def test_a_damaged_record_does_not_count_and_is_written_again(tmp_path, edit):
     writer.write_partition(0, features(writer.spec, 0))
     writer.commit()
     assert tree(tmp_path) == before
-
-
-def test_the_folders_of_a_shard_are_synced(tmp_path, monkeypatch):
-    writer = planned_store(tmp_path, 3)
-    synced = []
-    monkeypatch.setattr(publishing, "sync", synced.append)
-    writer.write_partition(0, features(writer.spec, 0))
-    folders = ["c/0/0/0", "c/0/0", "c/0", "c", "."]
-    assert {writer.path / "head_outputs" / folder for folder in folders} <= set(synced)
 
 
 def test_a_commit_clears_away_what_killed_workers_left_and_no_more(tmp_path):

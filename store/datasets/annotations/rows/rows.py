@@ -79,6 +79,16 @@ class Reading(Generic[Entry]):
     rejected: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def n_rejected(self) -> int:
+        """Number of rows that could not be read."""
+        return len(self.rejected)
+
+    @property
+    def n_read(self) -> int:
+        """Number of rows that were read; several may make one entry."""
+        return self.n_rows - self.n_rejected
+
     def checked(self) -> tuple[Entry, ...]:
         """Return the entries, if every row was read.
 
@@ -104,11 +114,7 @@ class Row:
 
 
 def read_text(path: StorePath, what: str) -> str:
-    """Read a text file.
-
-    Args:
-        path: the file, UTF-8 with or without a byte order mark.
-        what: its kind, for messages.
+    """Read a text file, UTF-8 with or without a byte order mark; `what` is its kind, for messages.
 
     Raises:
         VadprobeError: if there is no such file, it cannot be opened, or it is not UTF-8 text.
