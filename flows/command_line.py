@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with messages_on_terminal():
             code = application()(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the second is what the printer of help makes of the first
         # The reader of our output has closed it ("| head"); Python would complain once more while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

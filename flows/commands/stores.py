@@ -4,19 +4,15 @@ import json as json_format
 import logging
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vadprobe.flows.commands.options import Place
-from vadprobe.flows.commands.store_text import catalog_lines, comparison_lines, garbage_lines, store_lines
-from vadprobe.store.catalog.catalog import Catalog, read_catalog
-from vadprobe.store.catalog.comparison import Comparison, compare
-from vadprobe.store.catalog.description import describe_store
-from vadprobe.store.catalog.garbage import Garbage, collect_garbage, find_garbage
-from vadprobe.store.catalog.path_hints import explain, find_store
-from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import can_list
 from vadprobe.store.files.text import counted, size_text
+
+if TYPE_CHECKING:
+    from vadprobe.store.catalog.comparison import Comparison
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,10 +25,14 @@ def ls(root: Place, /, *, save: bool = False, json: bool = False) -> int:
         save: also write ROOT/catalog.json, for places that cannot be listed (http)
         json: print JSON, for programs
     """
+    from vadprobe.flows.commands.store_text import catalog_lines
+    from vadprobe.store.catalog.catalog import read_catalog
+
     catalog = read_catalog(root)
     saved = catalog.save() if save else None
     if json:
-        _say_json(_catalog_content(catalog))
+        more = {"root": str(root), "bytes": catalog.n_bytes, "notes": list(catalog.notes)}
+        _say_json(catalog.to_json() | more)
         return 0
     _say(catalog_lines(catalog))
     if saved is not None:
@@ -47,6 +47,10 @@ def show(store: Place, /, *, json: bool = False) -> int:
         store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
         json: print JSON, for programs
     """
+    from vadprobe.flows.commands.store_text import store_lines
+    from vadprobe.store.catalog.description import describe_store
+    from vadprobe.store.catalog.path_hints import find_store
+
     described = describe_store(find_store(store))
     if json:
         _say_json(described)
@@ -66,6 +70,10 @@ def diff(a: Place, b: Place, /, *, values: bool = False, json: bool = False) -> 
         values: compare the features too: by their checksums, and by value where needed
         json: print JSON, for programs
     """
+    from vadprobe.flows.commands.store_text import comparison_lines
+    from vadprobe.store.catalog.comparison import compare
+    from vadprobe.store.catalog.path_hints import find_store
+
     found = compare(find_store(a), find_store(b), values=values)
     if json:
         _say_json(_comparison_content(found))
@@ -80,6 +88,9 @@ def card(store: Place, /) -> int:
     Args:
         store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr; or the folder it lies in
     """
+    from vadprobe.store.catalog.path_hints import find_store
+    from vadprobe.store.catalog.store_card import write_card
+
     folder = store if store.is_dir() and any(store.glob("*.zarr")) else find_store(store).parent
     path = write_card(folder)
     if path is None:
@@ -99,6 +110,10 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
         root: the folder that holds the datasets
         yes: remove what is listed
     """
+    from vadprobe.flows.commands.store_text import garbage_lines
+    from vadprobe.store.catalog.garbage import collect_garbage, find_garbage
+    from vadprobe.store.catalog.path_hints import explain
+
     if not can_list(root):
         raise VadprobeError(f"{root} is on a web server, which lists nothing; run gc where that is a folder.")
     if not root.is_dir():
@@ -112,26 +127,14 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
         print(f"Removed: {one.path} ({size_text(one.n_bytes)}; {one.why})")
     for one in found:
         if one not in removed:
-            print(f"Kept: {one.path} ({_reason_kept(one)})")
+            reason = "its worker gave a sign of life" if one.verdict == "wait" else one.why
+            print(f"Kept: {one.path} ({reason})")
     total = size_text(sum(one.n_bytes for one in removed))
     print(f"{counted(len(removed), 'leftover')} removed, {total}." if removed else "Nothing was removed.")
     return 0
 
 
-def _reason_kept(one: Garbage) -> str:
-    return "its worker gave a sign of life" if one.verdict == "wait" else one.why
-
-
-def _catalog_content(catalog: Catalog) -> dict[str, Any]:
-    return {
-        **catalog.to_json(),
-        "root": str(catalog.root),
-        "bytes": catalog.n_bytes,
-        "notes": list(catalog.notes),
-    }
-
-
-def _comparison_content(found: Comparison) -> dict[str, Any]:
+def _comparison_content(found: "Comparison") -> dict[str, Any]:
     values = None
     if found.values is not None:
         values = [
