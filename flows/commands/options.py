@@ -4,6 +4,7 @@ The modules of commands import at their top what signatures need; what the work 
 that the help of a command appears at once.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -76,6 +77,11 @@ def _json_file(_: Any, tokens: Sequence[Token]) -> Path:
     if given.startswith("-") and given != "-":
         raise VadprobeError(f"{tokens[-1].keyword} must be followed by a file, or by '-', got {given}.")
     return Path(given)
+
+
+def print_json(content: Any) -> None:
+    """Print a value as JSON, for programs."""
+    print(json.dumps(content, indent=1, sort_keys=True, allow_nan=False))
 
 
 def _list(converter: Callable[..., Any], metavar: str) -> Parameter:

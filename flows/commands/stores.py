@@ -1,12 +1,10 @@
 """The commands ls, show, diff, card and gc: the stores of a root, what is in them, and what lies beside them."""
 
-import json as json_format
 import logging
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from vadprobe.flows.commands.options import Place
+from vadprobe.flows.commands.options import Place, print_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import can_list
 from vadprobe.store.files.text import counted, size_text
@@ -32,9 +30,9 @@ def ls(root: Place, /, *, save: bool = False, json: bool = False) -> int:
     saved = catalog.save() if save else None
     if json:
         more = {"root": str(root), "bytes": catalog.n_bytes, "notes": list(catalog.notes)}
-        _say_json(catalog.to_json() | more)
+        print_json(catalog.to_json() | more)
         return 0
-    _say(catalog_lines(catalog))
+    print("\n".join(catalog_lines(catalog)))
     if saved is not None:
         print(f"Written: {saved}")
     return 0
@@ -53,9 +51,9 @@ def show(store: Place, /, *, json: bool = False) -> int:
 
     described = describe_store(find_store(store))
     if json:
-        _say_json(described)
+        print_json(described)
     else:
-        _say(store_lines(described))
+        print("\n".join(store_lines(described)))
     return 0
 
 
@@ -76,9 +74,9 @@ def diff(a: Place, b: Place, /, *, values: bool = False, json: bool = False) -> 
 
     found = compare(find_store(a), find_store(b), values=values)
     if json:
-        _say_json(_comparison_content(found))
+        print_json(_comparison_content(found))
     else:
-        _say(comparison_lines(found))
+        print("\n".join(comparison_lines(found)))
     return found.verdict
 
 
@@ -120,7 +118,7 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
         raise VadprobeError(explain(root))
     found = find_garbage(root)
     if not yes:
-        _say(garbage_lines(str(root), found))
+        print("\n".join(garbage_lines(str(root), found)))
         return 0
     removed = collect_garbage(found, tell=_LOGGER.info)
     for one in removed:
@@ -135,43 +133,29 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
 
 
 def _comparison_content(found: "Comparison") -> dict[str, Any]:
-    values = None
-    if found.values is not None:
-        values = [
-            {
-                "array": array.name,
-                "partitions_equal": array.equal,
-                "partitions_differing": list(array.differing),
-                "values_differing": array.n_values,
-                "nan_in_one": array.one_sided,
-                "largest_difference": None if math.isnan(array.largest) else _finite(array.largest),
-                "row": array.row,
-            }
-            for array in found.values
-        ]
+    values = [
+        {
+            "array": array.name,
+            "partitions_equal": array.equal,
+            "partitions_differing": array.differing,
+            "values_differing": array.n_values,
+            "nan_in_one": array.one_sided,
+            "largest_difference": _number(array.largest),
+            "row": array.row,
+        }
+        for array in found.values or ()
+    ]
+    parts = ("specification", "clips", "contents", "state", "unknown")
     return {
         "a": str(found.first.path),
         "b": str(found.second.path),
         "verdict": ("same", "different", "cannot tell")[found.verdict],
-        "specification": list(found.specification),
-        "clips": list(found.clips),
-        "contents": list(found.contents),
-        "state": list(found.state),
-        "failed_rows": list(found.failures),
-        "values": values,
-        "unknown": list(found.unknown),
+        **{part: getattr(found, part) for part in parts},
+        "failed_rows": found.failures,
+        "values": None if found.values is None else values,
     }
 
 
-def _finite(value: float) -> float | str:
-    """Return a number as JSON can hold it; an infinity becomes a word."""
-    return value if math.isfinite(value) else str(value)
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)
-
-
-def _say_json(content: dict[str, Any]) -> None:
-    print(json_format.dumps(content, indent=1, sort_keys=True, allow_nan=False))
+def _number(value: float) -> float | str | None:
+    """Return a number as JSON can hold it: NaN is null, an infinity becomes a word."""
+    return None if math.isnan(value) else value if math.isfinite(value) else str(value)

@@ -1,6 +1,5 @@
 """The command verify, and the repair that `vadprobe extract --repair` begins with."""
 
-import json as json_format
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts.types import PositiveInt
 from tqdm import tqdm
 
-from vadprobe.flows.commands.options import JsonFile, Place, stores_of
+from vadprobe.flows.commands.options import JsonFile, Place, print_json, stores_of
 from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import StorePath, can_list, is_remote
@@ -43,7 +42,7 @@ def verify(target: Place, /, *, resume: bool = False, workers: PositiveInt | Non
     is_sound = not any(one.problems for one in found)
     content = {"sound": is_sound, "stores": [_content(one) for one in found]}
     if only_json:
-        _say([json_format.dumps(content, indent=1, sort_keys=True)])
+        print_json(content)
     elif json is not None:
         write_json(json, content)
     return 0 if is_sound else 1
