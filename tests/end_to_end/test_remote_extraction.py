@@ -1,7 +1,6 @@
 """Extraction straight into an object store: the bytes of an extraction into a folder, by any number of workers."""
 
 import threading
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.processes.remote_servers import BUCKET, Faults, s3_server
+from tests.support.processes.remote_servers import Faults, bucket_at_hand
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
@@ -21,26 +20,19 @@ from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.flows.jobs.extract_job import finish
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.files import object_store
 from vadprobe.store.files.location import location
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 
-FAULTS = Faults()
 SEGMENTS = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=2, layers=(0, 3), heads=((1, 2),))
 
 
 @pytest.fixture(scope="module")
 def bucket():
-    names = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
-    with s3_server(FAULTS) as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
-            patch.setenv(name, value)
-        object_store.connection.cache_clear()
-        yield location(f"s3://{BUCKET}/{uuid.uuid4().hex}")
-        object_store.connection.cache_clear()
+    with bucket_at_hand(Faults()) as url:
+        yield location(f"{url}/stores")
 
 
 def extracted(videos: Path, root: Any, description: Any) -> Extractor:

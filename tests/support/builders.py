@@ -97,10 +97,10 @@ def planned_store(root: Path, n_clips: int, dtype: str = "bfloat16", **changes: 
 
 
 def committed_store(
-    root: Path, n_clips: int, dtype: str = "bfloat16", failures: Mapping[int, str] | None = None
+    root: Path, n_clips: int, dtype: str = "bfloat16", failures: Mapping[int, str] | None = None, **changes: Any
 ) -> StoreWriter:
     """A store whose every partition holds ``features``, committed."""
-    writer = planned_store(root, n_clips, dtype)
+    writer = planned_store(root, n_clips, dtype, **changes)
     for partition in range(writer.n_partitions):
         writer.write_partition(partition, features(writer.spec, partition, failures))
     writer.commit()
