@@ -1,7 +1,7 @@
 """Extraction straight into an object store: the bytes of an extraction into a folder, by any number of workers."""
 
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.processes.remote_servers import Faults, bucket_at_hand
+from tests.support.processes.waiting import PATIENCE
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
@@ -61,21 +62,9 @@ def test_two_workers_write_into_a_bucket_what_one_writes_into_a_folder(
 ) -> None:
     description = describe_tiny("qwen2_5_vl")
     wanted = extracted(video_folder, tmp_path / "stores", description)
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            extracted(video_folder, bucket, description)
-        except BaseException as error:  # noqa: BLE001 - handed to the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-    assert not any(thread.is_alive() for thread in threads)
-    assert errors == []
+    with ThreadPoolExecutor(2) as pool:
+        for worker in [pool.submit(extracted, video_folder, bucket, description) for _ in range(2)]:
+            worker.result(PATIENCE)
     assert contents(bucket) == contents(tmp_path / "stores")
     again = extracted(video_folder, bucket, description)
     assert again.summary.n_computed == 0  # type: ignore[attr-defined]
