@@ -15,7 +15,7 @@ class CalibrationConfig(Section):
         default="video", description="both papers: one vector per calibration video, frames sampled over all of it"
     )
     fraction: float = Field(default=0.01, gt=0, le=1, description="both papers: one per cent of the training videos")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of the draw of training videos")
     segment_label: Literal["video", "interval"] = Field(
         default="video", description="with unit 'segment': the label of the video, or whether an interval covers it"
     )
@@ -99,7 +99,9 @@ class ProbeConfig(Section):
     max_iterations: int = Field(
         default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS; HeadHunt's code: 2000 of liblinear"
     )
-    class_weight: ClassWeight | None = None
+    class_weight: ClassWeight | None = Field(
+        default=None, description="'balanced': both classes weigh the same, however many samples each has"
+    )
     hidden: int = Field(default=HIDDEN, ge=1, description="hidden units of kind 'mlp'")
     seed: int = Field(default=0, ge=0, description="of the first weights of kind 'mlp'; nothing else is random")
     convention: Convention = Field(
@@ -151,15 +153,15 @@ class EvaluationConfig(Section):
     """Section ``[analysis.evaluation]``: intervals of the reported numbers by a bootstrap over videos."""
 
     resamples: int = Field(default=1000, ge=0, description="0: no intervals")
-    seed: int = Field(default=0, ge=0)
-    confidence: float = Field(default=0.95, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, description="of the resamples")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the intervals")
 
 
 class AnalysisConfig(Section):
     """Section ``[analysis]``: one method on the cached features."""
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")
-    method: Literal["hiprobe", "headhunt"]
+    method: Literal["hiprobe", "headhunt"] = Field(description="'hiprobe' probes one layer, 'headhunt' a few heads")
     out: str = Field(description="folder of the results")
     detector: str | None = Field(
         default=None,

@@ -13,8 +13,12 @@ class BackboneConfig(Section):
     key: str = Field(description="folder name of this backbone in the store")
     path: str = Field(description="a local folder, or a hub id such as OpenGVLab/InternVL3-8B-hf")
     revision: str | None = Field(default=None, description="hub commit; a local folder has none")
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    dtype: Literal["bfloat16", "float16", "float32"] = Field(
+        default="bfloat16", description="number type of the weights, the passes and the stored features"
+    )
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = Field(
+        default="sdpa", description="implementation of attention in transformers; part of the features' specification"
+    )
     frame_size: tuple[int, int] | None = Field(
         default=None,
         description="height and width in pixels, for Qwen2.5-VL and Qwen3-VL (by default 448 x 448); the vision towers "

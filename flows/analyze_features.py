@@ -6,7 +6,6 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.scoring import Scores
@@ -20,6 +19,10 @@ from vadprobe.flows.jobs.analyze_job import (
     score_step,
 )
 from vadprobe.flows.jobs.job import Job, load_job
+
+open_task = task(name="open", cache_policy=NO_CACHE, persist_result=False)(open_analysis)
+fit_task = task(name="fit", cache_policy=NO_CACHE, persist_result=False)(fit_step)
+score_task = task(name="score", cache_policy=NO_CACHE, persist_result=False)(score_step)
 
 
 @flow(name="analyze-features", persist_result=False)
@@ -39,24 +42,6 @@ def analyze_features(config: str = "configs/hiprobe.toml", workspace: str | None
         detector = fit_task(job, inputs, cache, scheduler)
         scores = score_task(job, inputs, detector, cache, scheduler)
     return str(report_task(job, inputs, detector, scores, cache).report)
-
-
-@task(name="open", cache_policy=NO_CACHE, persist_result=False)
-def open_task(job: Job) -> AnalysisInputs:
-    """Open the truth and the stores."""
-    return open_analysis(job)
-
-
-@task(name="fit", cache_policy=NO_CACHE, persist_result=False)
-def fit_task(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Scheduler) -> Detector:
-    """Calibrate, measure saliency, select, fit the probe and the locator."""
-    return fit_step(job, inputs, cache, scheduler)
-
-
-@task(name="score", cache_policy=NO_CACHE, persist_result=False)
-def score_task(job: Job, inputs: AnalysisInputs, detector: Detector, cache: StepCache, scheduler: Scheduler) -> Scores:
-    """Score the validation and test segments."""
-    return score_step(job, inputs, detector, cache, scheduler)
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)

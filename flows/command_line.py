@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -53,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with messages_on_terminal():
             code = application()(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the second is what the printer of help makes of the first
         # The reader of our output has closed it ("| head"); Python would complain once more while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -140,10 +139,6 @@ def _refusal(error: Exception, words: Sequence[str]) -> str:
         f"this command needs the package {error.name!r}, which is not installed; "
         f"install it with: pip install 'vadprobe[{_EXTRAS.get(words[0], 'analyze')}]'"
     )
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """The commands dataset audit and dataset prepare."""
 
-import json as json_format
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from vadprobe.flows.commands.options import DatasetOptions, JsonFile
+from vadprobe.flows.commands.options import DatasetOptions, JsonFile, print_json
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.datasets.audit import Audit
 from vadprobe.store.datasets.audit import audit as audit_dataset
@@ -30,7 +29,7 @@ def dataset_audit(*, dataset: DatasetOptions = DatasetOptions(), decode: bool = 
     """
     found = _audit(dataset, decode)
     if str(json) == "-":
-        print(json_format.dumps(found.to_json(), indent=1, sort_keys=True))
+        print_json(found.to_json())
     else:
         print("\n".join(found.lines()))
         if json is not None:

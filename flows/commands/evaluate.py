@@ -13,16 +13,11 @@ from cyclopts.types import PositiveInt
 
 from vadprobe.analyze.configuration import EvaluationConfig
 from vadprobe.flows.commands.options import TEXT_FORMATS, DatasetOptions
-from vadprobe.flows.jobs.job import load_job
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.datasets.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION, IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.joining import naming
-from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
-from vadprobe.store.datasets.sources import read_source, refuse
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.digests import digest_file
 
 if TYPE_CHECKING:
     from vadprobe.analyze.evaluation.evaluation import Evaluation
@@ -30,6 +25,7 @@ if TYPE_CHECKING:
     from vadprobe.analyze.evaluation.score_files.fitting import Fitted
     from vadprobe.analyze.evaluation.score_files.laying import FitRules
     from vadprobe.analyze.evaluation.score_files.values import VideoScores
+    from vadprobe.store.datasets.probed_videos import VideoFacts
 
 _MOST_RESAMPLES = 1_000_000
 _MEASURING = Group("Measuring", sort_key=2)
@@ -83,11 +79,13 @@ class TruthReader:
     config: DatasetConfig
     workspace: Path
     split: Split
-    probed: tuple[VideoFacts, ...] | None
+    probed: "tuple[VideoFacts, ...] | None"
 
     def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
         """Return the truth, and what did not fit when its files were joined."""
         from vadprobe.analyze.evaluation.ground_truth import ground_truth
+        from vadprobe.store.datasets.joining import naming
+        from vadprobe.store.datasets.sources import read_source, refuse
 
         config = self.config.model_copy(update={"intervals": convention, "videos": None})
         source = read_source(config, self.workspace, self.probed)
@@ -157,6 +155,8 @@ def evaluate(
 
 def _origin(scores: ScoreOptions, reader: TruthReader) -> dict[str, Any]:
     """Return the names of what is measured against what."""
+    from vadprobe.store.files.digests import digest_file
+
     return {
         "dataset": reader.config.name,
         "format": reader.config.format,
@@ -236,8 +236,12 @@ def _check(threshold: float | None, bootstrap: EvaluationConfig, out: Path) -> N
         raise VadprobeError(f"--out {out}: nothing can be written in {there}; name another folder.")
 
 
-def _frame_counts(dataset: DatasetOptions, config: DatasetConfig, workspace: Path) -> tuple[VideoFacts, ...] | None:
+def _frame_counts(dataset: DatasetOptions, config: DatasetConfig, workspace: Path) -> "tuple[VideoFacts, ...] | None":
     """Return the facts of the video files, counted now or by stage 1 of the job; None where there are no files."""
+    from vadprobe.flows.jobs.job import load_job
+    from vadprobe.store.datasets.probed_videos import read_video_facts
+    from vadprobe.store.datasets.sources import read_source
+
     if dataset.config is not None:
         probed = read_video_facts(load_job(dataset.config).layout.videos)
         if probed:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
@@ -50,22 +50,13 @@ def export(
         videos: names, separated by commas, or @FILE with one per line
         arrays: some of hidden_states,head_outputs,answer_logits; default: what the store holds
     """
-    choice = ExportChoice(
-        format=format,
-        layers=_some("--layers", layers),
-        heads=_some("--heads", heads),
-        arrays=_some("--arrays", arrays),
-        videos=_some("--videos", videos),
-    )
+    for option, given in (("layers", layers), ("heads", heads), ("arrays", arrays), ("videos", videos)):
+        if given == ():
+            raise VadprobeError(f"--{option} is empty; name something, or leave it out for everything.")
+    choice = ExportChoice(format, layers, heads, arrays, videos)
     done = export_store(FeatureStore.open(store), out, choice, Bar("exporting", "video"))
     print("\n".join(_export_lines(out, done)))
     return 0
-
-
-def _some(option: str, given: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-    if given is not None and not given:
-        raise VadprobeError(f"{option} is empty; name something, or leave it out for everything.")
-    return given
 
 
 def _export_lines(out: Path, done: Exported) -> Iterator[str]:

@@ -1,5 +1,10 @@
-"""Types of options that several commands have: places, numbers, heads, names, and the dataset."""
+"""Types of options that several commands have: places, numbers, heads, names, and the dataset.
 
+The modules of commands import at their top what signatures need; what the work needs is imported when it begins, so
+that the help of a command appears at once.
+"""
+
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,15 +13,11 @@ from typing import Annotated, Any, get_args
 from cyclopts import Group, Parameter, Token
 from pydantic import SkipValidation, ValidationError
 
-from vadprobe.flows.jobs.job import load_job
-from vadprobe.store.catalog.finding import stores_below
 from vadprobe.store.datasets.annotations.conventions import IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig, DatasetFormat
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath, is_remote, location
-from vadprobe.store.format.layout import records_of
 from vadprobe.store.settings import explain
-from vadprobe.store.verification.verify import is_store
 
 TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
 """Formats whose annotation is a text of 's e', which may mean several things."""
@@ -78,6 +79,11 @@ def _json_file(_: Any, tokens: Sequence[Token]) -> Path:
     return Path(given)
 
 
+def print_json(content: Any) -> None:
+    """Print a value as JSON, for programs."""
+    print(json.dumps(content, indent=1, sort_keys=True, allow_nan=False))
+
+
 def _list(converter: Callable[..., Any], metavar: str) -> Parameter:
     return Parameter(converter=converter, n_tokens=1, metavar=metavar)
 
@@ -104,6 +110,11 @@ def stores_of(target: StorePath) -> list[StorePath]:
     Raises:
         VadprobeError: if there is nothing of that name, or no store below a folder.
     """
+    from vadprobe.flows.jobs.job import load_job
+    from vadprobe.store.catalog.finding import stores_below
+    from vadprobe.store.format.layout import records_of
+    from vadprobe.store.verification.verify import is_store
+
     if is_remote(target):
         return [target] if is_store(target) else stores_below(target)
     if target.is_file():
@@ -170,6 +181,8 @@ class DatasetOptions:
             raise explain(Path("the dataset options"), error, DatasetConfig) from error
 
     def _of_job(self, path: Path) -> tuple[DatasetConfig, Path]:
+        from vadprobe.flows.jobs.job import load_job
+
         surplus = [f"--{name.replace('_', '-')}" for name in self._given() if name not in ("config", "intervals")]
         if surplus:
             raise VadprobeError(f"--config names a dataset already; leave out {' and '.join(surplus)}.")

@@ -5,8 +5,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.verify import repair
-from vadprobe.flows.jobs.job import load_job
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
@@ -17,6 +15,7 @@ def plan(config: Path, /) -> int:
         config: the job file (TOML)
     """
     from vadprobe.flows.jobs.extract_job import missing_lines, n_clips, prepare
+    from vadprobe.flows.jobs.job import load_job
 
     extractor = prepare(load_job(config), Bar("probing", "video"))
     for sampling in extractor.plan.samplings:
@@ -58,8 +57,10 @@ def extract(
         repair_first: first verify, and reset damaged partitions so that they are computed again
         devices: compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU
     """
+    from vadprobe.flows.commands.verify import repair
     from vadprobe.flows.jobs.devices import devices_of, extract_on
     from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare
+    from vadprobe.flows.jobs.job import load_job
 
     job = load_job(config)
     names = devices_of(devices)
@@ -84,6 +85,7 @@ def analyze(config: Path, /) -> int:
         config: the job file (TOML)
     """
     from vadprobe.flows.jobs.analyze_job import analyze as analyze_job
+    from vadprobe.flows.jobs.job import load_job
 
     outcome = analyze_job(load_job(config))
     print(outcome.table())
@@ -101,6 +103,7 @@ def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, o
         out: the HTML file to write; by default report.html of the first analysis
     """
     from vadprobe.flows.jobs.analyze_job import combine
+    from vadprobe.flows.jobs.job import load_job
 
     jobs = [load_job(path) for path in (first, *others)]
     print(f"Report: {combine(jobs, out or jobs[0].out / 'report.html')}")

@@ -54,14 +54,8 @@ def store_lines(store: dict[str, Any]) -> Iterator[str]:
         f"{rows['failed']:,} failed, {size_text(sizes['all'])}"
     )
     yield from (f"! {problem}" for problem in store["problems"])
-    yield ""
-    yield "Specification"
-    yield from _pairs(_specification(store))
-    yield ""
-    yield "Held"
-    yield from _pairs(_held(store))
-    yield ""
-    yield "Arrays"
+    yield from ("", "Specification", *_pairs(_specification(store)))
+    yield from ("", "Held", *_pairs(_held(store)))
     cells = [
         (
             array["name"],
@@ -76,17 +70,13 @@ def store_lines(store: dict[str, Any]) -> Iterator[str]:
         for array in store["arrays"]
     ]
     head = ("name", "dimensions", "shape", "dtype", "shard", "chunk", "size", "bytes/value")
-    yield from (f"  {line}" for line in table(head, cells, right=("size", "bytes/value")))
-    yield ""
+    yield from ("", "Arrays", *(f"  {line}" for line in table(head, cells, right=("size", "bytes/value"))), "")
     yield f"  features {size_text(sizes['features'])}, {_number(sizes['per_value'])} bytes per value; " + (
         f"metadata and records {size_text(sizes['metadata_and_records'])}"
     )
     if store["failed"]:
-        yield ""
-        yield "Failed rows"
-        yield from _failed_lines(store["failed"])
-    yield ""
-    yield "Open it in Python"
+        yield from ("", "Failed rows", *_failed_lines(store["failed"]))
+    yield from ("", "Open it in Python")
     yield "  from pathlib import Path; from vadprobe.store.reading.feature_store import FeatureStore"
     yield f"  store = FeatureStore.open(Path({store['store']!r}))"
     yield f"  values = store.head_outputs(rows=range({min(10, rows['done'])}), heads=[(0, 0)])  # (rows, 1, head_dim)"
@@ -145,9 +135,7 @@ def _failed_lines(failed: Iterable[dict[str, Any]]) -> Iterator[str]:
 def comparison_lines(found: Comparison) -> Iterator[str]:
     """Yield what differs, part by part, and the verdict."""
     a, b = found.first, found.second
-    yield f"A  {a.path}"
-    yield f"B  {b.path}"
-    yield ""
+    yield from (f"A  {a.path}", f"B  {b.path}", "")
     clips = f"{counted(a.spec.n_clips, 'clip')}, digest {a.spec.clips_digest[:_DIGEST]}"
     held = contents_text(a.contents, n_partitions(a.spec.n_clips, a.contents.partition_rows))
     yield from _part("specification", found.specification, f"digest {a.spec.digest[:_DIGEST]}", "of A, not of B")
@@ -189,19 +177,19 @@ def _values_line(array: ArrayDifference) -> str:
 def garbage_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
     """Yield what 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
     parts = (
-        ("These would go:", [one for one in found if one.verdict == "delete"]),
-        (
-            "These would go if their workers give no sign of life while they are watched:",
-            [one for one in found if one.verdict == "wait"],
-        ),
-        ("These stay:", [one for one in found if one.verdict == "keep"]),
+        ("These would go:", "delete"),
+        ("These would go if their workers give no sign of life while they are watched:", "wait"),
+        ("These stay:", "keep"),
     )
-    for title, part in parts:
+    for title, verdict in parts:
+        part = [one for one in found if one.verdict == verdict]
         if part:
-            yield title
-            cells = [(one.kind, size_text(one.n_bytes), one.why, _below(root, one)) for one in part]
-            yield from (f"  {line}" for line in table(("kind", "size", "why", "path"), cells, right=("size",)))
-            yield ""
+            cells = [
+                (one.kind, size_text(one.n_bytes), one.why, str(one.path).removeprefix(root).lstrip("/"))
+                for one in part
+            ]
+            lines = table(("kind", "size", "why", "path"), cells, right=("size",))
+            yield from (title, *(f"  {line}" for line in lines), "")
     going = [one for one in found if one.verdict != "keep"]
     if going:
         total = size_text(sum(one.n_bytes for one in going))
@@ -209,10 +197,6 @@ def garbage_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
         yield f"{count}, {total}. Nothing was removed; 'vadprobe gc {root} --yes' does it."
     else:
         yield f"There is nothing to remove in {root}."
-
-
-def _below(root: str, one: Garbage) -> str:
-    return str(one.path).removeprefix(root).lstrip("/")
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[str]:

@@ -1,22 +1,16 @@
 """The commands ls, show, diff, card and gc: the stores of a root, what is in them, and what lies beside them."""
 
-import json as json_format
 import logging
 import math
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vadprobe.flows.commands.options import Place
-from vadprobe.flows.commands.store_text import catalog_lines, comparison_lines, garbage_lines, store_lines
-from vadprobe.store.catalog.catalog import Catalog, read_catalog
-from vadprobe.store.catalog.comparison import Comparison, compare
-from vadprobe.store.catalog.description import describe_store
-from vadprobe.store.catalog.garbage import Garbage, collect_garbage, find_garbage
-from vadprobe.store.catalog.path_hints import explain, find_store
-from vadprobe.store.catalog.store_card import write_card
+from vadprobe.flows.commands.options import Place, print_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import can_list
 from vadprobe.store.files.text import counted, size_text
+
+if TYPE_CHECKING:
+    from vadprobe.store.catalog.comparison import Comparison
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,12 +23,16 @@ def ls(root: Place, /, *, save: bool = False, json: bool = False) -> int:
         save: also write ROOT/catalog.json, for places that cannot be listed (http)
         json: print JSON, for programs
     """
+    from vadprobe.flows.commands.store_text import catalog_lines
+    from vadprobe.store.catalog.catalog import read_catalog
+
     catalog = read_catalog(root)
     saved = catalog.save() if save else None
     if json:
-        _say_json(_catalog_content(catalog))
+        more = {"root": str(root), "bytes": catalog.n_bytes, "notes": list(catalog.notes)}
+        print_json(catalog.to_json() | more)
         return 0
-    _say(catalog_lines(catalog))
+    print("\n".join(catalog_lines(catalog)))
     if saved is not None:
         print(f"Written: {saved}")
     return 0
@@ -47,11 +45,15 @@ def show(store: Place, /, *, json: bool = False) -> int:
         store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
         json: print JSON, for programs
     """
+    from vadprobe.flows.commands.store_text import store_lines
+    from vadprobe.store.catalog.description import describe_store
+    from vadprobe.store.catalog.path_hints import find_store
+
     described = describe_store(find_store(store))
     if json:
-        _say_json(described)
+        print_json(described)
     else:
-        _say(store_lines(described))
+        print("\n".join(store_lines(described)))
     return 0
 
 
@@ -66,11 +68,15 @@ def diff(a: Place, b: Place, /, *, values: bool = False, json: bool = False) -> 
         values: compare the features too: by their checksums, and by value where needed
         json: print JSON, for programs
     """
+    from vadprobe.flows.commands.store_text import comparison_lines
+    from vadprobe.store.catalog.comparison import compare
+    from vadprobe.store.catalog.path_hints import find_store
+
     found = compare(find_store(a), find_store(b), values=values)
     if json:
-        _say_json(_comparison_content(found))
+        print_json(_comparison_content(found))
     else:
-        _say(comparison_lines(found))
+        print("\n".join(comparison_lines(found)))
     return found.verdict
 
 
@@ -80,6 +86,9 @@ def card(store: Place, /) -> int:
     Args:
         store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr; or the folder it lies in
     """
+    from vadprobe.store.catalog.path_hints import find_store
+    from vadprobe.store.catalog.store_card import write_card
+
     folder = store if store.is_dir() and any(store.glob("*.zarr")) else find_store(store).parent
     path = write_card(folder)
     if path is None:
@@ -99,76 +108,54 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
         root: the folder that holds the datasets
         yes: remove what is listed
     """
+    from vadprobe.flows.commands.store_text import garbage_lines
+    from vadprobe.store.catalog.garbage import collect_garbage, find_garbage
+    from vadprobe.store.catalog.path_hints import explain
+
     if not can_list(root):
         raise VadprobeError(f"{root} is on a web server, which lists nothing; run gc where that is a folder.")
     if not root.is_dir():
         raise VadprobeError(explain(root))
     found = find_garbage(root)
     if not yes:
-        _say(garbage_lines(str(root), found))
+        print("\n".join(garbage_lines(str(root), found)))
         return 0
     removed = collect_garbage(found, tell=_LOGGER.info)
     for one in removed:
         print(f"Removed: {one.path} ({size_text(one.n_bytes)}; {one.why})")
     for one in found:
         if one not in removed:
-            print(f"Kept: {one.path} ({_reason_kept(one)})")
+            reason = "its worker gave a sign of life" if one.verdict == "wait" else one.why
+            print(f"Kept: {one.path} ({reason})")
     total = size_text(sum(one.n_bytes for one in removed))
     print(f"{counted(len(removed), 'leftover')} removed, {total}." if removed else "Nothing was removed.")
     return 0
 
 
-def _reason_kept(one: Garbage) -> str:
-    return "its worker gave a sign of life" if one.verdict == "wait" else one.why
-
-
-def _catalog_content(catalog: Catalog) -> dict[str, Any]:
-    return {
-        **catalog.to_json(),
-        "root": str(catalog.root),
-        "bytes": catalog.n_bytes,
-        "notes": list(catalog.notes),
-    }
-
-
-def _comparison_content(found: Comparison) -> dict[str, Any]:
-    values = None
-    if found.values is not None:
-        values = [
-            {
-                "array": array.name,
-                "partitions_equal": array.equal,
-                "partitions_differing": list(array.differing),
-                "values_differing": array.n_values,
-                "nan_in_one": array.one_sided,
-                "largest_difference": None if math.isnan(array.largest) else _finite(array.largest),
-                "row": array.row,
-            }
-            for array in found.values
-        ]
+def _comparison_content(found: "Comparison") -> dict[str, Any]:
+    values = [
+        {
+            "array": array.name,
+            "partitions_equal": array.equal,
+            "partitions_differing": array.differing,
+            "values_differing": array.n_values,
+            "nan_in_one": array.one_sided,
+            "largest_difference": _number(array.largest),
+            "row": array.row,
+        }
+        for array in found.values or ()
+    ]
+    parts = ("specification", "clips", "contents", "state", "unknown")
     return {
         "a": str(found.first.path),
         "b": str(found.second.path),
         "verdict": ("same", "different", "cannot tell")[found.verdict],
-        "specification": list(found.specification),
-        "clips": list(found.clips),
-        "contents": list(found.contents),
-        "state": list(found.state),
-        "failed_rows": list(found.failures),
-        "values": values,
-        "unknown": list(found.unknown),
+        **{part: getattr(found, part) for part in parts},
+        "failed_rows": found.failures,
+        "values": None if found.values is None else values,
     }
 
 
-def _finite(value: float) -> float | str:
-    """Return a number as JSON can hold it; an infinity becomes a word."""
-    return value if math.isfinite(value) else str(value)
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)
-
-
-def _say_json(content: dict[str, Any]) -> None:
-    print(json_format.dumps(content, indent=1, sort_keys=True, allow_nan=False))
+def _number(value: float) -> float | str | None:
+    """Return a number as JSON can hold it: NaN is null, an infinity becomes a word."""
+    return None if math.isnan(value) else value if math.isfinite(value) else str(value)

@@ -1,22 +1,22 @@
 """The command verify, and the repair that `vadprobe extract --repair` begins with."""
 
-import json as json_format
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cyclopts.types import PositiveInt
 from tqdm import tqdm
 
-from vadprobe.flows.commands.options import JsonFile, Place, stores_of
+from vadprobe.flows.commands.options import JsonFile, Place, print_json, stores_of
 from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import StorePath, can_list, is_remote
-from vadprobe.store.format.layout import records_of
-from vadprobe.store.verification.problems import Verification
-from vadprobe.store.verification.repair import RepairPlan, apply, plan_repair
-from vadprobe.store.verification.verify import Checked, verify_stores
+
+if TYPE_CHECKING:
+    from vadprobe.store.verification.problems import Verification
+    from vadprobe.store.verification.repair import RepairPlan
+    from vadprobe.store.verification.verify import Checked
 
 _MOST_WORKERS = 4
 
@@ -42,13 +42,13 @@ def verify(target: Place, /, *, resume: bool = False, workers: PositiveInt | Non
     is_sound = not any(one.problems for one in found)
     content = {"sound": is_sound, "stores": [_content(one) for one in found]}
     if only_json:
-        _say([json_format.dumps(content, indent=1, sort_keys=True)])
+        print_json(content)
     elif json is not None:
         write_json(json, content)
     return 0 if is_sound else 1
 
 
-def repair(stores: Iterable[StorePath], workers: int | None = None) -> list[RepairPlan]:
+def repair(stores: Iterable[StorePath], workers: int | None = None) -> "list[RepairPlan]":
     """Verify stores and apply what mends them, saying what is done; stores that do not exist yet are passed over.
 
     Returns:
@@ -57,6 +57,9 @@ def repair(stores: Iterable[StorePath], workers: int | None = None) -> list[Repa
     Raises:
         StoreError: if another worker writes a partition that would be reset.
     """
+    from vadprobe.store.format.layout import records_of
+    from vadprobe.store.verification.repair import apply, plan_repair
+
     existing = [store for store in stores if store.exists() or records_of(store).is_dir()]
     plans = [plan_repair(found) for found in _verifications(existing, workers, resume=False)]
     plans = [plan for plan in plans if not plan.is_empty or plan.by_hand]
@@ -66,12 +69,14 @@ def repair(stores: Iterable[StorePath], workers: int | None = None) -> list[Repa
     return plans
 
 
-def _verifications(stores: list[StorePath], workers: int | None, resume: bool) -> Iterator[Verification]:
+def _verifications(stores: list[StorePath], workers: int | None, resume: bool) -> "Iterator[Verification]":
+    from vadprobe.store.verification.verify import verify_stores
+
     n_bytes = sum(_stored_bytes(store) for store in stores)
     n_problems: dict[StorePath, int] = {}
     with open_bar("verifying", "B", n_bytes, unit_scale=True) as bar:
 
-        def report(checked: Checked) -> None:
+        def report(checked: "Checked") -> None:
             n_problems[checked.store] = checked.n_problems
             bar.set_postfix(problems=sum(n_problems.values()), refresh=False)
             bar.total = max(0, (bar.total or 0) - checked.n_skipped)
@@ -95,8 +100,10 @@ def _workers() -> int:
     return min(_MOST_WORKERS, cores)
 
 
-def _lines(found: Verification) -> Iterator[str]:
+def _lines(found: "Verification") -> Iterator[str]:
     """Yield a verification as sentences: problems, state, the partitions to redo, and what would mend it."""
+    from vadprobe.store.verification.repair import plan_repair
+
     yield from map(str, found.problems)
     state = "sound" if not found.problems else f"{len(found.problems)} problems"
     rows = f"{found.n_rows} rows ({found.n_failed} failed)"
@@ -110,8 +117,10 @@ def _lines(found: Verification) -> Iterator[str]:
     yield from plan.lines()
 
 
-def _content(found: Verification) -> dict[str, Any]:
+def _content(found: "Verification") -> dict[str, Any]:
     """Return a verification as JSON."""
+    from vadprobe.store.verification.repair import plan_repair
+
     plan = plan_repair(found)
     return {
         "store": str(found.store),

@@ -10,7 +10,6 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
@@ -26,7 +25,7 @@ def main(job_path: str, workspace: str, device: str) -> int:
     Returns:
         0 done, 2 wrong input, said in a sentence on standard error, 130 interrupted.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     reports = sys.stdout
 
     def report(**what: Any) -> None:
@@ -54,10 +53,6 @@ def main(job_path: str, workspace: str, device: str) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from vadprobe.extract.video.decoder import VideoProgress
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.joining import naming
+from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import StoreError
 
 _LOGGER = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def missing_lines(missing: Sequence[str]) -> Iterator[str]:
 def prepare(job: Job, progress: VideoProgress | None = None) -> Extractor:
     """Probe the videos and create or open the stores; no weights are loaded."""
     description = describe(job.config.backbone, job.backbone_folder)
-    dataset = job.open_dataset()
+    dataset = open_dataset(job.config.dataset, job.workspace)
     plan = plan_extraction(
         dataset, job.root, job.config.sampling, job.prompts, description, job.config.extraction, progress
     )

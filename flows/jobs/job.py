@@ -8,8 +8,6 @@ from pydantic import Field, ValidationError, model_validator
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.store.datasets.configuration import DatasetConfig
-from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath, is_remote, location
 from vadprobe.store.format.configuration import PromptConfig, SamplingConfig, StoreConfig
@@ -131,10 +129,6 @@ class Job:
     def out(self) -> Path:
         """Folder of the analysis results."""
         return self.workspace / self.analysis.out
-
-    def open_dataset(self) -> Dataset:
-        """Open the job's dataset with its truth."""
-        return open_dataset(self.config.dataset, self.workspace)
 
 
 def load_job(path: Path, workspace: Path | None = None) -> Job:

@@ -5,19 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
 POSTFIX_SECONDS = 1.0
 """Time between two changes of the words beside a bar of clips."""
-
-
-class Progress(Protocol):
-    """Receiver of what long work has done so far; `Bar` shows it."""
-
-    def __call__(self, done: int, total: int, /) -> None:
-        """Take note that `done` of `total` units are finished."""
 
 
 def open_bar(what: str, unit: str, total: int, **look: Any) -> "tqdm[Any]":
@@ -26,7 +19,7 @@ def open_bar(what: str, unit: str, total: int, **look: Any) -> "tqdm[Any]":
 
 
 class Bar:
-    """`Progress` on a bar that appears with the first report and closes itself at the end."""
+    """Receiver of what long work has done, on a bar that appears with the first report and closes itself at the end."""
 
     def __init__(self, what: str, unit: str, **look: Any) -> None:
         self._what, self._unit, self._look = what, unit, look

@@ -11,8 +11,8 @@ from vadprobe.store.settings import Section
 class AnnotationConfig(Section):
     """One annotation file laid over a folder of videos: intervals, joined by name."""
 
-    format: Literal["ucf-crime", "xd-violence", "msad", "hivau"]
-    path: str
+    format: Literal["ucf-crime", "xd-violence", "msad", "hivau"] = Field(description="the set whose format it has")
+    path: str = Field(description="the annotation file")
     intervals: IntervalConvention = Field(default=DEFAULT_CONVENTION, description="what 's e' in the file means")
     label_by_name: bool = Field(
         default=False,
@@ -24,7 +24,7 @@ class ValidationConfig(Section):
     """Section `[dataset.validation]`: annotated videos taken out of the test split, for the locator's grid."""
 
     fraction: float | None = Field(default=None, gt=0, lt=1, description="fraction of the annotated test videos")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of the draw")
     videos: tuple[str, ...] = Field(default=(), description="names, in place of a draw")
 
     @model_validator(mode="after")
@@ -45,7 +45,7 @@ class DatasetConfig(Section):
     """
 
     name: str = Field(description="folder name of the dataset in the store")
-    format: DatasetFormat = "folder"
+    format: DatasetFormat = Field(default="folder", description="how videos and annotation are laid out")
     videos: str | None = Field(default=None, description="folder of the video files; not needed to evaluate scores")
     manifest: str | None = Field(
         default=None,

@@ -19,10 +19,14 @@ class StoreConfig(Section):
 class SamplingConfig(Section):
     """One `[[sampling]]`: how videos are cut into clips, and for which splits."""
 
-    unit: Literal["segment", "video"]
+    unit: Literal["segment", "video"] = Field(
+        description="'segment': clips of equal length, one after another; 'video': one clip, the whole video"
+    )
     clip_length: int | None = Field(default=None, ge=1, description="frames of a clip; none for whole videos")
     frames_per_clip: int = Field(ge=1, description="frames of a clip that the backbone sees")
-    splits: tuple[Split, ...] = ("train", "validation", "test")
+    splits: tuple[Split, ...] = Field(
+        default=("train", "validation", "test"), description="splits whose videos are cut"
+    )
     layers: tuple[int, ...] | None = Field(
         default=None, description="layers of the hidden states to keep, 0 is the embedding; by default all"
     )
@@ -52,8 +56,8 @@ class SamplingConfig(Section):
 class PromptConfig(Section):
     """A prompt of one's own: its key and its text."""
 
-    key: str
-    text: str
+    key: str = Field(description="folder name of the prompt in the store")
+    text: str = Field(description="what the model is asked")
 
     def prompt(self) -> Prompt:
         """Return the validated value."""

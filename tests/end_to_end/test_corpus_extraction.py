@@ -11,32 +11,12 @@ import pytest
 
 from tests.support.processes.stand_in import decoder_without_rights
 from tests.support.profiles import LONG
+from tests.support.samples.jobs import write_job
 from tests.support.videos.broken import CASES
 from vadprobe.flows.command_line import main
 from vadprobe.store.reading.feature_store import FeatureStore
 
-JOB = """\
-workspace = "."
-prompts = ["coarse"]
-[dataset]
-name = "corpus"
-videos = "{videos}"
-[store]
-root = "features"
-[[sampling]]
-unit = "segment"
-clip_length = {length}
-frames_per_clip = 3
-[backbone]
-key = "tiny"
-path = "{backbone}"
-dtype = "float32"
-frame_size = [28, 28]
-[extraction]
-device = "cpu"
-threads = 1
-decode_deadline = 120
-"""
+MORE = '[extraction]\ndevice = "cpu"\nthreads = 1\ndecode_deadline = 120'
 UNLISTED = ("folder.mp4", "broken_link.mp4")
 """No files, so no videos of the folder."""
 LENGTH = 6 if LONG else 12
@@ -61,8 +41,8 @@ def test_the_run_ends_with_exit_code_3_and_names_everything_that_cannot_be_read(
     cases = {Path(case.name).stem: case for case in reversed(CASES)}  # one of each stem, which is the video's name
     for case in cases.values():
         case.make(open_folder / case.name)
-    job = tmp_path / "job.toml"
-    job.write_text(JOB.format(backbone=tiny_backbones["qwen2_5_vl"], videos=open_folder, length=LENGTH))
+    parts = {"videos": open_folder, "length": LENGTH, "frames": 3, "size": 28, "more": MORE}
+    job = write_job(tmp_path, tiny_backbones["qwen2_5_vl"], **parts)
     monkeypatch.setattr(sys, "executable", decoder_without_rights(tmp_path))
     assert main(["extract", str(job)]) == 3
     printed = capsys.readouterr().out
@@ -74,7 +54,7 @@ def test_the_run_ends_with_exit_code_3_and_names_everything_that_cannot_be_read(
     assert refused.keys() == hopeless.keys()
     assert all(re.search(hopeless[stem].reason, reason) for stem, reason in refused.items()), refused
 
-    store = FeatureStore.open(tmp_path / "features" / "corpus" / f"segment-{LENGTH}-3" / "tiny" / "coarse.zarr")
+    store = FeatureStore.open(tmp_path / "features" / "set" / f"segment-{LENGTH}-3" / "tiny" / "coarse.zarr")
     clips = [store.clips.clip(row) for row in range(len(store.clips))]
     assert {clip.video_id for clip in clips} == cases.keys() - hopeless.keys() - {Path(one).stem for one in UNLISTED}
     finite = np.isfinite(store.blocks(np.arange(len(clips)), [0])).all(axis=(1, 2, 3))

@@ -1,15 +1,15 @@
 """Extraction straight into an object store: the bytes of an extraction into a folder, by any number of workers."""
 
-import threading
-import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.support.processes.remote_servers import BUCKET, Faults, s3_server
+from tests.support.processes.remote_servers import Faults, bucket_at_hand
+from tests.support.processes.waiting import PATIENCE
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
@@ -21,26 +21,19 @@ from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.flows.jobs.extract_job import finish
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.files import object_store
 from vadprobe.store.files.location import location
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.verify import verify
 
-FAULTS = Faults()
 SEGMENTS = SamplingConfig(unit="segment", clip_length=8, frames_per_clip=2, layers=(0, 3), heads=((1, 2),))
 
 
 @pytest.fixture(scope="module")
 def bucket():
-    names = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
-    with s3_server(FAULTS) as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
-            patch.setenv(name, value)
-        object_store.connection.cache_clear()
-        yield location(f"s3://{BUCKET}/{uuid.uuid4().hex}")
-        object_store.connection.cache_clear()
+    with bucket_at_hand(Faults()) as url:
+        yield location(f"{url}/stores")
 
 
 def extracted(videos: Path, root: Any, description: Any) -> Extractor:
@@ -69,21 +62,9 @@ def test_two_workers_write_into_a_bucket_what_one_writes_into_a_folder(
 ) -> None:
     description = describe_tiny("qwen2_5_vl")
     wanted = extracted(video_folder, tmp_path / "stores", description)
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            extracted(video_folder, bucket, description)
-        except BaseException as error:  # noqa: BLE001 - handed to the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-    assert not any(thread.is_alive() for thread in threads)
-    assert errors == []
+    with ThreadPoolExecutor(2) as pool:
+        for worker in [pool.submit(extracted, video_folder, bucket, description) for _ in range(2)]:
+            worker.result(PATIENCE)
     assert contents(bucket) == contents(tmp_path / "stores")
     again = extracted(video_folder, bucket, description)
     assert again.summary.n_computed == 0  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from tests.support.builders import (
     features,
     store_path,
 )
-from tests.support.processes.remote_servers import BUCKET, Faults, s3_server, web_server
+from tests.support.processes.remote_servers import Faults, bucket_at_hand, web_server
 from tests.support.processes.waiting import PATIENCE
 from tests.support.profiles import some
 
@@ -61,16 +61,11 @@ def impatient(url, *, retry_config, **options):
 @pytest.fixture(scope="module")
 def bucket():
     """The URL of an empty bucket; credentials in the environment, as everywhere."""
-    names = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
-    with s3_server(FAULTS) as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
-            patch.setenv(name, value)
+    with bucket_at_hand(FAULTS, SECRET) as url, pytest.MonkeyPatch.context() as patch:
         patch.setattr(object_store, "RETRIES", 1)
         patch.setattr("obstore.store.from_url", impatient)
         patch.setattr(object_store, "time", SimpleNamespace(sleep=lambda seconds: None))
-        object_store.connection.cache_clear()
-        yield f"s3://{BUCKET}"
-        object_store.connection.cache_clear()
+        yield url
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import profiles
 from tests.support.planted import Planted, blank_pictures, write_planted
-from tests.support.processes.remote_servers import BUCKET, Faults, s3_server
+from tests.support.processes.remote_servers import Faults, bucket_at_hand
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
@@ -41,13 +41,10 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A folder of a bucket, which this process and those it starts can reach."""
-    with s3_server(Faults()) as endpoint:
-        credentials = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
-        for name, value in (credentials | {"AWS_ENDPOINT_URL": endpoint}).items():
-            monkeypatch.setenv(name, value)
-        yield f"s3://{BUCKET}/team"
+def bucket() -> Iterator[str]:
+    """A folder of a bucket."""
+    with bucket_at_hand(Faults()) as url:
+        yield f"{url}/team"
 
 
 @pytest.fixture(scope="module")

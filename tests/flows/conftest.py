@@ -2,28 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-JOB = """\
-workspace = "."
-prompts = {prompts}
-[dataset]
-name = "set"
-videos = "videos"
-[store]
-root = "features"
-[[sampling]]
-unit = "segment"
-clip_length = {length}
-frames_per_clip = 2
-[backbone]
-key = "tiny"
-path = "{backbone}"
-dtype = "float32"
-frame_size = [56, 56]
-{more}
-"""
+from tests.support.samples.jobs import write_job
 
 
 @pytest.fixture
@@ -33,11 +16,7 @@ def job(tmp_path: Path, tiny_backbones: Mapping[str, Path], write_video: Callabl
     for number in range(2):
         write_video(tmp_path / "videos" / f"clip{number}.mp4", n_frames=20)
 
-    def write(prompts: str = '["coarse"]', length: int = 8, more: str = "", backbone: str | None = None) -> Path:
-        path = tmp_path / "job.toml"
-        path.write_text(
-            JOB.format(prompts=prompts, length=length, more=more, backbone=backbone or tiny_backbones["qwen2_5_vl"])
-        )
-        return path
+    def write(backbone: str | None = None, **parts: Any) -> Path:
+        return write_job(tmp_path, backbone or tiny_backbones["qwen2_5_vl"], **parts)
 
     return write

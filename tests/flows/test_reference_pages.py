@@ -20,3 +20,9 @@ def test_every_command_has_a_heading() -> None:
     headings = [line.lstrip("# ") for line in PAGES["commands.md"]().splitlines() if line.startswith("##")]
     names = [name for modules in COMMANDS.values() for commands in modules.values() for name in commands]
     assert {f"vadprobe {name}" for name in names} <= set(headings)
+
+
+def test_every_key_of_a_job_has_a_description() -> None:
+    keys = [line for line in PAGES["jobs.md"]().splitlines() if line.startswith("| `")]
+    assert keys
+    assert not [line for line in keys if line.endswith("|  |")]

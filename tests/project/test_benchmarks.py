@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from tests.support.paths import ROOT
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.store.reading.feature_store import FeatureStore
 
-Run = Callable[..., str]
+Run = Callable[..., tuple[str, Any]]
 
 
 def module_of(name: str) -> str:
@@ -46,8 +48,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, script: Callable[[str], ModuleType]) -> Run:
-    """Run a script and give what it printed: in the long profile as a user does.
+def run(monkeypatch: pytest.MonkeyPatch, script: Callable[[str], ModuleType], tmp_path: Path) -> Run:
+    """Run a script and give what it printed and measured: in the long profile as a user does.
 
     In the short profile it runs in this process, and so do the cases for which it starts processes of its own. Their
     values are the same ones; seconds and memory, which the other processes are for, are not looked at here.
@@ -71,26 +73,28 @@ def run(monkeypatch: pytest.MonkeyPatch, script: Callable[[str], ModuleType]) ->
         monkeypatch.setattr(subprocess, "run", case)
         return in_this_process(module, [str(argument) for argument in arguments])
 
-    return as_a_user if profiles.LONG else here
+    def measured(name: str, *arguments: object) -> tuple[str, Any]:
+        result = tmp_path / "result.json"
+        printed = (as_a_user if profiles.LONG else here)(name, *arguments, f"--json={result}")
+        return printed, json.loads(result.read_text())
+
+    return measured
 
 
 def test_exact_metrics_agree_with_every_peer_at_a_small_size(run, tmp_path):
     sizes = ["--frames=6e3", "--clips=300", "--videos=20", "--resamples=12", "--peer-resamples=3"]
-    result = tmp_path / "result.json"
-    printed = run("exact_metrics", *sizes, f"--json={result}")
+    printed, found = run("exact_metrics", *sizes)
     assert "6000 frames in 300 clips of 20 videos" in printed
     assert "scaled linearly to 12" in printed
-    differences = json.loads(result.read_text())["differences"]
+    differences = found["differences"]
     assert set(differences) == {"frames", "weights", "bootstrap_weights"}
     assert all(difference < 1e-12 for difference in differences.values()), differences
 
 
 def test_every_way_to_read_a_store_gives_the_values_of_its_peers_at_a_small_size(run, tmp_path):
     sizes = ["--clips=512", "--blocks=2", "--heads=3", "--head-dim=8", "--many-rows=1500", f"--folder={tmp_path}"]
-    result = tmp_path / "result.json"
-    printed = run("store_reading", *sizes, f"--json={result}")
+    printed, found = run("store_reading", *sizes)
     assert "limit: memcpy of the result" in printed
-    found = json.loads(result.read_text())
     assert len(found["read"]) == 5
     for pattern, formats in [*found["read"].items(), *found["many"].items()]:
         assert {"store, vadprobe", "np.memmap"} <= set(formats), pattern
@@ -100,10 +104,9 @@ def test_every_way_to_read_a_store_gives_the_values_of_its_peers_at_a_small_size
 
 def test_bytes_per_value_are_counted_of_codecs_that_lose_nothing(run, tmp_path):
     sizes = ["--clips=256", "--heads=2", "--head-dim=128", "--hidden=256"]
-    result = tmp_path / "result.json"
-    printed = run("bytes_per_value", *sizes, f"--json={result}")
+    printed, found = run("bytes_per_value", *sizes)
     assert "hidden states of 256, float16" in printed
-    for by_dtype in json.loads(result.read_text())["bytes"].values():
+    for by_dtype in found["bytes"].values():
         for dtype, raw in {"bfloat16": 2, "float16": 2, "float32": 4}.items():
             for name, row in by_dtype[dtype].items():
                 assert row["raw"] == raw
@@ -113,9 +116,8 @@ def test_bytes_per_value_are_counted_of_codecs_that_lose_nothing(run, tmp_path):
 def test_requests_of_a_store_behind_a_url_are_counted_at_a_small_size(run, tmp_path):
     pytest.importorskip("obstore", reason="the package for URLs is not installed")
     sizes = ["--clips=512", "--blocks=2", "--heads=3", "--head-dim=8", "--latency=0"]
-    result = tmp_path / "result.json"
-    run("remote_reading", *sizes, f"--json={result}")
-    found = json.loads(result.read_text())["five heads, all rows"]
+    _, found = run("remote_reading", *sizes)
+    found = found["five heads, all rows"]
     assert found["store, vadprobe"]["requests"] <= 2 * 2  # of each shard its tail, and neighbouring chunks at once
     assert found["store, vadprobe compact"]["requests"] <= 2 + 1  # one shard; and its metadata, asked for once
     assert found[".npy per video"]["requests"] == 512 / 32
@@ -124,16 +126,14 @@ def test_requests_of_a_store_behind_a_url_are_counted_at_a_small_size(run, tmp_p
 def test_prompts_that_share_a_pass_agree_with_their_own_at_a_small_size(run, script, monkeypatch, tmp_path):
     sizes = ["--frames=4", "--height=56", "--width=56", "--prompts=2", "--repeats=1", "--threads=1"]
     backbones = ["qwen2_5_vl", "internvl-512"]
-    result = tmp_path / "result.json"
     if not profiles.LONG:  # the rate of a large product takes seconds to measure, and is only printed
         monkeypatch.setattr(script("extraction"), "matmul_peak", lambda *_: 1e12)
-    printed = run("extraction", *sizes, f"--json={result}", "--backbones", *backbones)
+    printed, found = run("extraction", *sizes, "--backbones", *backbones)
     assert "2 prompts: own passes" in printed
-    every = json.loads(result.read_text())
     for name in backbones:
-        assert every[name]["difference"] <= ROUNDING
-        assert every[name]["shared"] > 0
-        assert every[name]["utilisation"] > 0
+        assert found[name]["difference"] <= ROUNDING
+        assert found[name]["shared"] > 0
+        assert found[name]["utilisation"] > 0
 
 
 @pytest.mark.parametrize(("name", "billions", "tokens"), [("InternVL3-8B", 7.94, 2048), ("Qwen2.5-VL-7B", 8.29, 1024)])
@@ -149,10 +149,8 @@ def test_the_true_shapes_have_the_published_numbers_of_parameters(script, tmp_pa
 
 def test_scripts_of_users_write_the_features_of_the_store_at_a_small_size(run, tmp_path):
     sizes = ["--videos=2", "--frames=100", "--prompts=2", "--rounds=1", "--size=56", "--threads=1"]
-    result = tmp_path / "result.json"
     ways = ["--ways", "vadprobe", "naive script", "batched script"]
-    run("extraction_end_to_end", *sizes, f"--json={result}", *ways)
-    found = json.loads(result.read_text())
+    _, found = run("extraction_end_to_end", *sizes, *ways)
     assert found["clips"] == 6
     assert set(found["differences"]) == {"naive script", "batched script"}
     assert all(0 <= difference <= ROUNDING for difference in found["differences"].values()), found["differences"]
@@ -160,27 +158,24 @@ def test_scripts_of_users_write_the_features_of_the_store_at_a_small_size(run, t
 
 def test_every_way_to_decode_returns_the_frames_asked_for_at_a_small_size(run, tmp_path):
     sizes = ["--minutes=0.1", "--rounds=1", "--sample=3", "--sampling", "24", "8"]
-    result = tmp_path / "result.json"
-    run("decoding", *sizes, f"--json={result}")
-    ways = json.loads(result.read_text())["ways"]["24-8"]
+    _, found = run("decoding", *sizes)
+    ways = found["ways"]["24-8"]
     assert {"vadprobe", "decord, one reader", "PyAV, one pass"} <= set(ways)
     assert all(found.get("grey_levels", 0) <= 2 for found in ways.values()), ways
 
 
 @pytest.mark.slow
 def test_memory_of_an_extraction_is_sampled_and_drawn_at_a_small_size(run, tmp_path):
-    result = tmp_path / "result.json"
-    sizes = ["--clips=1280", "--videos=2", "--length=2", f"--json={result}"]
-    printed = run("extraction_memory", *sizes)
+    sizes = ["--clips=1280", "--videos=2", "--length=2"]
+    printed, found = run("extraction_memory", *sizes)
     assert "Worked on 1280 of 1280 clips" in printed
-    found = json.loads(result.read_text())
     seen = [one["clips"] for one in found["samples"]]
     assert seen == sorted(seen)
     assert seen[-1] == 1280
     in_between = {clips for clips in seen if 256 <= clips < 1280}  # how many are seen is up to the machine
     for one in found["growth"].values():
         assert one["level"] > 2**20 if len(in_between) >= 3 else np.isnan(one["level"])
-    assert result.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_memory_is_that_of_a_process_and_all_below_it(script):
@@ -213,12 +208,10 @@ def test_growth_of_memory_is_a_line_through_what_was_sampled(script, tmp_path):
 
 def test_saliency_agrees_with_loops_over_heads_and_dimensions_at_a_small_size(run, tmp_path):
     sizes = ["--samples", "8", "40", "--layer-samples", "9", "--heads=12", "--prompts=2", "--dimension=16"]
-    result = tmp_path / "result.json"
-    more = ["--peer-heads=6", "--layers=2", "--hidden=20", f"--json={result}"]
-    printed = run("saliency", *sizes, *more)
+    more = ["--peer-heads=6", "--layers=2", "--hidden=20"]
+    printed, found = run("saliency", *sizes, *more)
     assert "12 heads of 16 dimensions under 2 prompts" in printed
     assert "scaled from 6 heads" in printed
-    found = json.loads(result.read_text())
     assert list(found["heads"]) == ["8", "40"]
     for one in found["heads"].values():
         paper, code = one["conventions"]["paper"], one["conventions"]["headhunt-code"]
@@ -233,12 +226,11 @@ def test_saliency_agrees_with_loops_over_heads_and_dimensions_at_a_small_size(ru
 
 def test_the_locator_and_the_bootstrap_agree_with_every_peer_at_a_small_size(run, tmp_path):
     sizes = ["--clips", "300", "450", "--videos", "20", "9", "--resamples=12", "--peer-resamples=2", "--rounds=1"]
-    result = tmp_path / "result.json"
-    printed = run("locator", *sizes, f"--json={result}")
+    printed, found = run("locator", *sizes)
     assert "450 clips of 24 frames in 9 videos" in printed
     assert "measured on 2 resamples and scaled linearly to 12" in printed
-    for found in json.loads(result.read_text()):
-        cases = {**found["grid"], **found["bootstrap"]}
+    for one in found:
+        cases = {**one["grid"], **one["bootstrap"]}
         peers = {"selecting", "multiplying", "frames", "grid_per_fold", "five", "weights"}
         assert {name for name, case in cases.items() if "difference" in case} == peers
         assert all(cases[name]["difference"] < 1e-12 for name in peers), cases
@@ -246,11 +238,9 @@ def test_the_locator_and_the_bootstrap_agree_with_every_peer_at_a_small_size(run
 
 @pytest.mark.slow
 def test_scoring_and_a_streamed_fit_give_the_same_bits_on_a_cluster_at_a_small_size(run, tmp_path):
-    result = tmp_path / "result.json"
-    sizes = ["--rows", "600", "--hidden=6", "--head-dim=4", f"--folder={tmp_path}", f"--json={result}"]
-    printed = run("analysis_scale", *sizes)
+    sizes = ["--rows", "600", "--hidden=6", "--head-dim=4", f"--folder={tmp_path}"]
+    printed, found = run("analysis_scale", *sizes)
     assert "DIFFERENT NUMBERS" not in printed
-    found = json.loads(result.read_text())
     assert set(found) == {"score", "fit"}
     for case, by_rows in found.items():
         assert list(by_rows) == ["600"]
@@ -275,12 +265,10 @@ def test_scoring_and_a_streamed_fit_give_the_same_bits_on_threads(script, tmp_pa
 
 
 def test_planted_heads_are_found_among_many_at_a_small_size(run, tmp_path):
-    result = tmp_path / "result.json"
     sizes = ["--videos", "12", "60", "--draws=3", "--layers=4", "--heads=5", "--head-dim=8", "--prompts=3"]
-    planted = ["--robust=5", "--unstable=4", "--strength=4", f"--json={result}"]
-    printed = run("planted_heads", *sizes, *planted)
+    planted = ["--robust=5", "--unstable=4", "--strength=4"]
+    printed, found = run("planted_heads", *sizes, *planted)
     assert "random five, exact" in printed
-    found = json.loads(result.read_text())
     assert found["random"] == 0.25
     assert len(found["scenarios"]) == 4
     shares = {rule: entry["mean"] for rule, entry in found["scenarios"]["plain"]["60"]["rules"].items()}
@@ -292,10 +280,8 @@ def test_planted_heads_are_found_among_many_at_a_small_size(run, tmp_path):
 
 
 def test_what_the_null_says_of_planted_heads_at_a_small_size(run, tmp_path):
-    result = tmp_path / "result.json"
     sizes = ["--videos=12", "--draws=6", "--layers=2", "--heads=5", "--head-dim=6", "--permutations=39", "--strength=9"]
-    run("planted_null", *sizes, f"--json={result}")
-    found = json.loads(result.read_text())
+    _, found = run("planted_null", *sizes)
     planted, nothing = (found[name]["12"] for name in ("five robust heads", "nothing"))
     assert min(planted["planted"]) == 1
     assert max(nothing["planted"]) == 0

@@ -41,13 +41,4 @@ def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel):
         for path in (ROOT / name).rglob(pattern)
     }
     assert wheel == expected
-
-
-def test_every_folder_of_modules_says_what_lives_there():
-    for name in FOLDERS:
-        for folder in {path.parent for path in (ROOT / name).rglob("*.py")}:
-            assert (folder / "__init__.py").read_text(encoding="utf-8").startswith('"""'), folder
-
-
-def test_the_format_of_stores_comes_with_the_wheel(wheel):
     assert "vadprobe/store/format/FORMAT.md" in wheel

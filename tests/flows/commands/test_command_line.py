@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,23 +12,20 @@ from tests.flows.commands.conftest import Run
 from tests.support import profiles
 from tests.support.planted import write_planted
 from tests.support.processes.forked import start
+from tests.support.processes.waiting import wait_until
 from vadprobe.flows.command_line import COMMANDS
 
 
 def test_extract_verify_and_a_second_extract(job: Callable[..., Path], run: Run) -> None:
     path = job()
-    code, out, _ = run("plan", path)
-    assert code == 0
-    assert "6 clips are left to compute" in out
-    code, out, _ = run("extract", path)
-    assert code == 0
-    assert "Worked on 6 of 6 clips" in out
-    code, out, _ = run("verify", path)
-    assert code == 0
-    assert "sound" in out
-    code, out, _ = run("extract", path)
-    assert code == 0
-    assert "Nothing to compute" in out
+    for command, words in (
+        ("plan", "6 clips are left to compute"),
+        ("extract", "Worked on 6 of 6 clips"),
+        ("verify", "sound"),
+        ("extract", "Nothing to compute"),
+    ):
+        code, out, _ = run(command, path)
+        assert (code, words in out) == (0, True), out
 
 
 def test_extract_writes_the_store_card_and_lists_in_the_root(job: Callable[..., Path], run: Run) -> None:
@@ -57,42 +53,12 @@ def test_a_card_that_cannot_be_written_harms_no_extraction(job: Callable[..., Pa
     assert "the stores are whole without it" in err
 
 
-def test_verify_of_a_damaged_store_exits_with_1_and_names_the_partition(job: Callable[..., Path], run: Run) -> None:
-    path = job()
-    run("extract", path)
-    shard = next(path.parent.rglob("coarse.zarr/hidden_states/c/0/0/0"))
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
-    code, out, _ = run("verify", path)
-    assert code == 1
-    assert "partition 0: the shard of hidden_states was changed" in out
-
-
-def test_a_missing_video_folder(job: Callable[..., Path], refused: Callable[..., str]) -> None:
+def test_a_missing_video_folder_and_one_without_videos(job: Callable[..., Path], refused: Callable[..., str]) -> None:
     path = job()
     (path.parent / "videos").rename(path.parent / "elsewhere")
     assert "does not exist; set 'videos' in [dataset]" in refused("extract", path)
-
-
-def test_a_folder_without_videos(job: Callable[..., Path], refused: Callable[..., str]) -> None:
-    path = job()
-    for video in (path.parent / "videos").iterdir():
-        video.unlink()
+    (path.parent / "videos").mkdir()
     assert "holds no video file" in refused("extract", path)
-
-
-def test_an_unknown_backbone_family(job: Callable[..., Path], refused: Callable[..., str]) -> None:
-    path = job(backbone="other")
-    (path.parent / "other").mkdir()
-    (path.parent / "other" / "config.json").write_text('{"model_type": "bert"}')
-    sentence = refused("extract", path)
-    assert "unknown family 'bert'" in sentence
-    assert "qwen2_5_vl" in sentence
-
-
-def test_an_empty_prompt_set(job: Callable[..., Path], refused: Callable[..., str]) -> None:
-    assert "the prompt set is empty" in refused("extract", job(prompts="[]"))
 
 
 def test_an_unknown_key(job: Callable[..., Path], refused: Callable[..., str]) -> None:
@@ -227,8 +193,7 @@ def test_an_interrupted_extract_says_so_and_goes_on_later(
     mark = path.with_name("first clip")
     with path.with_name("said").open("w+") as said:
         process = start(HELD, [str(mark), "extract", str(path)], said, said)
-        while not mark.exists() and process.poll() is None:
-            time.sleep(0.02)
+        wait_until(lambda: mark.exists() or process.poll() is not None)
         process.send_signal(number)
         code = process.wait(300)
         err = path.with_name("said").read_text()

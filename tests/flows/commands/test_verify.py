@@ -6,43 +6,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.support.builders import (
-    PROMPT,
-    clip_table,
-    committed_store,
-    feature_spec,
-    features,
-    planned_store,
-    store_path,
-)
+from tests.support.builders import PROMPT, committed_store, features, planned_store
 from vadprobe.flows.commands import verify as verify_command
 from vadprobe.flows.commands.options import stores_of
 from vadprobe.flows.commands.verify import repair
-from vadprobe.store.claims.claiming import claims_in
-from vadprobe.store.errors import StoreError
-from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.verification.resume_log import log_of
 from vadprobe.store.verification.verify import verify
-from vadprobe.store.writing.writer import plan
 
 N_CLIPS = 300
 
 
 def second_prompt(root):
     """A store of another prompt beside that of ``committed_store``."""
-    clips = clip_table(N_CLIPS)
-    spec = feature_spec(clips, prompt=Prompt("coarse", PROMPT.text))
-    writer = plan(store_path(root, spec), spec, clips)
-    for partition in range(writer.n_partitions):
-        writer.write_partition(partition, features(spec, partition))
-    writer.commit()
-    return writer.path
+    return committed_store(root, N_CLIPS, prompt=Prompt("coarse", PROMPT.text)).path
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +129,6 @@ def test_stores_that_lost_their_group_are_not_passed_over(run, root):
     assert "The specification is restored from a copy" in out
 
 
-def test_half_made_stores_and_folders_inside_stores_are_no_stores(root):
-    found = stores(root)
-    shutil.copytree(found[0], found[0].with_name("coarse.zarr.77.partial"))
-    (found[0] / "hidden_states" / "inner.zarr").mkdir()
-    assert stores_of(root) == found
-
-
 def test_resuming_says_what_was_read_before(run, root, monkeypatch):
     store = stores(root)[0]
 
@@ -190,20 +164,6 @@ def test_mending_takes_back_what_extraction_computes_again(root, capsys):
     assert repair(stores(root)) == []
 
 
-def test_mending_refuses_beside_another_worker(root):
-    flip(shard(stores(root)[0], 1))
-    with claims_in(stores(root)[0].parent).hold(1), pytest.raises(StoreError, match="written by another worker"):
-        repair(stores(root))
-    assert (records_of(stores(root)[0]) / "000001.json").exists()
-
-
-def test_a_lost_clip_table_is_a_problem_of_every_store(run, root):
-    clips_of(stores(root)[0]).unlink()
-    code, out, _ = run(root)
-    assert code == 1
-    assert out.count("store: no clip table at") == 2
-
-
 def test_a_store_that_is_not_finished_lists_what_is_missing(run, tmp_path):
     writer = planned_store(tmp_path, N_CLIPS)
     writer.write_partition(0, features(writer.spec, 0))
@@ -236,14 +196,3 @@ def test_ctrl_c_leaves_a_log_to_resume_from(root, workers):
     assert b"Traceback" not in err
     assert verify(store, resume=True).problems == ()
     assert not log_of(store).exists()
-
-
-def test_samplings_and_backbones_below_one_root_are_all_found(tmp_path):
-    committed_store(tmp_path, 3)
-    clips = clip_table(3)
-    spec = feature_spec(clips)
-    spec = replace(spec, backbone=replace(spec.backbone, key="other"))
-    writer = plan(store_path(tmp_path, spec), spec, clips)
-    writer.write_partition(0, features(spec, 0))
-    writer.commit()
-    assert len(stores_of(tmp_path)) == 2

@@ -3,9 +3,9 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +18,7 @@ from vadprobe.analyze.compute import cluster
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.flows.jobs.analyze_job import analyze, combine
 from vadprobe.flows.jobs.job import load_job
-from vadprobe.store.datasets.dataset import read_manifest, write_manifest
+from vadprobe.store.datasets.dataset import write_manifest
 from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.errors import VadprobeError
 
@@ -38,6 +38,24 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 def results(planted: Planted, method: str) -> dict[str, object]:
     entry: dict[str, object] = json.loads((planted.folder / f"out-{method}" / "results.json").read_text())["results"][0]
     return entry
+
+
+@pytest.fixture
+def again(planted: Planted, tmp_path: Path) -> Planted:
+    """A copy of that workspace that a test may change."""
+    return copy_of(planted, tmp_path)
+
+
+def rewrite(planted: Planted, **changes: Any) -> None:
+    """Write the manifest with some of the dataset changed."""
+    write_manifest(replace(planted.dataset, **changes), planted.folder / "manifest")
+
+
+def finished(planted: Planted, job: Path, more: str = "") -> Path:
+    """Let a job score with the finished detector of heads."""
+    shutil.copy(planted.folder / "out-headhunt" / "detector.json", job.parent / "finished.json")
+    job.write_text(job.read_text().replace("top_heads = 1", f'detector = "finished.json"{more}'))
+    return job
 
 
 def copy_of(planted: Planted, folder: Path) -> Planted:
@@ -74,8 +92,7 @@ def test_the_numbers_are_those_of_the_expanded_frames(planted: Planted, method: 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_second_run_writes_the_same_bytes(planted: Planted, tmp_path: Path, method: str) -> None:
-    again = copy_of(planted, tmp_path)
+def test_a_second_run_writes_the_same_bytes(planted: Planted, again: Planted, method: str) -> None:
     names = ["results.json", "detector.json", "saliency.json", "calibration.json"]
     for run in ("from what was computed before", "computed again"):
         analyze(load_job(again.job(method)))
@@ -85,13 +102,12 @@ def test_a_second_run_writes_the_same_bytes(planted: Planted, tmp_path: Path, me
         shutil.rmtree(again.folder / "steps")
 
 
-def test_worker_processes_change_no_number(planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_processes_change_no_number(planted: Planted, again: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the short profile the worker is a thread that is spoken to as a process; test_blocks.py starts processes."""
     start = cluster.LocalCluster
     if not profiles.LONG:
         apart = {"processes": False, "protocol": "tcp"}
         monkeypatch.setattr(cluster, "LocalCluster", lambda **settings: start(**settings | apart))
-    again = copy_of(planted, tmp_path)
     job = again.job("headhunt")
     job.write_text(job.read_text().replace("workers = 0", f"workers = {2 if profiles.LONG else 1}"))
     shutil.rmtree(again.folder / "steps")  # with what was computed before, the workers have nothing to do
@@ -103,18 +119,16 @@ def test_worker_processes_change_no_number(planted: Planted, tmp_path: Path, mon
 
 @pytest.mark.parametrize("method", METHODS)
 def test_changed_test_labels_change_the_numbers_but_nothing_that_was_fitted(
-    planted: Planted, tmp_path: Path, method: str
+    planted: Planted, again: Planted, method: str
 ) -> None:
-    again = copy_of(planted, tmp_path)
-    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
-    test_ids = {video.video_id for video in dataset.of_split("test")}
+    test_ids = {video.video_id for video in again.dataset.of_split("test")}
     videos = tuple(
         replace(video, label=1 - (video.label or 0)) if video.video_id in test_ids else video
-        for video in dataset.videos
+        for video in again.dataset.videos
     )
-    intervals = [interval for interval in dataset.intervals if interval.video_id not in test_ids]
+    intervals = [interval for interval in again.dataset.intervals if interval.video_id not in test_ids]
     intervals += [Interval(video.video_id, 0, 96) for video in videos if video.video_id in test_ids and video.label]
-    write_manifest(replace(dataset, videos=videos, intervals=tuple(intervals)), again.folder / "manifest")
+    rewrite(again, videos=videos, intervals=tuple(intervals))
     analyze(load_job(again.job(method)))
     before, after = (Detector.read(f / f"out-{method}" / "detector.json") for f in (planted.folder, again.folder))
     assert before.selection.indices == after.selection.indices
@@ -126,10 +140,7 @@ def test_changed_test_labels_change_the_numbers_but_nothing_that_was_fitted(
 
 def test_a_detector_scores_another_dataset_without_fitting(planted: Planted, tmp_path: Path) -> None:
     other = write_planted(tmp_path / "other", seed=7)
-    shutil.copy(planted.folder / "out-headhunt" / "detector.json", other.folder / "finished.json")
-    job = other.job("headhunt")
-    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"'))
-    outcome = analyze(load_job(job))
+    outcome = analyze(load_job(finished(planted, other.job("headhunt"))))
     assert outcome.result.evaluation is not None
     assert outcome.result.evaluation.auc > 0.95
     fitted, used = (
@@ -140,11 +151,8 @@ def test_a_detector_scores_another_dataset_without_fitting(planted: Planted, tmp
     assert not (other.folder / "out-headhunt" / "saliency.json").exists()
 
 
-def test_a_detector_of_another_prompt_is_refused_by_name(planted: Planted, tmp_path: Path) -> None:
-    again = copy_of(planted, tmp_path)
-    shutil.copy(again.folder / "out-headhunt" / "detector.json", again.folder / "finished.json")
-    job = again.job("headhunt")
-    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"\nscore_prompt = "question"'))
+def test_a_detector_of_another_prompt_is_refused_by_name(again: Planted) -> None:
+    job = finished(again, again.job("headhunt"), '\nscore_prompt = "question"')
     with pytest.raises(VadprobeError, match=r"other features than the store holds: prompt\.text"):
         analyze(load_job(job))
 
@@ -165,47 +173,31 @@ def test_one_page_combines_both_methods(planted: Planted, tmp_path: Path) -> Non
     assert page.count('class="measured"') == 2 * 2
 
 
-def test_calibration_names_the_training_video_that_could_not_be_read(planted: Planted, tmp_path: Path) -> None:
-    again = copy_of(planted, tmp_path)
-    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
-    broken = replace(dataset.videos[0], video_id="broken", path="broken.mp4", label=0)
-    write_manifest(replace(dataset, videos=(*dataset.videos, broken)), again.folder / "manifest")
+def test_calibration_names_the_training_video_that_could_not_be_read(again: Planted) -> None:
+    broken = replace(again.dataset.videos[0], video_id="broken", path="broken.mp4", label=0)
+    rewrite(again, videos=(*again.dataset.videos, broken))
     analyze(load_job(again.job("hiprobe")))
     assert json.loads((again.folder / "out-hiprobe" / "calibration.json").read_text())["left_out"] == ["broken"]
 
 
-def _without_stores(folder: Path) -> None:
-    shutil.rmtree(folder / "features")
-
-
-def _without_manifest(folder: Path) -> None:
-    (folder / "manifest" / "videos.parquet").unlink()
-
-
-def _without_a_record(folder: Path) -> None:
-    next((folder / "features").rglob("video-8/tiny/coarse.records/000000.json")).unlink()
-
-
-def _with_a_cut_shard(folder: Path) -> None:
-    shard = next((folder / "features").rglob("video-8/tiny/coarse.zarr/head_outputs/c/0/0/0/0"))
-    shard.write_bytes(shard.read_bytes()[:-7])
-
-
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    ("damaged", "words"),
     [
-        (_without_stores, "there are no features"),
-        (_without_manifest, r"no file videos\.parquet"),
-        (_without_a_record, r"0 of 1 partitions are written"),
-        (_with_a_cut_shard, "damaged"),
+        ("features", "there are no features"),
+        ("manifest/videos.parquet", r"no file videos\.parquet"),
+        ("features/*/video-8/tiny/coarse.records/000000.json", r"0 of 1 partitions are written"),
+        ("features/*/video-8/tiny/coarse.zarr/head_outputs/c/0/0/0/0", "damaged"),
     ],
 )
-def test_missing_or_damaged_inputs_are_sentences(
-    planted: Planted, tmp_path: Path, damage: Callable[[Path], None], words: str
-) -> None:
-    again = copy_of(planted, tmp_path)
+def test_missing_or_damaged_inputs_are_sentences(again: Planted, damaged: str, words: str) -> None:
     shutil.rmtree(again.folder / "steps")  # with what was computed before, no shard is read
-    damage(again.folder)
+    (path,) = again.folder.glob(damaged)
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.suffix:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-7])  # a shard
     with pytest.raises(VadprobeError, match=words):
         analyze(load_job(again.job("headhunt")))
 
@@ -213,9 +205,8 @@ def test_missing_or_damaged_inputs_are_sentences(
 def held_out(planted: Planted, tmp_path: Path, validation: str, locator: str, more: str = "") -> Path:
     """A job whose validation videos are drawn from the test split: the manifest knows no validation video."""
     again = copy_of(planted, tmp_path)
-    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
-    videos = tuple(replace(v, split="test") if v.split == "validation" else v for v in dataset.videos)
-    write_manifest(replace(dataset, videos=videos), again.folder / "manifest")
+    videos = tuple(replace(v, split="test") if v.split == "validation" else v for v in again.dataset.videos)
+    rewrite(again, videos=videos)
     job = again.job("headhunt")
     text = job.read_text().replace('{sigmas = [0.0, 1.0], threshold = "grid"}', locator)
     job.write_text(text.replace("[store]", f"{validation}\n[store]").replace("top_heads = 1", f"top_heads = 1\n{more}"))
@@ -249,57 +240,48 @@ def test_a_grid_on_the_reported_videos_is_refused_by_name_or_stamped(planted: Pl
     assert "fitted or tuned on 12 of the reported videos" in outcome.report.read_text()
 
 
-def test_the_grid_sees_no_video_without_truth(planted: Planted, tmp_path: Path) -> None:
+def test_the_grid_sees_no_video_without_truth(again: Planted) -> None:
     """A validation video without a label counts as no normal one; an anomalous one needs to say where."""
-    again = copy_of(planted, tmp_path)
-    whole = read_manifest("planted", again.folder, again.folder / "manifest")
+    whole = again.dataset
     detectors = []
     for change in (lambda v: None, lambda v: replace(v, label=None, category=None)):  # left out, and without a label
         videos = [change(v) if v.video_id == "video17" else v for v in whole.videos]
         intervals = tuple(i for i in whole.intervals if i.video_id != "video17")
         known = tuple(video for video in videos if video is not None)
-        write_manifest(replace(whole, videos=known, intervals=intervals), again.folder / "manifest")
+        rewrite(again, videos=known, intervals=intervals)
         analyze(load_job(again.job("headhunt")))
         detectors.append(Detector.read(again.folder / "out-headhunt" / "detector.json"))
     assert detectors[0].locator == detectors[1].locator
     assert [sorted(d.provenance["tuned_on"]) for d in detectors] == [
         ["video16", *(f"video{n}" for n in range(18, 22))]
     ] * 2
-    write_manifest(replace(whole, intervals=intervals), again.folder / "manifest")
+    rewrite(again, intervals=intervals)
     with pytest.raises(VadprobeError, match=r"1 anomalous validation videos have no interval \(video17\)"):
         analyze(load_job(again.job("headhunt")))
 
 
-def test_a_detector_is_not_reported_on_the_videos_it_was_fitted_on(planted: Planted, tmp_path: Path) -> None:
-    again = copy_of(planted, tmp_path)
-    shutil.copy(planted.folder / "out-headhunt" / "detector.json", again.folder / "finished.json")
-    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+def test_a_detector_is_not_reported_on_the_videos_it_was_fitted_on(planted: Planted, again: Planted) -> None:
     swapped = {"train": "test", "test": "train", "validation": "validation"}
-    videos = tuple(replace(v, split=swapped[v.split]) for v in dataset.videos)
-    write_manifest(replace(dataset, videos=videos), again.folder / "manifest")
-    job = again.job("headhunt")
-    job.write_text(job.read_text().replace("top_heads = 1", 'detector = "finished.json"'))
+    videos = tuple(replace(v, split=swapped[v.split]) for v in again.dataset.videos)
+    rewrite(again, videos=videos)
+    job = finished(again, again.job("headhunt"))
     with pytest.raises(VadprobeError, match=r"16 of the reported videos .* fitted on: video00, video01"):
         analyze(load_job(job))
 
 
-def test_a_split_without_labels_says_why_its_numbers_are_unknown(planted: Planted, tmp_path: Path) -> None:
-    again = copy_of(planted, tmp_path)
-    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
-    unlabelled = {video.video_id for video in dataset.of_split("test")}
-    videos = [replace(v, label=None, category=None) if v.video_id in unlabelled else v for v in dataset.videos]
-    intervals = tuple(i for i in dataset.intervals if i.video_id not in unlabelled)
-    write_manifest(replace(dataset, videos=tuple(videos), intervals=intervals), again.folder / "manifest")
+def test_a_split_without_labels_says_why_its_numbers_are_unknown(again: Planted) -> None:
+    unlabelled = {video.video_id for video in again.dataset.of_split("test")}
+    videos = [replace(v, label=None, category=None) if v.video_id in unlabelled else v for v in again.dataset.videos]
+    intervals = tuple(i for i in again.dataset.intervals if i.video_id not in unlabelled)
+    rewrite(again, videos=tuple(videos), intervals=intervals)
     outcome = analyze(load_job(again.job("hiprobe")))
     assert outcome.result.n_videos_unlabelled == len(unlabelled)
     assert "Note: No scored video of the split 'test' has a label" in outcome.table()
 
 
-def test_labelled_videos_without_scores_are_named(planted: Planted, tmp_path: Path) -> None:
-    again = copy_of(planted, tmp_path)
-    dataset = read_manifest("planted", again.folder, again.folder / "manifest")
+def test_labelled_videos_without_scores_are_named(again: Planted) -> None:
     extra = Video("never-extracted", "n.mp4", 100, 25.0, "test", 1)
-    write_manifest(replace(dataset, videos=(*dataset.videos, extra)), again.folder / "manifest")
+    rewrite(again, videos=(*again.dataset.videos, extra))
     outcome = analyze(load_job(again.job("hiprobe")))
     assert outcome.result.missing_videos == ("never-extracted",)
     assert "1 labelled videos of the split have no scores" in outcome.table()

@@ -13,34 +13,14 @@ import pytest
 
 from tests.support.processes import forked
 from tests.support.profiles import some
+from tests.support.samples import jobs
 from vadprobe.flows.command_line import main
 from vadprobe.flows.jobs import device_worker, devices
 from vadprobe.flows.jobs.devices import devices_of
 from vadprobe.store.catalog.comparison import compare
 from vadprobe.store.errors import VadprobeError
 
-JOB = """
-workspace = "."
-prompts = ["coarse", "detailed"]
-[dataset]
-name = "set"
-videos = "{videos}"
-[store]
-root = "features"
-[backbone]
-key = "tiny"
-path = "{backbone}"
-dtype = "float32"
-frame_size = [28, 28]
-[extraction]
-device = "cpu"
-threads = 1
-batch_clips = 32
-[[sampling]]
-unit = "segment"
-clip_length = 2
-frames_per_clip = 2
-"""
+MORE = '[extraction]\ndevice = "cpu"\nthreads = 1\nbatch_clips = 32'
 
 
 # Workers that watch the clips they compute: one is killed at its first, so while it holds a partition; others wait at
@@ -85,9 +65,8 @@ def write_job(
         (videos / "empty.mp4").write_bytes(b"")
 
     def write(folder: Path, n_frames: int = 260) -> Path:
-        path = folder / "job.toml"
-        path.write_text(JOB.format(videos=folders[n_frames], backbone=tiny_backbones["qwen2_5_vl"]))
-        return path
+        parts = {"prompts": '["coarse", "detailed"]', "length": 2, "size": 28, "more": MORE}
+        return jobs.write_job(folder, tiny_backbones["qwen2_5_vl"], videos=folders[n_frames], **parts)
 
     return write
 

@@ -13,8 +13,8 @@ from vadprobe.analyze.evaluation import measuring
 from vadprobe.analyze.features import kernel_mapping
 from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job
-from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
-from vadprobe.store.datasets.video import Split, Video
+from vadprobe.store.datasets.dataset import write_manifest
+from vadprobe.store.datasets.video import Split
 
 EVERYTHING = {
     "hiprobe": ["layer-saliency", "probe", "scores", "scores", "evaluation"],
@@ -52,16 +52,11 @@ def edit(planted: Planted, method: str, old: str, new: str) -> None:
 
 def relabel(planted: Planted, split: Split) -> None:
     """Make one anomalous video of a split normal."""
-    dataset = read_manifest("planted", planted.folder, planted.folder / "manifest")
+    dataset = planted.dataset
     name = next(video.video_id for video in dataset.of_split(split) if video.label == 1)
-
-    def changed(video: Video) -> Video:
-        return replace(video, label=0, category=None) if video.video_id == name else video
-
+    videos = [replace(v, label=0, category=None) if v.video_id == name else v for v in dataset.videos]
     intervals = tuple(interval for interval in dataset.intervals if interval.video_id != name)
-    write_manifest(
-        Dataset("planted", Path(), tuple(map(changed, dataset.videos)), intervals), planted.folder / "manifest"
-    )
+    write_manifest(replace(dataset, videos=tuple(videos), intervals=intervals), planted.folder / "manifest")
 
 
 @pytest.mark.parametrize("method", EVERYTHING)

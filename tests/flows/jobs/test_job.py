@@ -34,12 +34,13 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("preset", ["hiprobe", "headhunt"])
-def test_both_presets_are_valid_jobs(preset: str) -> None:
+@pytest.mark.parametrize(("preset", "length", "frames"), [("hiprobe", 24, 8), ("headhunt", 48, 16)])
+def test_both_presets_are_valid_jobs_with_the_samplings_of_the_papers(preset: str, length: int, frames: int) -> None:
     job = load_job(CONFIGS / f"{preset}.toml")
     assert job.analysis.method == preset
     assert len(job.prompts) >= 3
-    assert {sampling.unit for sampling in job.samplings} == {"segment", "video"}
+    assert [sampling.unit for sampling in job.samplings] == ["segment", "video"]
+    assert (job.samplings[0].clip_length, job.samplings[0].frames_per_clip) == (length, frames)
     assert job.workspace == (CONFIGS.parent / "demo-out").resolve()
 
 
@@ -59,12 +60,6 @@ def test_the_folder_job_scores_with_the_demo_detector_of_the_same_backbone_and_s
     assert folder.config.backbone == preset.config.backbone
     assert folder.samplings[0] == preset.samplings[0]
     assert folder.prompts[0].key == preset.analysis.score_prompt
-
-
-def test_the_presets_hold_the_samplings_of_the_papers() -> None:
-    for preset, length, frames in (("hiprobe", 24, 8), ("headhunt", 48, 16)):
-        segment = load_job(CONFIGS / f"{preset}.toml").samplings[0]
-        assert (segment.clip_length, segment.frames_per_clip) == (length, frames)
 
 
 def test_paths_begin_at_the_workspace_and_the_argument_wins(tmp_path: Path) -> None:

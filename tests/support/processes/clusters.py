@@ -4,13 +4,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.paths import ROOT
+from tests.support.processes.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,8 @@ def running_cluster(folder: Path, workers: int = 2) -> Iterator[RunningCluster]:
 
 
 def _wait_until_open(port: int, log: Path) -> None:
-    for _ in range(600):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError(f"the scheduler did not start: {log.read_text()}")
+    def is_open() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(is_open, f"the scheduler did not start, see {log}")

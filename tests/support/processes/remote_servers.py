@@ -12,6 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
+
+from vadprobe.store.files import object_store
+
 BUCKET = "features"
 
 
@@ -170,6 +174,18 @@ def web_server(folder: Path, faults: Faults) -> Iterator[str]:
     """The URL of a folder."""
     with _serving(type("Files", (_Files,), {"folder": folder, "faults": faults})) as port:
         yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def bucket_at_hand(faults: Faults, secret: str = "testing") -> Iterator[str]:
+    """The URL of an empty bucket that this process and those it starts reach by credentials in the environment."""
+    names = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1"}
+    with s3_server(faults) as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**names, "AWS_ENDPOINT_URL": endpoint}.items():
+            patch.setenv(name, value)
+        object_store.connection.cache_clear()
+        yield f"s3://{BUCKET}"
+        object_store.connection.cache_clear()
 
 
 @contextlib.contextmanager
