@@ -34,6 +34,7 @@ TEXT_SIZES: dict[str, Any] = {
     "num_key_value_heads": 4,
     "max_position_embeddings": 8192,
 }
+VISION_SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 QWEN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 _LLAVA_TOKENS = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
 _INTERN_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>")
@@ -130,14 +131,7 @@ def _internvl(text: PreTrainedConfig) -> TinyModel:
     text.eos_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
     config = InternVLConfig(
         text_config=text,
-        vision_config={
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 128,
-            "image_size": [112, 112],
-            "patch_size": [14, 14],
-        },
+        vision_config={**VISION_SIZES, "image_size": [112, 112], "patch_size": [14, 14]},
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=16,
         tie_word_embeddings=False,
@@ -159,15 +153,7 @@ def _llava_onevision() -> TinyModel:
             eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
             pad_token_id=tokenizer.pad_token_id,
         ),
-        vision_config=SiglipVisionConfig(
-            hidden_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=128,
-            image_size=side,
-            patch_size=patch,
-            vision_use_head=False,
-        ),
+        vision_config=SiglipVisionConfig(**VISION_SIZES, image_size=side, patch_size=patch, vision_use_head=False),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
         image_grid_pinpoints=[[side, side]],

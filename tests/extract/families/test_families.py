@@ -1,9 +1,11 @@
 """Inputs of each family: token layout, patches and times."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,10 @@ from torch import Tensor
 from tests.support.models.begin_token import with_begin_token
 from tests.support.models.described import described
 from vadprobe.extract.families.chat import expand
+from vadprobe.extract.families.fixed_size_frames import InternVL
 from vadprobe.extract.model.backbone import Description
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.prompts import Prompt
 
 CPU = torch.device("cpu")
 PROMPTS = ("Is it?", "Describe violence, accidents, or other deviations; in détail… 日本")
@@ -135,19 +139,27 @@ def test_qwen3_names_the_layout_of_its_video_tokens(describe_tiny: DescribeTiny)
     assert other != recipe
 
 
-def test_prompts_end_where_the_answer_begins(backbone: Any) -> None:
-    family = backbone.description.family
-    first, second = (family.tokenize(prompt, 4) for prompt in PROMPTS)
-    assert first.dtype == torch.int64
-    assert first.shape[0] == 1
-    assert torch.equal(first[0, -3:], second[0, -3:])
-    assert text_of(family, first).endswith("<|im_start|>assistant\n")
-
-
-def test_the_prompt_reaches_the_model_unchanged(backbone: Any) -> None:
+def test_the_prompt_reaches_the_model_unchanged_and_the_answer_begins_behind_it(backbone: Any) -> None:
     family = backbone.description.family
     for prompt in PROMPTS:
-        assert prompt in text_of(family, family.tokenize(prompt, 2))
+        ids = family.tokenize(prompt, 2)
+        assert (ids.dtype, ids.shape[0]) == (torch.int64, 1)
+        assert re.search(rf"{re.escape(prompt)}<\|im_end\|>\n?<\|im_start\|>assistant\n$", text_of(family, ids))
+
+
+def test_a_prompt_is_tokenized_once_for_all_batches(
+    describe_tiny: DescribeTiny, random_clips: MakeClips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, asked, tokenize = describe_tiny("internvl").family, [], InternVL.tokenize
+    monkeypatch.setattr(InternVL, "encode", lambda self, model, inputs: {})
+    monkeypatch.setattr(InternVL, "tokenize", lambda self, *which: asked.append(which) or tokenize(self, *which))
+    of = SimpleNamespace(frames_per_clip=2)
+    specs: Any = [SimpleNamespace(prompt=Prompt("a", text), sampling=of, recipe={"prefix": ""}) for text in PROMPTS]
+    for _ in range(3):
+        passes = [one for (one,) in family.passes(None, CPU, random_clips(2, 2), [1.0, 1.0], specs)]
+        for one, text in zip(passes, PROMPTS, strict=True):
+            assert torch.equal(one.inputs["input_ids"][1:], tokenize(family, text, 2))
+    assert asked == [(text, 2) for text in PROMPTS]
 
 
 def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
@@ -194,17 +206,11 @@ def test_the_recipe_is_plain_json(backbone: Any) -> None:
     assert json.loads(json.dumps(recipe, allow_nan=False)) == recipe
 
 
-def test_a_begin_token_is_put_in_front_as_the_library_does(checkpoint: Path) -> None:
-    tokenizer = with_begin_token(checkpoint)
-    ids = described(checkpoint).family.tokenize("Is it?", 2)
-    assert ids[0, 0] == tokenizer.bos_token_id
-    assert (ids == tokenizer.bos_token_id).sum() == 1
-
-
-def test_a_begin_token_of_the_template_is_not_doubled(checkpoint: Path) -> None:
+@pytest.mark.parametrize("written", ["", "<|endoftext|>"])
+def test_a_begin_token_is_put_in_front_unless_the_template_writes_it(checkpoint: Path, written: str) -> None:
     tokenizer = with_begin_token(checkpoint)
     template = checkpoint / "chat_template.jinja"
-    template.write_text("<|endoftext|>" + template.read_text())
+    template.write_text(written + template.read_text())
     ids = described(checkpoint).family.tokenize("Is it?", 2)
     assert ids[0, 0] == tokenizer.bos_token_id
     assert (ids == tokenizer.bos_token_id).sum() == 1

@@ -22,10 +22,10 @@ from tests.support.oracles.processor_passes import (
     from_library,
     noise,
 )
-from tests.support.oracles.prompt_passes import NAMES, difference
+from tests.support.oracles.prompt_passes import NAMES, assert_near, difference, first_token_report
 from tests.support.profiles import LONG
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import TextBlocks, capture
+from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.format.prompts import SHIPPED
@@ -39,15 +39,7 @@ def generated(other: Backbone) -> Any:
     """The library's own report about a clip, from its own inputs, beside the capture of the same clip."""
     (clip,) = noise(1)
     inputs = from_library(other, clip, SECONDS[1], QUESTION)
-    with torch.no_grad():
-        report = other.model.generate(
-            **inputs,
-            max_new_tokens=1,
-            do_sample=False,
-            output_hidden_states=True,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
+    report = first_token_report(other.model, inputs)
     (captured,) = captures(other, [clip], SECONDS[1:])
     return captured, report, inputs
 
@@ -132,8 +124,7 @@ def test_several_clips_in_a_batch_equal_each_clip_alone(other: Backbone) -> None
     (batch,) = captures(other, clips, SECONDS)
     for number, clip in enumerate(clips):
         (alone,) = captures(other, [clip], SECONDS[number : number + 1])
-        for name in NAMES:
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+        assert_near(Captured(*(getattr(batch, name)[number : number + 1] for name in NAMES)), alone)
     assert difference(batch.hidden_states[0, 1:], batch.hidden_states[1, 1:]) > 1e-3
 
 
