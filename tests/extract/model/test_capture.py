@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from tests.support.oracles.eager_reference import ROUNDING, eager_features
-from tests.support.oracles.prompt_passes import NAMES, Clips, difference
+from tests.support.oracles.eager_reference import ROUNDING
+from tests.support.oracles.prompt_passes import NAMES, Clips, assert_near, difference, first_token_report
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.store.errors import VadprobeError
@@ -20,27 +20,13 @@ FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
 
-def raw_inputs(clips: Clips) -> dict[str, Tensor]:
-    """Return the arguments that a user of the library passes: pixels, not the vision tower's output."""
-    return {**clips.arguments(), **clips.inputs.vision}
-
-
 @pytest.fixture(scope="module")
 def generated(backbone: Backbone) -> Any:
     """The library's own report about two clips that are generated from one at a time."""
     make = np.random.default_rng(0)
     clips = [make.integers(0, 256, (FRAMES, 70, 66, 3), dtype=np.uint8) for _ in range(2)]
     inputs = Clips.of(backbone, clips)
-    with torch.no_grad():
-        report = backbone.model.generate(
-            **raw_inputs(inputs),
-            max_new_tokens=1,
-            do_sample=False,
-            output_hidden_states=True,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-    return inputs.alone(), report, inputs
+    return inputs.alone(), first_token_report(backbone.model, inputs.raw()), inputs
 
 
 def test_every_layer_before_the_last_is_exactly_what_generate_reports(backbone: Backbone, generated: Any) -> None:
@@ -76,34 +62,10 @@ def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, r
 def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generated: Any) -> None:
     captured, report, inputs = generated
     spec = backbone.description.spec
-    embeddings = report.hidden_states[0][0]
-    added = added_visual_features(backbone, inputs)
-    assert len(added) == (2 if spec.family == "qwen3_vl" else 0)
-    reference = eager_features(backbone.model, embeddings, positions(backbone, inputs, embeddings), added)
+    reference = inputs.reference(backbone.model, report.hidden_states[0][0])
     assert captured.head_outputs.shape == (2, spec.n_layers, spec.n_heads, spec.head_dim)
     assert difference(captured.head_outputs, reference.heads) <= ROUNDING
     assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
-
-
-def positions(backbone: Backbone, inputs: Clips, embeddings: Tensor) -> Tensor:
-    find = getattr(backbone.model.model, "get_rope_index", None)
-    if find is None:
-        return torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
-    arguments = raw_inputs(inputs)
-    del arguments["pixel_values_videos"]
-    found, _ = find(**arguments)
-    return torch.as_tensor(found)[-3:]
-
-
-def added_visual_features(backbone: Backbone, inputs: Clips) -> list[Tensor]:
-    """Return what Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
-    ids = raw_inputs(inputs)["input_ids"]
-    result = []
-    for features in getattr(inputs.encoded().get("video"), "deepstack_features", None) or ():
-        added = torch.zeros(*ids.shape, backbone.description.spec.hidden_size)
-        added[ids == backbone.model.config.video_token_id] = torch.cat(list(features))
-        result.append(added)
-    return result
 
 
 def test_the_eager_reference_tells_heads_apart(backbone: Backbone, generated: Any) -> None:
@@ -115,9 +77,8 @@ def test_the_eager_reference_tells_heads_apart(backbone: Backbone, generated: An
 
 def assert_equal_alone(batch: Captured, backbone: Backbone, clips: Any, seconds: Sequence[float]) -> None:
     for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
-        alone = Clips.of(backbone, [clip], [duration]).alone()
-        for name in NAMES:
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+        mine = Captured(*(getattr(batch, name)[number : number + 1] for name in NAMES))
+        assert_near(mine, Clips.of(backbone, [clip], [duration]).alone())
 
 
 def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, random_clips: MakeClips) -> None:
@@ -131,7 +92,7 @@ def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
     own = load(describe_tiny("qwen3_vl"), "cpu", threads=1)
     clips, seconds = random_clips(3, FRAMES), [3.0, 30.0, 300.0]
     inputs = Clips.of(own, clips, seconds)
-    mask = raw_inputs(inputs)["attention_mask"]
+    mask = inputs.arguments()["attention_mask"]
     assert (mask == 0).any(dim=1).tolist() == [True, True, False]
     assert_equal_alone(inputs.alone(), own, clips, seconds)
 

@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.support.extractions import features_of, make_extractor, run_all, store_of
-from tests.support.oracles.eager_reference import eager_features
-from tests.support.oracles.prompt_passes import NAMES, Clips
+from tests.support.oracles.prompt_passes import NAMES, Clips, first_token_report
 from tests.support.profiles import LONG
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, capture
@@ -119,25 +118,12 @@ def assert_same_bits(mine: Captured, theirs: Captured) -> None:
         assert one is other is None or torch.equal(one, other), name
 
 
-def generated(clips: Clips) -> Any:
-    with torch.no_grad():
-        return clips.backbone.model.generate(
-            **{**clips.arguments(), **clips.inputs.vision},
-            max_new_tokens=1,
-            do_sample=False,
-            output_hidden_states=True,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-
-
 def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
     clips = bench.clips(2)
-    captured, report = clips.alone(), generated(clips)
+    captured, report = clips.alone(), first_token_report(bench.backbone.model, clips.raw())
     reported = torch.stack([layer[:, -1] for layer in report.hidden_states[0][:-1]], dim=1)
-    tolerance = (
-        0.0 if bench.backbone.device.type == "cpu" else bench.tolerance
-    )  # on a GPU, a kept cache may choose another kernel
+    # On a GPU, a kept cache may choose another kernel.
+    tolerance = 0.0 if bench.backbone.device.type == "cpu" else bench.tolerance
     assert relative(captured.hidden_states[:, :-1], reported) <= tolerance
     with torch.inference_mode():
         normed = bench.backbone.model.get_decoder().norm(captured.hidden_states[:, -1])
@@ -151,20 +137,10 @@ def test_heads_and_layers_equal_the_eager_reference(bench: Bench, describe_tiny:
     """Written out in float32 on the CPU, from the same weights and the same embeddings."""
     about, model = bench.backbone.description, bench.backbone.model
     clips = bench.clips(2)
-    captured, report = clips.alone(), generated(clips)
-    embeddings = report.hidden_states[0][0].float().cpu()
-    arguments = clips.arguments()
-    positions = torch.arange(embeddings.shape[1]).expand(2, -1)
-    if hasattr(model.model, "get_rope_index"):
-        positions = model.model.get_rope_index(**arguments)[0][-3:].cpu()
-    added = []
-    for features in getattr(clips.encoded().get("video"), "deepstack_features", None) or ():
-        here = torch.zeros_like(embeddings)
-        here[(arguments["input_ids"] == model.config.video_token_id).cpu()] = torch.cat(list(features)).float().cpu()
-        added.append(here)
+    captured, report = clips.alone(), first_token_report(model, clips.raw())
     plain = load(describe_tiny(about.spec.family), "cpu", threads=1).model
     plain.load_state_dict({name: weight.float().cpu() for name, weight in model.state_dict().items()})
-    reference = eager_features(plain, embeddings, positions, added)
+    reference = clips.reference(plain, report.hidden_states[0][0].float().cpu())
     assert relative(captured.head_outputs, reference.heads) <= bench.tolerance
     assert relative(captured.hidden_states, reference.hidden) <= bench.tolerance
 
@@ -233,17 +209,8 @@ def test_a_store_written_here_holds_the_features(
         assert relative(found, wanted) <= 3 * TOLERANCES[getattr(torch, dtype)]
 
 
-@pytest.fixture
-def fresh_code() -> Iterator[None]:
-    limit = torch._dynamo.config.recompile_limit
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-    torch._dynamo.config.recompile_limit = limit  # type: ignore[assignment]
-
-
 @pytest.mark.parametrize("place", PLACES if LONG else PLACES[1:], indirect=True)  # test_compiling.py has float32
-@pytest.mark.usefixtures("fresh_code")
+@pytest.mark.usefixtures("nothing_compiled_before")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the compiler imports
 def test_compiled_features_equal_eager_ones(place: tuple[str, str], describe_tiny: Any) -> None:
     device, dtype = place
