@@ -62,7 +62,7 @@ def _marker_ids(tokenizer: Qwen2Tokenizer) -> dict[str, int]:
     return {key: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for key, name in zip(keys, names, strict=True)}
 
 
-def _files(family: str, sizes: dict[str, Any], images: str, videos: str) -> dict[str, dict[str, Any]]:
+def processor_files(family: str, sizes: dict[str, Any], images: str, videos: str) -> dict[str, dict[str, Any]]:
     """Return the settings of a processor's images and videos by file name."""
     shared = {**sizes, "processor_class": f"{family}Processor"}
     return {
@@ -86,7 +86,7 @@ def _qwen() -> TinyModel:
         **_marker_ids(tokenizer),
     )
     sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "image_mean": _MEAN, "image_std": _STD}
-    return TinyModel(config, tokenizer, _files("Qwen2_5_VL", sizes, "Qwen2VLImage", "Qwen2VLVideo"))
+    return TinyModel(config, tokenizer, processor_files("Qwen2_5_VL", sizes, "Qwen2VLImage", "Qwen2VLVideo"))
 
 
 def _qwen3() -> TinyModel:
@@ -114,7 +114,7 @@ def _qwen3() -> TinyModel:
     )
     pixels = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
     sizes = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, **pixels}
-    return TinyModel(config, tokenizer, _files("Qwen3VL", sizes, "Qwen2VLImage", "Qwen3VLVideo"))
+    return TinyModel(config, tokenizer, processor_files("Qwen3VL", sizes, "Qwen2VLImage", "Qwen3VLVideo"))
 
 
 def _internvl(text: PreTrainedConfig) -> TinyModel:
@@ -137,7 +137,7 @@ def _internvl(text: PreTrainedConfig) -> TinyModel:
         tie_word_embeddings=False,
     )
     sizes = {"size": {"height": 112, "width": 112}, "image_mean": _MEAN, "image_std": _STD}
-    files = _files("InternVL", sizes, "GotOcr2Image", "InternVLVideo")
+    files = processor_files("InternVL", sizes, "GotOcr2Image", "InternVLVideo")
     files["processor_config.json"] = {"processor_class": "InternVLProcessor", "image_seq_length": 16}
     return TinyModel(config, tokenizer, files)
 
@@ -161,7 +161,7 @@ def _llava_onevision() -> TinyModel:
     )
     size = {"height": side, "width": side}
     pixels = {"size": size, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-    files = _files("LlavaOnevision", pixels, "LlavaOnevisionImage", "LlavaOnevisionVideo")
+    files = processor_files("LlavaOnevision", pixels, "LlavaOnevisionImage", "LlavaOnevisionVideo")
     files["preprocessor_config.json"]["image_grid_pinpoints"] = [[side, side]]
     files["processor_config.json"] = {
         "processor_class": "LlavaOnevisionProcessor",
