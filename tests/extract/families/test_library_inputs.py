@@ -19,6 +19,7 @@ from tests.support.models.torchvision import needs_torchvision
 from tests.support.profiles import thinned
 from vadprobe.extract.model.backbone import Description
 
+pytestmark = needs_torchvision
 CPU = torch.device("cpu")
 PROMPTS = ("Is it?", "Describe violence, accidents, or other deviations; in détail… 日本")
 DescribeTiny = Callable[..., Description]
@@ -54,7 +55,6 @@ def processed(
     return result
 
 
-@needs_torchvision
 @pytest.mark.parametrize(
     ("kind", "frames", "size"),
     [
@@ -87,7 +87,6 @@ def test_inputs_are_those_of_the_processor(
             assert torch.equal(mine[name], torch.as_tensor(value).to(mine[name].dtype)), name
 
 
-@needs_torchvision
 @pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
 @pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (1, 8), (411, 8)])
 def test_seconds_per_slice_are_those_of_the_processor(
@@ -100,7 +99,6 @@ def test_seconds_per_slice_are_those_of_the_processor(
     assert found.tolist() == torch.as_tensor(wanted, dtype=torch.float32).tolist()
 
 
-@needs_torchvision
 @pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
 @pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (411, 5), (9000, 16)])
 def test_time_stamps_are_those_of_the_processor(
@@ -117,7 +115,6 @@ def test_time_stamps_are_those_of_the_processor(
         assert found[name].tolist() == torch.as_tensor(wanted[name]).tolist(), name
 
 
-@needs_torchvision
 @pytest.mark.parametrize("nested", [False, True])
 def test_scaling_is_that_of_the_processor(checkpoint: Path, nested: bool) -> None:
     path = checkpoint / "video_preprocessor_config.json"
@@ -132,7 +129,6 @@ def test_scaling_is_that_of_the_processor(checkpoint: Path, nested: bool) -> Non
     assert torch.equal(described(checkpoint).family.prepare([clip], [0.08], CPU).vision["pixel_values"], wanted)
 
 
-@needs_torchvision
 def test_ids_with_a_begin_token_are_those_of_the_processor(checkpoint: Path) -> None:
     with_begin_token(checkpoint)
     clip = np.zeros((2, 56, 56, 3), dtype=np.uint8)

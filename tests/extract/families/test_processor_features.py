@@ -1,6 +1,7 @@
 """Features of models read through the library's processor: those that its generate() reports."""
 
 import functools
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +105,10 @@ def test_heads_are_what_enters_the_output_projection(other: Backbone, generated:
     """In any family: projected, they are what the attention adds."""
     captured, _, inputs = generated
     sent: list[Tensor] = []
-    handles = [
-        projection.register_forward_hook(lambda module, args, output: sent.append(output[:, -1]))
-        for projection in other.parts.projections
-    ]
-    try:
-        with torch.no_grad():
-            other.model(**inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.no_grad():
+        for projection in other.parts.projections:
+            hooks.enter_context(projection.register_forward_hook(lambda _, __, output: sent.append(output[:, -1])))
+        other.model(**inputs)
     for layer, projection in enumerate(other.parts.projections):
         with torch.inference_mode():
             assert difference(projection(captured.head_outputs[:, layer].flatten(1)), sent[layer]) <= ROUNDING

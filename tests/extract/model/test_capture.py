@@ -1,6 +1,7 @@
 """The capture: equal to what the library's ``generate`` reports, and to attention written out head by head."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -137,14 +138,12 @@ def test_whole_sequences_are_released_during_the_pass(backbone: Backbone, random
     def count_alive(module: nn.Module, args: Any) -> None:
         alive.append(sum(not reference.expired() for reference in sequences))
 
-    handles = [block.register_forward_hook(watch_output) for block in backbone.parts.blocks]
-    handles += [projection.register_forward_pre_hook(watch_input) for projection in backbone.parts.projections]
-    handles.append(backbone.model.get_decoder().norm.register_forward_pre_hook(count_alive))
-    try:
+    with ExitStack() as hooks:
+        for block, projection in zip(backbone.parts.blocks, backbone.parts.projections, strict=True):
+            hooks.enter_context(block.register_forward_hook(watch_output))
+            hooks.enter_context(projection.register_forward_pre_hook(watch_input))
+        hooks.enter_context(backbone.model.get_decoder().norm.register_forward_pre_hook(count_alive))
         Clips.of(backbone, random_clips(2, FRAMES)).alone()
-    finally:
-        for handle in handles:
-            handle.remove()
     assert len(sequences) == 2 * len(backbone.parts.blocks)
     assert alive == [1]  # the output of the last block, which the norm is about to read
 

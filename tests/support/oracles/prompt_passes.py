@@ -1,7 +1,7 @@
 """Clips with prompts through a backbone: each prompt in a pass of its own, and all behind the tokens they share."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,14 +52,10 @@ def first_token_report(model: Any, inputs: Mapping[str, Any]) -> Any:
 def blocks_run(blocks: Sequence[torch.nn.Module]) -> Iterator[set[int]]:
     """Note the numbers of the blocks that run inside."""
     ran: set[int] = set()
-    handles = [
-        block.register_forward_hook(lambda *_, number=number: ran.add(number)) for number, block in enumerate(blocks)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for number, block in enumerate(blocks):
+            hooks.enter_context(block.register_forward_hook(lambda *_, number=number: ran.add(number)))
         yield ran
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @dataclass(frozen=True)
