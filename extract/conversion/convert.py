@@ -59,10 +59,7 @@ class Recipe:
 
 
 def convert(
-    source: Path,
-    folder: Path,
-    recipe: Recipe | None = None,
-    report: Report = lambda done, total: None,
+    source: Path, folder: Path, recipe: Recipe | None = None, report: Report = lambda done, total: None
 ) -> Converted:
     """Convert a checkpoint; the folder appears when all of it is there, or not at all.
 

@@ -178,11 +178,7 @@ def _check_card(folder: Path, card: dict[str, Any]) -> None:
 
 
 def _encode_all(
-    folder: Path,
-    scripts: Sequence[Script],
-    total: int,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
+    folder: Path, scripts: Sequence[Script], total: int, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
     """Encode side by side; each file's bytes depend on its script alone."""
     done = total - len(scripts)

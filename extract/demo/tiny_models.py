@@ -104,12 +104,7 @@ def _qwen3() -> TinyModel:
             },
             "pad_token_id": tokenizer.pad_token_id,
         },
-        vision_config={
-            "depth": 3,
-            **_QWEN_VISION,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0, 1],
-        },
+        vision_config={"depth": 3, **_QWEN_VISION, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]},
         **_marker_ids(tokenizer),
     )
     pixels = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}

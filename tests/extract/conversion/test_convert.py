@@ -9,10 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.models.conversions import Make, compare
-from tests.support.models.original_checkpoints import (
-    ARCHITECTURES,
-    LARGE_TOWER,
-)
+from tests.support.models.original_checkpoints import ARCHITECTURES, LARGE_TOWER
 from tests.support.profiles import thinned
 from vadprobe.extract.conversion import weights
 from vadprobe.extract.conversion.convert import PROVENANCE, convert

@@ -20,15 +20,7 @@ from transformers.video_utils import VideoMetadata
 
 from tests.support.models.described import described
 from tests.support.models.torchvision import needs_torchvision
-from tests.support.oracles.processor_passes import (
-    CPU,
-    FRAMES,
-    QUESTION,
-    SECONDS,
-    Checkpoints,
-    family_of,
-    noise,
-)
+from tests.support.oracles.processor_passes import CPU, FRAMES, QUESTION, SECONDS, Checkpoints, family_of, noise
 from vadprobe.extract.families import processor as processor_module
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.model.backbone import Backbone

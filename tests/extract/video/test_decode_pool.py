@@ -43,11 +43,8 @@ class FakeDecoder:
             self.changed.notify_all()
             assert self.changed.wait_for(lambda: self.interrupted or type(self).ready(path.name, indices[0]), PATIENCE)
             self.reading.remove(path.name)
-        errors = {
-            "broken": VideoError(f"frame {indices[0]} is damaged"),
-            "huge": MemoryError(),
-            "wrong": KeyError("wrong"),
-        }
+        damaged = VideoError(f"frame {indices[0]} is damaged")
+        errors = {"broken": damaged, "huge": MemoryError(), "wrong": KeyError("wrong")}
         if path.name in errors:
             raise errors[path.name]
         return np.full((1, 2, 2, 3), indices[0], dtype=np.uint8)

@@ -70,12 +70,7 @@ def test_colours_are_red_green_blue(decoder: Decoder, tmp_path: Path) -> None:
     ],
 )
 def test_clips_of_other_codecs_and_containers(
-    decoder: Decoder,
-    tmp_path: Path,
-    write_video: WriteVideo,
-    name: str,
-    codec: str,
-    options: dict[str, str],
+    decoder: Decoder, tmp_path: Path, write_video: WriteVideo, name: str, codec: str, options: dict[str, str]
 ) -> None:
     if codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no encoder {codec}")

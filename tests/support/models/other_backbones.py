@@ -5,14 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    CLIPVisionConfig,
-    Gemma3Config,
-    Idefics3Config,
-    LlamaConfig,
-    LlavaConfig,
-    Qwen2VLConfig,
-)
+from transformers import CLIPVisionConfig, Gemma3Config, Idefics3Config, LlamaConfig, LlavaConfig, Qwen2VLConfig
 
 from vadprobe.extract.demo.tiny_backbone import save_checkpoint
 from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TEXT_SIZES, VISION_SIZES, TinyModel, processor_files

@@ -1,4 +1,4 @@
-"""The capture's equalities on a GPU, in the dtypes that real backbones run in.
+"""Features equal what ``generate`` reports and attention written out head by head, on every device and in every dtype.
 
 The same functions run on the CPU, where float32 and bfloat16 are always tested; those with a GPU are marked ``gpu``. A
 relative difference is the length of the difference over that of what is compared with, for each clip and layer; the
@@ -7,7 +7,7 @@ tolerance of each dtype is a few of its roundings.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.support.extractions import features_of, make_extractor, run_all, store_of
 from tests.support.oracles.prompt_passes import NAMES, Clips, first_token_report
 from tests.support.profiles import LONG
+from vadprobe.extract.demo.tiny_models import TINY_MODELS
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.compiling import compile_blocks
@@ -49,8 +50,9 @@ PLACES = [
 
 @dataclass(frozen=True)
 class Bench:
-    """A backbone at its place, and the tolerance of its dtype."""
+    """A backbone of a kind at its place, and the tolerance of its dtype."""
 
+    kind: str
     backbone: Backbone
     tolerance: float
 
@@ -77,17 +79,15 @@ def place(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def bench(request: pytest.FixtureRequest, describe_tiny: Any) -> Bench:
-    (device, dtype), family = request.param
-    loaded = load(describe_tiny(family, dtype=dtype), device, threads=1)
-    return Bench(loaded, TOLERANCES[getattr(torch, dtype)])
+    (device, dtype), kind = request.param
+    loaded = load(describe_tiny(kind, dtype=dtype), device, threads=1)
+    return Bench(kind, loaded, TOLERANCES[getattr(torch, dtype)])
 
 
-# In the short profile one family runs in float32 on the CPU: test_capture.py has them all.
-FAMILIES = ("internvl", "qwen2_5_vl", "llava_onevision", "qwen3_vl")
 BENCHES = [
     pytest.param((place.values[0], family), id=f"{place.id}-{family}", marks=place.marks)
     for place in PLACES
-    for family in (FAMILIES if LONG or place.id != "cpu-float32" else FAMILIES[:1])
+    for family in TINY_MODELS
 ]
 
 
@@ -125,9 +125,12 @@ def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
     # On a GPU, a kept cache may choose another kernel.
     tolerance = 0.0 if bench.backbone.device.type == "cpu" else bench.tolerance
     assert relative(captured.hidden_states[:, :-1], reported) <= tolerance
+    spec, last = bench.backbone.description.spec, report.hidden_states[0][-1][:, -1]
+    assert captured.hidden_states.shape == (2, spec.n_layers + 1, spec.hidden_size)
+    assert relative(captured.hidden_states[:, -1], last, 1) > 1e-2  # before the final norm
     with torch.inference_mode():
         normed = bench.backbone.model.get_decoder().norm(captured.hidden_states[:, -1])
-    assert relative(normed, report.hidden_states[0][-1][:, -1], 1) <= tolerance
+    assert relative(normed, last, 1) <= tolerance
     logits = report.logits[0][:, list(bench.backbone.description.answer_ids)]
     assert captured.answer_logits is not None
     assert float((captured.answer_logits.float() - logits.float()).abs().max()) <= 4 * bench.tolerance
@@ -135,10 +138,10 @@ def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
 
 def test_heads_and_layers_equal_the_eager_reference(bench: Bench, describe_tiny: Any) -> None:
     """Written out in float32 on the CPU, from the same weights and the same embeddings."""
-    about, model = bench.backbone.description, bench.backbone.model
+    model = bench.backbone.model
     clips = bench.clips(2)
     captured, report = clips.alone(), first_token_report(model, clips.raw())
-    plain = load(describe_tiny(about.spec.family), "cpu", threads=1).model
+    plain = load(describe_tiny(bench.kind), "cpu", threads=1).model
     plain.load_state_dict({name: weight.float().cpu() for name, weight in model.state_dict().items()})
     reference = clips.reference(plain, report.hidden_states[0][0].float().cpu())
     assert relative(captured.head_outputs, reference.heads) <= bench.tolerance
@@ -182,9 +185,8 @@ def test_a_repeated_run_has_the_same_bits(bench: Bench) -> None:
 
 def test_another_dtype_rounds_the_same_features(bench: Bench, describe_tiny: Any) -> None:
     """Against float32 on the CPU. Weights and every step are rounded, so a few tolerances add up over the layers."""
-    family = bench.backbone.description.spec.family
-    plain = Bench(load(describe_tiny(family), "cpu", threads=1), bench.tolerance)
-    mine, theirs = bench.clips(2).alone(), plain.clips(2).alone()
+    plain = load(describe_tiny(bench.kind), "cpu", threads=1)
+    mine, theirs = bench.clips(2).alone(), replace(bench, backbone=plain).clips(2).alone()
     assert mine.hidden_states.dtype is mine.head_outputs.dtype is bench.backbone.model.dtype
     assert_close(Captured(*(getattr(mine, name).float().cpu() for name in NAMES)), theirs, 3 * bench.tolerance)
 
@@ -217,7 +219,11 @@ def test_compiled_features_equal_eager_ones(place: tuple[str, str], describe_tin
     if device == "cuda" and not find_spec("triton"):
         pytest.skip("compiling for a GPU needs triton")
     eager, compiled = (
-        Bench(load(describe_tiny("internvl", dtype=dtype), device, threads=1), TOLERANCES[getattr(torch, dtype)])
+        Bench(
+            "internvl",
+            load(describe_tiny("internvl", dtype=dtype), device, threads=1),
+            TOLERANCES[getattr(torch, dtype)],
+        )
         for _ in range(2)
     )
     compile_blocks(compiled.backbone.parts, "inductor" if device == "cuda" else "eager")
