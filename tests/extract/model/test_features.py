@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.support.extractions import features_of, make_extractor, run_all, store_of
-from tests.support.oracles.prompt_passes import NAMES, Clips, first_token_report
+from tests.support.oracles.prompt_passes import NAMES, PROMPTS, Clips, blocks_run, first_token_report
 from tests.support.profiles import LONG
 from vadprobe.extract.demo.tiny_models import TINY_MODELS
 from vadprobe.extract.model.backbone import Backbone, load
@@ -28,12 +28,7 @@ from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.store.verification.verify import verify
 
-FRAMES = 4
-PROMPTS = (
-    "Does anything abnormal happen in this video? Answer with yes or no.",
-    "Yes?",
-    "Think about every person and every object, then answer with one word: is the scene dangerous?",
-)
+FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
 TOLERANCES: Mapping[torch.dtype, float] = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 PLACES = [
@@ -150,10 +145,10 @@ def test_heads_and_layers_equal_the_eager_reference(bench: Bench, describe_tiny:
 
 def test_prompts_behind_shared_tokens_equal_their_own_passes(bench: Bench) -> None:
     clips = bench.clips(2)
-    first, second, third = clips.together(PROMPTS)
-    for prompt, mine in zip(PROMPTS, (first, second, third), strict=True):
+    together = clips.together(PROMPTS)
+    for prompt, mine in zip(PROMPTS, together, strict=True):
         assert_close(mine, clips.alone(prompt), bench.tolerance)
-    assert relative(first.hidden_states[:, 1:], second.hidden_states[:, 1:]) > 5 * bench.tolerance
+    assert relative(together[0].hidden_states[:, 1:], together[1].hidden_states[:, 1:]) > 5 * bench.tolerance
 
 
 def test_clips_of_a_batch_equal_each_clip_alone(bench: Bench) -> None:
@@ -169,8 +164,10 @@ def test_clips_of_a_batch_equal_each_clip_alone(bench: Bench) -> None:
 @pytest.mark.parametrize("n_blocks", [1, 4])
 def test_a_pass_that_ends_early_has_the_same_bits(bench: Bench, n_blocks: int) -> None:
     clips = bench.clips(2)
-    early = [clips.alone(PROMPTS[0], n_blocks), *clips.together(PROMPTS, n_blocks)]
-    whole = [clips.alone(), *clips.together(PROMPTS)]
+    with blocks_run(bench.backbone.parts.blocks) as ran:
+        early = [clips.alone(n_blocks=n_blocks), *clips.together(n_blocks=n_blocks)]
+    assert ran == set(range(n_blocks))
+    whole = [clips.alone(), *clips.together()]
     for one, other in zip(early, whole, strict=True):
         hidden, heads = other.hidden_states[:, : n_blocks + 1], other.head_outputs[:, :n_blocks]
         assert_same_bits(one, Captured(hidden, heads, None))
@@ -178,7 +175,7 @@ def test_a_pass_that_ends_early_has_the_same_bits(bench: Bench, n_blocks: int) -
 
 def test_a_repeated_run_has_the_same_bits(bench: Bench) -> None:
     clips, again = bench.clips(2), bench.clips(2)
-    for one, other in zip(clips.together(PROMPTS), again.together(PROMPTS), strict=True):
+    for one, other in zip(clips.together(), again.together(), strict=True):
         assert_same_bits(one, other)
     assert_same_bits(clips.alone(), again.alone())
 
@@ -229,7 +226,7 @@ def test_compiled_features_equal_eager_ones(place: tuple[str, str], describe_tin
     compile_blocks(compiled.backbone.parts, "inductor" if device == "cuda" else "eager")
     mine, theirs = compiled.clips(2), eager.clips(2)
     if LONG or device == "cuda":  # more shapes, so more code to make
-        for one, other in zip(mine.together(PROMPTS), theirs.together(PROMPTS), strict=True):
+        for one, other in zip(mine.together(), theirs.together(), strict=True):
             assert_close(one, other, eager.tolerance)
     assert_close(mine.alone(), theirs.alone(), eager.tolerance)
     assert_same_bits(mine.alone(), mine.alone())
