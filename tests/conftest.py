@@ -45,15 +45,12 @@ def tiny_backbones(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pat
 @pytest.fixture(scope="session")
 def describe_tiny(tiny_backbones: Mapping[str, Path]) -> DescribeTiny:
     """Describe the tiny backbone of a family, in float32 unless the settings say otherwise."""
-    from vadprobe.extract.configuration import BackboneConfig
-    from vadprobe.extract.model.backbone import describe
+    from tests.support.models.described import described
 
     def describe_one(family: str, **settings: Any) -> "Description":
-        folder = tiny_backbones[family]
         if family in SMALL_FRAMES:
             settings.setdefault("frame_size", SMALL_FRAMES[family])
-        config = BackboneConfig(**{"key": "tiny", "path": str(folder), "dtype": "float32", **settings})
-        return describe(config, folder)
+        return described(tiny_backbones[family], **settings)
 
     return describe_one
 

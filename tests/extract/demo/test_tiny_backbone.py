@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from tests.support.models.described import described
+from tests.support.models.described import described, loaded
 from tests.support.oracles.prompt_passes import Clips
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.demo.tiny_models import TINY_MODELS
-from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone, load
+from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.prompts import SHIPPED
 
@@ -51,9 +51,9 @@ def test_another_seed_gives_other_weights_of_the_same_names(tiny_backbones: Mapp
     ],
 )
 def test_they_are_the_real_classes(tiny_backbones: Mapping[str, Path], family: str, model: str, text: str) -> None:
-    loaded = load(described(tiny_backbones[family]), "cpu", threads=1).model
-    assert (type(loaded).__name__, type(loaded.get_decoder()).__name__) == (model, text)
-    assert sum(parameter.numel() for parameter in loaded.parameters()) < 2_000_000
+    found = loaded(tiny_backbones[family]).model
+    assert (type(found).__name__, type(found.get_decoder()).__name__) == (model, text)
+    assert sum(parameter.numel() for parameter in found.parameters()) < 2_000_000
 
 
 def test_a_whole_checkpoint_is_left_alone_and_an_unfinished_one_made_again(tmp_path: Path) -> None:

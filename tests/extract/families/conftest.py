@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.support.models import other_backbones
-from tests.support.models.described import described
+from tests.support.models.described import loaded
 from tests.support.oracles.processor_passes import KINDS, Checkpoints
-from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.backbone import Backbone
 
 
 @pytest.fixture
@@ -31,4 +31,4 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
 @pytest.fixture(scope="package", params=KINDS)
 def other(request: pytest.FixtureRequest, checkpoints: Checkpoints) -> Backbone:
     """A loaded tiny model of each family, in float32."""
-    return load(described(checkpoints[request.param]), "cpu", threads=1)
+    return loaded(checkpoints[request.param])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.support.extractions import features_of, make_extractor, run_all, store_of
-from tests.support.models.described import described
+from tests.support.models.described import loaded
 from tests.support.oracles.eager_reference import ROUNDING, eager_features
 from tests.support.oracles.processor_passes import (
     CPU,
@@ -25,7 +25,7 @@ from tests.support.oracles.processor_passes import (
 )
 from tests.support.oracles.prompt_passes import NAMES, assert_near, difference, first_token_report
 from tests.support.profiles import LONG
-from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.video.decoder import Decoder
@@ -133,8 +133,7 @@ def test_a_pass_that_ends_early_has_the_same_layers(other: Backbone, generated: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_runs_and_is_near(checkpoints: Checkpoints, kind: str) -> None:
-    half = load(described(checkpoints[kind], dtype="bfloat16"), "cpu", threads=1)
-    single = load(described(checkpoints[kind]), "cpu", threads=1)
+    half, single = (loaded(checkpoints[kind], dtype=dtype) for dtype in ("bfloat16", "float32"))
     (mine,), (wanted,) = (captures(backbone, noise(1), SECONDS[:1]) for backbone in (half, single))
     assert mine.hidden_states.dtype == torch.bfloat16
     error = (mine.hidden_states.float() - wanted.hidden_states).norm() / wanted.hidden_states.norm()

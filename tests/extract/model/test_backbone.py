@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.support.models.described import described
+from tests.support.models.described import described, loaded
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.model import backbone as backbone_module
 from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone, Description, describe, load, versions
@@ -28,10 +28,6 @@ DescribeTiny = Callable[..., Description]
 def checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path:
     """A copy of a checkpoint, to be changed."""
     return Path(shutil.copytree(tiny_backbones["internvl"], tmp_path / "checkpoint"))
-
-
-def load_folder(folder: Path, **settings: Any) -> Backbone:
-    return load(described(folder, **settings), "cpu", threads=1)
 
 
 # Describing
@@ -155,10 +151,10 @@ def test_pickled_weights_are_refused_and_never_opened(checkpoint: Path, tmp_path
     torch.save(load_file(weights), checkpoint / "pytorch_model.bin")
     weights.unlink()
     with pytest.raises(VadprobeError, match=r"no file named model\.safetensors"):
-        load_folder(checkpoint)
+        loaded(checkpoint)
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(_Trap(tmp_path / "unpickled")))
     with pytest.raises(VadprobeError, match="safetensors weights"):
-        load_folder(checkpoint)
+        loaded(checkpoint)
     assert not (tmp_path / "unpickled").exists()
 
 
@@ -167,7 +163,7 @@ def test_truncated_weights_are_refused(checkpoint: Path, kept: int) -> None:
     path = checkpoint / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(VadprobeError, match="cannot be read"):
-        load_folder(checkpoint)
+        loaded(checkpoint)
 
 
 @pytest.mark.parametrize(("changed", "kept", "reason"), [("layers.3.", 0, r"layers\.3\."), ("lm_head", -3, "be read")])
@@ -178,12 +174,12 @@ def test_weights_that_are_missing_or_of_another_shape_are_refused(
     weights = {name: value[:kept].clone() if changed in name else value for name, value in load_file(path).items()}
     save_file({name: value for name, value in weights.items() if len(value)}, path, metadata={"format": "pt"})
     with pytest.raises(VadprobeError, match=reason):
-        load_folder(checkpoint)
+        loaded(checkpoint)
 
 
 def test_an_attention_that_is_not_installed_is_refused(checkpoint: Path) -> None:
     with pytest.raises(VadprobeError, match="FlashAttention2"):
-        load_folder(checkpoint, attention="flash_attention_2")
+        loaded(checkpoint, attention="flash_attention_2")
 
 
 # Loading
@@ -197,10 +193,10 @@ def test_a_loaded_backbone_is_frozen(backbone: Backbone) -> None:
 
 @pytest.mark.parametrize(("dtype", "attention"), [("bfloat16", "sdpa"), ("float16", "sdpa"), ("float32", "eager")])
 def test_dtype_and_attention_are_those_asked_for(describe_tiny: DescribeTiny, dtype: str, attention: str) -> None:
-    loaded = load(describe_tiny("qwen2_5_vl", dtype=dtype, attention=attention), "cpu", threads=1)
-    assert {parameter.dtype for parameter in loaded.model.parameters()} == {getattr(torch, dtype)}
-    assert loaded.model.get_decoder().config._attn_implementation == attention
-    assert (loaded.description.spec.dtype, loaded.description.spec.attention) == (dtype, attention)
+    backbone = load(describe_tiny("qwen2_5_vl", dtype=dtype, attention=attention), "cpu", threads=1)
+    assert {parameter.dtype for parameter in backbone.model.parameters()} == {getattr(torch, dtype)}
+    assert backbone.model.get_decoder().config._attn_implementation == attention
+    assert (backbone.description.spec.dtype, backbone.description.spec.attention) == (dtype, attention)
 
 
 def test_weights_are_those_of_the_file(tiny_backbones: Mapping[str, Path], backbone: Backbone) -> None:

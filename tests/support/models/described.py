@@ -4,9 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.extract.configuration import BackboneConfig
-from vadprobe.extract.model.backbone import Description, describe
+from vadprobe.extract.model.backbone import Backbone, Description, describe, load
 
 
 def described(folder: Path, **settings: Any) -> Description:
     """Describe a checkpoint, in float32 unless the settings say otherwise."""
     return describe(BackboneConfig(**{"key": "tiny", "path": str(folder), "dtype": "float32", **settings}), folder)
+
+
+def loaded(folder: Path, **settings: Any) -> Backbone:
+    """Load a checkpoint on the CPU."""
+    return load(described(folder, **settings), "cpu", threads=1)
