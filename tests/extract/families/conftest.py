@@ -1,6 +1,5 @@
 """Checkpoints of families with and without inputs of their own."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from tests.support.models import other_backbones
-from tests.support.models.described import loaded
+from tests.support.models.described import loaded, without_weights
 from tests.support.oracles.processor_passes import KINDS, Checkpoints
 from vadprobe.extract.model.backbone import Backbone
 
@@ -16,9 +15,7 @@ from vadprobe.extract.model.backbone import Backbone
 @pytest.fixture
 def checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path:
     """A copy of a checkpoint without its weights, to be changed."""
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(tiny_backbones["internvl"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    return folder
+    return without_weights(tiny_backbones["internvl"], tmp_path / "checkpoint")
 
 
 @pytest.fixture(scope="session")

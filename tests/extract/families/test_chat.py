@@ -1,7 +1,6 @@
 """The conversation around video and prompt: the checkpoint's own, with a system turn, or the papers'."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 
 from tests.support.extractions import make_extractor
 from tests.support.models.begin_token import with_begin_token
-from tests.support.models.described import described
+from tests.support.models.described import described, without_weights
 from tests.support.models.original_checkpoints import original_config, random_model, write_original
 from tests.support.oracles.prompt_passes import PROMPTS, assert_near, both_ways, difference
 from vadprobe.extract.configuration import BackboneConfig
@@ -47,8 +46,7 @@ def text_of(family: Any, prompt: str, frames: int) -> str:
 @pytest.fixture
 def older_checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path:
     """A converted InternVL2 checkpoint, as Holmes-VAU: its turns end without a newline."""
-    folder = tmp_path / "older"
-    shutil.copytree(tiny_backbones["internvl-llama"], folder)
+    folder = without_weights(tiny_backbones["internvl-llama"], tmp_path / "older")
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace(r"'<|im_end|>\n'", "'<|im_end|>'"))
     return folder

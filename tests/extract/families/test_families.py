@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tests.support.models.begin_token import with_begin_token
-from tests.support.models.described import described
+from tests.support.models.described import described, without_weights
 from vadprobe.extract.families.chat import expand
 from vadprobe.extract.families.fixed_size_frames import InternVL
 from vadprobe.extract.model.backbone import Description
@@ -318,8 +317,7 @@ def test_internvl_takes_frames_as_images_and_llava_keeps_clips_apart(
 
 
 def test_llava_refuses_a_tower_whose_first_patch_is_dropped(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(tiny_backbones["llava_onevision"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    folder = without_weights(tiny_backbones["llava_onevision"], tmp_path / "checkpoint")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "vision_feature_select_strategy": "default"}))
     with pytest.raises(VadprobeError, match="vision_feature_select_strategy is 'default'"):

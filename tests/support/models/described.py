@@ -1,5 +1,6 @@
 """Checkpoint folders, described as a job describes them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,3 +16,8 @@ def described(folder: Path, **settings: Any) -> Description:
 def loaded(folder: Path, **settings: Any) -> Backbone:
     """Load a checkpoint on the CPU."""
     return load(described(folder, **settings), "cpu", threads=1)
+
+
+def without_weights(source: Path, target: Path) -> Path:
+    """Copy a checkpoint's small files, to be changed."""
+    return Path(shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors")))
