@@ -105,7 +105,7 @@ class OwnFamily(ABC):
 
 @cache
 def _token_ids(family: OwnFamily, prompt: str, frames_per_clip: int) -> Tensor:
-    """Tokenize once for all batches: the chat template takes longer than a small batch may."""
+    """Return `tokenize` of a prompt, made once for all batches: rendering and splitting take milliseconds."""
     return family.tokenize(prompt, frames_per_clip)
 
 
