@@ -6,6 +6,7 @@ Nothing heavy is imported at the top: the tests of the store and of stage 2 run 
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a missing checkpoint is missing 
 FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision", "qwen3_vl")
 # Qwen takes any multiple of 28 or 32 pixels; the default of 448 x 448 is slow here.
 SMALL_FRAMES = {"qwen2_5_vl": (56, 84), "qwen3_vl": (64, 96)}
-_BLOCKS = 4  # a frame's number is 16 bits, drawn as 4 x 4 black and white blocks
 
 DescribeTiny = Callable[..., "Description"]
 WriteVideo = Callable[..., Path]
-FrameNumbers = Callable[[np.ndarray], list[int]]
 
 
 @pytest.fixture(scope="session")
@@ -46,15 +45,12 @@ def tiny_backbones(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pat
 @pytest.fixture(scope="session")
 def describe_tiny(tiny_backbones: Mapping[str, Path]) -> DescribeTiny:
     """Describe the tiny backbone of a family, in float32 unless the settings say otherwise."""
-    from vadprobe.extract.configuration import BackboneConfig
-    from vadprobe.extract.model.backbone import describe
+    from tests.support.models.described import described
 
     def describe_one(family: str, **settings: Any) -> "Description":
-        folder = tiny_backbones[family]
         if family in SMALL_FRAMES:
             settings.setdefault("frame_size", SMALL_FRAMES[family])
-        config = BackboneConfig(**{"key": "tiny", "path": str(folder), "dtype": "float32", **settings})
-        return describe(config, folder)
+        return described(tiny_backbones[family], **settings)
 
     return describe_one
 
@@ -69,46 +65,10 @@ def backbone(request: pytest.FixtureRequest, describe_tiny: DescribeTiny) -> "Ba
 
 @pytest.fixture(scope="session")
 def write_video() -> WriteVideo:
-    """Write a video whose every frame shows its number."""
-    import av
+    """Write a video of 64 x 64 pixels whose every frame shows its number."""
+    from tests.support.videos.drawn import write
 
-    def write(
-        path: Path,
-        n_frames: int,
-        *,
-        codec: str = "libx264",
-        rate: int = 25,
-        height: int = 64,
-        width: int = 64,
-        container: Mapping[str, str] | None = None,
-        options: Mapping[str, str] | None = None,
-    ) -> Path:
-        with av.open(str(path), "w", options=dict(container or {})) as file:
-            stream = file.add_stream(codec, rate=rate)
-            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-            stream.options = dict(options if options is not None else {"g": "12", "crf": "18"})
-            for number in range(n_frames):
-                bits = np.array([number >> bit & 1 for bit in range(_BLOCKS**2)], dtype=np.uint8)
-                block = np.ones((height // _BLOCKS, width // _BLOCKS), dtype=np.uint8)
-                picture = np.kron(bits.reshape(_BLOCKS, _BLOCKS) * 255, block)
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.stack([picture] * 3, axis=-1), format="rgb24")))
-            file.mux(stream.encode())
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def frame_numbers() -> FrameNumbers:
-    """Read the numbers that frames (frames, height, width, 3) show."""
-
-    def read(frames: np.ndarray) -> list[int]:
-        count, height, width, _ = frames.shape
-        blocks = frames.reshape(count, _BLOCKS, height // _BLOCKS, _BLOCKS, width // _BLOCKS, 3).mean(axis=(2, 4, 5))
-        numbers = (blocks.reshape(count, -1) > 127) @ (1 << np.arange(_BLOCKS**2))
-        return [int(number) for number in numbers]
-
-    return read
+    return partial(write, width=64)
 
 
 @pytest.fixture(scope="session")

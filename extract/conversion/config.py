@@ -1,6 +1,6 @@
 """The configuration of an original InternVL checkpoint in transformers' native terms."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
@@ -102,10 +102,7 @@ def _native(config: Mapping[str, Any], image_token_id: int, tied: bool) -> Inter
 
 def _text(config: Mapping[str, Any], tied: bool) -> PreTrainedConfig:
     name = architecture(config)
-    section = {**_TEXT_DEFAULTS[name], **_given(_section(config, "llm_config"))}
-    missing = [key for key in _TEXT_SIZES if key not in section]
-    if missing:
-        raise VadprobeError(f"config.json lacks llm_config.{missing[0]}; take the checkpoint's own file.")
+    section = _filled(config, "llm_config", _TEXT_DEFAULTS[name], _TEXT_SIZES)
     values: dict[str, Any] = {key: section[key] for key in _TEXT_SIZES}
     values["num_key_value_heads"] = section.get("num_key_value_heads", section["num_attention_heads"])
     for key in ("max_position_embeddings", "rms_norm_eps", "hidden_act", "initializer_range"):
@@ -129,11 +126,8 @@ def _rope(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vision(config: Mapping[str, Any]) -> dict[str, Any]:
-    section = {**_VISION_DEFAULTS, **_given(_section(config, "vision_config"))}
     sizes = ("hidden_size", "image_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
-    missing = [key for key in sizes if key not in section]
-    if missing:
-        raise VadprobeError(f"config.json lacks vision_config.{missing[0]}; take the checkpoint's own file.")
+    section = _filled(config, "vision_config", _VISION_DEFAULTS, sizes)
     side, patch = int(section["image_size"]), int(section["patch_size"])
     forced = config.get("force_image_size") or side
     if forced != side:
@@ -147,13 +141,9 @@ def _vision(config: Mapping[str, Any]) -> dict[str, Any]:
             f"normalises queries and keys with {_NATIVE_QK_EPS} only."
         )
     return {
-        **{key: section[key] for key in sizes},
+        **{key: section[key] for key in (*sizes, "num_channels", "hidden_act", "layer_norm_eps", "norm_type")},
         "image_size": [side, side],
         "patch_size": [patch, patch],
-        "num_channels": section["num_channels"],
-        "hidden_act": section["hidden_act"],
-        "layer_norm_eps": section["layer_norm_eps"],
-        "norm_type": section["norm_type"],
         "attention_bias": bool(section["qkv_bias"]),
         "use_qk_norm": bool(section["qk_normalization"]),
         "use_mean_pooling": True,  # no norm after the last layer
@@ -168,5 +158,10 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section
 
 
-def _given(section: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if value is not None}
+def _filled(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any], needed: Sequence[str]) -> dict[str, Any]:
+    """Return a section with its class's defaults where a value is missing or null."""
+    section = {**defaults, **{key: value for key, value in _section(config, name).items() if value is not None}}
+    missing = [key for key in needed if key not in section]
+    if missing:
+        raise VadprobeError(f"config.json lacks {name}.{missing[0]}; take the checkpoint's own file.")
+    return section

@@ -59,10 +59,7 @@ class Recipe:
 
 
 def convert(
-    source: Path,
-    folder: Path,
-    recipe: Recipe | None = None,
-    report: Report = lambda done, total: None,
+    source: Path, folder: Path, recipe: Recipe | None = None, report: Report = lambda done, total: None
 ) -> Converted:
     """Convert a checkpoint; the folder appears when all of it is there, or not at all.
 
@@ -80,12 +77,12 @@ def convert(
     config = read_config(source)
     architecture(config)
     with ExitStack() as stack:
-        files = stack.enter_context(TensorFiles(weight_files(source)))
+        files = TensorFiles(weight_files(source), stack)
         check_index(source, files)
         weights = unwrap(files, config)
         if recipe.adapter is not None:
             settings = adapter_config(recipe.adapter)
-            adapter = stack.enter_context(TensorFiles([recipe.adapter / ADAPTER_WEIGHTS]))
+            adapter = TensorFiles([recipe.adapter / ADAPTER_WEIGHTS], stack)
             weights = add_adapter(weights, adapter, settings)
         staging = stack.enter_context(_staged(folder))
         _check_space(folder, weight_files(source))

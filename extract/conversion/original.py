@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -19,36 +18,30 @@ _ONE_FILE = "model.safetensors"
 
 
 class TensorFiles:
-    """The tensors of several safetensors files by name; a tensor is read when it is asked for (a context manager).
+    """The tensors of several safetensors files by name; a tensor is read when it is asked for.
+
+    Args:
+        files: the files.
+        stack: closes them.
 
     Raises:
-        VadprobeError: on entering, if a file is missing or damaged, or two hold a tensor of the same name.
+        VadprobeError: if a file is missing or damaged, or two hold a tensor of the same name.
     """
 
-    def __init__(self, files: list[Path]) -> None:
-        self._files = files
-        self._stack = ExitStack()
+    def __init__(self, files: list[Path], stack: ExitStack) -> None:
         self._handles: dict[str, Any] = {}
-
-    def __enter__(self) -> "TensorFiles":
-        with ExitStack() as stack:
-            for path in self._files:
-                try:
-                    handle = stack.enter_context(safe_open(path, framework="pt"))
-                    names = list(handle.keys())
-                except (OSError, SafetensorError) as error:
-                    raise _damaged(path, error) from error
-                for name in names:
-                    if name in self._handles:
-                        raise VadprobeError(f"{path.name} holds {name} once more than another file of the checkpoint.")
-                    self._handles[name] = handle
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+        for path in files:
+            try:
+                handle = stack.enter_context(safe_open(path, framework="pt"))
+                names = list(handle.keys())
+            except (OSError, SafetensorError) as error:
+                raise VadprobeError(
+                    f"{path} cannot be read as safetensors ({one_line(error)}); it is damaged or cut off. Get it again."
+                ) from error
+            for name in names:
+                if name in self._handles:
+                    raise VadprobeError(f"{path.name} holds {name} once more than another file of the checkpoint.")
+                self._handles[name] = handle
 
     @property
     def names(self) -> list[str]:
@@ -142,9 +135,3 @@ def _weight_map(folder: Path) -> Mapping[str, str]:
                 f"{folder / INDEX} names the file {json.dumps(name)}; only safetensors files beside it are read."
             )
     return entries
-
-
-def _damaged(path: Path, error: Exception) -> VadprobeError:
-    return VadprobeError(
-        f"{path} cannot be read as safetensors ({one_line(error)}); it is damaged or cut off. Get it again."
-    )

@@ -98,11 +98,7 @@ def check_complete(native: InternVLConfig, plan: Mapping[str, Target]) -> Shapes
 
 
 def write_weights(
-    folder: Path,
-    weights: MergedWeights,
-    plan: Mapping[str, Target],
-    shapes: Shapes,
-    report: Callable[[int, int], None],
+    folder: Path, weights: MergedWeights, plan: Mapping[str, Target], shapes: Shapes, report: Callable[[int, int], None]
 ) -> int:
     """Write all weights, with an index if they take several files.
 

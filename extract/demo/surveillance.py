@@ -118,14 +118,8 @@ def make_surveillance_set(
     Raises:
         VadprobeError: if the folder holds a set of another seed or size.
     """
-    card = {
-        "name": NAME,
-        "version": _VERSION,
-        "encoder": _ENCODER,
-        "seed": seed,
-        "n_videos": n_videos,
-        "seconds": list(seconds),
-    }
+    made_by = {"name": NAME, "version": _VERSION, "encoder": _ENCODER}
+    card = {**made_by, "seed": seed, "n_videos": n_videos, "seconds": list(seconds)}
     _check_card(folder, card)
     scripts = write_scripts(seed, n_videos, seconds)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
@@ -178,11 +172,7 @@ def _check_card(folder: Path, card: dict[str, Any]) -> None:
 
 
 def _encode_all(
-    folder: Path,
-    scripts: Sequence[Script],
-    total: int,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
+    folder: Path, scripts: Sequence[Script], total: int, workers: int, progress: Callable[[int, int], None] | None
 ) -> None:
     """Encode side by side; each file's bytes depend on its script alone."""
     done = total - len(scripts)

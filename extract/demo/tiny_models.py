@@ -34,6 +34,7 @@ TEXT_SIZES: dict[str, Any] = {
     "num_key_value_heads": 4,
     "max_position_embeddings": 8192,
 }
+VISION_SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 QWEN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 _LLAVA_TOKENS = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
 _INTERN_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>")
@@ -61,7 +62,7 @@ def _marker_ids(tokenizer: Qwen2Tokenizer) -> dict[str, int]:
     return {key: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for key, name in zip(keys, names, strict=True)}
 
 
-def _files(family: str, sizes: dict[str, Any], images: str, videos: str) -> dict[str, dict[str, Any]]:
+def processor_files(family: str, sizes: dict[str, Any], images: str, videos: str) -> dict[str, dict[str, Any]]:
     """Return the settings of a processor's images and videos by file name."""
     shared = {**sizes, "processor_class": f"{family}Processor"}
     return {
@@ -85,7 +86,7 @@ def _qwen() -> TinyModel:
         **_marker_ids(tokenizer),
     )
     sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "image_mean": _MEAN, "image_std": _STD}
-    return TinyModel(config, tokenizer, _files("Qwen2_5_VL", sizes, "Qwen2VLImage", "Qwen2VLVideo"))
+    return TinyModel(config, tokenizer, processor_files("Qwen2_5_VL", sizes, "Qwen2VLImage", "Qwen2VLVideo"))
 
 
 def _qwen3() -> TinyModel:
@@ -103,17 +104,12 @@ def _qwen3() -> TinyModel:
             },
             "pad_token_id": tokenizer.pad_token_id,
         },
-        vision_config={
-            "depth": 3,
-            **_QWEN_VISION,
-            "num_position_embeddings": 64,
-            "deepstack_visual_indexes": [0, 1],
-        },
+        vision_config={"depth": 3, **_QWEN_VISION, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]},
         **_marker_ids(tokenizer),
     )
     pixels = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
     sizes = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, **pixels}
-    return TinyModel(config, tokenizer, _files("Qwen3VL", sizes, "Qwen2VLImage", "Qwen3VLVideo"))
+    return TinyModel(config, tokenizer, processor_files("Qwen3VL", sizes, "Qwen2VLImage", "Qwen3VLVideo"))
 
 
 def _internvl(text: PreTrainedConfig) -> TinyModel:
@@ -130,20 +126,13 @@ def _internvl(text: PreTrainedConfig) -> TinyModel:
     text.eos_token_id = tokenizer.convert_tokens_to_ids("<|im_end|>")
     config = InternVLConfig(
         text_config=text,
-        vision_config={
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 128,
-            "image_size": [112, 112],
-            "patch_size": [14, 14],
-        },
+        vision_config={**VISION_SIZES, "image_size": [112, 112], "patch_size": [14, 14]},
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=16,
         tie_word_embeddings=False,
     )
     sizes = {"size": {"height": 112, "width": 112}, "image_mean": _MEAN, "image_std": _STD}
-    files = _files("InternVL", sizes, "GotOcr2Image", "InternVLVideo")
+    files = processor_files("InternVL", sizes, "GotOcr2Image", "InternVLVideo")
     files["processor_config.json"] = {"processor_class": "InternVLProcessor", "image_seq_length": 16}
     return TinyModel(config, tokenizer, files)
 
@@ -159,15 +148,7 @@ def _llava_onevision() -> TinyModel:
             eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
             pad_token_id=tokenizer.pad_token_id,
         ),
-        vision_config=SiglipVisionConfig(
-            hidden_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=128,
-            image_size=side,
-            patch_size=patch,
-            vision_use_head=False,
-        ),
+        vision_config=SiglipVisionConfig(**VISION_SIZES, image_size=side, patch_size=patch, vision_use_head=False),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
         image_grid_pinpoints=[[side, side]],
@@ -175,7 +156,7 @@ def _llava_onevision() -> TinyModel:
     )
     size = {"height": side, "width": side}
     pixels = {"size": size, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-    files = _files("LlavaOnevision", pixels, "LlavaOnevisionImage", "LlavaOnevisionVideo")
+    files = processor_files("LlavaOnevision", pixels, "LlavaOnevisionImage", "LlavaOnevisionVideo")
     files["preprocessor_config.json"]["image_grid_pinpoints"] = [[side, side]]
     files["processor_config.json"] = {
         "processor_class": "LlavaOnevisionProcessor",

@@ -11,40 +11,29 @@ from transformers import Qwen2Tokenizer
 
 from vadprobe.store.format.prompts import SHIPPED
 
-QWEN_TEMPLATE = """\
+_TURN = "{{ '<|im_start|>' + message.role + '\\n' }}\n"
+_TURNS = """\
 {%- for message in messages -%}
-{%- if loop.first and message.role != 'system' -%}\
-{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{%- endif -%}
 {{ '<|im_start|>' + message.role + '\\n' }}
 {%- if message.content is string -%}{{ message.content }}{%- else -%}
 {%- for part in message.content -%}
-{%- if part.type == 'video' -%}{{ '<|vision_start|><|video_pad|><|vision_end|>' }}
-{%- elif part.type == 'image' -%}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}
+{%- if part.type == 'video' -%}{{ 'VIDEO' }}
+{%- elif part.type == 'image' -%}{{ 'IMAGE' }}
 {%- else -%}{{ part.text }}{%- endif -%}
 {%- endfor -%}{%- endif -%}
 {{ '<|im_end|>\\n' }}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
 """
-INTERN_TEMPLATE = """\
-{%- for message in messages -%}
-{{ '<|im_start|>' + message.role + '\\n' }}
-{%- if message.content is string -%}{{ message.content }}{%- else -%}
-{%- for part in message.content -%}
-{%- if part.type == 'video' -%}{{ '<video>\\n' }}
-{%- elif part.type == 'image' -%}{{ '<IMG_CONTEXT>\\n' }}
-{%- else -%}{{ part.text }}{%- endif -%}
-{%- endfor -%}{%- endif -%}
-{{ '<|im_end|>\\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
-"""
-QWEN3_TEMPLATE = QWEN_TEMPLATE.replace(  # the newer model has no system message of its own
-    """{%- if loop.first and message.role != 'system' -%}\
-{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{%- endif -%}
-""",
-    "",
+QWEN3_TEMPLATE = _TURNS.replace("VIDEO", "<|vision_start|><|video_pad|><|vision_end|>").replace(
+    "IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"
 )
+QWEN_TEMPLATE = QWEN3_TEMPLATE.replace(  # the older model has a system message of its own
+    _TURN,
+    "{%- if loop.first and message.role != 'system' -%}"
+    "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}{%- endif -%}\n" + _TURN,
+)
+INTERN_TEMPLATE = _TURNS.replace("VIDEO", "<video>\\n").replace("IMAGE", "<IMG_CONTEXT>\\n")
 LLAVA_TEMPLATE = """\
 {%- for message in messages -%}
 {{ '<|im_start|>' + message.role + ' ' }}

@@ -45,12 +45,4 @@ except ImportError as failed:
         raise
     raise explained from failed
 
-__all__ = [
-    "AutoImageProcessor",
-    "AutoProcessor",
-    "AutoTokenizer",
-    "BaseVideoProcessor",
-    "missing_package",
-    "one_line",
-    "unfitting_torchvision",
-]
+__all__ = ["AutoImageProcessor", "AutoProcessor", "AutoTokenizer", "BaseVideoProcessor"]

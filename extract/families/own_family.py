@@ -77,7 +77,7 @@ class OwnFamily(ABC):
 
     def prefix_mode(self, prompt: str, frames_per_clip: int) -> PrefixMode:
         """Return "shared" if the prompt's tokens begin with the shared ones and go on behind them."""
-        ids, prefix = self.tokenize(prompt, frames_per_clip)[0], self.shared_tokens(frames_per_clip)
+        ids, prefix = _token_ids(self, prompt, frames_per_clip)[0], self.shared_tokens(frames_per_clip)
         shares = prefix is not None and len(ids) > len(prefix) and torch.equal(ids[: len(prefix)], prefix)
         return "shared" if shares else "independent"
 
@@ -93,7 +93,7 @@ class OwnFamily(ABC):
         inputs = self.prepare(clips, seconds, device)
         encoded = self.encode(model, inputs)
         for spec in specs:
-            ids = self.tokenize(spec.prompt.text, spec.sampling.frames_per_clip)
+            ids = _token_ids(self, spec.prompt.text, spec.sampling.frames_per_clip)
             arguments = self.language_inputs(ids.to(device), inputs)
             prefix = self.shared_tokens(spec.sampling.frames_per_clip) if spec.recipe["prefix"] == "shared" else None
             # A family may write a clip's own times between its video tokens: whatever is added there is shared.
@@ -101,6 +101,12 @@ class OwnFamily(ABC):
             n_shared = 0 if prefix is None else len(prefix) + added
             # The model takes entries out of this dictionary, so every pass has a copy.
             yield (Pass({**arguments, "mm_encoder_outputs": dict(encoded)}, n_shared),)
+
+
+@cache
+def _token_ids(family: OwnFamily, prompt: str, frames_per_clip: int) -> Tensor:
+    """Return `tokenize` of a prompt, made once for all batches: rendering and splitting take milliseconds."""
+    return family.tokenize(prompt, frames_per_clip)
 
 
 @cache

@@ -75,9 +75,7 @@ def _qwen(
 def _internvl(config: BackboneConfig, model_config: Any, scaling: Scaling, chat: ChatText) -> Family:
     height, width = model_config.vision_config.image_size
     return InternVL(
-        chat=chat,
-        pixels=_tower_pixels(config, height, width, scaling),
-        tokens_per_frame=model_config.image_seq_length,
+        chat=chat, pixels=_tower_pixels(config, height, width, scaling), tokens_per_frame=model_config.image_seq_length
     )
 
 

@@ -11,11 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    PreTrainedConfig,
-)
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from vadprobe.extract.configuration import BackboneConfig

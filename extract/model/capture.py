@@ -193,7 +193,10 @@ def capture(
     """
     layers, output = len(parts.blocks) if n_blocks is None else n_blocks, None
     with parts.watch() as seen, parts.stop_after(layers):
-        output = _run_with_head(model, inputs) if with_head else _run(model, inputs, cache)
+        if with_head:
+            output = _run_with_head(model, inputs)
+        else:
+            output = model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
     if len(seen.hidden) != layers + 1 or len(seen.heads) != layers:
         raise RuntimeError(
             f"captured {len(seen.hidden)} of {layers + 1} hidden states and the heads of {len(seen.heads)} of "
@@ -208,10 +211,6 @@ def capture(
     )
     _require_finite(captured)
     return captured
-
-
-def _run(model: Any, inputs: Mapping[str, Any], cache: Any) -> Any:
-    return model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
 
 
 def _run_with_head(model: Any, inputs: Mapping[str, Any]) -> Any:

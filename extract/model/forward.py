@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from vadprobe.extract.families.family import Pass
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.shared_prefix import SharedPrefix
@@ -31,22 +30,18 @@ class Forward:
             specs: specifications of the stores; they differ in the prompt and in the mode of the prefix.
             n_blocks: number of the language model's blocks to run.
         """
-        model, family = self.backbone.model, self.backbone.description.family
+        model, parts, description = self.backbone.model, self.backbone.parts, self.backbone.description
+        answers = description.answer_ids
         prefix: SharedPrefix | None = None
-        for passes in family.passes(model, self.backbone.device, clips, seconds, specs):
+        for passes in description.family.passes(model, self.backbone.device, clips, seconds, specs):
             found = []
             for one in passes:
                 if one.n_shared:
-                    prefix = prefix or SharedPrefix(model, self.backbone.parts, one.inputs, one.n_shared, n_blocks)
-                    found.append(prefix.features(one.inputs, self.backbone.description.answer_ids))
+                    prefix = prefix or SharedPrefix(model, parts, one.inputs, one.n_shared, n_blocks)
+                    found.append(prefix.features(one.inputs, answers))
                 else:
-                    found.append(self._alone(one, n_blocks))
+                    found.append(capture(model, parts, one.inputs, answers, None, n_blocks, with_head=one.with_head))
             yield found[0] if len(found) == 1 else _joined(found)
-
-    def _alone(self, one: Pass, n_blocks: int) -> Captured:
-        """Return the features of a pass that shares nothing."""
-        model, parts, answer_ids = self.backbone.model, self.backbone.parts, self.backbone.description.answer_ids
-        return capture(model, parts, one.inputs, answer_ids, None, n_blocks, with_head=one.with_head)
 
 
 def _joined(parts: Sequence[Captured]) -> Captured:

@@ -1,7 +1,7 @@
 """A partition that is being computed: what is known of its clips so far."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -118,19 +118,11 @@ class OpenPartition:
         """Write all prompts, unless the partition was lost; then the features are dropped."""
         try:
             for writer, features in zip(self.writers, self.data if self.lost is None else (), strict=False):
-                whole = PartitionData(
-                    features.hidden_states,
-                    features.head_outputs,
-                    features.answer_logits,
-                    self.failures,
-                    self._open_batch_sizes(writer),
-                )
+                is_open = writer.spec.recipe.get("batch_clips") == "auto"  # else the specification names the one size
+                sizes = tuple(sorted(self.batch_sizes)) if is_open else ()
+                whole = replace(features, failures=self.failures, batch_clips=sizes)
                 writer.write_partition(self.key.partition, whole, self.claim)
         except ClaimLostError as error:
             self.lost = error
         finally:
             self._data = None
-
-    def _open_batch_sizes(self, writer: StoreWriter) -> tuple[int, ...]:
-        """Return the batch sizes if the specification leaves them open; else it names the one there is."""
-        return tuple(sorted(self.batch_sizes)) if writer.spec.recipe.get("batch_clips") == "auto" else ()

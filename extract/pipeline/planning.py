@@ -215,12 +215,7 @@ def _unshared(plans: Sequence[SamplingPlan], description: Description, config: E
 
 
 def _spec(
-    dataset: Dataset,
-    clips: ClipTable,
-    description: Description,
-    prompt: Prompt,
-    config: ExtractionConfig,
-    device: str,
+    dataset: Dataset, clips: ClipTable, description: Description, prompt: Prompt, config: ExtractionConfig, device: str
 ) -> FeatureSpec:
     return FeatureSpec(
         dataset=dataset.name,

@@ -30,12 +30,7 @@ class PartitionStream:
     # The way of a clip: claimed partitions -> _runs -> decoders -> OpenPartition -> BatchRunner -> _write -> outcome.
 
     def __init__(
-        self,
-        dataset: Dataset,
-        plan: ExtractionPlan,
-        batches: BatchRunner,
-        timings: Timings,
-        clip_done: ClipDone,
+        self, dataset: Dataset, plan: ExtractionPlan, batches: BatchRunner, timings: Timings, clip_done: ClipDone
     ) -> None:
         self._dataset, self._plan, self._batches = dataset, plan, batches
         self._timings, self._clip_done = timings, clip_done

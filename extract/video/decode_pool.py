@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.errors import VideoError
@@ -18,17 +18,8 @@ MOST_CLIPS = 512
 """Clips that may be decoded ahead, however small they are."""
 
 
-class HasBytes(Protocol):
-    """Protocol of prepared frames: an array or a tensor."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory."""
-        ...
-
-
 Owner = TypeVar("Owner")
-Frames = TypeVar("Frames", bound=HasBytes)
+Frames = TypeVar("Frames", bound=np.ndarray | Tensor)
 
 
 @dataclass(frozen=True)
@@ -246,9 +237,7 @@ class DecodePool(Generic[Owner, Frames]):
     def __enter__(self) -> "DecodePool[Owner, Frames]":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -11,11 +11,7 @@ from vadprobe.store.files.digests import fingerprint_file
 
 
 def count_frames(
-    folder: Path,
-    files: Mapping[str, str],
-    *,
-    decode: bool,
-    progress: VideoProgress | None = None,
+    folder: Path, files: Mapping[str, str], *, decode: bool, progress: VideoProgress | None = None
 ) -> tuple[tuple[VideoFacts, ...], tuple[Finding, ...]]:
     """Open every file and count its frames.
 

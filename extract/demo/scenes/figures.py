@@ -32,10 +32,7 @@ def person(size: float, clothes: np.ndarray, pose: Pose, mirrored: bool, load: n
     layer.stroke((0.25 * size, 0.97 * size), (0.65 * size, 0.97 * size), 0.03 * size, 0 * GREY, 0.4, 3.0)
     for side, shade in ((-1, 0.75), (1, 1.0)):
         layer.stroke(
-            hip,
-            (hip[0] + side * step, 0.95 * size - max(0.0, -side * lift)),
-            0.045 * size,
-            clothes[1] * shade,
+            hip, (hip[0] + side * step, 0.95 * size - max(0.0, -side * lift)), 0.045 * size, clothes[1] * shade
         )
         if load is not None and side == 1:
             layer.box(0.38 * size, 0.5 * size, 0.54 * size, 0.8 * size, load)

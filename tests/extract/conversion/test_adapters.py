@@ -9,11 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.models.conversions import Make, change_config, compare, refused
-from tests.support.models.original_checkpoints import (
-    ADAPTED,
-    ARCHITECTURES,
-    write_adapter,
-)
+from tests.support.models.original_checkpoints import ADAPTED, ARCHITECTURES, write_adapter
 from tests.support.models.original_internvl_model import Wrapped
 from tests.support.profiles import thinned
 from vadprobe.extract.conversion.convert import PROVENANCE, Recipe, convert

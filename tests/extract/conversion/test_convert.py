@@ -9,10 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.models.conversions import Make, compare
-from tests.support.models.original_checkpoints import (
-    ARCHITECTURES,
-    LARGE_TOWER,
-)
+from tests.support.models.original_checkpoints import ARCHITECTURES, LARGE_TOWER
 from tests.support.profiles import thinned
 from vadprobe.extract.conversion import weights
 from vadprobe.extract.conversion.convert import PROVENANCE, convert
@@ -33,44 +30,36 @@ def test_hidden_states_and_logits_are_those_of_the_original(
     compare(tmp_path / "native", model)
 
 
-@pytest.mark.parametrize(("architecture", "kv_heads"), thinned(ARCHITECTURES, [1, 4, 8], strength=1))
-def test_key_value_heads_of_any_number(make: Make, tmp_path: Path, architecture: str, kv_heads: int) -> None:
-    source, model = make(architecture, llm_num_key_value_heads=kv_heads)
-    convert(source, tmp_path / "native")
-    compare(tmp_path / "native", model)
-
-
-def test_biases_of_internlm2(make: Make, tmp_path: Path) -> None:
-    source, model = make(llm_bias=True)
-    convert(source, tmp_path / "native")
-    compare(tmp_path / "native", model)
-
-
-@pytest.mark.parametrize("layer", [-1, -2, 2])
-def test_the_large_vision_tower_and_other_layers_of_it(make: Make, tmp_path: Path, layer: int) -> None:
-    tower = {f"vision_{key}": value for key, value in LARGE_TOWER.items()}
-    source, model = make("Qwen2ForCausalLM", select_layer=layer, **tower)
-    convert(source, tmp_path / "native")
-    compare(tmp_path / "native", model)
+SCALINGS = [
+    None,
+    {"type": "dynamic", "factor": 2.0},
+    {"type": "dynamic", "factor": 3.0},
+    {"type": "linear", "factor": 4.0},
+]
 
 
 @pytest.mark.parametrize(
-    ("architecture", "scaling"),
-    thinned(
-        ARCHITECTURES,
-        [
-            None,
-            {"type": "dynamic", "factor": 2.0},
-            {"type": "dynamic", "factor": 3.0},
-            {"type": "linear", "factor": 4.0},
-        ],
-        strength=1,
-    ),
+    ("architecture", "changes"),
+    [
+        *thinned(ARCHITECTURES, [{"llm_num_key_value_heads": count} for count in (1, 4, 8)], strength=1),
+        ("InternLM2ForCausalLM", {"llm_bias": True}),
+        *(("Qwen2ForCausalLM", {"select_layer": layer, **LARGE_TOWER}) for layer in (-1, -2, 2)),
+        # Beyond the trained length of 24 tokens.
+        *thinned(
+            ARCHITECTURES,
+            [
+                {"llm_rope_scaling": scaling, "llm_max_position_embeddings": 24, "llm_rope_theta": 5000}
+                for scaling in SCALINGS
+            ],
+            strength=1,
+        ),
+    ],
+    ids=str,
 )
-def test_positions_beyond_the_trained_length(
-    make: Make, tmp_path: Path, architecture: str, scaling: dict[str, Any] | None
+def test_other_configurations_compute_the_same(
+    make: Make, tmp_path: Path, architecture: str, changes: dict[str, Any]
 ) -> None:
-    source, model = make(architecture, llm_rope_scaling=scaling, llm_max_position_embeddings=24, llm_rope_theta=5000)
+    source, model = make(architecture, **changes)
     convert(source, tmp_path / "native")
     compare(tmp_path / "native", model, frames=3)
 

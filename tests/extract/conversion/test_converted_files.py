@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.models.conversions import Make, compare, loaded
-from tests.support.models.original_checkpoints import (
-    GOLDEN,
-    original_config,
-    write_byte_tokenizer,
-)
+from tests.support.models.conversions import Make, compare
+from tests.support.models.described import loaded
+from tests.support.models.original_checkpoints import GOLDEN, original_config, write_byte_tokenizer
 from vadprobe.extract.conversion import weights
 from vadprobe.extract.conversion.convert import PROVENANCE, Recipe, convert
 from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD

@@ -1,6 +1,5 @@
 """Tiny backbones: real classes in the real layout, the same weights from the same seed, alive enough to test with."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,22 +7,24 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
+from tests.support.models.described import described, loaded
 from tests.support.oracles.prompt_passes import Clips
-from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
-from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone, describe, load
+from vadprobe.extract.demo.tiny_models import TINY_MODELS
+from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.prompts import SHIPPED
 
-FAMILIES = ("qwen2_5_vl", "internvl", "internvl-llama", "llava_onevision", "qwen3_vl")
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
 
 def revision(folder: Path) -> str:
-    return describe(BackboneConfig(key="tiny", path=str(folder)), folder).spec.revision
+    return described(folder).spec.revision
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TINY_MODELS)
 def test_the_same_seed_gives_the_same_checkpoint(
     tiny_backbones: Mapping[str, Path], tmp_path: Path, family: str
 ) -> None:
@@ -50,21 +51,16 @@ def test_another_seed_gives_other_weights_of_the_same_names(tiny_backbones: Mapp
     ],
 )
 def test_they_are_the_real_classes(tiny_backbones: Mapping[str, Path], family: str, model: str, text: str) -> None:
-    folder = tiny_backbones[family]
-    loaded = load(describe(BackboneConfig(key="tiny", path=str(folder)), folder), "cpu", threads=1).model
-    assert (type(loaded).__name__, type(loaded.get_decoder()).__name__) == (model, text)
-    assert sum(parameter.numel() for parameter in loaded.parameters()) < 2_000_000
+    found = loaded(tiny_backbones[family]).model
+    assert (type(found).__name__, type(found.get_decoder()).__name__) == (model, text)
+    assert sum(parameter.numel() for parameter in found.parameters()) < 2_000_000
 
 
-def test_an_existing_checkpoint_is_left_alone(tmp_path: Path) -> None:
+def test_a_whole_checkpoint_is_left_alone_and_an_unfinished_one_made_again(tmp_path: Path) -> None:
     folder = make_tiny_backbone(tmp_path / "tiny", "internvl")
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert make_tiny_backbone(folder, "internvl") == folder
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
-
-
-def test_a_checkpoint_that_was_not_finished_is_made_again(tmp_path: Path) -> None:
-    folder = make_tiny_backbone(tmp_path / "tiny", "internvl")
     whole = revision(folder)
     (folder / RANDOM_WEIGHTS_CARD).unlink()
     (folder / "model.safetensors").write_bytes(b"half")
@@ -72,17 +68,13 @@ def test_a_checkpoint_that_was_not_finished_is_made_again(tmp_path: Path) -> Non
     assert revision(folder) == whole
 
 
-def test_a_checkpoint_of_another_recipe_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("family", "seed"), [("internvl-llama", 3), ("qwen2_5_vl", 0)])
+def test_a_checkpoint_of_another_recipe_is_replaced_and_nothing_of_it_stays(
+    tmp_path: Path, family: str, seed: int
+) -> None:
     folder = make_tiny_backbone(tmp_path / "tiny", "internvl")
-    make_tiny_backbone(folder, "internvl-llama", seed=3)
-    assert json.loads((folder / "config.json").read_text())["text_config"]["model_type"] == "llama"
-    assert revision(folder) == revision(make_tiny_backbone(tmp_path / "fresh", "internvl-llama", seed=3))
-
-
-def test_nothing_of_another_family_stays(tmp_path: Path) -> None:
-    folder = make_tiny_backbone(tmp_path / "tiny", "internvl")
-    make_tiny_backbone(folder, "qwen2_5_vl")
-    assert revision(folder) == revision(make_tiny_backbone(tmp_path / "fresh", "qwen2_5_vl"))
+    make_tiny_backbone(folder, family, seed)
+    assert revision(folder) == revision(make_tiny_backbone(tmp_path / "fresh", family, seed))
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
@@ -113,10 +105,6 @@ def test_what_the_video_shows_is_felt_everywhere(backbone: Backbone, random_clip
 
 
 def test_the_tokenizer_knows_every_shipped_prompt(tiny_backbones: Mapping[str, Path]) -> None:
-    from transformers import AutoTokenizer
-
-    from vadprobe.store.format.prompts import SHIPPED
-
     for folder in tiny_backbones.values():
         tokenizer = AutoTokenizer.from_pretrained(folder)
         for prompt in SHIPPED.values():

@@ -1,6 +1,5 @@
 """Checkpoints of families with and without inputs of their own."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,17 +7,15 @@ import pytest
 import torch
 
 from tests.support.models import other_backbones
-from tests.support.models.described import described
+from tests.support.models.described import loaded, without_weights
 from tests.support.oracles.processor_passes import KINDS, Checkpoints
-from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.backbone import Backbone
 
 
 @pytest.fixture
 def checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path:
     """A copy of a checkpoint without its weights, to be changed."""
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(tiny_backbones["internvl"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
-    return folder
+    return without_weights(tiny_backbones["internvl"], tmp_path / "checkpoint")
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +28,4 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
 @pytest.fixture(scope="package", params=KINDS)
 def other(request: pytest.FixtureRequest, checkpoints: Checkpoints) -> Backbone:
     """A loaded tiny model of each family, in float32."""
-    return load(described(checkpoints[request.param]), "cpu", threads=1)
+    return loaded(checkpoints[request.param])

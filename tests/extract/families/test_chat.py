@@ -1,7 +1,6 @@
 """The conversation around video and prompt: the checkpoint's own, with a system turn, or the papers'."""
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from pydantic import ValidationError
 
 from tests.support.extractions import make_extractor
 from tests.support.models.begin_token import with_begin_token
-from tests.support.models.described import described
+from tests.support.models.described import described, without_weights
 from tests.support.models.original_checkpoints import original_config, random_model, write_original
-from tests.support.oracles.eager_reference import ROUNDING
-from tests.support.oracles.prompt_passes import NAMES, PROMPTS, both_ways, difference
+from tests.support.oracles.prompt_passes import PROMPTS, assert_near, both_ways, difference
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.conversion.convert import Recipe, convert
 from vadprobe.extract.model.backbone import Description, load
@@ -48,8 +46,7 @@ def text_of(family: Any, prompt: str, frames: int) -> str:
 @pytest.fixture
 def older_checkpoint(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> Path:
     """A converted InternVL2 checkpoint, as Holmes-VAU: its turns end without a newline."""
-    folder = tmp_path / "older"
-    shutil.copytree(tiny_backbones["internvl-llama"], folder)
+    folder = without_weights(tiny_backbones["internvl-llama"], tmp_path / "older")
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace(r"'<|im_end|>\n'", "'<|im_end|>'"))
     return folder
@@ -75,9 +72,12 @@ def test_an_older_checkpoint_has_the_older_conversation(older_checkpoint: Path) 
     assert text_of(family, "Is it?", 2) == wanted
 
 
-def test_a_template_that_brings_another_system_turn_is_refused(older_checkpoint: Path) -> None:
+@pytest.mark.parametrize(("start", "before"), [("<|im_start|>", "<|im_start|>system\nHi.<|im_end|>"), ("### ", "")])
+def test_a_template_of_another_form_or_with_another_system_turn_is_refused(
+    older_checkpoint: Path, start: str, before: str
+) -> None:
     template = older_checkpoint / "chat_template.jinja"
-    template.write_text("<|im_start|>system\nYou are kind.<|im_end|>" + template.read_text())
+    template.write_text(before + template.read_text().replace("<|im_start|>", start))
     with pytest.raises(VadprobeError, match="not how InternVL's own code writes a question"):
         described(older_checkpoint, chat="internvl-chat")
 
@@ -107,13 +107,6 @@ def test_a_converted_checkpoint_is_asked_as_one_converted_with_a_system_turn(
     assert texts[False, "native"] != texts[True, "native"]
 
 
-def test_only_the_system_turn_tells_the_choices_apart(describe_tiny: DescribeTiny) -> None:
-    native, own = (
-        text_of(describe_tiny("internvl", chat=chat).family, "Is it?", 4) for chat in ("native", "internvl-chat")
-    )
-    assert own == f"<|im_start|>system\n{NEWER}<|im_end|>\n{native}"
-
-
 def test_the_choice_is_in_the_recipe(describe_tiny: DescribeTiny, older_checkpoint: Path) -> None:
     native, own = (describe_tiny("internvl", chat=chat).family.recipe() for chat in ("native", "internvl-chat"))
     assert (own["chat"], own["system"]) == ("papers", NEWER)  # the setting's first name, so that existing stores go on
@@ -135,22 +128,10 @@ def test_another_conversation_is_another_store(describe_tiny: DescribeTiny, vide
         assert theirs.recipe["prefix"] == "shared"
 
 
-def test_the_default_leaves_specifications_as_they_were(backbone: Any) -> None:
-    assert "chat_template" in backbone.description.family.recipe()
-    assert not {"chat", "system"} & backbone.description.family.recipe().keys()
-
-
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_families_have_no_internvl_conversation(describe_tiny: DescribeTiny, kind: str) -> None:
     with pytest.raises(VadprobeError, match=r"backbone\.chat = 'internvl-chat' is known only for internvl"):
         describe_tiny(kind, chat="internvl-chat")
-
-
-def test_a_template_of_another_form_has_no_internvl_conversation(older_checkpoint: Path) -> None:
-    template = older_checkpoint / "chat_template.jinja"
-    template.write_text(template.read_text().replace("<|im_start|>", "### "))
-    with pytest.raises(VadprobeError, match="not how InternVL's own code writes a question"):
-        described(older_checkpoint, chat="internvl-chat")
 
 
 def test_a_system_message_reaches_the_model(describe_tiny: DescribeTiny, backbone: Any) -> None:
@@ -161,6 +142,7 @@ def test_a_system_message_reaches_the_model(describe_tiny: DescribeTiny, backbon
     assert after.startswith(f"{opening}{SYSTEM}<|im_end|>")
     assert after.endswith(before[before.index("<|im_start|>user") :])
     assert own.recipe() == {**plain.recipe(), "system": SYSTEM}
+    assert not {"chat", "system"} & plain.recipe().keys()  # so stores from before there was a choice go on
 
 
 def test_a_template_without_a_system_turn_is_refused(older_checkpoint: Path) -> None:
@@ -217,7 +199,6 @@ def test_the_system_turn_is_shared_by_all_prompts(
     assert str(family.chat.system) in system
     together, alone = both_ways(backbone, random_clips(2, 3), PROMPTS, [0.4, 2.5])
     for mine, theirs in zip(together, alone, strict=True):
-        for name in NAMES:
-            assert difference(getattr(mine, name), getattr(theirs, name)) <= ROUNDING, name
+        assert_near(mine, theirs)
     without, _ = both_ways(load(describe_tiny(kind), "cpu", threads=1), random_clips(2, 3), PROMPTS[:1], [0.4, 2.5])
     assert difference(together[0].hidden_states[:, 1:], without[0].hidden_states[:, 1:]) > 1e-3

@@ -1,9 +1,10 @@
 """Inputs of each family: token layout, patches and times."""
 
 import json
-import shutil
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from torch import Tensor
 
 from tests.support.models.begin_token import with_begin_token
-from tests.support.models.described import described
+from tests.support.models.described import described, without_weights
 from vadprobe.extract.families.chat import expand
+from vadprobe.extract.families.fixed_size_frames import InternVL
 from vadprobe.extract.model.backbone import Description
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.prompts import Prompt
 
 CPU = torch.device("cpu")
 PROMPTS = ("Is it?", "Describe violence, accidents, or other deviations; in détail… 日本")
@@ -126,28 +129,33 @@ def test_qwen3_refuses_tokens_of_another_number_of_frames(describe_tiny: Describ
 
 
 def test_qwen3_names_the_layout_of_its_video_tokens(describe_tiny: DescribeTiny) -> None:
-    recipe = qwen3(describe_tiny).recipe()
+    recipe = qwen3(describe_tiny, 96, 64).recipe()
     assert recipe["video_layout"].startswith("transformers ")
     assert recipe["time_stamps"] == "seconds from the clip's start"
-    assert recipe["patch"] == [2, 16, 2]
-    other = qwen3(describe_tiny, 96, 96).recipe()
-    assert {**other, "frame_size": recipe["frame_size"]} == recipe
-    assert other != recipe
+    assert (recipe["patch"], recipe["frame_size"]) == ([2, 16, 2], [96, 64])
 
 
-def test_prompts_end_where_the_answer_begins(backbone: Any) -> None:
-    family = backbone.description.family
-    first, second = (family.tokenize(prompt, 4) for prompt in PROMPTS)
-    assert first.dtype == torch.int64
-    assert first.shape[0] == 1
-    assert torch.equal(first[0, -3:], second[0, -3:])
-    assert text_of(family, first).endswith("<|im_start|>assistant\n")
-
-
-def test_the_prompt_reaches_the_model_unchanged(backbone: Any) -> None:
+def test_the_prompt_reaches_the_model_unchanged_and_the_answer_begins_behind_it(backbone: Any) -> None:
     family = backbone.description.family
     for prompt in PROMPTS:
-        assert prompt in text_of(family, family.tokenize(prompt, 2))
+        ids = family.tokenize(prompt, 2)
+        assert (ids.dtype, ids.shape[0]) == (torch.int64, 1)
+        assert re.search(rf"{re.escape(prompt)}<\|im_end\|>\n?<\|im_start\|>assistant\n$", text_of(family, ids))
+
+
+def test_a_prompt_is_tokenized_once_for_all_batches(
+    describe_tiny: DescribeTiny, random_clips: MakeClips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, asked, tokenize = describe_tiny("internvl").family, [], InternVL.tokenize
+    monkeypatch.setattr(InternVL, "encode", lambda self, model, inputs: {})
+    monkeypatch.setattr(InternVL, "tokenize", lambda self, *which: asked.append(which) or tokenize(self, *which))
+    of = SimpleNamespace(frames_per_clip=2)
+    specs: Any = [SimpleNamespace(prompt=Prompt("a", text), sampling=of, recipe={"prefix": ""}) for text in PROMPTS]
+    for _ in range(3):
+        passes = [one for (one,) in family.passes(None, CPU, random_clips(2, 2), [1.0, 1.0], specs)]
+        for one, text in zip(passes, PROMPTS, strict=True):
+            assert torch.equal(one.inputs["input_ids"][1:], tokenize(family, text, 2))
+    assert asked == [(text, 2) for text in PROMPTS]
 
 
 def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:
@@ -194,17 +202,11 @@ def test_the_recipe_is_plain_json(backbone: Any) -> None:
     assert json.loads(json.dumps(recipe, allow_nan=False)) == recipe
 
 
-def test_a_begin_token_is_put_in_front_as_the_library_does(checkpoint: Path) -> None:
-    tokenizer = with_begin_token(checkpoint)
-    ids = described(checkpoint).family.tokenize("Is it?", 2)
-    assert ids[0, 0] == tokenizer.bos_token_id
-    assert (ids == tokenizer.bos_token_id).sum() == 1
-
-
-def test_a_begin_token_of_the_template_is_not_doubled(checkpoint: Path) -> None:
+@pytest.mark.parametrize("written", ["", "<|endoftext|>"])
+def test_a_begin_token_is_put_in_front_unless_the_template_writes_it(checkpoint: Path, written: str) -> None:
     tokenizer = with_begin_token(checkpoint)
     template = checkpoint / "chat_template.jinja"
-    template.write_text("<|endoftext|>" + template.read_text())
+    template.write_text(written + template.read_text())
     ids = described(checkpoint).family.tokenize("Is it?", 2)
     assert ids[0, 0] == tokenizer.bos_token_id
     assert (ids == tokenizer.bos_token_id).sum() == 1
@@ -298,25 +300,16 @@ def test_a_tower_of_one_size_refuses_another(
     assert own_size.recipe() == describe_tiny(kind).family.recipe()
 
 
-def test_internvl_takes_all_frames_as_images(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
-    family = describe_tiny("internvl").family
-    clips = random_clips(3, 4)
-    inputs = family.prepare(clips, [1.0] * 3, CPU)
-    pixels = inputs.vision["pixel_values"]
-    assert pixels.shape == (12, 3, 112, 112)
-    assert torch.equal(pixels[4:8], family.pixels.apply([clips[1]], CPU)[0])
-    found = family.language_inputs(family.tokenize("Is it?", 4), inputs)
-    assert found["attention_mask"].shape == found["input_ids"].shape
-    assert found["attention_mask"].all()
-
-
-def test_llava_keeps_clips_and_frames_apart(describe_tiny: DescribeTiny, random_clips: MakeClips) -> None:
-    family = describe_tiny("llava_onevision").family
+@pytest.mark.parametrize(("kind", "shape"), [("internvl", (15, 3, 112, 112)), ("llava_onevision", (3, 5, 3, 98, 98))])
+def test_internvl_takes_frames_as_images_and_llava_keeps_clips_apart(
+    describe_tiny: DescribeTiny, random_clips: MakeClips, kind: str, shape: tuple[int, ...]
+) -> None:
+    family = describe_tiny(kind).family
     clips = random_clips(3, 5)
     inputs = family.prepare(clips, [1.0] * 3, CPU)
-    pixels = inputs.vision["pixel_values_videos"]
-    assert pixels.shape == (3, 5, 3, 98, 98)
-    assert torch.equal(pixels[1:2], family.pixels.apply([clips[1]], CPU))
+    (pixels,) = inputs.vision.values()
+    assert pixels.shape == shape
+    assert torch.equal(pixels.view(3, 5, *shape[-3:])[1:2], family.pixels.apply([clips[1]], CPU))
     found = family.language_inputs(family.tokenize("Is it?", 5), inputs)
     assert found["input_ids"].shape[0] == 3
     assert found["attention_mask"].shape == found["input_ids"].shape
@@ -324,8 +317,7 @@ def test_llava_keeps_clips_and_frames_apart(describe_tiny: DescribeTiny, random_
 
 
 def test_llava_refuses_a_tower_whose_first_patch_is_dropped(tiny_backbones: Mapping[str, Path], tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint"
-    shutil.copytree(tiny_backbones["llava_onevision"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    folder = without_weights(tiny_backbones["llava_onevision"], tmp_path / "checkpoint")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "vision_feature_select_strategy": "default"}))
     with pytest.raises(VadprobeError, match="vision_feature_select_strategy is 'default'"):

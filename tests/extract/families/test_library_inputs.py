@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from tests.support.models.torchvision import needs_torchvision
 from tests.support.profiles import thinned
 from vadprobe.extract.model.backbone import Description
 
+pytestmark = needs_torchvision
 CPU = torch.device("cpu")
 PROMPTS = ("Is it?", "Describe violence, accidents, or other deviations; in détail… 日本")
 DescribeTiny = Callable[..., Description]
@@ -35,7 +35,7 @@ SETTINGS = {
 
 
 def processed(
-    folder: Path, kind: str, frames: np.ndarray, prompt: str, metadata: Mapping[str, Any]
+    folder: Path, kind: str, frames: np.ndarray, prompt: str, count: int, fps: float, indices: Sequence[float]
 ) -> Mapping[str, Tensor]:
     """Return the inputs that AutoProcessor makes of one clip, as its documentation shows."""
     processor = processor_of(folder)
@@ -46,7 +46,7 @@ def processed(
     result: Mapping[str, Tensor] = processor(
         text=[text],
         videos=[torch.from_numpy(frames).permute(0, 3, 1, 2)],
-        video_metadata=[VideoMetadata(**metadata)],
+        video_metadata=[VideoMetadata(total_num_frames=count, fps=fps, frames_indices=list(indices))],
         do_sample_frames=False,
         return_tensors="pt",
         **SETTINGS[kind],
@@ -54,7 +54,6 @@ def processed(
     return result
 
 
-@needs_torchvision
 @pytest.mark.parametrize(
     ("kind", "frames", "size"),
     [
@@ -71,9 +70,8 @@ def test_inputs_are_those_of_the_processor(
 ) -> None:
     clip = np.random.default_rng(frames).integers(0, 256, (frames, *size, 3), dtype=np.uint8)
     middles = [24 * (2 * part + 1) / (2 * frames) for part in range(frames)]  # before rounding down to whole frames
-    metadata = {"total_num_frames": 24, "fps": 29.97, "frames_indices": middles}
     for prompt in PROMPTS:
-        wanted = processed(tiny_backbones[kind], kind, clip, prompt, metadata)
+        wanted = processed(tiny_backbones[kind], kind, clip, prompt, 24, 29.97, middles)
         frame_size = None
         if patch := {"qwen2_5_vl": 14, "qwen3_vl": 16}.get(kind):
             # The processor keeps the aspect ratio; here a job fixes the size.
@@ -87,20 +85,18 @@ def test_inputs_are_those_of_the_processor(
             assert torch.equal(mine[name], torch.as_tensor(value).to(mine[name].dtype)), name
 
 
-@needs_torchvision
 @pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
 @pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (1, 8), (411, 8)])
 def test_seconds_per_slice_are_those_of_the_processor(
     tiny_backbones: Mapping[str, Path], describe_tiny: DescribeTiny, fps: float, length: int, frames: int
 ) -> None:
     clip = np.zeros((frames, 56, 56, 3), dtype=np.uint8)
-    metadata = {"total_num_frames": length, "fps": fps, "frames_indices": [0] * frames}
-    wanted = processed(tiny_backbones["qwen2_5_vl"], "qwen2_5_vl", clip, "Is it?", metadata)["second_per_grid_ts"]
-    found = describe_tiny("qwen2_5_vl").family.prepare([clip], [length / fps], CPU).language["second_per_grid_ts"]
+    folder, kind = tiny_backbones["qwen2_5_vl"], "qwen2_5_vl"
+    wanted = processed(folder, kind, clip, "Is it?", length, fps, [0] * frames)["second_per_grid_ts"]
+    found = describe_tiny(kind).family.prepare([clip], [length / fps], CPU).language["second_per_grid_ts"]
     assert found.tolist() == torch.as_tensor(wanted, dtype=torch.float32).tolist()
 
 
-@needs_torchvision
 @pytest.mark.parametrize("fps", [25.0, 30.0, 29.97, 23.976, 10.0, 19.62, 30.067303940694497])
 @pytest.mark.parametrize(("length", "frames"), [(24, 8), (48, 16), (7, 8), (411, 5), (9000, 16)])
 def test_time_stamps_are_those_of_the_processor(
@@ -108,8 +104,7 @@ def test_time_stamps_are_those_of_the_processor(
 ) -> None:
     clip = np.zeros((frames, 64, 64, 3), dtype=np.uint8)
     middles = [length * (2 * part + 1) / (2 * frames) for part in range(frames)]
-    metadata = {"total_num_frames": length, "fps": fps, "frames_indices": middles}
-    wanted = processed(tiny_backbones["qwen3_vl"], "qwen3_vl", clip, "Is it?", metadata)
+    wanted = processed(tiny_backbones["qwen3_vl"], "qwen3_vl", clip, "Is it?", length, fps, middles)
     _, rows, columns = wanted["video_grid_thw"][0].tolist()
     family = describe_tiny("qwen3_vl", frame_size=(16 * rows, 16 * columns)).family
     found = family.language_inputs(family.tokenize("Is it?", frames), family.prepare([clip], [length / fps], CPU))
@@ -117,7 +112,6 @@ def test_time_stamps_are_those_of_the_processor(
         assert found[name].tolist() == torch.as_tensor(wanted[name]).tolist(), name
 
 
-@needs_torchvision
 @pytest.mark.parametrize("nested", [False, True])
 def test_scaling_is_that_of_the_processor(checkpoint: Path, nested: bool) -> None:
     path = checkpoint / "video_preprocessor_config.json"
@@ -127,15 +121,12 @@ def test_scaling_is_that_of_the_processor(checkpoint: Path, nested: bool) -> Non
         content = {**json.loads(path.read_text()), "video_processor": content}
     path.write_text(json.dumps(content))
     clip = np.random.default_rng(0).integers(0, 256, (2, 56, 70, 3), dtype=np.uint8)
-    metadata = {"total_num_frames": 2, "fps": 25.0, "frames_indices": [0, 1]}
-    wanted = processed(checkpoint, "internvl", clip, "Is it?", metadata)["pixel_values"]
+    wanted = processed(checkpoint, "internvl", clip, "Is it?", 2, 25.0, [0, 1])["pixel_values"]
     assert torch.equal(described(checkpoint).family.prepare([clip], [0.08], CPU).vision["pixel_values"], wanted)
 
 
-@needs_torchvision
 def test_ids_with_a_begin_token_are_those_of_the_processor(checkpoint: Path) -> None:
     with_begin_token(checkpoint)
     clip = np.zeros((2, 56, 56, 3), dtype=np.uint8)
-    metadata = {"total_num_frames": 2, "fps": 25.0, "frames_indices": [0, 1]}
-    wanted = processed(checkpoint, "internvl", clip, "Is it?", metadata)["input_ids"]
+    wanted = processed(checkpoint, "internvl", clip, "Is it?", 2, 25.0, [0, 1])["input_ids"]
     assert described(checkpoint).family.tokenize("Is it?", 2).tolist() == wanted.tolist()

@@ -18,17 +18,9 @@ from transformers.utils import is_torchvision_available
 from transformers.utils.import_utils import BACKENDS_MAPPING, DummyObject
 from transformers.video_utils import VideoMetadata
 
-from tests.support.models.described import described
+from tests.support.models.described import described, without_weights
 from tests.support.models.torchvision import needs_torchvision
-from tests.support.oracles.processor_passes import (
-    CPU,
-    FRAMES,
-    QUESTION,
-    SECONDS,
-    Checkpoints,
-    family_of,
-    noise,
-)
+from tests.support.oracles.processor_passes import CPU, FRAMES, QUESTION, SECONDS, Checkpoints, family_of, noise
 from vadprobe.extract.families import processor as processor_module
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.model.backbone import Backbone
@@ -196,10 +188,7 @@ def test_a_plan_refuses_what_the_processor_refuses(other: Backbone) -> None:
 @pytest.fixture
 def bare(checkpoints: Checkpoints, tmp_path: Path) -> Path:
     """A checkpoint without its weights, to be changed."""
-    for file in checkpoints["llava"].iterdir():
-        if file.suffix != ".safetensors":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    return tmp_path
+    return without_weights(checkpoints["llava"], tmp_path / "checkpoint")
 
 
 def test_a_checkpoint_whose_template_takes_no_image_is_refused(bare: Path) -> None:

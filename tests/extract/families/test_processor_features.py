@@ -1,6 +1,7 @@
 """Features of models read through the library's processor: those that its generate() reports."""
 
 import functools
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.support.extractions import features_of, make_extractor, run_all, store_of
-from tests.support.models.described import described
+from tests.support.models.described import loaded
 from tests.support.oracles.eager_reference import ROUNDING, eager_features
 from tests.support.oracles.processor_passes import (
     CPU,
@@ -22,10 +23,10 @@ from tests.support.oracles.processor_passes import (
     from_library,
     noise,
 )
-from tests.support.oracles.prompt_passes import NAMES, difference
+from tests.support.oracles.prompt_passes import NAMES, assert_near, difference, first_token_report
 from tests.support.profiles import LONG
-from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import TextBlocks, capture
+from vadprobe.extract.model.backbone import Backbone
+from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.format.prompts import SHIPPED
@@ -39,15 +40,7 @@ def generated(other: Backbone) -> Any:
     """The library's own report about a clip, from its own inputs, beside the capture of the same clip."""
     (clip,) = noise(1)
     inputs = from_library(other, clip, SECONDS[1], QUESTION)
-    with torch.no_grad():
-        report = other.model.generate(
-            **inputs,
-            max_new_tokens=1,
-            do_sample=False,
-            output_hidden_states=True,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
+    report = first_token_report(other.model, inputs)
     (captured,) = captures(other, [clip], SECONDS[1:])
     return captured, report, inputs
 
@@ -112,16 +105,10 @@ def test_heads_are_what_enters_the_output_projection(other: Backbone, generated:
     """In any family: projected, they are what the attention adds."""
     captured, _, inputs = generated
     sent: list[Tensor] = []
-    handles = [
-        projection.register_forward_hook(lambda module, args, output: sent.append(output[:, -1]))
-        for projection in other.parts.projections
-    ]
-    try:
-        with torch.no_grad():
-            other.model(**inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.no_grad():
+        for projection in other.parts.projections:
+            hooks.enter_context(projection.register_forward_hook(lambda _, __, output: sent.append(output[:, -1])))
+        other.model(**inputs)
     for layer, projection in enumerate(other.parts.projections):
         with torch.inference_mode():
             assert difference(projection(captured.head_outputs[:, layer].flatten(1)), sent[layer]) <= ROUNDING
@@ -132,8 +119,7 @@ def test_several_clips_in_a_batch_equal_each_clip_alone(other: Backbone) -> None
     (batch,) = captures(other, clips, SECONDS)
     for number, clip in enumerate(clips):
         (alone,) = captures(other, [clip], SECONDS[number : number + 1])
-        for name in NAMES:
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
+        assert_near(Captured(*(getattr(batch, name)[number : number + 1] for name in NAMES)), alone)
     assert difference(batch.hidden_states[0, 1:], batch.hidden_states[1, 1:]) > 1e-3
 
 
@@ -147,8 +133,7 @@ def test_a_pass_that_ends_early_has_the_same_layers(other: Backbone, generated: 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_runs_and_is_near(checkpoints: Checkpoints, kind: str) -> None:
-    half = load(described(checkpoints[kind], dtype="bfloat16"), "cpu", threads=1)
-    single = load(described(checkpoints[kind]), "cpu", threads=1)
+    half, single = (loaded(checkpoints[kind], dtype=dtype) for dtype in ("bfloat16", "float32"))
     (mine,), (wanted,) = (captures(backbone, noise(1), SECONDS[:1]) for backbone in (half, single))
     assert mine.hidden_states.dtype == torch.bfloat16
     error = (mine.hidden_states.float() - wanted.hidden_states).norm() / wanted.hidden_states.norm()

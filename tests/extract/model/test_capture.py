@@ -1,6 +1,7 @@
-"""The capture: equal to what the library's ``generate`` reports, and to attention written out head by head."""
+"""The capture: what its features depend on, and what it leaves behind. Their values are tested in test_features.py."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -10,58 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from tests.support.oracles.eager_reference import ROUNDING, eager_features
-from tests.support.oracles.prompt_passes import NAMES, Clips, difference
+from tests.support.oracles.prompt_passes import NAMES, Clips, assert_near, difference
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, TextBlocks, capture
 from vadprobe.store.errors import VadprobeError
 
 FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
-
-
-def raw_inputs(clips: Clips) -> dict[str, Tensor]:
-    """Return the arguments that a user of the library passes: pixels, not the vision tower's output."""
-    return {**clips.arguments(), **clips.inputs.vision}
-
-
-@pytest.fixture(scope="module")
-def generated(backbone: Backbone) -> Any:
-    """The library's own report about two clips that are generated from one at a time."""
-    make = np.random.default_rng(0)
-    clips = [make.integers(0, 256, (FRAMES, 70, 66, 3), dtype=np.uint8) for _ in range(2)]
-    inputs = Clips.of(backbone, clips)
-    with torch.no_grad():
-        report = backbone.model.generate(
-            **raw_inputs(inputs),
-            max_new_tokens=1,
-            do_sample=False,
-            output_hidden_states=True,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-    return inputs.alone(), report, inputs
-
-
-def test_every_layer_before_the_last_is_exactly_what_generate_reports(backbone: Backbone, generated: Any) -> None:
-    captured, report, _ = generated
-    layers = backbone.description.spec.n_layers
-    assert captured.hidden_states.shape == (2, layers + 1, backbone.description.spec.hidden_size)
-    for layer in range(layers):
-        assert difference(captured.hidden_states[:, layer], report.hidden_states[0][layer][:, -1]) == 0.0, layer
-
-
-def test_the_last_layer_is_captured_before_the_final_norm(backbone: Backbone, generated: Any) -> None:
-    captured, report, _ = generated
-    last, reported = captured.hidden_states[:, -1], report.hidden_states[0][-1][:, -1]
-    with torch.inference_mode():
-        assert difference(backbone.model.get_decoder().norm(last), reported) == 0.0
-    assert difference(last, reported) > 1e-2
-
-
-def test_answer_logits_are_those_of_generate(backbone: Backbone, generated: Any) -> None:
-    captured, report, _ = generated
-    assert difference(captured.answer_logits, report.logits[0][:, list(backbone.description.answer_ids)]) <= ROUNDING
 
 
 def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, random_clips: MakeClips) -> None:
@@ -73,56 +29,11 @@ def test_a_bias_of_the_language_head_is_part_of_the_logits(describe_tiny: Any, r
     assert difference(inputs.alone().answer_logits, before + shift) <= 1e-4  # ids below 1024 are rounded by up to 6e-5
 
 
-def test_heads_and_layers_equal_the_eager_reference(backbone: Backbone, generated: Any) -> None:
-    captured, report, inputs = generated
-    spec = backbone.description.spec
-    embeddings = report.hidden_states[0][0]
-    added = added_visual_features(backbone, inputs)
-    assert len(added) == (2 if spec.family == "qwen3_vl" else 0)
-    reference = eager_features(backbone.model, embeddings, positions(backbone, inputs, embeddings), added)
-    assert captured.head_outputs.shape == (2, spec.n_layers, spec.n_heads, spec.head_dim)
-    assert difference(captured.head_outputs, reference.heads) <= ROUNDING
-    assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
-
-
-def positions(backbone: Backbone, inputs: Clips, embeddings: Tensor) -> Tensor:
-    find = getattr(backbone.model.model, "get_rope_index", None)
-    if find is None:
-        return torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
-    arguments = raw_inputs(inputs)
-    del arguments["pixel_values_videos"]
-    found, _ = find(**arguments)
-    return torch.as_tensor(found)[-3:]
-
-
-def added_visual_features(backbone: Backbone, inputs: Clips) -> list[Tensor]:
-    """Return what Qwen3-VL adds at the video tokens after its first blocks, (clips, tokens, hidden) each."""
-    ids = raw_inputs(inputs)["input_ids"]
-    result = []
-    for features in getattr(inputs.encoded().get("video"), "deepstack_features", None) or ():
-        added = torch.zeros(*ids.shape, backbone.description.spec.hidden_size)
-        added[ids == backbone.model.config.video_token_id] = torch.cat(list(features))
-        result.append(added)
-    return result
-
-
-def test_the_eager_reference_tells_heads_apart(backbone: Backbone, generated: Any) -> None:
+def test_the_eager_reference_tells_heads_apart(backbone: Backbone, random_clips: MakeClips) -> None:
     """Else a capture with its heads in another order would pass."""
-    heads = generated[0].head_outputs
+    heads = Clips.of(backbone, random_clips(2, FRAMES)).alone().head_outputs
     pairs = torch.cdist(heads, heads, p=torch.inf) + 10 * torch.eye(heads.shape[2])
     assert float(pairs.min()) > 1e-2
-
-
-def assert_equal_alone(batch: Captured, backbone: Backbone, clips: Any, seconds: Sequence[float]) -> None:
-    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
-        alone = Clips.of(backbone, [clip], [duration]).alone()
-        for name in NAMES:
-            assert difference(getattr(batch, name)[number : number + 1], getattr(alone, name)) <= ROUNDING, name
-
-
-def test_several_clips_in_a_batch_equal_each_clip_alone(backbone: Backbone, random_clips: MakeClips) -> None:
-    clips, seconds = random_clips(3, FRAMES), [0.4, 1.0, 2.5]
-    assert_equal_alone(Clips.of(backbone, clips, seconds).alone(), backbone, clips, seconds)
 
 
 def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
@@ -131,9 +42,12 @@ def test_clips_whose_stamps_differ_in_length_are_padded_without_a_trace(
     own = load(describe_tiny("qwen3_vl"), "cpu", threads=1)
     clips, seconds = random_clips(3, FRAMES), [3.0, 30.0, 300.0]
     inputs = Clips.of(own, clips, seconds)
-    mask = raw_inputs(inputs)["attention_mask"]
+    mask = inputs.arguments()["attention_mask"]
     assert (mask == 0).any(dim=1).tolist() == [True, True, False]
-    assert_equal_alone(inputs.alone(), own, clips, seconds)
+    batch = inputs.alone()
+    for number, (clip, duration) in enumerate(zip(clips, seconds, strict=True)):
+        mine = Captured(*(getattr(batch, name)[number : number + 1] for name in NAMES))
+        assert_near(mine, Clips.of(own, [clip], [duration]).alone())
 
 
 def test_features_depend_on_the_clip_and_on_the_prompt(backbone: Backbone, random_clips: MakeClips) -> None:
@@ -154,8 +68,8 @@ def test_time_between_frames_reaches_only_qwen(backbone: Backbone, random_clips:
     assert (difference(fast, slow) > 1e-3) == (backbone.description.spec.family in ("qwen2_5_vl", "qwen3_vl"))
 
 
-def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbone, generated: Any) -> None:
-    captured = generated[0]
+def test_captured_features_hold_no_more_memory_than_themselves(backbone: Backbone, random_clips: MakeClips) -> None:
+    captured = Clips.of(backbone, random_clips(2, FRAMES)).alone()
     for name in NAMES:
         value = getattr(captured, name)
         assert value.untyped_storage().nbytes() == value.numel() * value.element_size(), name
@@ -176,14 +90,12 @@ def test_whole_sequences_are_released_during_the_pass(backbone: Backbone, random
     def count_alive(module: nn.Module, args: Any) -> None:
         alive.append(sum(not reference.expired() for reference in sequences))
 
-    handles = [block.register_forward_hook(watch_output) for block in backbone.parts.blocks]
-    handles += [projection.register_forward_pre_hook(watch_input) for projection in backbone.parts.projections]
-    handles.append(backbone.model.get_decoder().norm.register_forward_pre_hook(count_alive))
-    try:
+    with ExitStack() as hooks:
+        for block, projection in zip(backbone.parts.blocks, backbone.parts.projections, strict=True):
+            hooks.enter_context(block.register_forward_hook(watch_output))
+            hooks.enter_context(projection.register_forward_pre_hook(watch_input))
+        hooks.enter_context(backbone.model.get_decoder().norm.register_forward_pre_hook(count_alive))
         Clips.of(backbone, random_clips(2, FRAMES)).alone()
-    finally:
-        for handle in handles:
-            handle.remove()
     assert len(sequences) == 2 * len(backbone.parts.blocks)
     assert alive == [1]  # the output of the last block, which the norm is about to read
 

@@ -4,7 +4,7 @@ Tested with the traced code run as it is ("eager", "aot_eager"), which needs no 
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch._dynamo.utils import counters
 
 from tests.support.extractions import WHOLE, features_of, make_extractor, run_all, store_of
 from tests.support.oracles.eager_reference import ROUNDING
-from tests.support.oracles.prompt_passes import NAMES, Clips
+from tests.support.oracles.prompt_passes import NAMES, Clips, blocks_run
 from vadprobe.extract.model import backbone as backbone_module
 from vadprobe.extract.model import compiling
 from vadprobe.extract.model.backbone import Backbone, load
@@ -30,14 +30,7 @@ SHAPES = ((2, 4), (3, 7))  # clips and frames
 MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_compiled_before() -> Iterator[None]:
-    limit = torch._dynamo.config.recompile_limit
-    torch._dynamo.reset()
-    counters.clear()
-    yield
-    torch._dynamo.reset()
-    torch._dynamo.config.recompile_limit = limit  # type: ignore[assignment]
+pytestmark = pytest.mark.usefixtures("nothing_compiled_before")
 
 
 def features(
@@ -93,14 +86,11 @@ def test_compiled_features_equal_eager_ones_and_little_code_serves_all(
 
     # A pass that ends early has the same bits and runs no further.
     n_blocks = 4
-    ran: list[int] = []
-    for number, block in enumerate(compiled.parts.blocks):  # outside the compiled code, so also after it was made
-        block.register_forward_hook(lambda *_, number=number: ran.append(number))
     for shared in (False, True):
-        early = features(compiled, videos, shared=shared, n_blocks=n_blocks)
-        assert set(ran) == set(range(n_blocks))
+        with blocks_run(compiled.parts.blocks) as ran:  # outside the compiled code, so also after it was made
+            early = features(compiled, videos, shared=shared, n_blocks=n_blocks)
+        assert ran == set(range(n_blocks))
         whole = features(compiled, videos, shared=shared)
-        ran.clear()
         for one, other in zip(early, whole, strict=True):
             assert torch.equal(one.hidden_states, other.hidden_states[:, : n_blocks + 1])
             assert torch.equal(one.head_outputs, other.head_outputs[:, :n_blocks])

@@ -1,6 +1,6 @@
 """Windows of a video in one call: the same bits, in fewer calls, whatever the lengths of the windows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vadprobe.extract.model.backbone import Backbone, Description, load
 from vadprobe.extract.model.window_attention import NAME, Windows, batch_windows
@@ -25,14 +26,6 @@ class Attentions(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors(item)
-
-
 @torch.inference_mode()
 def encoded(backbone: Backbone) -> tuple[list[Tensor], int]:
     """Return the tower's output for two clips, and the calls of attention that it took."""
@@ -41,7 +34,7 @@ def encoded(backbone: Backbone) -> tuple[list[Tensor], int]:
     inputs = family.prepare(clips, [0.2, 0.3], backbone.device)
     with Attentions() as counted:
         found = family.encode(backbone.model, inputs)["video"]
-    return list(tensors(list(found.values()))), counted.count
+    return [leaf for leaf in tree_leaves(list(found.values())) if isinstance(leaf, Tensor)], counted.count
 
 
 def plain(backbone: Backbone) -> Backbone:
@@ -77,15 +70,13 @@ def test_loading_batches_the_windows(describe_tiny: DescribeTiny) -> None:
     assert tower.config._attn_implementation == NAME
 
 
-@pytest.mark.parametrize("family", ["internvl", "llava_onevision"])
-def test_other_towers_are_left_alone(describe_tiny: DescribeTiny, family: str) -> None:
-    assert not batch_windows(load(describe_tiny(family), "cpu", 1).model)
-
-
-def test_another_attention_is_left_alone(describe_tiny: DescribeTiny) -> None:
-    backbone = load(describe_tiny("qwen2_5_vl", frame_size=(56, 56), attention="eager"), "cpu", 1)
-    assert not batch_windows(backbone.model)
-    assert backbone.model.model.visual.config._attn_implementation == "eager"
+@pytest.mark.parametrize(
+    ("family", "attention"), [("internvl", "sdpa"), ("llava_onevision", "sdpa"), ("qwen2_5_vl", "eager")]
+)
+def test_other_towers_and_attentions_are_left_alone(describe_tiny: DescribeTiny, family: str, attention: str) -> None:
+    model = load(describe_tiny(family, attention=attention), "cpu", 1).model
+    assert not batch_windows(model)
+    assert family != "qwen2_5_vl" or model.model.visual.config._attn_implementation == "eager"
 
 
 @pytest.mark.parametrize("lengths", [[6], [3, 3], [4, 2, 4, 1], [1] * 6, [2, 0, 4, 0]])

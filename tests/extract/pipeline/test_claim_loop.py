@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.extractions import (
-    SEGMENTS,
-    SHALLOW,
-    WHOLE,
-    make_extractor,
-    run_one,
-    store_of,
-)
+from tests.support.extractions import SEGMENTS, SHALLOW, WHOLE, make_extractor, run_one, store_of
 from vadprobe.extract.model.backbone import Description
 from vadprobe.extract.pipeline import claim_loop
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending, next_partition

@@ -14,7 +14,6 @@ from tests.support.extractions import (
     ARRAYS,
     PROMPTS,
     SEGMENTS,
-    SHALLOW,
     WHOLE,
     assert_bit_equal,
     features_of,
@@ -25,11 +24,11 @@ from tests.support.extractions import (
     store_of,
 )
 from tests.support.oracles.eager_reference import ROUNDING
+from tests.support.oracles.prompt_passes import blocks_run, first_token_report
 from tests.support.profiles import some
 from vadprobe.extract.model import shared_prefix
 from vadprobe.extract.model.backbone import Backbone, Description, load
 from vadprobe.extract.pipeline import extraction
-from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.video import decode_pool
 from vadprobe.extract.video.decoder import Decoder
@@ -100,14 +99,7 @@ def generate_for(
     frames = decoder.read_clip(path, clip.frame_indices)
     inputs = family.prepare([frames], [(clip.stop_frame - clip.start_frame) / fps], torch.device("cpu"))
     ids = family.tokenize(store.spec.prompt.text, store.spec.sampling.frames_per_clip)
-    return model.generate(
-        **{**family.language_inputs(ids, inputs), **inputs.vision},
-        max_new_tokens=1,
-        do_sample=False,
-        output_hidden_states=True,
-        output_logits=True,
-        return_dict_in_generate=True,
-    )
+    return first_token_report(model, {**family.language_inputs(ids, inputs), **inputs.vision})
 
 
 def test_clips_and_prompts_have_features_of_their_own(whole_run: tuple[Extractor, list[dict[int, str]]]) -> None:
@@ -117,15 +109,6 @@ def test_clips_and_prompts_have_features_of_their_own(whole_run: tuple[Extractor
     for one in range(len(first)):
         for other in range(one):
             assert np.abs(first[one] - first[other]).max() > 1e-4
-
-
-def test_each_clip_is_reported_once(tmp_path: Path, video_folder: Path, internvl: Description) -> None:
-    samplings = [sampling.model_copy(update=SHALLOW) for sampling in (SEGMENTS, WHOLE)]
-    extractor = make_extractor(video_folder, tmp_path / "root", internvl, samplings=samplings)
-    done: list[bool] = []
-    compute_pending(extractor, Listener(clip_done=done.append))
-    assert done == [True] * 12
-    assert sum(extractor.n_rows(position, 0) for position in range(2)) == 12
 
 
 def test_rows_are_told_apart_by_prompt_key_not_by_place(
@@ -187,13 +170,12 @@ def test_a_loaded_backbone_serves_all_partitions(
 def test_prompts_in_passes_of_their_own_have_the_same_features_up_to_rounding(
     tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor, copied_root: Path
 ) -> None:
-    shared = extracted
     own = make_extractor(video_folder, tmp_path / "own", internvl, prefix="independent")
     run_all(own)
-    for prompt, mode in ((0, "shared"), (1, "shared")):
-        assert store_of(shared, prompt).spec.recipe["prefix"] == mode
-        assert store_of(own, prompt).spec.recipe["prefix"] == "independent"
-        mine, theirs = features_of(store_of(shared, prompt)), features_of(store_of(own, prompt))
+    for prompt in range(2):
+        shared, alone = (store_of(one, prompt) for one in (extracted, own))
+        assert (shared.spec.recipe["prefix"], alone.spec.recipe["prefix"]) == ("shared", "independent")
+        mine, theirs = features_of(shared), features_of(alone)
         for name in ARRAYS:
             np.testing.assert_allclose(mine[name], theirs[name], rtol=0, atol=ROUNDING)
     with pytest.raises(StoreError, match=r"recipe.prefix: 'shared', not 'independent'"):
@@ -204,20 +186,13 @@ def test_a_selection_is_computed_no_deeper_than_it_lies_and_has_the_same_bits(
     tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor
 ) -> None:
     part = SEGMENTS.model_copy(update={"layers": (0, 2), "heads": ((1, 3), (2, 0)), "answers": False})
-    whole = extracted
     some = make_extractor(video_folder, tmp_path / "some", internvl, samplings=(part,))
-    ran: list[int] = []
-    hooks = [
-        block.register_forward_hook(lambda *_, number=number: ran.append(number))
-        for number, block in enumerate(some.forward.backbone.parts.blocks)
-    ]
-    run_all(some)
-    for hook in hooks:
-        hook.remove()
+    with blocks_run(some.forward.backbone.parts.blocks) as ran:
+        run_all(some)
     assert max(ran) == 2
     rows = np.arange(9)
     for prompt in range(2):
-        mine, full = store_of(some, prompt), store_of(whole, prompt)
+        mine, full = store_of(some, prompt), store_of(extracted, prompt)
         np.testing.assert_array_equal(mine.hidden_states(rows, [2, 0]), full.hidden_states(rows, [2, 0]))
         np.testing.assert_array_equal(mine.head_outputs(rows, [(2, 0)]), full.head_outputs(rows, [(2, 0)]))
         with pytest.raises(StoreError, match=r"it holds no answer_logits"):

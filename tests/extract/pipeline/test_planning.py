@@ -10,11 +10,9 @@ import pytest
 
 from tests.support.extractions import PROMPTS, SEGMENTS, dataset_in
 from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.model import backbone as backbone_module
 from vadprobe.extract.model.backbone import Description
-from vadprobe.extract.pipeline import planning
 from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction, probe_videos
-from vadprobe.extract.video.decoder import Decoder
+from vadprobe.extract.video.decoder import NO_PROGRESS, Decoder
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import read_video_facts
 from vadprobe.store.datasets.video import Split, Video
@@ -62,15 +60,8 @@ def make_plan(tmp_path: Path, videos: Path, describe_tiny: Callable[..., Descrip
         if probed and dataset is None and not known.exists():
             known.parent.mkdir(parents=True)
             known.write_bytes(probed[0])
-        plan = plan_extraction(
-            dataset or dataset_in(videos),
-            tmp_path / "root",
-            samplings or (SEGMENTS,),
-            prompts,
-            description,
-            config,
-            progress,
-        )
+        found, root = dataset or dataset_in(videos), tmp_path / "root"
+        plan = plan_extraction(found, root, samplings or (SEGMENTS,), prompts, description, config, progress)
         if dataset is None and not probed:
             probed.append(known.read_bytes())
         return plan
@@ -90,32 +81,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-class NoDecoder:
-    """Takes the decoder's place where nothing may be opened."""
-
-    def __init__(self, deadline: float) -> None:
-        pass
-
-    def __enter__(self) -> "NoDecoder":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def probe(self, path: Path) -> tuple[int, float]:
-        raise AssertionError(f"{path.name} was opened")
-
-
-class LateDecoder(NoDecoder):
-    def probe(self, path: Path) -> tuple[int, float]:
-        raise VideoError("decoding did not finish within 0.1 s; the decoder was killed")
-
-
 # Rows
 
 
 def test_every_video_is_a_row_and_the_unreadable_have_reasons(make_plan: MakePlan, tmp_path: Path) -> None:
-    plan = make_plan()
+    calls: list[tuple[int, int]] = []
+    plan = make_plan(progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(number, 6) for number in range(1, 7)]
     assert {video.video_id for video in plan.videos} == {"first", "second", "third", "empty", "text", "truncated"}
     assert plan.unreadable.keys() == {"empty", "text", "truncated"}
     assert "0 bytes" in plan.unreadable["empty"]
@@ -177,12 +149,6 @@ def test_two_samplings_and_two_prompts_are_four_stores(make_plan: MakePlan, tmp_
     assert plan.samplings[0].n_bytes == 9 * 2 * 4 * (7 * 128 + 6 * 8 * 16 + 2)
 
 
-def test_progress_counts_videos(make_plan: MakePlan) -> None:
-    calls: list[tuple[int, int]] = []
-    make_plan(progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(number, 6) for number in range(1, 7)]
-
-
 # The specification
 
 
@@ -224,22 +190,21 @@ def test_threads_and_deadline_do_not_decide_features(make_plan: MakePlan) -> Non
     assert after == before
 
 
-# Without weights, without opening videos again
+# Without opening videos again
 
 
-def test_planning_loads_no_weights(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: Any, **settings: Any) -> None:
-        raise AssertionError("weights were loaded")
-
-    monkeypatch.setattr(backbone_module, "load", refuse)
-    monkeypatch.setattr(backbone_module.AutoModelForImageTextToText, "from_pretrained", refuse)
-    assert make_plan().samplings[0].pending() == [0]
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the names of the videos that are opened from now on."""
+    opened: list[str] = []
+    probe = Decoder.probe
+    monkeypatch.setattr(Decoder, "probe", lambda self, path: opened.append(path.name) or probe(self, path))
+    return opened
 
 
 def test_a_second_plan_opens_no_video(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = make_plan()
-    monkeypatch.setattr(planning, "Decoder", NoDecoder)
+    first, opened = make_plan(), watched(monkeypatch)
     second = make_plan()
+    assert opened == []
     assert second.videos == first.videos
     assert second.samplings[0].clips.digest == first.samplings[0].clips.digest
 
@@ -249,14 +214,7 @@ def test_only_the_new_video_is_opened(
 ) -> None:
     make_plan()
     write_video(videos / "later.mp4", 5)
-    opened: list[str] = []
-
-    class Watched(Decoder):
-        def probe(self, path: Path) -> tuple[int, float]:
-            opened.append(path.name)
-            return super().probe(path)
-
-    monkeypatch.setattr(planning, "Decoder", Watched)
+    opened = watched(monkeypatch)
     dataset = dataset_in(videos)
     found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
     assert opened == ["later.mp4"]
@@ -277,8 +235,12 @@ def test_a_video_that_was_too_slow_once_is_tried_again(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = split_dataset(videos, {"first": "test"})
+
+    def be_late(self: Decoder, path: Path) -> None:
+        raise VideoError(f"{NO_PROGRESS} for 0.1 s; the decoder was killed")
+
     with monkeypatch.context() as patch:
-        patch.setattr(planning, "Decoder", LateDecoder)
+        patch.setattr(Decoder, "probe", be_late)
         (late,) = probe_videos(dataset, dataset.videos, layout(tmp_path), 0.1)
     assert late.reason is not None
     (again,) = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
@@ -301,14 +263,11 @@ def test_changed_videos_are_refused_and_nothing_is_changed(
 ) -> None:
     make_plan()
     before = contents(tmp_path / "root")
-    if change == "re-encoded":
-        write_video(videos / "second.mp4", 33, rate=10, options={"g": "5", "crf": "30"})
-    elif change == "longer":
-        write_video(videos / "second.mp4", 40, rate=10)
-    elif change == "removed":
-        (videos / "second.mp4").unlink()
+    path = videos / ("later.mp4" if change == "added" else "second.mp4")
+    if change == "removed":
+        path.unlink()
     else:
-        write_video(videos / "later.mp4", 5)
+        write_video(path, 40 if change == "longer" else 33, rate=10, options={"g": "5", "crf": "30"})
     with pytest.raises(StoreError, match=r"videos were added, removed or re-encoded since\. Nothing was changed"):
         make_plan()
     assert contents(tmp_path / "root") == before
@@ -321,8 +280,3 @@ def test_a_sampling_without_a_readable_video_is_refused(make_plan: MakePlan, vid
         VadprobeError, match=r"sampling 'segment-8-4' covers no readable video of dataset 'set' \(splits test\)"
     ):
         make_plan(dataset, test_only)
-
-
-def test_a_device_that_is_not_there_is_refused(make_plan: MakePlan) -> None:
-    with pytest.raises(VadprobeError, match="device 'cuda:77' cannot be used"):
-        make_plan(device="cuda:77")

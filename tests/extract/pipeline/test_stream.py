@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.extractions import (
-    make_extractor,
-    run_all,
-    store_of,
-)
+from tests.support.extractions import make_extractor, run_all, store_of
 from tests.support.processes.waiting import PATIENCE
 from vadprobe.extract.model.backbone import Description
 from vadprobe.extract.pipeline.extraction import Extractor

@@ -4,22 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.support.processes.process_state import state_of
 from tests.support.processes.stand_in import write_stand_in
 from tests.support.processes.waiting import PATIENCE, wait_until
+from tests.support.videos.drawn import numbers_of
 from vadprobe.extract.video import decoder as decoding
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.extract.video.messages import Connection
 from vadprobe.store.errors import VideoError
-
-FrameNumbers = Callable[[np.ndarray], list[int]]
 
 
 def child_of(decoder: Decoder) -> int:
@@ -33,15 +30,16 @@ def suspend(process: int) -> None:
     wait_until(lambda: state_of(process) == "T")
 
 
-def test_no_indices_do_not_kill_the_decoder(decoder: Decoder, numbered: Path) -> None:
+@pytest.mark.parametrize("indices", [[], [-1]])
+def test_wrong_indices_do_not_kill_the_decoder(decoder: Decoder, numbered: Path, indices: list[int]) -> None:
     decoder.probe(numbered)
     process = child_of(decoder)
     with pytest.raises(VideoError):
-        decoder.read_clip(numbered, [])
+        decoder.read_clip(numbered, indices)
     assert child_of(decoder) == process
 
 
-def test_a_hanging_decoder_is_killed_at_the_deadline(numbered: Path, frame_numbers: FrameNumbers) -> None:
+def test_a_hanging_decoder_is_killed_at_the_deadline(numbered: Path) -> None:
     with Decoder(PATIENCE) as decoder:
         decoder.probe(numbered)
         process = child_of(decoder)
@@ -51,19 +49,17 @@ def test_a_hanging_decoder_is_killed_at_the_deadline(numbered: Path, frame_numbe
             decoder.read_clip(numbered, [1])
         assert state_of(process) == "Z"
         decoder.deadline = PATIENCE
-        assert frame_numbers(decoder.read_clip(numbered, [1])) == [1]
+        assert numbers_of(decoder.read_clip(numbered, [1])) == [1]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_crashed_decoder_is_replaced(
-    decoder: Decoder, numbered: Path, frame_numbers: FrameNumbers, sent: signal.Signals
-) -> None:
+def test_a_crashed_decoder_is_replaced(decoder: Decoder, numbered: Path, sent: signal.Signals) -> None:
     decoder.probe(numbered)
     process = child_of(decoder)
     os.kill(process, sent)
     with pytest.raises(VideoError, match=f"ended with signal {sent.name}"):
         decoder.read_clip(numbered, [1])
-    assert frame_numbers(decoder.read_clip(numbered, [2])) == [2]
+    assert numbers_of(decoder.read_clip(numbered, [2])) == [2]
     assert child_of(decoder) != process
 
 
@@ -143,16 +139,11 @@ def test_a_decoder_that_ends_in_the_middle_of_its_answer(
 
 @pytest.mark.parametrize("end", ["signal.pause()", "os.kill(os.getpid(), signal.SIGSEGV)"], ids=["hangs", "crashes"])
 def test_what_decord_hangs_or_dies_on_is_read_by_pyav(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, numbered: Path, frame_numbers: FrameNumbers, end: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, numbered: Path, end: str
 ) -> None:
-    body = "\n".join(
-        [
-            "import os, signal, sys",
-            "import decord",
-            f"decord.VideoReader = lambda *_, **__: {end}",
-            "from vadprobe.extract.video.decode_worker import serve",
-            "serve(int(sys.argv[-1]))",
-        ]
+    body = (
+        f"import decord, os, signal, sys\ndecord.VideoReader = lambda *_, **__: {end}\n"
+        "from vadprobe.extract.video.decode_worker import serve\nserve(int(sys.argv[-1]))"
     )
     monkeypatch.setattr(sys, "executable", write_stand_in(tmp_path, body))
     receive = Connection.receive
@@ -166,12 +157,12 @@ def test_what_decord_hangs_or_dies_on_is_read_by_pyav(
 
     monkeypatch.setattr(Connection, "receive", receive_impatiently)
     with Decoder(PATIENCE) as decoder:
-        assert frame_numbers(decoder.read_clip(numbered, [3, 50])) == [3, 50]
+        assert numbers_of(decoder.read_clip(numbered, [3, 50])) == [3, 50]
         assert decoder.reader == "PyAV"
         process = child_of(decoder)
         assert decoder.probe(numbered) == (100, pytest.approx(25.0))
         assert decoder.count(numbered, True) == (100, 100)
-        assert frame_numbers(decoder.read_clip(numbered, [7])) == [7]
+        assert numbers_of(decoder.read_clip(numbered, [7])) == [7]
         assert child_of(decoder) == process  # decord is not asked about that file again
 
 
@@ -183,16 +174,6 @@ def test_closing_ends_the_child_and_may_be_repeated(numbered: Path) -> None:
     decoder.close()
     decoder.close()
     assert state_of(process) == "Z"
-
-
-def test_one_child_serves_many_requests(decoder: Decoder, numbered: Path, tmp_path: Path) -> None:
-    decoder.probe(numbered)
-    process = child_of(decoder)
-    for index in range(5):
-        decoder.read_clip(numbered, [index])
-        with pytest.raises(VideoError):
-            decoder.probe(tmp_path / "missing.mp4")
-    assert child_of(decoder) == process
 
 
 def test_the_main_process_does_not_load_the_decoder() -> None:

@@ -21,11 +21,7 @@ def with_begin_token(folder: Path) -> Any:
     path = folder / "tokenizer_config.json"
     path.write_text(
         json.dumps(
-            {
-                **json.loads(path.read_text()),
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "bos_token": "<|endoftext|>",
-            }
+            {**json.loads(path.read_text()), "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|endoftext|>"}
         )
     )
     tokenizer = AutoTokenizer.from_pretrained(folder)

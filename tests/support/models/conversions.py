@@ -10,22 +10,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.support.models.described import loaded
 from tests.support.models.original_internvl_model import OriginalInternVL
-from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.conversion.convert import Recipe, convert
-from vadprobe.extract.model.backbone import Backbone, describe, load
+from vadprobe.extract.model.backbone import Backbone
 from vadprobe.store.errors import VadprobeError
 
 # Of sums in another order: three blocks of the tower, the projector, three blocks of the text model and its head, with
 # sums of 96 products at most, each off by about sqrt(96) eps / 2 of a layer's largest value; a sum may be near 0.
 TOLERANCE = 8 * 96**0.5 * torch.finfo(torch.float32).eps / 2
 Make = Callable[..., tuple[Path, OriginalInternVL]]
-
-
-def loaded(folder: Path) -> Backbone:
-    """Load a checkpoint through the path of every job."""
-    config = BackboneConfig(key="converted", path=str(folder), dtype="float32")
-    return load(describe(config, folder), "cpu", threads=1)
 
 
 def inputs(backbone: Backbone, frames: int = 2) -> tuple[Tensor, Tensor, int]:

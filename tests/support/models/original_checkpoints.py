@@ -23,7 +23,7 @@ ADAPTED = {
 ADAPTED_VISION = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 # The two kinds of vision tower: InternViT-300M and InternViT-6B.
 SMALL_TOWER = {"norm_type": "layer_norm", "qk_normalization": False, "qkv_bias": True}
-LARGE_TOWER = {"norm_type": "rms_norm", "qk_normalization": True, "qkv_bias": False}
+LARGE_TOWER = {"vision_norm_type": "rms_norm", "vision_qk_normalization": True, "vision_qkv_bias": False}
 
 
 def original_config(architecture: str, **changes: Any) -> dict[str, Any]:
@@ -186,11 +186,4 @@ def write_adapter(folder: Path, state: Mapping[str, Tensor], rank: int, alpha: f
 
 
 def _token(text: str) -> dict[str, Any]:
-    return {
-        "content": text,
-        "lstrip": False,
-        "normalized": False,
-        "rstrip": False,
-        "single_word": False,
-        "special": True,
-    }
+    return {"content": text, **dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False), "special": True}

@@ -154,29 +154,6 @@ class InternLM2Attention(nn.Module):
         return self.wo(attend(q, k, v, self.config))
 
 
-class InternLM2MLP(nn.Module):
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        width, inner = config["hidden_size"], config["intermediate_size"]
-        self.w1, self.w3 = (nn.Linear(width, inner, bias=False) for _ in range(2))
-        self.w2 = nn.Linear(inner, width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.w2(functional.silu(self.w1(x)) * self.w3(x))
-
-
-class InternLM2Layer(nn.Module):
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.attention, self.feed_forward = InternLM2Attention(config), InternLM2MLP(config)
-        self.attention_norm = RMSNorm(config["hidden_size"], config["rms_norm_eps"])
-        self.ffn_norm = RMSNorm(config["hidden_size"], config["rms_norm_eps"])
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x))
-        return x + self.feed_forward(self.ffn_norm(x))
-
-
 class LlamaAttention(nn.Module):
     """Of Llama, or of Qwen2, whose queries, keys and values have biases."""
 
@@ -205,27 +182,41 @@ class LlamaAttention(nn.Module):
         return self.o_proj(attend(*parts, self.config))
 
 
-class LlamaMLP(nn.Module):
-    def __init__(self, config: Config) -> None:
+class GatedMLP(nn.Module):
+    """Of Llama and of InternLM2, whose gate, up and down projections have other names."""
+
+    def __init__(self, config: Config, names: Sequence[str]) -> None:
         super().__init__()
         width, inner = config["hidden_size"], config["intermediate_size"]
-        self.gate_proj, self.up_proj = (nn.Linear(width, inner, bias=False) for _ in range(2))
-        self.down_proj = nn.Linear(inner, width, bias=False)
+        self.names = names
+        for name, sizes in zip(names, ((width, inner), (width, inner), (inner, width)), strict=True):
+            self.add_module(name, nn.Linear(*sizes, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up, down = map(self.get_submodule, self.names)
+        return down(functional.silu(gate(x)) * up(x))
 
 
-class LlamaLayer(nn.Module):
-    def __init__(self, config: Config) -> None:
+class TextLayer(nn.Module):
+    """Attention and MLP, each behind a norm, under the names of a family."""
+
+    def __init__(self, config: Config, internlm2: bool) -> None:
         super().__init__()
-        self.self_attn, self.mlp = LlamaAttention(config), LlamaMLP(config)
-        self.input_layernorm = RMSNorm(config["hidden_size"], config["rms_norm_eps"])
-        self.post_attention_layernorm = RMSNorm(config["hidden_size"], config["rms_norm_eps"])
+        attention = InternLM2Attention(config) if internlm2 else LlamaAttention(config)
+        mlp = GatedMLP(config, ("w1", "w3", "w2") if internlm2 else ("gate_proj", "up_proj", "down_proj"))
+        norms = [RMSNorm(config["hidden_size"], config["rms_norm_eps"]) for _ in range(2)]
+        self.names = (
+            ("attention", "feed_forward", "attention_norm", "ffn_norm")
+            if internlm2
+            else ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
+        )
+        for name, part in zip(self.names, (attention, mlp, *norms), strict=True):
+            self.add_module(name, part)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x))
-        return x + self.mlp(self.post_attention_layernorm(x))
+        attention, mlp, first_norm, second_norm = map(self.get_submodule, self.names)
+        x = x + attention(first_norm(x))
+        return x + mlp(second_norm(x))
 
 
 class TextModel(nn.Module):
@@ -234,8 +225,7 @@ class TextModel(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         internlm2 = config["architectures"] == ["InternLM2ForCausalLM"]
-        layer = InternLM2Layer if internlm2 else LlamaLayer
-        self.model = Layers([layer(config) for _ in range(config["num_hidden_layers"])])
+        self.model = Layers([TextLayer(config, internlm2) for _ in range(config["num_hidden_layers"])])
         self.model.norm = RMSNorm(config["hidden_size"], config["rms_norm_eps"])
         self._embedding, self._head = ("tok_embeddings", "output") if internlm2 else ("embed_tokens", "lm_head")
         setattr(self.model, self._embedding, nn.Embedding(config["vocab_size"], config["hidden_size"]))

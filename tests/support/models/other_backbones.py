@@ -2,23 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import (
-    CLIPVisionConfig,
-    Gemma3Config,
-    Idefics3Config,
-    LlamaConfig,
-    LlavaConfig,
-    Qwen2VLConfig,
-)
+from transformers import CLIPVisionConfig, Gemma3Config, Idefics3Config, LlamaConfig, LlavaConfig, Qwen2VLConfig
 
 from vadprobe.extract.demo.tiny_backbone import save_checkpoint
-from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TEXT_SIZES, TinyModel
+from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TEXT_SIZES, VISION_SIZES, TinyModel, processor_files
 from vadprobe.extract.demo.tiny_tokenizer import train_tokenizer
 
-HALF = [0.5, 0.5, 0.5]
+HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 SIZES = {**TEXT_SIZES, "num_hidden_layers": 4}
+TOWER: dict[str, Any] = {**VISION_SIZES, "image_size": 56, "patch_size": 14}
 TURNS = """\
 {%- for message in messages -%}
 {{ '<|im_start|>' + message.role + '\\n' }}
@@ -49,75 +44,45 @@ def make(folder: Path, family: str, seed: int = 0) -> Path:
     return folder
 
 
+def files(family: str, pixels: dict[str, Any], images: str, **rest: Any) -> dict[str, dict[str, Any]]:
+    """Return a processor's settings of images, and its own, by file name."""
+    names = {"processor_class": f"{family}Processor"}
+    return {
+        "preprocessor_config.json": {**names, **pixels, "image_processor_type": f"{images}ImageProcessor"},
+        "processor_config.json": {**names, **rest},
+    }
+
+
 def llava() -> TinyModel:
     tokens = ("<|im_start|>", "<|im_end|>", "<image>")
     tokenizer = train_tokenizer(tokens, template(image="<image>\\n"), image_token="<image>")
     config = LlavaConfig(
         text_config=LlamaConfig(**SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id),
-        vision_config=CLIPVisionConfig(
-            hidden_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=128,
-            image_size=56,
-            patch_size=14,
-            projection_dim=64,
-        ),
+        vision_config=CLIPVisionConfig(**TOWER, projection_dim=64),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         image_seq_length=16,
         vision_feature_layer=-1,
     )
-    names = {"processor_class": "LlavaProcessor"}
-    sizes = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
-    files = {
-        "preprocessor_config.json": {**names, **sizes, "image_processor_type": "CLIPImageProcessor"},
-        "processor_config.json": {
-            **names,
-            "patch_size": 14,
-            "vision_feature_select_strategy": "default",
-            "num_additional_image_tokens": 1,
-        },
-    }
-    return TinyModel(config, tokenizer, files)
+    pixels = {"size": {"shortest_edge": 56}, "crop_size": {"height": 56, "width": 56}}
+    rest = {"patch_size": 14, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
+    return TinyModel(config, tokenizer, files("Llava", pixels, "CLIP", **rest))
 
 
 def idefics3() -> TinyModel:
     grid = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-    tokens = (
-        "<|im_start|>",
-        "<|im_end|>",
-        "<image>",
-        "<fake_token_around_image>",
-        "<end_of_utterance>",
-        "<global-img>",
-    )
-    tokenizer = train_tokenizer((*tokens, *grid), template(image="<image>"))
+    around = ("<fake_token_around_image>", "<end_of_utterance>", "<global-img>")
+    tokens = ("<|im_start|>", "<|im_end|>", "<image>", *around, *grid)
+    tokenizer = train_tokenizer(tokens, template(image="<image>"))
     config = Idefics3Config(
         text_config=LlamaConfig(**SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id),
-        vision_config={
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 128,
-            "image_size": 56,
-            "patch_size": 14,
-        },
+        vision_config=TOWER,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pad_token_id=tokenizer.pad_token_id,
         scale_factor=2,
     )
-    names = {"processor_class": "Idefics3Processor"}
     sizes = {"size": {"longest_edge": 112}, "max_image_size": {"longest_edge": 56}}
-    pixels = {"image_mean": HALF, "image_std": HALF, "image_processor_type": "Idefics3ImageProcessor"}
-    return TinyModel(
-        config,
-        tokenizer,
-        {
-            "preprocessor_config.json": {**names, **sizes, **pixels},
-            "processor_config.json": {**names, "image_seq_len": 4},
-        },
-    )
+    return TinyModel(config, tokenizer, files("Idefics3", {**sizes, **HALF}, "Idefics3", image_seq_len=4))
 
 
 def gemma3() -> TinyModel:
@@ -135,31 +100,15 @@ def gemma3() -> TinyModel:
             "layer_types": ["sliding_attention", "full_attention"] * 2,
             "pad_token_id": tokenizer.pad_token_id,
         },
-        vision_config={
-            "hidden_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 128,
-            "image_size": 56,
-            "patch_size": 14,
-            "vision_use_head": False,
-        },
+        vision_config={**TOWER, "vision_use_head": False},
         mm_tokens_per_image=4,
         boi_token_index=ids["boi_token"],
         eoi_token_index=ids["eoi_token"],
         image_token_index=ids["image_token"],
         image_token_id=ids["image_token"],
     )
-    names = {"processor_class": "Gemma3Processor"}
-    pixels = {"size": {"height": 56, "width": 56}, "image_mean": HALF, "image_std": HALF}
-    return TinyModel(
-        config,
-        tokenizer,
-        {
-            "preprocessor_config.json": {**names, **pixels, "image_processor_type": "Gemma3ImageProcessor"},
-            "processor_config.json": {**names, "image_seq_length": 4},
-        },
-    )
+    pixels = {"size": {"height": 56, "width": 56}, **HALF}
+    return TinyModel(config, tokenizer, files("Gemma3", pixels, "Gemma3", image_seq_length=4))
 
 
 def qwen2_vl() -> TinyModel:
@@ -182,21 +131,8 @@ def qwen2_vl() -> TinyModel:
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
     )
-    names = {"processor_class": "Qwen2VLProcessor"}
-    pixels = {"image_mean": HALF, "image_std": HALF, "size": {"shortest_edge": 56 * 56, "longest_edge": 84 * 84}}
-    return TinyModel(
-        config,
-        tokenizer,
-        {
-            "preprocessor_config.json": {**names, **pixels, "image_processor_type": "Qwen2VLImageProcessor"},
-            "video_preprocessor_config.json": {**names, **pixels, "video_processor_type": "Qwen2VLVideoProcessor"},
-        },
-    )
+    pixels = {"size": {"shortest_edge": 56 * 56, "longest_edge": 84 * 84}, **HALF}
+    return TinyModel(config, tokenizer, processor_files("Qwen2VL", pixels, "Qwen2VLImage", "Qwen2VLVideo"))
 
 
-BUILDERS: dict[str, Callable[[], TinyModel]] = {
-    "llava": llava,
-    "idefics3": idefics3,
-    "gemma3": gemma3,
-    "qwen2_vl": qwen2_vl,
-}
+BUILDERS: dict[str, Callable[[], TinyModel]] = {one.__name__: one for one in (llava, idefics3, gemma3, qwen2_vl)}

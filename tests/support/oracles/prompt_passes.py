@@ -1,6 +1,7 @@
 """Clips with prompts through a backbone: each prompt in a pass of its own, and all behind the tokens they share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tests.support.oracles.eager_reference import ROUNDING, EagerFeatures, eager_features
 from vadprobe.extract.families.own_family import ClipInputs
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import Captured, capture
@@ -26,6 +28,34 @@ NAMES = ("hidden_states", "head_outputs", "answer_logits")
 def difference(mine: Tensor, theirs: Tensor) -> float:
     assert mine.shape == theirs.shape
     return float((mine - theirs).abs().max())
+
+
+def assert_near(mine: Captured, theirs: Captured) -> None:
+    for name in NAMES:
+        assert difference(getattr(mine, name), getattr(theirs, name)) <= ROUNDING, name
+
+
+def first_token_report(model: Any, inputs: Mapping[str, Any]) -> Any:
+    """Return what the library's ``generate`` reports about the first token: every layer's states, and the logits."""
+    with torch.no_grad():
+        return model.generate(
+            **inputs,
+            max_new_tokens=1,
+            do_sample=False,
+            output_hidden_states=True,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+
+
+@contextmanager
+def blocks_run(blocks: Sequence[torch.nn.Module]) -> Iterator[set[int]]:
+    """Note the numbers of the blocks that run inside."""
+    ran: set[int] = set()
+    with ExitStack() as hooks:
+        for number, block in enumerate(blocks):
+            hooks.enter_context(block.register_forward_hook(lambda *_, number=number: ran.add(number)))
+        yield ran
 
 
 @dataclass(frozen=True)
@@ -47,6 +77,10 @@ class Clips:
         family = self.backbone.description.family
         return dict(family.language_inputs(family.tokenize(prompt, self.frames).to(self.backbone.device), self.inputs))
 
+    def raw(self) -> dict[str, Any]:
+        """Return the arguments that a user of the library passes: pixels, not the vision tower's output."""
+        return {**self.arguments(), **self.inputs.vision}
+
     @torch.inference_mode()
     def encoded(self) -> dict[str, Any]:
         """Run the vision tower."""
@@ -57,6 +91,19 @@ class Clips:
         arguments = {**self.arguments(prompt), "mm_encoder_outputs": self.encoded()}
         model, parts, answers = self.backbone.model, self.backbone.parts, self.backbone.description.answer_ids
         return capture(model, parts, arguments, answers, None, n_blocks)
+
+    def reference(self, model: Any, embeddings: Tensor) -> EagerFeatures:
+        """Write the pass out in float32 on the CPU, with the weights of a model there."""
+        own, arguments = self.backbone.model, self.arguments()
+        positions = torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
+        if hasattr(own.model, "get_rope_index"):
+            positions = own.model.get_rope_index(**arguments)[0][-3:].cpu()
+        added = []  # what Qwen3-VL adds at the video tokens after its first blocks
+        for features in getattr(self.encoded().get("video"), "deepstack_features", None) or ():
+            added.append(torch.zeros_like(embeddings))
+            here = (arguments["input_ids"] == own.config.video_token_id).cpu()
+            added[-1][here] = torch.cat(list(features)).float().cpu()
+        return eager_features(model, embeddings, positions, added)
 
     def together(self, prompts: Sequence[str] = PROMPTS[:3], n_blocks: int | None = None) -> list[Captured]:
         """Capture every prompt behind the tokens that all share."""

@@ -53,19 +53,10 @@ CLUSTERS = {"cluster_time_limit": "500"}
 """Matroska is taken up again at the next cluster after a hole; by default one holds five seconds."""
 
 
-def _audio(file: Any, count: int) -> None:
-    stream = file.add_stream("aac", rate=44100)
-    for _ in range(count):
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 44100
-        file.mux(stream.encode(frame))
-    file.mux(stream.encode())
-
-
 def _cut_with_sound(path: Path) -> None:
     """Cut an avi with sound: only if the sound between the pictures is known, a cut is told from a hole."""
     with output(path) as file:
-        pictures, sound = add_stream(file, 64, 96, {}, "yuv420p", "mpeg4"), file.add_stream("mp2", rate=44100)
+        pictures, sound = add_stream(file, 64, 96, {}, codec="mpeg4"), file.add_stream("mp2", rate=44100)
         for number in range(60):
             file.mux(pictures.encode(av.VideoFrame.from_ndarray(picture(number, 64, 96), format="rgb24")))
             samples = np.zeros((1, 2 * 1152), np.int16)
@@ -80,12 +71,17 @@ def _cut_with_sound(path: Path) -> None:
 
 def _audio_only(path: Path) -> None:
     with output(path) as file:
-        _audio(file, 3)
+        stream = file.add_stream("aac", rate=44100)
+        for _ in range(3):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate = 44100
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
 
 
 def _two_streams(path: Path) -> None:
     with output(path) as file:
-        streams = [add_stream(file, 32, 48, {}, "yuv420p"), add_stream(file, 64, 96, {}, "yuv420p")]
+        streams = [add_stream(file, 32, 48, {}), add_stream(file, 64, 96, {})]
         for number in range(30):
             for stream, shown in zip(streams, (0, number), strict=True):
                 drawn = picture(shown, stream.height, stream.width)

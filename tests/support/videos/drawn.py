@@ -30,6 +30,11 @@ def number_of(frame: np.ndarray) -> int:
     return int((blocks.reshape(-1) > 127) @ (1 << np.arange(BLOCKS**2)))
 
 
+def numbers_of(frames: np.ndarray) -> list[int]:
+    """Read the numbers that frames (frames, height, width, 3) show."""
+    return [number_of(frame) for frame in frames]
+
+
 @contextmanager
 def output(path: Path, **settings: Any) -> Iterator[Any]:
     """Open a video file to be written."""
@@ -38,10 +43,16 @@ def output(path: Path, **settings: Any) -> Iterator[Any]:
 
 
 def add_stream(
-    file: Any, height: int, width: int, options: Mapping[str, str], pixels: str, codec: str = "libx264"
+    file: Any,
+    height: int,
+    width: int,
+    options: Mapping[str, str],
+    pixels: str = "yuv420p",
+    codec: str = "libx264",
+    rate: int = 25,
 ) -> Any:
     """Add a stream of video to a file, with a key frame every 12."""
-    stream = file.add_stream(codec, rate=25)
+    stream = file.add_stream(codec, rate=rate)
     stream.height, stream.width, stream.pix_fmt = height, width, pixels
     # One thread, so that the packets to be broken are the same however many cores there are.
     stream.options = {"g": "12", "crf": "18", "threads": "1", **options}
@@ -54,6 +65,8 @@ def write(
     *,
     height: int = 64,
     width: int = 96,
+    codec: str = "libx264",
+    rate: int = 25,
     options: Mapping[str, str] | None = None,
     pixels: str = "yuv420p",
     container: Mapping[str, str] | None = None,
@@ -69,6 +82,8 @@ def write(
         n_frames: how many frames are encoded.
         height: of the stored pictures, in pixels.
         width: of the stored pictures, in pixels.
+        codec: name of the encoder.
+        rate: frames per second.
         options: for the encoder.
         pixels: the pixel format.
         container: options of the container.
@@ -78,7 +93,7 @@ def write(
         turn: quarter turns counter-clockwise that a player is to make; pictures are stored turned back.
     """
     with output(path, options=dict(container or {}), format=form) as file:
-        stream = add_stream(file, height, width, options or {}, pixels)
+        stream = add_stream(file, height, width, options or {}, pixels, codec, rate)
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
         packets = []

@@ -1,4 +1,4 @@
-"""The capture's equalities on a GPU, in the dtypes that real backbones run in.
+"""Features equal what ``generate`` reports and attention written out head by head, on every device and in every dtype.
 
 The same functions run on the CPU, where float32 and bfloat16 are always tested; those with a GPU are marked ``gpu``. A
 relative difference is the length of the difference over that of what is compared with, for each clip and layer; the
@@ -7,7 +7,7 @@ tolerance of each dtype is a few of its roundings.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,15 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.support.extractions import features_of, make_extractor, run_all, store_of
-from tests.support.oracles.eager_reference import eager_features
-from tests.support.oracles.prompt_passes import NAMES, Clips
+from tests.support.oracles.prompt_passes import NAMES, PROMPTS, Clips, blocks_run, first_token_report
 from tests.support.profiles import LONG
+from vadprobe.extract.demo.tiny_models import TINY_MODELS
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.store.verification.verify import verify
 
-FRAMES = 4
-PROMPTS = (
-    "Does anything abnormal happen in this video? Answer with yes or no.",
-    "Yes?",
-    "Think about every person and every object, then answer with one word: is the scene dangerous?",
-)
+FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
 TOLERANCES: Mapping[torch.dtype, float] = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 5e-3}
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 PLACES = [
@@ -50,8 +45,9 @@ PLACES = [
 
 @dataclass(frozen=True)
 class Bench:
-    """A backbone at its place, and the tolerance of its dtype."""
+    """A backbone of a kind at its place, and the tolerance of its dtype."""
 
+    kind: str
     backbone: Backbone
     tolerance: float
 
@@ -78,17 +74,15 @@ def place(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def bench(request: pytest.FixtureRequest, describe_tiny: Any) -> Bench:
-    (device, dtype), family = request.param
-    loaded = load(describe_tiny(family, dtype=dtype), device, threads=1)
-    return Bench(loaded, TOLERANCES[getattr(torch, dtype)])
+    (device, dtype), kind = request.param
+    loaded = load(describe_tiny(kind, dtype=dtype), device, threads=1)
+    return Bench(kind, loaded, TOLERANCES[getattr(torch, dtype)])
 
 
-# In the short profile one family runs in float32 on the CPU: test_capture.py has them all.
-FAMILIES = ("internvl", "qwen2_5_vl", "llava_onevision", "qwen3_vl")
 BENCHES = [
     pytest.param((place.values[0], family), id=f"{place.id}-{family}", marks=place.marks)
     for place in PLACES
-    for family in (FAMILIES if LONG or place.id != "cpu-float32" else FAMILIES[:1])
+    for family in TINY_MODELS
 ]
 
 
@@ -119,29 +113,19 @@ def assert_same_bits(mine: Captured, theirs: Captured) -> None:
         assert one is other is None or torch.equal(one, other), name
 
 
-def generated(clips: Clips) -> Any:
-    with torch.no_grad():
-        return clips.backbone.model.generate(
-            **{**clips.arguments(), **clips.inputs.vision},
-            max_new_tokens=1,
-            do_sample=False,
-            output_hidden_states=True,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-
-
 def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
     clips = bench.clips(2)
-    captured, report = clips.alone(), generated(clips)
+    captured, report = clips.alone(), first_token_report(bench.backbone.model, clips.raw())
     reported = torch.stack([layer[:, -1] for layer in report.hidden_states[0][:-1]], dim=1)
-    tolerance = (
-        0.0 if bench.backbone.device.type == "cpu" else bench.tolerance
-    )  # on a GPU, a kept cache may choose another kernel
+    # On a GPU, a kept cache may choose another kernel.
+    tolerance = 0.0 if bench.backbone.device.type == "cpu" else bench.tolerance
     assert relative(captured.hidden_states[:, :-1], reported) <= tolerance
+    spec, last = bench.backbone.description.spec, report.hidden_states[0][-1][:, -1]
+    assert captured.hidden_states.shape == (2, spec.n_layers + 1, spec.hidden_size)
+    assert relative(captured.hidden_states[:, -1], last, 1) > 1e-2  # before the final norm
     with torch.inference_mode():
         normed = bench.backbone.model.get_decoder().norm(captured.hidden_states[:, -1])
-    assert relative(normed, report.hidden_states[0][-1][:, -1], 1) <= tolerance
+    assert relative(normed, last, 1) <= tolerance
     logits = report.logits[0][:, list(bench.backbone.description.answer_ids)]
     assert captured.answer_logits is not None
     assert float((captured.answer_logits.float() - logits.float()).abs().max()) <= 4 * bench.tolerance
@@ -149,32 +133,22 @@ def test_hidden_states_are_those_of_generate(bench: Bench) -> None:
 
 def test_heads_and_layers_equal_the_eager_reference(bench: Bench, describe_tiny: Any) -> None:
     """Written out in float32 on the CPU, from the same weights and the same embeddings."""
-    about, model = bench.backbone.description, bench.backbone.model
+    model = bench.backbone.model
     clips = bench.clips(2)
-    captured, report = clips.alone(), generated(clips)
-    embeddings = report.hidden_states[0][0].float().cpu()
-    arguments = clips.arguments()
-    positions = torch.arange(embeddings.shape[1]).expand(2, -1)
-    if hasattr(model.model, "get_rope_index"):
-        positions = model.model.get_rope_index(**arguments)[0][-3:].cpu()
-    added = []
-    for features in getattr(clips.encoded().get("video"), "deepstack_features", None) or ():
-        here = torch.zeros_like(embeddings)
-        here[(arguments["input_ids"] == model.config.video_token_id).cpu()] = torch.cat(list(features)).float().cpu()
-        added.append(here)
-    plain = load(describe_tiny(about.spec.family), "cpu", threads=1).model
+    captured, report = clips.alone(), first_token_report(model, clips.raw())
+    plain = load(describe_tiny(bench.kind), "cpu", threads=1).model
     plain.load_state_dict({name: weight.float().cpu() for name, weight in model.state_dict().items()})
-    reference = eager_features(plain, embeddings, positions, added)
+    reference = clips.reference(plain, report.hidden_states[0][0].float().cpu())
     assert relative(captured.head_outputs, reference.heads) <= bench.tolerance
     assert relative(captured.hidden_states, reference.hidden) <= bench.tolerance
 
 
 def test_prompts_behind_shared_tokens_equal_their_own_passes(bench: Bench) -> None:
     clips = bench.clips(2)
-    first, second, third = clips.together(PROMPTS)
-    for prompt, mine in zip(PROMPTS, (first, second, third), strict=True):
+    together = clips.together(PROMPTS)
+    for prompt, mine in zip(PROMPTS, together, strict=True):
         assert_close(mine, clips.alone(prompt), bench.tolerance)
-    assert relative(first.hidden_states[:, 1:], second.hidden_states[:, 1:]) > 5 * bench.tolerance
+    assert relative(together[0].hidden_states[:, 1:], together[1].hidden_states[:, 1:]) > 5 * bench.tolerance
 
 
 def test_clips_of_a_batch_equal_each_clip_alone(bench: Bench) -> None:
@@ -190,8 +164,10 @@ def test_clips_of_a_batch_equal_each_clip_alone(bench: Bench) -> None:
 @pytest.mark.parametrize("n_blocks", [1, 4])
 def test_a_pass_that_ends_early_has_the_same_bits(bench: Bench, n_blocks: int) -> None:
     clips = bench.clips(2)
-    early = [clips.alone(PROMPTS[0], n_blocks), *clips.together(PROMPTS, n_blocks)]
-    whole = [clips.alone(), *clips.together(PROMPTS)]
+    with blocks_run(bench.backbone.parts.blocks) as ran:
+        early = [clips.alone(n_blocks=n_blocks), *clips.together(n_blocks=n_blocks)]
+    assert ran == set(range(n_blocks))
+    whole = [clips.alone(), *clips.together()]
     for one, other in zip(early, whole, strict=True):
         hidden, heads = other.hidden_states[:, : n_blocks + 1], other.head_outputs[:, :n_blocks]
         assert_same_bits(one, Captured(hidden, heads, None))
@@ -199,16 +175,15 @@ def test_a_pass_that_ends_early_has_the_same_bits(bench: Bench, n_blocks: int) -
 
 def test_a_repeated_run_has_the_same_bits(bench: Bench) -> None:
     clips, again = bench.clips(2), bench.clips(2)
-    for one, other in zip(clips.together(PROMPTS), again.together(PROMPTS), strict=True):
+    for one, other in zip(clips.together(), again.together(), strict=True):
         assert_same_bits(one, other)
     assert_same_bits(clips.alone(), again.alone())
 
 
 def test_another_dtype_rounds_the_same_features(bench: Bench, describe_tiny: Any) -> None:
     """Against float32 on the CPU. Weights and every step are rounded, so a few tolerances add up over the layers."""
-    family = bench.backbone.description.spec.family
-    plain = Bench(load(describe_tiny(family), "cpu", threads=1), bench.tolerance)
-    mine, theirs = bench.clips(2).alone(), plain.clips(2).alone()
+    plain = load(describe_tiny(bench.kind), "cpu", threads=1)
+    mine, theirs = bench.clips(2).alone(), replace(bench, backbone=plain).clips(2).alone()
     assert mine.hidden_states.dtype is mine.head_outputs.dtype is bench.backbone.model.dtype
     assert_close(Captured(*(getattr(mine, name).float().cpu() for name in NAMES)), theirs, 3 * bench.tolerance)
 
@@ -233,30 +208,25 @@ def test_a_store_written_here_holds_the_features(
         assert relative(found, wanted) <= 3 * TOLERANCES[getattr(torch, dtype)]
 
 
-@pytest.fixture
-def fresh_code() -> Iterator[None]:
-    limit = torch._dynamo.config.recompile_limit
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-    torch._dynamo.config.recompile_limit = limit  # type: ignore[assignment]
-
-
 @pytest.mark.parametrize("place", PLACES if LONG else PLACES[1:], indirect=True)  # test_compiling.py has float32
-@pytest.mark.usefixtures("fresh_code")
+@pytest.mark.usefixtures("nothing_compiled_before")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the compiler imports
 def test_compiled_features_equal_eager_ones(place: tuple[str, str], describe_tiny: Any) -> None:
     device, dtype = place
     if device == "cuda" and not find_spec("triton"):
         pytest.skip("compiling for a GPU needs triton")
     eager, compiled = (
-        Bench(load(describe_tiny("internvl", dtype=dtype), device, threads=1), TOLERANCES[getattr(torch, dtype)])
+        Bench(
+            "internvl",
+            load(describe_tiny("internvl", dtype=dtype), device, threads=1),
+            TOLERANCES[getattr(torch, dtype)],
+        )
         for _ in range(2)
     )
     compile_blocks(compiled.backbone.parts, "inductor" if device == "cuda" else "eager")
     mine, theirs = compiled.clips(2), eager.clips(2)
     if LONG or device == "cuda":  # more shapes, so more code to make
-        for one, other in zip(mine.together(PROMPTS), theirs.together(PROMPTS), strict=True):
+        for one, other in zip(mine.together(), theirs.together(), strict=True):
             assert_close(one, other, eager.tolerance)
     assert_close(mine.alone(), theirs.alone(), eager.tolerance)
     assert_same_bits(mine.alone(), mine.alone())
