@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
-from cyclopts.types import PositiveInt
 
 from vadprobe.analyze.configuration import EvaluationConfig
-from vadprobe.flows.commands.options import TEXT_FORMATS, DatasetOptions
+from vadprobe.flows.commands.options import TEXT_FORMATS, DatasetOptions, Positive
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.datasets.annotations.conventions import CONVENTIONS, DEFAULT_CONVENTION, IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig
@@ -44,7 +43,7 @@ class ScoreOptions:
     """column of video names; default: video_id"""
     score_column: str | None = None
     """column of scores; default: score"""
-    segment_length: Annotated[PositiveInt, Parameter(metavar="FRAMES")] = 1
+    segment_length: Annotated[Positive, Parameter(metavar="FRAMES")] = 1
     """frames per score, where the file says no frames"""
     segments: IntervalConvention = DEFAULT_CONVENTION
     """what a score's first and last frame mean"""

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 
-from vadprobe.flows.commands.options import Heads, Names, Numbers, Place, VideoNames
+from vadprobe.flows.commands.options import Heads, Names, Numbers, OptionalPositive, Place, Positive, VideoNames
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.annotations.frame_counts import read_frame_counts
@@ -84,7 +83,7 @@ class HeadHuntOptions:
     """name of the dataset"""
     backbone: str
     """a key for the model, such as internvl3-8b"""
-    heads: PositiveInt
+    heads: Positive
     """heads of a layer: 28 of InternVL3-8B"""
     prompt: str
     """key of a shipped prompt (coarse, detailed, question, ...); or any key, with --prompt-text"""
@@ -94,11 +93,11 @@ class HeadHuntOptions:
     """where the weights are from: a hub id"""
     revision: str = UNKNOWN
     """revision of the weights"""
-    hidden_size: int | None = None
+    hidden_size: OptionalPositive = None
     """hidden size of the model; default: heads * head_dim"""
-    clip_length: Annotated[int | None, Parameter(metavar="FRAMES")] = None
+    clip_length: Annotated[OptionalPositive, Parameter(metavar="FRAMES")] = None
     """the files hold segments of so many frames, in order; default: one vector for a whole video"""
-    frames_per_clip: int = 16
+    frames_per_clip: Positive = 16
     """frames the model saw"""
     frame_counts: Path | None = None
     """CSV table of video,frames; default: unknown"""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 
+from vadprobe.flows.commands.options import Positive, Whole
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.errors import VadprobeError
@@ -40,7 +40,7 @@ def table(
     every: Annotated[bool, Parameter(name="--all")] = False,
     show_names: Annotated[bool, Parameter(name="--list")] = False,
     jobs: Annotated[tuple[Path, ...], Parameter(consume_multiple=(1, None), metavar="CONFIG")] = (),
-    draws: PositiveInt = 5,
+    draws: Positive = 5,
     options: ExperimentOptions = ExperimentOptions(),
 ) -> int:
     """Measure tables of both papers: comparisons, transfers, ablations.
@@ -86,7 +86,7 @@ def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction
     print(f"{_steps_sentence(context)}\nTables: {folder / 'tables.md'}")
 
 
-def stability(config: Path, /, *, draws: PositiveInt = 5, options: ExperimentOptions = ExperimentOptions()) -> int:
+def stability(config: Path, /, *, draws: Positive = 5, options: ExperimentOptions = ExperimentOptions()) -> int:
     """Measure how often each layer or head is chosen over calibration draws and prompts.
 
     Args:
@@ -113,7 +113,7 @@ def probing(
     config: Path,
     /,
     *,
-    folds: int = 5,
+    folds: Whole = 5,
     probe: Literal["ridge", "logistic"] = "ridge",
     options: ExperimentOptions = ExperimentOptions(),
 ) -> int:

@@ -43,6 +43,17 @@ def _numbers(_: Any, tokens: Sequence[Token]) -> tuple[int, ...]:
     return tuple(map(int, _words(tokens)))
 
 
+def _whole(_: Any, tokens: Sequence[Token], least: int = 0) -> int:
+    word = tokens[-1].value  # the library's own conversion rounds 1.5 and reads 0x10
+    if not word.isdecimal() or int(word) < least:
+        raise VadprobeError(f"{tokens[-1].keyword} must be a whole number from {least}, got {word}.")
+    return int(word)
+
+
+def _positive(hint: Any, tokens: Sequence[Token]) -> int:
+    return _whole(hint, tokens, 1)
+
+
 def _heads(_: Any, tokens: Sequence[Token]) -> tuple[tuple[int, int], ...]:
     heads = []
     for word in _words(tokens):
@@ -88,6 +99,12 @@ def _list(converter: Callable[..., Any], metavar: str) -> Parameter:
     return Parameter(converter=converter, n_tokens=1, metavar=metavar)
 
 
+Whole = Annotated[int, Parameter(converter=_whole, n_tokens=1)]
+"""Whole number from 0."""
+Positive = Annotated[int, Parameter(converter=_positive, n_tokens=1)]
+"""Whole number from 1."""
+OptionalPositive = Annotated[int | None, Parameter(converter=_positive, n_tokens=1)]
+"""Whole number from 1, or nothing."""
 Place = Annotated[StorePath, SkipValidation, Parameter(converter=_place)]
 """Folder of this machine, or a URL, which only behaves like a path and so is not validated as one."""
 JsonFile = Annotated[Path | None, Parameter(converter=_json_file, allow_leading_hyphen=True, metavar="FILE")]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from vadprobe.flows.commands.options import Whole
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
@@ -110,7 +111,7 @@ def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, o
     return 0
 
 
-def demo(*, out: Path = Path("demo-out"), seed: int = 0, no_prefect: bool = False, tables: bool = False) -> int:
+def demo(*, out: Path = Path("demo-out"), seed: Whole = 0, no_prefect: bool = False, tables: bool = False) -> int:
     """Make a surveillance set and a tiny backbone, and run both methods on them.
 
     Args:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
 
-from vadprobe.flows.commands.options import Heads, Names, Numbers, Place, VideoNames, stores_of
+from vadprobe.flows.commands.options import Heads, Names, Numbers, Place, Positive, VideoNames, stores_of
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.datasets.video import SPLITS
 from vadprobe.store.errors import VadprobeError
@@ -81,7 +80,7 @@ def push(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
     return _copy(source, root, parts, rows)
 
 
-def compact(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), rows: PositiveInt = ROWS) -> int:
+def compact(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), rows: Positive = ROWS) -> int:
     """Copy stores into larger partitions, for fast reads of single layers and heads.
 
     The copy is a store like any other; reading all heads of a few rows is slow there.

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from cyclopts.types import PositiveInt
 from tqdm import tqdm
 
-from vadprobe.flows.commands.options import JsonFile, Place, print_json, stores_of
+from vadprobe.flows.commands.options import JsonFile, OptionalPositive, Place, print_json, stores_of
 from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import StorePath, can_list, is_remote
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_WORKERS = 4
 
 
-def verify(target: Place, /, *, resume: bool = False, workers: PositiveInt | None = None, json: JsonFile = None) -> int:
+def verify(target: Place, /, *, resume: bool = False, workers: OptionalPositive = None, json: JsonFile = None) -> int:
     """Read every byte of the stores again and compare it with the records.
 
     Nothing is repaired. Exit code 1 if something is wrong; the partitions to redo and what mends each problem are

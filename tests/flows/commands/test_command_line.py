@@ -128,8 +128,8 @@ def test_analyze_prints_the_numbers_and_report_draws_one_page(tmp_path: Path, ru
             "export s o --format npy --layers 1,x",
             "--layers must be whole numbers from 0, separated by commas, got",
         ),
-        ("verify . --workers x", "--workers must be a whole number, got 'x'."),
-        ("verify . --workers 0", "--workers must be > 0, got 0."),
+        ("verify . --workers x", "--workers must be a whole number from 1, got x."),
+        ("verify . --workers 0", "--workers must be a whole number from 1, got 0."),
         ("pull a b --splits tset", "--splits must be some of train, validation, test, got 'tset'."),
         (
             "pull a b --detector d --layers 3",
