@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
-from sklearn.metrics import roc_auc_score
 
-from tests.support.oracles.reference_evaluation import expand, metrics_on_frames
+from tests.support.oracles.reference_evaluation import expand, metrics_on_frames, pair_auc
 from tests.support.profiles import LONG, laws
 from vadprobe.analyze.evaluation.bootstrap import bootstrap, precision_areas, video_pairs
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import METRICS, Bootstrap, bootstrap_videos
@@ -51,18 +50,14 @@ def repeated_units(sample, n_resamples=N_RESAMPLES, seed=0):
 
 
 def auc_on_frames(scores, positives, negatives):
-    truth, values = expand(scores, positives, negatives)
-    return roc_auc_score(truth, values) if len(set(truth.tolist())) == 2 else math.nan
+    return pair_auc(*expand(scores, positives, negatives))
 
 
 def metrics_one_by_one(sample, abnormal_videos, **options):
     """(n_resamples, 5): scikit-learn on the expanded frames of each resample, NaN where they are of one class."""
     result = []
     for drawn, (scores, positives, negatives, groups) in repeated_units(sample, **options):
-        if positives.sum() == 0 or negatives.sum() == 0:
-            pooled = (math.nan,) * 3
-        else:
-            pooled = metrics_on_frames(*expand(scores, positives, negatives))
+        pooled = metrics_on_frames(*expand(scores, positives, negatives))
         mine = np.isin(groups, abnormal_videos)
         abnormal = auc_on_frames(scores[mine], positives[mine], negatives[mine])
         single = [auc_on_frames(*(part[sample[3] == code] for part in sample[:3])) for code in drawn]

@@ -9,11 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from tests.support.oracles.reference_evaluation import (
-    expand,
-    metrics_on_frames,
-    pairs_won,
-)
+from tests.support.oracles.reference_evaluation import expand, metrics_on_frames, pair_auc
 from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.metrics import average_precision, clip_counts, f1, precision_recall_area, rank, roc_auc
 from vadprobe.store.errors import VadprobeError
@@ -49,7 +45,7 @@ def test_equal_to_scikit_learn_on_expanded_frames(sample):
 @given(units())
 def test_auc_is_the_share_of_pairs_won_to_the_last_bit(sample):
     truth, frames = expand(*sample)
-    assert roc_auc(rank(*sample)) == pairs_won(truth, frames)
+    assert roc_auc(rank(*sample)) == pair_auc(truth, frames)
 
 
 @laws(100)

@@ -23,6 +23,7 @@ from vadprobe.analyze.probes import fitting, logistic_fitting
 from vadprobe.analyze.probes.distance import DistanceProbe
 from vadprobe.analyze.probes.fitting import fit_distance, fit_linear_svm, fit_mlp, fit_probe
 from vadprobe.analyze.probes.kinds import probe_from_json
+from vadprobe.analyze.probes.linear import LogisticProbe
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
 from vadprobe.analyze.probes.mlp import MlpProbe
 from vadprobe.analyze.probes.settings import Penalty
@@ -108,6 +109,17 @@ def test_distances_by_hand():
     probe = fit_distance(features, np.array([0, 0, 1, 1]))
     # The means are 1 and 5; a common scale cancels.
     np.testing.assert_allclose(probe.score(np.array([[1.0], [5.0], [3.0], [2.0], [-3.0]])), [0, 1, 0.5, 0.1, 0.2])
+
+
+def test_distances_are_to_the_means_of_the_standardised_classes():
+    features, labels = samples(seed=3)
+    scaler = StandardScaler().fit(features)
+    rows, normal, anomalous = (
+        scaler.transform(part) for part in (features, features[labels == 0], features[labels == 1])
+    )
+    squared = [[math.dist(row, part.mean(axis=0)) ** 2 for part in (normal, anomalous)] for row in rows]
+    expected = [near / (near + far) for near, far in squared]
+    np.testing.assert_allclose(fit_distance(features, labels).score(features), expected, rtol=1e-12)
 
 
 def test_a_sample_at_both_means_is_a_half():
@@ -311,6 +323,9 @@ def test_a_job_may_spell_out_every_default():
     [
         ("distance", {"anomalous": [1.0]}, r"mean \(2,\), scale \(2,\), normal \(2,\), anomalous \(1,\)"),
         ("distance", {"normal": [1.0, math.inf]}, "not all finite"),
+        ("logistic", {"coef": [1.0]}, "shapes"),
+        ("logistic", {"mean": [1.0, math.nan]}, "not all finite"),
+        ("logistic", {"intercept": math.inf}, "not all finite"),
         ("mlp", {"hidden_weights": [[1.0, 2.0, 3.0]]}, r"hidden_weights \(1, 3\)"),
         ("mlp", {"output_weights": [1.0, 1.0]}, "do not fit together"),
         ("mlp", {"output_bias": math.nan}, "output bias is nan"),
@@ -321,6 +336,7 @@ def test_a_job_may_spell_out_every_default():
 )
 def test_an_edited_probe_is_refused(kind, change, words):
     probes = {
+        "logistic": LogisticProbe(np.zeros(2), np.ones(2), np.ones(2), 0.0),
         "distance": DistanceProbe(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)),
         "mlp": MlpProbe(np.zeros(2), np.ones(2), np.ones((1, 2)), np.zeros(1), np.ones(1), 0.0),
     }
