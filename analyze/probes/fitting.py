@@ -15,7 +15,7 @@ from vadprobe.analyze.probes.logistic_fitting import fit_logistic
 from vadprobe.analyze.probes.mlp import MlpProbe
 from vadprobe.analyze.probes.probe import Probe
 from vadprobe.analyze.probes.samples import checked_samples, sample_weights
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, contradiction
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-4  # scikit-learn's, of liblinear relative to the gradient at 0, of L-BFGS its largest component
@@ -44,7 +44,7 @@ def fit_probe(
         convention: of "logistic", see ``logistic_fitting.fit_logistic``.
 
     Raises:
-        VadprobeError: as the kind's own function, or if settings contradict one another.
+        VadprobeError: as the kind's own function.
     """
     fits: dict[str, Callable[[], Probe]] = {
         "logistic": lambda: fit_logistic(features, labels, penalty, convention=convention),
@@ -52,11 +52,6 @@ def fit_probe(
         "mlp": lambda: fit_mlp(features, labels, penalty, hidden=hidden, seed=seed),
         "distance": lambda: fit_distance(features, labels),
     }
-    if kind not in fits:
-        raise VadprobeError(f"the probe's kind must be one of {', '.join(fits)}, got {kind!r}.")
-    refused = contradiction(kind, C=penalty.C, class_weight=penalty.class_weight, hidden=hidden, convention=convention)
-    if refused:
-        raise VadprobeError(refused + ".")
     return fits[kind]()
 
 
@@ -125,12 +120,9 @@ def fit_mlp(
         weights count for nothing while it stays constant.
 
     Raises:
-        VadprobeError: if a shape, label or setting does not fit, a feature is not finite, or a class has fewer than two
-            samples.
+        VadprobeError: if a shape or label does not fit, a feature is not finite, or a class has fewer than two samples.
     """
     features, labels = checked_samples(features, labels)
-    if hidden < 1 or seed < 0:
-        raise VadprobeError(f"hidden must be at least 1 and seed at least 0, got hidden = {hidden} and seed = {seed}.")
     scaler = StandardScaler().fit(features)
     model = MLPClassifier(
         (hidden,),

@@ -13,7 +13,6 @@ from vadprobe.analyze.saliency.layer_moments import (
     scaled_blocks,
 )
 from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS
-from vadprobe.analyze.saliency.null.heads import checked_labelings
 
 _LABELINGS = 32
 """Labelings at a time, so that their moments of a block of dimensions stay in the processor's cache."""
@@ -27,8 +26,8 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
 
     Args:
         features: (..., n, D), as for layer_metrics.
-        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
-            of ``permutations.permuted_labels``.
+        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row, from
+            ``permutations.permuted_labels``.
 
     Returns:
         The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to
@@ -36,11 +35,10 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
         no labels: all its rows are equal.
 
     Raises:
-        VadprobeError: as layer_metrics, naming the labelling.
+        VadprobeError: if a feature is not finite.
     """
-    features = np.asarray(features)
+    features, labelings = np.asarray(features), np.asarray(labelings).astype(bool)
     units = checked_units(features)
-    labelings = checked_labelings(labelings, units.shape[1])
     shape = (len(labelings), len(units))
     names = ("gaussian_kl", "discriminant_ratio", "binned_entropy", FLOORED_DIMENSIONS)
     results = {name: np.zeros(shape) for name in names}

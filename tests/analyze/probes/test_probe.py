@@ -129,12 +129,6 @@ def test_unfit_samples_are_refused(change, words):
         fit_logistic(**(case | change))
 
 
-@pytest.mark.parametrize("settings", [(0.0, None, 1), (math.nan, None, 1), (1.0, None, 0)])
-def test_penalties_that_are_none_are_refused(settings):
-    with pytest.raises(VadprobeError, match=r"C must be above 0 .* got C = [\w.]+ and max_iter = \d"):
-        Penalty(*settings)
-
-
 @pytest.mark.parametrize("shape", [(4, 4), (4, 6), (5,), (1, 4, 5)])
 def test_features_of_another_selection_are_refused(shape):
     features, labels = samples()
