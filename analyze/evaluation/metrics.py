@@ -60,11 +60,11 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
         negatives: (n,) integers, normal frames of each unit. Units without frames change nothing.
 
     Raises:
-        VadprobeError: if a score is NaN (the caller drops unknown units and reports how many), a count is negative or
-            not an integer, or there is no frame at all.
+        VadprobeError: if a score is NaN (the caller drops unknown units and reports how many), there is no frame at
+            all, or there are 2**32 or more.
     """
     scores = np.asarray(scores, dtype=np.float64)
-    positives, negatives = checked_counts("positives", positives), checked_counts("negatives", negatives)
+    positives, negatives = (np.asarray(part, dtype=np.int64) for part in (positives, negatives))
     check_rankable(scores, positives, negatives)
     seen = positives + negatives > 0
     scores, positives, negatives = scores[seen], positives[seen], negatives[seen]
@@ -91,24 +91,6 @@ def check_rankable(scores: np.ndarray, positives: np.ndarray, negatives: np.ndar
         raise VadprobeError(
             f"the scored units must have from 1 to {_MAX_FRAMES - 1} frames in all, got {n_frames} in {len(scores)}."
         )
-
-
-def checked_counts(name: str, counts: np.ndarray) -> np.ndarray:
-    """Return frame counts as int64; ``name`` is for the messages.
-
-    Raises:
-        VadprobeError: if a count is negative or not an integer.
-    """
-    counts = np.asarray(counts)
-    if counts.size and not (np.issubdtype(counts.dtype, np.integer) or counts.dtype == np.bool_):
-        raise VadprobeError(f"{name} must be integer frame counts, got the dtype {counts.dtype}.")
-    counts = counts.astype(np.int64)
-    if np.any(counts < 0):
-        raise VadprobeError(
-            f"{name} has {int((counts < 0).sum())} negative frame counts, the lowest {int(counts.min())}; a unit has 0 "
-            "or more frames. Do its starts and stops fit the video?"
-        )
-    return counts
 
 
 def roc_auc(ranking: Ranking) -> float:

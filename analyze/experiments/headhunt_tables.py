@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
-from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
 from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.cross_fitting import SIGMAS, cross_fitted_row
 from vadprobe.analyze.experiments.measuring import (
@@ -15,7 +15,6 @@ from vadprobe.analyze.experiments.measuring import (
     METRICS,
     THRESHOLD_METRICS,
     THRESHOLD_NOTE,
-    chosen_by,
     measured_row,
     table_of,
 )

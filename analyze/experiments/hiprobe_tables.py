@@ -10,14 +10,13 @@ from vadprobe.analyze.configuration import LAYER_METRICS, AnalysisConfig
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.saliency_steps import layer_silhouettes_of
 from vadprobe.analyze.detector.selection_rules import choose
-from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
 from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.measuring import (
     FIXED_THRESHOLDS,
     METRICS,
     THRESHOLD_METRICS,
     THRESHOLD_NOTE,
-    chosen_by,
     describe,
     measured_row,
     table_of,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -82,11 +82,6 @@ def measure(
         raise VadprobeError(f"no test video of {inputs.truth.name!r} is in the store; nothing to score.")
     scores = score(inputs, detector, rows, lab.cache, lab.scheduler)
     return Measurement(detector, evaluate(inputs, config, detector, scores, lab.cache))
-
-
-def chosen_by(rule: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the changes that let a rule choose, over some prompts or all of the job."""
-    return {"rule": rule, "layer": None, "heads": (), "prompts": prompts}
 
 
 def table_of(

@@ -109,8 +109,6 @@ def test_a_kernel_of_layers_is_the_kernel_of_the_arrays(
     found = map_layers(store, ROWS, kernel, synchronous)
     assert found["weighted"].shape == (3, 2)
     assert equal_bits(found, moments(np.ascontiguousarray(hidden[ROWS].swapaxes(0, 1))[1:], weights))
-    found = map_layers(store, ROWS, kernel, synchronous, layers=[2, 0])
-    assert equal_bits(found, moments(np.ascontiguousarray(hidden[ROWS].swapaxes(0, 1))[[2, 0]], weights))
 
 
 def test_a_kernel_of_heads_is_the_kernel_of_the_arrays(
