@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,23 @@ def score(store: FeatureStore, labels: np.ndarray, rows: np.ndarray, scheduler: 
     return {"digest": hashlib.sha256(scores.tobytes()).hexdigest(), "passes": 1}
 
 
+class CountedBlocks(StoreRowBlocks):
+    """Blocks that count the passes over them."""
+
+    passes = 0
+
+    def map(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Count a pass, and run it."""
+        self.passes += 1
+        return super().map(function, *arguments)
+
+
 def fit(store: FeatureStore, labels: np.ndarray, rows: np.ndarray, scheduler: Scheduler) -> dict[str, Any]:
     """Fit a logistic regression to one layer of the rows, in passes over the store."""
-    passes = []
-    blocks = StoreRowBlocks(store, Selection("layer", "fixed", ((2,),)), rows, labels[rows], scheduler)
-    probe = fit_streamed_logistic(blocks, progress=lambda done, slope: passes.append(done))
+    blocks = CountedBlocks(store, Selection("layer", "fixed", ((2,),)), rows, labels[rows], scheduler)
+    probe = fit_streamed_logistic(blocks)
     content = np.concatenate([probe.mean, probe.scale, probe.coef, [probe.intercept]])
-    return {"digest": hashlib.sha256(content.tobytes()).hexdigest(), "passes": max(passes)}
+    return {"digest": hashlib.sha256(content.tobytes()).hexdigest(), "passes": blocks.passes}
 
 
 def run_here(arguments: argparse.Namespace) -> None:
