@@ -28,7 +28,7 @@ from benchmarks.support.planted_signal import Planting
 from benchmarks.support.planted_stores import PlantedStores, write_planted_stores
 from tests.support.processes.clusters import running_cluster
 from vadprobe.analyze.compute.cluster import open_scheduler
-from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.kernel_mapping import probabilities
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import read_selected
@@ -122,6 +122,7 @@ def run_here(arguments: argparse.Namespace) -> None:
     with open_scheduler(arguments.scheduler, 0) as scheduler:
         state = state_of(store)
         if ":" in arguments.scheduler:
+            scheduler.run([Task("the first task connects", used)])
             default_client().run(warm_up, state)
         here, workers, wall = used(), workers_used(arguments.scheduler), time.perf_counter()
         found = {"score": score, "fit": fit}[arguments.case](store, labels, rows, scheduler)
