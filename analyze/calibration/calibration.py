@@ -40,13 +40,6 @@ class Calibration:
     clips_digest: str | None = None
 
     def __post_init__(self) -> None:
-        if self.rows.ndim != 1 or not self.rows.shape == self.labels.shape == self.groups.shape:
-            raise VadprobeError(
-                f"calibration rows, labels and groups must have the same shape (n,), got {self.rows.shape}, "
-                f"{self.labels.shape} and {self.groups.shape}."
-            )
-        if np.any(np.diff(self.rows) <= 0):
-            raise VadprobeError("calibration rows must be ascending and distinct; sort them and drop repeats.")
         checked_labels(self.labels, len(self.rows))
 
     def to_json(self) -> dict[str, Any]:
@@ -54,12 +47,6 @@ class Calibration:
         arrays = {name: getattr(self, name).tolist() for name in ("rows", "labels", "groups")}
         names = ("unit", "seed", "fraction", "segment_label", "positive_share", "clips_digest")
         return arrays | {name: getattr(self, name) for name in names}
-
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> "Calibration":
-        """Restore a calibration from ``to_json``."""
-        arrays = {name: np.array(value[name], dtype=np.int64) for name in ("rows", "labels", "groups")}
-        return Calibration(**(value | arrays))
 
     @cached_property
     def digest(self) -> str:
@@ -84,13 +71,9 @@ def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Vi
         The drawn videos, by name.
 
     Raises:
-        VadprobeError: if the fraction or seed is out of range, there is no training video, a training video's label is
-            unknown, or a class would get fewer than two videos.
+        VadprobeError: if there is no training video, a training video's label is unknown, or a class would get fewer
+            than two videos.
     """
-    if not 0 < fraction <= 1:
-        raise VadprobeError(f"the calibration fraction must be above 0 and at most 1, got {fraction}.")
-    if seed < 0:
-        raise VadprobeError(f"the calibration seed must be 0 or more, got {seed}.")
     train = sorted((video for video in videos if video.split == "train"), key=lambda video: video.video_id)
     if not train:
         raise VadprobeError(
@@ -160,21 +143,21 @@ def calibration_rows(
         seed, fraction: of the draw; kept as a record.
 
     Raises:
-        VadprobeError: if a video has no label or no row, "interval" is asked of whole videos or of an anomalous video
-            without intervals (all its clips would count as normal), or a class has fewer than two rows.
+        VadprobeError: if "interval" is asked of whole videos or of an anomalous video without intervals (all its clips
+            would count as normal), or a class has fewer than two rows.
     """
     if segment_label == "interval" and table.sampling.unit == "video":
         raise VadprobeError(
             "segment_label is 'interval', but each sample is a whole video; set it to 'video', or calibrate on "
             "segments."
         )
-    _check_drawn(table, videos, dataset, segment_label)
     label_of = {video.video_id: video.label for video in videos}
     rows = table.rows_of(label_of)
     groups = table.video_codes[rows].astype(np.int64)
     if segment_label == "video":
         labels = np.array([label_of[table.video_ids[code]] for code in groups], dtype=np.int64)
     else:
+        _check_intervals(videos, dataset)
         labels = np.zeros(len(rows), dtype=np.int64)
         for code in np.unique(groups):
             labels[groups == code] = _mostly_anomalous(table, dataset, int(code))
@@ -199,18 +182,11 @@ def _mostly_anomalous(table: ClipTable, dataset: Dataset, code: int) -> np.ndarr
     return np.asarray(positives >= negatives)
 
 
-def _check_drawn(table: ClipTable, videos: Sequence[Video], dataset: Dataset, segment_label: SegmentLabel) -> None:
-    with_rows = {table.video_ids[code] for code in np.unique(table.video_codes)}
+def _check_intervals(videos: Sequence[Video], dataset: Dataset) -> None:
     annotated = {interval.video_id for interval in dataset.intervals}
-    anomalous = [video.video_id for video in videos if video.label == 1]
-    without_truth = [name for name in anomalous if name not in annotated] if segment_label == "interval" else []
-    for names, fault in (
-        ([v.video_id for v in videos if v.label is None], "have no label; label them in the manifest"),
-        ([v.video_id for v in videos if v.video_id not in with_rows], "have no row in the clip table; plan it again"),
-        (
-            without_truth,
-            "are anomalous without an interval: all their clips would be normal; use segment_label 'video'",
-        ),
-    ):
-        if names:
-            raise VadprobeError(f"{len(names)} of {len(videos)} drawn videos {fault}. First: {names[0]!r}.")
+    names = [video.video_id for video in videos if video.label == 1 and video.video_id not in annotated]
+    if names:
+        raise VadprobeError(
+            f"{len(names)} of {len(videos)} drawn videos are anomalous without an interval: all their clips would be "
+            f"normal; use segment_label 'video'. First: {names[0]!r}."
+        )

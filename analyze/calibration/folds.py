@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vadprobe.analyze.calibration.labels import CLASS_NAMES, check_binary
+from vadprobe.analyze.calibration.labels import CLASS_NAMES
 from vadprobe.store.errors import VadprobeError
 
 
@@ -25,19 +25,11 @@ def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
         depends on the codes and classes of all videos, never on the order or number of their rows.
 
     Raises:
-        VadprobeError: if shapes differ, a label is neither 0 nor 1, ``n_folds`` or ``seed`` are out of range, or there
-            are fewer videos of a class than folds; the message says how many folds there could be.
+        VadprobeError: if there are fewer than two folds, or fewer videos of a class than folds; the message says how
+            many folds there could be.
     """
-    labels, groups = np.asarray(labels), np.asarray(groups)
-    if labels.ndim != 1 or labels.shape != groups.shape:
-        raise VadprobeError(
-            f"labels and groups must have the shape (n,), one of each per row, got {labels.shape} and {groups.shape}."
-        )
-    check_binary(labels)
-    if n_folds < 2 or seed < 0:
-        raise VadprobeError(
-            f"n_folds must be at least 2 and seed at least 0, got n_folds = {n_folds} and seed = {seed}."
-        )
+    if n_folds < 2:
+        raise VadprobeError(f"n_folds must be at least 2, got {n_folds}.")
     codes, video_of_row = np.unique(groups, return_inverse=True)
     anomalous = np.zeros(len(codes), dtype=np.int64)
     np.maximum.at(anomalous, video_of_row, labels.astype(np.int64))

@@ -21,6 +21,7 @@ from distributed.scheduler import KilledWorker, NoValidWorkerError
 from vadprobe.analyze.compute.blas_threads import one_thread
 from vadprobe.analyze.compute.scheduling import Future, Pool, Progress, Scheduler, Task
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text
 
 _Result = TypeVar("_Result")
 
@@ -190,7 +191,7 @@ def _connected(address: str) -> Iterator[Client]:
     except (OSError, TimeoutError, TypeError, ValueError, RuntimeError) as error:
         keys = " Its keys are Dask's configuration distributed.comm.tls." if address.startswith("tls") else ""
         raise VadprobeError(
-            f"the Dask scheduler {address} cannot be reached ({_first_line(error)}). Start it with 'dask scheduler', "
+            f"the Dask scheduler {address} cannot be reached ({error_text(error)}). Start it with 'dask scheduler', "
             f"check host, port and firewall, or use scheduler 'processes'.{keys}"
         ) from error
     with client:
@@ -215,7 +216,7 @@ def _check_workers(client: Client, address: str) -> None:
         _Cluster(client).result(known)
     except (ImportError, RuntimeError) as error:  # the one from a worker, the other from the scheduler
         raise VadprobeError(
-            f"the scheduler or a worker of the Dask cluster {address} cannot import vadprobe ({_first_line(error)}) "
+            f"the scheduler or a worker of the Dask cluster {address} cannot import vadprobe ({error_text(error)}) "
             "Install vadprobe[analyze] of the same version where they run."
         ) from error
 
@@ -223,7 +224,3 @@ def _check_workers(client: Client, address: str) -> None:
 def _knows_vadprobe() -> bool:
     """Return True; whoever reads this function has imported this module."""
     return True
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

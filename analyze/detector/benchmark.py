@@ -63,9 +63,7 @@ class Result:
                 *("missing_videos", "overlap", "selection", "feature_digest", "provenance"),
             )
         }
-        value = null_for_nan({**numbers, **mine, "caveats": self.caveats})
-        assert isinstance(value, dict)
-        return value
+        return null_for_nan({**numbers, **mine, "caveats": self.caveats})
 
     @property
     def caveats(self) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ None of them looks at a picture. They are printed beside every measured result, 
 import numpy as np
 
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
-from vadprobe.analyze.evaluation.group_metrics import roc_auc_of_groups
-from vadprobe.analyze.evaluation.metrics import average_precision, precision_recall_area, roc_auc
+from vadprobe.analyze.evaluation.group_metrics import ranking_metrics, roc_auc_of_groups
+from vadprobe.analyze.evaluation.metrics import roc_auc
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 
 BASELINES = ("video_flat", "shorter", "centre", "random")
@@ -66,13 +66,10 @@ def _random(truth: GroundTruth) -> dict[str, float]:
 
 
 def _metrics(truth: GroundTruth, clips: ScoredClips) -> dict[str, float]:
-    ranking = clips.ranking()
     abnormal = clips.take((truth.labels == 1)[clips.groups])
     of_videos = roc_auc_of_groups(clips, len(truth.video_ids))
     return {
-        "auc": roc_auc(ranking),
-        "ap_step": average_precision(ranking),
-        "pr_area_trapezoid": precision_recall_area(ranking),
+        **ranking_metrics(clips),
         "auc_abnormal_only": roc_auc(abnormal.ranking()) if abnormal.positives.any() else float("nan"),
         "auc_macro": float(np.nanmean(of_videos)) if not np.isnan(of_videos).all() else float("nan"),
     }

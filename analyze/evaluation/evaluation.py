@@ -1,7 +1,7 @@
 """Evaluation of one set of scores: every number, its interval, the baselines, and the caveats."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -64,14 +64,12 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; unknown numbers are null."""
-        value = null_for_nan(asdict(self))
-        assert isinstance(value, dict)
-        return value
+        return null_for_nan(asdict(self))
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Evaluation":
         """Restore an evaluation from ``to_json``."""
-        numbers = {field.name: _nan_for_null(value[field.name]) for field in fields(Evaluation)}
+        numbers = _mapped({field.name: value[field.name] for field in fields(Evaluation)}, _nan_for_none)
         return Evaluation(
             **{
                 **numbers,
@@ -126,19 +124,23 @@ class Evaluation:
             yield "There is no true event, so the precision of events is not defined."
 
 
-def null_for_nan(value: Any) -> Any:
-    """Return a JSON-ready value with None in place of every number that is not finite."""
-    if isinstance(value, Mapping):
-        return {name: null_for_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [null_for_nan(part) for part in value]
+def null_for_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return JSON-ready values with None in place of every number that is not finite."""
+    return {name: _mapped(part, _finite_or_none) for name, part in values.items()}
+
+
+def _finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _nan_for_null(value: Any) -> Any:
-    """Return a value of numbers with NaN in place of every None."""
-    if isinstance(value, Mapping):
-        return {name: _nan_for_null(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_nan_for_null(part) for part in value]
+def _nan_for_none(value: Any) -> Any:
     return _NAN if value is None else value
+
+
+def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to all that is no mapping, list or tuple; tuples become lists."""
+    if isinstance(value, Mapping):
+        return {name: _mapped(part, function) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mapped(part, function) for part in value]
+    return function(value)

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.evaluation.events import Events, Intervals, checked_intervals, merge_intervals
-from vadprobe.store.errors import VadprobeError
+from vadprobe.analyze.evaluation.events import Events, Intervals, merge_intervals
 
 
 @dataclass(frozen=True)
@@ -64,20 +63,14 @@ def event_average_precision(
 
     Returns:
         A number in [0, 1]; NaN without any true interval, 0 with truth and no prediction.
-
-    Raises:
-        VadprobeError: if ``iou`` is not in (0, 1], the shapes differ, or a true interval is empty or not of integers.
     """
-    if not 0 < iou <= 1:
-        raise VadprobeError(f"the IoU must be above 0 and at most 1, got {iou}.")
     truth = merge_intervals(truth_groups, truth_starts, truth_stops)
     n_true = len(truth[0])
     if n_true == 0:
         return float("nan")
     if len(predicted) == 0:
         return 0.0
-    intervals = checked_intervals("event", predicted.groups, predicted.start_frames, predicted.stop_frames)
-    groups, starts, stops = intervals
+    groups, starts, stops = predicted.groups, predicted.start_frames, predicted.stop_frames
     order = np.lexsort((stops, starts, groups, -predicted.confidences))
     hits = _hits((groups[order], starts[order], stops[order]), truth, iou)
     confidences = predicted.confidences[order]
@@ -99,12 +92,7 @@ def event_map(
     Args:
         predicted, truth_groups, truth_starts, truth_stops: as there.
         ious: distinct numbers in (0, 1].
-
-    Raises:
-        VadprobeError: as there, or if ``ious`` is empty or names a value twice.
     """
-    if len(ious) == 0 or len(set(ious)) < len(ious):
-        raise VadprobeError(f"the IoUs must be at least one, and none twice, got {list(ious)}.")
     truth = merge_intervals(truth_groups, truth_starts, truth_stops)
     by_iou = {float(iou): event_average_precision(predicted, *truth, iou) for iou in ious}
     return EventPrecision(by_iou, float(np.mean(list(by_iou.values()))), len(predicted), len(truth[0]))

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.store.errors import VadprobeError
-
 Intervals = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Groups (videos), starts and stops of intervals ``[start, stop)``, each (n,) int64."""
 
@@ -15,26 +13,13 @@ class Events:
     """Predicted events of any number of videos, in any order.
 
     ``groups`` (m,) integers name the video, with the numbers the truth has; ``start_frames`` and ``stop_frames`` (m,)
-    integers are ``[start, stop)``, half-open; ``confidences`` (m,) float64 rank the events, higher is surer.
-
-    Raises:
-        VadprobeError: if the shapes differ, an interval is empty or not of integers, or a confidence is NaN.
+    integers are ``[start, stop)``, half-open, none empty; ``confidences`` (m,) float64 rank them, higher is surer.
     """
 
     groups: np.ndarray
     start_frames: np.ndarray
     stop_frames: np.ndarray
     confidences: np.ndarray
-
-    def __post_init__(self) -> None:
-        checked_intervals("event", self.groups, self.start_frames, self.stop_frames)
-        _check_numbers("confidences", self.confidences, self.groups)
-        unknown = int(np.isnan(self.confidences).sum())
-        if unknown:
-            raise VadprobeError(
-                f"{unknown} of {len(self.confidences)} confidences are NaN; leave these events out, an unknown "
-                "confidence has no place in an order."
-            )
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -45,27 +30,18 @@ def detect_events(
 ) -> Events:
     """Find events of many videos: clips scoring strictly above ``threshold``, overlapping and touching ones merged.
 
-    An event's confidence is the mean
-    score of its clips weighted by their frames (a frame of two overlapping clips counts in both), always within their
-    lowest and highest score; clips of one score give exactly that score.
+    An event's confidence is the mean score of its clips weighted by their frames (a frame of two overlapping clips
+    counts in both), always within their lowest and highest score; clips of one score give exactly that score.
 
     Args:
-        scores: (n,) smoothed scores. A NaN (unknown) clip is not above and ends an event.
+        scores: (n,) float64, smoothed. A NaN (unknown) clip is not above and ends an event.
         starts, stops: (n,) integers, clips ``[start, stop)``, half-open, none empty; in any order.
         groups: (n,) integers, video of each clip.
         threshold: a finite number, as a Locator has.
 
     Returns:
         The events, sorted by group, then start; in one video they neither overlap nor touch. None if nothing is above.
-
-    Raises:
-        VadprobeError: if the threshold is not finite, the shapes differ, or a clip is empty or not of integers.
     """
-    groups, starts, stops = checked_intervals("clip", groups, starts, stops)
-    scores = np.asarray(scores, dtype=np.float64)
-    _check_numbers("scores", scores, groups)
-    if not np.isfinite(threshold):
-        raise VadprobeError(f"the threshold must be a finite number, got {threshold}.")
     above = np.flatnonzero(scores > threshold)
     # The scores are a sorting key too: sums then add in one order, however the rows came.
     order = above[np.lexsort((scores[above], stops[above], starts[above], groups[above]))]
@@ -97,11 +73,7 @@ def merge_intervals(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -
     Returns:
         groups, starts, stops: (m,) int64 each, covering the same frames, sorted by group, then start; those of one
         video neither overlap nor touch.
-
-    Raises:
-        VadprobeError: if the shapes differ, or an interval is empty or not of integers.
     """
-    groups, starts, stops = checked_intervals("interval", groups, starts, stops)
     order = np.lexsort((starts, groups))
     return _merge_sorted(groups[order], starts[order], stops[order])[1]
 
@@ -118,32 +90,3 @@ def _merge_sorted(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> 
     first = np.flatnonzero(begins)
     last = np.append(first[1:], len(groups))[: len(first)] - 1
     return first, (groups[first], starts[first], reached[last])
-
-
-def checked_intervals(noun: str, groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> Intervals:
-    """Return intervals as int64; raise ``VadprobeError`` if shapes differ or one is empty. ``noun`` is for messages."""
-    arrays = tuple(np.asarray(part) for part in (groups, starts, stops))
-    shapes = ", ".join(str(part.shape) for part in arrays)
-    if arrays[0].ndim != 1 or len({part.shape for part in arrays}) > 1:
-        raise VadprobeError(f"groups, starts and stops must have one number per {noun} each, got the shapes {shapes}.")
-    if arrays[0].size and not all(np.issubdtype(part.dtype, np.integer) for part in arrays):
-        dtypes = ", ".join(str(part.dtype) for part in arrays)
-        raise VadprobeError(
-            f"groups, starts and stops must be integers (video numbers and frames), got the dtypes {dtypes}."
-        )
-    groups, starts, stops = (part.astype(np.int64) for part in arrays)
-    empty = np.flatnonzero(stops <= starts)
-    if len(empty):
-        first = empty[0]
-        raise VadprobeError(
-            f"{noun} {first} is [{starts[first]}, {stops[first]}), half-open, and has no frame ({len(empty)} of "
-            f"{len(starts)} have none); every stop must be above its start. Are the stops of an annotation inclusive?"
-        )
-    return groups, starts, stops
-
-
-def _check_numbers(name: str, values: np.ndarray, groups: np.ndarray) -> None:
-    if np.shape(values) != np.shape(groups):
-        raise VadprobeError(
-            f"{name} and groups must have the same shape, got {np.shape(values)} and {np.shape(groups)}."
-        )

@@ -46,6 +46,15 @@ def roc_auc_of_groups(clips: ScoredClips, n_groups: int) -> np.ndarray:
     return areas
 
 
+def ranking_metrics(clips: ScoredClips) -> dict[str, float]:
+    """Return AUC, step average precision and trapezoid area of all frames by name; NaN where there is no clip."""
+    metrics = {"auc": roc_auc, "ap_step": average_precision, "pr_area_trapezoid": precision_recall_area}
+    if len(clips) == 0:
+        return dict.fromkeys(metrics, _NAN)
+    ranking = clips.ranking()
+    return {name: metric(ranking) for name, metric in metrics.items()}
+
+
 @dataclass(frozen=True)
 class ClassResult:
     """One class of anomaly: metrics on the frames of its videos alone, and with those of all normal videos."""
@@ -81,25 +90,14 @@ def class_results(clips: ScoredClips, labels: np.ndarray, categories: Sequence[s
         chosen = np.zeros(len(labels), dtype=bool)
         chosen[members[name]] = True
         mine = clips.take(chosen[clips.groups])
-        alone = _ranked(mine)
         results[name] = ClassResult(
             n_videos=len(members[name]),
             n_frames=int(mine.n_frames.sum()),
             n_positive=int(mine.positives.sum()),
-            auc=alone[0],
-            ap_step=alone[1],
-            pr_area_trapezoid=alone[2],
-            auc_with_normal=_ranked(clips.take(chosen[clips.groups] | normal))[0],
+            **ranking_metrics(mine),
+            auc_with_normal=ranking_metrics(clips.take(chosen[clips.groups] | normal))["auc"],
         )
     return results
-
-
-def _ranked(clips: ScoredClips) -> tuple[float, float, float]:
-    """Return AUC, step average precision and trapezoid area."""
-    if int(clips.n_frames.sum()) == 0:
-        return _NAN, _NAN, _NAN
-    ranking = clips.ranking()
-    return roc_auc(ranking), average_precision(ranking), precision_recall_area(ranking)
 
 
 def false_alarm_rate(clips: ScoredClips, labels: np.ndarray, threshold: float) -> float:

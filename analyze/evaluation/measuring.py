@@ -1,7 +1,6 @@
 """Measuring one set of scores against one ground truth: all frames, all videos, one threshold."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +17,11 @@ from vadprobe.analyze.evaluation.group_metrics import (
     class_results,
     false_alarm_rate,
     maxima,
+    ranking_metrics,
     roc_auc_of_groups,
     video_auc,
 )
-from vadprobe.analyze.evaluation.metrics import Ranking, average_precision, f1, precision_recall_area, roc_auc
+from vadprobe.analyze.evaluation.metrics import f1, roc_auc
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.store.errors import VadprobeError
@@ -52,15 +52,15 @@ def evaluate_scores(
     known, n_unknown = known_clips(truth, scores)
     _check_cover(truth, scores)
     n_videos = len(truth.video_ids)
-    ranking = known.ranking() if len(known) else None
+    pooled = ranking_metrics(known)
     abnormal = (truth.labels == 1)[known.groups]
     of_videos = roc_auc_of_groups(known, n_videos)
     n_macro = int(np.count_nonzero(~np.isnan(of_videos)))
     intervals, undefined = _bootstrapped(known, abnormal, bootstrap)
     return Evaluation(
-        auc=_of(ranking, roc_auc),
-        ap_step=_of(ranking, average_precision),
-        pr_area_trapezoid=_of(ranking, precision_recall_area),
+        auc=pooled["auc"],
+        ap_step=pooled["ap_step"],
+        pr_area_trapezoid=pooled["pr_area_trapezoid"],
         auc_abnormal_only=_auc(known.take(abnormal)),
         auc_macro=float(np.nanmean(of_videos)) if n_macro else _NAN,
         n_videos_macro=n_macro,
@@ -104,10 +104,6 @@ def _check_cover(truth: GroundTruth, scores: SegmentScores) -> None:
             f"{len(short)} videos have frames without a score, first {truth.video_ids[first]!r}: {covered[first]} of "
             f"its {truth.n_frames[first]} frames are in a segment. Every frame gets a score, NaN where it is unknown."
         )
-
-
-def _of(ranking: Ranking | None, metric: Callable[[Ranking], float]) -> float:
-    return metric(ranking) if ranking is not None else _NAN
 
 
 def _auc(clips: ScoredClips) -> float:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.evaluation.metrics import Ranking, checked_counts, rank
-from vadprobe.store.errors import VadprobeError
+from vadprobe.analyze.evaluation.metrics import Ranking, rank
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,9 +14,6 @@ class ScoredClips:
     ``scores`` (n,) float64, higher is more anomalous. ``positives`` and ``negatives`` (n,) int64 count the anomalous
     and normal frames of each clip. ``groups`` (n,) integers are the code of each clip's video. Arrays of other types
     are converted.
-
-    Raises:
-        VadprobeError: if the shapes differ, a count is negative or not an integer, or a code is not an integer.
     """
 
     scores: np.ndarray
@@ -26,22 +22,8 @@ class ScoredClips:
     groups: np.ndarray
 
     def __post_init__(self) -> None:
-        values = {
-            "scores": np.asarray(self.scores, dtype=np.float64),
-            "positives": checked_counts("positives", self.positives),
-            "negatives": checked_counts("negatives", self.negatives),
-            "groups": np.asarray(self.groups),
-        }
-        shapes = [part.shape for part in values.values()]
-        if values["scores"].ndim != 1 or len(set(shapes)) > 1:
-            raise VadprobeError(
-                "scores, positives, negatives and groups must have one number per clip each, got the shapes "
-                f"{', '.join(map(str, shapes))}."
-            )
-        if not np.issubdtype(values["groups"].dtype, np.integer):
-            raise VadprobeError(f"groups must be integer video codes, got the dtype {values['groups'].dtype}.")
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        for name, dtype in (("scores", np.float64), ("positives", np.int64), ("negatives", np.int64), ("groups", None)):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=dtype))
 
     def __len__(self) -> int:
         return len(self.scores)

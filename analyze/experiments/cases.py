@@ -111,3 +111,8 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
         if rule is None:
             values["selection"] = {"rule": None}
     return AnalysisConfig.model_validate(values)
+
+
+def chosen_by(rule: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the changes that let a rule choose, over some prompts or all of the job."""
+    return {"rule": rule, "layer": None, "heads": (), "prompts": prompts}

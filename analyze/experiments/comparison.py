@@ -2,7 +2,7 @@
 
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
-from vadprobe.analyze.experiments.measuring import METRICS, measure, measured_row
+from vadprobe.analyze.experiments.measuring import METRICS, measure, measured_row, table_of
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.report.published_results import PUBLISHED, SETS
@@ -23,7 +23,7 @@ def comparison(lab: ExperimentContext, case: ExperimentJob, name: str, config: A
         for result in results
         if result.caveat
     )
-    return Table(name, "comparison", case.truth.name, case.backbone, METRICS, tuple(rows), notes)
+    return table_of(case, name, "comparison", rows, notes=notes)
 
 
 def _baselines(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> list[Row]:

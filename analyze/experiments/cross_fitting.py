@@ -14,7 +14,7 @@ from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
-from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, spread
+from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, over_draws, summarised
 from vadprobe.analyze.experiments.rows import Number, Row
 from vadprobe.analyze.features.cached_scores import segment_probabilities
 from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid
@@ -40,22 +40,14 @@ def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, co
     Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
     the continuous scores (``auc``) each fold has its own smoothing.
     """
-    found, reasons = [], []
     fixed = varied(config, locator={"sigmas": (0.0,), "threshold": 0.5, "split": "validation"})
-    for drawn in draws_of(lab, case, fixed):
-        lab.report("", label)
-        try:
-            found.append(_measured(lab, case, drawn))
-        except VadprobeError as error:
-            reasons.append(str(error))
+    draws = draws_of(lab, case, fixed)
+    found, reasons = over_draws(lab, label, draws, lambda drawn: _measured(lab, case, drawn))
     if not found:
-        return Row(label, {name: Number() for name in THRESHOLD_METRICS}, reason=reasons[0])
-    numbers, interval = spread([draw.numbers for draw in found], found[0].ranked)
+        return Row(label, dict.fromkeys(THRESHOLD_METRICS, Number()), reason=reasons[0])
     pairs = ", ".join(f"({sigma:g}, {tau:g})" for sigma, tau in sorted(found[0].pairs))
-    caveats = tuple(dict.fromkeys(text for draw in found for text in draw.caveats))
-    reason = f"{len(reasons)} of {len(reasons) + len(found)} draws: {reasons[0]}" if reasons else ""
     choice = f"pairs (sigma, threshold) of the folds: {pairs}"
-    return Row(label, numbers, interval, len(found), choice, reason=reason, caveats=caveats)
+    return summarised(label, [(one.numbers, one.caveats) for one in found], found[0].ranked, choice, reasons)
 
 
 def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> _Draw:

@@ -7,17 +7,22 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
-from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
 from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.cross_fitting import SIGMAS, cross_fitted_row
-from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, measured_row
+from vadprobe.analyze.experiments.measuring import (
+    FIXED_THRESHOLDS,
+    METRICS,
+    THRESHOLD_METRICS,
+    THRESHOLD_NOTE,
+    measured_row,
+    table_of,
+)
 from vadprobe.analyze.experiments.rows import Row, Table
 from vadprobe.analyze.report.published_results import HEADHUNT_ABLATIONS
 
 SIGMA, THRESHOLD = 1.5, 0.65
 """The paper's smoothing and threshold."""
-
-FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
 
 PROBES = ("linear-svm", "mlp", "distance")
 
@@ -29,9 +34,9 @@ _PROBE = ProbeConfig().model_dump()
 def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
     """Change the job's settings to HeadHunt-VAD; a job of the other method gets the paper's locator."""
     if case.config.method == "headhunt":
-        return varied(case.config, selection=_rule("rhi", case.config.selection.prompts))
+        return varied(case.config, selection=chosen_by("rhi", case.config.selection.prompts))
     locator = {"sigmas": (SIGMA,), "threshold": THRESHOLD}
-    return varied(case.config, selection=_rule("rhi"), locator=locator, preset="headhunt")
+    return varied(case.config, selection=chosen_by("rhi"), locator=locator, preset="headhunt")
 
 
 def headhunt_1(lab: ExperimentContext) -> Table:
@@ -49,15 +54,14 @@ def headhunt_2(lab: ExperimentContext) -> Table:
     rows = [
         _row(lab, case, f"RHI over {len(prompts)} prompts", base, "full"),
         _row(lab, case, "full layer (every head of one block)",
-             varied(base, selection=_rule("full-layer", base.selection.prompts)), None),
-        _row(lab, case, "every head of every block", varied(base, selection=_rule("all-heads")), "full-layer"),
-        _row(lab, case, f"{base.top_heads} random heads", varied(base, selection=_rule("random-heads")), "random"),
+             varied(base, selection=chosen_by("full-layer", base.selection.prompts)), None),
+        _row(lab, case, "every head of every block", varied(base, selection=chosen_by("all-heads")), "full-layer"),
+        _row(lab, case, f"{base.top_heads} random heads", varied(base, selection=chosen_by("random-heads")), "random"),
     ]  # fmt: skip
-    singles = [
-        _row(lab, case, f"RHI, prompt '{key}' alone", varied(base, score_prompt=key, selection=_rule("rhi", (key,))),
-             "single-coarse" if key == "coarse" else None)
-        for key in prompts
-    ]  # fmt: skip
+    singles = []
+    for key in prompts:
+        alone = varied(base, score_prompt=key, selection=chosen_by("rhi", (key,)))
+        singles.append(_row(lab, case, f"RHI, prompt '{key}' alone", alone, f"single-{key}"))
     rows += [*singles, _oracle(singles)]
     rows += [
         _row(lab, case, f"RHI by {name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)}), None)
@@ -75,7 +79,7 @@ def headhunt_2(lab: ExperimentContext) -> Table:
         _QUOTED,
         "The paper calls its 'full layer' 100 thousand features and more, which is every head of every block.",
     )
-    return _table(case, "headhunt-2", "choice of heads, prompts and probe", rows, METRICS, notes)
+    return table_of(case, "headhunt-2", "choice of heads, prompts and probe", rows, METRICS, notes)
 
 
 def headhunt_3(lab: ExperimentContext) -> Table:
@@ -98,17 +102,12 @@ def headhunt_3(lab: ExperimentContext) -> Table:
     ]
     rows += [_row(lab, case, label, varied(base, locator=locator), key) for label, locator, key in fixed]
     notes = (
-        "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
-        "below it the lowest) or of the decision, where it is (TPR + TNR) / 2.",
+        THRESHOLD_NOTE,
         _QUOTED,
         "Only test videos of the public sets have frame labels: the first row needs some of them held out, the second "
         "chooses for every fold of videos on the others, so that no video's own labels choose its threshold.",
     )
-    return _table(case, "headhunt-3", "temporal locator", rows, THRESHOLD_METRICS, notes)
-
-
-def _rule(name: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:
-    return {"rule": name, "layer": None, "heads": (), "prompts": prompts}
+    return table_of(case, "headhunt-3", "temporal locator", rows, THRESHOLD_METRICS, notes)
 
 
 def _row(lab: ExperimentContext, case: ExperimentJob, label: str, config: AnalysisConfig, published: str | None) -> Row:
@@ -122,9 +121,3 @@ def _oracle(singles: Sequence[Row]) -> Row:
         return Row("oracle prompt (chosen on the test videos)", reason="no single prompt was measured")
     best = singles[int(np.nanargmax(values))]
     return replace(best, label="oracle prompt (chosen on the test videos)", choice=best.label, published={})
-
-
-def _table(
-    case: ExperimentJob, name: str, title: str, rows: Sequence[Row], metrics: tuple[str, ...], notes: tuple[str, ...]
-) -> Table:
-    return Table(name, title, case.truth.name, case.backbone, metrics, tuple(rows), notes)

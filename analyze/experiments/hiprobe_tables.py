@@ -10,9 +10,17 @@ from vadprobe.analyze.configuration import LAYER_METRICS, AnalysisConfig
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.saliency_steps import layer_silhouettes_of
 from vadprobe.analyze.detector.selection_rules import choose
-from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
 from vadprobe.analyze.experiments.comparison import comparison
-from vadprobe.analyze.experiments.measuring import METRICS, THRESHOLD_METRICS, describe, measured_row
+from vadprobe.analyze.experiments.measuring import (
+    FIXED_THRESHOLDS,
+    METRICS,
+    THRESHOLD_METRICS,
+    THRESHOLD_NOTE,
+    describe,
+    measured_row,
+    table_of,
+)
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.report.published_results import HIPROBE_BACKBONES
 from vadprobe.store.errors import VadprobeError
@@ -21,16 +29,13 @@ from vadprobe.store.format.sampling import Sampling
 FRAMES = (2, 4, 8, 16)
 """Frames of a clip that the backbone sees, in the ablation of the sampling rate."""
 
-THRESHOLDS = (0.3, 0.5, 0.7)
-"""Fixed thresholds that the adaptive one is compared with."""
-
 
 def hiprobe_config(case: ExperimentJob) -> AnalysisConfig:
     """Change the job's settings to HiProbe-VAD; a job of the other method gets the paper's locator."""
     if case.config.method == "hiprobe":
-        return varied(case.config, selection=_rule("dlsp"))
+        return varied(case.config, selection=chosen_by("dlsp"))
     locator = {"sigmas": (0.4,), "threshold": "adaptive"}
-    return varied(case.config, selection=_rule("dlsp"), locator=locator, preset="hiprobe")
+    return varied(case.config, selection=chosen_by("dlsp"), locator=locator, preset="hiprobe")
 
 
 def hiprobe_1(lab: ExperimentContext) -> Table:
@@ -59,7 +64,7 @@ def hiprobe_2(lab: ExperimentContext) -> Table:
         if source.truth.of_split("train")
     ]
     notes = _left_out(lab, sets.values(), "another dataset with the same backbone, sampling and score prompt")
-    return _table(lab, case, "hiprobe-2", "zero-shot transfer between datasets", rows, notes=notes)
+    return table_of(case, "hiprobe-2", "zero-shot transfer between datasets", rows, notes=notes)
 
 
 def hiprobe_3(lab: ExperimentContext) -> Table:
@@ -71,14 +76,14 @@ def hiprobe_3(lab: ExperimentContext) -> Table:
         (f"{name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)})) for name in LAYER_METRICS
     ]
     variants += [
-        ("middle layer", varied(base, selection=_rule("middle-layer"))),
-        ("last layer", varied(base, selection=_rule("last-layer"))),
+        ("middle layer", varied(base, selection=chosen_by("middle-layer"))),
+        ("last layer", varied(base, selection=chosen_by("last-layer"))),
     ]
     rows = [_with_silhouette(lab, case, config, measured_row(lab, case, label, config)) for label, config in variants]
     notes = (
         "The silhouette (figure 3 of the paper) is that of the first draw's calibration samples under their labels.",
     )
-    return _table(lab, case, "hiprobe-3", "choice of the layer", rows, (*METRICS, "silhouette"), notes)
+    return table_of(case, "hiprobe-3", "choice of the layer", rows, (*METRICS, "silhouette"), notes)
 
 
 def hiprobe_4(lab: ExperimentContext) -> Table:
@@ -88,16 +93,12 @@ def hiprobe_4(lab: ExperimentContext) -> Table:
     sigma = base.locator.sigmas[0]
     variants: list[tuple[str, dict[str, Any]]] = [
         ("adaptive threshold", {"threshold": "adaptive", "sigmas": (sigma,)}),
-        *((f"fixed threshold {value}", {"threshold": value, "sigmas": (sigma,)}) for value in THRESHOLDS),
+        *((f"fixed threshold {value}", {"threshold": value, "sigmas": (sigma,)}) for value in FIXED_THRESHOLDS),
         ("adaptive, no smoothing", {"threshold": "adaptive", "sigmas": (0.0,)}),
     ]
     rows = [measured_row(lab, case, label, varied(base, locator=locator)) for label, locator in variants]
-    notes = (
-        "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
-        "below it the lowest) or of the decision, where it is (TPR + TNR) / 2.",
-        _prior_note(lab, case, base),
-    )
-    return _table(lab, case, "hiprobe-4", "thresholds and smoothing", rows, THRESHOLD_METRICS, notes)
+    notes = (THRESHOLD_NOTE, _prior_note(lab, case, base))
+    return table_of(case, "hiprobe-4", "thresholds and smoothing", rows, THRESHOLD_METRICS, notes)
 
 
 def hiprobe_5(lab: ExperimentContext) -> Table:
@@ -110,14 +111,14 @@ def hiprobe_5(lab: ExperimentContext) -> Table:
     for count in counts:
         label = f"K = {count} of {length} frames"
         if count > length:
-            rows.append(Row(label, _unknown(METRICS), reason=f"a clip has {length} frames"))
+            rows.append(Row(label, dict.fromkeys(METRICS, Number()), reason=f"a clip has {length} frames"))
             continue
         samplings = None  # the job's own, whatever it calibrates on
         if count != case.segment.frames_per_clip:
             samplings = [Sampling("segment", length, count), _calibrated_with(case, base, count)]
         rows.append(measured_row(lab, case, label, base, samplings=samplings))
     notes = ("Each row has features of its own: extract the samplings that are missing, under the same store root.",)
-    return _table(lab, case, "hiprobe-5", "sampling rate", rows, notes=notes)
+    return table_of(case, "hiprobe-5", "sampling rate", rows, notes=notes)
 
 
 def hiprobe_6(lab: ExperimentContext) -> Table:
@@ -130,7 +131,7 @@ def hiprobe_6(lab: ExperimentContext) -> Table:
     rows = [measured_row(lab, other, other.backbone, hiprobe_config(other)) for other in backbones.values()]
     rows += [Row(name, published=values) for name, values in HIPROBE_BACKBONES.items()]
     notes = _left_out(lab, backbones.values(), "another backbone on the same dataset")
-    return _table(lab, case, "hiprobe-6", "backbones", rows, notes=notes)
+    return table_of(case, "hiprobe-6", "backbones", rows, notes=notes)
 
 
 def _left_out(lab: ExperimentContext, used: Iterable[ExperimentJob], wanted: str) -> tuple[str, ...]:
@@ -141,22 +142,6 @@ def _left_out(lab: ExperimentContext, used: Iterable[ExperimentJob], wanted: str
     if len(taken) == 1:
         notes.append(f"Only one job fits: add one of {wanted}.")
     return tuple(notes)
-
-
-def _rule(name: str) -> dict[str, Any]:
-    return {"rule": name, "layer": None, "heads": (), "prompts": None}
-
-
-def _table(
-    lab: ExperimentContext, case: ExperimentJob, name: str, title: str, rows: list[Row],
-    metrics: tuple[str, ...] = METRICS, notes: tuple[str, ...] = (),
-) -> Table:  # fmt: skip
-    notes = tuple(note for note in notes if note)
-    return Table(name, title, case.truth.name, case.backbone, metrics, tuple(rows), notes)
-
-
-def _unknown(metrics: tuple[str, ...]) -> dict[str, Number]:
-    return {name: Number() for name in metrics}
 
 
 def _features_of(case: ExperimentJob) -> tuple[str, Sampling, str]:

@@ -1,8 +1,9 @@
 """Measure one row of a table: the same variation of a job over several calibration draws."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,17 +14,27 @@ from vadprobe.analyze.detector.fitting import calibrate, fit
 from vadprobe.analyze.detector.scoring import score
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
-from vadprobe.analyze.experiments.rows import Number, Row
+from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import first_few
 from vadprobe.store.format.sampling import Sampling
+
+Found = TypeVar("Found")
 
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
 """Columns of most tables."""
 
 THRESHOLD_METRICS = ("auc", "auc_gated", "auc_binary", "f1", "false_alarm_rate")
 """Columns of tables about thresholds: the continuous scores', the gated ones', and the decision's."""
+
+FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
+"""Fixed thresholds that the method's own one is compared with."""
+
+THRESHOLD_NOTE = (
+    "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
+    "below it the lowest) or of the decision, where it is (TPR + TNR) / 2."
+)
 
 _RESULT_METRICS = tuple(dict.fromkeys((*METRICS, *THRESHOLD_METRICS)))
 
@@ -73,6 +84,33 @@ def measure(
     return Measurement(detector, evaluate(inputs, config, detector, scores, lab.cache))
 
 
+def table_of(
+    case: ExperimentJob,
+    name: str,
+    title: str,
+    rows: Sequence[Row],
+    metrics: tuple[str, ...] = METRICS,
+    notes: Sequence[str] = (),
+) -> Table:
+    """Put the rows of a job together; empty notes are left out."""
+    notes = tuple(note for note in notes if note)
+    return Table(name, title, case.truth.name, case.backbone, metrics, tuple(rows), notes)
+
+
+def over_draws(
+    lab: ExperimentContext, label: str, draws: Sequence[AnalysisConfig], measured: Callable[[AnalysisConfig], Found]
+) -> tuple[list[Found], list[str]]:
+    """Measure each draw; return what was found, and the reasons of those that could not be measured."""
+    found, reasons = [], []
+    for config in draws:
+        lab.report("", label)
+        try:
+            found.append(measured(config))
+        except VadprobeError as error:
+            reasons.append(str(error))
+    return found, reasons
+
+
 def draws_of(
     lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
 ) -> list[AnalysisConfig]:
@@ -110,39 +148,37 @@ def measured_row(
     target: ExperimentJob | None = None,
 ) -> Row:
     """Measure a row over the calibration draws; what cannot be measured is a row with the reason."""
-    found: list[Measurement] = []
-    reasons: list[str] = []
-    for changed in draws_of(lab, case, config, samplings):
-        lab.report("", label)
-        try:
-            found.append(measure(lab, case, changed, samplings, target))
-        except VadprobeError as error:
-            reasons.append(str(error))
-    return summarised(label, found, reasons, published or {})
+    draws = draws_of(lab, case, config, samplings)
+    found, reasons = over_draws(lab, label, draws, lambda drawn: measure(lab, case, drawn, samplings, target))
+    if not found:
+        return Row(label, dict.fromkeys(_RESULT_METRICS, Number()), published=published or {}, reason=reasons[0])
+    choice = describe(found[0].detector.selection)
+    row = summarised(label, [(one.numbers, one.caveats) for one in found], found[0].result.evaluation, choice, reasons)
+    return replace(row, published=published or {})
 
 
-def summarised(label: str, found: Sequence[Measurement], reasons: Sequence[str], published: dict[str, float]) -> Row:
+def summarised(
+    label: str,
+    draws: Sequence[tuple[Mapping[str, float], Sequence[str]]],
+    first: Evaluation | None,
+    choice: str,
+    reasons: Sequence[str],
+) -> Row:
     """Return mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap.
 
     A number that is unknown in any draw is unknown.
+
+    Of each draw come its numbers and its caveats, of the ``first`` the evaluation and the ``choice``; ``reasons`` are
+    those of the draws that could not be measured.
     """
-    if not found:
-        numbers = {name: Number() for name in _RESULT_METRICS}
-        return Row(label, numbers, published=published, reason=reasons[0] if reasons else "nothing was measured")
-    choice = describe(found[0].detector.selection)
-    reason = f"{len(reasons)} of {len(reasons) + len(found)} draws: {reasons[0]}" if reasons else ""
-    numbers, interval = spread([one.numbers for one in found], found[0].result.evaluation)
-    caveats = tuple(dict.fromkeys(text for one in found for text in one.caveats))
-    return Row(label, numbers, interval, len(found), choice, published, reason, caveats)
+    reason = f"{len(reasons)} of {len(reasons) + len(draws)} draws: {reasons[0]}" if reasons else ""
+    numbers, interval = _spread([numbers for numbers, _ in draws], first)
+    caveats = tuple(dict.fromkeys(text for _, texts in draws for text in texts))
+    return Row(label, numbers, interval, len(draws), choice, reason=reason, caveats=caveats)
 
 
-def spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tuple[dict[str, Number], str]:
-    """Return numbers with the ends of their intervals, and what these are.
-
-    Args:
-        draws: metric to value of each draw.
-        first: of the first draw, for the intervals of its bootstrap where there is only one.
-    """
+def _spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tuple[dict[str, Number], str]:
+    """Return numbers with the ends of their intervals, and what these are."""
     if len(draws) > 1:
         values = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
         numbers = {name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()}

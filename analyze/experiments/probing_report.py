@@ -39,18 +39,17 @@ class ProbingReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; unknown numbers are null."""
-        value = {
-            "probe": self.probe,
-            "n_folds": self.n_folds,
-            "n_samples": self.n_samples,
-            "n_videos": self.n_videos,
-            "first_layer": 1,
-            "layers": {prompt: auc.tolist() for prompt, auc in self.layers.items()},
-            "heads": {prompt: auc.tolist() for prompt, auc in self.heads.items()},
-        }
-        result = null_for_nan(value)
-        assert isinstance(result, dict)
-        return result
+        return null_for_nan(
+            {
+                "probe": self.probe,
+                "n_folds": self.n_folds,
+                "n_samples": self.n_samples,
+                "n_videos": self.n_videos,
+                "first_layer": 1,
+                "layers": {prompt: auc.tolist() for prompt, auc in self.layers.items()},
+                "heads": {prompt: auc.tolist() for prompt, auc in self.heads.items()},
+            }
+        )
 
     def lines(self) -> list[str]:
         """Format the best layers and heads of each prompt, with the median of all."""
@@ -84,9 +83,8 @@ def probing_report(lab: ExperimentContext, case: ExperimentJob, n_folds: int, pr
         store = inputs.calibration[prompt]
         kernel = partial(_auc, labels=calibration.labels, folds=folds, probe=probe)
         key = {**samples_digest(store, calibration), "folds": folds.tolist(), "probe": probe}
-        found = lab.cache.result(
-            "unit-probing", key, partial(_probed, store, calibration, kernel, lab.scheduler)
-        ).arrays
+        compute = partial(_probed, store, calibration, kernel, lab.scheduler)
+        found = lab.cache.result("unit-probing", key, compute).arrays
         layers[prompt], heads[prompt] = found["layers"], found["heads"]
     n_videos = len(np.unique(calibration.groups))
     return ProbingReport(probe, n_folds, len(calibration.rows), n_videos, layers, heads)

@@ -61,9 +61,7 @@ class Table:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; unknown numbers are null."""
-        value = null_for_nan(asdict(self))
-        assert isinstance(value, dict)
-        return value
+        return null_for_nan(asdict(self))
 
     @property
     def published(self) -> tuple[str, ...]:

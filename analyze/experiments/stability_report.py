@@ -38,27 +38,20 @@ class StabilityReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; unknown numbers are null."""
-        value = {
-            "unit": self.unit,
-            "n_draws": self.n_draws,
-            "n_videos": self.n_videos,
-            "shared_videos": self.shared_videos,
-            "reasons": {key: list(reasons) for key, reasons in self.reasons.items()},
-            "over": {
-                key: None
-                if one is None
-                else {
-                    "frequency": one.frequency.tolist(),
-                    "overlap": one.overlap,
-                    "chance_overlap": one.chance_overlap,
-                    "n_selections": one.n_selections,
-                }
-                for key, one in self.found.items()
-            },
+        over = {
+            key: None if one is None else {**vars(one), "frequency": one.frequency.tolist()}
+            for key, one in self.found.items()
         }
-        result = null_for_nan(value)
-        assert isinstance(result, dict)
-        return result
+        return null_for_nan(
+            {
+                "unit": self.unit,
+                "n_draws": self.n_draws,
+                "n_videos": self.n_videos,
+                "shared_videos": self.shared_videos,
+                "reasons": self.reasons,
+                "over": over,
+            }
+        )
 
     def lines(self) -> list[str]:
         """Format the report as lines of text."""
@@ -87,10 +80,6 @@ class StabilityReport:
 
 def stability_report(lab: ExperimentContext, case: ExperimentJob) -> StabilityReport:
     """Choose on every draw, over all prompts and over each alone.
-
-    Args:
-        lab: says how many draws.
-        case: the job.
 
     Raises:
         VadprobeError: if the job's rule is neither "dlsp" nor "rhi", so that it ranks nothing.
@@ -135,9 +124,8 @@ def _chosen(
     drawn = varied(config, calibration={"seed": config.calibration.seed + number})
     inputs = case.inputs(drawn)
     calibration, _ = calibrate(inputs, drawn.calibration)
-    return choose(inputs, drawn, calibration, lab.cache, lab.scheduler).selection, frozenset(
-        calibration.groups.tolist()
-    )
+    selection = choose(inputs, drawn, calibration, lab.cache, lab.scheduler).selection
+    return selection, frozenset(calibration.groups.tolist())
 
 
 def _shape(case: ExperimentJob, config: AnalysisConfig) -> tuple[int, ...]:

@@ -3,29 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from vadprobe.analyze.experiments import headhunt_tables as headhunt
+from vadprobe.analyze.experiments import hiprobe_tables as hiprobe
 from vadprobe.analyze.experiments.cases import ExperimentContext
-from vadprobe.analyze.experiments.headhunt_tables import headhunt_1, headhunt_2, headhunt_3
-from vadprobe.analyze.experiments.hiprobe_tables import (
-    hiprobe_1,
-    hiprobe_2,
-    hiprobe_3,
-    hiprobe_4,
-    hiprobe_5,
-    hiprobe_6,
-)
 from vadprobe.analyze.experiments.rows import Table
 from vadprobe.store.errors import VadprobeError
 
 TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
-    "hiprobe-1": ("comparison with baselines and published methods", hiprobe_1),
-    "hiprobe-2": ("zero-shot transfer between datasets", hiprobe_2),
-    "hiprobe-3": ("choice of the layer", hiprobe_3),
-    "hiprobe-4": ("thresholds and smoothing", hiprobe_4),
-    "hiprobe-5": ("sampling rate: K frames of a clip", hiprobe_5),
-    "hiprobe-6": ("backbones", hiprobe_6),
-    "headhunt-1": ("comparison with baselines and published methods", headhunt_1),
-    "headhunt-2": ("choice of heads, prompts and probe", headhunt_2),
-    "headhunt-3": ("temporal locator", headhunt_3),
+    "hiprobe-1": ("comparison with baselines and published methods", hiprobe.hiprobe_1),
+    "hiprobe-2": ("zero-shot transfer between datasets", hiprobe.hiprobe_2),
+    "hiprobe-3": ("choice of the layer", hiprobe.hiprobe_3),
+    "hiprobe-4": ("thresholds and smoothing", hiprobe.hiprobe_4),
+    "hiprobe-5": ("sampling rate: K frames of a clip", hiprobe.hiprobe_5),
+    "hiprobe-6": ("backbones", hiprobe.hiprobe_6),
+    "headhunt-1": ("comparison with baselines and published methods", headhunt.headhunt_1),
+    "headhunt-2": ("choice of heads, prompts and probe", headhunt.headhunt_2),
+    "headhunt-3": ("temporal locator", headhunt.headhunt_3),
 }
 """Name to what it compares and the function that measures it, in the order of printing."""
 

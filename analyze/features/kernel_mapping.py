@@ -4,7 +4,7 @@ A task reads what it needs itself and holds one span of layers, blocks or partit
 an answer: every layer, head and row is computed from its own values alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -30,32 +30,25 @@ _MOST_UNITS = 4  # layers or blocks of a task: little data may be much work, whi
 
 
 def map_layers(
-    store: FeatureStore,
-    rows: np.ndarray,
-    kernel: Kernel,
-    scheduler: Scheduler,
-    layers: Sequence[int] | None = None,
-    what: str = "layers",
+    store: FeatureStore, rows: np.ndarray, kernel: Kernel, scheduler: Scheduler, what: str = "layers"
 ) -> Metrics:
-    """Apply a kernel to every layer on some rows.
+    """Apply a kernel to layers 1 to L, without the embedding, on some rows.
 
     Args:
         store: one prompt's features.
         rows: (n,) row numbers, in the order in which the kernel gets them.
         kernel: from (k, n, hidden) in the storage dtype, C-contiguous and finite, to arrays (..., k).
         scheduler: where to compute.
-        layers: which; by default 1 to L, without the embedding.
         what: for the progress.
 
     Returns:
-        Name to (..., layers).
+        Name to (..., L).
 
     Raises:
         VadprobeError: if a value is not finite; it names layer and row.
     """
-    wanted = list(range(1, store.spec.backbone.n_layers + 1) if layers is None else layers)
-    state, prompt = state_of(store), store.spec.prompt.key
-    spans = _unit_spans(wanted, len(rows) * store.spec.backbone.hidden_size)
+    backbone, state, prompt = store.spec.backbone, state_of(store), store.spec.prompt.key
+    spans = _unit_spans(range(1, backbone.n_layers + 1), len(rows) * backbone.hidden_size)
     tasks = [
         Task(f"{_named('layer', span)} of the prompt {prompt!r}", _layers, (state, rows, span, kernel))
         for span in spans
@@ -167,11 +160,10 @@ def _check_finite(store: FeatureStore, rows: np.ndarray, features: np.ndarray, u
     )
 
 
-def _unit_spans(units: Iterable[int], unit_values: int) -> list[list[int]]:
+def _unit_spans(units: range, unit_values: int) -> list[list[int]]:
     """Group consecutive units, one group a task."""
-    wanted = list(units)
     count = max(1, min(_MOST_UNITS, TASK_BYTES // max(1, 8 * unit_values)))
-    return [wanted[start : start + count] for start in range(0, len(wanted), count)]
+    return [list(units[start : start + count]) for start in range(0, len(units), count)]
 
 
 def _named(what: str, span: Sequence[int]) -> str:

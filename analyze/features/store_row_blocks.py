@@ -11,7 +11,6 @@ from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored
 from vadprobe.analyze.probes.streaming.row_blocks import CHUNK_ROWS
 from vadprobe.analyze.saliency.selection import Selection
-from vadprobe.store.errors import VadprobeError
 from vadprobe.store.reading.feature_store import FeatureStore
 
 Result = TypeVar("Result")
@@ -33,7 +32,7 @@ class StoreRowBlocks:
         scheduler: Scheduler,
         what: str = "blocks of rows",
     ) -> None:
-        """Check the arguments; nothing is read yet.
+        """Cut the rows into blocks; nothing is read yet.
 
         Args:
             store: one prompt's features.
@@ -42,31 +41,13 @@ class StoreRowBlocks:
             labels: (n,) integers, one per row.
             scheduler: where to compute.
             what: for the progress.
-
-        Raises:
-            VadprobeError: if there are no rows, or not one label each.
         """
-        rows, labels = np.asarray(rows), np.asarray(labels)
-        if rows.ndim != 1 or len(rows) == 0 or labels.shape != rows.shape:
-            raise VadprobeError(
-                f"rows and labels must both be (n,) with at least one row, got {rows.shape} and {labels.shape}."
-            )
         self._state = state_of(store)
         self._selection, self._rows, self._labels = selection, rows, labels
         self._scheduler, self._what = scheduler, what
-        self._n_features = n_selected(store, selection)
-        wanted = max(TASK_BYTES // (8 * self._n_features), store.contents.partition_rows)
+        self.n_features = n_selected(store, selection)
+        wanted = max(TASK_BYTES // (8 * self.n_features), store.contents.partition_rows)
         self._block_rows = max(1, wanted // CHUNK_ROWS) * CHUNK_ROWS
-
-    @property
-    def n_features(self) -> int:
-        """Features of a row."""
-        return self._n_features
-
-    @property
-    def n_blocks(self) -> int:
-        """Number of blocks."""
-        return -(-len(self._rows) // self._block_rows)
 
     def map(self, function: Callable[..., Result], *arguments: Any) -> list[Result]:
         """Apply ``function(features, labels, *arguments)`` to every block; results in order.

@@ -10,7 +10,7 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.frame_counts import FrameCounts, count_frames
 from vadprobe.analyze.locator.grid import first_best
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.locator.smoothing import first_clips, smooth
+from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.errors import VadprobeError
 
 
@@ -46,14 +46,12 @@ def cross_fitted_grid(
         clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out of the counts.
         sigmas: in clips. ``thresholds``: any order. Among equal F1, compared as whole numbers, the first sigma wins,
             then the first threshold.
-        folds: (n,) integers, the fold of each clip's video; codes may have gaps.
+        folds: (n,) integers, the fold of each clip's video, at least two; codes may have gaps.
 
     Raises:
-        VadprobeError: as ``grid.frame_f1_grid``; and if folds are not one integer per clip, differ inside of a video,
-            there are fewer than two, or the others of a fold have frames of one class.
+        VadprobeError: as ``smoothing.smooth``, or if the others of a fold have frames of one class.
     """
-    folds = np.asarray(folds)
-    codes, fold_of_clip = _checked_folds(clips, folds)
+    codes, fold_of_clip = np.unique(folds, return_inverse=True)
     counts = count_frames(clips, sigmas, thresholds, fold_of_clip)
     cells = [_best_elsewhere(counts, fold, code) for fold, code in enumerate(codes.tolist())]
     locators = {
@@ -70,29 +68,6 @@ def cross_fitted_grid(
     )
     f1 = 2 * found / (found + wrong + int(counts.positives.sum()))
     return CrossFittedLocator(locators, smoothed, f1, counts.n_unknown)
-
-
-def _checked_folds(clips: ScoredClips, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the codes of the folds, ascending, and the number of each clip's."""
-    if folds.shape != clips.scores.shape or not np.issubdtype(folds.dtype, np.integer):
-        raise VadprobeError(
-            f"folds must be {len(clips)} integers, one per clip, got {folds.dtype} of shape {folds.shape}."
-        )
-    starts = first_clips(clips.scores, clips.groups)
-    if len(starts) == 0:
-        raise VadprobeError("there is no clip; pass the scores of at least two videos in two folds.")
-    split = np.minimum.reduceat(folds, starts) != np.maximum.reduceat(folds, starts)
-    if split.any():
-        raise VadprobeError(
-            f"{int(split.sum())} videos have clips in several folds, first video {clips.groups[starts[split][0]]}; all "
-            "clips of a video must be in one fold, they are alike."
-        )
-    codes, numbers = np.unique(folds, return_inverse=True)
-    if len(codes) < 2:
-        raise VadprobeError(
-            f"all videos are in fold {codes[0]}; there must be at least two folds, each is fitted on the others."
-        )
-    return codes, numbers.astype(np.int64)
 
 
 def _best_elsewhere(counts: FrameCounts, fold: int, code: int) -> tuple[int, ...]:

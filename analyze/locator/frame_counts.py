@@ -12,7 +12,6 @@ import numpy as np
 
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.smoothing import filter_padded, first_clips, pad_videos, smoothing_radius
-from vadprobe.store.errors import VadprobeError
 
 _BLOCK = 2**14  # clips worked on together: few enough to stay in the cache
 _SMALLEST_STEP = 1e-300  # its inverse is finite
@@ -40,26 +39,15 @@ def count_frames(
     """Count anomalous and normal frames whose smoothed score is strictly above each threshold, for every sigma.
 
     Args:
-        clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out.
-        sigmas: in clips, >= 0. ``thresholds``: any order, equal ones allowed.
+        clips: unsmoothed and finite, the clips of a video contiguous; a NaN score is unknown and left out.
+        sigmas: in clips, >= 0. ``thresholds``: finite, in any order, equal ones allowed; at least one of each.
         folds: (n,) integers from 0, the fold of each clip's video. None: all videos are fold 0.
 
     Raises:
-        VadprobeError: if the grid is empty or not finite, or a score is infinite.
+        VadprobeError: as ``smoothing.smooth``.
     """
-    taus = np.asarray(thresholds, dtype=np.float64)
-    if len(sigmas) == 0 or taus.ndim != 1 or len(taus) == 0 or not np.all(np.isfinite(taus)):
-        raise VadprobeError(
-            "sigmas and thresholds of the grid must be at least one finite number each, got "
-            f"{list(sigmas)} and {list(thresholds)}."
-        )
-    infinite = int(np.isinf(clips.scores).sum())
-    if infinite:
-        raise VadprobeError(
-            f"scores must be finite, or NaN where one is unknown, got {infinite} infinite ones of {len(clips)}."
-        )
     places = _Places(clips, folds, max(smoothing_radius(float(sigma)) for sigma in sigmas))
-    steps = Thresholds(taus)
+    steps = Thresholds(np.asarray(thresholds, dtype=np.float64))
     above = np.stack([_count_above(places, steps, float(sigma)) for sigma in sigmas], axis=2)
     return FrameCounts(above[0, :, :, 1:], above[1, :, :, 1:], above[0, :, 0, 0], above[1, :, 0, 0], places.n_unknown)
 
@@ -106,7 +94,7 @@ class _Places:
     """Clips of padded videos and their frames; padding and unknown clips count no frame."""
 
     def __init__(self, clips: ScoredClips, folds: np.ndarray | None, radius: int) -> None:
-        padded = pad_videos(first_clips(clips.scores, clips.groups), len(clips), radius)
+        padded = pad_videos(first_clips(clips.groups), len(clips), radius)
         self.scores = padded.spread(clips.scores)
         self.folds = None if folds is None else padded.spread(folds)
         self.n_folds = 1 if folds is None else int(folds.max(initial=0)) + 1

@@ -42,7 +42,7 @@ def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Seque
         The whole grid with its best locator. If no cell finds a positive frame, all F1 are 0 and the first cell wins.
 
     Raises:
-        VadprobeError: if the grid is empty or not finite, a score is infinite, or the known frames are of one class.
+        VadprobeError: as ``smoothing.smooth``, or if the known frames are of one class.
     """
     counts = count_frames(clips, sigmas, thresholds)
     n_positives, n_negatives = int(counts.positives.sum()), int(counts.negatives.sum())

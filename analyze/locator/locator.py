@@ -39,16 +39,7 @@ def adaptive_threshold(probabilities: np.ndarray, kappa: float) -> float:
     own threshold, and nothing is strictly above it.
 
     Args:
-        probabilities: (n,) of both classes together.
+        probabilities: (n,) float64, of both classes together.
         kappa: in standard deviations.
-
-    Raises:
-        VadprobeError: if there is no probability, or one is not finite.
     """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    if probabilities.size == 0 or not np.all(np.isfinite(probabilities)):
-        raise VadprobeError(
-            "calibration probabilities must be at least one, and all finite, got "
-            f"{int((~np.isfinite(probabilities)).sum())} of {probabilities.size} that are not."
-        )
     return float(probabilities.mean() + kappa * probabilities.std())

@@ -46,12 +46,12 @@ def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -
         (n,) float64. A constant video stays what it is up to rounding; a video of one clip likewise.
 
     Raises:
-        VadprobeError: if sigma is negative or not finite, the shapes differ, or a video's clips are not contiguous.
+        VadprobeError: if sigma is negative or not finite, or a video's clips are not contiguous.
     """
     radius = smoothing_radius(sigma)
     scores = np.array(scores, dtype=np.float64)
     groups = np.zeros(len(scores), dtype=np.int64) if groups is None else np.asarray(groups)
-    starts = first_clips(scores, groups)
+    starts = first_clips(groups)
     if radius == 0 or len(scores) == 0:
         return scores
     padded = pad_videos(starts, len(scores), radius)
@@ -69,16 +69,12 @@ def smoothing_radius(sigma: float) -> int:
     return int(_TRUNCATE * sigma + 0.5)
 
 
-def first_clips(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def first_clips(groups: np.ndarray) -> np.ndarray:
     """Return the first clip of each video, (videos,), ascending.
 
     Raises:
-        VadprobeError: if the shapes differ or a video's clips are not contiguous.
+        VadprobeError: if a video's clips are not contiguous.
     """
-    if scores.ndim != 1 or scores.shape != groups.shape:
-        raise VadprobeError(
-            f"scores and groups must have the shape (n,), one of each per clip, got {scores.shape} and {groups.shape}."
-        )
     starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]])[: len(groups)])
     codes, counts = np.unique(groups[starts], return_counts=True)
     if np.any(counts > 1):

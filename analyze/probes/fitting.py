@@ -15,7 +15,7 @@ from vadprobe.analyze.probes.logistic_fitting import fit_logistic
 from vadprobe.analyze.probes.mlp import MlpProbe
 from vadprobe.analyze.probes.probe import Probe
 from vadprobe.analyze.probes.samples import checked_samples, sample_weights
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, contradiction
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-4  # scikit-learn's, of liblinear relative to the gradient at 0, of L-BFGS its largest component
@@ -39,12 +39,13 @@ def fit_probe(
         labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
         kind: "logistic", "linear-svm", "mlp" (one hidden layer) or "distance" (to the class means).
         penalty: not used by "distance"; its C must be finite for the linear SVM.
-        hidden: hidden units of "mlp".
-        seed: of the first weights of "mlp"; the other kinds are not random.
+        hidden: hidden units of "mlp", >= 1.
+        seed: of the first weights of "mlp", >= 0; the other kinds are not random.
         convention: of "logistic", see ``logistic_fitting.fit_logistic``.
 
     Raises:
-        VadprobeError: as the kind's own function, or if settings contradict one another.
+        VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples, or
+            a fit that must converge does not within its iterations ("mlp" says it in ``converged``).
     """
     fits: dict[str, Callable[[], Probe]] = {
         "logistic": lambda: fit_logistic(features, labels, penalty, convention=convention),
@@ -52,11 +53,6 @@ def fit_probe(
         "mlp": lambda: fit_mlp(features, labels, penalty, hidden=hidden, seed=seed),
         "distance": lambda: fit_distance(features, labels),
     }
-    if kind not in fits:
-        raise VadprobeError(f"the probe's kind must be one of {', '.join(fits)}, got {kind!r}.")
-    refused = contradiction(kind, C=penalty.C, class_weight=penalty.class_weight, hidden=hidden, convention=convention)
-    if refused:
-        raise VadprobeError(refused + ".")
     return fits[kind]()
 
 
@@ -65,18 +61,8 @@ def fit_linear_svm(features: np.ndarray, labels: np.ndarray, penalty: Penalty = 
 
     liblinear solves the primal problem, which draws no random numbers. It penalises the intercept like a coefficient.
 
-    Args:
-        features: (n, k), finite; converted to float64.
-        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
-        penalty: C must be finite; a fit that needs more than its iterations is an error.
-
-    Returns:
-        A probe equal to scikit-learn's ``StandardScaler`` and ``LinearSVC(dual=False)``. A constant feature has scale 1
-        and coefficient 0.
-
-    Raises:
-        VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples,
-            or the fit does not converge.
+    The probe is equal to scikit-learn's ``StandardScaler`` and ``LinearSVC(dual=False)``. A constant feature has scale
+    1 and coefficient 0. Arguments and errors as for ``fit_probe``; C must be finite.
     """
     features, labels = checked_samples(features, labels)
     scaler = StandardScaler().fit(features)
@@ -113,24 +99,10 @@ def fit_mlp(
     kinks into the loss, where no gradient vanishes: a fit that stops at ``max_iter`` is as good a probe, only not
     ``converged``.
 
-    Args:
-        features: (n, k), finite; converted to float64.
-        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
-        penalty: C = inf for none.
-        hidden: units of the hidden layer, >= 1.
-        seed: of the first weights, >= 0.
-
-    Returns:
-        A probe equal to scikit-learn's ``StandardScaler`` and ``MLPClassifier``. A constant feature has scale 1; its
-        weights count for nothing while it stays constant.
-
-    Raises:
-        VadprobeError: if a shape, label or setting does not fit, a feature is not finite, or a class has fewer than two
-            samples.
+    The probe is equal to scikit-learn's ``StandardScaler`` and ``MLPClassifier``. A constant feature has scale 1; its
+    weights count for nothing while it stays constant. Arguments and errors as for ``fit_probe``; C = inf is no penalty.
     """
     features, labels = checked_samples(features, labels)
-    if hidden < 1 or seed < 0:
-        raise VadprobeError(f"hidden must be at least 1 and seed at least 0, got hidden = {hidden} and seed = {seed}.")
     scaler = StandardScaler().fit(features)
     model = MLPClassifier(
         (hidden,),
@@ -164,15 +136,8 @@ def fit_mlp(
 def fit_distance(features: np.ndarray, labels: np.ndarray) -> DistanceProbe:
     """Take the class means of standardised features.
 
-    Args:
-        features: (n, k), finite; converted to float64.
-        labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
-
-    Returns:
-        The probe. A constant feature has scale 1 and both means at 0, so it adds nothing while it stays constant.
-
-    Raises:
-        VadprobeError: if a shape or label does not fit, a feature is not finite, or a class has fewer than two samples.
+    A constant feature has scale 1 and both means at 0, so it adds nothing while it stays constant. Arguments and errors
+    as for ``fit_probe``.
     """
     features, labels = checked_samples(features, labels)
     scaler = StandardScaler().fit(features)

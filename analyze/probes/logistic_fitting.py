@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.probes.linear import LogisticProbe
 from vadprobe.analyze.probes.samples import checked_samples, sample_weights
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty, contradiction
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-4
@@ -42,13 +42,10 @@ def fit_logistic(
         scale 1 and, standardised, coefficient 0.
 
     Raises:
-        VadprobeError: if a shape, label or setting does not fit, a feature is not finite, a class has fewer than two
-            samples, or a penalised fit does not converge.
+        VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples, or
+            a penalised fit does not converge.
     """
     features, labels = checked_samples(features, labels)
-    refused = contradiction("logistic", C=penalty.C, convention=convention)
-    if refused:
-        raise VadprobeError(refused + ".")
     fitted = _by_liblinear if convention == "headhunt-code" else _by_lbfgs
     return fitted(features, labels, penalty)
 

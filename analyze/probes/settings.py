@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from vadprobe.store.errors import VadprobeError
-
 ProbeKind = Literal["logistic", "linear-svm", "mlp", "distance"]
 ClassWeight = Literal["balanced"]
 Convention = Literal["paper", "headhunt-code"]
@@ -25,13 +23,6 @@ class Penalty:
     C: float = 1.0
     class_weight: ClassWeight | None = None
     max_iter: int = 1000
-
-    def __post_init__(self) -> None:
-        if not self.C > 0 or self.max_iter < 1:
-            raise VadprobeError(
-                f"C must be above 0 (inf for no penalty) and max_iter at least 1, got C = {self.C} and "
-                f"max_iter = {self.max_iter}."
-            )
 
 
 DEFAULT_PENALTY = Penalty()

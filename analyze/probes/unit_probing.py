@@ -12,7 +12,6 @@ from scipy.stats import rankdata
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 from vadprobe.analyze.probes.unit_solvers import logistic, ridge
-from vadprobe.store.errors import VadprobeError
 
 _BLOCK_BYTES = 1 << 24
 """Working memory of a block of units; larger blocks leave the processor's cache and are slower."""
@@ -46,8 +45,8 @@ def probe_units(
     Args:
         features: (..., n, d), any real dtype, finite; computed in float64. n < d is fine.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        folds: (n,) integers, the fold of each sample, from ``folds.video_folds``: whole videos, so that no clip of
-            a video is scored by a fit that saw another.
+        folds: (n,) integers, the fold of each sample, from ``folds.video_folds``: each with both classes, and whole
+            videos, so that no clip of a video is scored by a fit that saw another.
         probe: "ridge" (closed form, labels +1 and -1) or "logistic" (the papers' probe, slower); see
             ``.unit_solvers``.
 
@@ -56,16 +55,13 @@ def probe_units(
         all equal has AUC 1/2.
 
     Raises:
-        VadprobeError: if shapes or labels do not fit, a feature is not finite, a fold leaves only one class
-            to train on, no fold has both classes, or a logistic fit does not converge.
+        VadprobeError: if shapes or labels do not fit, a feature is not finite, or a logistic fit does not converge.
     """
     features = np.asarray(features)
     units = checked_units(features)
     n, dimension = units.shape[1:]
     anomalous = checked_labels(labels, n)
-    held_out = _held_out(folds, anomalous)
-    if probe not in _SOLVERS:
-        raise VadprobeError(f"probe must be one of {', '.join(_SOLVERS)}, got {probe!r}.")
+    held_out = [folds == number for number in np.unique(folds)]
     step = max(1, _BLOCK_BYTES // (8 * (3 * n * dimension + 4 * min(n, dimension) ** 2)))
     scores = np.empty(units.shape[:2])
     for start in range(0, len(units), step):
@@ -97,29 +93,6 @@ def cross_fitted_auc(
         VadprobeError: as ``folds.video_folds`` and ``probe_units``.
     """
     return probe_units(features, labels, video_folds(labels, groups, n_folds, seed)).auc
-
-
-def _held_out(folds: np.ndarray, anomalous: np.ndarray) -> list[np.ndarray]:
-    """Return the samples of each fold, (n,) bool each, checked."""
-    folds = np.asarray(folds)
-    if folds.shape != anomalous.shape or not np.issubdtype(folds.dtype, np.integer):
-        raise VadprobeError(
-            f"folds must be {len(anomalous)} integers, one per sample, got the shape {folds.shape} and the dtype "
-            f"{folds.dtype}."
-        )
-    held_out = [folds == number for number in np.unique(folds)]
-    for number, mine in zip(np.unique(folds), held_out, strict=True):
-        if len(np.unique(anomalous[~mine])) < 2:
-            raise VadprobeError(
-                f"without fold {number} the samples left to train on are not of both classes; take folds stratified by "
-                "class, such as video_folds gives."
-            )
-    if not any(len(np.unique(anomalous[mine])) == 2 for mine in held_out):
-        raise VadprobeError(
-            "no fold has samples of both classes, so no pair of them is scored by one fit; take fewer folds, "
-            "stratified by class."
-        )
-    return held_out
 
 
 def _unit_range(units: np.ndarray) -> np.ndarray:

@@ -30,7 +30,6 @@ def ridge(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Args:
         rows: (units, n, d) float64, each feature of mean 0.
         anomalous: (n,) bool.
-        C: > 0, finite.
 
     Returns:
         Weights (units, d) and intercepts (units,), float64.
@@ -57,7 +56,6 @@ def logistic(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.nd
     Args:
         rows: (units, n, d) float64, each feature of mean 0.
         anomalous: (n,) bool.
-        C: > 0, finite.
 
     Returns:
         Weights (units, d) and intercepts (units,), float64.

@@ -10,7 +10,7 @@ import numpy as np
 
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
-from vadprobe.analyze.evaluation.measuring import video_table
+from vadprobe.analyze.evaluation.measuring import known_clips, video_table
 from vadprobe.analyze.evaluation.metrics import Ranking, rank
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.report.figures import Timeline, ranking_curves, score_timelines
@@ -42,7 +42,8 @@ def write_evaluation(measured: Measured, folder: Path) -> tuple[str, ...]:
         VadprobeError: if the folder cannot be made or written.
     """
     evaluation = measured.evaluation
-    metrics = {**evaluation.to_json(), **measured.context, "notes": list(_notes(measured))}
+    notes = [*measured.context.get("notes", ()), *evaluation.caveats]
+    metrics = {**evaluation.to_json(), **measured.context, "notes": notes}
     table = video_table(measured.truth, measured.scores, evaluation.threshold)
     pictures = _pictures(measured)
     try:
@@ -60,35 +61,23 @@ def write_evaluation(measured: Measured, folder: Path) -> tuple[str, ...]:
 
 
 def _pictures(measured: Measured) -> dict[str, bytes | None]:
-    ranking = _ranking(measured)
+    clips, _ = known_clips(measured.truth, measured.scores)
+    both = clips.positives.any() and clips.negatives.any()
     timelines = _timelines(measured)
     with warnings.catch_warnings():
         # A video's name may have letters that the font has not; they are drawn as boxes.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         return {
-            "curves.png": ranking_curves(ranking, _baseline_rankings(measured.truth))
-            if ranking is not None and ranking.has_both_classes
-            else None,
+            "curves.png": ranking_curves(clips.ranking(), _baseline_rankings(measured.truth)) if both else None,
             "videos.png": score_timelines(timelines, measured.evaluation.threshold) if timelines else None,
         }
-
-
-def _notes(measured: Measured) -> tuple[str, ...]:
-    return (*measured.context.get("notes", ()), *measured.evaluation.caveats)
-
-
-def _ranking(measured: Measured) -> Ranking | None:
-    scores = measured.scores
-    counts = measured.truth.counts(scores.codes, scores.start_frames, scores.stop_frames)
-    known = ~np.isnan(scores.scores)
-    return rank(scores.scores[known], counts[0][known], counts[1][known]) if known.any() else None
 
 
 def _baseline_rankings(truth: GroundTruth) -> dict[str, Ranking]:
     positives, negatives = truth.n_positive, truth.n_frames - truth.n_positive
     return {
-        "true video label": rank(truth.labels.astype(np.float64), positives, negatives),
-        "shorter video": rank(-truth.n_frames.astype(np.float64), positives, negatives),
+        "true video label": rank(truth.labels, positives, negatives),
+        "shorter video": rank(-truth.n_frames, positives, negatives),
     }
 
 

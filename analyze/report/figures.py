@@ -14,14 +14,10 @@ from vadprobe.analyze.evaluation.metrics import Ranking, roc_auc
 
 _INK, _MUTED, _TRUTH, _SCORE, _RAW, _CHOSEN = "#1f2933", "#7b8794", "#f3b0a6", "#1c5d99", "#9cc3e0", "#c8553d"
 _LABELS = {
-    "kl": "Gaussian KL",
     "gaussian_kl": "Gaussian KL",
     "discriminant_ratio": "discriminant ratio",
-    "entropy": "entropy",
     "binned_entropy": "entropy",
 }
-
-
 _MAX_POINTS = 4000
 
 

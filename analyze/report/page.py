@@ -1,7 +1,6 @@
 """The report: one HTML page with its pictures inside, drawn from the files an analysis has written."""
 
 import base64
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS
-from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
+from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES, number
 from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
@@ -54,7 +53,7 @@ class _Picture:
 def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
     """Draw the page and write it, whole or not at all."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["number"] = _number
+    environment.filters["number"] = number
     source = files("vadprobe.analyze.report").joinpath("report.html.jinja").read_text(encoding="utf-8")
     template = environment.from_string(source)
     failures: dict[str, str] = {}
@@ -70,10 +69,6 @@ def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
     )
     write_bytes(path, page.encode())
     return path
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None or math.isnan(value) else f"{value:.4f}"
 
 
 def _warnings(parts: Sequence[ReportPart]) -> list[str]:
@@ -145,7 +140,7 @@ def _chance(part: ReportPart) -> list[dict[str, Any]]:
     for index in selection.indices[:_SHOWN_HEADS]:
         place = (index[0] - first, *index[1:])
         row: dict[str, Any] = {
-            "index": ", ".join(str(number) for number in index),
+            "index": ", ".join(map(str, index)),
             "score": _at(saliency["scores"], place),
         }
         for name in ("quantile", "p_value", "familywise"):
@@ -157,8 +152,8 @@ def _chance(part: ReportPart) -> list[dict[str, Any]]:
 
 
 def _at(values: Any, place: tuple[int, ...]) -> float | None:
-    for number in place:
-        values = values[number]
+    for step in place:
+        values = values[step]
     return None if values is None else float(values)
 
 

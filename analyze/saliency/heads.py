@@ -5,7 +5,7 @@ rotating or scaling a head's features, so heads of any magnitude compare. They a
 every head looks separable, so never quote a chosen head's value as a result.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual, head_bloc
 from vadprobe.analyze.saliency.kernels.head_blocks import mapped
 from vadprobe.analyze.saliency.kernels.mmd import mmd
 from vadprobe.analyze.saliency.kernels.reference_code import reference_code_metrics
-from vadprobe.store.errors import VadprobeError
 
 Convention = Literal["paper", "headhunt-code"]
 
@@ -127,9 +126,8 @@ def head_metrics(
         the leading axes; by "paper" the same to the last bit as the functions above.
 
     Raises:
-        VadprobeError: as ``lda``, or if the convention is unknown.
+        VadprobeError: as ``lda``.
     """
-    check_convention(convention)
     if convention == "headhunt-code":
         return reference_code_metrics(features, labels)
     kernels = {
@@ -137,12 +135,3 @@ def head_metrics(
         "cluster_information": head_blocks.nmi_kernel(seed, N_STARTS),
     }
     return mapped(features, labels, GAUSSIANS, kernels)
-
-
-def check_convention(convention: str) -> None:
-    """Raise ``VadprobeError`` unless the convention is one of ``Convention``."""
-    if convention not in get_args(Convention):
-        raise VadprobeError(
-            "convention must be 'paper', the equations as printed, or 'headhunt-code', the constants of the method's "
-            f"public code, got {convention!r}."
-        )

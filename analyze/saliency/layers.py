@@ -10,14 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from vadprobe.analyze.calibration.labels import checked_labels, checked_units
-from vadprobe.analyze.saliency.layer_moments import (
-    Moments,
-    dimension_moments,
-    discriminants,
-    divergences,
-    histogram_entropies,
-    n_floored,
-)
+from vadprobe.analyze.saliency import layer_moments
+from vadprobe.analyze.saliency.layer_moments import Moments
 
 FLOORED_DIMENSIONS = "floored_dimensions"
 """Key of the count that ``layer_metrics`` returns beside the metrics; it is not ranked."""
@@ -40,7 +34,7 @@ def gaussian_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
     """
-    return _per_unit(features, labels, divergences)
+    return _per_unit(features, labels, layer_moments.divergences)
 
 
 def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -60,7 +54,7 @@ def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: as ``gaussian_kl``.
     """
-    return _per_unit(features, labels, discriminants)
+    return _per_unit(features, labels, layer_moments.discriminants)
 
 
 def binned_entropy(features: np.ndarray) -> np.ndarray:
@@ -80,7 +74,7 @@ def binned_entropy(features: np.ndarray) -> np.ndarray:
         VadprobeError: if the shape does not fit, or a feature is not finite.
     """
     units = checked_units(features)
-    values = [histogram_entropies(unit).mean() for unit in units]
+    values = [layer_moments.histogram_entropies(unit).mean() for unit in units]
     return np.array(values, dtype=np.float64).reshape(np.shape(features)[:-2])
 
 
@@ -112,12 +106,12 @@ def layer_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndar
 
 
 def _one_unit(unit: np.ndarray, anomalous: np.ndarray) -> tuple[float, float, float, float]:
-    moments = dimension_moments(unit, anomalous)
+    moments = layer_moments.dimension_moments(unit, anomalous)
     return (
-        float(divergences(moments).mean()),
-        float(discriminants(moments).mean()),
-        float(histogram_entropies(unit).mean()),
-        float(n_floored(moments)),
+        float(layer_moments.divergences(moments).mean()),
+        float(layer_moments.discriminants(moments).mean()),
+        float(layer_moments.histogram_entropies(unit).mean()),
+        float(layer_moments.n_floored(moments)),
     )
 
 
@@ -126,5 +120,5 @@ def _per_unit(features: np.ndarray, labels: np.ndarray, metric: Callable[[Moment
     features = np.asarray(features)
     units = checked_units(features)
     anomalous = checked_labels(labels, units.shape[1])
-    values = [metric(dimension_moments(unit, anomalous)).mean() for unit in units]
+    values = [metric(layer_moments.dimension_moments(unit, anomalous)).mean() for unit in units]
     return np.array(values, dtype=np.float64).reshape(features.shape[:-2])

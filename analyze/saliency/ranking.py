@@ -43,14 +43,9 @@ def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.nd
         maximum, ``1 + scores.argmax()``. A metric that is the same in every layer has z-scores 0.
 
     Raises:
-        VadprobeError: if there is no metric, shapes differ or a value is not finite.
+        VadprobeError: if a value is not finite.
     """
-    ranked = {
-        name: np.asarray(values, dtype=np.float64) for name, values in metrics.items() if name != FLOORED_DIMENSIONS
-    }
-    shapes = {name: values.shape for name, values in ranked.items()}
-    if len(set(shapes.values())) != 1 or any(len(shape) != 1 or shape[0] == 0 for shape in shapes.values()):
-        raise VadprobeError(f"layer metrics must have one value per layer, (L,), got the shapes {shapes}.")
+    ranked = {name: values for name, values in metrics.items() if name != FLOORED_DIMENSIONS}
     for name, values in ranked.items():
         unknown = np.flatnonzero(~np.isfinite(values))
         if len(unknown):
@@ -71,8 +66,8 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
     deviation is 0, and the choice is far less robust.
 
     Args:
-        metrics: prompt to metric name to (blocks, heads). NaN is unknown: that head has no robust saliency, is never
-            chosen, and takes no part in scaling that metric.
+        metrics: prompt to metric name to (blocks, heads), the same metrics for each prompt. NaN is unknown: that head
+            has no robust saliency, is never chosen, and takes no part in scaling that metric.
         weight: lambda of eq. 9, >= 0; the paper's is 0.5.
         top: how many heads to choose; the paper's is 5.
 
@@ -81,10 +76,9 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
         is the same for every head of a prompt counts as 0.
 
     Raises:
-        VadprobeError: if there is no prompt or metric, prompts have different metrics, shapes differ, a value is
-            infinite, weight or top are out of range, or fewer than ``top`` heads are known.
+        VadprobeError: if a value is infinite, weight or top are out of range, or fewer than ``top`` heads are known.
     """
-    shape = _common_shape(metrics)
+    shape = next(values.shape for of_prompt in metrics.values() for values in of_prompt.values())
     if not weight >= 0 or not np.isfinite(weight):
         raise VadprobeError(f"the instability weight must be 0 or more, got {weight} (the paper's is 0.5).")
     if not 1 <= top <= shape[0] * shape[1]:
@@ -108,22 +102,8 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
     return RobustSaliency(mean, instability, robust, heads)
 
 
-def _common_shape(metrics: Mapping[str, Mapping[str, np.ndarray]]) -> tuple[int, int]:
-    if not metrics:
-        raise VadprobeError("there is no prompt; robust saliency needs the head metrics of at least one, better five.")
-    names = {prompt: tuple(sorted(of_prompt)) for prompt, of_prompt in metrics.items()}
-    if len(set(names.values())) != 1 or () in names.values():
-        raise VadprobeError(f"the prompts must have the same metrics, at least one, got {names}.")
-    shapes = {(p, name): np.shape(values) for p, of_prompt in metrics.items() for name, values in of_prompt.items()}
-    first = next(iter(shapes.values()))
-    if any(shape != first or len(shape) != 2 or 0 in shape for shape in shapes.values()):
-        raise VadprobeError(f"head metrics must have one shape (blocks, heads), got {shapes}.")
-    return first[0], first[1]
-
-
 def _scaled(prompt: str, name: str, values: np.ndarray) -> np.ndarray:
     """Scale the known heads onto [0, 1]; NaN stays NaN."""
-    values = np.asarray(values, dtype=np.float64)
     if np.isinf(values).any():
         index = tuple(np.argwhere(np.isinf(values))[0].tolist())
         raise VadprobeError(f"{name} is infinite under prompt {prompt!r} at (block, head) {index}; NaN means unknown.")

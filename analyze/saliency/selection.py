@@ -135,35 +135,3 @@ def select_heads(
     found = rhi(metrics, weight, top)
     scores = tuple(tuple(None if np.isnan(value) else value for value in row) for row in found.robust.tolist())
     return Selection("head", "rhi", found.heads, scores, dict(inputs or {}))
-
-
-def take(selection: Selection, features: np.ndarray) -> np.ndarray:
-    """Take the selected layers or heads of some samples, side by side in the selection's order.
-
-    Args:
-        selection: what to take.
-        features: unit "layer": hidden states (n, layer, hidden) with all layers, layer 0 the embedding. Unit "head":
-            head outputs (n, block, head, head_dim) with all blocks, block 0 the first.
-
-    Returns:
-        (n, k * d) float64, a copy: the first d columns are the first selected layer or head. A row of NaN, a failed
-        clip, stays NaN.
-
-    Raises:
-        VadprobeError: if the features have other axes, or lack a selected layer or head.
-    """
-    features = np.asarray(features)
-    dims = _DIMS[selection.unit]
-    if features.ndim != len(dims) + 2:
-        raise VadprobeError(
-            f"features must have the shape (n, {', '.join(dims)}, d) for a selection of {selection.unit}s, got "
-            f"{features.shape}."
-        )
-    for index in selection.indices:
-        if any(part >= count for part, count in zip(index, features.shape[1:-1], strict=True)):
-            raise VadprobeError(
-                f"the selection has ({', '.join(dims)}) {index}, but the features have {features.shape[1:-1]} of "
-                "them. Is the detector of another backbone?"
-            )
-    units = np.moveaxis(features, 0, -2)  # (*dims, n, d)
-    return np.concatenate([units[index] for index in selection.indices], axis=-1, dtype=np.float64)

@@ -7,7 +7,6 @@ from itertools import combinations
 import numpy as np
 
 from vadprobe.analyze.saliency.selection import Selection
-from vadprobe.store.errors import VadprobeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,22 +33,12 @@ def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stabil
     """Count how often every index is chosen.
 
     Args:
-        selections: of one unit; each may choose another number of indices.
+        selections: at least one, all of one unit; each may choose another number of indices.
         shape: (layers + 1,) for layers, the embedding among them, or (blocks, heads).
-
-    Raises:
-        VadprobeError: if there is none, they are of both units, or an index lies outside the shape.
     """
-    if not selections or len({selection.unit for selection in selections}) > 1:
-        units = sorted({selection.unit for selection in selections})
-        raise VadprobeError(
-            f"selections must be at least one, and all of one unit, got {len(selections)} of the units {units}."
-        )
     frequency = np.zeros(shape)
     for selection in selections:
         for index in selection.indices:
-            if len(index) != len(shape) or any(part >= count for part, count in zip(index, shape, strict=True)):
-                raise VadprobeError(f"a selection has the index {index}, outside the shape {shape} of all there are.")
             frequency[index] += 1
     chosen = [frozenset(selection.indices) for selection in selections]
     pairs = [len(a & b) / min(len(a), len(b)) for a, b in combinations(chosen, 2)]

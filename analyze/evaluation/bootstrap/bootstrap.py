@@ -39,12 +39,8 @@ class Bootstrap:
     n_resamples: int
 
     def undefined(self, metric: str) -> int:
-        """Count the resamples that leave the metric undefined. State it beside the interval, which is without them.
-
-        Raises:
-            VadprobeError: if there is no such metric.
-        """
-        return int(np.isnan(self._of(metric)).sum())
+        """Count the resamples that leave the metric undefined. State it beside the interval, which is without them."""
+        return int(np.isnan(self.values[metric]).sum())
 
     def interval(self, metric: str, confidence: float = 0.95) -> tuple[float, float]:
         """Return the percentile interval over the defined resamples: the middle ``confidence`` of their values.
@@ -54,23 +50,13 @@ class Bootstrap:
 
         Returns:
             Lower and upper end, linearly interpolated; (NaN, NaN) if no resample is defined.
-
-        Raises:
-            VadprobeError: if there is no such metric, or the confidence is not strictly between 0 and 1.
         """
-        if not 0 < confidence < 1:
-            raise VadprobeError(f"confidence must lie strictly between 0 and 1, such as 0.95, got {confidence}.")
-        values = self._of(metric)
+        values = self.values[metric]
         known = values[~np.isnan(values)]
         if len(known) == 0:
             return float("nan"), float("nan")
         lower, upper = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
         return float(lower), float(upper)
-
-    def _of(self, metric: str) -> np.ndarray:
-        if metric not in self.values:
-            raise VadprobeError(f"there is no metric {metric!r}; known are {', '.join(self.values)}.")
-        return self.values[metric]
 
 
 def bootstrap_videos(
@@ -98,18 +84,14 @@ def bootstrap_videos(
             like any other.
         n_resamples: at least 1.
         generator: draws the videos, ``videos`` numbers per resample.
-        labels: (n,) bool or 0/1, 1 where the clip's video is abnormal. Without it, abnormal videos are those with at
-            least one positive frame.
-        metrics: those of ``METRICS`` to compute, in any order; the values of each are the same whatever the others.
+        labels: (n,) bool or 0/1, 1 where the clip's video is abnormal, the same for all clips of a video. Without it,
+            abnormal videos are those with at least one positive frame.
+        metrics: those of ``METRICS`` to compute; the values of each are the same whatever the others.
 
     Raises:
-        VadprobeError: if a metric is unknown or none is named, a score is NaN, labels differ inside of a video or call
-            one with positive frames normal, ``n_resamples`` is below 1, there is no frame, or a resample has 2**32
-            frames or more.
+        VadprobeError: if a score is NaN, there is no frame, or a resample has 2**32 frames or more.
     """
-    wanted = _checked_metrics(metrics)
-    if n_resamples < 1:
-        raise VadprobeError(f"n_resamples must be at least 1, got {n_resamples}.")
+    wanted = tuple(metric for metric in METRICS if metric in metrics)
     units = sort_units(clips, labels)
     pairs = VideoPairs(units) if not _OF_PAIRS.isdisjoint(wanted) else None
     trapezoid = "pr_area_trapezoid" in wanted
@@ -128,14 +110,6 @@ def bootstrap_videos(
         for metric in wanted:
             values[metric][start:stop] = of_block[metric][: stop - start]
     return Bootstrap(values, n_resamples)
-
-
-def _checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Return the names in the order of METRICS."""
-    unknown = [metric for metric in metrics if metric not in METRICS]
-    if isinstance(metrics, str) or unknown or len(metrics) == 0:
-        raise VadprobeError(f"metrics must be a sequence of some of {', '.join(METRICS)}, got {metrics!r}.")
-    return tuple(metric for metric in METRICS if metric in metrics)
 
 
 def _draw(generator: np.random.Generator, n_videos: int, n_resamples: int) -> np.ndarray:

@@ -6,7 +6,6 @@ import numpy as np
 
 from vadprobe.analyze.evaluation.metrics import check_rankable
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
-from vadprobe.store.errors import VadprobeError
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +52,13 @@ def sort_units(clips: ScoredClips, labels: np.ndarray | None) -> VideoUnits:
             one positive frame.
 
     Raises:
-        VadprobeError: as ``metrics.rank``; and if labels differ inside of a video or call one with positive frames
-            normal.
+        VadprobeError: as ``metrics.rank``.
     """
     scores, positives, negatives = clips.scores, clips.positives, clips.negatives
     check_rankable(scores, positives, negatives)
     codes, video = _numbered(clips.groups)
     positive, negative = (np.bincount(video, weights=part, minlength=len(codes)) for part in (positives, negatives))
-    abnormal = positive > 0 if labels is None else _checked_labels(np.asarray(labels), video, codes, positive > 0)
+    abnormal = positive > 0 if labels is None else np.bincount(video, weights=labels, minlength=len(codes)) > 0
     order = np.argsort(-scores)
     seen = positives + negatives > 0
     if not seen.all():
@@ -76,20 +74,3 @@ def _numbered(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
     codes, numbers = np.unique(groups[starts], return_inverse=True)
     return codes, np.repeat(numbers.astype(np.int32), np.diff(starts, append=len(groups)))
-
-
-def _checked_labels(labels: np.ndarray, video: np.ndarray, codes: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Return (videos,) bool, True where a video is abnormal."""
-    if labels.shape != video.shape or not np.isin(labels, (0, 1)).all():
-        raise VadprobeError(
-            f"labels must be 0 or 1 for the video of each of {len(video)} clips, got {labels.dtype} of shape "
-            f"{labels.shape}."
-        )
-    fraction = np.bincount(video, weights=labels) / np.bincount(video)
-    wrong = np.flatnonzero(((fraction > 0) & (fraction < 1)) | (positive & (fraction == 0)))
-    if len(wrong):
-        raise VadprobeError(
-            f"the labels of {len(wrong)} videos, first of code {codes[wrong[0]]}, differ between their clips or call "
-            "them normal though they have positive frames; are labels and counts of the same annotation?"
-        )
-    return np.asarray(fraction == 1)

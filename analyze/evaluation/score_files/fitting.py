@@ -65,15 +65,16 @@ def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitR
     starts, stops, scores = (
         np.concatenate([getattr(part, field) for part in parts]) for field in ("starts", "stops", "scores")
     )
-    _check_unknown(truth, codes, stops - starts, scores, rules, notes)
+    segments = SegmentScores(codes, starts, stops, scores)
+    notes += _unknown(truth, segments, rules)
     notes += _changes(dict(zip(truth.video_ids, parts, strict=True)))
-    outside = int((stops - starts)[(scores < 0) | (scores > 1)].sum())
+    outside = int(segments.n_frames[(scores < 0) | (scores > 1)].sum())
     if outside:
         notes.append(
             f"{outside} frames have scores outside [0, 1] (from {np.nanmin(scores):.4g} to {np.nanmax(scores):.4g}): "
             "ranking metrics do not mind; F1, false alarms and events need a threshold (--threshold)."
         )
-    return Fitted(truth, SegmentScores(codes, starts, stops, scores), tuple(notes))
+    return Fitted(truth, segments, tuple(notes))
 
 
 def _by_name(found: Mapping[str, VideoScores], truth: GroundTruth) -> tuple[dict[str, VideoScores], list[str]]:
@@ -122,23 +123,17 @@ def _missing_message(missing: list[str], unknown: list[str], truth: GroundTruth)
     )
 
 
-def _check_unknown(
-    truth: GroundTruth,
-    codes: np.ndarray,
-    frames: np.ndarray,
-    scores: np.ndarray,
-    rules: FitRules,
-    notes: list[str],
-) -> None:
-    bad = np.isnan(scores)
+def _unknown(truth: GroundTruth, segments: SegmentScores, rules: FitRules) -> Iterator[str]:
+    """Count the frames without a known score; an error unless a rule allows them."""
+    bad = np.isnan(segments.scores)
     if not bad.any():
         return
-    names = [truth.video_ids[code] for code in np.unique(codes[bad])]
-    n_frames = int(frames[bad].sum())
+    names = [truth.video_ids[code] for code in np.unique(segments.codes[bad])]
+    n_frames = int(segments.n_frames[bad].sum())
     words = f"{n_frames} frames of {count_videos(len(names))} have no known score, null or NaN ({naming(names)})"
     if not rules.allow_unknown:
         raise VadprobeError(
             f"{words}; a frame without a score is not a normal frame. --allow-unknown leaves them out of every number, "
             "and says how many."
         )
-    notes.append(f"{words}; they are in no number.")
+    yield f"{words}; they are in no number."

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vadprobe.analyze.evaluation.score_files.values import VideoScores, json_kind, numbers, shortened, whole_frames
+from vadprobe.analyze.evaluation.score_files.values import SHOWN, VideoScores, json_kind, numbers, whole_frames
 from vadprobe.store.datasets.annotations.rows.json_objects import JsonObject, read_json_object
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import short
 
 
 def json_scores(path: Path, key: str | None) -> list[tuple[str, VideoScores]]:
@@ -56,19 +57,19 @@ def _keys_of_lists(value: Any, key: str, depth: int = 3) -> Iterator[str]:
 
 def _json_video(path: Path, name: str, value: Any) -> VideoScores:
     if isinstance(value, list) and value and all(isinstance(item, list) and len(item) == 3 for item in value):
-        columns = [
-            numbers(path, lambda i: f"segment {i} of {name!r}", [row[place] for row in value]) for place in range(3)
-        ]
-        starts, stops = (whole_frames(path, name, column) for column in columns[:2])
-        return VideoScores(columns[2], starts, stops)
+        starts, stops, scores = (
+            numbers(path, lambda i: f"segment {i} of {name!r}", list(column)) for column in zip(*value, strict=True)
+        )
+        return VideoScores(scores, whole_frames(path, name, starts), whole_frames(path, name, stops))
     if not isinstance(value, list):
         raise VadprobeError(
             f"{path}: the scores of {name!r} must be a list, one number per frame or segment, got {json_kind(value)}. "
             "If other things stand beside the scores, put these under a key and name it with --scores-key."
         )
-    if any(isinstance(item, list | dict) for item in value):
-        raise VadprobeError(
-            f"{path}: the scores of {name!r} must be a list of numbers, or of [start, stop, score] only, got "
-            f"{shortened(next(i for i in value if isinstance(i, list | dict)))}."
-        )
+    for item in value:
+        if isinstance(item, list | dict):
+            raise VadprobeError(
+                f"{path}: the scores of {name!r} must be a list of numbers, or of [start, stop, score] only, got "
+                f"{short(repr(item), SHOWN)}."
+            )
     return VideoScores(numbers(path, lambda i: f"score {i} of {name!r}", value))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vadprobe.analyze.evaluation.score_files.values import VideoScores, first_line
+from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text
 
 # Errors of reading a damaged or foreign archive: NumPy, zipfile and the header's parser each have their own.
 _NPZ_ERRORS = (
@@ -29,21 +30,16 @@ _NPZ_ERRORS = (
 
 def npz_scores(path: Path) -> list[tuple[str, VideoScores]]:
     """Read the arrays of an NPZ file: video names and scores in order."""
-    found: list[tuple[str, Any]] = []
     try:
         # A lone array is opened too, and has no names; object arrays raise ValueError.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for name in archive.files:
-                found.append((name, archive[name]))
+            found: list[tuple[str, Any]] = [(name, archive[name]) for name in archive.files]
     except _NPZ_ERRORS as error:
+        fault = f"is not readable as NPZ ({error_text(error)})"
         if "pickle" in str(error).lower():
-            raise VadprobeError(
-                f"the score file {path} holds Python objects, which are never loaded; save one array of numbers per "
-                "video with numpy.savez."
-            ) from error
+            fault = "holds Python objects, which are never loaded"
         raise VadprobeError(
-            f"the score file {path} is not readable as NPZ ({first_line(error)}); save one array of numbers per "
-            "video with numpy.savez."
+            f"the score file {path} {fault}; save one array of numbers per video with numpy.savez."
         ) from error
     if not found:
         raise VadprobeError(f"the score file {path} holds no array; save one per video with numpy.savez.")

@@ -8,9 +8,10 @@ import numpy as np
 from vadprobe.analyze.evaluation.score_files.json_files import json_scores
 from vadprobe.analyze.evaluation.score_files.npz_files import npz_scores
 from vadprobe.analyze.evaluation.score_files.tables import table_scores
-from vadprobe.analyze.evaluation.score_files.values import LARGEST, VideoScores, first_line, is_text
+from vadprobe.analyze.evaluation.score_files.values import LARGEST, VideoScores, is_text
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text
 
 SCORE_SUFFIXES = (".json", ".npz", ".csv", ".jsonl", ".parquet")
 _TABLE_SUFFIXES = SCORE_SUFFIXES[2:]
@@ -37,7 +38,7 @@ def read_scores(
     try:
         is_there, is_folder = path.exists(), path.is_dir()
     except (OSError, ValueError) as error:
-        raise VadprobeError(f"the score file {path} cannot be opened ({first_line(error)}); check --scores.") from error
+        raise VadprobeError(f"the score file {path} cannot be opened ({error_text(error)}); check --scores.") from error
     if not is_there:
         raise VadprobeError(f"there is no score file {path}; check --scores.")
     if is_folder:

@@ -10,17 +10,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from vadprobe.analyze.evaluation.score_files.values import (
-    VideoScores,
-    first_line,
-    is_text,
-    json_kind,
-    numbers,
-    whole_frames,
-)
+from vadprobe.analyze.evaluation.score_files.values import VideoScores, is_text, json_kind, numbers, whole_frames
 from vadprobe.store.datasets.annotations.rows.json_objects import JsonObject
 from vadprobe.store.datasets.annotations.rows.rows import read_text
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text
 
 _VIDEO_COLUMNS, _SCORE_COLUMNS = ("video_id", "video", "name"), ("score", "anomaly_score", "prediction")
 _PLACES = (("start_frame", "stop_frame"), ("frame",), ("segment",))
@@ -30,79 +24,7 @@ def table_scores(path: Path, video_column: str | None, score_column: str | None)
     """Read a table: video names and scores in order; the usual columns where none is named."""
     videos = (video_column,) if video_column else _VIDEO_COLUMNS
     scores = (score_column,) if score_column else _SCORE_COLUMNS
-    return _table_scores(path, _table(path, videos, scores), videos, scores)
-
-
-def _table(path: Path, videos: Sequence[str], scores: Sequence[str]) -> pa.Table:
-    """Read a table with names as text and the columns that matter as numbers; its column names without white space."""
-    number_columns = (*scores, *(name for names in _PLACES for name in names))
-    try:
-        if path.suffix.lower() == ".csv":
-            # Without types, "007" would be the number 7, and a column that begins with many 0 an integer one.
-            types = {
-                f"{before}{name}": pa.string() if name in videos else pa.float64()
-                for name in (*number_columns, *videos)
-                for before in ("", " ")
-            }
-            table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=types))
-        elif path.suffix.lower() == ".jsonl":
-            table = _json_lines(path, videos, number_columns)
-        else:
-            table = pq.read_table(path)
-        names = [name.strip() for name in table.column_names]
-    except VadprobeError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise VadprobeError(
-            f"the score file {path} cannot be read ({first_line(error)}); correct it, or save it again."
-        ) from error
-    twice = next((name for name in names if names.count(name) > 1 and name in (*videos, *number_columns)), None)
-    if twice is not None:
-        raise VadprobeError(f"{path} has the column {twice!r} twice; rename one.")
-    return table.rename_columns(names)
-
-
-def _json_lines(path: Path, videos: Sequence[str], number_columns: Sequence[str]) -> pa.Table:
-    rows: list[JsonObject] = []
-    lines: list[int] = []
-    for number, line in enumerate(read_text(path, "score file").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, object_pairs_hook=JsonObject)
-        except (ValueError, RecursionError) as error:
-            raise VadprobeError(
-                f"the score file {path}, line {number}, must be one object in JSON ({first_line(error)})."
-            ) from error
-        if not isinstance(row, JsonObject) or len(row) < len(row.pairs):
-            got = "an object with a key twice" if isinstance(row, JsonObject) else json_kind(row)
-            raise VadprobeError(f"the score file {path}, line {number}, must be one object in JSON, got {got}.")
-        rows.append(row)
-        lines.append(number)
-    columns: dict[str, Any] = {}
-    for name in dict.fromkeys(name for row in rows for name in row if is_text(name)):
-        values = [row.get(name) for row in rows]
-        if name in number_columns:
-            columns[name] = numbers(path, _in_line(name, lines), values)
-        elif name in videos:
-            wrong = next((i for i, v in enumerate(values) if not isinstance(v, str) or not is_text(v)), None)
-            if wrong is not None:
-                raise VadprobeError(
-                    f"{path}: {name!r} in line {lines[wrong]} must be a video name, got {ascii(values[wrong])[:40]}."
-                )
-            columns[name] = pa.array(values, pa.string())
-        else:
-            columns[name] = pa.nulls(len(rows))
-    return pa.table(columns)
-
-
-def _in_line(name: str, lines: Sequence[int]) -> Callable[[int], str]:
-    return lambda row: f"{name!r} in line {lines[row]}"
-
-
-def _table_scores(
-    path: Path, table: pa.Table, videos: Sequence[str], scores: Sequence[str]
-) -> list[tuple[str, VideoScores]]:
+    table = _table(path, videos, scores)
     if table.num_rows == 0:
         raise VadprobeError(f"the score file {path} has no row; it must have one per frame or segment.")
     video = _column(path, table, "--video-column", videos)
@@ -126,6 +48,72 @@ def _table_scores(
         stops = columns[1][rows] if len(columns) == 2 else starts + 1
         found.append((name, VideoScores(values[rows], starts, stops, unit, places == ("frame",))))
     return found
+
+
+def _table(path: Path, videos: Sequence[str], scores: Sequence[str]) -> pa.Table:
+    """Read a table with names as text and the columns that matter as numbers; its column names without white space."""
+    number_columns = (*scores, *(name for names in _PLACES for name in names))
+    try:
+        if path.suffix.lower() == ".csv":
+            # Without types, "007" would be the number 7, and a column that begins with many 0 an integer one.
+            types = {
+                f"{before}{name}": pa.string() if name in videos else pa.float64()
+                for name in (*number_columns, *videos)
+                for before in ("", " ")
+            }
+            table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=types))
+        elif path.suffix.lower() == ".jsonl":
+            table = _json_lines(path, videos, number_columns)
+        else:
+            table = pq.read_table(path)
+        names = [name.strip() for name in table.column_names]
+    except VadprobeError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise VadprobeError(
+            f"the score file {path} cannot be read ({error_text(error)}); correct it, or save it again."
+        ) from error
+    twice = next((name for name in names if names.count(name) > 1 and name in (*videos, *number_columns)), None)
+    if twice is not None:
+        raise VadprobeError(f"{path} has the column {twice!r} twice; rename one.")
+    return table.rename_columns(names)
+
+
+def _json_lines(path: Path, videos: Sequence[str], number_columns: Sequence[str]) -> pa.Table:
+    rows: dict[int, JsonObject] = {}
+    for number, line in enumerate(read_text(path, "score file").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, object_pairs_hook=JsonObject)
+        except (ValueError, RecursionError) as error:
+            raise VadprobeError(
+                f"the score file {path}, line {number}, must be one object in JSON ({error_text(error)})."
+            ) from error
+        if not isinstance(row, JsonObject) or len(row) < len(row.pairs):
+            got = "an object with a key twice" if isinstance(row, JsonObject) else json_kind(row)
+            raise VadprobeError(f"the score file {path}, line {number}, must be one object in JSON, got {got}.")
+        rows[number] = row
+    columns: dict[str, Any] = {}
+    lines = list(rows)
+    for name in dict.fromkeys(name for row in rows.values() for name in row if is_text(name)):
+        values = [row.get(name) for row in rows.values()]
+        if name in number_columns:
+            columns[name] = numbers(path, _in_line(name, lines), values)
+        elif name in videos:
+            wrong = next((i for i, v in enumerate(values) if not isinstance(v, str) or not is_text(v)), None)
+            if wrong is not None:
+                raise VadprobeError(
+                    f"{path}: {name!r} in line {lines[wrong]} must be a video name, got {ascii(values[wrong])[:40]}."
+                )
+            columns[name] = pa.array(values, pa.string())
+        else:
+            columns[name] = pa.nulls(len(rows))
+    return pa.table(columns)
+
+
+def _in_line(name: str, lines: Sequence[int]) -> Callable[[int], str]:
+    return lambda row: f"{name!r} in line {lines[row]}"
 
 
 def _columns(table: pa.Table) -> str:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import short
 
 LARGEST = 1e100
 """No score is beyond it; sums of such numbers over frames would overflow."""
 
 _MAX_PLACE = 2**40
-_SHOWN = 40  # characters of a wrong value that a message repeats
+
+SHOWN = 40
+"""Characters of a wrong value that a message repeats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,37 +44,25 @@ def is_text(name: str) -> bool:
     return True
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's own words, or its kind."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
-
-
 def json_kind(value: Any) -> str:
     """Name the kind of a JSON value that is not what it should be."""
     if isinstance(value, list):
         return "a list"
-    return "an object" if isinstance(value, dict) else repr(value)[:_SHOWN]
-
-
-def shortened(value: Any) -> str:
-    """Return a value as text, cut to forty characters."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return "an object" if isinstance(value, dict) else repr(value)[:SHOWN]
 
 
 def numbers(path: Path, place: Callable[[int], str], values: Sequence[Any]) -> np.ndarray:
     """Return numbers with NaN for None; ``place`` says in words where the one of an index stands."""
     plain = [math.nan if value is None else value for value in values]
-    if not all(type(value) is float or type(value) is int for value in plain):
-        wrong = next(i for i, v in enumerate(plain) if type(v) is not float and type(v) is not int)
-        raise VadprobeError(
-            f"{path}: {place(wrong)} must be a number, or null (unknown), got {shortened(values[wrong])}."
-        )
+    wrong = next((i for i, value in enumerate(plain) if type(value) not in (float, int)), None)
+    if wrong is not None:
+        got = short(repr(values[wrong]), SHOWN)
+        raise VadprobeError(f"{path}: {place(wrong)} must be a number, or null (unknown), got {got}.")
     try:
         return np.array(plain, dtype=np.float64)
     except OverflowError as error:
-        wrong = next(i for i, value in enumerate(plain) if type(value) is int and abs(value) > LARGEST)
-        raise VadprobeError(f"{path}: {place(wrong)} must be a number within 1e100.") from error
+        large = next(i for i, value in enumerate(plain) if type(value) is int and abs(value) > LARGEST)
+        raise VadprobeError(f"{path}: {place(large)} must be a number within 1e100.") from error
 
 
 def whole_frames(path: Path, name: str, values: np.ndarray) -> np.ndarray:

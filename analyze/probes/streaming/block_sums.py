@@ -13,15 +13,14 @@ from vadprobe.analyze.probes.streaming.row_blocks import chunks
 class Survey:
     """Counts and bounds of a block: all that must be known before anything can be added up.
 
-    ``n_rows`` and ``n_failed`` count rows, ``counts`` (2,) the rows of label 0 and 1 that did not fail, ``labels`` are
-    the distinct labels. ``lowest`` and ``highest`` (k,) float64 bound every feature. ``centre`` (k,) is the mean of the
-    first chunk that has a row; None if none has.
+    ``n_rows`` and ``n_failed`` count rows, ``counts`` (2,) the rows of label 0 and 1 that did not fail. ``lowest`` and
+    ``highest`` (k,) float64 bound every feature. ``centre`` (k,) is the mean of the first chunk that has a row; None if
+    none has.
     """
 
     n_rows: int
     n_failed: int
     counts: np.ndarray
-    labels: np.ndarray
     lowest: np.ndarray
     highest: np.ndarray
     centre: np.ndarray | None
@@ -31,17 +30,16 @@ def survey(features: np.ndarray, labels: np.ndarray) -> Survey:
     """Count a block's rows and bound its features."""
     width = features.shape[1]
     lowest, highest, centre = np.full(width, np.inf), np.full(width, -np.inf), None
-    counts, known = np.zeros(2, dtype=np.int64), 0
+    counts = np.zeros(2, dtype=np.int64)
     for values, mine, _ in chunks(features, labels):
         if len(values) == 0:
             continue
-        known += len(values)
-        counts += [np.count_nonzero(mine == 0), np.count_nonzero(mine == 1)]
+        counts += np.bincount(mine, minlength=2)
         np.minimum(lowest, values.min(axis=0), out=lowest)
         np.maximum(highest, values.max(axis=0), out=highest)
         if centre is None:
             centre = values.astype(np.float64).mean(axis=0)
-    return Survey(len(features), len(features) - known, counts, np.unique(labels), lowest, highest, centre)
+    return Survey(len(features), len(features) - int(counts.sum()), counts, lowest, highest, centre)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,8 @@ from vadprobe.analyze.probes.logistic_fitting import has_converged
 from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Penalty
 from vadprobe.analyze.probes.streaming.block_sums import Draw, Point
 from vadprobe.analyze.probes.streaming.exact_sums import quantum
-from vadprobe.analyze.probes.streaming.passes import Passes, Progress
-from vadprobe.analyze.probes.streaming.preconditioner import Preconditioner, identity, of_sample
+from vadprobe.analyze.probes.streaming.passes import Passes
+from vadprobe.analyze.probes.streaming.preconditioner import Preconditioner, of_sample
 from vadprobe.analyze.probes.streaming.row_blocks import RowBlocks
 from vadprobe.store.errors import VadprobeError
 
@@ -28,48 +28,35 @@ _LEAST_SAMPLE = 4096
 _SAMPLE_VALUES = 1 << 27  # at most, 512 MiB of float32
 
 
-def fit_streamed_logistic(
-    blocks: RowBlocks,
-    penalty: Penalty = DEFAULT_PENALTY,
-    *,
-    seed: int = 0,
-    sample_rows: int | None = None,
-    progress: Progress | None = None,
-) -> LogisticProbe:
+def fit_streamed_logistic(blocks: RowBlocks, penalty: Penalty = DEFAULT_PENALTY, *, seed: int = 0) -> LogisticProbe:
     """Fit the probe of ``logistic_fitting.fit_logistic`` with one block of rows in memory at a time.
 
     Two passes give means and deviations and draw a sample of rows. The sample's own fit is where L-BFGS starts, and the
     Cholesky factor of its Hessian makes the steps well scaled; each further pass gives loss and gradient of all rows.
-    The sample decides how many passes are needed, never where the minimum is.
+    The sample decides how many passes are needed, never where the minimum is. It has 32 rows per feature, 4096 at
+    least, and at most 512 MiB of float32, which is ten per feature of a layer of 3584; it is held in memory, beside two
+    matrices of (k + 1)^2 float64.
 
     Args:
         blocks: the rows; a row with a value that is not finite is left out and counted. Cutting them into other blocks,
             or computing these elsewhere or in another order, changes no bit of the probe.
         penalty: on standardised features; the intercept is not penalised. An iteration is a pass or, seldom, more.
         seed: of the sample, >= 0.
-        sample_rows: about how many rows the sample has; by default 32 per feature, 4096 at least, and at most 512
-            MiB of float32, which is ten per feature of a layer of 3584. They are held in memory, beside two matrices of
-            (k + 1)^2 float64. 0: no sample, a start at zero and plain L-BFGS, which takes several times the passes.
-        progress: called after each pass with the number of passes done and the largest gradient component (NaN while
-            there is none).
 
     Returns:
         The probe; ``n_left_out`` counts the rows left out. A constant feature has scale 1 and coefficient 0.
 
     Raises:
-        VadprobeError: if labels or settings do not fit, a block does not end where a chunk of 256 rows does, a
-            class has fewer than two rows, or a penalised fit does not converge.
+        VadprobeError: if a class has fewer than two rows, or a penalised fit does not converge.
     """
-    if seed < 0 or (sample_rows is not None and sample_rows < 0):
-        raise VadprobeError(f"seed and sample_rows must be 0 or more, got {seed} and {sample_rows}.")
-    passes = Passes(blocks, progress)
+    passes = Passes(blocks)
     # With more threads BLAS would add in another order here.
     with threadpool_limits(limits=1):
         known = passes.survey()
-        draw = Draw(seed, _fractions(known.counts, blocks.n_features, sample_rows))
+        draw = Draw(seed, _fractions(known.counts, blocks.n_features))
         mean, scale, drawn, labels = passes.moments_and_sample(known, draw)
         weights = np.ones(2) if penalty.class_weight is None else known.counts.sum() / (2 * known.counts)
-        conditioned = identity(blocks.n_features)
+        conditioned = Preconditioner(np.zeros(blocks.n_features + 1))
         if len(np.unique(labels)) == 2:
             # Each drawn row stands for as many rows of its class as there are for each that was drawn.
             each = (weights * known.counts / np.bincount(labels))[labels]
@@ -98,11 +85,9 @@ def fit_streamed_logistic(
     )
 
 
-def _fractions(counts: np.ndarray, n_features: int, sample_rows: int | None) -> np.ndarray:
+def _fractions(counts: np.ndarray, n_features: int) -> np.ndarray:
     """Return the fraction of each class to draw, (2,): half of the sample from each, as far as there are so many."""
-    if sample_rows is None:
-        sample_rows = min(_SAMPLE_ROWS * (n_features + 1), _SAMPLE_VALUES // n_features)
-        sample_rows = max(_LEAST_SAMPLE, sample_rows)
+    sample_rows = max(_LEAST_SAMPLE, min(_SAMPLE_ROWS * (n_features + 1), _SAMPLE_VALUES // n_features))
     rarer = min(sample_rows / 2, counts.min())
     wanted = np.where(counts == counts.min(), rarer, sample_rows - rarer)
     return np.asarray(np.minimum(1.0, wanted / counts))
@@ -142,7 +127,6 @@ class _Objective:
             gradient /= self._n
             gradient[:-1] += self._penalty * coef
             self._last = parameters.copy(), loss, gradient
-            self._passes.report(self.slope(parameters))
         return self._last[1], self._last[2]
 
     def slope(self, parameters: np.ndarray) -> float:

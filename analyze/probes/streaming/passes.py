@@ -2,49 +2,38 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from vadprobe.analyze.calibration.labels import check_binary, check_classes
-from vadprobe.analyze.probes.streaming.block_sums import (
-    Draw,
-    Point,
-    Survey,
-    loss_and_gradient,
-    moments_and_sample,
-    survey,
-)
+from vadprobe.analyze.calibration.labels import check_classes
+from vadprobe.analyze.probes.streaming import block_sums
+from vadprobe.analyze.probes.streaming.block_sums import Draw, Point, Survey
 from vadprobe.analyze.probes.streaming.exact_sums import from_multiples, quantum
-from vadprobe.analyze.probes.streaming.row_blocks import CHUNK_ROWS, RowBlocks
-from vadprobe.store.errors import VadprobeError
-
-Progress = Callable[[int, float], None]
+from vadprobe.analyze.probes.streaming.row_blocks import CHUNK_ROWS, Result, RowBlocks
 
 
 class Passes:
-    """The passes over all blocks, counted and reported."""
+    """The passes over all blocks; ``done`` counts them."""
 
-    def __init__(self, blocks: RowBlocks, progress: Progress | None) -> None:
-        self._blocks, self._progress, self.done = blocks, progress, 0
+    def __init__(self, blocks: RowBlocks) -> None:
+        self._blocks, self.done = blocks, 0
+
+    def _map(self, function: Callable[..., Result], *arguments: Any) -> list[Result]:
+        self.done += 1
+        return self._blocks.map(function, *arguments)
 
     def survey(self) -> Survey:
-        """Join the surveys of all blocks."""
-        parts = self._blocks.map(survey)
-        self.report(math.nan)
-        if any(part.n_rows % CHUNK_ROWS for part in parts[:-1]):
-            raise VadprobeError(
-                f"blocks must have a multiple of {CHUNK_ROWS} rows, all but the last, so that sums are the same "
-                f"however rows are cut, got {[part.n_rows for part in parts][:8]}. Cut the rows at such places."
-            )
-        labels = np.unique(np.concatenate([part.labels for part in parts])) if parts else np.empty(0)
-        check_binary(labels)
-        counts = np.sum([part.counts for part in parts] or [np.zeros(2, dtype=np.int64)], axis=0)
+        """Join the surveys of all blocks; a class of fewer than two rows is a ``VadprobeError``."""
+        parts = self._map(block_sums.survey)
+        # Other cuts would change the order of sums within a chunk.
+        assert all(part.n_rows % CHUNK_ROWS == 0 for part in parts[:-1]), "blocks end where chunks end"
+        counts = np.sum([part.counts for part in parts], axis=0)
         check_classes(counts)
         return Survey(
             n_rows=sum(part.n_rows for part in parts),
             n_failed=sum(part.n_failed for part in parts),
             counts=counts,
-            labels=labels,
             lowest=np.min([part.lowest for part in parts], axis=0),
             highest=np.max([part.highest for part in parts], axis=0),
             centre=next(part.centre for part in parts if part.centre is not None),
@@ -61,8 +50,7 @@ class Passes:
         constant = width == 0
         bound = n * np.where(constant, 1.0, width)
         quanta = quantum(np.stack([bound, bound * np.where(constant, 1.0, width)]))
-        parts = self._blocks.map(moments_and_sample, centre, quanta, draw)
-        self.report(math.nan)
+        parts = self._map(block_sums.moments_and_sample, centre, quanta, draw)
         first, second = from_multiples(np.sum([total for total, _, _ in parts], axis=0), quanta) / n
         mean = np.where(constant, known.lowest, centre + first)
         scale = np.where(constant, 1.0, np.sqrt(np.maximum(second - first**2, 0.0)))
@@ -71,12 +59,6 @@ class Passes:
 
     def loss_and_gradient(self, point: Point) -> tuple[float, np.ndarray]:
         """Add up log losses and gradients of all rows."""
-        parts = self._blocks.map(loss_and_gradient, point)
+        parts = self._map(block_sums.loss_and_gradient, point)
         loss = math.fsum(value for losses, _ in parts for value in losses)
         return loss, from_multiples(np.sum([gradient for _, gradient in parts], axis=0), point.quanta)
-
-    def report(self, slope: float) -> None:
-        """Count a pass, and tell how large the gradient is."""
-        self.done += 1
-        if self._progress is not None:
-            self._progress(self.done, slope)

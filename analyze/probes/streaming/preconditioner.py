@@ -23,7 +23,7 @@ class Preconditioner:
     """
 
     start: np.ndarray
-    factor: np.ndarray | None
+    factor: np.ndarray | None = None
 
     def parameters(self, coordinates: np.ndarray) -> np.ndarray:
         """Return coefficients and intercept at u."""
@@ -36,11 +36,6 @@ class Preconditioner:
         if self.factor is None:
             return gradient
         return np.asarray(solve_triangular(self.factor, gradient, lower=True))
-
-
-def identity(n_features: int) -> Preconditioner:
-    """Start at zero, and step in the parameters themselves."""
-    return Preconditioner(np.zeros(n_features + 1), None)
 
 
 def of_sample(rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, C: float, n: int) -> Preconditioner:

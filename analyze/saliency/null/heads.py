@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from vadprobe.analyze.calibration.labels import checked_labels, checked_units
-from vadprobe.analyze.saliency.heads import GAUSSIANS, N_STARTS, Convention, check_convention
+from vadprobe.analyze.calibration.labels import checked_units
+from vadprobe.analyze.saliency.heads import GAUSSIANS, N_STARTS, Convention
 from vadprobe.analyze.saliency.kernels.gaussian import class_moments
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.head_blocks import Gaussian, block_heads, clusters, of_few, start_draws
@@ -18,7 +18,6 @@ from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, geometric_mea
 from vadprobe.analyze.saliency.kernels.reference_code import CODE_GAUSSIANS, RANDOM_STATE, completed
 from vadprobe.analyze.saliency.kernels.sklearn_kmeans import sklearn_kmeans
 from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
-from vadprobe.store.errors import VadprobeError
 
 
 def head_null(
@@ -28,8 +27,8 @@ def head_null(
 
     Args:
         features: (..., n, d), as for ``heads.head_metrics``.
-        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
-            of ``permutations.permuted_labels``.
+        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row, from
+            ``permutations.permuted_labels``.
         seed: of the two-means clustering.
         convention: "paper" or "headhunt-code".
 
@@ -38,12 +37,10 @@ def head_null(
         exactly), NaN where they are.
 
     Raises:
-        VadprobeError: as head_metrics, naming the labelling.
+        VadprobeError: if a feature is not finite.
     """
-    check_convention(convention)
-    features = np.asarray(features)
+    features, labelings = np.asarray(features), np.asarray(labelings).astype(bool)
     units = checked_units(features)
-    labelings = checked_labelings(labelings, units.shape[1])
     code = convention == "headhunt-code"
     gaussians: Mapping[str, Gaussian] = CODE_GAUSSIANS if code else GAUSSIANS
     names = (*gaussians, "maximum_mean_discrepancy", "cluster_information")
@@ -69,24 +66,6 @@ def head_null(
             for name in names:
                 results[name][number] = own[name]
     return {name: values.reshape(len(labelings), *features.shape[:-2]) for name, values in results.items()}
-
-
-def checked_labelings(labelings: np.ndarray, n: int) -> np.ndarray:
-    """Return labelings as (n_labelings, n) bool, True for anomalous.
-
-    Raises:
-        VadprobeError: if there is none, or one is not fit to be labels; the message says which.
-    """
-    labelings = np.asarray(labelings)
-    if labelings.ndim != 2 or len(labelings) == 0:
-        raise VadprobeError(f"labelings must have the shape (n_labelings, n), at least one, got {labelings.shape}.")
-    checked = []
-    for number, labels in enumerate(labelings):
-        try:
-            checked.append(checked_labels(labels, n))
-        except VadprobeError as error:
-            raise VadprobeError(f"labelling {number}: {error}") from error
-    return np.stack(checked)
 
 
 def _gaussian_metrics(

@@ -3,17 +3,9 @@
 import numpy as np
 
 from vadprobe.analyze.calibration.labels import checked_units
-from vadprobe.analyze.saliency.layer_moments import (
-    Moments,
-    dimension_moments,
-    discriminants,
-    divergences,
-    histogram_entropies,
-    n_floored,
-    scaled_blocks,
-)
+from vadprobe.analyze.saliency import layer_moments
+from vadprobe.analyze.saliency.layer_moments import Moments
 from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS
-from vadprobe.analyze.saliency.null.heads import checked_labelings
 
 _LABELINGS = 32
 """Labelings at a time, so that their moments of a block of dimensions stay in the processor's cache."""
@@ -27,8 +19,8 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
 
     Args:
         features: (..., n, D), as for layer_metrics.
-        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row; for example
-            of ``permutations.permuted_labels``.
+        labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row, from
+            ``permutations.permuted_labels``.
 
     Returns:
         The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to
@@ -36,16 +28,15 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
         no labels: all its rows are equal.
 
     Raises:
-        VadprobeError: as layer_metrics, naming the labelling.
+        VadprobeError: if a feature is not finite.
     """
-    features = np.asarray(features)
+    features, labelings = np.asarray(features), np.asarray(labelings).astype(bool)
     units = checked_units(features)
-    labelings = checked_labelings(labelings, units.shape[1])
     shape = (len(labelings), len(units))
     names = ("gaussian_kl", "discriminant_ratio", "binned_entropy", FLOORED_DIMENSIONS)
     results = {name: np.zeros(shape) for name in names}
     for number, unit in enumerate(units):
-        results["binned_entropy"][:, number] = histogram_entropies(unit).mean()
+        results["binned_entropy"][:, number] = layer_moments.histogram_entropies(unit).mean()
         for first in range(0, len(labelings), _LABELINGS):
             here = slice(first, first + _LABELINGS)
             for name, values in _sums(unit, labelings[here]).items():
@@ -59,11 +50,11 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
 def _sums(unit: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
     """Add up the metrics of one layer over its dimensions: name to (n_labelings,)."""
     totals = np.zeros((3, len(labelings)))
-    for values, exponent in scaled_blocks(unit):
+    for values, exponent in layer_moments.scaled_blocks(unit):
         moments = _moments(values, exponent, labelings)
-        totals[0] += divergences(moments).sum(axis=-1)
-        totals[1] += discriminants(moments).sum(axis=-1)
-        totals[2] += n_floored(moments)
+        totals[0] += layer_moments.divergences(moments).sum(axis=-1)
+        totals[1] += layer_moments.discriminants(moments).sum(axis=-1)
+        totals[2] += layer_moments.n_floored(moments)
     return dict(zip(("gaussian_kl", "discriminant_ratio", FLOORED_DIMENSIONS), totals, strict=True))
 
 
@@ -86,7 +77,8 @@ def _moments(values: np.ndarray, exponent: np.ndarray, labelings: np.ndarray) ->
     lost = np.minimum(*variances) <= _CANCELLED * total
     for labeling in np.flatnonzero(lost.any(axis=1)):
         where = lost[labeling]
-        exact = dimension_moments(values[:, where], labelings[labeling])  # in the same unit: the values have it
+        # In the same unit: the values have it.
+        exact = layer_moments.dimension_moments(values[:, where], labelings[labeling])
         difference[labeling, where], total[labeling, where] = exact.difference, exact.total
         variances[0][labeling, where], variances[1][labeling, where] = exact.normal, exact.anomalous
     return Moments(difference, variances[0], variances[1], total, np.broadcast_to(exponent, difference.shape))

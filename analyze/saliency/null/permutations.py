@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.calibration.labels import checked_labels
 from vadprobe.store.errors import VadprobeError
 
 LEVEL = 0.95
-"""Quantile of the null that is reported beside its mean."""
+"""Quantile of the null that is reported."""
 
 _ROUNDING = 1e-9
 """A null value that is below the observed one by less than this fraction is equal to it."""
@@ -28,13 +27,12 @@ class Chance:
 
     ``p_value`` is (1 + number of null values at least as large) / (1 + number of null values), of the unit alone;
     ``familywise`` the same against the largest null value of all units in each permutation, so that it is the chance
-    of any unit reaching the observed value. ``mean`` and ``quantile`` (95 %) are the null's. Unknown values (NaN) are
-    no part of any count; where nothing is known the result is NaN.
+    of any unit reaching the observed value. ``quantile`` (95 %) is the null's. Unknown values (NaN) are no part of any
+    count; where nothing is known the result is NaN.
     """
 
     p_value: np.ndarray
     familywise: np.ndarray
-    mean: np.ndarray
     quantile: np.ndarray
 
 
@@ -47,7 +45,8 @@ def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int,
 
     Args:
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        groups: (n,) of any dtype with an order, the group of each sample. One group per sample moves every sample.
+        groups: (n,) of any dtype with an order, the group of each sample, all samples of a group of one label. One
+            group per sample moves every sample.
         n_permutations: >= 1.
         seed: >= 0.
 
@@ -55,21 +54,10 @@ def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int,
         (n_permutations, n) int64 of 0 and 1.
 
     Raises:
-        VadprobeError: if shapes differ, a label is neither 0 nor 1, a class has fewer than two samples, a group holds
-            both labels, n_permutations < 1, or hardly any draw leaves two samples in each class.
+        VadprobeError: if hardly any draw leaves two samples in each class.
     """
-    groups = np.asarray(groups)
-    anomalous = checked_labels(labels, len(groups)).astype(np.int64)
-    if n_permutations < 1:
-        raise VadprobeError(f"n_permutations must be at least 1, got {n_permutations}.")
-    names, first, members = np.unique(groups, return_index=True, return_inverse=True)
-    of_group = anomalous[first]
-    mixed = np.flatnonzero(anomalous != of_group[members])
-    if len(mixed):
-        raise VadprobeError(
-            f"group {names[members[mixed[0]]].item()!r} holds both labels; labels are permuted by whole groups, so "
-            "each needs one label. Label samples by their video, or give groups of one label."
-        )
+    _, first, members = np.unique(groups, return_index=True, return_inverse=True)
+    of_group = labels[first].astype(np.int64)
     generator = np.random.default_rng(seed)
     found: list[np.ndarray] = []
     for _ in range(_MOST_DRAWS * n_permutations):
@@ -89,25 +77,15 @@ def chance(observed: np.ndarray, null: np.ndarray) -> Chance:
 
     Args:
         observed: (...,) one value per unit (layer or head); larger is more salient.
-        null: (n_permutations, ...), from ``head_null`` or ``layer_null``.
-
-    Raises:
-        VadprobeError: if the shapes do not fit or there is no permutation.
+        null: (n_permutations, ...), from ``head_null`` or ``layer_null``, at least one row.
     """
-    observed, null = np.asarray(observed, dtype=np.float64), np.asarray(null, dtype=np.float64)
-    if null.shape[1:] != observed.shape or null.ndim != observed.ndim + 1 or len(null) == 0:
-        raise VadprobeError(
-            f"null must have one row of observed's shape, {observed.shape}, per permutation, at least one, got the "
-            f"shape {null.shape}."
-        )
     known = ~np.isnan(null)
     some = known.any(axis=0)
     filled = np.where(some, null, 0.0)
-    mean = np.where(some, np.nanmean(filled, axis=0), np.nan)
     quantile = np.where(some, np.nanquantile(filled, LEVEL, axis=0), np.nan)
     lowest = np.where(known, null, -np.inf)
     largest = lowest.reshape(len(null), -1).max(axis=1, initial=-np.inf).reshape(-1, *[1] * observed.ndim)
-    return Chance(_p_value(observed, lowest, known), _p_value(observed, largest, largest > -np.inf), mean, quantile)
+    return Chance(_p_value(observed, lowest, known), _p_value(observed, largest, largest > -np.inf), quantile)
 
 
 def _p_value(observed: np.ndarray, null: np.ndarray, known: np.ndarray) -> np.ndarray:

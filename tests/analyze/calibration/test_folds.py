@@ -79,10 +79,7 @@ def test_as_many_folds_as_videos_of_a_class():
         ({"n_folds": 4}, "4 normal and 3 anomalous videos.* too few anomalous ones, and n_folds can be 3 at most"),
         ({"labels": np.array([0, 1, 1, 1, 1, 1, 1])}, "1 normal and 6 anomalous .* too few normal .* below two videos"),
         ({"groups": np.zeros(7, dtype=int)}, "0 normal and 1 anomalous"),
-        ({"n_folds": 1}, "got n_folds = 1 and seed = 0"),
-        ({"seed": -1}, "got n_folds = 2 and seed = -1"),
-        ({"labels": np.array([0, 1, 2, 0, 0, 0, 0])}, r"labels must be 1 .* got \[0, 1, 2\]"),
-        ({"groups": np.arange(6)}, r"must have the shape \(n,\), .* got \(7,\) and \(6,\)"),
+        ({"n_folds": 1}, "n_folds must be at least 2, got 1"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(change, words):

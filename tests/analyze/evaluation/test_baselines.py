@@ -1,6 +1,5 @@
 """The trivial baselines, against the values known for the real test sets and a frame-by-frame rewrite."""
 
-import csv
 import json
 import math
 from pathlib import Path
@@ -23,7 +22,7 @@ from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.baselines import trivial_baselines
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.video import Interval, Video
+from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VadprobeError
 
 LAW = laws(150)
@@ -128,22 +127,7 @@ def test_by_hand():
     assert got["video_flat"]["pr_area_trapezoid"] == (1 + 2 / 4) / 2
 
 
-@pytest.mark.parametrize(
-    ("gap", "fault"), [({"n_frames": None, "label": 0}, "no frame count"), ({"n_frames": 5, "label": None}, "no label")]
-)
-def test_unknown_frame_counts_and_labels_never_reach_a_baseline(gap, fault):
-    videos = (Video("whole", "", n_frames=4, label=1), Video("gap", "", **gap))
-    with pytest.raises(VadprobeError, match=f"1 of 2 videos have {fault} .*gap"):
-        trivial_baselines(ground_truth(Dataset("made", Path(), videos, (Interval("whole", 1, 2),)), videos))
-
-
 def test_videos_without_a_frame_are_an_error():
     videos = (Video("empty", "", n_frames=0, label=0),)
     with pytest.raises(VadprobeError, match="got 0 in 1"):
         trivial_baselines(ground_truth(Dataset("made", Path(), videos), videos))
-
-
-@needs_shared
-def test_the_frame_counts_are_read_as_stated():
-    with (SHARED / "xd-violence" / "test_frame_counts.csv").open() as file:
-        assert sum(int(row["frames"]) for row in csv.DictReader(file)) == 2335801

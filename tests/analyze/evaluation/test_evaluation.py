@@ -133,4 +133,4 @@ def test_scores_that_are_flat_in_every_video_are_told_that_they_localise_nothing
     ],
 )
 def test_null_for_nan(value, wanted):
-    assert null_for_nan(value) == wanted
+    assert null_for_nan({"value": value}) == {"value": wanted}

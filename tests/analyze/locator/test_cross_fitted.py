@@ -68,24 +68,12 @@ def test_labels_elsewhere_do_change_a_pair():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"folds": np.array([0, 1, 1, 1])}, "1 videos have clips in several folds, first video 8"),
-        ({"folds": np.zeros(4, dtype=int)}, "all videos are in fold 0; there must be at least two"),
-        ({"folds": np.array([0.0, 0.0, 1.0, 1.0])}, "folds must be 4 integers, .* got float64"),
-        ({"folds": np.array([0, 0, 1])}, r"folds must be 4 integers, .* shape \(3,\)"),
         ({"positives": np.array([1, 1, 0, 0])}, "outside fold 0 have 0 anomalous and 2 normal frames"),
         ({"negatives": np.array([0, 0, 1, 1])}, "outside fold 1 have 2 anomalous and 0 normal frames"),
         ({"groups": np.array([8, 3, 8, 3])}, "not contiguous"),
-        ({"thresholds": []}, "at least one finite number"),
     ],
 )
 def test_folds_that_mean_nothing_are_refused(change, words):
     clips = {"scores": [0.8, 0.2, 0.7, 0.3], "positives": [1, 1, 1, 0], "negatives": [1] * 4, "groups": [8, 8, 3, 3]}
-    case = clips | {"thresholds": [0.5], "folds": np.array([0, 0, 1, 1])} | change
     with pytest.raises(VadprobeError, match=words):
-        cross_fitted_grid(ScoredClips(*(case[name] for name in clips)), [0.4], case["thresholds"], case["folds"])
-
-
-def test_no_clip_has_no_folds():
-    nothing = np.array([], dtype=int)
-    with pytest.raises(VadprobeError, match="there is no clip"):
-        cross_fitted_grid(ScoredClips(*[nothing] * 4), [0.4], [0.5], nothing)
+        cross_fitted_grid(ScoredClips(**clips | change), [0.4], [0.5], np.array([0, 0, 1, 1]))

@@ -1,6 +1,5 @@
 """The logistic probe against scikit-learn's pipeline and the definition of its minimum."""
 
-import json
 import math
 import warnings
 
@@ -13,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.probes import logistic_fitting
-from vadprobe.analyze.probes.kinds import probe_from_json
 from vadprobe.analyze.probes.linear import LogisticProbe
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
 from vadprobe.analyze.probes.settings import Penalty
@@ -119,10 +117,6 @@ def test_converged_agrees_with_scikit_learns_warning(seed, max_iter):
     ("change", "words"),
     [
         ({"labels": np.array([0, 0, 0, 1])}, r"there are 1 anomalous samples \(label 1\) among 4"),
-        ({"labels": np.array([1, 1, 1, 1])}, r"there are 0 normal samples \(label 0\) among 4"),
-        ({"labels": np.array([0, 1, 2, 1])}, r"labels must be 1 .* got \[0, 1, 2\]"),
-        ({"labels": np.array([0.0, 1.0, math.nan, 1.0])}, "labels must be 1"),
-        ({"labels": np.array([0, 1, 1])}, r"labels must have the shape \(4,\), one per sample, got \(3,\)"),
         ({"features": np.zeros(4)}, r"features must have the shape \(n, k\) .* got \(4,\)"),
         ({"features": np.zeros((4, 0))}, "k >= 1"),
         ({"features": np.array([[0, 1], [2, math.nan], [3, 4], [5, math.inf]])}, "2 of 4 .* sample 1, feature 1 .nan"),
@@ -133,12 +127,6 @@ def test_unfit_samples_are_refused(change, words):
     assert fit_logistic(**case).converged
     with pytest.raises(VadprobeError, match=words):
         fit_logistic(**(case | change))
-
-
-@pytest.mark.parametrize("settings", [(0.0, None, 1), (math.nan, None, 1), (1.0, None, 0)])
-def test_penalties_that_are_none_are_refused(settings):
-    with pytest.raises(VadprobeError, match=r"C must be above 0 .* got C = [\w.]+ and max_iter = \d"):
-        Penalty(*settings)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 6), (5,), (1, 4, 5)])
@@ -153,32 +141,3 @@ def test_fitting_leaves_its_input_alone():
     before = features.copy()
     fit_logistic(features, labels).score(features)
     assert features.tobytes() == before.tobytes()
-
-
-@pytest.mark.parametrize("C", [0.3, math.inf])
-def test_json_restores_every_bit(C):
-    features, labels = samples(k=40, n=90)
-    probe = fit_logistic(features, labels, Penalty(C, "balanced"))
-    text = json.dumps(probe.to_json(), allow_nan=False)
-    again = probe_from_json(json.loads(text))
-    for name in ("mean", "scale", "coef"):
-        assert getattr(again, name).tobytes() == getattr(probe, name).tobytes()
-    assert (again.intercept, again.C, again.class_weight) == (probe.intercept, probe.C, "balanced")
-    assert (again.converged, again.n_iterations) == (True, probe.n_iterations)
-    assert again.score(features).tobytes() == probe.score(features).tobytes()
-    assert json.dumps(again.to_json()) == text
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"coef": [1.0]}, "shapes"),
-        ({"scale": [1.0, 0.0]}, "a scale is not above 0"),
-        ({"mean": [1.0, math.nan]}, "not all finite"),
-        ({"intercept": math.inf}, "not all finite"),
-    ],
-)
-def test_an_edited_probe_is_refused(change, words):
-    value = LogisticProbe(np.zeros(2), np.ones(2), np.ones(2), 0.0).to_json()
-    with pytest.raises(VadprobeError, match=words):
-        probe_from_json(value | change)

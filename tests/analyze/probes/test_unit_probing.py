@@ -245,12 +245,6 @@ def test_the_short_form_is_ridge_on_folds_of_videos():
         ({"features": np.zeros(6)}, r"features must have .* got \(6,\)"),
         ({"features": np.full((2, 6, 3), math.nan)}, "not finite at 2 of 2"),
         ({"labels": np.array([0, 0, 0, 0, 0, 1])}, "there are 1 anomalous samples"),
-        ({"labels": np.array([0, 0, 1, 0, 0, 1]), "folds": np.array([0, 0, 1, 0, 0, 1])}, "without fold 0 the samples"),
-        ({"folds": np.arange(6)}, "no fold has samples of both classes"),
-        ({"folds": np.zeros(6, dtype=int)}, "without fold 0 the samples left to train on are not of both classes"),
-        ({"folds": np.zeros(5, dtype=int)}, r"folds must be 6 integers, .* got the shape \(5,\)"),
-        ({"folds": np.zeros(6)}, "the dtype float64"),
-        ({"probe": "forest"}, "probe must be one of ridge, logistic, got 'forest'"),
     ],
 )
 def test_what_cannot_be_probed_is_refused(change, words):

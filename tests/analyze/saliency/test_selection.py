@@ -1,4 +1,4 @@
-"""Selections: scores and inputs, files, refusals, and taking features."""
+"""Selections: scores and inputs, files, and refusals."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.support import profiles
 from tests.support.samples.heads import head_draws, head_values, layer_draws, layer_values
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
-from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer, take
+from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
 
 laws = profiles.laws(60)
@@ -85,38 +85,3 @@ def test_a_file_that_is_not_a_selection_is_refused():
     del value["unit"], value["scores"]
     with pytest.raises(VadprobeError, match="lacks scores, unit"):
         Selection.from_json(value)
-
-
-def test_taking_layers_and_heads_keeps_the_selections_order():
-    hidden = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
-    taken = take(Selection("layer", "x", ((3,), (0,))), hidden)
-    assert taken.tolist() == [[9, 10, 11, 0, 1, 2], [21, 22, 23, 12, 13, 14]]
-    assert taken.dtype == np.float64
-    heads = np.arange(2 * 2 * 3 * 2, dtype=np.float32).reshape(2, 2, 3, 2)
-    taken = take(Selection("head", "x", ((1, 0), (0, 2), (1, 2))), heads)
-    assert taken.tolist() == [[6, 7, 4, 5, 10, 11], [18, 19, 16, 17, 22, 23]]
-
-
-def test_what_was_taken_is_a_copy_and_failed_rows_stay_unknown():
-    hidden = np.ones((3, 2, 4))
-    hidden[1] = math.nan
-    taken = take(Selection("layer", "x", ((1,),)), hidden)
-    taken[0] = 7
-    assert (hidden[0] == 1).all()
-    assert np.isnan(taken[1]).all()
-    assert take(Selection("layer", "x", ((1,),)), hidden[:0]).shape == (0, 4)
-
-
-@pytest.mark.parametrize(
-    ("unit", "index", "shape", "message"),
-    [
-        ("layer", (4,), (2, 4, 3), r"\(layer\) \(4,\), but the features have \(4,\)"),
-        ("head", (1, 3), (2, 2, 3, 2), r"\(1, 3\), but the features have \(2, 3\)"),
-        ("head", (2, 0), (2, 2, 3, 2), r"\(2, 0\), but the features have \(2, 3\)"),
-        ("layer", (0,), (2, 2, 3, 2), r"must have the shape \(n, layer, d\)"),
-        ("head", (0, 0), (2, 4, 3), r"must have the shape \(n, block, head, d\)"),
-    ],
-)
-def test_features_that_lack_the_selected_are_refused(unit, index, shape, message):
-    with pytest.raises(VadprobeError, match=message):
-        take(Selection(unit, "x", (index,)), np.zeros(shape))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.support.profiles import laws
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.analyze.saliency.stability import stability
-from vadprobe.store.errors import VadprobeError
 
 
 def heads(*indices: tuple[int, int]) -> Selection:
@@ -38,15 +37,6 @@ def test_a_single_selection_has_no_overlap() -> None:
     found = stability([heads((0, 0))], (1, 1))
     assert np.isnan(found.overlap)
     assert np.isnan(found.chance_overlap)
-
-
-def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(VadprobeError, match="got 0 of the units"):
-        stability([], (2, 2))
-    with pytest.raises(VadprobeError, match="head', 'layer"):
-        stability([heads((0, 0)), Selection("layer", "dlsp", ((1,),))], (2, 2))
-    with pytest.raises(VadprobeError, match=r"the index \(2, 0\), outside the shape \(2, 2\)"):
-        stability([heads((2, 0))], (2, 2))
 
 
 @laws(100)

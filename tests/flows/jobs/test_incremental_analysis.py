@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.planted import Planted, write_planted
-from vadprobe.analyze.detector import fitting, locator_fitting
+from vadprobe.analyze.detector import fitting, locator_fitting, saliency_steps
 from vadprobe.analyze.evaluation import measuring
-from vadprobe.analyze.features import kernel_mapping
 from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.datasets.dataset import write_manifest
@@ -67,8 +66,8 @@ def test_a_second_run_does_no_numeric_work(copy: Planted, method: str, monkeypat
     results = copy.folder / f"out-{method}"
     before = {name: (results / name).read_bytes() for name in ("results.json", "detector.json", "scores.parquet")}
     for module, name in (
-        (kernel_mapping, "head_metrics"),
-        (kernel_mapping, "layer_metrics"),
+        (saliency_steps, "head_metrics"),
+        (saliency_steps, "layer_metrics"),
         (fitting, "fit_probe"),
         (locator_fitting, "frame_f1_grid"),
         (measuring, "roc_auc_of_groups"),

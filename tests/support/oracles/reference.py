@@ -9,9 +9,8 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from scipy.spatial.distance import cdist, pdist
+from scipy.spatial.distance import pdist
 from scipy.stats import entropy, zscore
-from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.metrics.pairwise import rbf_kernel
@@ -211,70 +210,3 @@ def robust_saliency(metrics, weight):
     mean = sum(saliency) / len(saliency)
     instability = np.sqrt(sum((one - mean) ** 2 for one in saliency) / len(saliency))
     return mean, instability, mean - weight * instability
-
-
-def headhunt_code(features, labels):
-    """The constants of HeadHunt-VAD's public code, head by head: name to an array of the leading axes."""
-    anomalous, normal = features[..., labels == 1, :], features[..., labels == 0, :]
-    shape = features.shape[:-2]
-    metrics = (_code_discriminant, _code_divergence, _code_discrepancy, _code_information)
-    names = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
-    return {
-        name: np.array([metric(anomalous[index], normal[index]) for index in np.ndindex(shape)]).reshape(shape)
-        for name, metric in zip(names, metrics, strict=True)
-    }
-
-
-def _code_discriminant(anomalous, normal):
-    d = anomalous.shape[1]
-    scatter = 1e-6 * np.eye(d)
-    for mine in (anomalous, normal):
-        scatter = scatter + (len(mine) - 1) * np.cov(mine, rowvar=False).reshape(d, d)
-    difference = anomalous.mean(axis=0) - normal.mean(axis=0)
-    direction = np.linalg.pinv(scatter) @ difference
-    spread = direction @ scatter @ direction
-    return (direction @ difference) ** 2 / spread if spread >= 1e-9 else 0.0
-
-
-def _code_divergence(anomalous, normal):
-    d = anomalous.shape[1]
-    p, q = (LedoitWolf().fit(mine).covariance_ + 1e-10 * np.eye(d) for mine in (anomalous, normal))
-    difference = anomalous.mean(axis=0) - normal.mean(axis=0)
-
-    def divergence(one, other):
-        inverse = np.linalg.inv(other)
-        log_ratio = np.linalg.slogdet(other)[1] - np.linalg.slogdet(one)[1]
-        return (np.trace(inverse @ one) + difference @ inverse @ difference - d + log_ratio) / 2
-
-    return float(np.clip((divergence(p, q) + divergence(q, p)) / 2, 0, 1e6))
-
-
-def _code_discrepancy(anomalous, normal):
-    squared = cdist(np.vstack([anomalous, normal]), np.vstack([anomalous, normal]), "sqeuclidean")
-    different = squared[squared > 0]
-    kernel = np.exp(-squared / (2 * np.median(different)) if len(different) else -squared)
-    n = len(anomalous)
-    return max(kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean(), 0.0)
-
-
-def _code_information(anomalous, normal):
-    clusters = KMeans(2, random_state=42, n_init="auto").fit_predict(np.vstack([anomalous, normal]))
-    return normalized_mutual_info_score([1] * len(anomalous) + [0] * len(normal), clusters)
-
-
-def exact_code_discriminant(head, labels):
-    """LDA of the public code by exact fractions: Gaussian elimination of the scatter plus 1e-6 I."""
-    rows = np.array([[Fraction(value) for value in row] for row in np.asarray(head, dtype=np.float64).tolist()])
-    means = [rows[labels == c].sum(axis=0) / int(np.sum(labels == c)) for c in (0, 1)]
-    centred = np.concatenate([rows[labels == c] - means[c] for c in (0, 1)])
-    system = centred.T @ centred
-    for k in range(len(system)):
-        system[k, k] += Fraction(1e-6)
-    difference = means[1] - means[0]
-    solved = np.column_stack([system, difference])
-    for k in range(len(system)):
-        solved[k] = solved[k] / solved[k, k]
-        for other in range(len(system)):
-            if other != k:
-                solved[other] = solved[other] - solved[other, k] * solved[k]
-    return float(difference @ solved[:, -1])

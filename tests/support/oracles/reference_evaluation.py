@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter1d
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
+from sklearn import metrics
 
 from tests.support.paths import SHARED
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
@@ -32,36 +31,12 @@ def expand(scores, positives, negatives):
 
 
 def metrics_on_frames(truth, values):
-    """scikit-learn's (AUC, step AP, trapezoid area) on single frames."""
-    precision, recall, _ = precision_recall_curve(truth, values)
-    return roc_auc_score(truth, values), average_precision_score(truth, values), auc(recall, precision)
-
-
-def pairs_won(truth, values):
-    """AUC from its meaning: every pair of a positive and a negative frame, one by one, ties counting half."""
-    positives, negatives = values[truth == 1], values[truth == 0]
-    wins = sum(float(p > n) + 0.5 * float(p == n) for p in positives for n in negatives)
-    return wins / (len(positives) * len(negatives))
-
-
-def grid_by_loops(scores, positives, negatives, groups, sigmas, thresholds):
-    """Frame F1 of every cell with scipy per video and single frames per cell, and the first best cell."""
-    values = np.empty((len(sigmas), len(thresholds)))
-    best, winner = -1.0, None
-    for row, sigma in enumerate(sigmas):
-        smoothed = np.array(scores, dtype=np.float64)
-        for video in dict.fromkeys(groups):
-            mine = np.asarray(groups) == video
-            if sigma > 0:
-                smoothed[mine] = gaussian_filter1d(smoothed[mine], sigma, mode="reflect", truncate=4.0)
-        truth, frames = expand(smoothed, positives, negatives)
-        for column, threshold in enumerate(thresholds):
-            found = frames > threshold
-            wrong = np.sum(found != (truth == 1))
-            values[row, column] = 2 * np.sum(found & (truth == 1)) / (2 * np.sum(found & (truth == 1)) + wrong)
-            if values[row, column] > best:
-                best, winner = values[row, column], (sigma, threshold)
-    return values, winner
+    """scikit-learn's (AUC, step AP, trapezoid area) on single frames; NaN for one class."""
+    if len(set(truth.tolist())) < 2:
+        return (math.nan,) * 3
+    precision, recall, _ = metrics.precision_recall_curve(truth, values)
+    areas = metrics.average_precision_score(truth, values), metrics.auc(recall, precision)
+    return metrics.roc_auc_score(truth, values), *areas
 
 
 def smooth_by_weights(scores, sigma):
@@ -181,39 +156,12 @@ def real_truth(name, intervals="zero-based-half-open"):
 
 
 def pair_auc(truth, values):
-    """AUC from its meaning, like ``pairs_won`` at once; NaN without a pair."""
+    """AUC from its meaning: pairs of a positive and a negative frame in order, ties half; NaN without a pair."""
     positives, negatives = values[truth == 1][:, None], values[truth == 0]
     if positives.size == 0 or negatives.size == 0:
         return math.nan
     wins = np.sum(positives > negatives) + 0.5 * np.sum(positives == negatives)
     return float(wins) / (positives.size * negatives.size)
-
-
-def precision_recall_points(truth, values):
-    """(precision, recall) of "at least this score", for every score from the highest down."""
-    above = [truth[values >= level] for level in sorted(set(values.tolist()), reverse=True)]
-    return [(float(np.mean(found)), float(np.sum(found) / np.sum(truth))) for found in above]
-
-
-def step_precision(truth, values):
-    """Step average precision by its sum; NaN for one class."""
-    if len(set(truth.tolist())) < 2:
-        return math.nan
-    total, reached = 0.0, 0.0
-    for precision, recall in precision_recall_points(truth, values):
-        total, reached = total + precision * (recall - reached), recall
-    return total
-
-
-def trapezoid_precision(truth, values):
-    """Trapezoid area under the precision-recall curve from (recall 0, precision 1); NaN for one class."""
-    if len(set(truth.tolist())) < 2:
-        return math.nan
-    total, before, reached = 0.0, 1.0, 0.0
-    for precision, recall in precision_recall_points(truth, values):
-        total += (precision + before) / 2 * (recall - reached)
-        before, reached = precision, recall
-    return total
 
 
 def events_of_frames(scores, threshold):
@@ -267,12 +215,9 @@ def mean_of_known(values):
 
 def five_metrics(videos):
     """auc, ap_step, pr_area_trapezoid, auc_abnormal_only, auc_macro of the known frames of some videos."""
-    frames = pooled(videos)
     abnormal = [video for video in videos if video.label == 1]
     return {
-        "auc": pair_auc(*frames),
-        "ap_step": step_precision(*frames),
-        "pr_area_trapezoid": trapezoid_precision(*frames),
+        **dict(zip(("auc", "ap_step", "pr_area_trapezoid"), metrics_on_frames(*pooled(videos)), strict=True)),
         "auc_abnormal_only": pair_auc(*pooled(abnormal)),
         "auc_macro": mean_of_known([pair_auc(*pooled([video])) for video in videos]),
     }
@@ -289,13 +234,14 @@ def classes_by_frames(videos):
     result = {}
     for name, mine in members.items():
         truth, values = pooled(mine)
+        auc, step, area = metrics_on_frames(truth, values)
         result[name] = {
             "n_videos": len(mine),
             "n_frames": len(truth),
             "n_positive": int(truth.sum()),
-            "auc": pair_auc(truth, values),
-            "ap_step": step_precision(truth, values),
-            "pr_area_trapezoid": trapezoid_precision(truth, values),
+            "auc": auc,
+            "ap_step": step,
+            "pr_area_trapezoid": area,
             "auc_with_normal": pair_auc(*pooled(mine + normal)),
         }
     return result

@@ -1,23 +1,22 @@
-"""Slow oracles of stage 2 from features to a selection, from the definitions, one head, layer or draw at a time.
+"""Slow oracles of stage 2 from features to a selection, and of the convention "headhunt-code", one head at a time.
 
-They use scikit-learn, scipy, exact fractions and loops, and another algebra than ``reference``: generalised
-eigenvalues for the divergence, pairs of samples for the discrepancy, scikit-learn's iterations for the clusters.
+The metrics of the paper are those of ``reference``; scikit-learn, exact fractions and loops do the rest.
 """
 
 import itertools
 import math
-import statistics
 import warnings
 from fractions import Fraction
 
 import numpy as np
-from scipy.linalg import eigh
-from scipy.spatial.distance import mahalanobis, pdist
+from scipy.spatial.distance import pdist
 from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import normalized_mutual_info_score, silhouette_score
+from sklearn.metrics import normalized_mutual_info_score
 from sklearn.metrics.pairwise import rbf_kernel
+
+from tests.support.oracles import reference
 
 HEAD_METRICS = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
 LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
@@ -27,17 +26,6 @@ def classes(samples, labels):
     """The anomalous and the normal samples, float64."""
     samples, labels = np.asarray(samples, dtype=np.float64), np.asarray(labels).astype(int)
     return samples[labels == 1], samples[labels == 0]
-
-
-def quiet_clusters(samples, **options):
-    """scikit-learn's two clusters and their inertia; equal samples make one cluster, of which it warns."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = KMeans(2, **options).fit(samples)
-    return model.labels_, model.inertia_
-
-
-# The convention "headhunt-code".
 
 
 def scatter(head, labels):
@@ -110,58 +98,11 @@ def code_mmd(head, labels):
 def code_nmi(head, labels):
     """Information of scikit-learn's two clusters, anomalous samples first; arithmetic normalisation."""
     anomalous, normal = classes(head, labels)
-    clusters, _ = quiet_clusters(np.concatenate([anomalous, normal]), random_state=42, n_init="auto")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # equal samples make one cluster
+        clusters = KMeans(2, random_state=42, n_init="auto").fit_predict(np.concatenate([anomalous, normal]))
     truth = [1] * len(anomalous) + [0] * len(normal)
     return float(normalized_mutual_info_score(truth, clusters, average_method="arithmetic"))
-
-
-# The convention "paper".
-
-
-def paper_lda(head, labels):
-    """LDA, eq. 3 (HeadHunt-VAD): squared Mahalanobis distance of the class means."""
-    anomalous, normal = classes(head, labels)
-    means = anomalous.mean(axis=0), normal.mean(axis=0)
-    centred = np.concatenate([anomalous - means[0], normal - means[1]])
-    return mahalanobis(*means, LedoitWolf(assume_centered=True).fit(centred).precision_) ** 2
-
-
-def paper_kl(head, labels):
-    """Eq. 4 (HeadHunt-VAD) from the generalised eigenvalues l of both covariances: l - 1 - log l in each direction."""
-    anomalous, normal = classes(head, labels)
-    difference = anomalous.mean(axis=0) - normal.mean(axis=0)
-    covariances = [LedoitWolf().fit(part).covariance_ for part in (anomalous, normal)]
-    both = []
-    for p, q in (covariances, covariances[::-1]):
-        ratios = eigh(p, q, eigvals_only=True)
-        both.append((np.sum(ratios - 1 - np.log(ratios)) + difference @ np.linalg.solve(q, difference)) / 2)
-    return sum(both) / 2
-
-
-def paper_mmd(head, labels):
-    """MMD, eq. 5 (HeadHunt-VAD), pair by pair: the root of the V-statistic."""
-    anomalous, normal = (part.tolist() for part in classes(head, labels))
-    median = statistics.median(math.dist(x, y) for x, y in itertools.combinations(anomalous + normal, 2))
-
-    def kernel(left, right):
-        values = [math.exp(-(math.dist(x, y) ** 2) / (2 * median**2)) for x in left for y in right]
-        return math.fsum(values) / len(values)
-
-    return math.sqrt(max(kernel(anomalous, anomalous) + kernel(normal, normal) - 2 * kernel(anomalous, normal), 0.0))
-
-
-def paper_nmi(head, labels, draws):
-    """NMI, eq. 6 (HeadHunt-VAD), of scikit-learn's iterations of least inertia; ``draws`` (starts, 2)."""
-    head = np.asarray(head, dtype=np.float64)
-    found = []
-    for u, v in draws:
-        first = math.floor(u * len(head))
-        squared = [math.dist(row, head[first]) ** 2 for row in head]
-        running = list(itertools.accumulate(squared))
-        second = next((k for k, total in enumerate(running) if total > v * running[-1]), first)
-        found.append(quiet_clusters(head, init=head[[first, second]], n_init=1, tol=0.0))
-    best = min(found, key=lambda pair: pair[1])[0]
-    return float(normalized_mutual_info_score(np.asarray(labels).astype(int), best, average_method="geometric"))
 
 
 def head_metrics(head, labels, seed, convention="paper"):
@@ -170,12 +111,10 @@ def head_metrics(head, labels, seed, convention="paper"):
         values = [metric(head, labels) for metric in (code_lda, code_kl, code_mmd, code_nmi)]
     else:
         draws = np.random.default_rng(seed).random((10, 2))
-        values = [metric(head, labels) for metric in (paper_lda, paper_kl, paper_mmd)]
-        values.append(paper_nmi(head, labels, draws))
+        squared = reference.squared_discrepancy(head, labels)
+        values = [reference.lda(head, labels), reference.symmetric_kl(head, labels), math.sqrt(max(squared, 0.0))]
+        values.append(reference.clustering_nmi(head, labels, draws))
     return dict(zip(HEAD_METRICS, values, strict=True))
-
-
-# Ranking: RHI and DLSP from raw features.
 
 
 def min_max(values):
@@ -201,70 +140,13 @@ def rhi(features, labels, seed, convention="paper", weight=0.5, top=5, names=HEA
     return scores, sorted(scores, key=lambda head: (-scores[head][2], head))[:top]
 
 
-def layer_metrics(layer, labels, n_bins=32):
-    """Eqs. 1 to 6 (HiProbe-VAD) of one layer (n, D), dimension by dimension in exact moments, by name."""
-    per_dimension = []
-    parts = [np.asarray(layer, dtype=np.float64), *classes(layer, labels)]
-    for columns in zip(*(part.T.tolist() for part in parts), strict=True):
-        everything, a, n = ([Fraction(x) for x in column] for column in columns)
-        if max(everything) == min(everything):
-            per_dimension.append((0.0, 0.0, 0.0))
-            continue
-        difference = statistics.mean(a) - statistics.mean(n)
-        variance_a, variance_n = statistics.pvariance(a), statistics.pvariance(n)
-        floor = statistics.pvariance(everything) / 1000
-        p, q = max(variance_n, floor), max(variance_a, floor)  # as printed: normal || anomalous
-        divergence = (math.log(q / p) + float((p + difference**2) / q) - 1) / 2
-        ratio = float(difference**2 / (variance_a + variance_n + Fraction(1e-12)))
-        width = (max(everything) - min(everything)) / n_bins
-        bins = [min(math.floor((x - min(everything)) / width), n_bins - 1) for x in everything]
-        shares = [bins.count(k) / len(bins) for k in set(bins)]
-        per_dimension.append((divergence, ratio, -math.fsum(share * math.log2(share) for share in shares)))
-    values = [math.fsum(axis) / len(axis) for axis in zip(*per_dimension, strict=True)]
-    return dict(zip(LAYER_METRICS, values, strict=True))
-
-
-def dlsp(layers, labels):
-    """DLSP, eqs. 1 to 7 (HiProbe-VAD), from layers 1 to L, (L, n, D): S of every layer, and the chosen number."""
-    metrics = [layer_metrics(layer, labels) for layer in layers]
-    total = [0.0] * len(layers)
-    for name in LAYER_METRICS:
-        values = [one[name] for one in metrics]
-        if max(values) > min(values):
-            mean, deviation = statistics.fmean(values), statistics.pstdev(values)
-            total = [sum_so_far + (value - mean) / deviation for sum_so_far, value in zip(total, values, strict=True)]
-    return total, 1 + total.index(max(total))
-
-
-def silhouettes(layers, labels):
-    """Figure 3 of HiProbe-VAD: scikit-learn's silhouette of the true labels for every layer."""
-    return [silhouette_score(np.asarray(layer, dtype=np.float64), np.asarray(labels).astype(int)) for layer in layers]
-
-
-# What chance gives, and what another draw gives.
+def layer_metrics(layer, labels):
+    """The three metrics of one layer (n, D), by name."""
+    values = reference.gaussian_kl(layer, labels)[0], reference.discriminant_ratio(layer, labels)
+    return dict(zip(LAYER_METRICS, (*values, reference.binned_entropy(layer)), strict=True))
 
 
 def null(features, labelings, metrics):
     """Metric to (labelings, units): ``metrics(unit, labels)`` from scratch for every labelling of (units, n, d)."""
     rows = [[metrics(unit, labels) for unit in features] for labels in labelings]
     return {name: np.array([[one[name] for one in row] for row in rows]) for name in rows[0][0]}
-
-
-def single_p_values(observed, values):
-    """(1 + how many labellings reach the observed value) / (1 + labellings), unit by unit."""
-    return [(1 + sum(row[k] >= observed[k] for row in values)) / (1 + len(values)) for k in range(len(observed))]
-
-
-def family_p_values(observed, values):
-    """The same against the greatest value of any unit of each labelling."""
-    greatest = [max(row) for row in values]
-    return [(1 + sum(value >= one for value in greatest)) / (1 + len(values)) for one in observed]
-
-
-def selection_shares(selections):
-    """Of several selections, the share that holds each unit that any of them holds."""
-    counts = {}
-    for units in selections:
-        for unit in set(units):
-            counts[unit] = counts.get(unit, 0) + 1
-    return {unit: count / len(selections) for unit, count in counts.items()}
