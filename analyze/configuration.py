@@ -9,7 +9,7 @@ from vadprobe.store.settings import Section
 
 
 class CalibrationConfig(Section):
-    """Section ``[analysis.calibration]``: the training samples that everything is fitted on."""
+    """Section `[analysis.calibration]`: the training samples that everything is fitted on."""
 
     unit: Literal["video", "segment"] = Field(
         default="video", description="both papers: one vector per calibration video, frames sampled over all of it"
@@ -26,7 +26,7 @@ LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
 
 
 class SaliencyConfig(Section):
-    """Section ``[analysis.saliency]``: how well every layer or head separates the calibration samples."""
+    """Section `[analysis.saliency]`: how well every layer or head separates the calibration samples."""
 
     convention: Literal["paper", "headhunt-code"] = Field(
         default="paper",
@@ -67,11 +67,11 @@ RANKING_RULES: tuple[Rule, ...] = ("dlsp", "rhi", "full-layer")
 
 
 class SelectionConfig(Section):
-    """Section ``[analysis.selection]``: the layers or heads that feed the probe, by the papers' rules or others.
+    """Section `[analysis.selection]`: the layers or heads that feed the probe, by the papers' rules or others.
 
     "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
-    L. "rhi" the ``top_heads`` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
-    ``seed``; "full-layer" every head of the block whose best head RHI ranks first; "all-heads" every head there is.
+    L. "rhi" the `top_heads` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
+    `seed`; "full-layer" every head of the block whose best head RHI ranks first; "all-heads" every head there is.
     """
 
     rule: Rule | None = Field(default=None, description="by default the method's own: 'dlsp' or 'rhi'")
@@ -92,7 +92,7 @@ class SelectionConfig(Section):
 
 
 class ProbeConfig(Section):
-    """Section ``[analysis.probe]``: the probe on the selected features; both papers fit logistic regression."""
+    """Section `[analysis.probe]`: the probe on the selected features; both papers fit logistic regression."""
 
     kind: ProbeKind = Field(default="logistic", description="both papers; the other kinds are for comparison")
     c: float = Field(default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed")
@@ -124,9 +124,9 @@ class ProbeConfig(Section):
 
 
 class LocatorConfig(Section):
-    """Section ``[analysis.locator]``: smoothing of segment scores and the threshold of the binary decision.
+    """Section `[analysis.locator]`: smoothing of segment scores and the threshold of the binary decision.
 
-    ``threshold`` "grid": the (sigma, threshold) pair of best frame F1 on the videos of ``split``. "adaptive":
+    `threshold` "grid": the (sigma, threshold) pair of best frame F1 on the videos of `split`. "adaptive":
     mean plus kappa deviations of the calibration probabilities (HiProbe-VAD). A number: that number.
     """
 
@@ -150,7 +150,7 @@ class LocatorConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Section ``[analysis.evaluation]``: intervals of the reported numbers by a bootstrap over videos."""
+    """Section `[analysis.evaluation]`: intervals of the reported numbers by a bootstrap over videos."""
 
     resamples: int = Field(default=1000, ge=0, description="0: no intervals")
     seed: int = Field(default=0, ge=0, description="of the resamples")
@@ -158,7 +158,7 @@ class EvaluationConfig(Section):
 
 
 class AnalysisConfig(Section):
-    """Section ``[analysis]``: one method on the cached features."""
+    """Section `[analysis]`: one method on the cached features."""
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")
     method: Literal["hiprobe", "headhunt"] = Field(description="'hiprobe' probes one layer, 'headhunt' a few heads")

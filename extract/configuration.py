@@ -8,7 +8,7 @@ from vadprobe.store.settings import Section
 
 
 class BackboneConfig(Section):
-    """Section ``[backbone]``: the frozen model and its settings."""
+    """Section `[backbone]`: the frozen model and its settings."""
 
     key: str = Field(description="folder name of this backbone in the store")
     path: str = Field(description="a local folder, or a hub id such as OpenGVLab/InternVL3-8B-hf")
@@ -58,7 +58,7 @@ class BackboneConfig(Section):
 
 
 class ExtractionConfig(Section):
-    """Section ``[extraction]``: the settings of the work. ``batch_clips`` is part of the features' specification."""
+    """Section `[extraction]`: the settings of the work. `batch_clips` is part of the features' specification."""
 
     device: str = Field(
         default="auto",

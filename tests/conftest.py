@@ -73,7 +73,7 @@ def write_video() -> WriteVideo:
 
 @pytest.fixture(scope="session")
 def video_folder(tmp_path_factory: pytest.TempPathFactory, write_video: WriteVideo) -> Path:
-    """Three readable videos: ``first`` (20 frames, 25 fps), ``second`` (33 frames, 10 fps), ``third`` (7 frames)."""
+    """Three readable videos: `first` (20 frames, 25 fps), `second` (33 frames, 10 fps), `third` (7 frames)."""
     folder = tmp_path_factory.mktemp("videos")
     write_video(folder / "first.mp4", 20)
     write_video(folder / "second.mp4", 33, rate=10, height=48, width=80)

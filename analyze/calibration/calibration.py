@@ -22,10 +22,10 @@ SegmentLabel = Literal["video", "interval"]
 class Calibration:
     """Rows of one clip table to fit on.
 
-    ``rows`` (n,) int64, ascending and distinct, are rows of the clip table whose digest is ``clips_digest``; ``labels``
-    (n,) int64 are 1 (anomalous) or 0; ``groups`` (n,) int64 are the rows' video codes in that table: folds,
-    permutations and bootstraps move whole groups. ``unit`` "video" has one row per video, "segment" every clip.
-    ``fraction`` and ``seed`` are those of the draw; ``segment_label`` and ``positive_share`` (the fraction of a clip's
+    `rows` (n,) int64, ascending and distinct, are rows of the clip table whose digest is `clips_digest`; `labels`
+    (n,) int64 are 1 (anomalous) or 0; `groups` (n,) int64 are the rows' video codes in that table: folds,
+    permutations and bootstraps move whole groups. `unit` "video" has one row per video, "segment" every clip.
+    `fraction` and `seed` are those of the draw; `segment_label` and `positive_share` (the fraction of a clip's
     frames from which "interval" calls it anomalous) say how clips got labels.
     """
 
@@ -57,7 +57,7 @@ class Calibration:
 def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Video, ...]:
     """Draw training videos to calibrate on, stratified and seeded (section 4.1 of HiProbe-VAD: 1 % of them).
 
-    ``n = round(fraction * n_train)`` videos in all, ``round(n * fraction of anomalous videos)`` of them anomalous (both
+    `n = round(fraction * n_train)` videos in all, `round(n * fraction of anomalous videos)` of them anomalous (both
     half to even) and the rest normal. Only videos of split "train" are drawn, whatever else is passed, so a test
     video is never calibrated on. The draw depends on names and labels alone, not on their order, and each class has
     its own random stream: with one seed, a larger fraction holds all videos of a smaller one.
@@ -100,7 +100,7 @@ def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Vi
 
 
 def _class_counts(total: int, classes: Sequence[Sequence[Video]]) -> tuple[int, int]:
-    """Return the numbers of normal and anomalous videos in a draw of ``total``."""
+    """Return the numbers of normal and anomalous videos in a draw of `total`."""
     anomalous = round(total * len(classes[1]) / (len(classes[0]) + len(classes[1])))
     return total - anomalous, anomalous
 
@@ -132,13 +132,13 @@ def calibration_rows(
     """Return the rows of drawn videos in a clip table, with labels.
 
     With the table's unit "video" each video is one row and has the video's label, as both papers have it. With unit
-    "segment" every clip of a drawn video is a row, and ``segment_label`` says where its label comes from: "video"
+    "segment" every clip of a drawn video is a row, and `segment_label` says where its label comes from: "video"
     copies the video's, which calls every calm clip of an anomalous video anomalous; "interval" calls a clip anomalous
     when at least half of its frames are in an anomalous interval.
 
     Args:
         table: the clips.
-        videos: what ``draw_videos`` gave; all must have a label and rows in the table.
+        videos: what `draw_videos` gave; all must have a label and rows in the table.
         dataset: where the intervals are, 0-based and half-open.
         seed, fraction: of the draw; kept as a record.
 

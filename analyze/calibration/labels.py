@@ -10,7 +10,7 @@ CLASS_NAMES = {0: "normal", 1: "anomalous"}
 
 
 def check_binary(labels: np.ndarray) -> None:
-    """Raise ``VadprobeError`` unless every label is 1 (anomalous) or 0 (normal)."""
+    """Raise `VadprobeError` unless every label is 1 (anomalous) or 0 (normal)."""
     if not np.isin(labels, (0, 1)).all():
         raise VadprobeError(
             f"labels must be 1 (anomalous) or 0 (normal), got {np.unique(labels).tolist()[:8]}; correct them."
@@ -18,7 +18,7 @@ def check_binary(labels: np.ndarray) -> None:
 
 
 def check_classes(counts: np.ndarray) -> None:
-    """Raise ``VadprobeError`` unless both classes have two samples; ``counts`` (2,) are those of labels 0 and 1."""
+    """Raise `VadprobeError` unless both classes have two samples; `counts` (2,) are those of labels 0 and 1."""
     for label, name in CLASS_NAMES.items():
         if counts[label] < 2:
             raise VadprobeError(

@@ -26,7 +26,7 @@ def check_overlap(names: Sequence[str], what: str, allowed: bool) -> None:
     """Refuse to report on videos that were used before.
 
     Args:
-        names: what ``overlapping`` found.
+        names: what `overlapping` found.
         what: how they were used, for the message: "fitted" or "tuned".
         allowed: the explicit switch; the result is stamped with the names then.
 

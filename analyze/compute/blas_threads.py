@@ -12,7 +12,7 @@ _Result = TypeVar("_Result")
 
 
 def _in_passing_thread(action: Callable[[], _Result]) -> _Result:
-    """Run ``action`` in a thread that ends at once.
+    """Run `action` in a thread that ends at once.
 
     threadpoolctl lets the thread that set OpenBLAS's limit own it while it lives, and ignores all others: who leaves
     last could not put back what who came first had set.

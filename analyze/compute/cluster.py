@@ -44,7 +44,7 @@ def open_scheduler(scheduler: str, workers: int, progress: Progress | None = Non
     """Give what computes; the results are the same with each. Workers start when there is a first task.
 
     Args:
-        scheduler: "processes" starts ``workers`` processes of one thread; "threads" uses ``workers`` threads of this
+        scheduler: "processes" starts `workers` processes of one thread; "threads" uses `workers` threads of this
             process, which share its memory but also its interpreter; "synchronous" computes in the calling thread;
             "tcp://host:port" or "tls://host:port" is the scheduler of a running Dask cluster, whose workers need
             vadprobe and the stores at the same paths (the keys of TLS are Dask's configuration, distributed.comm.tls).

@@ -17,7 +17,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """``function(*arguments)`` with a name for messages, for example "layer 3 of the prompt 'coarse'".
+    """`function(*arguments)` with a name for messages, for example "layer 3 of the prompt 'coarse'".
 
     For workers in other processes the function is one of a module (or a partial of one), and all can be pickled.
     """
@@ -45,7 +45,7 @@ class Pool(Protocol):
 class Scheduler:
     """Runs independent tasks, a bounded number at a time, and returns their results in order.
 
-    ``start`` gives the pool before the first task: a run that finds everything kept starts no worker.
+    `start` gives the pool before the first task: a run that finds everything kept starts no worker.
     """
 
     def __init__(self, start: Callable[[], Pool], progress: Progress | None = None) -> None:
@@ -60,7 +60,7 @@ class Scheduler:
         return self._started
 
     def run(self, tasks: Sequence[Task], what: str = "tasks") -> list[Any]:
-        """Compute all tasks and return their results in order; see ``results``."""
+        """Compute all tasks and return their results in order; see `results`."""
         return list(self.results(tasks, what))
 
     def results(self, tasks: Sequence[Task], what: str = "tasks") -> Iterator[Any]:

@@ -28,7 +28,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFEr
 
 @dataclass(frozen=True, eq=False)
 class CachedResult:
-    """Result of a step: plain JSON ``values`` (no NaN; None is unknown) and named ``arrays`` of numbers."""
+    """Result of a step: plain JSON `values` (no NaN; None is unknown) and named `arrays` of numbers."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class StepCache:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Keep results below ``folder``, or with None in memory only.
+        """Keep results below `folder`, or with None in memory only.
 
         Raises:
             VadprobeError: if the folder is a file.
@@ -70,7 +70,7 @@ class StepCache:
         return [run.name for run in self.runs if not run.reused]
 
     def result(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], CachedResult]) -> CachedResult:
-        """Return the step's result: the kept one, or the one that ``compute`` gives."""
+        """Return the step's result: the kept one, or the one that `compute` gives."""
         return self.results(name, {"": inputs}, lambda _: {"": compute()})[""]
 
     def results(
@@ -79,7 +79,7 @@ class StepCache:
         inputs: Mapping[str, Mapping[str, Any]],
         compute: Callable[[list[str]], Mapping[str, CachedResult]],
     ) -> dict[str, CachedResult]:
-        """Return the results of several steps of one name; ``compute`` gets all keys that are not kept at once.
+        """Return the results of several steps of one name; `compute` gets all keys that are not kept at once.
 
         Args:
             name: of the step, a folder's name.

@@ -29,9 +29,9 @@ from vadprobe.store.files.parquet import write_parquet
 class Result:
     """One method's numbers on one split.
 
-    ``evaluation`` is None, and every number unknown, where no scored video has a label. ``missing_videos`` are labelled
-    videos of the split without scores (not extracted, or not readable): they are in no number. ``overlap`` names
-    reported videos that something was fitted or tuned on; it is empty unless that was allowed. ``videos`` has one row
+    `evaluation` is None, and every number unknown, where no scored video has a label. `missing_videos` are labelled
+    videos of the split without scores (not extracted, or not readable): they are in no number. `overlap` names
+    reported videos that something was fitted or tuned on; it is empty unless that was allowed. `videos` has one row
     per measured video.
     """
 
@@ -203,7 +203,7 @@ def overlap_warning(videos: Sequence[str]) -> str:
 
 
 def write_results(results: Sequence[Result], folder: Path) -> Path:
-    """Write ``results.json``, ``results.parquet`` and ``videos.parquet``; returns the JSON's path."""
+    """Write `results.json`, `results.parquet` and `videos.parquet`; returns the JSON's path."""
     values = [result.to_json() for result in results]
     write_json(folder / "results.json", {"results": values})
     write_parquet(pa.Table.from_pylist([_flat(value) for value in values]), folder / "results.parquet")

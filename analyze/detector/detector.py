@@ -22,7 +22,7 @@ _NAMES_ONLY = ("backbone.key", "backbone.source", "prompt.key")
 class Detector:
     """A selection of a backbone's layers or heads, a probe on them and a locator, fitted on one dataset.
 
-    ``features`` is the specification of the store the probe reads (of the scored sampling), ``provenance`` the digests
+    `features` is the specification of the store the probe reads (of the scored sampling), `provenance` the digests
     of what it was fitted on.
     """
 
@@ -65,7 +65,7 @@ class Detector:
 
     @classmethod
     def read(cls, path: Path) -> "Detector":
-        """Read a file that ``write`` wrote.
+        """Read a file that `write` wrote.
 
         Raises:
             VadprobeError: if there is no such file, or it is not a detector.

@@ -31,7 +31,7 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A detector with the details of its making; ``saliency`` is JSON-ready, None if nothing was ranked."""
+    """A detector with the details of its making; `saliency` is JSON-ready, None if nothing was ranked."""
 
     detector: Detector
     calibration: Calibration

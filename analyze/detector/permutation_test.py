@@ -34,8 +34,8 @@ def chance_of(
 ) -> dict[str, Any]:
     """Compute what chance would give, as JSON values, for the parts that the job asks for.
 
-    ``chance``: of the ranked score S(l) or RSS, for every layer or head its ``p_value``, its ``familywise`` p-value (of
-    the greatest score of all), and the ``quantile`` that 95 % of relabelings stay below. ``cross_fitted_auc``: by
+    `chance`: of the ranked score S(l) or RSS, for every layer or head its `p_value`, its `familywise` p-value (of
+    the greatest score of all), and the `quantile` that 95 % of relabelings stay below. `cross_fitted_auc`: by
     prompt, how well a ridge classifier fitted on the other folds of videos ranks each fold; 0.5 is chance.
     """
     if config.rule in LAYER_RULES:

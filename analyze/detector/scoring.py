@@ -23,7 +23,7 @@ _ROW_GROUP = 1 << 16  # rows: a reader that wants a few videos of a large set re
 class Scores:
     """Scores of some rows of a clip table, in row order; a clip that could not be read is NaN.
 
-    ``raw`` (n,) is the probe's probability, ``smoothed`` (n,) the detector's score, ``rows`` (n,) rows of the table.
+    `raw` (n,) is the probe's probability, `smoothed` (n,) the detector's score, `rows` (n,) rows of the table.
     """
 
     table: ClipTable

@@ -22,8 +22,8 @@ from vadprobe.store.format.specification import BackboneSpec
 class Choice:
     """A selection, and what a report tells of it as JSON values.
 
-    ``details`` has the ``scores`` that were ranked, their ``parts``, the ``layers`` of a layer's scores, and the raw
-    ``metrics`` by prompt; None for a rule that ranks nothing.
+    `details` has the `scores` that were ranked, their `parts`, the `layers` of a layer's scores, and the raw
+    `metrics` by prompt; None for a rule that ranks nothing.
     """
 
     selection: Selection

@@ -22,17 +22,17 @@ def trivial_baselines(truth: GroundTruth) -> dict[str, dict[str, float]]:
 
     With n the video's frame count, frame i of a video scores
 
-    - ``video_flat``: the video's true label, held flat. Perfect between videos, blind within them: an oracle.
-    - ``shorter``: -n, so that a shorter video is more anomalous.
-    - ``centre``: -abs(2 i - n) / n, highest in the middle of every video. The numerator is an integer and the division
+    - `video_flat`: the video's true label, held flat. Perfect between videos, blind within them: an oracle.
+    - `shorter`: -n, so that a shorter video is more anomalous.
+    - `centre`: -abs(2 i - n) / n, highest in the middle of every video. The numerator is an integer and the division
       is rounded correctly, so frames at the same relative distance tie exactly.
-    - ``random``: a number drawn for every 16 frames (seed 0; it does not depend on the order of the videos).
+    - `random`: a number drawn for every 16 frames (seed 0; it does not depend on the order of the videos).
 
-    Every frame of a video is counted, not ``((n - 1) // 16) * 16`` of them as in common ground-truth files.
+    Every frame of a video is counted, not `((n - 1) // 16) * 16` of them as in common ground-truth files.
 
     Returns:
-        Baseline to metric to value; the metrics are ``auc``, ``ap_step``, ``pr_area_trapezoid``, ``auc_abnormal_only``
-        and ``auc_macro`` (0.5 for a score that is flat within every video). NaN if the frames are of one class.
+        Baseline to metric to value; the metrics are `auc`, `ap_step`, `pr_area_trapezoid`, `auc_abnormal_only`
+        and `auc_macro` (0.5 for a score that is flat within every video). NaN if the frames are of one class.
     """
     codes = np.arange(len(truth.video_ids))
     counts = truth.n_positive, truth.n_frames - truth.n_positive

@@ -25,13 +25,13 @@ class BootstrapConfig:
 class Evaluation:
     """Every number of one method on one ground truth; NaN is unknown.
 
-    Over all known frames, pooled: ``auc``, ``ap_step`` (the primary AP), ``pr_area_trapezoid`` (what others call AP).
-    ``auc_abnormal_only`` is on the frames of anomalous videos, ``auc_macro`` the mean AUC of the ``n_videos_macro``
-    videos that have frames of both classes, ``video_auc`` tells videos apart by their highest score. At ``threshold``
-    (strictly above is anomalous): ``f1``, ``false_alarm_rate`` on normal videos, ``auc_gated`` (scores at or below it
-    are the lowest), ``auc_binary`` (the decision alone, (TPR + TNR) / 2), ``event_map`` by IoU and its mean.
-    ``intervals`` are percentile intervals of a video-clustered bootstrap, ``undefined`` the resamples that had frames
-    of one class only. ``n_frames_unknown`` frames have no score and are in no number.
+    Over all known frames, pooled: `auc`, `ap_step` (the primary AP), `pr_area_trapezoid` (what others call AP).
+    `auc_abnormal_only` is on the frames of anomalous videos, `auc_macro` the mean AUC of the `n_videos_macro`
+    videos that have frames of both classes, `video_auc` tells videos apart by their highest score. At `threshold`
+    (strictly above is anomalous): `f1`, `false_alarm_rate` on normal videos, `auc_gated` (scores at or below it
+    are the lowest), `auc_binary` (the decision alone, (TPR + TNR) / 2), `event_map` by IoU and its mean.
+    `intervals` are percentile intervals of a video-clustered bootstrap, `undefined` the resamples that had frames
+    of one class only. `n_frames_unknown` frames have no score and are in no number.
     """
 
     auc: float
@@ -68,7 +68,7 @@ class Evaluation:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Evaluation":
-        """Restore an evaluation from ``to_json``."""
+        """Restore an evaluation from `to_json`."""
         numbers = _mapped({field.name: value[field.name] for field in fields(Evaluation)}, _nan_for_none)
         return Evaluation(
             **{

@@ -7,8 +7,8 @@ precision per IoU. Three things to know before comparing numbers:
 - The events come from **one** threshold: they are few, and their recall ends where the threshold cut. Published tables
   on UCF-Crime and XD-Violence average over categories and set thresholds per video; the numbers are not comparable.
 - A video-level label held flat over the video, however right, is one event per video. It finds an anomaly only if that
-  fills at least the fraction ``iou`` of its video, and only one of several: print it beside every result.
-- Events of equal confidence are one step of the precision, as everywhere in ``evaluation.metrics``.
+  fills at least the fraction `iou` of its video, and only one of several: print it beside every result.
+- Events of equal confidence are one step of the precision, as everywhere in `evaluation.metrics`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from vadprobe.analyze.evaluation.events import Events, Intervals, merge_interval
 class EventPrecision:
     """Average precision at each IoU, their mean (the mAP), and how many events it rests on.
 
-    ``n_predicted`` and ``n_true`` count events after merging. Without any true event every precision is NaN.
+    `n_predicted` and `n_true` count events after merging. Without any true event every precision is NaN.
     """
 
     by_iou: Mapping[float, float]
@@ -37,9 +37,9 @@ def event_average_precision(
 ) -> float:
     """Return the average precision of predicted events at one IoU (ActivityNet's protocol, one class).
 
-    The true intervals are merged first (``merge_intervals``). The events of all videos are taken by descending
+    The true intervals are merged first (`merge_intervals`). The events of all videos are taken by descending
     confidence; each takes, of its own video's true intervals that no earlier event took and whose IoU with it is
-    >= ``iou``, the one of largest IoU (the earliest of equal ones), and is a hit; otherwise it is a false positive. IoU
+    >= `iou`, the one of largest IoU (the earliest of equal ones), and is a hit; otherwise it is a false positive. IoU
     is frames in both / frames in either.
 
     The precision is hits / events among those of at least a confidence. It is made non-increasing from the right (each
@@ -52,12 +52,12 @@ def event_average_precision(
     name, as UCF-Crime's) would put hits before false alarms. So neither the order of the input nor the numbering of the
     videos matters, and with distinct confidences this is ActivityNet's number exactly.
 
-    A lower ``iou`` never lowers the result, and neither does an additional event below all others.
+    A lower `iou` never lowers the result, and neither does an additional event below all others.
 
     Args:
         predicted: of the evaluated videos only; an event in a video without truth is a false positive.
-        truth_groups: (t,) integers, video of each true interval, numbered as in ``predicted``.
-        truth_starts, truth_stops: (t,) integers, ``[start, stop)``, half-open, none empty. Those in frames of unknown
+        truth_groups: (t,) integers, video of each true interval, numbered as in `predicted`.
+        truth_starts, truth_stops: (t,) integers, `[start, stop)`, half-open, none empty. Those in frames of unknown
             score count as not found.
         iou: in (0, 1], closed: an IoU of 1/2 reaches 0.5.
 
@@ -87,7 +87,7 @@ def event_map(
     truth_stops: np.ndarray,
     ious: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5),
 ) -> EventPrecision:
-    """Return ``event_average_precision`` at several IoUs, and their mean: the mAP of one threshold's events.
+    """Return `event_average_precision` at several IoUs, and their mean: the mAP of one threshold's events.
 
     Args:
         predicted, truth_groups, truth_starts, truth_stops: as there.

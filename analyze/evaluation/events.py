@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 Intervals = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Groups (videos), starts and stops of intervals ``[start, stop)``, each (n,) int64."""
+"""Groups (videos), starts and stops of intervals `[start, stop)`, each (n,) int64."""
 
 
 @dataclass(frozen=True, eq=False)
 class Events:
     """Predicted events of any number of videos, in any order.
 
-    ``groups`` (m,) integers name the video, with the numbers the truth has; ``start_frames`` and ``stop_frames`` (m,)
-    integers are ``[start, stop)``, half-open, none empty; ``confidences`` (m,) float64 rank them, higher is surer.
+    `groups` (m,) integers name the video, with the numbers the truth has; `start_frames` and `stop_frames` (m,)
+    integers are `[start, stop)`, half-open, none empty; `confidences` (m,) float64 rank them, higher is surer.
     """
 
     groups: np.ndarray
@@ -28,14 +28,14 @@ class Events:
 def detect_events(
     scores: np.ndarray, starts: np.ndarray, stops: np.ndarray, groups: np.ndarray, threshold: float
 ) -> Events:
-    """Find events of many videos: clips scoring strictly above ``threshold``, overlapping and touching ones merged.
+    """Find events of many videos: clips scoring strictly above `threshold`, overlapping and touching ones merged.
 
     An event's confidence is the mean score of its clips weighted by their frames (a frame of two overlapping clips
     counts in both), always within their lowest and highest score; clips of one score give exactly that score.
 
     Args:
         scores: (n,) float64, smoothed. A NaN (unknown) clip is not above and ends an event.
-        starts, stops: (n,) integers, clips ``[start, stop)``, half-open, none empty; in any order.
+        starts, stops: (n,) integers, clips `[start, stop)`, half-open, none empty; in any order.
         groups: (n,) integers, video of each clip.
         threshold: a finite number, as a Locator has.
 
@@ -51,7 +51,7 @@ def detect_events(
 
 
 def _weighted_means(values: np.ndarray, weights: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Return the weighted mean of each run of rows; the runs begin at ``first``."""
+    """Return the weighted mean of each run of rows; the runs begin at `first`."""
     if len(first) == 0:
         return np.empty(0)
     run = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
@@ -68,7 +68,7 @@ def merge_intervals(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -
 
     Args:
         groups: (n,) integers, video of each interval.
-        starts, stops: (n,) integers, ``[start, stop)``, half-open, none empty; in any order.
+        starts, stops: (n,) integers, `[start, stop)`, half-open, none empty; in any order.
 
     Returns:
         groups, starts, stops: (m,) int64 each, covering the same frames, sorted by group, then start; those of one

@@ -16,10 +16,10 @@ from vadprobe.store.files.digests import digest_json
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """Anomalous frames of some videos. Made by ``ground_truth``.
+    """Anomalous frames of some videos. Made by `ground_truth`.
 
-    ``n_frames`` (videos,) int64 and ``labels`` (videos,) int64 (1 anomalous, 0 normal) belong to ``video_ids``, and so
-    does ``categories`` (None: not said). ``interval_codes``, ``interval_starts`` and ``interval_stops`` (intervals,)
+    `n_frames` (videos,) int64 and `labels` (videos,) int64 (1 anomalous, 0 normal) belong to `video_ids`, and so
+    does `categories` (None: not said). `interval_codes`, `interval_starts` and `interval_stops` (intervals,)
     int64 are half-open frames of the video of that code, sorted, disjoint and inside the video.
     """
 

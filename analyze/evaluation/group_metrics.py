@@ -71,13 +71,13 @@ class ClassResult:
 def class_results(clips: ScoredClips, labels: np.ndarray, categories: Sequence[str | None]) -> dict[str, ClassResult]:
     """Return the results of every class, by name.
 
-    A class's metrics are on the frames of its videos alone, as VADTree reports them; ``auc_with_normal`` adds the
+    A class's metrics are on the frames of its videos alone, as VADTree reports them; `auc_with_normal` adds the
     frames of the normal videos, whose number then decides much of it. An XD-Violence video of several codes counts for
     each.
 
     Args:
-        clips: with a known score; their groups are positions in ``labels`` and ``categories``.
-        labels: (videos,) 1 anomalous, 0 normal. ``categories``: one per video; None is class "unknown".
+        clips: with a known score; their groups are positions in `labels` and `categories`.
+        labels: (videos,) 1 anomalous, 0 normal. `categories`: one per video; None is class "unknown".
     """
     members: dict[str, list[int]] = {}
     for code, category in enumerate(categories):
@@ -104,7 +104,7 @@ def false_alarm_rate(clips: ScoredClips, labels: np.ndarray, threshold: float) -
     """Return the fraction of the frames of normal videos whose score is strictly above the threshold.
 
     Args:
-        clips: without NaN; their groups are positions in ``labels``.
+        clips: without NaN; their groups are positions in `labels`.
         labels: (videos,) 1 anomalous, 0 normal.
         threshold: of the decision.
 

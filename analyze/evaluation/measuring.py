@@ -111,7 +111,7 @@ def _auc(clips: ScoredClips) -> float:
 
 
 def _at_threshold(truth: GroundTruth, scores: SegmentScores, known: ScoredClips, threshold: float) -> dict[str, Any]:
-    """Return the numbers of an ``Evaluation`` that depend on the threshold, by name."""
+    """Return the numbers of an `Evaluation` that depend on the threshold, by name."""
     if math.isnan(threshold) or len(known) == 0:
         numbers = dict.fromkeys(("f1", "false_alarm_rate", "auc_gated", "auc_binary", "event_map_mean"), _NAN)
         n_true = len(truth.interval_codes)

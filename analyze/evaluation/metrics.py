@@ -18,9 +18,9 @@ _MAX_FRAMES = 2**32  # below this, twice the number of (positive, negative) pair
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Scores sorted once, with what lies at or above each: all a metric needs. Made by ``rank``.
+    """Scores sorted once, with what lies at or above each: all a metric needs. Made by `rank`.
 
-    ``thresholds`` (k,) float64 are the distinct scores, descending. ``true_positives`` and ``false_positives`` (k,)
+    `thresholds` (k,) float64 are the distinct scores, descending. `true_positives` and `false_positives` (k,)
     int64 count the positive and negative frames whose score is >= the threshold; the last entries are all frames.
     """
 
@@ -44,7 +44,7 @@ class Ranking:
         return self.n_positives > 0 and self.n_negatives > 0
 
     def above(self, threshold: float) -> tuple[int, int]:
-        """Count true and false positives: positive and negative frames with a score strictly above ``threshold``."""
+        """Count true and false positives: positive and negative frames with a score strictly above `threshold`."""
         count = len(self.thresholds) - int(np.searchsorted(self.thresholds[::-1], threshold, side="right"))
         if count == 0:
             return 0, 0
@@ -79,7 +79,7 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
 
 
 def check_rankable(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> None:
-    """Raise ``VadprobeError`` as ``rank`` does for arrays of its types."""
+    """Raise `VadprobeError` as `rank` does for arrays of its types."""
     unknown = int(np.isnan(scores).sum())
     if unknown:
         raise VadprobeError(
@@ -96,7 +96,7 @@ def check_rankable(scores: np.ndarray, positives: np.ndarray, negatives: np.ndar
 def roc_auc(ranking: Ranking) -> float:
     """Return the area under the ROC curve: how often a positive frame is above a negative one, ties counting half.
 
-    The pairs are counted in integers and divided once. Equal to scikit-learn's ``roc_auc_score`` on expanded frames.
+    The pairs are counted in integers and divided once. Equal to scikit-learn's `roc_auc_score` on expanded frames.
 
     Returns:
         A number in [0, 1]; 0.5 for a constant score; NaN if the frames are of one class.
@@ -113,8 +113,8 @@ def roc_auc(ranking: Ranking) -> float:
 def average_precision(ranking: Ranking) -> float:
     """Return the average precision as a step function: the sum of precision times recall gained at distinct scores.
 
-    This is scikit-learn's ``average_precision_score``, the primary number on XD-Violence. Published "AP" often is
-    ``precision_recall_area`` instead; the two are not comparable.
+    This is scikit-learn's `average_precision_score`, the primary number on XD-Violence. Published "AP" often is
+    `precision_recall_area` instead; the two are not comparable.
 
     Returns:
         A number in (0, 1]; the fraction of positive frames for a constant score; NaN if the frames are of one class.
@@ -128,7 +128,7 @@ def average_precision(ranking: Ranking) -> float:
 def precision_recall_area(ranking: Ranking) -> float:
     """Return the trapezoid area under the precision-recall curve, which begins at recall 0 with precision 1.
 
-    This is ``auc(recall, precision)`` on scikit-learn's ``precision_recall_curve``, called AP by XDVioDet, RTFM, UR-DMU
+    This is `auc(recall, precision)` on scikit-learn's `precision_recall_curve`, called AP by XDVioDet, RTFM, UR-DMU
     and others. It rewards coarse scores: a constant one gets (1 + fraction of positive frames) / 2. Label it as the
     trapezoid wherever it is printed.
 
@@ -144,7 +144,7 @@ def precision_recall_area(ranking: Ranking) -> float:
 
 
 def f1(ranking: Ranking, threshold: float) -> float:
-    """Return the frame F1 of "anomalous where the score is strictly above ``threshold``".
+    """Return the frame F1 of "anomalous where the score is strictly above `threshold`".
 
     Returns:
         2 TP / (2 TP + FP + FN), 0 if no positive frame is found; NaN if the frames are of one class.
@@ -163,8 +163,8 @@ def clip_counts(truth: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tup
     """Count anomalous and normal frames of each clip of one video.
 
     Args:
-        truth: (n_frames,) bool, True where a frame is anomalous (``Dataset.truth``).
-        starts, stops: (n,) integers, clip i is frames ``[starts[i], stops[i])`` of the video, half-open. Clips may
+        truth: (n_frames,) bool, True where a frame is anomalous (`Dataset.truth`).
+        starts, stops: (n,) integers, clip i is frames `[starts[i], stops[i])` of the video, half-open. Clips may
             overlap.
 
     Returns:

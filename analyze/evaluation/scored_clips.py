@@ -11,8 +11,8 @@ from vadprobe.analyze.evaluation.metrics import Ranking, rank
 class ScoredClips:
     """Clips with one score each, in any order unless a function wants them by video.
 
-    ``scores`` (n,) float64, higher is more anomalous. ``positives`` and ``negatives`` (n,) int64 count the anomalous
-    and normal frames of each clip. ``groups`` (n,) integers are the code of each clip's video. Arrays of other types
+    `scores` (n,) float64, higher is more anomalous. `positives` and `negatives` (n,) int64 count the anomalous
+    and normal frames of each clip. `groups` (n,) integers are the code of each clip's video. Arrays of other types
     are converted.
     """
 
@@ -38,5 +38,5 @@ class ScoredClips:
         return ScoredClips(self.scores[chosen], self.positives[chosen], self.negatives[chosen], self.groups[chosen])
 
     def ranking(self) -> Ranking:
-        """Rank the clips by ``metrics.rank``, whatever their videos. Errors as there."""
+        """Rank the clips by `metrics.rank`, whatever their videos. Errors as there."""
         return rank(self.scores, self.positives, self.negatives)

@@ -13,8 +13,8 @@ from vadprobe.store.errors import VadprobeError
 class SegmentScores:
     """One score per segment, videos by code.
 
-    ``codes`` (n,) int64 index the videos of a ``GroundTruth``; ``start_frames`` and ``stop_frames`` (n,) int64 are
-    half-open; ``scores`` (n,) float64, higher is more anomalous, NaN is unknown. Sorted by video and start; the
+    `codes` (n,) int64 index the videos of a `GroundTruth`; `start_frames` and `stop_frames` (n,) int64 are
+    half-open; `scores` (n,) float64, higher is more anomalous, NaN is unknown. Sorted by video and start; the
     segments of a video do not overlap.
     """
 
@@ -38,7 +38,7 @@ class SegmentScores:
 
         Args:
             truth: whose videos give the codes.
-            video_ids: (n,) names. ``starts``, ``stops``: (n,) half-open frames. ``scores``: (n,).
+            video_ids: (n,) names. `starts`, `stops`: (n,) half-open frames. `scores`: (n,).
         """
         code_of = {name: code for code, name in enumerate(truth.video_ids)}
         codes = np.array([code_of.get(name, -1) for name in video_ids], dtype=np.int64)

@@ -18,7 +18,7 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class ExperimentJob:
-    """One job: ``name`` for messages, the rest as ``inputs.open_inputs`` takes it."""
+    """One job: `name` for messages, the rest as `inputs.open_inputs` takes it."""
 
     name: str
     config: AnalysisConfig
@@ -72,7 +72,7 @@ class ExperimentJob:
 class ExperimentContext:
     """The jobs of a run of tables, the results kept so far, where to compute, and how many draws.
 
-    ``draws`` calibration draws are made for every row; ``report`` is told the table (or what else is measured) and
+    `draws` calibration draws are made for every row; `report` is told the table (or what else is measured) and
     the row, for progress.
     """
 

@@ -38,7 +38,7 @@ def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, co
     """Measure the test videos under the pair that the other folds chose, over the calibration draws.
 
     Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
-    the continuous scores (``auc``) each fold has its own smoothing.
+    the continuous scores (`auc`) each fold has its own smoothing.
     """
     fixed = varied(config, locator={"sigmas": (0.0,), "threshold": 0.5, "split": "validation"})
     draws = draws_of(lab, case, fixed)

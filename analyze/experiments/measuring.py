@@ -67,7 +67,7 @@ def measure(
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> Measurement:
-    """Fit one variation and measure it on the test split of its own job, or of ``target``, where nothing is fitted.
+    """Fit one variation and measure it on the test split of its own job, or of `target`, where nothing is fitted.
 
     Raises:
         VadprobeError: if the variation cannot be fitted, or its stores are missing.
@@ -168,7 +168,7 @@ def summarised(
 
     A number that is unknown in any draw is unknown.
 
-    Of each draw come its numbers and its caveats, of the ``first`` the evaluation and the ``choice``; ``reasons`` are
+    Of each draw come its numbers and its caveats, of the `first` the evaluation and the `choice`; `reasons` are
     those of the draws that could not be measured.
     """
     reason = f"{len(reasons)} of {len(reasons) + len(draws)} draws: {reasons[0]}" if reasons else ""

@@ -23,10 +23,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: ``numbers`` by metric name; ``interval`` says what their ends are; ``n_draws`` went into them.
+    """One row: `numbers` by metric name; `interval` says what their ends are; `n_draws` went into them.
 
-    ``choice`` is what was selected in the first draw. ``published`` has numbers in per cent as papers print them, by
-    "<dataset> <metric>"; ``reason`` says why draws are missing, ``caveats`` what a reader must know before believing
+    `choice` is what was selected in the first draw. `published` has numbers in per cent as papers print them, by
+    "<dataset> <metric>"; `reason` says why draws are missing, `caveats` what a reader must know before believing
     the numbers, or why one of them is unknown.
     """
 
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a paper, measured on ``dataset``; ``metrics`` are the columns, ``published`` the columns beside."""
+    """One table of a paper, measured on `dataset`; `metrics` are the columns, `published` the columns beside."""
 
     name: str
     title: str

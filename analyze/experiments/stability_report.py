@@ -25,7 +25,7 @@ _NAN = float("nan")
 class StabilityReport:
     """Stability over draws, by the prompts that were ranked over: all or one; None where no draw could choose.
 
-    ``reasons`` says why draws are missing; ``n_videos`` are drawn each time, and two draws share ``shared_videos`` of
+    `reasons` says why draws are missing; `n_videos` are drawn each time, and two draws share `shared_videos` of
     them on average (NaN for a single draw).
     """
 

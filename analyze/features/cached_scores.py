@@ -58,7 +58,7 @@ def segment_probabilities(
     """Return the probe's probability of some rows of the scored store, (n,) float64.
 
     All rows that will be scored are computed together at the first call, so that the locator and the scoring share
-    one pass over the store. ``rows`` (n,) are rows of validation and test videos, ascending.
+    one pass over the store. `rows` (n,) are rows of validation and test videos, ascending.
     """
     every = inputs.rows_to_score()
     found = cached_probabilities(inputs.store, selection, probe, every, cache, scheduler)

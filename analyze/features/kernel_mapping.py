@@ -20,7 +20,7 @@ Metrics = dict[str, np.ndarray]
 Kernel = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 """Features (units..., n, d) to named arrays (..., units...): the unit axes last, after any of the kernel's own.
 
-It is a function of a module or a ``functools.partial`` of one, so that workers get it. A unit's values depend on
+It is a function of a module or a `functools.partial` of one, so that workers get it. A unit's values depend on
 that unit's features alone."""
 
 TASK_BYTES = 1 << 25
@@ -111,7 +111,7 @@ def probabilities(
 
 
 def partition_spans(rows: np.ndarray, partition_rows: int, row_values: int) -> list[np.ndarray]:
-    """Cut the positions in ``rows`` where partitions end: whole partitions of up to ``TASK_BYTES``, one at least."""
+    """Cut the positions in `rows` where partitions end: whole partitions of up to `TASK_BYTES`, one at least."""
     if len(rows) == 0:
         return []
     numbers = rows // partition_rows

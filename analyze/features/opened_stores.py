@@ -32,7 +32,7 @@ class StoreState:
 
 
 def state_of(store: FeatureStore) -> StoreState:
-    """Return the state of an open store; ``opened`` gives this very store in this process as long as it lives."""
+    """Return the state of an open store; `opened` gives this very store in this process as long as it lives."""
     state = _state(store)
     with _LOCK:
         _given[state] = store

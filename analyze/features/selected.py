@@ -25,11 +25,11 @@ def read_stored(store: FeatureStore, selection: Selection, rows: np.ndarray) -> 
 
 
 def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -> np.ndarray:
-    """Read the same as ``read_stored``, in float64."""
+    """Read the same as `read_stored`, in float64."""
     return read_stored(store, selection, rows).astype(np.float64)
 
 
 def n_selected(store: FeatureStore, selection: Selection) -> int:
-    """Return the number of features of a row of ``read_selected``."""
+    """Return the number of features of a row of `read_selected`."""
     backbone = store.spec.backbone
     return len(selection.indices) * (backbone.hidden_size if selection.unit == "layer" else backbone.head_dim)

@@ -50,9 +50,9 @@ class StoreRowBlocks:
         self._block_rows = max(1, wanted // CHUNK_ROWS) * CHUNK_ROWS
 
     def map(self, function: Callable[..., Result], *arguments: Any) -> list[Result]:
-        """Apply ``function(features, labels, *arguments)`` to every block; results in order.
+        """Apply `function(features, labels, *arguments)` to every block; results in order.
 
-        ``features`` is (n, n_features) of the storage dtype, n a multiple of 256 in all blocks but the last; ``labels``
+        `features` is (n, n_features) of the storage dtype, n a multiple of 256 in all blocks but the last; `labels`
         (n,). Function and arguments can be pickled. The rows are read anew each time.
         """
         tasks = []

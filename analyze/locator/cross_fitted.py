@@ -18,9 +18,9 @@ from vadprobe.store.errors import VadprobeError
 class CrossFittedLocator:
     """Locators chosen without the videos they are used on, and their frame F1.
 
-    ``locators`` is each fold's pair of best frame F1 on the **other** folds. ``smoothed`` (n,) float64 is every clip's
-    score under the sigma of its own fold, NaN where the score is. ``f1`` is the frame F1 of all decisions together,
-    each by the threshold of its own fold. The ``n_unknown`` clips with a NaN score are in no number.
+    `locators` is each fold's pair of best frame F1 on the **other** folds. `smoothed` (n,) float64 is every clip's
+    score under the sigma of its own fold, NaN where the score is. `f1` is the frame F1 of all decisions together,
+    each by the threshold of its own fold. The `n_unknown` clips with a NaN score are in no number.
     """
 
     locators: Mapping[int, Locator]
@@ -44,12 +44,12 @@ def cross_fitted_grid(
 
     Args:
         clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out of the counts.
-        sigmas: in clips. ``thresholds``: any order. Among equal F1, compared as whole numbers, the first sigma wins,
+        sigmas: in clips. `thresholds`: any order. Among equal F1, compared as whole numbers, the first sigma wins,
             then the first threshold.
         folds: (n,) integers, the fold of each clip's video, at least two; codes may have gaps.
 
     Raises:
-        VadprobeError: as ``smoothing.smooth``, or if the others of a fold have frames of one class.
+        VadprobeError: as `smoothing.smooth`, or if the others of a fold have frames of one class.
     """
     codes, fold_of_clip = np.unique(folds, return_inverse=True)
     counts = count_frames(clips, sigmas, thresholds, fold_of_clip)

@@ -22,8 +22,8 @@ _MAX_EXACT = 2**53  # float64 sums of integers are exact up to here
 class FrameCounts:
     """Frames above each threshold, by fold of videos.
 
-    ``true_positives`` and ``false_positives`` are (folds, sigmas, thresholds) int64, ``positives`` and ``negatives``
-    (folds,) int64, all frames with a known score. ``n_unknown`` counts the clips left out because their score is NaN.
+    `true_positives` and `false_positives` are (folds, sigmas, thresholds) int64, `positives` and `negatives`
+    (folds,) int64, all frames with a known score. `n_unknown` counts the clips left out because their score is NaN.
     """
 
     true_positives: np.ndarray
@@ -40,11 +40,11 @@ def count_frames(
 
     Args:
         clips: unsmoothed and finite, the clips of a video contiguous; a NaN score is unknown and left out.
-        sigmas: in clips, >= 0. ``thresholds``: finite, in any order, equal ones allowed; at least one of each.
+        sigmas: in clips, >= 0. `thresholds`: finite, in any order, equal ones allowed; at least one of each.
         folds: (n,) integers from 0, the fold of each clip's video. None: all videos are fold 0.
 
     Raises:
-        VadprobeError: as ``smoothing.smooth``.
+        VadprobeError: as `smoothing.smooth`.
     """
     places = _Places(clips, folds, max(smoothing_radius(float(sigma)) for sigma in sigmas))
     steps = Thresholds(np.asarray(thresholds, dtype=np.float64))
@@ -72,7 +72,7 @@ class Thresholds:
         self._numbers, self._below, self._above = np.empty((2, _BLOCK)), np.empty(_BLOCK, int), np.empty(_BLOCK, bool)
 
     def below(self, scores: np.ndarray) -> np.ndarray:
-        """Count the thresholds strictly below each of at most ``_BLOCK`` scores without NaN, (n,) int64.
+        """Count the thresholds strictly below each of at most `_BLOCK` scores without NaN, (n,) int64.
 
         The result is overwritten by the next call.
         """
@@ -98,7 +98,7 @@ class _Places:
         self.scores = padded.spread(clips.scores)
         self.folds = None if folds is None else padded.spread(folds)
         self.n_folds = 1 if folds is None else int(folds.max(initial=0)) + 1
-        # Both counts in one number where they fit: whole multiples of ``unit`` and the rest.
+        # Both counts in one number where they fit: whole multiples of `unit` and the rest.
         self.unit = int(clips.negatives.sum()) + 1
         packs = self.unit * (int(clips.positives.sum()) + 1) < _MAX_EXACT
         parts = [clips.positives * self.unit + clips.negatives] if packs else [clips.positives, clips.negatives]

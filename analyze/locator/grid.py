@@ -16,7 +16,7 @@ from vadprobe.store.errors import VadprobeError
 class LocatorGrid:
     """Frame F1 of every (sigma, threshold), and the best pair.
 
-    ``f1`` is (len(sigmas), len(thresholds)) float64. ``n_unknown`` counts the clips left out because their score is
+    `f1` is (len(sigmas), len(thresholds)) float64. `n_unknown` counts the clips left out because their score is
     NaN; their frames are in no cell.
     """
 
@@ -35,14 +35,14 @@ def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Seque
 
     Args:
         clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out of the counts.
-        sigmas: in clips. ``thresholds``: any order. Among equal F1, compared as whole numbers, the first sigma wins,
+        sigmas: in clips. `thresholds`: any order. Among equal F1, compared as whole numbers, the first sigma wins,
             then the first threshold.
 
     Returns:
         The whole grid with its best locator. If no cell finds a positive frame, all F1 are 0 and the first cell wins.
 
     Raises:
-        VadprobeError: as ``smoothing.smooth``, or if the known frames are of one class.
+        VadprobeError: as `smoothing.smooth`, or if the known frames are of one class.
     """
     counts = count_frames(clips, sigmas, thresholds)
     n_positives, n_negatives = int(counts.positives.sum()), int(counts.negatives.sum())
@@ -63,7 +63,7 @@ def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Seque
 
 
 def frame_f1(true_positives: np.ndarray, false_positives: np.ndarray, n_positives: int) -> np.ndarray:
-    """Return 2 TP / (2 TP + FP + FN) of whole counts, each quotient rounded once; ``n_positives`` is at least 1."""
+    """Return 2 TP / (2 TP + FP + FN) of whole counts, each quotient rounded once; `n_positives` is at least 1."""
     return np.asarray(2 * true_positives / (true_positives + false_positives + n_positives))
 
 

@@ -11,7 +11,7 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True)
 class Locator:
-    """Smoothing with ``sigma`` (clips), and the ``threshold`` strictly above which a clip is anomalous."""
+    """Smoothing with `sigma` (clips), and the `threshold` strictly above which a clip is anomalous."""
 
     sigma: float
     threshold: float
@@ -27,7 +27,7 @@ class Locator:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Locator":
-        """Restore a locator from ``to_json``."""
+        """Restore a locator from `to_json`."""
         return Locator(**value)
 
 

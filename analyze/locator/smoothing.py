@@ -13,9 +13,9 @@ _TRUNCATE = 4.0  # standard deviations; scipy's default
 
 @dataclass(frozen=True, eq=False)
 class PaddedVideos:
-    """Videos in a row, each between ``radius`` mirrored clips on both sides: one filter runs over all of them.
+    """Videos in a row, each between `radius` mirrored clips on both sides: one filter runs over all of them.
 
-    ``places`` (n,) is where each clip lies, ascending; ``mirrored`` (2, 2 * radius * videos) the other places and the
+    `places` (n,) is where each clip lies, ascending; `mirrored` (2, 2 * radius * videos) the other places and the
     clip that lies at each.
     """
 
@@ -33,7 +33,7 @@ class PaddedVideos:
 def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -> np.ndarray:
     """Smooth clip scores over time by a Gaussian, each video by itself (eq. 12 (HeadHunt-VAD)).
 
-    For known scores this is ``scipy.ndimage.gaussian_filter1d`` with mode "reflect" and truncate 4, bit for bit,
+    For known scores this is `scipy.ndimage.gaussian_filter1d` with mode "reflect" and truncate 4, bit for bit,
     however many videos are passed together. A NaN score (a failed clip) stays NaN and does not spread: its neighbours
     are weighted means over the known clips.
 
@@ -59,7 +59,7 @@ def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -
 
 
 def smoothing_radius(sigma: float) -> int:
-    """Return the number of clips on each side that take part in a smoothed score: 4 ``sigma``, rounded.
+    """Return the number of clips on each side that take part in a smoothed score: 4 `sigma`, rounded.
 
     Raises:
         VadprobeError: if sigma is negative or not finite.
@@ -89,7 +89,7 @@ def pad_videos(starts: np.ndarray, n_clips: int, radius: int) -> PaddedVideos:
     """Mirror each video at both ends, the edge clip included, as often as a short video needs it.
 
     Args:
-        starts: (videos,) the first clip of each video, from ``first_clips``.
+        starts: (videos,) the first clip of each video, from `first_clips`.
         n_clips: of all videos.
         radius: clips added on each side, the largest of the sigmas to come.
     """
@@ -107,7 +107,7 @@ def pad_videos(starts: np.ndarray, n_clips: int, radius: int) -> PaddedVideos:
 
 
 def filter_padded(scores: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooth along the only axis; the outer ``smoothing_radius(sigma)`` values lack neighbours and mean nothing.
+    """Smooth along the only axis; the outer `smoothing_radius(sigma)` values lack neighbours and mean nothing.
 
     Args:
         scores: (places,) float64, each value with its neighbours; NaN is unknown, stays so and does not spread.

@@ -13,7 +13,7 @@ from vadprobe.analyze.probes.settings import ProbeKind
 class DistanceProbe(Probe):
     """score = d_n^2 / (d_n^2 + d_a^2): squared distances to the normal and the anomalous mean, standardised.
 
-    ``normal`` and ``anomalous`` are the class means in the standardised space, (k,) float64. 0 at the normal mean, 1 at
+    `normal` and `anomalous` are the class means in the standardised space, (k,) float64. 0 at the normal mean, 1 at
     the anomalous one, 0.5 halfway and where both means and the sample are one point. It is no probability.
     """
 

@@ -41,11 +41,11 @@ def fit_probe(
         penalty: not used by "distance"; its C must be finite for the linear SVM.
         hidden: hidden units of "mlp", >= 1.
         seed: of the first weights of "mlp", >= 0; the other kinds are not random.
-        convention: of "logistic", see ``logistic_fitting.fit_logistic``.
+        convention: of "logistic", see `logistic_fitting.fit_logistic`.
 
     Raises:
         VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples, or
-            a fit that must converge does not within its iterations ("mlp" says it in ``converged``).
+            a fit that must converge does not within its iterations ("mlp" says it in `converged`).
     """
     fits: dict[str, Callable[[], Probe]] = {
         "logistic": lambda: fit_logistic(features, labels, penalty, convention=convention),
@@ -57,12 +57,12 @@ def fit_probe(
 
 
 def fit_linear_svm(features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY) -> LinearSvmProbe:
-    """Fit a linear SVM on standardised features: ``|coef|^2 / 2 + C sum of squared hinge losses`` at its least.
+    """Fit a linear SVM on standardised features: `|coef|^2 / 2 + C sum of squared hinge losses` at its least.
 
     liblinear solves the primal problem, which draws no random numbers. It penalises the intercept like a coefficient.
 
-    The probe is equal to scikit-learn's ``StandardScaler`` and ``LinearSVC(dual=False)``. A constant feature has scale
-    1 and coefficient 0. Arguments and errors as for ``fit_probe``; C must be finite.
+    The probe is equal to scikit-learn's `StandardScaler` and `LinearSVC(dual=False)`. A constant feature has scale
+    1 and coefficient 0. Arguments and errors as for `fit_probe`; C must be finite.
     """
     features, labels = checked_samples(features, labels)
     scaler = StandardScaler().fit(features)
@@ -94,13 +94,13 @@ def fit_mlp(
 ) -> MlpProbe:
     """Fit a perceptron of one hidden layer on standardised features by L-BFGS from seeded random weights.
 
-    The mean log loss plus ``|weights|^2 / (2 C n)``, biases unpenalised: the same penalty as the logistic probe's. It
+    The mean log loss plus `|weights|^2 / (2 C n)`, biases unpenalised: the same penalty as the logistic probe's. It
     has many minima, so another seed is another probe; repeat it over seeds before comparing. Rectified units also put
-    kinks into the loss, where no gradient vanishes: a fit that stops at ``max_iter`` is as good a probe, only not
-    ``converged``.
+    kinks into the loss, where no gradient vanishes: a fit that stops at `max_iter` is as good a probe, only not
+    `converged`.
 
-    The probe is equal to scikit-learn's ``StandardScaler`` and ``MLPClassifier``. A constant feature has scale 1; its
-    weights count for nothing while it stays constant. Arguments and errors as for ``fit_probe``; C = inf is no penalty.
+    The probe is equal to scikit-learn's `StandardScaler` and `MLPClassifier`. A constant feature has scale 1; its
+    weights count for nothing while it stays constant. Arguments and errors as for `fit_probe`; C = inf is no penalty.
     """
     features, labels = checked_samples(features, labels)
     scaler = StandardScaler().fit(features)
@@ -115,7 +115,7 @@ def fit_mlp(
     )
     weights = None if penalty.class_weight is None else sample_weights(labels, penalty.class_weight)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # ``converged`` says it
+        warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` says it
         model.fit(scaler.transform(features), labels, sample_weight=weights)
     n_iterations = int(model.n_iter_)
     return MlpProbe(
@@ -137,7 +137,7 @@ def fit_distance(features: np.ndarray, labels: np.ndarray) -> DistanceProbe:
     """Take the class means of standardised features.
 
     A constant feature has scale 1 and both means at 0, so it adds nothing while it stays constant. Arguments and errors
-    as for ``fit_probe``.
+    as for `fit_probe`.
     """
     features, labels = checked_samples(features, labels)
     scaler = StandardScaler().fit(features)

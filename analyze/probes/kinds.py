@@ -1,4 +1,4 @@
-"""The kinds of fitted probes by name. Reading one needs no scikit-learn; ``.fitting`` fits them."""
+"""The kinds of fitted probes by name. Reading one needs no scikit-learn; `.fitting` fits them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _KINDS: dict[str, type[Probe]] = {kind.kind: kind for kind in (LogisticProbe, Li
 
 
 def probe_from_json(value: dict[str, Any]) -> Probe:
-    """Restore what ``to_json`` of a probe of any kind gave, every bit; a value without "kind" is a logistic probe.
+    """Restore what `to_json` of a probe of any kind gave, every bit; a value without "kind" is a logistic probe.
 
     Raises:
         VadprobeError: if the kind is not known, or the value's numbers do not make a probe of that kind.

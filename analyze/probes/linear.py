@@ -15,8 +15,8 @@ from vadprobe.store.errors import VadprobeError
 class LinearProbe(Probe):
     """score = sigmoid(coef · (features - mean) / scale + intercept).
 
-    ``coef`` is (k,) float64, ``intercept`` a float. ``C`` (inf: no penalty), ``class_weight``, ``n_iterations`` and
-    ``converged`` say how it was fitted; ``converged`` can be False with C = inf only.
+    `coef` is (k,) float64, `intercept` a float. `C` (inf: no penalty), `class_weight`, `n_iterations` and
+    `converged` say how it was fitted; `converged` can be False with C = inf only.
     """
 
     arrays: ClassVar[tuple[str, ...]] = ("mean", "scale", "coef")
@@ -48,7 +48,7 @@ class LinearProbe(Probe):
 class LogisticProbe(LinearProbe):
     """A linear probe whose score is the probability of an anomaly (eq. 8 (HiProbe-VAD), eq. 11 (HeadHunt-VAD)).
 
-    ``convention`` says how it was fitted. ``n_left_out`` counts the rows with a value that is not finite, which a
+    `convention` says how it was fitted. `n_left_out` counts the rows with a value that is not finite, which a
     streamed fit leaves out; a fit in memory refuses them.
     """
 

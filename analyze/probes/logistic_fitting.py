@@ -26,8 +26,8 @@ def fit_logistic(
     """Fit logistic regression with an L2 penalty (eq. 8 (HiProbe-VAD), eq. 10 (HeadHunt-VAD)).
 
     The papers print no penalty and "1000 epochs of LBFGS", which defines nothing on separable data: the loss then has
-    no minimiser, and the answer is wherever the solver stops. So C = 1 is the default. ``C = inf`` is "as printed": its
-    result is scikit-learn's stopping point, and ``converged`` says whether that was the tolerance or ``max_iter``.
+    no minimiser, and the answer is wherever the solver stops. So C = 1 is the default. `C = inf` is "as printed": its
+    result is scikit-learn's stopping point, and `converged` says whether that was the tolerance or `max_iter`.
 
     Args:
         features: (n, k), finite; converted to float64.
@@ -38,7 +38,7 @@ def fit_logistic(
             has C = 1 and at most 2000 iterations.
 
     Returns:
-        A probe equal to scikit-learn's ``LogisticRegression``, after ``StandardScaler`` or not. A constant feature has
+        A probe equal to scikit-learn's `LogisticRegression`, after `StandardScaler` or not. A constant feature has
         scale 1 and, standardised, coefficient 0.
 
     Raises:

@@ -15,9 +15,9 @@ from vadprobe.store.errors import VadprobeError
 class MlpProbe(Probe):
     """score = sigmoid(output_weights · max(hidden_weights z + hidden_biases, 0) + output_bias), z standardised.
 
-    ``hidden_weights`` is (hidden, k), ``hidden_biases`` and ``output_weights`` are (hidden,), all float64;
-    ``output_bias`` is a float. The score is a probability as far as the fit does not overfit, which few samples make it
-    do. ``C``, ``class_weight``, ``seed``, ``n_iterations`` and ``converged`` say how it was fitted.
+    `hidden_weights` is (hidden, k), `hidden_biases` and `output_weights` are (hidden,), all float64;
+    `output_bias` is a float. The score is a probability as far as the fit does not overfit, which few samples make it
+    do. `C`, `class_weight`, `seed`, `n_iterations` and `converged` say how it was fitted.
     """
 
     kind: ClassVar[ProbeKind] = "mlp"

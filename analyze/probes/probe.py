@@ -17,7 +17,7 @@ _BLOCK_ROWS = 2048  # rows standardised at a time; bounds memory, never changes 
 class Probe(ABC):
     """A fitted probe of any kind; a kind adds its own numbers and how it was fitted.
 
-    Every kind sees ``(features - mean) / scale``; ``mean`` and ``scale`` are (k,) float64.
+    Every kind sees `(features - mean) / scale`; `mean` and `scale` are (k,) float64.
     """
 
     kind: ClassVar[ProbeKind]
@@ -64,7 +64,7 @@ class Probe(ABC):
         return scores
 
     def to_json(self) -> dict[str, Any]:
-        """Return the probe as plain JSON values; ``probe_from_json`` restores every bit. Infinity is "inf"."""
+        """Return the probe as plain JSON values; `probe_from_json` restores every bit. Infinity is "inf"."""
         value: dict[str, Any] = {"kind": self.kind}
         for item in fields(self):
             content = getattr(self, item.name)
@@ -77,7 +77,7 @@ class Probe(ABC):
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Restore a probe of this kind from ``to_json``; the key "selection" of earlier versions is passed over.
+        """Restore a probe of this kind from `to_json`; the key "selection" of earlier versions is passed over.
 
         Raises:
             VadprobeError: if a number is missing, unknown or out of range.

@@ -16,8 +16,8 @@ HIDDEN = 64
 class Penalty:
     """The regularisation of a fit, the weights of its classes, and the limit of its solver.
 
-    ``C`` > 0 is the inverse strength of the L2 penalty, inf for none. ``class_weight`` "balanced" weights samples by
-    n / (2 n_class). ``max_iter`` >= 1 bounds the solver's iterations.
+    `C` > 0 is the inverse strength of the L2 penalty, inf for none. `class_weight` "balanced" weights samples by
+    n / (2 n_class). `max_iter` >= 1 bounds the solver's iterations.
     """
 
     C: float = 1.0

@@ -23,8 +23,8 @@ _SOLVERS = {"ridge": ridge, "logistic": logistic}
 class UnitProbing:
     """Cross-validated probes of every unit (layer or head), float64.
 
-    ``scores`` (..., n): each sample's decision value from the fold that left it out, above 0 for anomalous.
-    ``auc`` (...,): the fraction of (anomalous, normal) pairs in the right order, ties half, counted within folds only:
+    `scores` (..., n): each sample's decision value from the fold that left it out, above 0 for anomalous.
+    `auc` (...,): the fraction of (anomalous, normal) pairs in the right order, ties half, counted within folds only:
     scores of different folds come from different fits. A unit without signal has an expectation of exactly 1/2; pooled
     over folds it would be less.
     """
@@ -45,10 +45,10 @@ def probe_units(
     Args:
         features: (..., n, d), any real dtype, finite; computed in float64. n < d is fine.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        folds: (n,) integers, the fold of each sample, from ``folds.video_folds``: each with both classes, and whole
+        folds: (n,) integers, the fold of each sample, from `folds.video_folds`: each with both classes, and whole
             videos, so that no clip of a video is scored by a fit that saw another.
         probe: "ridge" (closed form, labels +1 and -1) or "logistic" (the papers' probe, slower); see
-            ``.unit_solvers``.
+            `.unit_solvers`.
 
     Returns:
         The probing of every unit, the same to the last bit for any cut of the leading axes. A unit whose samples are
@@ -78,19 +78,19 @@ def probe_units(
 def cross_fitted_auc(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int
 ) -> np.ndarray:
-    """Return the AUC of ``probe_units`` by ridge on folds of whole videos.
+    """Return the AUC of `probe_units` by ridge on folds of whole videos.
 
     Args:
         features: (..., n, d), finite.
         labels: (n,) bool or int, 1 = anomalous.
         groups: (n,) integers, the video of each sample.
-        n_folds, seed: of ``folds.video_folds``.
+        n_folds, seed: of `folds.video_folds`.
 
     Returns:
         (...,) float64 in [0, 1]; 1/2 is the expectation of a unit without signal.
 
     Raises:
-        VadprobeError: as ``folds.video_folds`` and ``probe_units``.
+        VadprobeError: as `folds.video_folds` and `probe_units`.
     """
     return probe_units(features, labels, video_folds(labels, groups, n_folds, seed)).auc
 
@@ -102,7 +102,7 @@ def _unit_range(units: np.ndarray) -> np.ndarray:
 
 
 def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, probe: str) -> np.ndarray:
-    """Score the samples ``mine`` by fits on the others: decision values (units, m)."""
+    """Score the samples `mine` by fits on the others: decision values (units, m)."""
     training = values.compress(~mine, axis=1)
     # Minus a sample first: a feature that is constant in training becomes exactly 0, whatever its mean rounds to.
     first = training[:, :1]

@@ -22,10 +22,10 @@ _DUAL_SAMPLES = 200
 
 
 def ridge(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit +1 (anomalous) and -1 (normal) by least squares: ``|w|^2 / 2 + sum (y - w·z - b)^2 / 2`` at its least.
+    """Fit +1 (anomalous) and -1 (normal) by least squares: `|w|^2 / 2 + sum (y - w·z - b)^2 / 2` at its least.
 
     The closed form is solved in the samples' Gram matrix for n <= d, in the dimensions' otherwise. The same minimum as
-    scikit-learn's ``Ridge(alpha=1)``; the intercept is not penalised.
+    scikit-learn's `Ridge(alpha=1)`; the intercept is not penalised.
 
     Args:
         rows: (units, n, d) float64, each feature of mean 0.
@@ -48,7 +48,7 @@ def ridge(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def logistic(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit logistic regression: ``|w|^2 / 2 + sum of log losses`` at its least, the intercept unpenalised.
+    """Fit logistic regression: `|w|^2 / 2 + sum of log losses` at its least, the intercept unpenalised.
 
     Up to 200 samples, or up to d, by Newton's method in the dual, all units at once; beyond that a loop over
     scikit-learn is as fast. Both give the minimum, not a solver's stopping point.

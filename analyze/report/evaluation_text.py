@@ -77,7 +77,7 @@ def convention_lines(
 ) -> list[str]:
     """Format the scores under every reading of the file's 's e', and where the difference to our default comes from.
 
-    ``impossible`` says why the file cannot be read by a convention.
+    `impossible` says why the file cannot be read by a convention.
     """
     head = ["", "AUC", "AP (step)", "PR area", "anomalous frames"]
     rows = [

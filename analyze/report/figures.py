@@ -23,7 +23,7 @@ _MAX_POINTS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """One video's scores: ``edges`` (n + 1,) frames between which ``scores`` (n,) hold, and true intervals."""
+    """One video's scores: `edges` (n + 1,) frames between which `scores` (n,) hold, and true intervals."""
 
     title: str
     edges: np.ndarray

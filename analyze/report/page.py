@@ -26,8 +26,8 @@ from vadprobe.store.format.sampling import to_frames
 class ReportPart:
     """One analysis, as read from its files.
 
-    ``result`` is the entry of results.json, ``saliency`` the content of saliency.json (None when the detector came from
-    elsewhere), ``scores`` the rows of scores.parquet, ``curves`` how many videos to draw, ``failures`` reasons by name.
+    `result` is the entry of results.json, `saliency` the content of saliency.json (None when the detector came from
+    elsewhere), `scores` the rows of scores.parquet, `curves` how many videos to draw, `failures` reasons by name.
     """
 
     result: dict[str, Any]

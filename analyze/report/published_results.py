@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """One published number in per cent. ``caveat`` says why it may not be comparable."""
+    """One published number in per cent. `caveat` says why it may not be comparable."""
 
     method: str
     value: float

@@ -29,8 +29,8 @@ def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return Fisher's discriminant ratio of every head (LDA, eq. 3 (HeadHunt-VAD)).
 
     The squared distance of the class means in units of the within-class covariance S, that of the class-centred samples
-    of both classes, shrunk by Ledoit and Wolf: ``(mu_a - mu_n)' S^-1 (mu_a - mu_n)``. scikit-learn's
-    ``shrinkage="auto"`` is another number: it shrinks each class alone, standardised.
+    of both classes, shrunk by Ledoit and Wolf: `(mu_a - mu_n)' S^-1 (mu_a - mu_n)`. scikit-learn's
+    `shrinkage="auto"` is another number: it shrinks each class alone, standardised.
 
     Args:
         features: (..., n, d), any real dtype, finite; computed in float64 after centring. n < d is fine.
@@ -49,11 +49,11 @@ def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the mean of both KL divergences between the classes' Gaussians, in nats (KL, eq. 4 (HeadHunt-VAD)).
 
-    ``[tr(Sn^-1 Sa) + tr(Sa^-1 Sn) - 2d + D'(Sn^-1 + Sa^-1) D] / 4``, Sn and Sa the classes' covariances, each shrunk by
+    `[tr(Sn^-1 Sa) + tr(Sa^-1 Sn) - 2d + D'(Sn^-1 + Sa^-1) D] / 4`, Sn and Sa the classes' covariances, each shrunk by
     Ledoit and Wolf, D the difference of their means. The log-determinants of the two directions cancel.
 
     Args:
-        features: (..., n, d), as for ``lda``.
+        features: (..., n, d), as for `lda`.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
 
     Returns:
@@ -62,7 +62,7 @@ def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         head when a class has two samples: three per class are the least that can tell.
 
     Raises:
-        VadprobeError: as ``lda``.
+        VadprobeError: as `lda`.
     """
     return mapped(features, labels, {"": _SYMMETRIC_KL}, {})[""]
 
@@ -70,11 +70,11 @@ def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the distance of the class means in the space of a Gaussian kernel (MMD, eq. 5 (HeadHunt-VAD)).
 
-    The square root of the V-statistic ``mean K_aa + mean K_nn - 2 mean K_an`` (self-pairs included, so it is biased
-    upwards), ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs of samples, both classes pooled.
+    The square root of the V-statistic `mean K_aa + mean K_nn - 2 mean K_an` (self-pairs included, so it is biased
+    upwards), `K = exp(-|x - y|^2 / (2 m^2))`, m the median distance of all pairs of samples, both classes pooled.
 
     Args:
-        features: (..., n, d), as for ``lda``.
+        features: (..., n, d), as for `lda`.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
 
     Returns:
@@ -82,7 +82,7 @@ def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.nda
         of the pairs are equal samples, m is 0 and the kernel is its limit: 1 for equal samples, 0 for others.
 
     Raises:
-        VadprobeError: as ``lda``.
+        VadprobeError: as `lda`.
     """
     return mapped(features, labels, {}, {"": mmd})[""]
 
@@ -90,11 +90,11 @@ def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.nda
 def clustering_nmi(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = N_STARTS) -> np.ndarray:
     """Return the normalised mutual information of labels and two-means clusters (NMI, eq. 6 (HeadHunt-VAD)).
 
-    Mutual information over the geometric mean of both entropies; the clustering is ``kmeans2.kmeans2``, of the raw
+    Mutual information over the geometric mean of both entropies; the clustering is `kmeans2.kmeans2`, of the raw
     features.
 
     Args:
-        features: (..., n, d), as for ``lda``.
+        features: (..., n, d), as for `lda`.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
         seed: of the k-means++ starts. Every head gets the same random numbers, whatever stands beside it. The order of
             the samples decides, with the seed, which starts are tried.
@@ -104,7 +104,7 @@ def clustering_nmi(features: np.ndarray, labels: np.ndarray, seed: int, n_init: 
         (...,) float64 in [0, 1]. 0 where all samples are equal: they form one cluster, which says nothing.
 
     Raises:
-        VadprobeError: as ``lda``.
+        VadprobeError: as `lda`.
     """
     return mapped(features, labels, {}, {"": head_blocks.nmi_kernel(seed, n_init)})[""]
 
@@ -115,18 +115,18 @@ def head_metrics(
     """Return all four metrics of HeadHunt-VAD (eqs. 3 to 6), sharing what they have in common.
 
     Args:
-        features: (..., n, d), for example (blocks, heads, n, head_dim); see ``lda``.
+        features: (..., n, d), for example (blocks, heads, n, head_dim); see `lda`.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        seed: of the two-means clustering; see ``clustering_nmi``. "headhunt-code" has its own and ignores it.
+        seed: of the two-means clustering; see `clustering_nmi`. "headhunt-code" has its own and ignores it.
         convention: "paper", the equations as in the functions above; or "headhunt-code", the constants of the method's
-            public code (``reference_code.reference_code_metrics``).
+            public code (`reference_code.reference_code_metrics`).
 
     Returns:
         "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64, for any cut of
         the leading axes; by "paper" the same to the last bit as the functions above.
 
     Raises:
-        VadprobeError: as ``lda``.
+        VadprobeError: as `lda`.
     """
     if convention == "headhunt-code":
         return reference_code_metrics(features, labels)

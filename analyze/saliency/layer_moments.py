@@ -22,7 +22,7 @@ _BLOCK_VALUES = 1 << 17
 class Moments:
     """Moments of every dimension of one layer, each (..., D), in units of 2 ** exponent of that dimension.
 
-    ``difference`` is the anomalous mean minus the normal one; ``normal``, ``anomalous`` and ``total`` are variances.
+    `difference` is the anomalous mean minus the normal one; `normal`, `anomalous` and `total` are variances.
     """
 
     difference: np.ndarray

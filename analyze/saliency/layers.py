@@ -2,7 +2,7 @@
 
 The choices that the paper leaves open are listed in docs/methods.md. Each metric is the mean over the D dimensions of a
 number per dimension, so a layer's value says nothing about how the dimensions work together. DLSP ranks layers by the
-sum of the three (``.selection``).
+sum of the three (`.selection`).
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from vadprobe.analyze.saliency import layer_moments
 from vadprobe.analyze.saliency.layer_moments import Moments
 
 FLOORED_DIMENSIONS = "floored_dimensions"
-"""Key of the count that ``layer_metrics`` returns beside the metrics; it is not ranked."""
+"""Key of the count that `layer_metrics` returns beside the metrics; it is not ranked."""
 
 
 def gaussian_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the Kullback-Leibler divergence of the classes' Gaussians, eqs. 1 and 2 (HiProbe-VAD), in nats.
 
-    The mean over dimensions of ``D(n || a) = [ln(v_a / v_n) + (v_n + (m_n - m_a)^2) / v_a - 1] / 2`` with the means and
+    The mean over dimensions of `D(n || a) = [ln(v_a / v_n) + (v_n + (m_n - m_a)^2) / v_a - 1] / 2` with the means and
     variances (divided by n) of the normal and the anomalous class. A class variance below 1e-3 of the dimension's
     variance over all samples is raised to that.
 
@@ -40,11 +40,11 @@ def gaussian_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the local discriminant ratio (LDR), eqs. 3 and 4 (HiProbe-VAD).
 
-    The mean over dimensions of ``(m_a - m_n)^2 / (v_a + v_n + 1e-12)``, variances divided by n. The paper gives no
+    The mean over dimensions of `(m_a - m_n)^2 / (v_a + v_n + 1e-12)`, variances divided by n. The paper gives no
     epsilon; it is in squared units of the features, so the ratio is free of scale only for variances far above 1e-12.
 
     Args:
-        features: (..., n, D), as for ``gaussian_kl``.
+        features: (..., n, D), as for `gaussian_kl`.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
 
     Returns:
@@ -52,7 +52,7 @@ def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         classes but differs between them counts as its squared difference times 1e12, and outweighs all others.
 
     Raises:
-        VadprobeError: as ``gaussian_kl``.
+        VadprobeError: as `gaussian_kl`.
     """
     return _per_unit(features, labels, layer_moments.discriminants)
 
@@ -61,11 +61,11 @@ def binned_entropy(features: np.ndarray) -> np.ndarray:
     """Return the mean entropy of the dimensions' histograms, eqs. 5 and 6 of the entropy (HiProbe-VAD), in bits.
 
     It knows no labels. B = 32 bins of equal width cut [min, max] over all samples, half-open but for the last, which is
-    closed: x is in bin ``min(floor((x - min) B / (max - min)), B - 1)``. The entropy is at most ``log2(min(B, n))``:
+    closed: x is in bin `min(floor((x - min) B / (max - min)), B - 1)`. The entropy is at most `log2(min(B, n))`:
     with n = 16 samples it tells little.
 
     Args:
-        features: (..., n, D), as for ``gaussian_kl``.
+        features: (..., n, D), as for `gaussian_kl`.
 
     Returns:
         (...,) float64 >= 0. A dimension that is constant over all samples counts as 0.
@@ -89,11 +89,11 @@ def layer_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndar
     Returns:
         "gaussian_kl", "discriminant_ratio", "binned_entropy": (...,) float64, each the same to the last bit as the
         function of that name, for any cut of the leading axes. "floored_dimensions": (...,) int64, the dimensions with
-        a class variance that ``gaussian_kl`` raised to its floor. Many of them mean that the divergence says more about
+        a class variance that `gaussian_kl` raised to its floor. Many of them mean that the divergence says more about
         the floor than about the samples.
 
     Raises:
-        VadprobeError: as ``gaussian_kl``.
+        VadprobeError: as `gaussian_kl`.
     """
     features = np.asarray(features)
     units = checked_units(features)

@@ -18,8 +18,8 @@ _UNKNOWN = (
 class RobustSaliency:
     """Robust saliency of heads, each (blocks, heads) float64, NaN for a head that is unknown under any prompt.
 
-    ``mean`` and ``instability`` are mean and standard deviation of the saliency over prompts, ``robust`` the mean minus
-    the weighted instability (RHI, eqs. 7, 8 and 9 (HeadHunt-VAD)). ``heads`` are the chosen (block, head), best first.
+    `mean` and `instability` are mean and standard deviation of the saliency over prompts, `robust` the mean minus
+    the weighted instability (RHI, eqs. 7, 8 and 9 (HeadHunt-VAD)). `heads` are the chosen (block, head), best first.
     """
 
     mean: np.ndarray
@@ -40,7 +40,7 @@ def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.nd
 
     Returns:
         (L,) float64 scores, and the z-scores of each metric, (L,) float64. The chosen layer (eq. 7) is the first
-        maximum, ``1 + scores.argmax()``. A metric that is the same in every layer has z-scores 0.
+        maximum, `1 + scores.argmax()`. A metric that is the same in every layer has z-scores 0.
 
     Raises:
         VadprobeError: if a value is not finite.
@@ -62,7 +62,7 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
     """Return the robust saliency of heads over several prompts, and the best heads (RHI, eqs. 7 to 9 (HeadHunt-VAD)).
 
     Per prompt, each metric is scaled to [0, 1] over all heads, and a head's saliency is the mean of its metrics. With
-    mean and population standard deviation over prompts, ``RSS = mean - weight * deviation``. With one prompt the
+    mean and population standard deviation over prompts, `RSS = mean - weight * deviation`. With one prompt the
     deviation is 0, and the choice is far less robust.
 
     Args:
@@ -72,11 +72,11 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
         top: how many heads to choose; the paper's is 5.
 
     Returns:
-        The robust saliency of all heads and the ``top`` heads, the lower (block, head) first of equals. A metric that
+        The robust saliency of all heads and the `top` heads, the lower (block, head) first of equals. A metric that
         is the same for every head of a prompt counts as 0.
 
     Raises:
-        VadprobeError: if a value is infinite, weight or top are out of range, or fewer than ``top`` heads are known.
+        VadprobeError: if a value is infinite, weight or top are out of range, or fewer than `top` heads are known.
     """
     shape = next(values.shape for of_prompt in metrics.values() for values in of_prompt.values())
     if not weight >= 0 or not np.isfinite(weight):

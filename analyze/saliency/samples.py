@@ -1,9 +1,9 @@
 """Samples of two classes for the kernels: the classes centred apart, their inner products and distances.
 
-The kernels take features with leading axes, ``(..., n, d)``: n samples of d dimensions for every layer or head, and one
+The kernels take features with leading axes, `(..., n, d)`: n samples of d dimensions for every layer or head, and one
 label per sample. Every layer and head is computed from its own values alone, in the same order of operations whatever
-stands beside it, so that cutting the leading axes into blocks changes no bit of an answer. Hence ``take`` in place of
-``[:, index]``, which interleaves the heads in memory and sums them in another order.
+stands beside it, so that cutting the leading axes into blocks changes no bit of an answer. Hence `take` in place of
+`[:, index]`, which interleaves the heads in memory and sums them in another order.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ _EXPONENTS = 200
 class ClassCentred:
     """Samples of a block of heads, the normal ones first, with their class means taken out.
 
-    ``vectors`` (heads, n + 1, d) float64 are the class-centred samples and, last, the mean of the anomalous class minus
-    that of the normal one, all in one unit per head (a power of two). ``order`` (n,) int64 are the samples' numbers as
-    given, normal ones first, each class in the given order; ``n_normal`` is how many those are. ``units``
-    (heads, n, d) are the features as given; they are 2 to the power of ``exponents`` (heads,) int64 times as large as
-    the vectors. ``constant`` (heads,) bool: all samples are equal.
+    `vectors` (heads, n + 1, d) float64 are the class-centred samples and, last, the mean of the anomalous class minus
+    that of the normal one, all in one unit per head (a power of two). `order` (n,) int64 are the samples' numbers as
+    given, normal ones first, each class in the given order; `n_normal` is how many those are. `units`
+    (heads, n, d) are the features as given; they are 2 to the power of `exponents` (heads,) int64 times as large as
+    the vectors. `constant` (heads,) bool: all samples are equal.
     """
 
     vectors: np.ndarray
@@ -142,7 +142,7 @@ def _centre(samples: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def scaled(units: np.ndarray) -> np.ndarray:
-    """Return units (heads, n, d) as a new float64 array, each head in the unit of ``centre_classes``."""
+    """Return units (heads, n, d) as a new float64 array, each head in the unit of `centre_classes`."""
     samples = units.astype(np.float64)
     _scale(samples, units.dtype)
     return samples

@@ -23,10 +23,10 @@ _DIMS: dict[str, tuple[str, ...]] = {"layer": ("layer",), "head": ("block", "hea
 class Selection:
     """Layers or heads that feed the probe, in the order of their columns, and what they were chosen by.
 
-    ``indices`` are (layer,) for unit "layer", layer 0 the embedding; (block, head) for unit "head", block 0 the first.
-    ``method`` names the rule, "dlsp" or "rhi" here. ``scores`` are what it ranked, None where unknown: one number per
-    layer, the first of them layer ``first_layer``; or per block one number per head. Empty: the rule ranks nothing.
-    ``inputs`` names what the scores were computed from, by digest.
+    `indices` are (layer,) for unit "layer", layer 0 the embedding; (block, head) for unit "head", block 0 the first.
+    `method` names the rule, "dlsp" or "rhi" here. `scores` are what it ranked, None where unknown: one number per
+    layer, the first of them layer `first_layer`; or per block one number per head. Empty: the rule ranks nothing.
+    `inputs` names what the scores were computed from, by digest.
     """
 
     unit: Unit
@@ -81,7 +81,7 @@ class Selection:
             raise VadprobeError(f"the selection's scores are not an array of numbers: {error}.") from error
 
     def to_json(self) -> dict[str, Any]:
-        """Return the selection as plain JSON values; ``from_json`` restores every bit. An unknown score is null."""
+        """Return the selection as plain JSON values; `from_json` restores every bit. An unknown score is null."""
         return {
             "unit": self.unit,
             "method": self.method,
@@ -93,7 +93,7 @@ class Selection:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Selection":
-        """Restore a selection from ``to_json``.
+        """Restore a selection from `to_json`.
 
         Raises:
             VadprobeError: if a part is missing or does not fit the others.
@@ -112,9 +112,9 @@ class Selection:
 
 
 def select_layer(metrics: Mapping[str, np.ndarray], *, inputs: Mapping[str, str] | None = None) -> Selection:
-    """Select the layer of greatest saliency ``dlsp``, the first of equals (DLSP, eq. 7 (HiProbe-VAD)).
+    """Select the layer of greatest saliency `dlsp`, the first of equals (DLSP, eq. 7 (HiProbe-VAD)).
 
-    Arguments and errors as there; ``inputs`` is carried into the selection.
+    Arguments and errors as there; `inputs` is carried into the selection.
     """
     scores, _ = dlsp(metrics)
     layer = 1 + int(scores.argmax())
@@ -128,9 +128,9 @@ def select_heads(
     top: int = 5,
     inputs: Mapping[str, str] | None = None,
 ) -> Selection:
-    """Select the heads of greatest robust saliency ``rhi``, best first (RHI, eq. 9 (HeadHunt-VAD)).
+    """Select the heads of greatest robust saliency `rhi`, best first (RHI, eq. 9 (HeadHunt-VAD)).
 
-    Arguments and errors as there; ``inputs`` is carried into the selection.
+    Arguments and errors as there; `inputs` is carried into the selection.
     """
     found = rhi(metrics, weight, top)
     scores = tuple(tuple(None if np.isnan(value) else value for value in row) for row in found.robust.tolist())

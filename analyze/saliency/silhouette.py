@@ -11,7 +11,7 @@ from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the mean silhouette coefficient of the true labels, by Euclidean distances of raw states, for every layer.
 
-    A sample's coefficient is ``(b - a) / max(a, b)``, a its mean distance to the other samples of its class, b to those
+    A sample's coefficient is `(b - a) / max(a, b)`, a its mean distance to the other samples of its class, b to those
     of the other class. It is no part of the layer saliency S(l). scikit-learn's is used: it is as fast as can be.
 
     Args:

@@ -11,10 +11,10 @@ from vadprobe.analyze.saliency.selection import Selection
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """Agreement of several selections of one unit: ``frequency`` (layers + 1,) or (blocks, heads) float64 in [0, 1].
+    """Agreement of several selections of one unit: `frequency` (layers + 1,) or (blocks, heads) float64 in [0, 1].
 
-    ``overlap`` is the mean fraction of indices that two selections have in common, ``chance_overlap`` what it would be
-    for random choices of as many; both NaN for a single selection. ``n_selections`` went into it.
+    `overlap` is the mean fraction of indices that two selections have in common, `chance_overlap` what it would be
+    for random choices of as many; both NaN for a single selection. `n_selections` went into it.
     """
 
     frequency: np.ndarray

@@ -1,8 +1,8 @@
 """Scoring many rows and a streamed fit on them: seconds and memory as rows grow, in one process and on a cluster.
 
-Run ``python -m benchmarks.analyze.analysis_scale``. A store with a planted signal is written first, unless ``--folder``
+Run `python -m benchmarks.analyze.analysis_scale`. A store with a planted signal is written first, unless `--folder`
 has it already; then five heads of its first rows are scored, and a logistic regression is fitted to one layer of them
-by passes over the store. Every case runs in a process of its own; the cluster is a ``dask scheduler`` with two workers
+by passes over the store. Every case runs in a process of its own; the cluster is a `dask scheduler` with two workers
 of one thread, started anew for each case and reached by address. Processor seconds are summed over what computes.
 """
 
@@ -76,7 +76,7 @@ def used() -> tuple[float, int]:
 
 
 def workers_used(scheduler: str) -> list[tuple[float, int]]:
-    """``used`` of each worker; none if this process computes."""
+    """`used` of each worker; none if this process computes."""
     return list(default_client().run(used).values()) if ":" in scheduler else []
 
 

@@ -1,6 +1,6 @@
 """Frame metrics from clip counts, beside scikit-learn: seconds, peak memory, and how far the values differ.
 
-Run ``python -m benchmarks.analyze.exact_metrics``. Every case runs in a process of its own, on one thread, on data made
+Run `python -m benchmarks.analyze.exact_metrics`. Every case runs in a process of its own, on one thread, on data made
 from the same seed; its peak memory is what it adds to that of the interpreter, the imports and the clips.
 """
 
@@ -110,7 +110,7 @@ def case_frames(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
 
 
 def case_weights(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
-    """scikit-learn with ``sample_weight``; making the rows is in the memory, not in the seconds."""
+    """scikit-learn with `sample_weight`; making the rows is in the memory, not in the seconds."""
     rows = weighted_rows(clips)
     seconds, values = timed(lambda: by_weights(rows))
     return {"seconds": seconds, "values": values}
@@ -138,7 +138,7 @@ def case_bootstrap_two(clips: Clips, arguments: argparse.Namespace) -> dict[str,
 
 
 def case_bootstrap_weights(clips: Clips, arguments: argparse.Namespace) -> dict[str, Any]:
-    """AUC and step AP of the first resamples, one by one, by scikit-learn with ``sample_weight``."""
+    """AUC and step AP of the first resamples, one by one, by scikit-learn with `sample_weight`."""
     generator = np.random.default_rng(_SEED)
     n_videos, values, seconds = int(clips.groups[-1]) + 1, [], 0.0
     for _ in range(arguments.peer_resamples):

@@ -1,6 +1,6 @@
 """The locator's grid and the bootstrap over videos, beside NumPy loops and scikit-learn: seconds, and the same values.
 
-Run ``python -m benchmarks.analyze.locator``. Everything runs in one process, on one thread, on data made from the same
+Run `python -m benchmarks.analyze.locator`. Everything runs in one process, on one thread, on data made from the same
 seed: ours and its peers take turns, and of each the fastest round counts. Seconds are of the processor, so that other
 programs matter less. Peak memory is that of one more run, counted by tracemalloc.
 """
@@ -66,7 +66,7 @@ def peak_bytes(action: Callable[[], Any]) -> int:
 
 
 def looped_grid(clips: Clips, found: Callable[[np.ndarray, np.ndarray], int]) -> np.ndarray:
-    """Frame F1 of every cell: a filter for each video, a loop over thresholds, ``found`` counts the frames above."""
+    """Frame F1 of every cell: a filter for each video, a loop over thresholds, `found` counts the frames above."""
     bounds = np.searchsorted(clips.groups, np.arange(int(clips.groups[-1]) + 2))
     n_positives = clips.positives.sum()
     grid = np.empty((len(SIGMAS), len(THRESHOLDS)))

@@ -1,6 +1,6 @@
 """How many of the five chosen heads are planted robust ones, as calibration videos grow: RHI and what it is made of.
 
-Run ``python -m benchmarks.analyze.planted_heads``. Features with known heads are drawn anew many times, one vector per
+Run `python -m benchmarks.analyze.planted_heads`. Features with known heads are drawn anew many times, one vector per
 video; each rule ranks the heads by the same metrics, and the share of planted robust heads among its top five is
 averaged over draws, with a 95 % interval of the mean (Student's t over draws). What random heads give is exact.
 """

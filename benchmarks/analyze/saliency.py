@@ -1,6 +1,6 @@
 """Saliency of every head and layer, beside loops over heads and dimensions with scikit-learn: time and values.
 
-Run ``python -m benchmarks.analyze.saliency``. Every number of samples runs in a process of its own, on one thread, on
+Run `python -m benchmarks.analyze.saliency`. Every number of samples runs in a process of its own, on one thread, on
 features made from the same seed: seconds are of the processor. The loop over heads is timed on some of them and scaled
 up; all its values are compared. Shares are of the rate of a large matrix product, measured in the same process.
 """
@@ -235,7 +235,7 @@ def run_here(arguments: argparse.Namespace) -> None:
 
 
 def run_apart(kind: str, n: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run ``run_here`` in a process of its own, on one thread."""
+    """Run `run_here` in a process of its own, on one thread."""
     sizes = [f"--{name.replace('_', '-')}={value}" for name, value in vars(arguments).items() if isinstance(value, int)]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     command = [sys.executable, "-m", __spec__.name, *sizes, f"--only={n}", f"--kind={kind}"]

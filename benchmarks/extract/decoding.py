@@ -1,8 +1,8 @@
 """The frames of all clips of one long video: this project's decoder beside what it replaces.
 
-Run ``python -m benchmarks.extract.decoding``. The video is made here; every frame shows its number. Each way runs in a
+Run `python -m benchmarks.extract.decoding`. The video is made here; every frame shows its number. Each way runs in a
 process of its own, with one decoding thread, and ways take turns. Ways that open the file for every clip read
-``--sample`` clips spread over the video, and their seconds are scaled to all clips, because a clip costs them the same
+`--sample` clips spread over the video, and their seconds are scaled to all clips, because a clip costs them the same
 whatever was read before. The numbers shown by all frames read, and some whole frames, are compared with PyAV's.
 """
 

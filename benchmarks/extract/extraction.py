@@ -1,7 +1,7 @@
 """The passes of the extraction beside what they replace: prompts that share the video, capturing, ending early.
 
-Run ``python -m benchmarks.extract.extraction``; with a GPU ``python -m benchmarks.extract.extraction --device cuda
---dtype bfloat16 --backbones InternVL3-8B Qwen2.5-VL-7B --clips 8 --frames 8``. Weights are random, classes the real
+Run `python -m benchmarks.extract.extraction`; with a GPU `python -m benchmarks.extract.extraction --device cuda
+--dtype bfloat16 --backbones InternVL3-8B Qwen2.5-VL-7B --clips 8 --frames 8`. Weights are random, classes the real
 ones. Ways take turns, and the best time of each counts. The peak that the model's share of the arithmetic is measured
 against is a product of two large matrices in the same dtype, timed in the same run.
 """

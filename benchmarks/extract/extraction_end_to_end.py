@@ -1,6 +1,6 @@
 """From video files to features on the disk: this project beside the scripts that a user would write instead.
 
-Run ``python -m benchmarks.extract.extraction_end_to_end``. The backbone is tiny, with random weights, of the real
+Run `python -m benchmarks.extract.extraction_end_to_end`. The backbone is tiny, with random weights, of the real
 class, and sees about 2,000 tokens of video; the videos are encoded here. Every way starts with the model loaded and
 ends with files; ways take turns, and the best time of each counts. What they wrote is compared at the end.
 

@@ -1,6 +1,6 @@
 """Resident memory of an extraction over many clips: the main process and its decoders, from the first clip to the last.
 
-Run ``python -m benchmarks.extract.extraction_memory``. Small videos are made here, ``vadprobe extract`` runs on them
+Run `python -m benchmarks.extract.extraction_memory`. Small videos are made here, `vadprobe extract` runs on them
 with a tiny backbone, and memory is read from /proc twice a second (Linux). Clips are counted by the partitions on disk.
 A line fitted to the samples after the first fifth of the clips says how much memory grows per 1,000 clips.
 """

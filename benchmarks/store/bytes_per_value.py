@@ -1,6 +1,6 @@
 """Bytes per value of the store's shards on heavy-tailed activations, beside raw values and the codecs that others use.
 
-Run ``python -m benchmarks.store.bytes_per_value``. Every distribution is drawn once, rounded to bfloat16, float16 and
+Run `python -m benchmarks.store.bytes_per_value`. Every distribution is drawn once, rounded to bfloat16, float16 and
 float32, and encoded in chunks of 256 clips: one head, or one layer. The store's figure is that of whole shards, with
 checksums and indices. The others encode the same chunks, a bfloat16 as its two bytes, and keep nothing else. Everything
 is decoded again and compared bit by bit. The limit is the entropy of single values, taken from their frequencies: no

@@ -1,6 +1,6 @@
 """Requests, bytes and seconds of reading a store behind a URL, beside zarr-python and a file per video.
 
-Run ``python -m benchmarks.store.remote_reading``. The files lie on a web server of this process that answers ranges
+Run `python -m benchmarks.store.remote_reading`. The files lie on a web server of this process that answers ranges
 after a delay, as an object store does; requests and bytes are counted there and do not depend on the machine, seconds
 do.
 """

@@ -1,6 +1,6 @@
 """Reading features back, beside the files people use instead: seconds cold and warm, bytes from the disk, peak memory.
 
-Run ``python -m benchmarks.store.store_reading``. Every format holds the same bfloat16 values, (clip, block, head,
+Run `python -m benchmarks.store.store_reading`. Every format holds the same bfloat16 values, (clip, block, head,
 head_dim), and every read returns them as float32. Every case runs in a process of its own. Files and stores are opened
 before the clock; formats of one file per video, and np.memmap, open their files while they read. Cold: after a sync,
 every file is dropped from the page cache (posix_fadvise DONTNEED; the disk's own cache is not); what was then fetched
@@ -142,7 +142,7 @@ def case_read(name: str, sizes: argparse.Namespace, wanted: Pattern) -> dict[str
 
 
 def case_many(name: str, sizes: argparse.Namespace, repeats: int) -> dict[str, Any]:
-    """Five heads of all rows of a store that holds the clips ``repeats`` times; see the head of this file."""
+    """Five heads of all rows of a store that holds the clips `repeats` times; see the head of this file."""
     many = argparse.Namespace(**vars(sizes))
     files = make_format(name, many)
     five, base = patterns(sizes)["five heads, all rows"].heads, sizes.clips

@@ -10,7 +10,7 @@ from vadprobe.store.format.schema import PARTITION_ROWS
 
 
 class Files(Format):
-    """A file per ``rows_per_file`` rows, each an array of bfloat16 bits."""
+    """A file per `rows_per_file` rows, each an array of bfloat16 bits."""
 
     suffix = ""
 
@@ -39,7 +39,7 @@ class Files(Format):
         raise NotImplementedError
 
     def to_float32(self, found: Any) -> np.ndarray:
-        """Values of what indexing ``load`` returned."""
+        """Values of what indexing `load` returned."""
         return widen(np.asarray(found))
 
     def read(self, wanted: Pattern) -> np.ndarray:

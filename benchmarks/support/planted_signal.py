@@ -27,7 +27,7 @@ class Planting:
         prompt_spread: how much that differs between prompts, as a share: uniform in strength * (1 - s, 1 + s).
         unstable_strength: of an unstable head under the prompt that it is informative under.
         covariance_ratio: deviation of the anomalous class over that of the normal class in a covariance-only head.
-        layers: informative layers of the hidden states, 1 to ``n_layers``; shifted by ``strength``.
+        layers: informative layers of the hidden states, 1 to `n_layers`; shifted by `strength`.
         overlap: share of anomalous videos that show nothing anywhere.
         cluster: deviation of a random offset of each video, shared by its clips and the prompts.
         shared: share of the noise's variance that is the same under every prompt, in [0, 1].
@@ -59,7 +59,7 @@ class Planting:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where the signal is. ``unstable`` names for each prompt the heads that are informative under it alone."""
+    """Where the signal is. `unstable` names for each prompt the heads that are informative under it alone."""
 
     robust: tuple[Head, ...]
     unstable: dict[str, tuple[Head, ...]] = field(hash=False)
@@ -117,7 +117,7 @@ class PlantedSignal:
         return shifts
 
     def shows(self, labels: np.ndarray) -> np.ndarray:
-        """(n,) bool: which videos of these labels show their anomaly; the share ``overlap`` of them does not."""
+        """(n,) bool: which videos of these labels show their anomaly; the share `overlap` of them does not."""
         anomalous = np.flatnonzero(labels)
         hidden = self._generator(3).permutation(anomalous)[: round(self.planting.overlap * len(anomalous))]
         shows = np.asarray(labels, dtype=bool).copy()
@@ -125,7 +125,7 @@ class PlantedSignal:
         return shows
 
     def head_noise(self, n: int, prompt: int, stream: Sequence[int], layers: Sequence[int]) -> np.ndarray:
-        """(n, len(layers), H, d) float32 noise. ``stream`` are numbers that name a draw: others are independent."""
+        """(n, len(layers), H, d) float32 noise. `stream` are numbers that name a draw: others are independent."""
         return self._noise((n, len(layers), *self._shape[1:]), prompt, stream)
 
     def hidden_noise(self, n: int, prompt: int, stream: Sequence[int], layers: Sequence[int]) -> np.ndarray:
@@ -144,7 +144,7 @@ class PlantedSignal:
         """Head outputs of some clips under one prompt.
 
         Args:
-            noise: of ``head_noise``; it is changed.
+            noise: of `head_noise`; it is changed.
             prompt: its position.
             positive: (n,) bool, anomalous clips; covariance-only heads differ in all of them.
             shows: (n,) bool, those whose means are shifted.
@@ -163,7 +163,7 @@ class PlantedSignal:
     def hidden_states(
         self, noise: np.ndarray, shows: np.ndarray, videos: np.ndarray, layers: Sequence[int]
     ) -> np.ndarray:
-        """Hidden states of some clips and layers, (n, len(layers), hidden) float32; ``noise`` is changed."""
+        """Hidden states of some clips and layers, (n, len(layers), hidden) float32; `noise` is changed."""
         self._add_offsets(noise, videos, (6, list(layers)))
         noise[shows] += self._layer_shifts[list(layers)]
         return self._with_massive(noise, 7, layers)
@@ -205,7 +205,7 @@ class PlantedSignal:
 
 
 def planted_labels(n_videos: int, anomalous: float, seed: int) -> np.ndarray:
-    """(n_videos,) int64: ``round(anomalous * n_videos)`` ones at random places."""
+    """(n_videos,) int64: `round(anomalous * n_videos)` ones at random places."""
     labels = np.zeros(n_videos, dtype=np.int64)
     labels[np.random.default_rng([seed, 10]).permutation(n_videos)[: round(anomalous * n_videos)]] = 1
     return labels
@@ -213,7 +213,7 @@ def planted_labels(n_videos: int, anomalous: float, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class PlantedSample:
-    """A sample of videos with known labels (n,) int64 and videos ``groups`` (n,) int64, whose features are drawn by
+    """A sample of videos with known labels (n,) int64 and videos `groups` (n,) int64, whose features are drawn by
     prompt, one at a time."""
 
     signal: PlantedSignal
@@ -226,7 +226,7 @@ class PlantedSample:
     def of(
         cls, planting: Planting, n_videos: int, clips_per_video: int = 1, anomalous: float = 0.5, draw: int = 0
     ) -> "PlantedSample":
-        """Arguments as those of ``planted_heads``."""
+        """Arguments as those of `planted_heads`."""
         signal = PlantedSignal(planting)
         of_video = planted_labels(n_videos, anomalous, draw)
         groups = np.repeat(np.arange(n_videos), clips_per_video)

@@ -1,6 +1,6 @@
 """Feature stores of any size with a planted signal, written by the real writer, one partition in memory at a time.
 
-Run ``python -m benchmarks.support.planted_stores FOLDER`` to make a data set with its stores; the truth is printed as
+Run `python -m benchmarks.support.planted_stores FOLDER` to make a data set with its stores; the truth is printed as
 JSON.
 """
 
@@ -36,7 +36,7 @@ _SHARES: tuple[tuple[Split, float], ...] = (("train", 0.6), ("validation", 0.2),
 class PlantedStores:
     """What was written below a folder.
 
-    ``labels`` and ``groups`` (n_clips,) int64 are the class and the video of every row; ``stores`` are paths by prompt.
+    `labels` and `groups` (n_clips,) int64 are the class and the video of every row; `stores` are paths by prompt.
     """
 
     dataset: Dataset
@@ -63,7 +63,7 @@ def write_planted_stores(
     """Write manifest, clip table and one store for each prompt, in bfloat16.
 
     Args:
-        root: ``root/features`` is the stores' root, ``root/manifest`` the manifest.
+        root: `root/features` is the stores' root, `root/manifest` the manifest.
         planting: what is planted.
         n_videos, clips_per_video: of clips of 24 frames.
         anomalous: share of anomalous videos, over all splits alike.
@@ -176,7 +176,7 @@ def _dataset(name: str, labels: np.ndarray, clips_per_video: int, positive_share
 
 
 def _anomaly(clips_per_video: int, positive_share: float) -> tuple[int, int]:
-    """Clips ``[first, stop)`` of an anomalous video that are anomalous, one at least."""
+    """Clips `[first, stop)` of an anomalous video that are anomalous, one at least."""
     count = max(1, round(positive_share * clips_per_video))
     first = (clips_per_video - count) // 2
     return first, first + count

@@ -57,7 +57,7 @@ def widen(bits: np.ndarray) -> np.ndarray:
 
 
 class Format:
-    """A way to keep features in files: ``write`` is given partition by partition, ``read`` returns float32."""
+    """A way to keep features in files: `write` is given partition by partition, `read` returns float32."""
 
     needs: tuple[str, ...] = ()
     closes_before_eviction = False

@@ -58,7 +58,7 @@ def native_config(config: Mapping[str, Any], image_token_id: int, tied: bool) ->
     """Return the native configuration.
 
     Args:
-        config: ``config.json`` of the original checkpoint.
+        config: `config.json` of the original checkpoint.
         image_token_id: id of the token that stands for a piece of an image.
         tied: True if the output projection is the token embedding.
 

@@ -50,7 +50,7 @@ class Recipe:
     Attributes:
         adapter: folder of a PEFT adapter to merge in; None for none.
         tokenizer: folder of a fast tokenizer instead of the checkpoint's own; None for its own.
-        system_turn: put the system message of the original ``chat()`` before the user's turn.
+        system_turn: put the system message of the original `chat()` before the user's turn.
     """
 
     adapter: Path | None = None

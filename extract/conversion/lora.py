@@ -69,7 +69,7 @@ def unwrap(files: TensorFiles, config: Mapping[str, Any]) -> MergedWeights:
 
     Args:
         files: the checkpoint.
-        config: its ``config.json``, whose ``use_llm_lora`` and ``use_backbone_lora`` are the ranks.
+        config: its `config.json`, whose `use_llm_lora` and `use_backbone_lora` are the ranks.
 
     Raises:
         VadprobeError: if ranks, factors and weights do not fit together.
@@ -99,7 +99,7 @@ def unwrap(files: TensorFiles, config: Mapping[str, Any]) -> MergedWeights:
 
 
 def adapter_config(folder: Path) -> dict[str, Any]:
-    """Read ``adapter_config.json`` of a PEFT adapter.
+    """Read `adapter_config.json` of a PEFT adapter.
 
     Raises:
         VadprobeError: if the folder is not one of a plain LoRA adapter with safetensors weights.
@@ -130,7 +130,7 @@ def add_adapter(weights: MergedWeights, files: TensorFiles, config: Mapping[str,
     Args:
         weights: tensors of the checkpoint.
         files: tensors of the adapter.
-        config: result of ``adapter_config``.
+        config: result of `adapter_config`.
 
     Raises:
         VadprobeError: if a tensor of the adapter belongs to no weight, lacks its other factor, or is of another rank.

@@ -59,7 +59,7 @@ class TensorFiles:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read ``config.json`` of an original checkpoint.
+    """Read `config.json` of an original checkpoint.
 
     Raises:
         VadprobeError: if the folder or the file is missing or damaged, or it is of another model type.

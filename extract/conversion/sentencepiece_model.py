@@ -1,4 +1,4 @@
-"""InternLM2's SentencePiece model (``tokenizer.model``, byte pairs) as a tokenizer of the ``tokenizers`` library."""
+"""InternLM2's SentencePiece model (`tokenizer.model`, byte pairs) as a tokenizer of the `tokenizers` library."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ _NORMAL, _USER_DEFINED, _UNUSED = 1, 4, 5  # SentencePiece.Type
 
 
 def read_model(path: Path) -> Any:
-    """Read ``tokenizer.model`` as a ``ModelProto``.
+    """Read `tokenizer.model` as a `ModelProto`.
 
     Raises:
         VadprobeError: if it is damaged or no SentencePiece model.
@@ -38,7 +38,7 @@ def fast_tokenizer(model: Any, added: Mapping[int, AddedToken]) -> Tokenizer:
     its own, with a prefix of its own.
 
     Args:
-        model: a ``ModelProto``.
+        model: a `ModelProto`.
         added: tokens by id that stand on their own in a text; they may replace pieces of the model.
 
     Raises:

@@ -65,7 +65,7 @@ def write_tokenizer(
     Args:
         source: the original checkpoint.
         folder: folder to write to.
-        config: the original ``config.json``.
+        config: the original `config.json`.
         tokenizer_folder: folder of a fast tokenizer to take instead of the original's; None for the original's.
         system_turn: True for a chat template that begins with the original's system message.
 
@@ -101,7 +101,7 @@ def write_tokenizer(
 
 
 def chat_template(config: Mapping[str, Any], system_turn: bool) -> str:
-    """Return the template of the conversation that ``config.json`` names: ChatML, a turn's video before its text.
+    """Return the template of the conversation that `config.json` names: ChatML, a turn's video before its text.
 
     Raises:
         VadprobeError: if the conversation is not known.

@@ -58,7 +58,7 @@ def write_scripts(seed: int, n_videos: int, seconds: tuple[float, float] = (8.0,
         seconds: shortest and longest video.
 
     Raises:
-        VadprobeError: if ``n_videos`` is not a positive multiple of 16.
+        VadprobeError: if `n_videos` is not a positive multiple of 16.
     """
     if n_videos < 16 or n_videos % 16:
         raise VadprobeError(
@@ -106,10 +106,10 @@ def make_surveillance_set(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
-    """Make the videos and their truth below ``folder``; videos that an earlier run has made are kept.
+    """Make the videos and their truth below `folder`; videos that an earlier run has made are kept.
 
-    Written are ``videos/*.mp4`` (H.264, 320 x 240, 25 or 30 frames per second), ``manifest/`` (Parquet), and the truth
-    as UCF-Crime's text below ``ucf-crime/``. One file, ``truncated_00_4.mp4``, is cut to 60 per cent of its bytes on
+    Written are `videos/*.mp4` (H.264, 320 x 240, 25 or 30 frames per second), `manifest/` (Parquet), and the truth
+    as UCF-Crime's text below `ucf-crime/`. One file, `truncated_00_4.mp4`, is cut to 60 per cent of its bytes on
     purpose; the manifest has the frame count its container claims.
 
     Returns:
@@ -208,7 +208,7 @@ def encode(script: Script, path: Path) -> None:
 def _write_ucf_crime(dataset: Dataset, folder: Path) -> None:
     """Write the test videos' truth in UCF-Crime's text layout, and both split lists.
 
-    ``s e`` are the first frame and the frame after the last, counted from 0; -1 -1 stands for no interval. Where the
+    `s e` are the first frame and the frame after the last, counted from 0; -1 -1 stands for no interval. Where the
     original has room for two intervals, a third adds two more columns.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ def train_tokenizer(tokens: tuple[str, ...], template: str, **named: str) -> Qwe
     Args:
         tokens: special tokens.
         template: the chat template.
-        named: special tokens that the tokenizer knows by an attribute, such as ``video_token``.
+        named: special tokens that the tokenizer knows by an attribute, such as `video_token`.
     """
     trained = Tokenizer(BPE())
     trained.pre_tokenizer = ByteLevel(add_prefix_space=False)

@@ -21,7 +21,7 @@ Turns = list[dict[str, Any]]
 class ChatText:
     """A checkpoint's own chat template around one video and one prompt.
 
-    ``system`` is the message of a system turn before the user's; with None the template decides.
+    `system` is the message of a system turn before the user's; with None the template decides.
     """
 
     tokenizer: Any
@@ -30,7 +30,7 @@ class ChatText:
 
     @classmethod
     def load(cls, tokenizer: Any, folder: Path | None, system: str | None = None) -> "ChatText":
-        """Read the tokenizer's template, or ``chat_template.json`` of an older checkpoint folder.
+        """Read the tokenizer's template, or `chat_template.json` of an older checkpoint folder.
 
         Raises:
             VadprobeError: if the checkpoint has no chat template, or one that takes no system message.

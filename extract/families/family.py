@@ -22,7 +22,7 @@ class Pass:
         inputs: keyword arguments. Every sequence ends at the prompt's last token.
         n_shared: number of tokens at the beginning that all prompts about these clips have in common and that may
             run once for all of them; 0 for none.
-        with_head: the whole model runs, its language head included; otherwise the model below the head (``.model``).
+        with_head: the whole model runs, its language head included; otherwise the model below the head (`.model`).
     """
 
     inputs: Mapping[str, Any]
@@ -48,7 +48,7 @@ class Family(Protocol):
         ...
 
     def notes(self, key: str) -> tuple[str, ...]:
-        """Return sentences for the user of the backbone ``key``, to be said before the work begins."""
+        """Return sentences for the user of the backbone `key`, to be said before the work begins."""
         ...
 
     def prefix_mode(self, prompt: str, frames_per_clip: int) -> PrefixMode:
@@ -76,7 +76,7 @@ class Family(Protocol):
         Args:
             model: the loaded model.
             device: device of its inputs.
-            clips: as ``resize`` left them, all with the same number of frames.
+            clips: as `resize` left them, all with the same number of frames.
             seconds: duration of each clip.
             specs: specifications of the stores; they differ in the prompt and in the mode of the prefix.
 

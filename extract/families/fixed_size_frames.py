@@ -28,7 +28,7 @@ class FixedSizeFrames(OwnFamily):
 
 @dataclass(frozen=True)
 class InternVL(FixedSizeFrames):
-    """Family ``internvl`` (2.5 and 3): a video is a list of numbered images."""
+    """Family `internvl` (2.5 and 3): a video is a list of numbered images."""
 
     name: ClassVar[str] = "internvl"
 
@@ -55,7 +55,7 @@ class InternVL(FixedSizeFrames):
 
 @dataclass(frozen=True)
 class LlavaOnevision(FixedSizeFrames):
-    """Family ``llava_onevision``: a frame is pooled to a quarter of its patches; one newline token ends the video."""
+    """Family `llava_onevision`: a frame is pooled to a quarter of its patches; one newline token ends the video."""
 
     name: ClassVar[str] = "llava_onevision"
     video_token_id: int

@@ -1,7 +1,7 @@
-"""The conversation of InternVL's own ``model.chat()``, which the papers on video anomaly detection call.
+"""The conversation of InternVL's own `model.chat()`, which the papers on video anomaly detection call.
 
 It begins with a system turn, which the template of a checkpoint in transformers' layout leaves out. The texts are those
-of ``conversation.py`` in the repository of InternVL.
+of `conversation.py` in the repository of InternVL.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_json
 
 NAME = "internvl-chat"
-"""The value of the setting ``backbone.chat`` that asks for this conversation."""
+"""The value of the setting `backbone.chat` that asks for this conversation."""
 
 _STORED_NAME = "papers"  # the setting's first name stays in recipes, so that existing stores can be continued
 _START, _END = "<|im_start|>", "<|im_end|>"

@@ -22,7 +22,7 @@ _TRIAL_PROMPTS = ("A", "zebra?", "9 of them", "(yes)")  # what all of these have
 class ClipInputs:
     """A batch of clips as the model takes it, the same for every prompt.
 
-    ``vision`` goes to the vision tower, ``language`` to the language model together with the token ids.
+    `vision` goes to the vision tower, `language` to the language model together with the token ids.
     """
 
     count: int
@@ -49,11 +49,11 @@ class OwnFamily(ABC):
 
     @abstractmethod
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
-        """Turn clips ``seconds`` long, as they were decoded or as ``resize`` left them, into model inputs."""
+        """Turn clips `seconds` long, as they were decoded or as `resize` left them, into model inputs."""
 
     @abstractmethod
     def encode(self, model: Any, inputs: ClipInputs) -> dict[str, Any]:
-        """Run the vision tower; the result serves every prompt as ``mm_encoder_outputs``."""
+        """Run the vision tower; the result serves every prompt as `mm_encoder_outputs`."""
 
     def language_inputs(self, ids: Tensor, inputs: ClipInputs) -> dict[str, Tensor]:
         """Return all that the language model takes beside the encoded video, for one prompt and every clip."""
@@ -65,7 +65,7 @@ class OwnFamily(ABC):
         return ()
 
     def resize(self, frames: np.ndarray) -> Tensor:
-        """Resize one clip, as ``PixelRecipe.resize``."""
+        """Resize one clip, as `PixelRecipe.resize`."""
         return self.pixels.resize(frames)
 
     def shared_tokens(self, frames_per_clip: int) -> Tensor | None:

@@ -54,7 +54,7 @@ class ProcessorFamily:
         Args:
             name: model type.
             source: folder or hub id.
-            options: keyword arguments of ``from_pretrained``.
+            options: keyword arguments of `from_pretrained`.
             system: message of a system turn, or None.
 
         Raises:

@@ -18,7 +18,7 @@ _VIDEO_TOKEN_TYPE = 2  # transformers' code for video tokens in mm_token_type_id
 
 @dataclass(frozen=True)
 class Qwen25VL(OwnFamily):
-    """Family ``qwen2_5_vl``. Frames are resized to one fixed size, so every clip has the same number of tokens."""
+    """Family `qwen2_5_vl`. Frames are resized to one fixed size, so every clip has the same number of tokens."""
 
     name: ClassVar[str] = "qwen2_5_vl"
     patch_size: int

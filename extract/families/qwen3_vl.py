@@ -29,7 +29,7 @@ _STAMP = re.compile(r"<\d+\.\d seconds>(?=<\|vision_start\|>)")
 
 @dataclass(frozen=True)
 class Qwen3VL(Qwen25VL):
-    """Family ``qwen3_vl``. Frames are resized to one fixed size; a time stamp goes before each slice of two frames.
+    """Family `qwen3_vl`. Frames are resized to one fixed size; a time stamp goes before each slice of two frames.
 
     A stamp is in seconds from the clip's start, so it does not tell where in its video the clip lies. Frame i of n
     stands for the middle of the i-th of n equal parts; a slice's time is the mean of its first and last frame's times.
@@ -42,7 +42,7 @@ class Qwen3VL(Qwen25VL):
         return {**super().recipe(), "video_layout": _LAYOUT, "time_stamps": "seconds from the clip's start"}
 
     def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
-        """Return token ids (1, tokens) with every stamp at 0.0; ``language_inputs`` writes each clip's own."""
+        """Return token ids (1, tokens) with every stamp at 0.0; `language_inputs` writes each clip's own."""
         slices, rows, columns = self._grid(frames_per_clip)
         token = self.chat.tokenizer.convert_ids_to_tokens(self.video_token_id)
         part = f"{_stamp(0.0)}{_START}{token * (rows * columns // self.merge_size**2)}{_END}"
@@ -64,7 +64,7 @@ class Qwen3VL(Qwen25VL):
         Clips with shorter stamps (9.9 seconds beside 10.0) are padded on the left, so all end at the same token.
 
         Raises:
-            VadprobeError: if the ids are not those of ``tokenize`` for clips of as many frames.
+            VadprobeError: if the ids are not those of `tokenize` for clips of as many frames.
         """
         text = self.chat.tokenizer.decode(ids[0], skip_special_tokens=False, clean_up_tokenization_spaces=False)
         rows = [self._stamped(text, times) for times in inputs.language[_TIMES].tolist()]

@@ -26,17 +26,17 @@ _QWEN_FRAME_SIZE = (448, 448)
 def own_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
 ) -> tuple[Family, Any, dict[str, int]]:
-    """Build a family of ``FAMILIES`` from a checkpoint's small files.
+    """Build a family of `FAMILIES` from a checkpoint's small files.
 
     Args:
-        config: the job's ``[backbone]`` section.
+        config: the job's `[backbone]` section.
         model_config: the checkpoint's configuration.
         source: folder or hub id.
         folder: the checkpoint folder, or None.
-        options: keyword arguments of ``from_pretrained``.
+        options: keyword arguments of `from_pretrained`.
 
     Returns:
-        The family, its tokenizer, and the numbers of a ``BackboneSpec``.
+        The family, its tokenizer, and the numbers of a `BackboneSpec`.
 
     Raises:
         VadprobeError: if the family cannot be run as the settings say.

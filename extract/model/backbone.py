@@ -39,7 +39,7 @@ _CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".mode
 
 @dataclass(frozen=True)
 class Description:
-    """A backbone as its small files describe it, enough to plan the work. ``answer_ids`` are tokens of yes and no."""
+    """A backbone as its small files describe it, enough to plan the work. `answer_ids` are tokens of yes and no."""
 
     config: BackboneConfig
     source: str
@@ -56,7 +56,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded backbone in evaluation mode; ``device`` is where its inputs go."""
+    """A loaded backbone in evaluation mode; `device` is where its inputs go."""
 
     description: Description
     model: Any
@@ -68,8 +68,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     """Read a checkpoint's configuration, tokenizer and image settings, without its weights.
 
     Args:
-        config: the job's ``[backbone]`` section.
-        folder: the checkpoint folder, or None when ``config.path`` is a hub id.
+        config: the job's `[backbone]` section.
+        folder: the checkpoint folder, or None when `config.path` is a hub id.
 
     Raises:
         VadprobeError: if the checkpoint cannot be found, or is of a family that is not known.
@@ -136,7 +136,7 @@ def _check_family(config: BackboneConfig, model_type: str) -> None:
 def _processor_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
 ) -> tuple[ProcessorFamily, Any, dict[str, int]]:
-    """Return the same as ``own_inputs`` for any other model, through transformers' own processor."""
+    """Return the same as `own_inputs` for any other model, through transformers' own processor."""
     shape = text_shape(model_config.model_type, model_config)
     family = ProcessorFamily.load(model_config.model_type, source, options, config.system)
     return family, family.processor.tokenizer, shape
@@ -149,8 +149,8 @@ def load(
 
     Args:
         description: the backbone.
-        device: as for ``choose_device``; or the device of each part of the model by the part's name, or "disk", as
-            transformers' ``device_map``. The places change nothing but the rounding of the answers' logits.
+        device: as for `choose_device`; or the device of each part of the model by the part's name, or "disk", as
+            transformers' `device_map`. The places change nothing but the rounding of the answers' logits.
         threads: CPU threads of the model; by default all cores but one. If the decoder has no core of its own, the
             model's threads wait for each other, and the same work takes ten times as long.
         compiled: compile the language model's blocks, which changes features by rounding.

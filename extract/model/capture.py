@@ -37,7 +37,7 @@ class Captured:
 class KeptTokens(DynamicCache):  # type: ignore[misc]  # transformers is untyped
     """Keys and values of the tokens that ran before, for every block.
 
-    ``TextBlocks`` sets ``turn`` before each block. The model passes the block's number to ``update`` too; if that
+    `TextBlocks` sets `turn` before each block. The model passes the block's number to `update` too; if that
     were used, code compiled for one block would not serve the others.
     """
 
@@ -72,7 +72,7 @@ class TextBlocks:
     """The language model's blocks and their attention output projections, with the hooks that watch them.
 
     The hooks are registered here, once, and stay as long as the model: compiled code keeps the hooks of the moment it
-    was compiled. Outside ``capture`` they store nothing.
+    was compiled. Outside `capture` they store nothing.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], projections: Sequence[nn.Module], n_heads: int) -> None:
@@ -106,7 +106,7 @@ class TextBlocks:
 
     @contextmanager
     def stop_after(self, n_blocks: int) -> Iterator[None]:
-        """End the forward pass inside after ``n_blocks`` blocks, 1 or more; after all of them it goes on to its end."""
+        """End the forward pass inside after `n_blocks` blocks, 1 or more; after all of them it goes on to its end."""
         self._n_blocks = n_blocks
         try:
             yield
@@ -181,11 +181,11 @@ def capture(
     Args:
         model: a transformers image-text-to-text model in evaluation mode; it may be spread over several devices.
         parts: its blocks.
-        inputs: keyword arguments of ``model.model``; every sequence ends at its last token (no right padding).
+        inputs: keyword arguments of `model.model`; every sequence ends at its last token (no right padding).
         answer_ids: token ids of yes and no.
         cache: keys and values of tokens that ran before these; it grows by these.
         n_blocks: number of blocks to run; by default all, which the logits need.
-        with_head: run the whole model, which may scale or bound its logits; ``inputs`` are then those of ``model``.
+        with_head: run the whole model, which may scale or bound its logits; `inputs` are then those of `model`.
 
     Raises:
         RuntimeError: if a layer did not pass through its hook, as when the model was compiled before its hooks came.

@@ -20,12 +20,12 @@ def compile_blocks(parts: TextBlocks, backend: str = DEFAULT_BACKEND) -> None:
     """Compile each block's forward in place; the code is made when the first clips pass.
 
     The hooks on blocks stay outside the compiled code. Those on the output projections lie inside and are compiled with
-    it, as ``TextBlocks`` has registered them already. Sizes are symbols, so that another number of clips or tokens
+    it, as `TextBlocks` has registered them already. Sizes are symbols, so that another number of clips or tokens
     needs no new code; only a single clip does.
 
     Args:
         parts: the blocks of a loaded model.
-        backend: name of a backend of ``torch.compile``; the default needs a C++ compiler on a CPU, Triton on a GPU.
+        backend: name of a backend of `torch.compile`; the default needs a C++ compiler on a CPU, Triton on a GPU.
 
     Raises:
         VadprobeError: if the default backend's compiler is not there; torch says so only at the first clips.

@@ -25,7 +25,7 @@ class Forward:
         """Yield the features of a batch, one result per specification's prompt.
 
         Args:
-            clips: as the family's ``resize`` left them, all with the same number of frames.
+            clips: as the family's `resize` left them, all with the same number of frames.
             seconds: duration of each clip.
             specs: specifications of the stores; they differ in the prompt and in the mode of the prefix.
             n_blocks: number of the language model's blocks to run.

@@ -24,7 +24,7 @@ class SharedPrefix:
     Args:
         model: a transformers image-text-to-text model in evaluation mode.
         parts: its blocks.
-        inputs: keyword arguments of ``model.model`` for one of the prompts and all clips of the batch.
+        inputs: keyword arguments of `model.model` for one of the prompts and all clips of the batch.
         n_shared: number of tokens that all prompts have in common; no video token lies behind them.
         n_blocks: number of blocks to run; by default all.
     """
@@ -48,10 +48,10 @@ class SharedPrefix:
     def features(self, inputs: Mapping[str, Any], answer_ids: tuple[int, int]) -> Captured:
         """Return the features of a prompt's own tokens, run behind the shared ones.
 
-        They equal those that ``capture`` gives of the prompt alone, up to rounding (at most 1e-5 in float32).
+        They equal those that `capture` gives of the prompt alone, up to rounding (at most 1e-5 in float32).
 
         Args:
-            inputs: keyword arguments of ``model.model`` for the prompt and the same clips.
+            inputs: keyword arguments of `model.model` for the prompt and the same clips.
             answer_ids: token ids of yes and no.
 
         Raises:

@@ -11,7 +11,7 @@ from vadprobe.store.errors import VadprobeError
 
 
 def text_shape(name: str, model_config: Any) -> dict[str, int]:
-    """Return the numbers of a ``BackboneSpec``, read from a model of that configuration without weights.
+    """Return the numbers of a `BackboneSpec`, read from a model of that configuration without weights.
 
     Raises:
         VadprobeError: if heads cannot be captured in it, or a package is missing that the model needs.

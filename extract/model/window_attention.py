@@ -47,9 +47,9 @@ class Windows:
 
         Args:
             module: the attention module.
-            query: (1, heads, tokens, head_dim), as ``key`` and ``value``.
-            key: see ``query``.
-            value: see ``query``.
+            query: (1, heads, tokens, head_dim), as `key` and `value`.
+            key: see `query`.
+            value: see `query`.
             cu_seq_lens_q: (windows + 1,), the first token of each window, and the end of the last.
             scaling: factor of the scores.
 

@@ -47,7 +47,7 @@ class HostCopies:
         self.finish(1)
 
     def finish(self, left: int = 0) -> None:
-        """Wait until at most ``left`` batches are on their way."""
+        """Wait until at most `left` batches are on their way."""
         while len(self._under_way) > left:
             arrived, hosts, positions = self._under_way.popleft()
             arrived.synchronize()

@@ -13,7 +13,7 @@ from vadprobe.store.catalog.inventory import contents_text
 from vadprobe.store.files.text import counted, first_few, short, size_text, table
 from vadprobe.store.format.schema import n_partitions
 
-_HEAD = ("dataset", "sampling", "backbone", "prompt", "rows", "failed", "size", "state", "held", "digest")
+_HEAD = ("dataset", "sampling", "backbone", "prompt", "rows", "failed", "size", "state", "stored", "digest")
 _PARTITIONS_NAMED = 8
 _DIGEST = 12
 
@@ -140,7 +140,7 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
     held = contents_text(a.contents, n_partitions(a.spec.n_clips, a.contents.partition_rows))
     yield from _part("specification", found.specification, f"digest {a.spec.digest[:_DIGEST]}", "of A, not of B")
     yield from _part("clip tables", found.clips, clips)
-    yield from _part("held", found.contents, held)
+    yield from _part("stored", found.contents, held)
     yield from _part("state", found.state, state_text(a))
     yield from _part("failed rows", found.failures, str(len(a.failures)))
     if found.values is not None:
@@ -178,7 +178,7 @@ def garbage_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
     """Yield what 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
     parts = (
         ("These would go:", "delete"),
-        ("These would go if their workers give no sign of life while they are watched:", "wait"),
+        ("These would go if their workers send no heartbeat while they are watched:", "wait"),
         ("These stay:", "keep"),
     )
     for title, verdict in parts:

@@ -125,7 +125,7 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
         print(f"Removed: {one.path} ({size_text(one.n_bytes)}; {one.why})")
     for one in found:
         if one not in removed:
-            reason = "its worker gave a sign of life" if one.verdict == "wait" else one.why
+            reason = "its worker sent a heartbeat" if one.verdict == "wait" else one.why
             print(f"Kept: {one.path} ({reason})")
     total = size_text(sum(one.n_bytes for one in removed))
     print(f"{counted(len(removed), 'leftover')} removed, {total}." if removed else "Nothing was removed.")

@@ -28,7 +28,7 @@ from vadprobe.store.files.atomic_files import read_json, write_json
 
 @dataclass(frozen=True)
 class AnalysisOutcome:
-    """Files that an analysis wrote; ``computed`` names the steps, of ``n_steps``, that no earlier run had computed."""
+    """Files that an analysis wrote; `computed` names the steps, of `n_steps`, that no earlier run had computed."""
 
     result: Result
     results: Path

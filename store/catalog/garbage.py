@@ -80,7 +80,7 @@ def collect_garbage(
     watched = [claims_in(folder) for folder in folders]
     lease = max((claims.tidy() for claims in watched), default=0.0)
     if lease:
-        tell(f"Watching for {lease:.0f} s whether workers on other machines give a sign of life.")
+        tell(f"Watching {lease:.0f} s for heartbeats of workers on other machines.")
         sleep(lease + 0.1)
         for claims in watched:
             claims.tidy()

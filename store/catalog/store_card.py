@@ -143,7 +143,7 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
         "",
         "## Prompts",
         "",
-        *markdown_table(("store", "rows", "failed", "state", "size", "held"), prompts, ("rows", "failed", "size")),
+        *markdown_table(("store", "rows", "failed", "state", "size", "stored"), prompts, ("rows", "failed", "size")),
     ]
     for store in stores:
         lines += ["", f"`{_name(store)}` asks:", "", f"> {short(store['specification']['prompt']['text'], 2000)}", ""]

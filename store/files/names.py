@@ -33,9 +33,9 @@ _LONGEST = 60
 def file_names(names: Iterable[str]) -> dict[str, str]:
     """Return a file name, without suffix, for each name: itself where that is safe, else a part with a digest.
 
-    A plain name begins with a letter, digit or ``_``, so it is no ``..`` and no option, has no separator, and names no
+    A plain name begins with a letter, digit or `_`, so it is no `..` and no option, has no separator, and names no
     device of Windows. Names that differ only in case get a digest each, since many file systems cannot tell them apart.
-    ``~`` stands before a digest and in no plain name.
+    `~` stands before a digest and in no plain name.
     """
     names = list(names)
     alike = Counter(name.casefold() for name in names)

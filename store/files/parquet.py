@@ -19,7 +19,7 @@ def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
 def write_parquet(table: pa.Table, path: StorePath, row_group: int | None = None) -> None:
     """Write a Parquet file under a temporary name, then rename: a reader never sees half a file.
 
-    ``row_group`` is the number of rows that can be read without the others; None leaves it to the library.
+    `row_group` is the number of rows that can be read without the others; None leaves it to the library.
     """
     write_bytes(path, parquet_bytes(table, row_group))
 
@@ -34,7 +34,7 @@ def parquet_bytes(table: pa.Table, row_group: int | None = None) -> bytes:
 def read_parquet(path: StorePath) -> pa.Table:
     """Read a Parquet file as a table.
 
-    ``pyarrow.parquet.read_table`` would import its datasets, and pandas with them, which takes longer than reading.
+    `pyarrow.parquet.read_table` would import its datasets, and pandas with them, which takes longer than reading.
 
     Raises:
         FileNotFoundError, OSError, pa.ArrowException: as the path and Parquet raise them.

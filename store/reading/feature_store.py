@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FeatureStore:
-    """One prompt's features of every clip of a dataset and sampling. Open it with ``open``."""
+    """One prompt's features of every clip of a dataset and sampling. Open it with `open`."""
 
     path: StorePath
     spec: FeatureSpec
@@ -41,7 +41,7 @@ class FeatureStore:
 
     @classmethod
     def open(cls, path: StorePath) -> "FeatureStore":
-        """Open the store at ``path`` (``.../<prompt>.zarr``) with its clip table.
+        """Open the store at `path` (`.../<prompt>.zarr`) with its clip table.
 
         Raises:
             StoreError: if there is no store, or its clip table is another than the one it was written for.

@@ -1,6 +1,6 @@
-"""Make ``store/datasets/annotations/published_truth.json``: ``python -m tests.data.published_truth DATA > FILE``.
+"""Make `store/datasets/annotations/published_truth.json`: `python -m tests.data.published_truth DATA > FILE`.
 
-DATA holds the folders ``ucf-crime``, ``xd-violence`` and ``msad`` with the annotation files as published.
+DATA holds the folders `ucf-crime`, `xd-violence` and `msad` with the annotation files as published.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Recipe of the three ``sentencepiece_*.model`` files and of ``sentencepiece_tokens.json``, the tokens that they give.
+"""Recipe of the three `sentencepiece_*.model` files and of `sentencepiece_tokens.json`, the tokens that they give.
 
-Run it where the package sentencepiece is installed (0.2.3 was): ``python tests/data/sentencepiece_tokens.py``. The
+Run it where the package sentencepiece is installed (0.2.3 was): `python tests/data/sentencepiece_tokens.py`. The
 models are small ones of InternLM2's kind: byte pairs, byte fallback, no normalisation, pieces that are reserved for
 special tokens. The tokens are those of InternLM2's slow tokenizer: the text is cut at its added tokens, and what lies
 between goes through the sentencepiece library.

@@ -1,6 +1,6 @@
 """Faults: workers killed and suspended at any step, a full disk, readers beside writers.
 
-``VADPROBE_FAULTS`` is the number of kills: 60 in the long profile and 4 in the short one unless it says otherwise.
+`VADPROBE_FAULTS` is the number of kills: 60 in the long profile and 4 in the short one unless it says otherwise.
 """
 
 import contextlib

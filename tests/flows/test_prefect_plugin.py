@@ -1,4 +1,4 @@
-"""The plain deployment name is completed for ``deployment run`` and nothing else."""
+"""The plain deployment name is completed for `deployment run` and nothing else."""
 
 import pytest
 

@@ -14,7 +14,7 @@ SHAPES = [(7, 3), (12, 5), (9, 14), (30, 4), (8, 1)]
 
 
 def samples(seed, n, d, shift=1.0, least=3):
-    """Correlated dimensions of unlike scales, two classes of at least ``least``."""
+    """Correlated dimensions of unlike scales, two classes of at least `least`."""
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.arange(n) < generator.integers(least, n - least + 1)).astype(int)
     head = generator.normal(size=(n, d)) @ generator.normal(size=(d, d)) + shift * labels[:, None]

@@ -1,8 +1,8 @@
-"""Print the test files that a change touches, for ``make fast``.
+"""Print the test files that a change touches, for `make fast`.
 
 A test file is touched if it changed, is named after a changed module, or names a changed module or file. Where many
 only name one, those that import the fewest modules of the project come first, since they are about it; the others are
-left to ``make test``, and counted on standard error.
+left to `make test`, and counted on standard error.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def mention(path: str) -> re.Pattern[str]:
 
 
 def touched(changes: Iterable[str], tests: Mapping[str, str], limit: int) -> tuple[list[str], int]:
-    """Choose the tests, path to text, that changes touch; of those that only name a file, ``limit``.
+    """Choose the tests, path to text, that changes touch; of those that only name a file, `limit`.
 
     Returns the paths, the closest first, and how many were left out.
     """

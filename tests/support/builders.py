@@ -31,7 +31,7 @@ FEATURES = ("hidden_states", "head_outputs", "answer_logits")
 
 
 def clip_table(n_clips: int, sampling: Sampling = SAMPLING, clips_per_video: int = 100) -> ClipTable:
-    """A table of exactly ``n_clips`` segments; every video's last clip is one frame short."""
+    """A table of exactly `n_clips` segments; every video's last clip is one frame short."""
     assert sampling.clip_length is not None
     videos = []
     for number, start in enumerate(range(0, n_clips, clips_per_video)):
@@ -41,7 +41,7 @@ def clip_table(n_clips: int, sampling: Sampling = SAMPLING, clips_per_video: int
 
 
 def feature_spec(clips: ClipTable, dtype: Any = "bfloat16", **changes: Any) -> FeatureSpec:
-    """The specification of a store whose rows follow ``clips``."""
+    """The specification of a store whose rows follow `clips`."""
     spec = FeatureSpec(
         dataset="toys",
         clips_digest=clips.digest,
@@ -67,7 +67,7 @@ def truncate_to_bfloat16(values: np.ndarray) -> np.ndarray:
 
 
 def features(spec: FeatureSpec, partition: int, failures: Mapping[int, str] | None = None) -> PartitionData:
-    """Random features of a partition, the same whenever asked for; rows named in ``failures`` are NaN."""
+    """Random features of a partition, the same whenever asked for; rows named in `failures` are NaN."""
     rows = partition_rows(partition, spec.n_clips)
     failures = {row: reason for row, reason in (failures or {}).items() if rows.start <= row < rows.stop}
     generator = np.random.default_rng(partition)
@@ -95,7 +95,7 @@ def planned_store(
 
 
 def write_missing(writer: StoreWriter, failures: Mapping[int, str] | None = None) -> list[int]:
-    """Write ``features`` of every partition that does not count yet, and return these partitions."""
+    """Write `features` of every partition that does not count yet, and return these partitions."""
     missing = writer.missing()
     for partition in missing:
         writer.write_partition(partition, features(writer.spec, partition, failures))
@@ -105,7 +105,7 @@ def write_missing(writer: StoreWriter, failures: Mapping[int, str] | None = None
 def committed_store(
     root: Path, n_clips: int, dtype: str = "bfloat16", failures: Mapping[int, str] | None = None, **settings: Any
 ) -> StoreWriter:
-    """A store whose every partition holds ``features``, committed; settings are those of ``planned_store``."""
+    """A store whose every partition holds `features`, committed; settings are those of `planned_store`."""
     writer = planned_store(root, n_clips, dtype, **settings)
     write_missing(writer, failures)
     writer.commit()
@@ -113,13 +113,13 @@ def committed_store(
 
 
 def all_features(spec: FeatureSpec, name: str, failures: Mapping[int, str] | None = None) -> np.ndarray:
-    """What a store of ``features`` must hold in one array, all rows."""
+    """What a store of `features` must hold in one array, all rows."""
     count = -(-spec.n_clips // 256)
     return np.concatenate([getattr(features(spec, partition, failures), name) for partition in range(count)])
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file and folder below ``folder`` with the digest of its bytes: equal trees hold equal bytes."""
+    """Every file and folder below `folder` with the digest of its bytes: equal trees hold equal bytes."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         for path in sorted(folder.rglob("*"))
@@ -127,7 +127,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def edit_json(path: Path, edit: Callable[[Any], object]) -> None:
-    """Change a JSON file the way a person with an editor would: ``edit`` changes the loaded value in place."""
+    """Change a JSON file the way a person with an editor would: `edit` changes the loaded value in place."""
     content = json.loads(path.read_text(encoding="utf-8"))
     edit(content)
     path.write_text(json.dumps(content), encoding="utf-8")
@@ -160,9 +160,9 @@ for child in children:
 
 
 def run_together(count: int, statement: str, argument: Path, repeats: int = 1) -> list[str]:
-    """Run a statement in ``count`` processes that start at the same moment; returns the errors they ended with.
+    """Run a statement in `count` processes that start at the same moment; returns the errors they ended with.
 
-    The statement may use ``builders``, ``Path`` and ``argument``, a path.
+    The statement may use `builders`, `Path` and `argument`, a path.
     """
     script = _TOGETHER.replace("{statement}", statement)
     arguments = [str(ROOT), str(argument), str(count), str(repeats)]

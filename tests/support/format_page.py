@@ -1,4 +1,4 @@
-"""A second reader of feature stores that was written from ``store/format/FORMAT.md`` alone, and that page taken apart.
+"""A second reader of feature stores that was written from `store/format/FORMAT.md` alone, and that page taken apart.
 
 Nothing of the package is used: what this reads wrongly is wrong in the page or in the store.
 """

@@ -77,7 +77,7 @@ class Planted:
 def planted_dataset(other_test: bool = False) -> Dataset:
     """16 training, 6 validation and 6 test videos, every other one with an anomaly of 96 frames.
 
-    With ``other_test`` the test videos' labels are the other way round.
+    With `other_test` the test videos' labels are the other way round.
     """
     videos, intervals = [], []
     splits: list[Split] = ["train"] * 16 + ["validation"] * 6 + ["test"] * 6

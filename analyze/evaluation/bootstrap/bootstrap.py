@@ -2,8 +2,8 @@
 
 Frames of one video are alike, so videos are what is drawn. A resample is a column of multiplicities: how often each
 video was drawn. Scores are sorted once, for all resamples. The AUCs follow from the pairs won between every two videos
-(``bootstrap.video_pairs``), the areas under the precision-recall curve from the frames gained at each level
-of the score (``bootstrap.precision_areas``). Resamples are worked on in blocks, so memory does not grow with
+(`bootstrap.video_pairs`), the areas under the precision-recall curve from the frames gained at each level
+of the score (`bootstrap.precision_areas`). Resamples are worked on in blocks, so memory does not grow with
 their number, and no bit depends on the blocks.
 """
 
@@ -19,7 +19,7 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.store.errors import VadprobeError
 
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro")
-"""Names of the resampled metrics; ``bootstrap_videos`` says what each is."""
+"""Names of the resampled metrics; `bootstrap_videos` says what each is."""
 
 _OF_PAIRS = frozenset({"auc", "auc_abnormal_only", "auc_macro"})
 _MAX_RESAMPLES = 1024  # worked on together
@@ -29,9 +29,9 @@ _MAX_FRAMES = 2**32  # below this, twice the number of (positive, negative) pair
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Metric values of resamples of videos, made by ``bootstrap_videos``.
+    """Metric values of resamples of videos, made by `bootstrap_videos`.
 
-    ``values`` maps each of ``METRICS`` to (n_resamples,) float64, NaN where the resample leaves the metric
+    `values` maps each of `METRICS` to (n_resamples,) float64, NaN where the resample leaves the metric
     undefined: where its frames are of one class.
     """
 
@@ -43,7 +43,7 @@ class Bootstrap:
         return int(np.isnan(self.values[metric]).sum())
 
     def interval(self, metric: str, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the percentile interval over the defined resamples: the middle ``confidence`` of their values.
+        """Return the percentile interval over the defined resamples: the middle `confidence` of their values.
 
         It is conditional on the scores: it holds the draw of test videos, not the fitting of what scored them. Few
         videos make percentile intervals too narrow.
@@ -67,15 +67,15 @@ def bootstrap_videos(
     labels: np.ndarray | None = None,
     metrics: Sequence[str] = METRICS,
 ) -> Bootstrap:
-    """Resample the videos: each of ``n_resamples`` draws as many videos as there are, with replacement.
+    """Resample the videos: each of `n_resamples` draws as many videos as there are, with replacement.
 
     A video drawn twice counts with all its frames twice. There are no strata: the fraction of abnormal videos varies
     from resample to resample, as it does between test sets. The metrics, NaN where a resample leaves them undefined:
 
-    - ``auc``: ROC AUC of all frames drawn, ties half; equal to the last bit to ``metrics.roc_auc`` on repeated units;
-    - ``ap_step``, ``pr_area_trapezoid``: ``metrics.average_precision`` and ``metrics.precision_recall_area``;
-    - ``auc_abnormal_only``: ROC AUC of the frames of abnormal videos alone, to the last bit;
-    - ``auc_macro``: mean of the AUCs of single videos, over drawn videos with frames of both classes.
+    - `auc`: ROC AUC of all frames drawn, ties half; equal to the last bit to `metrics.roc_auc` on repeated units;
+    - `ap_step`, `pr_area_trapezoid`: `metrics.average_precision` and `metrics.precision_recall_area`;
+    - `auc_abnormal_only`: ROC AUC of the frames of abnormal videos alone, to the last bit;
+    - `auc_macro`: mean of the AUCs of single videos, over drawn videos with frames of both classes.
 
     Values depend on the generator and on the videos in ascending order of their codes; not on the order of clips.
 
@@ -83,10 +83,10 @@ def bootstrap_videos(
         clips: without NaN, in any order; codes of videos may have gaps. A video whose clips are without frames is drawn
             like any other.
         n_resamples: at least 1.
-        generator: draws the videos, ``videos`` numbers per resample.
+        generator: draws the videos, `videos` numbers per resample.
         labels: (n,) bool or 0/1, 1 where the clip's video is abnormal, the same for all clips of a video. Without it,
             abnormal videos are those with at least one positive frame.
-        metrics: those of ``METRICS`` to compute; the values of each are the same whatever the others.
+        metrics: those of `METRICS` to compute; the values of each are the same whatever the others.
 
     Raises:
         VadprobeError: if a score is NaN, there is no frame, or a resample has 2**32 frames or more.

@@ -21,7 +21,7 @@ class PrecisionAreas:
     """Levels of sorted units, ready for any multiplicities.
 
     A group has two kinds of rows: positive frames at its levels, and all frames since the level before. Each kind
-    begins with an empty row, for the sum so far. ``trapezoid`` asks for the trapezoid area too.
+    begins with an empty row, for the sum so far. `trapezoid` asks for the trapezoid area too.
     """
 
     def __init__(self, units: VideoUnits, trapezoid: bool) -> None:
@@ -65,7 +65,7 @@ class PrecisionAreas:
                 another order.
 
         Returns:
-            ``at``, ``before``: (resamples,) float64; the mean of both is the trapezoid's. ``before`` is 0 if the
+            `at`, `before`: (resamples,) float64; the mean of both is the trapezoid's. `before` is 0 if the
             trapezoid was not asked for.
         """
         number, n_resamples = self._number_type(float(drawn.max())), drawn.shape[1]

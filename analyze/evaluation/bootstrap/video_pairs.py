@@ -1,6 +1,6 @@
 """Pairs of a positive and a negative frame that the score puts in order, between every two videos.
 
-A resample draws video i ``m_i`` times. The pairs it wins are ``sum over i, j of m_i m_j W_ij``, with ``W_ij`` those won
+A resample draws video i `m_i` times. The pairs it wins are `sum over i, j of m_i m_j W_ij`, with `W_ij` those won
 by the positive frames of video i over the negative frames of video j. So W is counted once, and the AUC of any number
 of resamples is a product of small matrices. Pairs are counted doubled, ties half: whole numbers throughout.
 """

@@ -12,8 +12,8 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 class VideoUnits:
     """Units with frames, highest score first, and their videos in ascending order of the code.
 
-    Of each unit, (n,): ``level``, the number of its distinct score from 0; ``video``; ``positives`` and ``negatives``,
-    frames. Of each video, (videos,): ``video_positives`` and ``video_negatives``, frames; ``abnormal``, bool. Videos
+    Of each unit, (n,): `level`, the number of its distinct score from 0; `video`; `positives` and `negatives`,
+    frames. Of each video, (videos,): `video_positives` and `video_negatives`, frames; `abnormal`, bool. Videos
     whose units are without frames are among them.
     """
 
@@ -34,8 +34,8 @@ class VideoUnits:
         """Place units among the levels with a positive frame: only there do recall and the number of pairs grow.
 
         Returns:
-            ``step`` (n,), the number of such levels strictly above each unit; ``on_step`` (n,) bool, true where the
-            unit's own level is one, number ``step`` then; and the number of such levels.
+            `step` (n,), the number of such levels strictly above each unit; `on_step` (n,) bool, true where the
+            unit's own level is one, number `step` then; and the number of such levels.
         """
         has_positive = np.bincount(self.level, weights=self.positives) > 0
         above = np.cumsum(has_positive)
@@ -52,7 +52,7 @@ def sort_units(clips: ScoredClips, labels: np.ndarray | None) -> VideoUnits:
             one positive frame.
 
     Raises:
-        VadprobeError: as ``metrics.rank``.
+        VadprobeError: as `metrics.rank`.
     """
     scores, positives, negatives = clips.scores, clips.positives, clips.negatives
     check_rankable(scores, positives, negatives)

@@ -18,7 +18,7 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Scores on the frames of ``truth``; ``notes`` say in sentences how they were changed."""
+    """Scores on the frames of `truth`; `notes` say in sentences how they were changed."""
 
     truth: GroundTruth
     scores: SegmentScores

@@ -15,10 +15,10 @@ LONGEST_SEGMENT = 2**22
 class FitRules:
     """Rules for scores that do not fit the frames.
 
-    ``segment_length``: frames per score, where the file gives no frames; segment i is frames ``[i w, (i + 1) w)``, the
-    last one cut at the video's end. ``convention``: what start and stop numbers of a file mean. ``pad``: a video with
-    too few scores keeps its last one to the end. ``trim``: surplus scores are left out. ``allow_missing``: videos
-    without scores are left out of the evaluation. ``allow_unknown``: frames with a NaN score are left out.
+    `segment_length`: frames per score, where the file gives no frames; segment i is frames `[i w, (i + 1) w)`, the
+    last one cut at the video's end. `convention`: what start and stop numbers of a file mean. `pad`: a video with
+    too few scores keeps its last one to the end. `trim`: surplus scores are left out. `allow_missing`: videos
+    without scores are left out of the evaluation. `allow_unknown`: frames with a NaN score are left out.
     """
 
     segment_length: int = 1
@@ -95,7 +95,7 @@ def _fault(starts: np.ndarray, stops: np.ndarray, n_frames: int) -> str | None:
 
 
 def _lay_by_position(scores: np.ndarray, n_frames: int, rules: FitRules) -> LaidScores | str:
-    """Lay one score after the other, each on ``segment_length`` frames."""
+    """Lay one score after the other, each on `segment_length` frames."""
     width = rules.segment_length
     wanted = -(-n_frames // width)
     got = len(scores)

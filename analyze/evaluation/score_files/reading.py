@@ -23,10 +23,10 @@ def read_scores(
     """Read a score file.
 
     - JSON: an object from video name to a list of scores (null is unknown), or to a list of [start, stop, score];
-      ``key`` names the part of the file that holds it, dots going deeper.
+      `key` names the part of the file that holds it, dots going deeper.
     - NPZ: one array per video name, of one dimension. Arrays of Python objects are never loaded.
-    - CSV, JSON Lines, Parquet: columns ``video_id``, ``score``, and either ``start_frame`` and ``stop_frame``, or
-      ``frame``, or ``segment``.
+    - CSV, JSON Lines, Parquet: columns `video_id`, `score`, and either `start_frame` and `stop_frame`, or
+      `frame`, or `segment`.
 
     Returns:
         Scores by video name, without folder and video extension.

@@ -24,8 +24,8 @@ SHOWN = 40
 class VideoScores:
     """One video's scores as the file has them; NaN is unknown.
 
-    ``starts`` and ``stops`` are the file's own numbers, None where it has one score after the other; ``unit`` says what
-    they count: "frame" or "segment". ``is_single_frames``: the file named frames one by one, and stops are starts + 1.
+    `starts` and `stops` are the file's own numbers, None where it has one score after the other; `unit` says what
+    they count: "frame" or "segment". `is_single_frames`: the file named frames one by one, and stops are starts + 1.
     """
 
     scores: np.ndarray
@@ -52,7 +52,7 @@ def json_kind(value: Any) -> str:
 
 
 def numbers(path: Path, place: Callable[[int], str], values: Sequence[Any]) -> np.ndarray:
-    """Return numbers with NaN for None; ``place`` says in words where the one of an index stands."""
+    """Return numbers with NaN for None; `place` says in words where the one of an index stands."""
     plain = [math.nan if value is None else value for value in values]
     wrong = next((i for i, value in enumerate(plain) if type(value) not in (float, int)), None)
     if wrong is not None:

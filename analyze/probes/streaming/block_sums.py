@@ -13,8 +13,8 @@ from vadprobe.analyze.probes.streaming.row_blocks import chunks
 class Survey:
     """Counts and bounds of a block: all that must be known before anything can be added up.
 
-    ``n_rows`` and ``n_failed`` count rows, ``counts`` (2,) the rows of label 0 and 1 that did not fail. ``lowest`` and
-    ``highest`` (k,) float64 bound every feature. ``centre`` (k,) is the mean of the first chunk that has a row; None if
+    `n_rows` and `n_failed` count rows, `counts` (2,) the rows of label 0 and 1 that did not fail. `lowest` and
+    `highest` (k,) float64 bound every feature. `centre` (k,) is the mean of the first chunk that has a row; None if
     none has.
     """
 
@@ -44,7 +44,7 @@ def survey(features: np.ndarray, labels: np.ndarray) -> Survey:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """A draw of rows by a seeded hash of their features and place; ``fractions`` (2,) of the rows of each class."""
+    """A draw of rows by a seeded hash of their features and place; `fractions` (2,) of the rows of each class."""
 
     seed: int
     fractions: np.ndarray
@@ -65,10 +65,10 @@ class Draw:
 def moments_and_sample(
     features: np.ndarray, labels: np.ndarray, centre: np.ndarray, quanta: np.ndarray, draw: Draw
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Add up offsets from ``centre`` and their squares, and draw rows.
+    """Add up offsets from `centre` and their squares, and draw rows.
 
     Returns:
-        (2, k) int64 multiples of ``quanta`` (2, k); drawn features (m, k) as stored; their labels (m,).
+        (2, k) int64 multiples of `quanta` (2, k); drawn features (m, k) as stored; their labels (m,).
     """
     total = np.zeros_like(quanta, dtype=np.int64)
     drawn, of_drawn = [features[:0]], [labels[:0]]
@@ -83,9 +83,9 @@ def moments_and_sample(
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A point of the loss: coefficients of features ``(x - mean) / scale``, (k,) float64, and an intercept.
+    """A point of the loss: coefficients of features `(x - mean) / scale`, (k,) float64, and an intercept.
 
-    ``weights`` (2,) are those of a row of label 0 and 1; ``quanta`` (k + 1,) those of the gradient's sums.
+    `weights` (2,) are those of a row of label 0 and 1; `quanta` (k + 1,) those of the gradient's sums.
     """
 
     mean: np.ndarray
@@ -100,7 +100,7 @@ def loss_and_gradient(features: np.ndarray, labels: np.ndarray, point: Point) ->
     """Add up the weighted log losses of a block, chunk by chunk, and their gradients.
 
     Returns:
-        The losses, to be added by ``math.fsum``, whose result has no order; and (k + 1,) int64 multiples of the quanta:
+        The losses, to be added by `math.fsum`, whose result has no order; and (k + 1,) int64 multiples of the quanta:
         the gradient of the coefficients, then of the intercept.
     """
     losses, gradient = [], np.zeros(len(point.quanta), dtype=np.int64)

@@ -10,7 +10,7 @@ _BITS = 60
 
 
 def quantum(bound: np.ndarray) -> np.ndarray:
-    """Return the quantum of numbers whose magnitudes add up to ``bound`` at most: powers of two, float64."""
+    """Return the quantum of numbers whose magnitudes add up to `bound` at most: powers of two, float64."""
     return np.asarray(np.ldexp(1.0, np.frexp(np.asarray(bound, dtype=np.float64))[1] - _BITS))
 
 

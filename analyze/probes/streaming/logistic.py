@@ -29,7 +29,7 @@ _SAMPLE_VALUES = 1 << 27  # at most, 512 MiB of float32
 
 
 def fit_streamed_logistic(blocks: RowBlocks, penalty: Penalty = DEFAULT_PENALTY, *, seed: int = 0) -> LogisticProbe:
-    """Fit the probe of ``logistic_fitting.fit_logistic`` with one block of rows in memory at a time.
+    """Fit the probe of `logistic_fitting.fit_logistic` with one block of rows in memory at a time.
 
     Two passes give means and deviations and draw a sample of rows. The sample's own fit is where L-BFGS starts, and the
     Cholesky factor of its Hessian makes the steps well scaled; each further pass gives loss and gradient of all rows.
@@ -44,7 +44,7 @@ def fit_streamed_logistic(blocks: RowBlocks, penalty: Penalty = DEFAULT_PENALTY,
         seed: of the sample, >= 0.
 
     Returns:
-        The probe; ``n_left_out`` counts the rows left out. A constant feature has scale 1 and coefficient 0.
+        The probe; `n_left_out` counts the rows left out. A constant feature has scale 1 and coefficient 0.
 
     Raises:
         VadprobeError: if a class has fewer than two rows, or a penalised fit does not converge.

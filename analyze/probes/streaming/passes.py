@@ -14,7 +14,7 @@ from vadprobe.analyze.probes.streaming.row_blocks import CHUNK_ROWS, Result, Row
 
 
 class Passes:
-    """The passes over all blocks; ``done`` counts them."""
+    """The passes over all blocks; `done` counts them."""
 
     def __init__(self, blocks: RowBlocks) -> None:
         self._blocks, self.done = blocks, 0
@@ -24,7 +24,7 @@ class Passes:
         return self._blocks.map(function, *arguments)
 
     def survey(self) -> Survey:
-        """Join the surveys of all blocks; a class of fewer than two rows is a ``VadprobeError``."""
+        """Join the surveys of all blocks; a class of fewer than two rows is a `VadprobeError`."""
         parts = self._map(block_sums.survey)
         # Other cuts would change the order of sums within a chunk.
         assert all(part.n_rows % CHUNK_ROWS == 0 for part in parts[:-1]), "blocks end where chunks end"

@@ -18,7 +18,7 @@ _JITTER = 1e-10  # fraction of the largest diagonal entry, added where no penalt
 class Preconditioner:
     """A start (k + 1,), coefficients and intercept, and coordinates u around it: parameters = start + L'^-1 u.
 
-    ``factor`` is L, (k + 1, k + 1) lower triangular with L L' near the Hessian, so that in u the loss curves about
+    `factor` is L, (k + 1, k + 1) lower triangular with L L' near the Hessian, so that in u the loss curves about
     equally in all directions; None for u as they are.
     """
 

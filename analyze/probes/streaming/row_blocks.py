@@ -15,7 +15,7 @@ operations is fixed, and across chunks sums do not depend on order. So no cut in
 class RowBlocks(Protocol):
     """Rows with labels, in blocks.
 
-    Every block but the last holds a multiple of ``CHUNK_ROWS`` rows. A failed row has NaN among its features, and a
+    Every block but the last holds a multiple of `CHUNK_ROWS` rows. A failed row has NaN among its features, and a
     label like any other.
     """
 
@@ -24,9 +24,9 @@ class RowBlocks(Protocol):
         """Features of a row."""
 
     def map(self, function: Callable[..., Result], *arguments: Any) -> list[Result]:
-        """Apply ``function(features, labels, *arguments)`` to every block, one BLAS thread each; results in order.
+        """Apply `function(features, labels, *arguments)` to every block, one BLAS thread each; results in order.
 
-        ``features`` is (n, n_features) of any real dtype, ``labels`` (n,) integers. Function and arguments can be
+        `features` is (n, n_features) of any real dtype, `labels` (n,) integers. Function and arguments can be
         pickled.
         """
 

@@ -1,7 +1,7 @@
 """Inverse Cholesky factors and quadratic forms of many symmetric positive definite matrices, by LAPACK.
 
-One call per matrix: NumPy's stacked ``cholesky`` raises for all of them when one has no factor, and its ``inv`` and
-``solve`` take no advantage of a triangular matrix (half as fast).
+One call per matrix: NumPy's stacked `cholesky` raises for all of them when one has no factor, and its `inv` and
+`solve` take no advantage of a triangular matrix (half as fast).
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
 
 
 def inverse_factor(matrices: np.ndarray) -> np.ndarray:
-    """Return K, the inverse of the lower Cholesky factor of each matrix: ``K'K`` is the inverse of the matrix.
+    """Return K, the inverse of the lower Cholesky factor of each matrix: `K'K` is the inverse of the matrix.
 
     Args:
         matrices: (heads, m, m) float64.
@@ -26,7 +26,7 @@ def inverse_factor(matrices: np.ndarray) -> np.ndarray:
 
 
 def quadratic_form(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Return ``v' A^-1 v`` of matrices A (heads, m, m) and vectors v (heads, m): (heads,), NaN as above."""
+    """Return `v' A^-1 v` of matrices A (heads, m, m) and vectors v (heads, m): (heads,), NaN as above."""
     solved = np.full(vectors.shape, np.nan)
     for head, (matrix, vector) in enumerate(zip(matrices, vectors, strict=True)):
         factor, failed = dpotrf(matrix, lower=1)

@@ -1,6 +1,6 @@
 """Gaussians with Ledoit and Wolf's shrunk covariance, for many heads at once, from the moments of the classes.
 
-Shrinking is what makes a covariance of few samples regular. Few samples of many dimensions are ``.gaussian_dual``'s.
+Shrinking is what makes a covariance of few samples regular. Few samples of many dimensions are `.gaussian_dual`'s.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ _SINGULAR = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Sums over ``n`` rows X (heads, n, r) that Ledoit and Wolf's covariance is made of.
+    """Sums over `n` rows X (heads, n, r) that Ledoit and Wolf's covariance is made of.
 
-    ``scatter`` X'X (heads, r, r), and ``norms`` and ``fourth`` (heads,), the sums of the rows' squared lengths and of
+    `scatter` X'X (heads, r, r), and `norms` and `fourth` (heads,), the sums of the rows' squared lengths and of
     their squares.
     """
 
@@ -48,9 +48,9 @@ def moments(rows: np.ndarray) -> Moments:
 
 @dataclass(frozen=True, eq=False)
 class ClassMoments:
-    """Moments of both classes' centred samples, and the ``difference`` (heads, r) of their means.
+    """Moments of both classes' centred samples, and the `difference` (heads, r) of their means.
 
-    The features are 2 to the power of ``exponents`` (heads,) times as large.
+    The features are 2 to the power of `exponents` (heads,) times as large.
     """
 
     normal: Moments
@@ -86,7 +86,7 @@ def shrinkage(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Ledoit and Wolf's intensity (Journal of Multivariate Analysis 88, 2004, lemma 3.3).
 
-    It is the a in [0, 1] for which ``S* = (1 - a) S + a (tr S / d) I`` has the least expected squared error,
+    It is the a in [0, 1] for which `S* = (1 - a) S + a (tr S / d) I` has the least expected squared error,
     S = X'X / n (divided by n) of n centred rows.
 
     Args:
@@ -97,7 +97,7 @@ def shrinkage(
         dimension: d of the space the rows come from.
 
     Returns:
-        a and ``tr S / d``, each (heads,). A covariance that is a multiple of the identity has a = 1 (every intensity
+        a and `tr S / d`, each (heads,). A covariance that is a multiple of the identity has a = 1 (every intensity
         gives the same S*). a is 0 where S* is singular: all rows are 0 or, for d > 1, plus or minus one vector, from
         which no error can be estimated. Two samples of a class, centred, are such rows.
     """
@@ -113,9 +113,9 @@ def shrinkage(
 
 
 def discriminant(classes: ClassMoments, dimension: int) -> np.ndarray:
-    """Return ``D' S*^-1 D`` with the covariance of all class-centred rows and the difference D of means, (heads,).
+    """Return `D' S*^-1 D` with the covariance of all class-centred rows and the difference D of means, (heads,).
 
-    NaN where S* is singular. ``dimension`` d >= r is that of the space the rows come from.
+    NaN where S* is singular. `dimension` d >= r is that of the space the rows come from.
     """
     covariance, added = _shrunk(classes.normal + classes.anomalous, dimension)
     regular = added > 0
@@ -125,7 +125,7 @@ def discriminant(classes: ClassMoments, dimension: int) -> np.ndarray:
 def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0.0) -> np.ndarray:
     """Return the mean of both divergences between the classes' Gaussians, (heads,).
 
-    It is a quarter of ``tr(Sn^-1 (Sa + DD')) + tr(Sa^-1 (Sn + DD')) - 2d``; NaN where a covariance is singular. Outside
+    It is a quarter of `tr(Sn^-1 (Sa + DD')) + tr(Sa^-1 (Sn + DD')) - 2d`; NaN where a covariance is singular. Outside
     the basis of the rows both covariances are multiples of the identity. A ridge is added to both, in squared units of
     the features.
     """

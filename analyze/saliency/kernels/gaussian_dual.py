@@ -1,7 +1,7 @@
 """Gaussians with Ledoit and Wolf's shrunk covariance where samples are fewer than dimensions: inner products suffice.
 
-With n rows R of d >= n dimensions, ``S* = b R'R + c I`` has the inverse ``(I - b R' M^-1 R) / c`` with the n by n
-matrix ``M = c I + b RR'`` (Woodbury), so that quadratic forms and traces need no matrix of d by d.
+With n rows R of d >= n dimensions, `S* = b R'R + c I` has the inverse `(I - b R' M^-1 R) / c` with the n by n
+matrix `M = c I + b RR'` (Woodbury), so that quadratic forms and traces need no matrix of d by d.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ _LARGEST_RATIO = 1e6
 class Products:
     """Inner products of class-centred samples, normal ones first, and of the difference D of the classes' means.
 
-    ``gram`` (heads, n, n) of the samples, ``along`` (heads, n) of the samples with D, ``distance`` (heads,) of D with
-    itself. The features have ``dimension`` d, and are 2 to the power of ``exponents`` (heads,) times as large.
+    `gram` (heads, n, n) of the samples, `along` (heads, n) of the samples with D, `distance` (heads,) of D with
+    itself. The features have `dimension` d, and are 2 to the power of `exponents` (heads,) times as large.
     """
 
     gram: np.ndarray
@@ -33,9 +33,9 @@ class Products:
 
 @dataclass(frozen=True, eq=False)
 class _Shrunk:
-    """``S* = factor R'R + added I`` of some rows, each (heads,), and ``kernel`` M, (heads, n, n).
+    """`S* = factor R'R + added I` of some rows, each (heads,), and `kernel` M, (heads, n, n).
 
-    ``variance`` is tr S* / d. Where ``safe`` is false factor and added are harmless stand-ins.
+    `variance` is tr S* / d. Where `safe` is false factor and added are harmless stand-ins.
     """
 
     factor: np.ndarray
@@ -46,7 +46,7 @@ class _Shrunk:
 
 
 def discriminant(block: Products) -> np.ndarray:
-    """Return ``D' S*^-1 D`` with the covariance of all class-centred rows, (heads,).
+    """Return `D' S*^-1 D` with the covariance of all class-centred rows, (heads,).
 
     NaN where S* is singular, or so nearly that inner products are too few digits for it.
     """
@@ -56,7 +56,7 @@ def discriminant(block: Products) -> np.ndarray:
 
 
 def symmetric_divergence(block: Products, ridge: float = 0.0) -> np.ndarray:
-    """Return the mean of both divergences between the classes' Gaussians, (heads,); NaN as for ``discriminant``.
+    """Return the mean of both divergences between the classes' Gaussians, (heads,); NaN as for `discriminant`.
 
     A ridge is added to both covariances, in squared units of the features.
     """

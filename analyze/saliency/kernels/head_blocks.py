@@ -77,7 +77,7 @@ def of_few(block: ClassCentred, gaussian: Gaussian) -> np.ndarray:
 
 
 def products(block: ClassCentred) -> Products:
-    """Return a block's inner products as ``gaussian_dual`` takes them."""
+    """Return a block's inner products as `gaussian_dual` takes them."""
     return Products(block.gram, block.along, block.distance, block.n_normal, block.dimension, block.exponents)
 
 
@@ -88,7 +88,7 @@ def block_heads(n: int, dimension: int) -> int:
 
 
 def start_draws(seed: int, n_init: int) -> np.ndarray:
-    """Draw the random numbers of ``kmeans2.kmeans2``, (n_init, 2): the same for every head."""
+    """Draw the random numbers of `kmeans2.kmeans2`, (n_init, 2): the same for every head."""
     return np.random.default_rng(seed).random((n_init, 2))
 
 

@@ -1,7 +1,7 @@
 """Two-means clustering of many heads at once: k-means++ starts, Lloyd's iterations, the best of several starts.
 
 With the mean of all samples at 0 the two centres lie on one line through it. The sum s of the second cluster's k of n
-samples then decides alone: a sample x is nearer the second centre if ``x's > |s|^2 (1/k - 1/(n-k)) / 2``. Inner
+samples then decides alone: a sample x is nearer the second centre if `x's > |s|^2 (1/k - 1/(n-k)) / 2`. Inner
 products of the samples are all this takes, which is the shorter way while samples are fewer than twice the dimensions.
 """
 
@@ -19,8 +19,8 @@ _STAYING = 0.75
 def kmeans2(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Split the samples of every head into two clusters of least inertia.
 
-    Each start draws two centres by k-means++ (Arthur and Vassilvitskii, 2007): the first is sample ``floor(u n)``, the
-    second is the first sample at which the running sum of squared distances to the first exceeds ``v`` times their
+    Each start draws two centres by k-means++ (Arthur and Vassilvitskii, 2007): the first is sample `floor(u n)`, the
+    second is the first sample at which the running sum of squared distances to the first exceeds `v` times their
     total. Lloyd's iterations run until no sample moves (tolerance 0). Of all starts the lowest inertia wins, the first
     of equals.
 
@@ -41,9 +41,9 @@ def kmeans2(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def clusters_of_products(gram: np.ndarray, squared: np.ndarray, draws: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Run ``kmeans2`` on inner products and squared distances of centred samples, each (heads, n, n).
+    """Run `kmeans2` on inner products and squared distances of centred samples, each (heads, n, n).
 
-    ``order`` (n,) is the number of each sample as given: the draws choose among the samples in that order.
+    `order` (n,) is the number of each sample as given: the draws choose among the samples in that order.
     """
     position = np.argsort(order)
     near = squared.take(position[_first(draws, len(order))], axis=1)
@@ -52,7 +52,7 @@ def clusters_of_products(gram: np.ndarray, squared: np.ndarray, draws: np.ndarra
 
 
 def clusters_of_rows(rows: np.ndarray, draws: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Run ``kmeans2`` on centred samples (heads, n, r), for more samples than ``clusters_of_products``."""
+    """Run `kmeans2` on centred samples (heads, n, r), for more samples than `clusters_of_products`."""
     position = np.argsort(order)
     first = position[_first(draws, len(order))]
     result = np.empty(rows.shape[:2], dtype=bool)
@@ -130,5 +130,5 @@ def _settled_rows(rows: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def _middle(size: np.ndarray, n: int) -> np.ndarray:
-    """Return ``(1/k - 1/(n-k)) / 2``: times |s|^2, the threshold half way between the centres, (..., starts)."""
+    """Return `(1/k - 1/(n-k)) / 2`: times |s|^2, the threshold half way between the centres, (..., starts)."""
     return np.asarray((1 / np.maximum(size, 1) - 1 / np.maximum(n - size, 1)) / 2)

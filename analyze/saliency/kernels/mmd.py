@@ -22,25 +22,25 @@ _DEGENERATE = 1e-5
 
 
 def mmd(block: ClassCentred) -> np.ndarray:
-    """Return the square root of ``mean K_aa + mean K_nn - 2 mean K_an``, self-pairs included, (heads,).
+    """Return the square root of `mean K_aa + mean K_nn - 2 mean K_an`, self-pairs included, (heads,).
 
-    ``K = exp(-|x - y|^2 / (2 m^2))``, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
+    `K = exp(-|x - y|^2 / (2 m^2))`, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
     equal samples, 0 for others.
     """
     return np.asarray(np.sqrt(_by_heads(block, lambda squared: median_root(squared) ** 2, _exact_width)))
 
 
 def reference_mmd(block: ClassCentred) -> np.ndarray:
-    """Return ``mean K_aa + mean K_nn - 2 mean K_an`` as the method's public code has it, (heads,): not its root.
+    """Return `mean K_aa + mean K_nn - 2 mean K_an` as the method's public code has it, (heads,): not its root.
 
-    ``K = exp(-g |x - y|^2)``, g = 1 / (2 w), w the median of the squared distances that are not 0. Where all are 0 g is
+    `K = exp(-g |x - y|^2)`, g = 1 / (2 w), w the median of the squared distances that are not 0. Where all are 0 g is
     1.
     """
     return _by_heads(block, _middle_squared, _exact_code_width)
 
 
 def kernel_matrices(block: ClassCentred, code: bool = False) -> np.ndarray:
-    """Return ``K - 1`` of all pairs of samples, (heads, n, n), of ``mmd`` or ``reference_mmd``.
+    """Return `K - 1` of all pairs of samples, (heads, n, n), of `mmd` or `reference_mmd`.
 
     It is the same for any labels. With the weights of a labelling, 1 over the number of samples for the anomalous class
     and minus that for the normal one, the quadratic form is the squared MMD: as the weights add up to 0, the 1
@@ -83,7 +83,7 @@ def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _by_heads(
     block: ClassCentred, width: Callable[[np.ndarray], np.ndarray], exact_width: Callable[[np.ndarray], float]
 ) -> np.ndarray:
-    """Return squared MMDs with ``K = exp(-|x - y|^2 / (2 width))``, the width from squared distances (heads, pairs)."""
+    """Return squared MMDs with `K = exp(-|x - y|^2 / (2 width))`, the width from squared distances (heads, pairs)."""
     heads, n = len(block.vectors), block.n_samples
     if n <= ALL_AT_ONCE:
         # Halves of all distances change nothing: they are measured in units of their median.
@@ -116,7 +116,7 @@ def _pairs(n_normal: int, n: int) -> np.ndarray:
 
 
 def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -> np.ndarray:
-    """Return squared MMDs from squared distances (heads, pairs) in the order of ``_pairs``, overwritten."""
+    """Return squared MMDs from squared distances (heads, pairs) in the order of `_pairs`, overwritten."""
     n_anomalous = n - n_normal
     exponents = -0.5 / np.where(width > 0, width, 1.0)
     counts = n_normal * (n_normal - 1) // 2, n_normal * n_anomalous, n_anomalous * (n_anomalous - 1) // 2
@@ -135,7 +135,7 @@ def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -
 
 
 def pairs_in_strips(block: ClassCentred, head: int) -> np.ndarray:
-    """Compute the squared distances of one head, (pairs,), in the order of ``_pairs``, each once."""
+    """Compute the squared distances of one head, (pairs,), in the order of `_pairs`, each once."""
     n_normal, n = block.n_normal, block.n_samples
     rows, difference = block.rows[head], block.difference[head]
     normal, anomalous = rows[:n_normal], rows[n_normal:]
@@ -176,7 +176,7 @@ def _upper(n: int) -> np.ndarray:
 
 
 def _left(rows: np.ndarray) -> np.ndarray:
-    """Return rows (-2x, |x|^2, 1) whose inner products with those of ``_right``, (y, 1, |y|^2), are |x - y|^2."""
+    """Return rows (-2x, |x|^2, 1) whose inner products with those of `_right`, (y, 1, |y|^2), are |x - y|^2."""
     return np.column_stack([-2 * rows, np.einsum("ij,ij->i", rows, rows), np.ones(len(rows))])
 
 
@@ -194,7 +194,7 @@ def _exact(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], f
 
 
 def _exact_kernel(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
-    """Return ``K - 1`` of the pairs of one head's samples, as scipy orders them."""
+    """Return `K - 1` of the pairs of one head's samples, as scipy orders them."""
     samples = scaled(block.units[head : head + 1])[0, block.order]
     squared = pdist(samples - samples[0], "sqeuclidean")
     width = exact_width(squared)

@@ -1,6 +1,6 @@
 """The four metrics of heads with the constants of HeadHunt-VAD's public code, so that its users get the same heads.
 
-They differ from equations 3 to 6 as printed, and from ``saliency.heads``: the covariance of LDA is a sum of scatters
+They differ from equations 3 to 6 as printed, and from `saliency.heads`: the covariance of LDA is a sum of scatters
 with 1e-6 on the diagonal, in squared units of the features; divergences are cut off at 1e6; the discrepancy is squared;
 and the clustering has a single start. The code works on arrays of float32, so it agrees to their digits only.
 """
@@ -41,10 +41,10 @@ def reference_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str
     """Return all four metrics of HeadHunt-VAD (eqs. 3 to 6) with the constants of its public code, in float64.
 
     With the samples of both classes one after the other, anomalous ones first, as the code has them: LDA
-    ``D' (W + 1e-6 I)^+ D`` with the sum W of both scatters; the mean of both divergences with Ledoit and Wolf's
+    `D' (W + 1e-6 I)^+ D` with the sum W of both scatters; the mean of both divergences with Ledoit and Wolf's
     covariances plus 1e-10 I, at most 1e6; the squared discrepancy, the kernel as wide as the median of the squared
     distances that are not 0; and mutual information over the arithmetic mean of the entropies, of scikit-learn's
-    ``KMeans(2, random_state=42, n_init="auto")``.
+    `KMeans(2, random_state=42, n_init="auto")`.
 
     Args:
         features: (..., n, d), any real dtype, finite. LDA and the divergence depend on their unit.

@@ -1,4 +1,4 @@
-"""Two-means as scikit-learn's ``KMeans(2, n_init="auto")`` runs it, for many heads at once: one k-means++ start.
+"""Two-means as scikit-learn's `KMeans(2, n_init="auto")` runs it, for many heads at once: one k-means++ start.
 
 Its random numbers do not depend on the samples, so they are drawn once and serve all heads. Like scikit-learn's, the
 iterations end when no sample changes its cluster, or when the centres have moved by less than a tolerance.
@@ -19,7 +19,7 @@ _TRIALS = 2
 
 
 def sklearn_kmeans(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.ndarray:
-    """Return the clusters of ``KMeans(2, random_state=random_state, n_init="auto")`` with its other defaults.
+    """Return the clusters of `KMeans(2, random_state=random_state, n_init="auto")` with its other defaults.
 
     A sample at the same distance from both centres, and two trials of the same inertia, are told apart by rounding,
     there and here; the clusters can differ only where that happens.

@@ -23,12 +23,12 @@ from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 def head_null(
     features: np.ndarray, labelings: np.ndarray, seed: int, convention: Convention = "paper"
 ) -> dict[str, np.ndarray]:
-    """Return all four metrics of every head under every labelling, as ``heads.head_metrics`` gives them for one.
+    """Return all four metrics of every head under every labelling, as `heads.head_metrics` gives them for one.
 
     Args:
-        features: (..., n, d), as for ``heads.head_metrics``.
+        features: (..., n, d), as for `heads.head_metrics`.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row, from
-            ``permutations.permuted_labels``.
+            `permutations.permuted_labels`.
         seed: of the two-means clustering.
         convention: "paper" or "headhunt-code".
 
@@ -91,7 +91,7 @@ def _gaussian_metrics(
 def _relabelled(block: ClassCentred, gram: np.ndarray, anomalous: np.ndarray) -> Products:
     """Return inner products of class-centred samples from those of samples centred all together, (heads, n, n).
 
-    ``anomalous`` (n,) bool are labels in the block's order.
+    `anomalous` (n,) bool are labels in the block's order.
     """
     n, n_anomalous = len(anomalous), int(anomalous.sum())
     order = np.argsort(anomalous, kind="stable")
@@ -106,7 +106,7 @@ def _relabelled(block: ClassCentred, gram: np.ndarray, anomalous: np.ndarray) ->
 
 
 def _quadratic_forms(kernels: np.ndarray, labelings: np.ndarray) -> np.ndarray:
-    """Return ``w'Kw`` of kernels (heads, n, n) for the class weights w of labelings (n_labelings, n) bool: by both."""
+    """Return `w'Kw` of kernels (heads, n, n) for the class weights w of labelings (n_labelings, n) bool: by both."""
     counts = labelings.sum(axis=1, keepdims=True)
     weights = np.where(labelings, 1 / counts, -1 / (labelings.shape[1] - counts))
     return np.asarray(np.einsum("hli,li->lh", weights @ kernels, weights))

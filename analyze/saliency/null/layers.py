@@ -15,12 +15,12 @@ _CANCELLED = 1e-5
 
 
 def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the metrics of every layer under every labelling, as ``layers.layer_metrics`` gives them for one.
+    """Return the metrics of every layer under every labelling, as `layers.layer_metrics` gives them for one.
 
     Args:
         features: (..., n, D), as for layer_metrics.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row, from
-            ``permutations.permuted_labels``.
+            `permutations.permuted_labels`.
 
     Returns:
         The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to

@@ -25,9 +25,9 @@ _MOST_DRAWS = 1000
 class Chance:
     """Comparison of an observed metric of every unit with its values under permuted labels, each (...,) float64.
 
-    ``p_value`` is (1 + number of null values at least as large) / (1 + number of null values), of the unit alone;
-    ``familywise`` the same against the largest null value of all units in each permutation, so that it is the chance
-    of any unit reaching the observed value. ``quantile`` (95 %) is the null's. Unknown values (NaN) are no part of any
+    `p_value` is (1 + number of null values at least as large) / (1 + number of null values), of the unit alone;
+    `familywise` the same against the largest null value of all units in each permutation, so that it is the chance
+    of any unit reaching the observed value. `quantile` (95 %) is the null's. Unknown values (NaN) are no part of any
     count; where nothing is known the result is NaN.
     """
 
@@ -41,7 +41,7 @@ def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int,
 
     Groups may have different numbers of samples, so the number of samples per class may vary; a draw that leaves a
     class with fewer than two is drawn again. Draws may repeat each other and the given labels: with few videos there
-    are few labellings, ``n choose k`` of n videos with k anomalous ones, and no p-value can be below one over that.
+    are few labellings, `n choose k` of n videos with k anomalous ones, and no p-value can be below one over that.
 
     Args:
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
@@ -77,7 +77,7 @@ def chance(observed: np.ndarray, null: np.ndarray) -> Chance:
 
     Args:
         observed: (...,) one value per unit (layer or head); larger is more salient.
-        null: (n_permutations, ...), from ``head_null`` or ``layer_null``, at least one row.
+        null: (n_permutations, ...), from `head_null` or `layer_null`, at least one row.
     """
     known = ~np.isnan(null)
     some = known.any(axis=0)

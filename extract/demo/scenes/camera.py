@@ -36,12 +36,12 @@ def _light(shot: Shot, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 def draw_frames(shot: Shot, background: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield the frames of a video, each (HEIGHT, WIDTH, 3) uint8 RGB.
 
-    The same arguments (``rng`` in the same state) give the same bytes. Who walks by, what happens and the noise
-    come from three generators spawned from ``rng``, so a shot without its intervals has the same passers-by and noise.
+    The same arguments (`rng` in the same state) give the same bytes. Who walks by, what happens and the noise
+    come from three generators spawned from `rng`, so a shot without its intervals has the same passers-by and noise.
 
     Args:
         shot: the script; in each of its intervals, something of its kind is seen in every frame.
-        background: (HEIGHT, WIDTH, 3) uint8 from ``draw_background``.
+        background: (HEIGHT, WIDTH, 3) uint8 from `draw_background`.
         rng: source of chance; it must be able to spawn.
     """
     crowd, story, camera = rng.spawn(3)

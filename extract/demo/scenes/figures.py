@@ -25,7 +25,7 @@ RUN = tuple(Pose(pose.turn, 1.3, 0.5, 0.35) for pose in WALK)
 
 
 def person(size: float, clothes: np.ndarray, pose: Pose, mirrored: bool, load: np.ndarray | None = None) -> Sprite:
-    """Draw a figure ``size`` pixels tall. ``clothes`` (2, 3): shirt, trousers; ``load``: colour of a bag."""
+    """Draw a figure `size` pixels tall. `clothes` (2, 3): shirt, trousers; `load`: colour of a bag."""
     layer = Layer(size, size)
     hip, neck = (0.45 * size, 0.54 * size), ((0.45 + 0.3 * pose.lean) * size, 0.24 * size)
     step, lift = 0.3 * size * pose.swing * np.sin(pose.turn), 0.1 * size * pose.swing * np.cos(pose.turn)
@@ -46,7 +46,7 @@ def person(size: float, clothes: np.ndarray, pose: Pose, mirrored: bool, load: n
 
 
 def vehicle(length: float, paint: np.ndarray, mirrored: bool, van: bool) -> Sprite:
-    """Draw a car or van ``length`` pixels long."""
+    """Draw a car or van `length` pixels long."""
     layer, glass = Layer(0.6 * length, length), np.array([58.0, 70.0, 82.0])
     layer.stroke((0.08 * length, 0.56 * length), (0.92 * length, 0.56 * length), 0.03 * length, 0 * GREY, 0.5, 4.0)
     if van:
@@ -67,7 +67,7 @@ def vehicle(length: float, paint: np.ndarray, mirrored: bool, van: bool) -> Spri
 
 
 def suitcase(size: float, colour: np.ndarray) -> Sprite:
-    """Draw a case ``size`` pixels high that stands on the ground."""
+    """Draw a case `size` pixels high that stands on the ground."""
     layer = Layer(size, 1.15 * size)
     layer.stroke((0.2 * size, 0.96 * size), (size, 0.96 * size), 0.04 * size, 0 * GREY, 0.5, 4.0)
     layer.stroke((0.42 * size, 0.1 * size), (0.72 * size, 0.1 * size), 0.05 * size, 40 * GREY)

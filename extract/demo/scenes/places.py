@@ -16,12 +16,12 @@ def _texture(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 
 
 def tint(rng: np.random.Generator, low: float, high: float, spread: float = 8.0) -> np.ndarray:
-    """Choose a greyish colour of brightness between ``low`` and ``high``."""
+    """Choose a greyish colour of brightness between `low` and `high`."""
     return rng.uniform(low, high) + rng.uniform(-spread, spread, 3)
 
 
 def _draw_wall(picture: np.ndarray, rng: np.random.Generator, bottom: int) -> None:
-    """Draw a house front with rows of windows from the top edge down to ``bottom``."""
+    """Draw a house front with rows of windows from the top edge down to `bottom`."""
     y, x = np.ogrid[:bottom, :WIDTH]
     picture[:bottom] = tint(rng, 95, 135, 12)
     wide, high = int(rng.integers(24, 44)), int(rng.integers(24, 36))
@@ -31,7 +31,7 @@ def _draw_wall(picture: np.ndarray, rng: np.random.Generator, bottom: int) -> No
 
 
 def _draw_trees(picture: np.ndarray, rng: np.random.Generator, bottom: int) -> None:
-    """Draw a hedge of round tree tops from the top edge down to ``bottom``, lawn below."""
+    """Draw a hedge of round tree tops from the top edge down to `bottom`, lawn below."""
     picture[:bottom] = np.array([150.0, 165.0, 178.0])
     picture[bottom:] = np.array([84.0, 112.0, 66.0]) * rng.uniform(0.85, 1.1)
     y, x = np.ogrid[:HEIGHT, :WIDTH]
@@ -64,7 +64,7 @@ def draw_background(place: str, rng: np.random.Generator) -> np.ndarray:
     """Draw an empty place as its camera sees it, (HEIGHT, WIDTH, 3) uint8.
 
     Every place has a walkway in front, where only people walk. "street" and "parking" have a road or lane behind it,
-    "walkway" has lawn and trees, "square" a house front and paving. Another ``rng`` gives another place of that sort.
+    "walkway" has lawn and trees, "square" a house front and paving. Another `rng` gives another place of that sort.
     """
     picture = np.zeros((HEIGHT, WIDTH, 3))
     picture[:] = tint(rng, 120, 150)

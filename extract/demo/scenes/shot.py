@@ -10,7 +10,7 @@ KINDS = ("Panic", "Explosion", "VehicleOnWalkway", "Fighting", "AbandonedObject"
 
 @dataclass(frozen=True)
 class Shot:
-    """The script of one video: its place, length, rate, and the frames ``[start, stop)`` of an anomaly of ``kind``.
+    """The script of one video: its place, length, rate, and the frames `[start, stop)` of an anomaly of `kind`.
 
     Intervals are ascending and apart; a normal video has none, and no kind.
     """

@@ -13,7 +13,7 @@ Point = tuple[float, float]
 class Sprite:
     """A picture with soft edges, placed by the middle of its bottom edge.
 
-    ``colour`` (height, width, 3) uint16 is the colour times its opacity in 1/256; ``through`` (height, width, 1) uint16
+    `colour` (height, width, 3) uint16 is the colour times its opacity in 1/256; `through` (height, width, 1) uint16
     is the part of the picture behind that remains, in 1/256.
     """
 
@@ -32,7 +32,7 @@ class Track:
 
 
 def _limit(values: np.ndarray) -> None:
-    """Cut to 0 to 1 in place; for the few values of a stroke much faster than ``np.clip``."""
+    """Cut to 0 to 1 in place; for the few values of a stroke much faster than `np.clip`."""
     np.maximum(values, 0.0, out=values)
     np.minimum(values, 1.0, out=values)
 
@@ -46,7 +46,7 @@ class Layer:
     def stroke(
         self, start: Point, stop: Point, radius: float, colour: np.ndarray, opacity: float = 1.0, soft: float = 1.0
     ) -> None:
-        """Draw a round pen of ``radius`` from ``start`` to ``stop`` (x, y); its edge fades over ``soft`` pixels."""
+        """Draw a round pen of `radius` from `start` to `stop` (x, y); its edge fades over `soft` pixels."""
         reach = radius + soft
         left, top = (max(int(min(pair) - reach), 0) for pair in zip(start, stop, strict=True))
         part = self._picture[
@@ -75,7 +75,7 @@ class Layer:
 
 
 def paint(canvas: np.ndarray, sprite: Sprite, x: int, y: int) -> None:
-    """Lay a sprite on ``canvas`` (HEIGHT, WIDTH, 3) uint8; parts outside are cut."""
+    """Lay a sprite on `canvas` (HEIGHT, WIDTH, 3) uint8; parts outside are cut."""
     height, width = sprite.through.shape[:2]
     left, top = x - width // 2, y - height
     rows = slice(max(top, 0), max(min(top + height, HEIGHT), 0))

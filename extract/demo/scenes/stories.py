@@ -29,7 +29,7 @@ def walker(rng: np.random.Generator, shot: Shot) -> Track:
 
 
 def _size_at(y: int) -> float:
-    """Return the height in pixels of a person whose feet are at ``y`` on the walkway."""
+    """Return the height in pixels of a person whose feet are at `y` on the walkway."""
     return 64 + 0.55 * (y - 160)
 
 
@@ -74,7 +74,7 @@ def blast_frames(shot: Shot, start: int, stop: int) -> range:
 
 
 def _explosion(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
-    """Light a fire, with a ball of flame at each blast and smoke that grows, rises and thins out before ``stop``."""
+    """Light a fire, with a ball of flame at each blast and smoke that grows, rises and thins out before `stop`."""
     frames, centre = np.arange(shot.n_frames), rng.uniform((90, 165), (230, 205))
     inside = (frames >= start) & (frames < stop)
     since = np.min([np.where(frames >= at, frames - at, shot.n_frames) for at in blast_frames(shot, start, stop)], 0)
@@ -109,7 +109,7 @@ def _vehicle_on_walkway(rng: np.random.Generator, shot: Shot, start: int, stop: 
 
 
 def _fighting(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
-    """Let two people walk up to each other, hit about them in ``[start, stop)``, and part."""
+    """Let two people walk up to each other, hit about them in `[start, stop)`, and part."""
     frames, meeting, y = np.arange(shot.n_frames), rng.uniform(90, 230), int(rng.integers(215, 236))
     size, inside = _size_at(y) * 1.25, (frames >= start) & (frames < stop)
     away = np.maximum(start - frames, frames - stop + 1).clip(0) * rng.uniform(40, 55) / shot.fps
@@ -129,7 +129,7 @@ def _fighting(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> li
 
 
 def _abandoned_object(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
-    """Leave a large case standing in ``[start, stop)``: its owner walks on, and somebody takes it away in the end."""
+    """Leave a large case standing in `[start, stop)`: its owner walks on, and somebody takes it away in the end."""
     frames, place, y = np.arange(shot.n_frames), rng.uniform(70, 250), int(rng.integers(205, 236))
     colour = rng.choice([(205, 40, 40), (230, 120, 30), (225, 190, 40)]).astype(float)
     inside = (frames >= start) & (frames < stop)

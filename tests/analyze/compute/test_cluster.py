@@ -92,7 +92,7 @@ def running(started: Callable[[int], RunningCluster]) -> RunningCluster:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Scheduler]:
-    """Two processes; a task is given up after ``DEATHS``."""
+    """Two processes; a task is given up after `DEATHS`."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}),
         open_scheduler("processes", 2) as scheduler,

@@ -38,7 +38,7 @@ def oracle_iou(one, other):
 
 
 def oracle_precision(predicted, truth, iou):
-    """The definition in words: greedy over all events, then a mean over the k-th hits. ``iou`` is a decimal's text."""
+    """The definition in words: greedy over all events, then a mean over the k-th hits. `iou` is a decimal's text."""
     truth = oracle_runs(truth)
     if not truth:
         return None

@@ -29,7 +29,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
 
 
 def dataset_of(lengths, spans):
-    """Anomalous videos "a", "b", ... of these lengths; ``spans`` are (video, start, stop)."""
+    """Anomalous videos "a", "b", ... of these lengths; `spans` are (video, start, stop)."""
     videos = tuple(Video(chr(97 + i), "", n_frames=length, label=1) for i, length in enumerate(lengths))
     return Dataset("made", Path(), videos, tuple(Interval(chr(97 + code), *span) for code, *span in spans))
 

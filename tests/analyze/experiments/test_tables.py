@@ -295,7 +295,7 @@ def test_the_command_prints_and_writes_tables(
         ([], r"no table is named; name some, or --all"),
         (["--all", "--jobs"], r"--jobs needs a value"),
         (["--all"], r"no job is named"),
-        (["--all", "--draws", "0", "--jobs", "JOB"], r"--draws must be > 0, got 0"),
+        (["--all", "--draws", "0", "--jobs", "JOB"], r"--draws must be a whole number from 1, got 0"),
         (["--all", "--fraction", "1.5", "--jobs", "JOB"], r"--fraction must be above 0 and at most 1, got 1.5"),
         (["--all", "--jobs", "nowhere.toml"], r"there is no job file nowhere.toml"),
     ],

@@ -7,7 +7,7 @@ from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic
 
 
 def matrices(seed, size, heads=3, condition=1e4):
-    """Symmetric positive definite, with eigenvalues from 1 to ``condition``."""
+    """Symmetric positive definite, with eigenvalues from 1 to `condition`."""
     generator = np.random.default_rng(seed)
     basis = np.linalg.qr(generator.normal(size=(heads, size, size)))[0]
     values = condition ** generator.uniform(0, 1, (heads, 1, size))

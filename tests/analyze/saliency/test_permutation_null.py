@@ -21,7 +21,7 @@ laws = profiles.laws(25)
 
 
 def labelings_of(seed, n, count=5, least=3):
-    """Any labelings of n samples with at least ``least`` of each class, of varying sizes."""
+    """Any labelings of n samples with at least `least` of each class, of varying sizes."""
     generator = np.random.default_rng(seed)
     rows = np.zeros((count, n), dtype=np.int64)
     for row in rows:

@@ -27,7 +27,7 @@ MakeClips = Callable[[int, int], Sequence[np.ndarray]]
 
 
 def without(package: str) -> Callable[..., Any]:
-    """``find_spec`` on a machine that lacks a package."""
+    """`find_spec` on a machine that lacks a package."""
 
     def find(name: str, *rest: Any) -> Any:
         return None if name == package else importlib.util.find_spec(name, *rest)

@@ -1,6 +1,6 @@
-"""Features equal what ``generate`` reports and attention written out head by head, on every device and in every dtype.
+"""Features equal what `generate` reports and attention written out head by head, on every device and in every dtype.
 
-The same functions run on the CPU, where float32 and bfloat16 are always tested; those with a GPU are marked ``gpu``. A
+The same functions run on the CPU, where float32 and bfloat16 are always tested; those with a GPU are marked `gpu`. A
 relative difference is the length of the difference over that of what is compared with, for each clip and layer; the
 tolerance of each dtype is a few of its roundings.
 """

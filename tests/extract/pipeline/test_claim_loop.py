@@ -39,7 +39,7 @@ def test_partitions_in_other_hands_come_last_and_are_waited_for(
     computed = compute_pending(extractor, Listener(tell=let_go, elsewhere=elsewhere.append))
     assert told == [
         f"Waiting for 1 partition in the hands of other workers: partition 0 of segment-8-4 (process {os.getpid()} on "
-        f"{os.uname().nodename}). A worker that ends is replaced; one that is suspended is waited for."
+        f"{os.uname().nodename}). Partitions of a worker that ends are taken over."
     ]
     assert (computed, elsewhere) == (([(1, 0)], [(0, 0)]) if finished else ([(1, 0), (0, 0)], []))
     assert extractor.commit() == other.commit() == [{}, {}]

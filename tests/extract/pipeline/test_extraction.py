@@ -71,7 +71,7 @@ def test_every_clip_is_written_and_verified(whole_run: tuple[Extractor, list[dic
 def test_each_row_holds_what_generate_reports_for_its_clip(
     whole_run: tuple[Extractor, list[dict[int, str]]], video_folder: Path
 ) -> None:
-    """Clip, prompt and row belong together: every row is computed again alone, through the library's ``generate``."""
+    """Clip, prompt and row belong together: every row is computed again alone, through the library's `generate`."""
     extractor, _ = whole_run
     description, model = extractor.description, extractor.forward.backbone.model
     norm = model.get_decoder().norm

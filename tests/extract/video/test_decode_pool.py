@@ -20,7 +20,7 @@ Pool = DecodePool[int, np.ndarray]
 class FakeDecoder:
     """Frames that say which ones they are; a video may be broken or fail.
 
-    A clip is read once ``ready`` of its video and number holds, which is asked whenever ``changed`` is notified.
+    A clip is read once `ready` of its video and number holds, which is asked whenever `changed` is notified.
     """
 
     made: "list[FakeDecoder]"

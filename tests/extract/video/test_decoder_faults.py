@@ -124,9 +124,9 @@ def undisturbed(
 
 @dataclass
 class Reads:
-    """Remembers how clips were read; before each, ``before`` is called with its number and decoder.
+    """Remembers how clips were read; before each, `before` is called with its number and decoder.
 
-    ``ended`` is a reader's name or a reason, by video and clip.
+    `ended` is a reader's name or a reason, by video and clip.
     """
 
     before: Callable[[int, tuple[str, int], Decoder], None] = lambda number, clip, decoder: None

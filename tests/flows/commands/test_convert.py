@@ -1,4 +1,4 @@
-"""``vadprobe convert-checkpoint`` as a user meets it."""
+"""`vadprobe convert-checkpoint` as a user meets it."""
 
 import itertools
 import signal

@@ -1,4 +1,4 @@
-"""``vadprobe dataset audit | prepare`` as a user meets them."""
+"""`vadprobe dataset audit | prepare` as a user meets them."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""``vadprobe evaluate`` as its users meet it."""
+"""`vadprobe evaluate` as its users meet it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``vadprobe ls | show | diff | card | gc`` as their users meet them: what is printed, exit codes, wrong names."""
+"""`vadprobe ls | show | diff | card | gc` as their users meet them: what is printed, exit codes, wrong names."""
 
 import json
 import shutil
@@ -67,7 +67,7 @@ def test_ls_is_a_table_with_a_total(run, whole):
         "failed",
         "size",
         "state",
-        "held",
+        "stored",
         "digest",
     ]
     assert coarse.split()[:8] == ["toys", "segment-24-8", "toy", "coarse", "256", "of", "300", "0"]

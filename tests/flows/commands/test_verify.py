@@ -1,4 +1,4 @@
-"""``vadprobe verify`` as its users meet it: targets, exit codes, what is printed and written, progress."""
+"""`vadprobe verify` as its users meet it: targets, exit codes, what is printed and written, progress."""
 
 import json
 import os
@@ -22,7 +22,7 @@ N_CLIPS = 300
 
 
 def second_prompt(root):
-    """A store of another prompt beside that of ``committed_store``."""
+    """A store of another prompt beside that of `committed_store`."""
     return committed_store(root, N_CLIPS, prompt=Prompt("coarse", PROMPT.text)).path
 
 

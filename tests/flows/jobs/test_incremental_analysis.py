@@ -127,7 +127,7 @@ def test_a_changed_label_recomputes_what_depends_on_it(
 
 
 def replaced(planted: Planted, other: Planted, keep: Callable[[Path], bool]) -> None:
-    """Take the stores of another workspace in place of ours, where ``keep`` is False."""
+    """Take the stores of another workspace in place of ours, where `keep` is False."""
     for path in (other.folder / "features").rglob("*"):
         if path.is_file() and not keep(path.relative_to(other.folder)):
             shutil.copy(path, planted.folder / path.relative_to(other.folder))

@@ -38,7 +38,7 @@ def other(tmp_path, whole):
 
 
 def rewritten(root, change, dtype="bfloat16", failures=None):
-    """A committed store whose features ``change(partition, data)`` edits in place first."""
+    """A committed store whose features `change(partition, data)` edits in place first."""
     writer = planned_store(root, N_CLIPS, dtype)
     for partition in range(writer.n_partitions):
         data = features(writer.spec, partition, FAILURES if failures is None else failures)

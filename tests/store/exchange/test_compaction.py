@@ -111,4 +111,4 @@ def test_the_command(source, tmp_path, capsys):
     assert main(["ls", str(tmp_path)]) == 0
     assert "1 head, partitions of 1,000 rows" in capsys.readouterr().out
     assert main(["compact", str(root), str(tmp_path), "--rows", "0"]) == 2
-    assert "--rows must be > 0, got 0" in capsys.readouterr().err
+    assert "--rows must be a whole number from 1, got 0" in capsys.readouterr().err

@@ -32,7 +32,7 @@ ARRAYS = ("hidden_states", "head_outputs", "answer_logits")
 
 
 def stored(folder: Path, n_clips: int = 5, **settings: Any) -> FeatureStore:
-    """A committed store below ``folder / "root"``."""
+    """A committed store below `folder / "root"`."""
     return FeatureStore.open(committed_store(folder / "root", n_clips, **settings).path)
 
 

@@ -25,7 +25,7 @@ with sole_planner(Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds the lock of ``tmp_path / "features"`` until a line is sent to it."""
+    """Another process that holds the lock of `tmp_path / "features"` until a line is sent to it."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "features")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:

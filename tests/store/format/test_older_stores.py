@@ -1,7 +1,7 @@
 """Stores that earlier versions of the code wrote (tests/data/stores) are read, verified, repaired and finished.
 
-They hold the features of ``builders.features``, in partitions of 256 rows. ``damaged`` has one wrong bit in a shard;
-``unfinished`` has one of three partitions, and the claim of a worker that was killed. None has checksums: what they
+They hold the features of `builders.features`, in partitions of 256 rows. `damaged` has one wrong bit in a shard;
+`unfinished` has one of three partitions, and the claim of a worker that was killed. None has checksums: what they
 are verified by is the content of their metadata, coordinates and clip table, not each byte of these files.
 """
 

@@ -1,7 +1,7 @@
 """Damage anywhere in a store: every changed byte and every cut is found, named and repaired to the same bytes.
 
-The long profile changes 2,000 bytes, the short one 180. ``VADPROBE_FAULTS``, the number of kills in
-``test_faults``, asks here for 30 bytes each.
+The long profile changes 2,000 bytes, the short one 180. `VADPROBE_FAULTS`, the number of kills in
+`test_faults`, asks here for 30 bytes each.
 """
 
 import os

@@ -59,7 +59,7 @@ def refused(source: Path, target: Path, reason: str, **recipe: Any) -> None:
 
 
 def change_config(source: Path, section: str | None = None, **changes: Any) -> None:
-    """Change ``config.json``, or one of its sections."""
+    """Change `config.json`, or one of its sections."""
     config = json.loads((source / "config.json").read_text())
     (config[section] if section else config).update(changes)
     (source / "config.json").write_text(json.dumps(config))

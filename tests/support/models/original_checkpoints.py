@@ -27,7 +27,7 @@ LARGE_TOWER = {"vision_norm_type": "rms_norm", "vision_qk_normalization": True, 
 
 
 def original_config(architecture: str, **changes: Any) -> dict[str, Any]:
-    """Return a ``config.json``; a change named ``llm_...`` or ``vision_...`` goes to that section."""
+    """Return a `config.json`; a change named `llm_...` or `vision_...` goes to that section."""
     text = {
         "architectures": [architecture],
         "hidden_size": 64,

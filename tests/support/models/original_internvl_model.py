@@ -1,6 +1,6 @@
 """The original InternVL model in plain torch, forward only, after its public definition: an oracle, not fast.
 
-Its modules are named so that ``state_dict`` has the names of the original checkpoints. InternVisionModel and the pixel
+Its modules are named so that `state_dict` has the names of the original checkpoints. InternVisionModel and the pixel
 shuffle (version 2) are those of InternVL2 to InternVL3; the text model is InternLM2, or Llama/Qwen2 with their names.
 Adapters are kept apart (W x + 2 B A x), as PEFT computes them, and never merged.
 """
@@ -105,7 +105,7 @@ class VisionModel(nn.Module):
 
 
 def rotary(config: Config, head_dim: int, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (length, head_dim) with the scaling of ``modeling_internlm2``."""
+    """Cosines and sines (length, head_dim) with the scaling of `modeling_internlm2`."""
     base, positions = config["rope_theta"], torch.arange(length, dtype=torch.float32)
     scaling, most = config.get("rope_scaling"), config["max_position_embeddings"]
     if scaling and scaling["type"] == "dynamic" and length > most:
@@ -256,7 +256,7 @@ class LoraLinear(nn.Module):
 
 
 class Wrapped(nn.Module):
-    """PEFT's two wrappers around a model: ``base_model.model``."""
+    """PEFT's two wrappers around a model: `base_model.model`."""
 
     def __init__(self, model: nn.Module, suffixes: Sequence[str], rank: int, scale: float = 2.0) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ def template(**media: str) -> str:
 
 
 def make(folder: Path, family: str, seed: int = 0) -> Path:
-    """Write a checkpoint of one of ``BUILDERS``."""
+    """Write a checkpoint of one of `BUILDERS`."""
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -22,7 +22,7 @@ size (256 products at most here), each of six blocks adds its own, and values re
 
 @dataclass(frozen=True)
 class EagerFeatures:
-    """Features at the last position: ``hidden`` (clips, layers + 1, hidden), ``heads`` (clips, layers, heads, size)."""
+    """Features at the last position: `hidden` (clips, layers + 1, hidden), `heads` (clips, layers, heads, size)."""
 
     hidden: Tensor
     heads: Tensor

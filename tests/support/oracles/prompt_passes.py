@@ -36,7 +36,7 @@ def assert_near(mine: Captured, theirs: Captured) -> None:
 
 
 def first_token_report(model: Any, inputs: Mapping[str, Any]) -> Any:
-    """Return what the library's ``generate`` reports about the first token: every layer's states, and the logits."""
+    """Return what the library's `generate` reports about the first token: every layer's states, and the logits."""
     with torch.no_grad():
         return model.generate(
             **inputs,

@@ -75,7 +75,7 @@ def frame_counts(dataset_folder):
 
 @dataclass(frozen=True)
 class MadeVideo:
-    """A video of a few frames: ``intervals`` are (start, stop) and may overlap or reach past the end; ``segments`` are
+    """A video of a few frames: `intervals` are (start, stop) and may overlap or reach past the end; `segments` are
     (start, stop, score) and cover every frame once."""
 
     name: str

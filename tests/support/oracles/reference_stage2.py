@@ -1,6 +1,6 @@
 """Slow oracles of stage 2 from features to a selection, and of the convention "headhunt-code", one head at a time.
 
-The metrics of the paper are those of ``reference``; scikit-learn, exact fractions and loops do the rest.
+The metrics of the paper are those of `reference`; scikit-learn, exact fractions and loops do the rest.
 """
 
 import itertools
@@ -147,6 +147,6 @@ def layer_metrics(layer, labels):
 
 
 def null(features, labelings, metrics):
-    """Metric to (labelings, units): ``metrics(unit, labels)`` from scratch for every labelling of (units, n, d)."""
+    """Metric to (labelings, units): `metrics(unit, labels)` from scratch for every labelling of (units, n, d)."""
     rows = [[metrics(unit, labels) for unit in features] for labels in labelings]
     return {name: np.array([[one[name] for one in row] for row in rows]) for name in rows[0][0]}

@@ -25,9 +25,9 @@ _SERVER.set_forkserver_preload(
 
 
 class Forked:
-    """A program in a fork of the server, with what is used of a ``subprocess.Popen``.
+    """A program in a fork of the server, with what is used of a `subprocess.Popen`.
 
-    ``stdout`` may be ``subprocess.PIPE``.
+    `stdout` may be `subprocess.PIPE`.
     """
 
     def __init__(self, program: str, arguments: Sequence[str], stdout: int, stderr: int) -> None:
@@ -63,7 +63,7 @@ class Forked:
 
 
 class _Program:
-    """Runs a program in a fork as ``python -c`` would; its streams go there when it is started."""
+    """Runs a program in a fork as `python -c` would; its streams go there when it is started."""
 
     def __init__(self, program: str, arguments: list[str], stdout: int, stderr: int) -> None:
         self.program, self.arguments, self.streams = program, arguments, (stdout, stderr)
@@ -105,7 +105,7 @@ class _Program:
 def start(
     program: str, arguments: Sequence[str], stdout: IO[Any] | int, stderr: IO[Any] | int
 ) -> "Forked | subprocess.Popen[str]":
-    """Start ``python -c program arguments``; in the short profile a fork of the server runs it."""
+    """Start `python -c program arguments`; in the short profile a fork of the server runs it."""
     if LONG:
         command = [sys.executable, "-c", program, *arguments]
         return subprocess.Popen(

@@ -21,10 +21,10 @@ BUCKET = "features"
 
 @dataclass
 class Faults:
-    """What goes wrong: ``rule`` is asked for every request (method, path, number of the same) and names a fault.
+    """What goes wrong: `rule` is asked for every request (method, path, number of the same) and names a fault.
 
-    Known faults: ``"503"``, ``"cut"`` (the connection ends in the middle of the body), ``"short"`` (the body ends early
-    and says so), ``"slow"`` (a tenth of a second), ``"lost"`` (no such object), ``"forbidden"``. None lets the request
+    Known faults: `"503"`, `"cut"` (the connection ends in the middle of the body), `"short"` (the body ends early
+    and says so), `"slow"` (a tenth of a second), `"lost"` (no such object), `"forbidden"`. None lets the request
     pass.
     """
 
@@ -190,7 +190,7 @@ def bucket_at_hand(faults: Faults, secret: str = "testing") -> Iterator[str]:
 
 @contextlib.contextmanager
 def s3_server(faults: Faults) -> Iterator[str]:
-    """The endpoint of an S3 server with an empty bucket ``BUCKET``."""
+    """The endpoint of an S3 server with an empty bucket `BUCKET`."""
     import boto3
     from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server

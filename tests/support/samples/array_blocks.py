@@ -4,7 +4,7 @@ from vadprobe.analyze.probes.streaming.row_blocks import CHUNK_ROWS
 
 
 class ArrayBlocks:
-    """Blocks of arrays, ``block_rows`` rows each; a ``RowBlocks``."""
+    """Blocks of arrays, `block_rows` rows each; a `RowBlocks`."""
 
     def __init__(self, features, labels, block_rows=8 * CHUNK_ROWS):
         self.n_features = features.shape[1]

@@ -34,7 +34,7 @@ def write_job(
     size: int = 56,
     more: str = "",
 ) -> Path:
-    """Write a job into a folder, which is its workspace; ``more`` are lines at its end."""
+    """Write a job into a folder, which is its workspace; `more` are lines at its end."""
     path = folder / "job.toml"
     path.write_text(
         JOB.format(
