@@ -19,7 +19,7 @@ from distributed.core import RPCClosed
 from distributed.scheduler import KilledWorker, NoValidWorkerError
 
 from vadprobe.analyze.compute.blas_threads import one_thread
-from vadprobe.analyze.compute.scheduling import Future, Pool, Progress, Scheduler, Task
+from vadprobe.analyze.compute.scheduling import Future, Pool, Scheduler, Task, TaskProgress
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import error_text
 
@@ -40,7 +40,7 @@ _WORKER_ENVIRONMENT = {
 
 
 @contextmanager
-def open_scheduler(scheduler: str, workers: int, progress: Progress | None = None) -> Iterator[Scheduler]:
+def open_scheduler(scheduler: str, workers: int, progress: TaskProgress | None = None) -> Iterator[Scheduler]:
     """Give what computes; the results are the same with each. Workers start when there is a first task.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from vadprobe.store.errors import VadprobeError
 
-Progress = Callable[[int, int, str], None]
+TaskProgress = Callable[[int, int, str], None]
 """Called after each task: how many are done, how many there are, and what they compute."""
 
 
@@ -48,7 +48,7 @@ class Scheduler:
     `start` gives the pool before the first task: a run that finds everything kept starts no worker.
     """
 
-    def __init__(self, start: Callable[[], Pool], progress: Progress | None = None) -> None:
+    def __init__(self, start: Callable[[], Pool], progress: TaskProgress | None = None) -> None:
         self._start = start
         self._started: Pool | None = None
         self._progress = progress

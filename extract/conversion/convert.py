@@ -5,7 +5,7 @@ The weights are read and written one by one, so that memory holds one output fil
 
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,11 +25,10 @@ from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, describe
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import sync, write_json
 from vadprobe.store.files.digests import digest_file
+from vadprobe.store.progress import Progress
 
 PROVENANCE = "conversion.json"
 _SOURCE_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model"})
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Recipe:
 
 
 def convert(
-    source: Path, folder: Path, recipe: Recipe | None = None, report: Report = lambda done, total: None
+    source: Path, folder: Path, recipe: Recipe | None = None, report: Progress = lambda done, total: None
 ) -> Converted:
     """Convert a checkpoint; the folder appears when all of it is there, or not at all.
 

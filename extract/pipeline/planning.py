@@ -9,7 +9,7 @@ import numpy as np
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder, VideoProgress
+from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
@@ -25,6 +25,7 @@ from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.schema import PARTITION_ROWS, storage_dtype
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.progress import Progress
 from vadprobe.store.writing.disk_space import n_objects, n_values, require_space, stored_bytes
 from vadprobe.store.writing.writer import StoreWriter, plan
 
@@ -82,7 +83,7 @@ def plan_extraction(
     prompts: Sequence[Prompt],
     description: Description,
     config: ExtractionConfig,
-    progress: VideoProgress | None = None,
+    progress: Progress | None = None,
 ) -> ExtractionPlan:
     """Probe the dataset's videos and create, or open, every store of the job.
 
@@ -120,7 +121,7 @@ def probe_videos(
     videos: Sequence[Video],
     layout: DatasetLayout,
     deadline: float,
-    progress: VideoProgress | None = None,
+    progress: Progress | None = None,
 ) -> tuple[VideoFacts, ...]:
     """Find out frame counts and rates of the videos, or the reason why one cannot be read.
 

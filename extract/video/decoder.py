@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,9 +24,6 @@ START_SECONDS = 60.0
 
 NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
 """Beginnings of reasons that may be the machine's fault and not the file's; such a video is tried again."""
-
-VideoProgress = Callable[[int, int], None]
-"""Called after each video with the number of those done and of all."""
 
 
 class Decoder:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from vadprobe.extract.video.decoder import Decoder, VideoProgress
+from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.datasets.joining import Finding
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.errors import VideoError
 from vadprobe.store.files.digests import fingerprint_file
+from vadprobe.store.progress import Progress
 
 
 def count_frames(
-    folder: Path, files: Mapping[str, str], *, decode: bool, progress: VideoProgress | None = None
+    folder: Path, files: Mapping[str, str], *, decode: bool, progress: Progress | None = None
 ) -> tuple[tuple[VideoFacts, ...], tuple[Finding, ...]]:
     """Open every file and count its frames.
 

@@ -9,12 +9,12 @@ from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
 from vadprobe.extract.pipeline.planning import plan_extraction
-from vadprobe.extract.video.decoder import VideoProgress
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import StoreError
+from vadprobe.store.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def missing_lines(missing: Sequence[str]) -> Iterator[str]:
         )
 
 
-def prepare(job: Job, progress: VideoProgress | None = None) -> Extractor:
+def prepare(job: Job, progress: Progress | None = None) -> Extractor:
     """Probe the videos and create or open the stores; no weights are loaded."""
     description = describe(job.config.backbone, job.backbone_folder)
     dataset = open_dataset(job.config.dataset, job.workspace)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.exchange.transfer import Choice, Report, Transfer, plan_copy
+from vadprobe.store.exchange.transfer import Choice, Transfer, plan_copy
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.schema import ArraySpec, compression
 from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.shard_writer import encode_chunks, join_chunks
 from vadprobe.store.writing.writer import StoreWriter
@@ -25,7 +26,7 @@ _VALUES_BYTES = 2**27  # decoded at a time
 
 
 def compact(
-    source: FeatureStore, root: StorePath, choice: Choice, rows: int = ROWS, report: Report | None = None
+    source: FeatureStore, root: StorePath, choice: Choice, rows: int = ROWS, report: Progress | None = None
 ) -> Transfer:
     """Copy a store, or layers and heads of it, into partitions of `rows` below another root; may be repeated.
 

@@ -6,7 +6,7 @@ array, however long a video is.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,11 @@ from vadprobe.store.exchange.export_folder import INDEX, export_header, sole_exp
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.digests import digest_file, digest_json
 from vadprobe.store.format.schema import feature_arrays, storage_dtype
+from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space
 
 _SAVE_SECONDS = 5.0  # what is written in between is written again if the process is killed
-
-Report = Callable[[int, int], None]
-"""Called after each video with (done, all)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Exported:
     left_out: int
 
 
-def export(store: FeatureStore, out: Path, choice: ExportChoice, report: Report | None = None) -> Exported:
+def export(store: FeatureStore, out: Path, choice: ExportChoice, report: Progress | None = None) -> Exported:
     """Write the features of videos into a folder.
 
     `npy`: `OUT/<array>/<video>.npy`, float16 or float32. `safetensors`: `OUT/<video>.safetensors` with the
@@ -105,7 +103,7 @@ class _Export:
         header = export_header(store, choice.format, parts)
         return cls(store, out, choice.format, parts, header, videos, left_out, stored_index(out, header))
 
-    def run(self, report: Report | None) -> Exported:
+    def run(self, report: Progress | None) -> Exported:
         """Write what is missing."""
         left = [video for video in self.videos if video.video_id not in self.index]
         require_space(self.out, sum(self._size(video) for video in left))
@@ -122,7 +120,7 @@ class _Export:
             left_out=self.left_out,
         )
 
-    def _write_missing(self, report: Report | None) -> int:
+    def _write_missing(self, report: Progress | None) -> int:
         """Write the missing videos, and the index at intervals and at the end; return how many videos were there."""
         kept, saved = 0, time.monotonic()
         self._save()  # before any file, so that what is left by a kill is known as an export

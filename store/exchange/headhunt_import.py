@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.schema import partition_rows, storage_dtype
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.progress import Progress
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.writer import StoreWriter, plan
@@ -39,8 +40,6 @@ from vadprobe.store.writing.writer import StoreWriter, plan
 LABELS = "labels.csv"
 UNKNOWN = "unknown"
 """Value in a specification of facts that the pickles do not contain."""
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ def import_headhunt(
     folder: Path,
     root: StorePath,
     settings: HeadHuntImport,
-    described: Report | None = None,
-    written: Report | None = None,
+    described: Progress | None = None,
+    written: Progress | None = None,
 ) -> Imported:
     """Read every pickle of a folder and write the store; what was written before is not written again.
 
@@ -225,7 +224,7 @@ def _specification(
 
 
 def _write(
-    writer: StoreWriter, files: Mapping[str, tuple[Path, str | None]], layout: Layout, written: Report | None
+    writer: StoreWriter, files: Mapping[str, tuple[Path, str | None]], layout: Layout, written: Progress | None
 ) -> None:
     """Write the partitions that are missing; a video is read once for each partition it has rows in."""
     missing = writer.missing()

@@ -4,7 +4,7 @@ A copy is a store like any other. Every chunk is checked on its way, and every r
 copied stays when a transfer is interrupted, and the next one goes on there.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,11 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.stored_parts import Head, StoredParts
+from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
 from vadprobe.store.writing.shard_writer import join_chunks
 from vadprobe.store.writing.writer import StoreWriter, plan
-
-Report = Callable[[int, int], None]
-"""Called after each partition with (done, all)."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Transfer:
     unwritten: tuple[int, ...]
 
 
-def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Report | None = None) -> Transfer:
+def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Progress | None = None) -> Transfer:
     """Copy a store, or a part of it, below another root; a second call goes on where the first one stopped.
 
     The copy lies at the same place below `root`: `<dataset>/<sampling>/<backbone>/<prompt>.zarr`.
