@@ -17,6 +17,7 @@ from vadprobe.store.datasets.video import SPLITS, Video
 from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.digests import fingerprint_file
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.text import first_few
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.layout import DatasetLayout
@@ -165,9 +166,12 @@ def _cut(dataset: Dataset, probes: Sequence[VideoFacts], section: SamplingConfig
     readable = [probe for probe in probes if probe.reason is None and probe.split in section.splits]
     readable.sort(key=lambda probe: (SPLITS.index(dataset.by_id[probe.video_id].split), probe.video_id))
     if not readable:
+        reasons = [f"{probe.video_id}: {probe.reason}" for probe in probes if probe.split in section.splits]
+        unreadable = f" Not readable: {first_few(reasons)}." if reasons else ""
         raise VadprobeError(
             f"sampling {section.sampling().key!r} covers no readable video of dataset {dataset.name!r} "
             f"(splits {', '.join(section.splits)}); check the video folder and the splits, or leave this sampling out."
+            + unreadable
         )
     videos = [
         Video(probe.video_id, dataset.by_id[probe.video_id].path, probe.n_frames, probe.fps) for probe in readable

@@ -67,9 +67,10 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
     folder = workspace / config.videos if config.videos is not None else workspace
     looks_for_videos = probed is None and config.videos is not None
     if looks_for_videos and not exists(folder, Path.is_dir):
+        fault = "is a file" if exists(folder, Path.is_file) else "does not exist"
         raise VadprobeError(
-            f"the video folder {folder} does not exist; set 'videos' in [dataset], or --videos, to the folder that "
-            "holds the files."
+            f"the video folder {folder} {fault}; set 'videos' in [dataset], or --videos, to the folder that holds the "
+            "files."
         )
     files = find_files(config, workspace)
     annotated = [_read_annotation(config, folder, path) for path in files.annotations]
