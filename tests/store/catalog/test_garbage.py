@@ -146,7 +146,7 @@ def test_the_longest_lease_is_waited_once_for_all_folders(root, folder, monkeypa
     assert set(verdicts(root).values()) == {"wait"}
     assert clean(root, tell=told.append, sleep=waited.append) == [f"{folder.relative_to(root)}/.claims/000001.1"]
     assert waited == [pytest.approx(30.1)]
-    assert "30 s whether workers on other machines" in told[0]
+    assert "30 s for heartbeats of workers on other machines" in told[0]
 
 
 @pytest.mark.parametrize(
