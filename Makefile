@@ -69,7 +69,7 @@ docs: $(INSTALLED)  ## write the reference pages (docs/commands.md, docs/jobs.md
 	$(BIN)/python docs/generate.py
 
 # One thread, as the results in benchmarks/results say.
-bench: $(INSTALLED)  ## time store reading, saliency, locator and extraction beside their peers: about twelve minutes
+bench: $(INSTALLED)  ## time store reading, saliency, locator and extraction beside their peers
 	for name in store.store_reading analyze.saliency analyze.locator extract.extraction; do \
 		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 

@@ -1,4 +1,4 @@
-"""What several test files share: tiny backbones of every family, and small videos whose frames tell their own number.
+"""Fixtures of several test files: tiny backbones of every family, small videos whose frames tell their own number.
 
 Nothing heavy is imported at the top: the tests of the store and of stage 2 run without torch, PyAV and transformers.
 """

@@ -151,7 +151,7 @@ def case_bootstrap_weights(clips: Clips, arguments: argparse.Namespace) -> dict[
 
 
 def case_limits(clips: Clips, _: argparse.Namespace) -> dict[str, Any]:
-    """What no exact method by sorting avoids: the sort; and how fast memory is copied here."""
+    """Measure what no exact method by sorting avoids: the sort; and how fast memory is copied here."""
     source, target = np.ones(_BANDWIDTH_BYTES // 8), np.ones(_BANDWIDTH_BYTES // 8)
     copying = min(timed(lambda: np.copyto(target, source))[0] for _ in range(3))
     sorting = min(timed(lambda: np.argsort(clips.scores))[0] for _ in range(3))

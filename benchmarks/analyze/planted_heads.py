@@ -1,4 +1,4 @@
-"""How many of the five chosen heads are planted robust ones, as calibration videos grow: RHI and what it is made of.
+"""The share of planted robust heads among the five chosen, as calibration videos grow: RHI and what it is made of.
 
 Run `python -m benchmarks.analyze.planted_heads`. Features with known heads are drawn anew many times, one vector per
 video; each rule ranks the heads by the same metrics, and the share of planted robust heads among its top five is
@@ -61,7 +61,7 @@ def rules() -> dict[str, Callable[[ByPrompt, Truth], float]]:
 
 
 def scenarios(planting: Planting) -> dict[str, tuple[Planting, float]]:
-    """What is planted, and the share of anomalous videos."""
+    """Return what is planted, with the fraction of anomalous videos."""
     covariance = replace(planting, covariance=max(1, planting.n_layers * planting.n_heads // 16))
     return {
         "plain": (planting, 0.5),

@@ -1,4 +1,4 @@
-"""What the permutation null says of the five chosen heads: with robust heads planted, and with nothing to find.
+"""The permutation null's word on the five chosen heads: with robust heads planted, and with nothing to find.
 
 Run `python -m benchmarks.analyze.planted_null`. RHI ranks every head of a draw, then again under relabelings of its
 videos; a head is significant if fewer than 5 % of the relabelings have any head of so large a robust saliency

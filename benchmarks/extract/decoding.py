@@ -218,7 +218,7 @@ def largest_difference(path: Path, clips: Clips, found: Path) -> int:
 
 
 def can_import(module: str) -> bool:
-    """Whether it is installed, and its shared libraries are."""
+    """Tell whether it is installed, and its shared libraries are."""
     command = [sys.executable, "-c", f"import {module}"]
     return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 

@@ -127,7 +127,7 @@ class Passes:
 
     @property
     def bound(self) -> float:
-        """How much faster sharing can be, by tokens."""
+        """Return how much faster sharing can be, by tokens."""
         rest = sum(length - self.n_shared for length in self.lengths)
         return sum(self.lengths) / (self.n_shared + rest)
 

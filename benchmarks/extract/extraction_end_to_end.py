@@ -56,7 +56,7 @@ def write_video(path: Path, frames: int, height: int = 240, width: int = 320) ->
 
 @dataclass
 class Work:
-    """What every way has to do: each clip of each video, with each prompt."""
+    """The work of every way: each clip of each video, with each prompt."""
 
     backbone: Backbone
     videos: Path
@@ -73,7 +73,7 @@ class Work:
             yield row, clip.video_id, self.videos / f"{clip.video_id}.mp4", tuple(clip.frame_indices), seconds
 
     def inputs(self, text: str, frames: list[np.ndarray], seconds: list[float]) -> dict[str, torch.Tensor]:
-        """What a processor gives for a batch of clips: everything the model takes."""
+        """Return a processor's output for a batch of clips: everything the model takes."""
         family = self.backbone.description.family
         inputs = family.prepare(frames, seconds, self.backbone.device)
         ids = family.tokenize(text, len(frames[0])).to(self.backbone.device)
@@ -99,7 +99,7 @@ class HeadHooks:
         self.hidden.append((output[0] if isinstance(output, tuple) else output)[:, -1].clone())
 
     def take(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """What one pass has left."""
+        """Take what one pass has left."""
         found = self.heads, self.hidden
         self.heads, self.hidden = [], []
         return found
@@ -246,7 +246,7 @@ def largest_difference(work: Work, mine: Path, theirs: Path, way: str) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Where and with what this was measured."""
+    """Describe the machine and the versions of this measurement."""
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.processor())  # fmt: skip
     names = ("torch", "transformers", "decord", "av", *(["nnsight"] if find_spec("nnsight") else []))

@@ -27,14 +27,14 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 
 def by_vadprobe(store: FeatureStore, wanted: Pattern, blocks: int) -> np.ndarray:
-    """What is wanted, by FeatureStore."""
+    """Read the heads by FeatureStore."""
     if wanted.heads is None:
         return store.blocks(wanted.rows, range(blocks))
     return store.head_outputs(wanted.rows, wanted.heads)
 
 
 def by_zarr(array: Any, wanted: Pattern) -> np.ndarray:
-    """What is wanted, by zarr-python."""
+    """Read the heads by zarr-python."""
     start, stop = int(wanted.rows[0]), int(wanted.rows[-1]) + 1
     if wanted.heads is not None:
         return np.stack([array[start:stop, block, head] for block, head in wanted.heads], axis=1)
@@ -46,7 +46,7 @@ def by_zarr(array: Any, wanted: Pattern) -> np.ndarray:
 
 
 def by_files(url: Any, wanted: Pattern, sizes: argparse.Namespace) -> np.ndarray:
-    """What is wanted, from whole .npy files, one for each video."""
+    """Read the heads from whole .npy files, one for each video."""
     count = sizes.video_clips
     found = []
     for video in np.unique(wanted.rows // count).tolist():

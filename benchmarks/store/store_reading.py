@@ -104,7 +104,7 @@ def disk_bytes() -> int:
 
 
 def folder_of(files: Format) -> Path:
-    """Where a format's files are."""
+    """Return the folder of a format's files."""
     return files.path(files.sizes.clips)[0].parent if isinstance(files, Direct) else files.folder
 
 

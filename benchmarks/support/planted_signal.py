@@ -17,7 +17,7 @@ _MASSIVE_MEAN, _MASSIVE_DEVIATION = 40.0, 10.0  # of a massive dimension, in dev
 
 @dataclass(frozen=True)
 class Planting:
-    """What is planted where. Deviations are those of the noise in one dimension, before heavy tails.
+    """Settings of the planted signal. Deviations are those of the noise in one dimension, before heavy tails.
 
     Attributes:
         n_layers, n_heads, head_dim, hidden_size: shape of the backbone.
@@ -59,7 +59,7 @@ class Planting:
 
 @dataclass(frozen=True)
 class Truth:
-    """Where the signal is. `unstable` names for each prompt the heads that are informative under it alone."""
+    """Places of the signal. `unstable` names for each prompt the heads that are informative under it alone."""
 
     robust: tuple[Head, ...]
     unstable: dict[str, tuple[Head, ...]] = field(hash=False)

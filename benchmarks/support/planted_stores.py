@@ -34,7 +34,7 @@ _SHARES: tuple[tuple[Split, float], ...] = (("train", 0.6), ("validation", 0.2),
 
 @dataclass(frozen=True, eq=False)
 class PlantedStores:
-    """What was written below a folder.
+    """Stores that were written below a folder.
 
     `labels` and `groups` (n_clips,) int64 are the class and the video of every row; `stores` are paths by prompt.
     """

@@ -13,7 +13,7 @@ Heads = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Pattern:
-    """What is read: rows, and the heads of each; None for all."""
+    """Parts that are read: rows, and the heads of each; None for all."""
 
     rows: np.ndarray
     heads: Heads | None
@@ -70,10 +70,10 @@ class Format:
         raise NotImplementedError
 
     def finish(self) -> None:
-        """What is to be done after the last partition."""
+        """Finish after the last partition."""
 
     def open(self) -> None:
-        """What a user does once."""
+        """Do what a user does once."""
 
     def read(self, wanted: Pattern) -> np.ndarray:
         """(n, blocks, heads, head_dim), or (n, k, head_dim) for k heads."""

@@ -23,7 +23,7 @@ class Direct(Format):
     prefix = "store"
 
     def path(self, n_clips: int) -> tuple[Path, FeatureSpec, ClipTable]:
-        """Where the store of so many clips is, and what it is planned for."""
+        """Return the place of the store of so many clips, and what it is planned for."""
         sampling = Sampling("segment", 24, 8)
         count, frames = self.sizes.video_clips, 24 * self.sizes.video_clips
         videos = [Video(f"{n}", f"{n}.mp4", frames, 25.0) for n in range(n_clips // count)]

@@ -119,8 +119,9 @@ class StoreCheck:
         except UNREADABLE as error:
             files = tuple(covered_path(self.store, name) for name in CLIP_FILES)
             return None, [Problem(self.store, None, str(error), "restore", files)]
-        written = clips.files()  # a repair of another store of the same clips may have written them anew
-        changed = self._changed(CLIP_FILES)
+        changed = list(self._changed(CLIP_FILES))
+        # A repair of another store of the same clips may have written them anew.
+        written = clips.files() if changed else {}
         return clips, [one for one in changed if not has_content(one.files[0], written[one.files[0].name])]
 
     def file_problems(self, clips: ClipTable) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What others open stores with: zarr, xarray, Dask, tensorstore and DuckDB give the values that were written.
+"""Other programs that open stores: zarr, xarray, Dask, tensorstore and DuckDB give the values that were written.
 
 Warnings are errors here as in every test, so none of them warns.
 """

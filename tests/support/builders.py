@@ -56,7 +56,7 @@ def feature_spec(clips: ClipTable, dtype: Any = "bfloat16", **changes: Any) -> F
 
 
 def store_path(root: Path, spec: FeatureSpec) -> Path:
-    """Where the store of a specification lies below a root."""
+    """Return the path of a specification's store below a root."""
     return DatasetLayout(root, spec.dataset).store(spec.sampling, spec.backbone.key, spec.prompt.key)
 
 
@@ -113,7 +113,7 @@ def committed_store(
 
 
 def all_features(spec: FeatureSpec, name: str, failures: Mapping[int, str] | None = None) -> np.ndarray:
-    """What a store of `features` must hold in one array, all rows."""
+    """Return all rows of one array of a store of `features`."""
     count = -(-spec.n_clips // 256)
     return np.concatenate([getattr(features(spec, partition, failures), name) for partition in range(count)])
 

@@ -1,4 +1,4 @@
-"""Where the tests find the project and the files beside it."""
+"""Paths of the project and of the files beside it."""
 
 from pathlib import Path
 

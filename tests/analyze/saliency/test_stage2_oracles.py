@@ -133,7 +133,7 @@ def prompts_of(seed, n=18, d=6, heads=(3, 4), informative=3.0, prompts=PROMPTS):
 
 
 def measured(features, labels, convention="paper", without=()):
-    """What `rhi` ranks, by the kernels, block by block or at once."""
+    """Compute what `rhi` ranks, by the kernels, block by block or at once."""
     return {
         prompt: {k: v for k, v in head_metrics(of_prompt, labels, SEED, convention).items() if k not in without}
         for prompt, of_prompt in features.items()

@@ -1,4 +1,4 @@
-"""How many clips go through the model at once: fixed, measured, and fewer when memory runs out."""
+"""The number of clips that go through the model at once: fixed, measured, and fewer when memory runs out."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

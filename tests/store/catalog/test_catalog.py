@@ -1,4 +1,4 @@
-"""What a root holds: found from files alone, whatever state they are in; and the catalog file for unlistable places."""
+"""Listings of a root: found from files alone, in whatever state; and the catalog file for unlistable places."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What differs between two stores, with the difference planted."""
+"""Comparisons of two stores, with the difference planted."""
 
 import shutil
 from dataclasses import replace
@@ -205,7 +205,7 @@ def test_two_stores_without_rows_cannot_be_told_apart_by_value(tmp_path):
 
 
 def test_parts_are_compared_where_both_hold_something(tmp_path):
-    """What one store does not hold is NaN in it, which is no difference of values."""
+    """Parts that one store does not hold are NaN in it, which is no difference of values."""
 
     def change(partition, data):
         data.hidden_states[4, 0, 0] += 8  # of a layer that B does not hold

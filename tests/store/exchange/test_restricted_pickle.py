@@ -352,7 +352,7 @@ def test_the_same_large_argument_is_not_made_again_and_again() -> None:
     ],
 )
 def test_frames_that_the_unpickler_would_read_otherwise_are_refused(content: bytes) -> None:
-    """Where a frame cuts an argument, Python's unpickler goes on elsewhere than the scan of the opcodes."""
+    """If a frame cuts an argument, Python's unpickler goes on elsewhere than the scan of the opcodes."""
     assert "frames cut its values" in refusal(b"\x80\x04" + content)
 
 

@@ -53,7 +53,7 @@ GOLDEN = {
 
 
 def plain(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What an array's metadata say of its bytes, however a version of Zarr words it."""
+    """Return what an array's metadata say of its bytes, however a version of Zarr words it."""
     names = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "fill_value", "codecs", "dimension_names")
     text = json.dumps({name: metadata[name] for name in names})
     return json.loads(text.replace(', "configuration": {}', ""))

@@ -34,7 +34,7 @@ class JobLike(Section):
 
 
 def sentence_of(path, content):
-    """What a user reads about a file of this content."""
+    """Return what a user reads about a file of this content."""
     with pytest.raises(ValidationError) as caught:
         JobLike.model_validate(content)
     error = explain(path, caught.value, JobLike)

@@ -43,7 +43,7 @@ def store(writer):
 
 @pytest.fixture(scope="module")
 def written(writer):
-    """What was written, by array."""
+    """Return what was written, by array."""
     return {name: all_features(writer.spec, name, FAILURES) for name in FEATURES}
 
 

@@ -1,4 +1,4 @@
-"""What the tests of verification share: the files of a store, its problems, and ways to damage it."""
+"""Helpers of the tests of verification: the files of a store, its problems, and ways to damage it."""
 
 from tests.support.builders import BACKBONE
 from vadprobe.store.format.layout import records_of

@@ -41,7 +41,7 @@ def partition_of(store, path):
 
 
 def is_named(store, path, problems):
-    """Whether a problem names the partition that a file belongs to, or the file itself."""
+    """Tell whether a problem names the partition that a file belongs to, or the file itself."""
     partition = partition_of(store, path)
     return any(
         problem.partition == partition and (partition is not None or path in problem.files) for problem in problems

@@ -35,7 +35,7 @@ def content(store):
 
 
 def write_again(store):
-    """What extraction does: every partition that does not count, and the commit. Returns those partitions."""
+    """Do what extraction does: write every partition that does not count, and commit. Return those partitions."""
     root = store.parents[3]
     writer = planned_store(root, N_CLIPS)
     assert writer.path == store == store_path(root, writer.spec)

@@ -92,7 +92,7 @@ def test_values_of_another_shape_are_a_mistake_of_the_caller(shape):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_settings_are_those_of_the_metadata(kind, tmp_path):
-    """What is compressed here is what the array's metadata say."""
+    """Compression here is that of the array's metadata."""
     backbone = BackboneSpec("toy", "toy", "x", "0", kind, "eager", 2, 3, 4, 6)
     array = feature_arrays(backbone, 5)[1]
     group = zarr.create_group(tmp_path)

@@ -213,7 +213,7 @@ def test_records_say_what_was_written(tmp_path):
 
 
 def test_any_zarr_reader_finds_named_dimensions_of_one_length(tmp_path):
-    """What xarray needs: every dimension has one length, and a one-dimensional array of its own name fits it."""
+    """Needs of xarray: every dimension has one length, and a one-dimensional array of its own name fits it."""
     writer = committed_store(tmp_path, 257)
     group = zarr.open_group(writer.path, mode="r")
     sizes = {}

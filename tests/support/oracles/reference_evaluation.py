@@ -252,13 +252,13 @@ def highest_score(video):
 
 
 def video_auc_by_pairs(videos):
-    """How often an anomalous video's highest score is above a normal one's."""
+    """Count how often an anomalous video's highest score is above a normal one's."""
     pairs = [(video.label, highest_score(video)) for video in videos if not math.isnan(highest_score(video))]
     return pair_auc(np.array([label for label, _ in pairs]), np.array([score for _, score in pairs]))
 
 
 def at_threshold_by_frames(videos, threshold, ious):
-    """What depends on the threshold, and the events; all NaN for a NaN threshold."""
+    """Compute what depends on the threshold, and the events; all NaN for a NaN threshold."""
     videos = sorted(videos, key=lambda video: video.name)
     true_events = [(code, *run) for code, video in enumerate(videos) for run in map(tuple, runs_of_frames(video.flags))]
     found = [

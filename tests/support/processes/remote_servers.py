@@ -21,7 +21,7 @@ BUCKET = "features"
 
 @dataclass
 class Faults:
-    """What goes wrong: `rule` is asked for every request (method, path, number of the same) and names a fault.
+    """Faults of a server: `rule` is asked for every request (method, path, number of the same) and names a fault.
 
     Known faults: `"503"`, `"cut"` (the connection ends in the middle of the body), `"short"` (the body ends early
     and says so), `"slow"` (a tenth of a second), `"lost"` (no such object), `"forbidden"`. None lets the request
