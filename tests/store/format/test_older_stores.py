@@ -53,8 +53,8 @@ def values_of(store, name):
 def assert_holds_features(path, failures):
     store = FeatureStore.open(path)
     assert store.failures == failures
-    # The features are drawn anew here. Their generator takes logarithms in the tails, whose last bits are each machine's
-    # own: some eps of float32, which may move a value that is cut to bfloat16 by one of its steps.
+    # The features are drawn anew here. Their generator takes logarithms in the tails, whose last bits depend on the
+    # machine: some eps of float32, which may move a value that is cut to bfloat16 by one of its steps.
     tolerance = 2.0**-7 if store.spec.backbone.dtype == "bfloat16" else 8 * np.finfo(np.float32).eps
     for name in FEATURES:
         np.testing.assert_allclose(
