@@ -6,13 +6,50 @@ import numpy as np
 
 PLACES = ("street", "walkway", "square", "parking")
 KINDS = ("Panic", "Explosion", "VehicleOnWalkway", "Fighting", "AbandonedObject")
+"""Anomalies of version 1 of the world."""
+
+NAMED_KINDS = (*KINDS, "Cycling")
+"""Anomalies of version 2 that the captioner's pre-training shows and names."""
+
+UNNAMED_KINDS = ("Fall", "Climbing", "LooseAnimal", "Loitering")
+"""Anomalies of version 2 that the captioner's pre-training neither shows nor names."""
+
+NAMED_LOOK_ALIKES = (
+    "Jogging",
+    "Playing",
+    "Hugging",
+    "Dancing",
+    "Delivery",
+    "BagSetDown",
+    "CaseCarried",
+    "Steam",
+    "BicyclePushed",
+)
+"""Harmless happenings that the pre-training shows and names: each resembles an anomaly."""
+
+UNNAMED_LOOK_ALIKES = ("Sitting", "LeashedDog", "Waiting", "LadderWork")
+"""Harmless happenings that the pre-training neither shows nor names, so that novelty alone is no anomaly."""
+
+WEATHER = ("clear", "dusk", "rain")
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that goes on in frames `[start, stop)` beside people who walk and cars that drive."""
+
+    kind: str
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True)
 class Shot:
     """The script of one video: its place, length, rate, and the frames `[start, stop)` of an anomaly of `kind`.
 
-    Intervals are ascending and apart; a normal video has none, and no kind.
+    Intervals are ascending and apart; a normal video has none, and no kind. `harmless` are look-alikes of anomalies.
+    `shake` is the amplitude of the camera's movement in pixels; `crowd` and `cars` are the numbers of passers-by and
+    of cars on the road, None where chance decides (version 1). `faintness` is 0 for figures as they are, and up to 1
+    for figures that hardly differ from the ground.
     """
 
     place: str
@@ -20,6 +57,13 @@ class Shot:
     fps: int
     kind: str | None = None
     intervals: tuple[tuple[int, int], ...] = ()
+    harmless: tuple[Happening, ...] = ()
+    weather: str = "clear"
+    shake: float = 0.0
+    crowd: int | None = None
+    cars: int | None = None
+    faintness: float = 0.0
+    occluders: int = 0
 
     @property
     def truth(self) -> np.ndarray:

@@ -23,12 +23,22 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Track:
-    """A way through a video: the number of the sprite in each frame (-1: none), its x and y; (n_frames,) int."""
+    """A way through a video: the number of the sprite in each frame (-1: none), its x and y; (n_frames,) int.
+
+    `role` says who or what it is, one of `ROLES` of `vadprobe.extract.demo.scenes.roles`; `colour` is the name of the
+    colour that a caption may tell, or "".
+    """
 
     sprites: tuple[Sprite, ...]
     pose: np.ndarray
     x: np.ndarray
     y: np.ndarray
+    role: str = ""
+    colour: str = ""
+
+    def is_seen(self, frame: int, margin: int = 6) -> bool:
+        """Return if it is in the picture, its middle at least `margin` pixels inside."""
+        return bool(self.pose[frame] >= 0 and margin <= self.x[frame] < WIDTH - margin)
 
 
 def _limit(values: np.ndarray) -> None:
