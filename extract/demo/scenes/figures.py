@@ -45,6 +45,34 @@ def person(size: float, clothes: np.ndarray, pose: Pose, mirrored: bool, load: n
     return layer.sprite(mirrored)
 
 
+def lying(size: float, clothes: np.ndarray, mirrored: bool) -> Sprite:
+    """Draw a person `size` pixels tall who lies on the ground. `clothes` as for `person`."""
+    layer = Layer(0.3 * size, 1.1 * size)
+    ground = 0.24 * size
+    layer.stroke((0.1 * size, ground), (size, ground), 0.04 * size, 0 * GREY, 0.4, 3.0)
+    layer.stroke((0.55 * size, 0.17 * size), (0.97 * size, 0.22 * size), 0.05 * size, clothes[1] * 0.75)
+    layer.stroke((0.55 * size, 0.17 * size), (0.88 * size, 0.12 * size), 0.05 * size, clothes[1])
+    layer.stroke((0.3 * size, 0.18 * size), (0.5 * size, 0.25 * size), 0.035 * size, clothes[0] * 0.8)
+    layer.stroke((0.28 * size, 0.16 * size), (0.55 * size, 0.17 * size), 0.085 * size, clothes[0])
+    layer.stroke((0.14 * size, 0.15 * size), (0.14 * size, 0.15 * size), 0.075 * size, _HAIR)
+    layer.stroke((0.17 * size, 0.17 * size), (0.17 * size, 0.17 * size), 0.05 * size, _SKIN)
+    return layer.sprite(mirrored)
+
+
+def sitting(size: float, clothes: np.ndarray, mirrored: bool) -> Sprite:
+    """Draw a person `size` pixels tall who sits. `clothes` as for `person`."""
+    layer = Layer(0.76 * size, 0.8 * size)
+    hip, knee, neck = (0.32 * size, 0.5 * size), (0.58 * size, 0.49 * size), (0.3 * size, 0.22 * size)
+    for foot, shade in ((0.56, 0.75), (0.64, 1.0)):
+        layer.stroke(hip, knee, 0.055 * size, clothes[1] * shade)
+        layer.stroke(knee, (foot * size, 0.73 * size), 0.045 * size, clothes[1] * shade)
+    layer.stroke(hip, neck, 0.085 * size, clothes[0])
+    layer.stroke((neck[0], neck[1] + 0.05 * size), (0.48 * size, 0.44 * size), 0.035 * size, clothes[0] * 0.85)
+    layer.stroke((neck[0] + 0.02 * size, 0.09 * size), (neck[0] + 0.02 * size, 0.09 * size), 0.075 * size, _HAIR)
+    layer.stroke((neck[0] + 0.05 * size, 0.11 * size), (neck[0] + 0.05 * size, 0.11 * size), 0.055 * size, _SKIN)
+    return layer.sprite(mirrored)
+
+
 def vehicle(length: float, paint: np.ndarray, mirrored: bool, van: bool) -> Sprite:
     """Draw a car or van `length` pixels long."""
     layer, glass = Layer(0.6 * length, length), np.array([58.0, 70.0, 82.0])
