@@ -12,12 +12,13 @@ _SKIN, _HAIR = np.array([196.0, 156.0, 128.0]), np.array([52.0, 42.0, 36.0])
 
 
 class Pose(NamedTuple):
-    """Pose of a figure: angle of the stride, its width, tilt forward, and height of the hands (0 to 1)."""
+    """Pose of a figure: angle of the stride, its width, tilt forward, height of the hands (0 to 1), and its shadow."""
 
     turn: float
     swing: float = 0.6
     lean: float = 0.0
     raised: float = 0.0
+    shadow: float = 0.4
 
 
 WALK = tuple(Pose(2 * np.pi * part / STRIDE) for part in range(STRIDE))
@@ -29,7 +30,7 @@ def person(size: float, clothes: np.ndarray, pose: Pose, mirrored: bool, load: n
     layer = Layer(size, size)
     hip, neck = (0.45 * size, 0.54 * size), ((0.45 + 0.3 * pose.lean) * size, 0.24 * size)
     step, lift = 0.3 * size * pose.swing * np.sin(pose.turn), 0.1 * size * pose.swing * np.cos(pose.turn)
-    layer.stroke((0.25 * size, 0.97 * size), (0.65 * size, 0.97 * size), 0.03 * size, 0 * GREY, 0.4, 3.0)
+    layer.stroke((0.25 * size, 0.97 * size), (0.65 * size, 0.97 * size), 0.03 * size, 0 * GREY, pose.shadow, 3.0)
     for side, shade in ((-1, 0.75), (1, 1.0)):
         layer.stroke(
             hip, (hip[0] + side * step, 0.95 * size - max(0.0, -side * lift)), 0.045 * size, clothes[1] * shade

@@ -14,16 +14,22 @@ from vadprobe.extract.demo.scenes.stories.passers_by import road_car, walker
 
 Story = Callable[[np.random.Generator, Shot, int, int], list[Track]]
 
-_FIRST: dict[str, Story] = dict(
+_FIRST = dict(
     zip(
         KINDS,
         (first.panic, first.explosion, first.vehicle_on_walkway, first.fighting, first.abandoned_object),
         strict=True,
     )
 )
+_SCALES = dict(zip(KINDS, ((0.35, 1.0), (0.3, 0.7), (0.6, 1.0), (0.78, 1.0), (0.5, 0.85)), strict=True))
+
+
+def _scaled(kind: str) -> Story:
+    return lambda rng, shot, start, stop: _FIRST[kind](rng, shot, start, stop, rng.uniform(*_SCALES[kind]))
+
+
 STORIES: dict[str, Story] = {
-    **_FIRST,
-    "Explosion": lambda rng, shot, start, stop: first.explosion(rng, shot, start, stop, rng.uniform(0.3, 0.7)),
+    **{kind: _scaled(kind) for kind in KINDS},
     "Cycling": later.cycling,
     "Fall": later.fall,
     "Climbing": later.climbing,

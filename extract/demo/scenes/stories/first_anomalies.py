@@ -1,4 +1,4 @@
-"""Stories of the five anomalies that both versions of the world have."""
+"""Stories of the five anomalies that both versions of the world have; `scale` is 1 in the first."""
 
 from dataclasses import replace
 
@@ -14,10 +14,10 @@ _VANS = ("white", "red", "yellow", "blue")
 _CASES = {"red": (205, 40, 40), "orange": (230, 120, 30), "yellow": (225, 190, 40)}
 
 
-def panic(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
+def panic(rng: np.random.Generator, shot: Shot, start: int, stop: int, scale: float = 1.0) -> list[Track]:
     """Let a crowd run through the picture, in at one side and out at the other."""
     frames, mirrored = np.arange(shot.n_frames), bool(rng.integers(2))
-    speeds = rng.uniform(230, 330, size=3 * (stop - start) // shot.fps + 4)
+    speeds = rng.uniform(230, 330, size=int(scale * (3 * (stop - start) // shot.fps + 4)))
     crossing = (WIDTH + 90) / speeds * shot.fps
     entries = start + np.linspace(0, 1, len(speeds)) * np.maximum(stop - start - crossing, 0)
     tracks = []
@@ -57,9 +57,9 @@ def explosion(rng: np.random.Generator, shot: Shot, start: int, stop: int, scale
     return tracks
 
 
-def vehicle_on_walkway(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
+def vehicle_on_walkway(rng: np.random.Generator, shot: Shot, start: int, stop: int, scale: float = 1.0) -> list[Track]:
     """Let a van drive onto the walkway, to and fro as long as there is time, and off again."""
-    frames, length = np.arange(shot.n_frames), rng.uniform(150, 185)
+    frames, length = np.arange(shot.n_frames), scale * rng.uniform(150, 185)
     passes = max(1, round((stop - start) / (3.5 * shot.fps)))
     turns = [-0.45 * length, *([WIDTH - 0.3 * length, 0.3 * length] * passes)[: passes - 1]]
     turns.append(WIDTH + 0.45 * length if passes % 2 else -0.45 * length)
@@ -72,10 +72,10 @@ def vehicle_on_walkway(rng: np.random.Generator, shot: Shot, start: int, stop: i
     return [track([van], pose, WIDTH - x if mirrored else x, int(rng.integers(206, 234)), "van", name)]
 
 
-def fighting(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
+def fighting(rng: np.random.Generator, shot: Shot, start: int, stop: int, scale: float = 1.0) -> list[Track]:
     """Let two people walk up to each other, hit about them in `[start, stop)`, and part."""
     frames, meeting, y = np.arange(shot.n_frames), rng.uniform(90, 230), int(rng.integers(215, 236))
-    size, inside = size_at(y) * 1.25, (frames >= start) & (frames < stop)
+    size, inside = scale * size_at(y) * 1.25, (frames >= start) & (frames < stop)
     away = np.maximum(start - frames, frames - stop + 1).clip(0) * rng.uniform(40, 55) / shot.fps
     tracks = []
     for side in (-1, 1):
@@ -93,13 +93,13 @@ def fighting(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> lis
     return tracks
 
 
-def abandoned_object(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
+def abandoned_object(rng: np.random.Generator, shot: Shot, start: int, stop: int, scale: float = 1.0) -> list[Track]:
     """Leave a large case standing in `[start, stop)`: its owner walks on, and somebody takes it away in the end."""
     frames, place, y = np.arange(shot.n_frames), rng.uniform(70, 250), int(rng.integers(205, 236))
     name = str(rng.choice(tuple(_CASES)))
     colour = np.array(_CASES[name], dtype=float)
     inside = (frames >= start) & (frames < stop)
-    case = [suitcase(rng.uniform(52, 64), colour)]
+    case = [suitcase(scale * rng.uniform(52, 64), colour)]
     tracks = [track(case, np.where(inside, 0, -1), place + 0.0 * frames, y, "case", name)]
     for hand_over, carries in ((start, frames < start), (stop, frames >= stop)):
         mirrored, clothes, size = bool(rng.integers(2)), choose_clothes(rng), size_at(y - 2)

@@ -18,7 +18,7 @@ from vadprobe.extract.demo.scenes.things import bicycle_on, dog
 
 BICYCLES = ("red", "blue", "green", "white")
 _FALLING = (0.35, 0.9)  # tilt of the body on its way down
-CLIMBING = tuple(Pose(2 * np.pi * part / STRIDE, 0.5, 0.0, 1.25) for part in range(STRIDE))
+CLIMBING = tuple(Pose(2 * np.pi * part / STRIDE, 0.5, 0.0, 1.25, 0.0) for part in range(STRIDE))
 
 
 def _rider(size: float, clothes: np.ndarray, colour: np.ndarray, turn: float, mirrored: bool) -> Sprite:
