@@ -36,7 +36,6 @@ TEXT_SIZES: dict[str, Any] = {
 }
 VISION_SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 QWEN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-QWEN_NAMES = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
 _LLAVA_TOKENS = ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
 _INTERN_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>")
 _QWEN_VISION: dict[str, Any] = {
@@ -91,12 +90,12 @@ def qwen_model(tokenizer: Qwen2Tokenizer, vision: dict[str, Any]) -> TinyModel:
 
 
 def _qwen() -> TinyModel:
-    tokenizer = train_tokenizer(QWEN_TOKENS, QWEN_TEMPLATE, **QWEN_NAMES)
+    tokenizer = train_tokenizer(QWEN_TOKENS, QWEN_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>")
     return qwen_model(tokenizer, {"depth": 2, **_QWEN_VISION, "window_size": 112, "fullatt_block_indexes": [1]})
 
 
 def _qwen3() -> TinyModel:
-    tokenizer = train_tokenizer(QWEN_TOKENS, QWEN3_TEMPLATE, **QWEN_NAMES)
+    tokenizer = train_tokenizer(QWEN_TOKENS, QWEN3_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>")
     config = Qwen3VLConfig(
         text_config={
             **TEXT_SIZES,

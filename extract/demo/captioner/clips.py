@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from vadprobe.extract.demo.captioner.facts import Facts, facts_of
 from vadprobe.extract.demo.captioner.recipe import FRAME_SIZE, ClipRecipe
 from vadprobe.extract.demo.scenes.camera import Film
-from vadprobe.extract.demo.scenes.direction import write_shot
+from vadprobe.extract.demo.scenes.direction import RATES, write_shot
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, NAMED_LOOK_ALIKES, PLACES, Shot
 from vadprobe.store.format.sampling import sample_frames
 
@@ -23,7 +23,6 @@ PLAN = (("video", 8), ("video", 16), *[("segment", 8)] * 5, *[("segment", 16)] *
 """Units and numbers of frames of the clips of one shot."""
 
 _SECONDS = (8.0, 40.0)
-_RATES = (12, 15, 20, 24, 25, 30)
 _STRIDE = 3  # frames of a segment for each one that is seen
 _ON_ANOMALY, _ON_LOOK_ALIKE = 0.4, 0.3  # shares of segments that are placed around one, where there is one
 _QUALITIES = (20, 29)  # x264's rate factors, half-open
@@ -42,7 +41,7 @@ def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
     """Return one shot of the pre-training: each is another camera."""
     rng = np.random.default_rng([recipe.namespace, shard, number])
     kind = str(rng.choice(NAMED_KINDS)) if rng.random() < recipe.anomalous else None
-    fps = int(rng.choice(_RATES))
+    fps = int(rng.choice(RATES))
     shot = write_shot(
         rng,
         place=str(rng.choice(PLACES)),
@@ -51,7 +50,7 @@ def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
         kind=kind,
         look_alikes=NAMED_LOOK_ALIKES,
     )
-    return Film(shot, (recipe.namespace, shard, number))
+    return Film(shot, (recipe.namespace, shard, number, 0))
 
 
 def draw_clips(recipe: ClipRecipe, shard: int, number: int) -> Iterator[TrainingClip]:
@@ -92,7 +91,7 @@ def compressed(frames: np.ndarray, quality: int) -> np.ndarray:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     buffer.seek(0)
-    with av.open(buffer) as container:
+    with av.open(buffer, "r") as container:
         container.streams.video[0].thread_type = "NONE"
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 

@@ -8,7 +8,7 @@ from vadprobe.extract.demo.scenes.roles import COLOURS, KIND_OF, ROLES
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, NAMED_LOOK_ALIKES, PLACES, WEATHER, Shot
 from vadprobe.extract.demo.scenes.sprites import Track
 
-WALKING_ROLES = ("walker", "carrier", "bag_owner", "pusher")
+WALKING_ROLES = ("walker", "carrier")
 """Roles of people who walk through the picture; captions count them."""
 
 MANY = 6

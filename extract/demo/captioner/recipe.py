@@ -7,6 +7,9 @@ from typing import Any
 FRAME_SIZE = (112, 168)
 """Height and width in pixels of the frames that the captioner knows."""
 
+VERSION = 1
+"""Version of the grammar, the model and the training, apart from the numbers of a recipe."""
+
 
 @dataclass(frozen=True)
 class ClipRecipe:
@@ -65,7 +68,7 @@ class TrainingRecipe:
     largest_gradient: float = 1.0
     last_rate: float = 0.02
     """Part of the learning rate that is left at the end."""
-    evaluate_every: int = 100
+    evaluate_every: int = 200
 
     @property
     def steps(self) -> int:
@@ -78,13 +81,13 @@ class Recipe:
     """All that decides a captioner. The seed is that of the weights, the order of clips and the wordings."""
 
     seed: int = 0
-    vocabulary: int = 950
+    vocabulary: int = 1000
     clips: ClipRecipe = field(default_factory=ClipRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
 
     def as_json(self) -> dict[str, Any]:
         """Return the recipe for a JSON file."""
-        return {**asdict(self), "frame_size": list(FRAME_SIZE)}
+        return {"version": VERSION, **asdict(self)}
 
 
 def first_difference(wanted: Mapping[str, Any], found: Mapping[str, Any], name: str = "") -> str | None:

@@ -22,7 +22,7 @@ IGNORED = -100
 _PATCH, _TEMPORAL, _MERGE = 14, 2, 2
 _TOKENS_PER_SECOND = 4  # of the time axis of positions, the class's default
 _SHIFT = (5, 7)  # largest shift down and to the right, in pixels
-_VIDEO_TOKEN = "<|video_pad|>"  # noqa: S105 - a marker, no secret
+_VIDEO_TOKEN = "<|video_pad|>"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Packer:
             kind: kind of the instructions, or None for all kinds by their shares.
             augment: mirror, shift and tint the pictures.
         """
-        pictures = _augmented(clips, rng) if augment else [np.ascontiguousarray(clip.frames) for clip in clips]
+        pictures = _augmented(clips, rng) if augment else [np.array(clip.frames) for clip in clips]
         inputs = self.family.prepare(
             [torch.from_numpy(frames) for frames in pictures], [clip.seconds for clip in clips], torch.device("cpu")
         )

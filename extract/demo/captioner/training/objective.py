@@ -1,6 +1,6 @@
 """What the captioner learns: single words from the vision tower, and answers from all of it; and how well it does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,25 +73,23 @@ def last_hidden_states(model: Any, batch: Batch, tokens: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def held_out_losses(model: Any, reader: WordReader, batches: Sequence[Batch]) -> dict[str, float]:
+def held_out_losses(model: Any, reader: WordReader, batches: Iterable[Batch]) -> dict[str, float]:
     """Return mean losses over batches, per token and per clip, and the mean AUC of single words."""
-    losses = [losses_of(model, reader, batch, 1.0) for batch in batches]
-    tokens = torch.tensor([int((batch.targets != IGNORED).sum()) for batch in batches])
-    firsts = torch.tensor([int(batch.first.sum()) for batch in batches])
-    clips = torch.tensor([batch.size for batch in batches])
-    scores, truth = torch.cat([one.scores for one in losses]), torch.cat([batch.words for batch in batches])
-    areas = [area for area in map(_area, scores.T, truth.T) if area is not None]
-    return {
-        "caption": _mean([one.caption for one in losses], tokens),
-        "first_token": _mean([one.first for one in losses], firsts),
-        "words": _mean([one.words for one in losses], clips),
-        "words_auc": round(sum(areas) / max(len(areas), 1), 6),
-    }
-
-
-def _mean(values: Sequence[Tensor | None], weights: Tensor) -> float:
-    present = torch.stack([value for value in values if value is not None])
-    return round(float((present * weights).sum() / weights.sum()), 6)
+    sums, weights = torch.zeros(3), torch.zeros(3)
+    scores, truth = [], []
+    for batch in batches:
+        losses = losses_of(model, reader, batch, 1.0)
+        assert losses.caption is not None
+        assert losses.first is not None
+        answers = int((batch.targets != IGNORED).sum())
+        weight = torch.tensor([answers, int(batch.first.sum()), batch.size])
+        sums += weight * torch.stack([losses.caption, losses.first, losses.words])
+        weights += weight
+        scores.append(losses.scores)
+        truth.append(batch.words)
+    areas = [area for area in map(_area, torch.cat(scores).T, torch.cat(truth).T) if area is not None]
+    caption, first, words = (sums / weights).tolist()
+    return {"caption": caption, "first_token": first, "words": words, "words_auc": sum(areas) / max(len(areas), 1)}
 
 
 def _area(scores: Tensor, truth: Tensor) -> float | None:

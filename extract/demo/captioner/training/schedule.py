@@ -25,10 +25,6 @@ class Schedule:
         self._frames = np.where(rng.random(self._training.steps) < share, 16, 8)
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
-    def learns_captions(self, step: int) -> bool:
-        """Return if a step is one of captions."""
-        return step >= self._training.vision_steps
-
     def rate(self, step: int) -> float:
         """Return the part of the learning rate in a step: a warm-up, then a cosine down to the last rate."""
         warm = min(1.0, (step + 1) / max(self._training.warm_up_steps, 1))
