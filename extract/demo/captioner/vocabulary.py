@@ -18,4 +18,6 @@ def captioner_tokenizer(size: int) -> Qwen2Tokenizer:
     sentences = [text for _, text in all_sentences()]
     after_others = [f"{first} {second}" for first, second in pairwise(sentences)]
     texts = [*instructions, _ROLES] * 8 + (sentences + after_others) * 4
-    return train_tokenizer(QWEN_TOKENS, QWEN_TEMPLATE, texts, size, image_token="<|image_pad|>", video_token="<|video_pad|>")
+    return train_tokenizer(
+        QWEN_TOKENS, QWEN_TEMPLATE, texts, size, image_token="<|image_pad|>", video_token="<|video_pad|>"
+    )
