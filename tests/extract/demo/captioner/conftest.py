@@ -38,4 +38,4 @@ def small_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def longer_recipe() -> Recipe:
     """Return a recipe of some more steps, on the same clips."""
-    return replace(SMALL, training=replace(SMALL.training, vision_steps=3, caption_steps=30, warm_up_steps=5))
+    return replace(SMALL, training=replace(SMALL.training, vision_steps=3, caption_steps=17, warm_up_steps=5))

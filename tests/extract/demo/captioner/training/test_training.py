@@ -52,9 +52,9 @@ def test_a_state_of_another_recipe_or_a_damaged_one_is_refused(
 ) -> None:
     trainer = Trainer(small_recipe)
     trainer.save(tmp_path / STATE)
-    with pytest.raises(VadprobeError, match=r"caption_steps must be 30, got 2"):
+    with pytest.raises(VadprobeError, match=r"caption_steps must be 17, got 2"):
         Trainer(longer_recipe).load(tmp_path / STATE)
-    (tmp_path / STATE).write_bytes(b"half")
+    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-100])
     with pytest.raises(VadprobeError, match="remove it, and the training begins anew"):
         trainer.load(tmp_path / STATE)
 
@@ -64,12 +64,12 @@ def test_the_loss_falls(tmp_path: Path, longer_recipe: Recipe, small_clips: Path
 
     def report(done: int, total: int, shown: Mapping[str, float]) -> None:
         assert done == len(losses) + 1
-        assert total == 33
+        assert total == 20
         losses.append(shown["loss"])
 
     trainer = train(tmp_path, longer_recipe, small_clips, workers=1, report=report)
     assert losses[3] > 6  # the logarithm of a thousand words is 6.9
-    assert trainer.log[-1]["caption"] < 5
+    assert trainer.log[-1]["caption"] < 5.5
     assert train(tmp_path, longer_recipe, small_clips, workers=1).log == trainer.log
 
 
