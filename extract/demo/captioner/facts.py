@@ -1,4 +1,4 @@
-"""What a caption may tell of a clip, read off the tracks of its scene."""
+"""Facts of a clip that a caption may tell, read off the tracks of its scene."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ FACT_WORDS = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What is seen in the sampled frames of a clip.
+    """Things seen in the sampled frames of a clip.
 
     `people` is the largest number of walking people in one frame, `cars` the number of cars on the road that are seen
     at all. `activities` holds each happening once, with its colour or "".

@@ -13,7 +13,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """What is drawn. Shard and shot numbers seed each shot below `namespace`, which no set of videos uses."""
+    """Choice of what is drawn. Shard and shot numbers seed each shot below `namespace`, which no set of videos uses."""
 
     shots: int = 600
     held_out_shots: int = 50
@@ -45,7 +45,7 @@ class ClipRecipe:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How the model is trained: first the vision tower on single words, then all of it on captions.
+    """Course of the training: first the vision tower on single words, then all of it on captions.
 
     A step is the mean of two halves; the numbers of clips are those of a half.
     """

@@ -1,4 +1,4 @@
-"""What the captioner learns: single words from the vision tower, and answers from all of it; and how well it does."""
+"""Objectives of the captioner: single words from the vision tower, and answers from all of it; and their losses on held-out clips."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What each step of the training does, from the recipe alone: which clips, how many frames, which learning rate."""
+"""Plan of each step of the training, from the recipe alone: which clips, how many frames, which learning rate."""
 
 import math
 

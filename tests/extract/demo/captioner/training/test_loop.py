@@ -10,10 +10,10 @@ import torch
 
 from vadprobe.extract.demo.captioner.recipe import Recipe
 from vadprobe.extract.demo.captioner.shards import Clips
+from vadprobe.extract.demo.captioner.training.loop import LOG, STATE, train, training_clips
 from vadprobe.extract.demo.captioner.training.processes import second_process
 from vadprobe.extract.demo.captioner.training.schedule import HALVES, Schedule
 from vadprobe.extract.demo.captioner.training.trainer import Trainer
-from vadprobe.extract.demo.captioner.training.training import LOG, STATE, train, training_clips
 from vadprobe.store.errors import VadprobeError
 
 
