@@ -16,7 +16,7 @@ def sitting_down(rng: np.random.Generator, shot: Shot, start: int, stop: int) ->
     """Let somebody sit on a bench."""
     frames, place, y = np.arange(shot.n_frames), rng.uniform(60, 260), int(rng.integers(176, 212))
     size, shown = size_at(y), (frames >= start) & (frames < stop)
-    seat = track([bench(1.1 * size)], np.zeros(shot.n_frames, int), place + 0.0 * frames, y - 1)
+    seat = track([bench(1.1 * size)], np.zeros(shot.n_frames, int), place + 0.0 * frames, y - 1, "bench")
     sprites = [sitting(size, choose_clothes(rng), bool(rng.integers(2)))]
     return [seat, track(sprites, np.where(shown, 0, -1), place + 0.0 * frames, y, "sitter")]
 
