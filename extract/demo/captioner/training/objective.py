@@ -1,4 +1,4 @@
-"""Objectives of the captioner: single words from the vision tower, and answers from all of it; and their losses on held-out clips."""
+"""Objectives of the captioner: single words from the vision tower, answers from all of it; losses of held-out clips."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
