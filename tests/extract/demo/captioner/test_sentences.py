@@ -7,7 +7,6 @@ import pytest
 
 from vadprobe.extract.demo.captioner.facts import MANY, Facts
 from vadprobe.extract.demo.captioner.sentences import (
-    WORDINGS,
     all_sentences,
     event_words,
     exclusive_words,
@@ -18,6 +17,7 @@ from vadprobe.extract.demo.captioner.sentences import (
     subjects_of,
     words_of,
 )
+from vadprobe.extract.demo.captioner.wordings import WORDINGS
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, NAMED_LOOK_ALIKES
 
 JUDGEMENTS = (
