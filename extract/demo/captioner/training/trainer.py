@@ -73,7 +73,9 @@ class Trainer:
 
     def _loss(self, batch: Batch) -> Tensor:
         training = self.recipe.training
-        losses = losses_of(self.model, self.reader, batch, training.first_token_weight, self._learns_captions)
+        losses = losses_of(
+            self.model, self.reader, batch, training.first_token_weight, self._learns_captions, training.places_weight
+        )
         if losses.caption is None:
             return losses.words
         return losses.caption + training.words_weight * losses.words

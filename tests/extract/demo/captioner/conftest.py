@@ -14,7 +14,7 @@ from vadprobe.extract.demo.captioner.shards import draw_shards
 
 SMALL = Recipe(
     clips=ClipRecipe(shots=3, held_out_shots=1, shots_per_shard=2),
-    training=TrainingRecipe(vision_steps=1, caption_steps=2, warm_up_steps=1, clips_of_8=2, clips_of_16=1),
+    training=TrainingRecipe(vision_steps=1, caption_steps=2, warm_up_steps=1, clips_of_8=2, clips_of_16=1, slices=2),
 )
 
 

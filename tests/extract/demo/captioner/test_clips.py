@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vadprobe.extract.demo.captioner.clips import PLAN, compressed, draw_clips, film_of
+from vadprobe.extract.demo.captioner.clips import PLAN, compressed, draw_clips, film_of, slice_of
 from vadprobe.extract.demo.captioner.recipe import FRAME_SIZE, ClipRecipe, Recipe
 from vadprobe.extract.demo.captioner.shards import Clips, draw_shards
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, NAMED_LOOK_ALIKES
@@ -22,6 +22,15 @@ def test_a_shot_gives_the_planned_clips_again_and_again() -> None:
         assert one.frames.dtype == np.uint8
         assert np.array_equal(one.frames, other.frames)
         assert (one.facts, one.seconds) == (other.facts, other.seconds)
+
+
+def test_a_slice_tells_what_its_two_frames_show() -> None:
+    clip = next(clip for clip in draw_clips(ClipRecipe(), 3, 1) if clip.facts.activities)
+    for number in range(len(clip.frames) // 2):
+        one = slice_of(clip, number)
+        assert np.array_equal(one.frames, clip.frames[2 * number : 2 * number + 2])
+        assert one.facts.kinds <= clip.facts.kinds
+        assert np.array_equal(one.places, clip.places[number : number + 1])
 
 
 def test_scripts_hold_named_happenings_alone_and_vary() -> None:
@@ -62,6 +71,7 @@ def test_shards_are_read_back(small_recipe: Recipe, small_clips: Path) -> None:
     drawn = [clip for clip in draw_clips(small_recipe.clips, 1, 0) if len(clip.frames) == 16]
     assert np.array_equal(clips.clip(16, 1).frames, drawn[1].frames)
     assert clips.clip(16, 1).facts == drawn[1].facts
+    assert np.array_equal(clips.clip(16, 1).places, drawn[1].places)
     assert len(list(clips.all_facts())) == 30
 
 

@@ -1,12 +1,14 @@
 """Facts are read off the tracks: what is in the picture, in how many of the frames, and nothing that is never named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from vadprobe.extract.demo.captioner.facts import FACT_WORDS, Facts, facts_of
+from vadprobe.extract.demo.captioner.facts import FACT_WORDS, PLACED_WORDS, Facts, facts_of, places_of
 from vadprobe.extract.demo.scenes.roles import ROLES
 from vadprobe.extract.demo.scenes.shot import UNNAMED_KINDS, UNNAMED_LOOK_ALIKES, Shot
-from vadprobe.extract.demo.scenes.sprites import Track
+from vadprobe.extract.demo.scenes.sprites import Sprite, Track
 
 FRAMES = 20
 SHOT = Shot("square", FRAMES, 25)
@@ -59,6 +61,17 @@ def test_what_is_never_named_is_refused(kind: str) -> None:
             facts_of(SHOT, [track(role)], range(FRAMES))
 
 
+def test_words_have_their_places_among_the_tokens_of_the_video() -> None:
+    sprite = Sprite(np.zeros((80, 40, 3), np.uint16), np.zeros((80, 40, 1), np.uint16))
+    van = replace(track("van", 2, 4, x=100), sprites=(sprite,))
+    places = places_of([van], [0, 1, 2, 3])
+    assert places.shape == (2, 4, 6, len(PLACED_WORDS))
+    assert not places[0].any()
+    assert set(np.argwhere(places[1])[:, 2]) == {PLACED_WORDS.index("VehicleOnWalkway")}
+    # Rows have 60 pixels, columns 53; the van covers rows 120 to 200 and columns 80 to 120, and half of it is in one.
+    assert np.argwhere(places[1].any(-1)).tolist() == [[2, 1]]
+
+
 def test_facts_survive_a_file() -> None:
     facts = Facts("street", "dusk", 3, 1, (("Cycling", "red"),))
     assert Facts.from_json(facts.as_json()) == facts
@@ -67,4 +80,4 @@ def test_facts_survive_a_file() -> None:
 def test_words_that_apply_are_marked() -> None:
     facts = Facts("street", "dusk", 3, 1, (("Cycling", "red"),))
     marked = {word for word, applies in zip(FACT_WORDS, facts.words(), strict=True) if applies}
-    assert marked == {"street", "dusk", "Cycling", "red", "car", "people1", "people2", "people3"}
+    assert marked == {"street", "dusk", "Cycling", "red", "walker", "car", "people1", "people2", "people3"}
