@@ -3,6 +3,8 @@
 import hashlib
 import os
 import shutil
+from contextlib import AbstractContextManager
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ KIND = "demo-captioner"
 NOTE = "pre-trained on drawings of the same kind; says nothing about any real camera"
 LOSSES = ("caption", "first_token", "words", "words_auc")
 """What the card tells of held-out clips: cross-entropies per token, the loss of single words, and their mean AUC."""
+
+
+def shipped_captioner() -> AbstractContextManager[Path]:
+    """Return a context with the checkpoint folder of the captioner that is shipped with the package."""
+    return as_file(files("vadprobe.extract.demo.captioner") / "shipped")
 
 
 def make_captioner(
