@@ -41,9 +41,9 @@ class ExperimentJob:
         return next(sampling for sampling in self.samplings if sampling.unit == "segment")
 
     @property
-    def has_random_weights(self) -> bool:
-        """True if the backbone of an opened store was never trained, as the demo's."""
-        return any(store.spec.recipe.get("random_weights") for store in self._opened.values())
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what the backbone's weights allow to be said, of the stores opened so far."""
+        return tuple(dict.fromkeys(note for store in self._opened.values() for note in store.spec.notes))
 
     def inputs(self, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None) -> AnalysisInputs:
         """Open what a variation of the job needs; every store is opened once.

@@ -24,15 +24,12 @@ TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
 
 
 def measured_table(lab: ExperimentContext, name: str) -> Table:
-    """Measure one table; a backbone that was never trained is said first."""
+    """Measure one table; what the backbones' weights allow to be said comes first."""
     lab.report(name, "")
     table = TABLES[name][1](lab)
     measured = {table.backbone, *(row.label for row in table.rows)}  # one table has a row for each backbone
-    random = sorted({case.backbone for case in lab.cases if case.has_random_weights and case.backbone in measured})
-    warnings = [
-        f"{backbone} has random weights: the numbers say nothing about the method or any real camera."
-        for backbone in random
-    ]
+    cases = sorted((case for case in lab.cases if case.backbone in measured), key=lambda case: case.backbone)
+    warnings = list(dict.fromkeys(note for case in cases for note in case.notes))
     return replace(table, notes=(*warnings, *table.notes))
 
 

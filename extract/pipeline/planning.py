@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
-from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.dataset import Dataset, is_drawn
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
 from vadprobe.store.datasets.video import SPLITS, Video
@@ -75,6 +76,12 @@ class ExtractionPlan:
     def unreadable(self) -> dict[str, str]:
         """Reasons by name of the videos that cannot be opened."""
         return {video.video_id: video.reason for video in self.videos if video.reason is not None}
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Sentences on what the features may be taken for, as the backbone's card and the videos decide."""
+        specs = [writer.spec for sampling in self.samplings for writer in sampling.writers]
+        return tuple(dict.fromkeys(note for spec in specs for note in spec.notes))
 
 
 def plan_extraction(
@@ -236,7 +243,15 @@ def _spec(
             "device": device,
             "prefix": prefix_mode(description, prompt, clips.sampling, config),
             "random_weights": description.random_weights,
+            **_card_and_videos(dataset, description),
             **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),
     )
+
+
+def _card_and_videos(dataset: Dataset, description: Description) -> dict[str, Any]:
+    """Return the backbone's card and whether the videos were drawn; nothing without a card, so that digests stay."""
+    if description.card is None:
+        return {}
+    return {"backbone_card": description.short_card, "drawn": is_drawn(dataset)}

@@ -29,7 +29,8 @@ def plan(config: Path, /) -> int:
         contents = sampling.writers[0].contents
         if not contents.is_complete:
             print(f"{sampling.sampling.key}: {contents.describe()}")
-    for line in (*extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
+    cautions = [f"Note: {caution}" for caution in extractor.plan.cautions]
+    for line in (*cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
         print(line)
     for video, reason in sorted(extractor.plan.unreadable.items()):
         print(f"Video not readable: {video}: {reason}")

@@ -1,6 +1,7 @@
 """Parquet files read whole, from a folder or an object store."""
 
 import io
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,25 @@ import pyarrow.parquet as pq
 
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.location import StorePath
+
+_NOTES = b"vadprobe_notes"
+
+
+def with_notes(table: pa.Table, notes: Sequence[str]) -> pa.Table:
+    """Return the table with notes for its readers in its metadata; without notes, the table itself."""
+    if not notes:
+        return table
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _NOTES: json.dumps(list(notes))})
+
+
+def notes_in(path: StorePath) -> tuple[str, ...]:
+    """Return the notes that `with_notes` left in a Parquet file; none where there are none.
+
+    Raises:
+        FileNotFoundError, OSError, pa.ArrowException: as the path and Parquet raise them.
+    """
+    metadata = pq.read_schema(io.BytesIO(path.read_bytes())).metadata or {}
+    return tuple(json.loads(metadata.get(_NOTES, b"[]")))
 
 
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
