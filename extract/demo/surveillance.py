@@ -6,122 +6,64 @@ It replaces no real data set; with it, the way from video files to a score can b
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 
-from vadprobe.extract.demo.scenes.camera import draw_frames
-from vadprobe.extract.demo.scenes.places import draw_background
-from vadprobe.extract.demo.scenes.shot import KINDS, PLACES, Shot
+from vadprobe.extract.demo.scenes.camera import Film
 from vadprobe.extract.demo.scenes.sprites import HEIGHT, WIDTH
+from vadprobe.extract.demo.scripts import SECONDS, VERSION, Script, write_scripts
 from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
-from vadprobe.store.datasets.video import Interval, Split, Video
+from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
 
 NAME = "surveillance"
-_VERSION = 1
 _CARD = "surveillance.json"
 # x264's macroblock tree in its AVX-512 form takes memory it has not written into account (seen in core 165, at widths
 # that are no multiple of 128): the same frames then give other bytes in another process, with one thread too.
 _ENCODER = {"preset": "veryfast", "crf": "24", "g": "50", "threads": "1", "mbtree": "0"}
-_SPLITS: tuple[Split, ...] = ("train", "train", "validation", "test")  # of four cameras in turn
-_VIDEOS_PER_CAMERA = 4  # two normal, two anomalous
 _KEPT_FRACTION = 0.6  # of the truncated file's bytes
-
-
-@dataclass(frozen=True)
-class Script:
-    """One video to make: its name, split, shot and seed. A truncated one loses the end of its bytes."""
-
-    video_id: str
-    split: Split
-    shot: Shot
-    seed: tuple[int, ...]
-    truncated: bool = False
-
-
-def write_scripts(seed: int, n_videos: int, seconds: tuple[float, float] = (8.0, 40.0)) -> tuple[Script, ...]:
-    """Write the script of every video.
-
-    Half of each camera's videos are anomalous. Videos come in pairs of equal length, one of each class, and anomalies
-    are placed uniformly, so that neither a video's length nor a frame's place in it tells much. One more video, of the
-    first training camera, is marked to be truncated.
-
-    Args:
-        seed: the same seed gives the same scripts.
-        n_videos: a multiple of 16, so that every split has whole cameras.
-        seconds: shortest and longest video.
-
-    Raises:
-        VadprobeError: if `n_videos` is not a positive multiple of 16.
-    """
-    if n_videos < 16 or n_videos % 16:
-        raise VadprobeError(
-            f"n_videos must be a positive multiple of 16 (four cameras, four videos each), got {n_videos}."
-        )
-    rng = np.random.default_rng([_VERSION, seed])
-    scripts: list[Script] = []
-    kinds = dict.fromkeys(_SPLITS, 0)
-    for camera in range(n_videos // _VIDEOS_PER_CAMERA):
-        split = _SPLITS[camera % len(_SPLITS)]
-        # Places are dealt out within a split, so that each split has seen several.
-        place = PLACES[(camera // len(_SPLITS) + camera) % len(PLACES)]
-        for number in range(_VIDEOS_PER_CAMERA):
-            if number % 2 == 0:  # a normal and an anomalous video of equal length
-                fps = int(rng.choice([25, 30]))
-                n_frames = int(rng.uniform(*seconds) * fps)
-            kind = None
-            if number % 2:
-                kind = KINDS[kinds[split] % len(KINDS)]
-                kinds[split] += 1
-            intervals = _place_intervals(n_frames, fps, rng) if kind else ()
-            video_id = f"{kind or 'Normal'}_{camera:02d}_{number}"
-            shot = Shot(place, n_frames, fps, kind, intervals)
-            scripts.append(Script(video_id, split, shot, (_VERSION, seed, camera, number)))
-    shot = Shot(scripts[0].shot.place, int(seconds[0] * 25) + 101, 25)
-    scripts.append(Script("truncated_00_4", "train", shot, (_VERSION, seed, 0, 4), truncated=True))
-    return tuple(scripts)
-
-
-def _place_intervals(n_frames: int, fps: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
-    """Choose one to three intervals of 2 to 6 seconds, apart from each other, at uniform places."""
-    count = int(rng.integers(1, 4))
-    room = n_frames // count
-    lengths = [min(int(rng.uniform(2.0, 6.0) * fps), room // 2) for _ in range(count)]
-    starts = [index * room + int(rng.integers(0, room - length)) for index, length in enumerate(lengths)]
-    return tuple((start, start + length) for start, length in zip(starts, lengths, strict=True))
 
 
 def make_surveillance_set(
     folder: Path,
     *,
     seed: int = 0,
-    n_videos: int = 48,
-    seconds: tuple[float, float] = (8.0, 40.0),
+    n_videos: int = 80,
+    seconds: tuple[float, float] | None = None,
+    version: int = VERSION,
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """Make the videos and their truth below `folder`; videos that an earlier run has made are kept.
 
-    Written are `videos/*.mp4` (H.264, 320 x 240, 25 or 30 frames per second), `manifest/` (Parquet), and the truth
+    Written are `videos/*.mp4` (H.264, 320 x 240, 12 to 30 frames per second), `manifest/` (Parquet), and the truth
     as UCF-Crime's text below `ucf-crime/`. One file, `truncated_00_4.mp4`, is cut to 60 per cent of its bytes on
     purpose; the manifest has the frame count its container claims.
+
+    Args:
+        folder: folder to fill.
+        seed: the same seed gives the same set.
+        n_videos: a multiple of 16, so that every split has whole cameras.
+        seconds: shortest and longest video; by default those of `SECONDS`.
+        version: of the world; see `write_scripts`.
+        workers: processes that draw and encode.
+        progress: called with the number of videos that are done, and of all.
 
     Returns:
         The dataset.
 
     Raises:
-        VadprobeError: if the folder holds a set of another seed or size.
+        VadprobeError: if the folder holds a set of another seed, size or version.
     """
-    made_by = {"name": NAME, "version": _VERSION, "encoder": _ENCODER}
+    seconds = seconds or SECONDS[version]
+    made_by = {"name": NAME, "version": version, "encoder": _ENCODER}
     card = {**made_by, "seed": seed, "n_videos": n_videos, "seconds": list(seconds)}
     _check_card(folder, card)
-    scripts = write_scripts(seed, n_videos, seconds)
+    scripts = write_scripts(seed, n_videos, seconds, version)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     write_json(folder / _CARD, card)
     missing = [script for script in scripts if not _path(folder, script).exists()]
@@ -191,12 +133,11 @@ def _encode_all(
 
 def encode(script: Script, path: Path) -> None:
     """Draw and encode one video under a temporary name, then rename it."""
-    background = draw_background(script.shot.place, np.random.default_rng([*script.seed[:3], 1000]))
     temporary = path.with_suffix(".partial")
     with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=script.shot.fps, options=_ENCODER)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for frame in draw_frames(script.shot, background, np.random.default_rng(script.seed)):
+        for frame in Film(script.shot, script.seed).frames(range(script.shot.n_frames)):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     if script.truncated:

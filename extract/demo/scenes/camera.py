@@ -1,23 +1,62 @@
-"""The frames of a shot: sprites on a background, under the light and the noise of a camera."""
+"""The frames of a shot: its cast on a background, under the light and the noise of a camera."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from vadprobe.extract.demo.scenes.places import draw_background
 from vadprobe.extract.demo.scenes.shot import Shot
-from vadprobe.extract.demo.scenes.sprites import HEIGHT, WIDTH, Track, paint
-from vadprobe.extract.demo.scenes.stories import STORIES, blast_frames, road_car, walker
+from vadprobe.extract.demo.scenes.sprites import HEIGHT, WIDTH, Sprite, Track, paint
+from vadprobe.extract.demo.scenes.stories.cast import cast
+from vadprobe.extract.demo.scenes.stories.first_anomalies import blast_frames
+from vadprobe.extract.demo.scenes.things import foreground
+from vadprobe.extract.demo.scenes.weather import Weather
+
+_BACKGROUND = 1000  # of the seeds: no video of a camera has this number
 
 
-def _tracks(shot: Shot, crowd: np.random.Generator, story: np.random.Generator) -> list[Track]:
-    """Return all that moves, from the back of the picture to the front; smoke is in front of everything."""
-    tracks = [walker(crowd, shot) for _ in range(crowd.integers(3, 6))]
-    if shot.place in ("street", "parking"):
-        tracks += [road_car(crowd, shot) for _ in range(2)]
-    happening = [track for start, stop in shot.intervals for track in STORIES[str(shot.kind)](story, shot, start, stop)]
-    if shot.kind == "Explosion":
-        return sorted(tracks, key=lambda track: track.y[0]) + happening
-    return sorted(tracks + happening, key=lambda track: track.y[0])
+class Film:
+    """A shot ready to be drawn, frame by frame in any order.
+
+    Passers-by, happenings and the noise of the camera come from generators of their own, so a shot without its
+    intervals has the same passers-by and noise.
+
+    Args:
+        shot: the script; in each of its intervals, something of its kind is seen in every frame.
+        seed: numbers of the set, the camera and, fourth, the video: the first three decide the background.
+    """
+
+    def __init__(self, shot: Shot, seed: Sequence[int]) -> None:
+        self.shot = shot
+        self.background = draw_background(shot.place, np.random.default_rng([*seed[:3], _BACKGROUND]))
+        crowd, story, camera = np.random.default_rng([*seed]).spawn(3)
+        self.tracks: tuple[Track, ...] = cast(shot, crowd, story)
+        self._gain, self._glare = _light(shot, camera)
+        noise = camera.normal(0.0, camera.uniform(2.5, 5.0), (HEIGHT + 32, WIDTH + 32, 3))
+        self._grain = noise.round().astype(np.int16)
+        self._offsets = camera.integers(32, size=(shot.n_frames, 2))
+        # Version 1 asks nothing more of the generators; what version 2 adds comes after.
+        self._weather = Weather(shot, camera)
+        self._front: list[tuple[Sprite, int, int]] = [foreground(camera) for _ in range(shot.occluders)]
+
+    def frames(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
+        """Yield the frames of these numbers, each (HEIGHT, WIDTH, 3) uint8 RGB.
+
+        A frame does not depend on which others are asked for.
+        """
+        levels = np.arange(256.0)
+        for frame in indices:
+            canvas = self.background.copy()
+            for track in self.tracks:
+                if track.pose[frame] >= 0:
+                    paint(canvas, track.sprites[track.pose[frame]], int(track.x[frame]), int(track.y[frame]))
+            for sprite, x, y in self._front:
+                paint(canvas, sprite, x, y)
+            canvas = self._weather.seen_through(canvas, frame)
+            seen = ((levels + (252.0 - levels) * self._glare[frame]) * self._gain[frame]).astype(np.int16)
+            down, right = self._offsets[frame]
+            noisy = seen[canvas] + self._grain[down : down + HEIGHT, right : right + WIDTH]
+            yield np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
 def _light(shot: Shot, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -25,36 +64,9 @@ def _light(shot: Shot, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     frames = np.arange(shot.n_frames)
     swell = np.sin(2 * np.pi * (frames / (shot.fps * rng.uniform(15, 50)) + rng.random()))
     gain = rng.uniform(0.92, 1.05) + rng.uniform(0.02, 0.06) * swell + rng.normal(0, 0.004, shot.n_frames)
-    glare = np.zeros(shot.n_frames)
+    glare, brightest = np.zeros(shot.n_frames), 0.95 if shot.version == 1 else 0.45
     for start, stop in shot.intervals if shot.kind == "Explosion" else ():
         for blast in blast_frames(shot, start, stop):
             fading = np.exp(-np.arange(stop - blast) / (0.45 * shot.fps))
-            glare[blast:stop] = np.maximum(glare[blast:stop], 0.95 * fading)
+            glare[blast:stop] = np.maximum(glare[blast:stop], brightest * fading)
     return gain, glare
-
-
-def draw_frames(shot: Shot, background: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield the frames of a video, each (HEIGHT, WIDTH, 3) uint8 RGB.
-
-    The same arguments (`rng` in the same state) give the same bytes. Who walks by, what happens and the noise
-    come from three generators spawned from `rng`, so a shot without its intervals has the same passers-by and noise.
-
-    Args:
-        shot: the script; in each of its intervals, something of its kind is seen in every frame.
-        background: (HEIGHT, WIDTH, 3) uint8 from `draw_background`.
-        rng: source of chance; it must be able to spawn.
-    """
-    crowd, story, camera = rng.spawn(3)
-    tracks = _tracks(shot, crowd, story)
-    gain, glare = _light(shot, camera)
-    grain = camera.normal(0.0, camera.uniform(2.5, 5.0), (HEIGHT + 32, WIDTH + 32, 3)).round().astype(np.int16)
-    offsets = camera.integers(32, size=(shot.n_frames, 2)).tolist()
-    levels = np.arange(256.0)
-    for frame, (down, right) in enumerate(offsets):
-        canvas = background.copy()
-        for track in tracks:
-            if track.pose[frame] >= 0:
-                paint(canvas, track.sprites[track.pose[frame]], int(track.x[frame]), int(track.y[frame]))
-        seen = ((levels + (252.0 - levels) * glare[frame]) * gain[frame]).astype(np.int16)
-        noisy = seen[canvas] + grain[down : down + HEIGHT, right : right + WIDTH]
-        yield np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)

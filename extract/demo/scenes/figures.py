@@ -12,12 +12,13 @@ _SKIN, _HAIR = np.array([196.0, 156.0, 128.0]), np.array([52.0, 42.0, 36.0])
 
 
 class Pose(NamedTuple):
-    """Pose of a figure: angle of the stride, its width, tilt forward, and height of the hands (0 to 1)."""
+    """Pose of a figure: angle of the stride, its width, tilt forward, height of the hands (0 to 1), and its shadow."""
 
     turn: float
     swing: float = 0.6
     lean: float = 0.0
     raised: float = 0.0
+    shadow: float = 0.4
 
 
 WALK = tuple(Pose(2 * np.pi * part / STRIDE) for part in range(STRIDE))
@@ -29,7 +30,7 @@ def person(size: float, clothes: np.ndarray, pose: Pose, mirrored: bool, load: n
     layer = Layer(size, size)
     hip, neck = (0.45 * size, 0.54 * size), ((0.45 + 0.3 * pose.lean) * size, 0.24 * size)
     step, lift = 0.3 * size * pose.swing * np.sin(pose.turn), 0.1 * size * pose.swing * np.cos(pose.turn)
-    layer.stroke((0.25 * size, 0.97 * size), (0.65 * size, 0.97 * size), 0.03 * size, 0 * GREY, 0.4, 3.0)
+    layer.stroke((0.25 * size, 0.97 * size), (0.65 * size, 0.97 * size), 0.03 * size, 0 * GREY, pose.shadow, 3.0)
     for side, shade in ((-1, 0.75), (1, 1.0)):
         layer.stroke(
             hip, (hip[0] + side * step, 0.95 * size - max(0.0, -side * lift)), 0.045 * size, clothes[1] * shade
@@ -42,6 +43,34 @@ def person(size: float, clothes: np.ndarray, pose: Pose, mirrored: bool, load: n
     head = (neck[0] + 0.02 * size, 0.1 * size)
     layer.stroke(head, head, 0.075 * size, _HAIR)
     layer.stroke((head[0] + 0.02 * size, 0.12 * size), (head[0] + 0.02 * size, 0.12 * size), 0.055 * size, _SKIN)
+    return layer.sprite(mirrored)
+
+
+def lying(size: float, clothes: np.ndarray, mirrored: bool) -> Sprite:
+    """Draw a person `size` pixels tall who lies on the ground. `clothes` as for `person`."""
+    layer = Layer(0.3 * size, 1.1 * size)
+    ground = 0.24 * size
+    layer.stroke((0.1 * size, ground), (size, ground), 0.04 * size, 0 * GREY, 0.4, 3.0)
+    layer.stroke((0.55 * size, 0.17 * size), (0.97 * size, 0.22 * size), 0.05 * size, clothes[1] * 0.75)
+    layer.stroke((0.55 * size, 0.17 * size), (0.88 * size, 0.12 * size), 0.05 * size, clothes[1])
+    layer.stroke((0.3 * size, 0.18 * size), (0.5 * size, 0.25 * size), 0.035 * size, clothes[0] * 0.8)
+    layer.stroke((0.28 * size, 0.16 * size), (0.55 * size, 0.17 * size), 0.085 * size, clothes[0])
+    layer.stroke((0.14 * size, 0.15 * size), (0.14 * size, 0.15 * size), 0.075 * size, _HAIR)
+    layer.stroke((0.17 * size, 0.17 * size), (0.17 * size, 0.17 * size), 0.05 * size, _SKIN)
+    return layer.sprite(mirrored)
+
+
+def sitting(size: float, clothes: np.ndarray, mirrored: bool) -> Sprite:
+    """Draw a person `size` pixels tall who sits. `clothes` as for `person`."""
+    layer = Layer(0.76 * size, 0.8 * size)
+    hip, knee, neck = (0.32 * size, 0.5 * size), (0.58 * size, 0.49 * size), (0.3 * size, 0.22 * size)
+    for foot, shade in ((0.56, 0.75), (0.64, 1.0)):
+        layer.stroke(hip, knee, 0.055 * size, clothes[1] * shade)
+        layer.stroke(knee, (foot * size, 0.73 * size), 0.045 * size, clothes[1] * shade)
+    layer.stroke(hip, neck, 0.085 * size, clothes[0])
+    layer.stroke((neck[0], neck[1] + 0.05 * size), (0.48 * size, 0.44 * size), 0.035 * size, clothes[0] * 0.85)
+    layer.stroke((neck[0] + 0.02 * size, 0.09 * size), (neck[0] + 0.02 * size, 0.09 * size), 0.075 * size, _HAIR)
+    layer.stroke((neck[0] + 0.05 * size, 0.11 * size), (neck[0] + 0.05 * size, 0.11 * size), 0.055 * size, _SKIN)
     return layer.sprite(mirrored)
 
 

@@ -1,7 +1,7 @@
 """Roles of tracks: who or what moves through a picture, and the happening that shows it."""
 
 ROLES: dict[str, tuple[str, ...]] = {
-    "": ("walker", "car"),
+    "": ("walker", "car", "bench"),
     "Panic": ("runner",),
     "Explosion": ("fire", "smoke"),
     "VehicleOnWalkway": ("van",),
@@ -26,7 +26,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "Waiting": ("waiter",),
     "LadderWork": ("ladder", "worker"),
 }
-"""Roles by happening; the first of "" are those of every video."""
+"""Roles by happening; those of "" may be in every video."""
 
 KIND_OF = {role: kind for kind, roles in ROLES.items() for role in roles}
 """Happening of each role; "" of passers-by and cars."""

@@ -46,10 +46,18 @@ class Happening:
 class Shot:
     """The script of one video: its place, length, rate, and the frames `[start, stop)` of an anomaly of `kind`.
 
-    Intervals are ascending and apart; a normal video has none, and no kind. `harmless` are look-alikes of anomalies.
-    `shake` is the amplitude of the camera's movement in pixels; `crowd` and `cars` are the numbers of passers-by and
-    of cars on the road, None where chance decides (version 1). `faintness` is 0 for figures as they are, and up to 1
-    for figures that hardly differ from the ground.
+    Intervals are ascending and apart; a normal video has none, and no kind. In version 1 chance decides about the
+    rest; in version 2 it is written here.
+
+    Attributes:
+        harmless: look-alikes of anomalies.
+        weather: one of `WEATHER`.
+        shake: amplitude of the camera's movement in pixels.
+        crowd: number of people who walk by.
+        cars: number of cars on the road.
+        faintness: from 0, people and vehicles as they are, to 1, invisible.
+        occluders: number of posts and bushes before the walkway.
+        version: of the world, 1 or 2.
     """
 
     place: str
@@ -60,10 +68,11 @@ class Shot:
     harmless: tuple[Happening, ...] = ()
     weather: str = "clear"
     shake: float = 0.0
-    crowd: int | None = None
-    cars: int | None = None
+    crowd: int = 0
+    cars: int = 0
     faintness: float = 0.0
     occluders: int = 0
+    version: int = 1
 
     @property
     def truth(self) -> np.ndarray:

@@ -41,6 +41,13 @@ class Track:
         return bool(self.pose[frame] >= 0 and margin <= self.x[frame] < WIDTH - margin)
 
 
+def faded(sprite: Sprite, faintness: float) -> Sprite:
+    """Return a sprite of which `faintness` (0 to 1) shows what is behind it."""
+    kept = 1.0 - faintness
+    through = 256.0 - kept * (256.0 - sprite.through)
+    return Sprite((kept * sprite.colour).astype(np.uint16), through.astype(np.uint16))
+
+
 def _limit(values: np.ndarray) -> None:
     """Cut to 0 to 1 in place; for the few values of a stroke much faster than `np.clip`."""
     np.maximum(values, 0.0, out=values)
@@ -52,6 +59,11 @@ class Layer:
 
     def __init__(self, height: float, width: float) -> None:
         self._picture = np.zeros((round(height), round(width), 4))  # colour times opacity, opacity
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return len(self._picture)
 
     def stroke(
         self, start: Point, stop: Point, radius: float, colour: np.ndarray, opacity: float = 1.0, soft: float = 1.0

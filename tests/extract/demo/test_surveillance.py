@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.support.profiles import LONG, some
-from vadprobe.extract.demo.scenes.shot import KINDS
-from vadprobe.extract.demo.surveillance import dataset_of, make_surveillance_set, write_scripts
+from vadprobe.extract.demo.scripts import write_scripts
+from vadprobe.extract.demo.surveillance import dataset_of, make_surveillance_set
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.datasets.annotations.text_files import read_ucf_crime
 from vadprobe.store.datasets.configuration import AnnotationConfig, DatasetConfig
@@ -25,42 +25,6 @@ SECONDS = (0.3, 0.7) if LONG else (0.3, 0.4)
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dataset]:
     folder = tmp_path_factory.mktemp("set")
     return folder, make_surveillance_set(folder, n_videos=16, seconds=SECONDS, workers=1)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_cameras_are_never_shared_between_splits_and_classes_are_balanced(seed: int) -> None:
-    scripts = [script for script in write_scripts(seed, 48) if not script.truncated]
-    assert len(scripts) == 48
-    for split, count in (("train", 24), ("validation", 12), ("test", 12)):
-        mine = [script for script in scripts if script.split == split]
-        assert len(mine) == count
-        assert sum(script.shot.kind is not None for script in mine) == count // 2
-        assert {script.shot.kind for script in mine} >= set(KINDS)
-        assert not {s.seed[2] for s in mine} & {s.seed[2] for s in scripts if s.split != split}
-
-
-def test_lengths_rates_and_intervals_are_those_of_the_issue() -> None:
-    scripts = write_scripts(0, 48)
-    for script in scripts:
-        shot = script.shot
-        assert shot.fps in (25, 30)
-        assert 8 <= shot.n_frames / shot.fps <= 40.5
-        assert len(shot.intervals) <= 3
-        assert bool(shot.intervals) == (shot.kind is not None)
-    assert any(script.shot.n_frames % 24 for script in scripts)
-    assert any(script.shot.n_frames % 48 for script in scripts)
-
-
-def test_a_pair_of_both_classes_has_one_length_so_that_length_tells_nothing() -> None:
-    scripts = [script for script in write_scripts(3, 48) if not script.truncated]
-    for normal, anomalous in zip(scripts[::2], scripts[1::2], strict=True):
-        assert (normal.shot.kind is None, anomalous.shot.kind is None) == (True, False)
-        assert (normal.shot.n_frames, normal.shot.fps) == (anomalous.shot.n_frames, anomalous.shot.fps)
-
-
-def test_another_seed_gives_another_set() -> None:
-    assert write_scripts(0, 16) == write_scripts(0, 16)
-    assert write_scripts(0, 16) != write_scripts(1, 16)
 
 
 def test_every_whole_file_decodes_to_its_frame_count_in_h264(small: tuple[Path, Dataset]) -> None:
@@ -145,12 +109,6 @@ def test_the_encoder_runs_without_what_makes_its_bytes_vary(small: tuple[Path, D
 def test_a_set_of_another_seed_in_the_same_folder_is_refused(small: tuple[Path, Dataset]) -> None:
     with pytest.raises(VadprobeError, match="holds another surveillance set"):
         make_surveillance_set(small[0], seed=5, n_videos=16, seconds=SECONDS)
-
-
-@pytest.mark.parametrize("count", [0, 8, 20])
-def test_a_number_of_videos_that_leaves_a_split_incomplete_is_refused(count: int) -> None:
-    with pytest.raises(VadprobeError, match=f"must be a positive multiple of 16 .*, got {count}"):
-        write_scripts(0, count)
 
 
 def test_the_dataset_says_what_the_scripts_show() -> None:

@@ -1,0 +1,1 @@
+"""Stories: the tracks of passers-by, of anomalies, and of harmless happenings that resemble them."""
