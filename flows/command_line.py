@@ -24,7 +24,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Copies and other programs": {
         "transfer": ("pull", "push", "compact"),
         "exchange": ("export", "import headhunt"),
-        "convert": ("convert-checkpoint",),
+        "backbones": ("convert-checkpoint", "make-demo-backbone"),
     },
     "Data sets and experiments": {
         "datasets": ("dataset audit", "dataset prepare"),
@@ -39,7 +39,13 @@ _GROUPS = {
     "import": "Make a store of features that other programs computed.",
 }
 """Commands that have commands of their own."""
-_EXTRAS = {"plan": "extract", "extract": "extract", "convert-checkpoint": "extract", "demo": "all"}
+_EXTRAS = {
+    "plan": "extract",
+    "extract": "extract",
+    "convert-checkpoint": "extract",
+    "make-demo-backbone": "extract,demo",
+    "demo": "all",
+}
 """Extras that hold the packages of a command, where it is not `analyze`."""
 
 

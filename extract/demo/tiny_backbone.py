@@ -51,6 +51,11 @@ def save_checkpoint(folder: Path, tiny: TinyModel) -> None:
     """Write a model with random weights, its tokenizer and its processors' files."""
     model = AutoModelForImageTextToText.from_config(tiny.config, dtype=torch.float32)
     _spread(model)
+    write_checkpoint(folder, model, tiny)
+
+
+def write_checkpoint(folder: Path, model: Any, tiny: TinyModel) -> None:
+    """Write a model with its weights as they are, its tokenizer and its processors' files."""
     model.save_pretrained(folder)
     tiny.tokenizer.save_pretrained(folder)
     for name, content in tiny.files.items():

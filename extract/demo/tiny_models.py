@@ -24,8 +24,8 @@ from vadprobe.extract.demo.tiny_tokenizer import (
     train_tokenizer,
 )
 
-_MEAN = [0.48145466, 0.4578275, 0.40821073]
-_STD = [0.26862954, 0.26130258, 0.27577711]
+MEAN = [0.48145466, 0.4578275, 0.40821073]
+STD = [0.26862954, 0.26130258, 0.27577711]
 TEXT_SIZES: dict[str, Any] = {
     "hidden_size": 128,
     "intermediate_size": 256,
@@ -71,8 +71,8 @@ def processor_files(family: str, sizes: dict[str, Any], images: str, videos: str
     }
 
 
-def _qwen() -> TinyModel:
-    tokenizer = train_tokenizer(QWEN_TOKENS, QWEN_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>")
+def qwen_model(tokenizer: Qwen2Tokenizer, vision: dict[str, Any]) -> TinyModel:
+    """Return a small Qwen2.5-VL with this tokenizer; `vision` is the configuration of its vision tower."""
     config = Qwen2_5_VLConfig(
         text_config={
             **TEXT_SIZES,
@@ -82,11 +82,16 @@ def _qwen() -> TinyModel:
             "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
             "pad_token_id": tokenizer.pad_token_id,
         },
-        vision_config={"depth": 2, **_QWEN_VISION, "window_size": 112, "fullatt_block_indexes": [1]},
+        vision_config=vision,
         **_marker_ids(tokenizer),
     )
-    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "image_mean": _MEAN, "image_std": _STD}
+    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "image_mean": MEAN, "image_std": STD}
     return TinyModel(config, tokenizer, processor_files("Qwen2_5_VL", sizes, "Qwen2VLImage", "Qwen2VLVideo"))
+
+
+def _qwen() -> TinyModel:
+    tokenizer = train_tokenizer(QWEN_TOKENS, QWEN_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>")
+    return qwen_model(tokenizer, {"depth": 2, **_QWEN_VISION, "window_size": 112, "fullatt_block_indexes": [1]})
 
 
 def _qwen3() -> TinyModel:
@@ -131,7 +136,7 @@ def _internvl(text: PreTrainedConfig) -> TinyModel:
         image_seq_length=16,
         tie_word_embeddings=False,
     )
-    sizes = {"size": {"height": 112, "width": 112}, "image_mean": _MEAN, "image_std": _STD}
+    sizes = {"size": {"height": 112, "width": 112}, "image_mean": MEAN, "image_std": STD}
     files = processor_files("InternVL", sizes, "GotOcr2Image", "InternVLVideo")
     files["processor_config.json"] = {"processor_class": "InternVLProcessor", "image_seq_length": 16}
     return TinyModel(config, tokenizer, files)

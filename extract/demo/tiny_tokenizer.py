@@ -1,6 +1,7 @@
 """Tokenizers and chat templates of the tiny backbones."""
 
 import json
+from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
@@ -46,20 +47,27 @@ LLAVA_TEMPLATE = """\
 """
 
 
-def train_tokenizer(tokens: tuple[str, ...], template: str, **named: str) -> Qwen2Tokenizer:
-    """Train a byte-level BPE on the shipped prompts, in the real tokenizer class.
+PROMPT_TEXTS = (*(prompt.text for prompt in SHIPPED.values()), *["Yes No yes no Frame1: system user assistant"] * 3)
+"""Shipped prompts, and the words around them."""
+
+
+def train_tokenizer(
+    tokens: tuple[str, ...], template: str, texts: Sequence[str] = PROMPT_TEXTS, size: int = 600, **named: str
+) -> Qwen2Tokenizer:
+    """Train a byte-level BPE, in the real tokenizer class.
 
     Args:
         tokens: special tokens.
         template: the chat template.
+        texts: what it is trained on.
+        size: number of tokens, without the special ones.
         named: special tokens that the tokenizer knows by an attribute, such as `video_token`.
     """
     trained = Tokenizer(BPE())
     trained.pre_tokenizer = ByteLevel(add_prefix_space=False)
     trained.decoder = ByteLevelDecoder()
-    words = [prompt.text for prompt in SHIPPED.values()] + ["Yes No yes no Frame1: system user assistant"] * 3
-    trainer = BpeTrainer(vocab_size=600, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
-    trained.train_from_iterator(words, trainer)
+    trainer = BpeTrainer(vocab_size=size, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
+    trained.train_from_iterator(texts, trainer)
     model = json.loads(trained.to_str())["model"]
     merges = [tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]]
     vocabulary = {**model["vocab"], "<|endoftext|>": len(model["vocab"])}

@@ -24,10 +24,17 @@ class Bar:
     def __init__(self, what: str, unit: str, **look: Any) -> None:
         self._what, self._unit, self._look = what, unit, look
         self._bar: tqdm[Any] | None = None
+        self._words = ""
+
+    def beside(self, words: str) -> None:
+        """Show words beside the bar from its next move on."""
+        self._words = words
 
     def __call__(self, done: int, total: int, /) -> None:
         """Move to `done` of `total`."""
         self._bar = self._bar or open_bar(self._what, self._unit, total, **self._look)
+        if self._words:
+            self._bar.set_postfix_str(self._words, refresh=False)
         self._bar.update(done - self._bar.n)
         if done >= total:
             self._bar.close()

@@ -1,0 +1,103 @@
+"""The recipe of the captioner: what is drawn, how large the model is, how it is trained; and how recipes differ."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FRAME_SIZE = (112, 168)
+"""Height and width in pixels of the frames that the captioner knows."""
+
+VERSION = 1
+"""Version of the grammar, the model and the training, apart from the numbers of a recipe."""
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """What is drawn. Shard and shot numbers seed each shot below `namespace`, which no set of videos uses."""
+
+    shots: int = 600
+    held_out_shots: int = 50
+    shots_per_shard: int = 25
+    anomalous: float = 0.55
+    """Share of shots with an anomaly."""
+    compressed: float = 0.35
+    """Share of clips that go through a video codec."""
+    namespace: int = 770_077
+    world: int = 2
+    """Version of the generated world."""
+
+    @property
+    def n_held_out(self) -> int:
+        """Number of shards that are held out, the first ones."""
+        return -(-self.held_out_shots // self.shots_per_shard)
+
+    @property
+    def n_shards(self) -> int:
+        """Number of all shards."""
+        return self.n_held_out - (-self.shots // self.shots_per_shard)
+
+    def shots_of(self, shard: int) -> int:
+        """Return the number of shots of a shard."""
+        held_out = shard < self.n_held_out
+        total, place = (self.held_out_shots, shard) if held_out else (self.shots, shard - self.n_held_out)
+        return min(self.shots_per_shard, total - place * self.shots_per_shard)
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How the model is trained: first the vision tower on single words, then all of it on captions.
+
+    A step is the mean of two halves; the numbers of clips are those of a half.
+    """
+
+    vision_steps: int = 200
+    caption_steps: int = 700
+    warm_up_steps: int = 50
+    clips_of_8: int = 12
+    clips_of_16: int = 9
+    share_of_16_vision: float = 0.15
+    share_of_16_captions: float = 0.3
+    instructions: int = 2
+    """Instructions with answers that share one video."""
+    learning_rate: float = 2e-3
+    matrix_learning_rate: float = 0.02
+    weight_decay: float = 0.01
+    words_weight: float = 0.3
+    """Weight of the loss of single words while captions are learnt."""
+    first_token_weight: float = 2.0
+    largest_gradient: float = 1.0
+    last_rate: float = 0.02
+    """Part of the learning rate that is left at the end."""
+    evaluate_every: int = 200
+
+    @property
+    def steps(self) -> int:
+        """Number of all steps."""
+        return self.vision_steps + self.caption_steps
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a captioner. The seed is that of the weights, the order of clips and the wordings."""
+
+    seed: int = 0
+    vocabulary: int = 1000
+    clips: ClipRecipe = field(default_factory=ClipRecipe)
+    training: TrainingRecipe = field(default_factory=TrainingRecipe)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the recipe for a JSON file."""
+        return {"version": VERSION, **asdict(self)}
+
+
+def first_difference(wanted: Mapping[str, Any], found: Mapping[str, Any], name: str = "") -> str | None:
+    """Return the first part in which two recipes differ, with both values, or None."""
+    for key in sorted({*wanted, *found}):
+        mine, other = wanted.get(key), found.get(key)
+        if isinstance(mine, Mapping) and isinstance(other, Mapping):
+            inside = first_difference(mine, other, f"{name}{key}.")
+            if inside:
+                return inside
+        elif mine != other:
+            return f"{name}{key} must be {mine}, got {other}"
+    return None

@@ -1,0 +1,106 @@
+"""Shards of clips on disk: drawn side by side, written so that a shard is whole or absent, read by memory map."""
+
+import io
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vadprobe.extract.demo.captioner.clips import FRAME_COUNTS, TrainingClip, draw_clips, stacked
+from vadprobe.extract.demo.captioner.facts import Facts
+from vadprobe.extract.demo.captioner.recipe import ClipRecipe, first_difference
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.atomic_files import read_json, write_bytes, write_json
+from vadprobe.store.progress import Progress
+
+CARD = "clips.json"
+
+
+class Clips:
+    """Clips of several shards by their number of frames."""
+
+    def __init__(self, folder: Path, shards: Sequence[int]) -> None:
+        self._frames: dict[int, list[np.ndarray]] = {count: [] for count in FRAME_COUNTS}
+        self._told: dict[int, list[tuple[int, int, Facts, float]]] = {count: [] for count in FRAME_COUNTS}
+        for place, shard in enumerate(shards):
+            told = read_json(folder / f"{shard:04d}.json")
+            for count in FRAME_COUNTS:
+                self._frames[count].append(np.load(folder / f"{shard:04d}_{count}.npy", mmap_mode="r"))
+                self._told[count] += [
+                    (place, row, Facts.from_json(one["facts"]), one["seconds"])
+                    for row, one in enumerate(told[str(count)])
+                ]
+
+    def size(self, count: int) -> int:
+        """Return the number of clips of `count` frames."""
+        return len(self._told[count])
+
+    def clip(self, count: int, index: int) -> TrainingClip:
+        """Return one clip; its frames are read from the disk when they are used."""
+        place, row, facts, seconds = self._told[count][index]
+        return TrainingClip(self._frames[count][place][row], facts, seconds)
+
+    def all_facts(self) -> Iterator[Facts]:
+        """Yield the facts of every clip."""
+        for told in self._told.values():
+            yield from (facts for _, _, facts, _ in told)
+
+
+def draw_shards(folder: Path, recipe: ClipRecipe, workers: int, progress: Progress | None = None) -> None:
+    """Draw the shards that are missing in `folder`.
+
+    Raises:
+        VadprobeError: if the folder holds clips of another recipe.
+    """
+    if (folder / CARD).exists():
+        different = first_difference(asdict(recipe), read_json(folder / CARD))
+        if different:
+            raise VadprobeError(f"{folder} holds clips of another recipe: {different}. Use another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CARD, asdict(recipe))
+    missing = [shard for shard in range(recipe.n_shards) if not _told_path(folder, shard).exists()]
+    done = recipe.n_shards - len(missing)
+    if not missing:
+        return
+    if progress:
+        progress(done, recipe.n_shards)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
+        jobs = [pool.submit(draw_shard, folder, recipe, shard) for shard in missing]
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                done += 1
+                if progress:
+                    progress(done, recipe.n_shards)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((pool._processes or {}).values()):
+                process.terminate()  # an unfinished shard leaves nothing that counts
+            raise
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    torch.set_num_threads(1)
+
+
+def draw_shard(folder: Path, recipe: ClipRecipe, shard: int) -> None:
+    """Draw one shard; its last file, the facts, makes it count."""
+    clips = [clip for number in range(recipe.shots_of(shard)) for clip in draw_clips(recipe, shard, number)]
+    told = {}
+    for count in FRAME_COUNTS:
+        frames, chosen = stacked(clips, count)
+        buffer = io.BytesIO()
+        np.save(buffer, frames)
+        write_bytes(folder / f"{shard:04d}_{count}.npy", buffer.getvalue())
+        told[str(count)] = [{"facts": clip.facts.as_json(), "seconds": clip.seconds} for clip in chosen]
+    write_json(_told_path(folder, shard), told)
+
+
+def _told_path(folder: Path, shard: int) -> Path:
+    return folder / f"{shard:04d}.json"

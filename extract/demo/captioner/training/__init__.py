@@ -1,0 +1,1 @@
+"""The captioner's model, its batches, its optimiser and the loop over steps."""

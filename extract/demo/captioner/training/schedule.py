@@ -1,0 +1,53 @@
+"""What each step of the training does, from the recipe alone: which clips, how many frames, which learning rate."""
+
+import math
+
+import numpy as np
+
+from vadprobe.extract.demo.captioner.clips import TrainingClip
+from vadprobe.extract.demo.captioner.recipe import Recipe
+from vadprobe.extract.demo.captioner.shards import Clips
+
+HALVES = 2
+"""Parts of a step; two processes compute them side by side."""
+
+
+class Schedule:
+    """Steps of a recipe on given clips. Nothing in it depends on what was computed before, nor on time."""
+
+    def __init__(self, recipe: Recipe, clips: Clips) -> None:
+        self._seed, self._training, self._clips = recipe.seed, recipe.training, clips
+        rng = np.random.default_rng([recipe.seed, 1])
+        share = np.repeat(
+            [self._training.share_of_16_vision, self._training.share_of_16_captions],
+            [self._training.vision_steps, self._training.caption_steps],
+        )
+        self._frames = np.where(rng.random(self._training.steps) < share, 16, 8)
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
+
+    def rate(self, step: int) -> float:
+        """Return the part of the learning rate in a step: a warm-up, then a cosine down to the last rate."""
+        warm = min(1.0, (step + 1) / max(self._training.warm_up_steps, 1))
+        down = 0.5 * (1 + math.cos(math.pi * step / self._training.steps))
+        return warm * (down + (1 - down) * self._training.last_rate)
+
+    def generator(self, step: int, half: int) -> np.random.Generator:
+        """Return the generator of one half's wordings and changes of pictures."""
+        return np.random.default_rng([self._seed, 2, step, half])
+
+    def clips(self, step: int, half: int) -> list[TrainingClip]:
+        """Return the clips of one half of a step: all clips are seen once before any is seen again."""
+        frames = int(self._frames[step])
+        before = HALVES * self._size(frames) * int(np.count_nonzero(self._frames[:step] == frames))
+        first = before + half * self._size(frames)
+        return [self._clip(frames, place) for place in range(first, first + self._size(frames))]
+
+    def _size(self, frames: int) -> int:
+        return self._training.clips_of_8 if frames == 8 else self._training.clips_of_16
+
+    def _clip(self, frames: int, place: int) -> TrainingClip:
+        epoch, index = divmod(place, self._clips.size(frames))
+        if (frames, epoch) not in self._orders:
+            order = np.random.default_rng([self._seed, 3, frames, epoch]).permutation(self._clips.size(frames))
+            self._orders[frames, epoch] = order
+        return self._clips.clip(frames, int(self._orders[frames, epoch][index]))

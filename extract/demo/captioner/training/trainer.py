@@ -1,0 +1,115 @@
+"""The captioner in training: its weights, its optimisers, its steps, and the file from which it goes on."""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vadprobe.extract.demo.captioner.recipe import Recipe, first_difference
+from vadprobe.extract.demo.captioner.training.architecture import captioner, new_model
+from vadprobe.extract.demo.captioner.training.batches import Batch, Packer
+from vadprobe.extract.demo.captioner.training.objective import WordReader, losses_of
+from vadprobe.extract.demo.captioner.training.optimisers import Optimisers
+from vadprobe.extract.demo.captioner.training.schedule import HALVES, Schedule
+from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.atomic_files import write_bytes
+
+Average = Callable[[list[Tensor]], None]
+"""Turns gradients, in place, into their sums over all processes."""
+
+
+class Trainer:
+    """Model, reader of words and optimisers of a recipe, and how many steps they have taken.
+
+    Attributes:
+        step: steps taken.
+        log: what was measured on held-out clips, by step.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.tiny = captioner(captioner_tokenizer(recipe.vocabulary))
+        self.packer = Packer(self.tiny.tokenizer)
+        self.model = new_model(self.tiny, recipe.seed)
+        self.reader = WordReader(self.tiny.config.text_config.hidden_size)
+        self.optimisers = Optimisers(self.model, self.reader, recipe.training)
+        self.step = 0
+        self.log: list[dict[str, float]] = []
+
+    def take_step(self, schedule: Schedule, halves: range = range(HALVES), add: Average | None = None) -> float:
+        """Take one step, and return the mean loss over the halves computed here.
+
+        Args:
+            schedule: what a step does.
+            halves: which halves to compute here.
+            add: adds the gradients of other processes.
+        """
+        loss = 0.0
+        for half in halves:
+            part = self._loss(self._batch(schedule, half)) / HALVES
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += float(part.detach()) * HALVES / len(halves)
+        # In the first steps the text model has no gradient, in any process.
+        gradients = [weight.grad for weight in self.optimisers.parameters if weight.grad is not None]
+        if add is not None:
+            add(gradients)
+        self.optimisers.step(schedule.rate(self.step))
+        self.step += 1
+        return loss
+
+    def _batch(self, schedule: Schedule, half: int) -> Batch:
+        rng = schedule.generator(self.step, half)
+        instructions = self.recipe.training.instructions if self._learns_captions else 1
+        return self.packer.pack(schedule.clips(self.step, half), rng, instructions)
+
+    @property
+    def _learns_captions(self) -> bool:
+        return self.step >= self.recipe.training.vision_steps
+
+    def _loss(self, batch: Batch) -> Tensor:
+        training = self.recipe.training
+        losses = losses_of(self.model, self.reader, batch, training.first_token_weight, self._learns_captions)
+        if losses.caption is None:
+            return losses.words
+        return losses.caption + training.words_weight * losses.words
+
+    def save(self, path: Path) -> None:
+        """Write all that a later run needs to go on."""
+        buffer = io.BytesIO()
+        torch.save(
+            {
+                "recipe": self.recipe.as_json(),
+                "step": self.step,
+                "log": self.log,
+                "model": self.model.state_dict(),
+                "reader": self.reader.state_dict(),
+                "optimisers": self.optimisers.state(),
+            },
+            buffer,
+        )
+        write_bytes(path, buffer.getvalue())
+
+    def load(self, path: Path) -> None:
+        """Go on from a file that `save` wrote; without such a file, begin at the first step.
+
+        Raises:
+            VadprobeError: if the file cannot be read, or belongs to another recipe.
+        """
+        if not path.exists():
+            return
+        try:
+            state: Mapping[str, Any] = torch.load(path, weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            raise VadprobeError(f"{path} cannot be read ({error}); remove it, and the training begins anew.") from error
+        different = first_difference(self.recipe.as_json(), state["recipe"])
+        if different:
+            raise VadprobeError(f"{path} belongs to another recipe: {different}. Use another folder, or remove it.")
+        self.step, self.log = int(state["step"]), list(state["log"])
+        self.model.load_state_dict(state["model"])
+        self.reader.load_state_dict(state["reader"])
+        self.optimisers.load_state(state["optimisers"])
