@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.compute.scheduling import Scheduler
@@ -18,7 +19,10 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class ExperimentJob:
-    """One job: `name` for messages, the rest as `inputs.open_inputs` takes it."""
+    """One job: `name` for messages, the rest as `inputs.open_inputs` takes it.
+
+    `texts` is where the texts that the backbone generates are kept, if there are any.
+    """
 
     name: str
     config: AnalysisConfig
@@ -28,6 +32,7 @@ class ExperimentJob:
     samplings: tuple[Sampling, ...]
     backbone: str
     prompts: tuple[str, ...]
+    texts: Path | None = None
     _opened: dict[StorePath, FeatureStore] = field(default_factory=dict, repr=False)
 
     @property

@@ -172,6 +172,7 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
     Tables fit their own detectors, so a finished one that the job names is left aside.
     """
     from vadprobe.analyze.experiments.cases import ExperimentJob, varied
+    from vadprobe.analyze.experiments.methods.text_output import TEXTS
     from vadprobe.flows.jobs.analyze_job import open_truth_of
 
     truth, probed = open_truth_of(job)
@@ -185,6 +186,7 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
         samplings=job.samplings,
         backbone=job.config.backbone.key,
         prompts=tuple(prompt.key for prompt in job.prompts),
+        texts=job.out / TEXTS,
     )
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,24 +12,32 @@ import pyarrow.parquet as pq
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.location import StorePath
 
-_NOTES = b"vadprobe_notes"
+_NOTES = "notes"
+
+
+def with_metadata(table: pa.Table, name: str, value: Any) -> pa.Table:
+    """Return the table with a JSON value in its metadata under a name of vadprobe's own."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), f"vadprobe_{name}": json.dumps(value)})
+
+
+def metadata_in(schema: pa.Schema, name: str) -> Any:
+    """Return the value that `with_metadata` left; None where there is none."""
+    found = (schema.metadata or {}).get(f"vadprobe_{name}".encode())
+    return None if found is None else json.loads(found)
 
 
 def with_notes(table: pa.Table, notes: Sequence[str]) -> pa.Table:
     """Return the table with notes for its readers in its metadata; without notes, the table itself."""
-    if not notes:
-        return table
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), _NOTES: json.dumps(list(notes))})
+    return with_metadata(table, _NOTES, list(notes)) if notes else table
 
 
 def notes_in(path: StorePath) -> tuple[str, ...]:
-    """Return the notes that `with_notes` left in a Parquet file; none where there are none.
-
-    Raises:
-        FileNotFoundError, OSError, pa.ArrowException: as the path and Parquet raise them.
-    """
-    metadata = pq.read_schema(io.BytesIO(path.read_bytes())).metadata or {}
-    return tuple(json.loads(metadata.get(_NOTES, b"[]")))
+    """Return the notes that `with_notes` left in a Parquet file; none where there are none, or where it is damaged."""
+    try:
+        schema = pq.read_schema(io.BytesIO(path.read_bytes()))
+    except (OSError, pa.ArrowException):
+        return ()  # whoever reads the table says so
+    return tuple(metadata_in(schema, _NOTES) or ())
 
 
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:

@@ -129,7 +129,7 @@ def test_words_are_found_where_they_begin(backbone: Backbone) -> None:
     words = WordTokens.of(tokenizer, ["abnormal", "yes", "eventually"])
     assert set(map(tokenizer.decode, words.later)) == {" abnormal", " yes", " event"}
     first = set(map(tokenizer.decode, words.first))
-    assert {"yes", "Yes"} <= first
+    assert "Yes" in first
     assert all(any(form.startswith(part) for form in ("yes", "Yes", *WORDS)) for part in first), first
 
 
