@@ -26,6 +26,9 @@ TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
 }
 """Name to what it compares and the function that measures it, in the order of printing."""
 
+COMPARISONS = ("comparison", "comparison-kinds", "comparison-transfer")
+"""Tables that are in no paper: what the methods add on the videos at hand."""
+
 
 def measured_table(lab: ExperimentContext, name: str) -> Table:
     """Measure one table; what the backbones' weights allow to be said comes first."""

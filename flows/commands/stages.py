@@ -112,15 +112,27 @@ def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, o
     return 0
 
 
-def demo(*, out: Path = Path("demo-out"), seed: Whole = 0, no_prefect: bool = False, tables: bool = False) -> int:
-    """Make a surveillance set and a tiny backbone, and run both methods on them.
+def demo(
+    *,
+    out: Path = Path("demo-out"),
+    seed: Whole = 0,
+    backbone: Path | None = None,
+    no_prefect: bool = False,
+    tables: bool = False,
+) -> int:
+    """Run both methods on a generated world, and compare them with all that is simpler.
+
+    The backbone is a small captioner that is shipped, pre-trained on drawings of the same program, without labels and
+    without these videos. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
+    features, scores and texts are nonsense, and every result there is stamped so.
 
     Args:
         out: the folder of everything that is made
-        seed: seed of the videos and of the backbone's weights
+        seed: seed of the videos
+        backbone: a checkpoint of make-demo-backbone in place of the shipped one
         no_prefect: run the steps plainly, without an embedded Prefect
-        tables: then measure every table of both papers, on a second set, a second backbone and more sampling rates too
+        tables: then measure every table of both papers, on a second backbone and more sampling rates too
     """
     from vadprobe.flows.commands.demo import run_demo
 
-    return run_demo(out, seed, with_prefect=not no_prefect, with_tables=tables)
+    return run_demo(out, seed, with_prefect=not no_prefect, with_tables=tables, backbone=backbone)
