@@ -1,16 +1,20 @@
 """Notes on the backbone's weights in everything that stage 2 leaves: results, detector, scores, page and tables."""
 
 import json
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.support.planted import Planted, write_planted
+from tests.support.samples.jobs import write_job
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.experiments.cases import ExperimentContext
 from vadprobe.analyze.experiments.tables import measured_table
+from vadprobe.extract.model.backbone import BACKBONE_CARD
 from vadprobe.flows.command_line import main
 from vadprobe.flows.commands.experiments import case_of
 from vadprobe.flows.jobs.analyze_job import analyze
@@ -59,3 +63,23 @@ def test_tables_say_it_first(tmp_path: Path) -> None:
         cases = (case_of(load_job(planted.job("hiprobe")), None),)
         table = measured_table(ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1), "hiprobe-3")
     assert table.notes[0] == "tiny: knows drawings; says nothing about any real camera."
+
+
+def test_plan_and_extract_say_it_before_and_after_the_work(
+    tmp_path: Path,
+    tiny_backbones: Mapping[str, Path],
+    write_video: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backbone = Path(shutil.copytree(tiny_backbones["qwen2_5_vl"], tmp_path / "backbone"))
+    (backbone / "random_weights.json").unlink()
+    (backbone / BACKBONE_CARD).write_text(json.dumps(CARD))
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "clip.mp4", n_frames=20)
+    job = write_job(tmp_path, "backbone")
+    for command in ("plan", "extract"):
+        assert main([command, str(job)]) == 0
+        shown = capsys.readouterr().out
+        assert "Note: MEANINGLESS: these videos are no drawings" in shown, command
+        assert "Note: tiny: knows drawings; says nothing about any real camera." in shown, command
+    assert "**MEANINGLESS" in (tmp_path / "features/set/segment-8-2/tiny/README.md").read_text()
