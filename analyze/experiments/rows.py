@@ -154,7 +154,7 @@ def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
     """Name the rows that are meant, unless all that were measured are."""
     if len(labels) == len(measured):
         return ""
-    return f" of {text.first_few([repr(label) for label in labels], _NAMED)}"
+    return f" of {text.first_few([repr(label.strip()) for label in labels], _NAMED)}"
 
 
 def _cell(number: Number | None) -> str:

@@ -55,7 +55,7 @@ def table(
     from vadprobe.analyze.experiments.tables import TABLES, check_names
 
     if show_names:
-        print("\n".join(f"{name:12} {text}" for name, (text, _) in TABLES.items()))
+        print("\n".join(f"{name:19} {text}" for name, (text, _) in TABLES.items()))
         return 0
     if not every and not names:
         raise VadprobeError("no table is named; name some, or --all for every one. 'vadprobe table --list' lists them.")

@@ -60,6 +60,11 @@ class Entry:
         """AUC over all videos, of several draws the median; NaN where it is unknown."""
         return float(np.median(self.aucs)) if self.draws else math.nan
 
+    @property
+    def auc_low(self) -> float:
+        """Lower end of the interval of the AUC over all videos; NaN where there is none."""
+        return self._number(ALL, "auc").low
+
     def row(self, columns: Mapping[str, tuple[str, str]]) -> Row:
         """Return the row with columns that are (group, metric) each."""
         numbers = {name: self._number(*place) for name, place in columns.items()}

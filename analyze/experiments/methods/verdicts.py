@@ -28,7 +28,7 @@ def _layers(found: dict[str, Entry]) -> Iterator[str]:
     )
     for key in ("last-layer", "middle-layer"):
         if key in found:
-            yield _gain("DLSP", chosen.auc, f"taking the {key.replace('-', ' ')}", found[key].auc)
+            yield _gain("DLSP", chosen, f"taking the {key.replace('-', ' ')}", found[key])
 
 
 def _heads(found: dict[str, Entry]) -> Iterator[str]:
@@ -42,7 +42,7 @@ def _heads(found: dict[str, Entry]) -> Iterator[str]:
         verdict = f"is not above the median of {len(random.aucs)} random draws ({random.auc:.4f}): it adds nothing here"
     yield f"RHI's AUC ({chosen.auc:.4f}) {verdict}; {better} of them are as good or better."
     if "all-heads" in found:
-        yield _gain("RHI", chosen.auc, "taking all heads", found["all-heads"].auc)
+        yield _gain("RHI", chosen, "taking all heads", found["all-heads"])
 
 
 def _text(found: dict[str, Entry]) -> Iterator[str]:
@@ -52,7 +52,7 @@ def _text(found: dict[str, Entry]) -> Iterator[str]:
     best = max(said, key=lambda entry: entry.auc)
     for key, name in (("dlsp", "HiProbe-VAD"), ("rhi", "HeadHunt-VAD")):
         if key in found:
-            yield _gain(name, found[key].auc, "the best of the model's own text", best.auc)
+            yield _gain(name, found[key], "the best of the model's own text", best)
 
 
 def _labels(found: dict[str, Entry]) -> Iterator[str]:
@@ -65,7 +65,13 @@ def _labels(found: dict[str, Entry]) -> Iterator[str]:
             yield f"{name} ({found[key].auc:.4f}) does not beat the true video label held flat ({flat:.4f})."
 
 
-def _gain(name: str, mine: float, other: str, theirs: float) -> str:
-    if mine > theirs:
-        return f"{name} adds {mine - theirs:.4f} of AUC over {other} ({theirs:.4f})."
-    return f"{name} adds nothing over {other}: AUC {mine:.4f} against {theirs:.4f}."
+def _gain(name: str, mine: Entry, other: str, theirs: Entry) -> str:
+    """Say what a method adds over something simpler, and whether its interval tells that from nothing."""
+    if mine.choice and mine.choice == theirs.choice:
+        return f"{name} chose the same as {other}: {mine.choice}."
+    if mine.auc <= theirs.auc:
+        return f"{name} adds nothing over {other}: AUC {mine.auc:.4f} against {theirs.auc:.4f}."
+    gain = f"{name} adds {mine.auc - theirs.auc:.4f} of AUC over {other} ({theirs.auc:.4f})"
+    if theirs.auc >= mine.auc_low:
+        return f"{gain}, which is within its interval: these videos are too few to tell it from nothing."
+    return f"{gain}, more than its interval."

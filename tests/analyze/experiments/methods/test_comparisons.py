@@ -197,8 +197,16 @@ class Fixed(Measured):
         return float(vars(self)["fixed"])
 
 
+class Known(Entry):
+    """An entry whose interval begins 0.05 below its AUC."""
+
+    @property
+    def auc_low(self) -> float:
+        return self.auc - 0.05
+
+
 def entry(key: str, *aucs: float, choice: str = "") -> Entry:
-    return Entry(key, key, tuple(Fixed(auc) for auc in aucs), choice=choice, others={"1": 0.5})
+    return Known(key, key, tuple(Fixed(auc) for auc in aucs), choice=choice, others={"1": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -223,6 +231,12 @@ def entry(key: str, *aucs: float, choice: str = "") -> Entry:
             ["not within", "adds 0.1000 of"],
         ),
         ([entry("dlsp", 0.8), entry("text-raw", 0.7), entry("text", 0.85)], ["HiProbe-VAD adds nothing"]),
+        ([entry("dlsp", 0.8), entry("text", 0.78)], ["adds 0.0200 of AUC", "too few to tell it from nothing"]),
+        ([entry("dlsp", 0.8), entry("text", 0.7)], ["adds 0.1000 of AUC", "more than its interval"]),
+        (
+            [entry(key, 0.8, choice="layer 3") for key in ("dlsp", "best-layer", "middle-layer")],
+            ["DLSP chose the same as taking the middle layer: layer 3."],
+        ),
         ([entry("rhi", 0.8), entry("text-raw", math.nan)], []),
     ],
 )
