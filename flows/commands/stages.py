@@ -1,11 +1,11 @@
-"""The commands plan, extract, analyze, report and demo."""
+"""The commands plan, extract, analyze, report, describe and demo."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.options import Whole
+from vadprobe.flows.commands.options import Positive, Whole
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
@@ -109,6 +109,39 @@ def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, o
 
     jobs = [load_job(path) for path in (first, *others)]
     print(f"Report: {combine(jobs, out or jobs[0].out / 'report.html')}")
+    return 0
+
+
+def describe(
+    config: Path,
+    /,
+    *,
+    words: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), metavar="WORD")] = (),
+    max_tokens: Positive = 48,
+    shown: Whole = 10,
+) -> int:
+    """Let the backbone describe the scored segments in words, as a baseline of the methods.
+
+    Each segment gets the model's own text, the probability that it says one of some words, and whether it does. The
+    tables 'comparison' measure both. An interrupted run goes on where it stopped.
+
+    Args:
+        config: job file whose features are extracted
+        words: words of an event; by default those that the demo's captioner was taught
+        max_tokens: most tokens of a text
+        shown: texts of test segments to show beside the truth
+    """
+    from vadprobe.flows.jobs.analyze_job import open_analysis
+    from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
+    from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
+
+    job = load_job(config)
+    wanted = {word.lower() for word in words} or words_of_events(job)
+    path = write_texts(job, wanted, max_tokens=max_tokens, progress=Bar("describing", "video"))
+    inputs = open_analysis(job)
+    print("\n".join(caption_lines(sampled_captions(path, inputs.truth, 0, shown))))
+    print("\n".join([*(f"Note: {note}" for note in inputs.store.spec.notes), f"Texts: {path}"]))
     return 0
 
 

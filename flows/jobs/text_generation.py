@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE
+from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.extract.model.backbone import describe, load
 from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
 from vadprobe.extract.video.decoder import Decoder
@@ -21,7 +22,7 @@ from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.parquet import metadata_in, read_parquet, with_metadata, with_notes, write_parquet
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.specification import DEMO_CAPTIONER, FeatureSpec
 from vadprobe.store.progress import Progress
 
 MAX_TOKENS = 48
@@ -158,6 +159,21 @@ def write_texts(
                 write_parquet(with_notes(with_metadata(table, TEXTS_RECIPE, recipe), store.spec.notes), path)
             progress(number + 1, len(video_ids))
     return path
+
+
+def words_of_events(job: Job) -> frozenset[str]:
+    """Return the words of events that the job's backbone was taught.
+
+    Raises:
+        VadprobeError: if it is not the demo's captioner, the only one whose sentences are known.
+    """
+    spec = open_analysis(job).store.spec
+    if (spec.recipe.get("backbone_card") or {}).get("kind") != DEMO_CAPTIONER:
+        raise VadprobeError(
+            f"the backbone {spec.backbone.key!r} is not the demo's captioner, so its words of an event are not known; "
+            "name some with --words, such as --words fire fight."
+        )
+    return event_words()
 
 
 def says_one(text: str, words: frozenset[str]) -> bool:

@@ -59,7 +59,7 @@ def read_texts(path: Path, spec: FeatureSpec) -> TextOutput:
     try:
         table = read_parquet(path)
     except FileNotFoundError as error:
-        raise VadprobeError(f"there are no texts {path}; 'vadprobe demo' generates them.") from error
+        raise VadprobeError(f"there are no texts {path}; 'vadprobe describe' generates them.") from error
     except (OSError, pa.ArrowException) as error:
         raise VadprobeError(f"the texts {path} cannot be read ({error}); remove the file.") from error
     recipe = metadata_in(table.schema, TEXTS_RECIPE) or {}

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vadprobe.analyze.detector.benchmark import format_table
-from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.flows.jobs.analyze_job import combine
-from vadprobe.flows.jobs.demo.captions import caption_lines, sampled_captions
+from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
 from vadprobe.flows.jobs.demo.ingredients import (
     BACKBONE,
     FIRST_SET,
@@ -20,7 +19,7 @@ from vadprobe.flows.jobs.demo.ingredients import (
 )
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import Bar
-from vadprobe.flows.jobs.text_generation import write_texts
+from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
 from vadprobe.store.datasets.dataset import read_manifest
 from vadprobe.store.files.atomic_files import read_json, write_json
 
@@ -83,7 +82,7 @@ class Demo:
     def texts(self, job: Job) -> list[str]:
         """Let the backbone describe the test segments of a job; return some of the texts beside the truth."""
         self.tell("[4/5] What the backbone says about the test segments")
-        path = write_texts(job, event_words(), splits=("test",), progress=Bar("describing", "video"))
+        path = write_texts(job, words_of_events(job), splits=("test",), progress=Bar("describing", "video"))
         place = self.folder / FIRST_SET
         truth = read_manifest(FIRST_SET, place / "videos", place / "manifest")
         return list(caption_lines(sampled_captions(path, truth, self.seed, CAPTIONS)))

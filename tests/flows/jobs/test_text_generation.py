@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.planted import write_planted
 from tests.support.samples.jobs import write_job
 from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, read_texts
+from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.extract.model.backbone import BACKBONE_CARD
+from vadprobe.flows.command_line import main
 from vadprobe.flows.jobs import text_generation
 from vadprobe.flows.jobs.analyze_job import open_analysis
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.text_generation import says_one, write_texts
+from vadprobe.flows.jobs.text_generation import says_one, words_of_events, write_texts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, notes_in, read_parquet
 
@@ -126,6 +129,23 @@ def test_another_backbone_in_the_folder_is_refused(job: Job, workspace: Path) ->
             write_texts(job, WORDS)
     finally:
         config.write_text(before)
+
+
+def test_the_command_shows_texts_and_the_stamp(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", str(job.path), "--words", "Abnormal", "yes", "--max-tokens", "3", "--shown", "4"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("4 test segments drawn by a seed")
+    assert [line.split()[0] for line in shown[2:6]] != []
+    assert any(line.startswith("Note: MEANINGLESS") for line in shown)
+    assert shown[-1] == f"Texts: {job.out / 'texts.parquet'}"
+    assert metadata_in(read_parquet(job.out / "texts.parquet").schema, TEXTS_RECIPE)["words"] == ["abnormal", "yes"]
+
+
+def test_words_are_known_of_the_demo_s_captioner_alone(job: Job, tmp_path: Path) -> None:
+    assert words_of_events(job) == event_words()
+    plain = load_job(write_planted(tmp_path).job("hiprobe"))
+    with pytest.raises(VadprobeError, match="name some with --words"):
+        words_of_events(plain)
 
 
 def test_words_are_whole_words() -> None:

@@ -1,11 +1,12 @@
 """Captions that are shown: drawn by a seed, half of anomalies, each with its truth beside it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from vadprobe.flows.jobs.demo.captions import caption_lines, sampled_captions
+from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.files.parquet import write_parquet
@@ -53,3 +54,9 @@ def test_a_seed_draws_the_same_and_half_of_each(texts: Path, truth: Dataset) -> 
     lines = list(caption_lines(first))
     assert lines[0].startswith("4 test segments drawn by a seed")
     assert all(one.text in "\n".join(lines) for one in first)
+
+
+def test_without_labels_nothing_is_claimed(texts: Path, truth: Dataset) -> None:
+    unknown = replace(truth, videos=tuple(replace(video, label=None) for video in truth.videos), intervals=())
+    found = sampled_captions(texts, unknown, seed=0, count=6)
+    assert [one.truth for one in found] == ["unknown"] * 6
