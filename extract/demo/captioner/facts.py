@@ -17,8 +17,8 @@ MANY = 6
 NAMED_ROLES = ("walker", "car", *(role for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES) for role in ROLES[kind]))
 """Roles that the pre-training may show."""
 
-_BRIEF = ("fire",)  # roles that one frame shows well enough
-_FRAMES = 2  # in which any other happening must be seen
+_BRIEF = frozenset({"fire"})  # roles that one frame shows well enough
+_FRAMES = 2  # in which anything else must be seen
 
 FACT_WORDS = (
     *PLACES,
@@ -73,7 +73,7 @@ class Facts:
 def facts_of(shot: Shot, tracks: Sequence[Track], indices: Sequence[int]) -> Facts:
     """Return what the frames `indices` of a shot show.
 
-    A happening counts when one track of it is seen in two of the frames; a fire in one.
+    A happening counts when something of it is seen in two of the frames; a fire, in one.
 
     Raises:
         ValueError: if a track has a role that the pre-training must not show.
@@ -89,12 +89,20 @@ def facts_of(shot: Shot, tracks: Sequence[Track], indices: Sequence[int]) -> Fac
 
 def _activities(tracks: Sequence[Track], frames: Sequence[int]) -> tuple[tuple[str, str], ...]:
     """Return each happening that is seen, with the colour of its track that is seen longest."""
-    best: dict[str, tuple[int, str]] = {}
+    shown: dict[str, set[int]] = {}
+    told: set[str] = set()
+    longest: dict[str, tuple[int, str]] = {}
     for track in tracks:
         kind = KIND_OF[track.role]
-        seen = sum(track.is_seen(frame) for frame in frames)
-        if kind and seen >= (1 if track.role in _BRIEF else _FRAMES):
-            known, colour = best.get(kind, (0, ""))
-            if seen > known or not colour:
-                best[kind] = (max(seen, known), track.colour or colour)
-    return tuple((kind, best[kind][1]) for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES) if kind in best)
+        seen = [frame for frame in frames if track.is_seen(frame)]
+        if kind and seen:
+            shown.setdefault(kind, set()).update(seen)
+            if track.role in _BRIEF or len(shown[kind]) >= _FRAMES:
+                told.add(kind)
+            longest[kind] = max(longest.get(kind, (0, "")), (len(seen), track.colour), key=_by_colour_and_length)
+    return tuple((kind, longest[kind][1]) for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES) if kind in told)
+
+
+def _by_colour_and_length(one: tuple[int, str]) -> tuple[bool, int]:
+    length, colour = one
+    return bool(colour), length
