@@ -52,7 +52,7 @@ def sampled_captions(path: Path, truth: Dataset, seed: int, count: int) -> list[
 
 def _drawn(captions: list[Caption], count: int, generator: np.random.Generator) -> list[Caption]:
     """Draw captions, in their own order."""
-    places = generator.choice(len(captions), count, replace=False) if count else []
+    places: list[int] = generator.permutation(len(captions))[:count].tolist()
     return [captions[place] for place in sorted(places)]
 
 
