@@ -15,7 +15,7 @@ NOTHING, UNKNOWN = "nothing", "unknown"
 
 @dataclass(frozen=True)
 class Caption:
-    """What a model says about frames `[start_frame, stop_frame)` of a video, and what is true of them.
+    """Text of a model about frames `[start_frame, stop_frame)` of a video, and what is true of them.
 
     `truth` is the kind of an anomaly that takes at least half of the frames, else NOTHING, or UNKNOWN without a label.
     """

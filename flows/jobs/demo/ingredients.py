@@ -1,4 +1,4 @@
-"""What the demo works on: the job files of its presets, two generated sets, and the backbone."""
+"""Ingredients of the demo: the job files of its presets, two generated sets, and the backbone."""
 
 import shutil
 from contextlib import AbstractContextManager, ExitStack
