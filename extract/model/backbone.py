@@ -22,22 +22,18 @@ from vadprobe.extract.families.library import one_line
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.families.registry import FAMILIES, own_inputs
 from vadprobe.extract.model.capture import TextBlocks
+from vadprobe.extract.model.card import read_card
 from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.extract.model.devices import BALANCED, choose_device, input_device
 from vadprobe.extract.model.text_shape import text_shape
 from vadprobe.extract.model.window_attention import batch_windows
-from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.files.atomic_files import read_json
+from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_file, digest_json
 from vadprobe.store.format.specification import BackboneSpec
 
 RANDOM_WEIGHTS_CARD = "random_weights.json"
 """Name of the file that marks a checkpoint folder's weights as never trained; reports then say so too."""
 
-BACKBONE_CARD = "backbone_card.json"
-"""Name of the file that says how a checkpoint folder's weights were made and what they may be used for."""
-
-_SHORT_CARD = ("kind", "note", "version", "seed", "weights_sha256", "named")
 _LOCAL, _UNKNOWN = "sha256:", "unknown"  # revision of a folder (its beginning), and of a hub that names no commit
 _CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model", ".py"})
 
@@ -61,11 +57,6 @@ class Description:
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user, to be said before the work begins."""
         return self.family.notes(self.config.key)
-
-    @property
-    def short_card(self) -> dict[str, Any]:
-        """The part of the card that a store carries; empty without a card."""
-        return {name: self.card[name] for name in _SHORT_CARD if name in self.card} if self.card else {}
 
 
 @dataclass(frozen=True)
@@ -118,25 +109,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         **shape,
     )
     random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
-    card = _read_card(config, folder) if folder is not None else None
+    card = read_card(folder) if folder is not None else None
     return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights, card)
-
-
-def _read_card(config: BackboneConfig, folder: Path) -> dict[str, Any] | None:
-    """Return the content of the checkpoint's card, None where there is none.
-
-    Raises:
-        VadprobeError: if it is no JSON object with the texts `kind` and `note`.
-    """
-    try:
-        card = read_json(folder / BACKBONE_CARD)
-    except FileNotFoundError:
-        return None
-    except StoreError as error:
-        raise _unreadable(config, error) from error
-    if not isinstance(card, dict) or not all(isinstance(card.get(name), str) for name in ("kind", "note")):
-        raise _unreadable(config, f"{BACKBONE_CARD} must be an object with the texts 'kind' and 'note'.")
-    return card
 
 
 def _check_family(config: BackboneConfig, model_type: str) -> None:

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, versions
+from vadprobe.extract.model.card import card_recipe
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
-from vadprobe.store.datasets.dataset import Dataset, is_drawn
+from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
 from vadprobe.store.datasets.video import SPLITS, Video
@@ -243,15 +243,8 @@ def _spec(
             "device": device,
             "prefix": prefix_mode(description, prompt, clips.sampling, config),
             "random_weights": description.random_weights,
-            **_card_and_videos(dataset, description),
+            **card_recipe(description.card, dataset),
             **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),
     )
-
-
-def _card_and_videos(dataset: Dataset, description: Description) -> dict[str, Any]:
-    """Return the backbone's card and whether the videos were drawn; nothing without a card, so that digests stay."""
-    if description.card is None:
-        return {}
-    return {"backbone_card": description.short_card, "drawn": is_drawn(dataset)}

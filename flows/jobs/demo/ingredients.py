@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.extract.demo.surveillance import make_surveillance_set
-from vadprobe.extract.model.backbone import BACKBONE_CARD
+from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json

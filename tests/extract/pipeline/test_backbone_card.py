@@ -11,7 +11,8 @@ import pytest
 from tests.support.extractions import SEGMENTS, dataset_in, make_extractor
 from tests.support.models.described import described, without_weights
 from vadprobe.extract.demo.surveillance import NAME, make_surveillance_set
-from vadprobe.extract.model.backbone import BACKBONE_CARD, Description
+from vadprobe.extract.model.backbone import Description
+from vadprobe.extract.model.card import BACKBONE_CARD, short_card
 from vadprobe.store.catalog.store_card import store_card
 from vadprobe.store.datasets.dataset import is_drawn, read_manifest
 from vadprobe.store.errors import VadprobeError
@@ -54,7 +55,7 @@ def test_the_card_is_read_whole_and_stored_short(carded: Description) -> None:
     assert carded.card == CARD
     assert not carded.random_weights
     kept = ("kind", "note", "version", "seed", "weights_sha256", "named")
-    assert carded.short_card == {name: CARD[name] for name in kept}
+    assert short_card(CARD) == {name: CARD[name] for name in kept}
 
 
 def test_only_a_backbone_with_a_card_changes_the_recipe(
@@ -64,7 +65,7 @@ def test_only_a_backbone_with_a_card_changes_the_recipe(
     without = make_extractor(video_folder, tmp_path / "without", internvl).plan
     recipes = [plan.samplings[0].writers[0].spec.recipe for plan in (with_card, without)]
     assert set(recipes[0]) - set(recipes[1]) == {"backbone_card", "drawn"}
-    assert recipes[0]["backbone_card"] == carded.short_card
+    assert recipes[0]["backbone_card"] == short_card(CARD)
     assert recipes[0]["drawn"] is False
     assert with_card.cautions[0].startswith("MEANINGLESS")
     assert without.cautions == (
