@@ -1,15 +1,17 @@
 """The demo from beginning to end on a few short videos, with weights that nobody trained in the captioner's layout."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from vadprobe.extract.demo import surveillance
 from vadprobe.extract.demo.captioner.training.architecture import captioner, new_model, write_half
 from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
+from vadprobe.extract.demo.scripts import Script
 from vadprobe.flows.commands.demo import run_demo
 from vadprobe.flows.jobs.demo import composition
 from vadprobe.flows.jobs.demo.ingredients import Size, preset
@@ -33,7 +35,11 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the presets compute without other processes."""
+    """Draw and compute without other processes, which take seconds to start."""
+
+    def encoded(folder: Path, scripts: Sequence[Script], *others: object) -> None:
+        for script in scripts:
+            surveillance.encode(script, folder / "videos" / f"{script.video_id}.mp4")
 
     @contextmanager
     def changed(name: str) -> Iterator[Path]:
@@ -44,6 +50,7 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         yield copy
 
     monkeypatch.setattr(composition, "preset", changed)
+    monkeypatch.setattr(surveillance, "_encode_all", encoded)
 
 
 @pytest.mark.slow
@@ -51,7 +58,7 @@ def test_the_demo_shows_results_comparisons_and_captions(
     tmp_path: Path, stand_in: Path, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "out"
-    size = Size(n_videos=16, n_second=16, seconds=(2.5, 3.0))
+    size = Size(n_videos=16, n_second=16, seconds=(1.2, 1.6))
     assert run_demo(folder, 0, with_prefect=False, backbone=stand_in, size=size) == 0
     shown = capsys.readouterr().out
     for words in (
