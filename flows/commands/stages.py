@@ -140,8 +140,8 @@ def describe(
     wanted = {word.lower() for word in words} or words_of_events(job)
     path = write_texts(job, wanted, max_tokens=max_tokens, progress=Bar("describing", "video"))
     inputs = open_analysis(job)
-    print("\n".join(caption_lines(sampled_captions(path, inputs.truth, 0, shown))))
-    print("\n".join([*(f"Note: {note}" for note in inputs.store.spec.notes), f"Texts: {path}"]))
+    notes = [f"Note: {note}" for note in inputs.store.spec.notes]
+    print("\n".join([*notes, *caption_lines(sampled_captions(path, inputs.truth, 0, shown)), f"Texts: {path}"]))
     return 0
 
 

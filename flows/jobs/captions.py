@@ -59,7 +59,7 @@ def _drawn(captions: list[Caption], count: int, generator: np.random.Generator) 
 def caption_lines(captions: list[Caption]) -> Iterator[str]:
     """Yield a table of texts beside the truth."""
     yield f"{len(captions)} test segments drawn by a seed, and what the model says about them:"
-    cells = [(f"{c.video_id} [{c.start_frame}, {c.stop_frame})", c.truth, c.text) for c in captions]
+    cells = [(f"{c.video_id} [{c.start_frame}, {c.stop_frame})", c.truth, " ".join(c.text.split())) for c in captions]
     yield from table(("segment", "truth", "text"), cells)
 
 
