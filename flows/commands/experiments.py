@@ -100,8 +100,9 @@ def stability(config: Path, /, *, draws: Positive = 5, options: ExperimentOption
     folder = options.out or job.out / "stability"
     with _context([job], draws, options.fraction, "rankings", len(job.prompts) + 1) as context:
         report = stability_report(context, context.cases[0])
-    print("\n".join(report.lines()))
-    write_json(folder / "stability.json", report.to_json())
+    notes = context.cases[0].notes
+    print("\n".join([*report.lines(), *(f"Note: {note}" for note in notes)]))
+    write_json(folder / "stability.json", {**report.to_json(), "notes": list(notes)})
     frequencies = {key: one.frequency for key, one in report.found.items() if one is not None}
     if frequencies:
         write_bytes(folder / "stability.png", frequency_map(frequencies))
@@ -131,8 +132,9 @@ def probing(
     folder = options.out or job.out / "probing"
     with _context([job], 1, options.fraction, "prompts", len(job.prompts)) as context:
         report = probing_report(context, context.cases[0], folds, probe)
-    print("\n".join(report.lines()))
-    write_json(folder / "probing.json", report.to_json())
+    notes = context.cases[0].notes
+    print("\n".join([*report.lines(), *(f"Note: {note}" for note in notes)]))
+    write_json(folder / "probing.json", {**report.to_json(), "notes": list(notes)})
     write_bytes(folder / "probing.png", auc_map(report.layers, report.heads))
     print(f"{_steps_sentence(context)}\nProbing: {folder / 'probing.json'}")
     return 0

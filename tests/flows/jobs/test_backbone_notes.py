@@ -65,6 +65,15 @@ def test_tables_say_it_first(tmp_path: Path) -> None:
     assert table.notes[0] == "tiny: knows drawings; says nothing about any real camera."
 
 
+@pytest.mark.parametrize("command", [["stability", "--draws", "1"], ["probing", "--folds", "2"]])
+def test_other_experiments_say_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    planted = with_card(tmp_path, drawn=False)
+    assert main([command[0], str(planted.job("hiprobe")), *command[1:], "--out", str(tmp_path / "o")]) == 0
+    assert "\nNote: MEANINGLESS" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "o" / f"{command[0]}.json").read_text())
+    assert kept["notes"][1] == "tiny: knows drawings; says nothing about any real camera."
+
+
 def test_plan_and_extract_say_it_before_and_after_the_work(
     tmp_path: Path,
     tiny_backbones: Mapping[str, Path],
