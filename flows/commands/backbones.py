@@ -53,8 +53,8 @@ def make_demo_backbone(
     seed: Whole = 0,
     workers: Positive = 2,
     shots: Positive = 600,
-    vision_steps: Positive = 200,
-    caption_steps: Positive = 700,
+    vision_steps: Positive = 1600,
+    caption_steps: Positive = 900,
 ) -> int:
     """Pre-train the demo backbone from nothing, as a captioner of generated scenes.
 

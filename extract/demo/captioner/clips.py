@@ -2,14 +2,14 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from vadprobe.extract.demo.captioner.facts import Facts, facts_of
+from vadprobe.extract.demo.captioner.facts import PLACED_WORDS, Facts, facts_of, places_of
 from vadprobe.extract.demo.captioner.recipe import FRAME_SIZE, ClipRecipe
 from vadprobe.extract.demo.scenes.camera import Film
 from vadprobe.extract.demo.scenes.direction import RATES, write_shot
@@ -24,17 +24,30 @@ PLAN = (("video", 8), ("video", 16), *[("segment", 8)] * 5, *[("segment", 16)] *
 
 _SECONDS = (8.0, 40.0)
 _STRIDE = 3  # frames of a segment for each one that is seen
-_ON_ANOMALY, _ON_LOOK_ALIKE = 0.4, 0.3  # shares of segments that are placed around one, where there is one
+_ON_ANOMALY, _ON_LOOK_ALIKE = 0.4, 0.4  # shares of segments that are placed around one, where there is one
 _QUALITIES = (20, 29)  # x264's rate factors, half-open
 
 
 @dataclass(frozen=True)
 class TrainingClip:
-    """Frames (count, 3, height, width) uint8 of `FRAME_SIZE`, what they show, and how long the clip lasts."""
+    """Frames (count, 3, height, width) uint8 of `FRAME_SIZE`, what they show and where, and how long the clip lasts.
+
+    `places` is what `places_of` returns.
+    """
 
     frames: np.ndarray
     facts: Facts
+    places: np.ndarray
     seconds: float
+
+
+def slice_of(clip: TrainingClip, number: int) -> TrainingClip:
+    """Return slice `number` of a clip: two frames, with the happenings that are seen in them."""
+    places = clip.places[number : number + 1]
+    seen = {word for index, word in enumerate(PLACED_WORDS) if places[..., index].any()}
+    facts = replace(clip.facts, activities=tuple(one for one in clip.facts.activities if one[0] in seen))
+    frames = clip.frames[2 * number : 2 * number + 2]
+    return TrainingClip(frames, facts, places, 2 * clip.seconds / len(clip.frames))
 
 
 def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
@@ -49,6 +62,7 @@ def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
         fps=fps,
         kind=kind,
         look_alikes=NAMED_LOOK_ALIKES,
+        n_harmless=recipe.look_alikes,
     )
     return Film(shot, (recipe.namespace, shard, number, 0))
 
@@ -64,7 +78,8 @@ def draw_clips(recipe: ClipRecipe, shard: int, number: int) -> Iterator[Training
         if rng.random() < recipe.compressed:
             frames = compressed(frames, int(rng.integers(*_QUALITIES)))
         facts = facts_of(film.shot, film.tracks, indices)
-        yield TrainingClip(_resized(frames), facts, (stop - start) / film.shot.fps)
+        places = places_of(film.tracks, indices)
+        yield TrainingClip(_resized(frames), facts, places, (stop - start) / film.shot.fps)
 
 
 def _segment(rng: np.random.Generator, shot: Shot, length: int) -> tuple[int, int]:

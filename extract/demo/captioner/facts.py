@@ -1,12 +1,15 @@
-"""What a caption may tell of a clip, read off the tracks of its scene."""
+"""Facts of a clip that a caption may tell, read off the tracks of its scene."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
+from vadprobe.extract.demo.captioner.recipe import FRAME_SIZE
 from vadprobe.extract.demo.scenes.roles import COLOURS, KIND_OF, ROLES
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, NAMED_LOOK_ALIKES, PLACES, WEATHER, Shot
-from vadprobe.extract.demo.scenes.sprites import Track
+from vadprobe.extract.demo.scenes.sprites import HEIGHT, WIDTH, Track
 
 WALKING_ROLES = ("walker", "carrier")
 """Roles of people who walk through the picture; captions count them."""
@@ -17,6 +20,12 @@ MANY = 6
 NAMED_ROLES = ("walker", "car", *(role for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES) for role in ROLES[kind]))
 """Roles that the pre-training may show."""
 
+PLACED_WORDS = (*NAMED_KINDS, *NAMED_LOOK_ALIKES, *WALKING_ROLES[:1], "car")
+"""Words of which the vision tower is told, while it learns single words, in which part of the picture they apply."""
+
+_CELL = 28  # pixels of a frame of `FRAME_SIZE` on a side of one video token
+_COVERED = 0.3  # part of a cell, or of what is seen, that must lie in a cell
+
 _BRIEF = frozenset({"fire"})  # roles that one frame shows well enough
 _FRAMES = 2  # in which anything else must be seen
 
@@ -26,6 +35,7 @@ FACT_WORDS = (
     *NAMED_KINDS,
     *NAMED_LOOK_ALIKES,
     *COLOURS,
+    *WALKING_ROLES[:1],
     "car",
     "cars",
     *(f"people{number}" for number in range(1, MANY + 1)),
@@ -35,7 +45,7 @@ FACT_WORDS = (
 
 @dataclass(frozen=True)
 class Facts:
-    """What is seen in the sampled frames of a clip.
+    """Things seen in the sampled frames of a clip.
 
     `people` is the largest number of walking people in one frame, `cars` the number of cars on the road that are seen
     at all. `activities` holds each happening once, with its colour or "".
@@ -55,6 +65,7 @@ class Facts:
     def words(self) -> list[bool]:
         """Return which of `FACT_WORDS` apply."""
         said = {self.place, self.weather, *self.kinds, *(colour for _, colour in self.activities)}
+        said |= {WALKING_ROLES[0]} if self.people else set()
         said |= {word for number, word in ((1, "car"), (2, "cars")) if self.cars >= number}
         said |= {f"people{number}" for number in range(1, min(self.people, MANY) + 1)}
         return [word in said for word in FACT_WORDS]
@@ -85,6 +96,37 @@ def facts_of(shot: Shot, tracks: Sequence[Track], indices: Sequence[int]) -> Fac
     people = [sum(t.is_seen(frame) for t in tracks if t.role in WALKING_ROLES) for frame in frames]
     cars = sum(any(t.is_seen(frame) for frame in frames) for t in tracks if t.role == "car")
     return Facts(shot.place, shot.weather, max(people), cars, _activities(tracks, frames))
+
+
+def places_of(tracks: Sequence[Track], indices: Sequence[int]) -> np.ndarray:
+    """Return where the words of `PLACED_WORDS` apply: (slices of two frames, rows, columns, words) bool.
+
+    A cell is what one video token of the captioner sees. A word applies there when a track of it covers a part of the
+    cell, or a part of the track lies in it, in one of the two frames.
+    """
+    height, width = FRAME_SIZE
+    rows, columns = height // _CELL, width // _CELL
+    found = np.zeros((len(indices) // 2, rows, columns, len(PLACED_WORDS)), dtype=bool)
+    tops, lefts = np.arange(rows) * HEIGHT / rows, np.arange(columns) * WIDTH / columns
+    for track in tracks:
+        word = PLACED_WORDS.index(KIND_OF[track.role] or ("car" if track.role == "car" else "walker"))
+        for place, frame in enumerate(indices[: 2 * len(found)]):
+            if track.pose[frame] < 0:
+                continue
+            high, wide = track.sprites[track.pose[frame]].through.shape[:2]
+            left, top = track.x[frame] - wide / 2, track.y[frame] - high
+            down = _overlaps(tops, HEIGHT / rows, top, top + high)
+            across = _overlaps(lefts, WIDTH / columns, left, left + wide)
+            shared = down[:, np.newaxis] * across
+            least = _COVERED * min(HEIGHT / rows * WIDTH / columns, high * wide)
+            found[place // 2, ..., word] |= shared >= least
+    return found
+
+
+def _overlaps(starts: np.ndarray, length: float, start: float, stop: float) -> np.ndarray:
+    """Return how much of `[start, stop)` lies in each stretch that begins at `starts`."""
+    shared: np.ndarray = np.clip(np.minimum(starts + length, stop) - np.maximum(starts, start), 0, None)
+    return shared
 
 
 def _activities(tracks: Sequence[Track], frames: Sequence[int]) -> tuple[tuple[str, str], ...]:

@@ -9,8 +9,8 @@ from typing import Any
 from vadprobe.extract.demo.captioner.recipe import FRAME_SIZE, VERSION, Recipe, first_difference
 from vadprobe.extract.demo.captioner.shards import draw_shards
 from vadprobe.extract.demo.captioner.training.architecture import write_half
+from vadprobe.extract.demo.captioner.training.loop import StepReport, train
 from vadprobe.extract.demo.captioner.training.trainer import Trainer
-from vadprobe.extract.demo.captioner.training.training import StepReport, train
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json

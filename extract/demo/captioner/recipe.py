@@ -13,13 +13,15 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """What is drawn. Shard and shot numbers seed each shot below `namespace`, which no set of videos uses."""
+    """Choice of what is drawn. Shard and shot numbers seed each shot below `namespace`, which no set of videos uses."""
 
     shots: int = 600
     held_out_shots: int = 50
     shots_per_shard: int = 25
-    anomalous: float = 0.55
+    anomalous: float = 0.7
     """Share of shots with an anomaly."""
+    look_alikes: int = 2
+    """Harmless happenings that are tried in each shot."""
     compressed: float = 0.35
     """Share of clips that go through a video codec."""
     namespace: int = 770_077
@@ -45,18 +47,21 @@ class ClipRecipe:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """How the model is trained: first the vision tower on single words, then all of it on captions.
+    """Course of the training: first the vision tower on single words, then all of it on captions.
 
-    A step is the mean of two halves; the numbers of clips are those of a half.
+    In the first stage a clip is one slice of two frames, all that a token of the vision tower sees: many different
+    pictures teach it more than many slices of one. A step is the mean of two halves; the numbers of clips are those
+    of a half.
     """
 
-    vision_steps: int = 200
-    caption_steps: int = 700
+    vision_steps: int = 1600
+    caption_steps: int = 900
     warm_up_steps: int = 50
     clips_of_8: int = 12
     clips_of_16: int = 9
-    share_of_16_vision: float = 0.15
-    share_of_16_captions: float = 0.3
+    slices: int = 24
+    share_of_16: float = 0.3
+    """Part of the steps on captions whose clips have 16 frames."""
     instructions: int = 2
     """Instructions with answers that share one video."""
     learning_rate: float = 2e-3
@@ -64,11 +69,15 @@ class TrainingRecipe:
     weight_decay: float = 0.01
     words_weight: float = 0.3
     """Weight of the loss of single words while captions are learnt."""
+    places_weight: float = 3.0
+    """Weight, in the loss of single words, of that of every token beside that of the whole clip."""
     first_token_weight: float = 2.0
     largest_gradient: float = 1.0
+    falling: float = 0.5
+    """Part of all steps, the last ones, over which the learning rate falls."""
     last_rate: float = 0.02
     """Part of the learning rate that is left at the end."""
-    evaluate_every: int = 200
+    evaluate_every: int = 400
 
     @property
     def steps(self) -> int:

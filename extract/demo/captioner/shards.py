@@ -26,11 +26,13 @@ class Clips:
 
     def __init__(self, folder: Path, shards: Sequence[int]) -> None:
         self._frames: dict[int, list[np.ndarray]] = {count: [] for count in FRAME_COUNTS}
+        self._places: dict[int, list[np.ndarray]] = {count: [] for count in FRAME_COUNTS}
         self._told: dict[int, list[tuple[int, int, Facts, float]]] = {count: [] for count in FRAME_COUNTS}
         for place, shard in enumerate(shards):
             told = read_json(folder / f"{shard:04d}.json")
             for count in FRAME_COUNTS:
                 self._frames[count].append(np.load(folder / f"{shard:04d}_{count}.npy", mmap_mode="r"))
+                self._places[count].append(np.load(folder / f"{shard:04d}_{count}_places.npy"))
                 self._told[count] += [
                     (place, row, Facts.from_json(one["facts"]), one["seconds"])
                     for row, one in enumerate(told[str(count)])
@@ -43,7 +45,7 @@ class Clips:
     def clip(self, count: int, index: int) -> TrainingClip:
         """Return one clip; its frames are read from the disk when they are used."""
         place, row, facts, seconds = self._told[count][index]
-        return TrainingClip(self._frames[count][place][row], facts, seconds)
+        return TrainingClip(self._frames[count][place][row], facts, self._places[count][place][row], seconds)
 
     def all_facts(self) -> Iterator[Facts]:
         """Yield the facts of every clip."""
@@ -95,9 +97,11 @@ def draw_shard(folder: Path, recipe: ClipRecipe, shard: int) -> None:
     told = {}
     for count in FRAME_COUNTS:
         frames, chosen = stacked(clips, count)
-        buffer = io.BytesIO()
-        np.save(buffer, frames)
-        write_bytes(folder / f"{shard:04d}_{count}.npy", buffer.getvalue())
+        places = np.stack([clip.places for clip in chosen])
+        for name, values in ((f"{shard:04d}_{count}", frames), (f"{shard:04d}_{count}_places", places)):
+            buffer = io.BytesIO()
+            np.save(buffer, values)
+            write_bytes(folder / f"{name}.npy", buffer.getvalue())
         told[str(count)] = [{"facts": clip.facts.as_json(), "seconds": clip.seconds} for clip in chosen]
     write_json(_told_path(folder, shard), told)
 

@@ -32,7 +32,8 @@ class Batch:
     `patches` and `grid` are the vision tower's inputs. Of the text model are `ids` (clips, length), `positions`
     (3, clips, length) for time, height and width, and `mask` (clips, 1, length, length) bool, True where a place sees
     another. `targets` (clips, length) is the token that follows, or `IGNORED`; `first` is True where it is the first
-    of an answer. `video` are the places of the video's tokens, `words` (clips, words) float32 which facts apply.
+    of an answer. `video` are the places of the video's tokens, `words` (clips, words) float32 which facts apply,
+    `where` (clips, tokens, words) float32 which of `PLACED_WORDS` apply to each of the video's tokens.
     """
 
     patches: Tensor
@@ -44,6 +45,7 @@ class Batch:
     first: Tensor
     video: slice
     words: Tensor
+    where: Tensor
 
     @property
     def size(self) -> int:
@@ -82,7 +84,7 @@ class Packer:
             kind: kind of the instructions, or None for all kinds by their shares.
             augment: mirror, shift and tint the pictures.
         """
-        pictures = _augmented(clips, rng) if augment else [np.array(clip.frames) for clip in clips]
+        pictures, places = _augmented(clips, rng) if augment else _as_they_are(clips)
         inputs = self.family.prepare(
             [torch.from_numpy(frames) for frames in pictures], [clip.seconds for clip in clips], torch.device("cpu")
         )
@@ -90,7 +92,8 @@ class Packer:
         asked = [[ask(rng, clip.facts, kind) for _ in range(instructions)] for clip in clips]
         pairs = [[(self._ids(q) + self._tail, self._ids(a) + self._end) for q, a in row] for row in asked]
         words = torch.tensor([clip.facts.words() for clip in clips], dtype=torch.float32)
-        return self._assembled(inputs.vision["pixel_values_videos"], grid, spans, pairs, words)
+        where = torch.from_numpy(np.stack(places)).flatten(1, 3).float()
+        return self._assembled(inputs.vision["pixel_values_videos"], grid, spans, pairs, words, where)
 
     def _ids(self, text: str) -> list[int]:
         if text not in self._known:
@@ -104,6 +107,7 @@ class Packer:
         spans: Tensor,
         pairs: list[list[tuple[list[int], list[int]]]],
         words: Tensor,
+        where: Tensor,
     ) -> Batch:
         """Lay out the video once for each clip, and behind it every question with its answer.
 
@@ -135,7 +139,7 @@ class Packer:
         sees = (part[:, None, :] == 0) | (part[:, None, :] == part[:, :, None])
         mask = (torch.ones(length, length, dtype=torch.bool).tril() & sees)[:, None]
         video = slice(len(self._head), len(self._head) + slices * rows * columns)
-        return Batch(patches, grid, ids, positions, mask, targets, first, video, words)
+        return Batch(patches, grid, ids, positions, mask, targets, first, video, words, where)
 
     def _prefix_positions(self, spans: Tensor, slices: int, rows: int, columns: int) -> Tensor:
         """Return positions (3, clips, tokens) up to the end of the video: its time runs with the seconds.
@@ -155,15 +159,21 @@ class Packer:
         return result
 
 
-def _augmented(clips: Sequence[TrainingClip], rng: np.random.Generator) -> list[np.ndarray]:
-    """Return the frames of clips, each mirrored or not, moved a little, and with its own gain, tint and offset."""
+def _as_they_are(clips: Sequence[TrainingClip]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    return [np.array(clip.frames) for clip in clips], [clip.places for clip in clips]
+
+
+def _augmented(clips: Sequence[TrainingClip], rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return frames and places of clips, each mirrored or not, moved a little, with its own gain, tint and offset."""
     levels, height, width = np.arange(256.0), *FRAME_SIZE
     down, right = (int(rng.integers(-most, most + 1)) for most in _SHIFT)
     rows = np.clip(np.arange(height) + down, 0, height - 1)[:, np.newaxis]
     columns = np.clip(np.arange(width) + right, 0, width - 1)
-    result = []
+    result, places = [], []
     for clip in clips:
-        turned = columns[::-1] if rng.random() < 0.5 else columns
+        mirrored = rng.random() < 0.5
+        turned = columns[::-1] if mirrored else columns
+        places.append(clip.places[:, :, ::-1] if mirrored else clip.places)
         frames = clip.frames[..., rows, turned]
         gain = rng.normal(1, 0.08) * rng.normal(1, 0.03, (3, 1))
         offset = rng.normal(0, 6) + rng.normal(0, 2, (3, 1))
@@ -171,4 +181,4 @@ def _augmented(clips: Sequence[TrainingClip], rng: np.random.Generator) -> list[
         for channel in range(3):
             frames[:, channel] = table[channel][frames[:, channel]]
         result.append(frames)
-    return result
+    return result, places

@@ -1,4 +1,4 @@
-"""What the captioner learns: single words from the vision tower, and answers from all of it; and how well it does."""
+"""Objectives of the captioner: single words from the vision tower, answers from all of it; losses of held-out clips."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from vadprobe.extract.demo.captioner.facts import FACT_WORDS
+from vadprobe.extract.demo.captioner.facts import FACT_WORDS, PLACED_WORDS
 from vadprobe.extract.demo.captioner.training.batches import IGNORED, Batch
 
+_PLACED = [FACT_WORDS.index(word) for word in PLACED_WORDS]
+_RARE = torch.tensor(4.0)  # weight of tokens where a word applies: most do not
 _LARGEST = 2  # tokens whose mean is a word's score
 
 
@@ -42,12 +44,24 @@ class WordReader(torch.nn.Linear):
         return scores.topk(_LARGEST, dim=1).values.mean(1)
 
 
-def losses_of(model: Any, reader: WordReader, batch: Batch, first_weight: float, captions: bool = True) -> Losses:
-    """Compute the losses of a batch; without `captions` the text model is not run."""
+def losses_of(
+    model: Any,
+    reader: WordReader,
+    batch: Batch,
+    first_weight: float,
+    captions: bool = True,
+    places_weight: float = 0.0,
+) -> Losses:
+    """Compute the losses of a batch; without `captions` the text model is not run.
+
+    The loss of single words is that of the whole clip, and `places_weight` times that of every token of the video.
+    """
     visual = model.model.visual(batch.patches, grid_thw=batch.grid).pooler_output
     tokens = visual.view(batch.size, batch.video.stop - batch.video.start, -1)
     scores = reader.read(tokens)
     words = binary_cross_entropy_with_logits(scores, batch.words)
+    placed = reader(tokens)[..., _PLACED]
+    words = words + places_weight * binary_cross_entropy_with_logits(placed, batch.where, pos_weight=_RARE)
     if not captions:
         return Losses(words, scores)
     answers = batch.targets != IGNORED

@@ -2,6 +2,7 @@
 
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, distributed
 
 _PATIENCE = timedelta(minutes=10)  # one process evaluates while the other waits
+_POLL = 0.05  # seconds
 _FIRST, _SECOND = 0, 1  # ranks
 
 
@@ -48,6 +50,12 @@ def second_process(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
         other = get_context("spawn").Process(target=_run, args=(meeting, work, arguments), daemon=True)
         other.start()
         try:
+            while not _sign_of_life(meeting).exists():
+                if not other.is_alive():
+                    raise RuntimeError(
+                        f"the second process of the training ended at once (exit code {other.exitcode})."
+                    )
+                time.sleep(_POLL)
             _join(meeting, _FIRST)
             yield
             other.join()
@@ -60,10 +68,16 @@ def second_process(work: Callable[..., Any], *arguments: Any) -> Iterator[None]:
 
 def _run(meeting: Path, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
+    _sign_of_life(meeting).touch()
     with one_thread():
         _join(meeting, _SECOND)
         work(*arguments)
         distributed.destroy_process_group()
+
+
+def _sign_of_life(meeting: Path) -> Path:
+    """Return the file by which the second process says that it has begun; who waits for it in gloo, waits on."""
+    return meeting.with_suffix(".begun")
 
 
 def _join(meeting: Path, rank: int) -> None:

@@ -1,12 +1,12 @@
-"""What each step of the training does, from the recipe alone: which clips, how many frames, which learning rate."""
-
-import math
+"""Plan of each step of the training, from the recipe alone: which clips, how many frames, which learning rate."""
 
 import numpy as np
 
-from vadprobe.extract.demo.captioner.clips import TrainingClip
+from vadprobe.extract.demo.captioner.clips import TrainingClip, slice_of
 from vadprobe.extract.demo.captioner.recipe import Recipe
 from vadprobe.extract.demo.captioner.shards import Clips
+
+_SLICE = 2  # frames that a token of the vision tower sees
 
 HALVES = 2
 """Parts of a step; two processes compute them side by side."""
@@ -18,18 +18,16 @@ class Schedule:
     def __init__(self, recipe: Recipe, clips: Clips) -> None:
         self._seed, self._training, self._clips = recipe.seed, recipe.training, clips
         rng = np.random.default_rng([recipe.seed, 1])
-        share = np.repeat(
-            [self._training.share_of_16_vision, self._training.share_of_16_captions],
-            [self._training.vision_steps, self._training.caption_steps],
-        )
-        self._frames = np.where(rng.random(self._training.steps) < share, 16, 8)
+        self._frames = np.where(rng.random(self._training.steps) < self._training.share_of_16, 16, 8)
+        self._frames[: self._training.vision_steps] = _SLICE
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def rate(self, step: int) -> float:
-        """Return the part of the learning rate in a step: a warm-up, then a cosine down to the last rate."""
-        warm = min(1.0, (step + 1) / max(self._training.warm_up_steps, 1))
-        down = 0.5 * (1 + math.cos(math.pi * step / self._training.steps))
-        return warm * (down + (1 - down) * self._training.last_rate)
+        """Return the part of the learning rate in a step: a warm-up, all of it, and a straight fall."""
+        training = self._training
+        warm = min(1.0, (step + 1) / max(training.warm_up_steps, 1))
+        down = min(1.0, (training.steps - step) / max(training.falling * training.steps, 1.0))
+        return warm * (down + (1 - down) * training.last_rate)
 
     def generator(self, step: int, half: int) -> np.random.Generator:
         """Return the generator of one half's wordings and changes of pictures."""
@@ -40,10 +38,15 @@ class Schedule:
         frames = int(self._frames[step])
         before = HALVES * self._size(frames) * int(np.count_nonzero(self._frames[:step] == frames))
         first = before + half * self._size(frames)
-        return [self._clip(frames, place) for place in range(first, first + self._size(frames))]
+        places = range(first, first + self._size(frames))
+        if frames == _SLICE:
+            rng = np.random.default_rng([self._seed, 4, step, half])
+            return [slice_of(self._clip(8, place), int(rng.integers(8 // _SLICE))) for place in places]
+        return [self._clip(frames, place) for place in places]
 
     def _size(self, frames: int) -> int:
-        return self._training.clips_of_8 if frames == 8 else self._training.clips_of_16
+        training = self._training
+        return {_SLICE: training.slices, 8: training.clips_of_8, 16: training.clips_of_16}[frames]
 
     def _clip(self, frames: int, place: int) -> TrainingClip:
         epoch, index = divmod(place, self._clips.size(frames))

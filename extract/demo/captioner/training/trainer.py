@@ -3,8 +3,8 @@
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor
@@ -73,7 +73,9 @@ class Trainer:
 
     def _loss(self, batch: Batch) -> Tensor:
         training = self.recipe.training
-        losses = losses_of(self.model, self.reader, batch, training.first_token_weight, self._learns_captions)
+        losses = losses_of(
+            self.model, self.reader, batch, training.first_token_weight, self._learns_captions, training.places_weight
+        )
         if losses.caption is None:
             return losses.words
         return losses.caption + training.words_weight * losses.words
@@ -102,10 +104,9 @@ class Trainer:
         """
         if not path.exists():
             return
-        try:
-            state: Mapping[str, Any] = torch.load(path, weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            raise VadprobeError(f"{path} cannot be read ({error}); remove it, and the training begins anew.") from error
+        if not is_zipfile(path):  # a file that is cut lacks the directory at its end
+            raise VadprobeError(f"{path} is no training state, or damaged; remove it, and the training begins anew.")
+        state: Mapping[str, Any] = torch.load(path, weights_only=True)
         different = first_difference(self.recipe.as_json(), state["recipe"])
         if different:
             raise VadprobeError(f"{path} belongs to another recipe: {different}. Use another folder, or remove it.")

@@ -1,7 +1,8 @@
-"""`vadprobe convert-checkpoint` as a user meets it."""
+"""`vadprobe convert-checkpoint` and `make-demo-backbone` as a user meets it."""
 
 import itertools
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,3 +73,44 @@ def test_a_terminated_conversion_leaves_nothing(
     assert code == 130, err
     assert "interrupted; nothing was left" in err
     assert [path.name for path in tmp_path.iterdir()] == ["original"]
+
+
+def small_backbone(out: Path) -> list[str | Path]:
+    """Return the arguments that make a backbone in four steps."""
+    sizes = {"--shots": 2, "--vision-steps": 2, "--caption-steps": 2, "--workers": 1}
+    return ["make-demo-backbone", out, "--work", out.parent / "work", *(str(x) for pair in sizes.items() for x in pair)]
+
+
+def test_a_demo_backbone_is_made_and_then_left_alone(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the tests compare with does not load in a process that has not declared its operators.
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("comparisons")])
+    code, out, err = run(*small_backbone(tmp_path / "out"))
+    assert code == 0
+    assert out.startswith(f"{tmp_path / 'out'}: 4 steps from seed 0; on held-out clips: caption ")
+    assert out.endswith("Note: pre-trained on drawings of the same kind; says nothing about any real camera.\n")
+    assert "drawing: 100%" in err
+    assert "training: 100%" in err
+    assert "words_auc" in err
+    again = run(*small_backbone(tmp_path / "out"))
+    assert again == (0, out, "")
+    code, _, err = run(*small_backbone(tmp_path / "out"), "--seed", "1")
+    assert code == 2
+    assert err.startswith(f"vadprobe: {tmp_path / 'out'} holds a backbone of another recipe: seed must be 1, got 0.")
+
+
+def test_a_training_that_is_interrupted_says_how_to_go_on(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("comparisons")])
+
+    def interrupted(*_: object, **__: object) -> float:
+        signal.raise_signal(signal.SIGTERM)
+        return 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vadprobe.extract.demo.captioner.training.trainer.Trainer.take_step", interrupted)
+        code, _, err = run(*small_backbone(tmp_path / "out"))
+    assert code == 130
+    assert "the same command goes on where it stopped" in err
+    assert not (tmp_path / "out").exists()
+    assert run(*small_backbone(tmp_path / "out"))[0] == 0

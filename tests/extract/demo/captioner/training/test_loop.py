@@ -1,0 +1,103 @@
+"""The loop over steps: the same steps however it was interrupted and in however many processes, and a falling loss."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from vadprobe.extract.demo.captioner.recipe import Recipe
+from vadprobe.extract.demo.captioner.shards import Clips
+from vadprobe.extract.demo.captioner.training.loop import LOG, STATE, train, training_clips
+from vadprobe.extract.demo.captioner.training.processes import second_process
+from vadprobe.extract.demo.captioner.training.schedule import HALVES, Schedule
+from vadprobe.extract.demo.captioner.training.trainer import Trainer
+from vadprobe.store.errors import VadprobeError
+
+
+def test_one_process_and_two_take_the_same_steps(
+    tmp_path: Path, small_recipe: Recipe, small_clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the tests compare with does not load in a process that has not declared its operators.
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("comparisons")])
+    alone = train(tmp_path / "one", small_recipe, small_clips, workers=1)
+    together = train(tmp_path / "two", small_recipe, small_clips, workers=2)
+    for name in ("caption", "first_token", "words"):
+        assert alone.log[-1][name] == pytest.approx(together.log[-1][name], rel=1e-4)
+    assert not torch.distributed.is_initialized()
+    assert [json.loads(line) for line in (tmp_path / "one" / LOG).read_text().splitlines()] == alone.log
+
+
+def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, small_recipe: Recipe, small_clips: Path
+) -> None:
+    schedule = Schedule(small_recipe, training_clips(small_recipe, small_clips))
+    whole, begun = Trainer(small_recipe), Trainer(small_recipe)
+    losses = [whole.take_step(schedule) for _ in range(3)]
+    assert begun.take_step(schedule) == pytest.approx(losses[0], rel=1e-5)
+    begun.take_step(schedule)
+    begun.save(tmp_path / STATE)
+    later = Trainer(small_recipe)
+    later.load(tmp_path / STATE)
+    assert later.step == 2
+    assert later.take_step(schedule) == pytest.approx(losses[2], rel=1e-4)
+    for mine, other in zip(later.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_state_of_another_recipe_or_a_damaged_one_is_refused(
+    tmp_path: Path, small_recipe: Recipe, longer_recipe: Recipe
+) -> None:
+    trainer = Trainer(small_recipe)
+    trainer.save(tmp_path / STATE)
+    with pytest.raises(VadprobeError, match=r"caption_steps must be 17, got 2"):
+        Trainer(longer_recipe).load(tmp_path / STATE)
+    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:-100])
+    with pytest.raises(VadprobeError, match="remove it, and the training begins anew"):
+        trainer.load(tmp_path / STATE)
+
+
+def test_the_loss_falls(tmp_path: Path, longer_recipe: Recipe, small_clips: Path) -> None:
+    losses: list[float] = []
+
+    def report(done: int, total: int, shown: Mapping[str, float]) -> None:
+        assert done == len(losses) + 1
+        assert total == 20
+        losses.append(shown["loss"])
+
+    trainer = train(tmp_path, longer_recipe, small_clips, workers=1, report=report)
+    assert losses[3] > 6  # the logarithm of a thousand words is 6.9
+    assert trainer.log[-1]["caption"] < 5.5
+    assert train(tmp_path, longer_recipe, small_clips, workers=1).log == trainer.log
+
+
+def test_every_clip_is_shown_once_before_any_is_shown_again(small_recipe: Recipe, small_clips: Path) -> None:
+    clips = Clips(small_clips, range(1, 3))
+    schedule = Schedule(small_recipe, clips)
+    schedule._frames[:] = 8
+    shown = [clip.seconds for step in range(3) for half in range(HALVES) for clip in schedule.clips(step, half)]
+    assert len(shown) == 12
+    places = [schedule._orders[8, 0][place] for place in range(12)]
+    assert len(set(places)) == 12
+
+
+def test_the_rate_warms_up_and_comes_down_to_a_part(longer_recipe: Recipe, small_clips: Path) -> None:
+    schedule = Schedule(longer_recipe, Clips(small_clips, range(1, 3)))
+    rates = [schedule.rate(step) for step in range(longer_recipe.training.steps)]
+    assert rates[0] == pytest.approx(0.2, rel=0.01)
+    assert rates[4:11] == [1.0] * 7
+    assert rates[-1] == pytest.approx(0.02 + 0.98 / 10)
+
+
+def end_at_once() -> None:
+    """Stand in for the work of a second process that fails."""
+    raise SystemExit(3)
+
+
+def test_a_second_process_that_ends_early_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(RuntimeError, match="ended at once"), second_process(end_at_once):
+        pass
+    assert not torch.distributed.is_initialized()
