@@ -19,7 +19,10 @@ from vadprobe.flows.jobs.progress import messages_on_terminal
 from vadprobe.store.errors import VadprobeError
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "From videos to scores": {"stages": ("plan", "extract", "analyze", "report", "demo"), "verify": ("verify",)},
+    "From videos to scores": {
+        "stages": ("plan", "extract", "analyze", "report", "describe", "demo"),
+        "verify": ("verify",),
+    },
     "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
     "Copies and other programs": {
         "transfer": ("pull", "push", "compact"),
@@ -44,6 +47,7 @@ _EXTRAS = {
     "extract": "extract",
     "convert-checkpoint": "extract",
     "make-demo-backbone": "extract,demo",
+    "describe": "all",
     "demo": "all",
 }
 """Extras that hold the packages of a command, where it is not `analyze`."""

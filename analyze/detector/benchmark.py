@@ -32,7 +32,7 @@ class Result:
     `evaluation` is None, and every number unknown, where no scored video has a label. `missing_videos` are labelled
     videos of the split without scores (not extracted, or not readable): they are in no number. `overlap` names
     reported videos that something was fitted or tuned on; it is empty unless that was allowed. `videos` has one row
-    per measured video.
+    per measured video. `notes` say what the backbone's weights allow to be said, here and where it was fitted.
     """
 
     preset: str
@@ -49,6 +49,7 @@ class Result:
     feature_digest: str
     provenance: dict[str, Any]
     videos: pa.Table | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values in one level; unknown numbers are null."""
@@ -60,7 +61,7 @@ class Result:
             name: getattr(self, name)
             for name in (
                 *("preset", "method", "dataset", "split", "sigma", "threshold", "n_videos_unlabelled"),
-                *("missing_videos", "overlap", "selection", "feature_digest", "provenance"),
+                *("missing_videos", "overlap", "selection", "feature_digest", "provenance", "notes"),
             )
         }
         return null_for_nan({**numbers, **mine, "caveats": self.caveats})
@@ -68,7 +69,7 @@ class Result:
     @property
     def caveats(self) -> tuple[str, ...]:
         """All that a reader must know before believing a number."""
-        return (*self.warnings, *(self.evaluation.caveats if self.evaluation else ()))
+        return (*self.notes, *self.warnings, *(self.evaluation.caveats if self.evaluation else ()))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -139,7 +140,13 @@ def evaluate(
         feature_digest=inputs.feature_digest,
         provenance=detector.provenance,
         videos=rows,
+        notes=notes_of(inputs, detector),
     )
+
+
+def notes_of(inputs: AnalysisInputs, detector: Detector) -> tuple[str, ...]:
+    """Return the notes on the features that are scored, then those on which the detector was fitted, each once."""
+    return tuple(dict.fromkeys((*inputs.store.spec.notes, *detector.features.notes)))
 
 
 def _segments(truth: GroundTruth, scores: Scores) -> SegmentScores:

@@ -11,8 +11,8 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
 from vadprobe.store.format.specification import FeatureSpec
 
-_RUN_ONLY = frozenset({"device", "batch_clips", "prefix", "compile"})
-"""Parts of a recipe that say how features were computed, not what they are."""
+_RUN_ONLY = frozenset({"device", "batch_clips", "prefix", "compile", "drawn"})
+"""Parts of a recipe that say how features were computed, or of which videos, not what they are."""
 
 _NAMES_ONLY = ("backbone.key", "backbone.source", "prompt.key")
 """Names a user gives; the weights are told apart by their digest, the prompts by their text."""

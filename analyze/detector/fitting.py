@@ -195,5 +195,6 @@ def assemble(
             "ground_truth": inputs.truth.truth_digest,
             "fitted_on": _fingerprints(inputs.calibration_store.clips, calibration.rows),
             "tuned_on": _fingerprints(inputs.store.clips, tuning_rows(inputs, config.locator)),
+            **({"notes": list(inputs.store.spec.notes)} if inputs.store.spec.notes else {}),
         },
     )

@@ -1,5 +1,6 @@
 """Score segments with a detector: one row per clip, smoothed within its video once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from vadprobe.analyze.features.cached_scores import segment_probabilities
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.files.parquet import names_of, write_parquet
+from vadprobe.store.files.parquet import names_of, with_notes, write_parquet
 from vadprobe.store.format.clip_table import ClipTable
 
 _ROW_GROUP = 1 << 16  # rows: a reader that wants a few videos of a large set reads a few groups
@@ -36,26 +37,26 @@ class Scores:
         keep = np.isin(self.rows, self.table.rows_of(video_ids))
         return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
 
-    def write(self, path: Path, truth: Dataset) -> None:
-        """Write as Parquet, one row per clip, in row groups; frames are half-open. Without truth there is no split."""
+    def write(self, path: Path, truth: Dataset, notes: Sequence[str] = ()) -> None:
+        """Write as Parquet, one row per clip, in row groups; frames are half-open. Without truth there is no split.
+
+        `notes` are what a reader must know, kept in the file's metadata.
+        """
         codes = self.table.video_codes[self.rows]
         known, names = truth.by_id, self.table.video_ids
         splits = [known[name].split if name in known else None for name in names]
-        write_parquet(
-            pa.table(
-                {
-                    "video_id": names_of(names, codes),
-                    "split": names_of(splits, codes),
-                    "index": self.table.indices[self.rows],
-                    "start_frame": self.table.start_frames[self.rows],
-                    "stop_frame": self.table.stop_frames[self.rows],
-                    "raw_score": self.raw,
-                    "score": self.smoothed,
-                }
-            ),
-            path,
-            _ROW_GROUP,
+        table = pa.table(
+            {
+                "video_id": names_of(names, codes),
+                "split": names_of(splits, codes),
+                "index": self.table.indices[self.rows],
+                "start_frame": self.table.start_frames[self.rows],
+                "stop_frame": self.table.stop_frames[self.rows],
+                "raw_score": self.raw,
+                "score": self.smoothed,
+            }
         )
+        write_parquet(with_notes(table, notes), path, _ROW_GROUP)
 
 
 def score(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.compute.scheduling import Scheduler
@@ -18,7 +19,10 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class ExperimentJob:
-    """One job: `name` for messages, the rest as `inputs.open_inputs` takes it."""
+    """One job: `name` for messages, the rest as `inputs.open_inputs` takes it.
+
+    `texts` is where the texts that the backbone generates are kept, if there are any.
+    """
 
     name: str
     config: AnalysisConfig
@@ -28,6 +32,7 @@ class ExperimentJob:
     samplings: tuple[Sampling, ...]
     backbone: str
     prompts: tuple[str, ...]
+    texts: Path | None = None
     _opened: dict[StorePath, FeatureStore] = field(default_factory=dict, repr=False)
 
     @property
@@ -41,9 +46,9 @@ class ExperimentJob:
         return next(sampling for sampling in self.samplings if sampling.unit == "segment")
 
     @property
-    def has_random_weights(self) -> bool:
-        """True if the backbone of an opened store was never trained, as the demo's."""
-        return any(store.spec.recipe.get("random_weights") for store in self._opened.values())
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what the backbone's weights allow to be said, of the stores opened so far."""
+        return tuple(dict.fromkeys(note for store in self._opened.values() for note in store.spec.notes))
 
     def inputs(self, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None) -> AnalysisInputs:
         """Open what a variation of the job needs; every store is opened once.

@@ -74,6 +74,10 @@ HEADINGS = {
     "ap_step": "AP (step)",
     "pr_area_trapezoid": "PR area",
     "auc_macro": "macro AUC",
+    "auc_named": "AUC named",
+    "ap_named": "AP named",
+    "auc_unnamed": "AUC unnamed",
+    "ap_unnamed": "AP unnamed",
     "auc_gated": "AUC gated",
     "auc_binary": "AUC binary",
     "f1": "F1",
@@ -150,7 +154,7 @@ def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
     """Name the rows that are meant, unless all that were measured are."""
     if len(labels) == len(measured):
         return ""
-    return f" of {text.first_few([repr(label) for label in labels], _NAMED)}"
+    return f" of {text.first_few([repr(label.strip()) for label in labels], _NAMED)}"
 
 
 def _cell(number: Number | None) -> str:

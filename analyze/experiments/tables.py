@@ -6,6 +6,7 @@ from dataclasses import replace
 from vadprobe.analyze.experiments import headhunt_tables as headhunt
 from vadprobe.analyze.experiments import hiprobe_tables as hiprobe
 from vadprobe.analyze.experiments.cases import ExperimentContext
+from vadprobe.analyze.experiments.methods import comparisons as methods
 from vadprobe.analyze.experiments.rows import Table
 from vadprobe.store.errors import VadprobeError
 
@@ -19,20 +20,23 @@ TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
     "headhunt-1": ("comparison with baselines and published methods", headhunt.headhunt_1),
     "headhunt-2": ("choice of heads, prompts and probe", headhunt.headhunt_2),
     "headhunt-3": ("temporal locator", headhunt.headhunt_3),
+    "comparison": ("both methods beside layers, heads, the model's text and baselines", methods.comparison),
+    "comparison-kinds": ("the same on kinds that the backbone was told of, and on others", methods.comparison_of_kinds),
+    "comparison-transfer": ("the same, fitted here and measured on a second set", methods.comparison_on_another_set),
 }
 """Name to what it compares and the function that measures it, in the order of printing."""
 
+COMPARISONS = ("comparison", "comparison-kinds", "comparison-transfer")
+"""Tables that are in no paper: what the methods add on the videos at hand."""
+
 
 def measured_table(lab: ExperimentContext, name: str) -> Table:
-    """Measure one table; a backbone that was never trained is said first."""
+    """Measure one table; what the backbones' weights allow to be said comes first."""
     lab.report(name, "")
     table = TABLES[name][1](lab)
     measured = {table.backbone, *(row.label for row in table.rows)}  # one table has a row for each backbone
-    random = sorted({case.backbone for case in lab.cases if case.has_random_weights and case.backbone in measured})
-    warnings = [
-        f"{backbone} has random weights: the numbers say nothing about the method or any real camera."
-        for backbone in random
-    ]
+    cases = sorted((case for case in lab.cases if case.backbone in measured), key=lambda case: case.backbone)
+    warnings = list(dict.fromkeys(note for case in cases for note in case.notes))
     return replace(table, notes=(*warnings, *table.notes))
 
 

@@ -73,15 +73,10 @@ def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
 
 def _warnings(parts: Sequence[ReportPart]) -> list[str]:
     """Collect what a reader must know before believing a number."""
-    found = []
-    random = sorted(
-        {p.detector.features.backbone.key for p in parts if p.detector.features.recipe.get("random_weights")}
-    )
-    if random:
-        found.append(
-            f"The backbone {', '.join(random)} has random weights that were never trained. It shows that the way from "
-            "video to score works; its curves and numbers mean nothing about the methods or any real camera."
-        )
+    found: list[str] = []
+    for part in parts:
+        notes = (*part.result.get("notes", ()), *part.detector.features.notes)
+        found += [note for note in dict.fromkeys(notes) if note not in found]
     for part in parts:
         if part.result["dataset"] != part.detector.provenance["dataset"]:
             found.append(

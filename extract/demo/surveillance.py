@@ -15,13 +15,12 @@ import av
 from vadprobe.extract.demo.scenes.camera import Film
 from vadprobe.extract.demo.scenes.sprites import HEIGHT, WIDTH
 from vadprobe.extract.demo.scripts import SECONDS, VERSION, Script, write_scripts
-from vadprobe.store.datasets.dataset import Dataset, read_manifest, write_manifest
+from vadprobe.store.datasets.dataset import DRAWN_SET_CARD, Dataset, read_manifest, write_manifest
 from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
 
 NAME = "surveillance"
-_CARD = "surveillance.json"
 # x264's macroblock tree in its AVX-512 form takes memory it has not written into account (seen in core 165, at widths
 # that are no multiple of 128): the same frames then give other bytes in another process, with one thread too.
 _ENCODER = {"preset": "veryfast", "crf": "24", "g": "50", "threads": "1", "mbtree": "0"}
@@ -65,7 +64,7 @@ def make_surveillance_set(
     _check_card(folder, card)
     scripts = write_scripts(seed, n_videos, seconds, version)
     (folder / "videos").mkdir(parents=True, exist_ok=True)
-    write_json(folder / _CARD, card)
+    write_json(folder / DRAWN_SET_CARD, card)
     missing = [script for script in scripts if not _path(folder, script).exists()]
     if missing:
         _encode_all(folder, missing, len(scripts), workers, progress)
@@ -103,7 +102,7 @@ def _path(folder: Path, script: Script) -> Path:
 
 def _check_card(folder: Path, card: dict[str, Any]) -> None:
     try:
-        found = read_json(folder / _CARD)
+        found = read_json(folder / DRAWN_SET_CARD)
     except FileNotFoundError:
         return
     if found != json.loads(json.dumps(card)):

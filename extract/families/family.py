@@ -43,6 +43,11 @@ class Family(Protocol):
         """True if prompts may share the tokens before their text, as far as the chat template allows it."""
         ...
 
+    @property
+    def tokenizer(self) -> Any:
+        """The checkpoint's tokenizer."""
+        ...
+
     def recipe(self) -> dict[str, Any]:
         """Return everything that decides the inputs, as JSON values: part of every store's specification."""
         ...

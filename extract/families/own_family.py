@@ -39,6 +39,11 @@ class OwnFamily(ABC):
     chat: ChatText
     pixels: PixelRecipe
 
+    @property
+    def tokenizer(self) -> Any:
+        """The checkpoint's tokenizer."""
+        return self.chat.tokenizer
+
     @abstractmethod
     def recipe(self) -> dict[str, Any]:
         """Return the sizes in pixels and tokens, and the chat, as JSON values."""

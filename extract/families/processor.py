@@ -84,6 +84,11 @@ class ProcessorFamily:
             found._render("", 1)
         return found
 
+    @property
+    def tokenizer(self) -> Any:
+        """The checkpoint's tokenizer."""
+        return self.processor.tokenizer
+
     def recipe(self) -> dict[str, Any]:
         """Return the processor's classes, the library that resizes for them, the medium, and the chat."""
         makes_pixels = self.processor.video_processor if self.medium == "video" else self.processor.image_processor

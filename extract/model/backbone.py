@@ -22,6 +22,7 @@ from vadprobe.extract.families.library import one_line
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.families.registry import FAMILIES, own_inputs
 from vadprobe.extract.model.capture import TextBlocks
+from vadprobe.extract.model.card import read_card
 from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.extract.model.devices import BALANCED, choose_device, input_device
 from vadprobe.extract.model.text_shape import text_shape
@@ -39,7 +40,10 @@ _CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".mode
 
 @dataclass(frozen=True)
 class Description:
-    """A backbone as its small files describe it, enough to plan the work. `answer_ids` are tokens of yes and no."""
+    """A backbone as its small files describe it, enough to plan the work.
+
+    `answer_ids` are tokens of yes and no; `card` is the content of the checkpoint's own card, None where it has none.
+    """
 
     config: BackboneConfig
     source: str
@@ -47,6 +51,7 @@ class Description:
     family: Family
     answer_ids: tuple[int, int]
     random_weights: bool
+    card: Mapping[str, Any] | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -104,7 +109,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         **shape,
     )
     random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
-    return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights)
+    card = read_card(folder) if folder is not None else None
+    return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights, card)
 
 
 def _check_family(config: BackboneConfig, model_type: str) -> None:

@@ -35,7 +35,7 @@ class SharedPrefix:
     ) -> None:
         self._model, self._parts, self._n_shared, self._n_blocks = model, parts, n_shared, n_blocks
         self._kept = KeptTokens(config=model.get_decoder().config)
-        self._positions = _positions(model, inputs)[..., :n_shared]
+        self._positions = token_positions(model, inputs)[..., :n_shared]
         with parts.stop_after(len(parts.blocks) if n_blocks is None else n_blocks):
             model.model(
                 **{name: value[:, :n_shared] if name in _PER_TOKEN else value for name, value in inputs.items()},
@@ -57,7 +57,7 @@ class SharedPrefix:
         Raises:
             VadprobeError: if the shared tokens have other positions in this prompt.
         """
-        positions, n_shared = _positions(self._model, inputs), self._n_shared
+        positions, n_shared = token_positions(self._model, inputs), self._n_shared
         if not torch.equal(positions[..., :n_shared], self._positions):
             raise VadprobeError(
                 "prompts give the shared tokens different positions; set extraction.prefix to 'independent'."
@@ -74,7 +74,7 @@ class SharedPrefix:
         return captured
 
 
-def _positions(model: Any, inputs: Mapping[str, Any]) -> Tensor:
+def token_positions(model: Any, inputs: Mapping[str, Any]) -> Tensor:
     """Return the positions of all tokens: the model's own where it has several axes, else 0, 1, 2, ..."""
     find = getattr(model.model, "get_rope_index", None)
     if find is None:

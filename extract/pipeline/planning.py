@@ -8,6 +8,7 @@ import numpy as np
 
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, versions
+from vadprobe.extract.model.card import card_recipe
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.datasets.dataset import Dataset
@@ -75,6 +76,12 @@ class ExtractionPlan:
     def unreadable(self) -> dict[str, str]:
         """Reasons by name of the videos that cannot be opened."""
         return {video.video_id: video.reason for video in self.videos if video.reason is not None}
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """Sentences on what the features may be taken for, as the backbone's card and the videos decide."""
+        specs = [writer.spec for sampling in self.samplings for writer in sampling.writers]
+        return tuple(dict.fromkeys(note for spec in specs for note in spec.notes))
 
 
 def plan_extraction(
@@ -236,6 +243,7 @@ def _spec(
             "device": device,
             "prefix": prefix_mode(description, prompt, clips.sampling, config),
             "random_weights": description.random_weights,
+            **card_recipe(description.card, dataset),
             **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),

@@ -122,6 +122,7 @@ def evaluate(
     from vadprobe.analyze.evaluation.evaluation import BootstrapConfig
     from vadprobe.analyze.evaluation.measuring import evaluate_scores
     from vadprobe.analyze.evaluation.score_files.fitting import fit_scores
+    from vadprobe.analyze.evaluation.score_files.reading import notes_of
     from vadprobe.analyze.report.evaluation_files import Measured, write_evaluation
 
     _check(threshold, bootstrap, out)
@@ -137,7 +138,7 @@ def evaluate(
     missing = [name for name in truth.video_ids if name not in set(fitted.truth.video_ids)]
     readings, impossible = _other_readings(reader, fitted, missing, threshold)
     readings[config.intervals] = evaluation
-    notes = [*fitted.notes, *misfits]
+    notes = [*notes_of(scores.scores), *fitted.notes, *misfits]
     context = {
         **_origin(scores, reader),
         "missing_videos": missing,

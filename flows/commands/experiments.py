@@ -55,7 +55,7 @@ def table(
     from vadprobe.analyze.experiments.tables import TABLES, check_names
 
     if show_names:
-        print("\n".join(f"{name:12} {text}" for name, (text, _) in TABLES.items()))
+        print("\n".join(f"{name:19} {text}" for name, (text, _) in TABLES.items()))
         return 0
     if not every and not names:
         raise VadprobeError("no table is named; name some, or --all for every one. 'vadprobe table --list' lists them.")
@@ -100,8 +100,9 @@ def stability(config: Path, /, *, draws: Positive = 5, options: ExperimentOption
     folder = options.out or job.out / "stability"
     with _context([job], draws, options.fraction, "rankings", len(job.prompts) + 1) as context:
         report = stability_report(context, context.cases[0])
-    print("\n".join(report.lines()))
-    write_json(folder / "stability.json", report.to_json())
+    notes = context.cases[0].notes
+    print("\n".join([*report.lines(), *(f"Note: {note}" for note in notes)]))
+    write_json(folder / "stability.json", {**report.to_json(), "notes": list(notes)})
     frequencies = {key: one.frequency for key, one in report.found.items() if one is not None}
     if frequencies:
         write_bytes(folder / "stability.png", frequency_map(frequencies))
@@ -131,8 +132,9 @@ def probing(
     folder = options.out or job.out / "probing"
     with _context([job], 1, options.fraction, "prompts", len(job.prompts)) as context:
         report = probing_report(context, context.cases[0], folds, probe)
-    print("\n".join(report.lines()))
-    write_json(folder / "probing.json", report.to_json())
+    notes = context.cases[0].notes
+    print("\n".join([*report.lines(), *(f"Note: {note}" for note in notes)]))
+    write_json(folder / "probing.json", {**report.to_json(), "notes": list(notes)})
     write_bytes(folder / "probing.png", auc_map(report.layers, report.heads))
     print(f"{_steps_sentence(context)}\nProbing: {folder / 'probing.json'}")
     return 0
@@ -172,6 +174,7 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
     Tables fit their own detectors, so a finished one that the job names is left aside.
     """
     from vadprobe.analyze.experiments.cases import ExperimentJob, varied
+    from vadprobe.analyze.experiments.methods.text_output import TEXTS
     from vadprobe.flows.jobs.analyze_job import open_truth_of
 
     truth, probed = open_truth_of(job)
@@ -185,6 +188,7 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
         samplings=job.samplings,
         backbone=job.config.backbone.key,
         prompts=tuple(prompt.key for prompt in job.prompts),
+        texts=job.out / TEXTS,
     )
 
 

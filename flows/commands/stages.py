@@ -1,11 +1,11 @@
-"""The commands plan, extract, analyze, report and demo."""
+"""The commands plan, extract, analyze, report, describe and demo."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.options import Whole
+from vadprobe.flows.commands.options import Positive, Whole
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
@@ -29,7 +29,8 @@ def plan(config: Path, /) -> int:
         contents = sampling.writers[0].contents
         if not contents.is_complete:
             print(f"{sampling.sampling.key}: {contents.describe()}")
-    for line in (*extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
+    cautions = [f"Note: {caution}" for caution in extractor.plan.cautions]
+    for line in (*cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
         print(line)
     for video, reason in sorted(extractor.plan.unreadable.items()):
         print(f"Video not readable: {video}: {reason}")
@@ -111,15 +112,60 @@ def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, o
     return 0
 
 
-def demo(*, out: Path = Path("demo-out"), seed: Whole = 0, no_prefect: bool = False, tables: bool = False) -> int:
-    """Make a surveillance set and a tiny backbone, and run both methods on them.
+def describe(
+    config: Path,
+    /,
+    *,
+    words: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), metavar="WORD")] = (),
+    max_tokens: Positive = 48,
+    shown: Whole = 10,
+) -> int:
+    """Let the backbone describe the scored segments in words, as a baseline of the methods.
+
+    Each segment gets the model's own text, the probability that it says one of some words, and whether it does. The
+    tables 'comparison' measure both. An interrupted run goes on where it stopped.
+
+    Args:
+        config: job file whose features are extracted
+        words: words of an event; by default those that the demo's captioner was taught
+        max_tokens: most tokens of a text
+        shown: texts of test segments to show beside the truth
+    """
+    from vadprobe.flows.jobs.analyze_job import open_analysis
+    from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
+    from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
+
+    job = load_job(config)
+    wanted = {word.lower() for word in words} or words_of_events(job)
+    path = write_texts(job, wanted, max_tokens=max_tokens, progress=Bar("describing", "video"))
+    inputs = open_analysis(job)
+    notes = [f"Note: {note}" for note in inputs.store.spec.notes]
+    print("\n".join([*notes, *caption_lines(sampled_captions(path, inputs.truth, 0, shown)), f"Texts: {path}"]))
+    return 0
+
+
+def demo(
+    *,
+    out: Path = Path("demo-out"),
+    seed: Whole = 0,
+    backbone: Path | None = None,
+    no_prefect: bool = False,
+    tables: bool = False,
+) -> int:
+    """Run both methods on a generated world, and compare them with all that is simpler.
+
+    The backbone is a small captioner that is shipped, pre-trained on drawings of the same program, without labels and
+    without these videos. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
+    features, scores and texts are nonsense, and every result there is stamped so.
 
     Args:
         out: the folder of everything that is made
-        seed: seed of the videos and of the backbone's weights
+        seed: seed of the videos
+        backbone: a checkpoint of make-demo-backbone in place of the shipped one
         no_prefect: run the steps plainly, without an embedded Prefect
-        tables: then measure every table of both papers, on a second set, a second backbone and more sampling rates too
+        tables: then measure every table of both papers, on a second backbone and more sampling rates too
     """
     from vadprobe.flows.commands.demo import run_demo
 
-    return run_demo(out, seed, with_prefect=not no_prefect, with_tables=tables)
+    return run_demo(out, seed, with_prefect=not no_prefect, with_tables=tables, backbone=backbone)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, format_table, write_results
+from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, format_table, notes_of, write_results
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
 from vadprobe.analyze.detector.scoring import Scores, score
@@ -115,7 +115,7 @@ def score_step(job: Job, inputs: AnalysisInputs, detector: Detector, cache: Step
             "splits of the job's videos, or extract them."
         )
     scores = score(inputs, detector, rows, cache, scheduler)
-    scores.write(job.out / "scores.parquet", inputs.truth)
+    scores.write(job.out / "scores.parquet", inputs.truth, notes_of(inputs, detector))
     return scores
 
 

@@ -29,6 +29,7 @@ class ExtractionSummary:
     unreadable_videos: dict[str, str]
     failed_clips: dict[str, str]
     missing: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -41,6 +42,7 @@ class ExtractionSummary:
             yield f"Nothing to compute: all {self.n_clips} clips ({self.n_partitions} partitions) are in the store."
         else:
             yield f"Worked on {self.n_computed} of {self.n_clips} clips; {self.n_partitions} partitions are committed."
+        yield from (f"Note: {caution}" for caution in self.cautions)
         if self.failed_clips:
             yield f"{len(self.failed_clips)} clips could not be read; their features are NaN."
         yield from missing_lines(self.missing)
@@ -124,4 +126,5 @@ def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> Extraction
         unreadable_videos=extractor.plan.unreadable,
         failed_clips=named,
         missing=extractor.dataset.missing,
+        cautions=extractor.plan.cautions,
     )

@@ -11,6 +11,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted, error_text, markdown_table, short, size_text
 from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.specification import backbone_notes
 
 CARD = "README.md"
 """Name of the card in the folder of a backbone."""
@@ -174,10 +175,10 @@ def _facts(stores: list[dict[str, Any]], videos: str) -> list[tuple[str, str]]:
 
 
 def _caution(stores: list[dict[str, Any]]) -> list[str]:
-    """Return a warning where the numbers mean nothing."""
-    if not any(store["specification"]["recipe"].get("random_weights") for store in stores):
-        return []
-    return ["**The weights of this backbone are random.** The numbers show that the way works, and mean nothing.", ""]
+    """Return what the backbone's weights allow to be said of the numbers, if anything is to be said."""
+    specs = [store["specification"] for store in stores]
+    notes = dict.fromkeys(note for spec in specs for note in backbone_notes(spec["backbone"]["key"], spec["recipe"]))
+    return [line for note in notes for line in (f"**{note}**", "")]
 
 
 def _failure_lines(stores: list[dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from vadprobe.store.datasets.video import Interval, Split, Video
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.parquet import read_parquet, write_parquet
 
@@ -86,6 +87,9 @@ class Dataset:
         )
 
 
+DRAWN_SET_CARD = "surveillance.json"
+"""Name of the file beside the videos of a generated surveillance set."""
+
 _VIDEOS = pa.schema(
     {
         "video_id": pa.string(),
@@ -114,6 +118,21 @@ def read_manifest(name: str, folder: Path, manifest: Path) -> Dataset:
     videos = _read_rows(manifest / "videos.parquet", _VIDEOS, ("video_id", "path", "split"))
     intervals = _read_rows(manifest / "intervals.parquet", _INTERVALS, ("video_id", "start_frame", "stop_frame"))
     return Dataset(name, folder, tuple(Video(**row) for row in videos), tuple(Interval(**row) for row in intervals))
+
+
+def is_drawn(dataset: Dataset) -> bool:
+    """Return True if every video is one that the generated surveillance set drew, as the card beside them says.
+
+    The card lies beside the video folder, and the set's manifest names its videos: a video that was put among them
+    is none of them. The dataset's name means nothing.
+    """
+    home = dataset.folder.parent
+    try:
+        card = read_json(home / DRAWN_SET_CARD)
+        listed = {row["path"] for row in _read_rows(home / "manifest" / "videos.parquet", _VIDEOS, ("path",))}
+    except (OSError, ValueError, VadprobeError):
+        return False
+    return isinstance(card, dict) and "seed" in card and {video.path for video in dataset.videos} <= listed
 
 
 def _read_rows(path: Path, schema: pa.Schema, required: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """Parquet files read whole, from a folder or an object store."""
 
 import io
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,33 @@ import pyarrow.parquet as pq
 
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.location import StorePath
+
+_NOTES = "notes"
+
+
+def with_metadata(table: pa.Table, name: str, value: Any) -> pa.Table:
+    """Return the table with a JSON value in its metadata under a name of vadprobe's own."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), f"vadprobe_{name}": json.dumps(value)})
+
+
+def metadata_in(schema: pa.Schema, name: str) -> Any:
+    """Return the value that `with_metadata` left; None where there is none."""
+    found = (schema.metadata or {}).get(f"vadprobe_{name}".encode())
+    return None if found is None else json.loads(found)
+
+
+def with_notes(table: pa.Table, notes: Sequence[str]) -> pa.Table:
+    """Return the table with notes for its readers in its metadata; without notes, the table itself."""
+    return with_metadata(table, _NOTES, list(notes)) if notes else table
+
+
+def notes_in(path: StorePath) -> tuple[str, ...]:
+    """Return the notes that `with_notes` left in a Parquet file; none where there are none, or where it is damaged."""
+    try:
+        schema = pq.read_schema(io.BytesIO(path.read_bytes()))
+    except (OSError, pa.ArrowException):
+        return ()  # whoever reads the table says so
+    return tuple(metadata_in(schema, _NOTES) or ())
 
 
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:

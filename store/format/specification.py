@@ -4,6 +4,7 @@ Frames are counted from 0 and every interval is half-open: `[start_frame, stop_f
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -121,9 +122,41 @@ class FeatureSpec:
         """SHA-256 of the canonical JSON form."""
         return digest_json(self.to_json())
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that every reader of the values must know about the backbone's weights; mostly none."""
+        return backbone_notes(self.backbone.key, self.recipe)
+
     def differences(self, other: "FeatureSpec") -> list[str]:
         """Name each field that differs, as `name: mine, not theirs`; empty when the digests agree."""
         return _differences("", self.to_json(), other.to_json())
+
+
+DEMO_CAPTIONER = "demo-captioner"
+"""Kind of the backbone card of a model that has only seen drawings."""
+
+
+def backbone_notes(key: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a backbone's weights allow to be said of its numbers: the one place that decides these sentences.
+
+    Args:
+        key: the backbone's key, as the sentences call it.
+        recipe: `FeatureSpec.recipe`. `random_weights` is true for weights that were never trained, `backbone_card` is
+            the short form of the checkpoint's own card, and `drawn` beside it tells whether vadprobe drew the videos.
+    """
+    if recipe.get("random_weights"):
+        return (f"{key} has random weights: the numbers say nothing about the method or any real camera.",)
+    card = recipe.get("backbone_card")
+    if card is None:
+        return ()
+    note = f"{key}: {card['note'].rstrip('.')}."
+    if card["kind"] == DEMO_CAPTIONER and not recipe.get("drawn"):
+        stamp = (
+            f"MEANINGLESS: these videos are no drawings of vadprobe's generated set, and {key} has never seen anything "
+            "else. Its features, scores and texts are nonsense here; do not use them."
+        )
+        return (stamp, note)
+    return (note,)
 
 
 _MISSING = object()

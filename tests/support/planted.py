@@ -3,10 +3,11 @@
 They are written through the real writer, so stage 2 runs on them as on extracted features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ JOB = """\
 workspace = "."
 prompts = ["coarse", "detailed", "question"]
 [dataset]
-name = "planted"
+name = "{name}"
 format = "manifest"
 videos = "videos"
 manifest = "manifest"
@@ -74,20 +75,21 @@ class Planted:
         return self.folder / f"{method}.toml"
 
 
-def planted_dataset(other_test: bool = False) -> Dataset:
+def planted_dataset(other_test: bool = False, kinds: Sequence[str] = ("planted",), name: str = "planted") -> Dataset:
     """16 training, 6 validation and 6 test videos, every other one with an anomaly of 96 frames.
 
-    With `other_test` the test videos' labels are the other way round.
+    With `other_test` the test videos' labels are the other way round; anomalous videos take the kinds in turn.
     """
     videos, intervals = [], []
     splits: list[Split] = ["train"] * 16 + ["validation"] * 6 + ["test"] * 6
     for number, split in enumerate(splits):
-        name, label = f"video{number:02d}", (number + (other_test and split == "test")) % 2
-        videos.append(Video(name, f"{name}.mp4", 400 + 7 * number, 25.0, split, label, "planted" if label else None))
+        video_id, label = f"video{number:02d}", (number + (other_test and split == "test")) % 2
+        kind = kinds[number // 2 % len(kinds)] if label else None
+        videos.append(Video(video_id, f"{video_id}.mp4", 400 + 7 * number, 25.0, split, label, kind))
         if label:
             start = 48 + 24 * (number % 5)
-            intervals.append(Interval(name, start, start + 96, "planted"))
-    return Dataset("planted", Path(), tuple(videos), tuple(intervals))
+            intervals.append(Interval(video_id, start, start + 96, kind))
+    return Dataset(name, Path(), tuple(videos), tuple(intervals))
 
 
 def write_planted(
@@ -96,6 +98,9 @@ def write_planted(
     seed: int = 0,
     failed_row: int | None = None,
     other_test: bool = False,
+    recipe: Mapping[str, Any] | None = None,
+    kinds: Sequence[str] = ("planted",),
+    name: str = "planted",
 ) -> Planted:
     """Write everything stage 2 reads.
 
@@ -105,8 +110,11 @@ def write_planted(
         seed: of the noise.
         failed_row: a row of the segment table that is written as failed.
         other_test: whether the test videos have other features and labels; everything else stays bit for bit.
+        recipe: recipe of the stores.
+        kinds: categories of the anomalous videos, in turn.
+        name: name of the dataset.
     """
-    dataset = planted_dataset(other_test)
+    dataset = planted_dataset(other_test, kinds, name)
     write_manifest(dataset, folder / "manifest")
     layout = DatasetLayout(folder / "features", dataset.name)
     probes = [VideoFacts(v.video_id, v.split, v.n_frames, v.fps, "f" + v.video_id) for v in dataset.videos]
@@ -121,7 +129,8 @@ def write_planted(
         if other_test:
             mirrored[clips.rows_of(video.video_id for video in dataset.of_split("test"))] = True
         for prompt in PROMPTS:
-            spec = FeatureSpec(dataset.name, clips.digest, len(clips), sampling, BACKBONE, SHIPPED[prompt])
+            place = (dataset.name, clips.digest, len(clips), sampling, BACKBONE, SHIPPED[prompt])
+            spec = FeatureSpec(*place, recipe=dict(recipe or {}))
             writer = plan(layout.store(sampling, BACKBONE.key, prompt), spec, clips)
             for partition in writer.missing():
                 rows = partition_rows(partition, len(clips))
@@ -130,7 +139,7 @@ def write_planted(
                 writer.write_partition(partition, _partition(spec, rows, signal, mirrored[rows], rng, failed))
             writer.commit()
     for method, locator in LOCATORS.items():
-        (folder / f"{method}.toml").write_text(JOB.format(method=method, locator=locator))
+        (folder / f"{method}.toml").write_text(JOB.format(name=name, method=method, locator=locator))
     return Planted(folder, dataset)
 
 

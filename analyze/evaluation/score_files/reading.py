@@ -11,6 +11,7 @@ from vadprobe.analyze.evaluation.score_files.tables import table_scores
 from vadprobe.analyze.evaluation.score_files.values import LARGEST, VideoScores, is_text
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.parquet import notes_in
 from vadprobe.store.files.text import error_text
 
 SCORE_SUFFIXES = (".json", ".npz", ".csv", ".jsonl", ".parquet")
@@ -59,6 +60,11 @@ def read_scores(
     if suffix == ".npz":
         return _named(path, npz_scores(path))
     return _named(path, table_scores(path, video_column, score_column))
+
+
+def notes_of(path: Path) -> tuple[str, ...]:
+    """Return what the writer of a score file left for its readers, as the scores of a demo backbone do."""
+    return notes_in(path) if path.suffix.lower() == ".parquet" else ()
 
 
 def _named(path: Path, scores: Sequence[tuple[str, VideoScores]]) -> dict[str, VideoScores]:

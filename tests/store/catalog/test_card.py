@@ -66,7 +66,7 @@ def test_the_card_says_what_the_stores_are(whole):
 
 def test_random_weights_are_not_overlooked(whole, tmp_path):
     card = store_card(planned_store(tmp_path, N_CLIPS, recipe={"random_weights": True}).path.parent)
-    assert "**The weights of this backbone are random.**" in card
+    assert "**toy has random weights: the numbers say nothing about the method or any real camera.**" in card
     assert "0 of 300 | 0 | open" in card
     assert "| unknown |" in card
     assert "random" not in store_card(whole)

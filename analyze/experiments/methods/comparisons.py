@@ -1,0 +1,107 @@
+"""The tables of the comparison: on all test videos, by kinds that the backbone was told of, and on a second set."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
+from vadprobe.analyze.experiments.measuring import table_of
+from vadprobe.analyze.experiments.methods.entries import (
+    Entry,
+    Target,
+    baseline_entries,
+    head_entries,
+    layer_entries,
+    text_entries,
+)
+from vadprobe.analyze.experiments.methods.measured import ALL, NAMED, UNNAMED, Groups, groups_of
+from vadprobe.analyze.experiments.methods.text_output import HOW
+from vadprobe.analyze.experiments.methods.verdicts import verdicts
+from vadprobe.analyze.experiments.rows import Number, Row, Table
+from vadprobe.store.errors import VadprobeError
+
+_ONE_DRAW = "Every row is one calibration draw, the job's own, and is fitted on training videos alone."
+_COLUMNS = {"auc": (ALL, "auc"), "ap_step": (ALL, "ap_step")}
+_KIND_COLUMNS = {
+    "auc_named": (NAMED, "auc"),
+    "ap_named": (NAMED, "ap_step"),
+    "auc_unnamed": (UNNAMED, "auc"),
+    "ap_unnamed": (UNNAMED, "ap_step"),
+}
+
+
+def comparison(lab: ExperimentContext) -> Table:
+    """Compare both methods with single layers, random heads, the model's text and baselines; say what they add."""
+    entries = _entries(lab, {ALL: lambda video: True})
+    return _table(lab, "comparison", "what the methods add", entries, _COLUMNS, verdicts(entries))
+
+
+def comparison_of_kinds(lab: ExperimentContext) -> Table:
+    """Compare on kinds of anomalies that the backbone's pre-training named, and on those it did not."""
+    title = "kinds that the backbone was told of, and others"
+    case = lab.case_of("hiprobe")
+    try:
+        named = _named_kinds(case)
+    except VadprobeError as error:
+        rows = [Row("every method", dict.fromkeys(_KIND_COLUMNS, Number()), reason=str(error))]
+        return table_of(case, "comparison-kinds", title, rows, tuple(_KIND_COLUMNS))
+    entries = _entries(lab, groups_of(named))
+    kinds = {video.category for video in case.truth.of_split("test") if video.label}
+    notes = (
+        f"Named: {_listed(kinds & set(named))}. Not named: {_listed(kinds - set(named))}. Each with all normal videos; "
+        "every method was fitted on training videos of all kinds.",
+    )
+    return _table(lab, "comparison-kinds", title, entries, _KIND_COLUMNS, notes)
+
+
+def comparison_on_another_set(lab: ExperimentContext) -> Table:
+    """Compare on a second set of which nothing was fitted: the first job of another dataset, by the same backbone."""
+    case = lab.case_of("hiprobe")
+    other = next((job for job in lab.cases if _is_target(case, job)), None)
+    title = "fitted on one set, measured on another"
+    if other is None:
+        reason = "no other job with this backbone is of another dataset; name one more"
+        rows = [Row("every method", dict.fromkeys(_COLUMNS, Number()), reason=reason)]
+        return table_of(case, "comparison-transfer", title, rows, tuple(_COLUMNS))
+    entries = _entries(lab, {ALL: lambda video: True}, lambda job: other)
+    notes = (f"Fitted on {case.truth.name}, measured on {other.truth.name}.", *verdicts(entries))
+    table = _table(lab, "comparison-transfer", title, entries, _COLUMNS, notes)
+    return replace(table, dataset=other.truth.name)
+
+
+def _entries(lab: ExperimentContext, groups: Groups, target: Target = lambda job: None) -> list[Entry]:
+    methods = [*layer_entries(lab, groups, target), *head_entries(lab, groups, target)]
+    texts = text_entries(lab, groups, methods) if target(lab.cases[0]) is None else []
+    return [*methods, *texts, *baseline_entries(methods)]
+
+
+def _table(
+    lab: ExperimentContext,
+    name: str,
+    title: str,
+    entries: list[Entry],
+    columns: Mapping[str, tuple[str, str]],
+    notes: tuple[str, ...],
+) -> Table:
+    rows = [entry.row(columns) for entry in entries]
+    how = (HOW,) if any(entry.key.startswith("text") for entry in entries) else ()
+    return table_of(lab.case_of("hiprobe"), name, title, rows, tuple(columns), (*notes, *how, _ONE_DRAW))
+
+
+def _named_kinds(case: ExperimentJob) -> tuple[str, ...]:
+    """Return the kinds that the backbone's card says were named in its pre-training.
+
+    Raises:
+        VadprobeError: if it has no such card, or the features are missing.
+    """
+    card = case.inputs(case.config).store.spec.recipe.get("backbone_card") or {}
+    if "named" not in card:
+        raise VadprobeError("the backbone has no card that says which kinds its pre-training named")
+    return tuple(card["named"])
+
+
+def _is_target(case: ExperimentJob, other: ExperimentJob) -> bool:
+    return other.backbone == case.backbone and other.truth.name != case.truth.name
+
+
+def _listed(kinds: set[str | None]) -> str:
+    return ", ".join(sorted(kind or "without a kind" for kind in kinds)) or "none"

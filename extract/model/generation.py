@@ -1,0 +1,173 @@
+"""Greedy texts of clips under a prompt, each with the probability that it names one of some words.
+
+Families with inputs of their own run in a loop written here: a batch of clips is encoded once, as for features, and
+every further token runs alone behind the keys and values of those before it; the library's `generate` takes pixels
+only. All other families go through `generate`, because only the library knows how each of them continues a text.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig
+
+from vadprobe.extract.families.family import Pass
+from vadprobe.extract.model.backbone import Backbone
+from vadprobe.extract.model.capture import KeptTokens
+from vadprobe.extract.model.shared_prefix import token_positions
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.specification import FeatureSpec
+
+
+@dataclass(frozen=True)
+class WordTokens:
+    """Ids of the tokens that begin one of some words: `first` where a text begins, `later` behind other text."""
+
+    first: tuple[int, ...] = ()
+    later: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, tokenizer: Any, words: Iterable[str]) -> "WordTokens":
+        """Find the tokens of words, written small and with a capital.
+
+        A word that the tokenizer knows whole counts by that token. Any other counts by its first token, which other
+        words may share.
+
+        Raises:
+            VadprobeError: if the tokenizer writes only the space before a word as a token, which begins any word.
+        """
+        first, later, stop = set(), set(), len(_ids(tokenizer, "."))
+        for word in words:
+            forms = dict.fromkeys((word, word[:1].upper() + word[1:]))
+            first |= _beginnings([_ids(tokenizer, form) for form in forms])
+            behind = [_ids(tokenizer, f". {form}")[stop:] for form in forms]
+            known = [ids for ids in behind if tokenizer.decode(ids[:1]).strip()]
+            if not known:
+                raise VadprobeError(
+                    f"the tokenizer must have a token that begins the word {word!r}, got the space alone; choose words "
+                    "of its vocabulary."
+                )
+            later |= _beginnings(known)
+        return cls(tuple(sorted(first)), tuple(sorted(later)))
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """The text of one clip: its `tokens` without the end, and for each step that ran the mass of the words' tokens.
+
+    `masses` are sums of softmax probabilities. A text that reached its end has one step more than tokens.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    masses: tuple[float, ...]
+
+    @property
+    def probability(self) -> float:
+        """Probability that the text names a word, were the steps independent: 1 - prod(1 - mass)."""
+        missed = 1.0
+        for mass in self.masses:
+            missed *= 1.0 - mass
+        return 1.0 - missed
+
+
+@dataclass(frozen=True)
+class TextGeneration:
+    """The greedy texts of one backbone, of at most `max_tokens` tokens."""
+
+    backbone: Backbone
+    max_tokens: int
+
+    @torch.inference_mode()
+    def __call__(
+        self, clips: Sequence[Any], seconds: Sequence[float], spec: FeatureSpec, words: WordTokens
+    ) -> list[GeneratedText]:
+        """Generate the text of every clip of a batch.
+
+        Args:
+            clips: as the family's `resize` left them, all with the same number of frames.
+            seconds: duration of each clip.
+            spec: specification of a store: its prompt is asked, its sampling says how many frames a clip has.
+            words: tokens whose mass is summed.
+        """
+        family, model = self.backbone.description.family, self.backbone.model
+        ends = end_tokens(model, family.tokenizer)
+        texts: list[GeneratedText] = []
+        for passes in family.passes(model, self.backbone.device, clips, seconds, [spec]):
+            for one in passes:
+                run = self._by_library if one.with_head else self._in_own_loop
+                texts += _texts(run(one, ends), family.tokenizer, ends, words)
+        return texts
+
+    def _in_own_loop(self, one: Pass, ends: frozenset[int]) -> Iterator[Tensor]:
+        """Yield the logits (clips, vocabulary) of each step until every clip has ended."""
+        model, inputs = self.backbone.model, one.inputs
+        kept = KeptTokens(config=model.get_decoder().config)
+        positions, mask = token_positions(model, inputs), inputs["attention_mask"]
+        # A text goes on behind the greatest position on any axis: the space of a video is wider than its time.
+        following = positions.amax(dim=-1)
+        following = (following if following.ndim == 1 else following.amax(dim=0)) + 1
+        output = model.model(**inputs, position_ids=positions, past_key_values=kept, use_cache=True)
+        ended = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
+        for step in range(self.max_tokens):
+            head: nn.Module = model.get_output_embeddings()
+            logits: Tensor = head(output.last_hidden_state[:, -1])
+            yield logits
+            chosen = logits.argmax(dim=-1).to(mask.device)
+            ended |= torch.isin(chosen, torch.tensor(sorted(ends), device=mask.device))
+            if bool(ended.all()) or step + 1 == self.max_tokens:
+                return
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+            output = model.model(
+                input_ids=chosen[:, None],
+                attention_mask=mask,
+                position_ids=(following + step)[:, None].expand(*positions.shape[:-1], 1),
+                past_key_values=kept,
+                use_cache=True,
+            )
+
+    def _by_library(self, one: Pass, ends: frozenset[int]) -> Iterator[Tensor]:
+        """Yield the same from the library's own loop, without the checkpoint's sampling settings."""
+        settings = GenerationConfig(
+            max_new_tokens=self.max_tokens,
+            do_sample=False,
+            eos_token_id=sorted(ends) or None,
+            pad_token_id=min(ends, default=0),
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        yield from self.backbone.model.generate(**one.inputs, generation_config=settings).logits
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the ids of the tokens that end a text, as the checkpoint's files name them."""
+    found: set[int] = set()
+    for owner in (model.generation_config, model.config.get_text_config(), tokenizer):
+        ids = getattr(owner, "eos_token_id", None)
+        found |= {ids} if isinstance(ids, int) else set(ids or ())
+    return frozenset(found)
+
+
+def _texts(steps: Iterable[Tensor], tokenizer: Any, ends: frozenset[int], words: WordTokens) -> Iterator[GeneratedText]:
+    """Yield the texts of the clips from the logits of each step."""
+    chosen, masses = [], []
+    for number, logits in enumerate(steps):
+        ids = torch.tensor(words.later if number else words.first, dtype=torch.long, device=logits.device)
+        masses.append(torch.softmax(logits.float(), dim=-1)[:, ids].sum(dim=-1).double().cpu())
+        chosen.append(logits.argmax(dim=-1).cpu())
+    for tokens, found in zip(torch.stack(chosen, dim=1).tolist(), torch.stack(masses, dim=1).tolist(), strict=True):
+        length = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
+        text = tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        yield GeneratedText(text.strip(), tuple(tokens[:length]), tuple(found[: length + 1]))
+
+
+def _beginnings(forms: Sequence[Sequence[int]]) -> set[int]:
+    """Return the first tokens of a word's forms: of those that are one token, if there are any."""
+    whole = [ids for ids in forms if len(ids) == 1]
+    return {ids[0] for ids in whole or forms}
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))

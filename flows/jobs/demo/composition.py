@@ -1,0 +1,108 @@
+"""The steps of the demo, each of which finds what an earlier run has made in place."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vadprobe.analyze.detector.benchmark import format_table
+from vadprobe.flows.jobs.analyze_job import combine
+from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
+from vadprobe.flows.jobs.demo.ingredients import (
+    BACKBONE,
+    FIRST_SET,
+    SECOND_SET,
+    Size,
+    install_backbone,
+    make_set,
+    preset,
+)
+from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.jobs.progress import Bar
+from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
+from vadprobe.store.datasets.dataset import read_manifest
+from vadprobe.store.files.atomic_files import read_json, write_json
+
+PRESETS = ("hiprobe", "headhunt")
+CAPTIONS = 10
+"""Texts that are shown beside the truth."""
+
+MEANING = """\
+What these numbers may be taken for: the backbone is a small captioner that was pre-trained on drawings of the same
+program, without a label and without these videos and cameras, and then frozen. They show what the methods add over
+their baselines in this small world, with intervals over videos. They say nothing about any real camera; on videos that
+were not drawn by vadprobe its features and texts are nonsense, and every result there is stamped so."""
+
+Stage = Callable[[str, str], str]
+"""Stage as a function of a job file and a workspace; it returns its summary or report."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo in a folder.
+
+    Attributes:
+        folder: workspace of all jobs.
+        seed: of the first set and of the captions shown; the second set has the next one.
+        extract: stage 1.
+        analyze: stage 2.
+        tell: takes the lines to show.
+        size: of the sets.
+        backbone: checkpoint in place of the shipped one.
+    """
+
+    folder: Path
+    seed: int
+    extract: Stage
+    analyze: Stage
+    tell: Callable[[str], None]
+    size: Size = field(default_factory=Size)
+    backbone: Path | None = None
+
+    def prepare(self) -> None:
+        """Draw the first set and install the backbone."""
+        self.tell(f"[1/5] Videos with frame-level truth: {self.folder / FIRST_SET}")
+        make_set(self.folder / FIRST_SET, self.seed, self.size.n_videos, self.size.seconds)
+        card = install_backbone(self.folder / "backbones" / BACKBONE, self.backbone)
+        self.tell(f"[2/5] The backbone, frozen: a small Qwen2.5-VL, {card['note']}")
+
+    def results(self) -> list[Job]:
+        """Run both methods; show each one's result as soon as it is there, then write one page about both."""
+        jobs = []
+        for name in PRESETS:
+            self.tell(f"[3/5] {name}: extracting features, then fitting and scoring")
+            jobs.append(self.run(name, self.extract, self.analyze))
+            self.tell(format_table(read_json(jobs[-1].out / "results.json")["results"]))
+        results = [result for job in jobs for result in read_json(job.out / "results.json")["results"]]
+        write_json(self.folder / "results.json", {"results": results})
+        report = combine(jobs, self.folder / "report.html")
+        self.tell(f"\nResults: {self.folder / 'results.json'}\nReport:  {report}\n")
+        return jobs
+
+    def texts(self, job: Job) -> list[str]:
+        """Let the backbone describe the test segments of a job; return some of the texts beside the truth."""
+        self.tell("[4/5] What the backbone says about the test segments")
+        path = write_texts(job, words_of_events(job), splits=("test",), progress=Bar("describing", "video"))
+        place = self.folder / FIRST_SET
+        truth = read_manifest(FIRST_SET, place / "videos", place / "manifest")
+        return list(caption_lines(sampled_captions(path, truth, self.seed, CAPTIONS)))
+
+    def second_set(self) -> Job:
+        """Draw a set of other cameras and extract its features, of which nothing will be fitted."""
+        self.tell(f"[5/5] A second set, of other cameras: {self.folder / SECOND_SET}")
+        make_set(self.folder / SECOND_SET, self.seed + 1, self.size.n_second, self.size.seconds)
+        return self.run("second-set", self.extract)
+
+    def run(self, name: str, *stages: Stage) -> Job:
+        """Run stages of a preset."""
+        with preset(name) as path:
+            for stage in stages:
+                summary = stage(str(path), str(self.folder))
+                if stage is self.extract:
+                    self.tell(summary)
+            return load_job(path, self.folder)
+
+    def jobs(self, names: Sequence[str]) -> list[Job]:
+        """Load presets in the demo's folder."""
+        with ExitStack() as stack:
+            return [load_job(stack.enter_context(preset(name)), self.folder) for name in names]

@@ -1,0 +1,73 @@
+"""Ingredients of the demo: the job files of its presets, two generated sets, and the backbone."""
+
+import shutil
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from vadprobe.extract.demo.surveillance import make_surveillance_set
+from vadprobe.extract.model.card import BACKBONE_CARD
+from vadprobe.flows.jobs.progress import Bar
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.atomic_files import read_json
+
+BACKBONE = "demo-captioner"
+"""Key of the demo's backbone, and its folder below `backbones`."""
+
+FIRST_SET, SECOND_SET = "surveillance", "surveillance-second"
+_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Size:
+    """Number of videos of both sets, and the shortest and longest in seconds (None: the world's own)."""
+
+    n_videos: int = 80
+    n_second: int = 32
+    seconds: tuple[float, float] | None = None
+
+
+def preset(name: str) -> AbstractContextManager[Path]:
+    """Return a context with the path of a shipped job file."""
+    return as_file(files("vadprobe.configs") / f"{name}.toml")
+
+
+def make_set(folder: Path, seed: int, n_videos: int, seconds: tuple[float, float] | None) -> None:
+    """Draw a set of videos; those of an earlier run are kept."""
+    progress = Bar(f"drawing {folder.name}", "video")
+    make_surveillance_set(folder, seed=seed, n_videos=n_videos, seconds=seconds, workers=_WORKERS, progress=progress)
+
+
+def install_backbone(folder: Path, source: Path | None = None) -> dict[str, Any]:
+    """Copy a backbone into `folder`; the same one is left as it is.
+
+    Args:
+        folder: where the demo's jobs look for it.
+        source: a checkpoint of 'vadprobe make-demo-backbone'; by default the shipped one.
+
+    Returns:
+        The backbone's card.
+
+    Raises:
+        VadprobeError: if there is no such checkpoint, or the folder holds another one.
+    """
+    with ExitStack() as stack:
+        if source is None:
+            shipped = files("vadprobe.extract.demo.captioner").joinpath("shipped")
+            source = stack.enter_context(as_file(shipped)) if shipped.is_dir() else None
+        if source is None or not (source / BACKBONE_CARD).is_file():
+            raise VadprobeError(
+                f"there must be a backbone with {BACKBONE_CARD} in {source or 'the installation'}; make one with "
+                "'vadprobe make-demo-backbone FOLDER --work FOLDER' and name it with --backbone."
+            )
+        card: dict[str, Any] = read_json(source / BACKBONE_CARD)
+        if not folder.exists():
+            part = folder.with_name(f"{folder.name}.partial")
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(source, part)
+            part.replace(folder)
+        elif not (folder / BACKBONE_CARD).is_file() or read_json(folder / BACKBONE_CARD) != card:
+            raise VadprobeError(f"{folder} must hold the backbone of {source}, got another one. Name another --out.")
+        return card

@@ -1,0 +1,190 @@
+"""Texts that a job's backbone generates about its segments, kept beside the analysis as a baseline of the methods."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE
+from vadprobe.extract.demo.captioner.sentences import event_words
+from vadprobe.extract.model.backbone import describe, load
+from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
+from vadprobe.extract.video.decoder import Decoder
+from vadprobe.flows.jobs.analyze_job import open_analysis
+from vadprobe.flows.jobs.job import Job
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.sources import open_dataset
+from vadprobe.store.errors import VadprobeError, VideoError
+from vadprobe.store.files.parquet import metadata_in, read_parquet, with_metadata, with_notes, write_parquet
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.specification import DEMO_CAPTIONER, FeatureSpec
+from vadprobe.store.progress import Progress
+
+MAX_TOKENS = 48
+"""Tokens of a text, more than a caption of the demo's backbone has."""
+
+_BATCH = 16
+_COLUMNS = pa.schema(
+    {
+        "video_id": pa.string(),
+        "split": pa.string(),
+        "start_frame": pa.int64(),
+        "stop_frame": pa.int64(),
+        "text": pa.string(),
+        "probability": pa.float64(),
+        "names_event": pa.bool_(),
+        "prompt": pa.string(),
+    }
+)
+
+
+@dataclass
+class _Writer:
+    """Generates the texts of videos; the weights are loaded by the first of them."""
+
+    job: Job
+    dataset: Dataset
+    clips: ClipTable
+    spec: FeatureSpec
+    words: frozenset[str]
+    max_tokens: int
+
+    @cached_property
+    def generation(self) -> TextGeneration:
+        """The loaded backbone.
+
+        Raises:
+            VadprobeError: if its files are not those that the features came from.
+        """
+        config = self.job.config
+        description = describe(config.backbone, self.job.backbone_folder)
+        if description.spec != self.spec.backbone:
+            raise VadprobeError(
+                f"the backbone {config.backbone.key!r} must be the one that the features came from; its files were "
+                "changed since. Extract the features anew, under another key."
+            )
+        backbone = load(description, config.extraction.device, config.extraction.threads)
+        return TextGeneration(backbone, self.max_tokens)
+
+    @cached_property
+    def tokens(self) -> WordTokens:
+        """Tokens that begin one of the words."""
+        return WordTokens.of(self.generation.backbone.description.family.tokenizer, sorted(self.words))
+
+    def rows(self, video_id: str, decoder: Decoder) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the table about one video, in order of frames."""
+        path = self.dataset.folder / self.dataset.by_id[video_id].path
+        rows = self.clips.rows_of([video_id]).tolist()
+        for start in range(0, len(rows), _BATCH):
+            some = rows[start : start + _BATCH]
+            frames = {row: self._frames(path, row, decoder) for row in some}
+            readable = [row for row in some if frames[row] is not None]
+            texts = self._texts([frames[row] for row in readable], readable) if readable else []
+            found = dict(zip(readable, texts, strict=True))
+            for row in some:
+                yield self._row(video_id, row, found.get(row))
+
+    def _frames(self, path: Path, row: int, decoder: Decoder) -> Any:
+        """Return a clip's frames as the model takes them; None where they cannot be read."""
+        try:
+            read = decoder.read_clip(path, self.clips.clip(row).frame_indices)
+        except VideoError:
+            return None
+        return self.generation.backbone.description.family.resize(read)
+
+    def _texts(self, frames: Sequence[Any], rows: Sequence[int]) -> list[GeneratedText]:
+        clips = self.clips
+        lengths = (clips.stop_frames - clips.start_frames)[list(rows)]
+        seconds = lengths / clips.fps[clips.video_codes[list(rows)]]
+        return self.generation(frames, seconds.tolist(), self.spec, self.tokens)
+
+    def _row(self, video_id: str, row: int, found: GeneratedText | None) -> dict[str, Any]:
+        return {
+            "video_id": video_id,
+            "split": self.dataset.by_id[video_id].split,
+            "start_frame": int(self.clips.start_frames[row]),
+            "stop_frame": int(self.clips.stop_frames[row]),
+            "text": "" if found is None else found.text,
+            "probability": float("nan") if found is None else found.probability,
+            "names_event": None if found is None else says_one(found.text, self.words),
+            "prompt": self.spec.prompt.text,
+        }
+
+
+def write_texts(
+    job: Job,
+    words: Iterable[str],
+    *,
+    max_tokens: int = MAX_TOKENS,
+    splits: Sequence[str] = ("validation", "test"),
+    progress: Progress = lambda done, total: None,
+) -> Path:
+    """Generate a text about every scored segment of a job, and write them to `texts.parquet` beside its results.
+
+    The model is asked the job's score prompt about the frames that its features are of. The file is written after each
+    video, and a later call goes on where an earlier one ended.
+
+    Args:
+        job: a job whose features are extracted.
+        words: words of an event, in small letters: their probability is kept, and whether a text says one.
+        max_tokens: most tokens of a text.
+        splits: splits whose videos are described.
+        progress: called with the number of videos that are done, and of all.
+
+    Returns:
+        The file. Its metadata has the recipe of the texts, and the notes on the backbone.
+
+    Raises:
+        VadprobeError: if the features are missing, or the backbone is not the one they came from.
+    """
+    inputs = open_analysis(job)
+    store, path, chosen = inputs.store, job.out / TEXTS, frozenset(words)
+    recipe = {"features": store.spec.digest, "words": sorted(chosen), "max_tokens": max_tokens}
+    rows = [row for split in splits for row in inputs.rows_of_split(split).tolist()]
+    video_ids = [store.clips.video_ids[code] for code in np.unique(store.clips.video_codes[rows])]
+    found = _rows_before(path, recipe)
+    dataset = open_dataset(job.config.dataset, job.workspace)
+    writer = _Writer(job, dataset, store.clips, store.spec, chosen, max_tokens)
+    done = {row["video_id"] for row in found}
+    with Decoder(job.config.extraction.decode_deadline) as decoder:
+        for number, video_id in enumerate(video_ids):
+            if video_id not in done:
+                found += writer.rows(video_id, decoder)
+                table = pa.Table.from_pylist(found, _COLUMNS)
+                write_parquet(with_notes(with_metadata(table, TEXTS_RECIPE, recipe), store.spec.notes), path)
+            progress(number + 1, len(video_ids))
+    return path
+
+
+def words_of_events(job: Job) -> frozenset[str]:
+    """Return the words of events that the job's backbone was taught.
+
+    Raises:
+        VadprobeError: if it is not the demo's captioner, the only one whose sentences are known.
+    """
+    spec = open_analysis(job).store.spec
+    if (spec.recipe.get("backbone_card") or {}).get("kind") != DEMO_CAPTIONER:
+        raise VadprobeError(
+            f"the backbone {spec.backbone.key!r} is not the demo's captioner, so its words of an event are not known; "
+            "name some with --words, such as --words fire fight."
+        )
+    return event_words()
+
+
+def says_one(text: str, words: frozenset[str]) -> bool:
+    """Return True if one of the words is in a text, whatever the case of its letters."""
+    return not words.isdisjoint(re.findall(r"[^\W\d_]+", text.lower()))
+
+
+def _rows_before(path: Path, recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of an earlier call with the same recipe."""
+    try:
+        table = read_parquet(path)
+    except (OSError, pa.ArrowException):
+        return []
+    return list(table.to_pylist()) if metadata_in(table.schema, TEXTS_RECIPE) == recipe else []

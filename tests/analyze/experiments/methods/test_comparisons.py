@@ -1,0 +1,251 @@
+"""The comparison of methods on planted stores: what is measured, on which videos, and what is said of it."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.support.planted import HEAD, LAYER, Planted, write_planted
+from vadprobe.analyze.compute.cluster import open_scheduler
+from vadprobe.analyze.compute.step_cache import StepCache
+from vadprobe.analyze.experiments.cases import ExperimentContext, varied
+from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
+from vadprobe.analyze.experiments.measuring import measure
+from vadprobe.analyze.experiments.methods.entries import DRAWS, Entry
+from vadprobe.analyze.experiments.methods.measured import ALL, Measured
+from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE
+from vadprobe.analyze.experiments.methods.verdicts import verdicts
+from vadprobe.analyze.experiments.rows import Row, Table, table_lines
+from vadprobe.analyze.experiments.tables import TABLES, measured_table
+from vadprobe.flows.commands.experiments import case_of
+from vadprobe.flows.jobs.job import load_job
+from vadprobe.store.files.parquet import with_metadata, write_parquet
+
+CARD = {"kind": "demo-captioner", "note": "knows drawings; says nothing about any real camera", "named": ["fire"]}
+STRENGTH = 0.6
+RECIPE = {"random_weights": False, "backbone_card": CARD, "drawn": True}
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    folder = tmp_path_factory.mktemp("planted")
+    return write_planted(folder, strength=STRENGTH, recipe=RECIPE, kinds=("fire", "fall", "dog"))
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    folder = tmp_path_factory.mktemp("second")
+    return write_planted(folder, strength=STRENGTH, recipe=RECIPE, seed=5, kinds=("fire", "fall", "dog"), name="second")
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("steps")
+
+
+@pytest.fixture
+def lab(planted: Planted, second: Planted, steps: Path) -> Iterator[ExperimentContext]:
+    jobs = [load_job(planted.job(method)) for method in ("hiprobe", "headhunt")]
+    # Names of videos are the same in both sets: their files are not, which is what counts across sets.
+    other = case_of(load_job(second.job("hiprobe")), None)
+    other = replace(other, config=varied(other.config, allow_overlap=True))
+    with open_scheduler("synchronous", 0) as scheduler:
+        yield ExperimentContext((*(case_of(job, None) for job in jobs), other), StepCache(steps), scheduler, draws=1)
+
+
+def rows_of(table: Table) -> dict[str, Row]:
+    return {row.label.strip(): row for row in table.rows}
+
+
+def write_texts(lab: ExperimentContext, probability: float, *, features: str | None = None) -> None:
+    """Write texts of the first job's segments: the truth, said with a probability."""
+    case = lab.cases[0]
+    spec_store = case.inputs(case.config).store
+    clips, truth = spec_store.clips, case.truth
+    rows = []
+    for row in range(len(clips)):
+        clip = clips.clip(row)
+        inside = bool(truth.truth(clip.video_id, clip.stop_frame)[clip.start_frame :].mean() >= 0.5)
+        rows.append(
+            {
+                "video_id": clip.video_id,
+                "start_frame": clip.start_frame,
+                "stop_frame": clip.stop_frame,
+                "text": "A fire." if inside else "Nothing.",
+                "probability": probability if inside else 1 - probability,
+                "names_event": inside,
+            }
+        )
+    table = pa.Table.from_pylist(rows)
+    assert case.texts is not None
+    write_parquet(with_metadata(table, TEXTS_RECIPE, {"features": features or spec_store.spec.digest}), case.texts)
+
+
+@pytest.fixture
+def texts(lab: ExperimentContext) -> Iterator[Path]:
+    write_texts(lab, 0.9)
+    path = lab.cases[0].texts
+    assert path is not None
+    yield path
+    path.unlink()
+
+
+def test_methods_stand_beside_layers_heads_texts_and_baselines(lab: ExperimentContext, texts: Path) -> None:
+    table = measured_table(lab, "comparison")
+    rows = rows_of(table)
+    assert list(rows) == [
+        "HiProbe-VAD (layer by DLSP)",
+        "last layer",
+        "middle layer",
+        "best fixed layer (chosen on test)",
+        "HeadHunt-VAD (1 heads by RHI)",
+        "1 random heads",
+        "all heads of the last block",
+        "all heads of all blocks",
+        "text about 24 frames: p of event words",
+        "smoothed as the method (sigma 0.4)",
+        "an event word is said, or not",
+        "baseline: true video label, flat",
+        "baseline: random",
+    ]
+    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER}"
+    assert rows["HeadHunt-VAD (1 heads by RHI)"].choice == f"heads {HEAD[0]}:{HEAD[1]}"
+    for label, row in rows.items():
+        for number in row.numbers.values():
+            assert 0 <= number.value <= 1, label
+            if not label.startswith("baseline"):
+                assert number.low <= number.value <= number.high, label
+    assert rows["1 random heads"].n_draws == DRAWS
+    assert rows["text about 24 frames: p of event words"].numbers == rows["an event word is said, or not"].numbers
+    assert table.notes[0] == "tiny: knows drawings; says nothing about any real camera."
+    text = "\n".join(table_lines(table))
+    assert "lowest and highest of 20 draws of heads; the number before is their median" in text
+    assert "never learnt to answer yes or no" in text
+    assert json.loads(json.dumps(table.to_json(), allow_nan=False))["name"] == "comparison"
+
+
+def test_numbers_are_those_of_the_other_tables(lab: ExperimentContext) -> None:
+    case = lab.cases[1]
+    rows = rows_of(TABLES["comparison"][1](lab))
+    wanted = measure(lab, case, headhunt_config(case)).result.evaluation
+    assert wanted is not None
+    number = rows["HeadHunt-VAD (1 heads by RHI)"].numbers["auc"]
+    assert (number.value, (number.low, number.high)) == (wanted.auc, wanted.intervals["auc"])
+
+
+def test_kinds_named_and_not_named_are_measured_apart(lab: ExperimentContext) -> None:
+    table = TABLES["comparison-kinds"][1](lab)
+    row = rows_of(table)["HiProbe-VAD (layer by DLSP)"]
+    assert set(row.numbers) == {"auc_named", "ap_named", "auc_unnamed", "ap_unnamed"}
+    assert row.numbers["auc_named"] != row.numbers["auc_unnamed"]
+    assert any(note.startswith("Named: fire. Not named: dog, fall.") for note in table.notes)
+    case = lab.cases[0]
+    keep = tuple(v for v in case.truth.videos if v.split != "test" or v.category in (None, "fire"))
+    names = {video.video_id for video in keep}
+    intervals = tuple(interval for interval in case.truth.intervals if interval.video_id in names)
+    alone = replace(case, truth=replace(case.truth, videos=keep, intervals=intervals))
+    wanted = rows_of(TABLES["comparison"][1](replace(lab, cases=(alone, *lab.cases[1:]))))
+    numbers = wanted["HiProbe-VAD (layer by DLSP)"].numbers
+    assert (row.numbers["auc_named"], row.numbers["ap_named"]) == (numbers["auc"], numbers["ap_step"])
+
+
+def test_a_second_set_is_measured_without_fitting_there(lab: ExperimentContext) -> None:
+    table = TABLES["comparison-transfer"][1](lab)
+    assert table.dataset == "second"
+    assert table.notes[0] == "Fitted on planted, measured on second."
+    rows = rows_of(table)
+    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER}"
+    assert rows["HiProbe-VAD (layer by DLSP)"].numbers["auc"].value > 0.7
+    assert not any(label.startswith("text") for label in rows)
+    alone = TABLES["comparison-transfer"][1](replace(lab, cases=lab.cases[:2]))
+    assert "no other job with this backbone" in alone.rows[0].reason
+
+
+def test_texts_of_other_features_are_refused(lab: ExperimentContext) -> None:
+    write_texts(lab, 0.9, features="0")
+    path = lab.cases[0].texts
+    assert path is not None
+    try:
+        row = rows_of(TABLES["comparison"][1](lab))["text about 24 frames"]
+    finally:
+        path.unlink()
+    assert "must belong to the features" in row.reason
+
+
+def test_a_backbone_without_a_card_names_no_kind(tmp_path: Path) -> None:
+    plain = write_planted(tmp_path)
+    with open_scheduler("synchronous", 0) as scheduler:
+        cases = (case_of(load_job(plain.job("hiprobe")), None),)
+        table = TABLES["comparison-kinds"][1](ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1))
+    assert "no card that says which kinds" in table.rows[0].reason
+
+
+class Fixed(Measured):
+    """A measurement with an AUC of one's own."""
+
+    def __init__(self, auc: float) -> None:
+        super().__init__({ALL: None})
+        object.__setattr__(self, "fixed", auc)
+
+    @property
+    def auc(self) -> float:
+        return float(vars(self)["fixed"])
+
+
+class Known(Entry):
+    """An entry whose interval begins 0.05 below its AUC."""
+
+    @property
+    def auc_low(self) -> float:
+        return self.auc - 0.05
+
+
+def entry(key: str, *aucs: float, choice: str = "") -> Entry:
+    return Known(key, key, tuple(Fixed(auc) for auc in aucs), choice=choice, others={"1": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([entry("rhi", 0.9), entry("random-heads", 0.8, 0.85, 0.95)], ["is above the median", "1 of them are as"]),
+        ([entry("rhi", 0.8), entry("random-heads", 0.8, 0.9, 0.7)], ["it adds nothing here; 2 of them"]),
+        (
+            [entry("rhi", 0.8), entry("random-heads", 0.7), entry("all-heads", 0.8)],
+            ["RHI adds nothing over"],
+        ),
+        (
+            [entry("dlsp", 0.90, choice="layer 3"), entry("best-layer", 0.905, choice="layer 4")],
+            [
+                "DLSP's layer 3 is within 0.01 of the best fixed layer (layer 4",
+                "0.0050 below",
+                "every layer: 1: 0.5000",
+            ],
+        ),
+        (
+            [entry("dlsp", 0.8), entry("best-layer", 0.9), entry("last-layer", 0.7)],
+            ["not within", "adds 0.1000 of"],
+        ),
+        ([entry("dlsp", 0.8), entry("text-raw", 0.7), entry("text", 0.85)], ["HiProbe-VAD adds nothing"]),
+        ([entry("dlsp", 0.8), entry("text", 0.78)], ["adds 0.0200 of AUC", "too few to tell it from nothing"]),
+        ([entry("dlsp", 0.8), entry("text", 0.7)], ["adds 0.1000 of AUC", "more than its interval"]),
+        (
+            [entry(key, 0.8, choice="layer 3") for key in ("dlsp", "best-layer", "middle-layer")],
+            ["DLSP chose the same as taking the middle layer: layer 3."],
+        ),
+        ([entry("rhi", 0.8), entry("text-raw", math.nan)], []),
+    ],
+)
+def test_what_is_said_follows_from_the_numbers(entries: list[Entry], words: list[str]) -> None:
+    said = " ".join(verdicts(entries))
+    assert [word for word in words if word not in said] == []
+    assert bool(said) == bool(words)
+
+
+def test_the_median_of_draws_is_shown() -> None:
+    assert entry("random-heads", 0.1, 0.9, 0.6).auc == 0.6
+    assert np.isnan(entry("none").auc)

@@ -1,0 +1,91 @@
+"""The demo from beginning to end on a few short videos, with weights that nobody trained in the captioner's layout."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vadprobe.extract.demo import surveillance
+from vadprobe.extract.demo.captioner.training.architecture import captioner, new_model, write_half
+from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
+from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
+from vadprobe.extract.demo.scripts import Script
+from vadprobe.flows.commands.demo import run_demo
+from vadprobe.flows.jobs.demo import composition
+from vadprobe.flows.jobs.demo.ingredients import Size, preset
+from vadprobe.store.files.parquet import read_parquet
+
+pytestmark = pytest.mark.usefixtures("blank")
+NOTE = "demo-captioner: pre-trained on nothing; says nothing about any real camera."
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint as the shipped one, but for its weights."""
+    folder = tmp_path_factory.mktemp("models") / "stand-in"
+    folder.mkdir()
+    tiny = captioner(captioner_tokenizer(1000))
+    write_half(folder, new_model(tiny, 0), tiny)
+    card = {"kind": "demo-captioner", "note": NOTE.split(": ")[1].rstrip("."), "named": list(NAMED_KINDS)}
+    (folder / "backbone_card.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.fixture
+def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw and compute without other processes, which take seconds to start."""
+
+    def encoded(folder: Path, scripts: Sequence[Script], *others: object) -> None:
+        for script in scripts:
+            surveillance.encode(script, folder / "videos" / f"{script.video_id}.mp4")
+
+    @contextmanager
+    def changed(name: str) -> Iterator[Path]:
+        with preset(name) as path:
+            text = path.read_text().replace("[analysis]", "[analysis]\nworkers = 0")
+        copy = tmp_path / f"{name}.toml"
+        copy.write_text(text)
+        yield copy
+
+    monkeypatch.setattr(composition, "preset", changed)
+    monkeypatch.setattr(surveillance, "_encode_all", encoded)
+
+
+@pytest.mark.slow
+def test_the_demo_shows_results_comparisons_and_captions(
+    tmp_path: Path, stand_in: Path, in_process: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    size = Size(n_videos=16, n_second=16, seconds=(1.2, 1.6))
+    assert run_demo(folder, 0, with_prefect=False, backbone=stand_in, size=size) == 0
+    shown = capsys.readouterr().out
+    for words in (
+        "hiprobe on surveillance (test)",
+        "headhunt on surveillance (test)",
+        f"Note: {NOTE}",
+        "comparison: what the methods add",
+        "best fixed layer (chosen on test)",
+        "random heads",
+        "text about 24 frames: p of event words",
+        "baseline: true video label, flat",
+        "RHI's AUC",
+        "Fitted on surveillance, measured on surveillance-second.",
+        "test segments drawn by a seed",
+        "What these numbers may be taken for",
+    ):
+        assert words in shown, words
+    assert shown.index("hiprobe on surveillance (test)") < shown.index("[4/5]")
+    assert "MEANINGLESS" not in shown
+    results = json.loads((folder / "results.json").read_text())["results"]
+    assert [result["preset"] for result in results] == ["hiprobe", "headhunt"]
+    assert all(result["caveats"][0] == NOTE for result in results)
+    assert NOTE in (folder / "report.html").read_text()
+    assert set(read_parquet(folder / "hiprobe" / "texts.parquet")["split"].to_pylist()) == {"test"}
+    assert run_demo(folder, 0, with_prefect=False, backbone=stand_in, size=size) == 0
+    again = capsys.readouterr().out
+    assert "Nothing to compute" in again
+    assert [line for line in again.splitlines() if "layer by DLSP" in line] == [
+        line for line in shown.splitlines() if "layer by DLSP" in line
+    ]

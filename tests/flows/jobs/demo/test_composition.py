@@ -1,0 +1,46 @@
+"""The demo's steps on planted features: a result is shown as soon as it is there, and all are kept together."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.planted import write_planted
+from vadprobe.flows.jobs.analyze_job import analyze
+from vadprobe.flows.jobs.demo import composition
+from vadprobe.flows.jobs.demo.composition import Demo
+from vadprobe.flows.jobs.job import load_job
+
+pytestmark = pytest.mark.usefixtures("blank")
+
+
+def test_the_first_result_comes_before_the_second_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = write_planted(tmp_path)
+    happened: list[str] = []
+
+    @contextmanager
+    def planted_preset(name: str) -> Iterator[Path]:
+        yield planted.job(name)
+
+    def extracted(path: str, workspace: str) -> str:
+        happened.append(f"extracted {Path(path).stem}")
+        return "all features are there"
+
+    def analyzed(path: str, workspace: str) -> str:
+        happened.append(f"analyzed {Path(path).stem}")
+        return str(analyze(load_job(Path(path), Path(workspace))).report)
+
+    monkeypatch.setattr(composition, "preset", planted_preset)
+    jobs = Demo(tmp_path, 0, extracted, analyzed, happened.append).results()
+    assert [job.path.stem for job in jobs] == ["hiprobe", "headhunt"]
+    steps = [line.split(":")[0] if line.startswith("[") else line.splitlines()[-1] for line in happened]
+    places = [steps.index(step) for step in ("extracted hiprobe", "analyzed hiprobe", "extracted headhunt")]
+    assert places == sorted(places)
+    first = next(place for place, line in enumerate(happened) if "hiprobe on planted (test)" in line)
+    assert places[1] < first < places[2]
+    assert happened.count("all features are there") == 2
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert [result["preset"] for result in results] == ["hiprobe", "headhunt"]
+    assert (tmp_path / "report.html").exists()

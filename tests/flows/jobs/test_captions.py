@@ -1,0 +1,62 @@
+"""Captions that are shown: drawn by a seed, half of anomalies, each with its truth beside it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.video import Interval, Video
+from vadprobe.store.files.parquet import write_parquet
+
+
+@pytest.fixture
+def truth() -> Dataset:
+    videos = (
+        Video("a", "a.mp4", 96, 25.0, "test", 1, "Fall"),
+        Video("b", "b.mp4", 96, 25.0, "test", 0, "Normal"),
+        Video("c", "c.mp4", 96, 25.0, "validation", 0, "Normal"),
+    )
+    return Dataset("set", Path(), videos, (Interval("a", 36, 84, "Fall"),))
+
+
+@pytest.fixture
+def texts(tmp_path: Path, truth: Dataset) -> Path:
+    rows = [
+        {"video_id": v.video_id, "split": v.split, "start_frame": s, "stop_frame": s + 24, "text": f"{v.video_id} {s}"}
+        for v in truth.videos
+        for s in range(0, 96, 24)
+    ]
+    write_parquet(pa.Table.from_pylist(rows), tmp_path / "texts.parquet")
+    return tmp_path / "texts.parquet"
+
+
+def test_the_truth_is_that_of_half_the_frames(texts: Path, truth: Dataset) -> None:
+    found = sampled_captions(texts, truth, seed=0, count=20)
+    assert [(one.video_id, one.start_frame) for one in found if one.truth == "Fall"] == [
+        ("a", 24),
+        ("a", 48),
+        ("a", 72),
+    ]
+    assert {one.video_id for one in found} == {"a", "b"}
+    assert len(found) == 8
+    for one in found:
+        assert one.text == f"{one.video_id} {one.start_frame}"
+
+
+def test_a_seed_draws_the_same_and_half_of_each(texts: Path, truth: Dataset) -> None:
+    first = sampled_captions(texts, truth, seed=3, count=4)
+    assert first == sampled_captions(texts, truth, seed=3, count=4)
+    assert [one.truth for one in first] == ["Fall", "Fall", "nothing", "nothing"]
+    assert any(sampled_captions(texts, truth, seed, 4) != first for seed in range(5))
+    lines = list(caption_lines(first))
+    assert lines[0].startswith("4 test segments drawn by a seed")
+    assert all(one.text in "\n".join(lines) for one in first)
+
+
+def test_without_labels_nothing_is_claimed(texts: Path, truth: Dataset) -> None:
+    unknown = replace(truth, videos=tuple(replace(video, label=None) for video in truth.videos), intervals=())
+    found = sampled_captions(texts, unknown, seed=0, count=6)
+    assert [one.truth for one in found] == ["unknown"] * 6

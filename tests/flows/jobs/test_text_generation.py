@@ -1,0 +1,154 @@
+"""Texts of a job's segments: one a segment, kept video by video, of the very backbone that made the features."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.planted import write_planted
+from tests.support.samples.jobs import write_job
+from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, read_texts
+from vadprobe.extract.demo.captioner.sentences import event_words
+from vadprobe.extract.model.card import BACKBONE_CARD
+from vadprobe.flows.command_line import main
+from vadprobe.flows.jobs import text_generation
+from vadprobe.flows.jobs.analyze_job import open_analysis
+from vadprobe.flows.jobs.extract_job import extract
+from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.jobs.text_generation import says_one, words_of_events, write_texts
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.parquet import metadata_in, notes_in, read_parquet
+
+WORDS = ("abnormal", "yes")
+MORE = """
+[analysis]
+preset = "texts"
+method = "hiprobe"
+out = "out"
+workers = 0
+calibration = {unit = "segment"}
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(
+    tmp_path_factory: pytest.TempPathFactory, tiny_backbones: Mapping[str, Path], write_video: Callable[..., Path]
+) -> Path:
+    """Features of four small videos, all of them of the test split but one, by a backbone with a card."""
+    folder = tmp_path_factory.mktemp("texts")
+    backbone = Path(shutil.copytree(tiny_backbones["qwen2_5_vl"], folder / "backbone"))
+    (backbone / "random_weights.json").unlink()
+    (backbone / BACKBONE_CARD).write_text(json.dumps({"kind": "demo-captioner", "note": "knows drawings"}))
+    rows = ["video_id,label,n_frames,split"]
+    for number, split in enumerate(("train", "validation", "test", "test")):
+        (folder / "videos").mkdir(exist_ok=True)
+        write_video(folder / "videos" / f"clip{number}.mp4", n_frames=20)
+        rows.append(f"clip{number},{number % 2},20,{split}")
+    (folder / "truth.csv").write_text("\n".join(rows) + "\n")
+    path = write_job(folder, "backbone", more=MORE)
+    dataset = 'name = "set"\nformat = "manifest"\nmanifest = "truth.csv"'
+    path.write_text(path.read_text().replace('name = "set"', dataset))
+    extract(load_job(path))
+    return folder
+
+
+@pytest.fixture
+def job(workspace: Path) -> Job:
+    job = load_job(workspace / "job.toml")
+    shutil.rmtree(job.out, ignore_errors=True)
+    return job
+
+
+def test_every_scored_segment_has_its_text(job: Job) -> None:
+    told: list[tuple[int, int]] = []
+    path = write_texts(job, WORDS, max_tokens=4, progress=lambda done, total: told.append((done, total)))
+    store = open_analysis(job).store
+    rows = read_parquet(path).to_pylist()
+    places = [(row["video_id"], row["start_frame"], row["stop_frame"], row["split"]) for row in rows]
+    splits = {"clip1": "validation", "clip2": "test", "clip3": "test"}
+    assert places == [(name, start, min(start + 8, 20), splits[name]) for name in splits for start in (0, 8, 16)]
+    for row in rows:
+        assert 0 < row["probability"] < 1
+        assert row["names_event"] == says_one(row["text"], frozenset(WORDS))
+        assert row["prompt"] == store.spec.prompt.text
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert notes_in(path)[0].startswith("MEANINGLESS")
+    output = read_texts(path, store.spec)
+    assert output.video_ids == tuple(row["video_id"] for row in rows)
+    np.testing.assert_array_equal(output.probabilities, [row["probability"] for row in rows])
+    np.testing.assert_array_equal(output.smoothed(0.0), output.probabilities)
+
+
+def test_an_interrupted_call_goes_on_where_it_ended(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_parquet(write_texts(job, WORDS, max_tokens=3)).to_pylist()
+    shutil.rmtree(job.out)
+
+    def interrupted(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_texts(job, WORDS, max_tokens=3, progress=interrupted)
+    asked: list[str] = []
+    rows = text_generation._Writer.rows
+
+    def noted(writer: text_generation._Writer, video_id: str, decoder: object) -> object:
+        asked.append(video_id)
+        return rows(writer, video_id, decoder)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(text_generation._Writer, "rows", noted)
+    path = write_texts(job, WORDS, max_tokens=3)
+    assert asked == ["clip3"]
+    for mine, wanted in zip(read_parquet(path).to_pylist(), whole, strict=True):
+        assert {**mine, "probability": 0} == {**wanted, "probability": 0}
+        assert mine["probability"] == pytest.approx(wanted["probability"], abs=1e-5)
+    asked.clear()
+    write_texts(job, ("yes",), max_tokens=3, splits=("test",))
+    assert asked == ["clip2", "clip3"]
+    assert metadata_in(read_parquet(path).schema, TEXTS_RECIPE)["words"] == ["yes"]
+
+
+def test_a_segment_that_cannot_be_read_is_unknown(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(writer: text_generation._Writer, path: Path, row: int, decoder: object) -> None:
+        return None
+
+    monkeypatch.setattr(text_generation._Writer, "_frames", broken)
+    rows = read_parquet(write_texts(job, WORDS, max_tokens=2)).to_pylist()
+    assert all(row["text"] == "" and np.isnan(row["probability"]) and row["names_event"] is None for row in rows)
+
+
+def test_another_backbone_in_the_folder_is_refused(job: Job, workspace: Path) -> None:
+    config = workspace / "backbone" / "generation_config.json"
+    before = config.read_text()
+    config.write_text(before + " ")
+    try:
+        with pytest.raises(VadprobeError, match="must be the one that the features came from"):
+            write_texts(job, WORDS)
+    finally:
+        config.write_text(before)
+
+
+def test_the_command_shows_texts_and_the_stamp(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["describe", str(job.path), "--words", "Abnormal", "yes", "--max-tokens", "3", "--shown", "4"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("Note: MEANINGLESS")
+    assert shown[2].startswith("4 test segments drawn by a seed")
+    assert {line.split()[0] for line in shown[4:8]} <= {"clip2", "clip3"}
+    assert shown[-1] == f"Texts: {job.out / 'texts.parquet'}"
+    assert metadata_in(read_parquet(job.out / "texts.parquet").schema, TEXTS_RECIPE)["words"] == ["abnormal", "yes"]
+
+
+def test_words_are_known_of_the_demo_s_captioner_alone(job: Job, tmp_path: Path) -> None:
+    assert words_of_events(job) == event_words()
+    plain = load_job(write_planted(tmp_path).job("hiprobe"))
+    with pytest.raises(VadprobeError, match="name some with --words"):
+        words_of_events(plain)
+
+
+def test_words_are_whole_words() -> None:
+    words = frozenset({"van", "fire"})
+    assert says_one("A red Van, on the road.", words)
+    assert not says_one("The caravan is fireproof.", words)
