@@ -3,8 +3,8 @@
     python -m benchmarks.extract.demo_backbone captioner-0 captioner-1 captioner-2 --folder seeds
 
 Each folder named is a checkpoint of 'vadprobe make-demo-backbone'. For each, 'vadprobe demo' runs in a folder of its
-own below `--folder` (what is there is not computed again), and the tables of its comparison are put beside each other as
-Markdown: one column for each seed, the numbers with their intervals, and the spread of the seeds.
+own below `--folder` (what is there is not computed again). The tables of its comparison are put beside each
+other as Markdown: one column for each seed, the numbers with their intervals, and the spread of the seeds.
 """
 
 import argparse

@@ -14,12 +14,12 @@ from vadprobe.extract.demo.captioner.training.architecture import write_half
 from vadprobe.extract.demo.captioner.training.loop import StepReport, train
 from vadprobe.extract.demo.captioner.training.trainer import Trainer
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
+from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
+from vadprobe.store.format.specification import DEMO_CAPTIONER
 from vadprobe.store.progress import Progress
 
-CARD = "backbone_card.json"
-KIND = "demo-captioner"
 NOTE = "pre-trained on drawings of the same kind; says nothing about any real camera"
 LOSSES = ("caption", "first_token", "words", "words_auc")
 """What the card tells of held-out clips: cross-entropies per token, the loss of single words, and their mean AUC."""
@@ -65,8 +65,8 @@ def make_captioner(
 
 def _finished(out: Path, recipe: Recipe) -> dict[str, Any] | None:
     """Return the card of a finished checkpoint of this recipe, or None where nothing is."""
-    if (out / CARD).exists():
-        card: dict[str, Any] = read_json(out / CARD)
+    if (out / BACKBONE_CARD).exists():
+        card: dict[str, Any] = read_json(out / BACKBONE_CARD)
         different = first_difference(recipe.as_json(), card.get("recipe", {}))
         if different:
             raise VadprobeError(f"{out} holds a backbone of another recipe: {different}. Use another folder.")
@@ -84,7 +84,7 @@ def _write(out: Path, trainer: Trainer) -> dict[str, Any]:
         write_half(part, trainer.model, trainer.tiny)
         weights = hashlib.sha256((part / "model.safetensors").read_bytes()).hexdigest()
         card = {
-            "kind": KIND,
+            "kind": DEMO_CAPTIONER,
             "note": NOTE,
             "version": VERSION,
             "recipe": trainer.recipe.as_json(),
@@ -95,7 +95,7 @@ def _write(out: Path, trainer: Trainer) -> dict[str, Any]:
             "named": list(NAMED_KINDS),
             "frame_size": list(FRAME_SIZE),
         }
-        write_json(part / CARD, card)
+        write_json(part / BACKBONE_CARD, card)
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from vadprobe.extract.demo.captioner.making import shipped_captioner
 from vadprobe.extract.demo.surveillance import make_surveillance_set
 from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.flows.jobs.progress import Bar
@@ -54,12 +55,10 @@ def install_backbone(folder: Path, source: Path | None = None) -> dict[str, Any]
         VadprobeError: if there is no such checkpoint, or the folder holds another one.
     """
     with ExitStack() as stack:
-        if source is None:
-            shipped = files("vadprobe.extract.demo.captioner").joinpath("shipped")
-            source = stack.enter_context(as_file(shipped)) if shipped.is_dir() else None
-        if source is None or not (source / BACKBONE_CARD).is_file():
+        source = source or stack.enter_context(shipped_captioner())
+        if not (source / BACKBONE_CARD).is_file():
             raise VadprobeError(
-                f"there must be a backbone with {BACKBONE_CARD} in {source or 'the installation'}; make one with "
+                f"there must be a backbone with {BACKBONE_CARD} in {source}; make one with "
                 "'vadprobe make-demo-backbone FOLDER --work FOLDER' and name it with --backbone."
             )
         card: dict[str, Any] = read_json(source / BACKBONE_CARD)

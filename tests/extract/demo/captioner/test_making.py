@@ -8,8 +8,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.support.models.described import loaded
-from vadprobe.extract.demo.captioner.making import CARD, LOSSES, make_captioner
+from vadprobe.extract.demo.captioner.making import LOSSES, make_captioner
 from vadprobe.extract.demo.captioner.recipe import Recipe, first_difference
+from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json
 
@@ -29,7 +30,7 @@ def test_the_checkpoint_is_the_real_class_in_half_precision_with_a_card(made: Pa
     assert type(backbone.model).__name__ == "Qwen2_5_VLForConditionalGeneration"
     weights = (made / "model.safetensors").read_bytes()
     assert len(weights) < 4_000_000
-    card = read_json(made / CARD)
+    card = read_json(made / BACKBONE_CARD)
     assert card["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert first_difference(small_recipe.as_json(), card["recipe"]) is None
     assert (card["kind"], card["steps"], card["frame_size"]) == ("demo-captioner", 3, [112, 168])
@@ -43,9 +44,9 @@ def test_the_tokenizer_knows_the_answers_yes_and_no(made: Path) -> None:
 
 
 def test_a_finished_checkpoint_is_left_alone(made: Path, small_recipe: Recipe) -> None:
-    before = (made / CARD).stat().st_mtime_ns
-    assert make_captioner(made, made.parent / "elsewhere", small_recipe) == read_json(made / CARD)
-    assert (made / CARD).stat().st_mtime_ns == before
+    before = (made / BACKBONE_CARD).stat().st_mtime_ns
+    assert make_captioner(made, made.parent / "elsewhere", small_recipe) == read_json(made / BACKBONE_CARD)
+    assert (made / BACKBONE_CARD).stat().st_mtime_ns == before
     assert not (made.parent / "elsewhere").exists()
 
 

@@ -9,16 +9,18 @@ import pytest
 
 from tests.support.builders import clip_table, feature_spec
 from tests.support.models.described import loaded
-from vadprobe.extract.demo.captioner.making import CARD, KIND, shipped_captioner
+from vadprobe.extract.demo.captioner.making import shipped_captioner
 from vadprobe.extract.demo.captioner.recipe import FRAME_SIZE, Recipe, first_difference
 from vadprobe.extract.demo.captioner.sentences import event_words, kinds_said
 from vadprobe.extract.demo.contact_sheet import shot_with
 from vadprobe.extract.demo.scenes.camera import Film
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.extract.model.backbone import Backbone
+from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.format.sampling import Sampling, sample_frames
+from vadprobe.store.format.specification import DEMO_CAPTIONER
 
 MEGABYTES = 8
 
@@ -31,10 +33,10 @@ def captioner() -> Iterator[Backbone]:
 
 def test_the_card_belongs_to_the_weights_and_to_the_recipe_of_the_command() -> None:
     with shipped_captioner() as folder:
-        card = read_json(folder / CARD)
+        card = read_json(folder / BACKBONE_CARD)
         weights = (folder / "model.safetensors").read_bytes()
         size = sum(path.stat().st_size for path in folder.iterdir())
-    assert card["kind"] == KIND
+    assert card["kind"] == DEMO_CAPTIONER
     assert card["weights_sha256"] == hashlib.sha256(weights).hexdigest()
     assert first_difference(Recipe(seed=card["seed"]).as_json(), card["recipe"]) is None
     assert card["steps"] == Recipe().training.steps
@@ -45,7 +47,7 @@ def test_the_card_belongs_to_the_weights_and_to_the_recipe_of_the_command() -> N
 
 def test_the_losses_of_the_card_are_those_of_a_model_that_learnt() -> None:
     with shipped_captioner() as folder:
-        losses = read_json(folder / CARD)["losses"]
+        losses = read_json(folder / BACKBONE_CARD)["losses"]
     assert losses["caption"] < 1.0  # one of 1000 tokens at random: 6.9
     assert losses["words_auc"] > 0.88
 
@@ -87,4 +89,10 @@ def test_words_of_events_are_likelier_where_there_is_an_event(captioner: Backbon
 def test_the_folder_is_in_the_package() -> None:
     with shipped_captioner() as folder:
         names = {path.name for path in Path(folder).iterdir()}
-    assert {CARD, "model.safetensors", "config.json", "tokenizer.json", "video_preprocessor_config.json"} <= names
+    assert {
+        BACKBONE_CARD,
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "video_preprocessor_config.json",
+    } <= names
