@@ -8,7 +8,7 @@ FRAME_SIZE = (112, 168)
 """Height and width in pixels of the frames that the captioner knows."""
 
 VERSION = 1
-"""Version of the grammar, the model and the training, apart from the numbers of a recipe."""
+"""Version of the world, the grammar, the model and the training, apart from the numbers of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,10 @@ class ClipRecipe:
     compressed: float = 0.35
     """Share of clips that go through a video codec."""
     namespace: int = 770_077
-    world: int = 2
-    """Version of the generated world."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the recipe of the clips for a JSON file."""
+        return {"version": VERSION, **asdict(self)}
 
     @property
     def n_held_out(self) -> int:

@@ -4,7 +4,6 @@ import io
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -60,11 +59,11 @@ def draw_shards(folder: Path, recipe: ClipRecipe, workers: int, progress: Progre
         VadprobeError: if the folder holds clips of another recipe.
     """
     if (folder / CARD).exists():
-        different = first_difference(asdict(recipe), read_json(folder / CARD))
+        different = first_difference(recipe.as_json(), read_json(folder / CARD))
         if different:
             raise VadprobeError(f"{folder} holds clips of another recipe: {different}. Use another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / CARD, asdict(recipe))
+    write_json(folder / CARD, recipe.as_json())
     missing = [shard for shard in range(recipe.n_shards) if not _told_path(folder, shard).exists()]
     done = recipe.n_shards - len(missing)
     if not missing:
