@@ -68,10 +68,11 @@ def loss_lines(cards: list[dict[str, Any]]) -> list[str]:
 
 def metric_lines(title: str, tables: list[dict[str, Any]], metric: str, cards: list[dict[str, Any]]) -> list[str]:
     """Return a table of one metric: rows of the comparison by seeds."""
-    by_label = [{row["label"]: row for row in table["rows"]} for table in tables]
+    by_key = [{row["key"]: row for row in table["rows"]} for table in tables]
     rows = []
-    for label in by_label[0]:
-        numbers = [rows_of[label]["numbers"].get(metric) if label in rows_of else None for rows_of in by_label]
+    for key, first in by_key[0].items():
+        label = first["label"]
+        numbers = [rows_of[key]["numbers"].get(metric) if key in rows_of else None for rows_of in by_key]
         values = [one["value"] for one in numbers if one and one["value"] is not None]
         spread = f"{max(values) - min(values):.4f}" if values else "-"
         indented = label.replace("  ", "&nbsp;&nbsp;", 1) if label.startswith("  ") else label
