@@ -127,7 +127,7 @@ def describe(
 
     Args:
         config: job file whose features are extracted
-        words: words of an event; by default those that the demo's captioner was taught
+        words: words of an event, each one word of letters alone; by default those that the demo's captioner was taught
         max_tokens: most tokens of a text
         shown: texts of test segments to show beside the truth
     """
@@ -156,7 +156,8 @@ def demo(
     """Run both methods on a generated world, and compare them with all that is simpler.
 
     The backbone is a small captioner that is shipped, pre-trained on drawings of the same program, without labels and
-    without these videos. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
+    without these videos. But its captions name six of the ten kinds that the set calls anomalous; the other four it was
+    neither shown nor told. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
     features, scores and texts are nonsense, and every result there is stamped so.
 
     Args:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE
+from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE, VERSION
+from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.extract.demo.captioner.sentences import event_words
-from vadprobe.extract.model.backbone import describe, load
+from vadprobe.extract.model.backbone import Description, describe, load
 from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.flows.jobs.analyze_job import open_analysis
@@ -29,6 +30,7 @@ MAX_TOKENS = 48
 """Tokens of a text, more than a caption of the demo's backbone has."""
 
 _BATCH = 16
+_WORD = r"[^\W\d_]+"
 _COLUMNS = pa.schema(
     {
         "video_id": pa.string(),
@@ -55,26 +57,39 @@ class _Writer:
     max_tokens: int
 
     @cached_property
-    def generation(self) -> TextGeneration:
-        """The loaded backbone.
+    def description(self) -> Description:
+        """The backbone as its small files describe it.
 
         Raises:
             VadprobeError: if its files are not those that the features came from.
         """
         config = self.job.config
-        description = describe(config.backbone, self.job.backbone_folder)
-        if description.spec != self.spec.backbone:
+        found = describe(config.backbone, self.job.backbone_folder)
+        if found.spec != self.spec.backbone:
             raise VadprobeError(
                 f"the backbone {config.backbone.key!r} must be the one that the features came from; its files were "
                 "changed since. Extract the features anew, under another key."
             )
-        backbone = load(description, config.extraction.device, config.extraction.threads)
-        return TextGeneration(backbone, self.max_tokens)
+        return found
 
     @cached_property
     def tokens(self) -> WordTokens:
-        """Tokens that begin one of the words."""
-        return WordTokens.of(self.generation.backbone.description.family.tokenizer, sorted(self.words))
+        """Tokens that are one of the words; found without the weights.
+
+        Raises:
+            VadprobeError: if the tokenizer has none of a word.
+        """
+        return WordTokens.of(self.description.family.tokenizer, sorted(self.words))
+
+    @cached_property
+    def generation(self) -> TextGeneration:
+        """The loaded backbone."""
+        settings = self.job.config.extraction
+        return TextGeneration(load(self.description, settings.device, settings.threads), self.max_tokens)
+
+    def check(self) -> None:
+        """Check backbone and words before the first frame is read. Errors as of `description` and `tokens`."""
+        _ = self.tokens
 
     def rows(self, video_id: str, decoder: Decoder) -> Iterator[dict[str, Any]]:
         """Yield the rows of the table about one video, in order of frames."""
@@ -95,7 +110,7 @@ class _Writer:
             read = decoder.read_clip(path, self.clips.clip(row).frame_indices)
         except VideoError:
             return None
-        return self.generation.backbone.description.family.resize(read)
+        return self.description.family.resize(read)
 
     def _texts(self, frames: Sequence[Any], rows: Sequence[int]) -> list[GeneratedText]:
         clips = self.clips
@@ -131,7 +146,8 @@ def write_texts(
 
     Args:
         job: a job whose features are extracted.
-        words: words of an event, in small letters: their probability is kept, and whether a text says one.
+        words: words of an event, in small letters, of letters alone: their probability is kept, and whether a text says
+            one.
         max_tokens: most tokens of a text.
         splits: splits whose videos are described.
         progress: called with the number of videos that are done, and of all.
@@ -140,17 +156,21 @@ def write_texts(
         The file. Its metadata has the recipe of the texts, and the notes on the backbone.
 
     Raises:
-        VadprobeError: if the features are missing, or the backbone is not the one they came from.
+        VadprobeError: if the features are missing, the backbone is not the one they came from, no video is of the
+            splits, or a word is none or unknown to the tokenizer.
     """
+    chosen = frozenset(words)
+    _check_words(chosen)
     inputs = open_analysis(job)
-    store, path, chosen = inputs.store, job.out / TEXTS, frozenset(words)
-    recipe = {"features": store.spec.digest, "words": sorted(chosen), "max_tokens": max_tokens}
-    rows = [row for split in splits for row in inputs.rows_of_split(split).tolist()]
-    video_ids = [store.clips.video_ids[code] for code in np.unique(store.clips.video_codes[rows])]
+    store, path = inputs.store, job.out / TEXTS
+    video_ids = _videos_of(inputs, splits)
+    recipe = _recipe(store.spec, chosen, max_tokens)
     found = _rows_before(path, recipe)
     dataset = open_dataset(job.config.dataset, job.workspace)
     writer = _Writer(job, dataset, store.clips, store.spec, chosen, max_tokens)
     done = {row["video_id"] for row in found}
+    if not done.issuperset(video_ids):
+        writer.check()
     with Decoder(job.config.extraction.decode_deadline) as decoder:
         for number, video_id in enumerate(video_ids):
             if video_id not in done:
@@ -161,6 +181,33 @@ def write_texts(
     return path
 
 
+def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:
+    """Return the scored videos of some splits, in the store's order.
+
+    Raises:
+        VadprobeError: if there is none.
+    """
+    clips = inputs.store.clips
+    rows = [row for split in splits for row in inputs.rows_of_split(split).tolist()]
+    if not rows:
+        raise VadprobeError(
+            f"no video of {inputs.truth.name!r} that is scored is of the splits {', '.join(splits)}; there is nothing "
+            "to describe. Put videos into one of them, and extract their features."
+        )
+    return [clips.video_ids[code] for code in np.unique(clips.video_codes[rows])]
+
+
+def _recipe(spec: FeatureSpec, words: frozenset[str], max_tokens: int) -> dict[str, Any]:
+    """Return what the texts depend on; `taught` tells whether the words are those of the captioner that is asked."""
+    return {
+        "version": VERSION,
+        "features": spec.digest,
+        "words": sorted(words),
+        "taught": _is_captioner(spec) and words == event_words(),
+        "max_tokens": max_tokens,
+    }
+
+
 def words_of_events(job: Job) -> frozenset[str]:
     """Return the words of events that the job's backbone was taught.
 
@@ -168,7 +215,7 @@ def words_of_events(job: Job) -> frozenset[str]:
         VadprobeError: if it is not the demo's captioner, the only one whose sentences are known.
     """
     spec = open_analysis(job).store.spec
-    if (spec.recipe.get("backbone_card") or {}).get("kind") != DEMO_CAPTIONER:
+    if not _is_captioner(spec):
         raise VadprobeError(
             f"the backbone {spec.backbone.key!r} is not the demo's captioner, so its words of an event are not known; "
             "name some with --words, such as --words fire fight."
@@ -178,7 +225,24 @@ def words_of_events(job: Job) -> frozenset[str]:
 
 def says_one(text: str, words: frozenset[str]) -> bool:
     """Return True if one of the words is in a text, whatever the case of its letters."""
-    return not words.isdisjoint(re.findall(r"[^\W\d_]+", text.lower()))
+    return not words.isdisjoint(re.findall(_WORD, text.lower()))
+
+
+def _check_words(words: Iterable[str]) -> None:
+    """Refuse what can never be found in a text as a word.
+
+    Raises:
+        VadprobeError: naming the first.
+    """
+    for word in sorted(words):
+        if not re.fullmatch(_WORD, word):
+            raise VadprobeError(
+                f"a word of an event must be one word of letters alone, got {word!r}; name its parts, or another word."
+            )
+
+
+def _is_captioner(spec: FeatureSpec) -> bool:
+    return bool((spec.recipe.get("backbone_card") or {}).get("kind") == DEMO_CAPTIONER)
 
 
 def _rows_before(path: Path, recipe: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -120,6 +120,36 @@ def test_a_segment_that_cannot_be_read_is_unknown(job: Job, monkeypatch: pytest.
     assert all(row["text"] == "" and np.isnan(row["probability"]) and row["names_event"] is None for row in rows)
 
 
+@pytest.mark.parametrize("word", ["left luggage", "hit-and-run", "", "4x4"])
+def test_what_is_no_word_is_refused_at_once(word: str, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_generation, "open_analysis", lambda job: pytest.fail("the features were opened"))
+    with pytest.raises(VadprobeError, match="must be one word of letters alone, got"):
+        write_texts(job, ["yes", word])
+
+
+def test_unknown_words_are_refused_before_a_frame_is_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_generation._Writer, "_frames", lambda *given: pytest.fail("a frame was read"))
+    monkeypatch.setattr(text_generation, "load", lambda *given: pytest.fail("the weights were loaded"))
+    with pytest.raises(VadprobeError, match="must have a token that is the word 'eventually'"):
+        write_texts(job, ["yes", "eventually"])
+
+
+def test_splits_without_a_video_are_refused(job: Job) -> None:
+    with pytest.raises(VadprobeError, match="no video of 'set' that is scored is of the splits other"):
+        write_texts(job, WORDS, splits=("other",))
+    assert not job.out.exists()
+
+
+def test_texts_of_another_version_are_made_anew(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(text_generation, "VERSION", 1)
+        path = write_texts(job, WORDS, max_tokens=2)
+    with pytest.raises(VadprobeError, match="must be of version"):
+        read_texts(path, open_analysis(job).store.spec)
+    write_texts(job, WORDS, max_tokens=2)
+    assert read_texts(path, open_analysis(job).store.spec).words == WORDS
+
+
 def test_another_backbone_in_the_folder_is_refused(job: Job, workspace: Path) -> None:
     config = workspace / "backbone" / "generation_config.json"
     before = config.read_text()
