@@ -41,11 +41,8 @@ class WordTokens:
         """
         first: set[int] = set()
         later: set[int] = set()
-        stop = len(_ids(tokenizer, "."))
         for word in words:
-            forms = dict.fromkeys((word, word[:1].upper() + word[1:]))
-            beginning = _whole(tokenizer, [_ids(tokenizer, form) for form in forms], word)
-            behind = _whole(tokenizer, [_ids(tokenizer, f". {form}")[stop:] for form in forms], word)
+            beginning, behind = _whole(tokenizer, word)
             if not beginning | behind:
                 raise VadprobeError(
                     f"the tokenizer must have a token that is the word {word!r}, got it in pieces, which begin other "
@@ -54,6 +51,11 @@ class WordTokens:
             first |= beginning
             later |= behind
         return cls(tuple(sorted(first)), tuple(sorted(later)))
+
+
+def known_words(tokenizer: Any, words: Iterable[str]) -> frozenset[str]:
+    """Return the words of which the tokenizer has a token, those that `WordTokens.of` takes."""
+    return frozenset(word for word in words if any(_whole(tokenizer, word)))
 
 
 @dataclass(frozen=True)
@@ -166,9 +168,17 @@ def _texts(steps: Iterable[Tensor], tokenizer: Any, ends: frozenset[int], words:
         yield GeneratedText(text.strip(), tuple(tokens[:length]), tuple(found[: length + 1]))
 
 
-def _whole(tokenizer: Any, forms: Iterable[Sequence[int]], word: str) -> set[int]:
-    """Return the tokens of those of a word's forms that are one token."""
-    return {ids[0] for ids in forms if len(ids) == 1 and tokenizer.decode(ids).strip().lower() == word.lower()}
+def _whole(tokenizer: Any, word: str) -> tuple[set[int], set[int]]:
+    """Return the tokens that are a word, small or with a capital: where a text begins, and behind other text."""
+    forms = dict.fromkeys((word, word[:1].upper() + word[1:]))
+    stop = len(_ids(tokenizer, "."))
+    beginning = [_ids(tokenizer, form) for form in forms]
+    behind = [_ids(tokenizer, f". {form}")[stop:] for form in forms]
+    first, later = (
+        {ids[0] for ids in found if len(ids) == 1 and tokenizer.decode(ids).strip().lower() == word.lower()}
+        for found in (beginning, behind)
+    )
+    return first, later
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

@@ -133,8 +133,9 @@ def describe(
     """
     from vadprobe.flows.jobs.analyze_job import open_analysis
     from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
+    from vadprobe.flows.jobs.event_words import words_of_events
     from vadprobe.flows.jobs.job import load_job
-    from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
+    from vadprobe.flows.jobs.text_generation import write_texts
 
     job = load_job(config)
     wanted = {word.lower() for word in words} or words_of_events(job)

@@ -1,6 +1,5 @@
 """Texts that a job's backbone generates about its segments, kept beside the analysis as a baseline of the methods."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,25 +11,24 @@ import pyarrow as pa
 
 from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE, VERSION
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.extract.model.backbone import Description, describe, load
 from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.flows.jobs.analyze_job import open_analysis
+from vadprobe.flows.jobs.event_words import check_words, says_one, taught_words
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.parquet import metadata_in, read_parquet, with_metadata, with_notes, write_parquet
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.specification import DEMO_CAPTIONER, FeatureSpec
+from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.progress import Progress
 
 MAX_TOKENS = 48
 """Tokens of a text, more than a caption of the demo's backbone has."""
 
 _BATCH = 16
-_WORD = r"[^\W\d_]+"
 _COLUMNS = pa.schema(
     {
         "video_id": pa.string(),
@@ -160,11 +158,11 @@ def write_texts(
             splits, or a word is none or unknown to the tokenizer.
     """
     chosen = frozenset(words)
-    _check_words(chosen)
+    check_words(chosen)
     inputs = open_analysis(job)
     store, path = inputs.store, job.out / TEXTS
     video_ids = _videos_of(inputs, splits)
-    recipe = _recipe(store.spec, chosen, max_tokens)
+    recipe = _recipe(job, store.spec, chosen, max_tokens)
     found = _rows_before(path, recipe)
     dataset = open_dataset(job.config.dataset, job.workspace)
     writer = _Writer(job, dataset, store.clips, store.spec, chosen, max_tokens)
@@ -197,52 +195,15 @@ def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:
     return [clips.video_ids[code] for code in np.unique(clips.video_codes[rows])]
 
 
-def _recipe(spec: FeatureSpec, words: frozenset[str], max_tokens: int) -> dict[str, Any]:
-    """Return what the texts depend on; `taught` tells whether the words are those of the captioner that is asked."""
+def _recipe(job: Job, spec: FeatureSpec, words: frozenset[str], max_tokens: int) -> dict[str, Any]:
+    """Return what the texts depend on; `taught` tells whether the words are all those that a captioner was taught."""
     return {
         "version": VERSION,
         "features": spec.digest,
         "words": sorted(words),
-        "taught": _is_captioner(spec) and words == event_words(),
+        "taught": words == taught_words(job, spec),
         "max_tokens": max_tokens,
     }
-
-
-def words_of_events(job: Job) -> frozenset[str]:
-    """Return the words of events that the job's backbone was taught.
-
-    Raises:
-        VadprobeError: if it is not the demo's captioner, the only one whose sentences are known.
-    """
-    spec = open_analysis(job).store.spec
-    if not _is_captioner(spec):
-        raise VadprobeError(
-            f"the backbone {spec.backbone.key!r} is not the demo's captioner, so its words of an event are not known; "
-            "name some with --words, such as --words fire fight."
-        )
-    return event_words()
-
-
-def says_one(text: str, words: frozenset[str]) -> bool:
-    """Return True if one of the words is in a text, whatever the case of its letters."""
-    return not words.isdisjoint(re.findall(_WORD, text.lower()))
-
-
-def _check_words(words: Iterable[str]) -> None:
-    """Refuse what can never be found in a text as a word.
-
-    Raises:
-        VadprobeError: naming the first.
-    """
-    for word in sorted(words):
-        if not re.fullmatch(_WORD, word):
-            raise VadprobeError(
-                f"a word of an event must be one word of letters alone, got {word!r}; name its parts, or another word."
-            )
-
-
-def _is_captioner(spec: FeatureSpec) -> bool:
-    return bool((spec.recipe.get("backbone_card") or {}).get("kind") == DEMO_CAPTIONER)
 
 
 def _rows_before(path: Path, recipe: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -18,9 +18,10 @@ from vadprobe.flows.jobs.demo.ingredients import (
     make_set,
     preset,
 )
+from vadprobe.flows.jobs.event_words import words_of_events
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import Bar
-from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
+from vadprobe.flows.jobs.text_generation import write_texts
 from vadprobe.store.datasets.dataset import read_manifest
 from vadprobe.store.files.atomic_files import read_json, write_json
 

@@ -14,7 +14,7 @@ from tests.support.oracles.prompt_passes import PROMPTS, Clips
 from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens, end_tokens
+from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens, end_tokens, known_words
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
@@ -167,14 +167,18 @@ def test_words_are_found_where_they_begin(backbone: Backbone) -> None:
 
 def test_every_token_of_the_captioner_s_words_is_a_word() -> None:
     tokenizer = captioner_tokenizer(1000)
-    found = WordTokens.of(tokenizer, sorted(event_words()))
-    assert {tokenizer.decode(token).strip().lower() for token in found.later} == event_words()
-    assert {tokenizer.decode(token).lower() for token in found.first} <= event_words()
+    known = known_words(tokenizer, event_words())
+    assert len(known) >= 0.9 * len(event_words())
+    found = WordTokens.of(tokenizer, sorted(known))
+    assert {tokenizer.decode(token).strip().lower() for token in found.later} == known
+    assert {tokenizer.decode(token).lower() for token in found.first} <= known
     pieces = tokenizer.encode("Alone", add_special_tokens=False)
     assert tokenizer.decode(pieces[:1]) == "A"
     assert pieces[0] not in (*found.first, *found.later)
 
 
 def test_a_word_in_pieces_is_refused(backbone: Backbone) -> None:
+    tokenizer = backbone.description.family.tokenizer
+    assert known_words(tokenizer, ["yes", "eventually"]) == {"yes"}
     with pytest.raises(VadprobeError, match="must have a token that is the word 'eventually', got it in pieces"):
-        WordTokens.of(backbone.description.family.tokenizer, ["yes", "eventually"])
+        WordTokens.of(tokenizer, ["yes", "eventually"])

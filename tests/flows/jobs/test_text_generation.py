@@ -16,9 +16,10 @@ from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
 from vadprobe.flows.jobs import text_generation
 from vadprobe.flows.jobs.analyze_job import open_analysis
+from vadprobe.flows.jobs.event_words import says_one, words_of_events
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.text_generation import says_one, words_of_events, write_texts
+from vadprobe.flows.jobs.text_generation import write_texts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, notes_in, read_parquet
 
@@ -172,13 +173,12 @@ def test_the_command_shows_texts_and_the_stamp(job: Job, capsys: pytest.CaptureF
 
 
 def test_words_are_known_of_the_demo_s_captioner_alone(job: Job, tmp_path: Path) -> None:
-    assert words_of_events(job) == event_words()
+    found = words_of_events(job)
+    assert found
+    assert found < event_words()  # this tokenizer has the others in pieces
+    path = write_texts(job, found, max_tokens=2)
+    assert metadata_in(read_parquet(path).schema, TEXTS_RECIPE)["taught"]
+    assert read_texts(path, open_analysis(job).store.spec).words == ()
     plain = load_job(write_planted(tmp_path).job("hiprobe"))
     with pytest.raises(VadprobeError, match="name some with --words"):
         words_of_events(plain)
-
-
-def test_words_are_whole_words() -> None:
-    words = frozenset({"van", "fire"})
-    assert says_one("A red Van, on the road.", words)
-    assert not says_one("The caravan is fireproof.", words)
