@@ -41,17 +41,13 @@ def _heads(found: dict[str, Entry]) -> Iterator[str]:
     chosen, random = found["rhi"], found["random-heads"]
     draws = len(random.aucs)
     better = sum(auc >= chosen.auc for auc in random.aucs)
-    beside = f"RHI's AUC ({chosen.auc:.4f})"
-    median = f"the median of {draws} random draws ({random.auc:.4f})"
-    if chosen.auc <= random.auc:
-        yield f"{beside} is not above {median}: it adds nothing here; {better} of them are as good or better."
-    elif better > ALLOWED * draws:
-        yield (
-            f"{beside} is above {median}, but {better} of them are as good or better: here RHI is not better than "
-            "chance among random draws."
-        )
+    above = "is above" if chosen.auc > random.auc else "is not above"
+    verdict = f"RHI's AUC ({chosen.auc:.4f}) {above} the median of {draws} random draws ({random.auc:.4f})"
+    count = f"{better} of them {'is' if better == 1 else 'are'} as good or better"
+    if better > ALLOWED * draws:
+        yield f"{verdict}, and {count}: here RHI is not better than chance among random draws."
     else:
-        yield f"{beside} is above {median}; {better} of them are as good or better."
+        yield f"{verdict}; {count}."
     if "all-heads" in found:
         yield _gain("RHI", chosen, "taking all heads", found["all-heads"])
 

@@ -49,13 +49,16 @@ TWO_OF_TWENTY = (*ONE_OF_TWENTY[1:], 0.9)
     [
         (
             [entry("rhi", 0.9), entry("random-heads", *ONE_OF_TWENTY)],
-            ["is above the median of 20 random draws (0.5000); 1 of them are as good or better."],
+            ["is above the median of 20 random draws (0.5000); 1 of them is as good or better."],
         ),
         (
             [entry("rhi", 0.9), entry("random-heads", *TWO_OF_TWENTY)],
-            ["is above the median", "but 2 of them are as", "not better than chance among random draws"],
+            [
+                "is above the median",
+                "and 2 of them are as good or better: here RHI is not better than chance among random",
+            ],
         ),
-        ([entry("rhi", 0.8), entry("random-heads", 0.8, 0.9, 0.7)], ["it adds nothing here; 2 of them"]),
+        ([entry("rhi", 0.8), entry("random-heads", 0.8, 0.9, 0.7)], ["is not above the median", "and 2 of them"]),
         (
             [entry("rhi", 0.8), entry("random-heads", 0.7), entry("all-heads", 0.8)],
             ["RHI adds nothing over", "a difference of 0.0000 [-0.0500, 0.0500]"],
