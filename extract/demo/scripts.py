@@ -52,7 +52,7 @@ def write_scripts(
         seed: the same seed gives the same scripts.
         n_videos: a multiple of 16, so that every split has whole cameras.
         seconds: shortest and longest video; by default those of `SECONDS`.
-        version: of the world: 2 has ten kinds of anomalies and thirteen kinds of harmless look-alikes, dusk, rain,
+        version: of the world: 2 has ten kinds of anomalies and sixteen kinds of harmless look-alikes, dusk, rain,
             faint and partly hidden figures, cameras that shake, and four frame rates.
 
     Raises:

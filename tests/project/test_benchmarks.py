@@ -156,6 +156,37 @@ def test_scripts_of_users_write_the_features_of_the_store_at_a_small_size(run, t
     assert all(0 <= difference <= ROUNDING for difference in found["differences"].values()), found["differences"]
 
 
+def test_seeds_of_the_demo_backbone_are_put_beside_each_other(script, tmp_path):
+    card = {"seed": 0, "weights_sha256": "a", "losses": {"caption": 0.5}}
+    homes = []
+    for seed in (0, 1):
+        home = tmp_path / "demos" / f"seed{seed}"
+        rows = [
+            {"key": "dlsp", "label": "DLSP", "numbers": {"auc": {"value": 0.5 + seed / 10, "low": 0.4, "high": 0.9}}},
+            {"key": "text", "label": f"  text (sigma 0.{seed})", "numbers": {"auc": {"value": None if seed else 0.7}}},
+        ]
+        for place, content in {
+            "backbones/demo-captioner/backbone_card.json": {**card, "seed": seed},
+            "surveillance/surveillance.json": {"seed": 0},
+            **{
+                f"comparison/comparison{kind}.json": {"title": "what", "dataset": "set", "rows": rows, "notes": ["So."]}
+                for kind in ("", "-kinds", "-transfer")
+            },
+        }.items():
+            (home / place).parent.mkdir(parents=True, exist_ok=True)
+            (home / place).write_text(json.dumps(content))
+        homes.append(home / "backbones" / "demo-captioner")
+        homes[-1].rename(tmp_path / f"seed{seed}")
+        homes[-1].parent.mkdir(exist_ok=True)
+        homes[-1].symlink_to(tmp_path / f"seed{seed}")
+    places = [str(tmp_path / "seed0"), str(tmp_path / "seed1")]
+    found = in_this_process(script("demo_backbone"), [*places, "--folder", str(tmp_path / "demos")])
+    assert "| DLSP | 0.5000 [0.4000, 0.9000] | 0.6000 [0.4000, 0.9000] | 0.1000 |" in found
+    assert "| &nbsp;&nbsp;text | 0.7000 | - | - |" in found
+    with pytest.raises(SystemExit, match="of another backbone or seed"):
+        in_this_process(script("demo_backbone"), [*places, "--folder", str(tmp_path / "demos"), "--seed", "1"])
+
+
 def test_every_way_to_decode_returns_the_frames_asked_for_at_a_small_size(run, tmp_path):
     sizes = ["--minutes=0.1", "--rounds=1", "--sample=3", "--sampling", "24", "8"]
     _, found = run("decoding", *sizes)

@@ -17,7 +17,7 @@ WALKING_ROLES = ("walker", "carrier")
 MANY = 6
 """From this number on, walking people are told as one."""
 
-NAMED_ROLES = ("walker", "car", *(role for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES) for role in ROLES[kind]))
+NAMED_ROLES = (*ROLES[""], *(role for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES) for role in ROLES[kind]))
 """Roles that the pre-training may show."""
 
 PLACED_WORDS = (*NAMED_KINDS, *NAMED_LOOK_ALIKES, *WALKING_ROLES[:1], "car")
@@ -110,7 +110,10 @@ def places_of(tracks: Sequence[Track], indices: Sequence[int]) -> np.ndarray:
     found = np.zeros((len(indices) // 2, rows, columns, len(PLACED_WORDS)), dtype=bool)
     tops, lefts = np.arange(rows) * HEIGHT / rows, np.arange(columns) * WIDTH / columns
     for track in tracks:
-        word = PLACED_WORDS.index(KIND_OF[track.role] or ("car" if track.role == "car" else "walker"))
+        name = KIND_OF[track.role] or track.role
+        if name not in PLACED_WORDS:
+            continue  # a bench
+        word = PLACED_WORDS.index(name)
         for place, frame in enumerate(indices[: 2 * len(found)]):
             if track.pose[frame] < 0:
                 continue

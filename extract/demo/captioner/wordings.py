@@ -91,6 +91,30 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Somebody on foot pushes {a} bicycle along.",
         "{A} bicycle is pushed past.",
     ),
+    "Sitting": (
+        "Somebody sits on a bench.",
+        "A person rests on a bench.",
+        "There is a person on a bench.",
+        "A bench with somebody who sits there.",
+    ),
+    "LeashedDog": (
+        "Somebody walks a dog on a leash.",
+        "A dog on a leash walks beside a person.",
+        "A person leads a dog on its leash.",
+        "There goes somebody with a dog on a leash.",
+    ),
+    "Waiting": (
+        "Somebody waits with a telephone.",
+        "A person stands still and waits.",
+        "Somebody stands there and reads a telephone.",
+        "A person waits in one place.",
+    ),
+    "LadderWork": (
+        "A worker stands on a ladder.",
+        "Somebody in a vest works on a ladder.",
+        "On a ladder works a person in a vest.",
+        "There is a ladder with a worker on it.",
+    ),
     "street": (
         "A street with a road.",
         "This is a street.",

@@ -25,6 +25,9 @@ ROLES: dict[str, tuple[str, ...]] = {
     "LeashedDog": ("dog_walker", "leashed_dog"),
     "Waiting": ("waiter",),
     "LadderWork": ("ladder", "worker"),
+    "Umbrella": ("umbrella",),
+    "PramPushed": ("pram",),
+    "BroomSweeping": ("sweeper",),
 }
 """Roles by happening; those of "" may be in every video."""
 

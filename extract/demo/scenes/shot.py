@@ -24,10 +24,14 @@ NAMED_LOOK_ALIKES = (
     "CaseCarried",
     "Steam",
     "BicyclePushed",
+    "Sitting",
+    "LeashedDog",
+    "Waiting",
+    "LadderWork",
 )
 """Harmless happenings that the pre-training shows and names: each resembles an anomaly."""
 
-UNNAMED_LOOK_ALIKES = ("Sitting", "LeashedDog", "Waiting", "LadderWork")
+UNNAMED_LOOK_ALIKES = ("Umbrella", "PramPushed", "BroomSweeping")
 """Harmless happenings that the pre-training neither shows nor names, so that novelty alone is no anomaly."""
 
 WEATHER = ("clear", "dusk", "rain")

@@ -1,4 +1,4 @@
-"""Sprites of animals, bicycles, benches, ladders, and of what stands between the camera and the walkway."""
+"""Sprites of animals, bicycles, what people use, and what stands between the camera and the walkway."""
 
 import itertools
 
@@ -74,6 +74,39 @@ def ladder(height: float) -> Sprite:
     for step in np.arange(0.08, 0.98, 0.09):
         x = 0.06 + 0.05 * (1 - step)
         layer.stroke((x * height, step * height), ((x + 0.14) * height, step * height), 0.01 * height, _METAL)
+    return layer.sprite()
+
+
+def umbrella(size: float, colour: np.ndarray) -> Sprite:
+    """Draw an open umbrella to be held over a person `size` pixels tall; its handle ends at the bottom."""
+    layer, middle = Layer(0.62 * size, 0.9 * size), 0.45 * size
+    layer.stroke((middle, 0.2 * size), (middle, 0.61 * size), 0.012 * size, 50 * GREY)
+    for part in np.linspace(-1, 1, 9):
+        top = (middle, 0.04 * size)
+        edge = (middle + 0.38 * size * part, 0.26 * size - 0.06 * size * (1 - abs(part)))
+        layer.stroke(top, edge, 0.055 * size, colour * (0.8 + 0.2 * abs(part)))
+    return layer.sprite()
+
+
+def pram(size: float, colour: np.ndarray, mirrored: bool) -> Sprite:
+    """Draw a pram beside a person `size` pixels tall."""
+    layer = Layer(0.62 * size, 0.75 * size)
+    ground = layer.height - 1
+    layer.stroke((0.12 * size, 0.1 * size), (0.3 * size, 0.32 * size), 0.015 * size, 60 * GREY)
+    layer.stroke((0.3 * size, 0.34 * size), (0.6 * size, 0.34 * size), 0.1 * size, colour)
+    layer.stroke((0.5 * size, 0.2 * size), (0.58 * size, 0.3 * size), 0.11 * size, colour * 0.8)
+    for x in (0.32 * size, 0.58 * size):
+        layer.stroke((x, ground - 0.07 * size), (x, ground - 0.07 * size), 0.065 * size, 35 * GREY)
+        layer.stroke((x, ground - 0.07 * size), (x, ground - 0.07 * size), 0.03 * size, 160 * GREY)
+    return layer.sprite(mirrored)
+
+
+def broom(size: float, turn: float) -> Sprite:
+    """Draw a broom in the hands of a person `size` pixels tall, at a part `turn` (radians) of its sweep."""
+    layer = Layer(0.55 * size, 0.8 * size)
+    foot = (0.4 * size + 0.22 * size * np.sin(turn), 0.5 * size)
+    layer.stroke((0.4 * size, 0.03 * size), foot, 0.014 * size, _WOOD * 1.3)
+    layer.stroke((foot[0] - 0.09 * size, foot[1]), (foot[0] + 0.09 * size, foot[1]), 0.035 * size, _WOOD * 0.8)
     return layer.sprite()
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from vadprobe.extract.demo.scenes.shot import KINDS, Shot
 from vadprobe.extract.demo.scenes.sprites import Sprite, Track, faded
+from vadprobe.extract.demo.scenes.stories import bystanders, look_alikes, unnamed_look_alikes
 from vadprobe.extract.demo.scenes.stories import first_anomalies as first
 from vadprobe.extract.demo.scenes.stories import later_anomalies as later
-from vadprobe.extract.demo.scenes.stories import look_alikes, unnamed_look_alikes
 from vadprobe.extract.demo.scenes.stories.passers_by import road_car, walker
 
 Story = Callable[[np.random.Generator, Shot, int, int], list[Track]]
@@ -44,10 +44,13 @@ STORIES: dict[str, Story] = {
     "CaseCarried": look_alikes.case_carried,
     "Steam": look_alikes.steam,
     "BicyclePushed": look_alikes.bicycle_pushed,
-    "Sitting": unnamed_look_alikes.sitting_down,
-    "LeashedDog": unnamed_look_alikes.leashed_dog,
-    "Waiting": unnamed_look_alikes.waiting,
-    "LadderWork": unnamed_look_alikes.ladder_work,
+    "Sitting": bystanders.sitting_down,
+    "LeashedDog": bystanders.leashed_dog,
+    "Waiting": bystanders.waiting,
+    "LadderWork": bystanders.ladder_work,
+    "Umbrella": unnamed_look_alikes.umbrella,
+    "PramPushed": unnamed_look_alikes.pram_pushed,
+    "BroomSweeping": unnamed_look_alikes.broom_sweeping,
 }
 """Stories of version 2 by happening."""
 

@@ -1,4 +1,4 @@
-"""Stories of harmless happenings that resemble the anomalies which the captioner can name."""
+"""Stories of harmless happenings that resemble anomalies which the captioner can name."""
 
 from dataclasses import replace
 

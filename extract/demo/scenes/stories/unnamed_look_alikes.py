@@ -2,56 +2,57 @@
 
 import numpy as np
 
-from vadprobe.extract.demo.scenes.figures import STRIDE, WALK, Pose, person, sitting
+from vadprobe.extract.demo.scenes.figures import STRIDE, WALK, Pose, person
+from vadprobe.extract.demo.scenes.roles import COLOURS
 from vadprobe.extract.demo.scenes.shot import Shot
 from vadprobe.extract.demo.scenes.sprites import Track
-from vadprobe.extract.demo.scenes.stories.later_anomalies import CLIMBING
 from vadprobe.extract.demo.scenes.stories.paths import choose_clothes, size_at, to_and_fro, track, walk_poses
-from vadprobe.extract.demo.scenes.things import bench, dog, ladder
+from vadprobe.extract.demo.scenes.things import broom, pram
+from vadprobe.extract.demo.scenes.things import umbrella as open_umbrella
 
-_VEST = np.array([235.0, 120.0, 30.0])
-
-
-def sitting_down(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
-    """Let somebody sit on a bench."""
-    frames, place, y = np.arange(shot.n_frames), rng.uniform(60, 260), int(rng.integers(176, 212))
-    size, shown = size_at(y), (frames >= start) & (frames < stop)
-    seat = track([bench(1.1 * size)], np.zeros(shot.n_frames, int), place + 0.0 * frames, y - 1, "bench")
-    sprites = [sitting(size, choose_clothes(rng), bool(rng.integers(2)))]
-    return [seat, track(sprites, np.where(shown, 0, -1), place + 0.0 * frames, y, "sitter")]
+_SWEEPS = 8
 
 
-def leashed_dog(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
-    """Let somebody walk a dog on a leash."""
-    frames, y = np.arange(shot.n_frames), int(rng.integers(190, 234))
-    size, clothes = size_at(y), choose_clothes(rng)
-    length, coat = 0.6 * size, rng.choice([(150, 105, 60), (60, 50, 45), (205, 190, 165)]).astype(float)
-    x, forward = to_and_fro(frames, start, stop, rng.uniform(36, 50) / shot.fps, 60, bool(rng.integers(2)))
-    shown = (frames >= start) & (frames < stop)
-    turn = walk_poses(np.cumsum(np.abs(np.diff(x, prepend=x[0]))), size) + STRIDE * ~forward
-    walking = [person(size, clothes, pose, left) for left in (False, True) for pose in WALK]
-    dogs = [dog(length, coat, pose.turn, left, 0.45 * size) for left in (False, True) for pose in WALK]
-    ahead = np.where(forward, 0.5, -0.5) * size
-    pose = np.where(shown, turn, -1)
-    return [track(walking, pose, x, y, "dog_walker"), track(dogs, pose, x + ahead, y, "leashed_dog")]
+def umbrella(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
+    """Let somebody walk by under an open umbrella."""
+    walking, pose, x, y, size, _ = _walk(rng, shot, start, stop)
+    colour = np.array(COLOURS[str(rng.choice(tuple(COLOURS)))], dtype=float)
+    above = [open_umbrella(size, colour)]
+    return [walking, track(above, np.where(pose >= 0, 0, -1), x, y - 0.5 * size, "umbrella")]
 
 
-def waiting(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
-    """Let somebody stand at one place and look at a telephone."""
-    frames, place, y = np.arange(shot.n_frames), rng.uniform(60, 260), int(rng.integers(172, 230))
+def pram_pushed(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
+    """Let somebody push a pram along the walkway."""
+    walking, pose, x, y, size, forward = _walk(rng, shot, start, stop)
+    colour = np.array(COLOURS[str(rng.choice(tuple(COLOURS)))], dtype=float)
+    sprites = [pram(size, colour, left) for left in (False, True)]
+    ahead = np.where(forward, 0.42, -0.42) * size
+    return [walking, track(sprites, np.where(pose >= 0, ~forward, -1), x + ahead, y + 1, "pram")]
+
+
+def broom_sweeping(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
+    """Let somebody sweep the ground at one place."""
+    frames, place, y = np.arange(shot.n_frames), rng.uniform(60, 260), int(rng.integers(176, 230))
     size, clothes, mirrored = size_at(y), choose_clothes(rng), bool(rng.integers(2))
-    sprites = [person(size, clothes, Pose(0.3, 0.12, 0.0, raised), mirrored) for raised in (0.4, 0.5, 0.45)]
-    pose = np.where((frames >= start) & (frames < stop), (frames // shot.fps) % 3, -1)
-    return [track(sprites, pose, place + 0.0 * frames, y, "waiter")]
+    shown = (frames >= start) & (frames < stop)
+    beat = (frames * rng.uniform(5, 8) / shot.fps).astype(int) % _SWEEPS
+    people = [person(size, clothes, Pose(0.4, 0.5, lean, 0.15), mirrored) for lean in (0.1, 0.2)]
+    brooms = [broom(size, 2 * np.pi * part / _SWEEPS) for part in range(_SWEEPS)]
+    x = place + 0.0 * frames
+    return [
+        track(people, np.where(shown, beat % 2, -1), x, y, "sweeper"),
+        track(brooms, np.where(shown, beat, -1), x + (-0.3 if mirrored else 0.3) * size, y + 1, "sweeper"),
+    ]
 
 
-def ladder_work(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
-    """Let somebody in a bright vest work on a ladder."""
-    frames, place, y = np.arange(shot.n_frames), rng.uniform(60, 260), int(rng.integers(164, 172))
-    size, shown = size_at(y), (frames >= start) & (frames < stop)
-    clothes = np.stack([_VEST, choose_clothes(rng)[1]])
-    up = 34 + 14 * np.sin((frames - start) / shot.fps * rng.uniform(0.3, 0.6))
-    sprites = [person(size, clothes, pose, False) for pose in CLIMBING]
-    pose = np.where(shown, walk_poses(2 * up, size), -1)
-    rungs = track([ladder(1.9 * size)], np.where(shown, 0, -1), place + 0.0 * frames, y + 2, "ladder")
-    return [rungs, track(sprites, pose, place + 0.0 * frames, y - up, "worker")]
+def _walk(
+    rng: np.random.Generator, shot: Shot, start: int, stop: int
+) -> tuple[Track, np.ndarray, np.ndarray, int, float, np.ndarray]:
+    """Let somebody walk to and fro; return the track, its poses, x, y, the size, and if it goes to the right."""
+    frames, y = np.arange(shot.n_frames), int(rng.integers(188, 234))
+    size, clothes = size_at(y), choose_clothes(rng)
+    x, forward = to_and_fro(frames, start, stop, rng.uniform(36, 50) / shot.fps, 45, bool(rng.integers(2)))
+    poses = walk_poses(np.cumsum(np.abs(np.diff(x, prepend=x[0]))), size) + STRIDE * ~forward
+    pose = np.where((frames >= start) & (frames < stop), poses, -1)
+    sprites = [person(size, clothes, one, left) for left in (False, True) for one in WALK]
+    return track(sprites, pose, x, y, "walker"), pose, x, y, size, forward

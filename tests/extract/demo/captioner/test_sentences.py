@@ -25,9 +25,8 @@ JUDGEMENTS = (
     "safe wrong alarm incident emergency yes no true false"
 )
 UNNAMED = (
-    "fall falls fallen falling fell collapse collapses lie lies lying climb climbs climbing climber wall dog dogs "
-    "animal animals leash loiter loiters loitering linger lingers bench sit sits sitting seat ladder wait waits "
-    "waiting worker works"
+    "fall falls fallen falling fell collapse collapses lie lies lying climb climbs climbing climber wall loose "
+    "animal animals loiter loiters loitering linger lingers pace paces umbrella pram broom sweep sweeps"
 )
 
 
