@@ -60,7 +60,7 @@ def ways(shot: Shot) -> list[tuple[object, ...]]:
     return [(one.role, one.colour, one.pose.tobytes(), one.x.tobytes(), one.y.tobytes()) for one in tracks]
 
 
-@pytest.mark.parametrize("harmless", ["Jogging", "BagSetDown", "LeashedDog"])
+@pytest.mark.parametrize("harmless", ["Jogging", "BagSetDown", "LeashedDog", "Umbrella"])
 @pytest.mark.parametrize("kind", ANOMALIES)
 def test_an_anomaly_changes_neither_the_passers_by_nor_the_harmless(kind: str, harmless: str) -> None:
     shot, _ = shot_with(kind, 4)
