@@ -1,4 +1,4 @@
-"""The generated surveillance set: videos of twelve cameras, with frame-level truth, split by camera.
+"""The generated surveillance set: four videos of each camera, with frame-level truth, split by camera.
 
 It replaces no real data set; with it, the way from video files to a score can be run, timed and tested anywhere.
 """
@@ -31,7 +31,7 @@ def make_surveillance_set(
     folder: Path,
     *,
     seed: int = 0,
-    n_videos: int = 80,
+    n_videos: int = 112,
     seconds: tuple[float, float] | None = None,
     version: int = VERSION,
     workers: int = 2,

@@ -63,7 +63,7 @@ def make_demo_backbone(
 
     Args:
         out: the folder to make, a checkpoint with backbone_card.json; a finished one of this recipe is left alone
-        work: folder of drawn clips and training states; other seeds draw on the same clips
+        work: folder of drawn clips and training states, apart from the one to make; other seeds draw on the same clips
         seed: seed of the weights, of the order of clips and of their wordings
         workers: processes that draw; with more than one, two train, and the steps are the same
         shots: shots to draw for the training, ten clips each

@@ -50,12 +50,12 @@ def slice_of(clip: TrainingClip, number: int) -> TrainingClip:
     return TrainingClip(frames, facts, places, 2 * clip.seconds / len(clip.frames))
 
 
-def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
-    """Return one shot of the pre-training: each is another camera."""
+def shot_of(recipe: ClipRecipe, shard: int, number: int) -> Shot:
+    """Write the script of one shot of the pre-training, in which nothing that stays unnamed goes on."""
     rng = np.random.default_rng([recipe.namespace, shard, number])
     kind = str(rng.choice(NAMED_KINDS)) if rng.random() < recipe.anomalous else None
     fps = int(rng.choice(RATES))
-    shot = write_shot(
+    return write_shot(
         rng,
         place=str(rng.choice(PLACES)),
         n_frames=int(rng.uniform(*_SECONDS) * fps),
@@ -64,7 +64,11 @@ def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
         look_alikes=NAMED_LOOK_ALIKES,
         n_harmless=recipe.look_alikes,
     )
-    return Film(shot, (recipe.namespace, shard, number, 0))
+
+
+def film_of(recipe: ClipRecipe, shard: int, number: int) -> Film:
+    """Return one shot of the pre-training, ready to be drawn: each is another camera."""
+    return Film(shot_of(recipe, shard, number), (recipe.namespace, shard, number, 0))
 
 
 def draw_clips(recipe: ClipRecipe, shard: int, number: int) -> Iterator[TrainingClip]:

@@ -48,7 +48,8 @@ class Facts:
     """Things seen in the sampled frames of a clip.
 
     `people` is the largest number of walking people in one frame, `cars` the number of cars on the road that are seen
-    at all. `activities` holds each happening once, with its colour or "".
+    at all. `activities` holds each happening once, with its colour or "". Posts and bushes before the walkway, and
+    figures before figures, are not considered: what is told may be hidden behind them.
     """
 
     place: str

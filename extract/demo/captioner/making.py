@@ -43,7 +43,8 @@ def make_captioner(
 
     Args:
         out: folder to make, a checkpoint in float16 with its card.
-        work: folder of clips and training states; recipes that differ in their seeds alone share the clips.
+        work: folder of clips and training states, apart from `out`; recipes that differ in their seeds alone share the
+            clips.
         recipe: what to draw and how to train.
         workers: processes that draw; with more than one, two train.
         drawing: receiver of the number of shards that are drawn.
@@ -53,14 +54,25 @@ def make_captioner(
         The card.
 
     Raises:
-        VadprobeError: if `out` or `work` holds something of another recipe.
+        VadprobeError: if `out` or `work` holds something of another recipe, or one of them is, or lies in, the other.
     """
+    _check_apart(out, work)
     card = _finished(out, recipe)
     if card is not None:
         return card
     draw_shards(work / "clips", recipe.clips, workers, drawing)
     trainer = train(work / f"seed-{recipe.seed}", recipe, work / "clips", workers=workers, report=training)
     return _write(out, trainer)
+
+
+def _check_apart(out: Path, work: Path) -> None:
+    """Refuse folders of which one is, or lies in, the other: the checkpoint could not take its place at the end."""
+    folders = out.resolve(), work.resolve()
+    if folders[0].is_relative_to(folders[1]) or folders[1].is_relative_to(folders[0]):
+        raise VadprobeError(
+            f"the folder of the backbone and the folder of work must lie apart, got {out} and {work}, "
+            "one of which is, or lies in, the other. Use a folder of work beside it."
+        )
 
 
 def _finished(out: Path, recipe: Recipe) -> dict[str, Any] | None:
@@ -79,6 +91,7 @@ def _finished(out: Path, recipe: Recipe) -> dict[str, Any] | None:
 def _write(out: Path, trainer: Trainer) -> dict[str, Any]:
     """Write the checkpoint beside `out`, then rename it."""
     part = out.with_name(f"{out.name}.{os.getpid()}.partial")
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was killed and had this process number
     part.mkdir(parents=True)
     try:
         write_half(part, trainer.model, trainer.tiny)

@@ -2,7 +2,7 @@
 
 import io
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,11 +46,6 @@ class Clips:
         place, row, facts, seconds = self._told[count][index]
         return TrainingClip(self._frames[count][place][row], facts, self._places[count][place][row], seconds)
 
-    def all_facts(self) -> Iterator[Facts]:
-        """Yield the facts of every clip."""
-        for told in self._told.values():
-            yield from (facts for _, _, facts, _ in told)
-
 
 def draw_shards(folder: Path, recipe: ClipRecipe, workers: int, progress: Progress | None = None) -> None:
     """Draw the shards that are missing in `folder`.
@@ -71,15 +66,15 @@ def draw_shards(folder: Path, recipe: ClipRecipe, workers: int, progress: Progre
     if progress:
         progress(done, recipe.n_shards)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        jobs = [pool.submit(draw_shard, folder, recipe, shard) for shard in missing]
         try:
+            jobs = [pool.submit(draw_shard, folder, recipe, shard) for shard in missing]
             for job in as_completed(jobs):
                 job.result()
                 done += 1
                 if progress:
                     progress(done, recipe.n_shards)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Workers ignore Ctrl-C and have shards in hand and before them; once they are gone, the pool ends at once.
             for process in list((pool._processes or {}).values()):
                 process.terminate()  # an unfinished shard leaves nothing that counts
             raise

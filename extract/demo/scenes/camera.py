@@ -22,7 +22,8 @@ class Film:
     intervals has the same passers-by and noise.
 
     Args:
-        shot: the script; in each of its intervals, something of its kind is seen in every frame.
+        shot: the script. In version 1, something of its kind is seen in every frame of an interval; in version 2 it
+            may be hidden, or out of the picture, for moments.
         seed: numbers of the set, the camera and, fourth, the video: the first three decide the background.
     """
 

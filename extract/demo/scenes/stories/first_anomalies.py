@@ -10,7 +10,7 @@ from vadprobe.extract.demo.scenes.shot import Shot
 from vadprobe.extract.demo.scenes.sprites import WIDTH, Track
 from vadprobe.extract.demo.scenes.stories.paths import choose_clothes, only_while, size_at, track, walk_poses
 
-_VANS = ("white", "red", "yellow", "blue")
+VANS = ("white", "red", "yellow", "blue")
 _CASES = {"red": (205, 40, 40), "orange": (230, 120, 30), "yellow": (225, 190, 40)}
 
 
@@ -65,7 +65,7 @@ def vehicle_on_walkway(rng: np.random.Generator, shot: Shot, start: int, stop: i
     turns.append(WIDTH + 0.45 * length if passes % 2 else -0.45 * length)
     x = np.interp(frames, np.linspace(start, stop - 1, len(turns)), turns)
     mirrored = bool(rng.integers(2))
-    name = str(rng.choice(_VANS))
+    name = str(rng.choice(VANS))
     colour = np.array(COLOURS[name], dtype=float)
     pose = np.where((frames >= start) & (frames < stop), 0, -1)
     van = vehicle(length, colour, mirrored, True)

@@ -5,7 +5,7 @@ import numpy as np
 from vadprobe.extract.demo.scenes.figures import GREY, STRIDE, WALK, Pose, lying, person
 from vadprobe.extract.demo.scenes.roles import COLOURS
 from vadprobe.extract.demo.scenes.shot import Shot
-from vadprobe.extract.demo.scenes.sprites import WIDTH, Layer, Sprite, Track
+from vadprobe.extract.demo.scenes.sprites import Layer, Sprite, Track
 from vadprobe.extract.demo.scenes.stories.paths import (
     choose_clothes,
     only_while,
@@ -107,5 +107,5 @@ def loitering(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> li
     sprites = [person(size, clothes, one, left) for left in (False, True) for one in WALK]
     way = track(sprites, pose, x, y, "walker")
     inside = only_while(way, (frames >= start) & (frames < stop))
-    outside = only_while(way, ((frames < start) | (frames >= stop)) & (x > -WIDTH))
+    outside = only_while(way, (frames < start) | (frames >= stop))
     return [outside, Track(inside.sprites, inside.pose, inside.x, inside.y, "loiterer")]

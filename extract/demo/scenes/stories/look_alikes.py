@@ -8,6 +8,7 @@ from vadprobe.extract.demo.scenes.figures import GREY, RUN, STRIDE, WALK, Pose, 
 from vadprobe.extract.demo.scenes.roles import COLOURS
 from vadprobe.extract.demo.scenes.shot import Shot
 from vadprobe.extract.demo.scenes.sprites import WIDTH, Layer, Sprite, Track
+from vadprobe.extract.demo.scenes.stories.first_anomalies import VANS
 from vadprobe.extract.demo.scenes.stories.later_anomalies import BICYCLES
 from vadprobe.extract.demo.scenes.stories.paths import (
     choose_clothes,
@@ -20,8 +21,6 @@ from vadprobe.extract.demo.scenes.stories.paths import (
 from vadprobe.extract.demo.scenes.things import bicycle_on
 
 _BAGS = ("red", "orange", "yellow", "blue")
-_VANS = ("white", "red", "yellow", "blue")
-STANDING = Pose(0.0, 0.2)
 
 
 def jogging(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
@@ -86,7 +85,7 @@ def dancing(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list
 
 def delivery(rng: np.random.Generator, shot: Shot, start: int, stop: int) -> list[Track]:
     """Let a van come along the road, stop there, and drive on."""
-    frames, length, name = np.arange(shot.n_frames), rng.uniform(80, 104), str(rng.choice(_VANS))
+    frames, length, name = np.arange(shot.n_frames), rng.uniform(80, 104), str(rng.choice(VANS))
     mirrored, place = bool(rng.integers(2)), rng.uniform(80, 240)
     way = 0.25 * (stop - start)
     x = np.interp(

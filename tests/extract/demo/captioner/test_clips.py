@@ -1,17 +1,24 @@
 """Clips of the pre-training: their sizes, their seeds, what they never show; shards that are whole or absent."""
 
+import signal
+import time
 from dataclasses import replace
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vadprobe.extract.demo.captioner.clips import PLAN, compressed, draw_clips, film_of, slice_of
+from vadprobe.extract.demo.captioner.clips import PLAN, compressed, draw_clips, film_of, shot_of, slice_of
 from vadprobe.extract.demo.captioner.recipe import FRAME_SIZE, ClipRecipe, Recipe
 from vadprobe.extract.demo.captioner.shards import Clips, draw_shards
-from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, NAMED_LOOK_ALIKES
-from vadprobe.extract.demo.scripts import write_scripts
+from vadprobe.extract.demo.scenes.direction import RATES
+from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, NAMED_LOOK_ALIKES, PLACES, Shot
+from vadprobe.extract.demo.scripts import SECONDS, write_scripts
 from vadprobe.store.errors import VadprobeError
+
+PATIENCE = 30.0  # seconds in which a worker that was told to end must have ended
 
 
 def test_a_shot_gives_the_planned_clips_again_and_again() -> None:
@@ -33,23 +40,53 @@ def test_a_slice_tells_what_its_two_frames_show() -> None:
         assert np.array_equal(one.places, clip.places[number : number + 1])
 
 
-def test_scripts_hold_named_happenings_alone_and_vary() -> None:
-    shots = [film_of(ClipRecipe(), 0, number).shot for number in range(40)]
-    assert {shot.kind for shot in shots} <= {None, *NAMED_KINDS}
-    assert {one.kind for shot in shots for one in shot.harmless} <= set(NAMED_LOOK_ALIKES)
-    assert len({shot.place for shot in shots}) == 4
-    assert len({shot.fps for shot in shots}) > 2
-
-
-def test_no_seed_and_no_script_is_one_of_a_generated_set() -> None:
+@pytest.fixture(scope="module")
+def shots() -> list[Shot]:
+    """Write the script of every shot of the recipe that the shipped backbone is made by."""
     recipe = ClipRecipe()
-    seeds = {(recipe.namespace, shard, number) for shard in range(recipe.n_shards) for number in range(25)}
-    shots = [film_of(recipe, shard, number).shot for shard in (0, 2) for number in range(4)]
-    for version in (1, 2):
-        for seed in (0, 1, 2, 4321, recipe.namespace):
-            scripts = write_scripts(seed, 48, version=version)
-            assert not {script.seed[:3] for script in scripts} & seeds
-            assert not any(script.shot in shots for script in scripts)
+    found = [
+        shot_of(recipe, shard, number) for shard in range(recipe.n_shards) for number in range(recipe.shots_of(shard))
+    ]
+    assert len(found) == recipe.shots + recipe.held_out_shots == 650
+    return found
+
+
+def test_scripts_hold_named_happenings_alone_and_vary(shots: list[Shot]) -> None:
+    assert {shot.kind for shot in shots} == {None, *NAMED_KINDS}
+    assert {one.kind for shot in shots for one in shot.harmless} == set(NAMED_LOOK_ALIKES)
+    assert {shot.place for shot in shots} == set(PLACES)
+    assert {shot.fps for shot in shots} == set(RATES)
+    assert {shot.version for shot in shots} == {2}
+
+
+def test_a_film_shows_its_script() -> None:
+    assert film_of(ClipRecipe(), 3, 1).shot == shot_of(ClipRecipe(), 3, 1)
+
+
+def test_no_generated_set_has_the_seeds_of_the_pre_training() -> None:
+    assert ClipRecipe().namespace not in SECONDS  # seeds of sets begin with a version of the world
+    for version in SECONDS:
+        assert {script.seed[0] for script in write_scripts(0, 16, version=version)} == {version}
+
+
+@pytest.mark.parametrize(
+    ("seed", "n_videos", "version", "seconds"),
+    [
+        (0, 112, 2, None),  # the demo's sets; a smaller set is the beginning of a larger one
+        (1, 112, 2, None),
+        (0, 48, 1, None),  # sets of the tests
+        (0, 16, 2, (0.5, 0.6)),
+        (5, 16, 2, None),
+        (4321, 48, 2, None),
+        (ClipRecipe().namespace, 80, 2, None),
+    ],
+)
+def test_no_script_of_the_pre_training_is_one_of_a_generated_set(
+    seed: int, n_videos: int, version: int, seconds: tuple[float, float] | None, shots: list[Shot]
+) -> None:
+    scripts = write_scripts(seed, n_videos, seconds, version)
+    assert len(scripts) == n_videos + 1
+    assert not {script.shot for script in scripts} & set(shots)
 
 
 def test_a_codec_changes_little() -> None:
@@ -72,7 +109,6 @@ def test_shards_are_read_back(small_recipe: Recipe, small_clips: Path) -> None:
     assert np.array_equal(clips.clip(16, 1).frames, drawn[1].frames)
     assert clips.clip(16, 1).facts == drawn[1].facts
     assert np.array_equal(clips.clip(16, 1).places, drawn[1].places)
-    assert len(list(clips.all_facts())) == 30
 
 
 def test_drawing_goes_on_where_it_stopped(small_recipe: Recipe, small_clips: Path) -> None:
@@ -85,6 +121,30 @@ def test_drawing_goes_on_where_it_stopped(small_recipe: Recipe, small_clips: Pat
     assert (small_clips / "0002.json").read_bytes() == whole
     kept = [name for name in times if not name.startswith("0002")]
     assert all((small_clips / name).stat().st_mtime_ns == times[name] for name in kept)
+
+
+def test_drawing_that_is_interrupted_leaves_no_worker(tmp_path: Path) -> None:
+    before = set(active_children())
+    at_work: set[BaseProcess] = set()
+
+    def interrupt(done: int, total: int) -> None:
+        assert total == 5
+        if done:  # one worker is in the midst of 25 shots, the other begins with the next 25
+            at_work.update(set(active_children()) - before)
+            signal.raise_signal(signal.SIGINT)
+
+    recipe = ClipRecipe(shots=100, held_out_shots=1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            draw_shards(tmp_path, recipe, 2, interrupt)
+        until = time.monotonic() + PATIENCE
+        while any(worker.is_alive() for worker in at_work) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert [worker.exitcode for worker in at_work] == [-signal.SIGTERM, -signal.SIGTERM]
+    finally:
+        for worker in at_work:
+            worker.kill()
+    assert [path.name for path in tmp_path.glob("000?.json")] == ["0000.json"]
 
 
 def test_clips_of_another_recipe_are_refused(small_recipe: Recipe, small_clips: Path) -> None:

@@ -1,6 +1,7 @@
 """The demo backbone from nothing, by a small recipe."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,3 +66,26 @@ def test_a_folder_with_other_content_is_refused_before_work_begins(tmp_path: Pat
     with pytest.raises(VadprobeError, match="must be an empty folder or not exist"):
         make_captioner(tmp_path / "out", tmp_path / "work", small_recipe)
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(("out", "work"), [("a", "a"), ("a", "a/work"), ("a/out", "a"), ("b/../a", "link/work")])
+def test_folders_that_do_not_lie_apart_are_refused_before_work_begins(
+    out: str, work: str, tmp_path: Path, small_recipe: Recipe
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(VadprobeError, match=r"must lie apart.* Use a folder of work beside it"):
+        make_captioner(tmp_path / out, tmp_path / work, small_recipe)
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_what_a_killed_run_of_the_same_process_number_left_is_removed(
+    made: Path, tmp_path: Path, small_recipe: Recipe
+) -> None:
+    stale = tmp_path / f"again.{os.getpid()}.partial"
+    stale.mkdir()
+    (stale / "model.safetensors").write_text("cut")
+    (stale / "old.json").write_text("{}")
+    card = make_captioner(tmp_path / "again", made.parent / "work", small_recipe, workers=1)
+    assert card == read_json(made / BACKBONE_CARD)
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {path.name for path in made.iterdir()}
+    assert not stale.exists()

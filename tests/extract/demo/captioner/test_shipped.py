@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def texts_of(captioner: Backbone, kind: str, numbers: range) -> list[GeneratedTe
     family, length, clips = captioner.description.family, 24, []
     for number in numbers:
         shot, (start, stop) = shot_with(kind, number)
+        shot = replace(shot, weather="clear", faintness=0.0, occluders=0, shake=0.0)
         first = min(max((start + stop - length) // 2, 0), shot.n_frames - length)
         frames = Film(shot, [31, number, 0, 0]).frames(sample_frames(first, first + length, 8))
         clips.append(family.resize(np.stack(list(frames))))

@@ -3,15 +3,18 @@
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from vadprobe.extract.demo.captioner.clips import TrainingClip
 from vadprobe.extract.demo.captioner.recipe import Recipe
 from vadprobe.extract.demo.captioner.shards import Clips
 from vadprobe.extract.demo.captioner.training.loop import LOG, STATE, train, training_clips
-from vadprobe.extract.demo.captioner.training.processes import second_process
 from vadprobe.extract.demo.captioner.training.schedule import HALVES, Schedule
 from vadprobe.extract.demo.captioner.training.trainer import Trainer
 from vadprobe.store.errors import VadprobeError
@@ -47,6 +50,22 @@ def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
 
 
+def test_a_second_process_that_dies_leaves_a_training_that_goes_on(
+    tmp_path: Path, small_recipe: Recipe, small_clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("comparisons")])
+    before = set(active_children())
+
+    def kill(*_: object) -> None:
+        for process in set(active_children()) - before:
+            process.kill()
+
+    with pytest.raises(VadprobeError, match=r"ended with exit code -9.* the same command goes on"):
+        train(tmp_path, small_recipe, small_clips, workers=2, report=kill)
+    assert not torch.distributed.is_initialized()
+    assert train(tmp_path, small_recipe, small_clips, workers=1).step == small_recipe.training.steps
+
+
 def test_a_state_of_another_recipe_or_a_damaged_one_is_refused(
     tmp_path: Path, small_recipe: Recipe, longer_recipe: Recipe
 ) -> None:
@@ -73,14 +92,39 @@ def test_the_loss_falls(tmp_path: Path, longer_recipe: Recipe, small_clips: Path
     assert train(tmp_path, longer_recipe, small_clips, workers=1).log == trainer.log
 
 
-def test_every_clip_is_shown_once_before_any_is_shown_again(small_recipe: Recipe, small_clips: Path) -> None:
-    clips = Clips(small_clips, range(1, 3))
-    schedule = Schedule(small_recipe, clips)
-    schedule._frames[:] = 8
-    shown = [clip.seconds for step in range(3) for half in range(HALVES) for clip in schedule.clips(step, half)]
-    assert len(shown) == 12
-    places = [schedule._orders[8, 0][place] for place in range(12)]
-    assert len(set(places)) == 12
+@pytest.mark.parametrize(
+    ("frames", "course"),
+    [
+        (8, {"vision_steps": 9, "caption_steps": 0}),  # slices are cut out of clips of 8
+        (8, {"vision_steps": 0, "caption_steps": 9, "share_of_16": 0.0}),
+        (16, {"vision_steps": 0, "caption_steps": 12, "share_of_16": 1.0}),
+    ],
+)
+def test_both_halves_show_every_clip_once_before_any_is_shown_again(
+    frames: int,
+    course: dict[str, Any],
+    small_recipe: Recipe,
+    small_clips: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clips, asked = training_clips(small_recipe, small_clips), []
+    clip_of = clips.clip
+
+    def record(count: int, index: int) -> TrainingClip:
+        asked.append((count, index))
+        return clip_of(count, index)
+
+    monkeypatch.setattr(clips, "clip", record)
+    recipe = replace(small_recipe, training=replace(small_recipe.training, **course))
+    schedule = Schedule(recipe, clips)
+    for step in range(recipe.training.steps):
+        halves = [schedule.clips(step, half) for half in range(HALVES)]
+        assert len(halves[0]) == len(halves[1]) > 0
+    size = clips.size(frames)
+    assert len(asked) == 2 * size
+    first, second = asked[:size], asked[size:]
+    assert sorted(first) == sorted(second) == [(frames, index) for index in range(size)]
+    assert first != second
 
 
 def test_the_rate_warms_up_and_comes_down_to_a_part(longer_recipe: Recipe, small_clips: Path) -> None:
@@ -89,15 +133,3 @@ def test_the_rate_warms_up_and_comes_down_to_a_part(longer_recipe: Recipe, small
     assert rates[0] == pytest.approx(0.2, rel=0.01)
     assert rates[4:11] == [1.0] * 7
     assert rates[-1] == pytest.approx(0.02 + 0.98 / 10)
-
-
-def end_at_once() -> None:
-    """Stand in for the work of a second process that fails."""
-    raise SystemExit(3)
-
-
-def test_a_second_process_that_ends_early_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(RuntimeError, match="ended at once"), second_process(end_at_once):
-        pass
-    assert not torch.distributed.is_initialized()
