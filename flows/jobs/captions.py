@@ -29,7 +29,7 @@ class Caption:
 
     @property
     def has_event(self) -> bool:
-        """Whether any of the frames is known to be anomalous."""
+        """True where some of the frames are known to be anomalous."""
         return self.truth not in (NOTHING, UNKNOWN)
 
 

@@ -22,12 +22,12 @@ class Difference:
 
     @property
     def has_interval(self) -> bool:
-        """Whether the interval is known."""
+        """True where the interval is known."""
         return not math.isnan(self.low)
 
     @property
     def may_be_nothing(self) -> bool:
-        """Whether the interval is known and holds 0."""
+        """True where the interval is known and holds 0."""
         return self.low <= 0 <= self.high
 
 
