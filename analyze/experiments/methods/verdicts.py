@@ -57,7 +57,9 @@ def _text(found: dict[str, Entry]) -> Iterator[str]:
     if not said:
         return
     best = max(said, key=lambda entry: entry.auc)
-    name = f"the best of {len(said)} rows of the model's own text (chosen on test)" if len(said) > 1 else "the text"
+    name = "the model's own text"
+    if len(said) > 1:
+        name = f"the best of {len(said)} rows of {name} (chosen on test)"
     for key, method in (("dlsp", "HiProbe-VAD"), ("rhi", "HeadHunt-VAD")):
         if key in found:
             yield _gain(method, found[key], name, best)

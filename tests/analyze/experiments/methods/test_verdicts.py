@@ -101,14 +101,14 @@ def test_what_is_said_follows_from_the_numbers(entries: list[Entry], words: list
 
 def test_a_clear_gain_is_not_doubted() -> None:
     (said,) = verdicts([entry("dlsp", 0.8), entry("text-hiprobe-raw", 0.7)])
-    assert said.endswith("[0.0500, 0.1500] (95% of paired resamples of the videos) over the text (0.7000).")
+    assert said.endswith("[0.0500, 0.1500] (95% of paired resamples of the videos) over the model's own text (0.7000).")
 
 
 def test_without_intervals_nothing_is_said_of_them() -> None:
     plain = [Entry(key, key, (Fixed(auc),)) for key, auc in (("dlsp", 0.8), ("text-hiprobe-raw", 0.7))]
-    assert verdicts(plain) == ("HiProbe-VAD adds 0.1000 of AUC over the text (0.7000).",)
+    assert verdicts(plain) == ("HiProbe-VAD adds 0.1000 of AUC over the model's own text (0.7000).",)
     worse = [Entry(key, key, (Fixed(auc),)) for key, auc in (("dlsp", 0.7), ("text-hiprobe-raw", 0.8))]
-    assert verdicts(worse) == ("HiProbe-VAD adds nothing over the text: AUC 0.7000 against 0.8000.",)
+    assert verdicts(worse) == ("HiProbe-VAD adds nothing over the model's own text: AUC 0.7000 against 0.8000.",)
 
 
 def test_the_median_of_draws_is_shown() -> None:
