@@ -7,14 +7,16 @@ from typing import TypeVar
 
 import numpy as np
 
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.benchmark import Result, evaluate
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import calibrate, fit
-from vadprobe.analyze.detector.scoring import score
+from vadprobe.analyze.detector.scoring import Scores, score
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row, Table
+from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import first_few
@@ -60,14 +62,30 @@ class Measurement:
         return (*self.result.warnings, *(found.reasons() if found is not None and unknown else ()))
 
 
-def measure(
+@dataclass(frozen=True, eq=False)
+class ScoredTest:
+    """Scores of a test split: the inputs and the settings they were made with, and the detector that made them."""
+
+    inputs: AnalysisInputs
+    config: AnalysisConfig
+    detector: Detector
+    scores: Scores
+
+    def result(self, cache: StepCache) -> Result:
+        """Measure the scores."""
+        return evaluate(self.inputs, self.config, self.detector, self.scores, cache)
+
+
+def fit_and_score(
     lab: ExperimentContext,
     case: ExperimentJob,
     config: AnalysisConfig,
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
-) -> Measurement:
-    """Fit one variation and measure it on the test split of its own job, or of `target`, where nothing is fitted.
+) -> ScoredTest:
+    """Fit one variation and score the test split of its own job, or of `target`, where nothing is fitted.
+
+    Of a target the segments and the score prompt are those that the variation scores at home.
 
     Raises:
         VadprobeError: if the variation cannot be fitted, or its stores are missing.
@@ -75,13 +93,25 @@ def measure(
     inputs = case.inputs(config, samplings)
     detector = fit(inputs, config, lab.cache, lab.scheduler).detector
     if target is not None:
-        config = config.model_copy(update={"detector": "of this run", "allow_overlap": target.config.allow_overlap})
-        inputs = target.inputs(config)
+        changes = {"score_prompt": case.score_prompt, "allow_overlap": target.config.allow_overlap}
+        config = config.model_copy(update={"detector": "of this run", **changes})
+        inputs = target.inputs(config, samplings or (case.segment,))
     rows = inputs.rows_of_split("test")
     if len(rows) == 0:
         raise VadprobeError(f"no test video of {inputs.truth.name!r} is in the store; nothing to score.")
-    scores = score(inputs, detector, rows, lab.cache, lab.scheduler)
-    return Measurement(detector, evaluate(inputs, config, detector, scores, lab.cache))
+    return ScoredTest(inputs, config, detector, score(inputs, detector, rows, lab.cache, lab.scheduler))
+
+
+def measure(
+    lab: ExperimentContext,
+    case: ExperimentJob,
+    config: AnalysisConfig,
+    samplings: Sequence[Sampling] | None = None,
+    target: ExperimentJob | None = None,
+) -> Measurement:
+    """Fit one variation and measure it as `fit_and_score` scores. Errors as there."""
+    scored = fit_and_score(lab, case, config, samplings, target)
+    return Measurement(scored.detector, scored.result(lab.cache))
 
 
 def table_of(

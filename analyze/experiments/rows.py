@@ -27,7 +27,8 @@ class Row:
 
     `choice` is what was selected in the first draw. `published` has numbers in per cent as papers print them, by
     "<dataset> <metric>"; `reason` says why draws are missing, `caveats` what a reader must know before believing
-    the numbers, or why one of them is unknown.
+    the numbers, or why one of them is unknown. `key`, where there is one, is the same for the same row of any run, also
+    where the label says what was chosen.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Row:
     published: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     caveats: tuple[str, ...] = ()
+    key: str = ""
 
     @property
     def missing(self) -> str:

@@ -6,7 +6,11 @@ from dataclasses import replace
 from vadprobe.analyze.experiments import headhunt_tables as headhunt
 from vadprobe.analyze.experiments import hiprobe_tables as hiprobe
 from vadprobe.analyze.experiments.cases import ExperimentContext
-from vadprobe.analyze.experiments.methods import comparisons as methods
+from vadprobe.analyze.experiments.methods.comparisons import (
+    methods_by_kind,
+    methods_compared,
+    methods_on_another_set,
+)
 from vadprobe.analyze.experiments.rows import Table
 from vadprobe.store.errors import VadprobeError
 
@@ -20,9 +24,9 @@ TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
     "headhunt-1": ("comparison with baselines and published methods", headhunt.headhunt_1),
     "headhunt-2": ("choice of heads, prompts and probe", headhunt.headhunt_2),
     "headhunt-3": ("temporal locator", headhunt.headhunt_3),
-    "comparison": ("both methods beside layers, heads, the model's text and baselines", methods.comparison),
-    "comparison-kinds": ("the same on kinds that the backbone was told of, and on others", methods.comparison_of_kinds),
-    "comparison-transfer": ("the same, fitted here and measured on a second set", methods.comparison_on_another_set),
+    "comparison": ("both methods beside layers, heads, the model's text and baselines", methods_compared),
+    "comparison-kinds": ("the same on kinds that the backbone was told of, and on others", methods_by_kind),
+    "comparison-transfer": ("the same, fitted here and measured on a second set", methods_on_another_set),
 }
 """Name to what it compares and the function that measures it, in the order of printing."""
 

@@ -23,7 +23,7 @@ from vadprobe.store.format.specification import FeatureSpec
 
 @dataclass(frozen=True)
 class WordTokens:
-    """Ids of the tokens that begin one of some words: `first` where a text begins, `later` behind other text."""
+    """Ids of the tokens that are one of some words: `first` where a text begins, `later` behind other text."""
 
     first: tuple[int, ...] = ()
     later: tuple[int, ...] = ()
@@ -32,25 +32,30 @@ class WordTokens:
     def of(cls, tokenizer: Any, words: Iterable[str]) -> "WordTokens":
         """Find the tokens of words, written small and with a capital.
 
-        A word that the tokenizer knows whole counts by that token. Any other counts by its first token, which other
-        words may share.
+        Only a token that is a whole word counts. The first token of a word in pieces begins other words too, or is one
+        itself, as the article begins "A" + "lone". So a word that the tokenizer knows whole only behind other text has
+        no mass where a text begins.
 
         Raises:
-            VadprobeError: if the tokenizer writes only the space before a word as a token, which begins any word.
+            VadprobeError: if the tokenizer has no token of a word.
         """
-        first, later, stop = set(), set(), len(_ids(tokenizer, "."))
+        first: set[int] = set()
+        later: set[int] = set()
         for word in words:
-            forms = dict.fromkeys((word, word[:1].upper() + word[1:]))
-            first |= _beginnings([_ids(tokenizer, form) for form in forms])
-            behind = [_ids(tokenizer, f". {form}")[stop:] for form in forms]
-            known = [ids for ids in behind if tokenizer.decode(ids[:1]).strip()]
-            if not known:
+            beginning, behind = _whole(tokenizer, word)
+            if not beginning | behind:
                 raise VadprobeError(
-                    f"the tokenizer must have a token that begins the word {word!r}, got the space alone; choose words "
-                    "of its vocabulary."
+                    f"the tokenizer must have a token that is the word {word!r}, got it in pieces, which begin other "
+                    "words too; leave it out, or choose another word."
                 )
-            later |= _beginnings(known)
+            first |= beginning
+            later |= behind
         return cls(tuple(sorted(first)), tuple(sorted(later)))
+
+
+def known_words(tokenizer: Any, words: Iterable[str]) -> frozenset[str]:
+    """Return the words of which the tokenizer has a token, those that `WordTokens.of` takes."""
+    return frozenset(word for word in words if any(_whole(tokenizer, word)))
 
 
 @dataclass(frozen=True)
@@ -163,10 +168,17 @@ def _texts(steps: Iterable[Tensor], tokenizer: Any, ends: frozenset[int], words:
         yield GeneratedText(text.strip(), tuple(tokens[:length]), tuple(found[: length + 1]))
 
 
-def _beginnings(forms: Sequence[Sequence[int]]) -> set[int]:
-    """Return the first tokens of a word's forms: of those that are one token, if there are any."""
-    whole = [ids for ids in forms if len(ids) == 1]
-    return {ids[0] for ids in whole or forms}
+def _whole(tokenizer: Any, word: str) -> tuple[set[int], set[int]]:
+    """Return the tokens that are a word, small or with a capital: where a text begins, and behind other text."""
+    forms = dict.fromkeys((word, word[:1].upper() + word[1:]))
+    stop = len(_ids(tokenizer, "."))
+    beginning = [_ids(tokenizer, form) for form in forms]
+    behind = [_ids(tokenizer, f". {form}")[stop:] for form in forms]
+    first, later = (
+        {ids[0] for ids in found if len(ids) == 1 and tokenizer.decode(ids).strip().lower() == word.lower()}
+        for found in (beginning, behind)
+    )
+    return first, later
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

@@ -127,14 +127,15 @@ def describe(
 
     Args:
         config: job file whose features are extracted
-        words: words of an event; by default those that the demo's captioner was taught
+        words: words of an event, each one word of letters alone; by default those that the demo's captioner was taught
         max_tokens: most tokens of a text
         shown: texts of test segments to show beside the truth
     """
     from vadprobe.flows.jobs.analyze_job import open_analysis
     from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
+    from vadprobe.flows.jobs.event_words import words_of_events
     from vadprobe.flows.jobs.job import load_job
-    from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
+    from vadprobe.flows.jobs.text_generation import write_texts
 
     job = load_job(config)
     wanted = {word.lower() for word in words} or words_of_events(job)
@@ -156,7 +157,8 @@ def demo(
     """Run both methods on a generated world, and compare them with all that is simpler.
 
     The backbone is a small captioner that is shipped, pre-trained on drawings of the same program, without labels and
-    without these videos. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
+    without these videos. But its captions name six of the ten kinds that the set calls anomalous; the other four it was
+    neither shown nor told. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
     features, scores and texts are nonsense, and every result there is stamped so.
 
     Args:

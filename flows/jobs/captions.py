@@ -17,7 +17,8 @@ NOTHING, UNKNOWN = "nothing", "unknown"
 class Caption:
     """Text of a model about frames `[start_frame, stop_frame)` of a video, and what is true of them.
 
-    `truth` is the kind of an anomaly that takes at least half of the frames, else NOTHING, or UNKNOWN without a label.
+    `truth` is the kind of an anomaly that takes at least half of the frames, "partly" and the kind where it takes
+    fewer, NOTHING without one, or UNKNOWN without a label.
     """
 
     video_id: str
@@ -25,6 +26,11 @@ class Caption:
     stop_frame: int
     truth: str
     text: str
+
+    @property
+    def has_event(self) -> bool:
+        """True where some of the frames are known to be anomalous."""
+        return self.truth not in (NOTHING, UNKNOWN)
 
 
 def sampled_captions(path: Path, truth: Dataset, seed: int, count: int) -> list[Caption]:
@@ -44,8 +50,8 @@ def sampled_captions(path: Path, truth: Dataset, seed: int, count: int) -> list[
         for start, stop in [(row["start_frame"], row["stop_frame"])]
     ]
     generator = np.random.default_rng(seed)
-    events = [one for one in found if one.truth not in (NOTHING, UNKNOWN)]
-    others = [one for one in found if one.truth in (NOTHING, UNKNOWN)]
+    events = [one for one in found if one.has_event]
+    others = [one for one in found if not one.has_event]
     drawn = _drawn(events, min(count // 2, len(events)), generator)
     return [*drawn, *_drawn(others, min(count - len(drawn), len(others)), generator)]
 
@@ -58,7 +64,11 @@ def _drawn(captions: list[Caption], count: int, generator: np.random.Generator) 
 
 def caption_lines(captions: list[Caption]) -> Iterator[str]:
     """Yield a table of texts beside the truth."""
-    yield f"{len(captions)} test segments drawn by a seed, and what the model says about them:"
+    n_events = sum(one.has_event for one in captions)
+    yield (
+        f"{len(captions)} test segments drawn by a seed, {n_events} of those with an anomaly (half, where there are "
+        f"enough) and {len(captions) - n_events} of the others, and what the model says about them:"
+    )
     cells = [(f"{c.video_id} [{c.start_frame}, {c.stop_frame})", c.truth, " ".join(c.text.split())) for c in captions]
     yield from table(("segment", "truth", "text"), cells)
 
@@ -68,6 +78,7 @@ def _kind(truth: Dataset, video_id: str, start: int, stop: int) -> str:
     if video.label is None:
         return UNKNOWN
     inside = truth.truth(video_id, stop)[start:]
-    if 2 * int(inside.sum()) < stop - start:
+    if not inside.any():
         return NOTHING
-    return video.category or "anomaly"
+    kind = video.category or "anomaly"
+    return f"partly {kind}" if 2 * int(inside.sum()) < stop - start else kind

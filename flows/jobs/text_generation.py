@@ -1,6 +1,5 @@
 """Texts that a job's backbone generates about its segments, kept beside the analysis as a baseline of the methods."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,19 +9,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE
-from vadprobe.extract.demo.captioner.sentences import event_words
-from vadprobe.extract.model.backbone import describe, load
+from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE, VERSION
+from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.extract.model.backbone import Description, describe, load
 from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.flows.jobs.analyze_job import open_analysis
+from vadprobe.flows.jobs.event_words import check_words, says_one, taught_words
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.parquet import metadata_in, read_parquet, with_metadata, with_notes, write_parquet
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.specification import DEMO_CAPTIONER, FeatureSpec
+from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.progress import Progress
 
 MAX_TOKENS = 48
@@ -55,26 +55,39 @@ class _Writer:
     max_tokens: int
 
     @cached_property
-    def generation(self) -> TextGeneration:
-        """The loaded backbone.
+    def description(self) -> Description:
+        """The backbone as its small files describe it.
 
         Raises:
             VadprobeError: if its files are not those that the features came from.
         """
         config = self.job.config
-        description = describe(config.backbone, self.job.backbone_folder)
-        if description.spec != self.spec.backbone:
+        found = describe(config.backbone, self.job.backbone_folder)
+        if found.spec != self.spec.backbone:
             raise VadprobeError(
                 f"the backbone {config.backbone.key!r} must be the one that the features came from; its files were "
                 "changed since. Extract the features anew, under another key."
             )
-        backbone = load(description, config.extraction.device, config.extraction.threads)
-        return TextGeneration(backbone, self.max_tokens)
+        return found
 
     @cached_property
     def tokens(self) -> WordTokens:
-        """Tokens that begin one of the words."""
-        return WordTokens.of(self.generation.backbone.description.family.tokenizer, sorted(self.words))
+        """Tokens that are one of the words; found without the weights.
+
+        Raises:
+            VadprobeError: if the tokenizer has none of a word.
+        """
+        return WordTokens.of(self.description.family.tokenizer, sorted(self.words))
+
+    @cached_property
+    def generation(self) -> TextGeneration:
+        """The loaded backbone."""
+        settings = self.job.config.extraction
+        return TextGeneration(load(self.description, settings.device, settings.threads), self.max_tokens)
+
+    def check(self) -> None:
+        """Check backbone and words before the first frame is read. Errors as of `description` and `tokens`."""
+        _ = self.tokens
 
     def rows(self, video_id: str, decoder: Decoder) -> Iterator[dict[str, Any]]:
         """Yield the rows of the table about one video, in order of frames."""
@@ -95,7 +108,7 @@ class _Writer:
             read = decoder.read_clip(path, self.clips.clip(row).frame_indices)
         except VideoError:
             return None
-        return self.generation.backbone.description.family.resize(read)
+        return self.description.family.resize(read)
 
     def _texts(self, frames: Sequence[Any], rows: Sequence[int]) -> list[GeneratedText]:
         clips = self.clips
@@ -131,7 +144,8 @@ def write_texts(
 
     Args:
         job: a job whose features are extracted.
-        words: words of an event, in small letters: their probability is kept, and whether a text says one.
+        words: words of an event, in small letters, of letters alone: their probability is kept, and whether a text says
+            one.
         max_tokens: most tokens of a text.
         splits: splits whose videos are described.
         progress: called with the number of videos that are done, and of all.
@@ -140,17 +154,21 @@ def write_texts(
         The file. Its metadata has the recipe of the texts, and the notes on the backbone.
 
     Raises:
-        VadprobeError: if the features are missing, or the backbone is not the one they came from.
+        VadprobeError: if the features are missing, the backbone is not the one they came from, no video is of the
+            splits, or a word is none or unknown to the tokenizer.
     """
+    chosen = frozenset(words)
+    check_words(chosen)
     inputs = open_analysis(job)
-    store, path, chosen = inputs.store, job.out / TEXTS, frozenset(words)
-    recipe = {"features": store.spec.digest, "words": sorted(chosen), "max_tokens": max_tokens}
-    rows = [row for split in splits for row in inputs.rows_of_split(split).tolist()]
-    video_ids = [store.clips.video_ids[code] for code in np.unique(store.clips.video_codes[rows])]
+    store, path = inputs.store, job.out / TEXTS
+    video_ids = _videos_of(inputs, splits)
+    recipe = _recipe(job, store.spec, chosen, max_tokens)
     found = _rows_before(path, recipe)
     dataset = open_dataset(job.config.dataset, job.workspace)
     writer = _Writer(job, dataset, store.clips, store.spec, chosen, max_tokens)
     done = {row["video_id"] for row in found}
+    if not done.issuperset(video_ids):
+        writer.check()
     with Decoder(job.config.extraction.decode_deadline) as decoder:
         for number, video_id in enumerate(video_ids):
             if video_id not in done:
@@ -161,24 +179,31 @@ def write_texts(
     return path
 
 
-def words_of_events(job: Job) -> frozenset[str]:
-    """Return the words of events that the job's backbone was taught.
+def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:
+    """Return the scored videos of some splits, in the store's order.
 
     Raises:
-        VadprobeError: if it is not the demo's captioner, the only one whose sentences are known.
+        VadprobeError: if there is none.
     """
-    spec = open_analysis(job).store.spec
-    if (spec.recipe.get("backbone_card") or {}).get("kind") != DEMO_CAPTIONER:
+    clips = inputs.store.clips
+    rows = [row for split in splits for row in inputs.rows_of_split(split).tolist()]
+    if not rows:
         raise VadprobeError(
-            f"the backbone {spec.backbone.key!r} is not the demo's captioner, so its words of an event are not known; "
-            "name some with --words, such as --words fire fight."
+            f"no video of {inputs.truth.name!r} that is scored is of the splits {', '.join(splits)}; there is nothing "
+            "to describe. Put videos into one of them, and extract their features."
         )
-    return event_words()
+    return [clips.video_ids[code] for code in np.unique(clips.video_codes[rows])]
 
 
-def says_one(text: str, words: frozenset[str]) -> bool:
-    """Return True if one of the words is in a text, whatever the case of its letters."""
-    return not words.isdisjoint(re.findall(r"[^\W\d_]+", text.lower()))
+def _recipe(job: Job, spec: FeatureSpec, words: frozenset[str], max_tokens: int) -> dict[str, Any]:
+    """Return what the texts depend on; `taught` tells whether the words are all those that a captioner was taught."""
+    return {
+        "version": VERSION,
+        "features": spec.digest,
+        "words": sorted(words),
+        "taught": words == taught_words(job, spec),
+        "max_tokens": max_tokens,
+    }
 
 
 def _rows_before(path: Path, recipe: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,25 +1,30 @@
 """The tables of the comparison: on all test videos, by kinds that the backbone was told of, and on a second set."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
 from vadprobe.analyze.experiments.measuring import table_of
 from vadprobe.analyze.experiments.methods.entries import (
-    Entry,
+    DRAWS,
     Target,
     baseline_entries,
     head_entries,
     layer_entries,
-    text_entries,
 )
+from vadprobe.analyze.experiments.methods.entry import Entry
 from vadprobe.analyze.experiments.methods.measured import ALL, NAMED, UNNAMED, Groups, groups_of
-from vadprobe.analyze.experiments.methods.text_output import HOW
+from vadprobe.analyze.experiments.methods.text_rows import text_entries
 from vadprobe.analyze.experiments.methods.verdicts import verdicts
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.store.errors import VadprobeError
 
-_ONE_DRAW = "Every row is one calibration draw, the job's own, and is fitted on training videos alone."
+_FITTED = (
+    "Layers and heads are chosen and probes fitted on one draw of training videos, the job's own; where a smoothing is "
+    "chosen, as in HeadHunt-VAD's preset, a grid on validation videos does it. Random heads are "
+    f"{DRAWS} draws. Texts and baselines are not fitted."
+)
+_GROUP_NAMES = {ALL: "all", NAMED: "with kinds that were named", UNNAMED: "with kinds that were not"}
 _COLUMNS = {"auc": (ALL, "auc"), "ap_step": (ALL, "ap_step")}
 _KIND_COLUMNS = {
     "auc_named": (NAMED, "auc"),
@@ -29,13 +34,13 @@ _KIND_COLUMNS = {
 }
 
 
-def comparison(lab: ExperimentContext) -> Table:
+def methods_compared(lab: ExperimentContext) -> Table:
     """Compare both methods with single layers, random heads, the model's text and baselines; say what they add."""
     entries = _entries(lab, {ALL: lambda video: True})
     return _table(lab, "comparison", "what the methods add", entries, _COLUMNS, verdicts(entries))
 
 
-def comparison_of_kinds(lab: ExperimentContext) -> Table:
+def methods_by_kind(lab: ExperimentContext) -> Table:
     """Compare on kinds of anomalies that the backbone's pre-training named, and on those it did not."""
     title = "kinds that the backbone was told of, and others"
     case = lab.case_of("hiprobe")
@@ -53,7 +58,7 @@ def comparison_of_kinds(lab: ExperimentContext) -> Table:
     return _table(lab, "comparison-kinds", title, entries, _KIND_COLUMNS, notes)
 
 
-def comparison_on_another_set(lab: ExperimentContext) -> Table:
+def methods_on_another_set(lab: ExperimentContext) -> Table:
     """Compare on a second set of which nothing was fitted: the first job of another dataset, by the same backbone."""
     case = lab.case_of("hiprobe")
     other = next((job for job in lab.cases if _is_target(case, job)), None)
@@ -83,8 +88,20 @@ def _table(
     notes: tuple[str, ...],
 ) -> Table:
     rows = [entry.row(columns) for entry in entries]
-    how = (HOW,) if any(entry.key.startswith("text") for entry in entries) else ()
-    return table_of(lab.case_of("hiprobe"), name, title, rows, tuple(columns), (*notes, *how, _ONE_DRAW))
+    others = dict.fromkeys(note for entry in entries for note in entry.notes)
+    every = (*notes, _videos(entries), *others, _FITTED)
+    return table_of(lab.case_of("hiprobe"), name, title, rows, tuple(columns), every)
+
+
+def _videos(entries: Sequence[Entry]) -> str:
+    """Say how many test videos were measured in each group; "" where none was."""
+    found = next((entry.draws[0].by_group for entry in entries if entry.draws), {})
+    counts = [
+        f"{_GROUP_NAMES[group]} {one.n_videos} ({one.n_videos_positive} with an anomaly)"
+        for group, one in found.items()
+        if one is not None
+    ]
+    return f"Test videos measured: {'; '.join(counts)}." if counts else ""
 
 
 def _named_kinds(case: ExperimentJob) -> tuple[str, ...]:

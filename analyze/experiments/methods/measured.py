@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.benchmark import find_overlap, measured, overlap_warning
+from vadprobe.analyze.detector.benchmark import measured
 from vadprobe.analyze.detector.detector import Detector
-from vadprobe.analyze.detector.fitting import fit
-from vadprobe.analyze.detector.scoring import score
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
-from vadprobe.analyze.evaluation.ground_truth import ground_truth
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
+from vadprobe.analyze.evaluation.measuring import known_clips
+from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
+from vadprobe.analyze.experiments.measuring import fit_and_score
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
-from vadprobe.store.errors import VadprobeError
 
 Groups = Mapping[str, Callable[[Video], bool]]
 """Videos of each group by its name; the group ALL has every video."""
@@ -39,12 +39,14 @@ class Segments:
 class Measured:
     """Numbers of one set of scores: an evaluation by group, None where a group has frames of one class.
 
-    `detector` made the scores, None where no detector did; `caveats` are what a reader must know.
+    `detector` made the scores, None where no detector did; `caveats` are what a reader must know. `clips` are the
+    scored segments of all videos with their frame counts, for comparisons video by video.
     """
 
     by_group: Mapping[str, Evaluation | None]
     detector: Detector | None = None
     caveats: tuple[str, ...] = ()
+    clips: ScoredClips | None = None
 
     @property
     def auc(self) -> float:
@@ -65,32 +67,25 @@ def fit_and_measure(
     Raises:
         VadprobeError: if the variation cannot be fitted, or a store is missing.
     """
-    inputs = case.inputs(config)
-    detector = fit(inputs, config, lab.cache, lab.scheduler).detector
-    if target is not None:
-        finished = config.model_copy(
-            update={
-                "detector": "of this run",
-                "score_prompt": case.score_prompt,
-                "allow_overlap": target.config.allow_overlap,
-            }
-        )
-        inputs = target.inputs(finished, (case.segment,))
-    rows = inputs.rows_of_split("test")
-    if len(rows) == 0:
-        raise VadprobeError(f"no test video of {inputs.truth.name!r} is in the store; nothing to score.")
-    scores = score(inputs, detector, rows, lab.cache, lab.scheduler)
-    table = scores.table
+    scored = fit_and_score(lab, case, config, target=target)
+    result = scored.result(lab.cache)
+    table, rows = scored.scores.table, scored.scores.rows
     names = [table.video_ids[code] for code in table.video_codes[rows]]
-    seen = find_overlap(inputs, detector, sorted(set(names)), config.allow_overlap)
-    segments = Segments(names, table.start_frames[rows], table.stop_frames[rows], scores.smoothed)
-    found = measure_segments(lab, inputs.truth, segments, groups, config)
-    return Measured(found, detector, (overlap_warning(seen),) if seen else ())
+    segments = Segments(names, table.start_frames[rows], table.stop_frames[rows], scored.scores.smoothed)
+    # At the detector's threshold, the evaluation of all videos is the one that `result` has just kept.
+    threshold = scored.detector.locator.threshold
+    found = measure_segments(lab, scored.inputs.truth, segments, groups, config, threshold)
+    return replace(found, detector=scored.detector, caveats=(*result.warnings, *found.caveats))
 
 
 def measure_segments(
-    lab: ExperimentContext, truth: Dataset, segments: Segments, groups: Groups, config: AnalysisConfig
-) -> dict[str, Evaluation | None]:
+    lab: ExperimentContext,
+    truth: Dataset,
+    segments: Segments,
+    groups: Groups,
+    config: AnalysisConfig,
+    threshold: float = math.nan,
+) -> Measured:
     """Measure scores on the labelled test videos that have them, for every group."""
     scored = set(segments.video_ids)
     videos = [video for video in truth.of_split("test") if video.label is not None and video.video_id in scored]
@@ -102,11 +97,15 @@ def measure_segments(
             found[name] = None
             continue
         frames = ground_truth(truth, chosen)
-        laid = SegmentScores.of_videos(
-            frames, segments.video_ids, segments.start_frames, segments.stop_frames, segments.scores
-        )
-        found[name], _ = measured(lab.cache, frames, laid, math.nan, settings)
-    return found
+        found[name], _ = measured(lab.cache, frames, _laid(frames, segments), threshold, settings)
+    frames = ground_truth(truth, videos)
+    return Measured(found, clips=known_clips(frames, _laid(frames, segments))[0])
+
+
+def _laid(truth: GroundTruth, segments: Segments) -> SegmentScores:
+    return SegmentScores.of_videos(
+        truth, segments.video_ids, segments.start_frames, segments.stop_frames, segments.scores
+    )
 
 
 def groups_of(named: Sequence[str]) -> Groups:

@@ -1,6 +1,6 @@
 """Texts that a backbone generated about segments, as scores: the probability of given words, and whether one is said.
 
-`vadprobe` never asks a model for yes or no here: a captioner that never learnt these answers has no such probability.
+No model is asked for yes or no here: the demo's captioner, which never learnt these answers, has no such probability.
 """
 
 from dataclasses import dataclass
@@ -12,26 +12,36 @@ import pyarrow as pa
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, read_parquet
-from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.specification import DEMO_CAPTIONER, FeatureSpec
 
 TEXTS = "texts.parquet"
 """Name of the file of texts beside an analysis; its metadata says how they were made (`TEXTS_RECIPE`)."""
 
 TEXTS_RECIPE = "texts"
 
+VERSION = 2
+"""Version of the way texts and probabilities are made, in their recipe: texts of another one are generated anew."""
+
 HOW = (
     "Text output: the backbone's own greedy text about each segment. p is 1 - prod(1 - m) over the steps of the text, "
-    "m the probability mass of the tokens that begin an event's word. A captioner never learnt to answer yes or no, so "
-    "its probability of yes would mean nothing and is not used."
+    "m the probability mass of the tokens that are an event's word."
 )
 """How scores are made of texts, for readers of a table."""
+
+NOT_ASKED = (
+    "The demo's captioner never learnt to answer yes or no, so its probability of yes would mean nothing and is not "
+    "used."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class TextOutput:
     """The texts of a job's segments: names of videos, half-open frames, probabilities, and the decision of the words.
 
-    `probabilities` and `says_event` (n,) float64 are NaN where a segment could not be read.
+    `probabilities` and `says_event` (n,) float64 are NaN where a segment could not be read. `words` are those that were
+    asked for, empty where they are the ones that the demo's captioner was taught; `of_captioner` tells whether the
+    texts are its own.
     """
 
     video_ids: tuple[str, ...]
@@ -39,22 +49,49 @@ class TextOutput:
     stop_frames: np.ndarray
     probabilities: np.ndarray
     says_event: np.ndarray
+    words: tuple[str, ...] = ()
+    of_captioner: bool = False
 
     def smoothed(self, sigma: float) -> np.ndarray:
         """Return the probabilities smoothed within each video, as a method smooths its scores, (n,) float64."""
-        names = sorted(set(self.video_ids))
-        codes = np.array([names.index(name) for name in self.video_ids], dtype=np.int64)
+        _, codes = np.unique(self.video_ids, return_inverse=True)
         order = np.lexsort((self.start_frames, codes))
         found = np.empty(len(order))
         found[order] = smooth(self.probabilities[order], sigma, codes[order])
         return found
+
+    def notes(self, label: str) -> tuple[str, ...]:
+        """Say how the scores are made; `label` names the texts."""
+        words = (f"Words of an event in {label!r}: {', '.join(self.words)}.",) if self.words else ()
+        return (HOW, *((NOT_ASKED,) if self.of_captioner else ()), *words)
+
+    def check_whole(self, clips: ClipTable, rows: np.ndarray) -> None:
+        """Check that there is a text about each of some segments, read or not.
+
+        Args:
+            clips: the table of the segments.
+            rows: (n,) rows of the table.
+
+        Raises:
+            VadprobeError: if one is missing, as after an interrupted run.
+        """
+        there = set(zip(self.video_ids, self.start_frames.tolist(), self.stop_frames.tolist(), strict=True))
+        names = [clips.video_ids[code] for code in clips.video_codes[rows]]
+        wanted = list(zip(names, clips.start_frames[rows].tolist(), clips.stop_frames[rows].tolist(), strict=True))
+        every, missing = set(names), {place[0] for place in wanted if place not in there}
+        if missing:
+            raise VadprobeError(
+                f"there are texts of {len(every) - len(missing)} of {len(every)} test videos; run 'vadprobe describe' "
+                "again."
+            )
 
 
 def read_texts(path: Path, spec: FeatureSpec) -> TextOutput:
     """Read a job's texts.
 
     Raises:
-        VadprobeError: if there are none, or they are about other clips or of another backbone than the features.
+        VadprobeError: if there are none, or they are about other clips or of another backbone than the features, or
+            of another version.
     """
     try:
         table = read_parquet(path)
@@ -65,10 +102,18 @@ def read_texts(path: Path, spec: FeatureSpec) -> TextOutput:
     recipe = metadata_in(table.schema, TEXTS_RECIPE) or {}
     if recipe.get("features") != spec.digest:
         raise VadprobeError(f"the texts {path} must belong to the features that are scored; generate them anew.")
+    if recipe.get("version") != VERSION:
+        raise VadprobeError(
+            f"the texts {path} must be of version {VERSION}, got {recipe.get('version', 1)}; run 'vadprobe describe' "
+            "again."
+        )
+    card = spec.recipe.get("backbone_card") or {}
     return TextOutput(
         tuple(table["video_id"].to_pylist()),
         table["start_frame"].to_numpy(),
         table["stop_frame"].to_numpy(),
         table["probability"].to_numpy().astype(np.float64),
         np.array([np.nan if said is None else float(said) for said in table["names_event"].to_pylist()]),
+        () if recipe.get("taught") else tuple(recipe.get("words", ())),
+        card.get("kind") == DEMO_CAPTIONER,
     )

@@ -3,10 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from vadprobe.analyze.experiments.methods.entries import Entry
+from vadprobe.analyze.experiments.methods.entry import Difference, Entry
+from vadprobe.analyze.experiments.methods.text_rows import TEXT
 
 NEAR = 0.01
 """Distance of the AUC within which a layer counts as good as the best."""
+
+ALLOWED = 0.05
+"""Share of random draws that may be as good as a choice that is better than chance: one of twenty."""
 
 
 def verdicts(entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -35,24 +39,30 @@ def _heads(found: dict[str, Entry]) -> Iterator[str]:
     if not {"rhi", "random-heads"} <= found.keys():
         return
     chosen, random = found["rhi"], found["random-heads"]
+    draws = len(random.aucs)
     better = sum(auc >= chosen.auc for auc in random.aucs)
-    if chosen.auc > random.auc:
-        verdict = f"is above the median of {len(random.aucs)} random draws ({random.auc:.4f})"
+    above = "is above" if chosen.auc > random.auc else "is not above"
+    verdict = f"RHI's AUC ({chosen.auc:.4f}) {above} the median of {draws} random draws ({random.auc:.4f})"
+    count = f"{better} of them {'is' if better == 1 else 'are'} as good or better"
+    if better > ALLOWED * draws:
+        yield f"{verdict}, and {count}: here RHI is not better than chance among random draws."
     else:
-        verdict = f"is not above the median of {len(random.aucs)} random draws ({random.auc:.4f}): it adds nothing here"
-    yield f"RHI's AUC ({chosen.auc:.4f}) {verdict}; {better} of them are as good or better."
+        yield f"{verdict}; {count}."
     if "all-heads" in found:
         yield _gain("RHI", chosen, "taking all heads", found["all-heads"])
 
 
 def _text(found: dict[str, Entry]) -> Iterator[str]:
-    said = [found[key] for key in ("text-raw", "text", "text-said") if key in found]
+    said = [entry for key, entry in found.items() if key.startswith(TEXT)]
     if not said:
         return
     best = max(said, key=lambda entry: entry.auc)
-    for key, name in (("dlsp", "HiProbe-VAD"), ("rhi", "HeadHunt-VAD")):
+    name = "the model's own text"
+    if len(said) > 1:
+        name = f"the best of {len(said)} rows of {name} (chosen on test)"
+    for key, method in (("dlsp", "HiProbe-VAD"), ("rhi", "HeadHunt-VAD")):
         if key in found:
-            yield _gain(name, found[key], "the best of the model's own text", best)
+            yield _gain(method, found[key], name, best)
 
 
 def _labels(found: dict[str, Entry]) -> Iterator[str]:
@@ -66,12 +76,18 @@ def _labels(found: dict[str, Entry]) -> Iterator[str]:
 
 
 def _gain(name: str, mine: Entry, other: str, theirs: Entry) -> str:
-    """Say what a method adds over something simpler, and whether its interval tells that from nothing."""
+    """Say what a method adds over something simpler, and whether the same resamples of both tell that from nothing."""
     if mine.choice and mine.choice == theirs.choice:
         return f"{name} chose the same as {other}: {mine.choice}."
-    if mine.auc <= theirs.auc:
-        return f"{name} adds nothing over {other}: AUC {mine.auc:.4f} against {theirs.auc:.4f}."
-    gain = f"{name} adds {mine.auc - theirs.auc:.4f} of AUC over {other} ({theirs.auc:.4f})"
-    if theirs.auc >= mine.auc_low:
-        return f"{gain}, which is within its interval: these videos are too few to tell it from nothing."
-    return f"{gain}, more than its interval."
+    gain = mine.difference(theirs)
+    if gain.value <= 0:
+        difference = f", a difference of {gain.value:.4f}{_ends(gain)}" if gain.has_interval else ""
+        return f"{name} adds nothing over {other}: AUC {mine.auc:.4f} against {theirs.auc:.4f}{difference}."
+    doubt = ", which these videos cannot tell from nothing" if gain.may_be_nothing else ""
+    return f"{name} adds {gain.value:.4f} of AUC{_ends(gain)} over {other} ({theirs.auc:.4f}){doubt}."
+
+
+def _ends(gain: Difference) -> str:
+    if not gain.has_interval:
+        return ""
+    return f" [{gain.low:.4f}, {gain.high:.4f}] ({gain.confidence:.0%} of paired resamples of the videos)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vadprobe.analyze.detector.benchmark import format_table
+from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.flows.jobs.analyze_job import combine
 from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
 from vadprobe.flows.jobs.demo.ingredients import (
@@ -17,9 +18,10 @@ from vadprobe.flows.jobs.demo.ingredients import (
     make_set,
     preset,
 )
+from vadprobe.flows.jobs.event_words import words_of_events
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import Bar
-from vadprobe.flows.jobs.text_generation import words_of_events, write_texts
+from vadprobe.flows.jobs.text_generation import write_texts
 from vadprobe.store.datasets.dataset import read_manifest
 from vadprobe.store.files.atomic_files import read_json, write_json
 
@@ -27,11 +29,17 @@ PRESETS = ("hiprobe", "headhunt")
 CAPTIONS = 10
 """Texts that are shown beside the truth."""
 
-MEANING = """\
+MEANING = f"""\
 What these numbers may be taken for: the backbone is a small captioner that was pre-trained on drawings of the same
-program, without a label and without these videos and cameras, and then frozen. They show what the methods add over
-their baselines in this small world, with intervals over videos. They say nothing about any real camera; on videos that
-were not drawn by vadprobe its features and texts are nonsense, and every result there is stamped so."""
+program, without these videos and cameras and without a label, and then frozen. But it learnt captions, and these name
+{len(NAMED_KINDS)} of the {len(NAMED_KINDS + UNNAMED_KINDS)} kinds that this set calls anomalous:
+{", ".join(NAMED_KINDS)}.
+It was never told that they are anomalies. The others it was neither shown nor told, and the table 'comparison-kinds'
+measures them apart:
+{", ".join(UNNAMED_KINDS)}.
+The numbers show what the methods add over their baselines in this small world, with intervals over videos. They say
+nothing about any real camera; on videos that were not drawn by vadprobe its features and texts are nonsense, and every
+result there is stamped so."""
 
 Stage = Callable[[str, str], str]
 """Stage as a function of a job file and a workspace; it returns its summary or report."""
@@ -60,11 +68,11 @@ class Demo:
     backbone: Path | None = None
 
     def prepare(self) -> None:
-        """Draw the first set and install the backbone."""
-        self.tell(f"[1/5] Videos with frame-level truth: {self.folder / FIRST_SET}")
-        make_set(self.folder / FIRST_SET, self.seed, self.size.n_videos, self.size.seconds)
+        """Install the backbone, which shows at once whether it is one, and draw the first set."""
         card = install_backbone(self.folder / "backbones" / BACKBONE, self.backbone)
-        self.tell(f"[2/5] The backbone, frozen: a small Qwen2.5-VL, {card['note']}")
+        self.tell(f"[1/5] The backbone, frozen: a small Qwen2.5-VL, {card['note']}")
+        self.tell(f"[2/5] Videos with frame-level truth: {self.folder / FIRST_SET}")
+        make_set(self.folder / FIRST_SET, self.seed, self.size.n_videos, self.size.seconds)
 
     def results(self) -> list[Job]:
         """Run both methods; show each one's result as soon as it is there, then write one page about both."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from vadprobe.extract.demo.captioner.making import shipped_captioner
 from vadprobe.extract.demo.surveillance import make_surveillance_set
-from vadprobe.extract.model.card import BACKBONE_CARD
+from vadprobe.extract.model.card import BACKBONE_CARD, read_card
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.atomic_files import read_json
+from vadprobe.store.format.specification import DEMO_CAPTIONER
 
 BACKBONE = "demo-captioner"
 """Key of the demo's backbone, and its folder below `backbones`."""
@@ -52,21 +52,22 @@ def install_backbone(folder: Path, source: Path | None = None) -> dict[str, Any]
         The backbone's card.
 
     Raises:
-        VadprobeError: if there is no such checkpoint, or the folder holds another one.
+        VadprobeError: if there is no such checkpoint or it is no demo backbone, or the folder holds another one.
     """
     with ExitStack() as stack:
         source = source or stack.enter_context(shipped_captioner())
-        if not (source / BACKBONE_CARD).is_file():
+        card = read_card(source)
+        if card is None or card["kind"] != DEMO_CAPTIONER:
             raise VadprobeError(
-                f"there must be a backbone with {BACKBONE_CARD} in {source}; make one with "
-                "'vadprobe make-demo-backbone FOLDER --work FOLDER' and name it with --backbone."
+                f"{source} must hold a demo backbone, one with a {BACKBONE_CARD} of the kind {DEMO_CAPTIONER!r}, got "
+                f"{'no card' if card is None else repr(card['kind'])}; make one with 'vadprobe make-demo-backbone "
+                "FOLDER --work FOLDER' and name it with --backbone."
             )
-        card: dict[str, Any] = read_json(source / BACKBONE_CARD)
         if not folder.exists():
             part = folder.with_name(f"{folder.name}.partial")
             shutil.rmtree(part, ignore_errors=True)
             shutil.copytree(source, part)
             part.replace(folder)
-        elif not (folder / BACKBONE_CARD).is_file() or read_json(folder / BACKBONE_CARD) != card:
+        elif read_card(folder) != card:
             raise VadprobeError(f"{folder} must hold the backbone of {source}, got another one. Name another --out.")
         return card

@@ -33,17 +33,21 @@ def texts(tmp_path: Path, truth: Dataset) -> Path:
     return tmp_path / "texts.parquet"
 
 
-def test_the_truth_is_that_of_half_the_frames(texts: Path, truth: Dataset) -> None:
-    found = sampled_captions(texts, truth, seed=0, count=20)
-    assert [(one.video_id, one.start_frame) for one in found if one.truth == "Fall"] == [
-        ("a", 24),
-        ("a", 48),
-        ("a", 72),
-    ]
+def test_the_truth_is_that_of_the_frames(texts: Path, truth: Dataset) -> None:
+    less = replace(truth, intervals=(Interval("a", 40, 73, "Fall"),))
+    found = sampled_captions(texts, less, seed=0, count=20)
+    assert {one.start_frame: one.truth for one in found if one.video_id == "a"} == {
+        0: "nothing",
+        24: "partly Fall",
+        48: "Fall",
+        72: "partly Fall",
+    }
+    assert [one.truth for one in found if one.video_id == "b"] == ["nothing"] * 4
     assert {one.video_id for one in found} == {"a", "b"}
-    assert len(found) == 8
     for one in found:
         assert one.text == f"{one.video_id} {one.start_frame}"
+    exactly_half = replace(truth, intervals=(Interval("a", 36, 48, "Fall"),))
+    assert [one.truth for one in sampled_captions(texts, exactly_half, seed=0, count=20) if one.has_event] == ["Fall"]
 
 
 def test_a_seed_draws_the_same_and_half_of_each(texts: Path, truth: Dataset) -> None:
@@ -52,7 +56,7 @@ def test_a_seed_draws_the_same_and_half_of_each(texts: Path, truth: Dataset) -> 
     assert [one.truth for one in first] == ["Fall", "Fall", "nothing", "nothing"]
     assert any(sampled_captions(texts, truth, seed, 4) != first for seed in range(5))
     lines = list(caption_lines(first))
-    assert lines[0].startswith("4 test segments drawn by a seed")
+    assert lines[0].startswith("4 test segments drawn by a seed, 2 of those with an anomaly (half")
     assert all(one.text in "\n".join(lines) for one in first)
 
 

@@ -16,9 +16,10 @@ from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
 from vadprobe.flows.jobs import text_generation
 from vadprobe.flows.jobs.analyze_job import open_analysis
+from vadprobe.flows.jobs.event_words import says_one, words_of_events
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.text_generation import says_one, words_of_events, write_texts
+from vadprobe.flows.jobs.text_generation import write_texts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, notes_in, read_parquet
 
@@ -120,6 +121,36 @@ def test_a_segment_that_cannot_be_read_is_unknown(job: Job, monkeypatch: pytest.
     assert all(row["text"] == "" and np.isnan(row["probability"]) and row["names_event"] is None for row in rows)
 
 
+@pytest.mark.parametrize("word", ["left luggage", "hit-and-run", "", "4x4"])
+def test_what_is_no_word_is_refused_at_once(word: str, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_generation, "open_analysis", lambda job: pytest.fail("the features were opened"))
+    with pytest.raises(VadprobeError, match="must be one word of letters alone, got"):
+        write_texts(job, ["yes", word])
+
+
+def test_unknown_words_are_refused_before_a_frame_is_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_generation._Writer, "_frames", lambda *given: pytest.fail("a frame was read"))
+    monkeypatch.setattr(text_generation, "load", lambda *given: pytest.fail("the weights were loaded"))
+    with pytest.raises(VadprobeError, match="must have a token that is the word 'eventually'"):
+        write_texts(job, ["yes", "eventually"])
+
+
+def test_splits_without_a_video_are_refused(job: Job) -> None:
+    with pytest.raises(VadprobeError, match="no video of 'set' that is scored is of the splits other"):
+        write_texts(job, WORDS, splits=("other",))
+    assert not job.out.exists()
+
+
+def test_texts_of_another_version_are_made_anew(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(text_generation, "VERSION", 1)
+        path = write_texts(job, WORDS, max_tokens=2)
+    with pytest.raises(VadprobeError, match="must be of version"):
+        read_texts(path, open_analysis(job).store.spec)
+    write_texts(job, WORDS, max_tokens=2)
+    assert read_texts(path, open_analysis(job).store.spec).words == WORDS
+
+
 def test_another_backbone_in_the_folder_is_refused(job: Job, workspace: Path) -> None:
     config = workspace / "backbone" / "generation_config.json"
     before = config.read_text()
@@ -142,13 +173,12 @@ def test_the_command_shows_texts_and_the_stamp(job: Job, capsys: pytest.CaptureF
 
 
 def test_words_are_known_of_the_demo_s_captioner_alone(job: Job, tmp_path: Path) -> None:
-    assert words_of_events(job) == event_words()
+    found = words_of_events(job)
+    assert found
+    assert found < event_words()  # this tokenizer has the others in pieces
+    path = write_texts(job, found, max_tokens=2)
+    assert metadata_in(read_parquet(path).schema, TEXTS_RECIPE)["taught"]
+    assert read_texts(path, open_analysis(job).store.spec).words == ()
     plain = load_job(write_planted(tmp_path).job("hiprobe"))
     with pytest.raises(VadprobeError, match="name some with --words"):
         words_of_events(plain)
-
-
-def test_words_are_whole_words() -> None:
-    words = frozenset({"van", "fire"})
-    assert says_one("A red Van, on the road.", words)
-    assert not says_one("The caravan is fireproof.", words)

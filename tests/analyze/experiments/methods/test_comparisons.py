@@ -1,12 +1,11 @@
 """The comparison of methods on planted stores: what is measured, on which videos, and what is said of it."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -16,10 +15,8 @@ from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.experiments.cases import ExperimentContext, varied
 from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.measuring import measure
-from vadprobe.analyze.experiments.methods.entries import DRAWS, Entry
-from vadprobe.analyze.experiments.methods.measured import ALL, Measured
-from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE
-from vadprobe.analyze.experiments.methods.verdicts import verdicts
+from vadprobe.analyze.experiments.methods.entries import DRAWS
+from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, VERSION
 from vadprobe.analyze.experiments.rows import Row, Table, table_lines
 from vadprobe.analyze.experiments.tables import TABLES, measured_table
 from vadprobe.flows.commands.experiments import case_of
@@ -62,14 +59,16 @@ def rows_of(table: Table) -> dict[str, Row]:
     return {row.label.strip(): row for row in table.rows}
 
 
-def write_texts(lab: ExperimentContext, probability: float, *, features: str | None = None) -> None:
-    """Write texts of the first job's segments: the truth, said with a probability."""
+def write_texts(lab: ExperimentContext, probability: float, *, without: str = "", **recipe: object) -> None:
+    """Write texts of the first job's segments: the truth, said with a probability; of one video none."""
     case = lab.cases[0]
     spec_store = case.inputs(case.config).store
     clips, truth = spec_store.clips, case.truth
     rows = []
     for row in range(len(clips)):
         clip = clips.clip(row)
+        if clip.video_id == without:
+            continue
         inside = bool(truth.truth(clip.video_id, clip.stop_frame)[clip.start_frame :].mean() >= 0.5)
         rows.append(
             {
@@ -83,7 +82,8 @@ def write_texts(lab: ExperimentContext, probability: float, *, features: str | N
         )
     table = pa.Table.from_pylist(rows)
     assert case.texts is not None
-    write_parquet(with_metadata(table, TEXTS_RECIPE, {"features": features or spec_store.spec.digest}), case.texts)
+    made = {"features": spec_store.spec.digest, "version": VERSION, "taught": True, "words": ["fire"], **recipe}
+    write_parquet(with_metadata(table, TEXTS_RECIPE, made), case.texts)
 
 
 @pytest.fixture
@@ -166,15 +166,70 @@ def test_a_second_set_is_measured_without_fitting_there(lab: ExperimentContext) 
     assert "no other job with this backbone" in alone.rows[0].reason
 
 
-def test_texts_of_other_features_are_refused(lab: ExperimentContext) -> None:
-    write_texts(lab, 0.9, features="0")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"features": "0"}, "must belong to the features"),
+        ({"version": 1}, f"must be of version {VERSION}, got 1; run 'vadprobe describe' again"),
+        ({"without": "video24"}, "there are texts of 5 of 6 test videos; run 'vadprobe describe' again"),
+    ],
+)
+def test_texts_that_are_not_those_of_the_segments_are_refused(
+    lab: ExperimentContext, changes: dict[str, Any], reason: str
+) -> None:
+    write_texts(lab, 0.9, **changes)
     path = lab.cases[0].texts
     assert path is not None
     try:
         row = rows_of(TABLES["comparison"][1](lab))["text about 24 frames"]
     finally:
         path.unlink()
-    assert "must belong to the features" in row.reason
+    assert reason in row.reason
+
+
+def test_videos_and_words_are_told(lab: ExperimentContext, texts: Path) -> None:
+    notes = TABLES["comparison"][1](lab).notes
+    assert "Test videos measured: all 6 (3 with an anomaly)." in notes
+    assert not any(note.startswith("Words of an event") for note in notes)
+    write_texts(lab, 0.9, taught=False, words=["fire", "smoke"])
+    notes = TABLES["comparison-kinds"][1](lab).notes
+    assert "Words of an event in 'text about 24 frames': fire, smoke." in notes
+    told = "all 6 (3 with an anomaly); with kinds that were named 4 (1 with an anomaly); with kinds that were not 5 (2"
+    assert any(told in note for note in notes)
+
+
+def test_a_test_video_without_scores_is_told(lab: ExperimentContext) -> None:
+    case = lab.cases[0]
+    unseen = replace(case.truth.of_split("test")[0], video_id="unseen")
+    more = replace(case, truth=replace(case.truth, videos=(*case.truth.videos, unseen)))
+    rows = rows_of(TABLES["comparison"][1](replace(lab, cases=(more, *lab.cases[1:]))))
+    assert "1 labelled videos of the split have no scores" in rows["HiProbe-VAD (layer by DLSP)"].caveats[0]
+
+
+def test_another_model_is_not_said_to_know_no_yes(tmp_path: Path) -> None:
+    recipe = {"backbone_card": {"kind": "other", "note": "a note"}, "drawn": True}
+    planted = write_planted(tmp_path, recipe=recipe)
+    with open_scheduler("synchronous", 0) as scheduler:
+        cases = (case_of(load_job(planted.job("hiprobe")), None),)
+        context = ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1)
+        write_texts(context, 0.9)
+        notes = " ".join(TABLES["comparison"][1](context).notes)
+    assert "the backbone's own greedy text" in notes
+    assert "yes or no" not in notes
+
+
+def test_rows_have_keys_of_their_own(lab: ExperimentContext, texts: Path) -> None:
+    keys = [row["key"] for row in TABLES["comparison"][1](lab).to_json()["rows"]]
+    assert len(set(keys)) == len(keys)
+    assert keys[:4] == ["dlsp", "last-layer", "middle-layer", "best-layer"]
+    assert {"text-hiprobe-raw", "text-hiprobe-smoothed", "text-hiprobe-said"} <= set(keys)
+
+
+def test_differences_are_those_of_paired_resamples(lab: ExperimentContext, texts: Path) -> None:
+    notes = TABLES["comparison"][1](lab).notes
+    (said,) = [note for note in notes if note.startswith("HiProbe-VAD") and "the model's own text" in note]
+    assert "the best of 3 rows of the model's own text (chosen on test)" in said
+    assert "(95% of paired resamples of the videos)" in said
 
 
 def test_a_backbone_without_a_card_names_no_kind(tmp_path: Path) -> None:
@@ -183,69 +238,3 @@ def test_a_backbone_without_a_card_names_no_kind(tmp_path: Path) -> None:
         cases = (case_of(load_job(plain.job("hiprobe")), None),)
         table = TABLES["comparison-kinds"][1](ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1))
     assert "no card that says which kinds" in table.rows[0].reason
-
-
-class Fixed(Measured):
-    """A measurement with an AUC of one's own."""
-
-    def __init__(self, auc: float) -> None:
-        super().__init__({ALL: None})
-        object.__setattr__(self, "fixed", auc)
-
-    @property
-    def auc(self) -> float:
-        return float(vars(self)["fixed"])
-
-
-class Known(Entry):
-    """An entry whose interval begins 0.05 below its AUC."""
-
-    @property
-    def auc_low(self) -> float:
-        return self.auc - 0.05
-
-
-def entry(key: str, *aucs: float, choice: str = "") -> Entry:
-    return Known(key, key, tuple(Fixed(auc) for auc in aucs), choice=choice, others={"1": 0.5})
-
-
-@pytest.mark.parametrize(
-    ("entries", "words"),
-    [
-        ([entry("rhi", 0.9), entry("random-heads", 0.8, 0.85, 0.95)], ["is above the median", "1 of them are as"]),
-        ([entry("rhi", 0.8), entry("random-heads", 0.8, 0.9, 0.7)], ["it adds nothing here; 2 of them"]),
-        (
-            [entry("rhi", 0.8), entry("random-heads", 0.7), entry("all-heads", 0.8)],
-            ["RHI adds nothing over"],
-        ),
-        (
-            [entry("dlsp", 0.90, choice="layer 3"), entry("best-layer", 0.905, choice="layer 4")],
-            [
-                "DLSP's layer 3 is within 0.01 of the best fixed layer (layer 4",
-                "0.0050 below",
-                "every layer: 1: 0.5000",
-            ],
-        ),
-        (
-            [entry("dlsp", 0.8), entry("best-layer", 0.9), entry("last-layer", 0.7)],
-            ["not within", "adds 0.1000 of"],
-        ),
-        ([entry("dlsp", 0.8), entry("text-raw", 0.7), entry("text", 0.85)], ["HiProbe-VAD adds nothing"]),
-        ([entry("dlsp", 0.8), entry("text", 0.78)], ["adds 0.0200 of AUC", "too few to tell it from nothing"]),
-        ([entry("dlsp", 0.8), entry("text", 0.7)], ["adds 0.1000 of AUC", "more than its interval"]),
-        (
-            [entry(key, 0.8, choice="layer 3") for key in ("dlsp", "best-layer", "middle-layer")],
-            ["DLSP chose the same as taking the middle layer: layer 3."],
-        ),
-        ([entry("rhi", 0.8), entry("text-raw", math.nan)], []),
-    ],
-)
-def test_what_is_said_follows_from_the_numbers(entries: list[Entry], words: list[str]) -> None:
-    said = " ".join(verdicts(entries))
-    assert [word for word in words if word not in said] == []
-    assert bool(said) == bool(words)
-
-
-def test_the_median_of_draws_is_shown() -> None:
-    assert entry("random-heads", 0.1, 0.9, 0.6).auc == 0.6
-    assert np.isnan(entry("none").auc)

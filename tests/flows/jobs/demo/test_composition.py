@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.planted import write_planted
+from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
+from vadprobe.flows.commands import stages
 from vadprobe.flows.jobs.analyze_job import analyze
 from vadprobe.flows.jobs.demo import composition
-from vadprobe.flows.jobs.demo.composition import Demo
+from vadprobe.flows.jobs.demo.composition import MEANING, Demo
 from vadprobe.flows.jobs.job import load_job
+from vadprobe.store.errors import VadprobeError
 
 pytestmark = pytest.mark.usefixtures("blank")
 
@@ -44,3 +47,17 @@ def test_the_first_result_comes_before_the_second_method(tmp_path: Path, monkeyp
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     assert [result["preset"] for result in results] == ["hiprobe", "headhunt"]
     assert (tmp_path / "report.html").exists()
+
+
+def test_a_wrong_backbone_is_refused_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(composition, "make_set", lambda *given: pytest.fail("a set was drawn"))
+    demo = Demo(tmp_path / "out", 0, lambda *given: "", lambda *given: "", print, backbone=tmp_path / "nothing")
+    with pytest.raises(VadprobeError, match="make-demo-backbone"):
+        demo.prepare()
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_the_captions_name_is_said() -> None:
+    assert "6 of the 10 kinds that this set calls anomalous" in MEANING
+    assert "six of the ten kinds that the set calls anomalous" in (stages.demo.__doc__ or "")
+    assert all(kind in MEANING for kind in (*NAMED_KINDS, *UNNAMED_KINDS))

@@ -39,9 +39,18 @@ def test_another_backbone_is_never_replaced(source: Path, tmp_path: Path) -> Non
         install_backbone(target, source)
 
 
-def test_a_folder_without_a_card_is_no_backbone(tmp_path: Path) -> None:
-    with pytest.raises(VadprobeError, match="make-demo-backbone"):
-        install_backbone(tmp_path / "target", tmp_path)
+@pytest.mark.parametrize(
+    ("card", "words"),
+    [(None, "got no card"), ({"kind": "other", "note": "a"}, "got 'other'"), ({"kind": 1}, "must be an object with")],
+)
+def test_only_a_demo_backbone_is_installed(card: object, words: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    if card is not None:
+        (source / "backbone_card.json").write_text(json.dumps(card))
+    with pytest.raises(VadprobeError, match=words):
+        install_backbone(tmp_path / "target", source)
+    assert not (tmp_path / "target").exists()
 
 
 @pytest.mark.parametrize("name", PRESETS)
