@@ -31,7 +31,7 @@ def make_surveillance_set(
     folder: Path,
     *,
     seed: int = 0,
-    n_videos: int = 112,
+    n_videos: int = 176,
     seconds: tuple[float, float] | None = None,
     version: int = VERSION,
     workers: int = 2,

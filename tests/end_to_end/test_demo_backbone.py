@@ -32,7 +32,7 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> list[Job]:
     def run_analyze(path: str, workspace: str) -> str:
         return str(analyze(load_job(Path(path), Path(workspace))).report)
 
-    demo = Demo(folder, SEED, run_extract, run_analyze, lambda line: None, Size(n_videos=112))
+    demo = Demo(folder, SEED, run_extract, run_analyze, lambda line: None, Size())
     with blank_pictures():
         demo.prepare()
         jobs = demo.results()

@@ -25,8 +25,8 @@ _WORKERS = 2
 class Size:
     """Number of videos of both sets, and the shortest and longest in seconds (None: the world's own)."""
 
-    n_videos: int = 112
-    n_second: int = 48
+    n_videos: int = 176
+    n_second: int = 80
     seconds: tuple[float, float] | None = None
 
 

@@ -72,8 +72,8 @@ def test_no_generated_set_has_the_seeds_of_the_pre_training() -> None:
 @pytest.mark.parametrize(
     ("seed", "n_videos", "version", "seconds"),
     [
-        (0, 112, 2, None),  # the demo's sets; a smaller set is the beginning of a larger one
-        (1, 112, 2, None),
+        (0, 176, 2, None),  # the demo's sets; a smaller set is the beginning of a larger one
+        (1, 176, 2, None),
         (0, 48, 1, None),  # sets of the tests
         (0, 16, 2, (0.5, 0.6)),
         (5, 16, 2, None),
