@@ -114,7 +114,9 @@ def _second_version(
         fps = int(rng.choice(RATES))
         n_frames = int(rng.uniform(*seconds) * fps)
         for one in (None, kind):
-            yield write_shot(rng, place=place, n_frames=n_frames, fps=fps, kind=one, look_alikes=look_alikes)
+            yield write_shot(
+                rng, place=place, n_frames=n_frames, fps=fps, kind=one, look_alikes=look_alikes, mixed=True
+            )
 
 
 def _place_intervals(n_frames: int, fps: int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:

@@ -13,6 +13,7 @@ _NEEDS_ROAD = ("Delivery",)
 _LONGER = ("Loitering", "AbandonedObject")
 _HARMLESS_COUNTS = (0.25, 0.45, 0.3)  # of no, one and two look-alikes in a video
 _TRIES = 12
+_CUT = 0.6  # part of an interval that an end of a shot may cut away
 
 
 def write_shot(
@@ -24,10 +25,11 @@ def write_shot(
     kind: str | None,
     look_alikes: Sequence[str],
     n_harmless: int | None = None,
+    mixed: bool = False,
 ) -> Shot:
     """Write the script of a shot.
 
-    Anomalies and look-alikes never overlap in time; what finds no room is left out.
+    Look-alikes never overlap each other in time; one that finds no room is left out.
 
     Args:
         rng: source of chance.
@@ -37,14 +39,17 @@ def write_shot(
         kind: the kind of its anomalies, or None for a normal shot.
         look_alikes: the harmless kinds to choose from.
         n_harmless: how many harmless happenings are tried; by default none, one or two by chance.
+        mixed: let look-alikes happen beside anomalies, and anomalies begin before the shot or go on after it, so that
+            neither a look-alike nor a place in the video tells anything; else they are apart, and whole.
     """
-    intervals = place_intervals(rng, n_frames, fps, 4.0 if kind in _LONGER else 2.0) if kind else ()
+    intervals = place_intervals(rng, n_frames, fps, 4.0 if kind in _LONGER else 2.0, mixed=mixed) if kind else ()
     road = place in ("street", "parking")
     kinds = [one for one in look_alikes if road or one not in _NEEDS_ROAD]
     count = int(rng.choice(3, p=_HARMLESS_COUNTS)) if n_harmless is None else n_harmless
     harmless: list[Happening] = []
     for _ in range(count if kinds else 0):
-        found = _free_interval(rng, n_frames, fps, [*intervals, *((one.start, one.stop) for one in harmless)])
+        taken = [(one.start, one.stop) for one in harmless] + ([] if mixed else [*intervals])
+        found = _free_interval(rng, n_frames, fps, taken)
         chosen = str(rng.choice(kinds))
         if found is not None:
             harmless.append(Happening(chosen, *found))
@@ -66,16 +71,24 @@ def write_shot(
 
 
 def place_intervals(
-    rng: np.random.Generator, n_frames: int, fps: int, shortest: float, longest: float = 6.0
+    rng: np.random.Generator, n_frames: int, fps: int, shortest: float, longest: float = 6.0, *, mixed: bool = False
 ) -> tuple[tuple[int, int], ...]:
-    """Choose one to three intervals of `shortest` to `longest` seconds, apart from each other, at uniform places."""
+    """Choose one to three intervals of `shortest` to `longest` seconds, apart from each other, at uniform places.
+
+    With `mixed`, the ends of the shot may cut up to six tenths of the first and the last one away: those that had to be
+    whole would lie in the middle of a short shot more often than at its ends.
+    """
     count = int(rng.integers(1, 4))
     while count > 1 and n_frames // count < 2 * shortest * fps:
         count -= 1
     room = n_frames // count
     lengths = [min(int(rng.uniform(shortest, longest) * fps), room // 2) for _ in range(count)]
-    starts = [index * room + int(rng.integers(0, room - length)) for index, length in enumerate(lengths)]
-    return tuple((start, start + length) for start, length in zip(starts, lengths, strict=True))
+    starts = []
+    for index, length in enumerate(lengths):
+        cut = int(_CUT * length) if mixed else 0
+        first, last = (-cut if index == 0 else 0), room - length + (cut if index == count - 1 else 0)
+        starts.append(index * room + int(rng.integers(first, last)))
+    return tuple((max(start, 0), min(start + length, n_frames)) for start, length in zip(starts, lengths, strict=True))
 
 
 def _free_interval(

@@ -1,6 +1,7 @@
 """Scripts of the generated sets: split by camera, balanced, without give-aways, in both versions of the world."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -49,9 +50,8 @@ def test_lengths_rates_and_intervals_are_as_promised(version: int) -> None:
         assert len(shot.intervals) <= 3
         assert bool(shot.intervals) == (shot.kind is not None)
         assert all(0 <= start < stop <= shot.n_frames for start, stop in shot.intervals)
-        both = [*shot.intervals, *((one.start, one.stop) for one in shot.harmless)]
-        for (_, stop), (start, _) in zip(sorted(both), sorted(both)[1:], strict=False):
-            assert stop <= start
+        for spans in (shot.intervals, [(one.start, one.stop) for one in shot.harmless]):
+            assert all(stop <= start for (_, stop), (start, _) in pairwise(spans))
     lengths = [script.shot.n_frames for script in whole(0, 80, version)]
     assert any(length % 24 for length in lengths)
     assert any(length % 48 for length in lengths)
@@ -73,9 +73,7 @@ def test_look_alikes_weather_and_faintness_come_with_both_classes() -> None:
             for normal in (True, False)
         ]
         spread = np.sqrt(sum(values.var() / len(values) for values in by_class))
-        # Harmless happenings have less room in a video with anomalies; the rest is drawn alike.
-        limit = 12 if name == "harmless" else 4
-        assert abs(by_class[0].mean() - by_class[1].mean()) < limit * spread, name
+        assert abs(by_class[0].mean() - by_class[1].mean()) < 4 * spread, name
     shown = {one.kind for script in scripts for one in script.shot.harmless}
     assert shown == {*NAMED_LOOK_ALIKES, *UNNAMED_LOOK_ALIKES}
 
@@ -84,6 +82,15 @@ def _number(value: object) -> float:
     if isinstance(value, tuple):
         return len(value)
     return float(value != "clear") if isinstance(value, str) else float(value)  # type: ignore[arg-type]
+
+
+def test_the_place_of_a_frame_in_its_video_tells_little() -> None:
+    """A quarter of the anomalous frames lies in each quarter of the videos, nearly."""
+    parts = np.zeros(4)
+    for seed in range(20):
+        for script in whole(seed, 80, 2):
+            parts += [part.sum() for part in np.array_split(script.shot.truth, 4)]
+    assert np.all(np.abs(parts / parts.sum() - 0.25) < 0.05), parts / parts.sum()
 
 
 @pytest.mark.parametrize("version", SECONDS)
