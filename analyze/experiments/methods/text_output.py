@@ -27,7 +27,7 @@ HOW = (
     "Text output: the backbone's own greedy text about each segment. p is 1 - prod(1 - m) over the steps of the text, "
     "m the probability mass of the tokens that are an event's word."
 )
-"""How scores are made of texts, for readers of a table."""
+"""Explanation of the scores that are made of texts, for readers of a table."""
 
 NOT_ASKED = (
     "The demo's captioner never learnt to answer yes or no, so its probability of yes would mean nothing and is not "

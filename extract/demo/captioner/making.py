@@ -22,7 +22,7 @@ from vadprobe.store.progress import Progress
 
 NOTE = "pre-trained on drawings of the same kind; says nothing about any real camera"
 LOSSES = ("caption", "first_token", "words", "words_auc")
-"""What the card tells of held-out clips: cross-entropies per token, the loss of single words, and their mean AUC."""
+"""The card's losses on held-out clips: cross-entropies per token, the loss of single words, and their mean AUC."""
 
 
 def shipped_captioner() -> AbstractContextManager[Path]:

@@ -40,7 +40,7 @@ def generated(backbone: Backbone, clips: Sequence[np.ndarray], words: WordTokens
 
 @dataclass(frozen=True)
 class Texts:
-    """What a loop without a cache chose for each clip, and how clearly.
+    """Choices of a loop without a cache for each clip, and how clear they were.
 
     `tokens` (clips, steps), `masses` (clips, steps) of the words' tokens, `leads` (clips, steps), the largest logit
     less the second largest.

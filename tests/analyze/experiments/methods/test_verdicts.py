@@ -1,4 +1,4 @@
-"""What is said of a comparison: it follows from the numbers, their draws and their paired differences."""
+"""Sentences about a comparison, which follow from the numbers, their draws and their paired differences."""
 
 import math
 
