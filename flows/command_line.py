@@ -32,7 +32,8 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Data sets and experiments": {
         "datasets": ("dataset audit", "dataset prepare"),
         "evaluate": ("evaluate",),
-        "experiments": ("table", "stability", "probing"),
+        "experiments.tables": ("table",),
+        "experiments.stability": ("stability", "probing"),
     },
 }
 """Commands by the module of their functions, under the titles of the help page."""
@@ -119,7 +120,7 @@ def application() -> App:
 
 def _helps(module: str) -> dict[str, str]:
     """Return what a module's functions do, from their docstrings, without importing it."""
-    source = Path(__file__).with_name("commands").joinpath(f"{module}.py").read_text(encoding="utf-8")
+    source = Path(__file__).with_name("commands").joinpath(f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     return {function.name: _prose(ast.get_docstring(function) or "") for function in functions}
 

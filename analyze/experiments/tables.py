@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from vadprobe.analyze.experiments import headhunt_tables as headhunt
-from vadprobe.analyze.experiments import hiprobe_tables as hiprobe
 from vadprobe.analyze.experiments.cases import ExperimentContext
 from vadprobe.analyze.experiments.methods.comparisons import (
     methods_by_kind,
     methods_compared,
     methods_on_another_set,
 )
+from vadprobe.analyze.experiments.papers import headhunt_tables as headhunt
+from vadprobe.analyze.experiments.papers import hiprobe_tables as hiprobe
 from vadprobe.analyze.experiments.rows import Table
 from vadprobe.store.errors import VadprobeError
 

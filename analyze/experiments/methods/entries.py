@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
-from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
-from vadprobe.analyze.experiments.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.measuring import describe
 from vadprobe.analyze.experiments.methods.entry import Entry
 from vadprobe.analyze.experiments.methods.measured import ALL, Groups, Measured, fit_and_measure
+from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
+from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.store.errors import VadprobeError
 

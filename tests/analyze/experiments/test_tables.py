@@ -18,15 +18,15 @@ from vadprobe.analyze.detector import fitting
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.experiments import measuring
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
-from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
-from vadprobe.analyze.experiments.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.measuring import measure, measured_row
+from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
+from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.rows import Number, Row, Table, markdown_lines, table_lines
 from vadprobe.analyze.experiments.stability_report import stability_report
 from vadprobe.analyze.experiments.tables import TABLES, check_names
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments import case_of
+from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
 

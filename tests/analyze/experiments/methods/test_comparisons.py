@@ -13,13 +13,13 @@ from tests.support.planted import HEAD, LAYER, Planted, write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.experiments.cases import ExperimentContext, varied
-from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.measuring import measure
 from vadprobe.analyze.experiments.methods.entries import DRAWS
 from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, VERSION
+from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.rows import Row, Table, table_lines
 from vadprobe.analyze.experiments.tables import TABLES, measured_table
-from vadprobe.flows.commands.experiments import case_of
+from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.files.parquet import with_metadata, write_parquet
 

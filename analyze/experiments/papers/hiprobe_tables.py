@@ -11,7 +11,6 @@ from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.saliency_steps import layer_silhouettes_of
 from vadprobe.analyze.detector.selection_rules import choose
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
-from vadprobe.analyze.experiments.comparison import comparison
 from vadprobe.analyze.experiments.measuring import (
     FIXED_THRESHOLDS,
     METRICS,
@@ -21,6 +20,7 @@ from vadprobe.analyze.experiments.measuring import (
     measured_row,
     table_of,
 )
+from vadprobe.analyze.experiments.papers.comparison import comparison
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.report.published_results import HIPROBE_BACKBONES
 from vadprobe.store.errors import VadprobeError

@@ -8,8 +8,6 @@ import numpy as np
 
 from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
-from vadprobe.analyze.experiments.comparison import comparison
-from vadprobe.analyze.experiments.cross_fitting import SIGMAS, cross_fitted_row
 from vadprobe.analyze.experiments.measuring import (
     FIXED_THRESHOLDS,
     METRICS,
@@ -18,6 +16,8 @@ from vadprobe.analyze.experiments.measuring import (
     measured_row,
     table_of,
 )
+from vadprobe.analyze.experiments.papers.comparison import comparison
+from vadprobe.analyze.experiments.papers.cross_fitting import SIGMAS, cross_fitted_row
 from vadprobe.analyze.experiments.rows import Row, Table
 from vadprobe.analyze.report.published_results import HEADHUNT_ABLATIONS
 
