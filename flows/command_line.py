@@ -75,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CycloptsError, VadprobeError, ModuleNotFoundError) as error:
         print(f"vadprobe: {_refusal(error, words)}", file=sys.stderr)
         return 2
+    except (NotADirectoryError, FileExistsError, IsADirectoryError, PermissionError) as error:
+        if not error.filename:
+            raise
+        print(f"vadprobe: {error.filename} cannot be used: {error.strerror}. Name another path.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(
             "\nvadprobe: interrupted. What was written stays; the same command goes on where it stopped.",

@@ -54,7 +54,9 @@ def draw_contact_sheet(path: Path) -> Path:
         for place, frame in enumerate(frames):
             sheet.paste(Image.fromarray(frame).resize((_WIDTH, _HEIGHT)), (left + place * _WIDTH, top + _TITLE))
         pen.text((left + 3, top + 1), _title(kind, shot), fill="black")
-    sheet.save(path)
+    part = path.with_name(f"{path.name}.partial")
+    sheet.save(part, format="PNG")
+    part.replace(path)
     return path
 
 

@@ -4,21 +4,22 @@ It replaces no real data set; with it, the way from video files to a score can b
 """
 
 import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 
+from vadprobe.extract.demo.captioner.recipe import first_difference
 from vadprobe.extract.demo.scenes.camera import Film
 from vadprobe.extract.demo.scenes.sprites import HEIGHT, WIDTH
 from vadprobe.extract.demo.scripts import SECONDS, VERSION, Script, write_scripts
+from vadprobe.extract.demo.side_by_side import run_side_by_side
 from vadprobe.store.datasets.dataset import DRAWN_SET_CARD, Dataset, read_manifest, write_manifest
 from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
+from vadprobe.store.progress import Progress
 
 NAME = "surveillance"
 # x264's macroblock tree in its AVX-512 form takes memory it has not written into account (seen in core 165, at widths
@@ -35,7 +36,7 @@ def make_surveillance_set(
     seconds: tuple[float, float] | None = None,
     version: int = VERSION,
     workers: int = 2,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """Make the videos and their truth below `folder`; videos that an earlier run has made are kept.
 
@@ -67,7 +68,9 @@ def make_surveillance_set(
     write_json(folder / DRAWN_SET_CARD, card)
     missing = [script for script in scripts if not _path(folder, script).exists()]
     if missing:
-        _encode_all(folder, missing, len(scripts), workers, progress)
+        jobs = [(script, _path(folder, script)) for script in missing]
+        done = len(scripts) - len(missing)
+        run_side_by_side(encode, jobs, workers=workers, done=done, progress=progress)
     dataset = dataset_of(scripts, folder / "videos")
     write_manifest(dataset, folder / "manifest")
     _write_ucf_crime(dataset, folder / "ucf-crime")
@@ -105,29 +108,9 @@ def _check_card(folder: Path, card: dict[str, Any]) -> None:
         found = read_json(folder / DRAWN_SET_CARD)
     except FileNotFoundError:
         return
-    if found != json.loads(json.dumps(card)):
-        raise VadprobeError(
-            f"{folder} holds another surveillance set: it must be {card}, got {found}. "
-            "Use another folder, or remove it."
-        )
-
-
-def _encode_all(
-    folder: Path, scripts: Sequence[Script], total: int, workers: int, progress: Callable[[int, int], None] | None
-) -> None:
-    """Encode side by side; each file's bytes depend on its script alone."""
-    done = total - len(scripts)
-    with ProcessPoolExecutor(max_workers=workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(encode, script, _path(folder, script)) for script in scripts]
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                done += 1
-                if progress:
-                    progress(done, total)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    different = first_difference(json.loads(json.dumps(card)), found)
+    if different:
+        raise VadprobeError(f"{folder} holds another surveillance set: {different}. Use another folder, or remove it.")
 
 
 def encode(script: Script, path: Path) -> None:

@@ -36,6 +36,7 @@ def run_demo(
         The exit code 0; anything that fails raises.
     """
     folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     run_extract, run_analyze = _with_prefect(folder) if with_prefect else _plain()
     demo = Demo(folder, seed, run_extract, run_analyze, partial(print, flush=True), size or Size(), backbone)
     demo.prepare()

@@ -124,7 +124,8 @@ def is_drawn(dataset: Dataset) -> bool:
     """Return True if every video is one that the generated surveillance set drew, as the card beside them says.
 
     The card lies beside the video folder, and the set's manifest names its videos: a video that was put among them
-    is none of them. The dataset's name means nothing.
+    is none of them. The dataset's name means nothing. Names alone are compared: a file that was exchanged under its
+    name is not noticed.
     """
     home = dataset.folder.parent
     try:

@@ -1,10 +1,7 @@
 """Shards of clips on disk: drawn side by side, written so that a shard is whole or absent, read by memory map."""
 
 import io
-import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ import torch
 from vadprobe.extract.demo.captioner.clips import FRAME_COUNTS, TrainingClip, draw_clips, stacked
 from vadprobe.extract.demo.captioner.facts import Facts
 from vadprobe.extract.demo.captioner.recipe import ClipRecipe, first_difference
+from vadprobe.extract.demo.side_by_side import run_side_by_side
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_bytes, write_json
 from vadprobe.store.progress import Progress
@@ -60,28 +58,13 @@ def draw_shards(folder: Path, recipe: ClipRecipe, workers: int, progress: Progre
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CARD, recipe.as_json())
     missing = [shard for shard in range(recipe.n_shards) if not _told_path(folder, shard).exists()]
-    done = recipe.n_shards - len(missing)
-    if not missing:
-        return
-    if progress:
-        progress(done, recipe.n_shards)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
-        try:
-            jobs = [pool.submit(draw_shard, folder, recipe, shard) for shard in missing]
-            for job in as_completed(jobs):
-                job.result()
-                done += 1
-                if progress:
-                    progress(done, recipe.n_shards)
-        except BaseException:
-            # Workers ignore Ctrl-C and have shards in hand and before them; once they are gone, the pool ends at once.
-            for process in list((pool._processes or {}).values()):
-                process.terminate()  # an unfinished shard leaves nothing that counts
-            raise
+    if missing:
+        jobs = [(folder, recipe, shard) for shard in missing]
+        done = recipe.n_shards - len(missing)
+        run_side_by_side(draw_shard, jobs, workers=workers, done=done, progress=progress, begin=_one_thread)
 
 
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+def _one_thread() -> None:
     torch.set_num_threads(1)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vadprobe.analyze.detector.benchmark import format_table
+from vadprobe.extract.demo.contact_sheet import draw_contact_sheet
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.flows.jobs.analyze_job import combine
 from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
@@ -26,6 +27,7 @@ from vadprobe.store.datasets.dataset import read_manifest
 from vadprobe.store.files.atomic_files import read_json, write_json
 
 PRESETS = ("hiprobe", "headhunt")
+CONTACT_SHEET = "scenes.png"
 CAPTIONS = 10
 """Texts that are shown beside the truth."""
 
@@ -72,6 +74,10 @@ class Demo:
         card = install_backbone(self.folder / "backbones" / BACKBONE, self.backbone)
         self.tell(f"[1/5] The backbone, frozen: a small Qwen2.5-VL, {card['note']}")
         self.tell(f"[2/5] Videos with frame-level truth: {self.folder / FIRST_SET}")
+        sheet = self.folder / CONTACT_SHEET
+        if not sheet.exists():
+            draw_contact_sheet(sheet)
+        self.tell(f"      Every kind of anomaly and of look-alike on one sheet: {sheet}")
         make_set(self.folder / FIRST_SET, self.seed, self.size.n_videos, self.size.seconds)
 
     def results(self) -> list[Job]:

@@ -13,7 +13,7 @@ from tests.support import profiles
 from tests.support.planted import write_planted
 from tests.support.processes.forked import start
 from tests.support.processes.waiting import wait_until
-from vadprobe.flows.command_line import COMMANDS
+from vadprobe.flows.command_line import COMMANDS, main
 
 
 def test_extract_verify_and_a_second_extract(job: Callable[..., Path], run: Run) -> None:
@@ -202,3 +202,10 @@ def test_an_interrupted_extract_says_so_and_goes_on_later(
     assert "Traceback" not in err
     assert run("extract", path)[0] == 0
     assert run("verify", path)[0] == 0
+
+
+def test_a_path_that_cannot_be_used_is_said_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert main(["demo", "--no-prefect", "--out", str(path)]) == 2
+        assert f"{path} cannot be used" in capsys.readouterr().err

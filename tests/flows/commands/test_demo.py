@@ -1,9 +1,10 @@
 """The demo from beginning to end on a few short videos, with weights that nobody trained in the captioner's layout."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,6 @@ from vadprobe.extract.demo import surveillance
 from vadprobe.extract.demo.captioner.training.architecture import captioner, new_model, write_half
 from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
-from vadprobe.extract.demo.scripts import Script
 from vadprobe.flows.commands.demo import run_demo
 from vadprobe.flows.jobs.demo import composition
 from vadprobe.flows.jobs.demo.ingredients import Size, preset
@@ -37,9 +37,9 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw and compute without other processes, which take seconds to start."""
 
-    def encoded(folder: Path, scripts: Sequence[Script], *others: object) -> None:
-        for script in scripts:
-            surveillance.encode(script, folder / "videos" / f"{script.video_id}.mp4")
+    def one_by_one(function: Callable[..., object], arguments: Sequence[tuple[Any, ...]], **others: object) -> None:
+        for values in arguments:
+            function(*values)
 
     @contextmanager
     def changed(name: str) -> Iterator[Path]:
@@ -50,7 +50,7 @@ def in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         yield copy
 
     monkeypatch.setattr(composition, "preset", changed)
-    monkeypatch.setattr(surveillance, "_encode_all", encoded)
+    monkeypatch.setattr(surveillance, "run_side_by_side", one_by_one)
 
 
 @pytest.mark.slow

@@ -1,0 +1,65 @@
+"""Many small jobs in processes of their own, of which none outlives an interrupted parent."""
+
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any
+
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.progress import Progress
+
+
+def run_side_by_side(
+    function: Callable[..., object],
+    arguments: Sequence[tuple[Any, ...]],
+    *,
+    workers: int,
+    done: int = 0,
+    progress: Progress | None = None,
+    begin: Callable[[], object] | None = None,
+) -> None:
+    """Call `function` with each of `arguments` in `workers` new processes, in any order.
+
+    A job should count only when it is whole, under a name it takes last: on Ctrl-C, and when one job fails, the
+    others are ended where they are.
+
+    Args:
+        function: a function of a module, whose arguments and result can be sent to another process.
+        arguments: one tuple for each job.
+        workers: number of processes.
+        done: jobs that an earlier run has finished; they count in `progress`.
+        progress: called before the first job and after each one.
+        begin: called once in each process before its first job.
+
+    Raises:
+        VadprobeError: if the system ended a process, as it does when memory runs out.
+    """
+    total = done + len(arguments)
+    if progress:
+        progress(done, total)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(begin,)) as pool:
+        try:
+            jobs = [pool.submit(function, *values) for values in arguments]
+            for job in as_completed(jobs):
+                job.result()
+                done += 1
+                if progress:
+                    progress(done, total)
+        except BrokenProcessPool as error:
+            raise VadprobeError(
+                f"a process that draws was ended from outside after {done} of {total} pieces; what is finished stays, "
+                "and the same command goes on. If memory was short, use fewer workers."
+            ) from error
+        except BaseException:
+            # Workers ignore Ctrl-C and have jobs in hand and before them; once they are gone, the pool ends at once.
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            raise
+
+
+def _begin(begin: Callable[[], object] | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    if begin:
+        begin()
