@@ -9,7 +9,7 @@ from vadprobe.analyze.calibration.calibration import Calibration, calibration_ro
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
-from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig, ProbeConfig
+from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.locator_fitting import fit_locator, tuning_rows
 from vadprobe.analyze.detector.permutation_test import chance_of
@@ -21,7 +21,8 @@ from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.probes.fitting import fit_probe
 from vadprobe.analyze.probes.kinds import Probe, probe_from_json
-from vadprobe.analyze.probes.settings import Penalty
+from vadprobe.analyze.probes.samples import drawn_samples
+from vadprobe.analyze.probes.settings import Penalty, ProbeConfig
 from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
@@ -110,10 +111,11 @@ def fitted_probe(
     """
     n_bytes = 8 * len(calibration.rows) * n_selected(store, selection)
     streams = n_bytes > config.memory_gb * 1e9
-    if streams and (config.kind != "logistic" or config.convention != "paper"):
+    if streams and not config.streams:
         raise VadprobeError(
             f"the calibration features take {n_bytes / 1e9:.1f} GB and probe.memory_gb is {config.memory_gb:g}; only a "
-            "logistic probe of the convention 'paper' streams. Raise memory_gb, or draw a smaller fraction."
+            "logistic probe of the convention 'paper', scaled and on all samples, streams. Raise memory_gb, or draw a "
+            "smaller calibration fraction."
         )
     inputs = {
         **samples_digest(store, calibration),
@@ -129,15 +131,17 @@ def fitted_probe(
         return CachedResult(fit_streamed_logistic(blocks, penalty, seed=config.seed).to_json())
 
     def compute() -> CachedResult:
+        drawn = drawn_samples(calibration.labels, config.fraction, config.resampling, config.seed)
         features = read_selected(store, selection, calibration.rows)
         probe = fit_probe(
-            features,
-            calibration.labels,
+            features[drawn],
+            calibration.labels[drawn],
             kind=config.kind,
             penalty=penalty,
             hidden=config.hidden,
             seed=config.seed,
             convention=config.convention,
+            scaling=config.scaling,
         )
         return CachedResult(probe.to_json())
 
