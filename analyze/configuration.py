@@ -12,6 +12,7 @@ from vadprobe.analyze.saliency.settings import HEAD_METRICS, LAYER_METRICS, Sali
 from vadprobe.store.settings import OpenReading, Section
 
 __all__ = [
+    "CODE_SETTINGS",
     "HEAD_METRICS",
     "LAYER_METRICS",
     "LAYER_RULES",

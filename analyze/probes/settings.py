@@ -83,7 +83,7 @@ CODE_PROBE: Mapping[str, Any] = {
 _SOLVER = OpenReading(
     "logistic regression", "HiProbe: L-BFGS, 1000 epochs", "liblinear, whose intercept is penalised (the public code)"
 )
-_C = OpenReading("its penalty", "none", "C = 1; 'inf' is as printed, and stops where the solver does")
+_C = OpenReading("penalty of logistic regression", "none", "'inf' is as printed, and stops where the solver does")
 _SCALING = OpenReading("scaling of the features", "none mentioned", "features as they are (both papers as printed)")
 _FRACTION = OpenReading(
     "samples of the fit", "the calibration samples", "60 % of them, stratified (the public code holds out the others)"
