@@ -88,8 +88,6 @@ class SelectionConfig(Section):
             raise ValueError("rule 'layer' goes with the key 'layer', a number, and no other rule has it")
         if (self.rule == "heads") != bool(self.heads):
             raise ValueError("rule 'heads' goes with the key 'heads', [[block, head], ...], and no other rule has it")
-        if self.layer_zero != "embedding" and self.rule not in ("layer", "middle-layer"):
-            raise ValueError("layer_zero goes with the rules 'layer' and 'middle-layer'; no other rule has a number")
         if self.last_layer != "before-norm":
             raise ValueError(
                 "last_layer 'after-norm' needs the hidden state after the final norm (transformers' last entry of "

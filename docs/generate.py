@@ -73,8 +73,8 @@ _WITHOUT_KEY = (
     (
         "AUC under a threshold",
         "not defined",
-        "three numbers: of the scores, of the scores with those at or below the threshold made equal (`auc_gated`), and "
-        "of the decision alone, (TPR + TNR) / 2 (`auc_binary`)",
+        "three numbers: of the scores, of the scores with those at or below the threshold made equal (`auc_gated`), "
+        "and of the decision alone, (TPR + TNR) / 2 (`auc_binary`)",
         "",
     ),
     (
