@@ -28,7 +28,8 @@ _READINGS = """\
 
 What HiProbe-VAD (MM 2025) and HeadHunt-VAD (AAAI 2026) leave open, and the key of a job file that answers it.
 The equations and the code that computes them are in [methods.md](methods.md), all keys in [jobs.md](jobs.md).
-A key of the saliency of layers is refused in a job of heads, and the other way round.
+A key of the saliency of layers is refused in a job of heads, and the other way round. What a job takes in place of
+a default stands in its `detector.json`, under `provenance.readings`, and in the report.
 """
 _WITHOUT_KEY = (
     (

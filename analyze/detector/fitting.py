@@ -13,6 +13,7 @@ from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.locator_fitting import fit_locator, tuning_rows
 from vadprobe.analyze.detector.permutation_test import chance_of
+from vadprobe.analyze.detector.readings import changed_readings
 from vadprobe.analyze.detector.selection_rules import choose
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
@@ -184,7 +185,8 @@ def assemble(
     probe: Probe,
     locator: Locator,
 ) -> Detector:
-    """Put the fitted parts together with the digests of what they were fitted on."""
+    """Put the fitted parts together with the digests of what they were fitted on, and the readings of the job."""
+    readings = changed_readings(config)
     return Detector(
         preset=config.preset,
         selection=selection,
@@ -199,6 +201,7 @@ def assemble(
             "ground_truth": inputs.truth.truth_digest,
             "fitted_on": _fingerprints(inputs.calibration_store.clips, calibration.rows),
             "tuned_on": _fingerprints(inputs.store.clips, tuning_rows(inputs, config.locator)),
+            **({"readings": readings} if readings else {}),
             **({"notes": list(inputs.store.spec.notes)} if inputs.store.spec.notes else {}),
         },
     )

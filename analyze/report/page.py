@@ -110,6 +110,7 @@ def _view(part: ReportPart) -> dict[str, Any]:
         "backbone": f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
         f"{backbone.dtype}, {backbone.source})",
         "prompt": features.prompt,
+        "readings": part.detector.provenance.get("readings", {}),
         "sampling": f"{features.sampling.clip_length} frames a clip, {features.sampling.frames_per_clip} of them seen",
         "pictures": _saliency_pictures(part) + [_curve(part, video) for video in _drawn(part)],
     }

@@ -14,6 +14,7 @@ from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.fitting import Fitted, fit
+from vadprobe.analyze.detector.readings import changed_readings
 from vadprobe.analyze.detector.scoring import score
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.features.selected import read_selected
@@ -83,6 +84,15 @@ def test_the_probe_of_the_public_code_is_liblinear_on_its_training_part(lab: Exp
     model = LogisticRegression(solver="liblinear", max_iter=2000).fit(part, part_labels)
     expected = model.predict_proba(features)[:, 1]
     np.testing.assert_allclose(found.detector.probe.score(features), expected, rtol=1e-9)
+    assert found.detector.provenance["readings"] == {
+        "convention": "headhunt-code",
+        "calibration.fraction": 1.0,
+        "saliency.convention": "headhunt-code",
+        "probe.convention": "headhunt-code",
+        "probe.fraction": 0.6,
+        "locator.edge": "zero",
+        "locator.truncate": 3.0,
+    }
     assert found.detector.locator.to_json() == {"sigma": 1.5, "threshold": 0.65, "edge": "zero", "truncate": 3.0}
 
 
@@ -92,3 +102,18 @@ def test_balanced_samples_weigh_as_much_as_the_other_class(lab: ExperimentContex
     config = varied(case.config, probe={"resampling": "balanced"})
     assert np.bincount(plain.calibration.labels).tolist() == [8, 8]
     assert fitted(lab, case, config).detector.probe.to_json() == plain.detector.probe.to_json(), "equally many already"
+
+
+@pytest.mark.parametrize(
+    ("method", "sections", "readings"),
+    [
+        ("hiprobe", {}, {}),
+        ("hiprobe", {"locator": {"sigmas": [1.5]}}, {"locator.sigmas": [1.5]}),
+        ("headhunt", {"locator": {"sigmas": [1.5], "threshold": 0.65}}, {}),
+        ("headhunt", {"locator": {"threshold": "adaptive"}}, {"locator.threshold": "adaptive"}),
+        ("hiprobe", {"probe": {"c": "inf"}, "saliency": {"folds": 3}}, {"probe.c": "inf"}),
+    ],
+)
+def test_what_is_not_at_its_default_is_told(method: str, sections: dict[str, Any], readings: dict[str, Any]) -> None:
+    values = {"preset": "p", "method": method, "out": "o", **sections}
+    assert changed_readings(AnalysisConfig.model_validate(values)) == readings
