@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ class Section(BaseModel):
     """A section of a job file: unknown keys are errors, values do not change after birth."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class OpenReading:
+    """A question that published methods leave open, in the annotation of the key that answers it.
+
+    The `question` in a few words, what is `printed`, and what `others` take. The key's description and default say what
+    is taken here.
+    """
+
+    question: str
+    printed: str
+    others: str
 
 
 def read_toml(path: Path) -> dict[str, Any]:

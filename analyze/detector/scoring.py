@@ -70,5 +70,5 @@ def score(
     store = inputs.store
     detector.check(store.spec)
     raw = segment_probabilities(inputs, detector.selection, detector.probe, rows, cache, scheduler)
-    smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows])
+    smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows], detector.locator.smoothing)
     return Scores(store.clips, rows, raw, smoothed)

@@ -42,11 +42,12 @@ def choose(
     if config.rule in _GIVEN:
         return Choice(_GIVEN[config.rule](config, inputs.store.spec.backbone, digests))
     if config.rule == "dlsp":
+        store = inputs.calibration_store
         return _by_dlsp(
-            inputs, config, digests, layer_metrics_of(inputs.calibration_store, calibration, cache, scheduler)
+            inputs, config, digests, layer_metrics_of(store, calibration, config.saliency, cache, scheduler)
         )
     stores = {key: inputs.calibration[key] for key in inputs.ranked_prompts}
-    measured = head_metrics_of(stores, calibration, config.saliency.convention, config.seed, cache, scheduler)
+    measured = head_metrics_of(stores, calibration, config.saliency, config.seed, cache, scheduler)
     best = _by_rhi(config, digests, measured)
     return best if config.rule == "rhi" else _full_layer(best, inputs.store.spec.backbone, digests)
 
@@ -80,10 +81,17 @@ def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -
 
 def _layer(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
     count = backbone.n_layers
-    layers = {"last-layer": count, "middle-layer": max(1, round(count / 2)), "layer": config.selection.layer}
-    layer = layers[config.rule]
-    if layer is None or layer > count:
-        raise VadprobeError(f"selection.layer must be a layer of the backbone, 0 to {count}, got {layer}.")
+    first = 0 if config.selection.layer_zero == "embedding" else 1
+    if config.rule == "last-layer":
+        layer = count
+    else:
+        number = config.selection.layer if config.rule == "layer" else max(1 - first, round(count / 2))
+        layer = -1 if number is None else number + first
+    if not 0 <= layer <= count:
+        raise VadprobeError(
+            f"selection.layer must be a layer of the backbone, 0 to {count - first}, got {config.selection.layer}; 0 "
+            f"is the {config.selection.layer_zero} (layer_zero)."
+        )
     return Selection("layer", config.rule, ((layer,),), inputs=digests)
 
 

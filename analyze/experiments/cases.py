@@ -102,7 +102,8 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     A dictionary changes single keys of a section. A rule of the other method changes the method with it, and puts what
     belongs to the old one back to its default.
     """
-    values = config.model_dump()
+    # A variation spells out every key, so what a convention has set is in them.
+    values = config.model_dump() | {"convention": "paper"}
     for name, change in changes.items():
         values[name] = {**values[name], **change} if isinstance(change, dict) else change
     rule = values["selection"]["rule"]
@@ -111,7 +112,8 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     if rule is not None:
         values["method"] = "hiprobe" if rule in LAYER_RULES else "headhunt"
     if values["method"] != config.method:
-        values["saliency"] = {**values["saliency"], "metrics": None, "convention": "paper"}
+        kept = ("permutations", "folds")  # all else is of the other method's metrics
+        values["saliency"] = {name: values["saliency"][name] for name in kept}
         values["selection"] = {**values["selection"], "prompts": None}
         if rule is None:
             values["selection"] = {"rule": None}

@@ -17,7 +17,7 @@ from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.analyze.saliency.selection import Selection, layer_name
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import first_few
 from vadprobe.store.format.sampling import Sampling
@@ -222,6 +222,6 @@ def _spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> t
 def describe(selection: Selection) -> str:
     """Describe a selection in a few words."""
     if selection.unit == "layer":
-        return "layer " + ", ".join(str(index[0]) for index in selection.indices)
+        return "layer " + ", ".join(layer_name(index[0]) for index in selection.indices)
     heads = [f"{block}:{head}" for block, head in selection.indices]
     return f"heads {first_few(heads, 8)}"

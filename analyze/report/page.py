@@ -16,6 +16,7 @@ from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES, number
 from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
+from vadprobe.analyze.saliency.selection import layer_name
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.files.atomic_files import write_bytes
@@ -109,6 +110,7 @@ def _view(part: ReportPart) -> dict[str, Any]:
         "backbone": f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
         f"{backbone.dtype}, {backbone.source})",
         "prompt": features.prompt,
+        "readings": part.detector.provenance.get("readings", {}),
         "sampling": f"{features.sampling.clip_length} frames a clip, {features.sampling.frames_per_clip} of them seen",
         "pictures": _saliency_pictures(part) + [_curve(part, video) for video in _drawn(part)],
     }
@@ -118,7 +120,7 @@ def _selection(part: ReportPart) -> str:
     selection = part.detector.selection
     rule = _RULE_NAMES.get(selection.method, selection.method)
     if selection.unit == "layer":
-        return "layer " + ", ".join(str(index[0]) for index in selection.indices) + f" ({rule})"
+        return "layer " + ", ".join(layer_name(index[0]) for index in selection.indices) + f" by {rule}"
     heads = [f"({block}, {head})" for block, head in selection.indices]
     more = f" and {len(heads) - _SHOWN_HEADS} more" if len(heads) > _SHOWN_HEADS else ""
     return "heads " + ", ".join(heads[:_SHOWN_HEADS]) + f"{more} as (block, head) ({rule})"

@@ -14,6 +14,15 @@ _UNKNOWN = (
 )
 
 
+_CHECK = "Check that layer's features."
+
+_REMEDIES = {
+    "gaussian_kl": "A class that is constant in a dimension makes it so; set saliency.variance_floor above 0.",
+    "discriminant_ratio": "Classes that are constant in a dimension make it so; set saliency.ratio_epsilon above 0.",
+}
+"""What to do where a metric of layers is infinite."""
+
+
 @dataclass(frozen=True, eq=False)
 class RobustSaliency:
     """Robust saliency of heads, each (blocks, heads) float64, NaN for a head that is unknown under any prompt.
@@ -49,9 +58,10 @@ def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.nd
     for name, values in ranked.items():
         unknown = np.flatnonzero(~np.isfinite(values))
         if len(unknown):
+            remedy = _REMEDIES.get(name, _CHECK) if np.isinf(values[unknown[0]]) else _CHECK
             raise VadprobeError(
                 f"{name} must be finite, got {values[unknown[0]]} at layer {1 + unknown[0]} ({len(unknown)} such "
-                "layers). Check that layer's features."
+                f"layers). {remedy}"
             )
     z_scores = {name: _z_scores(values) for name, values in ranked.items()}
     # In the order of names, so that the order of the mapping changes no bit.

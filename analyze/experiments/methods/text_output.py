@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing, smooth
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, read_parquet
 from vadprobe.store.format.clip_table import ClipTable
@@ -52,12 +52,12 @@ class TextOutput:
     words: tuple[str, ...] = ()
     of_captioner: bool = False
 
-    def smoothed(self, sigma: float) -> np.ndarray:
+    def smoothed(self, sigma: float, smoothing: Smoothing = MIRRORED) -> np.ndarray:
         """Return the probabilities smoothed within each video, as a method smooths its scores, (n,) float64."""
         _, codes = np.unique(self.video_ids, return_inverse=True)
         order = np.lexsort((self.start_frames, codes))
         found = np.empty(len(order))
-        found[order] = smooth(self.probabilities[order], sigma, codes[order])
+        found[order] = smooth(self.probabilities[order], sigma, codes[order], smoothing)
         return found
 
     def notes(self, label: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.benchmark import find_overlap, measured, overlap_warning
 from vadprobe.analyze.detector.fitting import fit
-from vadprobe.analyze.detector.locator_fitting import THRESHOLDS, row_counts
+from vadprobe.analyze.detector.locator_fitting import row_counts
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
@@ -64,7 +64,9 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
     label_of = {video.video_id: int(video.label or 0) for video in videos}
     labels = np.array([label_of[table.video_ids[code]] for code in codes])
     folds = video_folds(labels, codes, _n_folds(labels, codes), config.seed)
-    found = cross_fitted_grid(ScoredClips(scores, positives, negatives, codes), SIGMAS, THRESHOLDS, folds)
+    found = cross_fitted_grid(
+        ScoredClips(scores, positives, negatives, codes), SIGMAS, config.locator.grid, folds, config.locator.smoothing
+    )
     taus = np.array([found.locators[fold].threshold for fold in folds.tolist()])
     truth = ground_truth(inputs.truth, [video for video in videos if table.rows_of([video.video_id]).size])
     names = [table.video_ids[code] for code in codes]

@@ -46,6 +46,8 @@ def chosen(lab: ExperimentContext, case: ExperimentJob, **changes: Any) -> Choic
         ({"rule": "dlsp"}, ((LAYER,),)),
         ({"rule": "layer", "layer": 0}, ((0,),)),
         ({"rule": "middle-layer"}, ((2,),)),
+        ({"rule": "layer", "layer": 1, "layer_zero": "first-block"}, ((2,),)),
+        ({"rule": "middle-layer", "layer_zero": "first-block"}, ((3,),)),
         ({"rule": "last-layer"}, ((BACKBONE.n_layers,),)),
         ({"rule": "rhi"}, (HEAD,)),
         ({"rule": "heads", "heads": [[2, 1], [0, 0]]}, ((2, 1), (0, 0))),
@@ -96,6 +98,11 @@ def _scaled(values: np.ndarray) -> np.ndarray:
             0,
             {"selection": {"rule": "layer", "layer": 4}},
             r"selection.layer must be .* 0 to 3, got 4",
+        ),
+        (
+            0,
+            {"selection": {"rule": "layer", "layer": 3, "layer_zero": "first-block"}},
+            r"selection.layer must be .* 0 to 2, got 3; 0 is the first-block",
         ),
         (1, {"selection": {"rule": "heads", "heads": [[3, 0]]}}, r"selection.heads has \[3, 0\], but the backbone has"),
         (

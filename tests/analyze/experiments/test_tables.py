@@ -140,7 +140,7 @@ def test_every_draw_that_fails_is_counted(lab: ExperimentContext, monkeypatch: p
 
 def test_the_planted_layer_and_head_win_their_ablations(lab: ExperimentContext) -> None:
     layers = {row.label: row for row in TABLES["hiprobe-3"][1](lab).rows}
-    assert layers["DLSP, all three metrics"].choice == f"layer {LAYER}"
+    assert layers["DLSP, all three metrics"].choice == f"layer {LAYER} (block {LAYER - 1})"
     assert layers["DLSP, all three metrics"].numbers["auc"].value > layers["last layer"].numbers["auc"].value + 0.1
     heads = {row.label: row for row in TABLES["headhunt-2"][1](lab).rows}
     assert heads["RHI over 3 prompts"].choice == f"heads {HEAD[0]}:{HEAD[1]}"

@@ -113,7 +113,7 @@ def test_methods_stand_beside_layers_heads_texts_and_baselines(lab: ExperimentCo
         "baseline: true video label, flat",
         "baseline: random",
     ]
-    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER}"
+    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER} (block {LAYER - 1})"
     assert rows["HeadHunt-VAD (1 heads by RHI)"].choice == f"heads {HEAD[0]}:{HEAD[1]}"
     for label, row in rows.items():
         for number in row.numbers.values():
@@ -159,7 +159,7 @@ def test_a_second_set_is_measured_without_fitting_there(lab: ExperimentContext) 
     assert table.dataset == "second"
     assert table.notes[0] == "Fitted on planted, measured on second."
     rows = rows_of(table)
-    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER}"
+    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER} (block {LAYER - 1})"
     assert rows["HiProbe-VAD (layer by DLSP)"].numbers["auc"].value > 0.7
     assert not any(label.startswith("text") for label in rows)
     alone = TABLES["comparison-transfer"][1](replace(lab, cases=lab.cases[:2]))
