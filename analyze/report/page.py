@@ -27,13 +27,15 @@ class ReportPart:
     """One analysis, as read from its files.
 
     `result` is the entry of results.json, `saliency` the content of saliency.json (None when the detector came from
-    elsewhere), `scores` the rows of scores.parquet, `curves` how many videos to draw, `failures` reasons by name.
+    elsewhere), `scores` the rows of scores.parquet, `events` those of events.parquet, `curves` how many videos to
+    draw, `failures` reasons by name.
     """
 
     result: dict[str, Any]
     detector: Detector
     saliency: dict[str, Any] | None
     scores: pa.Table
+    events: pa.Table
     truth: Dataset
     curves: int
     failures: dict[str, str]
@@ -41,6 +43,7 @@ class ReportPart:
 
 _RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI"}
 _SHOWN_HEADS = 12
+_SHOWN_EVENTS = 8
 
 
 @dataclass(frozen=True)
@@ -184,9 +187,20 @@ def _curve(part: ReportPart, video: Video) -> _Picture:
     n_frames = int(stops.max())
     raw, smoothed = (to_frames(rows[name].to_numpy(), starts, stops, n_frames) for name in ("raw_score", "score"))
     truth = part.truth.truth(video.video_id, n_frames) if video.label is not None else None
-    picture = anomaly_curve(raw, smoothed, truth, part.detector.locator.threshold, video.fps)
+    detected = _detected(part, video)
+    picture = anomaly_curve(raw, smoothed, truth, part.detector.locator.threshold, video.fps, detected)
     kind = {None: "no label", 0: "normal", 1: f"anomalous: {video.category or 'kind unknown'}"}[video.label]
-    return _Picture(video.video_id, f"{n_frames} frames; {kind}.", _base64(picture))
+    found = ", ".join(f"{start} to {stop - 1}" for start, stop in detected[:_SHOWN_EVENTS])
+    more = f" and {len(detected) - _SHOWN_EVENTS} more" if len(detected) > _SHOWN_EVENTS else ""
+    caption = f"{n_frames} frames; {kind}. Detected: {f'frames {found}{more}' if found else 'nothing'}."
+    return _Picture(video.video_id, caption, _base64(picture))
+
+
+def _detected(part: ReportPart, video: Video) -> list[tuple[int, int]]:
+    """Return the half-open frames of a video's anomalous segments."""
+    of_video = pc.and_(pc.equal(part.events["video_id"], video.video_id), pc.equal(part.events["kind"], "anomalous"))
+    rows = part.events.filter(of_video)
+    return list(zip(rows["start_frame"].to_pylist(), rows["stop_frame"].to_pylist(), strict=True))
 
 
 def _base64(picture: bytes) -> str:

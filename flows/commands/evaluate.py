@@ -80,6 +80,11 @@ class TruthReader:
     split: Split
     probed: "tuple[VideoFacts, ...] | None"
 
+    @property
+    def fps(self) -> dict[str, float]:
+        """Frames per second of the videos whose files are known."""
+        return {facts.video_id: facts.fps for facts in self.probed or () if facts.fps is not None}
+
     def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
         """Return the truth, and what did not fit when its files were joined."""
         from vadprobe.analyze.evaluation.ground_truth import ground_truth
@@ -146,7 +151,7 @@ def evaluate(
         "impossible_conventions": impossible,
         "notes": notes,
     }
-    written = write_evaluation(Measured(fitted.truth, fitted.scores, evaluation, context), out)
+    written = write_evaluation(Measured(fitted.truth, fitted.scores, evaluation, context, reader.fps), out)
     title = f"{scores.scores.name} on {config.name} ({split}, {config.intervals})"
     ending = f"Written: {out / written[0]}, {', '.join(written[1:])}"
     print(_text(title, config, readings, impossible, published, [f"Note: {note}" for note in notes], [ending]))
