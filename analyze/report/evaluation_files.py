@@ -16,6 +16,7 @@ from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.measuring import known_clips, video_table
 from vadprobe.analyze.evaluation.metrics import Ranking, rank
+from vadprobe.analyze.evaluation.reliability import Reliability, reliability
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.locator.event_files import EVENTS_JSON, EVENTS_PARQUET, ScoredVideos, events_table, write_events
 from vadprobe.analyze.locator.segments import LocatedTruth
@@ -42,6 +43,14 @@ class Measured:
     fps: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
+    def reliability(self) -> Reliability | None:
+        """The scores as probabilities; None where one is outside [0, 1], or none is known."""
+        clips, _ = known_clips(self.truth, self.scores)
+        if len(clips) == 0 or clips.scores.min() < 0 or clips.scores.max() > 1:
+            return None
+        return reliability(clips, self.evaluation.bootstrap)
+
+    @cached_property
     def events(self) -> pa.Table | None:
         """The segments that the threshold detects, one row each; None without a threshold."""
         if math.isnan(self.evaluation.threshold):
@@ -65,15 +74,17 @@ def write_evaluation(measured: Measured, folder: Path) -> tuple[str, ...]:
     """Write all files, each whole or not at all; a file of the same name is replaced.
 
     Returns:
-        Names of the files: curves.png only where frames of both classes have scores, events only with a threshold (those
-        of an earlier run are removed).
+        Names of the files: curves.png only where frames of both classes have scores, events only with a threshold;
+        those of an earlier run are removed.
 
     Raises:
         VadprobeError: if the folder cannot be made or written.
     """
     evaluation = measured.evaluation
     notes = [*measured.context.get("notes", ()), *evaluation.caveats]
-    metrics = {**evaluation.to_json(), **measured.context, "notes": notes}
+    found = measured.reliability
+    as_probabilities = {"reliability": None if found is None else found.to_json()}
+    metrics = {**evaluation.to_json(), **as_probabilities, **measured.context, "notes": notes}
     table = video_table(measured.truth, measured.scores, evaluation.threshold)
     pictures = _pictures(measured)
     try:

@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS
+from vadprobe.analyze.features.answers import answer_notes
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES, number
 from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
+from vadprobe.analyze.report.reliability_figure import reliability_curve
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.files.atomic_files import write_bytes
@@ -68,6 +70,7 @@ def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
         parts=[_view(part) for part in parts],
         baseline_names=BASELINE_NAMES,
         columns=INTERVAL_METRICS,
+        answer_notes=dict.fromkeys(note for part in parts for note in answer_notes(part.detector.features)),
         failures=failures,
     )
     write_bytes(path, page.encode())
@@ -113,7 +116,7 @@ def _view(part: ReportPart) -> dict[str, Any]:
         f"{backbone.dtype}, {backbone.source})",
         "prompt": features.prompt,
         "sampling": f"{features.sampling.clip_length} frames a clip, {features.sampling.frames_per_clip} of them seen",
-        "pictures": _saliency_pictures(part) + [_curve(part, video) for video in _drawn(part)],
+        "pictures": _saliency_pictures(part) + _reliability(part) + [_curve(part, video) for video in _drawn(part)],
     }
 
 
@@ -168,6 +171,14 @@ def _saliency_pictures(part: ReportPart) -> list[_Picture]:
     picture = head_map(scores, [(index[0], index[1]) for index in indices])
     caption = "Mean saliency over the prompts minus its weighted deviation; the framed heads are chosen."
     return [_Picture("Head saliency", caption, _base64(picture))]
+
+
+def _reliability(part: ReportPart) -> list[_Picture]:
+    found = part.result["reliability"]
+    if found is None:
+        return []
+    picture = reliability_curve(found["bins"])
+    return [_Picture("Probabilities and what happened", f"{found['line']}. {found['meaning']}", _base64(picture))]
 
 
 def _drawn(part: ReportPart) -> list[Video]:

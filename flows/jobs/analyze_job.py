@@ -11,10 +11,13 @@ import pyarrow.parquet as pq
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, format_table, notes_of, write_results
+from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, notes_of, with_context
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
+from vadprobe.analyze.detector.result_files import format_table, write_results
 from vadprobe.analyze.detector.scoring import Scores, score
+from vadprobe.analyze.detector.text_baseline import ANSWERS_PARQUET, write_answers
+from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events, write_events
 from vadprobe.analyze.report.page import ReportPart, write_report
@@ -127,7 +130,11 @@ def report_step(
     job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores, cache: StepCache
 ) -> AnalysisOutcome:
     """Measure the test split, write the results and draw the page."""
+    answers = answers_by_prompt(inputs, scores.rows)
+    notes = (*notes_of(inputs, detector), *answer_notes(inputs.store.spec))
+    write_answers(job.out / ANSWERS_PARQUET, scores, answers, inputs.truth, detector.locator.sigma, notes)
     result = evaluate(inputs, job.analysis, detector, scores, cache)
+    result = with_context(result, inputs, job.analysis, detector, scores, answers, cache)
     results = write_results([result], job.out)
     report = write_report([report_part(job)], job.out / "report.html")
     return AnalysisOutcome(result, results, report, tuple(cache.computed), len(cache.runs))

@@ -1,4 +1,4 @@
-"""Segments of videos: every frame once, the anomalous ones the events that are measured, the overlap counted by hand."""
+"""Segments of videos: every frame once, the anomalous ones as measured, the overlap counted by hand."""
 
 import math
 from itertools import groupby
