@@ -19,7 +19,7 @@ from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation, 
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.evaluation.measuring import known_clips
 from vadprobe.analyze.evaluation.reliability import Reliability, reliability
-from vadprobe.analyze.features.answers import Answers
+from vadprobe.analyze.features.answers import Answers, answer_notes
 from vadprobe.analyze.features.inputs import AnalysisInputs
 
 
@@ -192,7 +192,8 @@ def measured_answers(
 ) -> tuple[TextBaseline, ...]:
     """Measure the answers to every prompt on the videos that `evaluate` measures; arguments as of `with_context`."""
     truth = _measured_truth(inputs, scores)
-    return text_baselines(answers, scores, truth, detector.locator.sigma, _settings(config), cache)
+    notes = answer_notes(inputs.store.spec)
+    return text_baselines(answers, scores, truth, detector.locator.sigma, _settings(config), cache, notes)
 
 
 def _measured_truth(inputs: AnalysisInputs, scores: Scores) -> GroundTruth | None:

@@ -67,7 +67,8 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
             for part, words in (("reliability", "line"), ("shift", "sentence"))
             if result[part]
         ]
-        lines += [f"  Note: {caveat}" for caveat in result["caveats"]]
+        notes = dict.fromkeys(note for baseline in result["text_output"] for note in baseline["notes"])
+        lines += [f"  Note: {note}" for note in (*notes, *result["caveats"])]
     return "\n".join(lines)
 
 

@@ -24,7 +24,8 @@ ANSWERS_PARQUET = "answers.parquet"
 class TextBaseline:
     """Numbers of p(yes) under one prompt; None where they are unknown, with the `reason`.
 
-    `smoothed` is smoothed in each video as the method smooths its scores, with `sigma` in clips.
+    `smoothed` is smoothed in each video as the method smooths its scores, with `sigma` in clips. `notes` are what a
+    reader must know.
     """
 
     prompt: str
@@ -32,6 +33,7 @@ class TextBaseline:
     raw: Evaluation | None = None
     smoothed: Evaluation | None = None
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> dict[str, Evaluation | None]:
         """Return the evaluations by a name for a table."""
@@ -43,6 +45,7 @@ class TextBaseline:
             "prompt": self.prompt,
             "sigma": self.sigma,
             "reason": self.reason,
+            "notes": list(self.notes),
             "rows": {name: None if found is None else _numbers(found) for name, found in self.rows().items()},
         }
 
@@ -88,6 +91,7 @@ def text_baselines(
     sigma: float,
     settings: BootstrapConfig,
     cache: StepCache,
+    notes: tuple[str, ...] = (),
 ) -> tuple[TextBaseline, ...]:
     """Measure the answers to each prompt on the videos of a truth; the numbers are kept as steps.
 
@@ -98,15 +102,17 @@ def text_baselines(
         sigma: smoothing of the method, in clips.
         settings: of the intervals.
         cache: of steps.
+        notes: from `answer_notes`.
     """
     found = []
     for prompt, answer in answers.items():
         if answer.probabilities is None or truth is None:
-            found.append(TextBaseline(prompt, sigma, reason=answer.reason or "no scored video has a label"))
+            reason = answer.reason or "no scored video has a label"
+            found.append(TextBaseline(prompt, sigma, reason=reason, notes=notes))
             continue
         raw, smoothed = (
             measured(cache, truth, scores.laid(truth, values), float("nan"), settings, with_baselines=False)[0]
             for values in (answer.probabilities, smoothed_answers(scores, answer, sigma))
         )
-        found.append(TextBaseline(prompt, sigma, raw, smoothed))
+        found.append(TextBaseline(prompt, sigma, raw, smoothed, notes=notes))
     return tuple(found)

@@ -161,7 +161,7 @@ def _hatch(axes: Axes, spans: Sequence[tuple[float, float]]) -> None:
     """Hatch what was detected, which stays apart from the shade of the truth where both are."""
     for number, (start, stop) in enumerate(spans):
         label = "detected" if number == 0 else None
-        axes.axvspan(start, stop, fill=False, hatch="////", edgecolor=_CHOSEN, alpha=0.5, linewidth=0, label=label)
+        axes.axvspan(start, stop, fill=False, hatch="////", edgecolor=_CHOSEN, linewidth=0, label=label)
 
 
 def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:

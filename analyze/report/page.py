@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS
-from vadprobe.analyze.features.answers import answer_notes
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES, number
 from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
 from vadprobe.analyze.report.reliability_figure import reliability_curve
@@ -70,7 +69,9 @@ def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
         parts=[_view(part) for part in parts],
         baseline_names=BASELINE_NAMES,
         columns=INTERVAL_METRICS,
-        answer_notes=dict.fromkeys(note for part in parts for note in answer_notes(part.detector.features)),
+        text_notes=dict.fromkeys(
+            note for part in parts for text in part.result["text_output"] for note in text["notes"]
+        ),
         failures=failures,
     )
     write_bytes(path, page.encode())

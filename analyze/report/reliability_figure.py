@@ -18,9 +18,10 @@ def reliability_curve(bins: Sequence[Mapping[str, Any]]) -> bytes:
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.5, 1))
     known = [one for one in bins if one["n_frames"]]
     top.plot([0, 1], [0, 1], color=figures._MUTED, linewidth=1, linestyle="--", label="as often as it says")
-    for one in known:
-        if one["low"] is not None:
-            top.plot([one["mean_probability"]] * 2, [one["low"], one["high"]], color=figures._RAW, linewidth=3)
+    places, *ends = ([one[name] for one in known] for name in ("mean_probability", "low", "high"))
+    if known:
+        numbers = [[float("nan") if value is None else value for value in end] for end in ends]
+        top.vlines(places, *numbers, color=figures._RAW, linewidth=3, label="interval over videos")
     points = [[one[name] for one in known] for name in ("mean_probability", "observed")]
     top.plot(*points, color=figures._SCORE, linewidth=1.6, marker="o", markersize=4, label="frames of a bin")
     top.set_ylim(-0.03, 1.03)

@@ -10,21 +10,25 @@ from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.sampling import Sampling
 
 ANSWER = "yes"
 """Beginning of the keys of these rows."""
 
 
 def answer_entries(lab: ExperimentContext, groups: Groups, methods: Sequence[Entry], target: Target) -> list[Entry]:
-    """Measure p(yes) about the segments of each method's job, or of its target; `methods` give the smoothing."""
+    """Measure p(yes) about the segments of each method's job, or of its target; `methods` give the smoothing.
+
+    Jobs with the same segments have each row once.
+    """
     cases = {"dlsp": lab.case_of("hiprobe"), "rhi": lab.case_of("headhunt")}
     if cases["dlsp"] is cases["rhi"]:
         del cases["rhi"]
-    return [
-        entry
-        for key, case in cases.items()
-        for entry in _of_job(lab, groups, case, target(case), _sigma(case, key, methods))
-    ]
+    entries: dict[tuple[Sampling, str], Entry] = {}
+    for key, case in cases.items():
+        for entry in _of_job(lab, groups, case, target(case), _sigma(case, key, methods)):
+            entries.setdefault((case.segment, entry.label), entry)
+    return list(entries.values())
 
 
 def _of_job(
