@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vadprobe.analyze.locator.segments import (
     KINDS,
@@ -23,6 +24,9 @@ from vadprobe.store.files.parquet import metadata_in, names_of, read_parquet, wi
 EVENTS_PARQUET, EVENTS_JSON = "events.parquet", "events.json"
 VERSION = 1
 """Version of both files; it changes when a column changes its name, type or meaning."""
+
+MOST_IN_JSON = 50_000
+"""Most segments that the JSON file holds, some 20 MB; scores of single frames may cut a set into many more."""
 
 COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "video_id": (pa.string(), "name of the video"),
@@ -119,15 +123,18 @@ def write_events(table: pa.Table, folder: Path, origin: Mapping[str, Any], notes
     """
     head = {"version": VERSION, **origin}
     write_parquet(with_notes(with_metadata(table, _METADATA, head), notes), folder / EVENTS_PARQUET)
-    kinds = table["kind"].to_pylist()
+    kinds = pc.value_counts(table["kind"]).to_pylist()
+    counts = dict.fromkeys(KINDS, 0) | {found["values"]: found["counts"] for found in kinds}
+    fits = table.num_rows <= MOST_IN_JSON
+    left_out = () if fits else (f"The {table.num_rows} segments are in {EVENTS_PARQUET} alone: too many for JSON.",)
     write_json(
         folder / EVENTS_JSON,
         {
             **head,
-            "notes": list(notes),
+            "notes": [*notes, *left_out],
             "columns": {name: meaning for name, (_, meaning) in COLUMNS.items()},
-            "counts": {kind: kinds.count(kind) for kind in KINDS},
-            "segments": table.to_pylist(),
+            "counts": counts,
+            "segments": table.to_pylist() if fits else None,
         },
     )
 

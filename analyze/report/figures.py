@@ -159,9 +159,10 @@ def anomaly_curve(
 
 def _hatch(axes: Axes, spans: Sequence[tuple[float, float]]) -> None:
     """Hatch what was detected, which stays apart from the shade of the truth where both are."""
-    for number, (start, stop) in enumerate(spans):
-        label = "detected" if number == 0 else None
-        axes.axvspan(start, stop, fill=False, hatch="////", edgecolor=_CHOSEN, linewidth=0, label=label)
+    if spans:  # one collection, however many there are
+        bars = [(start, stop - start) for start, stop in spans]
+        axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), facecolor="none", edgecolor=_CHOSEN,
+                         linewidth=0, hatch="////", label="detected")  # fmt: skip
 
 
 def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.paths import ROOT
+from vadprobe.analyze.locator import event_files
 from vadprobe.analyze.locator.event_files import (
     COLUMNS,
     EVENTS_JSON,
@@ -53,6 +54,15 @@ def test_a_row_says_what_was_detected(tmp_path: Path) -> None:
     assert found["counts"] == {"anomalous": 2, "normal": 1, "unknown": 1}
     assert (found["version"], found["dataset"], found["threshold"], found["notes"]) == (1, "set", 0.5, ["a note"])
     assert list(found["columns"]) == sorted(COLUMNS)
+
+
+def test_very_many_segments_are_in_the_table_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_files, "MOST_IN_JSON", 3)
+    write_events(events_table(VIDEOS, 0.5, TRUTH), tmp_path, {})
+    found = json.loads((tmp_path / EVENTS_JSON).read_text())
+    assert found["segments"] is None
+    assert found["notes"] == ["The 4 segments are in events.parquet alone: too many for JSON."]
+    assert read_events(tmp_path / EVENTS_PARQUET).num_rows == sum(found["counts"].values()) == 4
 
 
 def test_events_of_another_version_are_refused(tmp_path: Path) -> None:
