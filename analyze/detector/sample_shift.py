@@ -36,7 +36,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class SampleShift:
-    """How well a linear classifier tells calibration samples from scored segments; NaN with a `reason` if unknown.
+    """Success of a linear classifier between calibration samples and scored segments; NaN with a `reason` if unknown.
 
     `auc` is the share of (segment, calibration sample) pairs that a ridge classifier ranks right, cross-fitted over
     videos and counted within folds: 0.5 where the two cannot be told apart, 1 where they always can. `low` and `high`
@@ -128,7 +128,7 @@ def _evenly(values: np.ndarray, most: int) -> np.ndarray:
 
 
 def _videos(clips: ClipTable, rows: np.ndarray) -> np.ndarray:
-    return clips.video_codes[rows].astype(np.int64)
+    return np.asarray(clips.video_codes[rows], dtype=np.int64)
 
 
 def _shift(values: list[np.ndarray], groups: list[np.ndarray], config: BootstrapConfig) -> dict[str, Any]:

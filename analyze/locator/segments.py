@@ -49,7 +49,7 @@ class VideoSegments:
 
 @dataclass(frozen=True, eq=False)
 class LocatedTruth:
-    """What is known of where videos are anomalous: `is_known` (videos,) bool, and merged true intervals by video.
+    """Known places of the anomalies of videos: `is_known` (videos,) bool, and merged true intervals by video.
 
     It is known where a video is labelled normal, and where an anomalous one has intervals; that a video is anomalous
     somewhere tells nothing of a segment.
