@@ -21,10 +21,11 @@ def measured(
     settings: BootstrapConfig,
     *,
     with_baselines: bool = True,
+    step: str = "evaluation",
 ) -> tuple[Evaluation, pa.Table]:
     """Measure every number of one method and its table of videos, kept under the digest of scores and truth.
 
-    Arguments as of `evaluate_scores`.
+    Arguments as of `evaluate_scores`; `step` is the name of the step.
     """
 
     def compute() -> CachedResult:
@@ -46,5 +47,5 @@ def measured(
         "bootstrap": asdict(settings),
         "with_baselines": with_baselines,
     }
-    kept = cache.result("evaluation", key, compute)
+    kept = cache.result(step, key, compute)
     return Evaluation.from_json(kept.values), pa.ipc.open_stream(kept.arrays["videos"].tobytes()).read_all()

@@ -12,6 +12,7 @@ from vadprobe.analyze.detector.kept_evaluation import measured
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.features.answers import Answers
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.datasets.dataset import Dataset
@@ -111,8 +112,13 @@ def text_baselines(
             found.append(TextBaseline(prompt, sigma, reason=reason, notes=notes))
             continue
         raw, smoothed = (
-            measured(cache, truth, scores.laid(truth, values), float("nan"), settings, with_baselines=False)[0]
+            _measured(cache, truth, scores.laid(truth, values), settings)
             for values in (answer.probabilities, smoothed_answers(scores, answer, sigma))
         )
         found.append(TextBaseline(prompt, sigma, raw, smoothed, notes=notes))
     return tuple(found)
+
+
+def _measured(cache: StepCache, truth: GroundTruth, segments: SegmentScores, settings: BootstrapConfig) -> Evaluation:
+    """Measure without a threshold, which nothing fits here."""
+    return measured(cache, truth, segments, float("nan"), settings, with_baselines=False, step="text-output")[0]
