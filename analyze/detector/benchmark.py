@@ -1,28 +1,26 @@
 """A benchmark: the scores of a detector against frame-level truth, with everything they have to be compared with."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
-from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
+from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.detector.fitting import calibrate
+from vadprobe.analyze.detector.kept_evaluation import measured
+from vadprobe.analyze.detector.sample_shift import SampleShift, sample_shift
 from vadprobe.analyze.detector.scoring import Scores
-from vadprobe.analyze.evaluation.baselines import BASELINES
+from vadprobe.analyze.detector.text_baseline import TextBaseline, text_baselines
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
-from vadprobe.analyze.evaluation.measuring import evaluate_scores, video_table
-from vadprobe.analyze.evaluation.segment_scores import SegmentScores
+from vadprobe.analyze.evaluation.measuring import known_clips
+from vadprobe.analyze.evaluation.reliability import Reliability, reliability
+from vadprobe.analyze.features.answers import Answers, answer_notes
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.store.files.atomic_files import write_json
-from vadprobe.store.files.digests import digest_arrays
-from vadprobe.store.files.parquet import write_parquet
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +31,8 @@ class Result:
     videos of the split without scores (not extracted, or not readable): they are in no number. `overlap` names
     reported videos that something was fitted or tuned on; it is empty unless that was allowed. `videos` has one row
     per measured video. `notes` say what the backbone's weights allow to be said, here and where it was fitted.
+    `text_output` is the backbone's own answer beside the method, `reliability` the probe's probabilities against the
+    truth, `shift` how far what it was fitted on is from what it scores: `with_context` adds them.
     """
 
     preset: str
@@ -50,6 +50,9 @@ class Result:
     provenance: dict[str, Any]
     videos: pa.Table | None = None
     notes: tuple[str, ...] = ()
+    text_output: tuple[TextBaseline, ...] = ()
+    reliability: Reliability | None = None
+    shift: SampleShift | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values in one level; unknown numbers are null."""
@@ -64,7 +67,12 @@ class Result:
                 *("missing_videos", "overlap", "selection", "feature_digest", "provenance", "notes"),
             )
         }
-        return null_for_nan({**numbers, **mine, "caveats": self.caveats})
+        context = {
+            "text_output": [baseline.to_json() for baseline in self.text_output],
+            "reliability": None if self.reliability is None else self.reliability.to_json(),
+            "shift": None if self.shift is None else self.shift.to_json(),
+        }
+        return null_for_nan({**numbers, **mine, **context, "caveats": self.caveats})
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -118,9 +126,8 @@ def evaluate(
     threshold = detector.locator.threshold
     if labelled:
         truth = ground_truth(inputs.truth, labelled)
-        settings = BootstrapConfig(config.evaluation.resamples, config.evaluation.seed, config.evaluation.confidence)
-        segments = _segments(truth, scores.subset({video.video_id for video in labelled}))
-        evaluation, rows = measured(cache, truth, segments, threshold, settings)
+        segments = scores.laid(truth, scores.smoothed)
+        evaluation, rows = measured(cache, truth, segments, threshold, _settings(config))
     return Result(
         preset=config.preset,
         method=detector.selection.method,
@@ -144,41 +151,65 @@ def evaluate(
     )
 
 
+def with_context(
+    result: Result,
+    inputs: AnalysisInputs,
+    config: AnalysisConfig,
+    detector: Detector,
+    scores: Scores,
+    answers: Mapping[str, Answers],
+    cache: StepCache,
+) -> Result:
+    """Add what stands beside a method's numbers: text output, reliability and shift.
+
+    Args:
+        result: from `evaluate` of the same arguments.
+        inputs, config, detector, scores: of the analysis.
+        answers: by prompt, about the rows of `scores`.
+        cache: of steps.
+    """
+    settings, truth = _settings(config), _measured_truth(inputs, scores)
+    found = None
+    if truth is not None:
+        clips, _ = known_clips(truth, scores.laid(truth, scores.raw))
+        found = reliability(clips, settings) if len(clips) else None
+    if inputs.calibration:
+        calibration, _ = calibrate(inputs, config.calibration)
+        shift = sample_shift(inputs, calibration, detector.selection, settings, cache)
+    else:
+        shift = SampleShift(reason="the detector is finished, and what it was fitted on is not here")
+    texts = measured_answers(inputs, config, detector, scores, answers, cache)
+    return replace(result, text_output=texts, reliability=found, shift=shift)
+
+
+def measured_answers(
+    inputs: AnalysisInputs,
+    config: AnalysisConfig,
+    detector: Detector,
+    scores: Scores,
+    answers: Mapping[str, Answers],
+    cache: StepCache,
+) -> tuple[TextBaseline, ...]:
+    """Measure the answers to every prompt on the videos that `evaluate` measures; arguments as of `with_context`."""
+    truth = _measured_truth(inputs, scores)
+    notes = answer_notes(inputs.store.spec)
+    return text_baselines(answers, scores, truth, detector.locator.sigma, _settings(config), cache, notes)
+
+
+def _measured_truth(inputs: AnalysisInputs, scores: Scores) -> GroundTruth | None:
+    """Return the truth of the labelled test videos that have scores; None without any."""
+    scored = set(scores.table.video_ids)
+    videos = [v for v in inputs.truth.of_split("test") if v.video_id in scored and v.label is not None]
+    return ground_truth(inputs.truth, videos) if videos else None
+
+
+def _settings(config: AnalysisConfig) -> BootstrapConfig:
+    return BootstrapConfig(config.evaluation.resamples, config.evaluation.seed, config.evaluation.confidence)
+
+
 def notes_of(inputs: AnalysisInputs, detector: Detector) -> tuple[str, ...]:
     """Return the notes on the features that are scored, then those on which the detector was fitted, each once."""
     return tuple(dict.fromkeys((*inputs.store.spec.notes, *detector.features.notes)))
-
-
-def _segments(truth: GroundTruth, scores: Scores) -> SegmentScores:
-    table, rows = scores.table, scores.rows
-    names = [table.video_ids[code] for code in table.video_codes[rows]]
-    return SegmentScores.of_videos(truth, names, table.start_frames[rows], table.stop_frames[rows], scores.smoothed)
-
-
-def measured(
-    cache: StepCache, truth: GroundTruth, segments: SegmentScores, threshold: float, settings: BootstrapConfig
-) -> tuple[Evaluation, pa.Table]:
-    """Measure every number of one method and its table of videos, kept under the digest of scores and truth."""
-
-    def compute() -> CachedResult:
-        sink = pa.BufferOutputStream()
-        rows = video_table(truth, segments, threshold)
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
-            writer.write_table(rows)
-        content = np.frombuffer(sink.getvalue(), dtype=np.uint8)
-        return CachedResult(evaluate_scores(truth, segments, threshold, settings).to_json(), {"videos": content})
-
-    arrays = [segments.codes, segments.start_frames, segments.stop_frames, segments.scores]
-    key = {
-        "scores": digest_arrays(arrays),
-        "videos": list(truth.video_ids),
-        "ground_truth": truth.digest,
-        "categories": list(truth.categories),
-        "threshold": repr(threshold),
-        "bootstrap": asdict(settings),
-    }
-    kept = cache.result("evaluation", key, compute)
-    return Evaluation.from_json(kept.values), pa.ipc.open_stream(kept.arrays["videos"].tobytes()).read_all()
 
 
 def find_overlap(
@@ -207,57 +238,3 @@ def overlap_warning(videos: Sequence[str]) -> str:
         f"Fitted or tuned on {len(videos)} of the reported videos, as allowed by allow_overlap: these numbers say "
         "nothing about new videos."
     )
-
-
-def write_results(results: Sequence[Result], folder: Path) -> Path:
-    """Write `results.json`, `results.parquet` and `videos.parquet`; returns the JSON's path."""
-    values = [result.to_json() for result in results]
-    write_json(folder / "results.json", {"results": values})
-    write_parquet(pa.Table.from_pylist([_flat(value) for value in values]), folder / "results.parquet")
-    tables = [
-        result.videos.append_column("preset", pa.array([result.preset] * len(result.videos), pa.string()))
-        for result in results
-        if result.videos is not None
-    ]
-    if tables:
-        write_parquet(pa.concat_tables(tables), folder / "videos.parquet")
-    return folder / "results.json"
-
-
-def _flat(result: dict[str, Any]) -> dict[str, Any]:
-    """Flatten a result to one row: numbers and words, intervals and baselines as columns of their own."""
-    row = {name: value for name, value in result.items() if not isinstance(value, dict | list)}
-    for name, ends in result["intervals"].items():
-        row[f"{name}_low"], row[f"{name}_high"] = ends
-    for name, metrics in result["baselines"].items():
-        row.update({f"{name}_{metric}": number for metric, number in metrics.items()})
-    return {**row, "selection": str(result["selection"]["indices"])}
-
-
-def format_table(results: Sequence[dict[str, Any]]) -> str:
-    """Format entries of results.json as lines of text, intervals and baselines below each."""
-    columns = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro", "f1")
-    heading = "".join(f"{name:>10}" for name in ("AUC", "AP", "PR area", "macro AUC", "F1", "videos", "frames"))
-    lines = [" " * 32 + heading]
-    for result in results:
-        name = f"{result['preset']} on {result['dataset']} ({result['split']})"
-        lines.append(
-            f"{name:32}"
-            + "".join(_cell(result[column]) for column in columns)
-            + f"{result['n_videos']:10d}{result['n_frames']:10d}"
-        )
-        for place, word in ((0, "from"), (1, "to")):
-            ends = {metric: ends[place] for metric, ends in result["intervals"].items()}
-            if ends:
-                share = f"{result['bootstrap']['confidence']:.0%} of resamples, {word}"
-                lines.append(f"{'  ' + share:32}" + "".join(_cell(ends.get(c)) if c in ends else "" for c in columns))
-        for baseline in BASELINES if result["baselines"] else ():
-            metrics = result["baselines"][baseline]
-            cells = "".join(_cell(metrics[column]) for column in columns if column in metrics)
-            lines.append(f"{'  baseline ' + baseline:32}{cells}")
-        lines += [f"  Note: {caveat}" for caveat in result["caveats"]]
-    return "\n".join(lines)
-
-
-def _cell(value: float | None) -> str:
-    return f"{'unknown':>10}" if value is None or math.isnan(value) else f"{value:10.4f}"

@@ -10,8 +10,8 @@ import pyarrow as pa
 from vadprobe.analyze.evaluation.baselines import trivial_baselines
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation
-from vadprobe.analyze.evaluation.event_precision import event_map
-from vadprobe.analyze.evaluation.events import detect_events
+from vadprobe.analyze.evaluation.events.event_precision import event_map
+from vadprobe.analyze.evaluation.events.events import detect_events, join_equal
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.group_metrics import (
     class_results,
@@ -117,7 +117,8 @@ def _at_threshold(truth: GroundTruth, scores: SegmentScores, known: ScoredClips,
         n_true = len(truth.interval_codes)
         return {**numbers, "event_map": {}, "n_events_found": 0, "n_events_true": n_true}
     above = known.scores > threshold
-    found = detect_events(*_runs(scores), threshold)
+    clips = join_equal(scores.scores, scores.start_frames, scores.stop_frames, scores.codes)
+    found = detect_events(*clips, threshold)
     events = event_map(found, truth.interval_codes, truth.interval_starts, truth.interval_stops)
     return {
         "f1": f1(known.ranking(), threshold),
@@ -129,18 +130,6 @@ def _at_threshold(truth: GroundTruth, scores: SegmentScores, known: ScoredClips,
         "n_events_found": events.n_predicted,
         "n_events_true": events.n_true,
     }
-
-
-def _runs(scores: SegmentScores) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Join neighbours of one score: scores, starts, stops and videos. So no cut decides the last bit of a confidence.
-
-    The segments cover every frame, so those that follow each other in a video touch.
-    """
-    some = scores.n_frames > 0
-    values, codes = scores.scores[some], scores.codes[some]
-    first = np.flatnonzero(np.concatenate([[True], (values[1:] != values[:-1]) | (codes[1:] != codes[:-1])]))
-    last = np.append(first[1:], len(values)) - 1
-    return values[first], scores.start_frames[some][first], scores.stop_frames[some][last], codes[first]
 
 
 def _bootstrapped(

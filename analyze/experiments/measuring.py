@@ -9,13 +9,15 @@ import numpy as np
 
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.benchmark import Result, evaluate
+from vadprobe.analyze.detector.benchmark import Result, evaluate, measured_answers
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import calibrate, fit
 from vadprobe.analyze.detector.scoring import Scores, score
+from vadprobe.analyze.detector.text_baseline import TextBaseline
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row, Table
+from vadprobe.analyze.features.answers import answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.saliency.selection import Selection, layer_name
 from vadprobe.store.errors import VadprobeError
@@ -74,6 +76,11 @@ class ScoredTest:
     def result(self, cache: StepCache) -> Result:
         """Measure the scores."""
         return evaluate(self.inputs, self.config, self.detector, self.scores, cache)
+
+    def text_baselines(self, cache: StepCache) -> tuple[TextBaseline, ...]:
+        """Measure the backbone's own p(yes) about the same segments."""
+        answers = answers_by_prompt(self.inputs, self.scores.rows)
+        return measured_answers(self.inputs, self.config, self.detector, self.scores, answers, cache)
 
 
 def fit_and_score(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from vadprobe.analyze.evaluation.evaluation import Evaluation
+from vadprobe.analyze.evaluation.reliability import MEANING, Reliability
 from vadprobe.analyze.report.published_results import PUBLISHED
 from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION
 from vadprobe.store.files.text import short, table
@@ -23,8 +24,8 @@ BASELINE_NAMES = {
 }
 
 
-def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
-    """Format the numbers with their intervals and baselines, then threshold metrics, classes and caveats."""
+def evaluation_lines(evaluation: Evaluation, title: str, reliability: Reliability | None = None) -> list[str]:
+    """Format the numbers with intervals and baselines, threshold metrics, reliability, classes and caveats."""
     e = evaluation
     lines = [
         f"{title}: {e.n_videos} videos ({e.n_videos_positive} anomalous), {e.n_frames} frames, {e.n_positive} of "
@@ -43,6 +44,7 @@ def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
             f"events above {e.threshold:g}: {e.n_events_found} found, {e.n_events_true} true, mAP "
             f"{number(e.event_map_mean)} (by IoU {events})",
         ]
+    lines += [reliability.line(), f"  {MEANING}"] if reliability is not None else []
     lines += ["", *_class_lines(e)] if len(e.classes) > 1 else []
     if e.n_frames_unknown:
         lines += ["", f"{e.n_frames_unknown} frames have no known score and are in no number."]

@@ -23,12 +23,13 @@ _MAX_POINTS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """One video's scores: `edges` (n + 1,) frames between which `scores` (n,) hold, and true intervals."""
+    """One video's scores: `edges` (n + 1,) frames between which `scores` (n,) hold, true and detected intervals."""
 
     title: str
     edges: np.ndarray
     scores: np.ndarray
     intervals: tuple[tuple[int, int], ...]
+    detected: tuple[tuple[int, int], ...] = ()
 
 
 def layer_curve(
@@ -118,26 +119,33 @@ def auc_map(layers: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -
 
 
 def anomaly_curve(
-    raw: np.ndarray, smoothed: np.ndarray, truth: np.ndarray | None, threshold: float, fps: float | None
+    raw: np.ndarray,
+    smoothed: np.ndarray,
+    truth: np.ndarray | None,
+    threshold: float,
+    fps: float | None,
+    detected: Sequence[tuple[int, int]] = (),
 ) -> bytes:
-    """Draw one video's score over its frames with the true intervals shaded; a gap is a clip that was not read.
+    """Draw one video's score over its frames, true intervals shaded, detected ones hatched; a gap could not be read.
 
     Args:
         raw, smoothed: (n_frames,) scores in [0, 1], NaN where unknown.
         truth: (n_frames,) bool, or None when the video has no annotation.
         threshold: of the locator.
         fps: frames per second, or None to count frames.
+        detected: half-open frames of the anomalous segments.
     """
     figure = Figure(figsize=(7.2, 1.9), layout="constrained")
     axes = figure.add_subplot()
     time = np.arange(len(smoothed)) / (fps or 1.0)
+    step = 1.0 / (fps or 1.0)
     if truth is not None:
-        step = 1.0 / (fps or 1.0)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], truth, [False]]).astype(np.int8)))
         for number, (start, stop) in enumerate(edges.reshape(-1, 2)):
             axes.axvspan(
                 start * step, stop * step, color=_TRUTH, linewidth=0, label="true anomaly" if number == 0 else None
             )
+    _hatch(axes, [(start * step, stop * step) for start, stop in detected])
     axes.plot(time, raw, color=_RAW, linewidth=1, drawstyle="steps-post", label="probability")
     axes.plot(time, smoothed, color=_SCORE, linewidth=1.8, drawstyle="steps-post", label="smoothed")
     axes.axhline(threshold, color=_MUTED, linewidth=1, linestyle="--", label=f"threshold {threshold:.2f}")
@@ -147,6 +155,14 @@ def anomaly_curve(
     axes.set_ylabel("score")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _png(figure, axes)
+
+
+def _hatch(axes: Axes, spans: Sequence[tuple[float, float]]) -> None:
+    """Hatch what was detected, which stays apart from the shade of the truth where both are."""
+    if spans:  # one collection, however many there are
+        bars = [(start, stop - start) for start, stop in spans]
+        axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), facecolor="none", edgecolor=_CHOSEN,
+                         linewidth=0, hatch="////", label="detected")  # fmt: skip
 
 
 def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:
@@ -185,7 +201,7 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def score_timelines(timelines: Sequence[Timeline], threshold: float) -> bytes:
-    """Draw the scores of a few videos over their frames, one below the other, true intervals shaded."""
+    """Draw the scores of a few videos over their frames, true intervals shaded, detected ones hatched."""
     figure = Figure(figsize=(9.2, 1.5 * len(timelines) + 0.4), layout="constrained")
     panels = figure.subplots(len(timelines), 1, squeeze=False)[:, 0]
     values = np.concatenate([timeline.scores for timeline in timelines] + [np.array([0.0, 1.0])])
@@ -193,6 +209,7 @@ def score_timelines(timelines: Sequence[Timeline], threshold: float) -> bytes:
     for axes, timeline in zip(panels, timelines, strict=True):
         for start, stop in timeline.intervals:
             axes.axvspan(start, stop, color=_TRUTH, linewidth=0)
+        _hatch(axes, timeline.detected)
         axes.stairs(timeline.scores, timeline.edges, color=_SCORE, linewidth=1.6, baseline=None)
         if np.isfinite(threshold):
             axes.axhline(threshold, color=_MUTED, linewidth=1, linestyle="--")
@@ -200,7 +217,7 @@ def score_timelines(timelines: Sequence[Timeline], threshold: float) -> bytes:
         axes.set_xlim(0, timeline.edges[-1])
         axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.03 * (highest - lowest))
         _plain(axes, grid=True)
-    panels[-1].set_xlabel("frames (shaded: true anomaly)")
+    panels[-1].set_xlabel("frames (shaded: true anomaly; hatched: detected)")
     return _png(figure, panels[-1])
 
 

@@ -16,6 +16,7 @@ from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES, number
 from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
+from vadprobe.analyze.report.reliability_figure import reliability_curve
 from vadprobe.analyze.saliency.selection import layer_name
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
@@ -28,13 +29,15 @@ class ReportPart:
     """One analysis, as read from its files.
 
     `result` is the entry of results.json, `saliency` the content of saliency.json (None when the detector came from
-    elsewhere), `scores` the rows of scores.parquet, `curves` how many videos to draw, `failures` reasons by name.
+    elsewhere), `scores` the rows of scores.parquet, `events` those of events.parquet, `curves` how many videos to
+    draw, `failures` reasons by name.
     """
 
     result: dict[str, Any]
     detector: Detector
     saliency: dict[str, Any] | None
     scores: pa.Table
+    events: pa.Table
     truth: Dataset
     curves: int
     failures: dict[str, str]
@@ -42,6 +45,7 @@ class ReportPart:
 
 _RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI"}
 _SHOWN_HEADS = 12
+_SHOWN_EVENTS = 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,9 @@ def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
         parts=[_view(part) for part in parts],
         baseline_names=BASELINE_NAMES,
         columns=INTERVAL_METRICS,
+        text_notes=dict.fromkeys(
+            note for part in parts for text in part.result["text_output"] for note in text["notes"]
+        ),
         failures=failures,
     )
     write_bytes(path, page.encode())
@@ -112,7 +119,7 @@ def _view(part: ReportPart) -> dict[str, Any]:
         "prompt": features.prompt,
         "readings": part.detector.provenance.get("readings", {}),
         "sampling": f"{features.sampling.clip_length} frames a clip, {features.sampling.frames_per_clip} of them seen",
-        "pictures": _saliency_pictures(part) + [_curve(part, video) for video in _drawn(part)],
+        "pictures": _saliency_pictures(part) + _reliability(part) + [_curve(part, video) for video in _drawn(part)],
     }
 
 
@@ -169,6 +176,14 @@ def _saliency_pictures(part: ReportPart) -> list[_Picture]:
     return [_Picture("Head saliency", caption, _base64(picture))]
 
 
+def _reliability(part: ReportPart) -> list[_Picture]:
+    found = part.result["reliability"]
+    if found is None:
+        return []
+    picture = reliability_curve(found["bins"])
+    return [_Picture("Probabilities and what happened", f"{found['line']}. {found['meaning']}", _base64(picture))]
+
+
 def _drawn(part: ReportPart) -> list[Video]:
     """Choose test videos to draw by name and truth alone: annotated ones first, then as many of the others as fit."""
     scored = set(pc.unique(part.scores["video_id"]).to_pylist())
@@ -186,9 +201,20 @@ def _curve(part: ReportPart, video: Video) -> _Picture:
     n_frames = int(stops.max())
     raw, smoothed = (to_frames(rows[name].to_numpy(), starts, stops, n_frames) for name in ("raw_score", "score"))
     truth = part.truth.truth(video.video_id, n_frames) if video.label is not None else None
-    picture = anomaly_curve(raw, smoothed, truth, part.detector.locator.threshold, video.fps)
+    detected = _detected(part, video)
+    picture = anomaly_curve(raw, smoothed, truth, part.detector.locator.threshold, video.fps, detected)
     kind = {None: "no label", 0: "normal", 1: f"anomalous: {video.category or 'kind unknown'}"}[video.label]
-    return _Picture(video.video_id, f"{n_frames} frames; {kind}.", _base64(picture))
+    found = ", ".join(f"{start} to {stop - 1}" for start, stop in detected[:_SHOWN_EVENTS])
+    more = f" and {len(detected) - _SHOWN_EVENTS} more" if len(detected) > _SHOWN_EVENTS else ""
+    caption = f"{n_frames} frames; {kind}. Detected: {f'frames {found}{more}' if found else 'nothing'}."
+    return _Picture(video.video_id, caption, _base64(picture))
+
+
+def _detected(part: ReportPart, video: Video) -> list[tuple[int, int]]:
+    """Return the half-open frames of a video's anomalous segments."""
+    of_video = pc.and_(pc.equal(part.events["video_id"], video.video_id), pc.equal(part.events["kind"], "anomalous"))
+    rows = part.events.filter(of_video)
+    return list(zip(rows["start_frame"].to_pylist(), rows["stop_frame"].to_pylist(), strict=True))
 
 
 def _base64(picture: bytes) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.planted import BACKBONE, HEAD, LAYER, Planted, write_planted
+from tests.support.planted import BACKBONE, HEAD, LAYER, PROMPTS, Planted, write_planted
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
@@ -350,3 +350,14 @@ def test_a_job_with_a_finished_detector_is_fitted_anew_or_refused(
         assert f"{LAYER}" in output.out
     else:
         assert "no [[sampling]] of the job has unit 'video'" in output.out + output.err
+
+
+@pytest.mark.parametrize("name", ["hiprobe-1", "headhunt-1"])
+def test_the_backbones_own_answers_stand_in_the_papers_comparison(lab: ExperimentContext, name: str) -> None:
+    table = TABLES[name][1](lab)
+    rows = {row.label: row for row in table.rows}
+    for prompt in PROMPTS:
+        for label in (f"text output: p(yes), {prompt}", f"text output: p(yes), {prompt}, smoothed"):
+            number = rows[label].numbers["auc"]
+            assert number.low <= number.value <= number.high, label
+    assert any(note.startswith("p(yes): the backbone's own answer") for note in table.notes)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
+from vadprobe.analyze.report.reliability_figure import reliability_curve
 
 TRUTH_COLOUR = np.array([0xF3, 0xB0, 0xA6]) / 255
+DETECTED_COLOUR = np.array([0xC8, 0x55, 0x3D]) / 255
 
 
 def pixels(picture: bytes) -> np.ndarray:
@@ -29,6 +31,25 @@ def test_the_truth_is_shaded_in_proportion_to_its_length() -> None:
         shares.append(share_of(anomaly_curve(scores, scores, truth, 0.7, 25.0), TRUTH_COLOUR))
     assert shares[0] == 0
     assert shares[2] == pytest.approx(2 * shares[1], rel=0.1)
+
+
+def test_what_was_detected_is_hatched_over_the_truth() -> None:
+    scores, truth = np.full(200, 0.5), np.arange(200) >= 100
+    plain, both = (anomaly_curve(scores, scores, truth, 0.4, 25.0, detected) for detected in ([], [(50, 150)]))
+    assert share_of(plain, DETECTED_COLOUR) == 0
+    assert share_of(both, DETECTED_COLOUR) > 0.01
+    assert share_of(both, TRUTH_COLOUR) > 0.7 * share_of(plain, TRUTH_COLOUR)
+
+
+def test_the_reliability_curve_draws_what_is_known() -> None:
+    bins = [
+        {"lower": 0.0, "n_frames": 0, "mean_probability": None, "observed": None, "low": None, "high": None},
+        {"lower": 0.5, "n_frames": 9, "mean_probability": 0.6, "observed": 0.5, "low": None, "high": None},
+    ]
+    one, other = (reliability_curve([bins[0], {**bins[1], "low": low, "high": 0.9}]) for low in (0.1, 0.4))
+    assert one != other
+    assert pixels(reliability_curve(bins)).size
+    assert pixels(reliability_curve(bins[:1])).size
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 500])

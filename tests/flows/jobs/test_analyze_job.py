@@ -160,7 +160,7 @@ def test_a_detector_of_another_prompt_is_refused_by_name(again: Planted) -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_holds_its_pictures_and_names_what_could_not_be_read(planted: Planted, method: str) -> None:
     page = (planted.folder / f"out-{method}" / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 1 + 6  # the saliency and six curves
+    assert page.count("data:image/png;base64,") == 2 + 6  # saliency, reliability and six curves
     assert "broken" in page
     assert "the file is empty (0 bytes)" in page
     assert "decord cannot decode these frames" in page
@@ -169,7 +169,7 @@ def test_the_page_holds_its_pictures_and_names_what_could_not_be_read(planted: P
 
 def test_one_page_combines_both_methods(planted: Planted, tmp_path: Path) -> None:
     page = combine([load_job(planted.job(method)) for method in METHODS], tmp_path / "both.html").read_text()
-    assert page.count("data:image/png;base64,") == 2 * (1 + 6)
+    assert page.count("data:image/png;base64,") == 2 * (2 + 6)
     assert page.count('class="measured"') == 2 * 2
 
 

@@ -18,7 +18,7 @@ from tests.support.samples.events import (
     rows_of,
     truths,
 )
-from vadprobe.analyze.evaluation.events import detect_events, merge_intervals
+from vadprobe.analyze.evaluation.events.events import detect_events, merge_intervals
 
 LAW = laws(100)
 

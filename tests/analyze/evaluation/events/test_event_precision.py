@@ -20,8 +20,8 @@ from tests.support.samples.events import (
     predictions,
     truths,
 )
-from vadprobe.analyze.evaluation.event_precision import EventPrecision, event_average_precision, event_map
-from vadprobe.analyze.evaluation.events import Events, detect_events
+from vadprobe.analyze.evaluation.events.event_precision import EventPrecision, event_average_precision, event_map
+from vadprobe.analyze.evaluation.events.events import Events, detect_events
 
 LAW = laws(100)
 

@@ -42,12 +42,52 @@ def detect_events(
     Returns:
         The events, sorted by group, then start; in one video they neither overlap nor touch. None if nothing is above.
     """
-    above = np.flatnonzero(scores > threshold)
+    return merge_clips(scores, starts, stops, groups, scores > threshold).events
+
+
+@dataclass(frozen=True, eq=False)
+class MergedClips:
+    """Clips merged to events, with the way back: `order` (k,) clips, event after event; `first` (m,) where each begins.
+
+    The clips of event e are `order[first[e]:first[e + 1]]`, by start.
+    """
+
+    events: Events
+    order: np.ndarray
+    first: np.ndarray
+
+
+def merge_clips(
+    scores: np.ndarray, starts: np.ndarray, stops: np.ndarray, groups: np.ndarray, chosen: np.ndarray
+) -> MergedClips:
+    """Merge the chosen clips (n,) bool as `detect_events` merges those above its threshold; arguments as there."""
+    rows = np.flatnonzero(chosen)
     # The scores are a sorting key too: sums then add in one order, however the rows came.
-    order = above[np.lexsort((scores[above], stops[above], starts[above], groups[above]))]
+    order = rows[np.lexsort((scores[rows], stops[rows], starts[rows], groups[rows]))]
     scores, groups, starts, stops = scores[order], groups[order], starts[order], stops[order]
     first, merged = _merge_sorted(groups, starts, stops)
-    return Events(*merged, _weighted_means(scores, stops - starts, first))
+    return MergedClips(Events(*merged, _weighted_means(scores, stops - starts, first)), order, first)
+
+
+def join_equal(
+    scores: np.ndarray, starts: np.ndarray, stops: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Join touching neighbours of one score; clips without frames are left out.
+
+    So no cut of a video into clips decides the last bit of a confidence.
+
+    Args:
+        scores, starts, stops, groups: as of `detect_events`, the clips of a video in order and without overlap.
+
+    Returns:
+        The same four, shorter.
+    """
+    some = stops > starts
+    scores, starts, stops, groups = scores[some], starts[some], stops[some], groups[some]
+    apart = (scores[1:] != scores[:-1]) | (groups[1:] != groups[:-1]) | (starts[1:] != stops[:-1])
+    first = np.flatnonzero(np.concatenate([[True], apart])[: len(scores)])
+    last = np.append(first[1:], len(scores))[: len(first)] - 1
+    return scores[first], starts[first], stops[last], groups[first]
 
 
 def _weighted_means(values: np.ndarray, weights: np.ndarray, first: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vadprobe.analyze.evaluation.events import Events, Intervals, merge_intervals
+from vadprobe.analyze.evaluation.events.events import Events, Intervals, merge_intervals
 
 
 @dataclass(frozen=True)
@@ -100,20 +100,40 @@ def event_map(
 
 def _hits(predicted: Intervals, truth: Intervals, iou: float) -> np.ndarray:
     """Tell which events, in this order of precedence, take a true interval, (m,) bool."""
-    events, candidates = _overlaps(predicted, truth)
-    (_, starts, stops), (_, true_starts, true_stops) = predicted, truth
-    both = np.minimum(stops[events], true_stops[candidates]) - np.maximum(starts[events], true_starts[candidates])
-    either = (stops - starts)[events] + (true_stops - true_starts)[candidates] - both
-    # A quotient of integers is rounded once, so 55 of 100 frames reach 0.55; 0.55 * 100 is a little more than 55.
-    ratios = both / either
+    found = common_frames(predicted, truth)
+    events, candidates, ratios = found.events, found.intervals, found.ious
     order = np.lexsort((candidates, -ratios, events))
     order = order[ratios[order] >= iou]
-    hits, taken = np.zeros(len(starts), dtype=np.bool_), np.zeros(len(true_starts), dtype=np.bool_)
+    hits, taken = (np.zeros(len(side[0]), dtype=np.bool_) for side in (predicted, truth))
     # One loop over all videos' candidates: who comes first decides what is left for the next.
     for event, candidate in zip(events[order].tolist(), candidates[order].tolist(), strict=True):
         if not hits[event] and not taken[candidate]:
             hits[event] = taken[candidate] = True
     return hits
+
+
+@dataclass(frozen=True, eq=False)
+class CommonFrames:
+    """Pairs of an event and a true interval of its video that have a common frame.
+
+    `events` and `intervals` (p,) are positions, `frames` (p,) int64 counts the common frames, `ious` (p,) float64 is
+    that over the frames in either.
+    """
+
+    events: np.ndarray
+    intervals: np.ndarray
+    frames: np.ndarray
+    ious: np.ndarray
+
+
+def common_frames(predicted: Intervals, truth: Intervals) -> CommonFrames:
+    """Compare events with true intervals; the truth is merged and sorted, as `merge_intervals` returns it."""
+    events, candidates = _overlaps(predicted, truth)
+    (_, starts, stops), (_, true_starts, true_stops) = predicted, truth
+    both = np.minimum(stops[events], true_stops[candidates]) - np.maximum(starts[events], true_starts[candidates])
+    either = (stops - starts)[events] + (true_stops - true_starts)[candidates] - both
+    # A quotient of integers is rounded once, so 55 of 100 frames reach 0.55; 0.55 * 100 is a little more than 55.
+    return CommonFrames(events, candidates, both, both / either)
 
 
 def _overlaps(predicted: Intervals, truth: Intervals) -> tuple[np.ndarray, np.ndarray]:
