@@ -13,7 +13,7 @@ from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.measuring import known_clips, video_table
 from vadprobe.analyze.evaluation.metrics import Ranking, rank
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
-from vadprobe.analyze.report.figures import Timeline, ranking_curves, score_timelines
+from vadprobe.analyze.figures.evaluations import Timeline, ranking_curves, score_timelines
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 from vadprobe.store.files.parquet import write_parquet
@@ -95,7 +95,7 @@ def _timelines(measured: Measured) -> list[Timeline]:
         inside = truth.interval_codes == code
         intervals = zip(truth.interval_starts[inside].tolist(), truth.interval_stops[inside].tolist(), strict=True)
         kind = truth.categories[code] or ("anomalous" if truth.labels[code] else "normal")
-        title = f"{truth.video_ids[code]}: {kind}".replace("$", r"\$")  # two of them would begin a formula
+        title = f"{truth.video_ids[code]}: {kind}"
         timelines.append(Timeline(title, edges, steps, tuple(intervals)))
     return timelines
 

@@ -16,6 +16,7 @@ from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
 from vadprobe.analyze.detector.scoring import Scores, score
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
+from vadprobe.analyze.figures.drawn import FOLDER, stored_figures
 from vadprobe.analyze.report.page import ReportPart, write_report
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.progress import task_progress
@@ -153,14 +154,17 @@ def report_part(job: Job) -> ReportPart:
         ) from error
     saliency = job.out / "saliency.json"
     inputs = open_analysis(job)
+    detector = Detector.read(job.out / "detector.json")
+    made_of = detector.provenance
     return ReportPart(
         result=result,
-        detector=Detector.read(job.out / "detector.json"),
+        detector=detector,
         saliency=read_json(saliency) if saliency.exists() else None,
         scores=scores,
         truth=inputs.truth,
         curves=job.analysis.curves,
         failures=failures(inputs),
+        figures=stored_figures(job.out / FOLDER, made_of["calibration"], made_of["features"]),
     )
 
 
