@@ -6,7 +6,7 @@ from typing import Literal
 
 from vadprobe.analyze.figures.curves import curve_figure
 from vadprobe.analyze.figures.drawn import DrawnFigure
-from vadprobe.analyze.figures.efficiency import efficiency_figure
+from vadprobe.analyze.figures.efficiency import efficiency_of
 from vadprobe.analyze.figures.embeddings import head_planes_figure, layer_planes_figure
 from vadprobe.analyze.figures.head_maps import head_maps_figure
 from vadprobe.analyze.figures.layers import layer_metrics_figure, silhouette_figure
@@ -25,10 +25,6 @@ class PaperFigure:
     paper: str
     draw: Callable[[Sequence[FigureSource]], DrawnFigure]
     ranks: bool = False
-
-
-def _efficiency(sources: Sequence[FigureSource]) -> DrawnFigure:
-    return efficiency_figure(sources[0].timings, sources[:1])
 
 
 FIGURES: Mapping[str, PaperFigure] = {
@@ -62,7 +58,7 @@ FIGURES: Mapping[str, PaperFigure] = {
         "headhunt",
         "efficiency: inference time, feature dimension (over 100K for all heads, 640 for five), data needed (less than "
         "1 % of fine-tuning)",
-        _efficiency,
+        efficiency_of,
     ),
     "headhunt-5": PaperFigure("headhunt", "t-SNE of the full output layer and of the expert heads", head_planes_figure),
     "headhunt-6": PaperFigure(

@@ -50,33 +50,45 @@ class VideoCurve:
 
 
 def anomaly_curve(
-    raw: np.ndarray, smoothed: np.ndarray, truth: np.ndarray | None, threshold: float, fps: float | None
+    raw: np.ndarray,
+    smoothed: np.ndarray,
+    truth: np.ndarray | None,
+    threshold: float,
+    fps: float | None,
+    detected: Sequence[tuple[int, int]] | None = None,
 ) -> bytes:
-    """Draw one video's score over its frames, true intervals and detections shaded; a gap is a clip that was not read.
+    """Draw one video's score over its frames, what is true and what was detected shaded; a gap is an unread clip.
 
     Args:
         raw, smoothed: (n_frames,) scores in [0, 1], NaN where unknown.
         truth: (n_frames,) bool, or None when the video has no annotation.
-        threshold: of the locator; what is above is detected.
+        threshold: of the locator.
         fps: frames per second, or None to count frames.
+        detected: half-open frames; by default those whose score is above the threshold.
     """
     figure = style.new_figure(style.WIDTH, 1.9)
     axes = figure.add_subplot()
-    _draw(axes, raw, smoothed, truth, threshold, fps)
+    _draw(axes, raw, smoothed, truth, threshold, fps, detected)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return style.png(figure)
 
 
 def _draw(
-    axes: Axes, raw: np.ndarray, smoothed: np.ndarray, truth: np.ndarray | None, threshold: float, fps: float | None
+    axes: Axes,
+    raw: np.ndarray,
+    smoothed: np.ndarray,
+    truth: np.ndarray | None,
+    threshold: float,
+    fps: float | None,
+    detected: Sequence[tuple[int, int]] | None = None,
 ) -> None:
     step = 1.0 / (fps or 1.0)
     time = np.arange(len(smoothed) + 1) * step
     if truth is not None:
-        _shade(axes, truth, step, (0, 1), facecolor=style.TRUTH, label="true anomaly")
+        style.shade_truth(axes, [(start * step, stop * step) for start, stop in _spans(truth)])
     with np.errstate(invalid="ignore"):
-        above = smoothed > threshold
-    _shade(axes, above, step, (0, 0.06), facecolor=style.DETECTED, label="detected", zorder=3)
+        found = _spans(smoothed > threshold) if detected is None else detected
+    style.shade_detected(axes, [(start * step, stop * step) for start, stop in found])
     for values, look in ((raw, (style.RAW, 1.0, "probability")), (smoothed, (style.SCORE, 1.8, "smoothed"))):
         drawn = np.append(values, values[-1:])
         axes.plot(time, drawn, color=look[0], linewidth=look[1], drawstyle="steps-post", label=look[2])
@@ -88,20 +100,10 @@ def _draw(
     style.plain(axes)
 
 
-def _shade(
-    axes: Axes,
-    frames: np.ndarray,
-    step: float,
-    band: tuple[float, float],
-    facecolor: str,
-    label: str,
-    zorder: float = 1,
-) -> None:
-    """Shade the frames that are True, in a band of the panel's height."""
+def _spans(frames: np.ndarray) -> list[tuple[int, int]]:
+    """Return the half-open spans of frames that are True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], frames, [False]]).astype(np.int8)))
-    for number, (start, stop) in enumerate(edges.reshape(-1, 2)):
-        name = label if number == 0 else None
-        axes.axvspan(start * step, stop * step, *band, facecolor=facecolor, linewidth=0, label=name, zorder=zorder)
+    return [(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]
 
 
 def draw_curves(curves: Sequence[VideoCurve], threshold: float) -> Figure:

@@ -15,12 +15,13 @@ _MAX_POINTS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """One video's scores: `edges` (n + 1,) frames between which `scores` (n,) hold, and true intervals."""
+    """One video's scores: `edges` (n + 1,) frames between which `scores` (n,) hold, true and detected intervals."""
 
     title: str
     edges: np.ndarray
     scores: np.ndarray
     intervals: tuple[tuple[int, int], ...]
+    detected: tuple[tuple[int, int], ...] = ()
 
 
 def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:
@@ -66,8 +67,8 @@ def score_timelines(timelines: Sequence[Timeline], threshold: float) -> bytes:
     values = np.concatenate([timeline.scores for timeline in timelines] + [np.array([0.0, 1.0])])
     lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
     for axes, timeline in zip(panels, timelines, strict=True):
-        for start, stop in timeline.intervals:
-            axes.axvspan(start, stop, color=style.TRUTH, linewidth=0)
+        style.shade_truth(axes, timeline.intervals)
+        style.shade_detected(axes, timeline.detected)
         axes.stairs(timeline.scores, timeline.edges, color=style.SCORE, linewidth=1.6, baseline=None)
         if np.isfinite(threshold):
             axes.axhline(threshold, color=style.MUTED, linewidth=1, linestyle="--")
@@ -75,5 +76,5 @@ def score_timelines(timelines: Sequence[Timeline], threshold: float) -> bytes:
         axes.set_xlim(0, timeline.edges[-1])
         axes.set_ylim(lowest - 0.03 * (highest - lowest), highest + 0.03 * (highest - lowest))
         style.plain(axes)
-    panels[-1].set_xlabel("frames (shaded: true anomaly)")
+    panels[-1].set_xlabel("frames (shaded: true anomaly; bar at the bottom: detected)")
     return style.png(figure)

@@ -16,6 +16,7 @@ from vadprobe.analyze.figures.drawn import Cell, DrawnFigure
 from vadprobe.analyze.figures.source import FigureSource, notes_of, of_each
 
 _COLUMNS = 3
+_FEW = 16  # heads or blocks up to which a cell is large enough for a frame of its own size
 _OVER_PROMPTS = {"mean": "mean of the prompts", "instability": "instability", "robust": "robust saliency RSS"}
 
 
@@ -48,8 +49,7 @@ def draw_head_maps(found: Sequence[HeadMaps]) -> Figure:
     places = [(one, name) for name in names for one in found]
     columns = _COLUMNS if len(found) == 1 else len(found)
     rows = -(-len(places) // columns)
-    figure = style.new_figure(max(style.WIDTH, min(2.4 * columns, 14)), min(2.1 * rows + 0.6, 24))
-    panels = figure.subplots(rows, columns, squeeze=False)
+    figure, panels, bar = _panels(rows, columns, 3 if len(found) > 1 else 1)
     scales = _scales(found)
     for number, (axes, (one, name)) in enumerate(zip(panels.ravel(), places, strict=False)):
         if name not in one.maps:
@@ -67,9 +67,26 @@ def draw_head_maps(found: Sequence[HeadMaps]) -> Figure:
             axes.set_xlabel("head")
     for axes in panels.ravel()[len(places) :]:
         axes.axis("off")
-    figure.colorbar(image, ax=panels, location="bottom", shrink=0.6, aspect=40,
-                    label="saliency (instability has the scale in its title)")  # fmt: skip
+    figure.colorbar(image, cax=bar, orientation="horizontal")
+    bar.set_xlabel("saliency (instability has the scale in its title)")
+    style.plain(bar, grid=False)
     return figure
+
+
+def _panels(rows: int, columns: int, lines: int) -> tuple[Figure, np.ndarray, Axes]:
+    """Return a figure with panels (rows, columns), `lines` of title above the first row, and a bar for the colours.
+
+    Places are fixed, in inches: finding them by constrained layout takes longer than the drawing.
+    """
+    panel, gap, above, below = 1.7, 0.55, 0.12 + 0.17 * lines, 1.1
+    width, height = max(style.WIDTH, min(2.4 * columns, 14)), above + rows * panel + (rows - 1) * gap + below
+    figure = Figure(figsize=(width, height))
+    panels = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(
+        left=0.55 / width, right=1 - 0.1 / width, top=1 - above / height, bottom=below / height, hspace=gap / panel,
+        wspace=0.2,
+    )  # fmt: skip
+    return figure, panels, figure.add_axes((0.25, 0.5 / height, 0.5, 0.12 / height))
 
 
 def _scales(found: Sequence[HeadMaps]) -> dict[str, tuple[float, float]]:
@@ -85,7 +102,7 @@ def _map(axes: Axes, one: HeadMaps, name: str, scale: tuple[float, float]) -> Ax
     image = axes.imshow(values, cmap=style.MAPS, vmin=scale[0], vmax=scale[1], aspect="auto", interpolation="nearest")
     if name != "instability":
         for block, head in one.chosen:
-            axes.add_patch(_frame(block, head, 0.02 * max(values.shape)))
+            axes.add_patch(_frame(block, head, 0.02 * max(values.shape) if max(values.shape) > _FEW else 0.0))
     blocks, heads = values.shape
     style.whole_ticks(axes, 0, heads - 1, most=8)
     style.whole_ticks(axes, 0, blocks - 1, horizontal=False, most=8)

@@ -1,6 +1,7 @@
 """The look of every figure: colours that a colour-blind reader tells apart, plain axes, and files without dates."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -63,6 +64,31 @@ def whole_ticks(axes: Axes, first: int, last: int, horizontal: bool = True, most
 def series(number: int) -> dict[str, Any]:
     """Return colour and marker of the line of some number."""
     return {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)], "markersize": 4}
+
+
+def shade(
+    axes: Axes,
+    spans: Sequence[tuple[float, float]],
+    color: str,
+    label: str | None,
+    band: tuple[float, float],
+    zorder: float,
+) -> None:
+    """Shade spans (start, stop) of the horizontal axis; the band is (from, height), fractions of the panel's height."""
+    if len(spans):
+        widths = [(start, stop - start) for start, stop in spans]
+        axes.broken_barh(widths, band, transform=axes.get_xaxis_transform(), facecolor=color, linewidth=0, label=label,
+                         zorder=zorder)  # fmt: skip
+
+
+def shade_truth(axes: Axes, spans: Sequence[tuple[float, float]]) -> None:
+    """Shade what is anomalous, over the whole height of the panel."""
+    shade(axes, spans, TRUTH, "true anomaly", (0, 1), 1)
+
+
+def shade_detected(axes: Axes, spans: Sequence[tuple[float, float]]) -> None:
+    """Mark what was detected by a bar at the bottom, which stays apart from the shade of the truth."""
+    shade(axes, spans, DETECTED, "detected", (0, 0.06), 3)
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:

@@ -137,10 +137,13 @@ def test_a_report_takes_figures_of_its_own_analysis_alone(tmp_path: Path) -> Non
 def test_the_efficiency_has_a_bar_for_each_way_and_needs_a_number() -> None:
     rows = [("full pass", 0.41, 38.8), ("text of 64 tokens", 2.3, None)]
     drawn = efficiency_figure(rows)
-    left, right = drawn.figure.axes
-    assert [patch.get_width() for patch in left.patches] == [0.41, 2.3]
-    assert [text.get_text() for text in right.texts] == ["38.8", "unknown"]
-    assert list(drawn.rows) == rows
+    upper, lower = drawn.figure.axes
+    assert [patch.get_width() for patch in upper.patches] == [0.41, 2.3]
+    assert [text.get_text() for text in lower.texts] == ["38.8", "unknown"]
+    assert [row[2] for row in drawn.rows] == [0.41, 2.3, 38.8, None]
+    counted = efficiency_figure((), features=[("all 784 heads", 100352), ("5 chosen heads", 640)])
+    assert [text.get_text() for text in counted.figure.axes[0].texts] == ["100,352", "640"]
+    assert "no timings" in counted.notes[0]
     for absent in ([], [("full pass", None, None)]):
         with pytest.raises(VadprobeError, match="has left no timings"):
             efficiency_figure(absent)
