@@ -18,6 +18,7 @@ from vadprobe.store.format.sampling import to_frames
 
 NO_TEXTS = "No descriptions: 'vadprobe describe' generates texts about the scored segments."
 _LETTERS_OF_A_LINE = 105
+_MOST_VIDEOS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,8 +162,9 @@ def curve_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
         VadprobeError: if there is no such video, or one that was asked for is not scored.
     """
     source = sources[0]
+    videos = _videos(source)
     threshold = source.detector.locator.threshold
-    curves = [_curve(source, video) for video in _videos(source)]
+    curves = [_curve(source, video) for video in videos]
     rows = [row for one in curves for row in _rows(source, one, threshold)]
     missing = () if source.texts else (NO_TEXTS,)
     chosen = "as asked for" if source.videos else "the first by name that is annotated and the first that is not"
@@ -185,9 +187,11 @@ def curve_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
 
 
 def _videos(source: FigureSource) -> list[Video]:
-    table = source.scores.table
-    scored = {table.video_ids[code] for code in np.unique(table.video_codes[source.scores.rows])}
+    store = source.inputs.store.clips
+    scored = {store.video_ids[code] for code in np.unique(store.video_codes[source.inputs.rows_to_score()])}
     test = {video.video_id: video for video in source.inputs.truth.of_split("test")}
+    if len(source.videos) > _MOST_VIDEOS:
+        raise VadprobeError(f"one figure draws at most {_MOST_VIDEOS} videos, got {len(source.videos)}.")
     for name in source.videos:
         if name not in test or name not in scored:
             raise VadprobeError(f"{name!r} is no scored test video of {source.inputs.truth.name!r}.")

@@ -120,8 +120,8 @@ def layer_planes_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
         for layer, words in sorted(roles.items())
     ]
     remark = (
-        f" Layer 0, the embedding of the prompt's last token, is the same for every sample and cannot be drawn. "
-        f"{LAYER_NUMBERS} Its input layer 0 is layer 1 here."
+        f" {LAYER_NUMBERS} Its input layer 0 is then layer 1 here. The embedding of the prompt's last token, layer 0 "
+        "here, is the same for every sample and cannot be drawn."
     )
     return _figure(source, sets, "Calibration samples in the input, the chosen and the output layer", remark)
 

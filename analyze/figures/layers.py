@@ -134,7 +134,7 @@ def layer_curves(label: str, details: Mapping[str, Any], chosen: int) -> LayerCu
     """Return the numbers of every layer from the details of a choice, as saliency.json keeps them."""
     (measured,) = details["metrics"].values()
     metrics = {name: np.array(values) for name, values in measured.items() if name != FLOORED_DIMENSIONS}
-    parts = {name: np.array(values) for name, values in details["parts"].items()}
+    parts = {name: np.array(details["parts"][name]) for name in PANELS if name in details["parts"]}
     return LayerCurves(label, details["layers"], metrics, parts, np.array(details["scores"]), chosen)
 
 

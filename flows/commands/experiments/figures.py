@@ -65,30 +65,32 @@ def draw_figures(jobs: Sequence[Job], names: Sequence[str], videos: Sequence[str
     from vadprobe.analyze.figures.drawn import FOLDER
 
     whole = True
-    outs = {job.path.name: job.out for job in jobs}
     with open_context(jobs, 1, options.fraction, "figures", len(names)) as context:
+        outs = {case: job.out for case, job in zip(context.cases, jobs, strict=True)}
         for name in names:
             context.report(name, "")
             try:
-                sources = _sources(context, FIGURES[name], tuple(videos))
-                drawn = FIGURES[name].draw(sources)
+                sources, left_out = _sources(context, FIGURES[name], tuple(videos))
+                drawn = FIGURES[name].draw(list(sources))
             except VadprobeError as error:
                 print(f"{name} is not drawn: {error}", flush=True)
                 whole = False
                 continue
-            folder = options.out or outs[sources[0].job] / FOLDER
+            folder = options.out or outs[next(iter(sources.values()))] / FOLDER
             path = drawn.write(folder, name, FIGURES[name].paper)
-            print("\n".join([f"{name}: {drawn.title}\n  {path.with_suffix('.png')}", *_notes(drawn.notes)]), flush=True)
+            lines = [f"{name}: {drawn.title}", f"  {path.with_suffix('.png')}"]
+            print("\n".join([*lines, *(f"  Note: {note}" for note in (*drawn.notes, *left_out))]), flush=True)
     print(steps_sentence(context))
     return whole
 
 
-def _notes(notes: Sequence[str]) -> list[str]:
-    return [f"  Note: {note}" for note in notes]
-
-
-def _sources(context: "ExperimentContext", one: "PaperFigure", videos: tuple[str, ...]) -> list["FigureSource"]:
+def _sources(
+    context: "ExperimentContext", one: "PaperFigure", videos: tuple[str, ...]
+) -> "tuple[dict[FigureSource, ExperimentJob], list[str]]":
     """Open the jobs for a figure: those of its method first, then others that add a dataset or a backbone.
+
+    Returns:
+        The sources with their jobs, and notes on the jobs that cannot be opened.
 
     Raises:
         VadprobeError: the reason of the first job, if none can be opened.
@@ -96,15 +98,16 @@ def _sources(context: "ExperimentContext", one: "PaperFigure", videos: tuple[str
     mine = [case for case in context.cases if case.config.method == one.method]
     known = {(case.truth.name, case.backbone) for case in mine}
     others = [case for case in context.cases if (case.truth.name, case.backbone) not in known]
-    found, reasons = [], []
+    found: dict[FigureSource, ExperimentJob] = {}
+    reasons: list[tuple[str, VadprobeError]] = []
     for case in [*mine, *others]:
         try:
-            found.append(_source(context, case, one, videos))
+            found[_source(context, case, one, videos)] = case
         except VadprobeError as error:
-            reasons.append(error)
+            reasons.append((case.name, error))
     if not found:
-        raise reasons[0]
-    return found
+        raise reasons[0][1]
+    return found, [f"{name} is left out: {error}" for name, error in reasons]
 
 
 def _source(
