@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from vadprobe.analyze.figures import style
-from vadprobe.analyze.figures.curves import anomaly_curve
+from vadprobe.analyze.figures.curves import VideoCurve, anomaly_curve, draw_curves
 from vadprobe.analyze.figures.drawn import DrawnFigure, stored_figures
 from vadprobe.analyze.figures.efficiency import efficiency_figure
 from vadprobe.analyze.figures.embeddings import perplexity_of, planes_of
 from vadprobe.analyze.figures.head_maps import HeadMaps, draw_head_maps
 from vadprobe.analyze.figures.layers import LayerCurves, draw_layer_metrics, draw_silhouettes
+from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VadprobeError
 
 TRUTH_COLOUR = np.array([0xF3, 0xB0, 0xA6]) / 255
@@ -82,6 +83,22 @@ def test_what_is_above_the_threshold_is_marked_as_detected_and_nothing_else() ->
 def test_unknown_scores_and_missing_truth_still_draw(n_frames: int) -> None:
     unknown = np.full(n_frames, np.nan)
     assert pixels(anomaly_curve(unknown, unknown, None, 0.5, None)).size
+
+
+def test_descriptions_stand_above_the_curve_with_their_letters() -> None:
+    starts = np.array([0, 24, 48])
+    scores = np.array([0.1, 0.9, np.nan])
+    video = Video("one$", "one.mp4", 60, 12.0, "test", 1, "fire")
+    texts = ((0, "calm, $5 and $6"), (1, "smoke " * 60))
+    one = VideoCurve(video, starts, np.array([24, 48, 60]), scores, scores, np.zeros(60, dtype=bool), texts)
+    figure = draw_curves([one], 0.5)
+    lines = figure.axes[0].get_title(loc="left").replace("\\$", "$").split("\n")
+    assert lines[:2] == ["one$, anomalous: fire", "a (0.0 to 2.0 s): calm, $5 and $6"]
+    assert lines[2].startswith("b (2.0 to 4.0 s): smoke smoke")
+    assert lines[3].endswith("…")
+    assert len(lines) == 4
+    assert [text.get_text() for text in figure.axes[0].texts] == ["a", "b"]
+    assert pixels(style.png(figure)).size
 
 
 def test_the_chosen_heads_are_framed() -> None:
