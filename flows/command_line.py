@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "datasets": ("dataset audit", "dataset prepare"),
         "evaluate": ("evaluate",),
         "experiments.tables": ("table",),
+        "experiments.figures": ("figure",),
         "experiments.stability": ("stability", "probing"),
     },
 }
@@ -58,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 all
-        features are extracted but for videos or clips that cannot be read, 130 interrupted, 141 nobody reads the
+        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 done
+        but for what could not be: features of videos or clips that cannot be read, or figures that the stores cannot
+        give, 130 interrupted, 141 nobody reads the
         output.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)

@@ -22,8 +22,8 @@ from vadprobe.store.format.specification import BackboneSpec
 class Choice:
     """A selection, and what a report tells of it as JSON values.
 
-    `details` has the `scores` that were ranked, their `parts`, the `layers` of a layer's scores, and the raw
-    `metrics` by prompt; None for a rule that ranks nothing.
+    `details` has the `scores` that were ranked, their `parts`, the `layers` of a layer's scores, the saliency of heads
+    by prompt (`prompts`), and the raw `metrics` by prompt; None for a rule that ranks nothing.
     """
 
     selection: Selection
@@ -69,7 +69,9 @@ def _by_rhi(
     selection = select_heads(metrics, weight=config.instability_weight, top=config.top_heads, inputs=digests)
     robust = rhi(metrics, config.instability_weight, config.top_heads)
     parts = {"mean": robust.mean, "instability": robust.instability}
-    return Choice(selection, _details(robust.robust, parts, measured, []))
+    details = _details(robust.robust, parts, measured, [])
+    prompts = {key: plain(values) for key, values in robust.prompts.items()}
+    return Choice(selection, {**details, "prompts": prompts})
 
 
 def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -> Choice:

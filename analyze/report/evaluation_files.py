@@ -18,9 +18,9 @@ from vadprobe.analyze.evaluation.measuring import known_clips, video_table
 from vadprobe.analyze.evaluation.metrics import Ranking, rank
 from vadprobe.analyze.evaluation.reliability import Reliability, reliability
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
+from vadprobe.analyze.figures.evaluations import Timeline, ranking_curves, score_timelines
 from vadprobe.analyze.locator.event_files import EVENTS_JSON, EVENTS_PARQUET, ScoredVideos, events_table, write_events
 from vadprobe.analyze.locator.segments import LocatedTruth
-from vadprobe.analyze.report.figures import Timeline, ranking_curves, score_timelines
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 from vadprobe.store.files.parquet import write_parquet
@@ -150,7 +150,7 @@ def _timelines(measured: Measured) -> list[Timeline]:
         inside = truth.interval_codes == code
         intervals = zip(truth.interval_starts[inside].tolist(), truth.interval_stops[inside].tolist(), strict=True)
         kind = truth.categories[code] or ("anomalous" if truth.labels[code] else "normal")
-        title = f"{truth.video_ids[code]}: {kind}".replace("$", r"\$")  # two of them would begin a formula
+        title = f"{truth.video_ids[code]}: {kind}"
         timelines.append(Timeline(title, edges, steps, tuple(intervals), tuple(detected[truth.video_ids[code]])))
     return timelines
 

@@ -29,12 +29,14 @@ class RobustSaliency:
 
     `mean` and `instability` are mean and standard deviation of the saliency over prompts, `robust` the mean minus
     the weighted instability (RHI, eqs. 7, 8 and 9 (HeadHunt-VAD)). `heads` are the chosen (block, head), best first.
+    `prompts` is the saliency under each prompt, of which these are made.
     """
 
     mean: np.ndarray
     instability: np.ndarray
     robust: np.ndarray
     heads: tuple[tuple[int, int], ...]
+    prompts: Mapping[str, np.ndarray]
 
 
 def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -109,7 +111,8 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
         )
     order = np.argsort(-robust, axis=None, kind="stable")[:top]  # NaN sorts last
     heads = tuple((int(number) // shape[1], int(number) % shape[1]) for number in order)
-    return RobustSaliency(mean, instability, robust, heads)
+    prompts = dict(zip(sorted(metrics), saliency, strict=True))
+    return RobustSaliency(mean, instability, robust, heads, {key: prompts[key] for key in metrics})
 
 
 def _scaled(prompt: str, name: str, values: np.ndarray) -> np.ndarray:

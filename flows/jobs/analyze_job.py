@@ -19,6 +19,7 @@ from vadprobe.analyze.detector.scoring import Scores, score
 from vadprobe.analyze.detector.text_baseline import ANSWERS_PARQUET, write_answers
 from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
+from vadprobe.analyze.figures.drawn import FOLDER, stored_figures
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events, write_events
 from vadprobe.analyze.report.page import ReportPart, write_report
 from vadprobe.flows.jobs.job import Job
@@ -165,15 +166,18 @@ def report_part(job: Job) -> ReportPart:
         ) from error
     saliency = job.out / "saliency.json"
     inputs = open_analysis(job)
+    detector = Detector.read(job.out / "detector.json")
+    made_of = detector.provenance
     return ReportPart(
         result=result,
-        detector=Detector.read(job.out / "detector.json"),
+        detector=detector,
         saliency=read_json(saliency) if saliency.exists() else None,
         scores=scores,
         events=events,
         truth=inputs.truth,
         curves=job.analysis.curves,
         failures=failures(inputs),
+        figures=stored_figures(job.out / FOLDER, made_of["calibration"], made_of["features"]),
     )
 
 

@@ -28,10 +28,10 @@ class Absent:
         if name.partition(".")[0] in ("torch", "transformers", "decord"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
-from vadprobe.analyze.report import figures
+from vadprobe.analyze.figures import style
 from vadprobe.flows.command_line import main
 if sys.argv[1:] == ["no pictures"]:
-    figures._png = lambda *given, **named: b""
+    style.png = lambda *given, **named: b""
 for line in sys.stdin:
     said, complained = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):

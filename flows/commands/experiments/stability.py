@@ -17,7 +17,7 @@ def stability(config: Path, /, *, draws: Positive = 5, options: ExperimentOption
         draws: calibration draws
     """
     from vadprobe.analyze.experiments.stability_report import stability_report
-    from vadprobe.analyze.report.figures import frequency_map
+    from vadprobe.analyze.figures.choices import frequency_map
 
     job = load_job(config)
     folder = options.out or job.out / "stability"
@@ -49,7 +49,7 @@ def probing(
         probe: the probe that is fitted
     """
     from vadprobe.analyze.experiments.probing_report import probing_report
-    from vadprobe.analyze.report.figures import auc_map
+    from vadprobe.analyze.figures.choices import auc_map
 
     job = load_job(config)
     folder = options.out or job.out / "probing"
