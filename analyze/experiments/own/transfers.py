@@ -1,6 +1,7 @@
 """Transfer between datasets for both methods: of everything that was fitted, and of the selection alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.fitting import calibrate
@@ -38,7 +39,12 @@ def transfer(lab: ExperimentContext) -> Table:
         LAYER_NOTE,
         *left_out(lab, used, "dataset", "another dataset with the same backbone"),
     )
-    return table_of(lab.cases[0], "transfer", "fitted on one dataset, measured on another", rows, notes=notes)
+    table = table_of(lab.cases[0], "transfer", "fitted on one dataset, measured on another", rows, notes=notes)
+    return replace(
+        table,
+        dataset=" and ".join(dict.fromkeys(job.truth.name for job in used)),
+        backbone=" and ".join(dict.fromkeys(job.backbone for job in used)),
+    )
 
 
 def _rows(

@@ -55,7 +55,8 @@ def headhunt_comparison(lab: ExperimentContext, name: str) -> Table:
     rows = [*printed_rows(name, measured), *_baselines(lab, case, headhunt_config(case))]
     shares = printed_tables()[name].shares
     notes = (
-        f"Of methods that both papers compare with, the numbers are those of {shares}, which this table prints too.",
+        f"Of methods that both papers have, this table prints the numbers of {shares}; which of them it lists is not "
+        "recorded, so all stand here.",
         "The paper measures HeadHunt-VAD with InternVL3; its HiProbe-VAD is that paper's with InternVL2.5.",
     )
     return printed_table(case, name, rows, notes=notes)

@@ -23,7 +23,9 @@ def two_sets(planted: Planted, lab: ExperimentContext, tmp_path: Path) -> Experi
 
 
 def test_everything_goes_over_or_the_selection_alone(two_sets: ExperimentContext) -> None:
-    rows = {row.label: row for row in TABLES["transfer"][1](two_sets).rows}
+    table = TABLES["transfer"][1](two_sets)
+    assert (table.dataset, table.backbone) == ("planted and elsewhere", BACKBONE.key)
+    rows = {row.label: row for row in table.rows}
     names = [f"{name}, {BACKBONE.key}: " for name, _ in METHODS.values()]
     ways = [
         "planted -> planted",
