@@ -18,6 +18,7 @@ from vadprobe.analyze.experiments.measuring import (
     table_of,
 )
 from vadprobe.analyze.experiments.own.backbones import METHODS, left_out
+from vadprobe.analyze.experiments.papers.headhunt_tables import SIGMA, THRESHOLD
 from vadprobe.analyze.experiments.papers.transfers import jobs_by_set
 from vadprobe.analyze.experiments.rows import Row, Table
 from vadprobe.analyze.saliency.selection import Selection
@@ -36,6 +37,8 @@ def transfer(lab: ExperimentContext) -> Table:
     notes = (
         "Everything: layer or heads, probe and locator are fitted on the first set. Selection alone: layer or heads "
         "are chosen on the first set, probe and locator are fitted on the second.",
+        f"Where a locator is chosen by a grid and a set has no validation videos, HeadHunt-VAD's pair ({SIGMA}, "
+        f"{THRESHOLD}) is taken.",
         LAYER_NOTE,
         *left_out(lab, used, "dataset", "another dataset with the same backbone"),
     )
@@ -54,7 +57,7 @@ def _rows(
     targets: list[ExperimentJob],
     config_of: Callable[[ExperimentJob], AnalysisConfig],
 ) -> list[Row]:
-    config, home, rows = config_of(source), source.truth.name, []
+    config, home, rows = _tunable(config_of(source), source), source.truth.name, []
     for target in targets:
         label = f"{name}: {home} -> {target.truth.name}"
         if target is source:
@@ -74,12 +77,19 @@ def _selection_row(
         inputs = source.inputs(drawn)
         calibration, _ = calibrate(inputs, drawn.calibration)
         selection = choose(inputs, drawn, calibration, lab.cache, lab.scheduler).selection
-        return measure(lab, target, varied(drawn, selection=_given(selection)))
+        return measure(lab, target, _tunable(varied(drawn, selection=_given(selection)), target))
 
     found, reasons = over_draws(lab, label, draws_of(lab, source, config), measured)
     if not found:
         return Row(label, reason=reasons[0], backbone=source.backbone)
     return of_measurements(label, found, reasons)
+
+
+def _tunable(config: AnalysisConfig, job: ExperimentJob) -> AnalysisConfig:
+    """Put the paper's pair in place of a grid that a job has no validation videos for."""
+    if config.locator.threshold != "grid" or job.truth.of_split("validation"):
+        return config
+    return varied(config, locator={"sigmas": (SIGMA,), "threshold": THRESHOLD})
 
 
 def _given(selection: Selection) -> dict[str, object]:

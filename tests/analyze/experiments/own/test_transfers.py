@@ -55,6 +55,17 @@ def test_a_set_without_features_of_the_method_is_a_reason(two_sets: ExperimentCo
     assert rows[f"HeadHunt-VAD, {BACKBONE.key}: planted -> planted"].is_measured
 
 
+def test_a_set_without_validation_videos_gets_the_printed_pair(two_sets: ExperimentContext) -> None:
+    other = two_sets.cases[2]
+    videos = tuple(video for video in other.truth.videos if video.split != "validation")
+    seen = {video.video_id for video in videos}
+    intervals = tuple(interval for interval in other.truth.intervals if interval.video_id in seen)
+    untuned = replace(other, truth=replace(other.truth, videos=videos, intervals=intervals))
+    table = TABLES["transfer"][1](replace(two_sets, cases=(*two_sets.cases[:2], untuned)))
+    assert all(row.is_measured for row in table.rows), [row.missing for row in table.rows]
+    assert any("has no validation videos, HeadHunt-VAD's pair (1.5, 0.65)" in note for note in table.notes)
+
+
 def test_one_dataset_says_what_a_transfer_needs(lab: ExperimentContext) -> None:
     table = TABLES["transfer"][1](replace(lab, draws=1))
     assert "Only one dataset is here: add a job of another dataset with the same backbone." in table.notes
