@@ -118,7 +118,7 @@ def published_lines(format_name: str) -> list[str]:
         f"Published by others on {format_name}, {SETS[format_name]} in per cent (not measured here, protocols differ):"
     ]
     for source, numbers in groupby(published_on(format_name), key=lambda number: number.source):
-        lines.append(f"  as printed in {source}:")
+        lines.append(f"  {source}:")
         lines += [
             f"    {item.row:40}{item.value:7.2f}" + (f"  ({item.caveat})" if item.caveat else "") for item in numbers
         ]
