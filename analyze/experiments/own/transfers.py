@@ -22,6 +22,7 @@ from vadprobe.analyze.experiments.papers.headhunt_tables import SIGMA, THRESHOLD
 from vadprobe.analyze.experiments.papers.transfers import jobs_by_set
 from vadprobe.analyze.experiments.rows import Row, Table
 from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.store.errors import VadprobeError
 
 
 def transfer(lab: ExperimentContext) -> Table:
@@ -37,7 +38,7 @@ def transfer(lab: ExperimentContext) -> Table:
     notes = (
         "Everything: layer or heads, probe and locator are fitted on the first set. Selection alone: layer or heads "
         "are chosen on the first set, probe and locator are fitted on the second.",
-        f"Where a locator is chosen by a grid and a set has no validation videos, HeadHunt-VAD's pair ({SIGMA}, "
+        f"Where a locator is chosen by a grid and a store has no validation videos, HeadHunt-VAD's pair ({SIGMA}, "
         f"{THRESHOLD}) is taken.",
         LAYER_NOTE,
         *left_out(lab, used, "dataset", "another dataset with the same backbone"),
@@ -86,8 +87,13 @@ def _selection_row(
 
 
 def _tunable(config: AnalysisConfig, job: ExperimentJob) -> AnalysisConfig:
-    """Put the paper's pair in place of a grid that a job has no validation videos for."""
-    if config.locator.threshold != "grid" or job.truth.of_split("validation"):
+    """Put the paper's pair in place of a grid that a job's store has no validation videos for."""
+    if config.locator.threshold != "grid":
+        return config
+    try:
+        if len(job.inputs(config).rows_of_split("validation")):
+            return config
+    except VadprobeError:  # measuring it says why
         return config
     return varied(config, locator={"sigmas": (SIGMA,), "threshold": THRESHOLD})
 

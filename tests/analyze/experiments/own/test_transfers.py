@@ -63,7 +63,7 @@ def test_a_set_without_validation_videos_gets_the_printed_pair(two_sets: Experim
     untuned = replace(other, truth=replace(other.truth, videos=videos, intervals=intervals))
     table = TABLES["transfer"][1](replace(two_sets, cases=(*two_sets.cases[:2], untuned)))
     assert all(row.is_measured for row in table.rows), [row.missing for row in table.rows]
-    assert any("has no validation videos, HeadHunt-VAD's pair (1.5, 0.65)" in note for note in table.notes)
+    assert any("store has no validation videos, HeadHunt-VAD's pair (1.5, 0.65)" in note for note in table.notes)
 
 
 def test_one_dataset_says_what_a_transfer_needs(lab: ExperimentContext) -> None:
