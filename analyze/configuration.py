@@ -47,6 +47,7 @@ Rule = Literal[
     "rhi",
     "heads",
     "random-heads",
+    "last-block",
     "full-layer",
     "all-heads",
 ]
@@ -61,7 +62,8 @@ class SelectionConfig(Section):
 
     "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
     L. "rhi" the `top_heads` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
-    `seed`; "full-layer" every head of the block whose best head RHI ranks first; "all-heads" every head there is.
+    `seed`; "last-block" every head of the last block (HeadHunt-VAD's "full layer features"); "full-layer" every head of
+    the block whose best head RHI ranks first; "all-heads" every head there is.
     """
 
     rule: Rule | None = Field(default=None, description="by default the method's own: 'dlsp' or 'rhi'")

@@ -16,6 +16,7 @@ from vadprobe.analyze.saliency.ranking import dlsp, rhi
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec
+from vadprobe.store.reading.requests import check_stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,14 @@ def choose(
     """Choose by the rule of the job.
 
     Raises:
-        VadprobeError: if the rule names a layer or head that the backbone does not have, or nothing can be ranked.
+        VadprobeError: if the rule names a layer or head that the backbone or a store does not have, or nothing can be
+            ranked.
     """
     digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
     if config.rule in _GIVEN:
-        return Choice(_GIVEN[config.rule](config, inputs.store.spec.backbone, digests))
+        selection = _GIVEN[config.rule](config, inputs.store.spec.backbone, digests)
+        _check_stored(inputs, calibration, selection)
+        return Choice(selection)
     if config.rule == "dlsp":
         store = inputs.calibration_store
         return _by_dlsp(
@@ -50,6 +54,16 @@ def choose(
     measured = head_metrics_of(stores, calibration, config.saliency, config.seed, cache, scheduler)
     best = _by_rhi(config, digests, measured)
     return best if config.rule == "rhi" else _full_layer(best, inputs.store.spec.backbone, digests)
+
+
+def _check_stored(inputs: AnalysisInputs, calibration: Calibration, selection: Selection) -> None:
+    """Refuse, before anything is read, what the fitted or the scored store was not made to hold."""
+    array = "hidden_states" if selection.unit == "layer" else "head_outputs"
+    for store, rows in (
+        (inputs.calibration_store, calibration.rows),
+        (inputs.store, inputs.rows_of_split("test")),
+    ):
+        check_stored(store.path, store.spec, store.contents, array, selection.indices, rows)
 
 
 def _by_dlsp(
@@ -117,6 +131,11 @@ def _random_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[
     return Selection("head", config.rule, heads, inputs=digests | {"seed": str(config.selection.seed)})
 
 
+def _last_block(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
+    heads = tuple((backbone.n_layers - 1, head) for head in range(backbone.n_heads))
+    return Selection("head", config.rule, heads, inputs=digests)
+
+
 def _all_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
     heads = tuple((block, head) for block in range(backbone.n_layers) for head in range(backbone.n_heads))
     return Selection("head", config.rule, heads, inputs=digests)
@@ -128,6 +147,7 @@ _GIVEN: Mapping[str, Callable[[AnalysisConfig, BackboneSpec, dict[str, str]], Se
     "last-layer": _layer,
     "heads": _heads,
     "random-heads": _random_heads,
+    "last-block": _last_block,
     "all-heads": _all_heads,
 }
 """Rules that measure nothing."""

@@ -29,15 +29,21 @@ Found = TypeVar("Found")
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
 """Columns of most tables."""
 
-THRESHOLD_METRICS = ("auc", "auc_gated", "auc_binary", "f1", "false_alarm_rate")
-"""Columns of tables about thresholds: the continuous scores', the gated ones', and the decision's."""
+DECISION_METRICS = ("auc", "ap_step", "auc_gated", "ap_gated", "auc_binary", "ap_binary")
+"""Columns of the papers' ablations: of the continuous scores, of the gated ones, and of the decision."""
 
-FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
-"""Fixed thresholds that the method's own one is compared with."""
+THRESHOLD_METRICS = (*DECISION_METRICS, "f1", "false_alarm_rate")
+"""Columns of tables about thresholds."""
 
 THRESHOLD_NOTE = (
-    "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
-    "below it the lowest) or of the decision, where it is (TPR + TNR) / 2."
+    "A threshold changes neither AUC nor AP of continuous scores. Under one, they mean something only of gated scores "
+    "(at or below it the lowest) or of the decision, where the AUC is (TPR + TNR) / 2. Which of them a paper prints it "
+    "does not say."
+)
+
+LAYER_NOTE = (
+    "Layers count from 1, layer 0 is the embedding; HiProbe-VAD most likely counts blocks from 0: its layer 20 is "
+    "layer 21 here, its mid layer 16 is layer 17."
 )
 
 _RESULT_METRICS = tuple(dict.fromkeys((*METRICS, *THRESHOLD_METRICS)))
@@ -180,7 +186,6 @@ def measured_row(
     label: str,
     config: AnalysisConfig,
     *,
-    published: dict[str, float] | None = None,
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> Row:
@@ -188,10 +193,14 @@ def measured_row(
     draws = draws_of(lab, case, config, samplings)
     found, reasons = over_draws(lab, label, draws, lambda drawn: measure(lab, case, drawn, samplings, target))
     if not found:
-        return Row(label, dict.fromkeys(_RESULT_METRICS, Number()), published=published or {}, reason=reasons[0])
+        return Row(label, dict.fromkeys(_RESULT_METRICS, Number()), reason=reasons[0], backbone=case.backbone)
+    return replace(of_measurements(label, found, reasons), backbone=case.backbone)
+
+
+def of_measurements(label: str, found: Sequence[Measurement], reasons: Sequence[str]) -> Row:
+    """Return the row of at least one measurement, as `summarised` has it, with the choice of the first."""
     choice = describe(found[0].detector.selection)
-    row = summarised(label, [(one.numbers, one.caveats) for one in found], found[0].result.evaluation, choice, reasons)
-    return replace(row, published=published or {})
+    return summarised(label, [(one.numbers, one.caveats) for one in found], found[0].result.evaluation, choice, reasons)
 
 
 def summarised(

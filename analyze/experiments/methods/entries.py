@@ -59,11 +59,9 @@ def head_entries(lab: ExperimentContext, groups: Groups, target: Target) -> list
     entries = [_entry(lab, "rhi", f"HeadHunt-VAD ({count} heads by RHI)", case, [base], groups, target)]
     if not entries[0].draws:
         return entries
-    shape = case.inputs(base).store.spec.backbone
     random = varied(base, selection=chosen_by("random-heads"), evaluation={"resamples": 0})
     draws = [varied(random, selection={"seed": base.selection.seed + number}) for number in range(DRAWS)]
-    heads = tuple((shape.n_layers - 1, head) for head in range(shape.n_heads))
-    last = varied(base, selection={**chosen_by("heads"), "heads": heads})
+    last = varied(base, selection=chosen_by("last-block"))
     every = varied(base, selection=chosen_by("all-heads"))
     return [
         *entries,

@@ -1,34 +1,14 @@
-"""HeadHunt-VAD's comparisons and ablations (AAAI 2026), each measured on a job's stores."""
+"""HeadHunt-VAD's ablations (AAAI 2026), table 3, each row measured on a job's stores."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
-
-import numpy as np
-
-from vadprobe.analyze.configuration import HEAD_METRICS, AnalysisConfig, ProbeConfig
-from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
-from vadprobe.analyze.experiments.measuring import (
-    FIXED_THRESHOLDS,
-    METRICS,
-    THRESHOLD_METRICS,
-    THRESHOLD_NOTE,
-    measured_row,
-    table_of,
-)
-from vadprobe.analyze.experiments.papers.comparison import comparison
-from vadprobe.analyze.experiments.papers.cross_fitting import SIGMAS, cross_fitted_row
-from vadprobe.analyze.experiments.rows import Row, Table
-from vadprobe.analyze.report.published_results import HEADHUNT_ABLATIONS
+from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, probed_by, varied
+from vadprobe.analyze.experiments.measuring import DECISION_METRICS, THRESHOLD_NOTE, measured_row
+from vadprobe.analyze.experiments.papers.hiprobe_tables import fixed_sigma
+from vadprobe.analyze.experiments.papers.printed import printed_rows, printed_table
+from vadprobe.analyze.experiments.rows import Table
 
 SIGMA, THRESHOLD = 1.5, 0.65
 """The paper's smoothing and threshold."""
-
-PROBES = ("linear-svm", "mlp", "distance")
-
-_QUOTED = "Published ablations are those that a public summary of the paper quotes; '-' is what it does not quote."
-
-_PROBE = ProbeConfig().model_dump()
 
 
 def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
@@ -39,85 +19,36 @@ def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
     return varied(case.config, selection=chosen_by("rhi"), locator=locator, preset="headhunt")
 
 
-def headhunt_1(lab: ExperimentContext) -> Table:
-    """Compare with published methods."""
-    case = lab.case_of("headhunt")
-    config = headhunt_config(case)
-    return comparison(lab, case, "headhunt-1", config, f"HeadHunt-VAD (RHI, {config.top_heads} heads)")
-
-
-def headhunt_2(lab: ExperimentContext) -> Table:
-    """Compare choices of heads, prompts and metrics, and of the probe on them."""
-    case = lab.case_of("headhunt")
-    base = headhunt_config(case)
-    prompts = base.selection.prompts or case.prompts
-    rows = [
-        _row(lab, case, f"RHI over {len(prompts)} prompts", base, "full"),
-        _row(lab, case, "full layer (every head of one block)",
-             varied(base, selection=chosen_by("full-layer", base.selection.prompts)), None),
-        _row(lab, case, "every head of every block", varied(base, selection=chosen_by("all-heads")), "full-layer"),
-        _row(lab, case, f"{base.top_heads} random heads", varied(base, selection=chosen_by("random-heads")), "random"),
-    ]  # fmt: skip
-    singles = []
-    for key in prompts:
-        alone = varied(base, score_prompt=key, selection=chosen_by("rhi", (key,)))
-        singles.append(_row(lab, case, f"RHI, prompt '{key}' alone", alone, f"single-{key}"))
-    rows += [*singles, _oracle(singles)]
-    rows += [
-        _row(lab, case, f"RHI by {name.replace('_', ' ')} alone", varied(base, saliency={"metrics": (name,)}), None)
-        for name in HEAD_METRICS
-    ]
-    code = varied(base, saliency={"convention": "headhunt-code"})
-    rows.append(_row(lab, case, "RHI by the public code's constants", code, None))
-    rows += [
-        _row(lab, case, f"RHI, probe {kind}", varied(base, probe={**_PROBE, "kind": kind}), kind) for kind in PROBES
-    ]
-    notes = (
-        "A prompt alone both ranks the heads and feeds the probe.",
-        "The oracle prompt is the single prompt of best AUC on these test videos: it has seen them, so it is an upper "
-        "bound and no result.",
-        _QUOTED,
-        "The paper calls its 'full layer' 100 thousand features and more, which is every head of every block.",
-    )
-    return table_of(case, "headhunt-2", "choice of heads, prompts and probe", rows, METRICS, notes)
+def one_prompt(base: AnalysisConfig, key: str) -> AnalysisConfig:
+    """Let one prompt alone rank the heads and feed the probe."""
+    return varied(base, score_prompt=key, selection=chosen_by("rhi", (key,)))
 
 
 def headhunt_3(lab: ExperimentContext) -> Table:
-    """Compare temporal locators: grid, the paper's pair, fixed thresholds, no smoothing."""
+    """Measure the ablations of the heads, the prompts, the scorer and the locator."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
-    validation = bool(case.truth.of_split("validation"))
-    rows = []
-    if validation:
-        grid = {"sigmas": SIGMAS, "threshold": "grid", "split": "validation"}
-        rows.append(_row(lab, case, "grid on the validation videos", varied(base, locator=grid), "full"))
-    rows.append(cross_fitted_row(lab, case, "grid on the other folds of the test videos", base))
-    fixed: list[tuple[str, dict[str, Any], str | None]] = [
-        (f"the paper's pair ({SIGMA}, {THRESHOLD})", {"sigmas": (SIGMA,), "threshold": THRESHOLD}, None),
-        *(
-            (f"fixed threshold {value}", {"sigmas": (SIGMA,), "threshold": value}, f"threshold-{value}")
-            for value in FIXED_THRESHOLDS
-        ),
-        ("no smoothing", {"sigmas": (0.0,), "threshold": THRESHOLD}, "no-smoothing"),
-    ]
-    rows += [_row(lab, case, label, varied(base, locator=locator), key) for label, locator, key in fixed]
+    sigma = fixed_sigma(base, SIGMA)
+    variants = {
+        "HeadHunt-VAD (full model)": base,
+        "RHI: full layer features (all attention heads of the final layer)":
+            varied(base, selection=chosen_by("last-block")),
+        "RHI: random-K heads": varied(base, selection=chosen_by("random-heads")),
+        "RHI: single coarse prompt": one_prompt(base, "coarse"),
+        "RHI: oracle (manually written, detailed) prompt": one_prompt(base, "detailed"),
+        "scorer: SVM (linear kernel)": varied(base, probe=probed_by("linear-svm")),
+        "scorer: MLP (2-layer)": varied(base, probe=probed_by("mlp")),
+        "locator: without Gaussian smoothing": varied(base, locator={"sigmas": (0.0,)}),
+        **{
+            f"locator: fixed threshold {value:.2f}": varied(base, locator={"threshold": value, "sigmas": (sigma,)})
+            for value in (0.25, 0.5, 0.75)
+        },
+    }  # fmt: skip
+    rows = printed_rows("headhunt-3", lambda row: measured_row(lab, case, row.label, variants[row.label]))
     notes = (
+        f"K is {base.top_heads}; RHI ranks over {len(base.selection.prompts or case.prompts)} prompts.",
+        "A single prompt both ranks the heads and feeds the probe. The paper's oracle is a prompt that was written by "
+        "hand, here the prompt 'detailed'; the prompt that is best on the test videos is a row of the table 'heads'.",
         THRESHOLD_NOTE,
-        _QUOTED,
-        "Only test videos of the public sets have frame labels: the first row needs some of them held out, the second "
-        "chooses for every fold of videos on the others, so that no video's own labels choose its threshold.",
     )
-    return table_of(case, "headhunt-3", "temporal locator", rows, THRESHOLD_METRICS, notes)
-
-
-def _row(lab: ExperimentContext, case: ExperimentJob, label: str, config: AnalysisConfig, published: str | None) -> Row:
-    return measured_row(lab, case, label, config, published=dict(HEADHUNT_ABLATIONS.get(published or "", {})))
-
-
-def _oracle(singles: Sequence[Row]) -> Row:
-    """Pick the best of the single prompts by the AUC that is reported: it has seen the test videos, and says so."""
-    values = [row.numbers["auc"].value for row in singles]
-    if all(np.isnan(values)):
-        return Row("oracle prompt (chosen on the test videos)", reason="no single prompt was measured")
-    best = singles[int(np.nanargmax(values))]
-    return replace(best, label="oracle prompt (chosen on the test videos)", choice=best.label, published={})
+    return printed_table(case, "headhunt-3", rows, DECISION_METRICS, notes)

@@ -21,10 +21,10 @@ def table(
     draws: Positive = 5,
     options: ExperimentOptions = ExperimentOptions(),
 ) -> int:
-    """Measure tables of both papers: comparisons, transfers, ablations.
+    """Measure the tables of both papers under their numbers, and tables of our own.
 
     Args:
-        names: tables, such as hiprobe-3 headhunt-2; see --list
+        names: tables, such as hiprobe-4 headhunt-3 heads; see --list
         every: every table
         show_names: say which tables there are
         jobs: job files: the first of each method is measured, others give more datasets and backbones

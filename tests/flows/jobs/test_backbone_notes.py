@@ -61,7 +61,7 @@ def test_tables_say_it_first(tmp_path: Path) -> None:
     planted = with_card(tmp_path, drawn=True)
     with open_scheduler("synchronous", 0) as scheduler:
         cases = (case_of(load_job(planted.job("hiprobe")), None),)
-        table = measured_table(ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1), "hiprobe-3")
+        table = measured_table(ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1), "layers")
     assert table.notes[0] == "tiny: knows drawings; says nothing about any real camera."
 
 

@@ -39,7 +39,7 @@ def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, co
     """Measure the test videos under the pair that the other folds chose, over the calibration draws.
 
     Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
-    the continuous scores (`auc`) each fold has its own smoothing.
+    the continuous scores (`auc`, `ap_step`) each fold has its own smoothing.
     """
     fixed = varied(config, locator={"sigmas": (0.0,), "threshold": 0.5, "split": "validation"})
     draws = draws_of(lab, case, fixed)
@@ -78,7 +78,7 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
     decided, _ = measured(lab.cache, truth, SegmentScores.of_videos(*place, found.smoothed - taus), 0.0, without)
     seen = find_overlap(inputs, detector, truth.video_ids, config.allow_overlap)
     return _Draw(
-        numbers={name: getattr(ranked if name == "auc" else decided, name) for name in THRESHOLD_METRICS},
+        numbers={name: getattr(ranked if name in ("auc", "ap_step") else decided, name) for name in THRESHOLD_METRICS},
         ranked=ranked,
         pairs=frozenset((locator.sigma, locator.threshold) for locator in found.locators.values()),
         caveats=(overlap_warning(seen),) if seen else (),
