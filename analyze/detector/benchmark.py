@@ -20,6 +20,7 @@ from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.evaluation.measuring import evaluate_scores, video_table
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.store.datasets.validation_split import held_out_notes
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.digests import digest_arrays
 from vadprobe.store.files.parquet import write_parquet
@@ -31,8 +32,9 @@ class Result:
 
     `evaluation` is None, and every number unknown, where no scored video has a label. `missing_videos` are labelled
     videos of the split without scores (not extracted, or not readable): they are in no number. `overlap` names
-    reported videos that something was fitted or tuned on; it is empty unless that was allowed. `videos` has one row
-    per measured video. `notes` say what the backbone's weights allow to be said, here and where it was fitted.
+    reported videos that something was fitted or tuned on; it is empty unless that was allowed. `held_out` names test
+    videos that were taken out of the split. `videos` has one row per measured video. `notes` say what the backbone's
+    weights allow to be said, here and where it was fitted.
     """
 
     preset: str
@@ -50,6 +52,7 @@ class Result:
     provenance: dict[str, Any]
     videos: pa.Table | None = None
     notes: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values in one level; unknown numbers are null."""
@@ -61,7 +64,7 @@ class Result:
             name: getattr(self, name)
             for name in (
                 *("preset", "method", "dataset", "split", "sigma", "threshold", "n_videos_unlabelled"),
-                *("missing_videos", "overlap", "selection", "feature_digest", "provenance", "notes"),
+                *("missing_videos", "overlap", "held_out", "selection", "feature_digest", "provenance", "notes"),
             )
         }
         return null_for_nan({**numbers, **mine, "caveats": self.caveats})
@@ -79,6 +82,7 @@ class Result:
             found.append(f"No scored video of the split {self.split!r} has a label, so no number is known.")
         if self.overlap:
             found.append(overlap_warning(self.overlap))
+        found += held_out_notes(self.dataset, self.held_out)
         if self.missing_videos:
             found.append(
                 f"{len(self.missing_videos)} labelled videos of the split have no scores and are in no number: not "
@@ -141,6 +145,7 @@ def evaluate(
         provenance=detector.provenance,
         videos=rows,
         notes=notes_of(inputs, detector),
+        held_out=inputs.truth.held_out,
     )
 
 

@@ -85,6 +85,7 @@ class TruthReader:
         from vadprobe.analyze.evaluation.ground_truth import ground_truth
         from vadprobe.store.datasets.joining import naming
         from vadprobe.store.datasets.sources import read_source, refuse
+        from vadprobe.store.datasets.validation_split import held_out_notes
 
         config = self.config.model_copy(update={"intervals": convention, "videos": None})
         source = read_source(config, self.workspace, self.probed)
@@ -98,6 +99,8 @@ class TruthReader:
         joined = source.joined()
         refuse(joined)
         found = tuple(f"{f.kind}: {f.message} ({naming(f.videos)})." for f in joined.findings if f.videos)
+        if self.split == "test":
+            found += held_out_notes(joined.dataset.name, joined.dataset.held_out)
         return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found
 
 
