@@ -1,14 +1,12 @@
 """Keep the timings of an extraction beside its stores, for as long as it runs."""
 
 import logging
-import platform
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import torch
-
 from vadprobe.extract.model.backbone import Backbone
+from vadprobe.extract.model.devices import name_of
 from vadprobe.extract.model.pass_shapes import pass_shape
 from vadprobe.extract.pipeline.planning import SamplingPlan
 from vadprobe.extract.pipeline.timings import Timings
@@ -35,7 +33,7 @@ class KeptTimings:
         found = RunTimings(
             run=self.run,
             begun=self.begun,
-            device=device_name(backbone.device),
+            device=name_of(backbone.device),
             dtype=specs[0].backbone.dtype,
             loading=self.timings.spent["loading"],
             digests={spec.prompt.key: spec.digest for spec in specs},
@@ -46,11 +44,3 @@ class KeptTimings:
             found.write(sampling.writers[0].path.parent)
         except (OSError, StoreError) as error:
             _LOGGER.warning("The timings cannot be kept (%s); the features are whole without them.", error)
-
-
-def device_name(device: torch.device) -> str:
-    """Return the name of a kind of device: a GPU's model, or the CPU's architecture and the number of threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    count = torch.get_num_threads()
-    return f"{device.type.upper()} {platform.machine()}, {count} thread{'s' if count > 1 else ''}"

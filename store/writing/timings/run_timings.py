@@ -122,7 +122,7 @@ def read_timings(folder: StorePath, prompt: str, digest: str) -> tuple[DeviceTim
             continue
         before = found.get((run.device, run.dtype))
         known = before.passes if before else ()
-        shape = run.shape or (before.shape if before else None)
+        shape = _joined(run.shape, before.shape if before else None)
         found[run.device, run.dtype] = DeviceTimings(run.device, run.dtype, _added([*known, *passes]), shape)
     return tuple(found[key] for key in sorted(found))
 
@@ -145,6 +145,13 @@ def _runs(folder: StorePath) -> Iterable[RunTimings]:
             yield RunTimings.from_json(read_json(path))
         except (OSError, StoreError, KeyError, TypeError, ValueError, AttributeError):
             continue
+
+
+def _joined(shape: PassShape | None, other: PassShape | None) -> PassShape | None:
+    """Join the shapes that two runs with other prompts have kept; of one store they agree in all else."""
+    if shape is None or other is None:
+        return shape or other
+    return replace(shape, own={**other.own, **shape.own})
 
 
 def _added(passes: Iterable[PassTimings]) -> tuple[PassTimings, ...]:
