@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from vadprobe.analyze.experiments.cases import ExperimentContext
+from vadprobe.analyze.experiments.efficiency import efficiency
 from vadprobe.analyze.experiments.methods.comparisons import (
     methods_by_kind,
     methods_compared,
@@ -24,6 +25,7 @@ TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
     "headhunt-1": ("comparison with baselines and published methods", headhunt.headhunt_1),
     "headhunt-2": ("choice of heads, prompts and probe", headhunt.headhunt_2),
     "headhunt-3": ("temporal locator", headhunt.headhunt_3),
+    "efficiency": ("seconds and operations per segment, features kept, videos needed", efficiency),
     "comparison": ("both methods beside layers, heads, the model's text and baselines", methods_compared),
     "comparison-kinds": ("the same on kinds that the backbone was told of, and on others", methods_by_kind),
     "comparison-transfer": ("the same, fitted here and measured on a second set", methods_on_another_set),

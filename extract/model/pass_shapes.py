@@ -26,8 +26,8 @@ def pass_shape(backbone: Backbone, specs: Sequence[FeatureSpec]) -> PassShape | 
     if not isinstance(family, OwnFamily):
         return None
     frames = specs[0].sampling.frames_per_clip
-    towers: dict[str, Callable[[Any, Any, int], Terms]] = {"qwen2_5_vl": _qwen, "qwen3_vl": _qwen}
-    linear, attention = towers.get(config.model_type, _fixed_size)(family, config, frames)
+    tower: Callable[[Any, Any, int], Terms] = _qwen if isinstance(family, Qwen25VL) else _fixed_size
+    linear, attention = tower(family, config, frames)
     is_shared = all(spec.recipe["prefix"] == "shared" for spec in specs)
     prefix = family.shared_tokens(frames) if is_shared else None
     shared = 0 if prefix is None else len(prefix)

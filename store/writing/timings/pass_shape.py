@@ -93,10 +93,10 @@ class PassShape:
         Raises:
             KeyError, TypeError, ValueError: if it is not as this version writes it.
         """
-        terms = {name: tuple(tuple(map(int, term)) for term in value[name]) for name in ("linear", "attention")}
-        return PassShape(
-            TextShape(**value["text"]),
-            **terms,
-            shared=int(value["shared"]),
-            own=dict(value["own"]),  # type: ignore[arg-type]
-        )
+        linear, attention = (tuple(_term(term) for term in value[name]) for name in ("linear", "attention"))
+        return PassShape(TextShape(**value["text"]), linear, attention, int(value["shared"]), dict(value["own"]))
+
+
+def _term(value: Sequence[int]) -> Term:
+    first, second, third = map(int, value)
+    return first, second, third

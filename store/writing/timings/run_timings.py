@@ -137,7 +137,7 @@ def copy_timings(source: StorePath, target: StorePath) -> None:
 
 def _runs(folder: StorePath) -> Iterable[RunTimings]:
     try:
-        paths = sorted((folder / FOLDER).glob("*.json"))
+        paths: list[StorePath] = sorted((folder / FOLDER).glob("*.json"))
     except (OSError, NotImplementedError, StoreError):  # a place that cannot be listed
         return
     for path in paths:
