@@ -18,6 +18,10 @@ TEXT_TOKENS = 64
 NO_TIMINGS = "the extraction kept no timings beside the store; 'vadprobe extract' of this version keeps them"
 NO_SHAPES = "the backbone's own processor makes its inputs, so the shapes of a pass are not known"
 NOT_TIMED = "no such pass was timed"
+NOT_SHALLOW = (
+    "no pass that ends there was timed; a [[sampling]] with those heads or layers alone and answers = false, under "
+    "another root, makes one"
+)
 NO_TEXTS = "no text was timed; 'vadprobe describe JOB' does it"
 _TERA = 1e12
 
@@ -106,7 +110,7 @@ class _Known:
                 seconds = passes.seconds["model"] / passes.clips
                 reason = "" if tflop is not None else NO_SHAPES
                 return PassCost("early", f"{name} ({device.device}, {device.dtype})", seconds, tflop, reason)
-        return PassCost("early", name, None, tflop, NOT_TIMED if self.devices else NO_TIMINGS)
+        return PassCost("early", name, None, tflop, NOT_SHALLOW if self.devices else NO_TIMINGS)
 
     def text(self, texts: Path | None, digest: str) -> PassCost:
         """Return the cost of writing a text, at the speed of those that were written."""

@@ -130,13 +130,13 @@ def _timing_lines(store: dict[str, Any]) -> Iterator[str]:
     for device in store["timings"]:
         yield f"  on {device['device']} in {device['dtype']}"
         for one in device["passes"]:
-            each = {phase: seconds / one["clips"] for phase, seconds in one["seconds"].items()}
+            each = {phase: f"{seconds / one['clips']:.4f}" for phase, seconds in one["seconds"].items()}
             blocks = "all blocks" if one["blocks"] == total else f"{one['blocks']} of {total} blocks"
             sizes = ", ".join(map(str, one["batch_clips"]))
             yield (
                 f"    {counted(one['clips'], 'clip')}, {counted(len(one['prompts']), 'prompt')} a pass, {blocks}, "
-                f"{sizes} at once: model {each['model']:.3g} s a clip; waited {each['decoding']:.3g} s for frames, "
-                f"{each['writing']:.3g} s for the disk"
+                f"{sizes} at once: model {each['model']} s a clip; waited {each['decoding']} s for frames, "
+                f"{each['writing']} s for the disk"
             )
 
 
