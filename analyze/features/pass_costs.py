@@ -16,7 +16,7 @@ TEXT_TOKENS = 64
 """Tokens of the text that a pass is compared with."""
 
 NO_TIMINGS = "the extraction kept no timings beside the store; 'vadprobe extract' of this version keeps them"
-NO_SHAPES = "the backbone's own processor makes its inputs, so the shapes of a pass are not known"
+NO_SHAPES = "the shapes of this backbone's passes are not known"
 NOT_TIMED = "no such pass was timed"
 NOT_SHALLOW = (
     "no pass that ends there was timed; a [[sampling]] with those heads or layers alone and answers = false, under "

@@ -11,19 +11,24 @@ from vadprobe.extract.model.backbone import Backbone
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.writing.timings.pass_shape import PassShape, Term, TextShape
 
+_TEXTS = ("qwen2", "qwen3", "llama", "mistral")
+_TOWERS = ("internvl_vision", "siglip_vision", "qwen2_5_vl", "qwen3_vl")
+
 Terms = tuple[list[Term], list[Term]]
 """Linear maps as (rows, inputs, outputs), and attention as (queries, keys, values of all heads)."""
 
 
 def pass_shape(backbone: Backbone, specs: Sequence[FeatureSpec]) -> PassShape | None:
-    """Return the shapes of passes over one clip; None where the family's own processor makes the inputs.
+    """Return the shapes of passes over one clip; None where they are not known.
+
+    That is where the family's own processor makes the inputs, and for parts of another make: experts, other towers.
 
     Args:
         backbone: the model.
         specs: specifications of the stores of one sampling, one for each prompt.
     """
     family, config = backbone.description.family, backbone.model.config
-    if not isinstance(family, OwnFamily):
+    if not isinstance(family, OwnFamily) or not _is_known(config):
         return None
     frames = specs[0].sampling.frames_per_clip
     tower: Callable[[Any, Any, int], Terms] = _qwen if isinstance(family, Qwen25VL) else _fixed_size
@@ -33,6 +38,12 @@ def pass_shape(backbone: Backbone, specs: Sequence[FeatureSpec]) -> PassShape | 
     shared = 0 if prefix is None else len(prefix)
     own = {spec.prompt.key: family.tokenize(spec.prompt.text, frames).shape[1] - shared for spec in specs}
     return PassShape(_text(config.get_text_config()), tuple(linear), tuple(attention), shared, own)
+
+
+def _is_known(config: Any) -> bool:
+    """Return True for dense language models of three gated maps, behind a vision tower that is counted below."""
+    text, tower = config.get_text_config().model_type, config.vision_config.model_type
+    return text.startswith(_TEXTS) and "moe" not in text and tower.startswith(_TOWERS)
 
 
 def _text(config: Any) -> TextShape:

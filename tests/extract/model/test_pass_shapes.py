@@ -1,6 +1,10 @@
 """The arithmetic that is counted from shapes is that which torch counts while a model runs."""
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -70,3 +74,12 @@ def test_a_text_is_a_pass_and_then_one_token_after_another(eager: Backbone) -> N
     length = shape.shared + shape.own["coarse"]
     whole = shape.vision + text.blocks * (text.block(length, length) + text.block(1, length + 1)) + 2 * text.head
     assert shape.text_operations("coarse", 2) == whole
+
+
+def test_the_shapes_of_parts_of_another_make_are_not_known(eager: Backbone) -> None:
+    specs = specs_of(eager, "shared", ["coarse"])
+    model = SimpleNamespace(config=copy.deepcopy(eager.model.config))
+    model.config.get_text_config().model_type = "qwen3_moe"
+    assert pass_shape(replace(eager, model=model), specs) is None
+    foreign = replace(eager.description, family=cast(Any, object()))
+    assert pass_shape(replace(eager, description=foreign), specs) is None

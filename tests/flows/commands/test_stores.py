@@ -149,11 +149,9 @@ def test_show_tells_everything(run, whole, name):
 def test_show_tells_where_the_time_of_extractions_went(run, root):
     store = root / BELOW / "question.zarr"
     seconds = {"model": 5.0, "decoding": 1.0, "writing": 0.0}
-    passes = (
-        PassTimings(("question",), 1, 10, 3.0, seconds, (2, 8)),
-        PassTimings(("question",), 3, 4, 3.0, seconds, (4,)),
-    )
     spec = StoreHeader.read(store).spec
+    total = spec.backbone.n_layers
+    passes = [PassTimings(("question",), blocks, 10, 3.0, seconds, (2, 8)) for blocks in (1, total)]
     RunTimings("a" * 32, "", "a GPU", "bfloat16", 9.0, {"question": spec.digest}, tuple(passes)).write(store.parent)
     _, out, _ = run("show", store)
     place = out.index("Extraction")
