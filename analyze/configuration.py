@@ -129,7 +129,9 @@ class AnalysisConfig(Section):
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")
     method: Literal["hiprobe", "headhunt"] = Field(description="'hiprobe' probes one layer, 'headhunt' a few heads")
-    out: str = Field(description="folder of the results")
+    out: str = Field(
+        description="folder of the results; {dataset}, {backbone} and {method} in it stand for the job's own names"
+    )
     detector: str | None = Field(
         default=None,
         description="a detector.json fitted elsewhere; then nothing is fitted here, videos are only scored",

@@ -21,6 +21,12 @@ _JOBS = """\
 
 A job is one TOML file for both stages. It is checked as a whole before any work starts; an unknown key is an error.
 Keys without a default must be given. The files in `configs/` are complete examples.
+
+A job may say `extends = "other.toml"`, a file relative to its own, or `extends = "papers/headhunt"`, a shipped job by
+its name; or a list of them, of which later ones win, and the job's own keys win over all. Tables are merged key by key;
+an array, and an array of tables such as `[[sampling]]`, is replaced whole. A key cannot be taken away, only be given
+another value. `workspace` is relative to the file that says it. `vadprobe show-job JOB` prints the whole job with the
+file that each value came from.
 """
 
 _READINGS = """\

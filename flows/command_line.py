@@ -20,7 +20,7 @@ from vadprobe.store.errors import VadprobeError
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "From videos to scores": {
-        "stages": ("plan", "extract", "analyze", "report", "describe", "demo"),
+        "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "demo"),
         "verify": ("verify",),
     },
     "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},

@@ -21,6 +21,7 @@ from vadprobe.analyze.evaluation.measuring import known_clips
 from vadprobe.analyze.evaluation.reliability import Reliability, reliability
 from vadprobe.analyze.features.answers import Answers, answer_notes
 from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.store.datasets.validation_split import held_out_notes
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +30,11 @@ class Result:
 
     `evaluation` is None, and every number unknown, where no scored video has a label. `missing_videos` are labelled
     videos of the split without scores (not extracted, or not readable): they are in no number. `overlap` names
-    reported videos that something was fitted or tuned on; it is empty unless that was allowed. `videos` has one row
-    per measured video. `notes` say what the backbone's weights allow to be said, here and where it was fitted.
-    `text_output` is the backbone's own answer beside the method, `reliability` the probe's probabilities against the
-    truth, `shift` how far what it was fitted on is from what it scores: `with_context` adds them.
+    reported videos that something was fitted or tuned on; it is empty unless that was allowed. `held_out` names test
+    videos that were taken out of the split. `videos` has one row per measured video. `notes` say what the backbone's
+    weights allow to be said, here and where it was fitted. `text_output` is the backbone's own answer beside the
+    method, `reliability` the probe's probabilities against the truth, `shift` how far what it was fitted on is from
+    what it scores: `with_context` adds them.
     """
 
     preset: str
@@ -53,6 +55,7 @@ class Result:
     text_output: tuple[TextBaseline, ...] = ()
     reliability: Reliability | None = None
     shift: SampleShift | None = None
+    held_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values in one level; unknown numbers are null."""
@@ -64,7 +67,7 @@ class Result:
             name: getattr(self, name)
             for name in (
                 *("preset", "method", "dataset", "split", "sigma", "threshold", "n_videos_unlabelled"),
-                *("missing_videos", "overlap", "selection", "feature_digest", "provenance", "notes"),
+                *("missing_videos", "overlap", "held_out", "selection", "feature_digest", "provenance", "notes"),
             )
         }
         context = {
@@ -87,6 +90,7 @@ class Result:
             found.append(f"No scored video of the split {self.split!r} has a label, so no number is known.")
         if self.overlap:
             found.append(overlap_warning(self.overlap))
+        found += held_out_notes(self.dataset, self.held_out)
         if self.missing_videos:
             found.append(
                 f"{len(self.missing_videos)} labelled videos of the split have no scores and are in no number: not "
@@ -148,6 +152,7 @@ def evaluate(
         provenance=detector.provenance,
         videos=rows,
         notes=notes_of(inputs, detector),
+        held_out=inputs.truth.held_out,
     )
 
 

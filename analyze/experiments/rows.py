@@ -104,7 +104,14 @@ HEADINGS = {
     "f1": "F1",
     "false_alarm_rate": "false alarms",
     "silhouette": "silhouette",
+    "seconds": "seconds",
+    "tflop": "TFLOP",
+    "features": "features",
+    "videos": "videos",
 }
+
+_FORMATS = {"seconds": ".4g", "tflop": ".4g", "features": ",.0f", "videos": ",.0f"}
+"""Formats of numbers that are no shares; these have four decimals."""
 
 
 def table_lines(table: Table) -> list[str]:
@@ -152,7 +159,10 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
         [
             row.label,
             *(row.words.get(name, "") for name in table.words),
-            *(_cell(row.numbers.get(name)) if row.is_measured else "-" for name in table.metrics),
+            *(
+                _cell(row.numbers.get(name), _FORMATS.get(name, ".4f")) if row.is_measured else "-"
+                for name in table.metrics
+            ),
             *(_published(row.published.get(name)) for name in table.published),
         ]
         for row in table.rows
@@ -194,12 +204,13 @@ def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
     return f" of {text.first_few([repr(label.strip()) for label in labels], _NAMED)}"
 
 
-def _cell(number: Number | None) -> str:
+def _cell(number: Number | None, form: str) -> str:
     if number is None:
         return ""
     if math.isnan(number.value):
         return "unknown"
-    return f"{number.value:.4f}" + ("" if math.isnan(number.low) else f" [{number.low:.4f}, {number.high:.4f}]")
+    ends = "" if math.isnan(number.low) else f" [{number.low:{form}}, {number.high:{form}}]"
+    return f"{number.value:{form}}{ends}"
 
 
 def _published(value: float | None) -> str:

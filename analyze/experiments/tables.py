@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from vadprobe.analyze.experiments.cases import ExperimentContext
+from vadprobe.analyze.experiments.efficiency import efficiency
 from vadprobe.analyze.experiments.methods.comparisons import (
     methods_by_kind,
     methods_compared,
@@ -37,6 +38,7 @@ TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
     "locators-headhunt": ("HeadHunt-VAD's thresholds, grids and smoothing", headhunt_locators),
     "backbones": ("both methods by backbone", backbones),
     "transfer": ("both methods fitted on one dataset, measured on another; the selection alone beside", transfer),
+    "efficiency": ("seconds and operations per segment, features kept, videos needed", efficiency),
     "comparison": ("both methods beside layers, heads, the model's text and baselines", methods_compared),
     "comparison-kinds": ("the same on kinds that the backbone was told of, and on others", methods_by_kind),
     "comparison-transfer": ("the same, fitted here and measured on a second set", methods_on_another_set),

@@ -9,6 +9,7 @@ from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.sources import read_source, refuse
+from vadprobe.store.datasets.validation_split import held_out_notes
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
 
@@ -41,4 +42,6 @@ class TruthReader:
         joined = source.joined()
         refuse(joined)
         found = tuple(f"{f.kind}: {f.message} ({naming(f.videos)})." for f in joined.findings if f.videos)
+        if self.split == "test":
+            found += held_out_notes(joined.dataset.name, joined.dataset.held_out)
         return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found

@@ -19,6 +19,7 @@ from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, draws_of, 
 from vadprobe.analyze.experiments.rows import Number, Row
 from vadprobe.analyze.features.cached_scores import segment_probabilities
 from vadprobe.analyze.locator.cross_fitted import cross_fitted_grid
+from vadprobe.store.datasets.validation_split import held_out_notes
 from vadprobe.store.errors import VadprobeError
 
 SIGMAS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -81,7 +82,10 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
         numbers={name: getattr(ranked if name in ("auc", "ap_step") else decided, name) for name in THRESHOLD_METRICS},
         ranked=ranked,
         pairs=frozenset((locator.sigma, locator.threshold) for locator in found.locators.values()),
-        caveats=(overlap_warning(seen),) if seen else (),
+        caveats=(
+            *((overlap_warning(seen),) if seen else ()),
+            *held_out_notes(inputs.truth.name, inputs.truth.held_out),
+        ),
     )
 
 

@@ -216,9 +216,13 @@ def held_out(planted: Planted, tmp_path: Path, validation: str, locator: str, mo
 def test_videos_held_out_for_the_grid_are_in_no_reported_number(planted: Planted, tmp_path: Path) -> None:
     grid = '{sigmas = [0.0, 1.0], threshold = "grid"}'
     job = held_out(planted, tmp_path, "[dataset.validation]\nfraction = 0.34\nseed = 3", grid)
-    result = analyze(load_job(job)).result
+    outcome = analyze(load_job(job))
+    result = outcome.result
+    assert "4 test videos of planted were held out" in outcome.table()
+    assert "4 test videos of planted were held out" in outcome.report.read_text()
     detector = Detector.read(job.parent / "out-headhunt" / "detector.json")
     assert len(detector.provenance["tuned_on"]) == 4
+    assert result.to_json()["held_out"] == sorted(detector.provenance["tuned_on"])
     assert result.evaluation is not None
     assert result.evaluation.n_videos == 12 - 4
     assert result.videos is not None
