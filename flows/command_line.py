@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "evaluate": ("evaluate",),
         "experiments.tables": ("table",),
         "experiments.stability": ("stability", "probing"),
+        "experiments.sweeps": ("sweep", "agreement"),
     },
 }
 """Commands by the module of their functions, under the titles of the help page."""
