@@ -55,7 +55,7 @@ def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stabil
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two choices have in common, beside the expectation of two random ones of the same sizes.
+    """Common part of two choices, beside its expectation for two random ones of the same sizes.
 
     `shared` indices of both, `jaccard` their fraction of those of either; NaN where the choices are not of one unit and
     backbone.

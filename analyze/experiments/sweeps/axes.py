@@ -62,8 +62,8 @@ def read_axes(given: Sequence[str]) -> dict[SweepKey, list[str]]:
             raise VadprobeError(f"--over must be KEY=V1,V2,..., got {text!r}; the keys are {', '.join(KEYS)}.")
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {names[near[0]].name!r}? " if near else ""
-            raise VadprobeError(f"there is no sweep key {name!r}; {hint}The keys are {', '.join(KEYS)}.")
+            hint = f"did you mean {names[near[0]].name!r}? The" if near else "the"
+            raise VadprobeError(f"there is no sweep key {name!r}; {hint} keys are {', '.join(KEYS)}.")
         if names[name].name in found:
             raise VadprobeError(f"--over has {names[name].name} twice; name its values after one '='.")
         found[names[name].name] = values

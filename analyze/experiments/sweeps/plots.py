@@ -54,8 +54,10 @@ def sweep_pictures(sweep: Sweep, metrics: Sequence[str]) -> dict[str, bytes]:
             axes = panels[row, column]
             for number, curve in curves.items():
                 if curve is not None:
-                    _draw(axes, curve, metric, _COLOURS[number % len(_COLOURS)])
+                    _draw(axes, curve, metric, _COLOURS[number % len(_COLOURS)], is_joined=not ticks)
             _plain(axes)
+        if sweep.plan.is_product:
+            _tell_slice(panels[0, column], sweep, key)
         _name_axis(panels[-1, column], key, ticks, [place for one in curves.values() if one for place in one.places])
     for row, metric in enumerate(metrics):
         panels[row, 0].set_ylabel(HEADINGS[metric], fontsize=9)
@@ -76,24 +78,30 @@ def _curve(sweep: Sweep, case: ExperimentJob, key: str, ticks: Sequence[Value]) 
         return None
     cells = [measured for measured in sweep.cells if measured.cell.case is case]
     own = next(measured for measured in cells if measured.cell.swept == OWN)
-    swept = _slice(cells, own, key) if sweep.plan.is_product else [one for one in cells if one.cell.swept == key]
+    swept = _slice(cells, key) if sweep.plan.is_product else [one for one in cells if one.cell.swept == key]
     places = np.array([_place(one.cell.values[key], ticks) for one in swept])
     order = np.argsort(places, kind="stable")
     rows = [swept[number].row.numbers for number in order]
     return Curve(case.name, places[order], rows, (_own_place(own, key, ticks), own.row.numbers))
 
 
-def _slice(cells: Sequence[MeasuredCell], own: MeasuredCell, key: str) -> list[MeasuredCell]:
-    """Return the cells of a grid along one key, every other key at the job's own value, or at its first one.
+def _held(cells: Sequence[MeasuredCell], key: str) -> dict[str, Value | None]:
+    """Return the values at which a picture along one key of a grid holds the others: the job's own, or the first."""
+    own = next(measured.cell.values for measured in cells if measured.cell.swept == OWN)
+    grid = [measured.cell.values for measured in cells if measured.cell.swept == PRODUCT]
+    found: dict[str, Value | None] = {}
+    for other in own if grid else ():
+        values = [one[other] for one in grid]
+        found[other] = own[other] if own[other] in values else values[0]
+    found.pop(key, None)
+    return found
 
-    The grid's other cells stand in the table.
-    """
+
+def _slice(cells: Sequence[MeasuredCell], key: str) -> list[MeasuredCell]:
+    """Return the cells of a grid along one key; its other cells stand in the table."""
+    held = _held(cells, key)
     grid = [measured for measured in cells if measured.cell.swept == PRODUCT]
-    held = {}
-    for other in grid[0].cell.values if grid else ():
-        values = [measured.cell.values[other] for measured in grid]
-        held[other] = own.cell.values[other] if own.cell.values[other] in values else values[0]
-    return [one for one in grid if all(one.cell.values[name] == held[name] for name in held if name != key)]
+    return [one for one in grid if all(one.cell.values[name] == value for name, value in held.items())]
 
 
 def _place(value: Value | None, ticks: Sequence[Value]) -> float:
@@ -116,11 +124,18 @@ def _own_place(own: MeasuredCell, key: str, ticks: Sequence[Value]) -> float:
     return float(np.mean(found)) if found and agree else math.nan
 
 
-def _draw(axes: Axes, curve: Curve, metric: str, colour: str) -> None:
+def _draw(axes: Axes, curve: Curve, metric: str, colour: str, *, is_joined: bool) -> None:
+    """Draw one metric of a curve; values without an order between them are not joined, and have bars for a band."""
     numbers = [found.get(metric, Number()) for found in curve.numbers]
     values, low, high = (np.array([getattr(one, end) for one in numbers]) for end in ("value", "low", "high"))
-    axes.fill_between(curve.places, low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(curve.places, values, color=colour, linewidth=1.6, marker="o", markersize=3.2, label=curve.label)
+    if is_joined:
+        axes.fill_between(curve.places, low, high, color=colour, alpha=0.18, linewidth=0)
+    else:
+        axes.vlines(curve.places, low, high, color=colour, alpha=0.35, linewidth=4)
+    line = "-" if is_joined else "none"
+    axes.plot(
+        curve.places, values, color=colour, linestyle=line, linewidth=1.6, marker="o", markersize=3.2, label=curve.label
+    )
     place, own = curve.own[0], curve.own[1].get(metric, Number()).value
     axes.axhline(own, color=colour, linewidth=0.9, linestyle=":", label=_OWN_LINE)
     axes.plot([place], [own], color=colour, marker="D", markersize=6.5, markerfacecolor="white", linestyle="none")
@@ -135,6 +150,17 @@ def _name_axis(bottom: Axes, key: str, ticks: Sequence[Value], places: Sequence[
         bottom.set_xscale("log")
     elif KEYS[key].kind is int:
         bottom.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _tell_slice(top: Axes, sweep: Sweep, key: str) -> None:
+    """Write above a column where the grid's other keys are held, which may differ between jobs."""
+    texts = []
+    for case in dict.fromkeys(measured.cell.case for measured in sweep.cells):
+        held = _held([measured for measured in sweep.cells if measured.cell.case is case], key)
+        words = [f"{name} {shown(value)}" for name, value in held.items() if name in sweep.plan.axes[case.name]]
+        if words and key in sweep.plan.axes[case.name]:
+            texts.append("at " + ", ".join(words))
+    top.set_title("\n".join(dict.fromkeys(texts)), fontsize=7, loc="left", color=_INK)
 
 
 def _legend(figure: Figure, panels: np.ndarray, sweep: Sweep) -> None:
