@@ -212,9 +212,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
         patch.setattr(measured_cells, "measure", stopped)
         assert main(words) == 130
     assert "the same command goes on where it stopped" in capsys.readouterr().err
+    assert len(list((tmp_path / "steps").glob("probe/*"))) == 2
     assert not (tmp_path / "out").exists()
     assert main(words) == 0
-    assert "\n8 steps were computed, 17 taken" in capsys.readouterr().out  # two of the four cells were there
+    steps = {path.name for path in (tmp_path / "steps").glob("probe/*")}
+    assert len(steps) == 4  # the two of the first part among them
+    # Probe, scores, grid and evaluation of two cells: the saliency and the first two cells were there.
+    assert "\n8 steps were computed" in capsys.readouterr().out
 
 
 def test_jobs_of_one_name_are_told_apart(planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
