@@ -23,6 +23,7 @@ from vadprobe.analyze.experiments.sweeps.values import Value, shown
 
 _COLOURS = ("#1c5d99", "#c8553d", "#3b7d4f", "#7a4f9a", "#a67c1f", "#52606d")
 _INK, _MUTED, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
+_APART = 0.16
 _OWN_LINE = "own settings"
 _LOG_FROM = 30.0
 """Ratio of the greatest to the smallest value from which an axis is logarithmic."""
@@ -50,11 +51,12 @@ def sweep_pictures(sweep: Sweep, metrics: Sequence[str]) -> dict[str, bytes]:
     for column, key in enumerate(keys):
         ticks = _ticks(sweep, key)
         curves = {number: _curve(sweep, case, key, ticks) for number, case in enumerate(cases)}
+        beside = [_APART * (number - (len(cases) - 1) / 2) if ticks else None for number in range(len(cases))]
         for row, metric in enumerate(metrics):
             axes = panels[row, column]
             for number, curve in curves.items():
                 if curve is not None:
-                    _draw(axes, curve, metric, _COLOURS[number % len(_COLOURS)], is_joined=not ticks)
+                    _draw(axes, curve, metric, _COLOURS[number % len(_COLOURS)], beside[number])
             _plain(axes)
         if sweep.plan.is_product:
             _tell_slice(panels[0, column], sweep, key)
@@ -124,21 +126,34 @@ def _own_place(own: MeasuredCell, key: str, ticks: Sequence[Value]) -> float:
     return float(np.mean(found)) if found and agree else math.nan
 
 
-def _draw(axes: Axes, curve: Curve, metric: str, colour: str, *, is_joined: bool) -> None:
-    """Draw one metric of a curve; values without an order between them are not joined, and have bars for a band."""
+def _draw(axes: Axes, curve: Curve, metric: str, colour: str, beside: float | None) -> None:
+    """Draw one metric of a curve.
+
+    Words have no order, so their numbers are not joined: they have bars for a band, and the jobs stand `beside` each
+    other, so far from the word's place. None where values are numbers.
+    """
     numbers = [found.get(metric, Number()) for found in curve.numbers]
     values, low, high = (np.array([getattr(one, end) for one in numbers]) for end in ("value", "low", "high"))
-    if is_joined:
-        axes.fill_between(curve.places, low, high, color=colour, alpha=0.18, linewidth=0)
+    places = curve.places + (beside or 0)
+    if beside is None:
+        axes.fill_between(places, low, high, color=colour, alpha=0.18, linewidth=0)
     else:
-        axes.vlines(curve.places, low, high, color=colour, alpha=0.35, linewidth=4)
-    line = "-" if is_joined else "none"
+        axes.vlines(places, low, high, color=colour, alpha=0.35, linewidth=4)
+    line = "-" if beside is None else "none"
     axes.plot(
-        curve.places, values, color=colour, linestyle=line, linewidth=1.6, marker="o", markersize=3.2, label=curve.label
+        places, values, color=colour, linestyle=line, linewidth=1.6, marker="o", markersize=3.2, label=curve.label
     )
     place, own = curve.own[0], curve.own[1].get(metric, Number()).value
     axes.axhline(own, color=colour, linewidth=0.9, linestyle=":", label=_OWN_LINE)
-    axes.plot([place], [own], color=colour, marker="D", markersize=6.5, markerfacecolor="white", linestyle="none")
+    axes.plot(
+        [place + (beside or 0)],
+        [own],
+        color=colour,
+        marker="D",
+        markersize=6.5,
+        markerfacecolor="white",
+        linestyle="none",
+    )
 
 
 def _name_axis(bottom: Axes, key: str, ticks: Sequence[Value], places: Sequence[float]) -> None:
@@ -154,13 +169,14 @@ def _name_axis(bottom: Axes, key: str, ticks: Sequence[Value], places: Sequence[
 
 def _tell_slice(top: Axes, sweep: Sweep, key: str) -> None:
     """Write above a column where the grid's other keys are held, which may differ between jobs."""
-    texts = []
+    texts: dict[str, list[str]] = {}
     for case in dict.fromkeys(measured.cell.case for measured in sweep.cells):
         held = _held([measured for measured in sweep.cells if measured.cell.case is case], key)
         words = [f"{name} {shown(value)}" for name, value in held.items() if name in sweep.plan.axes[case.name]]
         if words and key in sweep.plan.axes[case.name]:
-            texts.append("at " + ", ".join(words))
-    top.set_title("\n".join(dict.fromkeys(texts)), fontsize=7, loc="left", color=_INK)
+            texts.setdefault("at " + ", ".join(words), []).append(case.name)
+    lines = [held if len(texts) == 1 else f"{', '.join(names)} {held}" for held, names in texts.items()]
+    top.set_title("\n".join(lines), fontsize=7, loc="left", color=_INK)
 
 
 def _legend(figure: Figure, panels: np.ndarray, sweep: Sweep) -> None:
