@@ -35,6 +35,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "experiments.tables": ("table",),
         "experiments.figures": ("figure",),
         "experiments.stability": ("stability", "probing"),
+        "experiments.sweeps": ("sweep", "agreement"),
     },
 }
 """Commands by the module of their functions, under the titles of the help page."""

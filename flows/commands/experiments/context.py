@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import Parameter
 
-from vadprobe.flows.jobs.job import Job
+from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.errors import VadprobeError
 
@@ -35,14 +35,22 @@ class ExperimentOptions:
 
 @contextmanager
 def open_context(
-    jobs: Sequence[Job], draws: int, fraction: float | None, what: str, total: int
+    jobs: Sequence[Job],
+    draws: int,
+    fraction: float | None,
+    what: str,
+    total: int,
+    cases: Sequence["ExperimentJob"] | None = None,
 ) -> Iterator["ExperimentContext"]:
-    """Open what experiments on some jobs need: the jobs, the step cache of the first, its scheduler, and a bar."""
+    """Open what experiments on some jobs need: the jobs, the step cache of the first, its scheduler, and a bar.
+
+    `cases` are the jobs as `case_of` makes them, where they are there already.
+    """
     from vadprobe.analyze.compute.cluster import open_scheduler
     from vadprobe.analyze.compute.step_cache import StepCache
     from vadprobe.analyze.experiments.cases import ExperimentContext
 
-    cases = tuple(case_of(job, fraction) for job in jobs)
+    cases = tuple(case_of(job, fraction) for job in jobs) if cases is None else tuple(cases)
     first = jobs[0].analysis
     bar = open_bar(what, "it", total, leave=False)
     with open_scheduler(first.scheduler, first.workers) as scheduler, bar:
@@ -60,6 +68,16 @@ def _counting(bar: "tqdm[Any]") -> Callable[[str, str], None]:
         bar.set_postfix_str(f"{begun[-1] if begun else part}: {label}")
 
     return report
+
+
+def cases_of(paths: Sequence[Path], fraction: float | None) -> tuple[list[Job], list["ExperimentJob"]]:
+    """Load jobs, each file once, and return them also as experiments vary them, with names that tell them apart."""
+    jobs = [load_job(path) for path in dict.fromkeys(paths)]
+    names = [job.path.name for job in jobs]
+    cases = [case_of(job, fraction) for job in jobs]
+    alike = [names.count(name) > 1 for name in names]
+    named = zip(jobs, cases, alike, strict=True)
+    return jobs, [replace(case, name=str(job.path)) if one_of_several else case for job, case, one_of_several in named]
 
 
 def case_of(job: Job, fraction: float | None) -> "ExperimentJob":

@@ -298,7 +298,9 @@ def test_stability_over_draws_and_prompts(
     assert f"prompt coarse: {LAYER} 100%" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [["table", "layers", "--jobs"], ["stability"], ["probing"]])
+@pytest.mark.parametrize(
+    "command", [["table", "layers", "--jobs"], ["stability"], ["probing"], ["sweep", "--over", "sigma=0"]]
+)
 @pytest.mark.parametrize("calibrated", [True, False])
 @pytest.mark.usefixtures("blank")
 def test_a_job_with_a_finished_detector_is_fitted_anew_or_refused(

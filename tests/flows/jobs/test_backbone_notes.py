@@ -65,7 +65,15 @@ def test_tables_say_it_first(tmp_path: Path) -> None:
     assert table.notes[0] == "tiny: knows drawings; says nothing about any real camera."
 
 
-@pytest.mark.parametrize("command", [["stability", "--draws", "1"], ["probing", "--folds", "2"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stability", "--draws", "1"],
+        ["probing", "--folds", "2"],
+        ["sweep", "--over", "sigma=0", "--draws", "1"],
+        ["agreement", "--draws", "1"],
+    ],
+)
 def test_other_experiments_say_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     planted = with_card(tmp_path, drawn=False)
     assert main([command[0], str(planted.job("hiprobe")), *command[1:], "--out", str(tmp_path / "o")]) == 0
