@@ -9,11 +9,11 @@ import numpy as np
 
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.benchmark import Result, evaluate, measured_answers
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import calibrate, fit
+from vadprobe.analyze.detector.results.benchmark import Result, evaluate, measured_answers
+from vadprobe.analyze.detector.results.text_baseline import TextBaseline
 from vadprobe.analyze.detector.scoring import Scores, score
-from vadprobe.analyze.detector.text_baseline import TextBaseline
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row, Table

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.evaluation.reliability import MEANING, Reliability
-from vadprobe.analyze.published.numbers import SETS, published_on
+from vadprobe.analyze.report.published.numbers import SETS, published_on
 from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION
 from vadprobe.store.files.text import short, table
 

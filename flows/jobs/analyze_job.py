@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, notes_of, with_context
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
-from vadprobe.analyze.detector.result_files import format_table, write_results
+from vadprobe.analyze.detector.results.benchmark import Result, evaluate, find_overlap, notes_of, with_context
+from vadprobe.analyze.detector.results.result_files import format_table, write_results
+from vadprobe.analyze.detector.results.text_baseline import ANSWERS_PARQUET, write_answers
 from vadprobe.analyze.detector.scoring import Scores, score
-from vadprobe.analyze.detector.text_baseline import ANSWERS_PARQUET, write_answers
 from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
 from vadprobe.analyze.figures.drawn import FOLDER, stored_figures

@@ -8,7 +8,7 @@ import numpy as np
 
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.detector import Detector
-from vadprobe.analyze.detector.kept_evaluation import measured
+from vadprobe.analyze.detector.results.kept_evaluation import measured
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.evaluation.measuring import known_clips

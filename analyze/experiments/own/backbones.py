@@ -10,7 +10,7 @@ from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.papers.printed import backbone_name
 from vadprobe.analyze.experiments.rows import Table
-from vadprobe.analyze.published.numbers import printed_tables
+from vadprobe.analyze.report.published.numbers import printed_tables
 
 METHODS: Mapping[str, tuple[str, Callable[[ExperimentJob], AnalysisConfig]]] = {
     "hiprobe": ("HiProbe-VAD", hiprobe_config),

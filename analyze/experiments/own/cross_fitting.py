@@ -6,10 +6,10 @@ import numpy as np
 
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.benchmark import find_overlap, overlap_warning
 from vadprobe.analyze.detector.fitting import fit
-from vadprobe.analyze.detector.kept_evaluation import measured
 from vadprobe.analyze.detector.locator_fitting import row_counts
+from vadprobe.analyze.detector.results.benchmark import find_overlap, overlap_warning
+from vadprobe.analyze.detector.results.kept_evaluation import measured
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips

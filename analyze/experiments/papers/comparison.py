@@ -18,8 +18,8 @@ from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.papers.printed import backbone_name, not_measured, printed_rows, printed_table
 from vadprobe.analyze.experiments.rows import Number, Row, Table
 from vadprobe.analyze.features.answers import answer_notes
-from vadprobe.analyze.published.numbers import PrintedRow, printed_tables
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
+from vadprobe.analyze.report.published.numbers import PrintedRow, printed_tables
 from vadprobe.store.errors import VadprobeError
 
 _OTHERS = "a method of others, of which the stores hold no features"

@@ -14,7 +14,7 @@ from vadprobe.analyze.experiments.measuring import (
 )
 from vadprobe.analyze.experiments.papers.printed import not_measured, printed_rows, printed_table
 from vadprobe.analyze.experiments.rows import Row, Table
-from vadprobe.analyze.published.numbers import PrintedRow
+from vadprobe.analyze.report.published.numbers import PrintedRow
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.sampling import Sampling
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from vadprobe.analyze.experiments.cases import ExperimentJob
 from vadprobe.analyze.experiments.measuring import METRICS, table_of
 from vadprobe.analyze.experiments.rows import Row, Table
-from vadprobe.analyze.published.numbers import PrintedRow, printed_tables
+from vadprobe.analyze.report.published.numbers import PrintedRow, printed_tables
 
 _BACKBONES: Mapping[str, str] = {
     "InternVL2.5": r"internvl[-_ ]?2[._-]?5",

@@ -8,7 +8,7 @@ from vadprobe.analyze.experiments.measuring import LAYER_NOTE, measured_row
 from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.papers.printed import backbone_name, not_measured, printed_rows, printed_table
 from vadprobe.analyze.experiments.rows import Number, Row, Table
-from vadprobe.analyze.published.numbers import PrintedRow
+from vadprobe.analyze.report.published.numbers import PrintedRow
 
 _COLUMNS = ("ap_on_b", "auc_on_b", "auc_on_a", "ap_on_a")
 _FORTH = {"ap_on_b": "ap_step", "auc_on_b": "auc"}

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.support.planted import Planted, write_planted
-from vadprobe.analyze.detector.text_baseline import ANSWERS_PARQUET
+from vadprobe.analyze.detector.results.text_baseline import ANSWERS_PARQUET
 from vadprobe.analyze.evaluation.events.events import detect_events
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
 from vadprobe.flows.jobs.analyze_job import analyze

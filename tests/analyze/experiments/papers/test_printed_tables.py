@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.analyze.published.test_numbers import PRINTED, cells
+from tests.analyze.report.published.test_numbers import PRINTED, cells
 from tests.support.planted import BACKBONE, Planted, write_planted
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
@@ -16,7 +16,7 @@ from vadprobe.analyze.experiments.papers import hiprobe_tables
 from vadprobe.analyze.experiments.papers.printed import backbone_name
 from vadprobe.analyze.experiments.rows import Row, Table, markdown_lines, table_lines
 from vadprobe.analyze.experiments.tables import TABLES, measured_table
-from vadprobe.analyze.published.numbers import printed_tables
+from vadprobe.analyze.report.published.numbers import printed_tables
 from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 

@@ -11,10 +11,10 @@ from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import calibrate
-from vadprobe.analyze.detector.kept_evaluation import measured
-from vadprobe.analyze.detector.sample_shift import SampleShift, sample_shift
+from vadprobe.analyze.detector.results.kept_evaluation import measured
+from vadprobe.analyze.detector.results.sample_shift import SampleShift, sample_shift
+from vadprobe.analyze.detector.results.text_baseline import TextBaseline, text_baselines
 from vadprobe.analyze.detector.scoring import Scores
-from vadprobe.analyze.detector.text_baseline import TextBaseline, text_baselines
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.evaluation.measuring import known_clips

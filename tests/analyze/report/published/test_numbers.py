@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from tests.support.paths import SHARED
-from vadprobe.analyze.published.numbers import METRICS, PublishedNumber, other_works, printed_tables, published_on
+from vadprobe.analyze.report.published.numbers import (
+    METRICS,
+    PublishedNumber,
+    other_works,
+    printed_tables,
+    published_on,
+)
 
 PRINTED = SHARED / "papers" / "published.json"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.detector.kept_evaluation import measured
+from vadprobe.analyze.detector.results.kept_evaluation import measured
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth

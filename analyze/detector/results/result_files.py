@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vadprobe.analyze.detector.benchmark import Result
+from vadprobe.analyze.detector.results.benchmark import Result
 from vadprobe.analyze.evaluation.baselines import BASELINES
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.parquet import write_parquet

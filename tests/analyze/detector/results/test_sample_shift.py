@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from vadprobe.analyze.detector.sample_shift import SampleShift, _shift
+from vadprobe.analyze.detector.results.sample_shift import SampleShift, _shift
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig
 
 CONFIG = BootstrapConfig(200)
