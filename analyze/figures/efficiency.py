@@ -1,11 +1,13 @@
 """HeadHunt-VAD figure 4: what a segment costs, how much of it is kept, and how many videos are needed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vadprobe.analyze.features.pass_costs import pass_costs
 from vadprobe.analyze.figures import style
 from vadprobe.analyze.figures.drawn import Cell, DrawnFigure
 from vadprobe.analyze.figures.source import EfficiencyRow, FigureSource, notes_of
@@ -69,7 +71,11 @@ def efficiency_of(sources: Sequence[FigureSource]) -> DrawnFigure:
     ]
     used = len(np.unique(source.calibration.groups))
     videos = [("there are", len(source.inputs.truth.of_split("train"))), ("fitted on", used)]
-    return efficiency_figure(source.timings, [source], features, videos)
+    costs = pass_costs(source.inputs, source.choice.selection, source.text_file)
+    drawn = efficiency_figure([cost.row for cost in costs], [source], features, videos)
+    timed = any(value is not None for cost in costs for value in cost.row[1:])
+    reasons = [f"{cost.name}: {cost.reason}." for cost in costs if timed and cost.reason]
+    return replace(drawn, notes=(*drawn.notes, *reasons))
 
 
 def _draw(panels: dict[str, list[_Bar]]) -> Figure:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from vadprobe.analyze.calibration.calibration import Calibration
@@ -28,8 +29,8 @@ class FigureSource:
     """One job, put to the method of a figure.
 
     `job` is its name for messages; `texts` are what the backbone wrote about segments, by video, start and stop frame;
-    `videos` are test videos that a person asked to see, in that order; `timings` are the seconds and TFLOP of a segment
-    under each way of scoring it, empty where the extraction kept none.
+    `videos` are test videos that a person asked to see, in that order; `text_file` is the file of those
+    texts, beside which the seconds they took may stand.
     """
 
     job: str
@@ -39,7 +40,7 @@ class FigureSource:
     scheduler: Scheduler
     texts: Mapping[tuple[str, int, int], str] = field(default_factory=dict)
     videos: tuple[str, ...] = ()
-    timings: tuple[EfficiencyRow, ...] = ()
+    text_file: Path | None = None
 
     @property
     def backbone(self) -> BackboneSpec:

@@ -11,11 +11,9 @@ from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.experiments.cases import ExperimentJob, chosen_by, varied
 from vadprobe.analyze.experiments.sweeps.samplings import stored_segments
 from vadprobe.analyze.experiments.sweeps.values import Value, numbers, prompt_set, subsets, whole_numbers
+from vadprobe.analyze.locator.settings import LOCATORS
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec
-
-PAPER_SIGMA = {"hiprobe": 0.4, "headhunt": 1.5}
-"""Smoothing of each paper: that of a swept threshold, where the job searches the smoothing on a grid."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def _config(variation: Variation, **changes: Any) -> Variation:
 def _one_sigma(config: AnalysisConfig) -> tuple[float, ...]:
     """Return the job's smoothing, or the paper's where the job searches it: a threshold goes with a single one."""
     sigmas = config.locator.sigmas
-    return sigmas if len(sigmas) == 1 else (PAPER_SIGMA[config.method],)
+    return sigmas if len(sigmas) == 1 else tuple(LOCATORS[config.method]["sigmas"])
 
 
 def _threshold(variation: Variation, tau: float) -> Variation:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from vadprobe.flows.commands.experiments.context import ExperimentOptions, open_context, steps_sentence
 from vadprobe.flows.commands.options import VideoNames
 from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.jobs.progress import say
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import read_parquet
 
@@ -73,13 +74,13 @@ def draw_figures(jobs: Sequence[Job], names: Sequence[str], videos: Sequence[str
                 sources, left_out = _sources(context, FIGURES[name], tuple(videos))
                 drawn = FIGURES[name].draw(list(sources))
             except VadprobeError as error:
-                print(f"{name} is not drawn: {error}", flush=True)
+                say(f"{name} is not drawn: {error}")
                 whole = False
                 continue
             folder = options.out or outs[next(iter(sources.values()))] / FOLDER
             path = drawn.write(folder, name, FIGURES[name].paper)
             lines = [f"{name}: {drawn.title}", f"  {path.with_suffix('.png')}"]
-            print("\n".join([*lines, *(f"  Note: {note}" for note in (*drawn.notes, *left_out))]), flush=True)
+            say("\n".join([*lines, *(f"  Note: {note}" for note in (*drawn.notes, *left_out))]))
     print(steps_sentence(context))
     return whole
 
@@ -123,7 +124,7 @@ def _source(
         config = varied(config, selection=chosen_by({"hiprobe": "dlsp", "headhunt": "rhi"}[one.method]))
     inputs = case.inputs(config)
     texts = _texts(case.texts, inputs.store.spec)
-    return FigureSource(case.name, config, inputs, context.cache, context.scheduler, texts, videos)
+    return FigureSource(case.name, config, inputs, context.cache, context.scheduler, texts, videos, case.texts)
 
 
 def _texts(path: Path | None, spec: "FeatureSpec") -> Mapping[tuple[str, int, int], str]:

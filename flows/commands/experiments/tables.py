@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from vadprobe.flows.commands.experiments.context import ExperimentOptions, open_context, steps_sentence
 from vadprobe.flows.commands.options import Positive
 from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.jobs.progress import say
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 
@@ -57,7 +58,7 @@ def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction
         tables = []
         for name in names:
             tables.append(measured_table(context, name))
-            print("\n".join(table_lines(tables[-1])) + "\n", flush=True)
+            say("\n".join(table_lines(tables[-1])) + "\n")
             write_json(folder / f"{name}.json", tables[-1].to_json())
             lines = [line for table in tables for line in markdown_lines(table)]
             write_bytes(folder / "tables.md", "\n".join(lines).encode())
