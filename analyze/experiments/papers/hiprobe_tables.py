@@ -111,12 +111,12 @@ def _mid_layer(lab: ExperimentContext, case: ExperimentJob, label: str, base: An
         return not_measured(str(error))
     if count == PRINTED_LAYERS:
         config = varied(base, selection={**chosen_by("layer"), "layer": MID_LAYER})
-        about = f"the paper's {MID_LAYER - 1}"
+        about = ""
     else:
         config = varied(base, selection=chosen_by("middle-layer"))
-        about = f"the middle of {count}; the paper's 16 is of {PRINTED_LAYERS}"
+        about = f", the middle of {count}; the paper's 16 is of {PRINTED_LAYERS}"
     row = measured_row(lab, case, label, config)
-    return replace(row, choice=f"{row.choice} ({about})" if row.choice else "")
+    return replace(row, choice=f"{row.choice}{about}" if row.choice else "")
 
 
 def _calibrated_with(case: ExperimentJob, config: AnalysisConfig, frames: int) -> Sampling:

@@ -67,7 +67,7 @@ def test_layers_are_equal_or_so_many_apart(planted: Planted) -> None:
     found = agreed(case, last)
     assert [len(of_kind(found, kind)) for kind in ("draw", "prompts", "settings")] == [2, 3, 1]
     (pair,) = of_kind(found, "settings")
-    assert pair.choices == (f"layer {LAYER}", f"layer {BACKBONE.n_layers}")
+    assert pair.choices == tuple(f"layer {layer} (block {layer - 1})" for layer in (LAYER, BACKBONE.n_layers))
     assert (pair.overlap.shared, pair.overlap.chance_shared) == (0, pytest.approx(1 / 3))
     assert pair.distance == 1
     by_chance = np.mean([abs(a - b) for a in range(3) for b in range(3)])

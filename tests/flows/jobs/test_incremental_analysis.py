@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.planted import Planted, write_planted
-from vadprobe.analyze.detector import fitting, locator_fitting, saliency_steps, sample_shift
+from vadprobe.analyze.detector import fitting, locator_fitting, saliency_steps
+from vadprobe.analyze.detector.results import sample_shift
 from vadprobe.analyze.evaluation import measuring
 from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job

@@ -38,7 +38,9 @@ def test_everything_goes_over_or_the_selection_alone(two_sets: ExperimentContext
     assert set(rows) == {name + way for name in names for way in ways}
     for label, row in rows.items():
         assert row.numbers["auc"].value > 0.6, (label, row)
-        assert row.choice == (f"layer {LAYER}" if label.startswith("HiProbe") else f"heads {HEAD[0]}:{HEAD[1]}")
+        assert row.choice == (
+            f"layer {LAYER} (block {LAYER - 1})" if label.startswith("HiProbe") else f"heads {HEAD[0]}:{HEAD[1]}"
+        )
     everything, alone = (rows[f"{names[1]}planted -> elsewhere, {what}"] for what in ("everything", "selection alone"))
     assert everything.numbers != alone.numbers  # another probe, another threshold
     home = rows[f"{names[1]}elsewhere -> elsewhere"]

@@ -71,10 +71,10 @@ def test_the_mid_layer_is_the_paper_s_where_there_are_as_many_layers(
     label = "without DLSP: fixed mid layer (layer 16)"
     once = replace(lab, draws=1)
     row = by_label(TABLES["hiprobe-4"][1](once))[label]
-    assert row.choice == "layer 2 (the middle of 3; the paper's 16 is of 32)"
+    assert row.choice == "layer 2 (block 1), the middle of 3; the paper's 16 is of 32"
     monkeypatch.setattr(hiprobe_tables, "PRINTED_LAYERS", BACKBONE.n_layers)
     monkeypatch.setattr(hiprobe_tables, "MID_LAYER", 1)
-    assert by_label(TABLES["hiprobe-4"][1](once))[label].choice == "layer 1 (the paper's 0)"
+    assert by_label(TABLES["hiprobe-4"][1](once))[label].choice == "layer 1 (block 0)"
     assert "its mid layer 16 is layer 17" in " ".join(TABLES["hiprobe-4"][1](once).notes)
 
 

@@ -90,7 +90,7 @@ def test_what_cannot_be_measured_is_unknown_with_its_reason(lab: ExperimentConte
     cells = summary_json(sweep, ("auc",))["cells"]
     assert [cell["numbers"]["auc"]["value"] for cell in cells if cell["swept"] == "frames"] == [None] * 4
     text = "\n".join(summary_lines(sweep, ("auc", "f1")))
-    assert "unknown: a clip of 24 frames cannot show 32." in text
+    assert "not measured: a clip of 24 frames cannot show 32." in text
     assert "is therefore chosen on them and is no result" in text
 
 
