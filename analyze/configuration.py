@@ -1,52 +1,42 @@
 """The settings of stage 2 that a job file holds. Beside each default stands what the paper says."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from vadprobe.analyze.probes.settings import HIDDEN, ClassWeight, Convention, ProbeKind, contradiction
-from vadprobe.store.settings import Section
+from vadprobe.analyze.calibration.settings import CalibrationConfig
+from vadprobe.analyze.locator.settings import CODE_GRID, CODE_LOCATOR, LOCATORS, LocatorConfig
+from vadprobe.analyze.probes.settings import CODE_PROBE, Convention, ProbeConfig
+from vadprobe.analyze.saliency.settings import HEAD_METRICS, LAYER_METRICS, SaliencyConfig
+from vadprobe.store.settings import OpenReading, Section
 
+__all__ = [
+    "CODE_SETTINGS",
+    "HEAD_METRICS",
+    "LAYER_METRICS",
+    "LAYER_RULES",
+    "RANKING_RULES",
+    "AnalysisConfig",
+    "CalibrationConfig",
+    "EvaluationConfig",
+    "LocatorConfig",
+    "ProbeConfig",
+    "Rule",
+    "SaliencyConfig",
+    "SelectionConfig",
+]
 
-class CalibrationConfig(Section):
-    """Section `[analysis.calibration]`: the training samples that everything is fitted on."""
-
-    unit: Literal["video", "segment"] = Field(
-        default="video", description="both papers: one vector per calibration video, frames sampled over all of it"
-    )
-    fraction: float = Field(default=0.01, gt=0, le=1, description="both papers: one per cent of the training videos")
-    seed: int = Field(default=0, ge=0, description="of the draw of training videos")
-    segment_label: Literal["video", "interval"] = Field(
-        default="video", description="with unit 'segment': the label of the video, or whether an interval covers it"
-    )
-
-
-HEAD_METRICS = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
-LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
-
-
-class SaliencyConfig(Section):
-    """Section `[analysis.saliency]`: how well every layer or head separates the calibration samples."""
-
-    convention: Literal["paper", "headhunt-code"] = Field(
-        default="paper",
-        description="how the equations are read: 'headhunt-code' has the constants of that method's public code",
-    )
-    metrics: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="the metrics that are ranked; by default the three or four of the paper"
-    )
-    permutations: int = Field(
-        default=0, ge=0, description="relabelings of whole videos for the saliency of chance; 0: none"
-    )
-    folds: int = Field(
-        default=0, ge=0, description="folds of videos for the cross-fitted AUC of every layer or head; 0: none"
-    )
-
-    @model_validator(mode="after")
-    def _folds_divide(self) -> "SaliencyConfig":
-        if self.folds == 1:
-            raise ValueError("folds must be 0 (none) or at least 2, got 1: one fold leaves nothing to fit on")
-        return self
+_LAYER_ZERO = OpenReading(
+    "numbers of layers",
+    "HiProbe figure 4: layer 0 is the input, 20 the best, 31 the output of 32 blocks",
+    "blocks from 0: HiProbe's 20 is our 21, its mid layer 16 our 17",
+)
+_LAST_LAYER = OpenReading("last layer", '"last layer"', "after the final norm, as transformers' last entry")
+_SCORE_PROMPT = OpenReading("prompt of the probe", "not said", "any of the job")
+_WHOLE = OpenReading(
+    "the public code of HeadHunt-VAD", "equations 3 to 12", "everything that the public code does, at once"
+)
 
 
 Rule = Literal[
@@ -57,6 +47,7 @@ Rule = Literal[
     "rhi",
     "heads",
     "random-heads",
+    "last-block",
     "full-layer",
     "all-heads",
 ]
@@ -71,11 +62,22 @@ class SelectionConfig(Section):
 
     "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
     L. "rhi" the `top_heads` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
-    `seed`; "full-layer" every head of the block whose best head RHI ranks first; "all-heads" every head there is.
+    `seed`; "last-block" every head of the last block (HeadHunt-VAD's "full layer features"); "full-layer" every head of
+    the block whose best head RHI ranks first; "all-heads" every head there is.
     """
 
     rule: Rule | None = Field(default=None, description="by default the method's own: 'dlsp' or 'rhi'")
-    layer: int | None = Field(default=None, ge=0, description="with rule 'layer': its number, 0 is the embedding")
+    layer: int | None = Field(
+        default=None, ge=0, description="with rule 'layer': its number; layer_zero says which layer is 0"
+    )
+    layer_zero: Annotated[Literal["embedding", "first-block"], _LAYER_ZERO] = Field(
+        default="embedding",
+        description="which layer is 0, for the rules 'layer' and 'middle-layer': the embedding, so that layer l is the "
+        "output of block l - 1; or the output of the first block, as HiProbe most likely numbers them",
+    )
+    last_layer: Annotated[Literal["before-norm", "after-norm"], _LAST_LAYER] = Field(
+        default="before-norm", description="the last block's output before the final norm, which is what stores hold"
+    )
     heads: tuple[tuple[int, int], ...] = Field(default=(), description="with rule 'heads': [block, head] from 0")
     prompts: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="the prompts that RHI ranks over; by default all of the job"
@@ -88,65 +90,21 @@ class SelectionConfig(Section):
             raise ValueError("rule 'layer' goes with the key 'layer', a number, and no other rule has it")
         if (self.rule == "heads") != bool(self.heads):
             raise ValueError("rule 'heads' goes with the key 'heads', [[block, head], ...], and no other rule has it")
+        if self.last_layer != "before-norm":
+            raise ValueError(
+                "last_layer 'after-norm' needs the hidden state after the final norm (transformers' last entry of "
+                "hidden_states), and stores hold the last block's output before it; that state must be extracted "
+                "first, so leave the key out"
+            )
         return self
 
 
-class ProbeConfig(Section):
-    """Section `[analysis.probe]`: the probe on the selected features; both papers fit logistic regression."""
-
-    kind: ProbeKind = Field(default="logistic", description="both papers; the other kinds are for comparison")
-    c: float = Field(default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed")
-    max_iterations: int = Field(
-        default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS; HeadHunt's code: 2000 of liblinear"
-    )
-    class_weight: ClassWeight | None = Field(
-        default=None, description="'balanced': both classes weigh the same, however many samples each has"
-    )
-    hidden: int = Field(default=HIDDEN, ge=1, description="hidden units of kind 'mlp'")
-    seed: int = Field(default=0, ge=0, description="of the first weights of kind 'mlp'; nothing else is random")
-    convention: Convention = Field(
-        default="paper", description="'headhunt-code': liblinear on unscaled features, as HeadHunt's public code"
-    )
-    memory_gb: float = Field(
-        default=2.0,
-        ge=0,
-        description="features held in memory for a fit; a logistic fit of more streams over the store",
-    )
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> "ProbeConfig":
-        refused = contradiction(
-            self.kind, C=self.c, class_weight=self.class_weight, hidden=self.hidden, convention=self.convention
-        )
-        if refused:
-            raise ValueError(refused)
-        return self
-
-
-class LocatorConfig(Section):
-    """Section `[analysis.locator]`: smoothing of segment scores and the threshold of the binary decision.
-
-    `threshold` "grid": the (sigma, threshold) pair of best frame F1 on the videos of `split`. "adaptive":
-    mean plus kappa deviations of the calibration probabilities (HiProbe-VAD). A number: that number.
-    """
-
-    split: Literal["validation", "test"] = Field(
-        default="validation", description="what the grid sees; 'test' is reported too and needs allow_overlap"
-    )
-
-    sigmas: tuple[float, ...] = Field(
-        default=(1.5,), min_length=1, description="in segments; HiProbe 0.4, HeadHunt 1.5"
-    )
-    threshold: Literal["grid", "adaptive"] | float = Field(default=0.65, description="HeadHunt: 0.65")
-    kappa: float = Field(default=0.2, description="standard deviations above the mean; the paper prints no value")
-
-    @model_validator(mode="after")
-    def _one_sigma_without_grid(self) -> "LocatorConfig":
-        if self.threshold != "grid" and len(self.sigmas) > 1:
-            raise ValueError("several sigmas can only be tried with threshold = 'grid'")
-        if min(self.sigmas) < 0:
-            raise ValueError("a sigma must not be negative; 0 means no smoothing")
-        return self
+CODE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "saliency": {"convention": "headhunt-code"},
+    "probe": CODE_PROBE,
+    "locator": CODE_LOCATOR,
+}
+"""What the convention "headhunt-code" sets, by section."""
 
 
 class EvaluationConfig(Section):
@@ -158,16 +116,32 @@ class EvaluationConfig(Section):
 
 
 class AnalysisConfig(Section):
-    """Section `[analysis]`: one method on the cached features."""
+    """Section `[analysis]`: one method on the cached features.
+
+    `convention` "headhunt-code" sets all that the public code of HeadHunt-VAD does: the constants of the four metrics;
+    liblinear on 60 % of the calibration samples as they are, drawn with its seed; smoothing with zeros beyond the ends
+    and 3 sigmas wide; and, with locator.threshold = "grid", its grid. A key that it sets may be given with that value
+    only; to mix readings, leave the convention out and give the keys. In four rare cases heads need care: two samples
+    in a class, and a covariance without an inverse, are computed as there; near-singular scatters above 1e9, and
+    unknown metrics and ties, may still differ (`saliency/kernels/reference_code.py`). In videos shorter than its
+    smoothing that code takes a narrower one; here all videos have the same.
+    """
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")
     method: Literal["hiprobe", "headhunt"] = Field(description="'hiprobe' probes one layer, 'headhunt' a few heads")
-    out: str = Field(description="folder of the results")
+    out: str = Field(
+        description="folder of the results; {dataset}, {backbone} and {method} in it stand for the job's own names"
+    )
     detector: str | None = Field(
         default=None,
         description="a detector.json fitted elsewhere; then nothing is fitted here, videos are only scored",
     )
-    score_prompt: str | None = Field(default=None, description="the prompt that feeds the probe; by default the first")
+    convention: Annotated[Convention, _WHOLE] = Field(
+        default="paper", description="'headhunt-code' sets all keys of that code at once; 'paper' sets none"
+    )
+    score_prompt: Annotated[str | None, _SCORE_PROMPT] = Field(
+        default=None, description="the prompt that feeds the probe; by default the first"
+    )
     top_heads: int = Field(default=5, ge=1, description="HeadHunt: five heads")
     instability_weight: float = Field(default=0.5, ge=0, description="HeadHunt: lambda = 0.5")
     seed: int = Field(default=0, ge=0, description="of the two-means clustering, of permutations and folds")
@@ -195,6 +169,22 @@ class AnalysisConfig(Section):
         """The rule of selection, the method's own where none is named."""
         return self.selection.rule or ("dlsp" if self.method == "hiprobe" else "rhi")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_method_and_convention(cls, values: Any) -> Any:
+        """Fill in what the job leaves out: the locator of its method, and the settings of the convention."""
+        if not isinstance(values, dict):
+            return values
+        settings = {"locator": dict(LOCATORS.get(values.get("method", ""), {}))}
+        if values.get("convention") == "headhunt-code":
+            settings = {name: {**settings.get(name, {}), **found} for name, found in _settings_of_code(values).items()}
+        sections = {
+            name: {**found, **_given(values, name)}
+            for name, found in settings.items()
+            if isinstance(values.get(name, {}), dict | Section)
+        }
+        return {**values, **sections}
+
     @model_validator(mode="after")
     def _parts_fit(self) -> "AnalysisConfig":
         layers = self.rule in LAYER_RULES
@@ -206,6 +196,12 @@ class AnalysisConfig(Section):
             raise ValueError(
                 f"method {self.method!r} does not choose by {self.rule!r}; the rules {', '.join(LAYER_RULES)} are of "
                 "'hiprobe', the others of 'headhunt'"
+            )
+        unused = self.saliency.strays(layers=layers)
+        if unused:
+            raise ValueError(
+                f"saliency.{unused[0]} is of {'heads' if layers else 'layers'}, and rule {self.rule!r} chooses "
+                f"{'a layer' if layers else 'heads'}; leave it out"
             )
         self._check_chance()
         if layers and self.selection.prompts is not None:
@@ -225,3 +221,33 @@ class AnalysisConfig(Section):
                 "saliency.permutations relabels whole videos, and with segment_label = 'interval' a video has both "
                 "labels; use segment_label = 'video', or folds alone"
             )
+
+
+def _given(values: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """Return the keys that a job gives in a section."""
+    found = values.get(section, {})
+    if isinstance(found, Section):
+        return found.model_dump(exclude_unset=True)
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _settings_of_code(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the convention sets for a job, by section.
+
+    Raises:
+        ValueError: if the job gives one of these keys another value.
+    """
+    if values.get("method") == "hiprobe":
+        raise ValueError("convention 'headhunt-code' is of method 'headhunt'; leave it out with 'hiprobe'")
+    settings = {name: dict(found) for name, found in CODE_SETTINGS.items()}
+    if _given(values, "locator").get("threshold") == "grid":
+        settings["locator"].update(CODE_GRID)
+    for name, found in settings.items():
+        for key, given in _given(values, name).items():
+            value = tuple(given) if isinstance(given, list) else given
+            if key in found and value != found[key]:
+                raise ValueError(
+                    f"{name}.{key} is {given!r}, but convention 'headhunt-code' sets {found[key]!r}; leave the key "
+                    "out, or the convention"
+                )
+    return settings

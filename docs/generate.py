@@ -1,4 +1,4 @@
-"""Write the reference pages of the commands and of job files: `python docs/generate.py`."""
+"""Write the reference pages of the commands, of job files and of the open readings: `python docs/generate.py`."""
 
 import types
 from collections.abc import Iterator
@@ -8,9 +8,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from vadprobe.analyze.configuration import CODE_SETTINGS, AnalysisConfig
+from vadprobe.analyze.locator.settings import CODE_GRID
 from vadprobe.flows.command_line import application
 from vadprobe.flows.jobs.job import JobConfig
 from vadprobe.store.files.text import markdown_table
+from vadprobe.store.settings import OpenReading
 
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
 _JOBS = """\
@@ -18,6 +21,81 @@ _JOBS = """\
 
 A job is one TOML file for both stages. It is checked as a whole before any work starts; an unknown key is an error.
 Keys without a default must be given. The files in `configs/` are complete examples.
+
+A job may say `extends = "other.toml"`, a file relative to its own, or `extends = "papers/headhunt"`, a shipped job by
+its name; or a list of them, of which later ones win, and the job's own keys win over all. Tables are merged key by key;
+an array, and an array of tables such as `[[sampling]]`, is replaced whole. A key cannot be taken away, only be given
+another value. `workspace` is relative to the file that says it. `vadprobe show-job JOB` prints the whole job with the
+file that each value came from.
+"""
+
+_READINGS = """\
+# Open readings
+
+What HiProbe-VAD (MM 2025) and HeadHunt-VAD (AAAI 2026) leave open, and the key of a job file that answers it.
+The equations and the code that computes them are in [methods.md](methods.md), all keys in [jobs.md](jobs.md).
+A key of the saliency of layers is refused in a job of heads, and the other way round. What a job takes in place of
+a default stands in its `detector.json`, under `provenance.readings`, and in the report.
+"""
+_WITHOUT_KEY = (
+    (
+        "frames of a sample",
+        "F frames, uniformly",
+        "the middles of F equal parts of its N frames, (2i + 1) N / 2F",
+        "((N - 1) / F) (i + 1/2) (the public code)",
+    ),
+    (
+        "deviation in the z-score of layers",
+        "not said",
+        "population; it cannot change the choice. A metric that is the same in every layer has z = 0; the first of "
+        "equal layers wins",
+        "",
+    ),
+    ("embedding", "not said", "stored, never ranked: it is the same token in every sample", ""),
+    (
+        "covariances of the symmetric KL",
+        "Gaussians",
+        "each class shrunk by Ledoit and Wolf; unknown with two samples in a class",
+        "a ridge of 1e-10 (the public code)",
+    ),
+    (
+        "kernel of MMD",
+        "not said",
+        "exp(-|x - y|^2 / 2 s^2), s the median distance of all pairs of samples; self-pairs included",
+        "the median of the squared distances that are not 0 (the public code)",
+    ),
+    (
+        "scaling of metrics of heads",
+        "min-max",
+        "over all heads of a prompt; an all-equal metric counts 0; an unknown head is never chosen and scales nothing; "
+        "of equal heads the lower block and head first",
+        "the higher one first, unknown metrics left out of the mean (the public code)",
+    ),
+    (
+        "unknown clips in smoothing",
+        "not said",
+        "stay unknown, and their neighbours are means over the known ones",
+        "",
+    ),
+    (
+        "AUC under a threshold",
+        "not defined",
+        "three numbers: of the scores, of the scores with those at or below the threshold made equal (`auc_gated`), "
+        "and of the decision alone, (TPR + TNR) / 2 (`auc_binary`)",
+        "",
+    ),
+    (
+        "AP",
+        "not defined",
+        "step function (`ap_step`) and trapezoid (`pr_area_trapezoid`), side by side",
+        "the step function (the public code)",
+    ),
+)
+"""Readings that no key changes: question, what is printed, what is taken here, and what others take."""
+
+_FAULTS = """\
+The public code also smooths twice, drops up to 47 frames at the end of a video and gives one score too many for short
+videos. These are faults, and not copied.
 """
 
 
@@ -30,6 +108,46 @@ def commands_page() -> str:
 def jobs_page() -> str:
     """Return the page of every key of a job file, in Markdown."""
     return "\n".join([_JOBS, *_section(JobConfig, "", is_many=False)])
+
+
+def readings_page() -> str:
+    """Return the page of everything that the papers leave open, in Markdown."""
+    columns = ("question", "what is printed", "key", "default", "here", "other readings")
+    keys = "\n".join(markdown_table(columns, list(_readings(AnalysisConfig, "analysis"))))
+    without = "\n".join(markdown_table((*columns[:2], *columns[4:]), _WITHOUT_KEY))
+    return "\n".join([_READINGS, f"{keys}\n", _convention(), f"## Without a key\n\n{without}\n", _FAULTS])
+
+
+def _readings(model: type[BaseModel], place: str) -> Iterator[tuple[str, ...]]:
+    """Yield a row for every key of a section, and of those in it, that answers an open question."""
+    for name, field in model.model_fields.items():
+        inner = _model(field.annotation)
+        if inner is not None:
+            yield from _readings(inner, f"{place}.{name}")
+        for reading in field.metadata:
+            if isinstance(reading, OpenReading):
+                _, default, text = _cells(field)
+                yield reading.question, reading.printed, f"`{place}.{name}`", default, text, reading.others
+
+
+def _convention() -> str:
+    """Return the paragraphs about the convention that sets several keys, and what it sets."""
+    settings = {name: {**found, **(CODE_GRID if name == "locator" else {})} for name, found in CODE_SETTINGS.items()}
+    rows = [
+        (f"`analysis.{section}.{name}`", "none" if value is None else f"`{_short(value)}`")
+        for section, found in settings.items()
+        for name, value in found.items()
+    ]
+    table = "\n".join(markdown_table(("key", "value"), rows))
+    prose = _prose(AnalysisConfig).split("\n\n", 1)[1]
+    return f'## `convention = "headhunt-code"`\n\n{prose}\n\n{table}\n'
+
+
+def _short(value: Any) -> str:
+    """Return a value as TOML, a long list by its ends."""
+    if isinstance(value, tuple) and len(value) > 3:
+        return f"[{_toml(value[0])}, {_toml(value[1])}, ..., {_toml(value[-1])}] ({len(value)})"
+    return _toml(value)
 
 
 def _section(model: type[BaseModel], place: str, *, is_many: bool) -> Iterator[str]:
@@ -99,7 +217,7 @@ def _is_many(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is tuple
 
 
-PAGES = {"commands.md": commands_page, "jobs.md": jobs_page}
+PAGES = {"commands.md": commands_page, "jobs.md": jobs_page, "readings.md": readings_page}
 """Functions of the pages by name of the file."""
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from vadprobe.store.errors import VadprobeError
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "From videos to scores": {
-        "stages": ("plan", "extract", "analyze", "report", "describe", "demo"),
+        "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "demo"),
         "verify": ("verify",),
     },
     "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
@@ -32,7 +32,10 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Data sets and experiments": {
         "datasets": ("dataset audit", "dataset prepare"),
         "evaluate": ("evaluate",),
-        "experiments": ("table", "stability", "probing"),
+        "experiments.tables": ("table",),
+        "experiments.figures": ("figure",),
+        "experiments.stability": ("stability", "probing"),
+        "experiments.sweeps": ("sweep", "agreement"),
     },
 }
 """Commands by the module of their functions, under the titles of the help page."""
@@ -57,8 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 all
-        features are extracted but for videos or clips that cannot be read, 130 interrupted, 141 nobody reads the
+        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 done
+        but for what could not be: features of videos or clips that cannot be read, or figures that the stores cannot
+        give, 130 interrupted, 141 nobody reads the
         output.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -124,7 +128,7 @@ def application() -> App:
 
 def _helps(module: str) -> dict[str, str]:
     """Return what a module's functions do, from their docstrings, without importing it."""
-    source = Path(__file__).with_name("commands").joinpath(f"{module}.py").read_text(encoding="utf-8")
+    source = Path(__file__).with_name("commands").joinpath(f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     return {function.name: _prose(ast.get_docstring(function) or "") for function in functions}
 

@@ -2,6 +2,8 @@
 
 import difflib
 import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,19 @@ class Section(BaseModel):
     """A section of a job file: unknown keys are errors, values do not change after birth."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class OpenReading:
+    """A question that published methods leave open, in the annotation of the key that answers it.
+
+    The `question` in a few words, what is `printed`, and what `others` take. The key's description and default say what
+    is taken here.
+    """
+
+    question: str
+    printed: str
+    others: str
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -35,7 +50,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> VadprobeError:
     """Turn pydantic's report into one sentence per mistake: the key, the rule, the value."""
-    sentences = []
+    return VadprobeError(f"{path}: " + " ".join(sentence for _, sentence, _ in mistakes(error, model)))
+
+
+def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[int | str, ...], str, bool]]:
+    """Yield the place of every mistake, the sentence about it, and False where the mistake is that a key is missing."""
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "the file"
         if item["type"] == "extra_forbidden":
@@ -43,14 +62,14 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> Vadpr
             known = _known_keys(model, item["loc"][:-1])
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}."
-            sentences.append(f"unknown key {where!r}; {hint}")
+            sentence = f"unknown key {where!r}; {hint}"
         elif item["type"] == "missing":
-            sentences.append(f"the key {where!r} is missing.")
+            sentence = f"the key {where!r} is missing."
         else:
             message = item["msg"].removeprefix("Value error, ")
             got = "" if isinstance(item["input"], dict | list | tuple | BaseModel) else f" (got {item['input']!r})"
-            sentences.append(f"{where}: {message.removesuffix('.')}{got}.")
-    return VadprobeError(f"{path}: " + " ".join(sentences))
+            sentence = f"{where}: {message.removesuffix('.')}{got}."
+        yield item["loc"], sentence, item["type"] != "missing"
 
 
 def _known_keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

@@ -9,10 +9,11 @@ from vadprobe.analyze.calibration.calibration import Calibration, calibration_ro
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
-from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig, ProbeConfig
+from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.locator_fitting import fit_locator, tuning_rows
 from vadprobe.analyze.detector.permutation_test import chance_of
+from vadprobe.analyze.detector.readings import changed_readings
 from vadprobe.analyze.detector.selection_rules import choose
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
@@ -21,7 +22,8 @@ from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.probes.fitting import fit_probe
 from vadprobe.analyze.probes.kinds import Probe, probe_from_json
-from vadprobe.analyze.probes.settings import Penalty
+from vadprobe.analyze.probes.samples import drawn_samples
+from vadprobe.analyze.probes.settings import Penalty, ProbeConfig
 from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
@@ -110,10 +112,11 @@ def fitted_probe(
     """
     n_bytes = 8 * len(calibration.rows) * n_selected(store, selection)
     streams = n_bytes > config.memory_gb * 1e9
-    if streams and (config.kind != "logistic" or config.convention != "paper"):
+    if streams and not config.streams:
         raise VadprobeError(
             f"the calibration features take {n_bytes / 1e9:.1f} GB and probe.memory_gb is {config.memory_gb:g}; only a "
-            "logistic probe of the convention 'paper' streams. Raise memory_gb, or draw a smaller fraction."
+            "logistic probe of the convention 'paper', scaled and on all samples, streams. Raise memory_gb, or draw a "
+            "smaller calibration fraction."
         )
     inputs = {
         **samples_digest(store, calibration),
@@ -129,15 +132,17 @@ def fitted_probe(
         return CachedResult(fit_streamed_logistic(blocks, penalty, seed=config.seed).to_json())
 
     def compute() -> CachedResult:
+        drawn = drawn_samples(calibration.labels, config.fraction, config.resampling, config.seed)
         features = read_selected(store, selection, calibration.rows)
         probe = fit_probe(
-            features,
-            calibration.labels,
+            features[drawn],
+            calibration.labels[drawn],
             kind=config.kind,
             penalty=penalty,
             hidden=config.hidden,
             seed=config.seed,
             convention=config.convention,
+            scaling=config.scaling,
         )
         return CachedResult(probe.to_json())
 
@@ -180,7 +185,8 @@ def assemble(
     probe: Probe,
     locator: Locator,
 ) -> Detector:
-    """Put the fitted parts together with the digests of what they were fitted on."""
+    """Put the fitted parts together with the digests of what they were fitted on, and the readings of the job."""
+    readings = changed_readings(config)
     return Detector(
         preset=config.preset,
         selection=selection,
@@ -195,6 +201,7 @@ def assemble(
             "ground_truth": inputs.truth.truth_digest,
             "fitted_on": _fingerprints(inputs.calibration_store.clips, calibration.rows),
             "tuned_on": _fingerprints(inputs.store.clips, tuning_rows(inputs, config.locator)),
+            **({"readings": readings} if readings else {}),
             **({"notes": list(inputs.store.spec.notes)} if inputs.store.spec.notes else {}),
         },
     )

@@ -1,17 +1,19 @@
 """Fit the locator of a job: fixed, adaptive, or the grid's best on videos held out for it."""
 
+from dataclasses import asdict
+
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
-from vadprobe.analyze.configuration import LocatorConfig
 from vadprobe.analyze.evaluation.metrics import clip_counts
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.features.cached_scores import cached_probabilities, segment_probabilities
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.locator.grid import frame_f1_grid
 from vadprobe.analyze.locator.locator import Locator, adaptive_threshold
+from vadprobe.analyze.locator.settings import LocatorConfig
 from vadprobe.analyze.probes.kinds import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.datasets.dataset import Dataset
@@ -20,9 +22,6 @@ from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_arrays
 from vadprobe.store.format.clip_table import ClipTable
-
-THRESHOLDS = tuple(step / 100 for step in range(1, 100))
-"""Thresholds of the locator grid: 0.01 to 0.99."""
 
 
 def fit_locator(
@@ -43,9 +42,10 @@ def fit_locator(
     if config.threshold == "adaptive":
         store = inputs.calibration_store
         fitted = cached_probabilities(store, selection, probe, calibration.rows, cache, scheduler)
-        return Locator(config.sigmas[0], adaptive_threshold(fitted, config.kappa))
+        of = fitted if config.adaptive_samples == "all" else fitted[calibration.labels == 1]
+        return Locator(config.sigmas[0], adaptive_threshold(of, config.kappa), config.edge, config.truncate)
     if config.threshold != "grid":
-        return Locator(config.sigmas[0], float(config.threshold))
+        return Locator(config.sigmas[0], float(config.threshold), config.edge, config.truncate)
     rows = tuning_rows(inputs, config)
     if len(rows) == 0:
         raise VadprobeError(
@@ -60,11 +60,17 @@ def fit_locator(
     codes = table.video_codes[rows]
 
     def compute() -> CachedResult:
-        grid = frame_f1_grid(ScoredClips(scores, positives, negatives, codes), config.sigmas, THRESHOLDS)
+        clips = ScoredClips(scores, positives, negatives, codes)
+        grid = frame_f1_grid(clips, config.sigmas, config.grid, config.smoothing)
         return CachedResult({"locator": grid.locator.to_json()})
 
     samples = digest_arrays([scores, positives, negatives, codes])
-    key = {"samples": samples, "sigmas": list(config.sigmas), "thresholds": list(THRESHOLDS)}
+    key = {
+        "samples": samples,
+        "sigmas": list(config.sigmas),
+        "thresholds": list(config.grid),
+        "smoothing": asdict(config.smoothing),
+    }
     return Locator.from_json(cache.result("locator-grid", key, compute).values["locator"])
 
 

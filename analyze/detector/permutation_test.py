@@ -5,6 +5,7 @@ moves the labels of whole videos, the same for every prompt, and goes through th
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import LAYER_RULES, AnalysisConfig
-from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked
+from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked, reading_of_heads
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
@@ -80,7 +81,7 @@ def _layer_chance(
 ) -> Chance:
     wanted = config.saliency.metrics
     ((prompt, store),) = stores.items()
-    observed, _ = dlsp(ranked(layer_metrics_of(store, calibration, cache, scheduler), wanted))
+    observed, _ = dlsp(ranked(layer_metrics_of(store, calibration, config.saliency, cache, scheduler), wanted))
     null = _relabeled(stores, config, calibration, cache, scheduler)[prompt]
     scores = [dlsp(ranked(_at(null, number), wanted))[0] for number in range(config.saliency.permutations)]
     return chance(observed, np.stack(scores))
@@ -89,7 +90,7 @@ def _layer_chance(
 def _head_chance(
     stores: Stores, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
 ) -> Chance:
-    measured = head_metrics_of(stores, calibration, config.saliency.convention, config.seed, cache, scheduler)
+    measured = head_metrics_of(stores, calibration, config.saliency, config.seed, cache, scheduler)
     nulls = _relabeled(stores, config, calibration, cache, scheduler)
 
     def robust(of_prompts: Mapping[str, Metrics]) -> np.ndarray:
@@ -108,10 +109,18 @@ def _relabeled(
     labelings = permuted_labels(calibration.labels, calibration.groups, saliency.permutations, config.seed)
     kernel: Callable[[np.ndarray], Metrics]
     if config.rule in LAYER_RULES:
-        kernel = partial(layer_null, labelings=labelings)
+        kernel = partial(layer_null, labelings=labelings, readings=saliency.of_layers)
+        reading: dict[str, Any] = {"readings": asdict(saliency.of_layers)}
     else:
-        kernel = partial(head_null, labelings=labelings, seed=config.seed, convention=saliency.convention)
-    key = {"convention": saliency.convention, "permutations": saliency.permutations, "seed": config.seed}
+        kernel = partial(
+            head_null,
+            labelings=labelings,
+            seed=config.seed,
+            convention=saliency.convention,
+            readings=saliency.of_heads,
+        )
+        reading = reading_of_heads(saliency)
+    key = {**reading, "permutations": saliency.permutations, "seed": config.seed}
     return _mapped("relabeled-saliency", stores, config, calibration, kernel, key, cache, scheduler)
 
 

@@ -1,6 +1,7 @@
 """Saliency of layers and heads on the calibration samples, measured once for each prompt and kept."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -9,47 +10,61 @@ import numpy as np
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
-from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS
+from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS, SaliencyConfig
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
-from vadprobe.analyze.saliency.heads import Convention, head_metrics
+from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.layers import layer_metrics
 from vadprobe.analyze.saliency.silhouette import silhouettes
 from vadprobe.store.reading.feature_store import FeatureStore
 
 
-def layer_metrics_of(store: FeatureStore, calibration: Calibration, cache: StepCache, scheduler: Scheduler) -> Metrics:
+def layer_metrics_of(
+    store: FeatureStore, calibration: Calibration, config: SaliencyConfig, cache: StepCache, scheduler: Scheduler
+) -> Metrics:
     """Measure HiProbe's metrics of layers 1 to L of one prompt's store, with the count of floored dimensions."""
 
     def compute() -> CachedResult:
-        kernel = partial(layer_metrics, labels=calibration.labels)
+        kernel = partial(layer_metrics, labels=calibration.labels, readings=config.of_layers)
         return CachedResult(arrays=map_layers(store, calibration.rows, kernel, scheduler))
 
-    return dict(cache.result("layer-saliency", samples_digest(store, calibration), compute).arrays)
+    inputs = {**samples_digest(store, calibration), "readings": asdict(config.of_layers)}
+    return dict(cache.result("layer-saliency", inputs, compute).arrays)
 
 
 def head_metrics_of(
     stores: Mapping[str, FeatureStore],
     calibration: Calibration,
-    convention: Convention,
+    config: SaliencyConfig,
     seed: int,
     cache: StepCache,
     scheduler: Scheduler,
 ) -> dict[str, Metrics]:
     """Measure HeadHunt's metrics of every head under each prompt; prompts that are not kept are measured together."""
     parts: dict[str, dict[str, Any]] = {
-        key: {**samples_digest(store, calibration), "convention": convention, "seed": seed}
+        key: {**samples_digest(store, calibration), **reading_of_heads(config), "seed": seed}
         for key, store in stores.items()
     }
 
     def compute(missing: list[str]) -> dict[str, CachedResult]:
         lacking = {key: stores[key] for key in missing}
-        kernel = partial(head_metrics, labels=calibration.labels, seed=seed, convention=convention)
+        kernel = partial(
+            head_metrics,
+            labels=calibration.labels,
+            seed=seed,
+            convention=config.convention,
+            readings=config.of_heads,
+        )
         found = over_heads(lacking, calibration.rows, kernel, scheduler)
         return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
 
     results = cache.results("head-saliency", parts, compute)
     return {key: dict(result.arrays) for key, result in results.items()}
+
+
+def reading_of_heads(config: SaliencyConfig) -> dict[str, Any]:
+    """Return the part of a cache key that says how the metrics of heads are read."""
+    return {"convention": config.convention, "readings": asdict(config.of_heads)}
 
 
 def layer_silhouettes_of(

@@ -1,6 +1,6 @@
-"""Score segments with a detector: one row per clip, smoothed within its video once."""
+"""Score segments with a detector: one row per clip, smoothed within its video once; and what it detects in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,12 @@ import pyarrow as pa
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.features.cached_scores import segment_probabilities
 from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.analyze.locator.event_files import ScoredVideos, events_table
+from vadprobe.analyze.locator.segments import located_truth
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.files.parquet import names_of, with_notes, write_parquet
@@ -32,31 +36,54 @@ class Scores:
     raw: np.ndarray
     smoothed: np.ndarray
 
-    def subset(self, video_ids: set[str]) -> "Scores":
-        """Return the scores of some videos."""
-        keep = np.isin(self.rows, self.table.rows_of(video_ids))
-        return Scores(self.table, self.rows[keep], self.raw[keep], self.smoothed[keep])
-
     def write(self, path: Path, truth: Dataset, notes: Sequence[str] = ()) -> None:
         """Write as Parquet, one row per clip, in row groups; frames are half-open. Without truth there is no split.
 
         `notes` are what a reader must know, kept in the file's metadata.
         """
+        values = {"raw_score": self.raw, "score": self.smoothed}
+        self.write_columns(path, truth, values, notes)
+
+    def write_columns(
+        self, path: Path, truth: Dataset, values: Mapping[str, np.ndarray], notes: Sequence[str] = ()
+    ) -> None:
+        """Write named values (n,) of the rows beside their clips, as `write` does with the scores."""
         codes = self.table.video_codes[self.rows]
-        known, names = truth.by_id, self.table.video_ids
-        splits = [known[name].split if name in known else None for name in names]
         table = pa.table(
             {
-                "video_id": names_of(names, codes),
-                "split": names_of(splits, codes),
+                "video_id": names_of(self.table.video_ids, codes),
+                "split": names_of(self._splits(truth), codes),
                 "index": self.table.indices[self.rows],
                 "start_frame": self.table.start_frames[self.rows],
                 "stop_frame": self.table.stop_frames[self.rows],
-                "raw_score": self.raw,
-                "score": self.smoothed,
+                **values,
             }
         )
         write_parquet(with_notes(table, notes), path, _ROW_GROUP)
+
+    def laid(self, truth: GroundTruth, values: np.ndarray) -> SegmentScores:
+        """Lay one value per row (n,) on the videos of a truth; rows of other videos are left out."""
+        table, rows = self.table, self.rows
+        names = [table.video_ids[code] for code in table.video_codes[rows]]
+        return SegmentScores.of_videos(truth, names, table.start_frames[rows], table.stop_frames[rows], values)
+
+    def events(self, threshold: float, truth: Dataset) -> pa.Table:
+        """Return the segments that a threshold on the smoothed scores detects, as `event_files.COLUMNS` has them."""
+        table, rows = self.table, self.rows
+        videos = ScoredVideos(
+            names=table.video_ids,
+            splits=self._splits(truth),
+            fps=table.fps,
+            codes=table.video_codes[rows].astype(np.int64),
+            start_frames=table.start_frames[rows],
+            stop_frames=table.stop_frames[rows],
+            scores=self.smoothed,
+        )
+        return events_table(videos, threshold, located_truth(truth, table.video_ids, videos.n_frames))
+
+    def _splits(self, truth: Dataset) -> list[str | None]:
+        """Return the split of each video of the table; None where the truth has no such video."""
+        return [truth.by_id[name].split if name in truth.by_id else None for name in self.table.video_ids]
 
 
 def score(
@@ -70,5 +97,5 @@ def score(
     store = inputs.store
     detector.check(store.spec)
     raw = segment_probabilities(inputs, detector.selection, detector.probe, rows, cache, scheduler)
-    smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows])
+    smoothed = smooth(raw, detector.locator.sigma, store.clips.video_codes[rows], detector.locator.smoothing)
     return Scores(store.clips, rows, raw, smoothed)

@@ -16,14 +16,15 @@ from vadprobe.analyze.saliency.ranking import dlsp, rhi
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec
+from vadprobe.store.reading.requests import check_stored
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
     """A selection, and what a report tells of it as JSON values.
 
-    `details` has the `scores` that were ranked, their `parts`, the `layers` of a layer's scores, and the raw
-    `metrics` by prompt; None for a rule that ranks nothing.
+    `details` has the `scores` that were ranked, their `parts`, the `layers` of a layer's scores, the saliency of heads
+    by prompt (`prompts`), and the raw `metrics` by prompt; None for a rule that ranks nothing.
     """
 
     selection: Selection
@@ -36,19 +37,33 @@ def choose(
     """Choose by the rule of the job.
 
     Raises:
-        VadprobeError: if the rule names a layer or head that the backbone does not have, or nothing can be ranked.
+        VadprobeError: if the rule names a layer or head that the backbone or a store does not have, or nothing can be
+            ranked.
     """
     digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
     if config.rule in _GIVEN:
-        return Choice(_GIVEN[config.rule](config, inputs.store.spec.backbone, digests))
+        selection = _GIVEN[config.rule](config, inputs.store.spec.backbone, digests)
+        _check_stored(inputs, calibration, selection)
+        return Choice(selection)
     if config.rule == "dlsp":
+        store = inputs.calibration_store
         return _by_dlsp(
-            inputs, config, digests, layer_metrics_of(inputs.calibration_store, calibration, cache, scheduler)
+            inputs, config, digests, layer_metrics_of(store, calibration, config.saliency, cache, scheduler)
         )
     stores = {key: inputs.calibration[key] for key in inputs.ranked_prompts}
-    measured = head_metrics_of(stores, calibration, config.saliency.convention, config.seed, cache, scheduler)
+    measured = head_metrics_of(stores, calibration, config.saliency, config.seed, cache, scheduler)
     best = _by_rhi(config, digests, measured)
     return best if config.rule == "rhi" else _full_layer(best, inputs.store.spec.backbone, digests)
+
+
+def _check_stored(inputs: AnalysisInputs, calibration: Calibration, selection: Selection) -> None:
+    """Refuse, before anything is read, what the fitted or the scored store was not made to hold."""
+    array = "hidden_states" if selection.unit == "layer" else "head_outputs"
+    for store, rows in (
+        (inputs.calibration_store, calibration.rows),
+        (inputs.store, inputs.rows_of_split("test")),
+    ):
+        check_stored(store.path, store.spec, store.contents, array, selection.indices, rows)
 
 
 def _by_dlsp(
@@ -68,7 +83,9 @@ def _by_rhi(
     selection = select_heads(metrics, weight=config.instability_weight, top=config.top_heads, inputs=digests)
     robust = rhi(metrics, config.instability_weight, config.top_heads)
     parts = {"mean": robust.mean, "instability": robust.instability}
-    return Choice(selection, _details(robust.robust, parts, measured, []))
+    details = _details(robust.robust, parts, measured, [])
+    prompts = {key: plain(values) for key, values in robust.prompts.items()}
+    return Choice(selection, {**details, "prompts": prompts})
 
 
 def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -> Choice:
@@ -80,10 +97,17 @@ def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -
 
 def _layer(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
     count = backbone.n_layers
-    layers = {"last-layer": count, "middle-layer": max(1, round(count / 2)), "layer": config.selection.layer}
-    layer = layers[config.rule]
-    if layer is None or layer > count:
-        raise VadprobeError(f"selection.layer must be a layer of the backbone, 0 to {count}, got {layer}.")
+    first = 0 if config.selection.layer_zero == "embedding" else 1
+    if config.rule == "last-layer":
+        layer = count
+    else:
+        number = config.selection.layer if config.rule == "layer" else max(1 - first, round(count / 2))
+        layer = -1 if number is None else number + first
+    if not 0 <= layer <= count:
+        raise VadprobeError(
+            f"selection.layer must be a layer of the backbone, 0 to {count - first}, got {config.selection.layer}; 0 "
+            f"is the {config.selection.layer_zero} (layer_zero)."
+        )
     return Selection("layer", config.rule, ((layer,),), inputs=digests)
 
 
@@ -107,6 +131,11 @@ def _random_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[
     return Selection("head", config.rule, heads, inputs=digests | {"seed": str(config.selection.seed)})
 
 
+def _last_block(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
+    heads = tuple((backbone.n_layers - 1, head) for head in range(backbone.n_heads))
+    return Selection("head", config.rule, heads, inputs=digests)
+
+
 def _all_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
     heads = tuple((block, head) for block in range(backbone.n_layers) for head in range(backbone.n_heads))
     return Selection("head", config.rule, heads, inputs=digests)
@@ -118,6 +147,7 @@ _GIVEN: Mapping[str, Callable[[AnalysisConfig, BackboneSpec, dict[str, str]], Se
     "last-layer": _layer,
     "heads": _heads,
     "random-heads": _random_heads,
+    "last-block": _last_block,
     "all-heads": _all_heads,
 }
 """Rules that measure nothing."""

@@ -28,8 +28,9 @@ class Evaluation:
     Over all known frames, pooled: `auc`, `ap_step` (the primary AP), `pr_area_trapezoid` (what others call AP).
     `auc_abnormal_only` is on the frames of anomalous videos, `auc_macro` the mean AUC of the `n_videos_macro`
     videos that have frames of both classes, `video_auc` tells videos apart by their highest score. At `threshold`
-    (strictly above is anomalous): `f1`, `false_alarm_rate` on normal videos, `auc_gated` (scores at or below it
-    are the lowest), `auc_binary` (the decision alone, (TPR + TNR) / 2), `event_map` by IoU and its mean.
+    (strictly above is anomalous): `f1`, `false_alarm_rate` on normal videos, `auc_gated` and `ap_gated` (scores at
+    or below it are the lowest), `auc_binary` and `ap_binary` (the decision alone; that AUC is (TPR + TNR) / 2), both
+    APs of the step function, `event_map` by IoU and its mean.
     `intervals` are percentile intervals of a video-clustered bootstrap, `undefined` the resamples that had frames
     of one class only. `n_frames_unknown` frames have no score and are in no number.
     """
@@ -46,6 +47,8 @@ class Evaluation:
     false_alarm_rate: float
     auc_gated: float
     auc_binary: float
+    ap_gated: float
+    ap_binary: float
     event_map: dict[str, float]
     event_map_mean: float
     n_events_found: int

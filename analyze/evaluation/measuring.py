@@ -10,8 +10,8 @@ import pyarrow as pa
 from vadprobe.analyze.evaluation.baselines import trivial_baselines
 from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation
-from vadprobe.analyze.evaluation.event_precision import event_map
-from vadprobe.analyze.evaluation.events import detect_events
+from vadprobe.analyze.evaluation.events.event_precision import event_map
+from vadprobe.analyze.evaluation.events.events import detect_events, join_equal
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.group_metrics import (
     class_results,
@@ -21,12 +21,13 @@ from vadprobe.analyze.evaluation.group_metrics import (
     roc_auc_of_groups,
     video_auc,
 )
-from vadprobe.analyze.evaluation.metrics import f1, roc_auc
+from vadprobe.analyze.evaluation.metrics import average_precision, f1, roc_auc
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.store.errors import VadprobeError
 
 _NAN = float("nan")
+_AT_THRESHOLD = ("f1", "false_alarm_rate", "auc_gated", "auc_binary", "ap_gated", "ap_binary", "event_map_mean")
 
 
 def evaluate_scores(
@@ -113,34 +114,27 @@ def _auc(clips: ScoredClips) -> float:
 def _at_threshold(truth: GroundTruth, scores: SegmentScores, known: ScoredClips, threshold: float) -> dict[str, Any]:
     """Return the numbers of an `Evaluation` that depend on the threshold, by name."""
     if math.isnan(threshold) or len(known) == 0:
-        numbers = dict.fromkeys(("f1", "false_alarm_rate", "auc_gated", "auc_binary", "event_map_mean"), _NAN)
+        numbers = dict.fromkeys(_AT_THRESHOLD, _NAN)
         n_true = len(truth.interval_codes)
         return {**numbers, "event_map": {}, "n_events_found": 0, "n_events_true": n_true}
     above = known.scores > threshold
-    found = detect_events(*_runs(scores), threshold)
+    gated = replace(known, scores=np.where(above, known.scores, -np.inf)).ranking()
+    binary = replace(known, scores=above).ranking()
+    clips = join_equal(scores.scores, scores.start_frames, scores.stop_frames, scores.codes)
+    found = detect_events(*clips, threshold)
     events = event_map(found, truth.interval_codes, truth.interval_starts, truth.interval_stops)
     return {
         "f1": f1(known.ranking(), threshold),
         "false_alarm_rate": false_alarm_rate(known, truth.labels, threshold),
-        "auc_gated": _auc(replace(known, scores=np.where(above, known.scores, -np.inf))),
-        "auc_binary": _auc(replace(known, scores=above)),
+        "auc_gated": roc_auc(gated),
+        "auc_binary": roc_auc(binary),
+        "ap_gated": average_precision(gated),
+        "ap_binary": average_precision(binary),
         "event_map": {f"{iou:g}": value for iou, value in events.by_iou.items()},
         "event_map_mean": events.mean,
         "n_events_found": events.n_predicted,
         "n_events_true": events.n_true,
     }
-
-
-def _runs(scores: SegmentScores) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Join neighbours of one score: scores, starts, stops and videos. So no cut decides the last bit of a confidence.
-
-    The segments cover every frame, so those that follow each other in a video touch.
-    """
-    some = scores.n_frames > 0
-    values, codes = scores.scores[some], scores.codes[some]
-    first = np.flatnonzero(np.concatenate([[True], (values[1:] != values[:-1]) | (codes[1:] != codes[:-1])]))
-    last = np.append(first[1:], len(values)) - 1
-    return values[first], scores.start_frames[some][first], scores.stop_frames[some][last], codes[first]
 
 
 def _bootstrapped(

@@ -7,8 +7,9 @@ from typing import Any
 
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig
+from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig, ProbeConfig
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
+from vadprobe.analyze.probes.settings import ProbeKind
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.files.location import StorePath
@@ -91,9 +92,19 @@ class ExperimentContext:
         """Return the first job of a method, or the first of all, put to that method with its own settings."""
         return next((case for case in self.cases if case.config.method == method), self.cases[0])
 
+    def on_set(self, method: str, prefix: str) -> ExperimentJob:
+        """Return the job of a method on a set whose name begins so, else `case_of` the method."""
+        found = [case for case in self.cases if case.truth.name.lower().startswith(prefix)]
+        return preferred(found, method) or self.case_of(method)
+
     def others(self, case: ExperimentJob) -> tuple[ExperimentJob, ...]:
         """Return every other job."""
         return tuple(other for other in self.cases if other is not case)
+
+
+def preferred(cases: Sequence[ExperimentJob], method: str) -> ExperimentJob | None:
+    """Return the first of some jobs that is of a method, else the first; None without any."""
+    return next((case for case in cases if case.config.method == method), next(iter(cases), None))
 
 
 def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
@@ -102,7 +113,8 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     A dictionary changes single keys of a section. A rule of the other method changes the method with it, and puts what
     belongs to the old one back to its default.
     """
-    values = config.model_dump()
+    # A variation spells out every key, so what a convention has set is in them.
+    values = config.model_dump() | {"convention": "paper"}
     for name, change in changes.items():
         values[name] = {**values[name], **change} if isinstance(change, dict) else change
     rule = values["selection"]["rule"]
@@ -111,11 +123,17 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     if rule is not None:
         values["method"] = "hiprobe" if rule in LAYER_RULES else "headhunt"
     if values["method"] != config.method:
-        values["saliency"] = {**values["saliency"], "metrics": None, "convention": "paper"}
+        kept = ("permutations", "folds")  # all else is of the other method's metrics
+        values["saliency"] = {name: values["saliency"][name] for name in kept}
         values["selection"] = {**values["selection"], "prompts": None}
         if rule is None:
             values["selection"] = {"rule": None}
     return AnalysisConfig.model_validate(values)
+
+
+def probed_by(kind: ProbeKind) -> dict[str, Any]:
+    """Return the changes that fit a probe of a kind, with defaults for all else."""
+    return {**ProbeConfig().model_dump(), "kind": kind}
 
 
 def chosen_by(rule: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:

@@ -9,15 +9,17 @@ import numpy as np
 
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.benchmark import Result, evaluate
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import calibrate, fit
+from vadprobe.analyze.detector.results.benchmark import Result, evaluate, measured_answers
+from vadprobe.analyze.detector.results.text_baseline import TextBaseline
 from vadprobe.analyze.detector.scoring import Scores, score
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.experiments.rows import Number, Row, Table
+from vadprobe.analyze.features.answers import answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.analyze.saliency.selection import Selection, layer_name
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import first_few
 from vadprobe.store.format.sampling import Sampling
@@ -27,15 +29,21 @@ Found = TypeVar("Found")
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
 """Columns of most tables."""
 
-THRESHOLD_METRICS = ("auc", "auc_gated", "auc_binary", "f1", "false_alarm_rate")
-"""Columns of tables about thresholds: the continuous scores', the gated ones', and the decision's."""
+DECISION_METRICS = ("auc", "ap_step", "auc_gated", "ap_gated", "auc_binary", "ap_binary")
+"""Columns of the papers' ablations: of the continuous scores, of the gated ones, and of the decision."""
 
-FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
-"""Fixed thresholds that the method's own one is compared with."""
+THRESHOLD_METRICS = (*DECISION_METRICS, "f1", "false_alarm_rate")
+"""Columns of tables about thresholds."""
 
 THRESHOLD_NOTE = (
-    "A threshold changes no AUC of continuous scores. Under one, 'AUC' means something only of gated scores (at or "
-    "below it the lowest) or of the decision, where it is (TPR + TNR) / 2."
+    "A threshold changes neither AUC nor AP of continuous scores. Under one, they mean something only of gated scores "
+    "(at or below it the lowest) or of the decision, where the AUC is (TPR + TNR) / 2. Which of them a paper prints it "
+    "does not say."
+)
+
+LAYER_NOTE = (
+    "Layers count from 1, layer 0 is the embedding; HiProbe-VAD most likely counts blocks from 0: its layer 20 is "
+    "layer 21 here, its mid layer 16 is layer 17."
 )
 
 _RESULT_METRICS = tuple(dict.fromkeys((*METRICS, *THRESHOLD_METRICS)))
@@ -74,6 +82,11 @@ class ScoredTest:
     def result(self, cache: StepCache) -> Result:
         """Measure the scores."""
         return evaluate(self.inputs, self.config, self.detector, self.scores, cache)
+
+    def text_baselines(self, cache: StepCache) -> tuple[TextBaseline, ...]:
+        """Measure the backbone's own p(yes) about the same segments."""
+        answers = answers_by_prompt(self.inputs, self.scores.rows)
+        return measured_answers(self.inputs, self.config, self.detector, self.scores, answers, cache)
 
 
 def fit_and_score(
@@ -173,7 +186,6 @@ def measured_row(
     label: str,
     config: AnalysisConfig,
     *,
-    published: dict[str, float] | None = None,
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> Row:
@@ -181,10 +193,14 @@ def measured_row(
     draws = draws_of(lab, case, config, samplings)
     found, reasons = over_draws(lab, label, draws, lambda drawn: measure(lab, case, drawn, samplings, target))
     if not found:
-        return Row(label, dict.fromkeys(_RESULT_METRICS, Number()), published=published or {}, reason=reasons[0])
+        return Row(label, dict.fromkeys(_RESULT_METRICS, Number()), reason=reasons[0], backbone=case.backbone)
+    return replace(of_measurements(label, found, reasons), backbone=case.backbone)
+
+
+def of_measurements(label: str, found: Sequence[Measurement], reasons: Sequence[str]) -> Row:
+    """Return the row of at least one measurement, as `summarised` has it, with the choice of the first."""
     choice = describe(found[0].detector.selection)
-    row = summarised(label, [(one.numbers, one.caveats) for one in found], found[0].result.evaluation, choice, reasons)
-    return replace(row, published=published or {})
+    return summarised(label, [(one.numbers, one.caveats) for one in found], found[0].result.evaluation, choice, reasons)
 
 
 def summarised(
@@ -222,6 +238,6 @@ def _spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> t
 def describe(selection: Selection) -> str:
     """Describe a selection in a few words."""
     if selection.unit == "layer":
-        return "layer " + ", ".join(str(index[0]) for index in selection.indices)
+        return "layer " + ", ".join(layer_name(index[0]) for index in selection.indices)
     heads = [f"{block}:{head}" for block, head in selection.indices]
     return f"heads {first_few(heads, 8)}"

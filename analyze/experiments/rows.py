@@ -28,7 +28,8 @@ class Row:
     `choice` is what was selected in the first draw. `published` has numbers in per cent as papers print them, by
     "<dataset> <metric>"; `reason` says why draws are missing, `caveats` what a reader must know before believing
     the numbers, or why one of them is unknown. `key`, where there is one, is the same for the same row of any run, also
-    where the label says what was chosen.
+    where the label says what was chosen. `words` are what a paper prints of the row beside its numbers, by heading;
+    `backbone` is the one that was measured.
     """
 
     label: str
@@ -40,13 +41,20 @@ class Row:
     reason: str = ""
     caveats: tuple[str, ...] = ()
     key: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
+    backbone: str = ""
+
+    @property
+    def is_measured(self) -> bool:
+        """False where there is a reason for all numbers to be missing."""
+        return self.n_draws > 0 or not self.reason
 
     @property
     def missing(self) -> str:
         """The reason, with what it explains: all numbers, or those of some draws."""
         if not self.reason:
             return ""
-        return f"missing: {self.reason}" if self.n_draws else f"unknown: {self.reason}"
+        return f"missing: {self.reason}" if self.n_draws else f"not measured: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,11 @@ class Table:
         """The published columns that any row has, in the order they occur in."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.published))
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The headings of the words that any row has, in the order they occur in."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.words))
+
 
 HEADINGS = {
     "auc": "AUC",
@@ -82,24 +95,45 @@ HEADINGS = {
     "ap_unnamed": "AP unnamed",
     "auc_gated": "AUC gated",
     "auc_binary": "AUC binary",
+    "ap_gated": "AP gated",
+    "ap_binary": "AP binary",
+    "ap_on_b": "A to B: AP (step)",
+    "auc_on_b": "A to B: AUC",
+    "auc_on_a": "B to A: AUC",
+    "ap_on_a": "B to A: AP (step)",
     "f1": "F1",
     "false_alarm_rate": "false alarms",
     "silhouette": "silhouette",
+    "seconds": "seconds",
+    "tflop": "TFLOP",
+    "features": "features",
+    "videos": "videos",
 }
+
+_FORMATS = {"seconds": ".4g", "tflop": ".4g", "features": ",.0f", "videos": ",.0f"}
+"""Formats of numbers that are no shares; these have four decimals."""
 
 
 def table_lines(table: Table) -> list[str]:
-    """Format a table as lines of text, measured columns first, published ones behind a bar."""
+    """Format a table as lines of text, measured columns first, published ones behind a bar.
+
+    A reason that several rows share stands once, below the table.
+    """
     head, rows = _cells(table)
     if table.published:  # a bar between what was measured and what was published
-        at = 1 + len(table.metrics)
+        at = 1 + len(table.words) + len(table.metrics)
         head = [*head[:at], "|", *head[at:]]
         rows = [[*cells[:at], "|", *cells[at:]] for cells in rows]
-    heading, *body = text.table(head, rows, right=head[1:])
+    heading, *body = text.table(head, rows, right=head[1 + len(table.words) :])
+    shared = _shared_reasons(table.rows)
     lines = [f"{table.name}: {table.title}", f"measured on {table.dataset} with {table.backbone}", heading]
     for row, line in zip(table.rows, body, strict=True):
-        lines += [line, *(f"    {about}" for about in (row.choice, row.missing) if about)]
-    return [*lines, *(f"  {line}" for line in _footnotes(table))]
+        missing = "" if row.reason in shared else row.missing
+        lines += [line, *(f"    {about}" for about in (row.choice, missing) if about)]
+    reasons = [
+        f"Not measured: {text.first_few(labels, _NAMED)}: {reason.rstrip('.')}." for reason, labels in shared.items()
+    ]
+    return [*lines, *(f"  {line}" for line in (*reasons, *_footnotes(table)))]
 
 
 def markdown_lines(table: Table) -> list[str]:
@@ -119,11 +153,16 @@ def markdown_lines(table: Table) -> list[str]:
 
 def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """Return the names of the columns, and the cells of each row."""
-    head = ["", *(HEADINGS[name] for name in table.metrics), *(f"published: {name} (%)" for name in table.published)]
+    published = (f"published: {name} (%)" for name in table.published)
+    head = ["", *table.words, *(HEADINGS[name] for name in table.metrics), *published]
     rows = [
         [
             row.label,
-            *(_cell(row.numbers.get(name)) for name in table.metrics),
+            *(row.words.get(name, "") for name in table.words),
+            *(
+                _cell(row.numbers.get(name), _FORMATS.get(name, ".4f")) if row.is_measured else "-"
+                for name in table.metrics
+            ),
             *(_published(row.published.get(name)) for name in table.published),
         ]
         for row in table.rows
@@ -143,6 +182,12 @@ def _footnotes(table: Table) -> list[str]:
     ]
 
 
+def _shared_reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Return the reasons that more than one row is not measured, with the rows' labels."""
+    found = _by_text(rows, lambda row: () if row.is_measured else (row.reason,))
+    return {reason: labels for reason, labels in found.items() if len(labels) > 1}
+
+
 def _by_text(rows: Sequence[Row], texts: Callable[[Row], Sequence[str]]) -> dict[str, list[str]]:
     """Group the labels of the rows by text."""
     found: dict[str, list[str]] = {}
@@ -159,12 +204,13 @@ def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
     return f" of {text.first_few([repr(label.strip()) for label in labels], _NAMED)}"
 
 
-def _cell(number: Number | None) -> str:
+def _cell(number: Number | None, form: str) -> str:
     if number is None:
         return ""
     if math.isnan(number.value):
         return "unknown"
-    return f"{number.value:.4f}" + ("" if math.isnan(number.low) else f" [{number.low:.4f}, {number.high:.4f}]")
+    ends = "" if math.isnan(number.low) else f" [{number.low:{form}}, {number.high:{form}}]"
+    return f"{number.value:{form}}{ends}"
 
 
 def _published(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class AnalysisInputs:
         calibration: stores that are fitted on (the same ones for unit "segment"); empty with a finished detector.
         score_prompt: key of the prompt that feeds the probe.
         ranked_prompts: keys of the prompts over which heads are ranked, in the job's order.
+        prompts: keys of all prompts of the job, in its order.
+        open_segments: opens the store of a prompt's segments, which may be missing.
     """
 
     truth: Dataset
@@ -35,6 +38,8 @@ class AnalysisInputs:
     calibration: Mapping[str, FeatureStore]
     score_prompt: str
     ranked_prompts: tuple[str, ...]
+    prompts: tuple[str, ...]
+    open_segments: Callable[[str], FeatureStore]
 
     @property
     def store(self) -> FeatureStore:
@@ -80,7 +85,7 @@ def open_inputs(
 ) -> AnalysisInputs:
     """Open the stores an analysis needs.
 
-    With a finished detector only the score prompt's segments are opened.
+    With a finished detector only the score prompt's segments are opened. Those of other prompts are when asked for.
 
     Args:
         open_store: opens a store by its path; a caller that opens the same stores often keeps them.
@@ -93,7 +98,8 @@ def open_inputs(
     score_prompt = config.score_prompt or prompts[0]
     scored = _of_unit(samplings, "segment")
     needed = _needed_prompts(config, score_prompt, prompts)
-    segments = {score_prompt: open_store(layout.store(scored, backbone, score_prompt))}
+    open_segments = partial(_opened, open_store, layout, scored, backbone)
+    segments = {score_prompt: open_segments(score_prompt)}
     calibration: dict[str, FeatureStore] = {}
     if config.detector is None:
         fitted = _of_unit(samplings, config.calibration.unit)
@@ -107,7 +113,19 @@ def open_inputs(
         store.check_finished()
     asked = config.selection.prompts
     ranked = tuple(key for key in calibration if asked is None or key in asked)
-    return AnalysisInputs(truth, tuple(probed), segments, calibration, score_prompt, ranked)
+    return AnalysisInputs(
+        truth, tuple(probed), segments, calibration, score_prompt, ranked, tuple(prompts), open_segments
+    )
+
+
+def _opened(
+    open_store: Callable[[StorePath], FeatureStore],
+    layout: DatasetLayout,
+    sampling: Sampling,
+    backbone: str,
+    prompt: str,
+) -> FeatureStore:
+    return open_store(layout.store(sampling, backbone, prompt))
 
 
 def _of_unit(samplings: Sequence[Sampling], unit: str) -> Sampling:

@@ -10,7 +10,7 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.frame_counts import FrameCounts, count_frames
 from vadprobe.analyze.locator.grid import first_best
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing, smooth
 from vadprobe.store.errors import VadprobeError
 
 
@@ -35,7 +35,11 @@ class CrossFittedLocator:
 
 
 def cross_fitted_grid(
-    clips: ScoredClips, sigmas: Sequence[float], thresholds: Sequence[float], folds: np.ndarray
+    clips: ScoredClips,
+    sigmas: Sequence[float],
+    thresholds: Sequence[float],
+    folds: np.ndarray,
+    smoothing: Smoothing = MIRRORED,
 ) -> CrossFittedLocator:
     """Find for every fold of videos the (sigma, threshold) of best frame F1 on the other folds.
 
@@ -47,21 +51,22 @@ def cross_fitted_grid(
         sigmas: in clips. `thresholds`: any order. Among equal F1, compared as whole numbers, the first sigma wins,
             then the first threshold.
         folds: (n,) integers, the fold of each clip's video, at least two; codes may have gaps.
+        smoothing: edge and reach, of every sigma.
 
     Raises:
         VadprobeError: as `smoothing.smooth`, or if the others of a fold have frames of one class.
     """
     codes, fold_of_clip = np.unique(folds, return_inverse=True)
-    counts = count_frames(clips, sigmas, thresholds, fold_of_clip)
+    counts = count_frames(clips, sigmas, thresholds, fold_of_clip, smoothing)
     cells = [_best_elsewhere(counts, fold, code) for fold, code in enumerate(codes.tolist())]
     locators = {
-        code: Locator(float(sigmas[row]), float(thresholds[column]))
+        code: Locator(float(sigmas[row]), float(thresholds[column]), smoothing.edge, smoothing.truncate)
         for code, (row, column) in zip(codes.tolist(), cells, strict=True)
     }
     smoothed = np.full(len(clips), np.nan)
     for sigma in {locator.sigma for locator in locators.values()}:
         mine = np.isin(folds, [code for code, locator in locators.items() if locator.sigma == sigma])
-        smoothed[mine] = smooth(clips.scores[mine], sigma, clips.groups[mine])
+        smoothed[mine] = smooth(clips.scores[mine], sigma, clips.groups[mine], smoothing)
     found, wrong = (
         sum(int(kind[fold, row, column]) for fold, (row, column) in enumerate(cells))
         for kind in (counts.true_positives, counts.false_positives)

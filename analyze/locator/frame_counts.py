@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
-from vadprobe.analyze.locator.smoothing import filter_padded, first_clips, pad_videos, smoothing_radius
+from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing, filter_padded, first_clips, pad_videos
 
 _BLOCK = 2**14  # clips worked on together: few enough to stay in the cache
 _SMALLEST_STEP = 1e-300  # its inverse is finite
@@ -34,7 +34,11 @@ class FrameCounts:
 
 
 def count_frames(
-    clips: ScoredClips, sigmas: Sequence[float], thresholds: Sequence[float], folds: np.ndarray | None = None
+    clips: ScoredClips,
+    sigmas: Sequence[float],
+    thresholds: Sequence[float],
+    folds: np.ndarray | None = None,
+    smoothing: Smoothing = MIRRORED,
 ) -> FrameCounts:
     """Count anomalous and normal frames whose smoothed score is strictly above each threshold, for every sigma.
 
@@ -42,11 +46,12 @@ def count_frames(
         clips: unsmoothed and finite, the clips of a video contiguous; a NaN score is unknown and left out.
         sigmas: in clips, >= 0. `thresholds`: finite, in any order, equal ones allowed; at least one of each.
         folds: (n,) integers from 0, the fold of each clip's video. None: all videos are fold 0.
+        smoothing: edge and reach.
 
     Raises:
         VadprobeError: as `smoothing.smooth`.
     """
-    places = _Places(clips, folds, max(smoothing_radius(float(sigma)) for sigma in sigmas))
+    places = _Places(clips, folds, max(smoothing.radius(float(sigma)) for sigma in sigmas), smoothing)
     steps = Thresholds(np.asarray(thresholds, dtype=np.float64))
     above = np.stack([_count_above(places, steps, float(sigma)) for sigma in sigmas], axis=2)
     return FrameCounts(above[0, :, :, 1:], above[1, :, :, 1:], above[0, :, 0, 0], above[1, :, 0, 0], places.n_unknown)
@@ -93,8 +98,9 @@ class Thresholds:
 class _Places:
     """Clips of padded videos and their frames; padding and unknown clips count no frame."""
 
-    def __init__(self, clips: ScoredClips, folds: np.ndarray | None, radius: int) -> None:
-        padded = pad_videos(first_clips(clips.groups), len(clips), radius)
+    def __init__(self, clips: ScoredClips, folds: np.ndarray | None, radius: int, smoothing: Smoothing) -> None:
+        self._smoothing = smoothing
+        padded = pad_videos(first_clips(clips.groups), len(clips), radius, smoothing.edge)
         self.scores = padded.spread(clips.scores)
         self.folds = None if folds is None else padded.spread(folds)
         self.n_folds = 1 if folds is None else int(folds.max(initial=0)) + 1
@@ -116,11 +122,12 @@ class _Places:
 
     def blocks(self, sigma: float) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield smoothed scores, block by block, 0 where unknown."""
-        margin = smoothing_radius(sigma)
+        margin = self._smoothing.radius(sigma)
         for start in range(0, len(self.scores), _BLOCK):
             stop = min(start + _BLOCK, len(self.scores))
             first = max(0, start - margin)
-            smoothed = filter_padded(self.scores[first : stop + margin], sigma)[start - first : stop - first]
+            smoothed = filter_padded(self.scores[first : stop + margin], sigma, self._smoothing)
+            smoothed = smoothed[start - first : stop - first]
             yield slice(start, stop), np.nan_to_num(smoothed) if self.n_unknown else smoothed
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.frame_counts import count_frames
 from vadprobe.analyze.locator.locator import Locator
+from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing
 from vadprobe.store.errors import VadprobeError
 
 
@@ -27,7 +28,9 @@ class LocatorGrid:
     n_unknown: int
 
 
-def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Sequence[float]) -> LocatorGrid:
+def frame_f1_grid(
+    clips: ScoredClips, sigmas: Sequence[float], thresholds: Sequence[float], smoothing: Smoothing = MIRRORED
+) -> LocatorGrid:
     """Find the (sigma, threshold) of the best frame F1 on validation videos.
 
     A frame is called anomalous where its clip's smoothed score is strictly above the threshold. Frames are counted,
@@ -37,6 +40,7 @@ def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Seque
         clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out of the counts.
         sigmas: in clips. `thresholds`: any order. Among equal F1, compared as whole numbers, the first sigma wins,
             then the first threshold.
+        smoothing: edge and reach, of every sigma.
 
     Returns:
         The whole grid with its best locator. If no cell finds a positive frame, all F1 are 0 and the first cell wins.
@@ -44,7 +48,7 @@ def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Seque
     Raises:
         VadprobeError: as `smoothing.smooth`, or if the known frames are of one class.
     """
-    counts = count_frames(clips, sigmas, thresholds)
+    counts = count_frames(clips, sigmas, thresholds, smoothing=smoothing)
     n_positives, n_negatives = int(counts.positives.sum()), int(counts.negatives.sum())
     if n_positives == 0 or n_negatives == 0:
         raise VadprobeError(
@@ -57,7 +61,7 @@ def frame_f1_grid(clips: ScoredClips, sigmas: Sequence[float], thresholds: Seque
         sigmas=tuple(float(sigma) for sigma in sigmas),
         thresholds=tuple(float(threshold) for threshold in thresholds),
         f1=frame_f1(*cells, n_positives),
-        locator=Locator(float(sigmas[row]), float(thresholds[column])),
+        locator=Locator(float(sigmas[row]), float(thresholds[column]), smoothing.edge, smoothing.truncate),
         n_unknown=counts.n_unknown,
     )
 

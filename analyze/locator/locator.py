@@ -5,21 +5,31 @@ from typing import Any
 
 import numpy as np
 
-from vadprobe.analyze.locator.smoothing import smoothing_radius
+from vadprobe.analyze.locator.smoothing import Edge, Smoothing
 from vadprobe.store.errors import VadprobeError
 
 
 @dataclass(frozen=True)
 class Locator:
-    """Smoothing with `sigma` (clips), and the `threshold` strictly above which a clip is anomalous."""
+    """Smoothing with `sigma` (clips), and the `threshold` strictly above which a clip is anomalous.
+
+    `edge` and `truncate` are those of `smoothing.Smoothing`; a file without them has the defaults.
+    """
 
     sigma: float
     threshold: float
+    edge: Edge = "reflect"
+    truncate: float = 4.0
 
     def __post_init__(self) -> None:
-        smoothing_radius(self.sigma)  # raises if it is no sigma
+        self.smoothing.radius(self.sigma)  # raises if it is no sigma
         if not np.isfinite(self.threshold):
             raise VadprobeError(f"the locator's threshold must be a finite number, got {self.threshold}.")
+
+    @property
+    def smoothing(self) -> Smoothing:
+        """Edge and reach of the smoothing."""
+        return Smoothing(self.edge, self.truncate)
 
     def to_json(self) -> dict[str, Any]:
         """Return the locator as plain JSON values."""
@@ -34,12 +44,12 @@ class Locator:
 def adaptive_threshold(probabilities: np.ndarray, kappa: float) -> float:
     """Return the adaptive threshold of eq. 10 (HiProbe-VAD): mean + kappa * deviation of calibration probabilities.
 
-    The deviation is the population's (ddof 0) over **all** samples. The threshold mostly encodes the fraction of
-    anomalous samples: say so where it is printed. It may exceed 1 and then finds nothing; a constant probability is its
-    own threshold, and nothing is strictly above it.
+    The paper takes kappa = 0.2. The deviation is the population's (ddof 0). Over **all** samples the threshold mostly
+    encodes the fraction of anomalous ones: say so where it is printed. It may exceed 1 and then finds nothing; a
+    constant probability is its own threshold, and nothing is strictly above it.
 
     Args:
-        probabilities: (n,) float64, of both classes together.
+        probabilities: (n,) float64, of both classes together, or of the anomalous samples alone.
         kappa: in standard deviations.
     """
     return float(probabilities.mean() + kappa * probabilities.std())

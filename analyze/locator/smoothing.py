@@ -2,71 +2,95 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.ndimage import correlate1d
 
 from vadprobe.store.errors import VadprobeError
 
-_TRUNCATE = 4.0  # standard deviations; scipy's default
+Edge = Literal["reflect", "zero", "nearest"]
+"""Scores beyond the ends of a video: mirrored, the edge clip included; zeros; or that of the edge clip."""
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """Reading of a convolution with a Gaussian: its `edge`, and how many sigmas it reaches to each side, `truncate`."""
+
+    edge: Edge = "reflect"
+    truncate: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.edge not in get_args(Edge):
+            raise VadprobeError(f"the edge of smoothing must be one of {', '.join(get_args(Edge))}, got {self.edge!r}.")
+        if not (np.isfinite(self.truncate) and self.truncate > 0):
+            raise VadprobeError(f"truncate must be a finite number of sigmas above 0, got {self.truncate}.")
+
+    def radius(self, sigma: float) -> int:
+        """Return the number of clips on each side that take part in a smoothed score: `truncate` sigmas, rounded.
+
+        Raises:
+            VadprobeError: if sigma is negative or not finite.
+        """
+        if not (np.isfinite(sigma) and sigma >= 0):
+            raise VadprobeError(f"sigma must be a finite number of clips, 0 or more, got {sigma}.")
+        return int(self.truncate * sigma + 0.5)
+
+
+MIRRORED = Smoothing()
+"""The smoothing where nothing else is said, which is scipy's."""
 
 
 @dataclass(frozen=True, eq=False)
 class PaddedVideos:
-    """Videos in a row, each between `radius` mirrored clips on both sides: one filter runs over all of them.
+    """Videos in a row, each between `radius` repeated clips on both sides: one filter runs over all of them.
 
-    `places` (n,) is where each clip lies, ascending; `mirrored` (2, 2 * radius * videos) the other places and the
-    clip that lies at each.
+    `places` (n,) is where each clip lies, ascending; `repeated` (2, 2 * radius * videos) the other places and the
+    clip that lies at each, or, with `zeros`, 0.
     """
 
     places: np.ndarray
-    mirrored: np.ndarray
+    repeated: np.ndarray
+    zeros: bool = False
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Return the value of the clip at each place, (places,)."""
-        spread = np.empty(len(values) + self.mirrored.shape[1], dtype=values.dtype)
+        spread = np.empty(len(values) + self.repeated.shape[1], dtype=values.dtype)
         spread[self.places] = values
-        spread[self.mirrored[0]] = values[self.mirrored[1]]
+        spread[self.repeated[0]] = 0 if self.zeros else values[self.repeated[1]]
         return spread
 
 
-def smooth(scores: np.ndarray, sigma: float, groups: np.ndarray | None = None) -> np.ndarray:
+def smooth(
+    scores: np.ndarray, sigma: float, groups: np.ndarray | None = None, smoothing: Smoothing = MIRRORED
+) -> np.ndarray:
     """Smooth clip scores over time by a Gaussian, each video by itself (eq. 12 (HeadHunt-VAD)).
 
     For known scores this is `scipy.ndimage.gaussian_filter1d` with mode "reflect" and truncate 4, bit for bit,
-    however many videos are passed together. A NaN score (a failed clip) stays NaN and does not spread: its neighbours
-    are weighted means over the known clips.
+    however many videos are passed together; "zero" is its mode "constant". A NaN score (a failed clip) stays NaN and
+    does not spread: its neighbours are weighted means over the known clips.
 
     Args:
         scores: (n,) one per clip, the clips of a video in order.
         sigma: standard deviation in clips, >= 0; 0 smooths nothing.
         groups: (n,) video of each clip (any integers); the clips of a video must be contiguous. None: one video.
+        smoothing: the edge, and the reach.
 
     Returns:
-        (n,) float64. A constant video stays what it is up to rounding; a video of one clip likewise.
+        (n,) float64. A constant video stays what it is up to rounding, a video of one clip likewise, unless zeros stand
+        beyond its ends.
 
     Raises:
         VadprobeError: if sigma is negative or not finite, or a video's clips are not contiguous.
     """
-    radius = smoothing_radius(sigma)
+    radius = smoothing.radius(sigma)
     scores = np.array(scores, dtype=np.float64)
     groups = np.zeros(len(scores), dtype=np.int64) if groups is None else np.asarray(groups)
     starts = first_clips(groups)
     if radius == 0 or len(scores) == 0:
         return scores
-    padded = pad_videos(starts, len(scores), radius)
-    return np.asarray(filter_padded(padded.spread(scores), sigma)[padded.places])
-
-
-def smoothing_radius(sigma: float) -> int:
-    """Return the number of clips on each side that take part in a smoothed score: 4 `sigma`, rounded.
-
-    Raises:
-        VadprobeError: if sigma is negative or not finite.
-    """
-    if not (np.isfinite(sigma) and sigma >= 0):
-        raise VadprobeError(f"sigma must be a finite number of clips, 0 or more, got {sigma}.")
-    return int(_TRUNCATE * sigma + 0.5)
+    padded = pad_videos(starts, len(scores), radius, smoothing.edge)
+    return np.asarray(filter_padded(padded.spread(scores), sigma, smoothing)[padded.places])
 
 
 def first_clips(groups: np.ndarray) -> np.ndarray:
@@ -85,13 +109,14 @@ def first_clips(groups: np.ndarray) -> np.ndarray:
     return starts
 
 
-def pad_videos(starts: np.ndarray, n_clips: int, radius: int) -> PaddedVideos:
-    """Mirror each video at both ends, the edge clip included, as often as a short video needs it.
+def pad_videos(starts: np.ndarray, n_clips: int, radius: int, edge: Edge = "reflect") -> PaddedVideos:
+    """Continue each video beyond both ends; mirrored with the edge clip, as often as a short video needs it.
 
     Args:
         starts: (videos,) the first clip of each video, from `first_clips`.
         n_clips: of all videos.
         radius: clips added on each side, the largest of the sigmas to come.
+        edge: what is added.
     """
     lengths = np.diff(starts, append=n_clips)
     shifts = radius * (2 * np.arange(len(starts)) + 1)
@@ -101,22 +126,27 @@ def pad_videos(starts: np.ndarray, n_clips: int, radius: int) -> PaddedVideos:
     # Positions relative to a video's first clip: -radius .. -1, and length .. length + radius - 1, folded back.
     outside = np.concatenate([np.broadcast_to(left, (len(starts), radius)), lengths[:, None] - left[::-1] - 1], axis=1)
     length = lengths[:, None]
-    phase = outside % (2 * length)
-    clips = starts[:, None] + np.minimum(phase, 2 * length - 1 - phase)
-    return PaddedVideos(places, np.stack([((starts + shifts)[:, None] + outside).ravel(), clips.ravel()]))
+    if edge == "reflect":
+        phase = outside % (2 * length)
+        within = np.minimum(phase, 2 * length - 1 - phase)
+    else:
+        within = np.clip(outside, 0, length - 1)
+    others = np.stack([((starts + shifts)[:, None] + outside).ravel(), (starts[:, None] + within).ravel()])
+    return PaddedVideos(places, others, zeros=edge == "zero")
 
 
-def filter_padded(scores: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooth along the only axis; the outer `smoothing_radius(sigma)` values lack neighbours and mean nothing.
+def filter_padded(scores: np.ndarray, sigma: float, smoothing: Smoothing = MIRRORED) -> np.ndarray:
+    """Smooth along the only axis; the outer `smoothing.radius(sigma)` values lack neighbours and mean nothing.
 
     Args:
         scores: (places,) float64, each value with its neighbours; NaN is unknown, stays so and does not spread.
         sigma: in clips, >= 0.
+        smoothing: its reach; the edges are in the places already.
 
     Returns:
         (places,) float64; the input itself if the radius is 0.
     """
-    radius = smoothing_radius(sigma)
+    radius = smoothing.radius(sigma)
     if radius == 0:
         return scores
     weights = _weights(sigma, radius)

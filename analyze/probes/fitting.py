@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from vadprobe.analyze.probes.distance import DistanceProbe
@@ -14,8 +13,8 @@ from vadprobe.analyze.probes.linear import LinearSvmProbe
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
 from vadprobe.analyze.probes.mlp import MlpProbe
 from vadprobe.analyze.probes.probe import Probe
-from vadprobe.analyze.probes.samples import checked_samples, sample_weights
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind
+from vadprobe.analyze.probes.samples import checked_samples, sample_weights, scaled_samples
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, Scaling
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-4  # scikit-learn's, of liblinear relative to the gradient at 0, of L-BFGS its largest component
@@ -31,6 +30,7 @@ def fit_probe(
     hidden: int = HIDDEN,
     seed: int = 0,
     convention: Convention = "paper",
+    scaling: Scaling = "standard",
 ) -> Probe:
     """Fit a probe of any kind; both papers fit logistic regression (eq. 8 (HiProbe-VAD), eq. 10 (HeadHunt-VAD)).
 
@@ -42,21 +42,24 @@ def fit_probe(
         hidden: hidden units of "mlp", >= 1.
         seed: of the first weights of "mlp", >= 0; the other kinds are not random.
         convention: of "logistic", see `logistic_fitting.fit_logistic`.
+        scaling: of the features, of every kind; where "standardised" is said below it is this.
 
     Raises:
         VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples, or
             a fit that must converge does not within its iterations ("mlp" says it in `converged`).
     """
     fits: dict[str, Callable[[], Probe]] = {
-        "logistic": lambda: fit_logistic(features, labels, penalty, convention=convention),
-        "linear-svm": lambda: fit_linear_svm(features, labels, penalty),
-        "mlp": lambda: fit_mlp(features, labels, penalty, hidden=hidden, seed=seed),
-        "distance": lambda: fit_distance(features, labels),
+        "logistic": lambda: fit_logistic(features, labels, penalty, convention=convention, scaling=scaling),
+        "linear-svm": lambda: fit_linear_svm(features, labels, penalty, scaling=scaling),
+        "mlp": lambda: fit_mlp(features, labels, penalty, hidden=hidden, seed=seed, scaling=scaling),
+        "distance": lambda: fit_distance(features, labels, scaling=scaling),
     }
     return fits[kind]()
 
 
-def fit_linear_svm(features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY) -> LinearSvmProbe:
+def fit_linear_svm(
+    features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY, *, scaling: Scaling = "standard"
+) -> LinearSvmProbe:
     """Fit a linear SVM on standardised features: `|coef|^2 / 2 + C sum of squared hinge losses` at its least.
 
     liblinear solves the primal problem, which draws no random numbers. It penalises the intercept like a coefficient.
@@ -65,13 +68,13 @@ def fit_linear_svm(features: np.ndarray, labels: np.ndarray, penalty: Penalty = 
     1 and coefficient 0. Arguments and errors as for `fit_probe`; C must be finite.
     """
     features, labels = checked_samples(features, labels)
-    scaler = StandardScaler().fit(features)
+    scaled, mean, scale = scaled_samples(features, scaling)
     model = LinearSVC(
         C=penalty.C, max_iter=penalty.max_iter, tol=_TOLERANCE, class_weight=penalty.class_weight, dual=False
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # decided from the iterations below
-        model.fit(scaler.transform(features), labels)
+        model.fit(scaled, labels)
     n_iterations = int(model.n_iter_)
     if n_iterations >= penalty.max_iter:
         raise VadprobeError(
@@ -79,8 +82,8 @@ def fit_linear_svm(features: np.ndarray, labels: np.ndarray, penalty: Penalty = 
             f"lower C (now {penalty.C:g})."
         )
     return LinearSvmProbe(
-        mean=np.asarray(scaler.mean_),
-        scale=np.asarray(scaler.scale_),
+        mean=mean,
+        scale=scale,
         coef=np.asarray(model.coef_[0]),
         intercept=float(model.intercept_[0]),
         C=float(penalty.C),
@@ -90,7 +93,13 @@ def fit_linear_svm(features: np.ndarray, labels: np.ndarray, penalty: Penalty = 
 
 
 def fit_mlp(
-    features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY, *, hidden: int = HIDDEN, seed: int = 0
+    features: np.ndarray,
+    labels: np.ndarray,
+    penalty: Penalty = DEFAULT_PENALTY,
+    *,
+    hidden: int = HIDDEN,
+    seed: int = 0,
+    scaling: Scaling = "standard",
 ) -> MlpProbe:
     """Fit a perceptron of one hidden layer on standardised features by L-BFGS from seeded random weights.
 
@@ -103,7 +112,7 @@ def fit_mlp(
     weights count for nothing while it stays constant. Arguments and errors as for `fit_probe`; C = inf is no penalty.
     """
     features, labels = checked_samples(features, labels)
-    scaler = StandardScaler().fit(features)
+    scaled, mean, scale = scaled_samples(features, scaling)
     model = MLPClassifier(
         (hidden,),
         solver="lbfgs",
@@ -116,11 +125,11 @@ def fit_mlp(
     weights = None if penalty.class_weight is None else sample_weights(labels, penalty.class_weight)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` says it
-        model.fit(scaler.transform(features), labels, sample_weight=weights)
+        model.fit(scaled, labels, sample_weight=weights)
     n_iterations = int(model.n_iter_)
     return MlpProbe(
-        mean=np.asarray(scaler.mean_),
-        scale=np.asarray(scaler.scale_),
+        mean=mean,
+        scale=scale,
         hidden_weights=np.ascontiguousarray(model.coefs_[0].T),
         hidden_biases=np.asarray(model.intercepts_[0]),
         output_weights=np.ascontiguousarray(model.coefs_[1][:, 0]),
@@ -133,18 +142,17 @@ def fit_mlp(
     )
 
 
-def fit_distance(features: np.ndarray, labels: np.ndarray) -> DistanceProbe:
+def fit_distance(features: np.ndarray, labels: np.ndarray, *, scaling: Scaling = "standard") -> DistanceProbe:
     """Take the class means of standardised features.
 
     A constant feature has scale 1 and both means at 0, so it adds nothing while it stays constant. Arguments and errors
     as for `fit_probe`.
     """
     features, labels = checked_samples(features, labels)
-    scaler = StandardScaler().fit(features)
-    standardised = scaler.transform(features)
+    standardised, mean, scale = scaled_samples(features, scaling)
     return DistanceProbe(
-        mean=np.asarray(scaler.mean_),
-        scale=np.asarray(scaler.scale_),
+        mean=mean,
+        scale=scale,
         normal=standardised[labels == 0].mean(axis=0),
         anomalous=standardised[labels == 1].mean(axis=0),
     )

@@ -6,11 +6,10 @@ import numpy as np
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.probes.linear import LogisticProbe
-from vadprobe.analyze.probes.samples import checked_samples, sample_weights
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty
+from vadprobe.analyze.probes.samples import checked_samples, sample_weights, scaled_samples
+from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty, Scaling
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-4
@@ -21,7 +20,12 @@ _FLAT = 1e-5
 
 
 def fit_logistic(
-    features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY, *, convention: Convention = "paper"
+    features: np.ndarray,
+    labels: np.ndarray,
+    penalty: Penalty = DEFAULT_PENALTY,
+    *,
+    convention: Convention = "paper",
+    scaling: Scaling = "standard",
 ) -> LogisticProbe:
     """Fit logistic regression with an L2 penalty (eq. 8 (HiProbe-VAD), eq. 10 (HeadHunt-VAD)).
 
@@ -36,6 +40,8 @@ def fit_logistic(
         convention: "paper" standardises the features, leaves the intercept unpenalised and minimises by L-BFGS.
             "headhunt-code" takes the features as they are, by liblinear, which penalises the intercept too; that code
             has C = 1 and at most 2000 iterations.
+        scaling: "none" takes the features as they are under "paper", too, as HiProbe-VAD prints it: L-BFGS may then
+            need many iterations.
 
     Returns:
         A probe equal to scikit-learn's `LogisticRegression`, after `StandardScaler` or not. A constant feature has
@@ -46,13 +52,13 @@ def fit_logistic(
             a penalised fit does not converge.
     """
     features, labels = checked_samples(features, labels)
-    fitted = _by_liblinear if convention == "headhunt-code" else _by_lbfgs
-    return fitted(features, labels, penalty)
+    if convention == "headhunt-code":
+        return _by_liblinear(features, labels, penalty)
+    return _by_lbfgs(features, labels, penalty, scaling)
 
 
-def _by_lbfgs(features: np.ndarray, labels: np.ndarray, penalty: Penalty) -> LogisticProbe:
-    scaler = StandardScaler().fit(features)
-    standardised = scaler.transform(features)
+def _by_lbfgs(features: np.ndarray, labels: np.ndarray, penalty: Penalty, scaling: Scaling) -> LogisticProbe:
+    standardised, mean, scale = scaled_samples(features, scaling)
     model = _fitted(standardised, labels, penalty, "lbfgs")
     coef, intercept = np.asarray(model.coef_[0]), float(model.intercept_[0])
     slope = _largest_gradient(standardised, labels, coef, intercept, penalty)
@@ -64,8 +70,8 @@ def _by_lbfgs(features: np.ndarray, labels: np.ndarray, penalty: Penalty) -> Log
             f"is {slope:.2g}. Raise max_iter (now {penalty.max_iter}) or lower C (now {penalty.C:g})."
         )
     return LogisticProbe(
-        mean=np.asarray(scaler.mean_),
-        scale=np.asarray(scaler.scale_),
+        mean=mean,
+        scale=scale,
         coef=coef,
         intercept=intercept,
         C=float(penalty.C),

@@ -1,9 +1,11 @@
-"""Samples that a probe is fitted on: their checks, and their weights."""
+"""Samples that a probe is fitted on: their checks, scales and weights, and which of them are drawn."""
 
 import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.calibration.labels import checked_labels
-from vadprobe.analyze.probes.settings import ClassWeight
+from vadprobe.analyze.probes.settings import ClassWeight, Resampling, Scaling
 from vadprobe.store.errors import VadprobeError
 
 
@@ -33,3 +35,47 @@ def sample_weights(labels: np.ndarray, class_weight: ClassWeight | None) -> np.n
     if class_weight is None:
         return np.ones(len(labels))
     return np.asarray(len(labels) / (2 * np.bincount(labels))[labels])
+
+
+def scaled_samples(features: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features (n, k) as a fit sees them, with the mean and the scale, (k,), that were taken out."""
+    if scaling == "none":
+        return features, np.zeros(features.shape[1]), np.ones(features.shape[1])
+    scaler = StandardScaler().fit(features)
+    return scaler.transform(features), np.asarray(scaler.mean_), np.asarray(scaler.scale_)
+
+
+def drawn_samples(labels: np.ndarray, fraction: float, resampling: Resampling, seed: int) -> np.ndarray:
+    """Draw the samples that a probe is fitted on, (m,) int64 positions.
+
+    A `fraction` below 1 is the training part of scikit-learn's `train_test_split`, stratified: the public code of
+    HeadHunt-VAD takes 0.6 with the seed 42. "balanced" then repeats samples of the rarer class, each as often as any
+    other of its class or once more, until both classes are equally many.
+
+    Args:
+        labels: (n,) 1 (anomalous) or 0 (normal).
+        fraction: in (0, 1].
+        resampling: of what the fraction leaves.
+        seed: of both draws, >= 0.
+
+    Raises:
+        VadprobeError: if the fraction leaves fewer than two samples of a class.
+    """
+    drawn = np.arange(len(labels))
+    if fraction < 1:
+        try:
+            drawn, _ = train_test_split(drawn, test_size=1 - fraction, random_state=seed, stratify=labels)
+            left = np.bincount(labels[drawn].astype(np.int64), minlength=2)
+        except ValueError:  # fewer samples than classes on a side
+            left = np.zeros(2, dtype=np.int64)
+        if left.min() < 2:
+            raise VadprobeError(
+                f"probe.fraction {fraction:g} of {len(labels)} calibration samples leaves {left[0]} normal and "
+                f"{left[1]} anomalous ones to fit on; there must be two of each. Calibrate on more videos, or raise it."
+            )
+    if resampling == "balanced":
+        classes = [drawn[labels[drawn] == label] for label in (0, 1)]
+        rarer, other = sorted(classes, key=len)
+        again = np.resize(np.random.default_rng(seed).permutation(rarer), len(other) - len(rarer))
+        drawn = np.concatenate([drawn, again])
+    return drawn

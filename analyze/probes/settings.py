@@ -1,12 +1,19 @@
-"""The settings of probes, and which of them contradict one another."""
+"""The settings of probes, the section `[analysis.probe]` of a job, and which settings contradict one another."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vadprobe.store.settings import OpenReading, Section
 
 ProbeKind = Literal["logistic", "linear-svm", "mlp", "distance"]
 ClassWeight = Literal["balanced"]
 Convention = Literal["paper", "headhunt-code"]
+Scaling = Literal["standard", "none"]
+Resampling = Literal["none", "balanced"]
 
 HIDDEN = 64
 """Hidden units of the perceptron where nothing else is said."""
@@ -59,3 +66,82 @@ def contradiction(
             "take another kind"
         )
     return None
+
+
+CODE_PROBE: Mapping[str, Any] = {
+    "convention": "headhunt-code",
+    "kind": "logistic",
+    "c": 1.0,
+    "class_weight": None,
+    "max_iterations": 2000,
+    "fraction": 0.6,
+    "resampling": "none",
+    "seed": 42,
+}
+"""The probe of the public code of HeadHunt-VAD."""
+
+_SOLVER = OpenReading(
+    "logistic regression", "HiProbe: L-BFGS, 1000 epochs", "liblinear, whose intercept is penalised (the public code)"
+)
+_C = OpenReading("penalty of logistic regression", "none", "'inf' is as printed, and stops where the solver does")
+_SCALING = OpenReading("scaling of the features", "none mentioned", "features as they are (both papers as printed)")
+_FRACTION = OpenReading(
+    "samples of the fit", "the calibration samples", "60 % of them, stratified (the public code holds out the others)"
+)
+_RESAMPLING = OpenReading(
+    "'resampled hidden states'", "HiProbe 4.1.2 does not say what is resampled", "both classes made equally many"
+)
+
+
+class ProbeConfig(Section):
+    """Section `[analysis.probe]`: the probe on the selected features; both papers fit logistic regression."""
+
+    kind: ProbeKind = Field(default="logistic", description="both papers; the other kinds are for comparison")
+    c: Annotated[float, _C] = Field(
+        default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed"
+    )
+    max_iterations: int = Field(
+        default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS; HeadHunt's code: 2000 of liblinear"
+    )
+    class_weight: ClassWeight | None = Field(
+        default=None, description="'balanced': both classes weigh the same, however many samples each has"
+    )
+    hidden: int = Field(default=HIDDEN, ge=1, description="hidden units of kind 'mlp'")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="of the first weights of kind 'mlp', and the draws of `fraction` and `resampling`",
+    )
+    convention: Annotated[Convention, _SOLVER] = Field(
+        default="paper", description="'headhunt-code': liblinear on unscaled features, as HeadHunt's public code"
+    )
+    scaling: Annotated[Scaling, _SCALING] = Field(
+        default="standard",
+        description="'standard': mean 0 and deviation 1 over the samples of the fit; 'none': as they are",
+    )
+    fraction: Annotated[float, _FRACTION] = Field(
+        default=1.0, gt=0, le=1, description="of the calibration samples that the fit sees, drawn within each class"
+    )
+    resampling: Annotated[Resampling, _RESAMPLING] = Field(
+        default="none", description="'balanced': samples of the rarer class are repeated until both are equally many"
+    )
+    memory_gb: float = Field(
+        default=2.0,
+        ge=0,
+        description="features held in memory for a fit; a logistic fit of more streams over the store",
+    )
+
+    @property
+    def streams(self) -> bool:
+        """True for a probe that can be fitted without its features in memory."""
+        plain = self.scaling == "standard" and self.fraction == 1 and self.resampling == "none"
+        return self.kind == "logistic" and self.convention == "paper" and plain
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "ProbeConfig":
+        refused = contradiction(
+            self.kind, C=self.c, class_weight=self.class_weight, hidden=self.hidden, convention=self.convention
+        )
+        if refused:
+            raise ValueError(refused)
+        return self

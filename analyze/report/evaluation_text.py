@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from vadprobe.analyze.evaluation.evaluation import Evaluation
-from vadprobe.analyze.report.published_results import PUBLISHED
+from vadprobe.analyze.evaluation.reliability import MEANING, Reliability
+from vadprobe.analyze.report.published.numbers import SETS, published_on
 from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION
 from vadprobe.store.files.text import short, table
 
@@ -23,8 +25,8 @@ BASELINE_NAMES = {
 }
 
 
-def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
-    """Format the numbers with their intervals and baselines, then threshold metrics, classes and caveats."""
+def evaluation_lines(evaluation: Evaluation, title: str, reliability: Reliability | None = None) -> list[str]:
+    """Format the numbers with intervals and baselines, threshold metrics, reliability, classes and caveats."""
     e = evaluation
     lines = [
         f"{title}: {e.n_videos} videos ({e.n_videos_positive} anomalous), {e.n_frames} frames, {e.n_positive} of "
@@ -39,10 +41,12 @@ def evaluation_lines(evaluation: Evaluation, title: str) -> list[str]:
         events = ", ".join(f"{iou}: {number(value)}" for iou, value in e.event_map.items())
         lines += [
             f"above {e.threshold:g}: F1 {number(e.f1)}, false alarms on normal videos {number(e.false_alarm_rate)}, "
-            f"AUC gated {number(e.auc_gated)}, binary {number(e.auc_binary)}",
+            f"AUC gated {number(e.auc_gated)}, binary {number(e.auc_binary)}, "
+            f"AP gated {number(e.ap_gated)}, binary {number(e.ap_binary)}",
             f"events above {e.threshold:g}: {e.n_events_found} found, {e.n_events_true} true, mAP "
             f"{number(e.event_map_mean)} (by IoU {events})",
         ]
+    lines += [reliability.line(), f"  {MEANING}"] if reliability is not None else []
     lines += ["", *_class_lines(e)] if len(e.classes) > 1 else []
     if e.n_frames_unknown:
         lines += ["", f"{e.n_frames_unknown} frames have no known score and are in no number."]
@@ -110,12 +114,16 @@ def _moved(mine: float, default: float) -> str:
 
 def published_lines(format_name: str) -> list[str]:
     """Quote what others have published on a set; no line of it was measured here."""
-    if format_name not in PUBLISHED:
-        return [f"Nothing published is listed for {format_name!r}, only for {', '.join(PUBLISHED)}."]
-    metric, numbers = PUBLISHED[format_name]
-    lines = [f"Published by others on {format_name}, {metric} in per cent (not measured here, protocols differ):"]
-    for item in numbers:
-        lines.append(f"  {item.method:44}{item.value:7.2f}" + (f"  ({item.caveat})" if item.caveat else ""))
+    if format_name not in SETS:
+        return [f"Nothing published is listed for {format_name!r}, only for {', '.join(SETS)}."]
+    lines = [
+        f"Published by others on {format_name}, {SETS[format_name]} in per cent (not measured here, protocols differ):"
+    ]
+    for source, numbers in groupby(published_on(format_name), key=lambda number: number.source):
+        lines.append(f"  {source}:")
+        lines += [
+            f"    {item.row:40}{item.value:7.2f}" + (f"  ({item.caveat})" if item.caveat else "") for item in numbers
+        ]
     return lines
 
 

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS
+from vadprobe.analyze.figures import style
+from vadprobe.analyze.figures.curves import anomaly_curve, videos_to_draw
+from vadprobe.analyze.figures.drawn import StoredFigure
+from vadprobe.analyze.figures.head_maps import draw_head_maps, head_maps
+from vadprobe.analyze.figures.layers import draw_layer_metrics, layer_curves
+from vadprobe.analyze.figures.reliability import draw_reliability
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES, number
-from vadprobe.analyze.report.figures import anomaly_curve, head_map, layer_curve
+from vadprobe.analyze.saliency.selection import layer_name
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.files.atomic_files import write_bytes
@@ -27,20 +32,24 @@ class ReportPart:
     """One analysis, as read from its files.
 
     `result` is the entry of results.json, `saliency` the content of saliency.json (None when the detector came from
-    elsewhere), `scores` the rows of scores.parquet, `curves` how many videos to draw, `failures` reasons by name.
+    elsewhere), `scores` the rows of scores.parquet, `events` those of events.parquet, `curves` how many videos to
+    draw, `failures` reasons by name, `figures` those that 'vadprobe figure' has drawn from this analysis.
     """
 
     result: dict[str, Any]
     detector: Detector
     saliency: dict[str, Any] | None
     scores: pa.Table
+    events: pa.Table
     truth: Dataset
     curves: int
     failures: dict[str, str]
+    figures: tuple[StoredFigure, ...] = ()
 
 
 _RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI"}
 _SHOWN_HEADS = 12
+_SHOWN_EVENTS = 8
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,9 @@ def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
         parts=[_view(part) for part in parts],
         baseline_names=BASELINE_NAMES,
         columns=INTERVAL_METRICS,
+        text_notes=dict.fromkeys(
+            note for part in parts for text in part.result["text_output"] for note in text["notes"]
+        ),
         failures=failures,
     )
     write_bytes(path, page.encode())
@@ -109,8 +121,14 @@ def _view(part: ReportPart) -> dict[str, Any]:
         "backbone": f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
         f"{backbone.dtype}, {backbone.source})",
         "prompt": features.prompt,
+        "readings": part.detector.provenance.get("readings", {}),
         "sampling": f"{features.sampling.clip_length} frames a clip, {features.sampling.frames_per_clip} of them seen",
-        "pictures": _saliency_pictures(part) + [_curve(part, video) for video in _drawn(part)],
+        "pictures": [
+            *_saliency_pictures(part),
+            *_stored_pictures(part),
+            *_reliability(part),
+            *(_curve(part, video) for video in _drawn(part)),
+        ],
     }
 
 
@@ -118,7 +136,7 @@ def _selection(part: ReportPart) -> str:
     selection = part.detector.selection
     rule = _RULE_NAMES.get(selection.method, selection.method)
     if selection.unit == "layer":
-        return "layer " + ", ".join(str(index[0]) for index in selection.indices) + f" ({rule})"
+        return "layer " + ", ".join(layer_name(index[0]) for index in selection.indices) + f" by {rule}"
     heads = [f"({block}, {head})" for block, head in selection.indices]
     more = f" and {len(heads) - _SHOWN_HEADS} more" if len(heads) > _SHOWN_HEADS else ""
     return "heads " + ", ".join(heads[:_SHOWN_HEADS]) + f"{more} as (block, head) ({rule})"
@@ -153,29 +171,42 @@ def _at(values: Any, place: tuple[int, ...]) -> float | None:
 
 
 def _saliency_pictures(part: ReportPart) -> list[_Picture]:
+    """Draw figure 2 of the method's paper, where something was ranked."""
     if part.saliency is None:
         return []
-    scores = np.array(part.saliency["scores"], dtype=np.float64)
     indices = part.detector.selection.indices
+    label = f"{part.detector.features.backbone.key}, {part.detector.provenance['dataset']}"
     if part.detector.selection.unit == "layer":
-        parts = {name: np.array(values) for name, values in part.saliency["parts"].items()}
-        picture = layer_curve(scores, parts, part.saliency["layers"], [index[0] for index in indices])
-        caption = "Sum of the z-scored metrics over layers on the calibration rows; the greatest sum is chosen."
-        return [_Picture("Layer saliency", caption, _base64(picture))]
-    picture = head_map(scores, [(index[0], index[1]) for index in indices])
-    caption = "Mean saliency over the prompts minus its weighted deviation; the framed heads are chosen."
-    return [_Picture("Head saliency", caption, _base64(picture))]
+        picture = draw_layer_metrics([layer_curves(label, part.saliency, indices[0][0])])
+        caption = (
+            "Metrics of every layer on the calibration rows, and the sum of their z-scores; the ringed layer is used."
+        )
+        return [_Picture("Layer saliency", caption, _base64(style.png(picture)))]
+    picture = draw_head_maps([head_maps(label, part.saliency, [(index[0], index[1]) for index in indices])])
+    caption = (
+        "Saliency of every head under each prompt, their mean over the prompts, its deviation (instability), and the "
+        "mean minus the weighted deviation (RSS); the framed heads are used."
+    )
+    return [_Picture("Head saliency", caption, _base64(style.png(picture)))]
+
+
+def _stored_pictures(part: ReportPart) -> list[_Picture]:
+    """Return the figures that were drawn before, but for those that every page has."""
+    drawn = [figure for figure in part.figures if figure.name.rpartition("-")[2] not in ("2", "6")]
+    return [_Picture(f"{one.title} ({one.name})", one.caption, _base64(one.png)) for one in drawn]
+
+
+def _reliability(part: ReportPart) -> list[_Picture]:
+    found = part.result["reliability"]
+    if found is None:
+        return []
+    picture = style.png(draw_reliability(found["bins"]))
+    return [_Picture("Probabilities and what happened", f"{found['line']}. {found['meaning']}", _base64(picture))]
 
 
 def _drawn(part: ReportPart) -> list[Video]:
-    """Choose test videos to draw by name and truth alone: annotated ones first, then as many of the others as fit."""
     scored = set(pc.unique(part.scores["video_id"]).to_pylist())
-    videos = [v for v in part.truth.videos if v.split == "test" and v.video_id in scored]
-    videos.sort(key=lambda video: video.video_id)
-    marked = [video for video in videos if part.truth.intervals_of(video.video_id)]
-    plain = [video for video in videos if not part.truth.intervals_of(video.video_id)]
-    n_marked = min(len(marked), max(part.curves - 2, part.curves - len(plain), 0))
-    return marked[:n_marked] + plain[: part.curves - n_marked]
+    return videos_to_draw(part.truth, scored, part.curves, 2)
 
 
 def _curve(part: ReportPart, video: Video) -> _Picture:
@@ -184,9 +215,20 @@ def _curve(part: ReportPart, video: Video) -> _Picture:
     n_frames = int(stops.max())
     raw, smoothed = (to_frames(rows[name].to_numpy(), starts, stops, n_frames) for name in ("raw_score", "score"))
     truth = part.truth.truth(video.video_id, n_frames) if video.label is not None else None
-    picture = anomaly_curve(raw, smoothed, truth, part.detector.locator.threshold, video.fps)
+    detected = _detected(part, video)
+    picture = anomaly_curve(raw, smoothed, truth, part.detector.locator.threshold, video.fps, detected)
     kind = {None: "no label", 0: "normal", 1: f"anomalous: {video.category or 'kind unknown'}"}[video.label]
-    return _Picture(video.video_id, f"{n_frames} frames; {kind}.", _base64(picture))
+    found = ", ".join(f"{start} to {stop - 1}" for start, stop in detected[:_SHOWN_EVENTS])
+    more = f" and {len(detected) - _SHOWN_EVENTS} more" if len(detected) > _SHOWN_EVENTS else ""
+    caption = f"{n_frames} frames; {kind}. Detected: {f'frames {found}{more}' if found else 'nothing'}."
+    return _Picture(video.video_id, caption, _base64(picture))
+
+
+def _detected(part: ReportPart, video: Video) -> list[tuple[int, int]]:
+    """Return the half-open frames of a video's anomalous segments."""
+    of_video = pc.and_(pc.equal(part.events["video_id"], video.video_id), pc.equal(part.events["kind"], "anomalous"))
+    rows = part.events.filter(of_video)
+    return list(zip(rows["start_frame"].to_pylist(), rows["stop_frame"].to_pylist(), strict=True))
 
 
 def _base64(picture: bytes) -> str:

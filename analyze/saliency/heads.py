@@ -1,28 +1,28 @@
 """Saliency of attention heads: the four metrics of HeadHunt-VAD, equations 3 to 6.
 
-The choices that the paper leaves open are listed in docs/methods.md. All four metrics are the same after shifting,
+The choices that the paper leaves open are listed in docs/readings.md. All four metrics are the same after shifting,
 rotating or scaling a head's features, so heads of any magnitude compare. They are calibration numbers: with few samples
 every head looks separable, so never quote a chosen head's value as a result.
 """
 
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 
 from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual, head_blocks
-from vadprobe.analyze.saliency.kernels.head_blocks import mapped
-from vadprobe.analyze.saliency.kernels.mmd import mmd
+from vadprobe.analyze.saliency.kernels.head_blocks import Gaussian, mapped
+from vadprobe.analyze.saliency.kernels.mmd import mmd, squared_mmd
+from vadprobe.analyze.saliency.kernels.nmi import MEANS
 from vadprobe.analyze.saliency.kernels.reference_code import reference_code_metrics
+from vadprobe.analyze.saliency.kernels.within_class import lda_of
+from vadprobe.analyze.saliency.readings import HEADS, Convention, HeadReadings
 
-Convention = Literal["paper", "headhunt-code"]
-
-N_STARTS = 10
-"""Starts of the two-means clustering; the lowest inertia wins."""
-
-_LDA = (gaussian_dual.discriminant, gaussian.discriminant)
 _SYMMETRIC_KL = (gaussian_dual.symmetric_divergence, gaussian.symmetric_divergence)
-GAUSSIANS = {"lda": _LDA, "symmetric_kl": _SYMMETRIC_KL}
-"""The metrics of both classes' Gaussians, from inner products and from moments."""
+
+
+def gaussian_metrics(readings: HeadReadings) -> Mapping[str, Gaussian]:
+    """Return the metrics of both classes' Gaussians by name, from inner products and from moments."""
+    return {"lda": lda_of(readings.lda_covariance), "symmetric_kl": _SYMMETRIC_KL}
 
 
 def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def lda(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
     """
-    return mapped(features, labels, {"": _LDA}, {})[""]
+    return mapped(features, labels, {"": lda_of("ledoit-wolf")}, {})[""]
 
 
 def symmetric_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -87,7 +87,9 @@ def maximum_mean_discrepancy(features: np.ndarray, labels: np.ndarray) -> np.nda
     return mapped(features, labels, {}, {"": mmd})[""]
 
 
-def clustering_nmi(features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = N_STARTS) -> np.ndarray:
+def clustering_nmi(
+    features: np.ndarray, labels: np.ndarray, seed: int, n_init: int = HEADS.kmeans_starts
+) -> np.ndarray:
     """Return the normalised mutual information of labels and two-means clusters (NMI, eq. 6 (HeadHunt-VAD)).
 
     Mutual information over the geometric mean of both entropies; the clustering is `kmeans2.kmeans2`, of the raw
@@ -110,7 +112,11 @@ def clustering_nmi(features: np.ndarray, labels: np.ndarray, seed: int, n_init: 
 
 
 def head_metrics(
-    features: np.ndarray, labels: np.ndarray, seed: int, convention: Convention = "paper"
+    features: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    convention: Convention = "paper",
+    readings: HeadReadings = HEADS,
 ) -> dict[str, np.ndarray]:
     """Return all four metrics of HeadHunt-VAD (eqs. 3 to 6), sharing what they have in common.
 
@@ -120,10 +126,11 @@ def head_metrics(
         seed: of the two-means clustering; see `clustering_nmi`. "headhunt-code" has its own and ignores it.
         convention: "paper", the equations as in the functions above; or "headhunt-code", the constants of the method's
             public code (`reference_code.reference_code_metrics`).
+        readings: of the equations, by "paper"; those of "headhunt-code" are fixed.
 
     Returns:
         "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64, for any cut of
-        the leading axes; by "paper" the same to the last bit as the functions above.
+        the leading axes; by "paper" and the default readings the same to the last bit as the functions above.
 
     Raises:
         VadprobeError: as `lda`.
@@ -131,7 +138,7 @@ def head_metrics(
     if convention == "headhunt-code":
         return reference_code_metrics(features, labels)
     kernels = {
-        "maximum_mean_discrepancy": mmd,
-        "cluster_information": head_blocks.nmi_kernel(seed, N_STARTS),
+        "maximum_mean_discrepancy": mmd if readings.mmd == "root" else squared_mmd,
+        "cluster_information": head_blocks.nmi_kernel(seed, readings.kmeans_starts, MEANS[readings.nmi_mean]),
     }
-    return mapped(features, labels, GAUSSIANS, kernels)
+    return mapped(features, labels, gaussian_metrics(readings), kernels)

@@ -5,14 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-VARIANCE_FLOOR = 1e-3
-"""Least class variance of a dimension in eq. 2, as a fraction of the dimension's variance over all samples."""
-
-RATIO_EPSILON = 1e-12
-"""Added to the variances in eq. 4, in squared units of the features."""
-
-N_BINS = 32
-"""Bins of the histograms in eq. 5 (the entropy); the paper gives no number."""
+from vadprobe.analyze.saliency.readings import LAYERS, LayerReadings
 
 _BLOCK_VALUES = 1 << 17
 """Values of a block of dimensions: it stays in the processor's cache."""
@@ -67,45 +60,58 @@ def _block_moments(values: np.ndarray, exponent: np.ndarray, anomalous: np.ndarr
     return difference, variance[0], variance[1], total, exponent
 
 
-def divergences(moments: Moments) -> np.ndarray:
-    """Return the KL divergence of every dimension, eqs. 1 and 2 (HiProbe-VAD); 0 for a constant one."""
-    floor = np.where(moments.total > 0, VARIANCE_FLOOR * moments.total, 1.0)
-    normal, anomalous = np.maximum(moments.normal, floor), np.maximum(moments.anomalous, floor)
-    return np.asarray((np.log(anomalous / normal) + (normal + moments.difference**2) / anomalous - 1) / 2)
+def divergences(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndarray:
+    """Return the KL divergence of every dimension, eqs. 1 and 2 (HiProbe-VAD); 0 for a constant one.
+
+    Without a floor it is infinite where one class alone is constant, or both are and differ.
+    """
+    floor = np.where(moments.total > 0, readings.variance_floor * moments.total, 1.0)
+    variances = np.maximum(moments.normal, floor), np.maximum(moments.anomalous, floor)
+    first, second = variances if readings.kl_direction == "normal-anomalous" else variances[::-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = (np.log(second / first) + (first + moments.difference**2) / second - 1) / 2
+    return np.where(np.minimum(first, second) > 0, values, np.inf)
 
 
-def discriminants(moments: Moments) -> np.ndarray:
-    """Return the discriminant ratio of every dimension, eqs. 3 and 4 (HiProbe-VAD)."""
+def discriminants(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndarray:
+    """Return the discriminant ratio of every dimension, eqs. 3 and 4 (HiProbe-VAD); 0 for a constant one.
+
+    Without an epsilon it is infinite where both classes are constant and differ.
+    """
+    spread = moments.anomalous + moments.normal
+    if readings.ratio_epsilon == 0:
+        constant = np.where(moments.difference == 0, 0.0, np.inf)
+        return np.where(spread > 0, moments.difference**2 / np.where(spread > 0, spread, 1.0), constant)
     with np.errstate(over="ignore", under="ignore"):  # far below 1e-12 the ratio is 0, far above epsilon is nothing
-        epsilon = np.maximum(np.ldexp(RATIO_EPSILON, -2 * moments.exponent), np.finfo(np.float64).tiny)
-    return np.asarray(moments.difference**2 / (moments.anomalous + moments.normal + epsilon))
+        epsilon = np.maximum(np.ldexp(readings.ratio_epsilon, -2 * moments.exponent), np.finfo(np.float64).tiny)
+    return np.asarray(moments.difference**2 / (spread + epsilon))
 
 
-def n_floored(moments: Moments) -> np.ndarray:
+def n_floored(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndarray:
     """Count the dimensions, along the last axis, with a class variance below the floor."""
-    floor = VARIANCE_FLOOR * moments.total
+    floor = readings.variance_floor * moments.total
     return np.asarray(np.count_nonzero((moments.normal < floor) | (moments.anomalous < floor), axis=-1))
 
 
-def histogram_entropies(unit: np.ndarray) -> np.ndarray:
+def histogram_entropies(unit: np.ndarray, n_bins: int = LAYERS.entropy_bins) -> np.ndarray:
     """Return the entropy of every dimension of samples (n, D), eq. 5 (HiProbe-VAD), in bits: (D,); 0 if constant."""
     n = len(unit)
     surprise = np.array([0.0] + [count / n * math.log2(n / count) for count in range(1, n + 1)])
     entropies = []
     for values, _ in scaled_blocks(unit):
         dimensions = values.shape[1]
-        bins = _bins(values) + N_BINS * np.arange(dimensions)
-        counts = np.bincount(bins.ravel(), minlength=N_BINS * dimensions)
-        entropies.append(surprise[counts].reshape(dimensions, N_BINS).sum(axis=-1))
+        bins = _bins(values, n_bins) + n_bins * np.arange(dimensions)
+        counts = np.bincount(bins.ravel(), minlength=n_bins * dimensions)
+        entropies.append(surprise[counts].reshape(dimensions, n_bins).sum(axis=-1))
     return np.concatenate(entropies)
 
 
-def _bins(values: np.ndarray) -> np.ndarray:
+def _bins(values: np.ndarray, n_bins: int) -> np.ndarray:
     """Return the bin of every value (n, D) within its dimension's range, int64; the values are overwritten."""
     lowest = values.min(axis=0)
     width = values.max(axis=0) - lowest
     values -= lowest
-    values *= N_BINS
+    values *= n_bins
     values /= np.where(width > 0, width, 1.0)
     bins = values.astype(np.int64)  # rounds down, as no value is negative
-    return np.minimum(bins, N_BINS - 1, out=bins)
+    return np.minimum(bins, n_bins - 1, out=bins)

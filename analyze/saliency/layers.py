@@ -1,43 +1,47 @@
 """Saliency of layers: the three metrics of HiProbe-VAD (arXiv 2507.17394), equations 1 to 6.
 
-The choices that the paper leaves open are listed in docs/methods.md. Each metric is the mean over the D dimensions of a
-number per dimension, so a layer's value says nothing about how the dimensions work together. DLSP ranks layers by the
-sum of the three (`.selection`).
+What the paper leaves open is in docs/readings.md. Each metric is the mean over the D dimensions of a number per
+dimension, so a layer's value says nothing about how the dimensions work together. DLSP ranks layers by the sum of the
+three (`.selection`).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 from vadprobe.analyze.saliency import layer_moments
 from vadprobe.analyze.saliency.layer_moments import Moments
+from vadprobe.analyze.saliency.readings import LAYERS, LayerReadings
 
 FLOORED_DIMENSIONS = "floored_dimensions"
 """Key of the count that `layer_metrics` returns beside the metrics; it is not ranked."""
 
 
-def gaussian_kl(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def gaussian_kl(features: np.ndarray, labels: np.ndarray, readings: LayerReadings = LAYERS) -> np.ndarray:
     """Return the Kullback-Leibler divergence of the classes' Gaussians, eqs. 1 and 2 (HiProbe-VAD), in nats.
 
     The mean over dimensions of `D(n || a) = [ln(v_a / v_n) + (v_n + (m_n - m_a)^2) / v_a - 1] / 2` with the means and
-    variances (divided by n) of the normal and the anomalous class. A class variance below 1e-3 of the dimension's
-    variance over all samples is raised to that.
+    variances (divided by n) of the normal and the anomalous class. A class variance below a floor, 1e-3 of the
+    dimension's variance over all samples, is raised to that.
 
     Args:
         features: (..., n, D), for example (layers, n, D); any real dtype, finite, computed in float64 after centring.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+        readings: direction and floor.
 
     Returns:
-        (...,) float64 >= 0. A dimension that is constant over all samples counts as 0.
+        (...,) float64 >= 0. A dimension that is constant over all samples counts as 0. Infinite without a floor where a
+        class is constant.
 
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
     """
-    return _per_unit(features, labels, layer_moments.divergences)
+    return _per_unit(features, labels, partial(layer_moments.divergences, readings=readings))
 
 
-def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def discriminant_ratio(features: np.ndarray, labels: np.ndarray, readings: LayerReadings = LAYERS) -> np.ndarray:
     """Return the local discriminant ratio (LDR), eqs. 3 and 4 (HiProbe-VAD).
 
     The mean over dimensions of `(m_a - m_n)^2 / (v_a + v_n + 1e-12)`, variances divided by n. The paper gives no
@@ -46,6 +50,7 @@ def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Args:
         features: (..., n, D), as for `gaussian_kl`.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+        readings: epsilon.
 
     Returns:
         (...,) float64 >= 0. A dimension that is constant over all samples counts as 0. One that is constant within both
@@ -54,10 +59,10 @@ def discriminant_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Raises:
         VadprobeError: as `gaussian_kl`.
     """
-    return _per_unit(features, labels, layer_moments.discriminants)
+    return _per_unit(features, labels, partial(layer_moments.discriminants, readings=readings))
 
 
-def binned_entropy(features: np.ndarray) -> np.ndarray:
+def binned_entropy(features: np.ndarray, n_bins: int = LAYERS.entropy_bins) -> np.ndarray:
     """Return the mean entropy of the dimensions' histograms, eqs. 5 and 6 of the entropy (HiProbe-VAD), in bits.
 
     It knows no labels. B = 32 bins of equal width cut [min, max] over all samples, half-open but for the last, which is
@@ -66,6 +71,7 @@ def binned_entropy(features: np.ndarray) -> np.ndarray:
 
     Args:
         features: (..., n, D), as for `gaussian_kl`.
+        n_bins: B, at least 2.
 
     Returns:
         (...,) float64 >= 0. A dimension that is constant over all samples counts as 0.
@@ -74,17 +80,18 @@ def binned_entropy(features: np.ndarray) -> np.ndarray:
         VadprobeError: if the shape does not fit, or a feature is not finite.
     """
     units = checked_units(features)
-    values = [layer_moments.histogram_entropies(unit).mean() for unit in units]
+    values = [layer_moments.histogram_entropies(unit, n_bins).mean() for unit in units]
     return np.array(values, dtype=np.float64).reshape(np.shape(features)[:-2])
 
 
-def layer_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+def layer_metrics(features: np.ndarray, labels: np.ndarray, readings: LayerReadings = LAYERS) -> dict[str, np.ndarray]:
     """Return the three metrics of DLSP for every layer, eqs. 1 to 6 (HiProbe-VAD), and the count of floored dimensions.
 
     Args:
         features: (..., n, D), for example (layers, n, D). Pass the block outputs, layers 1 to L: layer 0, the
             embedding, is the same token for every sample at the last prompt position, and is not ranked.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
+        readings: of the equations.
 
     Returns:
         "gaussian_kl", "discriminant_ratio", "binned_entropy": (...,) float64, each the same to the last bit as the
@@ -98,20 +105,20 @@ def layer_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndar
     features = np.asarray(features)
     units = checked_units(features)
     anomalous = checked_labels(labels, units.shape[1])
-    rows = [_one_unit(unit, anomalous) for unit in units]
+    rows = [_one_unit(unit, anomalous, readings) for unit in units]
     names = ("gaussian_kl", "discriminant_ratio", "binned_entropy", FLOORED_DIMENSIONS)
     columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(names)).T
     metrics = {name: column.reshape(features.shape[:-2]) for name, column in zip(names, columns, strict=True)}
     return metrics | {FLOORED_DIMENSIONS: metrics[FLOORED_DIMENSIONS].astype(np.int64)}
 
 
-def _one_unit(unit: np.ndarray, anomalous: np.ndarray) -> tuple[float, float, float, float]:
+def _one_unit(unit: np.ndarray, anomalous: np.ndarray, readings: LayerReadings) -> tuple[float, float, float, float]:
     moments = layer_moments.dimension_moments(unit, anomalous)
     return (
-        float(layer_moments.divergences(moments).mean()),
-        float(layer_moments.discriminants(moments).mean()),
-        float(layer_moments.histogram_entropies(unit).mean()),
-        float(layer_moments.n_floored(moments)),
+        float(layer_moments.divergences(moments, readings).mean()),
+        float(layer_moments.discriminants(moments, readings).mean()),
+        float(layer_moments.histogram_entropies(unit, readings.entropy_bins).mean()),
+        float(layer_moments.n_floored(moments, readings)),
     )
 
 

@@ -14,18 +14,29 @@ _UNKNOWN = (
 )
 
 
+_CHECK = "Check that layer's features."
+
+_REMEDIES = {
+    "gaussian_kl": "A class that is constant in a dimension makes it so; set saliency.variance_floor above 0.",
+    "discriminant_ratio": "Classes that are constant in a dimension make it so; set saliency.ratio_epsilon above 0.",
+}
+"""What to do where a metric of layers is infinite."""
+
+
 @dataclass(frozen=True, eq=False)
 class RobustSaliency:
     """Robust saliency of heads, each (blocks, heads) float64, NaN for a head that is unknown under any prompt.
 
     `mean` and `instability` are mean and standard deviation of the saliency over prompts, `robust` the mean minus
     the weighted instability (RHI, eqs. 7, 8 and 9 (HeadHunt-VAD)). `heads` are the chosen (block, head), best first.
+    `prompts` is the saliency under each prompt, of which these are made.
     """
 
     mean: np.ndarray
     instability: np.ndarray
     robust: np.ndarray
     heads: tuple[tuple[int, int], ...]
+    prompts: Mapping[str, np.ndarray]
 
 
 def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -49,9 +60,10 @@ def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.nd
     for name, values in ranked.items():
         unknown = np.flatnonzero(~np.isfinite(values))
         if len(unknown):
+            remedy = _REMEDIES.get(name, _CHECK) if np.isinf(values[unknown[0]]) else _CHECK
             raise VadprobeError(
                 f"{name} must be finite, got {values[unknown[0]]} at layer {1 + unknown[0]} ({len(unknown)} such "
-                "layers). Check that layer's features."
+                f"layers). {remedy}"
             )
     z_scores = {name: _z_scores(values) for name, values in ranked.items()}
     # In the order of names, so that the order of the mapping changes no bit.
@@ -99,7 +111,8 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
         )
     order = np.argsort(-robust, axis=None, kind="stable")[:top]  # NaN sorts last
     heads = tuple((int(number) // shape[1], int(number) % shape[1]) for number in order)
-    return RobustSaliency(mean, instability, robust, heads)
+    prompts = dict(zip(sorted(metrics), saliency, strict=True))
+    return RobustSaliency(mean, instability, robust, heads, {key: prompts[key] for key in metrics})
 
 
 def _scaled(prompt: str, name: str, values: np.ndarray) -> np.ndarray:

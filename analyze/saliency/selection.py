@@ -111,6 +111,11 @@ class Selection:
         )
 
 
+def layer_name(layer: int) -> str:
+    """Return a layer's number with that of its block, counted from 0: most likely HiProbe-VAD's number (figure 4)."""
+    return f"{layer} (block {layer - 1})" if layer > 0 else f"{layer} (embedding)"
+
+
 def select_layer(metrics: Mapping[str, np.ndarray], *, inputs: Mapping[str, str] | None = None) -> Selection:
     """Select the layer of greatest saliency `dlsp`, the first of equals (DLSP, eq. 7 (HiProbe-VAD)).
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
@@ -49,4 +50,37 @@ def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stabil
         overlap=float(np.mean(pairs)) if pairs else float("nan"),
         chance_overlap=float(np.mean(by_chance)) if by_chance else float("nan"),
         n_selections=len(selections),
+    )
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Common part of two choices, beside its expectation for two random ones of the same sizes.
+
+    `shared` indices of both, `jaccard` their fraction of those of either; NaN where the choices are not of one unit and
+    backbone.
+    """
+
+    shared: float = float("nan")
+    jaccard: float = float("nan")
+    chance_shared: float = float("nan")
+    chance_jaccard: float = float("nan")
+
+
+def overlap(first: Selection, second: Selection, total: int) -> Overlap:
+    """Count what two selections of one unit share.
+
+    Args:
+        first, second: layers, or heads, of one backbone.
+        total: number of layers, or of heads, that can be chosen.
+    """
+    mine, theirs = frozenset(first.indices), frozenset(second.indices)
+    a, b, shared = len(mine), len(theirs), len(mine & theirs)
+    # The number that random sets share is hypergeometric; the Jaccard index is no linear function of it.
+    chances = {both: comb(a, both) * comb(total - a, b - both) / comb(total, b) for both in range(min(a, b) + 1)}
+    return Overlap(
+        shared=shared,
+        jaccard=shared / (a + b - shared),
+        chance_shared=a * b / total,
+        chance_jaccard=sum(chance * both / (a + b - both) for both, chance in chances.items()),
     )

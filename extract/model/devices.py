@@ -1,5 +1,6 @@
 """The device of a model: one by name, or all GPUs of the machine together."""
 
+import platform
 from importlib.util import find_spec
 from typing import Any
 
@@ -36,6 +37,14 @@ def input_device(model: Any) -> torch.device:
     """Return the device of a model's inputs, which is that of its token embeddings; the rest may lie elsewhere."""
     device: torch.device = model.get_input_embeddings().weight.device
     return device
+
+
+def name_of(device: torch.device) -> str:
+    """Return the name of a kind of device: a GPU's model, or the CPU's architecture and the number of threads."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    count = torch.get_num_threads()
+    return f"{device.type.upper()} {platform.machine()}, {count} thread{'s' if count > 1 else ''}"
 
 
 def _spread() -> torch.device:

@@ -5,8 +5,9 @@ every further token runs alone behind the keys and values of those before it; th
 only. All other families go through `generate`, because only the library knows how each of them continues a text.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -78,12 +79,48 @@ class GeneratedText:
         return 1.0 - missed
 
 
+@dataclass
+class StepTimes:
+    """Seconds of texts so far: until the first token of each, and for the tokens behind it.
+
+    `later_tokens` counts the tokens behind the first ones, of all clips that ran side by side. Where the library's own
+    loop writes a text, everything is in `first`, and `is_apart` is False.
+    """
+
+    texts: int = 0
+    tokens: int = 0
+    first: float = 0.0
+    later: float = 0.0
+    later_tokens: int = 0
+    is_apart: bool = True
+    _begun: float = 0.0
+
+    def begin(self) -> None:
+        """Note the moment when the work on a batch begins."""
+        self._begun = time.monotonic()
+
+    def steps(self, steps: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Count the steps of one batch; whoever takes them has waited for each when the next is asked for."""
+        for number, logits in enumerate(steps):
+            yield logits
+            now, count = time.monotonic(), len(logits)
+            self.tokens += count
+            if number == 0:
+                self.texts += count
+                self.first += now - self._begun
+            else:
+                self.later += now - self._begun
+                self.later_tokens += count
+            self._begun = now
+
+
 @dataclass(frozen=True)
 class TextGeneration:
-    """The greedy texts of one backbone, of at most `max_tokens` tokens."""
+    """The greedy texts of one backbone, of at most `max_tokens` tokens; `times` counts how long they take."""
 
     backbone: Backbone
     max_tokens: int
+    times: StepTimes = field(default_factory=StepTimes)
 
     @torch.inference_mode()
     def __call__(
@@ -100,10 +137,12 @@ class TextGeneration:
         family, model = self.backbone.description.family, self.backbone.model
         ends = end_tokens(model, family.tokenizer)
         texts: list[GeneratedText] = []
+        self.times.begin()
         for passes in family.passes(model, self.backbone.device, clips, seconds, [spec]):
             for one in passes:
                 run = self._by_library if one.with_head else self._in_own_loop
-                texts += _texts(run(one, ends), family.tokenizer, ends, words)
+                self.times.is_apart &= not one.with_head
+                texts += _texts(self.times.steps(run(one, ends)), family.tokenizer, ends, words)
         return texts
 
     def _in_own_loop(self, one: Pass, ends: frozenset[int]) -> Iterator[Tensor]:

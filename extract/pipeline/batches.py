@@ -37,23 +37,26 @@ class BatchRunner:
         if partition.waiting and (partition.n_left == 0 or len(partition.waiting) >= self._size(partition)):
             self._run(partition)
 
-    def finish(self) -> None:
-        """Wait until all features have arrived in their partitions."""
-        with self._timings.spend("model"):
+    def finish(self, partition: OpenPartition) -> None:
+        """Wait until all features have arrived in their partitions, the last of them in this one."""
+        with self._timings.spend("model", partition.kind):
             self._copies.finish()
 
     def _size(self, partition: OpenPartition) -> int:
         size = self._batch_size.size
         if size is None:
-            size = self._batch_size.measure(lambda count: self._features(partition, partition.waiting[:1] * count))
+            with self._timings.spend("loading"):
+                size = self._batch_size.measure(lambda count: self._features(partition, partition.waiting[:1] * count))
         return size
 
     def _run(self, partition: OpenPartition) -> None:
+        with self._timings.spend("loading"):
+            self._load_forward()
         left = deque([tuple(partition.waiting)])
         partition.waiting.clear()
         while left and partition.lost is None:
             batch, half = left.popleft(), 0
-            with self._timings.spend("model"):
+            with self._timings.spend("model", partition.kind):
                 try:
                     captured = self._features(partition, batch)
                     self._copies.put(captured, partition.data, partition.positions(batch))
@@ -63,7 +66,7 @@ class BatchRunner:
                 torch.cuda.empty_cache()
                 left.extendleft((batch[half:], batch[:half]))
                 continue
-            self._timings.count(sum(map(partition.seconds, batch)), len(batch))
+            self._timings.count(sum(map(partition.seconds, batch)), len(batch), partition.kind)
             partition.computed(batch)
 
     def _features(self, partition: OpenPartition, batch: Sequence[Clip]) -> list[Captured]:

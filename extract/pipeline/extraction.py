@@ -12,6 +12,7 @@ from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.pipeline.batch_size import DEFAULT_CLIPS, BatchSize
 from vadprobe.extract.pipeline.batches import BatchRunner
+from vadprobe.extract.pipeline.kept_timings import KeptTimings
 from vadprobe.extract.pipeline.open_partition import ClipDone, OpenPartition, PartitionKey
 from vadprobe.extract.pipeline.planning import ExtractionPlan
 from vadprobe.extract.pipeline.stream import PartitionOutcome, PartitionStream
@@ -67,6 +68,10 @@ class Extractor:
         return Forward(load(self.description, config.device, config.threads, compiled=config.compile))
 
     @cached_property
+    def _kept_timings(self) -> KeptTimings:
+        return KeptTimings(self.timings)
+
+    @cached_property
     def batch_size(self) -> BatchSize:
         """Clips per pass."""
         return BatchSize(self.config.batch_clips, choose_device(self.config.device))
@@ -90,7 +95,14 @@ class Extractor:
         self.timings.start(batch_size.device)
         batches = BatchRunner(lambda: self.forward, batch_size, self.timings)
         stream = PartitionStream(self.dataset, self.plan, batches, self.timings, clip_done)
-        yield from stream.run(claimed, self._start_decoders(batch_size))
+        for outcome in stream.run(claimed, self._start_decoders(batch_size)):
+            self._keep_timings(outcome.key.position)
+            yield outcome
+
+    def _keep_timings(self, position: int) -> None:
+        """Write the timings of a sampling beside its stores, if any of its clips has gone through the model."""
+        if self.timings.passes_of(position):  # else the model may not even be loaded
+            self._kept_timings.keep(position, self.plan.samplings[position], self.forward.backbone)
 
     def _start_decoders(self, batch_size: BatchSize) -> DecodePool[OpenPartition, Frames]:
         spare_cores = max(1, len(os.sched_getaffinity(0)) - 1)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
 
 from vadprobe.extract.families.pixels import Frames
 from vadprobe.extract.pipeline.planning import SamplingPlan
+from vadprobe.extract.pipeline.timings import PassKind
 from vadprobe.extract.video.decode_pool import DecodedClip
 from vadprobe.store.claims.claim import Claim, ClaimLostError
 from vadprobe.store.format.schema import partition_rows
@@ -67,6 +69,11 @@ class OpenPartition:
         return self._data
 
     @property
+    def kind(self) -> PassKind:
+        """The passes that its time is counted with."""
+        return PassKind(self.key.position, tuple(writer.spec.prompt.key for writer in self.writers), self.depth)
+
+    @cached_property
     def depth(self) -> int:
         """Number of blocks of the language model of which some writer keeps something."""
         n_layers = self.writers[0].spec.backbone.n_layers

@@ -48,8 +48,9 @@ class PartitionStream:
             stack.enter_context(decoders)
             clips = decoders.clips(self._runs(claimed))
             while True:
-                with self._timings.spend("decoding"):
+                with self._timings.spend("decoding") as spending:
                     clip = next(clips, None)
+                    spending.kind = None if clip is None else clip.owner.kind
                 if clip is None:
                     break
                 partition = clip.owner
@@ -77,7 +78,7 @@ class PartitionStream:
 
     def _write(self, partition: OpenPartition, writer: ThreadPoolExecutor) -> None:
         """Give a computed partition to the writer, which has one at most: features take much memory."""
-        self._batches.finish()
+        self._batches.finish(partition)
         self._finish_writing()
         self._writing = partition, writer.submit(partition.write)
 
@@ -85,7 +86,7 @@ class PartitionStream:
         if self._writing is None:
             return
         partition, written = self._writing
-        with self._timings.spend("writing"):
+        with self._timings.spend("writing", partition.kind):
             written.result()
         self._writing = None
         self._end(PartitionOutcome(partition.key, partition.failures, partition.lost))

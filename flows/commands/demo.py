@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vadprobe.analyze.experiments.tables import COMPARISONS, TABLES
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
-from vadprobe.flows.commands.experiments import print_tables
+from vadprobe.flows.commands.experiments.tables import print_tables
 from vadprobe.flows.jobs.analyze_job import analyze
 from vadprobe.flows.jobs.demo.composition import MEANING, Demo, Stage
 from vadprobe.flows.jobs.demo.ingredients import Size

@@ -20,10 +20,10 @@ from vadprobe.store.errors import VadprobeError
 
 if TYPE_CHECKING:
     from vadprobe.analyze.evaluation.evaluation import Evaluation
-    from vadprobe.analyze.evaluation.ground_truth import GroundTruth
     from vadprobe.analyze.evaluation.score_files.fitting import Fitted
     from vadprobe.analyze.evaluation.score_files.laying import FitRules
     from vadprobe.analyze.evaluation.score_files.values import VideoScores
+    from vadprobe.flows.jobs.truth_reader import TruthReader
     from vadprobe.store.datasets.probed_videos import VideoFacts
 
 _MOST_RESAMPLES = 1_000_000
@@ -71,36 +71,6 @@ class ScoreOptions:
         return FitRules(self.segment_length, self.segments, self.pad, self.trim, self.allow_missing, self.allow_unknown)
 
 
-@dataclass(frozen=True)
-class TruthReader:
-    """Reader of a split's ground truth under any convention of the annotation's 's e'."""
-
-    config: DatasetConfig
-    workspace: Path
-    split: Split
-    probed: "tuple[VideoFacts, ...] | None"
-
-    def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
-        """Return the truth, and what did not fit when its files were joined."""
-        from vadprobe.analyze.evaluation.ground_truth import ground_truth
-        from vadprobe.store.datasets.joining import naming
-        from vadprobe.store.datasets.sources import read_source, refuse
-
-        config = self.config.model_copy(update={"intervals": convention, "videos": None})
-        source = read_source(config, self.workspace, self.probed)
-        rejected = [rejection for reading in source.readings for rejection in reading.rejected]
-        if rejected and convention != self.config.intervals:
-            first = rejected[0]
-            raise VadprobeError(
-                f"by it {len(rejected)} lines begin before frame 0 or are empty, first line {first.row}: "
-                f"{first.got[:60]!r}"
-            )
-        joined = source.joined()
-        refuse(joined)
-        found = tuple(f"{f.kind}: {f.message} ({naming(f.videos)})." for f in joined.findings if f.videos)
-        return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found
-
-
 def evaluate(
     *,
     scores: ScoreOptions,
@@ -124,6 +94,8 @@ def evaluate(
     from vadprobe.analyze.evaluation.score_files.fitting import fit_scores
     from vadprobe.analyze.evaluation.score_files.reading import notes_of
     from vadprobe.analyze.report.evaluation_files import Measured, write_evaluation
+    from vadprobe.analyze.report.evaluation_text import evaluation_lines
+    from vadprobe.flows.jobs.truth_reader import TruthReader
 
     _check(threshold, bootstrap, out)
     found = scores.read()
@@ -146,14 +118,16 @@ def evaluate(
         "impossible_conventions": impossible,
         "notes": notes,
     }
-    written = write_evaluation(Measured(fitted.truth, fitted.scores, evaluation, context), out)
+    measured = Measured(fitted.truth, fitted.scores, evaluation, context, reader.fps)
+    written = write_evaluation(measured, out)
     title = f"{scores.scores.name} on {config.name} ({split}, {config.intervals})"
     ending = f"Written: {out / written[0]}, {', '.join(written[1:])}"
-    print(_text(title, config, readings, impossible, published, [f"Note: {note}" for note in notes], [ending]))
+    lines = evaluation_lines(evaluation, title, measured.reliability)
+    print(_text(lines, config, readings, impossible, published, [f"Note: {note}" for note in notes], [ending]))
     return 0
 
 
-def _origin(scores: ScoreOptions, reader: TruthReader) -> dict[str, Any]:
+def _origin(scores: ScoreOptions, reader: "TruthReader") -> dict[str, Any]:
     """Return the names of what is measured against what."""
     from vadprobe.store.files.digests import digest_file
 
@@ -169,24 +143,19 @@ def _origin(scores: ScoreOptions, reader: TruthReader) -> dict[str, Any]:
 
 
 def _text(
-    title: str,
+    lines: list[str],
     config: DatasetConfig,
     readings: Mapping[str, "Evaluation"],
     impossible: Mapping[str, str],
     published: bool,
     *endings: list[str],
 ) -> str:
-    """Return the numbers, those by other readings of a text annotation, those of others, and the endings as text."""
-    from vadprobe.analyze.report.evaluation_text import (
-        convention_lines,
-        evaluation_lines,
-        joined_lines,
-        published_lines,
-    )
+    """Return the lines of the numbers, those by other readings of a text annotation, of others, and the endings."""
+    from vadprobe.analyze.report.evaluation_text import convention_lines, joined_lines, published_lines
 
     by_convention: dict[str, Evaluation] = {name: readings[name] for name in CONVENTIONS if name in readings}
     blocks = [
-        evaluation_lines(readings[config.intervals], title),
+        lines,
         convention_lines(by_convention, config.intervals, impossible) if config.format in TEXT_FORMATS else [],
         published_lines(config.format) if published else [],
         *endings,
@@ -195,7 +164,7 @@ def _text(
 
 
 def _other_readings(
-    reader: TruthReader, fitted: "Fitted", missing: Sequence[str], threshold: float
+    reader: "TruthReader", fitted: "Fitted", missing: Sequence[str], threshold: float
 ) -> tuple[dict[str, "Evaluation"], dict[str, str]]:
     """Measure the same scores by the conventions that were not asked for; also return why some are impossible."""
     from vadprobe.analyze.evaluation.evaluation import BootstrapConfig

@@ -1,4 +1,4 @@
-"""The commands plan, extract, analyze, report, describe and demo."""
+"""The commands show-job, plan, extract, analyze, report, describe and demo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,25 @@ from cyclopts import Parameter
 
 from vadprobe.flows.commands.options import Positive, Whole
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
+
+
+def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, workspace: Path | None = None) -> int:
+    """Print a whole job with all its settings, as TOML that loads to the same job.
+
+    A job is a file, or the name of a shipped one, such as hiprobe or papers/headhunt; several are merged, later ones
+    winning. Behind a value stands the file that says it.
+
+    Args:
+        first: a job file that ends in .toml, or the name of a shipped job
+        others: more of them, to be merged in this order
+        workspace: folder where relative paths begin, in place of that of the job
+    """
+    from vadprobe.flows.jobs.job import checked_job, job_text
+    from vadprobe.flows.jobs.job_files.merging import compose
+
+    merged = compose((first, *others), Path())
+    print(job_text(checked_job(merged, workspace), merged), end="")
+    return 0
 
 
 def plan(config: Path, /) -> int:

@@ -76,6 +76,8 @@ def store_lines(store: dict[str, Any]) -> Iterator[str]:
     )
     if store["failed"]:
         yield from ("", "Failed rows", *_failed_lines(store["failed"]))
+    if store["timings"]:
+        yield from ("", "Extraction", *_timing_lines(store))
     yield from ("", "Open it in Python")
     yield "  from pathlib import Path; from vadprobe.store.reading.feature_store import FeatureStore"
     yield f"  store = FeatureStore.open(Path({store['store']!r}))"
@@ -120,6 +122,22 @@ def _held(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "all of both in", f"partitions {first_few(contents['full_partitions'], _PARTITIONS_NAMED)}"
     if partitions is not None:
         yield "rows", f"those of partitions {first_few(partitions, _PARTITIONS_NAMED)}"
+
+
+def _timing_lines(store: dict[str, Any]) -> Iterator[str]:
+    """Yield where the time of a clip went, by device and by what one pass computed."""
+    total = store["specification"]["backbone"]["n_layers"]
+    for device in store["timings"]:
+        yield f"  on {device['device']} in {device['dtype']}"
+        for one in device["passes"]:
+            each = {phase: f"{seconds / one['clips']:.4f}" for phase, seconds in one["seconds"].items()}
+            blocks = "all blocks" if one["blocks"] == total else f"{one['blocks']} of {total} blocks"
+            sizes = ", ".join(map(str, one["batch_clips"]))
+            yield (
+                f"    {counted(one['clips'], 'clip')}, {counted(len(one['prompts']), 'prompt')} a pass, {blocks}, "
+                f"{sizes} at once: model {each['model']} s a clip; waited {each['decoding']} s for frames, "
+                f"{each['writing']} s for the disk"
+            )
 
 
 def _failed_lines(failed: Iterable[dict[str, Any]]) -> Iterator[str]:

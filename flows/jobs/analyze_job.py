@@ -11,11 +11,16 @@ import pyarrow.parquet as pq
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.detector.benchmark import Result, evaluate, find_overlap, format_table, notes_of, write_results
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
+from vadprobe.analyze.detector.results.benchmark import Result, evaluate, find_overlap, notes_of, with_context
+from vadprobe.analyze.detector.results.result_files import format_table, write_results
+from vadprobe.analyze.detector.results.text_baseline import ANSWERS_PARQUET, write_answers
 from vadprobe.analyze.detector.scoring import Scores, score
+from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
+from vadprobe.analyze.figures.drawn import FOLDER, stored_figures
+from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events, write_events
 from vadprobe.analyze.report.page import ReportPart, write_report
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.progress import task_progress
@@ -107,7 +112,7 @@ def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Sche
 
 
 def score_step(job: Job, inputs: AnalysisInputs, detector: Detector, cache: StepCache, scheduler: Scheduler) -> Scores:
-    """Score the validation and test segments and write them."""
+    """Score the validation and test segments; write the scores, and what is detected in them."""
     rows = inputs.rows_to_score()
     if len(rows) == 0:
         raise VadprobeError(
@@ -115,7 +120,10 @@ def score_step(job: Job, inputs: AnalysisInputs, detector: Detector, cache: Step
             "splits of the job's videos, or extract them."
         )
     scores = score(inputs, detector, rows, cache, scheduler)
-    scores.write(job.out / "scores.parquet", inputs.truth, notes_of(inputs, detector))
+    notes = notes_of(inputs, detector)
+    scores.write(job.out / "scores.parquet", inputs.truth, notes)
+    origin = {"dataset": inputs.truth.name, "preset": job.analysis.preset, **detector.locator.to_json()}
+    write_events(scores.events(detector.locator.threshold, inputs.truth), job.out, origin, notes)
     return scores
 
 
@@ -123,7 +131,11 @@ def report_step(
     job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores, cache: StepCache
 ) -> AnalysisOutcome:
     """Measure the test split, write the results and draw the page."""
+    answers = answers_by_prompt(inputs, scores.rows)
+    notes = (*notes_of(inputs, detector), *answer_notes(inputs.store.spec))
+    write_answers(job.out / ANSWERS_PARQUET, scores, answers, inputs.truth, detector.locator.sigma, notes)
     result = evaluate(inputs, job.analysis, detector, scores, cache)
+    result = with_context(result, inputs, job.analysis, detector, scores, answers, cache)
     results = write_results([result], job.out)
     report = write_report([report_part(job)], job.out / "report.html")
     return AnalysisOutcome(result, results, report, tuple(cache.computed), len(cache.runs))
@@ -147,20 +159,25 @@ def report_part(job: Job) -> ReportPart:
     try:
         result = read_json(job.out / "results.json")["results"][0]
         scores = pq.read_table(job.out / "scores.parquet")
+        events = read_events(job.out / EVENTS_PARQUET)
     except FileNotFoundError as error:
         raise VadprobeError(
             f"there is no finished analysis in {job.out}; run 'vadprobe analyze {job.path}' first."
         ) from error
     saliency = job.out / "saliency.json"
     inputs = open_analysis(job)
+    detector = Detector.read(job.out / "detector.json")
+    made_of = detector.provenance
     return ReportPart(
         result=result,
-        detector=Detector.read(job.out / "detector.json"),
+        detector=detector,
         saliency=read_json(saliency) if saliency.exists() else None,
         scores=scores,
+        events=events,
         truth=inputs.truth,
         curves=job.analysis.curves,
         failures=failures(inputs),
+        figures=stored_figures(job.out / FOLDER, made_of["calibration"], made_of["features"]),
     )
 
 

@@ -7,14 +7,17 @@ from pydantic import Field, ValidationError, model_validator
 
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
+from vadprobe.flows.jobs.job_files.merging import MergedJob, Place, read_merged
+from vadprobe.flows.jobs.job_files.toml_text import toml_lines
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath, is_remote, location
 from vadprobe.store.format.configuration import PromptConfig, SamplingConfig, StoreConfig
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt, shipped
 from vadprobe.store.format.sampling import Sampling
-from vadprobe.store.settings import Section, explain, read_toml
+from vadprobe.store.settings import Section
 
 
 class JobConfig(Section):
@@ -128,27 +131,61 @@ class Job:
     @property
     def out(self) -> Path:
         """Folder of the analysis results."""
-        return self.workspace / self.analysis.out
+        config, name = self.config, self.analysis.out
+        parts = {"dataset": config.dataset.name, "backbone": config.backbone.key, "method": self.analysis.method}
+        for key, value in parts.items():
+            name = name.replace(f"{{{key}}}", value)
+        return self.workspace / name
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all settings with their defaults; the workspace, a place on one machine, is no part of it."""
+        text = "\n".join(toml_lines(self.config.model_copy(update={"workspace": ""})))
+        return digest_json(text)
 
 
 def load_job(path: Path, workspace: Path | None = None) -> Job:
-    """Read and validate a job file.
+    """Read and validate a job file, with all that it extends.
 
     Args:
         path: the TOML file.
         workspace: the folder where relative paths begin, in place of the file's own `workspace`.
 
     Raises:
-        VadprobeError: one sentence for every mistake in the file.
+        VadprobeError: one sentence for every mistake, behind the file that it is in.
     """
-    content = read_toml(path)
+    return checked_job(read_merged(path), workspace)
+
+
+def checked_job(merged: MergedJob, workspace: Path | None = None) -> Job:
+    """Validate what was read. Arguments and errors as of `load_job`."""
     try:
-        config = JobConfig.model_validate(content)
+        config = JobConfig.model_validate(merged.content)
     except ValidationError as error:
-        raise explain(path, error, JobConfig) from error
+        raise merged.explain(error, JobConfig) from error
     except VadprobeError as error:
-        raise VadprobeError(f"{path}: {error}") from error
-    start = workspace if workspace is not None else path.parent / config.workspace
-    job = Job(path, config, start.resolve())
-    _ = job.prompts  # an unknown key or an empty text is an error now, not after an hour
+        raise VadprobeError(f"{merged.path}: {error}") from error
+    (said,) = merged.files_of(("workspace",))
+    start = workspace if workspace is not None else said.path.parent / config.workspace
+    job = Job(merged.path, config, start.resolve())
+    try:
+        _ = job.prompts  # an unknown key or an empty text is an error now, not after an hour
+    except VadprobeError as error:
+        raise VadprobeError(f"{merged.named(('prompts',))}: {error}") from error
     return job
+
+
+def job_text(job: Job, merged: MergedJob) -> str:
+    """Return a whole job as TOML that loads to the same job; behind a value stands the file that says it.
+
+    Values of the job file itself have no such comment.
+    """
+
+    def origin(place: Place) -> str:
+        found = merged.files_of(place)
+        return "default" if not found else "" if found[0].path == merged.path else found[0].name
+
+    whole = job.config.model_copy(update={"workspace": str(job.workspace)})
+    names = ", ".join(file.name for file in merged.files)
+    about = (f"# The whole job of {names}.", f"# Digest of its settings: {job.digest}")
+    return "\n".join([*about, *toml_lines(whole, origin)]) + "\n"

@@ -82,6 +82,12 @@ def task_progress() -> Iterator[Callable[[int, int, str], None]]:
             bar.close()
 
 
+def say(text: str) -> None:
+    """Print lines of a result at once, above the progress bars."""
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()
+
+
 class _AboveBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.write(self.format(record), file=sys.stderr)

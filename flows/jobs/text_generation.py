@@ -12,6 +12,7 @@ import pyarrow as pa
 from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE, VERSION
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.extract.model.backbone import Description, describe, load
+from vadprobe.extract.model.devices import name_of
 from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.flows.jobs.analyze_job import open_analysis
@@ -24,6 +25,8 @@ from vadprobe.store.files.parquet import metadata_in, read_parquet, with_metadat
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.progress import Progress
+from vadprobe.store.writing.timings.text_timings import NAME as TEXT_TIMINGS
+from vadprobe.store.writing.timings.text_timings import TextTimings, read_text_timings
 
 MAX_TOKENS = 48
 """Tokens of a text, more than a caption of the demo's backbone has."""
@@ -167,6 +170,7 @@ def write_texts(
     dataset = open_dataset(job.config.dataset, job.workspace)
     writer = _Writer(job, dataset, store.clips, store.spec, chosen, max_tokens)
     done = {row["video_id"] for row in found}
+    before = read_text_timings(path.with_name(TEXT_TIMINGS), store.spec.digest) if found else None
     if not done.issuperset(video_ids):
         writer.check()
     with Decoder(job.config.extraction.decode_deadline) as decoder:
@@ -175,8 +179,20 @@ def write_texts(
                 found += writer.rows(video_id, decoder)
                 table = pa.Table.from_pylist(found, _COLUMNS)
                 write_parquet(with_notes(with_metadata(table, TEXTS_RECIPE, recipe), store.spec.notes), path)
+                _write_timings(writer, path.with_name(TEXT_TIMINGS), before)
             progress(number + 1, len(video_ids))
     return path
+
+
+def _write_timings(writer: _Writer, path: Path, before: TextTimings | None) -> None:
+    """Keep how long the texts have taken, with those of earlier calls; not where first and later tokens are one."""
+    times = writer.generation.times
+    if not times.texts or not times.is_apart:
+        return
+    device = name_of(writer.generation.backbone.device)
+    spec = writer.spec
+    mine = (spec.digest, device, spec.backbone.dtype, times.texts, times.first, times.later, times.later_tokens)
+    TextTimings(*mine).added(before).write(path)
 
 
 def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:

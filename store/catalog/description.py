@@ -1,5 +1,6 @@
 """Describe one store as plain values, for people and for programs."""
 
+from dataclasses import asdict
 from typing import Any
 
 from vadprobe.store.catalog.inventory import Inventory
@@ -8,6 +9,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.schema import storage_dtype
+from vadprobe.store.writing.timings.run_timings import DeviceTimings, read_timings
 
 
 def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
@@ -70,8 +72,14 @@ def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) 
                 found.n_bytes - found.small_bytes, sum(found.n_values(array) for array in found.arrays)
             ),
         },
+        "timings": [_timings(one) for one in read_timings(path.parent, spec.prompt.key, spec.digest)],
         "problems": [*([problem] if problem else []), *found.damaged.values()],
     }
+
+
+def _timings(found: DeviceTimings) -> dict[str, Any]:
+    """Return the timings of extractions on one kind of device, without the shapes."""
+    return {"device": found.device, "dtype": found.dtype, "passes": [asdict(one) for one in found.passes]}
 
 
 def _clips(found: Inventory, tables: dict[str, ClipTable]) -> tuple[ClipTable | None, str | None]:

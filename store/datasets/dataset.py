@@ -24,7 +24,8 @@ from vadprobe.store.files.parquet import read_parquet, write_parquet
 class Dataset:
     """Videos and their truth. Relative paths of videos begin at `folder`.
 
-    `missing` names videos that belong to the dataset and have no file there.
+    `missing` names videos that belong to the dataset and have no file there; `held_out` those that were taken out of
+    its test split.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Dataset:
     videos: tuple[Video, ...]
     intervals: tuple[Interval, ...] = ()
     missing: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = Counter(video.video_id for video in self.videos)

@@ -40,7 +40,17 @@ def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, see
             f"the validation split of {dataset.name!r} takes all test videos of a class; leave some to report on."
         )
     videos = tuple(replace(v, split="validation") if v.video_id in chosen else v for v in dataset.videos)
-    return replace(dataset, videos=videos)
+    return replace(dataset, videos=videos, held_out=tuple(sorted(chosen)))
+
+
+def held_out_notes(name: str, held_out: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence for every number of a dataset's test split, if videos were held out of it."""
+    if not held_out:
+        return ()
+    return (
+        f"{len(held_out)} test videos of {name} were held out, for the choice of a threshold or grid, and are in no "
+        "number: not comparable with printed numbers, which are of the whole test split.",
+    )
 
 
 def source_of(video_id: str) -> str:

@@ -18,6 +18,7 @@ from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
 from vadprobe.store.writing.shard_writer import join_chunks
+from vadprobe.store.writing.timings.run_timings import copy_timings
 from vadprobe.store.writing.writer import StoreWriter, plan
 
 
@@ -154,6 +155,7 @@ def plan_copy(source: FeatureStore, root: StorePath, contents: StoredParts) -> S
     require_space(root, 0 if path.exists() else stored_bytes(spec, contents, contents.partition_numbers(spec.n_clips)))
     writer = plan(path, spec, source.clips, contents)
     _copy_probes(source, layout)
+    copy_timings(source.path.parent, path.parent)
     return writer
 
 

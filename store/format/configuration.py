@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vadprobe.store.datasets.video import Split
+from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.settings import Section
@@ -42,7 +43,10 @@ class SamplingConfig(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "SamplingConfig":
-        self.sampling()
+        try:
+            self.sampling()
+        except VadprobeError as error:  # pydantic reports a ValueError with its place in the file
+            raise ValueError(str(error)) from error
         stray = [split for split in self.full_splits if split not in self.splits]
         if stray:
             raise ValueError(f"full_splits names {stray[0]!r}, which is not among the splits {', '.join(self.splits)}")

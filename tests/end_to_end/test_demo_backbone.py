@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.planted import blank_pictures
-from vadprobe.flows.commands.experiments import print_tables
+from vadprobe.flows.commands.experiments.tables import print_tables
 from vadprobe.flows.jobs.analyze_job import analyze
 from vadprobe.flows.jobs.demo.composition import Demo
 from vadprobe.flows.jobs.demo.ingredients import Size, preset

@@ -15,7 +15,7 @@ from tests.support.planted import blank_pictures
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.probes.unit_probing import probe_units
 from vadprobe.extract.demo.scenes.shot import UNNAMED_KINDS
-from vadprobe.flows.commands.experiments import print_tables
+from vadprobe.flows.commands.experiments.tables import print_tables
 from vadprobe.flows.jobs.demo.ingredients import BACKBONE, FIRST_SET, install_backbone, make_set, preset
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job

@@ -26,3 +26,12 @@ def test_every_key_of_a_job_has_a_description() -> None:
     keys = [line for line in PAGES["jobs.md"]().splitlines() if line.startswith("| `")]
     assert keys
     assert not [line for line in keys if line.endswith("|  |")]
+
+
+def test_every_open_reading_says_what_is_printed_and_what_is_taken() -> None:
+    rows = [line.split(" | ") for line in PAGES["readings.md"]().splitlines() if "| `analysis." in line]
+    readings = [row for row in rows if len(row) == 6]
+    keys = {row[2] for row in readings}
+    assert {"`analysis.saliency.entropy_bins`", "`analysis.probe.scaling`", "`analysis.locator.edge`"} <= keys
+    assert len(keys) == len(readings)
+    assert not [row for row in readings if not all(cell.strip(" |") for cell in row)]

@@ -178,5 +178,5 @@ def _partition(
 def blank_pictures() -> Iterator[None]:
     """Draw no picture: they take nine tenths of a small analysis."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vadprobe.analyze.report.figures._png", lambda *given, **named: b"\x89PNG")
+        patch.setattr("vadprobe.analyze.figures.style.png", lambda *given, **named: b"\x89PNG")
         yield

@@ -100,7 +100,7 @@ def bootstrap_videos(
     values = {metric: np.empty(n_resamples) for metric in wanted}
     for start in range(0, n_resamples, width):
         stop = min(start + width, n_resamples)
-        drawn = _draw(generator, units.n_videos, stop - start)
+        drawn = draw_videos(generator, units.n_videos, stop - start)
         _check_frames(units, drawn)
         of_block: dict[str, np.ndarray] = {}
         if pairs is not None:
@@ -112,7 +112,7 @@ def bootstrap_videos(
     return Bootstrap(values, n_resamples)
 
 
-def _draw(generator: np.random.Generator, n_videos: int, n_resamples: int) -> np.ndarray:
+def draw_videos(generator: np.random.Generator, n_videos: int, n_resamples: int) -> np.ndarray:
     """Draw (videos, resamples) float64 multiplicities, resample after resample whatever the blocks are.
 
     A column of ones follows a single resample: sums over one column would be added in another order.

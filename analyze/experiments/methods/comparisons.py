@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
 from vadprobe.analyze.experiments.measuring import table_of
+from vadprobe.analyze.experiments.methods.answer_rows import answer_entries
 from vadprobe.analyze.experiments.methods.entries import (
     DRAWS,
     Target,
@@ -76,7 +77,8 @@ def methods_on_another_set(lab: ExperimentContext) -> Table:
 def _entries(lab: ExperimentContext, groups: Groups, target: Target = lambda job: None) -> list[Entry]:
     methods = [*layer_entries(lab, groups, target), *head_entries(lab, groups, target)]
     texts = text_entries(lab, groups, methods) if target(lab.cases[0]) is None else []
-    return [*methods, *texts, *baseline_entries(methods)]
+    answers = answer_entries(lab, groups, methods, target)
+    return [*methods, *texts, *answers, *baseline_entries(methods)]
 
 
 def _table(

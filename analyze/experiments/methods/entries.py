@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.evaluation.evaluation import Evaluation
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, chosen_by, varied
-from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
-from vadprobe.analyze.experiments.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.measuring import describe
 from vadprobe.analyze.experiments.methods.entry import Entry
 from vadprobe.analyze.experiments.methods.measured import ALL, Groups, Measured, fit_and_measure
+from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
+from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.store.errors import VadprobeError
 
@@ -59,11 +59,9 @@ def head_entries(lab: ExperimentContext, groups: Groups, target: Target) -> list
     entries = [_entry(lab, "rhi", f"HeadHunt-VAD ({count} heads by RHI)", case, [base], groups, target)]
     if not entries[0].draws:
         return entries
-    shape = case.inputs(base).store.spec.backbone
     random = varied(base, selection=chosen_by("random-heads"), evaluation={"resamples": 0})
     draws = [varied(random, selection={"seed": base.selection.seed + number}) for number in range(DRAWS)]
-    heads = tuple((shape.n_layers - 1, head) for head in range(shape.n_heads))
-    last = varied(base, selection={**chosen_by("heads"), "heads": heads})
+    last = varied(base, selection=chosen_by("last-block"))
     every = varied(base, selection=chosen_by("all-heads"))
     return [
         *entries,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.benchmark import measured
 from vadprobe.analyze.detector.detector import Detector
+from vadprobe.analyze.detector.results.kept_evaluation import measured
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.evaluation.measuring import known_clips
@@ -17,6 +17,7 @@ from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
 from vadprobe.analyze.experiments.measuring import fit_and_score
 from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.datasets.validation_split import held_out_notes
 from vadprobe.store.datasets.video import Video
 
 Groups = Mapping[str, Callable[[Video], bool]]
@@ -99,7 +100,8 @@ def measure_segments(
         frames = ground_truth(truth, chosen)
         found[name], _ = measured(lab.cache, frames, _laid(frames, segments), threshold, settings)
     frames = ground_truth(truth, videos)
-    return Measured(found, clips=known_clips(frames, _laid(frames, segments))[0])
+    notes = held_out_notes(truth.name, truth.held_out)
+    return Measured(found, caveats=notes, clips=known_clips(frames, _laid(frames, segments))[0])
 
 
 def _laid(truth: GroundTruth, segments: Segments) -> SegmentScores:

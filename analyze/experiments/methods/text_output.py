@@ -1,7 +1,4 @@
-"""Texts that a backbone generated about segments, as scores: the probability of given words, and whether one is said.
-
-No model is asked for yes or no here: the demo's captioner, which never learnt these answers, has no such probability.
-"""
+"""Texts of a backbone about segments, as scores: the probability of given words, and whether one is said."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing, smooth
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, read_parquet
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.specification import DEMO_CAPTIONER, FeatureSpec
+from vadprobe.store.format.specification import FeatureSpec
 
 TEXTS = "texts.parquet"
 """Name of the file of texts beside an analysis; its metadata says how they were made (`TEXTS_RECIPE`)."""
@@ -29,19 +26,13 @@ HOW = (
 )
 """Explanation of the scores that are made of texts, for readers of a table."""
 
-NOT_ASKED = (
-    "The demo's captioner never learnt to answer yes or no, so its probability of yes would mean nothing and is not "
-    "used."
-)
-
 
 @dataclass(frozen=True, eq=False)
 class TextOutput:
     """The texts of a job's segments: names of videos, half-open frames, probabilities, and the decision of the words.
 
     `probabilities` and `says_event` (n,) float64 are NaN where a segment could not be read. `words` are those that were
-    asked for, empty where they are the ones that the demo's captioner was taught; `of_captioner` tells whether the
-    texts are its own.
+    asked for, empty where they are the ones that the demo's captioner was taught.
     """
 
     video_ids: tuple[str, ...]
@@ -50,20 +41,19 @@ class TextOutput:
     probabilities: np.ndarray
     says_event: np.ndarray
     words: tuple[str, ...] = ()
-    of_captioner: bool = False
 
-    def smoothed(self, sigma: float) -> np.ndarray:
+    def smoothed(self, sigma: float, smoothing: Smoothing = MIRRORED) -> np.ndarray:
         """Return the probabilities smoothed within each video, as a method smooths its scores, (n,) float64."""
         _, codes = np.unique(self.video_ids, return_inverse=True)
         order = np.lexsort((self.start_frames, codes))
         found = np.empty(len(order))
-        found[order] = smooth(self.probabilities[order], sigma, codes[order])
+        found[order] = smooth(self.probabilities[order], sigma, codes[order], smoothing)
         return found
 
     def notes(self, label: str) -> tuple[str, ...]:
         """Say how the scores are made; `label` names the texts."""
         words = (f"Words of an event in {label!r}: {', '.join(self.words)}.",) if self.words else ()
-        return (HOW, *((NOT_ASKED,) if self.of_captioner else ()), *words)
+        return (HOW, *words)
 
     def check_whole(self, clips: ClipTable, rows: np.ndarray) -> None:
         """Check that there is a text about each of some segments, read or not.
@@ -107,7 +97,6 @@ def read_texts(path: Path, spec: FeatureSpec) -> TextOutput:
             f"the texts {path} must be of version {VERSION}, got {recipe.get('version', 1)}; run 'vadprobe describe' "
             "again."
         )
-    card = spec.recipe.get("backbone_card") or {}
     return TextOutput(
         tuple(table["video_id"].to_pylist()),
         table["start_frame"].to_numpy(),
@@ -115,5 +104,4 @@ def read_texts(path: Path, spec: FeatureSpec) -> TextOutput:
         table["probability"].to_numpy().astype(np.float64),
         np.array([np.nan if said is None else float(said) for said in table["names_event"].to_pylist()]),
         () if recipe.get("taught") else tuple(recipe.get("words", ())),
-        card.get("kind") == DEMO_CAPTIONER,
     )

@@ -35,9 +35,10 @@ def _of_job(lab: ExperimentContext, groups: Groups, case: ExperimentJob, method:
         return [Entry(name, label, reason=str(error))]
     detector = method.draws[0].detector if method is not None else None
     sigma = detector.locator.sigma if detector is not None else case.config.locator.sigmas[0]
+    smoothing = (detector or case.config).locator.smoothing
     variants = {
         "raw": (f"{label}: p of event words", texts.probabilities),
-        "smoothed": (f"  smoothed as the method (sigma {sigma:g})", texts.smoothed(sigma)),
+        "smoothed": (f"  smoothed as the method (sigma {sigma:g})", texts.smoothed(sigma, smoothing)),
         "said": ("  an event word is said, or not", texts.says_event),
     }
     entries = []

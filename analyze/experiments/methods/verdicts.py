@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from vadprobe.analyze.experiments.methods.answer_rows import ANSWER
 from vadprobe.analyze.experiments.methods.entry import Difference, Entry
 from vadprobe.analyze.experiments.methods.text_rows import TEXT
 
@@ -53,16 +54,15 @@ def _heads(found: dict[str, Entry]) -> Iterator[str]:
 
 
 def _text(found: dict[str, Entry]) -> Iterator[str]:
-    said = [entry for key, entry in found.items() if key.startswith(TEXT)]
-    if not said:
-        return
-    best = max(said, key=lambda entry: entry.auc)
-    name = "the model's own text"
-    if len(said) > 1:
-        name = f"the best of {len(said)} rows of {name} (chosen on test)"
-    for key, method in (("dlsp", "HiProbe-VAD"), ("rhi", "HeadHunt-VAD")):
-        if key in found:
-            yield _gain(method, found[key], name, best)
+    for beginning, words in ((TEXT, "the model's own text"), (ANSWER, "the model's own p(yes)")):
+        said = [entry for key, entry in found.items() if key.startswith(f"{beginning}-")]
+        if not said:
+            continue
+        best = max(said, key=lambda entry: entry.auc)
+        name = f"the best of {len(said)} rows of {words} (chosen on test)" if len(said) > 1 else words
+        for key, method in (("dlsp", "HiProbe-VAD"), ("rhi", "HeadHunt-VAD")):
+            if key in found:
+                yield _gain(method, found[key], name, best)
 
 
 def _labels(found: dict[str, Entry]) -> Iterator[str]:

@@ -3,18 +3,22 @@
 Shrinking is what makes a covariance of few samples regular. Few samples of many dimensions are `.gaussian_dual`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic_form
 
-_ISOTROPIC = 1e-14
+ISOTROPIC = 1e-14
 """Below this fraction of its square, a covariance's distance from a multiple of the identity is rounding."""
 
 _SINGULAR = 1e-10
 """Shrinkage below this is rounding: in exact arithmetic it is 0, and the covariance has rank one or zero."""
+
+
+Intensity = Callable[[int, np.ndarray, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+"""Function with the arguments and results of `shrinkage`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,19 +109,19 @@ def shrinkage(
     square = square / n**2
     spread = fourth / n - square  # n times the squared error of S
     distance = square - dimension * variance**2  # from S to its target
-    isotropic = distance <= _ISOTROPIC * square
+    isotropic = distance <= ISOTROPIC * square
     intensity = np.clip(spread / n / np.where(isotropic, 1.0, distance), 0.0, 1.0)
     intensity[isotropic] = 1.0
     intensity[(variance == 0) | (intensity <= _SINGULAR)] = 0.0
     return np.asarray(intensity), np.asarray(variance)
 
 
-def discriminant(classes: ClassMoments, dimension: int) -> np.ndarray:
+def discriminant(classes: ClassMoments, dimension: int, intensity: Intensity = shrinkage) -> np.ndarray:
     """Return `D' S*^-1 D` with the covariance of all class-centred rows and the difference D of means, (heads,).
 
     NaN where S* is singular. `dimension` d >= r is that of the space the rows come from.
     """
-    covariance, added = _shrunk(classes.normal + classes.anomalous, dimension)
+    covariance, added = _shrunk(classes.normal + classes.anomalous, dimension, intensity=intensity)
     regular = added > 0
     return np.where(regular, quadratic_form(_invertible(covariance, regular), classes.difference), np.nan)
 
@@ -156,12 +160,14 @@ def in_unit(ridge: float, exponents: np.ndarray) -> np.ndarray:
         return np.asarray(np.ldexp(ridge, -2 * exponents))
 
 
-def _shrunk(mine: Moments, dimension: int, ridge: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def _shrunk(
+    mine: Moments, dimension: int, ridge: np.ndarray | float = 0.0, intensity: Intensity = shrinkage
+) -> tuple[np.ndarray, np.ndarray]:
     """Return S* with a ridge (heads, r, r), and the multiple of the identity in it (heads,)."""
     square = np.einsum("hij,hij->h", mine.scatter, mine.scatter)
-    intensity, variance = shrinkage(mine.n, mine.norms, mine.fourth, square, dimension)
-    covariance = ((1 - intensity) / mine.n)[:, None, None] * mine.scatter
-    added = intensity * variance + ridge
+    weight, variance = intensity(mine.n, mine.norms, mine.fourth, square, dimension)
+    covariance = ((1 - weight) / mine.n)[:, None, None] * mine.scatter
+    added = weight * variance + ridge
     diagonal = np.arange(covariance.shape[1])
     covariance[:, diagonal, diagonal] += added[:, None]
     return covariance, added

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic_form
-from vadprobe.analyze.saliency.kernels.gaussian import in_unit, shrinkage
+from vadprobe.analyze.saliency.kernels.gaussian import Intensity, in_unit, shrinkage
 
 _LARGEST_RATIO = 1e6
 """Trace of b R'R over c: above, the two terms of Woodbury's inverse may cancel too many digits."""
@@ -45,12 +45,12 @@ class _Shrunk:
     safe: np.ndarray
 
 
-def discriminant(block: Products) -> np.ndarray:
+def discriminant(block: Products, intensity: Intensity = shrinkage) -> np.ndarray:
     """Return `D' S*^-1 D` with the covariance of all class-centred rows, (heads,).
 
     NaN where S* is singular, or so nearly that inner products are too few digits for it.
     """
-    shrunk = _shrunk(block.gram, block.dimension)
+    shrunk = _shrunk(block.gram, block.dimension, intensity=intensity)
     explained = shrunk.factor * quadratic_form(shrunk.kernel, block.along)
     return np.where(shrunk.safe, (block.distance - explained) / shrunk.added, np.nan)
 
@@ -80,15 +80,17 @@ def symmetric_divergence(block: Products, ridge: float = 0.0) -> np.ndarray:
     return np.where(classes[0].safe & classes[1].safe, np.maximum(values, 0.0) / 4, np.nan)
 
 
-def _shrunk(gram: np.ndarray, dimension: int, ridge: np.ndarray | float = 0.0) -> _Shrunk:
+def _shrunk(
+    gram: np.ndarray, dimension: int, ridge: np.ndarray | float = 0.0, intensity: Intensity = shrinkage
+) -> _Shrunk:
     """Shrink the covariance of class-centred rows with these inner products, (heads, n, n)."""
     n = gram.shape[1]
     norms = np.ascontiguousarray(gram.diagonal(axis1=1, axis2=2))
     square, fourth = np.einsum("hij,hij->h", gram, gram), np.einsum("hi,hi->h", norms, norms)
-    intensity, variance = shrinkage(n, norms.sum(axis=-1), fourth, square, dimension)
-    added = intensity * variance + ridge
-    safe = (added * _LARGEST_RATIO >= dimension * (1 - intensity) * variance) & (added > 0)
-    factor = np.where(safe, (1 - intensity) / n, 0.0)
+    weight, variance = intensity(n, norms.sum(axis=-1), fourth, square, dimension)
+    added = weight * variance + ridge
+    safe = (added * _LARGEST_RATIO >= dimension * (1 - weight) * variance) & (added > 0)
+    factor = np.where(safe, (1 - weight) / n, 0.0)
     added = np.where(safe, added, 1.0)
     kernel = factor[:, None, None] * gram
     diagonal = np.arange(n)

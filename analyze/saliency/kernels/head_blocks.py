@@ -9,7 +9,7 @@ from vadprobe.analyze.saliency.kernels.gaussian import ClassMoments, class_momen
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.kmeans2 import clusters_of_products, clusters_of_rows
 from vadprobe.analyze.saliency.kernels.mmd import ALL_AT_ONCE
-from vadprobe.analyze.saliency.kernels.nmi import geometric_mean, nmi
+from vadprobe.analyze.saliency.kernels.nmi import Mean, geometric_mean, nmi
 from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 
 BLOCK_BYTES = 1 << 23
@@ -104,7 +104,7 @@ def clusters(block: ClassCentred, draws: np.ndarray) -> np.ndarray:
     return np.asarray(found ^ found[:, [int(block.order.argmin())]])
 
 
-def nmi_kernel(seed: int, n_init: int) -> Kernel:
+def nmi_kernel(seed: int, n_init: int, mean: Mean = geometric_mean) -> Kernel:
     """Return the kernel of the mutual information of a block's classes and two-means clusters."""
     draws = start_draws(seed, n_init)
-    return lambda block: nmi(clusters(block, draws), block.n_normal, geometric_mean)
+    return lambda block: nmi(clusters(block, draws), block.n_normal, mean)

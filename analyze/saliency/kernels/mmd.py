@@ -27,7 +27,12 @@ def mmd(block: ClassCentred) -> np.ndarray:
     `K = exp(-|x - y|^2 / (2 m^2))`, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
     equal samples, 0 for others.
     """
-    return np.asarray(np.sqrt(_by_heads(block, lambda squared: median_root(squared) ** 2, _exact_width)))
+    return np.asarray(np.sqrt(squared_mmd(block)))
+
+
+def squared_mmd(block: ClassCentred) -> np.ndarray:
+    """Return the square of `mmd`, (heads,)."""
+    return _by_heads(block, lambda squared: median_root(squared) ** 2, _exact_width)
 
 
 def reference_mmd(block: ClassCentred) -> np.ndarray:

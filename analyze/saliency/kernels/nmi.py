@@ -1,8 +1,10 @@
 """Normalised mutual information (NMI) of two classes and two clusters: over a mean of their entropies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from vadprobe.analyze.saliency.readings import NmiMean
 
 Mean = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Mean of two entropies."""
@@ -39,3 +41,7 @@ def geometric_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def arithmetic_mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the arithmetic mean, scikit-learn's default, which the method's public code uses."""
     return np.asarray((one + other) / 2)
+
+
+MEANS: Mapping[NmiMean, Mean] = {"geometric": geometric_mean, "arithmetic": arithmetic_mean}
+"""The means by name."""

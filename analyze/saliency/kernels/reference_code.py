@@ -3,6 +3,15 @@
 They differ from equations 3 to 6 as printed, and from `saliency.heads`: the covariance of LDA is a sum of scatters
 with 1e-6 on the diagonal, in squared units of the features; divergences are cut off at 1e6; the discrepancy is squared;
 and the clustering has a single start. The code works on arrays of float32, so it agrees to their digits only.
+
+Four rare cases need care. The first two are computed as the code computes them; in the others it may still differ:
+
+1. Two samples in a class: Ledoit and Wolf's intensity is then the rounding noise of float32, and the divergence 0 or
+   1e6. It is taken from the same operations on float32.
+2. A covariance without an inverse (`LinAlgError`): the divergence is 0.
+3. Scatters with an eigenvalue above about 1e9: there the pseudo-inverse drops the ridge of 1e-6, here it stays.
+4. A metric that is NaN under a prompt is left out of the mean there, and the head is left out here; of equal heads the
+   one of the higher number is chosen there, the lower here; and there RHI needs two prompts, here one is enough.
 """
 
 import numpy as np
@@ -63,12 +72,18 @@ def reference_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str
 
 
 def completed(metrics: dict[str, np.ndarray], features: np.ndarray, anomalous: np.ndarray) -> dict[str, np.ndarray]:
-    """Apply the code's limits to metrics, and its own formulas to those of features (..., n, d) that are NaN."""
+    """Apply the code's limits to metrics, and its own formulas to features (..., n, d) where ours do not tell.
+
+    That is where a metric is NaN, and the divergence where a class has two samples that differ.
+    """
     lda, divergence = metrics["lda"].copy(), metrics["symmetric_kl"].copy()
+    noise = min(anomalous.sum(), (~anomalous).sum()) == 2
+    literal = np.isnan(divergence) | (noise & (divergence > 0))
     with np.errstate(all="ignore"):  # of singular matrices, where the code's values are noise too
-        for values, literally in ((lda, _literal_lda), (divergence, _literal_symmetric_kl)):
-            for index in map(tuple, np.argwhere(np.isnan(values))):
-                values[index] = literally(features[index].astype(np.float64), anomalous)
+        for index in map(tuple, np.argwhere(np.isnan(lda))):
+            lda[index] = _literal_lda(features[index].astype(np.float64), anomalous)
+        for index in map(tuple, np.argwhere(literal)):
+            divergence[index] = _literal_symmetric_kl(features[index].astype(np.float32), anomalous)
     lda[lda < LEAST_SCATTER] = 0.0
     return metrics | {"lda": lda, "symmetric_kl": np.clip(divergence, 0.0, LARGEST_DIVERGENCE)}
 
@@ -121,14 +136,20 @@ def _literal_lda(head: np.ndarray, anomalous: np.ndarray) -> float:
 
 
 def _literal_symmetric_kl(head: np.ndarray, anomalous: np.ndarray) -> float:
-    """Return the divergence of one head (n, d), with inverses as in the code; its largest where there is none."""
+    """Return the divergence of one head (n, d) float32, operation by operation as in the code; 0 without an inverse.
+
+    The covariances are estimated in float32: of two samples their smallest eigenvalues are nothing but its rounding,
+    below zero as often as above.
+    """
+    if not np.isfinite(head).all():  # beyond float32 the code's estimate fails, which is 0 there
+        return 0.0
     classes = head[anomalous], head[~anomalous]
     difference = classes[0].mean(axis=0) - classes[1].mean(axis=0)
     ridge = COVARIANCE_RIDGE * np.eye(head.shape[1])
-    covariances = [LedoitWolf().fit(mine).covariance_ + ridge for mine in classes]
+    covariances = [LedoitWolf(store_precision=False).fit(mine).covariance_ + ridge for mine in classes]
     try:
         inverses = [np.linalg.inv(covariance) for covariance in covariances]
     except np.linalg.LinAlgError:
-        return LARGEST_DIVERGENCE
+        return 0.0
     traces = np.trace(inverses[0] @ covariances[1]) + np.trace(inverses[1] @ covariances[0])
     return float(traces - 2 * head.shape[1] + difference @ (inverses[0] + inverses[1]) @ difference) / 4

@@ -9,19 +9,24 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from vadprobe.analyze.calibration.labels import checked_units
-from vadprobe.analyze.saliency.heads import GAUSSIANS, N_STARTS, Convention
+from vadprobe.analyze.saliency.heads import gaussian_metrics
 from vadprobe.analyze.saliency.kernels.gaussian import class_moments
 from vadprobe.analyze.saliency.kernels.gaussian_dual import Products
 from vadprobe.analyze.saliency.kernels.head_blocks import Gaussian, block_heads, clusters, of_few, start_draws
 from vadprobe.analyze.saliency.kernels.mmd import kernel_matrices
-from vadprobe.analyze.saliency.kernels.nmi import arithmetic_mean, geometric_mean, nmi_of_counts
+from vadprobe.analyze.saliency.kernels.nmi import MEANS, Mean, arithmetic_mean, nmi_of_counts
 from vadprobe.analyze.saliency.kernels.reference_code import CODE_GAUSSIANS, RANDOM_STATE, completed
 from vadprobe.analyze.saliency.kernels.sklearn_kmeans import sklearn_kmeans
+from vadprobe.analyze.saliency.readings import HEADS, Convention, HeadReadings
 from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 
 
 def head_null(
-    features: np.ndarray, labelings: np.ndarray, seed: int, convention: Convention = "paper"
+    features: np.ndarray,
+    labelings: np.ndarray,
+    seed: int,
+    convention: Convention = "paper",
+    readings: HeadReadings = HEADS,
 ) -> dict[str, np.ndarray]:
     """Return all four metrics of every head under every labelling, as `heads.head_metrics` gives them for one.
 
@@ -31,6 +36,7 @@ def head_null(
             `permutations.permuted_labels`.
         seed: of the two-means clustering.
         convention: "paper" or "headhunt-code".
+        readings: of the equations, by "paper".
 
     Returns:
         The names of head_metrics, each (n_labelings, ...) float64, equal to its values within 1e-8 (mutual information
@@ -42,18 +48,19 @@ def head_null(
     features, labelings = np.asarray(features), np.asarray(labelings).astype(bool)
     units = checked_units(features)
     code = convention == "headhunt-code"
-    gaussians: Mapping[str, Gaussian] = CODE_GAUSSIANS if code else GAUSSIANS
+    gaussians: Mapping[str, Gaussian] = CODE_GAUSSIANS if code else gaussian_metrics(readings)
     names = (*gaussians, "maximum_mean_discrepancy", "cluster_information")
     results = {name: np.empty((len(labelings), len(units))) for name in names}
-    draws = start_draws(seed, N_STARTS)
+    draws = start_draws(seed, readings.kmeans_starts)
+    is_square, mean = code or readings.mmd == "square", MEANS[readings.nmi_mean]
     step = block_heads(*units.shape[1:])
     for start in range(0, len(units), step):
         here = slice(start, start + step)
         block = centre_classes(units[here], labelings[0])
         squared = np.maximum(_quadratic_forms(kernel_matrices(block, code), labelings[:, block.order]), 0.0)
-        results["maximum_mean_discrepancy"][:, here] = squared if code else np.sqrt(squared)
+        results["maximum_mean_discrepancy"][:, here] = squared if is_square else np.sqrt(squared)
         results["cluster_information"][:, here] = (
-            _code_information(block, labelings) if code else _information(block, labelings, draws)
+            _code_information(block, labelings) if code else _information(block, labelings, draws, mean)
         )
         for number, metrics in enumerate(_gaussian_metrics(block, labelings, gaussians)):
             for name, of_heads in metrics.items():
@@ -112,13 +119,13 @@ def _quadratic_forms(kernels: np.ndarray, labelings: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("hli,li->lh", weights @ kernels, weights))
 
 
-def _information(block: ClassCentred, labelings: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def _information(block: ClassCentred, labelings: np.ndarray, draws: np.ndarray, mean: Mean) -> np.ndarray:
     """Return the NMI by labelling and head: all labellings share the clusters."""
     found = clusters(block, draws).astype(np.float64)
     own = labelings[:, block.order]
     second = np.stack([~own @ found.T, own @ found.T]).astype(np.int64)
     of_class = np.stack([(~own).sum(axis=1), own.sum(axis=1)])[:, :, None]
-    return nmi_of_counts(second, of_class, geometric_mean)
+    return nmi_of_counts(second, of_class, mean)
 
 
 def _code_information(block: ClassCentred, labelings: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from vadprobe.analyze.calibration.labels import checked_units
 from vadprobe.analyze.saliency import layer_moments
 from vadprobe.analyze.saliency.layer_moments import Moments
 from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS
+from vadprobe.analyze.saliency.readings import LAYERS, LayerReadings
 
 _LABELINGS = 32
 """Labelings at a time, so that their moments of a block of dimensions stay in the processor's cache."""
@@ -14,13 +15,14 @@ _CANCELLED = 1e-5
 """Class variances below this fraction of the total lost digits to it, and are computed from the samples."""
 
 
-def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
+def layer_null(features: np.ndarray, labelings: np.ndarray, readings: LayerReadings = LAYERS) -> dict[str, np.ndarray]:
     """Return the metrics of every layer under every labelling, as `layers.layer_metrics` gives them for one.
 
     Args:
         features: (..., n, D), as for layer_metrics.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row, from
             `permutations.permuted_labels`.
+        readings: of the equations.
 
     Returns:
         The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to
@@ -36,10 +38,10 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
     names = ("gaussian_kl", "discriminant_ratio", "binned_entropy", FLOORED_DIMENSIONS)
     results = {name: np.zeros(shape) for name in names}
     for number, unit in enumerate(units):
-        results["binned_entropy"][:, number] = layer_moments.histogram_entropies(unit).mean()
+        results["binned_entropy"][:, number] = layer_moments.histogram_entropies(unit, readings.entropy_bins).mean()
         for first in range(0, len(labelings), _LABELINGS):
             here = slice(first, first + _LABELINGS)
-            for name, values in _sums(unit, labelings[here]).items():
+            for name, values in _sums(unit, labelings[here], readings).items():
                 results[name][here, number] = values
     for name in names[:2]:
         results[name] /= units.shape[2]
@@ -47,14 +49,14 @@ def layer_null(features: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndar
     return results | {FLOORED_DIMENSIONS: results[FLOORED_DIMENSIONS].astype(np.int64)}
 
 
-def _sums(unit: np.ndarray, labelings: np.ndarray) -> dict[str, np.ndarray]:
+def _sums(unit: np.ndarray, labelings: np.ndarray, readings: LayerReadings) -> dict[str, np.ndarray]:
     """Add up the metrics of one layer over its dimensions: name to (n_labelings,)."""
     totals = np.zeros((3, len(labelings)))
     for values, exponent in layer_moments.scaled_blocks(unit):
         moments = _moments(values, exponent, labelings)
-        totals[0] += layer_moments.divergences(moments).sum(axis=-1)
-        totals[1] += layer_moments.discriminants(moments).sum(axis=-1)
-        totals[2] += layer_moments.n_floored(moments)
+        totals[0] += layer_moments.divergences(moments, readings).sum(axis=-1)
+        totals[1] += layer_moments.discriminants(moments, readings).sum(axis=-1)
+        totals[2] += layer_moments.n_floored(moments, readings)
     return dict(zip(("gaussian_kl", "discriminant_ratio", FLOORED_DIMENSIONS), totals, strict=True))
 
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vadprobe.analyze.detector.benchmark import format_table
+from vadprobe.analyze.detector.results.result_files import format_table
 from vadprobe.extract.demo.contact_sheet import draw_contact_sheet
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.flows.jobs.analyze_job import combine

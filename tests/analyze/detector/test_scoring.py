@@ -1,5 +1,6 @@
-"""Scores of many clips: written in row groups, read back as they are, subsets by video."""
+"""Scores of many clips: written in row groups, read back as they are, laid on the videos of a truth."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tests.support.builders import clip_table
 from vadprobe.analyze.detector import scoring
 from vadprobe.analyze.detector.scoring import Scores
+from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
 
@@ -47,8 +49,12 @@ def test_a_video_without_a_truth_has_no_split(tmp_path: Path) -> None:
     assert None not in splits[100:]
 
 
-def test_a_subset_holds_the_rows_of_its_videos_in_order() -> None:
-    scores, _ = scores_of(np.arange(449, -1, -1))
-    found = scores.subset({"video 1", "video 4", "unknown"})
-    assert found.rows.tolist() == [*range(449, 399, -1), *range(199, 99, -1)]
-    assert np.array_equal(found.raw, scores.raw[449 - found.rows], equal_nan=True)
+def test_values_are_laid_on_the_videos_of_a_truth_in_order() -> None:
+    scores, truth = scores_of(np.arange(449, -1, -1))
+    table = scores.table
+    names = ("video 1", "video 4")
+    some = [replace(truth.by_id[name], n_frames=int(table.stop_frames[table.rows_of([name])].max())) for name in names]
+    laid = scores.laid(ground_truth(truth, some), scores.raw)
+    rows = np.concatenate([table.rows_of([name]) for name in names])
+    assert np.array_equal(laid.start_frames, table.start_frames[rows])
+    assert np.array_equal(laid.scores, scores.raw[449 - rows], equal_nan=True)

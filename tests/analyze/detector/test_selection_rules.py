@@ -1,6 +1,7 @@
 """Every rule of selection on a store with a planted layer and head, and what chance says of it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.permutation_test import chance_of
 from vadprobe.analyze.detector.selection_rules import Choice, choose
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
-from vadprobe.flows.commands.experiments import case_of
+from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.format.stored_parts import StoredParts
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +48,12 @@ def chosen(lab: ExperimentContext, case: ExperimentJob, **changes: Any) -> Choic
         ({"rule": "dlsp"}, ((LAYER,),)),
         ({"rule": "layer", "layer": 0}, ((0,),)),
         ({"rule": "middle-layer"}, ((2,),)),
+        ({"rule": "layer", "layer": 1, "layer_zero": "first-block"}, ((2,),)),
+        ({"rule": "middle-layer", "layer_zero": "first-block"}, ((3,),)),
         ({"rule": "last-layer"}, ((BACKBONE.n_layers,),)),
         ({"rule": "rhi"}, (HEAD,)),
         ({"rule": "heads", "heads": [[2, 1], [0, 0]]}, ((2, 1), (0, 0))),
+        ({"rule": "last-block"}, tuple((BACKBONE.n_layers - 1, head) for head in range(BACKBONE.n_heads))),
         ({"rule": "full-layer"}, tuple((HEAD[0], head) for head in range(BACKBONE.n_heads))),
         (
             {"rule": "all-heads"},
@@ -97,6 +102,11 @@ def _scaled(values: np.ndarray) -> np.ndarray:
             {"selection": {"rule": "layer", "layer": 4}},
             r"selection.layer must be .* 0 to 3, got 4",
         ),
+        (
+            0,
+            {"selection": {"rule": "layer", "layer": 3, "layer_zero": "first-block"}},
+            r"selection.layer must be .* 0 to 2, got 3; 0 is the first-block",
+        ),
         (1, {"selection": {"rule": "heads", "heads": [[3, 0]]}}, r"selection.heads has \[3, 0\], but the backbone has"),
         (
             1,
@@ -112,6 +122,17 @@ def test_what_the_backbone_or_the_job_lacks_is_a_sentence(
 ) -> None:
     with pytest.raises(VadprobeError, match=words):
         chosen(lab, lab.cases[case], **changes)
+
+
+@pytest.mark.parametrize("part", ["segments", "calibration"])
+def test_a_rule_is_refused_where_a_store_lacks_its_heads(lab: ExperimentContext, part: str) -> None:
+    config = varied(lab.cases[1].config, selection={"rule": "last-block"})
+    inputs = lab.cases[1].inputs(config)
+    calibration, _ = calibrate(inputs, config.calibration)
+    stores = getattr(inputs, part)
+    lacking = {key: replace(store, contents=StoredParts(heads=(HEAD,))) for key, store in stores.items()}
+    with pytest.raises(StoreError, match=r"head 2:0 and 3 more is not stored .*; it holds .*head"):
+        choose(replace(inputs, **{part: lacking}), config, calibration, lab.cache, lab.scheduler)
 
 
 @pytest.mark.parametrize(

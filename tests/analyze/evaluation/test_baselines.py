@@ -19,6 +19,7 @@ from tests.support.oracles.reference_evaluation import (
     truth_of,
 )
 from tests.support.profiles import laws
+from vadprobe.analyze.evaluation import baselines
 from vadprobe.analyze.evaluation.baselines import trivial_baselines
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.store.datasets.dataset import Dataset
@@ -131,3 +132,15 @@ def test_videos_without_a_frame_are_an_error():
     videos = (Video("empty", "", n_frames=0, label=0),)
     with pytest.raises(VadprobeError, match="got 0 in 1"):
         trivial_baselines(ground_truth(Dataset("made", Path(), videos), videos))
+
+
+def test_a_truth_is_measured_once(monkeypatch):
+    videos = [one_piece("a", 1, 30, (3, 9)), one_piece("b", 0, 20)]
+    first = trivial_baselines(truth_of(videos))
+    first["random"]["auc"] = 2.0  # a caller's own copy
+    monkeypatch.setattr(baselines, "_metrics", None)
+    again = trivial_baselines(truth_of(videos))
+    assert again["random"]["auc"] <= 1
+    assert again["centre"] == first["centre"]
+    with pytest.raises(TypeError):
+        trivial_baselines(truth_of([videos[0], one_piece("b", 0, 21)]))

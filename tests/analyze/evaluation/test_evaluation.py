@@ -62,12 +62,30 @@ def test_the_json_form_has_null_for_every_unknown_number_and_keeps_the_others(vi
     [
         (
             [one_piece("a", 0, [], (8, 0.5), (3, 0.9))],
-            [*INTERVAL_METRICS, "video_auc", "f1", "auc_gated", "auc_binary", "event_map_mean"],
+            [
+                *INTERVAL_METRICS,
+                "video_auc",
+                "f1",
+                "auc_gated",
+                "auc_binary",
+                "ap_gated",
+                "ap_binary",
+                "event_map_mean",
+            ],
             ["All 11 known frames are normal", "no true event"],
         ),
         (
             [one_piece("a", 1, [(0, 99)], (8, 0.5), (3, 0.9))],
-            [*INTERVAL_METRICS, "video_auc", "f1", "auc_gated", "auc_binary", "false_alarm_rate"],
+            [
+                *INTERVAL_METRICS,
+                "video_auc",
+                "f1",
+                "auc_gated",
+                "auc_binary",
+                "ap_gated",
+                "ap_binary",
+                "false_alarm_rate",
+            ],
             ["All 11 known frames are anomalous", "No normal video"],
         ),
         (

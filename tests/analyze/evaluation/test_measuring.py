@@ -237,6 +237,8 @@ def test_by_hand():
     assert found.false_alarm_rate == 1 / 6
     assert found.auc_gated == (3 * 9 + 3 * 9 / 2) / 60
     assert found.auc_binary == (3 / 6 + 9 / 10) / 2
+    assert found.ap_gated == pytest.approx(1 / 2 * 3 / 4 + 1 / 2 * 6 / 16)
+    assert found.ap_binary == pytest.approx(1 / 2 * 3 / 4 + 1 / 2 * 6 / 16)
     assert (found.n_events_found, found.n_events_true) == (2, 1)
     assert found.event_map == dict.fromkeys(IOUS, 1 / 2)
     assert found.event_map_mean == 1 / 2

@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.support.planted import BACKBONE, HEAD, LAYER, Planted, write_planted
+from tests.support.planted import BACKBONE, HEAD, LAYER, PROMPTS, Planted, write_planted
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
@@ -18,37 +17,17 @@ from vadprobe.analyze.detector import fitting
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.experiments import measuring
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
-from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
-from vadprobe.analyze.experiments.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.measuring import measure, measured_row
+from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
+from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config
 from vadprobe.analyze.experiments.rows import Number, Row, Table, markdown_lines, table_lines
 from vadprobe.analyze.experiments.stability_report import stability_report
 from vadprobe.analyze.experiments.tables import TABLES, check_names
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments import case_of
+from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
-
-METHODS = ("hiprobe", "headhunt")
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    return write_planted(tmp_path_factory.mktemp("planted"), strength=1.5)
-
-
-@pytest.fixture(scope="module")
-def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of steps for all tests: most tables rest on the same ones."""
-    return tmp_path_factory.mktemp("steps")
-
-
-@pytest.fixture
-def lab(planted: Planted, steps: Path) -> Iterator[ExperimentContext]:
-    cases = tuple(case_of(load_job(planted.job(method)), 0.75) for method in METHODS)
-    with open_scheduler("synchronous", 0) as scheduler:
-        yield ExperimentContext(cases, StepCache(steps), scheduler, draws=3)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -56,13 +35,13 @@ def test_every_row_of_every_table_is_measured_or_says_why_not(lab: ExperimentCon
     table = TABLES[name][1](lab)
     assert table.rows
     for row in table.rows:
-        measured = [number.value for number in row.numbers.values()]
-        if row.numbers and np.isnan(measured).all():
+        measured = [row.numbers[metric].value for metric in table.metrics if metric in row.numbers]
+        least = -1 if "silhouette" in table.metrics else 0
+        if not measured or np.isnan(measured).all():
             assert row.reason, row.label
-        elif row.numbers:
-            assert 0 <= row.numbers["auc"].value <= 1, row.label
-        else:
-            assert row.published, row.label
+        elif name != "efficiency":  # which measures other things
+            assert all(least <= value <= 1 for value in measured if not np.isnan(value)), row.label
+            assert set(table.metrics) <= set(row.numbers), row.label
     text = "\n".join(table_lines(table))
     assert all(row.label in text for row in table.rows)
     assert json.loads(json.dumps(table.to_json(), allow_nan=False))["name"] == name
@@ -100,10 +79,10 @@ def test_rows_are_what_their_labels_say_whatever_the_job_ranks_by(lab: Experimen
     one = replace(hiprobe, config=varied(hiprobe.config, saliency={"metrics": ("binned_entropy",)}))
     tables = []
     for cases in ((one, headhunt), (hiprobe, headhunt)):
-        tables.append({row.label: row for row in TABLES["hiprobe-3"][1](replace(lab, cases=cases)).rows})
+        tables.append({row.label: row for row in TABLES["layers"][1](replace(lab, cases=cases)).rows})
     assert tables[0] == tables[1]
     single = replace(headhunt, config=varied(headhunt.config, selection={"prompts": ("detailed", "question")}))
-    rows = TABLES["headhunt-2"][1](replace(lab, cases=(hiprobe, single))).rows
+    rows = TABLES["heads"][1](replace(lab, cases=(hiprobe, single))).rows
     labels = [row.label for row in rows]
     assert labels[0] == "RHI over 2 prompts"
     assert [label for label in labels if label.endswith("' alone")] == [
@@ -120,7 +99,7 @@ def test_the_job_s_own_sampling_rate_calibrates_on_what_the_job_says(lab: Experi
     case = lab.cases[0]
     samplings = tuple(replace(s, frames_per_clip=16) if s.unit == "video" else s for s in case.samplings)
     rows = TABLES["hiprobe-5"][1](replace(lab, cases=(replace(case, samplings=samplings),))).rows
-    own = next(row for row in rows if row.label == "K = 8 of 24 frames")
+    own = next(row for row in rows if row.label == "K = 8")
     assert "video-16" in own.reason
 
 
@@ -139,22 +118,22 @@ def test_every_draw_that_fails_is_counted(lab: ExperimentContext, monkeypatch: p
 
 
 def test_the_planted_layer_and_head_win_their_ablations(lab: ExperimentContext) -> None:
-    layers = {row.label: row for row in TABLES["hiprobe-3"][1](lab).rows}
-    assert layers["DLSP, all three metrics"].choice == f"layer {LAYER}"
+    layers = {row.label: row for row in TABLES["layers"][1](lab).rows}
+    assert layers["DLSP, all three metrics"].choice == f"layer {LAYER} (block {LAYER - 1})"
     assert layers["DLSP, all three metrics"].numbers["auc"].value > layers["last layer"].numbers["auc"].value + 0.1
-    heads = {row.label: row for row in TABLES["headhunt-2"][1](lab).rows}
+    heads = {row.label: row for row in TABLES["heads"][1](lab).rows}
     assert heads["RHI over 3 prompts"].choice == f"heads {HEAD[0]}:{HEAD[1]}"
     assert heads["RHI over 3 prompts"].numbers["auc"].value > heads["1 random heads"].numbers["auc"].value + 0.1
 
 
-def test_the_oracle_prompt_is_the_best_single_prompt_and_says_that_it_has_seen_the_test(lab: ExperimentContext) -> None:
-    table = TABLES["headhunt-2"][1](lab)
+def test_the_best_prompt_is_chosen_on_the_test_videos_and_says_so(lab: ExperimentContext) -> None:
+    table = TABLES["heads"][1](lab)
     singles = [row for row in table.rows if re.fullmatch(r"RHI, prompt '\w+' alone", row.label)]
-    (oracle,) = (row for row in table.rows if row.label.startswith("oracle prompt"))
+    (best,) = (row for row in table.rows if row.label.startswith("best prompt"))
     assert len(singles) == 3
-    assert oracle.numbers["auc"].value == max(row.numbers["auc"].value for row in singles)
-    assert oracle.choice in {row.label for row in singles}
-    assert "chosen on the test videos" in oracle.label
+    assert best.numbers["auc"].value == max(row.numbers["auc"].value for row in singles)
+    assert best.choice in {row.label for row in singles}
+    assert "chosen on the test videos" in best.label
     assert any("upper bound and no result" in note for note in table.notes)
 
 
@@ -179,32 +158,13 @@ def test_a_draw_that_cannot_be_fitted_is_unknown_with_the_reason(lab: Experiment
     row = measured_row(lab, case, "RHI", varied(headhunt_config(case), calibration={"fraction": 0.1}))
     assert np.isnan(row.numbers["auc"].value)
     assert "at least two normal videos" in row.reason
-    assert "unknown: " in "\n".join(table_lines(Table("t", "t", "d", "b", ("auc",), (row,))))
+    assert "not measured: " in "\n".join(table_lines(Table("t", "t", "d", "b", ("auc",), (row,))))
 
 
 def test_sampling_rates_without_features_name_the_store_that_is_missing(lab: ExperimentContext) -> None:
     rows = {row.label: row for row in TABLES["hiprobe-5"][1](lab).rows}
-    assert rows["K = 8 of 24 frames"].numbers["auc"].value > 0.5
-    assert "segment-24-4" in rows["K = 4 of 24 frames"].reason
-
-
-def test_a_detector_of_one_set_is_measured_on_another(planted: Planted, tmp_path: Path) -> None:
-    write_planted(tmp_path / "other", seed=3)
-    job = tmp_path / "other" / "hiprobe.toml"
-    cases = (case_of(load_job(planted.job("hiprobe")), None), renamed(case_of(load_job(job), None), "elsewhere"))
-    with open_scheduler("synchronous", 0) as scheduler:
-        table = TABLES["hiprobe-2"][1](ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, draws=1))
-    assert [row.label for row in table.rows] == [
-        "planted -> planted",
-        "planted -> elsewhere",
-        "elsewhere -> planted",
-        "elsewhere -> elsewhere",
-    ]
-    assert all(row.numbers["auc"].value > 0.8 for row in table.rows), table.rows
-
-
-def renamed(case: ExperimentJob, name: str) -> ExperimentJob:
-    return replace(case, truth=replace(case.truth, name=name))
+    assert rows["K = 8"].numbers["auc"].value > 0.5
+    assert "segment-24-4" in rows["K = 4"].reason
 
 
 def variations(case: ExperimentJob) -> list[AnalysisConfig]:
@@ -217,7 +177,10 @@ def variations(case: ExperimentJob) -> list[AnalysisConfig]:
         *(varied(hiprobe, selection={"rule": rule}) for rule in ("middle-layer", "last-layer")),
         varied(headhunt, locator=grid),
         varied(headhunt, locator={"threshold": 0.65, "sigmas": (1.5,)}),
-        *(varied(headhunt, selection={"rule": rule}) for rule in ("random-heads", "full-layer", "all-heads")),
+        *(
+            varied(headhunt, selection={"rule": rule})
+            for rule in ("random-heads", "last-block", "full-layer", "all-heads")
+        ),
         varied(headhunt, selection={"prompts": ("coarse",)}),
         varied(headhunt, saliency={"convention": "headhunt-code"}),
         varied(headhunt, saliency={"permutations": 4, "folds": 3}),
@@ -268,7 +231,8 @@ def test_columns_of_measured_and_published_numbers_are_apart() -> None:
     assert "0.5000 [0.4000, 0.6000]" in ours[:bar]
     assert "86.72" in theirs[bar:]
     assert "86.72" not in theirs[:bar]
-    assert any(line.strip() == "unknown: no store" for line in lines)
+    assert any(line.strip() == "not measured: no store" for line in lines)
+    assert next(line for line in lines if line.startswith("missing")).split() == ["missing", "-", "|", "-"]
     page = "\n".join(markdown_lines(table))
     assert "| theirs |  | 86.72 |  |" in page
     assert "published: UCF-Crime AUC (%)" in page
@@ -277,12 +241,12 @@ def test_columns_of_measured_and_published_numbers_are_apart() -> None:
 def test_the_command_prints_and_writes_tables(
     planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs = [str(planted.job(method)) for method in METHODS]
+    jobs = [str(planted.job(method)) for method in ("hiprobe", "headhunt")]
     words = ["table", "headhunt-3", "hiprobe-4", "--jobs", *jobs, "--draws", "2", "--fraction", "0.75"]
     for run in range(2):
         assert main([*words, "--out", str(tmp_path / "out")]) == 0
         output = capsys.readouterr().out
-        assert "headhunt-3: temporal locator" in output
+        assert "headhunt-3: Ablations with InternVL3" in output
         assert f"measured on planted with {BACKBONE.key}" in output
         assert ("0 steps were computed" in output) == (run == 1)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"headhunt-3.json", "hiprobe-4.json", "tables.md"}
@@ -313,6 +277,8 @@ def test_the_list_names_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TABLES)
     with pytest.raises(VadprobeError, match="no table 'x'"):
         check_names(["hiprobe-1", "x"])
+    with pytest.raises(VadprobeError, match=r"no table 'hiprobe-6', .* it is called 'backbones' now"):
+        check_names(["hiprobe-6"])
 
 
 def test_stability_over_draws_and_prompts(
@@ -332,7 +298,9 @@ def test_stability_over_draws_and_prompts(
     assert f"prompt coarse: {LAYER} 100%" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [["table", "hiprobe-3", "--jobs"], ["stability"], ["probing"]])
+@pytest.mark.parametrize(
+    "command", [["table", "layers", "--jobs"], ["stability"], ["probing"], ["sweep", "--over", "sigma=0"]]
+)
 @pytest.mark.parametrize("calibrated", [True, False])
 @pytest.mark.usefixtures("blank")
 def test_a_job_with_a_finished_detector_is_fitted_anew_or_refused(
@@ -350,3 +318,14 @@ def test_a_job_with_a_finished_detector_is_fitted_anew_or_refused(
         assert f"{LAYER}" in output.out
     else:
         assert "no [[sampling]] of the job has unit 'video'" in output.out + output.err
+
+
+@pytest.mark.parametrize("name", ["hiprobe-1", "headhunt-1"])
+def test_the_backbones_own_answers_stand_in_the_papers_comparison(lab: ExperimentContext, name: str) -> None:
+    table = TABLES[name][1](lab)
+    rows = {row.label: row for row in table.rows}
+    for prompt in PROMPTS:
+        for label in (f"text output: p(yes), {prompt}", f"text output: p(yes), {prompt}, smoothed"):
+            number = rows[label].numbers["auc"]
+            assert number.low <= number.value <= number.high, label
+    assert any(note.startswith("p(yes): the backbone's own answer") for note in table.notes)

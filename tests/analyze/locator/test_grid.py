@@ -18,7 +18,7 @@ from vadprobe.analyze.locator import frame_counts
 from vadprobe.analyze.locator.frame_counts import Thresholds, count_frames
 from vadprobe.analyze.locator.grid import first_best, frame_f1_grid
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.analyze.locator.smoothing import Smoothing, smooth
 from vadprobe.store.errors import VadprobeError
 
 PROBABILITIES = st.floats(0, 1)
@@ -195,3 +195,18 @@ def test_grids_that_mean_nothing_are_refused(change, words):
     sigmas = change.pop("sigmas", [0.4])
     with pytest.raises(VadprobeError, match=words):
         frame_f1_grid(ScoredClips(**clips | change), sigmas, [0.5])
+
+
+@pytest.mark.parametrize("smoothing", [Smoothing("zero", 3.0), Smoothing("nearest", 2.0)])
+def test_the_grid_smooths_as_its_locator_will(smoothing):
+    for seed in range(10):
+        clips, sigmas, thresholds = random_case(np.random.default_rng(seed))
+        grid = frame_f1_grid(clips, sigmas, thresholds, smoothing)
+        assert grid.locator.smoothing == smoothing
+        for row, sigma in enumerate(sigmas):
+            truth, scores = expand(
+                smooth(clips.scores, sigma, clips.groups, smoothing), clips.positives, clips.negatives
+            )
+            for column, threshold in enumerate(thresholds):
+                hits = np.sum((scores > threshold) & (truth == 1))
+                assert grid.f1[row, column] == 2 * hits / (np.sum(scores > threshold) + np.sum(truth))

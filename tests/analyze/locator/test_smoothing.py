@@ -12,7 +12,7 @@ from tests.support.oracles.reference_evaluation import smooth_by_weights
 from tests.support.profiles import laws
 from tests.support.samples.clips import SIGMAS, joined
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.analyze.locator.smoothing import Smoothing, smooth
 from vadprobe.store.errors import VadprobeError
 
 PROBABILITIES = st.floats(0, 1)
@@ -82,3 +82,52 @@ def test_impossible_sigmas_are_refused(sigma):
 def test_videos_must_be_contiguous():
     with pytest.raises(VadprobeError, match="video 4 are not contiguous"):
         smooth(np.zeros(3), 1.0, np.array([4, 2, 4]))
+
+
+SCIPY_MODES = {"reflect": "reflect", "zero": "constant", "nearest": "nearest"}
+
+
+@laws(60)
+@given(ragged, SIGMAS, st.sampled_from(sorted(SCIPY_MODES)), st.sampled_from([0.5, 2.0, 3.0, 4.0]))
+def test_every_edge_and_reach_is_scipys_of_each_video_alone(videos, sigma, edge, truncate):
+    scores, groups = joined(videos)
+    expected = [
+        gaussian_filter1d(np.array(v), sigma, mode=SCIPY_MODES[edge], truncate=truncate) if sigma else v for v in videos
+    ]
+    found = smooth(scores, sigma, groups, Smoothing(edge, truncate))
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=0, atol=roundings(sigma))
+
+
+def test_zeros_at_three_sigmas_are_a_convolution_with_the_public_codes_kernel():
+    """A constant 1 becomes 0.63 at its ends, as the window of 11 loses five of its clips there."""
+    offsets = np.arange(-5, 6)
+    kernel = np.exp(-(offsets**2) / (2 * 1.5**2))
+    kernel /= kernel.sum()
+    scores = np.random.default_rng(0).random(30)
+    zeros = Smoothing("zero", 3.0)
+    np.testing.assert_allclose(smooth(scores, 1.5, None, zeros), np.convolve(scores, kernel, "same"), atol=1e-14)
+    ones = smooth(np.ones(30), 1.5, None, zeros)
+    assert ones[[0, -1]] == pytest.approx(kernel[5:].sum(), abs=1e-14)
+    assert round(float(ones[0]), 2) == 0.63
+
+
+def test_beside_zeros_an_unknown_clip_stays_unknown_and_zeros_count_as_known():
+    scores = np.array([0.5, math.nan, 0.8])
+    weights = np.exp(-0.5 * np.arange(4) ** 2)
+    whole = weights[0] + 2 * weights[1:].sum()
+    found = smooth(scores, 1.0, None, Smoothing("zero", 3.0))
+    assert math.isnan(found[1])
+    assert found[0] == pytest.approx((0.5 * weights[0] + 0.8 * weights[2]) / (whole - weights[1]), abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("edge", "truncate", "words"),
+    [
+        ("wrap", 4.0, "edge of smoothing must be one of reflect, zero, nearest, got 'wrap'"),
+        ("zero", 0.0, "truncate must be .* above 0, got 0.0"),
+        ("zero", math.inf, "truncate must be"),
+    ],
+)
+def test_impossible_smoothings_are_refused(edge, truncate, words):
+    with pytest.raises(VadprobeError, match=words):
+        Smoothing(edge, truncate)

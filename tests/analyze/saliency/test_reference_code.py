@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
 from tests.support import profiles
+from tests.support.oracles import reference_stage2 as oracle
 from tests.support.samples.heads import samples
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.kernels.reference_code import reference_code_metrics
 from vadprobe.analyze.saliency.kernels.sklearn_kmeans import sklearn_kmeans
+from vadprobe.analyze.saliency.null.heads import head_null
+from vadprobe.analyze.saliency.ranking import rhi
 from vadprobe.store.errors import VadprobeError
 
 
@@ -119,3 +122,46 @@ def test_two_samples_of_a_class_at_any_scale_give_values_without_a_warning(scale
     features = generator.normal(size=(20, 8, dimension)) * scale
     metrics = reference_code_metrics(features, np.array([1, 1, 0, 0, 0, 0, 0, 0]))
     assert all(np.isfinite(values).all() for values in metrics.values())
+
+
+def two_anomalous(seed: int, n: int = 16, d: int = 24) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Random float32 features of 16 videos, two of them anomalous, under two prompts; a few heads tell them apart."""
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.arange(n) < 2).astype(int)
+    prompts = {}
+    for prompt in ("coarse", "detailed"):
+        features = generator.normal(size=(4, 5, n, d)).astype(np.float32)
+        for head in ((0, 1), (1, 3), (3, 0), (2, 2)):
+            features[head] += (labels[:, None] * generator.normal(size=d)).astype(np.float32)
+        prompts[prompt] = features
+    return prompts, labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_five_heads_of_sixteen_videos_with_two_anomalous_ones_are_the_codes(seed):
+    prompts, labels = two_anomalous(seed)
+    found = {prompt: head_metrics(features, labels, 0, "headhunt-code") for prompt, features in prompts.items()}
+    for prompt, features in prompts.items():
+        expected = [oracle.code_kl(features[head], labels) for head in np.ndindex(4, 5)]
+        assert found[prompt]["symmetric_kl"].ravel().tolist() == expected
+        assert set(expected) == {0.0, 1e6}, "rounding noise of either sign"
+    assert list(rhi(found).heads) == oracle.rhi(prompts, labels, 0, "headhunt-code")[1]
+
+
+def test_two_samples_of_a_class_by_chance_are_those_of_one_labelling():
+    prompts, labels = two_anomalous(1)
+    labelings = np.stack([labels, np.roll(labels, 1)])
+    null = head_null(prompts["coarse"], labelings, 0, "headhunt-code")["symmetric_kl"]
+    for number, labeling in enumerate(labelings):
+        expected = head_metrics(prompts["coarse"], labeling, 0, "headhunt-code")["symmetric_kl"]
+        assert null[number].tolist() == expected.tolist()
+
+
+def test_a_covariance_without_an_inverse_counts_as_no_divergence():
+    """Two samples (c, c) and (-c, -c): all entries are c^2 exactly, and 1e-10 on the diagonal is lost beside them."""
+    features, labels = np.zeros((2, 8, 2)), np.array([1, 1, 0, 0, 0, 0, 0, 0])
+    features[:] = np.random.default_rng(0).normal(size=(8, 2))
+    features[1, :2] = [[2.0**20, 2.0**20], [-(2.0**20), -(2.0**20)]]
+    with pytest.raises(np.linalg.LinAlgError):
+        np.linalg.inv(np.full((2, 2), 2.0**40) + 1e-10 * np.eye(2))
+    assert reference_code_metrics(features, labels)["symmetric_kl"][1] == 0 == oracle.code_kl(features[1], labels)

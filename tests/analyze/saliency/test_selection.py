@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.support import profiles
 from tests.support.samples.heads import head_draws, head_values, layer_draws, layer_values
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
-from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
+from vadprobe.analyze.saliency.selection import Selection, layer_name, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
 
 laws = profiles.laws(60)
@@ -85,3 +85,7 @@ def test_a_file_that_is_not_a_selection_is_refused():
     del value["unit"], value["scores"]
     with pytest.raises(VadprobeError, match="lacks scores, unit"):
         Selection.from_json(value)
+
+
+def test_a_layer_is_named_with_its_block_as_the_paper_numbers_it():
+    assert [layer_name(layer) for layer in (0, 1, 21)] == ["0 (embedding)", "1 (block 0)", "21 (block 20)"]

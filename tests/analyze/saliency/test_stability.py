@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.profiles import laws
 from vadprobe.analyze.saliency.selection import Selection
-from vadprobe.analyze.saliency.stability import stability
+from vadprobe.analyze.saliency.stability import overlap, stability
 
 
 def heads(*indices: tuple[int, int]) -> Selection:
@@ -56,3 +56,21 @@ def test_the_overlap_of_many_random_choices_is_that_of_chance() -> None:
     draws = [heads(*(divmod(int(n), 4) for n in generator.choice(12, 5, replace=False))) for _ in range(200)]
     found = stability(draws, (3, 4))
     assert found.overlap == pytest.approx(found.chance_overlap, abs=0.01)
+
+
+def test_two_choices_share_what_both_have() -> None:
+    found = overlap(heads((0, 1), (2, 3), (1, 1)), heads((0, 1), (2, 2)), 12)
+    assert (found.shared, found.jaccard) == (1, 0.25)
+    assert found.chance_shared == pytest.approx(0.5)
+    same = overlap(heads((0, 1)), heads((0, 1)), 1)
+    assert (same.shared, same.jaccard, same.chance_shared, same.chance_jaccard) == (1, 1, 1, 1)
+
+
+@laws(50)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(5, 7))
+def test_chance_is_the_mean_over_all_pairs_of_sets(a: int, b: int, total: int) -> None:
+    fixed = {*range(a)}
+    sets = [{*numbers} for numbers in combinations(range(total), b)]
+    found = overlap(heads(*((0, n) for n in range(a))), heads(*((0, n) for n in range(b))), total)
+    assert found.chance_shared == pytest.approx(np.mean([len(fixed & one) for one in sets]))
+    assert found.chance_jaccard == pytest.approx(np.mean([len(fixed & one) / len(fixed | one) for one in sets]))

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.support.oracles.reference_evaluation import NO_SHARED, SHARED
 from vadprobe.analyze.evaluation import measuring
+from vadprobe.analyze.locator.event_files import read_events
 from vadprobe.analyze.report import evaluation_files
 
 LENGTHS = {"a": 40, "b": 50, "c": 33, "d": 16}
@@ -100,11 +101,7 @@ def test_numbers_are_those_of_single_frames(own, run) -> None:
     code, out, _ = run(*OWN, "--out", "out")
     assert code == 0
     metrics = metrics_in(own / "out")
-    truth = {name: np.zeros(n, dtype=int) for name, n in LENGTHS.items()}
-    for name, spans in INTERVALS.items():
-        for start, stop in spans:
-            truth[name][start:stop] = 1
-    frames = np.concatenate(list(truth.values())), np.concatenate(list(SCORES.values()))
+    frames = frames_of()[::-1]
     assert metrics["auc"] == pytest.approx(roc_auc_score(*frames), abs=1e-12)
     assert metrics["ap_step"] == pytest.approx(average_precision_score(*frames), abs=1e-12)
     assert pq.read_table(own / "out" / "videos.parquet")["video_id"].to_pylist() == ["a", "b", "c", "d"]
@@ -121,6 +118,36 @@ def test_one_class_has_no_curves_and_an_old_picture_goes(own, run) -> None:
     assert not (own / "out" / "curves.png").exists()
     assert metrics_in(own / "out")["auc"] is None
     assert "no ranking metric is defined" in out
+
+
+def test_what_a_threshold_detects_is_written_and_goes_without_one(own, run, no_pictures) -> None:
+    code, out, _ = run(*OWN, "--out", "out")
+    assert code == 0
+    assert "events.parquet, events.json" in out
+    metrics, events = metrics_in(own / "out"), read_events(own / "out" / "events.parquet").to_pylist()
+    assert sum(row["kind"] == "anomalous" for row in events) == metrics["n_events_found"] > 0
+    for name, n_frames in LENGTHS.items():
+        assert sum(row["stop_frame"] - row["start_frame"] for row in events if row["video_id"] == name) == n_frames
+    assert all(0 <= row["iou"] <= 1 for row in events if row["kind"] == "anomalous")
+    assert metrics["reliability"]["brier"] == pytest.approx(
+        np.mean([(p - y) ** 2 for p, y in zip(*frames_of(), strict=True)])
+    )
+    assert "Brier score" in out
+    save(own / "s.json", {name: 2 * scores for name, scores in SCORES.items()})
+    code, out, _ = run(*OWN, "--out", "out")
+    assert code == 0
+    assert metrics_in(own / "out")["reliability"] is None
+    assert "Brier" not in out
+    assert not list((own / "out").glob("events.*"))
+
+
+def frames_of():
+    """Scores and truth of every frame."""
+    truth = {name: np.zeros(n, dtype=int) for name, n in LENGTHS.items()}
+    for name, spans in INTERVALS.items():
+        for start, stop in spans:
+            truth[name][start:stop] = 1
+    return np.concatenate(list(SCORES.values())), np.concatenate(list(truth.values()))
 
 
 def test_names_and_lengths_that_pictures_do_not_expect(own, run) -> None:

@@ -18,6 +18,8 @@ from tests.support.builders import (
 )
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.writing.timings.run_timings import PassTimings, RunTimings
 
 N_CLIPS = 300
 FAILURES = {7: "the video ended early", 8: "the video ended early", 290: "cannot be decoded"}
@@ -142,6 +144,23 @@ def test_show_tells_everything(run, whole, name):
     ):
         assert words in text
     assert text.index("2 rows, first") < text.index("1 row, first")
+
+
+def test_show_tells_where_the_time_of_extractions_went(run, root):
+    store = root / BELOW / "question.zarr"
+    seconds = {"model": 5.0, "decoding": 1.0, "writing": 0.0}
+    spec = StoreHeader.read(store).spec
+    total = spec.backbone.n_layers
+    passes = [PassTimings(("question",), blocks, 10, 3.0, seconds, (2, 8)) for blocks in (1, total)]
+    RunTimings("a" * 32, "", "a GPU", "bfloat16", 9.0, {"question": spec.digest}, tuple(passes)).write(store.parent)
+    _, out, _ = run("show", store)
+    place = out.index("Extraction")
+    times = "2, 8 at once: model 0.5000 s a clip; waited 0.1000 s for frames, 0.0000 s for the disk"
+    assert out[place + 1] == "  on a GPU in bfloat16"
+    assert out[place + 2] == f"    10 clips, 1 prompt a pass, 1 of {total} blocks, {times}"
+    assert out[place + 3] == f"    10 clips, 1 prompt a pass, all blocks, {times}"
+    _, out, _ = run("show", root / BELOW / "coarse.zarr")
+    assert "Extraction" not in out
 
 
 def test_the_python_that_show_prints_runs(run, whole):

@@ -160,7 +160,7 @@ def test_a_detector_of_another_prompt_is_refused_by_name(again: Planted) -> None
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_holds_its_pictures_and_names_what_could_not_be_read(planted: Planted, method: str) -> None:
     page = (planted.folder / f"out-{method}" / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 1 + 6  # the saliency and six curves
+    assert page.count("data:image/png;base64,") == 2 + 6  # saliency, reliability and six curves
     assert "broken" in page
     assert "the file is empty (0 bytes)" in page
     assert "decord cannot decode these frames" in page
@@ -169,7 +169,7 @@ def test_the_page_holds_its_pictures_and_names_what_could_not_be_read(planted: P
 
 def test_one_page_combines_both_methods(planted: Planted, tmp_path: Path) -> None:
     page = combine([load_job(planted.job(method)) for method in METHODS], tmp_path / "both.html").read_text()
-    assert page.count("data:image/png;base64,") == 2 * (1 + 6)
+    assert page.count("data:image/png;base64,") == 2 * (2 + 6)
     assert page.count('class="measured"') == 2 * 2
 
 
@@ -216,9 +216,13 @@ def held_out(planted: Planted, tmp_path: Path, validation: str, locator: str, mo
 def test_videos_held_out_for_the_grid_are_in_no_reported_number(planted: Planted, tmp_path: Path) -> None:
     grid = '{sigmas = [0.0, 1.0], threshold = "grid"}'
     job = held_out(planted, tmp_path, "[dataset.validation]\nfraction = 0.34\nseed = 3", grid)
-    result = analyze(load_job(job)).result
+    outcome = analyze(load_job(job))
+    result = outcome.result
+    assert "4 test videos of planted were held out" in outcome.table()
+    assert "4 test videos of planted were held out" in outcome.report.read_text()
     detector = Detector.read(job.parent / "out-headhunt" / "detector.json")
     assert len(detector.provenance["tuned_on"]) == 4
+    assert result.to_json()["held_out"] == sorted(detector.provenance["tuned_on"])
     assert result.evaluation is not None
     assert result.evaluation.n_videos == 12 - 4
     assert result.videos is not None

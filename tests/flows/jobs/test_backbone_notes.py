@@ -16,7 +16,7 @@ from vadprobe.analyze.experiments.cases import ExperimentContext
 from vadprobe.analyze.experiments.tables import measured_table
 from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments import case_of
+from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.analyze_job import analyze
 from vadprobe.flows.jobs.job import load_job
 
@@ -61,11 +61,19 @@ def test_tables_say_it_first(tmp_path: Path) -> None:
     planted = with_card(tmp_path, drawn=True)
     with open_scheduler("synchronous", 0) as scheduler:
         cases = (case_of(load_job(planted.job("hiprobe")), None),)
-        table = measured_table(ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1), "hiprobe-3")
+        table = measured_table(ExperimentContext(cases, StepCache(tmp_path / "steps"), scheduler, 1), "layers")
     assert table.notes[0] == "tiny: knows drawings; says nothing about any real camera."
 
 
-@pytest.mark.parametrize("command", [["stability", "--draws", "1"], ["probing", "--folds", "2"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["stability", "--draws", "1"],
+        ["probing", "--folds", "2"],
+        ["sweep", "--over", "sigma=0", "--draws", "1"],
+        ["agreement", "--draws", "1"],
+    ],
+)
 def test_other_experiments_say_it_last(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     planted = with_card(tmp_path, drawn=False)
     assert main([command[0], str(planted.job("hiprobe")), *command[1:], "--out", str(tmp_path / "o")]) == 0

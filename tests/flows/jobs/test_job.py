@@ -144,3 +144,17 @@ def test_a_missing_backbone_folder_is_not_taken_for_a_hub_id(tmp_path: Path) -> 
     assert load_job(write(tmp_path, JOB)).backbone_folder == tmp_path.resolve() / "backbone"
     hub = load_job(write(tmp_path, JOB.replace('path = "backbone"', 'path = "owner/name"')))
     assert hub.backbone_folder is None
+
+
+@pytest.mark.parametrize(("method", "locator"), [("hiprobe", ((0.4,), "adaptive")), ("headhunt", ((1.5,), 0.65))])
+def test_a_job_without_a_locator_has_that_of_its_method(tmp_path: Path, method: str, locator: object) -> None:
+    analysis = f'[analysis]\npreset = "p"\nmethod = "{method}"\nout = "o"\n[analysis.calibration]\nunit = "segment"\n'
+    found = load_job(write(tmp_path, JOB + analysis)).analysis.locator
+    assert (found.sigmas, found.threshold) == locator
+
+
+def test_a_reading_against_the_convention_is_one_sentence_with_the_key(tmp_path: Path) -> None:
+    analysis = '[analysis]\npreset = "p"\nmethod = "headhunt"\nout = "o"\nconvention = "headhunt-code"\n'
+    sections = '[analysis.calibration]\nunit = "segment"\n[analysis.probe]\nmax_iterations = 1000\n'
+    with pytest.raises(VadprobeError, match=r"analysis: probe.max_iterations is 1000, but .* sets 2000; leave"):
+        load_job(write(tmp_path, JOB + analysis + sections))

@@ -22,6 +22,7 @@ from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.text_generation import write_texts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, notes_in, read_parquet
+from vadprobe.store.writing.timings.text_timings import NAME, read_text_timings
 
 WORDS = ("abnormal", "yes")
 MORE = """
@@ -81,6 +82,12 @@ def test_every_scored_segment_has_its_text(job: Job) -> None:
     assert output.video_ids == tuple(row["video_id"] for row in rows)
     np.testing.assert_array_equal(output.probabilities, [row["probability"] for row in rows])
     np.testing.assert_array_equal(output.smoothed(0.0), output.probabilities)
+    times = read_text_timings(path.with_name(NAME), store.spec.digest)
+    assert times is not None
+    assert times.texts == len(rows) == 9
+    assert times.first > 0
+    seconds = times.seconds(64)
+    assert seconds is None if times.later_tokens == 0 else seconds is not None and seconds > times.first / 9
 
 
 def test_an_interrupted_call_goes_on_where_it_ended(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +110,9 @@ def test_an_interrupted_call_goes_on_where_it_ended(job: Job, monkeypatch: pytes
     monkeypatch.setattr(text_generation._Writer, "rows", noted)
     path = write_texts(job, WORDS, max_tokens=3)
     assert asked == ["clip3"]
+    times = read_text_timings(path.with_name(NAME), open_analysis(job).store.spec.digest)
+    assert times is not None
+    assert times.texts == 9, "those of both calls"
     for mine, wanted in zip(read_parquet(path).to_pylist(), whole, strict=True):
         assert {**mine, "probability": 0} == {**wanted, "probability": 0}
         assert mine["probability"] == pytest.approx(wanted["probability"], abs=1e-5)

@@ -35,6 +35,7 @@ from vadprobe.store.format.store_header import read_attributes
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.verification.resume_log import VerificationLog
+from vadprobe.store.writing.timings.run_timings import RunTimings
 from vadprobe.store.writing.writer import StoreWriter
 
 DTYPES = ("bfloat16", "float16", "float32")
@@ -247,6 +248,7 @@ def test_every_file_of_a_root_has_its_place_on_the_page(tmp_path):
     layout = DatasetLayout(tmp_path, writer.spec.dataset)
     write_video_facts([VideoFacts("a", "test", 1, 25.0, "f")], layout.videos)
     (writer.path.parent / "README.md").write_text("the store card")
+    RunTimings("a" * 32, "", "CPU", "float32", 0.0, {}, ()).write(writer.path.parent)
     (layout.folder / LABELS).write_text("video_id,label,category")
     (tmp_path / CATALOG).write_text("{}")
     log = VerificationLog(writer.path, writer.spec.digest, resume=False)

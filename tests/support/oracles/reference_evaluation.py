@@ -274,6 +274,8 @@ def at_threshold_by_frames(videos, threshold, ious):
         "false_alarm_rate": np.mean(normal > threshold) if len(normal) else math.nan,
         "auc_gated": pair_auc(truth, np.where(above, values, -math.inf)),
         "auc_binary": pair_auc(truth, above),
+        "ap_gated": metrics_on_frames(truth, np.where(above, values, values.min() - 1))[1] if len(values) else math.nan,
+        "ap_binary": metrics_on_frames(truth, above.astype(float))[1],
         "event_map": {iou: event_precision(found, true_events, iou) for iou in ious},
     }
     result["event_map_mean"] = sum(result["event_map"].values()) / len(ious)

@@ -64,24 +64,29 @@ def exact_code_lda(head, labels):
 
 
 def code_kl(head, labels):
-    """Mean of both divergences of the classes' Ledoit-Wolf Gaussians, each covariance plus 1e-10 I, at most 1e6."""
+    """Mean of both divergences of the classes' Ledoit-Wolf Gaussians, each covariance plus 1e-10 I, at most 1e6.
+
+    The code has float32: of two samples the intensity of shrinking is its rounding, so there it is float32 here, too.
+    """
+    parts = classes(head, labels)
+    if min(map(len, parts)) == 2:
+        parts = [part.astype(np.float32) for part in parts]
     gaussians = [
-        (part.mean(axis=0), LedoitWolf().fit(part).covariance_ + 1e-10 * np.eye(head.shape[1]))
-        for part in classes(head, labels)
+        (part.mean(axis=0), LedoitWolf().fit(part).covariance_ + 1e-10 * np.eye(head.shape[1])) for part in parts
     ]
 
     def divergence(p, q):
         (mean_p, cov_p), (mean_q, cov_q) = p, q
         difference = mean_q - mean_p
-        quadratic = difference @ np.linalg.solve(cov_q, difference)
+        inverse = np.linalg.inv(cov_q)
         log_ratio = np.linalg.slogdet(cov_q)[1] - np.linalg.slogdet(cov_p)[1]
-        return (np.trace(np.linalg.solve(cov_q, cov_p)) + quadratic - len(difference) + log_ratio) / 2
+        return (np.trace(inverse @ cov_p) + difference @ inverse @ difference - len(difference) + log_ratio) / 2
 
     anomalous, normal = gaussians
     try:
         mean = (divergence(anomalous, normal) + divergence(normal, anomalous)) / 2
-    except np.linalg.LinAlgError:  # 1e-10 is lost beside large variances: no inverse, endlessly far apart
-        mean = math.inf
+    except np.linalg.LinAlgError:  # 1e-10 is lost beside large variances: no inverse, which counts as 0
+        return 0.0
     return float(np.clip(mean, 0, 1e6))
 
 

@@ -9,7 +9,7 @@ from vadprobe.analyze.evaluation.evaluation import BootstrapConfig
 from vadprobe.analyze.evaluation.measuring import evaluate_scores
 
 NO_INTERVALS = BootstrapConfig(0)
-AT_THRESHOLD = ("f1", "false_alarm_rate", "auc_gated", "auc_binary", "event_map_mean")
+AT_THRESHOLD = ("f1", "false_alarm_rate", "auc_gated", "auc_binary", "ap_gated", "ap_binary", "event_map_mean")
 
 
 def evaluate(videos, threshold=0.5, bootstrap=NO_INTERVALS):

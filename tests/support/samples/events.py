@@ -5,7 +5,7 @@ import math
 import numpy as np
 from hypothesis import strategies as st
 
-from vadprobe.analyze.evaluation.events import Events
+from vadprobe.analyze.evaluation.events.events import Events
 
 IOUS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.55", "0.75", "1")
 NONE = np.array([], dtype=np.int64)

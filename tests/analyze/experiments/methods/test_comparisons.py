@@ -9,17 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.support.planted import HEAD, LAYER, Planted, write_planted
+from tests.support.planted import HEAD, LAYER, PROMPTS, Planted, write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.experiments.cases import ExperimentContext, varied
-from vadprobe.analyze.experiments.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.measuring import measure
 from vadprobe.analyze.experiments.methods.entries import DRAWS
 from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, VERSION
+from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.rows import Row, Table, table_lines
 from vadprobe.analyze.experiments.tables import TABLES, measured_table
-from vadprobe.flows.commands.experiments import case_of
+from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.files.parquet import with_metadata, write_parquet
 
@@ -98,6 +98,7 @@ def texts(lab: ExperimentContext) -> Iterator[Path]:
 def test_methods_stand_beside_layers_heads_texts_and_baselines(lab: ExperimentContext, texts: Path) -> None:
     table = measured_table(lab, "comparison")
     rows = rows_of(table)
+    sigma = measure(lab, lab.cases[1], headhunt_config(lab.cases[1])).detector.locator.sigma
     assert list(rows) == [
         "HiProbe-VAD (layer by DLSP)",
         "last layer",
@@ -110,10 +111,16 @@ def test_methods_stand_beside_layers_heads_texts_and_baselines(lab: ExperimentCo
         "text about 24 frames: p of event words",
         "smoothed as the method (sigma 0.4)",
         "an event word is said, or not",
+        *(
+            label
+            for prompt in PROMPTS
+            for label in (f"p(yes) about 24 frames, {prompt}", f"{prompt}, smoothed as the method (sigma 0.4)")
+        ),
+        *(f"{prompt}, smoothed as the method (sigma {sigma:g})" for prompt in PROMPTS),
         "baseline: true video label, flat",
         "baseline: random",
     ]
-    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER}"
+    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER} (block {LAYER - 1})"
     assert rows["HeadHunt-VAD (1 heads by RHI)"].choice == f"heads {HEAD[0]}:{HEAD[1]}"
     for label, row in rows.items():
         for number in row.numbers.values():
@@ -159,9 +166,11 @@ def test_a_second_set_is_measured_without_fitting_there(lab: ExperimentContext) 
     assert table.dataset == "second"
     assert table.notes[0] == "Fitted on planted, measured on second."
     rows = rows_of(table)
-    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER}"
+    assert rows["HiProbe-VAD (layer by DLSP)"].choice == f"layer {LAYER} (block {LAYER - 1})"
     assert rows["HiProbe-VAD (layer by DLSP)"].numbers["auc"].value > 0.7
     assert not any(label.startswith("text") for label in rows)
+    answers = rows["p(yes) about 24 frames, coarse"]
+    assert answers.numbers["auc"].low <= answers.numbers["auc"].value <= answers.numbers["auc"].high
     alone = TABLES["comparison-transfer"][1](replace(lab, cases=lab.cases[:2]))
     assert "no other job with this backbone" in alone.rows[0].reason
 
@@ -215,6 +224,7 @@ def test_another_model_is_not_said_to_know_no_yes(tmp_path: Path) -> None:
         write_texts(context, 0.9)
         notes = " ".join(TABLES["comparison"][1](context).notes)
     assert "the backbone's own greedy text" in notes
+    assert "the backbone's own answer to the prompt" in notes
     assert "yes or no" not in notes
 
 
@@ -223,12 +233,15 @@ def test_rows_have_keys_of_their_own(lab: ExperimentContext, texts: Path) -> Non
     assert len(set(keys)) == len(keys)
     assert keys[:4] == ["dlsp", "last-layer", "middle-layer", "best-layer"]
     assert {"text-hiprobe-raw", "text-hiprobe-smoothed", "text-hiprobe-said"} <= set(keys)
+    assert {"yes-hiprobe-coarse-raw", "yes-hiprobe-coarse-smoothed", "yes-headhunt-coarse-smoothed"} <= set(keys)
 
 
 def test_differences_are_those_of_paired_resamples(lab: ExperimentContext, texts: Path) -> None:
     notes = TABLES["comparison"][1](lab).notes
     (said,) = [note for note in notes if note.startswith("HiProbe-VAD") and "the model's own text" in note]
     assert "the best of 3 rows of the model's own text (chosen on test)" in said
+    (answered,) = [note for note in notes if note.startswith("HiProbe-VAD") and "the model's own p(yes)" in note]
+    assert "the best of 9 rows" in answered
     assert "(95% of paired resamples of the videos)" in said
 
 

@@ -91,6 +91,10 @@ TWO_OF_TWENTY = (*ONE_OF_TWENTY[1:], 0.9)
             ["DLSP chose the same as taking the middle layer: layer 3."],
         ),
         ([entry("rhi", 0.8), entry("text-headhunt-raw", math.nan)], []),
+        (
+            [entry("rhi", 0.8), entry("yes-headhunt-coarse-raw", 0.7), entry("text-headhunt-raw", 0.75)],
+            ["over the model's own text (0.7500)", "over the model's own p(yes) (0.7000)"],
+        ),
     ],
 )
 def test_what_is_said_follows_from_the_numbers(entries: list[Entry], words: list[str]) -> None:

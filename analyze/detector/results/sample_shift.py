@@ -1,0 +1,176 @@
+"""Shift between what a detector is fitted on and what it scores: whole-video vectors against segment vectors.
+
+Fitted is on one vector of each calibration video, scored are segments of others: another sampling of frames, another
+share of anomalies, other videos. The number is the AUC of a linear classifier between the two, in the features that
+were chosen. It was taken from three: an AUC reads the same in any number of dimensions and any scaling, while an MMD or
+a distance of means needs a reference of its own to be read at all. As everywhere here the classifier never saw the
+videos that it tells apart, since with fewer samples than dimensions any two sets are separable.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.calibration.folds import video_folds
+from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
+from vadprobe.analyze.evaluation.bootstrap.bootstrap import draw_videos
+from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, null_for_nan
+from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.analyze.features.selected import n_selected, read_selected
+from vadprobe.analyze.probes.unit_probing import probe_units
+from vadprobe.analyze.saliency.selection import Selection
+from vadprobe.store.files.digests import digest_arrays
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.reading.feature_store import FeatureStore
+
+FOLDS = 5
+MOST_VIDEOS, MOST_OF_VIDEO = 64, 16
+"""Videos on each side, and samples of each, that are compared: evenly spread, so that few parts of a store are read."""
+
+_MOST_VALUES = 1 << 24  # numbers of features held at a time, 128 MB
+_SEED = 0
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class SampleShift:
+    """Success of a linear classifier between calibration samples and scored segments; NaN with a `reason` if unknown.
+
+    `auc` is the share of (segment, calibration sample) pairs that a ridge classifier ranks right, cross-fitted over
+    videos and counted within folds: 0.5 where the two cannot be told apart, 1 where they always can. `low` and `high`
+    are the ends of its percentile interval over resamples of the videos of both sides, the classifiers as they are.
+    """
+
+    auc: float = _NAN
+    low: float = _NAN
+    high: float = _NAN
+    confidence: float = _NAN
+    unit: str = ""
+    n_calibration: int = 0
+    n_scored: int = 0
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values with the sentence; unknown numbers are null."""
+        parts = null_for_nan({name: getattr(self, name) for name in self.__dataclass_fields__})
+        return {**parts, "sentence": self.sentence()}
+
+    def sentence(self) -> str:
+        """Say what the number means for a threshold."""
+        if self.reason:
+            return f"The shift between calibration samples and scored segments is unknown: {self.reason}."
+        ends = "" if np.isnan(self.low) else f" [{self.low:.4f}, {self.high:.4f}]"
+        samples = "whole-video vectors" if self.unit == "video" else "calibration segments"
+        told = (
+            f"A linear classifier that never saw their videos tells {self.n_calibration} {samples} of the calibration "
+            f"from {self.n_scored} scored segments with an AUC of {self.auc:.4f}{ends} (0.5: not at all)."
+        )
+        if self.auc <= 0.5 or self.low <= 0.5:
+            return f"{told} No shift is shown in the chosen features; that does not prove that a threshold transfers."
+        return (
+            f"{told} They differ in the chosen features, by the way they are sampled or by their share of anomalies, "
+            "so a threshold on probabilities of the former (the adaptive one) need not fit the latter; one that was "
+            "chosen on segments, and the ranking metrics, do not depend on it."
+        )
+
+
+def sample_shift(
+    inputs: AnalysisInputs, calibration: Calibration, selection: Selection, config: BootstrapConfig, cache: StepCache
+) -> SampleShift:
+    """Measure the shift in the selected features; the result is kept as a step. It uses no label of any video.
+
+    Fewer than two videos on a side leave it unknown; features that are all equal have an AUC of 0.5.
+
+    Args:
+        inputs: with stores to calibrate on.
+        calibration: the samples that the detector was fitted on.
+        selection: the chosen layer or heads.
+        config: resamples of the interval, 0 for none.
+        cache: of steps.
+    """
+    fitted, scored = inputs.calibration_store, inputs.store
+    most = max(1, _MOST_VALUES // (2 * MOST_VIDEOS * n_selected(scored, selection)))
+    mine = _spread(fitted, calibration.rows, min(most, MOST_OF_VIDEO))
+    theirs = _spread(scored, inputs.rows_to_score(), min(most, MOST_OF_VIDEO))
+    key = {
+        "features": [fitted.digest_of(mine), scored.digest_of(theirs)],
+        "rows": digest_arrays([mine, theirs]),
+        "chosen": [selection.unit, [list(index) for index in selection.indices]],
+        "bootstrap": [config.n_resamples, config.seed, config.confidence],
+    }
+
+    def compute() -> CachedResult:
+        values = [read_selected(store, selection, rows) for store, rows in ((fitted, mine), (scored, theirs))]
+        groups = [_videos(fitted.clips, mine), len(fitted.clips.video_ids) + _videos(scored.clips, theirs)]
+        return CachedResult(_shift(values, groups, config))
+
+    values: dict[str, Any] = dict(cache.result("sample-shift", key, compute).values)
+    known: dict[str, Any] = {name: _NAN if value is None else value for name, value in values.items()}
+    return SampleShift(**known, unit=calibration.unit)
+
+
+def _spread(store: FeatureStore, rows: np.ndarray, most: int) -> np.ndarray:
+    """Take evenly spread rows of evenly spread videos; rows that could not be read are left out."""
+    rows = np.sort(rows[store.written[rows]])
+    codes = store.clips.video_codes[rows]
+    videos = np.unique(codes)
+    chosen = [rows[codes == code] for code in _evenly(videos, MOST_VIDEOS)]
+    return np.concatenate([_evenly(of, most) for of in chosen]) if chosen else rows
+
+
+def _evenly(values: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many of the values, evenly spread, the first and the last among them."""
+    return np.asarray(
+        values[np.unique(np.linspace(0, len(values) - 1, min(len(values), most)).round().astype(np.int64))]
+    )
+
+
+def _videos(clips: ClipTable, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(clips.video_codes[rows], dtype=np.int64)
+
+
+def _shift(values: list[np.ndarray], groups: list[np.ndarray], config: BootstrapConfig) -> dict[str, Any]:
+    """Return the fields of a `SampleShift` of two sets of vectors (n, d) and their videos (n,), as JSON values."""
+    counts = {"n_calibration": len(values[0]), "n_scored": len(values[1])}
+    n_videos = min(len(np.unique(of_side)) for of_side in groups)
+    if n_videos < 2:
+        return {**counts, "reason": "fewer than two videos on one side could be read"}
+    labels = np.repeat([0, 1], [len(side) for side in values])
+    videos = np.concatenate(groups)
+    folds = video_folds(labels, videos, min(FOLDS, n_videos), _SEED)
+    found = probe_units(np.concatenate(values)[None], labels, folds)
+    low, high = _interval(found.scores[0], labels, videos, folds, config)
+    ends = {name: None if np.isnan(end) else end for name, end in (("low", low), ("high", high))}
+    return {**counts, **ends, "auc": float(found.auc[0]), "confidence": config.confidence}
+
+
+def _interval(
+    scores: np.ndarray, labels: np.ndarray, videos: np.ndarray, folds: np.ndarray, config: BootstrapConfig
+) -> tuple[float, float]:
+    """Return the percentile interval of the AUC within folds over resamples of the videos of each side."""
+    if config.n_resamples == 0:
+        return _NAN, _NAN
+    codes, video = np.unique(videos, return_inverse=True)
+    won, pairs = np.zeros((2, len(codes), len(codes)))
+    for fold in np.unique(folds):
+        first, second = (np.flatnonzero((folds == fold) & (labels == side)) for side in (0, 1))
+        ahead = (scores[second][None] > scores[first][:, None]) + 0.5 * (scores[second][None] == scores[first][:, None])
+        place = video[first][:, None], video[second][None]
+        np.add.at(won, place, ahead)
+        np.add.at(pairs, place, np.ones_like(ahead))
+    side_of = labels[np.unique(video, return_index=True)[1]]
+    generator = np.random.default_rng(config.seed)
+    times = np.empty((len(codes), config.n_resamples))
+    for side in (0, 1):
+        mine = side_of == side
+        times[mine] = draw_videos(generator, int(mine.sum()), config.n_resamples)[:, : config.n_resamples]
+    concordant, total = (np.einsum("vr,vr->r", times, part @ times) for part in (won, pairs))
+    known = total > 0
+    if not known.any():
+        return _NAN, _NAN
+    low, high = np.quantile(
+        concordant[known] / total[known], [(1 - config.confidence) / 2, (1 + config.confidence) / 2]
+    )
+    return float(low), float(high)

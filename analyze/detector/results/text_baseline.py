@@ -1,0 +1,124 @@
+"""The text-output baseline measured as the methods are: p(yes) of every prompt, as it is and smoothed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vadprobe.analyze.compute.step_cache import StepCache
+from vadprobe.analyze.detector.results.kept_evaluation import measured
+from vadprobe.analyze.detector.scoring import Scores
+from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation, null_for_nan
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.analyze.evaluation.segment_scores import SegmentScores
+from vadprobe.analyze.features.answers import Answers
+from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.store.datasets.dataset import Dataset
+
+ANSWERS_PARQUET = "answers.parquet"
+"""Name of the file of p(yes) beside the scores."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextBaseline:
+    """Numbers of p(yes) under one prompt; None where they are unknown, with the `reason`.
+
+    `smoothed` is smoothed in each video as the method smooths its scores, with `sigma` in clips. `notes` are what a
+    reader must know.
+    """
+
+    prompt: str
+    sigma: float
+    raw: Evaluation | None = None
+    smoothed: Evaluation | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> dict[str, Evaluation | None]:
+        """Return the evaluations by a name for a table."""
+        return {f"p(yes), {self.prompt}": self.raw, f"p(yes), {self.prompt}, smoothed": self.smoothed}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values: the metrics that have an interval, and those; unknown numbers are null."""
+        return {
+            "prompt": self.prompt,
+            "sigma": self.sigma,
+            "reason": self.reason,
+            "notes": list(self.notes),
+            "rows": {name: None if found is None else _numbers(found) for name, found in self.rows().items()},
+        }
+
+
+def _numbers(found: Evaluation) -> dict[str, Any]:
+    metrics = {name: getattr(found, name) for name in INTERVAL_METRICS}
+    return null_for_nan({**metrics, "intervals": found.intervals, "n_frames_unknown": found.n_frames_unknown})
+
+
+def smoothed_answers(scores: Scores, answers: Answers, sigma: float) -> np.ndarray:
+    """Smooth p(yes) of the rows of some scores within each video, (n,) float64."""
+    assert answers.probabilities is not None
+    return smooth(answers.probabilities, sigma, scores.table.video_codes[scores.rows])
+
+
+def write_answers(
+    path: Path,
+    scores: Scores,
+    answers: Mapping[str, Answers],
+    truth: Dataset,
+    sigma: float,
+    notes: Sequence[str],
+) -> None:
+    """Write p(yes) of every prompt that has answers, one row per clip as in `scores.parquet`.
+
+    The columns are `p_yes_<prompt>` and `p_yes_<prompt>_smoothed`; without any answer there is no file.
+    """
+    columns = {}
+    for prompt, answer in answers.items():
+        if answer.probabilities is not None:
+            columns[f"p_yes_{prompt}"] = answer.probabilities
+            columns[f"p_yes_{prompt}_smoothed"] = smoothed_answers(scores, answer, sigma)
+    if columns:
+        scores.write_columns(path, truth, columns, notes)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def text_baselines(
+    answers: Mapping[str, Answers],
+    scores: Scores,
+    truth: GroundTruth | None,
+    sigma: float,
+    settings: BootstrapConfig,
+    cache: StepCache,
+    notes: tuple[str, ...] = (),
+) -> tuple[TextBaseline, ...]:
+    """Measure the answers to each prompt on the videos of a truth; the numbers are kept as steps.
+
+    Args:
+        answers: by prompt, about the rows of `scores`.
+        scores: those of the method, for the rows and their videos.
+        truth: the videos that are reported; None if none has a label.
+        sigma: smoothing of the method, in clips.
+        settings: of the intervals.
+        cache: of steps.
+        notes: from `answer_notes`.
+    """
+    found = []
+    for prompt, answer in answers.items():
+        if answer.probabilities is None or truth is None:
+            reason = answer.reason or "no scored video has a label"
+            found.append(TextBaseline(prompt, sigma, reason=reason, notes=notes))
+            continue
+        raw, smoothed = (
+            _measured(cache, truth, scores.laid(truth, values), settings)
+            for values in (answer.probabilities, smoothed_answers(scores, answer, sigma))
+        )
+        found.append(TextBaseline(prompt, sigma, raw, smoothed, notes=notes))
+    return tuple(found)
+
+
+def _measured(cache: StepCache, truth: GroundTruth, segments: SegmentScores, settings: BootstrapConfig) -> Evaluation:
+    """Measure without a threshold, which nothing fits here."""
+    return measured(cache, truth, segments, float("nan"), settings, with_baselines=False, step="text-output")[0]

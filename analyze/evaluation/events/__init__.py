@@ -1,0 +1,1 @@
+"""Events in time: found from scores, compared with true intervals."""

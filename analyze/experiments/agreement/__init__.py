@@ -1,0 +1,1 @@
+"""Agreement of choices of layers and heads between draws, prompts, conventions, datasets and backbones."""

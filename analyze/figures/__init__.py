@@ -1,0 +1,1 @@
+"""Figures of both papers, drawn from finished stores and written with the numbers that they show."""

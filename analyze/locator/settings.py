@@ -1,0 +1,105 @@
+"""The section `[analysis.locator]` of a job: smoothing of segment scores, and the threshold."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vadprobe.analyze.locator.smoothing import Edge, Smoothing
+from vadprobe.store.settings import OpenReading, Section
+
+THRESHOLDS = tuple(step / 100 for step in range(1, 100))
+"""Thresholds of the locator's grid where nothing else is said: 0.01 to 0.99."""
+
+LOCATORS: Mapping[str, Mapping[str, Any]] = {
+    "hiprobe": {"sigmas": (0.4,), "threshold": "adaptive"},
+    "headhunt": {"sigmas": (1.5,), "threshold": 0.65},
+}
+"""What a job leaves out of its locator, by its method: the papers' own."""
+
+CODE_LOCATOR: Mapping[str, Any] = {"edge": "zero", "truncate": 3.0}
+"""Smoothing of the public code of HeadHunt-VAD."""
+
+CODE_GRID: Mapping[str, tuple[float, ...]] = {
+    "sigmas": tuple(step / 4 for step in range(2, 13)),
+    "thresholds": tuple(step / 100 for step in range(10, 91)),
+}
+"""Grid of that code: sigma 0.5 to 3.0 in 11 steps, threshold 0.1 to 0.9 in 81."""
+
+_EDGE = OpenReading(
+    "smoothing at the ends of a video",
+    "a convolution, nothing said",
+    "zeros (the public code): a constant 1 becomes 0.63",
+)
+_TRUNCATE = OpenReading("width of the smoothing", "nothing", "3 sigma (the public code)")
+_GRID = OpenReading("thresholds of the grid", "nothing", "0.1 to 0.9 in 81 steps (the public code)")
+_SIGMAS = OpenReading(
+    "sigma of the smoothing", "HiProbe 0.4, HeadHunt 1.5", "a grid: 0.5 to 3.0 in 11 steps (the public code)"
+)
+_THRESHOLD = OpenReading(
+    "threshold",
+    "HiProbe: adaptive; HeadHunt: 0.65; both tables: 0.25, 0.5, 0.75",
+    "the best on validation videos; a threshold of one scaling of the features means nothing under another",
+)
+_KAPPA = OpenReading("kappa of the adaptive threshold", "HiProbe: 0.2", "any")
+_SAMPLES = OpenReading(
+    "samples of the adaptive threshold",
+    "HiProbe: mean and deviation of the few-shot scores",
+    "the anomalous ones alone: the threshold is then near 1",
+)
+
+Samples = Literal["all", "anomalous"]
+
+
+class LocatorConfig(Section):
+    """Section `[analysis.locator]`: smoothing of segment scores and the threshold of the binary decision.
+
+    `threshold` "grid": the (sigma, threshold) pair of best frame F1 on the videos of `split`. "adaptive": mean plus
+    kappa deviations of the calibration probabilities (HiProbe-VAD). A number: that number. What a job leaves out
+    follows its method: 0.4 and "adaptive" for 'hiprobe', 1.5 and 0.65 for 'headhunt'.
+    """
+
+    split: Literal["validation", "test"] = Field(
+        default="validation", description="what the grid sees; 'test' is reported too and needs allow_overlap"
+    )
+
+    sigmas: Annotated[tuple[float, ...], _SIGMAS] = Field(
+        default=(1.5,), min_length=1, description="in segments; with method 'hiprobe' the default is [0.4]"
+    )
+    threshold: Annotated[Literal["grid", "adaptive"] | float, _THRESHOLD] = Field(
+        default=0.65, description="HeadHunt: 0.65; with method 'hiprobe' the default is \"adaptive\""
+    )
+    thresholds: Annotated[tuple[float, ...] | None, _GRID] = Field(
+        default=None, min_length=1, description="that the grid tries; by default 0.01 to 0.99 in steps of 0.01"
+    )
+    kappa: Annotated[float, _KAPPA] = Field(
+        default=0.2, allow_inf_nan=False, description="standard deviations above the mean; HiProbe prints 0.2"
+    )
+    adaptive_samples: Annotated[Samples, _SAMPLES] = Field(
+        default="all", description="calibration samples whose probabilities give the adaptive threshold, unsmoothed"
+    )
+    edge: Annotated[Edge, _EDGE] = Field(
+        default="reflect",
+        description="what stands beyond the ends of a video: its scores mirrored, zeros, or the score at the end",
+    )
+    truncate: Annotated[float, _TRUNCATE] = Field(
+        default=4.0, gt=0, allow_inf_nan=False, description="sigmas on each side that the smoothing reaches, rounded"
+    )
+
+    @property
+    def smoothing(self) -> Smoothing:
+        """Edge and width of the smoothing."""
+        return Smoothing(self.edge, self.truncate)
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """Thresholds that the grid tries."""
+        return THRESHOLDS if self.thresholds is None else self.thresholds
+
+    @model_validator(mode="after")
+    def _one_sigma_without_grid(self) -> "LocatorConfig":
+        if self.threshold != "grid" and len(self.sigmas) > 1:
+            raise ValueError("several sigmas can only be tried with threshold = 'grid'")
+        if min(self.sigmas) < 0:
+            raise ValueError("a sigma must not be negative; 0 means no smoothing")
+        return self

@@ -1,0 +1,110 @@
+"""Options that the commands of experiments share, and the jobs as experiments vary them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import Parameter
+
+from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.jobs.progress import open_bar
+from vadprobe.store.errors import VadprobeError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """Options of every experiment."""
+
+    fraction: float | None = None
+    """fraction of the training videos in a draw, in place of the job's"""
+    out: Path | None = None
+    """folder of the results; default: below those of the first job"""
+
+    def __post_init__(self) -> None:
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise VadprobeError(f"--fraction must be above 0 and at most 1, got {self.fraction}.")
+
+
+@contextmanager
+def open_context(
+    jobs: Sequence[Job],
+    draws: int,
+    fraction: float | None,
+    what: str,
+    total: int,
+    cases: Sequence["ExperimentJob"] | None = None,
+) -> Iterator["ExperimentContext"]:
+    """Open what experiments on some jobs need: the jobs, the step cache of the first, its scheduler, and a bar.
+
+    `cases` are the jobs as `case_of` makes them, where they are there already.
+    """
+    from vadprobe.analyze.compute.cluster import open_scheduler
+    from vadprobe.analyze.compute.step_cache import StepCache
+    from vadprobe.analyze.experiments.cases import ExperimentContext
+
+    cases = tuple(case_of(job, fraction) for job in jobs) if cases is None else tuple(cases)
+    first = jobs[0].analysis
+    bar = open_bar(what, "it", total, leave=False)
+    with open_scheduler(first.scheduler, first.workers) as scheduler, bar:
+        yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, _counting(bar))
+
+
+def _counting(bar: "tqdm[Any]") -> Callable[[str, str], None]:
+    """Return a callback of (part, label) that counts parts, such as tables, and shows the row being measured."""
+    begun: list[str] = []
+
+    def report(part: str, label: str) -> None:
+        if part and part not in begun:
+            bar.update(1 if begun else 0)
+            begun.append(part)
+        bar.set_postfix_str(f"{begun[-1] if begun else part}: {label}")
+
+    return report
+
+
+def cases_of(paths: Sequence[Path], fraction: float | None) -> tuple[list[Job], list["ExperimentJob"]]:
+    """Load jobs, each file once, and return them also as experiments vary them, with names that tell them apart."""
+    jobs = [load_job(path) for path in dict.fromkeys(paths)]
+    names = [job.path.name for job in jobs]
+    cases = [case_of(job, fraction) for job in jobs]
+    alike = [names.count(name) > 1 for name in names]
+    named = zip(jobs, cases, alike, strict=True)
+    return jobs, [replace(case, name=str(job.path)) if one_of_several else case for job, case, one_of_several in named]
+
+
+def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
+    """Return a job as tables vary it.
+
+    Tables fit their own detectors, so a finished one that the job names is left aside.
+    """
+    from vadprobe.analyze.experiments.cases import ExperimentJob, varied
+    from vadprobe.analyze.experiments.methods.text_output import TEXTS
+    from vadprobe.flows.jobs.analyze_job import open_truth_of
+
+    truth, probed = open_truth_of(job)
+    drawn = {} if fraction is None else {"calibration": {"fraction": fraction}}
+    return ExperimentJob(
+        name=job.path.name,
+        config=varied(job.analysis, detector=None, **drawn),
+        truth=truth,
+        probed=tuple(probed),
+        layout=job.layout,
+        samplings=job.samplings,
+        backbone=job.config.backbone.key,
+        prompts=tuple(prompt.key for prompt in job.prompts),
+        texts=job.out / TEXTS,
+    )
+
+
+def steps_sentence(context: "ExperimentContext") -> str:
+    """Say how many steps were computed, and how many were there."""
+    computed = len(context.cache.computed)
+    return f"{computed} steps were computed, {len(context.cache.runs) - computed} taken from earlier runs."

@@ -1,0 +1,1 @@
+"""Tests of results: what is measured and written beside them."""
