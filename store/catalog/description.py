@@ -70,7 +70,7 @@ def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) 
                 found.n_bytes - found.small_bytes, sum(found.n_values(array) for array in found.arrays)
             ),
         },
-        "problems": [*([problem] if problem else []), *found.damaged.values()],
+        "problems": [*filter(None, (problem, found.refusal)), *found.damaged.values()],
     }
 
 
