@@ -53,7 +53,10 @@ def test_describing_reads_no_weights(checkpoint: Path, monkeypatch: pytest.Monke
         raise AssertionError("weights were loaded")
 
     monkeypatch.setattr(backbone_module.AutoModelForImageTextToText, "from_pretrained", refuse)
-    (checkpoint / "model.safetensors").write_bytes(b"no weights at all")
+    path = checkpoint / "model.safetensors"
+    content = path.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    path.write_bytes(content[:header] + b"\xff" * (len(content) - header))  # no weights at all
     assert described(checkpoint).spec.n_layers == 6
 
 
@@ -150,7 +153,7 @@ def test_pickled_weights_are_refused_and_never_opened(checkpoint: Path, tmp_path
     weights = checkpoint / "model.safetensors"
     torch.save(load_file(weights), checkpoint / "pytorch_model.bin")
     weights.unlink()
-    with pytest.raises(VadprobeError, match=r"no file named model\.safetensors"):
+    with pytest.raises(VadprobeError, match=r"only pytorch_model\.bin, which vadprobe does not open"):
         loaded(checkpoint)
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(_Trap(tmp_path / "unpickled")))
     with pytest.raises(VadprobeError, match="safetensors weights"):
