@@ -91,8 +91,8 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         folder: the checkpoint folder, or None when `config.path` is a hub id.
 
     Raises:
-        VadprobeError: if the checkpoint cannot be found, is of a family that is not known, or has weights that are
-            missing, cut, or quantised so that they cannot be read here.
+        VadprobeError: if the checkpoint cannot be found, has pointers in the place of files, is of a family that is not
+            known, or has weights that are quantised so that they cannot be read here.
     """
     source = str(folder) if folder else config.path
     if folder is not None:
@@ -108,8 +108,6 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     if model_type is None:
         raise _unreadable(config, "config.json is missing or names no model_type.")
     _check_family(config, str(model_type))
-    if folder is not None:
-        check_weights(config.key, folder)
     quantisation = quantisation_of(content)
     if quantisation is not None:
         check_quantisation(config.key, quantisation, config.dtype)
@@ -175,6 +173,16 @@ def _processor_inputs(
     return family, family.processor.tokenizer, shape
 
 
+def check_described(description: Description) -> None:
+    """Refuse a local checkpoint whose weights are missing or cut, by their headers alone.
+
+    Raises:
+        VadprobeError: naming the first file that is wrong, and the cure.
+    """
+    if description.spec.revision.startswith(_LOCAL):
+        check_weights(description.config.key, Path(description.source))
+
+
 def load(
     description: Description, device: str | Mapping[str, str], threads: int | None = None, *, compiled: bool = False
 ) -> Backbone:
@@ -195,6 +203,7 @@ def load(
     # A hub's weights come from the commit that was described, not from the newest.
     revision = description.spec.revision
     options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
+    check_described(description)
     target = choose_device(device) if isinstance(device, str) else None
     if target is None or device == BALANCED:
         options["device_map"] = device

@@ -20,10 +20,10 @@ from vadprobe.store.errors import VadprobeError
 
 if TYPE_CHECKING:
     from vadprobe.analyze.evaluation.evaluation import Evaluation
-    from vadprobe.analyze.evaluation.ground_truth import GroundTruth
     from vadprobe.analyze.evaluation.score_files.fitting import Fitted
     from vadprobe.analyze.evaluation.score_files.laying import FitRules
     from vadprobe.analyze.evaluation.score_files.values import VideoScores
+    from vadprobe.flows.jobs.truth_reader import TruthReader
     from vadprobe.store.datasets.probed_videos import VideoFacts
 
 _MOST_RESAMPLES = 1_000_000
@@ -38,7 +38,11 @@ class ScoreOptions:
     scores: Path
     """JSON, NPZ, CSV, JSON Lines or Parquet, by video name"""
     scores_key: str | None = None
-    """the part of a JSON file that holds the scores"""
+    """the part of a JSON file that holds the scores, such as result.scores; '*.scores' takes that of each video"""
+    answers: str | None = None
+    """what makes scores of answers in words: 'anomalous=1,normal=0' by how they begin, or 'number', their last one"""
+    rename: str | None = None
+    """OLD=NEW, replaced in the names of videos on both sides before they are compared; '#=' leaves every '#' out"""
     video_column: str | None = None
     """column of video names; default: video_id"""
     score_column: str | None = None
@@ -58,47 +62,28 @@ class ScoreOptions:
 
     def read(self) -> Mapping[str, "VideoScores"]:
         """Return the scores by video name."""
+        from vadprobe.analyze.evaluation.score_files.answers import AnswerRule
         from vadprobe.analyze.evaluation.score_files.reading import read_scores
 
         columns = {"video_column": self.video_column, "score_column": self.score_column}
-        return read_scores(self.scores, key=self.scores_key, **columns)
+        answers = None if self.answers is None else AnswerRule.of(self.answers)
+        return read_scores(self.scores, key=self.scores_key, answers=answers, **columns)
 
     @property
     def rules(self) -> "FitRules":
         """Rules for scores that do not fit the frames."""
+        from vadprobe.analyze.evaluation.score_files.joined_names import Renaming
         from vadprobe.analyze.evaluation.score_files.laying import FitRules
 
-        return FitRules(self.segment_length, self.segments, self.pad, self.trim, self.allow_missing, self.allow_unknown)
-
-
-@dataclass(frozen=True)
-class TruthReader:
-    """Reader of a split's ground truth under any convention of the annotation's 's e'."""
-
-    config: DatasetConfig
-    workspace: Path
-    split: Split
-    probed: "tuple[VideoFacts, ...] | None"
-
-    def open(self, convention: IntervalConvention) -> tuple["GroundTruth", tuple[str, ...]]:
-        """Return the truth, and what did not fit when its files were joined."""
-        from vadprobe.analyze.evaluation.ground_truth import ground_truth
-        from vadprobe.store.datasets.joining import naming
-        from vadprobe.store.datasets.sources import read_source, refuse
-
-        config = self.config.model_copy(update={"intervals": convention, "videos": None})
-        source = read_source(config, self.workspace, self.probed)
-        rejected = [rejection for reading in source.readings for rejection in reading.rejected]
-        if rejected and convention != self.config.intervals:
-            first = rejected[0]
-            raise VadprobeError(
-                f"by it {len(rejected)} lines begin before frame 0 or are empty, first line {first.row}: "
-                f"{first.got[:60]!r}"
-            )
-        joined = source.joined()
-        refuse(joined)
-        found = tuple(f"{f.kind}: {f.message} ({naming(f.videos)})." for f in joined.findings if f.videos)
-        return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found
+        return FitRules(
+            self.segment_length,
+            self.segments,
+            self.pad,
+            self.trim,
+            self.allow_missing,
+            self.allow_unknown,
+            None if self.rename is None else Renaming.of(self.rename),
+        )
 
 
 def evaluate(
@@ -124,6 +109,7 @@ def evaluate(
     from vadprobe.analyze.evaluation.score_files.fitting import fit_scores
     from vadprobe.analyze.evaluation.score_files.reading import notes_of
     from vadprobe.analyze.report.evaluation_files import Measured, write_evaluation
+    from vadprobe.flows.jobs.truth_reader import TruthReader
 
     _check(threshold, bootstrap, out)
     found = scores.read()
@@ -153,7 +139,7 @@ def evaluate(
     return 0
 
 
-def _origin(scores: ScoreOptions, reader: TruthReader) -> dict[str, Any]:
+def _origin(scores: ScoreOptions, reader: "TruthReader") -> dict[str, Any]:
     """Return the names of what is measured against what."""
     from vadprobe.store.files.digests import digest_file
 
@@ -164,7 +150,7 @@ def _origin(scores: ScoreOptions, reader: TruthReader) -> dict[str, Any]:
         "intervals_convention": reader.config.intervals,
         "scores": scores.scores.name,
         "scores_digest": digest_file(scores.scores),
-        "rules": asdict(scores.rules),
+        "rules": {**asdict(scores.rules), "answers": scores.answers},
     }
 
 
@@ -195,7 +181,7 @@ def _text(
 
 
 def _other_readings(
-    reader: TruthReader, fitted: "Fitted", missing: Sequence[str], threshold: float
+    reader: "TruthReader", fitted: "Fitted", missing: Sequence[str], threshold: float
 ) -> tuple[dict[str, "Evaluation"], dict[str, str]]:
     """Measure the same scores by the conventions that were not asked for; also return why some are impossible."""
     from vadprobe.analyze.evaluation.evaluation import BootstrapConfig

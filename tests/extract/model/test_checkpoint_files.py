@@ -12,9 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.support.models.described import described
+from tests.support.models.described import described, loaded
+from tests.support.samples.jobs import write_job
+from vadprobe.extract.model.backbone import check_described
 from vadprobe.extract.model.checkpoint_files import INDEX, WEIGHTS
 from vadprobe.extract.model.quantisation import Quantisation, quantisation_of
+from vadprobe.flows.command_line import main
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.stand_ins import stand_in
 
@@ -38,7 +41,7 @@ def sharded(checkpoint: Path) -> Path:
         part = {name: value for name, value in weights.items() if places[name] == file}
         save_file(part, checkpoint / file, metadata={"format": "pt"})
     (checkpoint / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    assert described(checkpoint).spec.n_layers == 6
+    check_described(described(checkpoint))
     return checkpoint
 
 
@@ -117,9 +120,18 @@ def test_shards_that_are_missing_or_cut_are_said_without_reading_weights(sharded
     fault, said = SHARD_FAULTS[kind]
     fault(sharded)
     with pytest.raises(VadprobeError, match=rf"backbone 'tiny' cannot be read: .*{said}") as caught:
-        described(sharded)
-    assert "checkpoint" in str(caught.value)
+        check_described(described(sharded))
     assert str(caught.value).count(". ") == 0
+    with pytest.raises(VadprobeError, match=said):
+        loaded(sharded)
+
+
+def test_plan_says_it_before_anything_else(sharded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (sharded / "model-00002-of-00003.safetensors").unlink()
+    job = write_job(tmp_path, sharded, videos="none")
+    job.write_text("\n".join(line for line in job.read_text().split("\n") if not line.startswith("frame_size")))
+    assert main(["plan", str(job)]) == 2
+    assert "lacks model-00002-of-00003.safetensors of 3 files that" in capsys.readouterr().err
 
 
 # Quantisation

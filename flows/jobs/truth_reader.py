@@ -1,0 +1,39 @@
+"""The ground truth of a dataset under any convention of its annotation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
+from vadprobe.store.datasets.annotations.conventions import IntervalConvention
+from vadprobe.store.datasets.configuration import DatasetConfig
+from vadprobe.store.datasets.joining import naming
+from vadprobe.store.datasets.probed_videos import VideoFacts
+from vadprobe.store.datasets.sources import read_source, refuse
+from vadprobe.store.datasets.video import Split
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True)
+class TruthReader:
+    """Reader of a split's ground truth under any convention of the annotation's 's e'."""
+
+    config: DatasetConfig
+    workspace: Path
+    split: Split
+    probed: tuple[VideoFacts, ...] | None
+
+    def open(self, convention: IntervalConvention) -> tuple[GroundTruth, tuple[str, ...]]:
+        """Return the truth, and what did not fit when its files were joined."""
+        config = self.config.model_copy(update={"intervals": convention, "videos": None})
+        source = read_source(config, self.workspace, self.probed)
+        rejected = [rejection for reading in source.readings for rejection in reading.rejected]
+        if rejected and convention != self.config.intervals:
+            first = rejected[0]
+            raise VadprobeError(
+                f"by it {len(rejected)} lines begin before frame 0 or are empty, first line {first.row}: "
+                f"{first.got[:60]!r}"
+            )
+        joined = source.joined()
+        refuse(joined)
+        found = tuple(f"{f.kind}: {f.message} ({naming(f.videos)})." for f in joined.findings if f.videos)
+        return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found
