@@ -17,7 +17,7 @@ _BITSANDBYTES = "bitsandbytes"
 
 @dataclass(frozen=True)
 class Quantisation:
-    """How a checkpoint's weights are quantised.
+    """The quantisation of a checkpoint's weights.
 
     Attributes:
         method: name of the method, such as `fp8`, `awq`, `gptq`, `bitsandbytes`, `compressed-tensors`.
