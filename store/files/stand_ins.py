@@ -23,7 +23,7 @@ def stand_in(path: Path) -> str | None:
             return None
         with path.open("rb") as file:
             head = file.read(_READ)
-    except OSError:
+    except (OSError, ValueError):  # a null character in the path
         return None
     if found := _LFS.match(head):
         return f"is a Git LFS pointer: the file itself ({size_text(int(found[2]))}) was not fetched; run 'git lfs pull'"

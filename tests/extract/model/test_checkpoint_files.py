@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.models.described import described, loaded
 from tests.support.samples.jobs import write_job
+from vadprobe.extract.model import backbone
 from vadprobe.extract.model.backbone import check_described
 from vadprobe.extract.model.checkpoint_files import INDEX, WEIGHTS
 from vadprobe.extract.model.quantisation import Quantisation, quantisation_of
@@ -208,3 +209,21 @@ def test_an_awq_model_that_transformers_would_compute_in_another_dtype_is_refuse
     with pytest.raises(VadprobeError, match="computed in float16, got dtype = 'bfloat16'; set"):
         described(checkpoint, dtype="bfloat16")
     assert dataclasses.asdict(described(checkpoint, dtype="float16").spec)["dtype"] == "float16"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="fp8 needs accelerate")
+@pytest.mark.parametrize(("quantised", "place"), [(True, {"": "cpu"}), (False, None)])
+def test_quantised_weights_are_loaded_where_they_are_needed(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, quantised: bool, place: dict[str, str] | None
+) -> None:
+    """They cannot be moved afterwards, unlike others, which are loaded as before."""
+    asked: dict[str, Any] = {}
+
+    def remember(source: str, **options: Any) -> None:
+        asked.update(options)
+        raise OSError("not loaded")
+
+    monkeypatch.setattr(backbone.AutoModelForImageTextToText, "from_pretrained", remember)
+    with pytest.raises(VadprobeError, match="not loaded"):
+        loaded(_quantised(checkpoint, FP8) if quantised else checkpoint)
+    assert asked.get("device_map") == place
