@@ -227,3 +227,37 @@ def test_quantised_weights_are_loaded_where_they_are_needed(
     with pytest.raises(VadprobeError, match="not loaded"):
         loaded(_quantised(checkpoint, FP8) if quantised else checkpoint)
     assert asked.get("device_map") == place
+
+
+def _in_fp8(checkpoint: Path) -> Path:
+    """The same checkpoint with its language model's projections in blocks of float8, as fp8 checkpoints come."""
+    found: dict[str, torch.Tensor] = {}
+    for name, value in load_file(checkpoint / WEIGHTS).items():
+        if not (name.endswith("proj.weight") and "language_model" in name):
+            found[name] = value
+            continue
+        scales = torch.zeros(-(-value.shape[0] // 128), -(-value.shape[1] // 128))
+        packed = torch.empty_like(value, dtype=torch.float8_e4m3fn)
+        for i, j in torch.cartesian_prod(*map(torch.arange, scales.shape)).tolist():
+            block = value[128 * i : 128 * i + 128, 128 * j : 128 * j + 128].float()
+            scales[i, j] = block.abs().max() / 448
+            packed[128 * i : 128 * i + 128, 128 * j : 128 * j + 128] = (block / scales[i, j]).to(packed.dtype)
+        found |= {name: packed, name.replace(".weight", ".weight_scale_inv"): scales}
+    save_file(found, checkpoint / WEIGHTS, metadata={"format": "pt"})
+    plain = ["vision_tower", "multi_modal_projector", "lm_head"]
+    return _quantised(checkpoint, {**FP8, "modules_to_not_convert": plain})
+
+
+@pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="fp8 needs accelerate")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU multiplies in float8")
+def test_an_fp8_checkpoint_gives_other_values_near_those_without(checkpoint: Path) -> None:
+    tokens = torch.tensor([[5, 6, 7, 8]])
+
+    def states(model: Any) -> torch.Tensor:
+        with torch.no_grad():
+            found = model.get_decoder()(input_ids=tokens, attention_mask=torch.ones_like(tokens))
+        return torch.as_tensor(found.last_hidden_state)
+
+    plain = states(loaded(checkpoint).model)
+    quantised = states(loaded(_in_fp8(checkpoint)).model)
+    assert 0.01 < (quantised - plain).norm() / plain.norm() < 0.2
