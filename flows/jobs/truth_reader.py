@@ -1,4 +1,4 @@
-"""The ground truth of a dataset under any convention of its annotation."""
+"""The ground truth of a split, read under any convention of a text annotation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,11 @@ class TruthReader:
     workspace: Path
     split: Split
     probed: tuple[VideoFacts, ...] | None
+
+    @property
+    def fps(self) -> dict[str, float]:
+        """Frames per second of the videos whose files are known."""
+        return {facts.video_id: facts.fps for facts in self.probed or () if facts.fps is not None}
 
     def open(self, convention: IntervalConvention) -> tuple[GroundTruth, tuple[str, ...]]:
         """Return the truth, and what did not fit when its files were joined."""
