@@ -8,7 +8,7 @@ import numpy as np
 
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, versions
-from vadprobe.extract.model.card import card_recipe
+from vadprobe.extract.model.checkpoint.card import card_recipe
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
 from vadprobe.store.datasets.dataset import Dataset
@@ -237,12 +237,10 @@ def _spec(
         backbone=description.spec,
         prompt=prompt,
         recipe={
-            **description.family.recipe(),
-            "answer_ids": list(description.answer_ids),
+            **description.recipe(),
             "batch_clips": config.batch_clips,
             "device": device,
             "prefix": prefix_mode(description, prompt, clips.sampling, config),
-            "random_weights": description.random_weights,
             **card_recipe(description.card, dataset),
             **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },

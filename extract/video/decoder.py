@@ -18,6 +18,7 @@ import numpy as np
 
 from vadprobe.extract.video.messages import Connection
 from vadprobe.store.errors import VideoError
+from vadprobe.store.files.stand_ins import stand_in
 
 START_SECONDS = 60.0
 """Seconds that a fresh decoder process may take to answer for the first time."""
@@ -52,7 +53,8 @@ class Decoder:
         """Return the number of frames and the average frames per second of a video file.
 
         Raises:
-            VideoError: if the file is missing, empty, not a video, has no frames, or the decoder hangs or crashes.
+            VideoError: if the file is missing, empty, a pointer to a video, not a video, has no frames, or the decoder
+                hangs or crashes.
         """
         _check_file(path)
         header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
@@ -202,6 +204,8 @@ def _check_file(path: Path) -> None:
         raise VideoError(f"the file does not exist, what bears its name is {what}")
     if facts.st_size == 0:
         raise VideoError("the file is empty (0 bytes)")
+    if instead := stand_in(path):
+        raise VideoError(f"the file {instead}")
 
 
 def shorten(message: str, limit: int = 200) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 import pyarrow as pa
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.location import StorePath, is_there
 from vadprobe.store.files.parquet import read_parquet, write_parquet
 
 _SCHEMA = pa.schema(
@@ -51,12 +51,12 @@ def write_video_facts(videos: Sequence[VideoFacts], path: StorePath) -> None:
 
 
 def read_video_facts(path: StorePath) -> tuple[VideoFacts, ...]:
-    """Read what `write_video_facts` wrote; empty where there is no such file.
+    """Read what `write_video_facts` wrote; empty where there is no such file, or it may not be read.
 
     Raises:
         StoreError: if the file is not readable as Parquet or lacks a column.
     """
-    if not path.exists():
+    if not is_there(path):
         return ()
     names = [field.name for field in fields(VideoFacts)]
     try:

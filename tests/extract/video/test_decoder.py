@@ -92,3 +92,13 @@ def test_messages_lose_time_stamps_and_source_paths() -> None:
     message = "[12:34:56] /github/workspace/src/video/reader.cc:270: [12:34:57] /io/x.cc:1: Failed to seek"
     assert shorten(message) == "Failed to seek"
     assert shorten("a" * 500, limit=20) == "a" * 19 + "…"
+
+
+def test_a_pointer_in_the_place_of_a_video_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "Abuse001_x264.mp4"
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 4700000\n")
+    with (
+        Decoder() as decoder,
+        pytest.raises(VideoError, match=r"^the file is a Git LFS pointer: .*4\.70 MB"),
+    ):
+        decoder.probe(path)
