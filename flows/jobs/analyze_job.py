@@ -133,7 +133,7 @@ def report_step(
     """Measure the test split, write the results and draw the page."""
     answers = answers_by_prompt(inputs, scores.rows)
     notes = (*notes_of(inputs, detector), *answer_notes(inputs.store.spec))
-    write_answers(job.out / ANSWERS_PARQUET, scores, answers, inputs.truth, detector.locator.sigma, notes)
+    write_answers(job.out / ANSWERS_PARQUET, scores, answers, inputs.truth, detector.locator, notes)
     result = evaluate(inputs, job.analysis, detector, scores, cache)
     result = with_context(result, inputs, job.analysis, detector, scores, answers, cache)
     results = write_results([result], job.out)
