@@ -15,9 +15,9 @@ import decord
 import numpy as np
 
 from vadprobe.extract.video.messages import Connection
-from vadprobe.extract.video.packets import Heartbeat
-from vadprobe.extract.video.salvage import SalvageReader
-from vadprobe.extract.video.video_reader import DECORD, FAILURES, VideoReader, plain
+from vadprobe.extract.video.packets.scanning import Heartbeat
+from vadprobe.extract.video.readers.salvage import SalvageReader
+from vadprobe.extract.video.readers.video_reader import DECORD, FAILURES, VideoReader, plain
 
 HEARTBEAT_SECONDS = 1.0
 """Seconds between two messages that a long read is getting on."""
@@ -64,7 +64,7 @@ def answer(
             return dict(count(reader, path, request["count"], only, heartbeat)), b""
         if "indices" not in request:
             n_frames = reader.open(path, only, heartbeat).n_frames
-            return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name}, b""
+            return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name, "note": reader.note}, b""
         # Readers take ascending, distinct indices, so repeated ones of a short clip are decoded once.
         distinct, positions = np.unique(request["indices"], return_inverse=True)
         frames = reader.read(path, distinct.tolist(), only, heartbeat)

@@ -36,11 +36,13 @@ class Decoder:
 
     Attributes:
         reader: library that answered the last request for a file or its frames, "decord" or "PyAV".
+        note: a sentence on what is unusual about the file that was probed last; "" if nothing is.
     """
 
     def __init__(self, deadline: float = 60.0) -> None:
         self.deadline = deadline
         self.reader: str | None = None
+        self.note = ""
         self._interrupted = False
         self._without_decord: set[str] = set()
         self._reading_with: str | None = None
@@ -56,7 +58,7 @@ class Decoder:
         """
         _check_file(path)
         header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
-        n_frames, fps = int(header["n_frames"]), float(header["fps"])
+        n_frames, fps, self.note = int(header["n_frames"]), float(header["fps"]), header.get("note", "")
         if n_frames < 1:
             raise VideoError("the file has no video frames")
         if not (np.isfinite(fps) and fps > 0):

@@ -11,7 +11,8 @@ import pytest
 from tests.support.extractions import PROMPTS, SEGMENTS, dataset_in
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description
-from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction, probe_videos
+from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction
+from vadprobe.extract.pipeline.probing import probe_videos
 from vadprobe.extract.video.decoder import NO_PROGRESS, Decoder
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import read_video_facts

@@ -47,8 +47,8 @@ PROGRAM = """\
 import os, sys
 from pathlib import Path
 from vadprobe.extract.video import decode_worker
-from vadprobe.extract.video.decord_reader import DecordReader
-from vadprobe.extract.video.salvage import SalvageReader
+from vadprobe.extract.video.readers.decord_reader import DecordReader
+from vadprobe.extract.video.readers.salvage import SalvageReader
 
 strikes, reading, steps = {strikes!r}, "", 0
 

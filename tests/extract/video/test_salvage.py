@@ -7,10 +7,11 @@ import pytest
 
 from tests.support.videos.broken import CASES, Case
 from tests.support.videos.drawn import number_of, write
-from vadprobe.extract.video import decord_reader
-from vadprobe.extract.video.packets import PacketTable, read_packets
-from vadprobe.extract.video.salvage import SalvageReader, name_ranges
-from vadprobe.extract.video.video_reader import VideoReader
+from vadprobe.extract.video.packets.scanning import read_packets
+from vadprobe.extract.video.packets.table import PacketTable
+from vadprobe.extract.video.readers import decord_reader
+from vadprobe.extract.video.readers.salvage import SalvageReader, name_ranges
+from vadprobe.extract.video.readers.video_reader import VideoReader
 
 
 def quiet() -> None:

@@ -4,9 +4,10 @@ import av
 import decord
 import numpy as np
 
-from vadprobe.extract.video.decord_reader import DecordReader
-from vadprobe.extract.video.packets import Heartbeat, PacketTable, read_packets
-from vadprobe.extract.video.salvage import SalvageReader
+from vadprobe.extract.video.packets.scanning import Heartbeat, read_packets
+from vadprobe.extract.video.packets.table import PacketTable
+from vadprobe.extract.video.readers.decord_reader import DecordReader
+from vadprobe.extract.video.readers.salvage import SalvageReader
 
 DECORD, PYAV = "decord", "PyAV"
 FAILURES = (decord.DECORDError, av.FFmpegError, RuntimeError, IndexError, ValueError, OSError, StopIteration)
@@ -46,6 +47,11 @@ class VideoReader:
         if isinstance(self._active, DecordReader):
             return self._active.fps
         return self._packets.fps if self._packets else 0.0
+
+    @property
+    def note(self) -> str:
+        """A sentence on what is unusual about the open video; "" if nothing is."""
+        return self._packets.note() if self._packets else ""
 
     def open(self, path: str, only: str | None, heartbeat: Heartbeat) -> DecordReader | SalvageReader:
         """Return the open video of that path, at whatever frame it stands.

@@ -12,7 +12,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from vadprobe.extract.video.packets import Heartbeat, PacketTable, demux, logged_messages, video_stream
+from vadprobe.extract.video.packets.scanning import Heartbeat, demux, logged_messages, video_stream
+from vadprobe.extract.video.packets.table import PacketTable
 
 Step = tuple[int, list[VideoFrame], bool]
 """A packet's position, the frames that came out after it, and whether the decoder refused it."""
@@ -63,7 +64,7 @@ class SalvageReader:
         depends on one of them or on a missing one.
         """
         damaged = set(np.flatnonzero(self.packets.broken).tolist())
-        gaps = self.packets.after_gaps(self._indices) if self.packets.is_damaged else set()
+        gaps = self.packets.joints | (self.packets.after_gaps(self._indices) if self.packets.is_damaged else set())
         packet_of = {int(stamp): position for position, stamp in enumerate(self.packets.stamps)}
         came_out: list[int] = []
         for position, frames, failed in self._decode_watched(heartbeat):
@@ -86,8 +87,11 @@ class SalvageReader:
     def _good_by_order(self, heartbeat: Heartbeat) -> frozenset[int]:
         """Return the indices of the frames that come out before the first damage."""
         count = before_key = 0
+        cuts = [seam.packet for seam in self.packets.seams if seam.is_joint and not seam.is_key]
+        complaint = self.packets.complaint
+        damage = min([*cuts, len(self.packets.keys) + 1 if complaint is None else complaint])
         for position, frames, failed in self._decode_watched(heartbeat):
-            beyond = self.packets.complaint is not None and position >= self.packets.complaint
+            beyond = position >= damage
             if failed or beyond or self.packets.broken[position : position + 1].any():
                 break
             if self.packets.keys[position : position + 1].any():
@@ -126,6 +130,8 @@ class SalvageReader:
             position = 0
             for position, packet in enumerate(demux(container, stream)):
                 heartbeat()
+                if self.packets.seams and len(self.packets.stamps):
+                    packet.pts = int(self.packets.stamps[position])
                 try:
                     frames = stream.decode(packet)
                 except av.FFmpegError:

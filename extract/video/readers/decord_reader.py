@@ -8,7 +8,8 @@ from typing import Any
 import decord
 import numpy as np
 
-from vadprobe.extract.video.packets import Heartbeat, PacketTable
+from vadprobe.extract.video.packets.scanning import Heartbeat
+from vadprobe.extract.video.packets.table import PacketTable
 
 MOST_BYTES_AHEAD = 1 << 30
 """Bytes by which this process may grow while decord reads a video. On a busy machine decord decodes ever further ahead
