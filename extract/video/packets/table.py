@@ -6,6 +6,7 @@ between the stamps says how many.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -68,6 +69,11 @@ class PacketTable:
     def is_cut(self) -> bool:
         """True if a part begins with a frame that depends on others, which are not in the file."""
         return not self.starts_with_key or any(seam.is_joint and not seam.is_key for seam in self.seams)
+
+    def part_starts(self) -> frozenset[int]:
+        """Return the stamp of the first frame of each part but the first."""
+        edges = [*(seam.packet for seam in self.seams), len(self.stamps)] if len(self.stamps) else []
+        return frozenset(int(self.stamps[a:b].min()) for a, b in pairwise(edges))
 
     def frame_indices(self) -> dict[int, int]:
         """Return the frame index of every time stamp to be seen; empty without usable stamps.

@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 
 from vadprobe.extract.video.packets.scanning import Heartbeat, demux, logged_messages, video_stream
 from vadprobe.extract.video.packets.table import PacketTable
+from vadprobe.extract.video.readers.orientation import Matrix, Orientation, upright
 
 Step = tuple[int, list[VideoFrame], bool]
 """A packet's position, the frames that came out after it, and whether the decoder refused it."""
@@ -43,7 +44,8 @@ class SalvageReader:
         if not good:
             raise ValueError("not one frame can be decoded")
         self._good = good
-        self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        self._starts = packets.part_starts()
+        self._frames: Iterator[tuple[int, VideoFrame, Matrix]] = iter(())
         self._next = -1
         self._reformatter = VideoReformatter()
 
@@ -151,18 +153,19 @@ class SalvageReader:
                 yield position, frames, failed or bool(logged)
                 logged.clear()
 
-    def _in_order(self, heartbeat: Heartbeat) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield the good frames with their indices, as they come out."""
-        count = 0
+    def _in_order(self, heartbeat: Heartbeat) -> Iterator[tuple[int, VideoFrame, Matrix]]:
+        """Yield the good frames with their indices and display matrices, as they come out."""
+        count, orientation = 0, Orientation()
         for _, frames, _ in self._decode(heartbeat):
             for frame in frames:
+                matrix = orientation.follow(frame, frame.pts in self._starts)
                 index = self._indices.get(frame.pts if frame.pts is not None else -1, -1) if self._indices else count
                 count += 1
                 if index in self._good:
-                    yield index, frame
+                    yield index, frame, matrix
 
     def read(self, indices: list[int], heartbeat: Heartbeat) -> np.ndarray:
-        """Read frames of ascending, distinct indices, turned as the file asks for.
+        """Read frames of ascending, distinct indices, the way up that the file asks for.
 
         Returns:
             (n, height, width, 3) uint8, RGB.
@@ -179,10 +182,10 @@ class SalvageReader:
         if indices[0] < self._next or self._next < 0:
             self._frames, self._next = self._in_order(heartbeat), 0
         wanted, pictures = set(indices), {}
-        for index, frame in self._frames:
+        for index, frame, matrix in self._frames:
             self._next = max(self._next, index + 1)
             if index in wanted:
-                pictures[index] = self._picture(frame)
+                pictures[index] = upright(self._picture(frame), matrix)
             if len(pictures) == len(wanted):
                 break
         else:
@@ -193,10 +196,9 @@ class SalvageReader:
         return np.stack([pictures[index] for index in indices])
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
-        """Return a frame's colours, (height, width, 3) uint8, turned by the rotation its file asks for."""
+        """Return a frame's colours as stored, (height, width, 3) uint8."""
         # One for all frames keeps its tables; VideoFrame.to_ndarray makes them anew for each.
-        colours = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return np.rot90(colours, round(frame.rotation / 90))
+        return self._reformatter.reformat(frame, format="rgb24").to_ndarray()
 
 
 def name_ranges(indices: list[int]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from vadprobe.extract.video.packets.scanning import Heartbeat, read_packets
 from vadprobe.extract.video.packets.table import PacketTable
 from vadprobe.extract.video.readers.decord_reader import DecordReader
+from vadprobe.extract.video.readers.orientation import first_matrices, is_mirrored
 from vadprobe.extract.video.readers.salvage import SalvageReader
 
 DECORD, PYAV = "decord", "PyAV"
@@ -108,7 +109,7 @@ class VideoReader:
         """Open with decord; return None, and note the reason, where PyAV must read the video."""
         try:
             reader = DecordReader(path)
-            self._not_decord = reader.doubts(self._packets)
+            self._not_decord = reader.doubts(self._packets) or _misread_orientation(path)
         except FAILURES as error:
             self._not_decord = plain(error)
             return None
@@ -141,3 +142,14 @@ def _objection_to_decord(packets: PacketTable | None, only: str | None) -> str:
         "the file is truncated or damaged": packets.lost_tail or packets.is_damaged,
     }
     return next((reason for reason, applies in objections.items() if applies), "")
+
+
+def _misread_orientation(path: str) -> str:
+    """Return why decord would show a file the wrong way up; "" if it would not, or PyAV cannot tell."""
+    try:
+        shown, within = first_matrices(path)
+    except FAILURES:
+        return ""
+    if within is not None:
+        return "decord does not see the orientation that frames carry"
+    return "decord turns mirrored pictures" if shown is not None and is_mirrored(shown) else ""
