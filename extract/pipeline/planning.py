@@ -100,7 +100,7 @@ def plan_extraction(
     layout = DatasetLayout(root, dataset.name)
     wanted = {split for sampling in samplings for split in sampling.splits}
     videos = [video for video in dataset.videos if video.split in wanted]
-    probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress)
+    probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress, config.reader)
     device = choose_device(config.device)
     plans = []
     for section in samplings:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder, ReaderName
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
 from vadprobe.store.datasets.video import Video
@@ -21,6 +21,7 @@ def probe_videos(
     layout: DatasetLayout,
     deadline: float,
     progress: Progress | None = None,
+    reader: ReaderName = "auto",
 ) -> tuple[VideoFacts, ...]:
     """Find out frame counts and rates of the videos, or the reason why one cannot be read.
 
@@ -29,7 +30,7 @@ def probe_videos(
     """
     known = {(video.video_id, video.fingerprint): video for video in read_video_facts(layout.videos)}
     probes = []
-    with Decoder(deadline) as decoder:
+    with Decoder(deadline, reader) as decoder:
         for number, video in enumerate(videos):
             probes.append(_probe(dataset.folder / video.path, video, known, decoder))
             if progress:

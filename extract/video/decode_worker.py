@@ -11,44 +11,21 @@ import time
 from typing import Any
 
 import av
-import decord
 import numpy as np
 
 from vadprobe.extract.video.messages import Connection
 from vadprobe.extract.video.packets.scanning import Heartbeat
-from vadprobe.extract.video.readers.salvage import SalvageReader
-from vadprobe.extract.video.readers.video_reader import DECORD, FAILURES, VideoReader, plain
+from vadprobe.extract.video.readers.video_reader import DECORD, FAILURES, PYAV, VideoReader, plain
 
 HEARTBEAT_SECONDS = 1.0
 """Seconds between two messages that a long read is getting on."""
 
 
-def count(
-    reader: VideoReader, path: str, decode: bool, only: str | None, heartbeat: Heartbeat
-) -> dict[str, int | None]:
-    """Count the frames of a video by its container's header (None if it says nothing) and, with `decode`, one by one.
-
-    Frames that are decoded one by one are `decoded` in the result, None without `decode`.
-    """
+def declared_frames(path: str) -> int | None:
+    """Return the number of frames that the container's header tells; None if it says nothing."""
     with av.open(path) as container:
         streams = container.streams.video
-        declared = int(streams[0].frames) or None if streams else None
-    if not decode:
-        return {"declared": declared, "decoded": None}
-    opened = reader.open(path, only, heartbeat)
-    if isinstance(opened, SalvageReader):
-        return {"declared": declared, "decoded": opened.n_good}
-    video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
-    decoded = 0
-    # A broken file may repeat its last frame for ever.
-    while decoded <= 2 * max(opened.n_frames, declared or 0):
-        try:
-            video.next()
-        except StopIteration:
-            break
-        decoded += 1
-        heartbeat()
-    return {"declared": declared, "decoded": decoded}
+        return int(streams[0].frames) or None if streams else None
 
 
 def answer(
@@ -56,18 +33,19 @@ def answer(
 ) -> tuple[dict[str, Any], bytes | memoryview]:
     """Answer a request: `{"path": ...}` probes, `"indices"` in it reads those frames, `"count"` counts them.
 
-    `"only": "PyAV"` keeps decord away from the file, because it hung or crashed on it.
+    `"with": "decord"` lets decord read it, where it can be trusted with the file.
     """
-    path, only = request["path"], request.get("only")
+    path, with_decord = request["path"], request.get("with") == DECORD
     try:
         if "count" in request:
-            return dict(count(reader, path, request["count"], only, heartbeat)), b""
+            decoded = reader.count(path, with_decord, heartbeat) if request["count"] else None
+            return {"declared": declared_frames(path), "decoded": decoded}, b""
         if "indices" not in request:
-            n_frames = reader.open(path, only, heartbeat).n_frames
+            n_frames = reader.open(path, with_decord, heartbeat).n_frames
             return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name, "note": reader.note}, b""
         # Readers take ascending, distinct indices, so repeated ones of a short clip are decoded once.
         distinct, positions = np.unique(request["indices"], return_inverse=True)
-        frames = reader.read(path, distinct.tolist(), only, heartbeat)
+        frames = reader.read(path, distinct.tolist(), with_decord, heartbeat)
         if len(positions) > len(distinct) or (np.diff(positions) < 0).any():
             frames = frames[positions]
     except FAILURES as error:
@@ -77,7 +55,6 @@ def answer(
 
 def serve(descriptor: int) -> None:
     """Answer requests until the other side closes."""
-    decord.logging.set_level(decord.logging.ERROR)
     av.logging.set_level(None)  # what is logged is decord's: see DecordReader.read
     reader, connection = VideoReader(), Connection(socket.socket(fileno=descriptor))
     connection.send({"ready": True})
@@ -94,7 +71,7 @@ def serve(descriptor: int) -> None:
             request, _ = connection.receive()
             last_sent = time.monotonic()
             # Sent before the file is touched: a process that hangs or dies from here on may do so because of the file.
-            connection.send({"heartbeat": True, "trying": request.get("only") or DECORD})
+            connection.send({"heartbeat": True, "trying": request.get("with", PYAV)})
             connection.send(*answer(reader, request, heartbeat))
 
 

@@ -1,7 +1,4 @@
-"""Decoding the sampled frames of clips, in a child process with a deadline.
-
-decord reads what it can be trusted with. What it refuses, hangs on, crashes on or would read wrongly is read by PyAV.
-"""
+"""Decoding the sampled frames of clips, in a child process with a deadline."""
 
 import re
 import signal
@@ -11,19 +8,35 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
 from vadprobe.extract.video.messages import Connection
-from vadprobe.store.errors import VideoError
+from vadprobe.store.errors import VadprobeError, VideoError
 
 START_SECONDS = 60.0
 """Seconds that a fresh decoder process may take to answer for the first time."""
 
+ReaderName = Literal["auto", "pyav", "decord"]
+
 NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
 """Beginnings of reasons that may be the machine's fault and not the file's; such a video is tried again."""
+
+
+def check_reader(reader: ReaderName) -> None:
+    """Check that a reader is installed.
+
+    Raises:
+        VadprobeError: if it is not; it says how to install it, and that none is needed.
+    """
+    if reader == "decord" and find_spec("decord") is None:
+        raise VadprobeError(
+            "reader = 'decord' needs decord, which is not installed: pip install decord (it has wheels for 64-bit "
+            "Linux and Windows on x86 alone). Without the setting, PyAV reads the same frames."
+        )
 
 
 class Decoder:
@@ -31,16 +44,20 @@ class Decoder:
 
     Args:
         deadline: seconds without progress (opening a file, decoding one frame) after which the process is killed and
-            the clip counts as failed. A file on which decord was killed, or died, is read by PyAV from then on, which
-            has as much time again.
+            the clip counts as failed.
+        reader: library that reads, "auto" and "pyav" for PyAV, which reads everything. What "decord" refuses, hangs on,
+            crashes on or would read wrongly is read by PyAV; a file on which it was killed, or died, from then on, with
+            as much time again. All give the same frames.
 
     Attributes:
         reader: library that answered the last request for a file or its frames, "decord" or "PyAV".
         note: a sentence on what is unusual about the file that was probed last; "" if nothing is.
     """
 
-    def __init__(self, deadline: float = 60.0) -> None:
+    def __init__(self, deadline: float = 60.0, reader: ReaderName = "auto") -> None:
+        check_reader(reader)
         self.deadline = deadline
+        self._with_decord = reader == "decord"
         self.reader: str | None = None
         self.note = ""
         self._interrupted = False
@@ -116,8 +133,8 @@ class Decoder:
         connection = self._connection or self._start()
         # The process names its library as it begins: one that was dead or stopped before tells nothing of the file.
         self._reading_with = None
-        if request["path"] in self._without_decord:
-            request = {**request, "only": "PyAV"}
+        if self._with_decord and request["path"] not in self._without_decord:
+            request = {**request, "with": "decord"}
         try:
             connection.set_timeout(self.deadline)
             connection.send(request)

@@ -169,7 +169,7 @@ def write_texts(
     done = {row["video_id"] for row in found}
     if not done.issuperset(video_ids):
         writer.check()
-    with Decoder(job.config.extraction.decode_deadline) as decoder:
+    with Decoder(job.config.extraction.decode_deadline, job.config.extraction.reader) as decoder:
         for number, video_id in enumerate(video_ids):
             if video_id not in done:
                 found += writer.rows(video_id, decoder)

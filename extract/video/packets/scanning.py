@@ -89,7 +89,8 @@ def read_packets(path: str, heartbeat: Heartbeat) -> PacketTable:
             complaint = 0
         pts, dts, *marks = zip(*rows, strict=True)
         keys, shown, broken = (np.array(mark, dtype=bool) for mark in marks)
-        stamps, seams = np.array([], dtype=np.int64), ()
+        stamps: np.ndarray = np.array([], dtype=np.int64)
+        seams: tuple[Seam, ...] = ()
         if name != "avi" and None not in pts:  # avi stores no presentation times
             stamps, seams = _on_one_clock(np.array(pts, dtype=np.int64), keys, broken, complaint, container, stream)
         lost_tail = 0
@@ -107,6 +108,7 @@ def read_packets(path: str, heartbeat: Heartbeat) -> PacketTable:
             lost_tail=lost_tail,
             complaint=complaint,
             seams=seams,
+            reorders=stream.codec_context.has_b_frames,
         )
 
 

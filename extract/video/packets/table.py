@@ -32,6 +32,7 @@ class PacketTable:
         lost_tail: number of last frames whose index is uncertain because frames shown before them were cut off.
         complaint: the first packet after the place where the container turned out to be damaged; None if it is sound.
         seams: where the clock of the file breaks off; `stamps` go on there.
+        reorders: frames may be stored before frames shown earlier.
     """
 
     container: str
@@ -44,6 +45,7 @@ class PacketTable:
     lost_tail: int
     complaint: int | None
     seams: tuple[Seam, ...] = ()
+    reorders: bool = True
 
     @property
     def n_frames(self) -> int:

@@ -5,9 +5,12 @@ frames (H.264 and HEVC) comes with a frame and holds until another comes, or ano
 have it.
 """
 
+from typing import cast
+
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.codec.context import CodecContext
+from av.sidedata.sidedata import SideData, Type
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -27,7 +30,7 @@ def declared_matrix(frame: VideoFrame) -> Matrix | None:
     data = frame.side_data.get(Type.DISPLAYMATRIX.name)
     if data is None:
         return None
-    values = np.frombuffer(bytes(data), dtype=np.int32)
+    values = np.frombuffer(cast(SideData, data), dtype=np.int32)
     return int(values[0]), int(values[1]), int(values[3]), int(values[4])
 
 
@@ -70,7 +73,7 @@ def first_matrices(path: str) -> tuple[Matrix | None, Matrix | None]:
     with av.open(path) as container:
         stream = video_stream(container)
         # A decoder of its own knows nothing of what the container declares.
-        alone = VideoCodecContext.create(stream.codec_context.codec.name, "r")
+        alone = cast(VideoCodecContext, CodecContext.create(stream.codec_context.codec.name, "r"))
         alone.extradata = stream.codec_context.extradata
         whole: list[VideoFrame] = []
         bare: list[VideoFrame] = []

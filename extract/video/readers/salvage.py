@@ -59,6 +59,10 @@ class SalvageReader:
         """Number of frames that can be read."""
         return len(self._good)
 
+    def count(self, heartbeat: Heartbeat) -> int:
+        """Count the frames that can be read; all of them were decoded when the file was opened."""
+        return self.n_good
+
     def _good_by_time(self, heartbeat: Heartbeat) -> frozenset[int] | None:
         """Return the indices of the good frames; None if the stamps are no presentation times (H.264 in avi).
 

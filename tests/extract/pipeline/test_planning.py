@@ -103,8 +103,9 @@ def test_the_library_that_counted_the_frames_is_recorded(videos: Path, tmp_path:
     write_video(videos / "transport.ts", 9)
     files = {"first": "first.mp4", "transport": "transport.ts", "empty": "empty.mp4"}
     dataset = Dataset("set", videos, tuple(Video(name, path, split="test") for name, path in files.items()))
-    found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
-    assert [video.reader for video in found] == ["decord", "PyAV", None]
+    for asked, found in (("auto", "PyAV"), ("pyav", "PyAV"), ("decord", "decord")):
+        facts = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0, reader=asked)
+        assert [video.reader for video in facts] == [found, "PyAV", None]
 
 
 def test_a_video_of_the_dataset_without_a_file_is_a_row(make_plan: MakePlan, videos: Path) -> None:
