@@ -1,6 +1,7 @@
-"""The child process that decodes: `python -m vadprobe.extract.video.decode_worker FD`.
+"""The child process that decodes: `python -m vadprobe.extract.video.decode_worker [MEMORY] FD`.
 
-It reads requests from a socket and answers each with one JSON header and, for frames, their raw bytes. It runs apart
+It reads requests from a socket and answers each with one JSON header and, for frames, their raw bytes, which are left
+in memory that both processes share where its descriptor is given. It runs apart
 from the main process because a decoder may hang or crash on a broken file, and nothing in the same process can stop it.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 from vadprobe.extract.video.messages import Connection
 from vadprobe.extract.video.packets.scanning import Heartbeat
 from vadprobe.extract.video.readers.video_reader import DECORD, FAILURES, PYAV, VideoReader, plain
+from vadprobe.extract.video.shared_frames import SharedFrames
 
 HEARTBEAT_SECONDS = 1.0
 """Seconds between two messages that a long read is getting on."""
@@ -29,7 +31,7 @@ def declared_frames(path: str) -> int | None:
 
 
 def answer(
-    reader: VideoReader, request: dict[str, Any], heartbeat: Heartbeat
+    reader: VideoReader, request: dict[str, Any], heartbeat: Heartbeat, shared: SharedFrames | None = None
 ) -> tuple[dict[str, Any], bytes | memoryview]:
     """Answer a request: `{"path": ...}` probes, `"indices"` in it reads those frames, `"count"` counts them.
 
@@ -50,13 +52,20 @@ def answer(
             frames = frames[positions]
     except FAILURES as error:
         return {"error": plain(error)}, b""
-    return {"shape": list(frames.shape), "reader": reader.name}, np.ascontiguousarray(frames).data.cast("B")
+    header = {"shape": list(frames.shape), "reader": reader.name}
+    if shared is None:
+        return header, np.ascontiguousarray(frames).data.cast("B")
+    if not shared.holds(frames):
+        shared.allocate(frames.shape)[:] = frames
+    return {**header, "shared": frames.nbytes}, b""
 
 
-def serve(descriptor: int) -> None:
-    """Answer requests until the other side closes."""
+def serve(descriptor: int, memory: int | None = None) -> None:
+    """Answer requests until the other side closes; frames go through shared memory where its descriptor is given."""
     av.logging.set_level(None)  # what is logged is decord's: see DecordReader.read
-    reader, connection = VideoReader(), Connection(socket.socket(fileno=descriptor))
+    shared = None if memory is None else SharedFrames(memory)
+    reader = VideoReader(shared.allocate) if shared else VideoReader()
+    connection = Connection(socket.socket(fileno=descriptor))
     connection.send({"ready": True})
     last_sent = time.monotonic()
 
@@ -72,9 +81,9 @@ def serve(descriptor: int) -> None:
             last_sent = time.monotonic()
             # Sent before the file is touched: a process that hangs or dies from here on may do so because of the file.
             connection.send({"heartbeat": True, "trying": request.get("with", PYAV)})
-            connection.send(*answer(reader, request, heartbeat))
+            connection.send(*answer(reader, request, heartbeat, shared))
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C goes to the whole group; the parent decides what it means
-        serve(int(sys.argv[1]))
+        serve(int(sys.argv[-1]), *map(int, sys.argv[1:-1]))

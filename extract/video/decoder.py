@@ -15,6 +15,7 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from vadprobe.extract.video.messages import Connection
+from vadprobe.extract.video.shared_frames import SharedFrames
 from vadprobe.store.errors import VadprobeError, VideoError
 
 START_SECONDS = 60.0
@@ -66,6 +67,7 @@ class Decoder:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._errors: IO[bytes] | None = None
+        self._shared: SharedFrames | None = None
 
     def probe(self, path: Path) -> tuple[int, float]:
         """Return the number of frames and the average frames per second of a video file.
@@ -104,6 +106,8 @@ class Decoder:
             raise VideoError(f"frame indices must be one or more numbers from 0, got {list(frame_indices)}")
         request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
         header, payload = self._ask(request, "these frames cannot be decoded")
+        if "shared" in header and self._shared is not None:
+            payload = self._shared.view(header["shared"]).copy()  # the next clip takes its place
         frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
         if len(frames) != len(frame_indices):
             raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
@@ -154,10 +158,10 @@ class Decoder:
             raise VideoError("decoding was interrupted")
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the process
-        command = [sys.executable, "-m", "vadprobe.extract.video.decode_worker", str(theirs.fileno())]
-        self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=self._errors
-        )
+        self._shared = SharedFrames() if SharedFrames.is_possible() else None
+        passed = [*([self._shared.descriptor] if self._shared else []), theirs.fileno()]
+        command = [sys.executable, "-m", "vadprobe.extract.video.decode_worker", *map(str, passed)]
+        self._process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, stderr=self._errors)
         theirs.close()
         self._connection = Connection(ours)
         try:
@@ -200,7 +204,9 @@ class Decoder:
             self._process.wait()
         if self._errors is not None:
             self._errors.close()
-        self._connection = self._process = self._errors = None
+        if self._shared is not None:
+            self._shared.close()
+        self._connection = self._process = self._errors = self._shared = None
 
     def __enter__(self) -> "Decoder":
         return self

@@ -1,11 +1,12 @@
 """Reading a sound video with PyAV in one pass: every frame is decoded, and only those asked for become colours."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
@@ -13,28 +14,40 @@ from vadprobe.extract.video.packets.scanning import Heartbeat, demux, logged_mes
 from vadprobe.extract.video.packets.table import PacketTable
 from vadprobe.extract.video.readers.orientation import Matrix, Orientation, upright
 
+Allocate = Callable[[tuple[int, ...]], np.ndarray]
+
 
 class DamageError(Exception):
     """The video is not as sound as its packets looked, so that it must be read with more care."""
 
 
+def new_array(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of uint8 whose values are not set."""
+    return np.empty(shape, dtype=np.uint8)
+
+
 class PyavReader:
     """One open video, read forward only; an earlier frame opens it anew.
 
-    A frame is handed out once the decoder has been fed so much more that all it depends on has come out as well.
+    A frame is handed out once the decoder has been fed so much more that all it depends on has come out as well. Frames
+    that are not asked for are not even decoded where no other depends on them.
 
     Args:
         path: the video file.
         packets: what `read_packets` found in it.
+        allocate: makes the array that `read` returns, of uint8, from its shape.
     """
 
-    def __init__(self, path: str, packets: PacketTable) -> None:
+    def __init__(self, path: str, packets: PacketTable, allocate: Allocate = new_array) -> None:
         self.path, self.packets = path, packets
         self.n_frames = packets.n_frames
+        self._allocate = allocate
         self._indices = packets.frame_indices()  # empty where frames are numbered as they come out
         self._starts = packets.part_starts()
         self._frames: Iterator[tuple[int, VideoFrame, Matrix]] = iter(())
         self._next = -1
+        self._wanted: frozenset[int] = frozenset()
+        self._last_wanted = -1
         self._logged: list[Any] = []
         self._reformatter = VideoReformatter()  # one for all frames keeps its tables
 
@@ -61,12 +74,13 @@ class PyavReader:
             raise ValueError("the video ends before the frames asked for")
         if indices[0] < self._next or self._next < 0:
             self._frames, self._next = self._in_order(heartbeat), 0
+        self._wanted, self._last_wanted = frozenset(indices), indices[-1]
         found: np.ndarray = np.empty(0, dtype=np.uint8)
         with logged_messages() as self._logged:
             for place, wanted in enumerate(indices):
                 picture = upright(*self._stored_picture(wanted))
                 if not place:
-                    found = np.empty((len(indices), *picture.shape), dtype=np.uint8)
+                    found = self._allocate((len(indices), *picture.shape))
                 elif picture.shape != found.shape[1:]:
                     raise ValueError("the frames of the clip differ in size")
                 found[place] = picture
@@ -78,6 +92,7 @@ class PyavReader:
         Raises:
             DamageError: as in `read`.
         """
+        self._last_wanted, self._next = -1, -1
         with logged_messages() as self._logged:
             return sum(1 for _ in self._in_order(heartbeat))
 
@@ -95,33 +110,42 @@ class PyavReader:
         return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3), matrix
 
     def _in_order(self, heartbeat: Heartbeat) -> Iterator[tuple[int, VideoFrame, Matrix]]:
-        """Yield all frames with their indices and display matrices, as they come out."""
-        orientation = Orientation()
+        """Yield the frames with their indices and display matrices, as they come out."""
+        orientation, find, starts = Orientation(), self._indices.get, self._starts
         for count, frame in enumerate(self._settled(heartbeat)):
             if frame.is_corrupt:
                 raise DamageError("a frame is damaged")
-            matrix = orientation.follow(frame, frame.pts in self._starts)
-            index = -1 if frame.pts is None else self._indices.get(frame.pts, -1)
-            yield (index if self._indices else count), frame, matrix
+            stamp = frame.pts
+            index = count if not self._indices else -1 if stamp is None else find(stamp, -1)
+            yield index, frame, orientation.follow(frame, stamp in starts)
 
     def _settled(self, heartbeat: Heartbeat) -> Iterator[VideoFrame]:
         """Yield each frame when as many packets have followed as the decoder reorders."""
         waiting: deque[tuple[int, VideoFrame]] = deque()
-        restamped = self.packets.stamps if self.packets.seams else ()
+        restamped = self.packets.stamps if self.packets.seams else None
         with av.open(self.path) as container:
             stream = video_stream(container)
-            context = stream.codec_context
+            context, skips = stream.codec_context, False
             for position, packet in enumerate(demux(container, stream)):
                 heartbeat()
-                if len(restamped):
+                if restamped is not None and len(restamped):
                     packet.pts = int(restamped[position])
-                waiting.extend((position, frame) for frame in self._decoded(context, packet))
+                if skips != self._is_unwanted(packet):
+                    skips = not skips
+                    context.skip_frame = "NONREF" if skips else "DEFAULT"
+                for frame in self._decoded(context, packet):
+                    waiting.append((position, frame))
                 while waiting and waiting[0][0] <= position - context.reorder_depth:
                     yield waiting.popleft()[1]
-            waiting.extend((0, frame) for frame in self._decoded(context, None))
             yield from (frame for _, frame in waiting)
+            yield from self._decoded(context, None)
 
-    def _decoded(self, context: Any, packet: Any) -> list[VideoFrame]:
+    def _is_unwanted(self, packet: "Packet[Any]") -> bool:
+        """Return True if a packet's frame is known, and lies between those asked for."""
+        index = self._indices.get(packet.pts) if packet.pts is not None else None
+        return index is not None and index < self._last_wanted and index not in self._wanted
+
+    def _decoded(self, context: Any, packet: "Packet[Any] | None") -> list[VideoFrame]:
         try:
             frames: list[VideoFrame] = context.decode(packet)
         except av.FFmpegError as error:

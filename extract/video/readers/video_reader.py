@@ -7,7 +7,7 @@ from vadprobe.extract.video.packets.scanning import Heartbeat, read_packets
 from vadprobe.extract.video.packets.table import PacketTable
 from vadprobe.extract.video.readers.decord_reader import DecordReader
 from vadprobe.extract.video.readers.orientation import first_matrices, is_mirrored
-from vadprobe.extract.video.readers.pyav_reader import DamageError, PyavReader
+from vadprobe.extract.video.readers.pyav_reader import Allocate, DamageError, PyavReader, new_array
 from vadprobe.extract.video.readers.salvage import SalvageReader
 
 DECORD, PYAV = "decord", "PyAV"
@@ -35,9 +35,13 @@ class VideoReader:
     PyAV reads it in one pass, unless its packets or its frames turn out to be damaged; then all that can be salvaged is
     found by decoding it once before. decord, where it is asked for, reads what it can be trusted with, and PyAV the
     rest.
+
+    Args:
+        allocate: makes the array of a clip's frames, of uint8, from its shape, where PyAV reads in one pass.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, allocate: Allocate = new_array) -> None:
+        self._allocate = allocate
         self._path: str | None = None
         self._packets: PacketTable | None = None
         self._active: Reader | None = None
@@ -150,7 +154,7 @@ class VideoReader:
     def _open_with_pyav(self, path: str, packets: PacketTable, heartbeat: Heartbeat) -> PyavReader | SalvageReader:
         if not PyavReader.suits(packets):
             return self._salvage(path, packets, heartbeat)
-        reader = PyavReader(path, packets)
+        reader = PyavReader(path, packets, self._allocate)
         self._path, self._active = path, reader
         return reader
 
