@@ -6,13 +6,12 @@ from typing import Any
 
 import av
 import numpy as np
-from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from vadprobe.extract.video.packets.scanning import Heartbeat, demux, logged_messages, video_stream
 from vadprobe.extract.video.packets.table import PacketTable
-from vadprobe.extract.video.readers.orientation import Matrix, Orientation, upright
+from vadprobe.extract.video.readers.orientation import UPRIGHT, Matrix, Orientation, upright
 
 Allocate = Callable[[tuple[int, ...]], np.ndarray]
 
@@ -44,8 +43,9 @@ class PyavReader:
         self._allocate = allocate
         self._indices = packets.frame_indices()  # empty where frames are numbered as they come out
         self._starts = packets.part_starts()
-        self._frames: Iterator[tuple[int, VideoFrame, Matrix]] = iter(())
-        self._next = -1
+        self._frames: Iterator[VideoFrame] = iter(())
+        self._next, self._count = -1, 0
+        self._orientation = Orientation()
         self._wanted: frozenset[int] = frozenset()
         self._last_wanted = -1
         self._logged: list[Any] = []
@@ -73,7 +73,7 @@ class PyavReader:
         if indices[-1] >= self.n_frames:
             raise ValueError("the video ends before the frames asked for")
         if indices[0] < self._next or self._next < 0:
-            self._frames, self._next = self._in_order(heartbeat), 0
+            self._begin(heartbeat)
         self._wanted, self._last_wanted = frozenset(indices), indices[-1]
         found: np.ndarray = np.empty(0, dtype=np.uint8)
         with logged_messages() as self._logged:
@@ -92,64 +92,80 @@ class PyavReader:
         Raises:
             DamageError: as in `read`.
         """
-        self._last_wanted, self._next = -1, -1
+        self._last_wanted = -1
+        self._begin(heartbeat)
         with logged_messages() as self._logged:
-            return sum(1 for _ in self._in_order(heartbeat))
+            count = sum(1 for frame in self._frames if self._look_at(frame))
+        self._next = -1
+        return count
+
+    def _begin(self, heartbeat: Heartbeat) -> None:
+        """Stand before the first frame."""
+        self._frames, self._next, self._count, self._orientation = self._come_out(heartbeat), 0, 0, Orientation()
 
     def _stored_picture(self, wanted: int) -> tuple[np.ndarray, Matrix]:
         """Go on to a frame and return its colours as stored, (height, width, 3) uint8, and its display matrix."""
-        found = next((one for one in self._frames if one[0] >= wanted or one[0] < self._next), None)
-        if found is None or found[0] != wanted:
+        index, matrix = -1, UPRIGHT
+        for frame in self._frames:
+            index, matrix = self._look_at(frame)
+            if index >= wanted or index < self._next:
+                break
+        if index != wanted:
             self._next = -1
             raise DamageError(f"frame {wanted} does not come out in its turn")
-        _, frame, matrix = found
         self._next = wanted + 1
         colours = self._reformatter.reformat(frame, format="rgb24")
         plane = colours.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)  # they are padded
         return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3), matrix
 
-    def _in_order(self, heartbeat: Heartbeat) -> Iterator[tuple[int, VideoFrame, Matrix]]:
-        """Yield the frames with their indices and display matrices, as they come out."""
-        orientation, find, starts = Orientation(), self._indices.get, self._starts
-        for count, frame in enumerate(self._settled(heartbeat)):
-            if frame.is_corrupt:
-                raise DamageError("a frame is damaged")
-            stamp = frame.pts
-            index = count if not self._indices else -1 if stamp is None else find(stamp, -1)
-            yield index, frame, orientation.follow(frame, stamp in starts)
+    def _look_at(self, frame: VideoFrame) -> tuple[int, Matrix]:
+        """Return a frame's index and display matrix.
 
-    def _settled(self, heartbeat: Heartbeat) -> Iterator[VideoFrame]:
-        """Yield each frame when as many packets have followed as the decoder reorders."""
+        Raises:
+            DamageError: if the decoder calls it damaged.
+        """
+        if frame.is_corrupt:
+            raise DamageError("a frame is damaged")
+        stamp = frame.pts
+        self._count += 1
+        index = self._indices.get(stamp, -1) if self._indices and stamp is not None else self._count - 1
+        return index, self._orientation.follow(frame, stamp in self._starts)
+
+    def _come_out(self, heartbeat: Heartbeat) -> Iterator[VideoFrame]:
+        """Yield each frame when as many packets have followed as the decoder reorders.
+
+        This is the loop over all packets of a video; what it does beside decoding is paid for every frame.
+
+        Raises:
+            DamageError: if the decoder refuses a packet, or complains.
+        """
         waiting: deque[tuple[int, VideoFrame]] = deque()
-        restamped = self.packets.stamps if self.packets.seams else None
+        find, skips = self._indices.get, False
+        restamped = self.packets.stamps.tolist() if self.packets.seams else []
         with av.open(self.path) as container:
             stream = video_stream(container)
-            context, skips = stream.codec_context, False
-            for position, packet in enumerate(demux(container, stream)):
-                heartbeat()
-                if restamped is not None and len(restamped):
-                    packet.pts = int(restamped[position])
-                if skips != self._is_unwanted(packet):
-                    skips = not skips
-                    context.skip_frame = "NONREF" if skips else "DEFAULT"
-                for frame in self._decoded(context, packet):
-                    waiting.append((position, frame))
-                while waiting and waiting[0][0] <= position - context.reorder_depth:
-                    yield waiting.popleft()[1]
+            context = stream.codec_context
+            try:
+                for position, packet in enumerate(demux(container, stream)):
+                    heartbeat()
+                    if restamped:
+                        packet.pts = restamped[position]
+                    stamp = packet.pts
+                    index = -1 if stamp is None else find(stamp, -1)
+                    # A frame between those asked for is only decoded where another depends on it.
+                    if skips != (0 <= index < self._last_wanted and index not in self._wanted):
+                        skips = not skips
+                        context.skip_frame = "NONREF" if skips else "DEFAULT"
+                    for frame in context.decode(packet):
+                        waiting.append((position, frame))
+                    if self._logged:  # a damaged frame is handed out as a good one, and only the log tells
+                        raise DamageError("the decoder met damaged data")
+                    while waiting and waiting[0][0] <= position - context.reorder_depth:
+                        yield waiting.popleft()[1]
+                waiting.extend((0, frame) for frame in context.decode(None))
+            except av.FFmpegError as error:
+                raise DamageError("the decoder refuses a packet") from error
+            if self._logged:
+                raise DamageError("the decoder met damaged data")
             yield from (frame for _, frame in waiting)
-            yield from self._decoded(context, None)
-
-    def _is_unwanted(self, packet: "Packet[Any]") -> bool:
-        """Return True if a packet's frame is known, and lies between those asked for."""
-        index = self._indices.get(packet.pts) if packet.pts is not None else None
-        return index is not None and index < self._last_wanted and index not in self._wanted
-
-    def _decoded(self, context: Any, packet: "Packet[Any] | None") -> list[VideoFrame]:
-        try:
-            frames: list[VideoFrame] = context.decode(packet)
-        except av.FFmpegError as error:
-            raise DamageError("the decoder refuses a packet") from error
-        if self._logged:  # a damaged frame is handed out as a good one, and only the log tells
-            raise DamageError("the decoder met damaged data")
-        return frames
