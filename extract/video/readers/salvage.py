@@ -202,7 +202,7 @@ class SalvageReader:
     def _picture(self, frame: VideoFrame) -> np.ndarray:
         """Return a frame's colours as stored, (height, width, 3) uint8."""
         # One for all frames keeps its tables; VideoFrame.to_ndarray makes them anew for each.
-        return self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        return self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
 
 
 def name_ranges(indices: list[int]) -> str:
