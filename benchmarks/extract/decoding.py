@@ -252,9 +252,8 @@ def run_sampling(sizes: argparse.Namespace, length: int, count: int, folder: Pat
     n_frames = clips[-1][-1] + 1
     print(f"clips of {length} frames, {count} of them read: {len(clips)} clips of about {n_frames} frames")
     head = f"median of {sizes.rounds} rounds"
-    print(
-        f"  {head:<60}{'s':>8}{'/ours':>8}{'CPU s':>8}{'/ours':>8}{'/limit':>8}{'frames/CPU s':>14}{'MiB':>6}{'grey levels':>13}"
-    )
+    columns = f"{'s':>8}{'/ours':>8}{'CPU s':>8}{'/ours':>8}{'/limit':>8}"
+    print(f"  {head:<60}{columns}{'frames/CPU s':>14}{'MiB':>6}{'grey levels':>13}")
     found: dict[str, Any] = {}
     for name in here:
         middle = {key: statistics.median(one[key] for one in rounds[name]) for key in rounds[name][0]}

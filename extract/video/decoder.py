@@ -106,9 +106,10 @@ class Decoder:
             raise VideoError(f"frame indices must be one or more numbers from 0, got {list(frame_indices)}")
         request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
         header, payload = self._ask(request, "these frames cannot be decoded")
+        frames: np.ndarray = np.frombuffer(payload, dtype=np.uint8)
         if "shared" in header and self._shared is not None:
-            payload = self._shared.view(header["shared"]).copy()  # the next clip takes its place
-        frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
+            frames = self._shared.view(header["shared"]).copy()  # the next clip takes its place
+        frames = frames.reshape(header["shape"])
         if len(frames) != len(frame_indices):
             raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
         return frames

@@ -5,12 +5,12 @@ frames (H.264 and HEVC) comes with a frame and holds until another comes, or ano
 have it.
 """
 
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
 from av.codec.context import CodecContext
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import Type
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -30,7 +30,7 @@ def declared_matrix(frame: VideoFrame) -> Matrix | None:
     data = frame.side_data.get(Type.DISPLAYMATRIX.name)
     if data is None:
         return None
-    values = np.frombuffer(cast(SideData, data), dtype=np.int32)
+    values = np.frombuffer(memoryview(cast(Any, data)), dtype=np.int32)
     return int(values[0]), int(values[1]), int(values[3]), int(values[4])
 
 

@@ -115,7 +115,7 @@ class PyavReader:
             raise DamageError(f"frame {wanted} does not come out in its turn")
         self._next = wanted + 1
         colours = self._reformatter.reformat(frame, format="rgb24", threads=1)  # starting more takes longer
-        plane = colours.planes[0]
+        plane: Any = colours.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)  # they are padded
         return rows[:, : 3 * frame.width].reshape(frame.height, frame.width, 3), matrix
 

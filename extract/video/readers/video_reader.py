@@ -121,7 +121,8 @@ class VideoReader:
         try:
             return opened.count(heartbeat)
         except DamageError:
-            return self._salvage(path, opened.packets, heartbeat).count(heartbeat)
+            assert self._packets is not None  # PyAV has listed them
+            return self._salvage(path, self._packets, heartbeat).count(heartbeat)
 
     def _read_with_decord(self, reader: DecordReader, indices: list[int], heartbeat: Heartbeat) -> np.ndarray:
         try:
