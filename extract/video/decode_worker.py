@@ -45,6 +45,8 @@ def answer(
         if "indices" not in request:
             n_frames = reader.open(path, with_decord, heartbeat).n_frames
             return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name, "note": reader.note}, b""
+        if shared:
+            shared.use(*request["room"])
         # Readers take ascending, distinct indices, so repeated ones of a short clip are decoded once.
         distinct, positions = np.unique(request["indices"], return_inverse=True)
         frames = reader.read(path, distinct.tolist(), with_decord, heartbeat)
@@ -55,9 +57,7 @@ def answer(
     header = {"shape": list(frames.shape), "reader": reader.name}
     if shared is None:
         return header, np.ascontiguousarray(frames).data.cast("B")
-    if not shared.holds(frames):
-        shared.allocate(frames.shape)[:] = frames
-    return {**header, "shared": frames.nbytes}, b""
+    return {**header, "shared": [shared.put(frames), frames.nbytes]}, b""
 
 
 def serve(descriptor: int, memory: int | None = None) -> None:

@@ -108,7 +108,7 @@ class Decoder:
         header, payload = self._ask(request, "these frames cannot be decoded")
         frames: np.ndarray = np.frombuffer(payload, dtype=np.uint8)
         if "shared" in header and self._shared is not None:
-            frames = self._shared.view(header["shared"]).copy()  # the next clip takes its place
+            frames = self._shared.take(*header["shared"])
         frames = frames.reshape(header["shape"])
         if len(frames) != len(frame_indices):
             raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
@@ -140,6 +140,8 @@ class Decoder:
         self._reading_with = None
         if self._with_decord and request["path"] not in self._without_decord:
             request = {**request, "with": "decord"}
+        if self._shared is not None:
+            request = {**request, "room": self._shared.room()}
         try:
             connection.set_timeout(self.deadline)
             connection.send(request)
