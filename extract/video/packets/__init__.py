@@ -1,1 +1,1 @@
-"""What a container lists before anything is decoded: packets, their clock, and where either breaks."""
+"""Packets as a container lists them before anything is decoded: their clock, and where either breaks."""
