@@ -16,7 +16,7 @@ import numpy as np
 
 from vadprobe.extract.video.messages import Connection
 from vadprobe.extract.video.packets.scanning import Heartbeat
-from vadprobe.extract.video.readers.video_reader import DECORD, FAILURES, PYAV, VideoReader, plain
+from vadprobe.extract.video.readers.video_reader import DECORD, FAILURES, VideoReader, plain
 from vadprobe.extract.video.shared_frames import SharedFrames
 
 HEARTBEAT_SECONDS = 1.0
@@ -79,8 +79,9 @@ def serve(descriptor: int, memory: int | None = None) -> None:
         while True:
             request, _ = connection.receive()
             last_sent = time.monotonic()
-            # Sent before the file is touched: a process that hangs or dies from here on may do so because of the file.
-            connection.send({"heartbeat": True, "trying": request.get("with", PYAV)})
+            if "with" in request:
+                # Sent before the file is touched: a process that hangs or dies from here on may do so because of it.
+                connection.send({"heartbeat": True, "trying": request["with"]})
             connection.send(*answer(reader, request, heartbeat, shared))
 
 

@@ -136,7 +136,7 @@ class Decoder:
 
     def _ask_once(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         connection = self._connection or self._start()
-        # The process names its library as it begins: one that was dead or stopped before tells nothing of the file.
+        # The process says when decord begins: one that was dead or stopped before tells nothing of the file.
         self._reading_with = None
         if self._with_decord and request["path"] not in self._without_decord:
             request = {**request, "with": "decord"}
