@@ -38,7 +38,11 @@ class ScoreOptions:
     scores: Path
     """JSON, NPZ, CSV, JSON Lines or Parquet, by video name"""
     scores_key: str | None = None
-    """the part of a JSON file that holds the scores"""
+    """the part of a JSON file that holds the scores, such as result.scores; '*.scores' takes that of each video"""
+    answers: str | None = None
+    """what makes scores of answers in words: 'anomalous=1,normal=0' by how they begin, or 'number', their last one"""
+    rename: str | None = None
+    """OLD=NEW, replaced in the names of videos on both sides before they are compared; '#=' leaves every '#' out"""
     video_column: str | None = None
     """column of video names; default: video_id"""
     score_column: str | None = None
@@ -58,17 +62,28 @@ class ScoreOptions:
 
     def read(self) -> Mapping[str, "VideoScores"]:
         """Return the scores by video name."""
+        from vadprobe.analyze.evaluation.score_files.answers import AnswerRule
         from vadprobe.analyze.evaluation.score_files.reading import read_scores
 
         columns = {"video_column": self.video_column, "score_column": self.score_column}
-        return read_scores(self.scores, key=self.scores_key, **columns)
+        answers = None if self.answers is None else AnswerRule.of(self.answers)
+        return read_scores(self.scores, key=self.scores_key, answers=answers, **columns)
 
     @property
     def rules(self) -> "FitRules":
         """Rules for scores that do not fit the frames."""
+        from vadprobe.analyze.evaluation.score_files.joined_names import Renaming
         from vadprobe.analyze.evaluation.score_files.laying import FitRules
 
-        return FitRules(self.segment_length, self.segments, self.pad, self.trim, self.allow_missing, self.allow_unknown)
+        return FitRules(
+            self.segment_length,
+            self.segments,
+            self.pad,
+            self.trim,
+            self.allow_missing,
+            self.allow_unknown,
+            None if self.rename is None else Renaming.of(self.rename),
+        )
 
 
 def evaluate(
@@ -138,7 +153,7 @@ def _origin(scores: ScoreOptions, reader: "TruthReader") -> dict[str, Any]:
         "intervals_convention": reader.config.intervals,
         "scores": scores.scores.name,
         "scores_digest": digest_file(scores.scores),
-        "rules": asdict(scores.rules),
+        "rules": {**asdict(scores.rules), "answers": scores.answers},
     }
 
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vadprobe.extract.model.backbone import describe
+from vadprobe.extract.model.backbone import check_described, describe
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
@@ -62,8 +62,9 @@ def missing_lines(missing: Sequence[str]) -> Iterator[str]:
 
 
 def prepare(job: Job, progress: Progress | None = None) -> Extractor:
-    """Probe the videos and create or open the stores; no weights are loaded."""
+    """Probe the videos and create or open the stores; of the weights, only the headers are read."""
     description = describe(job.config.backbone, job.backbone_folder)
+    check_described(description)
     dataset = open_dataset(job.config.dataset, job.workspace)
     plan = plan_extraction(
         dataset, job.root, job.config.sampling, job.prompts, description, job.config.extraction, progress

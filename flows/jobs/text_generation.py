@@ -173,7 +173,7 @@ def write_texts(
     before = read_text_timings(path.with_name(TEXT_TIMINGS), store.spec.digest) if found else None
     if not done.issuperset(video_ids):
         writer.check()
-    with Decoder(job.config.extraction.decode_deadline) as decoder:
+    with Decoder(job.config.extraction.decode_deadline, job.config.extraction.reader) as decoder:
         for number, video_id in enumerate(video_ids):
             if video_id not in done:
                 found += writer.rows(video_id, decoder)

@@ -12,7 +12,7 @@ from tests.support.planted import write_planted
 from tests.support.samples.jobs import write_job
 from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, read_texts
 from vadprobe.extract.demo.captioner.sentences import event_words
-from vadprobe.extract.model.card import BACKBONE_CARD
+from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
 from vadprobe.flows.jobs import text_generation
 from vadprobe.flows.jobs.analyze_job import open_analysis

@@ -16,7 +16,7 @@ from vadprobe.store.files.text import error_text, visible
 MASK_SUFFIXES = (".npy", ".txt", ".csv")
 _MAX_VALUES = 2**33
 # What NumPy raises on a damaged header or a file that is none.
-_UNREADABLE = (
+UNREADABLE = (
     *(ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, TokenError, RecursionError),
     *(IndexError, KeyError, AttributeError),
 )
@@ -56,16 +56,20 @@ def read_masks(folder: Path) -> Reading[Annotation]:
     def parse(row: Row) -> Annotation:
         path = by_number[row.number]
         frames = _array(path) if path.suffix.lower() == ".npy" else _text(path)
-        edges = np.flatnonzero(np.diff(frames, prepend=False, append=False)).tolist()
-        runs = zip(edges[::2], edges[1::2], strict=True)
-        name = video_name(path.stem)
-        intervals = tuple(Interval(name, start, stop) for start, stop in runs)
-        return Annotation(name, int(bool(intervals)), None, intervals, n_frames=len(frames))
+        return annotation_of(video_name(path.stem), frames)
 
     rows = [Row(number, path.name) for number, path in by_number.items()]
     other = [visible(path.name) for path in inside if path not in files]
     notes = [f"{len(other)} other files not used, such as {other[0]}"] if other else []
     return read_rows(folder, rows, parse, lambda annotation: annotation.video_id, notes, unit="file")
+
+
+def annotation_of(name: str, frames: np.ndarray) -> Annotation:
+    """Return the annotation of a video by (frames,) bool: runs of anomalous frames are its intervals."""
+    edges = np.flatnonzero(np.diff(frames, prepend=False, append=False)).tolist()
+    runs = zip(edges[::2], edges[1::2], strict=True)
+    intervals = tuple(Interval(name, start, stop) for start, stop in runs)
+    return Annotation(name, int(bool(intervals)), None, intervals, n_frames=len(frames))
 
 
 def _is_mask(path: Path) -> bool:
@@ -78,8 +82,17 @@ def _array(path: Path) -> np.ndarray:
             warnings.simplefilter("ignore")  # old and odd headers are read if they can be, or refused
             # Unlike np.load this opens no archives and no pickles.
             values: np.ndarray = np.lib.format.open_memmap(path, mode="r")
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise RowError("a NumPy array of numbers", f"save the mask again ({error_text(error)})") from error
+    return anomalous_frames(values)
+
+
+def anomalous_frames(values: np.ndarray) -> np.ndarray:
+    """Return (frames,) bool of a mask of frames or of their pixels.
+
+    Raises:
+        RowError: if it is no mask.
+    """
     if values.ndim not in (1, 3) or not 0 < values.size < _MAX_VALUES:
         raise RowError("an array of shape (frames,) or (frames, height, width)", "save the mask again")
     if values.dtype.kind not in "buif":

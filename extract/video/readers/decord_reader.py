@@ -1,14 +1,17 @@
 """Reading a video with decord, forward only, and noticing where its frames cannot be trusted."""
 
+import importlib
 import os
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import decord
 import numpy as np
 
-from vadprobe.extract.video.packets import Heartbeat, PacketTable
+from vadprobe.extract.video.packets.scanning import Heartbeat
+from vadprobe.extract.video.packets.table import PacketTable
 
 MOST_BYTES_AHEAD = 1 << 30
 """Bytes by which this process may grow while decord reads a video. On a busy machine decord decodes ever further ahead
@@ -26,15 +29,47 @@ class DecordReader:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._decord: Any = importlib.import_module("decord")  # only where a job asks for it; it has few wheels
+        self._decord.logging.set_level(self._decord.logging.ERROR)
         self._log_size = _ffmpeg_log_size()
         self._resident_at_start = _resident_bytes()
-        self._open()
+        with self._plain_errors():
+            self._open()
         self.n_frames, self.fps = len(self._video), float(self._video.get_avg_fps())
 
     def _open(self) -> None:
-        self._video: Any = decord.VideoReader(self.path, ctx=decord.cpu(0), num_threads=1)
+        self._video = self._decoded_from_the_start()
         self._keys = [int(index) for index in self._video.get_key_indices()]
         self._next = 0
+
+    def _decoded_from_the_start(self) -> Any:
+        return self._decord.VideoReader(self.path, ctx=self._decord.cpu(0), num_threads=1)
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        """Turn decord's own errors into ValueError, which nobody needs decord to catch."""
+        try:
+            yield
+        except self._decord.DECORDError as error:
+            raise ValueError(str(error)) from error
+
+    def count(self, heartbeat: Heartbeat) -> int:
+        """Count the frames by decoding all of them.
+
+        Raises:
+            ValueError: if decord cannot read the file.
+        """
+        decoded = 0
+        with self._plain_errors():
+            video = self._decoded_from_the_start()
+            while decoded <= 2 * self.n_frames:  # a broken file may repeat its last frame for ever
+                try:
+                    video.next()
+                except StopIteration:
+                    break
+                decoded += 1
+                heartbeat()
+        return decoded
 
     def doubts(self, packets: PacketTable | None) -> str:
         """Return why decord's frames may be others than those asked for; "" if nothing speaks against them."""
@@ -54,17 +89,18 @@ class DecordReader:
             ValueError: if FFmpeg has logged that something is wrong with the file, the pictures are not RGB, or decord
                 has decoded too far ahead.
         """
-        if indices[0] < self._next:
-            self._open()
         frames: np.ndarray = np.empty(0, dtype=np.uint8)
-        for position, index in enumerate(indices):
-            self._skip_to(index, heartbeat)
-            frame = self._video.next().asnumpy()
-            self._next += 1
-            heartbeat()
-            if position == 0:
-                frames = np.empty((len(indices), *frame.shape), dtype=np.uint8)
-            frames[position] = frame
+        with self._plain_errors():
+            if indices[0] < self._next:
+                self._open()
+            for position, index in enumerate(indices):
+                self._skip_to(index, heartbeat)
+                frame = self._video.next().asnumpy()
+                self._next += 1
+                heartbeat()
+                if position == 0:
+                    frames = np.empty((len(indices), *frame.shape), dtype=np.uint8)
+                frames[position] = frame
         if frames.shape[3] != 3:  # decord takes the padding of narrow pictures' rows for colours
             raise ValueError(f"decord returns pictures of {frames.shape[3]} colours")
         if _ffmpeg_log_size() > self._log_size:  # decord hands out a damaged frame as a good one and only logs it

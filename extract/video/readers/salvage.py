@@ -12,7 +12,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from vadprobe.extract.video.packets import Heartbeat, PacketTable, demux, logged_messages, video_stream
+from vadprobe.extract.video.packets.scanning import Heartbeat, demux, logged_messages, video_stream
+from vadprobe.extract.video.packets.table import PacketTable
+from vadprobe.extract.video.readers.orientation import Matrix, Orientation, upright
 
 Step = tuple[int, list[VideoFrame], bool]
 """A packet's position, the frames that came out after it, and whether the decoder refused it."""
@@ -42,7 +44,8 @@ class SalvageReader:
         if not good:
             raise ValueError("not one frame can be decoded")
         self._good = good
-        self._frames: Iterator[tuple[int, VideoFrame]] = iter(())
+        self._starts = packets.part_starts()
+        self._frames: Iterator[tuple[int, VideoFrame, Matrix]] = iter(())
         self._next = -1
         self._reformatter = VideoReformatter()
 
@@ -56,6 +59,10 @@ class SalvageReader:
         """Number of frames that can be read."""
         return len(self._good)
 
+    def count(self, heartbeat: Heartbeat) -> int:
+        """Count the frames that can be read; all of them were decoded when the file was opened."""
+        return self.n_good
+
     def _good_by_time(self, heartbeat: Heartbeat) -> frozenset[int] | None:
         """Return the indices of the good frames; None if the stamps are no presentation times (H.264 in avi).
 
@@ -63,7 +70,7 @@ class SalvageReader:
         depends on one of them or on a missing one.
         """
         damaged = set(np.flatnonzero(self.packets.broken).tolist())
-        gaps = self.packets.after_gaps(self._indices) if self.packets.is_damaged else set()
+        gaps = self.packets.joints | (self.packets.after_gaps(self._indices) if self.packets.is_damaged else set())
         packet_of = {int(stamp): position for position, stamp in enumerate(self.packets.stamps)}
         came_out: list[int] = []
         for position, frames, failed in self._decode_watched(heartbeat):
@@ -86,8 +93,11 @@ class SalvageReader:
     def _good_by_order(self, heartbeat: Heartbeat) -> frozenset[int]:
         """Return the indices of the frames that come out before the first damage."""
         count = before_key = 0
+        cuts = [seam.packet for seam in self.packets.seams if seam.is_joint and not seam.is_key]
+        complaint = self.packets.complaint
+        damage = min([*cuts, len(self.packets.keys) + 1 if complaint is None else complaint])
         for position, frames, failed in self._decode_watched(heartbeat):
-            beyond = self.packets.complaint is not None and position >= self.packets.complaint
+            beyond = position >= damage
             if failed or beyond or self.packets.broken[position : position + 1].any():
                 break
             if self.packets.keys[position : position + 1].any():
@@ -126,6 +136,8 @@ class SalvageReader:
             position = 0
             for position, packet in enumerate(demux(container, stream)):
                 heartbeat()
+                if self.packets.seams and len(self.packets.stamps):
+                    packet.pts = int(self.packets.stamps[position])
                 try:
                     frames = stream.decode(packet)
                 except av.FFmpegError:
@@ -145,18 +157,19 @@ class SalvageReader:
                 yield position, frames, failed or bool(logged)
                 logged.clear()
 
-    def _in_order(self, heartbeat: Heartbeat) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield the good frames with their indices, as they come out."""
-        count = 0
+    def _in_order(self, heartbeat: Heartbeat) -> Iterator[tuple[int, VideoFrame, Matrix]]:
+        """Yield the good frames with their indices and display matrices, as they come out."""
+        count, orientation = 0, Orientation()
         for _, frames, _ in self._decode(heartbeat):
             for frame in frames:
+                matrix = orientation.follow(frame, frame.pts in self._starts)
                 index = self._indices.get(frame.pts if frame.pts is not None else -1, -1) if self._indices else count
                 count += 1
                 if index in self._good:
-                    yield index, frame
+                    yield index, frame, matrix
 
     def read(self, indices: list[int], heartbeat: Heartbeat) -> np.ndarray:
-        """Read frames of ascending, distinct indices, turned as the file asks for.
+        """Read frames of ascending, distinct indices, the way up that the file asks for.
 
         Returns:
             (n, height, width, 3) uint8, RGB.
@@ -173,10 +186,10 @@ class SalvageReader:
         if indices[0] < self._next or self._next < 0:
             self._frames, self._next = self._in_order(heartbeat), 0
         wanted, pictures = set(indices), {}
-        for index, frame in self._frames:
+        for index, frame, matrix in self._frames:
             self._next = max(self._next, index + 1)
             if index in wanted:
-                pictures[index] = self._picture(frame)
+                pictures[index] = upright(self._picture(frame), matrix)
             if len(pictures) == len(wanted):
                 break
         else:
@@ -187,10 +200,9 @@ class SalvageReader:
         return np.stack([pictures[index] for index in indices])
 
     def _picture(self, frame: VideoFrame) -> np.ndarray:
-        """Return a frame's colours, (height, width, 3) uint8, turned by the rotation its file asks for."""
+        """Return a frame's colours as stored, (height, width, 3) uint8."""
         # One for all frames keeps its tables; VideoFrame.to_ndarray makes them anew for each.
-        colours = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        return np.rot90(colours, round(frame.rotation / 90))
+        return self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
 
 
 def name_ranges(indices: list[int]) -> str:

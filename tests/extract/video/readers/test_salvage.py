@@ -7,10 +7,11 @@ import pytest
 
 from tests.support.videos.broken import CASES, Case
 from tests.support.videos.drawn import number_of, write
-from vadprobe.extract.video import decord_reader
-from vadprobe.extract.video.packets import PacketTable, read_packets
-from vadprobe.extract.video.salvage import SalvageReader, name_ranges
-from vadprobe.extract.video.video_reader import VideoReader
+from vadprobe.extract.video.packets.scanning import read_packets
+from vadprobe.extract.video.packets.table import PacketTable
+from vadprobe.extract.video.readers import decord_reader
+from vadprobe.extract.video.readers.salvage import SalvageReader, name_ranges
+from vadprobe.extract.video.readers.video_reader import VideoReader
 
 
 def quiet() -> None:
@@ -93,9 +94,9 @@ def test_a_video_that_decord_decodes_too_far_ahead_goes_on_with_pyav(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, reader = str(write(tmp_path / "video.mp4")), VideoReader()
-    assert [number_of(frame) for frame in reader.read(path, [3, 20], None, quiet)] == [3, 20]
+    assert [number_of(frame) for frame in reader.read(path, [3, 20], True, quiet)] == [3, 20]
     assert reader.name == "decord"
     monkeypatch.setattr(decord_reader, "MOST_BYTES_AHEAD", -(1 << 60))
     for indices in ([21, 40], [41, 59]):
-        assert [number_of(frame) for frame in reader.read(path, indices, None, quiet)] == indices
+        assert [number_of(frame) for frame in reader.read(path, indices, True, quiet)] == indices
         assert reader.name == "PyAV"

@@ -1,13 +1,7 @@
-"""A video's packets as its container lists them: which are there, which are missing, and which frames they give.
-
-A frame's index is its place among the packets' time stamps, so a frame that is lost leaves a gap and the frames after
-the damage keep their numbers. Where the container itself is damaged whole packets are missing; then the regular step
-between the stamps says how many.
-"""
+"""Listing the packets of a video file, and the ways into a file that every reader shares."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -18,6 +12,9 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from vadprobe.extract.video.packets.clocks import BEFORE_A_SEAM, Seam, find_seams, on_one_clock
+from vadprobe.extract.video.packets.table import PacketTable
+
 Heartbeat = Callable[[], None]
 """Called after every step of a long read, to show that it is getting on."""
 
@@ -26,92 +23,6 @@ INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
 
 FAILURES_IN_A_ROW = 10
 """Reads without a packet after which a container has nothing more to give."""
-
-
-@dataclass(frozen=True)
-class PacketTable:
-    """The packets of a video in the order of the file; nothing is decoded.
-
-    Attributes:
-        container: FFmpeg's name of the format.
-        stamps: presentation times in units of the stream, (packets,) int64; empty where some are missing or repeated,
-            and for avi, which stores none.
-        keys: packets that can be decoded without others, (packets,) bool.
-        shown: packets that give a frame to be seen, (packets,) bool.
-        broken: packets that the container itself calls damaged, (packets,) bool.
-        fps: average frames per second; 0 where the file does not tell.
-        deep_colour: colours have more than 8 bits.
-        lost_tail: number of last frames whose index is uncertain because frames shown before them were cut off.
-        complaint: the first packet after the place where the container turned out to be damaged; None if it is sound.
-    """
-
-    container: str
-    stamps: np.ndarray
-    keys: np.ndarray
-    shown: np.ndarray
-    broken: np.ndarray
-    fps: float
-    deep_colour: bool
-    lost_tail: int
-    complaint: int | None
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames to be seen, including those that cannot be decoded."""
-        return int(self.shown.sum())
-
-    @property
-    def starts_with_key(self) -> bool:
-        """True if the first frame can be decoded; also where no packet is marked as a key frame."""
-        return bool(self.keys[0]) or not self.keys.any()
-
-    @property
-    def is_damaged(self) -> bool:
-        """True if packets are missing, or may be."""
-        return self.complaint is not None or bool(self.broken.any())
-
-    def frame_indices(self) -> dict[int, int]:
-        """Return the frame index of every time stamp to be seen; empty without usable stamps.
-
-        In a damaged container the index is counted in steps between stamps, so that missing packets have numbers too;
-        where the stamps are not regular, only those before the damage are numbered.
-        """
-        if not len(self.stamps):
-            return {}
-        stamps = np.sort(self.stamps[self.shown])
-        if not self.is_damaged or len(stamps) < 3:
-            return {int(stamp): index for index, stamp in enumerate(stamps)}
-        steps = np.diff(stamps)
-        # A step over missing frames is a multiple; the mean of the others is finer than the rounding of one stamp.
-        single = float(steps[steps < 1.5 * np.median(steps)].mean())
-        places = (stamps - stamps[0]) / single
-        indices = np.round(places).astype(int)
-        if np.abs(places - indices).max() > 0.4 or (np.diff(indices) < 1).any():  # a variable rate
-            damage = np.flatnonzero(self.broken)[:1].tolist() + ([] if self.complaint is None else [self.complaint])
-            later = self.stamps[min(damage) :]
-            stamps = stamps[stamps < later.min()] if len(later) else stamps
-            indices = np.arange(len(stamps))
-        return {int(stamp): int(index) for stamp, index in zip(stamps, indices, strict=True)}
-
-    def n_certain(self, frame_indices: dict[int, int]) -> int:
-        """Return how many frames, lost or not, have a certain index."""
-        indices = sorted(frame_indices.values())
-        return indices[len(indices) - 1 - self.lost_tail] + 1 if len(indices) > self.lost_tail else 0
-
-    def after_gaps(self, frame_indices: dict[int, int]) -> set[int]:
-        """Return the packets before which, in the order of the file, others may be missing."""
-        indices = np.array([frame_indices.get(int(stamp), -1) for stamp in self.stamps])
-        present = np.unique(indices[(indices >= 0) & (indices < self.n_certain(frame_indices))])
-        # A frame may be stored before frames shown earlier; by how many places at most:
-        ahead = int((np.maximum.accumulate(indices) - indices).max())
-        found: set[int] = set()
-        for gap in np.flatnonzero(np.diff(present) > 1):
-            # So a missing frame was stored after all that are that much earlier, before all that are that much later.
-            earlier = np.flatnonzero(indices <= present[gap] - ahead)
-            later = np.flatnonzero(indices >= present[gap + 1] + ahead)
-            first = int(earlier[-1]) + 1 if len(earlier) else 0
-            found.update(range(first, int(later[0]) + 1 if len(later) else len(indices)))
-        return found
 
 
 def video_stream(container: InputContainer) -> VideoStream:
@@ -165,37 +76,62 @@ def read_packets(path: str, heartbeat: Heartbeat) -> PacketTable:
         av.FFmpegError: if the file is no video file.
         ValueError: if it has no video stream, or the stream has no packets.
     """
-    with logged_messages(av.logging.WARNING) as logged, av.open(path) as container:
+    with logged_messages() as logged, av.open(path) as container:
         name = container.format.name
         # FFmpeg reads the first packets to open a file; other complaints are about other streams, or the header.
-        complained_at_once = name not in INDEXED and any(
-            who == name and (level <= av.logging.ERROR or "Packet corrupt" in message) for level, who, message in logged
-        )
+        complained_at_once = name not in INDEXED and any(who == name for _, who, _ in logged)
         logged.clear()
-        av.logging.set_level(av.logging.ERROR)
         stream = video_stream(container)
         rows, complaint = _list_packets(container, stream, logged, heartbeat)
         if not rows:
             raise ValueError("the file has no video frames")
-        pts, dts, keys, shown, broken = zip(*rows, strict=True)
-        # avi stores no presentation times.
-        usable = name != "avi" and None not in pts and len(set(pts)) == len(pts)
-        stamps = np.array(pts if usable else [], dtype=np.int64)
-        is_shown = np.array(shown, dtype=bool)
+        if complained_at_once:
+            complaint = 0
+        pts, dts, *marks = zip(*rows, strict=True)
+        keys, shown, broken = (np.array(mark, dtype=bool) for mark in marks)
+        stamps: np.ndarray = np.array([], dtype=np.int64)
+        seams: tuple[Seam, ...] = ()
+        if name != "avi" and None not in pts:  # avi stores no presentation times
+            stamps, seams = _on_one_clock(np.array(pts, dtype=np.int64), keys, broken, complaint, container, stream)
         lost_tail = 0
-        if usable and dts[-1] is not None:
-            lost_tail = _uncertain_tail(np.sort(stamps[is_shown]), dts[-1], _declared_duration(container, stream))
+        if len(stamps) and dts[-1] is not None:
+            last = dts[-1] + int(stamps[-1]) - pts[-1]  # on the same clock as the stamps
+            lost_tail = _uncertain_tail(np.sort(stamps[shown]), last, _declared_duration(container, stream))
         return PacketTable(
             container=name,
             stamps=stamps,
-            keys=np.array(keys, dtype=bool),
-            shown=is_shown,
-            broken=np.array(broken, dtype=bool),
+            keys=keys,
+            shown=shown,
+            broken=broken,
             fps=float(stream.average_rate or stream.guessed_rate or 0),
             deep_colour=_has_deep_colour(stream),
             lost_tail=lost_tail,
-            complaint=0 if complained_at_once else complaint,
+            complaint=complaint,
+            seams=seams,
+            reorders=stream.codec_context.has_b_frames,
         )
+
+
+def _on_one_clock(
+    stamps: np.ndarray,
+    keys: np.ndarray,
+    broken: np.ndarray,
+    complaint: int | None,
+    container: InputContainer,
+    stream: VideoStream,
+) -> tuple[np.ndarray, tuple[Seam, ...]]:
+    """Return the stamps on one clock, empty where they still repeat, and the seams.
+
+    In a transport stream the counters of packets break where another part follows; `broken` loses those marks, and
+    whether the packets before the seam are whole is left to the decoder.
+    """
+    counted = broken if container.format.name == "mpegts" else np.zeros_like(broken)
+    is_sound = complaint is None and not broken.any()
+    seams = find_seams(stamps, keys, counted, is_sound, float(stream.time_base or 1))
+    for seam in seams:
+        counted[max(0, seam.packet - BEFORE_A_SEAM) : seam.packet] = False
+    joined = on_one_clock(stamps, seams)
+    return (joined if len(np.unique(joined)) == len(joined) else joined[:0]), seams
 
 
 _Row = tuple[int | None, int | None, bool, bool, bool]
