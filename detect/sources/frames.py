@@ -26,7 +26,7 @@ class TimedFrame(NamedTuple):
         follows_gap: frames between this one and the one before are missing: nothing is smoothed or joined across.
     """
 
-    index: int
+    index: int  # type: ignore[assignment] # tuples have a method of this name, which nobody calls
     seconds: float
     pixels: np.ndarray
     wall: float | None = None
