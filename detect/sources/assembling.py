@@ -20,21 +20,23 @@ class SegmentAssembler:
         name: of the source, for messages.
         length: frames of a segment.
         queue: where segments wait for their consumer.
-        drops: when a segment begins while the queue is full, leave it out; else wait for the consumer.
 
     Attributes:
+        drops: when a segment begins while the queue is full, leave it out; else wait for the consumer.
         n_whole: segments that were handed on.
         n_dropped: segments left out because the consumer was late.
         n_damaged: segments left out because frames in them were damaged.
         n_unfinished: frames left out because a gap followed before their segment was whole.
     """
 
-    def __init__(self, name: str, length: int, queue: SegmentQueue, drops: bool) -> None:
-        self._name, self._length, self._queue, self._drops = name, length, queue, drops
+    def __init__(self, name: str, length: int, queue: SegmentQueue) -> None:
+        self._name, self._length, self._queue = name, length, queue
+        self.drops = False
         self._index = 0
         self._frames: list[TimedFrame] = []
         self._is_dropped = self._is_damaged = self._follows_gap = False
         self._has_begun = False
+        self._safe = (0, 0, False)  # index, damaged segments and gap right behind the last segment that was whole
         self.n_whole = self.n_dropped = self.n_damaged = self.n_unfinished = 0
 
     def add(self, colours: Callable[[], np.ndarray], seconds: float, wall: float, is_sound: bool) -> None:
@@ -49,7 +51,7 @@ class SegmentAssembler:
         if not self._has_begun:
             return
         if self._index % self._length == 0:
-            self._is_dropped, self._is_damaged = self._drops and self._queue.is_full, False
+            self._is_dropped, self._is_damaged = self.drops and self._queue.is_full, False
         if not is_sound:
             self._is_damaged = True
             self._frames.clear()
@@ -60,12 +62,23 @@ class SegmentAssembler:
         if self._index % self._length == 0:
             self._end_segment()
 
+    @property
+    def is_safe(self) -> bool:
+        """True right behind a segment that was handed on or dropped."""
+        return self._index == self._safe[0]
+
+    def rewind(self) -> None:
+        """Go back to where `is_safe` was True last: the frames since then will come again."""
+        self._index, self.n_damaged, self._follows_gap = self._safe
+        self._frames = []
+
     def gap(self) -> None:
         """Leave out the segment that has begun: frames are missing behind it."""
         self.n_unfinished += len(self._frames)
         self._frames = []
         self._index = -(-self._index // self._length) * self._length
         self._follows_gap, self._has_begun = self._index > 0, False
+        self._safe = self._index, self.n_damaged, self._follows_gap
 
     def finish(self) -> None:
         """Hand on the last segment, which may be short."""
@@ -92,6 +105,8 @@ class SegmentAssembler:
             self._frames, self._follows_gap = [], True
         else:
             self._hand_on()
+        if not self._is_damaged:
+            self._safe = self._index, self.n_damaged, self._follows_gap
 
     def _hand_on(self) -> None:
         self._queue.put(self._frames)

@@ -38,6 +38,9 @@ class PipeReader:
                 raise SourceError(f"no data for {self._timeout:g} s")
         return b""
 
+    def close(self) -> None:
+        """Do nothing: the pipe belongs to whoever opened it."""
+
 
 class GrowingFile:
     """Reads a file to its end, waits for more, and ends when it has not grown for a while.

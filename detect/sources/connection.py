@@ -1,5 +1,6 @@
 """One opening of a stream: its frames as they are decoded, and the reason when it breaks."""
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +17,9 @@ from vadprobe.detect.sources.options import SourceOptions
 UNKNOWN_FPS = 25.0
 """Rate by which frames without time stamps are timed where the stream declares none."""
 
+PLAYLISTS = ("hls", "dash", "rtsp", "sdp")
+"""Formats whose file is a list or a description: its length says nothing about the stream's."""
+
 RTSP_OVER_TCP = {"rtsp_transport": "tcp"}
 """Over UDP, FFmpeg's default, lost packets spoil pictures."""
 
@@ -25,6 +29,9 @@ class BytesReader(Protocol):
 
     def read(self, count: int) -> bytes:
         """Return up to `count` bytes; none at the end."""
+
+    def close(self) -> None:
+        """Release what is read from."""
 
 
 class BreakError(Exception):
@@ -55,14 +62,21 @@ class Connection:
     """
 
     def __init__(self, target: "str | BytesReader", options: SourceOptions) -> None:
-        self._timeout = options.timeout_seconds
+        self._target, self._timeout = target, options.timeout_seconds
+        try:
+            with self._telling_breaks():
+                self._open(target, options)
+        except BreakError:
+            self._close_target()
+            raise
+
+    def _open(self, target: "str | BytesReader", options: SourceOptions) -> None:
         settings: dict[str, Any] = {"options": dict(options.ffmpeg)}
         if isinstance(target, str):
             is_rtsp = target.lower().startswith("rtsp")
             settings["options"] = {**(RTSP_OVER_TCP if is_rtsp else {}), **options.ffmpeg}
             settings["timeout"] = (self._timeout, self._timeout)
-        with self._telling_breaks():
-            self._container: InputContainer = av.open(target, "r", **settings)  # type: ignore[arg-type]
+        self._container: InputContainer = av.open(target, "r", **settings)
         stream = self._container.streams.best("video")
         if not isinstance(stream, VideoStream):
             self._container.close()
@@ -70,7 +84,8 @@ class Connection:
         stream.thread_count = 1
         self._stream = stream
         self.fps = float(stream.average_rate or stream.guessed_rate or 0)
-        self.is_finite = isinstance(target, str) and self._container.size > 0
+        has_length = isinstance(target, str) and self._container.size > 0
+        self.is_finite = has_length and self._container.format.name not in PLAYLISTS
 
     def frames(self, is_closed: Callable[[], bool]) -> Iterator[DecodedFrame]:
         """Yield frames as they are decoded, until the end of the stream, or until `is_closed` says so.
@@ -101,6 +116,11 @@ class Connection:
     def close(self) -> None:
         """Close the stream."""
         self._container.close()
+        self._close_target()
+
+    def _close_target(self) -> None:
+        if not isinstance(self._target, str):
+            self._target.close()
 
     @contextmanager
     def _telling_breaks(self) -> Iterator[None]:
@@ -110,9 +130,19 @@ class Connection:
         except av.error.ExitError:
             raise BreakError(f"no data for {self._timeout:g} s") from None
         except av.FFmpegError as error:
-            raise BreakError(error.strerror or type(error).__name__) from None
+            raise BreakError(_reason(error)) from None
         except SourceError as error:
             raise BreakError(str(error)) from None
+
+
+def _reason(error: av.FFmpegError) -> str:
+    """Return what happened in words; FFmpeg's own where they are clear enough."""
+    words = {
+        errno.EIO: "the connection was cut",
+        av.error.EOFError: "the stream ended before its first frame",
+        av.error.InvalidDataError: "what comes is no video that FFmpeg can read from its beginning",
+    }
+    return words.get(error.errno) or words.get(type(error)) or error.strerror or type(error).__name__
 
 
 @contextmanager

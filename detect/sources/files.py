@@ -38,7 +38,7 @@ class FileSource:
     def __init__(self, path: Path, name: str | None = None, deadline: float = 60.0) -> None:
         self.path, self.name = path, name or path.stem
         self._decoder = Decoder(deadline)
-        self._closed = False
+        self._closed = self._is_reading = False
         self._lost = 0
         self._reason = ""
         try:
@@ -59,25 +59,31 @@ class FileSource:
             return ()
         return (f"{self._lost} frame{'s' if self._lost > 1 else ''} could not be read; the first: {self._reason}",)
 
-    def frames(self) -> Iterator[TimedFrame]:
-        """Yield the frames that can be read; the numbers of the others are left out.
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[TimedFrame]:
+        """Yield the frames `[start, stop)` that can be read, all by default; the numbers of the others are left out.
 
         Raises:
             SourceError: if the decoder hangs, crashes, or finds fewer frames than the file declares.
         """
-        start, count, before = 0, 1, -1
-        while start < self.n_frames and not self._closed:
-            stop = min(start + count, self.n_frames)
-            for index, pixels in self._read(start, stop):
-                yield TimedFrame(index, index / self._fps, pixels, None, index > before + 1)
-                before, count = index, max(1, min(CHUNK_BYTES // pixels.nbytes, MOST_AT_ONCE))
-            start = stop
+        count, before, end = 1, start - 1, self.n_frames if stop is None else min(stop, self.n_frames)
+        self._is_reading = True
+        try:
+            while start < end and not self._closed:
+                following = min(start + count, end)
+                for index, pixels in self._read(start, following):
+                    yield TimedFrame(index, index / self._fps, pixels, None, index > before + 1)
+                    before, count = index, max(1, min(CHUNK_BYTES // pixels.nbytes, MOST_AT_ONCE))
+                start = following
+        finally:
+            self._is_reading = False
+            self._decoder.close()
 
     def close(self) -> None:
         """End the decoder's process."""
         self._closed = True
         self._decoder.interrupt()
-        self._decoder.close()
+        if not self._is_reading:  # else `frames` closes it, perhaps in another thread
+            self._decoder.close()
 
     def _read(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield frames `[start, stop)`, those that are lost left out: one by one where not all can be read."""

@@ -36,7 +36,8 @@ class LiveSource:
         options: time-outs, reconnecting, queue.
         reconnects: the stream can be opened again.
         endless: an end is a break.
-        drops: segments are dropped when the consumer is late; else the stream waits.
+        drops: segments are dropped when the consumer is late; else the stream waits. None drops unless the length is
+            known.
         clock: tells the times of frames.
 
     Attributes:
@@ -53,18 +54,19 @@ class LiveSource:
         *,
         reconnects: bool,
         endless: bool,
-        drops: bool,
+        drops: bool | None,
         clock: StreamClock | None = None,
     ) -> None:
         self.name, self._shown, self._target, self._options = name, shown, target, options
         self._most_attempts = options.reconnect_attempts if reconnects else 0
-        self._endless = endless
+        self._endless, self._drops = endless, drops
         self._queue = SegmentQueue(options.queue_segments)
-        self._assembler = SegmentAssembler(shown, options.segment_frames, self._queue, drops)
+        self._assembler = SegmentAssembler(shown, options.segment_frames, self._queue)
         self._clock = clock or StreamClock()
         self._reformatter = VideoReformatter()  # one for all frames keeps its tables
         self._fps: float | None = None
-        self._last: tuple[float, float] | None = None  # stamp by the stream's clock, and seconds, of the last frame
+        self._seconds: float | None = None  # of the last frame
+        self._safe: tuple[int, float | None] = (0, None)  # decoded frames up to the last whole segment, and its stamp
         self._is_finite = self._was_open = False
         self._jumps, self.n_breaks, self.n_attempts, self._reason = 0, 0, 0, ""
         self._thread = threading.Thread(target=self._run, name=f"stream {name}", daemon=True)
@@ -139,17 +141,25 @@ class LiveSource:
                 self._assembler.finish()
                 raise SourceError(self._last_words(last_reason, attempt, reason))
             attempt += 1
-            if not self._is_finite:
-                self._assembler.gap()
-                self._clock.begin_part()
+            self._prepare_to_go_on()
             self._wait(attempt, reason)
             if self._queue.is_closed:
                 return
 
     def _last_words(self, first: str, attempts: int, last: str) -> str:
-        after = f" after {self._last[1]:.1f} s" if self._last else ""
+        after = "" if self._seconds is None else f" after {self._seconds:.1f} s"
         tried = f" {attempts} attempts to reach it again failed, the last: {last}." if attempts else ""
         return f"{self._shown} broke off{after}: {first}.{tried}"
+
+    def _prepare_to_go_on(self) -> None:
+        """Stand at the last whole segment of a stream that begins again where it began; else behind a gap."""
+        if self._is_finite:
+            self._assembler.rewind()
+            self._clock.rewind(self._safe[1])
+        else:
+            self._assembler.gap()
+            self._clock.begin_part()
+            self._safe = (0, None)
 
     def _wait(self, attempt: int, reason: str) -> None:
         """Wait before the next attempt, unless the source is closed meanwhile."""
@@ -172,11 +182,14 @@ class LiveSource:
             if attempt:
                 LOG.warning("%s: reached again.", self._shown)
             self._was_open, self._is_finite = True, connection.is_finite
+            self._assembler.drops = not connection.is_finite if self._drops is None else self._drops
             self._fps = connection.fps or None
-            resume = self._last[0] if self._last and connection.is_finite and attempt else None
-            for one in connection.frames(lambda: self._queue.is_closed):
-                if resume is None or one.stamp > resume:
+            n_known = self._safe[0] if connection.is_finite else 0
+            for count, one in enumerate(connection.frames(lambda: self._queue.is_closed), start=1):
+                if count > n_known:
                     self._take(one)
+                    if self._assembler.is_safe:
+                        self._safe = count, one.stamp
         finally:
             connection.close()
 
@@ -186,9 +199,8 @@ class LiveSource:
             self._jumps += 1
             self._assembler.gap()
             self._clock.begin_part()
-        seconds, wall = self._clock.read(one.stamp, step)
-        self._last = one.stamp, seconds
-        self._assembler.add(lambda: self._colours(one.frame), seconds, wall, one.is_sound)
+        self._seconds, wall = self._clock.read(one.stamp, step)
+        self._assembler.add(lambda: self._colours(one.frame), self._seconds, wall, one.is_sound)
 
     def _colours(self, frame: VideoFrame) -> np.ndarray:
         """Return a frame's colours, (height, width, 3) uint8, turned by the rotation its stream asks for."""

@@ -86,7 +86,7 @@ def _url(url: str, options: SourceOptions) -> LiveSource:
         options,
         reconnects=True,
         endless=endless,
-        drops=endless if options.drop is None else options.drop,
+        drops=options.drop,
     )
 
 

@@ -14,8 +14,8 @@ class SourceOptions:
     Attributes:
         segment_frames: frames of a segment, the clip length of the detector. Live sources hand out whole segments.
         queue_segments: decoded segments that wait for a late consumer of a live source, at most.
-        drop: a source that is ahead of its consumer drops whole segments (True) or waits (False). By default streams
-            without an end drop, and all else waits: recorded video, standard input, files that grow.
+        drop: a source that is ahead of its consumer drops whole segments (True) or waits (False). By default URLs of
+            no known length drop, and all else waits: recorded video, standard input, files that grow.
         timeout_seconds: seconds without data after which a connection, or standard input, counts as broken.
         reconnect_attempts: attempts in a row to reach a broken stream again; 0 for none. A whole segment that arrives
             begins the count anew.

@@ -37,9 +37,13 @@ class StreamClock:
         """Forget the stream's clock: the next frame belongs to another connection, or follows a jump."""
         self._shift, self._last_stamp, self._ahead = None, -inf, inf
 
+    def rewind(self, stamp: float | None) -> None:
+        """Go back to the frame of a stamp, or to the beginning: the frames since then will come again."""
+        self._last_stamp = -inf if stamp is None else stamp
+
     def breaks_off(self, stamp: float, step: float) -> bool:
         """Return True if a frame's stamp, in seconds, does not follow the one before; `step` is the usual distance."""
-        if self._shift is None:
+        if self._shift is None or self._last_stamp == -inf:
             return False
         ahead = stamp - self._last_stamp
         return ahead <= 0 or ahead > max(FAR_SECONDS, FAR_STEPS * step)
