@@ -76,7 +76,8 @@ class FileSource:
                 start = following
         finally:
             self._is_reading = False
-            self._decoder.close()
+            if self._closed:
+                self._decoder.close()
 
     def close(self) -> None:
         """End the decoder's process."""
