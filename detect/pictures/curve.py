@@ -48,7 +48,7 @@ def event_curve(
     draw_scores(axes, raw, smoothed, None, threshold, 1 / step, spans)
     for number, event in enumerate(events, start=1):
         middle = (event.start_second + event.stop_second) / 2
-        axes.annotate(str(number), (middle, 1.0), xycoords=("data", "axes fraction"), ha="center", va="top",
+        axes.annotate(str(number), (middle, 0.07), xycoords=("data", "axes fraction"), ha="center", va="bottom",
                       fontsize=8, fontweight="bold", color=style.DETECTED)  # fmt: skip
     axes.set_title("\n".join(words), fontsize=8, loc="left")
     style.legend_below(figure, axes, 4)

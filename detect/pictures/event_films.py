@@ -40,6 +40,8 @@ def write_event_films(
     spans = [(max(0, e.start_frame - padding), min(e.stop_frame + padding, source.n_frames)) for e in events]
     digits = len(str(len(events)))
     paths = [folder / f"event-{number:0{digits}d}.mp4" for number in range(1, len(events) + 1)]
+    for path in paths:
+        path.unlink(missing_ok=True)  # one of an earlier detection
     _write_spans(_read_spans(source, spans, progress), source.fps, spans, paths)
     return [path if path.exists() else None for path in paths]
 

@@ -1,4 +1,4 @@
-"""What the command line calls a video: a file, a folder, a URL, or `-` for standard input."""
+"""Sources by the names that the command line takes: a file, a folder, a URL, or `-` for standard input."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import IO
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,9 @@ def _quietly(serve: Callable[[socket.socket], None], client: socket.socket) -> N
         serve(client)
 
 
-def _play(file: "contextlib._GeneratorContextManager[object] | object", content: bytes) -> None:
+def _play(file: IO[bytes], content: bytes) -> None:
     for number, start in enumerate(range(0, len(content), PACKETS_AT_ONCE)):
         payload = content[start : start + PACKETS_AT_ONCE]
         packet = struct.pack(">BBHII", 0x80, 33, number % 65536, number * 3000, 1) + payload
-        file.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)  # type: ignore[attr-defined]
-    file.flush()  # type: ignore[attr-defined]
+        file.write(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+    file.flush()
