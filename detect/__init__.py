@@ -1,0 +1,1 @@
+"""Detection in a stream: segments scored as they come, events as they close."""
