@@ -151,10 +151,10 @@ def describe(
         shown: texts of test segments to show beside the truth
     """
     from vadprobe.flows.jobs.analyze_job import open_analysis
-    from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
-    from vadprobe.flows.jobs.event_words import words_of_events
     from vadprobe.flows.jobs.job import load_job
-    from vadprobe.flows.jobs.text_generation import write_texts
+    from vadprobe.flows.jobs.texts.captions import caption_lines, sampled_captions
+    from vadprobe.flows.jobs.texts.event_words import words_of_events
+    from vadprobe.flows.jobs.texts.text_generation import write_texts
 
     job = load_job(config)
     wanted = {word.lower() for word in words} or words_of_events(job)

@@ -14,12 +14,12 @@ from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, read_
 from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.extract.model.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
-from vadprobe.flows.jobs import text_generation
 from vadprobe.flows.jobs.analyze_job import open_analysis
-from vadprobe.flows.jobs.event_words import says_one, words_of_events
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.text_generation import write_texts
+from vadprobe.flows.jobs.texts import text_generation
+from vadprobe.flows.jobs.texts.event_words import says_one, words_of_events
+from vadprobe.flows.jobs.texts.text_generation import write_texts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, notes_in, read_parquet
 from vadprobe.store.writing.timings.text_timings import NAME, read_text_timings

@@ -13,11 +13,11 @@ from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.extract.model.backbone import Description, describe, load
 from vadprobe.extract.model.devices import name_of
-from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
+from vadprobe.extract.model.texts.generation import GeneratedText, TextGeneration, WordTokens
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.flows.jobs.analyze_job import open_analysis
-from vadprobe.flows.jobs.event_words import check_words, says_one, taught_words
 from vadprobe.flows.jobs.job import Job
+from vadprobe.flows.jobs.texts.event_words import check_words, says_one, taught_words
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError, VideoError
