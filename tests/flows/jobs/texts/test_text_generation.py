@@ -17,7 +17,7 @@ from vadprobe.flows.command_line import main
 from vadprobe.flows.jobs.analyze_job import open_analysis
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.texts import text_generation
+from vadprobe.flows.jobs.texts import feature_backbone, text_generation
 from vadprobe.flows.jobs.texts.event_words import says_one, words_of_events
 from vadprobe.flows.jobs.texts.text_generation import write_texts
 from vadprobe.store.errors import VadprobeError
@@ -140,7 +140,7 @@ def test_what_is_no_word_is_refused_at_once(word: str, job: Job, monkeypatch: py
 
 def test_unknown_words_are_refused_before_a_frame_is_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_generation._Writer, "_frames", lambda *given: pytest.fail("a frame was read"))
-    monkeypatch.setattr(text_generation, "load", lambda *given: pytest.fail("the weights were loaded"))
+    monkeypatch.setattr(feature_backbone, "load", lambda *given: pytest.fail("the weights were loaded"))
     with pytest.raises(VadprobeError, match="must have a token that is the word 'eventually'"):
         write_texts(job, ["yes", "eventually"])
 
