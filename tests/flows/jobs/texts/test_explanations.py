@@ -242,7 +242,7 @@ def test_a_backbone_that_is_gone_is_refused(job: Job, workspace: Path) -> None:
     detect(job)
     kept = Path(shutil.move(workspace / "backbone", workspace / "kept"))
     try:
-        with pytest.raises(VadprobeError, match="cannot be read|there is no folder"):
+        with pytest.raises(VadprobeError, match=r"cannot be read|there is no folder"):
             explain(job, PLAN)
     finally:
         shutil.move(kept, workspace / "backbone")
