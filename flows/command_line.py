@@ -20,7 +20,7 @@ from vadprobe.store.errors import VadprobeError
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "From videos to scores": {
-        "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "demo"),
+        "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "explain", "demo"),
         "verify": ("verify",),
     },
     "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
@@ -51,6 +51,7 @@ _EXTRAS = {
     "convert-checkpoint": "extract",
     "make-demo-backbone": "extract,demo",
     "describe": "all",
+    "explain": "all",
     "demo": "all",
 }
 """Extras that hold the packages of a command, where it is not `analyze`."""
@@ -61,9 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 done
-        but for what could not be: features of videos or clips that cannot be read, or figures that the stores cannot
-        give, 130 interrupted, 141 nobody reads the
-        output.
+        but for what could not be: features or explanations of videos or clips that cannot be read, or figures that the
+        stores cannot give, 130 interrupted, 141 nobody reads the output.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

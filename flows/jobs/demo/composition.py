@@ -9,7 +9,6 @@ from vadprobe.analyze.detector.results.result_files import format_table
 from vadprobe.extract.demo.contact_sheet import draw_contact_sheet
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.flows.jobs.analyze_job import combine
-from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
 from vadprobe.flows.jobs.demo.ingredients import (
     BACKBONE,
     FIRST_SET,
@@ -19,10 +18,11 @@ from vadprobe.flows.jobs.demo.ingredients import (
     make_set,
     preset,
 )
-from vadprobe.flows.jobs.event_words import words_of_events
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import Bar
-from vadprobe.flows.jobs.text_generation import write_texts
+from vadprobe.flows.jobs.texts.captions import caption_lines, sampled_captions
+from vadprobe.flows.jobs.texts.event_words import words_of_events
+from vadprobe.flows.jobs.texts.text_generation import write_texts
 from vadprobe.store.datasets.dataset import read_manifest
 from vadprobe.store.files.atomic_files import read_json, write_json
 

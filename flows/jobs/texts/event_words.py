@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.extract.model.backbone import describe
-from vadprobe.extract.model.generation import known_words
+from vadprobe.extract.model.texts.word_tokens import known_words
 from vadprobe.flows.jobs.analyze_job import open_analysis
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.errors import VadprobeError

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
+from vadprobe.flows.jobs.texts.captions import caption_lines, sampled_captions
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Interval, Video
 from vadprobe.store.files.parquet import write_parquet

@@ -14,7 +14,8 @@ from tests.support.oracles.prompt_passes import PROMPTS, Clips
 from vadprobe.extract.demo.captioner.sentences import event_words
 from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens, end_tokens, known_words
+from vadprobe.extract.model.texts.generation import GeneratedText, TextGeneration, end_tokens
+from vadprobe.extract.model.texts.word_tokens import WordTokens, known_words
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vadprobe.flows.jobs.event_words import check_words, says_one
+from vadprobe.flows.jobs.texts.event_words import check_words, says_one
 from vadprobe.store.errors import VadprobeError
 
 

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE, VERSION
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.extract.model.backbone import Description, describe, load
-from vadprobe.extract.model.devices import name_of
-from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens
+from vadprobe.extract.model.texts.generation import GeneratedText, TextGeneration
+from vadprobe.extract.model.texts.word_tokens import WordTokens
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.flows.jobs.analyze_job import open_analysis
-from vadprobe.flows.jobs.event_words import check_words, says_one, taught_words
 from vadprobe.flows.jobs.job import Job
+from vadprobe.flows.jobs.texts.event_words import check_words, says_one, taught_words
+from vadprobe.flows.jobs.texts.feature_backbone import FeatureBackbone
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import VadprobeError, VideoError
@@ -26,7 +26,7 @@ from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.progress import Progress
 from vadprobe.store.writing.timings.text_timings import NAME as TEXT_TIMINGS
-from vadprobe.store.writing.timings.text_timings import TextTimings, read_text_timings
+from vadprobe.store.writing.timings.text_timings import read_text_timings
 
 MAX_TOKENS = 48
 """Tokens of a text, more than a caption of the demo's backbone has."""
@@ -58,20 +58,9 @@ class _Writer:
     max_tokens: int
 
     @cached_property
-    def description(self) -> Description:
-        """The backbone as its small files describe it.
-
-        Raises:
-            VadprobeError: if its files are not those that the features came from.
-        """
-        config = self.job.config
-        found = describe(config.backbone, self.job.backbone_folder)
-        if found.spec != self.spec.backbone:
-            raise VadprobeError(
-                f"the backbone {config.backbone.key!r} must be the one that the features came from; its files were "
-                "changed since. Extract the features anew, under another key."
-            )
-        return found
+    def backbone(self) -> FeatureBackbone:
+        """The backbone of the features."""
+        return FeatureBackbone(self.job, self.spec)
 
     @cached_property
     def tokens(self) -> WordTokens:
@@ -80,16 +69,15 @@ class _Writer:
         Raises:
             VadprobeError: if the tokenizer has none of a word.
         """
-        return WordTokens.of(self.description.family.tokenizer, sorted(self.words))
+        return WordTokens.of(self.backbone.description.family.tokenizer, sorted(self.words))
 
     @cached_property
     def generation(self) -> TextGeneration:
-        """The loaded backbone."""
-        settings = self.job.config.extraction
-        return TextGeneration(load(self.description, settings.device, settings.threads), self.max_tokens)
+        """The texts of the loaded backbone."""
+        return TextGeneration(self.backbone.loaded, self.max_tokens)
 
     def check(self) -> None:
-        """Check backbone and words before the first frame is read. Errors as of `description` and `tokens`."""
+        """Check backbone and words before the first frame is read; errors as of the backbone and `tokens`."""
         _ = self.tokens
 
     def rows(self, video_id: str, decoder: Decoder) -> Iterator[dict[str, Any]]:
@@ -108,10 +96,9 @@ class _Writer:
     def _frames(self, path: Path, row: int, decoder: Decoder) -> Any:
         """Return a clip's frames as the model takes them; None where they cannot be read."""
         try:
-            read = decoder.read_clip(path, self.clips.clip(row).frame_indices)
+            return self.backbone.frames(path, self.clips.clip(row).frame_indices, decoder)
         except VideoError:
             return None
-        return self.description.family.resize(read)
 
     def _texts(self, frames: Sequence[Any], rows: Sequence[int]) -> list[GeneratedText]:
         clips = self.clips
@@ -179,20 +166,9 @@ def write_texts(
                 found += writer.rows(video_id, decoder)
                 table = pa.Table.from_pylist(found, _COLUMNS)
                 write_parquet(with_notes(with_metadata(table, TEXTS_RECIPE, recipe), store.spec.notes), path)
-                _write_timings(writer, path.with_name(TEXT_TIMINGS), before)
+                writer.backbone.write_timings(writer.generation.times, path.with_name(TEXT_TIMINGS), before)
             progress(number + 1, len(video_ids))
     return path
-
-
-def _write_timings(writer: _Writer, path: Path, before: TextTimings | None) -> None:
-    """Keep how long the texts have taken, with those of earlier calls; not where first and later tokens are one."""
-    times = writer.generation.times
-    if not times.texts or not times.is_apart:
-        return
-    device = name_of(writer.generation.backbone.device)
-    spec = writer.spec
-    mine = (spec.digest, device, spec.backbone.dtype, times.texts, times.first, times.later, times.later_tokens)
-    TextTimings(*mine).added(before).write(path)
 
 
 def _videos_of(inputs: AnalysisInputs, splits: Sequence[str]) -> list[str]:

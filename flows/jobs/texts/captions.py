@@ -44,7 +44,7 @@ def sampled_captions(path: Path, truth: Dataset, seed: int, count: int) -> list[
     """
     rows = read_parquet(path).to_pylist()
     found = [
-        Caption(row["video_id"], start, stop, _kind(truth, row["video_id"], start, stop), row["text"])
+        Caption(row["video_id"], start, stop, truth_of(truth, row["video_id"], start, stop), row["text"])
         for row in rows
         if row["split"] == "test"
         for start, stop in [(row["start_frame"], row["stop_frame"])]
@@ -73,7 +73,8 @@ def caption_lines(captions: list[Caption]) -> Iterator[str]:
     yield from table(("segment", "truth", "text"), cells)
 
 
-def _kind(truth: Dataset, video_id: str, start: int, stop: int) -> str:
+def truth_of(truth: Dataset, video_id: str, start: int, stop: int) -> str:
+    """Return what is true of frames `[start, stop)` of a video, in the words of `Caption.truth`."""
     video = truth.by_id[video_id]
     if video.label is None:
         return UNKNOWN

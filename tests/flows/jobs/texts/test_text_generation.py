@@ -1,67 +1,25 @@
 """Texts of a job's segments: one a segment, kept video by video, of the very backbone that made the features."""
 
-import json
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.planted import write_planted
-from tests.support.samples.jobs import write_job
 from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, read_texts
 from vadprobe.extract.demo.captioner.sentences import event_words
-from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
-from vadprobe.flows.jobs import text_generation
 from vadprobe.flows.jobs.analyze_job import open_analysis
-from vadprobe.flows.jobs.event_words import says_one, words_of_events
-from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.flows.jobs.text_generation import write_texts
+from vadprobe.flows.jobs.texts import feature_backbone, text_generation
+from vadprobe.flows.jobs.texts.event_words import says_one, words_of_events
+from vadprobe.flows.jobs.texts.text_generation import write_texts
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.parquet import metadata_in, notes_in, read_parquet
 from vadprobe.store.writing.timings.text_timings import NAME, read_text_timings
 
 WORDS = ("abnormal", "yes")
-MORE = """
-[analysis]
-preset = "texts"
-method = "hiprobe"
-out = "out"
-workers = 0
-calibration = {unit = "segment"}
-"""
-
-
-@pytest.fixture(scope="module")
-def workspace(
-    tmp_path_factory: pytest.TempPathFactory, tiny_backbones: Mapping[str, Path], write_video: Callable[..., Path]
-) -> Path:
-    """Features of four small videos, all of them of the test split but one, by a backbone with a card."""
-    folder = tmp_path_factory.mktemp("texts")
-    backbone = Path(shutil.copytree(tiny_backbones["qwen2_5_vl"], folder / "backbone"))
-    (backbone / "random_weights.json").unlink()
-    (backbone / BACKBONE_CARD).write_text(json.dumps({"kind": "demo-captioner", "note": "knows drawings"}))
-    rows = ["video_id,label,n_frames,split"]
-    for number, split in enumerate(("train", "validation", "test", "test")):
-        (folder / "videos").mkdir(exist_ok=True)
-        write_video(folder / "videos" / f"clip{number}.mp4", n_frames=20)
-        rows.append(f"clip{number},{number % 2},20,{split}")
-    (folder / "truth.csv").write_text("\n".join(rows) + "\n")
-    path = write_job(folder, "backbone", more=MORE)
-    dataset = 'name = "set"\nformat = "manifest"\nmanifest = "truth.csv"'
-    path.write_text(path.read_text().replace('name = "set"', dataset))
-    extract(load_job(path))
-    return folder
-
-
-@pytest.fixture
-def job(workspace: Path) -> Job:
-    job = load_job(workspace / "job.toml")
-    shutil.rmtree(job.out, ignore_errors=True)
-    return job
 
 
 def test_every_scored_segment_has_its_text(job: Job) -> None:
@@ -140,7 +98,7 @@ def test_what_is_no_word_is_refused_at_once(word: str, job: Job, monkeypatch: py
 
 def test_unknown_words_are_refused_before_a_frame_is_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_generation._Writer, "_frames", lambda *given: pytest.fail("a frame was read"))
-    monkeypatch.setattr(text_generation, "load", lambda *given: pytest.fail("the weights were loaded"))
+    monkeypatch.setattr(feature_backbone, "load", lambda *given: pytest.fail("the weights were loaded"))
     with pytest.raises(VadprobeError, match="must have a token that is the word 'eventually'"):
         write_texts(job, ["yes", "eventually"])
 

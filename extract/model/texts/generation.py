@@ -1,4 +1,4 @@
-"""Greedy texts of clips under a prompt, each with the probability that it names one of some words.
+"""Texts of clips under a prompt, greedy or drawn, each with the probability that it names one of some words.
 
 Families with inputs of their own run in a loop written here: a batch of clips is encoded once, as for features, and
 every further token runs alone behind the keys and values of those before it; the library's `generate` takes pixels
@@ -8,55 +8,21 @@ only. All other families go through `generate`, because only the library knows h
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
 
 from vadprobe.extract.families.family import Pass
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import KeptTokens
 from vadprobe.extract.model.shared_prefix import token_positions
-from vadprobe.store.errors import VadprobeError
+from vadprobe.extract.model.texts.token_choice import GREEDY, TokenChoice, TokenChooser
+from vadprobe.extract.model.texts.word_tokens import WordTokens
 from vadprobe.store.format.specification import FeatureSpec
-
-
-@dataclass(frozen=True)
-class WordTokens:
-    """Ids of the tokens that are one of some words: `first` where a text begins, `later` behind other text."""
-
-    first: tuple[int, ...] = ()
-    later: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, tokenizer: Any, words: Iterable[str]) -> "WordTokens":
-        """Find the tokens of words, written small and with a capital.
-
-        Only a token that is a whole word counts. The first token of a word in pieces begins other words too, or is one
-        itself, as the article begins "A" + "lone". So a word that the tokenizer knows whole only behind other text has
-        no mass where a text begins.
-
-        Raises:
-            VadprobeError: if the tokenizer has no token of a word.
-        """
-        first: set[int] = set()
-        later: set[int] = set()
-        for word in words:
-            beginning, behind = _whole(tokenizer, word)
-            if not beginning | behind:
-                raise VadprobeError(
-                    f"the tokenizer must have a token that is the word {word!r}, got it in pieces, which begin other "
-                    "words too; leave it out, or choose another word."
-                )
-            first |= beginning
-            later |= behind
-        return cls(tuple(sorted(first)), tuple(sorted(later)))
-
-
-def known_words(tokenizer: Any, words: Iterable[str]) -> frozenset[str]:
-    """Return the words of which the tokenizer has a token, those that `WordTokens.of` takes."""
-    return frozenset(word for word in words if any(_whole(tokenizer, word)))
 
 
 @dataclass(frozen=True)
@@ -79,6 +45,13 @@ class GeneratedText:
         return 1.0 - missed
 
 
+class Step(NamedTuple):
+    """One step of texts that run side by side: logits (texts, vocabulary), and the ids (texts,) chosen from them."""
+
+    logits: Tensor
+    chosen: Tensor
+
+
 @dataclass
 class StepTimes:
     """Seconds of texts so far: until the first token of each, and for the tokens behind it.
@@ -99,11 +72,11 @@ class StepTimes:
         """Note the moment when the work on a batch begins."""
         self._begun = time.monotonic()
 
-    def steps(self, steps: Iterable[Tensor]) -> Iterator[Tensor]:
+    def steps(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Count the steps of one batch; whoever takes them has waited for each when the next is asked for."""
-        for number, logits in enumerate(steps):
-            yield logits
-            now, count = time.monotonic(), len(logits)
+        for number, step in enumerate(steps):
+            yield step
+            now, count = time.monotonic(), len(step.chosen)
             self.tokens += count
             if number == 0:
                 self.texts += count
@@ -116,15 +89,21 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class TextGeneration:
-    """The greedy texts of one backbone, of at most `max_tokens` tokens; `times` counts how long they take."""
+    """The texts of one backbone, of at most `max_tokens` tokens, greedy by default; `times` counts their seconds."""
 
     backbone: Backbone
     max_tokens: int
+    choice: TokenChoice = GREEDY
     times: StepTimes = field(default_factory=StepTimes)
 
     @torch.inference_mode()
     def __call__(
-        self, clips: Sequence[Any], seconds: Sequence[float], spec: FeatureSpec, words: WordTokens
+        self,
+        clips: Sequence[Any],
+        seconds: Sequence[float],
+        spec: FeatureSpec,
+        words: WordTokens,
+        draws: Sequence[np.random.Generator] = (),
     ) -> list[GeneratedText]:
         """Generate the text of every clip of a batch.
 
@@ -133,20 +112,23 @@ class TextGeneration:
             seconds: duration of each clip.
             spec: specification of a store: its prompt is asked, its sampling says how many frames a clip has.
             words: tokens whose mass is summed.
+            draws: random numbers of each clip, where tokens are drawn.
         """
         family, model = self.backbone.description.family, self.backbone.model
         ends = end_tokens(model, family.tokenizer)
         texts: list[GeneratedText] = []
+        left = iter(draws)
         self.times.begin()
         for passes in family.passes(model, self.backbone.device, clips, seconds, [spec]):
             for one in passes:
                 run = self._by_library if one.with_head else self._in_own_loop
                 self.times.is_apart &= not one.with_head
-                texts += _texts(self.times.steps(run(one, ends)), family.tokenizer, ends, words)
+                choose = TokenChooser(self.choice, list(islice(left, len(one.inputs["input_ids"]))))
+                texts += _texts(self.times.steps(run(one, ends, choose)), family.tokenizer, ends, words)
         return texts
 
-    def _in_own_loop(self, one: Pass, ends: frozenset[int]) -> Iterator[Tensor]:
-        """Yield the logits (clips, vocabulary) of each step until every clip has ended."""
+    def _in_own_loop(self, one: Pass, ends: frozenset[int], choose: TokenChooser) -> Iterator[Step]:
+        """Yield each step until every clip has ended."""
         model, inputs = self.backbone.model, one.inputs
         kept = KeptTokens(config=model.get_decoder().config)
         positions, mask = token_positions(model, inputs), inputs["attention_mask"]
@@ -158,8 +140,9 @@ class TextGeneration:
         for step in range(self.max_tokens):
             head: nn.Module = model.get_output_embeddings()
             logits: Tensor = head(output.last_hidden_state[:, -1])
-            yield logits
-            chosen = logits.argmax(dim=-1).to(mask.device)
+            chosen = choose(logits)
+            yield Step(logits, chosen)
+            chosen = chosen.to(mask.device)
             ended |= torch.isin(chosen, torch.tensor(sorted(ends), device=mask.device))
             if bool(ended.all()) or step + 1 == self.max_tokens:
                 return
@@ -172,8 +155,9 @@ class TextGeneration:
                 use_cache=True,
             )
 
-    def _by_library(self, one: Pass, ends: frozenset[int]) -> Iterator[Tensor]:
+    def _by_library(self, one: Pass, ends: frozenset[int], choose: TokenChooser) -> Iterator[Step]:
         """Yield the same from the library's own loop, without the checkpoint's sampling settings."""
+        forced = _Forced(choose)
         settings = GenerationConfig(
             max_new_tokens=self.max_tokens,
             do_sample=False,
@@ -182,7 +166,23 @@ class TextGeneration:
             output_logits=True,
             return_dict_in_generate=True,
         )
-        yield from self.backbone.model.generate(**one.inputs, generation_config=settings).logits
+        output = self.backbone.model.generate(
+            **one.inputs, generation_config=settings, logits_processor=LogitsProcessorList([forced])
+        )
+        yield from map(Step, output.logits, forced.chosen)
+
+
+@dataclass(frozen=True)
+class _Forced:
+    """Leaves the library's greedy loop one token to take, the chosen one, and keeps it."""
+
+    choose: TokenChooser
+    chosen: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        ids = self.choose(scores)
+        self.chosen.append(ids)
+        return torch.full_like(scores, -torch.inf).scatter(-1, ids[:, None], 0.0)
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -194,31 +194,14 @@ def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(found)
 
 
-def _texts(steps: Iterable[Tensor], tokenizer: Any, ends: frozenset[int], words: WordTokens) -> Iterator[GeneratedText]:
-    """Yield the texts of the clips from the logits of each step."""
+def _texts(steps: Iterable[Step], tokenizer: Any, ends: frozenset[int], words: WordTokens) -> Iterator[GeneratedText]:
+    """Yield the texts of the clips from their steps."""
     chosen, masses = [], []
-    for number, logits in enumerate(steps):
+    for number, (logits, taken) in enumerate(steps):
         ids = torch.tensor(words.later if number else words.first, dtype=torch.long, device=logits.device)
         masses.append(torch.softmax(logits.float(), dim=-1)[:, ids].sum(dim=-1).double().cpu())
-        chosen.append(logits.argmax(dim=-1).cpu())
+        chosen.append(taken.cpu())
     for tokens, found in zip(torch.stack(chosen, dim=1).tolist(), torch.stack(masses, dim=1).tolist(), strict=True):
         length = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
         text = tokenizer.decode(tokens[:length], skip_special_tokens=True)
         yield GeneratedText(text.strip(), tuple(tokens[:length]), tuple(found[: length + 1]))
-
-
-def _whole(tokenizer: Any, word: str) -> tuple[set[int], set[int]]:
-    """Return the tokens that are a word, small or with a capital: where a text begins, and behind other text."""
-    forms = dict.fromkeys((word, word[:1].upper() + word[1:]))
-    stop = len(_ids(tokenizer, "."))
-    beginning = [_ids(tokenizer, form) for form in forms]
-    behind = [_ids(tokenizer, f". {form}")[stop:] for form in forms]
-    first, later = (
-        {ids[0] for ids in found if len(ids) == 1 and tokenizer.decode(ids).strip().lower() == word.lower()}
-        for found in (beginning, behind)
-    )
-    return first, later
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=False))
