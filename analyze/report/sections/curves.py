@@ -12,7 +12,7 @@ from vadprobe.analyze.report.part import ReportPart
 from vadprobe.analyze.report.sections.encoding import encoded
 from vadprobe.store.datasets.video import Video
 
-MOST_TEXT = 600_000
+MOST_TEXT = 400_000
 """Bytes of texts in a page; beyond them the texts of segments that are neither detected nor anomalous are left out."""
 
 _Rows = Mapping[str, np.ndarray]

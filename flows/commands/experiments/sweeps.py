@@ -75,7 +75,8 @@ def sweep(
     write_parquet(tidy_table(found), folder / "sweep.parquet")
     sources = sources_of(loaded)
     swept = " ".join(f"--over {shlex.quote(axis)}" for axis in over)
-    made_by = " ".join(["vadprobe sweep", *(source["job"] for source in sources), swept])
+    words = ["vadprobe sweep", *(source["job"] for source in sources), swept, f"--draws {draws}"]
+    made_by = " ".join([*words, "--product"] if product else words)
     summary = {**summary_json(found, wanted), "sources": sources, "made_by": made_by}
     write_json(folder / "sweep.json", summary)
     write_bytes(folder / "sweep.md", "\n".join(summary_markdown(found, wanted)).encode())

@@ -57,7 +57,9 @@ def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction
     with open_context(jobs, draws, fraction, "tables", len(names)) as context:
         tables = []
         sources = sources_of(jobs)
-        made_by = " ".join(["vadprobe table", *names, "--jobs", *(source["job"] for source in sources)])
+        made_by = " ".join(
+            ["vadprobe table", *names, f"--draws {draws}", "--jobs", *(source["job"] for source in sources)]
+        )
         for name in names:
             tables.append(measured_table(context, name))
             say("\n".join(table_lines(tables[-1])) + "\n")

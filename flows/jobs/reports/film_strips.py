@@ -18,11 +18,11 @@ from vadprobe.store.progress import Progress
 COUNT = 10
 """Pictures of a strip."""
 
-MOST_BYTES = 1_300_000
+MOST_BYTES = 1_200_000
 """Bytes of the strips of all test videos together: a page holds them in base64, which is a third more."""
 
 _LARGEST, _SMALLEST = 12_000, 1_500
-_WIDTH, _HEIGHT = 72, 48
+_WIDTH, _HEIGHT, _LOWEST = 72, 48, 8
 _QUALITIES = (75, 60, 45, 30, 18, 8)
 _SAVED_EVERY = 20
 
@@ -60,9 +60,10 @@ def write_film_strips(job: Job, inputs: AnalysisInputs, progress: Progress = lam
 
 
 def encode_strip(frames: np.ndarray, most: int) -> bytes:
-    """Return frames (n, height, width, 3) uint8 side by side as WebP, of at most so many bytes where that is possible.
+    """Return frames (n, height, width, 3) uint8 side by side as WebP of at most so many bytes.
 
-    The whole frame is shown, on black where its shape is another than that of the pictures.
+    The whole frame is shown, on black where its shape is another than that of the pictures. Quality goes down first,
+    then size.
     """
     sheet = Image.new("RGB", (_WIDTH * len(frames), _HEIGHT))
     for number, frame in enumerate(frames):
@@ -71,10 +72,18 @@ def encode_strip(frames: np.ndarray, most: int) -> bytes:
         left, top = (_WIDTH - picture.width) // 2, (_HEIGHT - picture.height) // 2
         sheet.paste(picture, (number * _WIDTH + left, top))
     for quality in _QUALITIES:
-        content = io.BytesIO()
-        sheet.save(content, "WEBP", quality=quality, method=4)
-        if content.tell() <= most:
-            break
+        content = _webp(sheet, quality)
+        if len(content) <= most:
+            return content
+    while len(content) > most and sheet.height > _LOWEST:
+        sheet = sheet.resize((max(1, sheet.width * 3 // 4), sheet.height * 3 // 4))
+        content = _webp(sheet, _QUALITIES[-1])
+    return content
+
+
+def _webp(sheet: Image.Image, quality: int) -> bytes:
+    content = io.BytesIO()
+    sheet.save(content, "WEBP", quality=quality, method=2)
     return content.getvalue()
 
 
