@@ -115,20 +115,35 @@ def analyze(config: Path, /) -> int:
     return 0
 
 
-def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, out: Path | None = None) -> int:
-    """Draw one page from finished analyses.
+def report(
+    first: Annotated[Path, Parameter(name="CONFIG")],
+    /,
+    *others: Path,
+    out: Path | None = None,
+    thumbnails: bool = False,
+) -> int:
+    """Write one page from finished analyses, with its tables as CSV files in a folder beside it.
+
+    Exit code 3 if there is no film strip of a video.
 
     Args:
         first: job file whose analysis is finished
         others: more of them
         out: the HTML file to write; by default report.html of the first analysis
+        thumbnails: first make a film strip of every test video from its file, for this page and later ones
     """
-    from vadprobe.flows.jobs.analyze_job import combine
+    from vadprobe.flows.jobs.analyze_job import combine, open_analysis
     from vadprobe.flows.jobs.job import load_job
 
     jobs = [load_job(path) for path in (first, *others)]
-    print(f"Report: {combine(jobs, out or jobs[0].out / 'report.html')}")
-    return 0
+    missing = []
+    if thumbnails:
+        from vadprobe.flows.jobs.reports.film_strips import write_film_strips
+
+        for job in jobs:
+            missing += write_film_strips(job, open_analysis(job), Bar("film strips", "video"))
+    print("\n".join([*missing, f"Report: {combine(jobs, out or jobs[0].out / 'report.html')}"]))
+    return 3 if missing else 0
 
 
 def describe(
