@@ -35,6 +35,7 @@ class ReportPart:
         figures: those that 'vadprobe figure' has drawn from this analysis.
         tables: content of the JSON files of tables, and of a sweep, that were measured on its features and truth.
         texts: rows about segments that a backbone wrote, with `video_id`, `start_frame`, `stop_frame` and `text`.
+        text_commands: commands that made the texts, such as "describe".
         strips: film strips by video.
         job: job file, as a command names it.
         format: name of the annotation's format.
@@ -51,6 +52,7 @@ class ReportPart:
     figures: tuple[StoredFigure, ...] = ()
     tables: tuple[Mapping[str, Any], ...] = ()
     texts: pa.Table | None = None
+    text_commands: tuple[str, ...] = ()
     strips: Mapping[str, FilmStrip] = field(default_factory=dict)
     job: str = "JOB"
     format: str = ""

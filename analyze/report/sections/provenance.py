@@ -55,8 +55,7 @@ def commands(parts: Sequence[ReportPart]) -> list[str]:
     lines = []
     for part, job in zip(parts, quoted, strict=False):
         lines += [f"vadprobe extract {job}", f"vadprobe analyze {job}"]
-        if part.texts is not None:
-            lines.append(f"vadprobe describe {job}")
+        lines += [f"vadprobe {command} {job}" for command in part.text_commands]
         figures = " ".join(sorted(one.name for one in part.figures))
         if figures:
             lines.append(f"vadprobe figure {figures} --jobs {job}")

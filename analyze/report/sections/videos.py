@@ -124,7 +124,9 @@ def events_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTabl
         texts = _texts(part)
         for event in _events(part.events):
             spans = texts.get(event["video_id"], [])
-            meets = [t for start, stop, t in spans if start < event["stop_frame"] and event["start_frame"] < stop]
+            first, last = event["start_frame"], event["stop_frame"]
+            whole = [text for start, stop, text in spans if (start, stop) == (first, last)]
+            meets = whole or [text for start, stop, text in spans if start < last and first < stop]
             rows.append(
                 [event["video_id"], label, event["start_frame"], event["stop_frame"], event["start_second"],
                  event["stop_second"], event["peak_score"], event["mean_score"], event["iou"],
@@ -132,7 +134,7 @@ def events_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTabl
             )  # fmt: skip
     rows.sort(key=lambda row: -float(row[6] or 0))
     head = ["video", "analysis", "from frame", "to frame (not in it)", "from second", "to second", "peak score",
-            "mean score", "greatest IoU", "generated text (of up to three segments)"]  # fmt: skip
+            "mean score", "greatest IoU", "generated text (of the event, or of up to three segments)"]  # fmt: skip
     return PageTable("events", "Detected events of the test videos", head, rows, frozenset({0, 1, 9}), shown=SHOWN)
 
 

@@ -22,6 +22,11 @@ from vadprobe.store.files.parquet import metadata_in, read_parquet
 _BESIDE = ("tables/*.json", "comparison/*.json", "sweep/sweep.json")
 """Files of tables and sweeps below the results."""
 
+_TEXT_FILES = {"describe": (TEXTS, TEXTS_RECIPE), "explain": ("explanations.parquet", "explanations_recipe")}
+"""File of generated texts, and the name of its recipe, by the command that writes it."""
+
+_TEXT_COLUMNS = ["video_id", "start_frame", "stop_frame", "text"]
+
 
 def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
     """Read what the files of a finished analysis hold for the page.
@@ -40,6 +45,7 @@ def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
     saliency = job.out / "saliency.json"
     detector = Detector.read(job.out / "detector.json")
     made_of = detector.provenance
+    texts, commands = _texts(job.out, inputs)
     return ReportPart(
         result=result,
         detector=detector,
@@ -51,7 +57,8 @@ def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
         failures=failures(inputs),
         figures=stored_figures(job.out / FOLDER, made_of["calibration"], made_of["features"]),
         tables=tuple(_tables(job.out, inputs)),
-        texts=_texts(job.out / TEXTS, inputs),
+        texts=texts,
+        text_commands=commands,
         strips=read_film_strips(job.out, inputs.probed),
         job=job.path.as_posix(),
         format=job.config.dataset.format,
@@ -84,10 +91,16 @@ def _tables(folder: Path, inputs: AnalysisInputs) -> Iterator[Mapping[str, Any]]
                 yield content
 
 
-def _texts(path: Path, inputs: AnalysisInputs) -> pa.Table | None:
-    """Return the texts about the segments of the scored features; None without any, or where they are of others."""
-    if not path.exists():
-        return None
-    table = read_parquet(path)
-    recipe = metadata_in(table.schema, TEXTS_RECIPE) or {}
-    return table if recipe.get("features") == inputs.store.spec.digest else None
+def _texts(folder: Path, inputs: AnalysisInputs) -> tuple[pa.Table | None, tuple[str, ...]]:
+    """Return what a backbone wrote about segments and events of the scored features, and the commands that asked it.
+
+    A file about other features is left out.
+    """
+    found: dict[str, pa.Table] = {}
+    for command, (name, recipe) in _TEXT_FILES.items():
+        if (folder / name).exists():
+            table = read_parquet(folder / name)
+            made_of = metadata_in(table.schema, recipe) or {}
+            if made_of.get("features") == inputs.store.spec.digest:
+                found[command] = table.select(_TEXT_COLUMNS).replace_schema_metadata()
+    return (pa.concat_tables(found.values()) if found else None), tuple(found)

@@ -160,10 +160,14 @@ def test_the_theme_goes_round(written: Path) -> None:
 def test_a_browser_draws_the_page_without_an_error(written: Path, tmp_path: Path, size: str) -> None:
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={size}", "--virtual-time-budget=5000",
              "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}"]  # fmt: skip
-    browser, limits = [str(CHROMIUM), *flags], {"check": True, "capture_output": True, "text": True, "timeout": 120}
-    found = subprocess.run([*browser, "--dump-dom", written.as_uri()], **limits)  # type: ignore[call-overload]
+    browser = [str(CHROMIUM), *flags]
+    found = subprocess.run(
+        [*browser, "--dump-dom", written.as_uri()], check=True, capture_output=True, text=True, timeout=120
+    )
     assert "CONSOLE" not in found.stderr, found.stderr
     assert found.stdout.count('<svg viewBox="0 0') > 10
     picture = tmp_path / "page.png"
-    subprocess.run([*browser, f"--screenshot={picture}", written.as_uri()], **limits)  # type: ignore[call-overload]
+    subprocess.run(
+        [*browser, f"--screenshot={picture}", written.as_uri()], check=True, capture_output=True, timeout=120
+    )
     assert picture.stat().st_size > 10_000
