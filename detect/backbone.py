@@ -15,6 +15,8 @@ from vadprobe.extract.pipeline.recipe import input_recipe
 from vadprobe.store.datasets.dataset import Dataset, is_drawn
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import FeatureSpec, backbone_notes
 from vadprobe.store.settings import explain
 
@@ -77,18 +79,26 @@ def match_backbone(
     return MatchedBackbone(description, spec, extraction)
 
 
-def described_spec(detector: Detector, description: Description, extraction: ExtractionConfig) -> FeatureSpec:
-    """Return what a backbone would compute for a detector: its sampling and prompt, the backbone's own recipe.
+def described_spec(
+    detector: Detector,
+    description: Description,
+    extraction: ExtractionConfig,
+    prompt: Prompt | None = None,
+    sampling: Sampling | None = None,
+) -> FeatureSpec:
+    """Return what a backbone would compute, with its own recipe, to be compared with a detector's features.
+
+    Prompt and sampling are the detector's own where none are given.
 
     Raises:
         VadprobeError: if the prompt, or a clip of so many frames, cannot be prepared.
     """
-    mine = detector.features
+    prompt, sampling = prompt or detector.features.prompt, sampling or detector.features.sampling
     device = choose_device(extraction.device).type
-    recipe: dict[str, Any] = input_recipe(description, mine.prompt, mine.sampling, extraction, device)
+    recipe: dict[str, Any] = input_recipe(description, prompt, sampling, extraction, device)
     if description.card is not None:
         recipe["backbone_card"] = short_card(description.card)
-    return FeatureSpec("", "", 0, mine.sampling, description.spec, mine.prompt, recipe)
+    return FeatureSpec("", "", 0, sampling, description.spec, prompt, recipe)
 
 
 def backbone_config(detector: Detector, path: str | None = None) -> BackboneConfig:

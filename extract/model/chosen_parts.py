@@ -77,4 +77,4 @@ def capture_chosen(
 
 def _part(value: Tensor, index: tuple[int, ...], n_heads: int) -> Tensor:
     """Return a layer's hidden state, or one head of a block's heads, (clips, size)."""
-    return value if len(index) == 1 else value.unflatten(1, (n_heads, -1))[:, index[1]]
+    return value if len(index) == 1 else value.view(len(value), n_heads, -1)[:, index[1]]
