@@ -64,8 +64,7 @@ def match_backbone(
         {
             "device": device,
             "threads": threads,
-            "batch_clips": recipe.get("batch_clips", 8),
-            "prefix": recipe.get("prefix", "shared"),
+            "prefix": "independent" if recipe.get("prefix") == "independent" else "shared",
         }
     )
     spec = described_spec(detector, description, extraction)

@@ -54,7 +54,8 @@ def _about(packed: dict[str, Any]) -> Iterator[str]:
             f"videos, {plain(calibration.get('n_anomalous'))} anomalous (unit {plain(calibration.get('unit'))})"
         )
     if measured:
-        intervals = measured.get("intervals", {})
+        intervals = measured.get("intervals")
+        intervals = intervals if isinstance(intervals, dict) else {}
         shown = ", ".join(
             f"{label} {_number(measured.get(name))}{_interval(intervals.get(name))}"
             for name, label in (("auc", "AUC"), ("ap_step", "AP"))

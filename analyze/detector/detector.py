@@ -59,7 +59,8 @@ class Detector:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that everyone who reads its scores must know."""
-        said = [*self.provenance.get("notes", ()), *self.packed.get("notes", ())]
+        fitted = self.provenance.get("notes")
+        said = [*(fitted if isinstance(fitted, list) else ()), *self.packed.get("notes", ())]
         return tuple(dict.fromkeys(str(note) for note in said))
 
     def differences(self, spec: FeatureSpec) -> list[str]:
