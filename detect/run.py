@@ -1,7 +1,7 @@
 """A detection in several videos: one model, one set of files, and a summary that is written whatever happens."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vadprobe.detect.detector import OFFLINE, Detector
@@ -9,10 +9,14 @@ from vadprobe.detect.online.events import Event
 from vadprobe.detect.online.smoothing import OnlineSmoother
 from vadprobe.detect.results.files import DetectionFiles
 from vadprobe.detect.results.summary import Summary, VideoSummary
+from vadprobe.detect.sources.files import FileSource
+from vadprobe.detect.sources.folders import files_of
 from vadprobe.detect.sources.frames import FrameSource, SourceError
+from vadprobe.detect.sources.masking import is_url
+from vadprobe.detect.sources.opening import STANDARD_INPUT, open_sources
+from vadprobe.detect.sources.options import SourceOptions
 from vadprobe.detect.stream import DetectionOptions, ScoredSegment
-from vadprobe.store.datasets.annotations.names import VIDEO_SUFFIXES
-from vadprobe.store.errors import VadprobeError, VideoError
+from vadprobe.store.errors import VideoError
 from vadprobe.store.files.digests import digest_json
 
 Found = Callable[[ScoredSegment | Event], None]
@@ -27,31 +31,43 @@ class Target:
     video: Path | FrameSource
 
 
-def targets_in(paths: Sequence[Path]) -> list[Target]:
-    """Return the video files that are named, and those in the folders that are, by their names.
+def targets_in(arguments: Sequence[str], options: SourceOptions) -> Iterator[Target]:
+    """Check what names videos, and return an iterator that opens one after another.
+
+    A file that is complete is read as stage 1 reads it, which decodes only what is sampled; all else is a stream.
+
+    Args:
+        arguments: files, folders of them, URLs, or `-` for standard input.
+        options: of sources.
 
     Raises:
-        VadprobeError: if a path does not exist, or a folder holds no video.
+        VadprobeError: if an argument is none of these, or a folder holds no video.
     """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
-            if not inside:
-                raise VadprobeError(f"the folder {path} holds no video file ({', '.join(sorted(VIDEO_SUFFIXES))}).")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise VadprobeError(f"there is no video {path}; name video files, or folders of them.")
-    files = list(dict.fromkeys(found))
-    names = [path.name for path in files]
-    return [Target(path.name if names.count(path.name) == 1 else path.as_posix(), path) for path in files]
+    open_sources(arguments, options)  # checks them all; opens none
+    return _targets(arguments, options)
+
+
+def _targets(arguments: Sequence[str], options: SourceOptions) -> Iterator[Target]:
+    files = [] if options.follow or options.watch else [Path(argument) for argument in arguments]
+    inside = [file for path in files for file in (files_of(path) if path.is_dir() else [path])]
+    for argument in arguments:
+        path = Path(argument)
+        if argument == STANDARD_INPUT or is_url(argument) or not files:
+            for source in open_sources([argument], replace(options, watch=options.watch and path.is_dir())):
+                if isinstance(source, FileSource):
+                    source.close()
+                    yield Target(source.name, source.path)
+                else:
+                    yield Target(source.name, source)
+            continue
+        for file in files_of(path) if path.is_dir() else [path]:
+            alone = sum(other.name == file.name for other in inside) == 1
+            yield Target(file.name if alone else file.as_posix(), file)
 
 
 def detect_in(
     detector: Detector,
-    targets: Sequence[Target],
+    targets: Iterable[Target],
     folder: Path,
     options: DetectionOptions = OFFLINE,
     *,
@@ -64,7 +80,7 @@ def detect_in(
 
     Args:
         detector: loaded.
-        targets: the videos.
+        targets: the videos, asked for one after another.
         folder: of the results.
         options: smoothing, hysteresis and batch.
         overwrite: replace an earlier detection's files.

@@ -12,7 +12,12 @@ from tests.detect.test_detector import Pictures, written
 from vadprobe.detect import Detector, Event
 from vadprobe.detect.run import Target, detect_in, targets_in
 from vadprobe.detect.sources.frames import SourceError
+from vadprobe.detect.sources.options import SourceOptions
 from vadprobe.store.errors import VadprobeError
+
+
+def named(*paths: Path) -> list[Target]:
+    return list(targets_in([str(path) for path in paths], SourceOptions()))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -38,9 +43,9 @@ def test_what_cannot_be_read_has_its_reason_and_the_next_video_goes_on(
 ) -> None:
     (tmp_path / "noise.mp4").write_bytes(b"no video at all" * 99)
     targets = [
-        *targets_in([tmp_path / "noise.mp4"]),
+        *named(tmp_path / "noise.mp4"),
         Target("camera", Broken(video_folder / "first.mp4")),
-        *targets_in([video_folder]),
+        *named(video_folder),
     ]
     out, seen = tmp_path / "out", []
     summary = detect_in(detector, targets, out, found=seen.append)
@@ -71,7 +76,7 @@ def test_an_interrupted_detection_leaves_valid_files(detector: Detector, video_f
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        detect_in(detector, targets_in([video_folder / "second.mp4"]), tmp_path / "out", found=interrupt)
+        detect_in(detector, named(video_folder / "second.mp4"), tmp_path / "out", found=interrupt)
     assert len(lines(tmp_path / "out" / "scores.jsonl")) + len(lines(tmp_path / "out" / "events.jsonl")) == 1
     kept = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert kept["interrupted"] is True
@@ -98,10 +103,10 @@ def test_videos_are_named_by_their_files_and_told_apart(tmp_path: Path) -> None:
     for name in ("a/x.mp4", "b/x.mp4", "b/y.avi", "b/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    targets = targets_in([tmp_path / "b", tmp_path / "a" / "x.mp4", tmp_path / "b" / "y.avi"])
+    targets = named(tmp_path / "b", tmp_path / "a" / "x.mp4")
     assert [target.name for target in targets] == [str(tmp_path / "b/x.mp4"), "y.avi", str(tmp_path / "a/x.mp4")]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(VadprobeError, match="holds no video file"):
-        targets_in([tmp_path / "empty"])
-    with pytest.raises(VadprobeError, match="there is no video"):
-        targets_in([tmp_path / "none.mp4"])
+    with pytest.raises(VadprobeError, match="holds no video"):
+        named(tmp_path / "empty")
+    with pytest.raises(VadprobeError, match="does not exist"):
+        named(tmp_path / "none.mp4")

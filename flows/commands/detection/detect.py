@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def detect(
-    first: Annotated[Path, Parameter(name="VIDEO")],
+    first: Annotated[str, Parameter(name="VIDEO", allow_leading_hyphen=True)],
     /,
-    *others: Path,
+    *others: Annotated[str, Parameter(allow_leading_hyphen=True)],
     detector: Path,
     out: Path = Path("detection"),
     backbone: str | None = None,
@@ -24,6 +24,8 @@ def detect(
     look_ahead: OptionalWhole = None,
     stay_above: float | None = None,
     batch: OptionalPositive = None,
+    follow: bool = False,
+    watch: bool = False,
     overwrite: bool = False,
 ) -> int:
     """Detect anomalous events in videos, in one pass that ends behind the deepest block the detector reads.
@@ -33,7 +35,7 @@ def detect(
     code 3 if a video or a segment could not be read: the others are done.
 
     Args:
-        first: video file, or a folder of them
+        first: video file, a folder of them, a URL (rtsp, http, ...), or - for standard input
         others: more of them; the model is loaded once
         detector: detector.json, from 'vadprobe detector build'
         out: folder of the results
@@ -44,19 +46,23 @@ def detect(
             radius, and scores and events are those of 'vadprobe analyze'
         stay_above: an event goes on while the smoothed score is above this (hysteresis); by default the threshold
         batch: segments per pass; by default that of the features, at most 8
+        follow: read on in a file that still grows
+        watch: go on looking for new files in the folder that is named last
         overwrite: replace the results of an earlier detection in the folder
     """
     from vadprobe.detect.detector import Detector
     from vadprobe.detect.online.events import Event
     from vadprobe.detect.run import about_detection, detect_in, targets_in
+    from vadprobe.detect.sources.options import SourceOptions
     from vadprobe.detect.stream import DetectionOptions, ScoredSegment
 
-    targets = targets_in((first, *others))
     options = DetectionOptions(look_ahead, stay_above, batch)
     with (
         Detector.load(detector, backbone=backbone, device=device, threads=threads) as loaded,
         open_bar("detecting", "segment", None) as bar,
     ):
+        frames = loaded.fitted.features.sampling.clip_length or 1
+        targets = targets_in((first, *others), SourceOptions(segment_frames=frames, follow=follow, watch=watch))
         about = about_detection(loaded, options)
         say(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
 
