@@ -32,6 +32,7 @@ class Detector:
     matched: MatchedBackbone
     deadline: float = 60.0
     _decoder: Decoder | None = field(default=None, repr=False)
+    _keeps: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         self.scorer = SegmentScorer(self.fitted, self.matched)
@@ -108,19 +109,25 @@ class Detector:
         if not path.exists():
             raise VideoError(f"{path} does not exist")
         self._decoder = self._decoder or Decoder(self.deadline)
-        facts = probe_file(path, self._decoder)
         resize = self.matched.description.family.resize
-        yield from ahead(segments_of_file(facts, self.fitted.features.sampling, self._decoder, resize), count)
+        try:
+            facts = probe_file(path, self._decoder)
+            yield from ahead(segments_of_file(facts, self.fitted.features.sampling, self._decoder, resize), count)
+        finally:
+            if not self._keeps:
+                self.close()
 
     def close(self) -> None:
-        """End the decoder's process; the next video starts another."""
+        """End the decoder's process; the next video starts another. In a `with` block it stays between videos."""
         if self._decoder is not None:
             self._decoder.interrupt()
             self._decoder.close()
             self._decoder = None
 
     def __enter__(self) -> "Detector":
+        self._keeps = True
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._keeps = False
         self.close()

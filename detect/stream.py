@@ -236,3 +236,4 @@ def ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
             yield item
     finally:
         stopped.set()
+        thread.join()  # the iterator's file may be read by the next one

@@ -64,7 +64,7 @@ def _about(packed: dict[str, Any]) -> Iterator[str]:
             f"  measured     {shown} on {plain(measured.get('dataset'))} ({plain(measured.get('split'))}, "
             f"{plain(measured.get('n_videos'))} videos)"
         )
-    for name, digest in packed.get("digests", {}).items():
+    for name, digest in sorted(packed.get("digests", {}).items()):
         yield f"  digest       {plain(name)} {plain(digest)}"
 
 

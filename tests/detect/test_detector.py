@@ -147,3 +147,20 @@ def test_the_backbone_is_found_near_the_file_and_refused_by_name_where_it_is_not
     assert detector.notes()[-1] == "A note."
     with pytest.raises(VadprobeError, match="'nowhere' is neither in the current folder"):
         Detector.load(tmp_path / "results" / "detector.json", backbone="nowhere")
+
+
+def test_a_detection_that_is_left_early_ends_its_decoder_and_the_next_begins_anew(
+    cached: Cached, video_folder: Path, tmp_path: Path
+) -> None:
+    detector = Detector.load(written(cached.detector("head"), tmp_path), device="cpu", threads=1)
+    options, path = DetectionOptions(batch=1, look_ahead=0), video_folder / "second.mp4"
+    whole = [item.score for item in detector.watch(path, options) if not isinstance(item, Event)]
+    assert detector._decoder is None
+    with detector:
+        for _ in range(2):
+            found = detector.watch(path, options)
+            first = next(item for item in found if not isinstance(item, Event))
+            assert first.score == pytest.approx(whole[0], abs=TOLERANCE)
+            found.close()  # type: ignore[attr-defined]
+        assert detector._decoder is not None
+    assert detector._decoder is None
