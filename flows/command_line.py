@@ -23,6 +23,10 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "explain", "demo"),
         "verify": ("verify",),
     },
+    "From a video to events": {
+        "detection.detect": ("detect",),
+        "detection.detectors": ("detector build", "detector show"),
+    },
     "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
     "Copies and other programs": {
         "transfer": ("pull", "push", "compact"),
@@ -31,7 +35,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Data sets and experiments": {
         "datasets": ("dataset audit", "dataset prepare"),
-        "evaluate": ("evaluate",),
+        "experiments.evaluate": ("evaluate",),
         "experiments.tables": ("table",),
         "experiments.figures": ("figure",),
         "experiments.stability": ("stability", "probing"),
@@ -41,6 +45,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
 """Commands by the module of their functions, under the titles of the help page."""
 
 _GROUPS = {
+    "detector": "Pack what detects in one file, and look at it.",
     "dataset": "Look at a dataset before anything is computed on it.",
     "import": "Make a store of features that other programs computed.",
 }
@@ -52,6 +57,7 @@ _EXTRAS = {
     "make-demo-backbone": "extract,demo",
     "describe": "all",
     "explain": "all",
+    "detect": "extract,analyze",
     "demo": "all",
 }
 """Extras that hold the packages of a command, where it is not `analyze`."""

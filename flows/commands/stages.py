@@ -68,6 +68,7 @@ def extract(
     *,
     repair_first: Annotated[bool, Parameter(name="--repair")] = False,
     devices: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), metavar="DEVICE")] = (),
+    detector: Path | None = None,
 ) -> int:
     """Compute the features that are missing (stage 1).
 
@@ -77,14 +78,20 @@ def extract(
         config: the job file (TOML)
         repair_first: first verify, and reset damaged partitions so that they are computed again
         devices: compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU
+        detector: a detector's file: compute and keep only what it reads, under its prompt and sampling
     """
     from vadprobe.flows.commands.verify import repair
     from vadprobe.flows.jobs.devices import devices_of, extract_on
-    from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare
+    from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare, with_detector
     from vadprobe.flows.jobs.job import load_job
+    from vadprobe.store.errors import VadprobeError
 
     job = load_job(config)
     names = devices_of(devices)
+    if detector is not None:
+        if names:
+            raise VadprobeError("--detector goes with one device; name it as 'detector' in the job's [[sampling]].")
+        job = with_detector(job, detector)
     if repair_first:
         repair(job.stores)
     extractor = prepare(job, Bar("probing", "video"))

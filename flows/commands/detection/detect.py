@@ -1,0 +1,85 @@
+"""The command detect."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from vadprobe.flows.commands.options import OptionalPositive, OptionalWhole
+from vadprobe.flows.jobs.progress import open_bar, say
+
+if TYPE_CHECKING:
+    from vadprobe.detect.online.events import Event
+
+
+def detect(
+    first: Annotated[str, Parameter(name="VIDEO", allow_leading_hyphen=True)],
+    /,
+    *others: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    detector: Path,
+    out: Path = Path("detection"),
+    backbone: str | None = None,
+    device: str = "auto",
+    threads: OptionalPositive = None,
+    look_ahead: OptionalWhole = None,
+    stay_above: float | None = None,
+    batch: OptionalPositive = None,
+    follow: bool = False,
+    watch: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """Detect anomalous events in videos, in one pass that ends behind the deepest block the detector reads.
+
+    Writes scores.jsonl and events.jsonl line by line as scores become final and events close, events.csv and
+    summary.json at the end. An interrupted run leaves whole lines, the table and the summary of what was found. Exit
+    code 3 if a video or a segment could not be read: the others are done.
+
+    Args:
+        first: video file, a folder of them, a URL (rtsp, http, ...), or - for standard input
+        others: more of them; the model is loaded once
+        detector: detector.json, from 'vadprobe detector build'
+        out: folder of the results
+        backbone: checkpoint folder or hub id, in place of the one that the detector names
+        device: 'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...
+        threads: CPU threads of the model; by default all cores but one
+        look_ahead: segments that a smoothed score waits for: 0 is causal, the kernel's radius offline; by default the
+            radius, and scores and events are those of 'vadprobe analyze'
+        stay_above: an event goes on while the smoothed score is above this (hysteresis); by default the threshold
+        batch: segments per pass; by default that of the features, at most 8
+        follow: read on in a file that still grows
+        watch: go on looking for new files in the folder that is named last
+        overwrite: replace the results of an earlier detection in the folder
+    """
+    from vadprobe.detect.detector import Detector
+    from vadprobe.detect.online.events import Event
+    from vadprobe.detect.run import about_detection, detect_in, targets_in
+    from vadprobe.detect.sources.options import SourceOptions
+    from vadprobe.detect.stream import DetectionOptions, ScoredSegment
+
+    options = DetectionOptions(look_ahead, stay_above, batch)
+    with (
+        Detector.load(detector, backbone=backbone, device=device, threads=threads) as loaded,
+        open_bar("detecting", "segment", None) as bar,
+    ):
+        frames = loaded.fitted.features.sampling.clip_length or 1
+        targets = targets_in((first, *others), SourceOptions(segment_frames=frames, follow=follow, watch=watch))
+        about = about_detection(loaded, options)
+        say(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
+
+        def found(item: ScoredSegment | Event) -> None:
+            if isinstance(item, Event):
+                say(event_line(item))
+            else:
+                bar.update()
+
+        summary = detect_in(loaded, targets, out, options, overwrite=overwrite, found=found)
+    print("\n".join([*summary.lines(), f"Results: {out}"]))
+    return 0 if summary.is_whole else 3
+
+
+def event_line(event: "Event") -> str:
+    """Return an event in one line."""
+    return (
+        f"{event.video}: event from {event.start_second:.1f} s to {event.stop_second:.1f} s (frames "
+        f"{event.start_frame}-{event.stop_frame - 1}), peak {event.peak_score:.3f}, mean {event.mean_score:.3f}"
+    )
