@@ -1,5 +1,6 @@
 """The command detect."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ from vadprobe.flows.jobs.progress import open_bar, say
 
 if TYPE_CHECKING:
     from vadprobe.detect.online.events import Event
+    from vadprobe.detect.pictures.drawing import PictureOptions
+    from vadprobe.detect.run import Target
 
 
 def detect(
@@ -27,12 +30,15 @@ def detect(
     follow: bool = False,
     watch: bool = False,
     overwrite: bool = False,
+    films: bool = False,
+    scored_video: bool = False,
+    padding: float = 2.0,
 ) -> int:
     """Detect anomalous events in videos, in one pass that ends behind the deepest block the detector reads.
 
-    Writes scores.jsonl and events.jsonl line by line as scores become final and events close, events.csv and
-    summary.json at the end. An interrupted run leaves whole lines, the table and the summary of what was found. Exit
-    code 3 if a video or a segment could not be read: the others are done.
+    Writes scores.jsonl and events.jsonl line by line as scores become final and events close; at the end events.csv,
+    summary.json, and the curve of each video below pictures/. An interrupted run leaves whole lines, the table and
+    the summary of what was found. Exit code 3 if a video or a segment could not be read: the others are done.
 
     Args:
         first: video file, a folder of them, a URL (rtsp, http, ...), or - for standard input
@@ -49,14 +55,20 @@ def detect(
         follow: read on in a file that still grows
         watch: go on looking for new files in the folder that is named last
         overwrite: replace the results of an earlier detection in the folder
+        films: then cut an mp4 of each event from the video files
+        scored_video: then write an mp4 of each video file with its score below the frames
+        padding: seconds before and after an event in its film
     """
     from vadprobe.detect.detector import Detector
     from vadprobe.detect.online.events import Event
+    from vadprobe.detect.pictures.drawing import PictureOptions
     from vadprobe.detect.run import about_detection, detect_in, targets_in
     from vadprobe.detect.sources.options import SourceOptions
     from vadprobe.detect.stream import DetectionOptions, ScoredSegment
 
     options = DetectionOptions(look_ahead, stay_above, batch)
+    pictures = PictureOptions(films, scored_video, padding)
+    files: dict[str, Path | None] = {}
     with (
         Detector.load(detector, backbone=backbone, device=device, threads=threads) as loaded,
         open_bar("detecting", "segment", None) as bar,
@@ -72,9 +84,31 @@ def detect(
             else:
                 bar.update()
 
-        summary = detect_in(loaded, targets, out, options, overwrite=overwrite, found=found)
+        def noted() -> "Iterator[Target]":
+            for target in targets:
+                files[target.name] = target.video if isinstance(target.video, Path) else None
+                yield target
+
+        summary = detect_in(loaded, noted(), out, options, overwrite=overwrite, found=found)
+        threshold = loaded.fitted.locator.threshold
+    scored = {video.video: files[video.video] for video in summary.videos if video.n_segments}
+    _draw(out, scored, threshold, pictures)
     print("\n".join([*summary.lines(), f"Results: {out}"]))
     return 0 if summary.is_whole else 3
+
+
+def _draw(out: Path, videos: "Mapping[str, Path | None]", threshold: float, options: "PictureOptions") -> None:
+    """Draw the pictures of every video; what cannot be drawn is said, and the others go on."""
+    from vadprobe.detect.pictures.drawing import PictureOptions, draw_pictures
+    from vadprobe.store.errors import VadprobeError
+
+    for name, file in videos.items():
+        if file is None and (options.films or options.scored_video):
+            print(f"{name}: films are cut from video files, and this is a stream; its curve alone is drawn.")
+        try:
+            draw_pictures(out, name, file, threshold, options if file else PictureOptions())
+        except VadprobeError as error:
+            print(f"{name}: not all pictures could be drawn: {error}")
 
 
 def event_line(event: "Event") -> str:

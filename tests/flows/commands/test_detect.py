@@ -49,6 +49,7 @@ def test_detect_prints_events_and_writes_its_files(run: Any, fitted: Path, tmp_p
     assert "2 videos, 6 segments" in printed
     scores = (out / "scores.jsonl").read_text().splitlines()
     assert len(scores) == 6
+    assert sorted(path.parent.name for path in (out / "pictures").rglob("curve.png")) == ["clip0.mp4", "clip1.mp4"]
     (tmp_path / "broken.mp4").write_bytes(b"nothing" * 50)
     code, printed, _ = run(*words, "--overwrite", tmp_path / "broken.mp4", "--stay-above", "0.1", "--look-ahead", "0")
     assert code == 3
@@ -62,6 +63,17 @@ def test_standard_input_is_a_video(run: Any, fitted: Path, tmp_path: Path, monke
         code, printed, err = run("detect", "-", "--detector", fitted, "--out", tmp_path / "live", "--device", "cpu")
     assert code == 0, err
     assert "stdin: 3 segments" in printed
+
+
+def test_films_of_events_and_the_scored_video_are_written(run: Any, fitted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found"
+    words = ["detect", tmp_path / "videos" / "clip0.mp4", "--detector", fitted, "--out", out, "--device", "cpu"]
+    assert run(*words, "--films", "--scored-video", "--padding", "0")[0] == 0
+    n_events = len((out / "events.jsonl").read_text().splitlines())
+    films = [path.name for path in (out / "pictures" / "clip0.mp4").glob("*.mp4")]
+    assert "scored.mp4" in films
+    assert len(films) == 1 + n_events
+    assert "padding_seconds must be 0 or more" in run(*words, "--overwrite", "--padding=-1")[2]
 
 
 def test_detect_refuses_in_a_sentence(refused: Any, fitted: Path, tmp_path: Path) -> None:
