@@ -1,6 +1,7 @@
 """The curve of a detection with its events numbered, and a line of words for each."""
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -52,7 +53,10 @@ def event_curve(
                       fontsize=8, fontweight="bold", color=style.DETECTED)  # fmt: skip
     axes.set_title("\n".join(words), fontsize=8, loc="left")
     style.legend_below(figure, axes, 4)
-    return style.png(figure)
+    with warnings.catch_warnings():
+        # A name or a generated text may have letters that the font has not; they are drawn as boxes.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        return style.png(figure)
 
 
 def on_cells(segments: Sequence[ShownSegment]) -> tuple[np.ndarray, np.ndarray, float]:

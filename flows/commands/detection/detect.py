@@ -1,6 +1,6 @@
 """The command detect."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ from vadprobe.flows.commands.options import OptionalPositive, OptionalWhole
 from vadprobe.flows.jobs.progress import open_bar, say
 
 if TYPE_CHECKING:
+    from vadprobe.detect.detector import Detector
     from vadprobe.detect.online.events import Event
     from vadprobe.detect.pictures.drawing import PictureOptions
     from vadprobe.detect.run import Target
@@ -30,6 +31,7 @@ def detect(
     follow: bool = False,
     watch: bool = False,
     overwrite: bool = False,
+    explain: bool = False,
     films: bool = False,
     scored_video: bool = False,
     padding: float = 2.0,
@@ -55,6 +57,7 @@ def detect(
         follow: read on in a file that still grows
         watch: go on looking for new files in the folder that is named last
         overwrite: replace the results of an earlier detection in the folder
+        explain: then let the backbone say what happens in each event of a video file; the texts are generated
         films: then cut an mp4 of each event from the video files
         scored_video: then write an mp4 of each video file with its score below the frames
         padding: seconds before and after an event in its film
@@ -69,6 +72,7 @@ def detect(
     options = DetectionOptions(look_ahead, stay_above, batch)
     pictures = PictureOptions(films, scored_video, padding)
     files: dict[str, Path | None] = {}
+    events: list[Event] = []
     with (
         Detector.load(detector, backbone=backbone, device=device, threads=threads) as loaded,
         open_bar("detecting", "segment", None) as bar,
@@ -80,6 +84,7 @@ def detect(
 
         def found(item: ScoredSegment | Event) -> None:
             if isinstance(item, Event):
+                events.append(item)
                 say(event_line(item))
             else:
                 bar.update()
@@ -91,13 +96,41 @@ def detect(
 
         summary = detect_in(loaded, noted(), out, options, overwrite=overwrite, found=found)
         threshold = loaded.fitted.locator.threshold
+        texts = _explained(loaded, out, events, files) if explain else {}
     scored = {video.video: files[video.video] for video in summary.videos if video.n_segments}
-    _draw(out, scored, threshold, pictures)
+    _draw(out, scored, threshold, pictures, texts)
     print("\n".join([*summary.lines(), f"Results: {out}"]))
     return 0 if summary.is_whole else 3
 
 
-def _draw(out: Path, videos: "Mapping[str, Path | None]", threshold: float, options: "PictureOptions") -> None:
+def _explained(
+    detector: "Detector", out: Path, events: "Sequence[Event]", files: "Mapping[str, Path | None]"
+) -> dict[str, dict[int, str]]:
+    """Explain the events of video files; return the texts by video and position of the event there."""
+    from vadprobe.detect.explanations import explain_events, write_explanations
+
+    in_files = [(event, path) for event in events if (path := files[event.video]) is not None]
+    if len(in_files) < len(events):
+        say(f"{len(events) - len(in_files)} events of streams are not explained: their frames are not kept.")
+    places = {id(event): sum(other.video == event.video for other in events[:place])
+              for place, event in enumerate(events)}  # fmt: skip
+    found, texts = [], dict[str, dict[int, str]]()
+    for one in explain_events(detector, in_files):
+        say(f"{one.event.video}, {one.event.start_second:.1f} s to {one.event.stop_second:.1f} s, {one.line()}")
+        found.append(one)
+        if one.explanation is not None:
+            texts.setdefault(one.event.video, {})[places[id(one.event)]] = one.explanation.text
+    write_explanations(out, found, detector.fitted.features.backbone.key)
+    return texts
+
+
+def _draw(
+    out: Path,
+    videos: "Mapping[str, Path | None]",
+    threshold: float,
+    options: "PictureOptions",
+    texts: "Mapping[str, Mapping[int, str]]",
+) -> None:
     """Draw the pictures of every video; what cannot be drawn is said, and the others go on."""
     from vadprobe.detect.pictures.drawing import PictureOptions, draw_pictures
     from vadprobe.store.errors import VadprobeError
@@ -106,7 +139,7 @@ def _draw(out: Path, videos: "Mapping[str, Path | None]", threshold: float, opti
         if file is None and (options.films or options.scored_video):
             print(f"{name}: films are cut from video files, and this is a stream; its curve alone is drawn.")
         try:
-            draw_pictures(out, name, file, threshold, options if file else PictureOptions())
+            draw_pictures(out, name, file, threshold, options if file else PictureOptions(), texts.get(name))
         except VadprobeError as error:
             print(f"{name}: not all pictures could be drawn: {error}")
 

@@ -76,6 +76,20 @@ def test_films_of_events_and_the_scored_video_are_written(run: Any, fitted: Path
     assert "padding_seconds must be 0 or more" in run(*words, "--overwrite", "--padding=-1")[2]
 
 
+def test_events_are_explained_on_request_and_marked_as_generated(run: Any, fitted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "found"
+    words = ["detect", tmp_path / "videos", "--detector", fitted, "--out", out, "--device", "cpu", "--explain"]
+    code, printed, _ = run(*words)
+    assert code == 0
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    head, *texts = [json.loads(line) for line in (out / "explanations.jsonl").read_text().splitlines()]
+    assert head["notice"].startswith("Generated")
+    assert printed.count("generated: ") == len(events) > 0
+    places = [[(one["video"], one["start_frame"]) for one in some] for some in (events, texts)]
+    assert places[0] == places[1]
+    assert all(one["generated"] and one["reason"] is None and len(one["digest"]) == 64 for one in texts)
+
+
 def test_detect_refuses_in_a_sentence(refused: Any, fitted: Path, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     assert "there is no detector" in refused("detect", videos, "--detector", tmp_path / "none.json")
