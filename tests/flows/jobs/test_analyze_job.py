@@ -153,7 +153,7 @@ def test_a_detector_scores_another_dataset_without_fitting(planted: Planted, tmp
 
 def test_a_detector_of_another_prompt_is_refused_by_name(again: Planted) -> None:
     job = finished(again, again.job("headhunt"), '\nscore_prompt = "question"')
-    with pytest.raises(VadprobeError, match=r"other features than the store holds: prompt\.text"):
+    with pytest.raises(VadprobeError, match=r"other features than the store holds: prompt \(prompt\.text"):
         analyze(load_job(job))
 
 

@@ -53,7 +53,8 @@ def detect(job: Job, scores: Sequence[Sequence[float]] = SCORES, dataset: str = 
     table = events_table(videos, 0.5, located_truth(inputs.truth, names, videos.n_frames))
     job.out.mkdir(exist_ok=True)
     write_events(table, job.out, {"dataset": dataset, "preset": "texts"})
-    probe = LogisticProbe(mean=np.zeros(2), scale=np.ones(2), coef=np.ones(2), intercept=0.0)
+    width = inputs.store.spec.backbone.hidden_size
+    probe = LogisticProbe(mean=np.zeros(width), scale=np.ones(width), coef=np.ones(width), intercept=0.0)
     selection = Selection("layer", "layer", ((1,),))
     Detector("texts", selection, probe, Locator(0.4, 0.5), inputs.store.spec, {}).write(job.out / "detector.json")
 
@@ -225,7 +226,7 @@ def test_a_result_of_another_backbone_is_refused(job: Job, workspace: Path, monk
     content = json.loads(path.read_text())
     content["features"]["backbone"]["revision"] = "sha256:another"
     path.write_text(json.dumps(content))
-    with pytest.raises(VadprobeError, match=r"than the store holds: backbone\.revision"):
+    with pytest.raises(VadprobeError, match=r"than the store holds: revision \(backbone\.revision"):
         explain(job, PLAN)
     detect(job)
     config = workspace / "backbone" / "generation_config.json"
