@@ -10,6 +10,7 @@ from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.checkpoint.card import card_recipe
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.extract.pipeline.probing import keep_probes, probe_videos, unusual
+from vadprobe.extract.pipeline.recipe import input_recipe
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.probed_videos import VideoFacts
@@ -159,15 +160,6 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
         raise VadprobeError(f"sampling {section.sampling().key!r}: {error}") from error
 
 
-def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
-    """Return how the tokens before a prompt's text run: "shared" if asked for and the chat template allows it.
-
-    Otherwise "independent": every prompt runs over the whole video.
-    """
-    possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip)
-    return possible if config.prefix == "shared" else "independent"
-
-
 def _unshared(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
     """Yield a sentence for each sampling of which some prompts share nothing, although the job asks for it."""
     if config.prefix == "independent" or not description.family.can_share_prefix:
@@ -193,12 +185,8 @@ def _spec(
         backbone=description.spec,
         prompt=prompt,
         recipe={
-            **description.recipe(),
-            "batch_clips": config.batch_clips,
-            "device": device,
-            "prefix": prefix_mode(description, prompt, clips.sampling, config),
+            **input_recipe(description, prompt, clips.sampling, config, device),
             **card_recipe(description.card, dataset),
-            **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),
     )
