@@ -27,7 +27,7 @@ _LOCATED = {
     "video_auc": "AUC of whole videos",
 }
 _PREFIXES = {"ucf-crime": ("ucf", "auc"), "xd-violence": ("xd", "ap_step")}
-"""What the name of the papers' set begins with, and the metric that is printed for it, by the annotation's format."""
+"""Beginning of the name of the papers' set, and the metric that is printed for it, by the annotation's format."""
 
 PRINTED_NOTE = (
     "Printed numbers are others', on their own features, splits and conventions; none was measured here. A printed "
