@@ -1,6 +1,7 @@
 """Explanations of detected events in video files: the backbone's own generated text about the frames of each."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,19 @@ def explain_events(detector: Detector, events: Sequence[tuple[Event, Path]]) -> 
             found = dict(zip(requests, explainer.explain(list(requests.values())), strict=True))
             for place, (event, _) in enumerate(some):
                 yield ExplainedEvent(event, found.get(place), reasons.get(place))
+
+
+def texts_by_video(events: Sequence[Event], found: Sequence[ExplainedEvent]) -> dict[str, dict[int, str]]:
+    """Return the texts by video and position of the event among all those of its video, as curves number them."""
+    said = {(one.event.video, one.event.start_frame): one.explanation for one in found}
+    texts: dict[str, dict[int, str]] = {}
+    counts: Counter[str] = Counter()
+    for event in events:
+        explanation = said.get((event.video, event.start_frame))
+        if explanation is not None:
+            texts.setdefault(event.video, {})[counts[event.video]] = explanation.text
+        counts[event.video] += 1
+    return texts
 
 
 def write_explanations(folder: Path, found: Sequence[ExplainedEvent], backbone: str) -> Path:

@@ -107,21 +107,17 @@ def _explained(
     detector: "Detector", out: Path, events: "Sequence[Event]", files: "Mapping[str, Path | None]"
 ) -> dict[str, dict[int, str]]:
     """Explain the events of video files; return the texts by video and position of the event there."""
-    from vadprobe.detect.explanations import explain_events, write_explanations
+    from vadprobe.detect.explanations import explain_events, texts_by_video, write_explanations
 
     in_files = [(event, path) for event in events if (path := files[event.video]) is not None]
     if len(in_files) < len(events):
         say(f"{len(events) - len(in_files)} events of streams are not explained: their frames are not kept.")
-    places = {id(event): sum(other.video == event.video for other in events[:place])
-              for place, event in enumerate(events)}  # fmt: skip
-    found, texts = [], dict[str, dict[int, str]]()
+    found = []
     for one in explain_events(detector, in_files):
         say(f"{one.event.video}, {one.event.start_second:.1f} s to {one.event.stop_second:.1f} s, {one.line()}")
         found.append(one)
-        if one.explanation is not None:
-            texts.setdefault(one.event.video, {})[places[id(one.event)]] = one.explanation.text
     write_explanations(out, found, detector.fitted.features.backbone.key)
-    return texts
+    return texts_by_video(events, found)
 
 
 def _draw(

@@ -12,6 +12,7 @@ from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.figures.drawn import FOLDER, stored_figures
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
+from vadprobe.analyze.locator.explanation_files import EXPLANATIONS_PARQUET
 from vadprobe.analyze.report.part import ReportPart
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.reports.strip_files import read_film_strips
@@ -22,7 +23,7 @@ from vadprobe.store.files.parquet import metadata_in, read_parquet
 _BESIDE = ("tables/*.json", "comparison/*.json", "sweep/sweep.json")
 """Files of tables and sweeps below the results."""
 
-_TEXT_FILES = {"describe": (TEXTS, TEXTS_RECIPE), "explain": ("explanations.parquet", "explanations_recipe")}
+_TEXT_FILES = {"describe": (TEXTS, TEXTS_RECIPE), "explain": (EXPLANATIONS_PARQUET, "explanations_recipe")}
 """File of generated texts, and the name of its recipe, by the command that writes it."""
 
 _TEXT_COLUMNS = ["video_id", "start_frame", "stop_frame", "text"]

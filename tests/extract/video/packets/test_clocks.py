@@ -80,7 +80,7 @@ def test_a_jump_in_the_middle_of_a_group_is_a_seam_only_where_packets_are_missin
 @laws(50)
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(-10_000, 10_000)), min_size=1, max_size=6))
 def test_any_parts_are_put_one_behind_the_other(parts: list[tuple[int, int]]) -> None:
-    """Where counters tell the parts apart, all stamps come out distinct, in the order of the parts."""
+    """All stamps come out distinct, in the order of the parts, if counters tell the parts apart."""
     stamps = np.concatenate([stored(n_groups, first) for n_groups, first in parts])
     starts = np.cumsum([12 * n_groups for n_groups, _ in parts])[:-1]
     found = seams(stamps, doubtful=tuple(int(start) - 2 for start in starts))
