@@ -49,13 +49,13 @@ def layers(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
             if one.chosen in one.layers:
                 rings.append([one.chosen, float(values[list(one.layers).index(one.chosen)]), len(series) - 1])
             pairs = zip(one.layers, values.tolist(), strict=True)
-            rows += [[one.label, heading, layer, value, int(layer == one.chosen)] for layer, value in pairs]
+            rows += [[one.label, heading, layer, value, _yes(layer == one.chosen)] for layer, value in pairs]
         chosen = ", ".join(f"{one.label} reads layer {one.chosen}" for one in found)
         data = {"x": {"label": "layer", "whole": True}, "y": {"label": unit}, "series": series, "rings": rings}
         if series:
             charts.append(PageChart(f"layers-{name}", "lines", heading, f"{heading} over the layers; {chosen}.", data))
-    head = ["", "metric", "layer", "value", "read"]
-    table = PageTable("layers", "Metrics of every layer", head, rows, frozenset({0, 1}))
+    head = ["", "metric", "layer", "value", "is read"]
+    table = PageTable("layers", "Metrics of every layer", head, rows, frozenset({0, 1, 4}))
     return Group("What the layers hold", (table,), charts, notes=[LAYERS_NOTE])
 
 
@@ -89,14 +89,14 @@ def heads(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
                                     if len(found) > 1 else heading, label, data))  # fmt: skip
             is_chosen = {tuple(pair) for pair in one.chosen}
             rows += [
-                [one.label, name, block, head, float(value), int((block, head) in is_chosen)]
+                [one.label, name, block, head, float(value), _yes((block, head) in is_chosen)]
                 for (block, head), value in np.ndenumerate(values)
             ]
     ranked = [row for row in rows if row[1] == "robust"]
     ranked.sort(key=lambda row: -float(row[4] or 0))
     rest = [row for row in rows if row[1] != "robust"]
-    head = ["", "map", "block", "head", "value", "read"]
-    table = PageTable("heads", "The highest of the heads", head, [*ranked, *rest], frozenset({0, 1}), shown=20)
+    head = ["", "map", "block", "head", "value", "is read"]
+    table = PageTable("heads", "The highest of the heads", head, [*ranked, *rest], frozenset({0, 1, 5}), shown=20)
     return Group("What the heads hold", (table,), charts, notes=[HEADS_NOTE])
 
 
@@ -116,6 +116,10 @@ def _pixels(values: np.ndarray, low: float, high: float) -> str:
     content = io.BytesIO()
     Image.fromarray((colours[..., :3] * 255).round().astype(np.uint8)).save(content, "PNG")
     return base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def _yes(is_read: bool) -> str:
+    return "yes" if is_read else ""
 
 
 def _rounded(values: np.ndarray) -> list[float | None]:
