@@ -39,7 +39,7 @@ def write_film_strips(job: Job, inputs: AnalysisInputs, progress: Progress = lam
     fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
     known = read_film_strips(job.out, inputs.probed)
     names = _test_videos(inputs)
-    room = min(_LARGEST, max(_SMALLEST, MOST_BYTES // max(1, len(names))))
+    room = room_of(len(names))
     kept = {name: strip for name, strip in known.items() if len(strip.webp) <= room}
     missing = []
     with Decoder(job.config.extraction.decode_deadline) as decoder:
@@ -57,6 +57,11 @@ def write_film_strips(job: Job, inputs: AnalysisInputs, progress: Progress = lam
                 write_strips(job.out, kept, fingerprints)
             progress(number + 1, len(names))
     return missing
+
+
+def room_of(n_videos: int) -> int:
+    """Return the bytes that each of so many strips may have."""
+    return min(_LARGEST, max(_SMALLEST, MOST_BYTES // max(1, n_videos)))
 
 
 def encode_strip(frames: np.ndarray, most: int) -> bytes:
