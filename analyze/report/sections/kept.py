@@ -12,6 +12,8 @@ from vadprobe.analyze.report.views import Group, PagePicture, PageTable, Value
 _ON_EVERY_PAGE = ("2", "6")
 """Figures that the page draws from the result itself: saliency, and curves of videos."""
 
+_ABOUT = "chosen, or why it is missing"
+
 
 def figures(parts: Sequence[ReportPart]) -> Group | None:
     """Return the figures that were drawn of the analyses, each once."""
@@ -47,17 +49,17 @@ def _table(content: Mapping[str, Any], number: int) -> Group:
     rows, metrics = content["rows"], content["metrics"]
     words = list(dict.fromkeys(name for row in rows for name in row["words"]))
     printed = list(dict.fromkeys(name for row in rows for name in row["published"]))
-    head = ["row", *words]
+    head = ["row", *words, _ABOUT]
     for metric in metrics:
         head += [HEADINGS.get(metric, metric), f"{HEADINGS.get(metric, metric)}, from to"]
-    head += [*(f"printed: {name}, %" for name in printed), "chosen, or why it is missing"]
+    head += [f"printed: {name}, %" for name in printed]
     cells: list[list[Value]] = [
-        [row["label"], *(row["words"].get(name, "") for name in words), *_spreads(row["numbers"], metrics),
-         *(row["published"].get(name) for name in printed), _about(row)]
+        [row["label"], *(row["words"].get(name, "") for name in words), _about(row),
+         *_spreads(row["numbers"], metrics), *(row["published"].get(name) for name in printed)]
         for row in rows
     ]  # fmt: skip
-    is_word = {0, *range(1, 1 + len(words)), len(head) - 1}
-    is_word |= {2 + len(words) + 2 * place for place in range(len(metrics))}
+    first = 2 + len(words)
+    is_word = {*range(first), *(first + 1 + 2 * place for place in range(len(metrics)))}
     measured = f"measured on {content['dataset']} with {content['backbone']}"
     caption = f"{content['name']}, {measured}"
     table = PageTable(f"table-{number}-{content['name']}", caption, head, cells, frozenset(is_word), missing="–")
@@ -67,17 +69,16 @@ def _table(content: Mapping[str, Any], number: int) -> Group:
 
 def _sweep(content: Mapping[str, Any], number: int) -> Group:
     cells, keys, metrics = content["cells"], list(content["keys"]), content["shown"]
-    head = ["job", "swept", *keys]
+    head = ["job", "swept", *keys, _ABOUT]
     for metric in metrics:
         head += [HEADINGS.get(metric, metric), f"{HEADINGS.get(metric, metric)}, from to"]
-    head.append("chosen, or why it is missing")
     rows: list[list[Value]] = [
-        [cell["job"], cell["swept"], *(_plain(cell["values"].get(key)) for key in keys),
-         *_spreads(cell["numbers"], metrics), _about(cell)]
+        [cell["job"], cell["swept"], *(_plain(cell["values"].get(key)) for key in keys), _about(cell),
+         *_spreads(cell["numbers"], metrics)]
         for cell in cells
     ]  # fmt: skip
-    first = 2 + len(keys)
-    is_word = {0, 1, *range(2, first), len(head) - 1, *(first + 1 + 2 * place for place in range(len(metrics)))}
+    first = 3 + len(keys)
+    is_word = {*range(first), *(first + 1 + 2 * place for place in range(len(metrics)))}
     table = PageTable(f"table-{number}-sweep", f"Sweep, {content['design']}", head, rows, frozenset(is_word),
                       missing="–")  # fmt: skip
     about = [f"{key}: {meaning}." for key, meaning in content["keys"].items()]
