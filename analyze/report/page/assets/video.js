@@ -8,7 +8,8 @@ function showVideo(page, figure, video, data, sized) {
   plot.setAttribute("aria-label", `Score curve of ${video.name}, ${video.kind}, ${video.frames} frames`);
   const made = (tag, name) => Object.assign(page.createElement(tag), { className: name });
   const range = made("input", "range");
-  Object.assign(range, { type: "range", min: 0, max: count - 1, step: 1, value: 0 });
+  const middle = (at) => (edges[at] + edges[at + 1]) / 2;
+  Object.assign(range, { type: "range", min: middle(0), max: middle(count - 1), step: "any" });
   range.setAttribute("aria-label", `Cursor on ${video.name}, by segments`);
   const output = page.createElement("output");
   const under = made("div", "under");
@@ -28,10 +29,11 @@ function showVideo(page, figure, video, data, sized) {
   }
   under.append(output);
   figure.append(range, under);
-  const middle = (at) => (edges[at] + edges[at + 1]) / 2;
+  let at = 0;
   let line = null;
   function move() {
-    const frame = Math.floor(middle(Number(range.value)));
+    const frame = Math.floor(middle(at));
+    range.value = middle(at);
     const [words, text] = readout(video, curves, data.words, frame);
     output.textContent = words;
     if (text) {
@@ -59,10 +61,18 @@ function showVideo(page, figure, video, data, sized) {
     move();
   }
   function moveTo(frame) {
-    range.value = segmentAt(edges, Math.min(video.frames - 1, Math.max(0, frame)));
+    at = segmentAt(edges, Math.min(video.frames - 1, Math.max(0, frame)));
     move();
   }
-  range.addEventListener("input", move);
+  range.addEventListener("input", () => moveTo(Number(range.value)));
+  range.addEventListener("keydown", (event) => {
+    const far = Math.max(1, Math.round(count / 10));
+    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: far, PageDown: -far, Home: -count, End: count }[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    at = Math.min(count - 1, Math.max(0, at + by));
+    move();
+  });
   plot.onpointermove = plot.onpointerdown = (event) => {
     const place = plot.querySelector("svg.curve").getBoundingClientRect();
     const share = (event.clientX - place.left) * sized(plot) / place.width - MARGIN.left;

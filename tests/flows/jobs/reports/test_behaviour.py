@@ -105,11 +105,12 @@ def test_the_cursor_is_a_range_that_tells_what_lies_under_it(written: Path) -> N
         """const figure = page.querySelectorAll("figure").find((one) => one.attributes["data-video"] !== undefined);
         const range = figure.querySelector("input"); const words = figure.querySelector("output");
         const found = [[range.getAttribute("aria-label"), range.getAttribute("aria-valuetext"), words.textContent]];
-        range.value = 3; range.fire("input");
-        return [...found, [range.max, range.getAttribute("aria-valuetext"), words.textContent]];""",
+        for (let n = 0; n < 3; n += 1) range.fire("keydown", { key: "ArrowRight", preventDefault() {} });
+        return [...found, [range.value, range.getAttribute("aria-valuetext"), words.textContent]];""",
     )
     assert first[0].startswith("Cursor on video")
     assert first[1].startswith("frame 12, 0:00.4;")
+    assert later[0] == 84
     assert later[1] == later[2]
     assert later[1].startswith("frame 84, 0:03.3; truly ")
     assert "hiprobe: score " in later[1]

@@ -121,15 +121,21 @@ def test_keys_and_pointer_move_the_cursor(browser: Browser, written: Path) -> No
     assert second[0].startswith("frame 60, 0:02.3; truly ")
     assert second[1] > first[1]
     assert second[0].startswith(tab.value("document.activeElement.getAttribute('aria-valuetext')"))
-    knob = "((one, {x, width}) => x + 8 + (width - 16) * one.value / one.max)"
+    knob = "((one, {x, width}) => x + 8 + (width - 16) * (one.value - one.min) / (one.max - one.min))"
     at = tab.value(f"{knob}(document.activeElement, document.activeElement.getBoundingClientRect())")
     assert at == pytest.approx(second[1], abs=2)
+    tab.press("End")
+    assert tab.value(line) > second[1]
+    at = tab.value(f"{knob}(document.activeElement, document.activeElement.getBoundingClientRect())")
+    assert at == pytest.approx(tab.value(line), abs=2)
+    tab.press("Home")
+    assert tab.value(f"[{said}, {line}]") == first
     place = tab.value(
         "(({x, y, width}) => [x + 0.9 * width, y + 20])(document.querySelector('#chosen-video svg.curve')"
         ".getBoundingClientRect())"
     )
     tab.point(*place)
-    tab.until(f"{said} !== {second[0]!r}")
+    tab.until(f"{said} !== {first[0]!r}")
     assert tab.value(line) > second[1]
     assert is_calm(tab)
 
