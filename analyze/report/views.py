@@ -10,6 +10,8 @@ from typing import Any
 
 Value = str | int | float | None
 
+_LEAST_DECIMALS = 2
+
 
 @dataclass(frozen=True)
 class PageTable:
@@ -51,7 +53,8 @@ class PageTable:
         """Return the decimals that a column needs, at most those that leave its greatest number five digits."""
         known = [abs(value) for value in values if isinstance(value, float) and math.isfinite(value)]
         most = min(self.digits, max(0, 5 - len(str(int(max(known, default=0))))))
-        return max((len(f"{value:.{most}f}".rstrip("0").partition(".")[2]) for value in known), default=0)
+        needed = (len(f"{value:.{most}f}".rstrip("0").partition(".")[2]) for value in known)
+        return min(most, max(_LEAST_DECIMALS, *needed, 0))
 
     def _text(self, value: Value, decimals: int) -> str:
         if value is None:

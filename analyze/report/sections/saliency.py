@@ -31,8 +31,8 @@ HEADS_NOTE = (
 def layers(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
     """Draw a chart for each metric of the layers, a line for each analysis that ranked layers."""
     found = [
-        layer_curves(label, part.saliency, part.detector.selection.indices[0][0])
-        for part, label in zip(parts, labels, strict=True)
+        (of, layer_curves(label, part.saliency, part.detector.selection.indices[0][0]))
+        for of, (part, label) in enumerate(zip(parts, labels, strict=True))
         if part.saliency is not None and part.detector.selection.unit == "layer"
     ]
     if not found:
@@ -41,16 +41,16 @@ def layers(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
     rows: list[list[Value]] = []
     for name, (heading, unit) in PANELS.items():
         series, rings = [], []
-        for one in found:
+        for of, one in found:
             values = one.scores if name == "saliency" else one.metrics.get(name)
             if values is None:
                 continue
-            series.append({"name": one.label, "x": list(one.layers), "y": _rounded(values), "points": True})
+            series.append({"name": one.label, "of": of, "x": list(one.layers), "y": _rounded(values), "points": True})
             if one.chosen in one.layers:
-                rings.append([one.chosen, float(values[list(one.layers).index(one.chosen)]), len(series) - 1])
+                rings.append([one.chosen, float(values[list(one.layers).index(one.chosen)]), of])
             pairs = zip(one.layers, values.tolist(), strict=True)
             rows += [[one.label, heading, layer, value, _yes(layer == one.chosen)] for layer, value in pairs]
-        chosen = ", ".join(f"{one.label} reads layer {one.chosen}" for one in found)
+        chosen = ", ".join(f"{one.label} reads layer {one.chosen}" for _, one in found)
         data = {"x": {"label": "layer", "whole": True}, "y": {"label": unit}, "series": series, "rings": rings}
         if series:
             charts.append(PageChart(f"layers-{name}", "lines", heading, f"{heading} over the layers; {chosen}.", data))

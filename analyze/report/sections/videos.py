@@ -136,6 +136,9 @@ def events_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTabl
             "generated text (of the event, or of up to three of its segments)", "greatest IoU", "mean score",
             "from frame", "before frame"]  # fmt: skip
     caption = "Detected events of the test videos, the highest score first"
+    if not any(row[5] for row in rows):
+        rows = [[*row[:5], *row[6:]] for row in rows]
+        return PageTable("events", caption, [*head[:5], *head[6:]], rows, frozenset({0, 1}), shown=SHOWN, opens_at=7)
     return PageTable("events", caption, head, rows, frozenset({0, 1, 5}), shown=SHOWN, opens_at=8)
 
 

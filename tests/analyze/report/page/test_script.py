@@ -64,6 +64,8 @@ def test_a_line_chart_has_every_series_and_its_names_are_escaped() -> None:
     drawn = svg(text)
     assert len(drawn.findall("path[@class='line s0']")) == len(drawn.findall("path[@class='line s1']")) == 1
     assert len(drawn.findall("circle")) == 2 + 1
+    again = run("lineChart(data, 500)", data={**data, "series": [{**one, "of": 4} for one in series]})
+    assert len(svg(again).findall("path[@class='line s4']")) == 2
     assert drawn.findall("path[@class='line s0']")[0].attrib["d"].count("M") == 2  # an unknown point interrupts
     assert "NaN" not in text
 

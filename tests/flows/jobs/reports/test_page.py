@@ -195,6 +195,15 @@ def test_analyses_of_one_preset_are_told_apart(parts: list[ReportPart], tmp_path
     assert all(len(video["series"]) == 2 for video in page.data["videos"])
 
 
+def test_an_analysis_looks_the_same_in_every_chart(parts: list[ReportPart], tmp_path: Path) -> None:
+    several = [parts[1], parts[0], replace(parts[0], job="other.toml")]
+    page = Page.of(write_report(several, tmp_path / "page.html").read_text())
+    names = [part["name"] for part in page.data["parts"]]
+    series = [one for kind, chart in page.data["charts"].values() if kind == "lines" for one in chart["series"]]
+    assert len(series) > 10
+    assert all(one["name"] == names[one["of"]] for one in series)
+
+
 def test_printed_numbers_stand_beside_those_of_the_papers_sets_only(parts: list[ReportPart], tmp_path: Path) -> None:
     def named(name: str, of: str) -> str:
         result: dict[str, Any] = {**parts[0].result, "dataset": name}
