@@ -24,7 +24,8 @@ LAYERS_NOTE = (
 )
 HEADS_NOTE = (
     "Saliency of every head under each prompt, the mean over the prompts, its deviation (instability), and the mean "
-    "less the weighted deviation (RSS), by which RHI chooses; framed heads are read. Blocks and heads count from 0."
+    "less the weighted deviation (RSS), by which RHI chooses; framed heads are read. Blocks and heads count from 0; "
+    "the pointer or the arrow keys tell the value of a head."
 )
 
 

@@ -1,3 +1,22 @@
+// What a map holds under the pointer, or at the head that the arrow keys lead to.
+function readByHand(plot, map) {
+  const at = [0, 0];
+  const tell = (across, down) => { plot.querySelector(".read").textContent = headAt(map, across, down); };
+  plot.tabIndex = 0;
+  plot.addEventListener("pointermove", (event) => {
+    const place = plot.querySelector("image").getBoundingClientRect();
+    tell((event.clientX - place.left) / place.width, (event.clientY - place.top) / place.height);
+  });
+  plot.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    at[0] = Math.min(map.heads - 1, Math.max(0, at[0] + by[0]));
+    at[1] = Math.min(map.blocks - 1, Math.max(0, at[1] + by[1]));
+    tell((at[0] + 0.5) / map.heads, (at[1] + 0.5) / map.blocks);
+  });
+}
+
 // The page: charts are drawn to their width, tables sort, videos are found by name. Only this part touches the page.
 function start(page) {
   const data = JSON.parse(page.getElementById("data").textContent);
@@ -8,10 +27,7 @@ function start(page) {
   for (const plot of page.querySelectorAll("[data-chart]")) {
     const [kind, content] = data.charts[plot.dataset.chart];
     redraw.push(() => { plot.innerHTML = make[kind](content, sized(plot)); });
-    if (kind === "map") plot.addEventListener("pointermove", (event) => {
-      const place = plot.querySelector("image").getBoundingClientRect();
-      plot.querySelector(".read").textContent = headAt(content, (event.clientX - place.left) / place.width, (event.clientY - place.top) / place.height);
-    });
+    if (kind === "map") readByHand(plot, content);
   }
 
   for (const figure of page.querySelectorAll("[data-video]")) {
@@ -84,9 +100,13 @@ function start(page) {
     const style = page.createElementNS(file.namespaceURI, "style");
     style.textContent = rules;
     file.prepend(style);
-    const [, , width, height] = file.getAttribute("viewBox").split(" ");
-    file.setAttribute("width", width);
-    file.setAttribute("height", height);
+    const [kind, content] = data.charts[button.dataset.save];
+    const [, , width, height] = file.getAttribute("viewBox").split(" ").map(Number);
+    const rows = kind === "lines" ? legendRows(content.series, height) : [];
+    file.innerHTML += rows.join("");
+    const size = [width, height + 16 * rows.length];
+    file.setAttribute("viewBox", `0 0 ${size.join(" ")}`);
+    ["width", "height"].forEach((name, n) => file.setAttribute(name, size[n]));
     const link = page.createElement("a");
     link.href = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(file)], { type: "image/svg+xml" }));
     link.download = `${button.dataset.save}.svg`;

@@ -66,6 +66,12 @@ function legend(series) {
   return `<div class="legend">${entries.join("")}</div>`;
 }
 
+// The same as parts of a drawing, below it, for a chart in a file of its own.
+function legendRows(series, top) {
+  if (series.length < 2) return [];
+  return series.map((one, n) => `<path class="line ${lookOf(one, n)}" d="M${MARGIN.left} ${top + 16 * n + 6}h28"/><text x="${MARGIN.left + 34}" y="${top + 16 * n + 10}">${escaped(one.name)}</text>`);
+}
+
 function lineChart(data, width) {
   const height = Math.round(Math.min(300, Math.max(200, 0.6 * width)));
   const box = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
@@ -104,7 +110,7 @@ function mapChart(data, width) {
     const place = `x="${x(head - 0.5)}" y="${y(block - 0.5)}" width="${size[0].toFixed(2)}" height="${size[1].toFixed(2)}"`;
     out.push(`<rect class="rim" ${place}/><rect class="frame" ${place}/>`);
   }
-  const note = `<div class="legend"><span>dark ${escaped(short(data.low))} to bright ${escaped(short(data.high))}</span><span class="read"></span></div>`;
+  const note = `<div class="legend"><span>dark ${escaped(short(data.low))} to bright ${escaped(short(data.high))}</span><span class="read" role="status"></span></div>`;
   return `<svg viewBox="0 0 ${width} ${box.bottom + MARGIN.bottom}" aria-hidden="true">${out.join("")}</svg>` + note;
 }
 

@@ -140,6 +140,20 @@ def test_keys_and_pointer_move_the_cursor(browser: Browser, written: Path) -> No
     assert is_calm(tab)
 
 
+def test_the_value_of_a_head_is_told_by_pointer_and_keys(browser: Browser, written: Path) -> None:
+    tab = browser.open(written)
+    name = next(name for name in tab.value("Object.keys(JSON.parse(data.textContent).charts)") if "robust" in name)
+    plot = f"document.querySelector('[data-chart={name}]')"
+    tab.value(f"{plot}.focus()")
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight"):
+        tab.press(key)  # the last one leads nowhere
+    told = tab.value(f"{plot}.querySelector('.read').textContent")
+    assert told.startswith("block 1, head 3: ")
+    tab.point(*tab.value(f"(({{x, y}}) => [x + 3, y + 3])({plot}.querySelector('image').getBoundingClientRect())"))
+    tab.until(f"{plot}.querySelector('.read').textContent.startsWith('block 0, head 0: ')")
+    assert is_calm(tab)
+
+
 def test_a_row_leads_to_its_video_and_a_text_says_that_it_is_generated(browser: Browser, written: Path) -> None:
     tab = browser.open(written, 390, 800)
     tab.value("[...document.querySelectorAll('[data-show]')].find((one) => one.textContent === 'video24').click()")
@@ -160,6 +174,8 @@ def test_a_chart_is_saved_with_its_colours(browser: Browser, written: Path, tmp_
     (style,) = (one for one in saved if one.tag.endswith("style"))
     assert ".s0 { stroke: #" in str(style.text)
     assert "var(" not in str(style.text)
+    words = [one.text for one in saved if one.tag.endswith("text")]
+    assert words[-2:] == ["hiprobe", "headhunt"]
     assert is_calm(tab)
 
 
