@@ -100,12 +100,13 @@ def _texts(folder: Path, inputs: AnalysisInputs) -> GeneratedTexts | None:
     """
     spec = inputs.store.spec
     tables: list[pa.Table] = []
-    commands, notes = [], []
+    commands, notices, notes = [], [], []
     if (folder / TEXTS).exists():
         table = read_parquet(folder / TEXTS)
         if (metadata_in(table.schema, TEXTS_RECIPE) or {}).get("features") == spec.digest:
             tables.append(table.select(_TEXT_COLUMNS).replace_schema_metadata())
             commands.append("describe")
+            notices.append(notice(spec.backbone.key))
     if (folder / EXPLANATIONS_PARQUET).exists():
         try:
             found = read_explanations(folder / EXPLANATIONS_PARQUET, spec)
@@ -115,13 +116,14 @@ def _texts(folder: Path, inputs: AnalysisInputs) -> GeneratedTexts | None:
             rows = [{name: row[name] for name in _TEXT_COLUMNS} | {"text": _ended(row)} for row in found.rows]
             tables.append(pa.Table.from_pylist(rows, _TEXT_SCHEMA))
             commands.append("explain")
+            notices.append(found.notice)
             if not found.is_complete:
                 told = f"{len(rows)} of {found.head['n_chosen']} events"
                 notes.append(f"Only {told} are explained; 'vadprobe explain' goes on where it stopped.")
     if not tables and not notes:
         return None
     rows_of_both = pa.concat_tables(tables) if tables else _TEXT_SCHEMA.empty_table()
-    return GeneratedTexts(rows_of_both, notice(spec.backbone.key), tuple(commands), tuple(notes))
+    return GeneratedTexts(rows_of_both, " ".join(dict.fromkeys(notices)), tuple(commands), tuple(notes))
 
 
 def _ended(row: Mapping[str, Any]) -> str | None:
