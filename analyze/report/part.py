@@ -20,6 +20,29 @@ class FilmStrip:
 
 
 @dataclass(frozen=True, eq=False)
+class GeneratedTexts:
+    """Texts that a backbone wrote about segments and events.
+
+    Attributes:
+        rows: `video_id`, `start_frame`, `stop_frame` and `text`; a text is null where the frames could not be read.
+        notice: sentence that marks a text as generated, to be shown with every one.
+        commands: commands that made them, such as "describe".
+        notes: what is missing.
+    """
+
+    rows: pa.Table
+    notice: str
+    commands: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> list[tuple[str, int, int, str]]:
+        """Texts that are there, as (video, first frame, frame after the last, text)."""
+        columns = (self.rows[name].to_pylist() for name in ("video_id", "start_frame", "stop_frame", "text"))
+        return [row for row in zip(*columns, strict=True) if row[3]]
+
+
+@dataclass(frozen=True, eq=False)
 class ReportPart:
     """One analysis, as read from its files.
 
@@ -34,8 +57,7 @@ class ReportPart:
         failures: reasons by name of video or clip.
         figures: those that 'vadprobe figure' has drawn from this analysis.
         tables: content of the JSON files of tables, and of a sweep, that were measured on its features and truth.
-        texts: rows about segments that a backbone wrote, with `video_id`, `start_frame`, `stop_frame` and `text`.
-        text_commands: commands that made the texts, such as "describe".
+        texts: those that a backbone wrote.
         strips: film strips by video.
         job: job file, as a command names it.
         format: name of the annotation's format.
@@ -51,8 +73,7 @@ class ReportPart:
     failures: dict[str, str]
     figures: tuple[StoredFigure, ...] = ()
     tables: tuple[Mapping[str, Any], ...] = ()
-    texts: pa.Table | None = None
-    text_commands: tuple[str, ...] = ()
+    texts: GeneratedTexts | None = None
     strips: Mapping[str, FilmStrip] = field(default_factory=dict)
     job: str = "JOB"
     format: str = ""

@@ -2,13 +2,15 @@
 
 import csv
 import io
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vadprobe.analyze.report.evaluation_text import number
-
 Value = str | int | float | None
+
+_LEAST_DECIMALS = 2
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,10 @@ class PageTable:
     """One table: headings, rows of words and numbers, and the numbers of columns that are words.
 
     `name` is its id in the page and its CSV file; `kinds` gives a row its look ("measured", "baseline"); None is
-    unknown. `digits` are decimals of numbers that are no whole numbers. `shown` limits the rows in the page.
+    unknown, and shown as `missing`. `digits` are decimals of numbers that are no whole numbers; a column of greater
+    numbers has fewer, so that five digits are left. `shown` limits the rows in the page. Where the first column has
+    videos and the second analyses, `opens_at` is the column with the frame that a click on the video leads to; -1
+    leads to the beginning.
     """
 
     name: str
@@ -27,24 +32,41 @@ class PageTable:
     kinds: Sequence[str] = ()
     digits: int = 4
     shown: int = 1000
+    opens_at: int | None = None
+    missing: str = "unknown"
 
     def kind(self, place: int) -> str:
         """Return the look of a row."""
         return self.kinds[place] if self.kinds else ""
 
-    def text(self, value: Value) -> str:
-        """Return a cell as the page shows it."""
-        if isinstance(value, float) and self.digits != 4:
-            return f"{value:.{self.digits}f}"
-        return number(value) if value is None or isinstance(value, float) else str(value)
-
     @property
     def cells(self) -> list[list[tuple[str, Value, bool]]]:
         """Rows of the page as (text, value to sort by, is a number)."""
+        rows = self.rows[: self.shown]
+        decimals = [self._decimals([row[place] for row in rows]) for place in range(len(self.head))]
         return [
-            [(self.text(value), value, place not in self.words) for place, value in enumerate(row)]
-            for row in self.rows[: self.shown]
+            [(self._text(value, decimals[place]), value, place not in self.words) for place, value in enumerate(row)]
+            for row in rows
         ]
+
+    def _decimals(self, values: Sequence[Value]) -> int:
+        """Return the decimals that a column needs, at most those that leave its greatest number five digits."""
+        known = [abs(value) for value in values if isinstance(value, float) and math.isfinite(value)]
+        most = min(self.digits, max(0, 5 - len(str(int(max(known, default=0))))))
+        needed = (len(f"{value:.{most}f}".rstrip("0").partition(".")[2]) for value in known)
+        return min(most, max(_LEAST_DECIMALS, *needed, 0))
+
+    def _text(self, value: Value, decimals: int) -> str:
+        if value is None:
+            return self.missing
+        return f"{value:.{decimals}f}" if isinstance(value, float) and math.isfinite(value) else str(value)
+
+    def show(self, place: int) -> str | None:
+        """Return the video, analysis and frame that a row leads to, as JSON; None where it leads nowhere."""
+        if self.opens_at is None:
+            return None
+        row = self.rows[place]
+        return json.dumps([row[0], row[1], 0 if self.opens_at < 0 else row[self.opens_at]])
 
     def csv(self) -> bytes:
         """Encode as CSV with every digit; unknown numbers are empty."""

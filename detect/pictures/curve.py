@@ -47,6 +47,8 @@ def event_curve(
     raw, smoothed, step = on_cells(segments)
     spans = [(event.start_second / step, event.stop_second / step) for event in events]
     draw_scores(axes, raw, smoothed, None, threshold, 1 / step, spans)
+    if segments:
+        axes.set_xlim(0, max(segment.stop_second for segment in segments))  # the last segment may be a short one
     for number, event in enumerate(events, start=1):
         middle = (event.start_second + event.stop_second) / 2
         axes.annotate(str(number), (middle, 0.07), xycoords=("data", "axes fraction"), ha="center", va="bottom",

@@ -45,6 +45,7 @@ def run_demo(
     captions = demo.texts(jobs[0])
     second = demo.second_set()
     print_tables([*jobs, second], list(COMPARISONS), 1, None, folder / "comparison")
+    demo.page(jobs)
     print("\n".join(["", *captions, ""]), flush=True)
     _detect_unseen(demo, jobs[0])
     print(f"\n{MEANING}")

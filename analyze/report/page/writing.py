@@ -22,7 +22,7 @@ from vadprobe.store.files.atomic_files import write_bytes
 
 _ASSETS = "vadprobe.analyze.report.page.assets"
 _STYLES = ("page.css", "charts.css")
-_SCRIPTS = ("text.js", "plot.js", "curve.js", "page.js")
+_SCRIPTS = ("text.js", "plot.js", "curve.js", "video.js", "page.js")
 
 
 def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
@@ -65,7 +65,7 @@ def _content(parts: Sequence[ReportPart]) -> dict[str, Any]:
     by_kind = numbers.classes_table(parts, labels)
     chances = (saliency.chance_table(*one, n) for n, one in enumerate(zip(parts, labels, strict=True)))
     held = [group for group in (saliency.layers(parts, labels), saliency.heads(parts, labels)) if group]
-    drawn = kept.figures(parts)
+    drawn, measured = kept.figures(parts), kept.tables(parts)
     answers = dict.fromkeys(note for part in parts for text in part.result["text_output"] for note in text["notes"])
     lists = [
         videos.videos_table(parts, labels, clips),
@@ -85,7 +85,9 @@ def _content(parts: Sequence[ReportPart]) -> dict[str, Any]:
         "answers": list(answers),
         "printed": numbers.printed_tables(parts, labels),
         "printed_note": numbers.PRINTED_NOTE,
-        "groups": [rankings(parts, labels, clips), *held, *([drawn] if drawn else []), *kept.tables(parts)],
+        "groups": [rankings(parts, labels, clips), *held, *([drawn] if drawn else [])],
+        "measured": measured,
+        "shared_notes": kept.shared_notes(measured),
         "chances": [table for table in chances if table],
         "data": data,
         "names": list(names),
@@ -93,7 +95,6 @@ def _content(parts: Sequence[ReportPart]) -> dict[str, Any]:
         "lists": lists,
         "cost": COST,
         "video_notes": notes,
-        "has_texts": any(part.texts is not None for part in parts),
         "failures": PageTable("failures", "What could not be read", ["video or clip", "reason"],
                               list(failures.items()), frozenset({0, 1})),
         "details": [
@@ -105,7 +106,7 @@ def _content(parts: Sequence[ReportPart]) -> dict[str, Any]:
 
 
 def _tables(content: dict[str, Any]) -> list[PageTable]:
-    groups: list[Group] = content["groups"]
+    groups: list[Group] = [*content["groups"], *content["measured"]]
     inside = [table for group in groups for table in group.tables]
     of_charts = [chart.table for chart in _charts(content) if chart.table]
     return [*content["numbers"], *content["printed"], *content["chances"], *content["lists"], content["failures"],

@@ -51,7 +51,10 @@ def curves(parts: Sequence[ReportPart], labels: Sequence[str]) -> tuple[dict[str
                 entry["strip"] = [base64.b64encode(strip.webp).decode("ascii"), strip.count]
     notes, words = _add_texts(parts, entries)
     videos = [entries[key] for key in sorted(entries)]
-    return {"parts": series, "videos": videos, "words": words}, notes
+    given = [part.texts for part in parts if part.texts is not None]
+    notes += dict.fromkeys(note for one in given for note in one.notes)
+    notice = " ".join(dict.fromkeys(one.notice for one in given if one.rows.num_rows))
+    return {"parts": series, "videos": videos, "words": words, "notice": notice}, notes
 
 
 def by_video(table: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
@@ -127,11 +130,9 @@ def _add_texts(
     rows = [
         (part.truth.name, *row)
         for part in parts
-        if part.texts is not None
-        for row in zip(*(part.texts[name].to_pylist() for name in ("video_id", "start_frame", "stop_frame", "text")),
-                       strict=True)
-        if row[3] and (part.truth.name, row[0]) in entries
-    ]  # fmt: skip
+        for row in (part.texts.known if part.texts else ())
+        if (part.truth.name, row[0]) in entries
+    ]
     rows = list(dict.fromkeys(rows))
     rows.sort(key=lambda row: not _matters(entries[row[0], row[1]], row[2], row[3]))
     numbers: dict[str, int] = {}

@@ -1,6 +1,7 @@
 """Tables, sweeps and figures that other commands have written beside a result."""
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from vadprobe.analyze.report.views import Group, PagePicture, PageTable, Value
 
 _ON_EVERY_PAGE = ("2", "6")
 """Figures that the page draws from the result itself: saliency, and curves of videos."""
+
+_ABOUT = "chosen, or why it is missing"
 
 
 def figures(parts: Sequence[ReportPart]) -> Group | None:
@@ -36,41 +39,48 @@ def tables(parts: Sequence[ReportPart]) -> list[Group]:
     ]
 
 
+def shared_notes(groups: Sequence[Group]) -> list[str]:
+    """Return the notes that several tables have, so that a page says each once."""
+    found = Counter(note for group in groups for note in dict.fromkeys(group.notes))
+    return [note for note, count in found.items() if count > 1]
+
+
 def _table(content: Mapping[str, Any], number: int) -> Group:
     rows, metrics = content["rows"], content["metrics"]
     words = list(dict.fromkeys(name for row in rows for name in row["words"]))
     printed = list(dict.fromkeys(name for row in rows for name in row["published"]))
-    head = ["", *words]
+    head = ["row", *words, _ABOUT]
     for metric in metrics:
         head += [HEADINGS.get(metric, metric), f"{HEADINGS.get(metric, metric)}, from to"]
-    head += [*(f"printed: {name}, %" for name in printed), "chosen, or why it is missing"]
+    head += [f"printed: {name}, %" for name in printed]
     cells: list[list[Value]] = [
-        [row["label"], *(row["words"].get(name, "") for name in words), *_spreads(row["numbers"], metrics),
-         *(row["published"].get(name) for name in printed), _about(row)]
+        [row["label"], *(row["words"].get(name, "") for name in words), _about(row),
+         *_spreads(row["numbers"], metrics), *(row["published"].get(name) for name in printed)]
         for row in rows
     ]  # fmt: skip
-    is_word = {0, *range(1, 1 + len(words)), len(head) - 1}
-    is_word |= {2 + len(words) + 2 * place for place in range(len(metrics))}
+    first = 2 + len(words)
+    is_word = {*range(first), *(first + 1 + 2 * place for place in range(len(metrics)))}
     measured = f"measured on {content['dataset']} with {content['backbone']}"
-    caption = f"{content['name']}: {content['title']}, {measured}"
-    table = PageTable(f"table-{number}-{content['name']}", caption, head, cells, frozenset(is_word))
-    return Group(f"{content['title']} ({content['name']})", (table,), notes=[*content["notes"], *_ends(rows)])
+    caption = f"{content['name']}, {measured}"
+    table = PageTable(f"table-{number}-{content['name']}", caption, head, cells, frozenset(is_word), missing="–")
+    title = content["title"][:1].upper() + content["title"][1:]
+    return Group(f"{title} ({content['name']})", (table,), notes=[*content["notes"], *_ends(rows)])
 
 
 def _sweep(content: Mapping[str, Any], number: int) -> Group:
     cells, keys, metrics = content["cells"], list(content["keys"]), content["shown"]
-    head = ["job", "swept", *keys]
+    head = ["job", "swept", *keys, _ABOUT]
     for metric in metrics:
         head += [HEADINGS.get(metric, metric), f"{HEADINGS.get(metric, metric)}, from to"]
-    head.append("chosen, or why it is missing")
     rows: list[list[Value]] = [
-        [cell["job"], cell["swept"], *(_plain(cell["values"].get(key)) for key in keys),
-         *_spreads(cell["numbers"], metrics), _about(cell)]
+        [cell["job"], cell["swept"], *(_plain(cell["values"].get(key)) for key in keys), _about(cell),
+         *_spreads(cell["numbers"], metrics)]
         for cell in cells
     ]  # fmt: skip
-    first = 2 + len(keys)
-    is_word = {0, 1, *range(2, first), len(head) - 1, *(first + 1 + 2 * place for place in range(len(metrics)))}
-    table = PageTable(f"table-{number}-sweep", f"Sweep, {content['design']}", head, rows, frozenset(is_word))
+    first = 3 + len(keys)
+    is_word = {*range(first), *(first + 1 + 2 * place for place in range(len(metrics)))}
+    table = PageTable(f"table-{number}-sweep", f"Sweep, {content['design']}", head, rows, frozenset(is_word),
+                      missing="–")  # fmt: skip
     about = [f"{key}: {meaning}." for key, meaning in content["keys"].items()]
     return Group("Other values of the settings (sweep)", (table,), notes=[*content["notes"], *about, *_ends(cells)])
 
@@ -80,7 +90,7 @@ def _spreads(numbers: Mapping[str, Any], metrics: Sequence[str]) -> Iterator[Val
         found = numbers.get(metric) or {}
         low, high = found.get("low"), found.get("high")
         yield found.get("value")
-        yield "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+        yield "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
 
 
 def _about(row: Mapping[str, Any]) -> str:

@@ -104,7 +104,8 @@ def printed_tables(parts: Sequence[ReportPart], labels: Sequence[str]) -> list[P
         kinds = ["measured"] * len(mine) + [""] * (len(rows) - len(mine))
         head = ["", "measured here, %", "interval, %", f"printed {SETS[name]}, %", "source", "caveat"]
         caption = f"Measured beside printed on {name}"
-        tables.append(PageTable(f"printed-{name}", caption, head, rows, frozenset({0, 2, 4, 5}), kinds, digits=2))
+        tables.append(PageTable(f"printed-{name}", caption, head, rows, frozenset({0, 2, 4, 5}), kinds, digits=2,
+                                missing="–"))  # fmt: skip
     return tables
 
 

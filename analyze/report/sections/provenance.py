@@ -55,7 +55,7 @@ def commands(parts: Sequence[ReportPart]) -> list[str]:
     lines = []
     for part, job in zip(parts, quoted, strict=False):
         lines += [f"vadprobe extract {job}", f"vadprobe analyze {job}"]
-        lines += [f"vadprobe {command} {job}" for command in part.text_commands]
+        lines += [f"vadprobe {command} {job}" for command in (part.texts.commands if part.texts else ())]
         figures = " ".join(sorted(one.name for one in part.figures))
         if figures:
             lines.append(f"vadprobe figure {figures} --jobs {job}")

@@ -11,13 +11,15 @@ from vadprobe.analyze.report.sections.measured_clips import MeasuredClips
 from vadprobe.analyze.report.views import Group, PageChart, PageTable, Value
 
 _MOST_POINTS = 240
+_UNIT = (-0.02, 1.02)
+"""Range of a share on an axis, so that a line at 0 or 1 does not lie on the frame."""
 
 
 def rankings(parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence[MeasuredClips | None]) -> Group:
     """Draw the curves of all analyses on the same axes; one without frames of both classes is left out."""
     roc, precision = [], []
     points: list[list[Value]] = []
-    for label, mine in zip(labels, clips, strict=True):
+    for of, (label, mine) in enumerate(zip(labels, clips, strict=True)):
         if mine is None or not len(mine.known):
             continue
         ranking = mine.known.ranking()
@@ -26,9 +28,9 @@ def rankings(parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence
         true, false = ranking.true_positives, ranking.false_positives
         recall, alarms = true / ranking.n_positives, false / ranking.n_negatives
         kept = _kept(recall, alarms)
-        roc.append(_line(label, np.append(0, alarms[kept]), np.append(0, recall[kept])))
+        roc.append(_line(label, of, np.append(0, alarms[kept]), np.append(0, recall[kept])))
         exact = true / (true + false)
-        precision.append(_line(label, recall[kept], exact[kept]))
+        precision.append(_line(label, of, recall[kept], exact[kept]))
         points += [
             [label, float(ranking.thresholds[n]), float(alarms[n]), float(recall[n]), float(exact[n])]
             for n in kept.tolist()
@@ -54,8 +56,8 @@ def _kept(recall: np.ndarray, alarms: np.ndarray) -> np.ndarray:
     return np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], _MOST_POINTS)).clip(0, len(along) - 1))
 
 
-def _line(name: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    return {"name": name, "x": np.round(x, 4).tolist(), "y": np.round(y, 4).tolist()}
+def _line(name: str, of: int, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    return {"name": name, "of": of, "x": np.round(x, 4).tolist(), "y": np.round(y, 4).tolist()}
 
 
 def _ranking_charts(
@@ -63,7 +65,7 @@ def _ranking_charts(
 ) -> list[PageChart]:
     if not roc:
         return []
-    unit = [0, 1]
+    unit = _UNIT
     words = {
         metric: ", ".join(f"{label} {number(part.result[metric])}" for part, label in zip(parts, labels, strict=True))
         for metric in ("auc", "ap_step")
@@ -88,12 +90,14 @@ def _ranking_charts(
 def _calibration(parts: Sequence[ReportPart], labels: Sequence[str]) -> list[PageChart]:
     """Draw the observed share of anomalous frames over the mean probability of each bin."""
     series, rows = [], []
-    for part, label in zip(parts, labels, strict=True):
+    for of, (part, label) in enumerate(zip(parts, labels, strict=True)):
         if part.result["reliability"] is None:
             continue
         bins = [one for one in part.result["reliability"]["bins"] if one["n_frames"]]
         columns = [[one[name] for one in bins] for name in ("mean_probability", "observed", "low", "high")]
-        series.append({"name": label, **dict(zip(("x", "y", "low", "high"), columns, strict=True)), "points": True})
+        series.append(
+            {"name": label, "of": of, **dict(zip(("x", "y", "low", "high"), columns, strict=True)), "points": True}
+        )
         rows += [
             [label, *(one[name] for name in ("lower", "upper", "n_frames", "n_videos", "mean_probability", "observed",
                                              "low", "high"))]
@@ -104,8 +108,8 @@ def _calibration(parts: Sequence[ReportPart], labels: Sequence[str]) -> list[Pag
     typed: list[list[Value]] = rows
     head = ["", "from", "to", "frames", "videos", "mean probability", "observed share", "low", "high"]
     data = {
-        "x": {"label": "mean probability of a bin", "range": [0, 1]},
-        "y": {"label": "share of anomalous frames", "range": [0, 1]},
+        "x": {"label": "mean probability of a bin", "range": _UNIT},
+        "y": {"label": "share of anomalous frames", "range": _UNIT},
         "series": series,
         "diagonal": True,
     }

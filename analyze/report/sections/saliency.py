@@ -24,15 +24,16 @@ LAYERS_NOTE = (
 )
 HEADS_NOTE = (
     "Saliency of every head under each prompt, the mean over the prompts, its deviation (instability), and the mean "
-    "less the weighted deviation (RSS), by which RHI chooses; framed heads are read. Blocks and heads count from 0."
+    "less the weighted deviation (RSS), by which RHI chooses; framed heads are read. Blocks and heads count from 0; "
+    "the pointer or the arrow keys tell the value of a head."
 )
 
 
 def layers(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
     """Draw a chart for each metric of the layers, a line for each analysis that ranked layers."""
     found = [
-        layer_curves(label, part.saliency, part.detector.selection.indices[0][0])
-        for part, label in zip(parts, labels, strict=True)
+        (of, layer_curves(label, part.saliency, part.detector.selection.indices[0][0]))
+        for of, (part, label) in enumerate(zip(parts, labels, strict=True))
         if part.saliency is not None and part.detector.selection.unit == "layer"
     ]
     if not found:
@@ -41,21 +42,21 @@ def layers(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
     rows: list[list[Value]] = []
     for name, (heading, unit) in PANELS.items():
         series, rings = [], []
-        for one in found:
+        for of, one in found:
             values = one.scores if name == "saliency" else one.metrics.get(name)
             if values is None:
                 continue
-            series.append({"name": one.label, "x": list(one.layers), "y": _rounded(values), "points": True})
+            series.append({"name": one.label, "of": of, "x": list(one.layers), "y": _rounded(values), "points": True})
             if one.chosen in one.layers:
-                rings.append([one.chosen, float(values[list(one.layers).index(one.chosen)]), len(series) - 1])
+                rings.append([one.chosen, float(values[list(one.layers).index(one.chosen)]), of])
             pairs = zip(one.layers, values.tolist(), strict=True)
-            rows += [[one.label, heading, layer, value, int(layer == one.chosen)] for layer, value in pairs]
-        chosen = ", ".join(f"{one.label} reads layer {one.chosen}" for one in found)
+            rows += [[one.label, heading, layer, value, _yes(layer == one.chosen)] for layer, value in pairs]
+        chosen = ", ".join(f"{one.label} reads layer {one.chosen}" for _, one in found)
         data = {"x": {"label": "layer", "whole": True}, "y": {"label": unit}, "series": series, "rings": rings}
         if series:
             charts.append(PageChart(f"layers-{name}", "lines", heading, f"{heading} over the layers; {chosen}.", data))
-    head = ["", "metric", "layer", "value", "read"]
-    table = PageTable("layers", "Metrics of every layer", head, rows, frozenset({0, 1}))
+    head = ["", "metric", "layer", "value", "is read"]
+    table = PageTable("layers", "Metrics of every layer", head, rows, frozenset({0, 1, 4}))
     return Group("What the layers hold", (table,), charts, notes=[LAYERS_NOTE])
 
 
@@ -89,14 +90,14 @@ def heads(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
                                     if len(found) > 1 else heading, label, data))  # fmt: skip
             is_chosen = {tuple(pair) for pair in one.chosen}
             rows += [
-                [one.label, name, block, head, float(value), int((block, head) in is_chosen)]
+                [one.label, name, block, head, float(value), _yes((block, head) in is_chosen)]
                 for (block, head), value in np.ndenumerate(values)
             ]
     ranked = [row for row in rows if row[1] == "robust"]
     ranked.sort(key=lambda row: -float(row[4] or 0))
     rest = [row for row in rows if row[1] != "robust"]
-    head = ["", "map", "block", "head", "value", "read"]
-    table = PageTable("heads", "The highest of the heads", head, [*ranked, *rest], frozenset({0, 1}), shown=20)
+    head = ["", "map", "block", "head", "value", "is read"]
+    table = PageTable("heads", "The highest of the heads", head, [*ranked, *rest], frozenset({0, 1, 5}), shown=20)
     return Group("What the heads hold", (table,), charts, notes=[HEADS_NOTE])
 
 
@@ -116,6 +117,10 @@ def _pixels(values: np.ndarray, low: float, high: float) -> str:
     content = io.BytesIO()
     Image.fromarray((colours[..., :3] * 255).round().astype(np.uint8)).save(content, "PNG")
     return base64.b64encode(content.getvalue()).decode("ascii")
+
+
+def _yes(is_read: bool) -> str:
+    return "yes" if is_read else ""
 
 
 def _rounded(values: np.ndarray) -> list[float | None]:

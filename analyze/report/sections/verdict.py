@@ -7,7 +7,8 @@ from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.report.part import ReportPart
 
 _GUESSING = 0.5
-_METHODS = ("DLSP", "RHI", "HiProbe-VAD", "HeadHunt-VAD")
+_METHODS = {"layer": ("DLSP", "HiProbe-VAD"), "head": ("RHI", "HeadHunt-VAD")}
+"""First words of the comparison's sentences about the method that reads a layer, or heads."""
 
 
 def verdict(part: ReportPart) -> list[str]:
@@ -20,18 +21,22 @@ def verdict(part: ReportPart) -> list[str]:
 
 def _value(result: Mapping[str, Any]) -> Iterator[str]:
     ends = result["intervals"].get("auc")
-    where = f"on {result['n_frames']} frames of {result['n_videos']} test videos of {result['dataset']}"
+    chance = (
+        f"An anomalous frame gets a higher score than a normal one with a chance of {100 * result['auc']:.1f} % "
+        f"(AUC {result['auc']:.4f}; guessing gives 50 %), on {result['n_frames']:,} frames of {result['n_videos']} "
+        f"test videos of {result['dataset']}."
+    )
     if not ends or ends[0] is None:
-        yield f"AUC {result['auc']:.4f} {where}. No interval is known, so nothing is said about other videos."
+        yield f"{chance} No interval is known, so nothing is said about other videos."
         return
     share = f"{result['bootstrap']['confidence']:.0%} of resamples of these videos"
-    yield f"AUC {result['auc']:.4f} {where}; {share} give {ends[0]:.4f} to {ends[1]:.4f}."
+    yield f"{chance} {share} give an AUC of {ends[0]:.4f} to {ends[1]:.4f}: the interval."
     if ends[0] > _GUESSING:
-        yield "The whole interval lies above 0.5, which is what guessing gives."
+        yield "The whole interval lies above 0.5, the AUC of guessing."
     elif ends[1] < _GUESSING:
-        yield "The whole interval lies below 0.5, which is what guessing gives: the scores are misleading here."
+        yield "The whole interval lies below 0.5, the AUC of guessing: the scores are misleading here."
     else:
-        yield "The interval holds 0.5, which is what guessing gives: these videos cannot tell the scores from guessing."
+        yield "The interval holds 0.5, the AUC of guessing: these videos cannot tell the scores from guessing."
 
 
 def _baselines(result: Mapping[str, Any]) -> Iterator[str]:
@@ -86,7 +91,8 @@ def _compared(part: ReportPart) -> Iterator[str]:
     """Repeat the sentences of the comparison, whose differences are paired over the same videos."""
     for table in part.tables:
         if table.get("name") == "comparison":
-            yield from (f"{note} (comparison)" for note in table["notes"] if note.startswith(_METHODS))
+            mine = _METHODS[part.detector.selection.unit]
+            yield from (f"{note} (comparison)" for note in table["notes"] if note.startswith(mine))
 
 
 def warnings(parts: list[ReportPart], labels: list[str]) -> list[str]:

@@ -58,7 +58,7 @@ def videos_table(
     head = ["video", "analysis", "dataset", "truth", "frames", "share of wrong frames", "cost of false alarms",
             "cost of misses", "highest score"]  # fmt: skip
     caption = "Test videos, the best first: those with the smallest share of frames that are decided wrongly"
-    return PageTable("videos", caption, head, rows, frozenset({0, 1, 2, 3}), shown=2000)
+    return PageTable("videos", caption, head, rows, frozenset({0, 1, 2, 3}), shown=2000, opens_at=-1)
 
 
 def false_alarms_table(
@@ -82,9 +82,9 @@ def false_alarms_table(
                      normal, event["peak_score"], cost]
                 )  # fmt: skip
     rows.sort(key=lambda row: -float(row[7] or 0))
-    head = ["video", "analysis", "from frame", "to frame (not in it)", "second", "normal frames", "peak score", "cost"]
+    head = ["video", "analysis", "from frame", "before frame", "second", "normal frames", "peak score", "cost"]
     caption = "False alarms: detected events by the cost of the normal frames in them"
-    return PageTable("false-alarms", caption, head, rows, frozenset({0, 1}), shown=SHOWN)
+    return PageTable("false-alarms", caption, head, rows, frozenset({0, 1}), shown=SHOWN, opens_at=2)
 
 
 def misses_table(
@@ -111,10 +111,10 @@ def misses_table(
                 highest = float(np.nanmax(peak)) if not np.isnan(peak).all() else None
                 rows.append([truth.video_ids[code], label, start, stop, int(missed.sum()), share, highest, cost])
     rows.sort(key=lambda row: -float(row[7] or 0))
-    head = ["video", "analysis", "from frame", "to frame (not in it)", "missed frames", "share missed",
+    head = ["video", "analysis", "from frame", "before frame", "missed frames", "share missed",
             "highest score", "cost"]  # fmt: skip
     caption = "Misses: true intervals by the cost of their frames that were not detected"
-    return PageTable("misses", caption, head, rows, frozenset({0, 1}), shown=SHOWN)
+    return PageTable("misses", caption, head, rows, frozenset({0, 1}), shown=SHOWN, opens_at=2)
 
 
 def events_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTable:
@@ -127,15 +127,19 @@ def events_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTabl
             first, last = event["start_frame"], event["stop_frame"]
             whole = [text for start, stop, text in spans if (start, stop) == (first, last)]
             meets = whole or [text for start, stop, text in spans if start < last and first < stop]
-            rows.append(
-                [event["video_id"], label, event["start_frame"], event["stop_frame"], event["start_second"],
-                 event["stop_second"], event["peak_score"], event["mean_score"], event["iou"],
-                 " / ".join(dict.fromkeys(meets[:3]))]
-            )  # fmt: skip
-    rows.sort(key=lambda row: -float(row[6] or 0))
-    head = ["video", "analysis", "from frame", "to frame (not in it)", "from second", "to second", "peak score",
-            "mean score", "greatest IoU", "generated text (of the event, or of up to three segments)"]  # fmt: skip
-    return PageTable("events", "Detected events of the test videos", head, rows, frozenset({0, 1, 9}), shown=SHOWN)
+            text = " / ".join(dict.fromkeys(meets[:3]))
+            numbers = (event[name] for name in ("iou", "mean_score", "start_frame", "stop_frame"))
+            place = (event[name] for name in ("start_second", "stop_second", "peak_score"))
+            rows.append([event["video_id"], label, *place, text, *numbers])
+    rows.sort(key=lambda row: -float(row[4] or 0))
+    head = ["video", "analysis", "from second", "to second", "peak score",
+            "generated text (of the event, or of up to three of its segments)", "greatest IoU", "mean score",
+            "from frame", "before frame"]  # fmt: skip
+    caption = "Detected events of the test videos, the highest score first"
+    if not any(row[5] for row in rows):
+        rows = [[*row[:5], *row[6:]] for row in rows]
+        return PageTable("events", caption, [*head[:5], *head[6:]], rows, frozenset({0, 1}), shown=SHOWN, opens_at=7)
+    return PageTable("events", caption, head, rows, frozenset({0, 1, 5}), shown=SHOWN, opens_at=8)
 
 
 def _inside(mine: MeasuredClips, code: int, start: int, stop: int) -> np.ndarray:
@@ -152,9 +156,6 @@ def _events(events: pa.Table) -> list[dict[str, Any]]:
 
 def _texts(part: ReportPart) -> dict[str, list[tuple[int, int, str]]]:
     found: dict[str, list[tuple[int, int, str]]] = {}
-    if part.texts is not None:
-        columns = (part.texts[name].to_pylist() for name in ("video_id", "start_frame", "stop_frame", "text"))
-        for name, start, stop, text in zip(*columns, strict=True):
-            if text:
-                found.setdefault(name, []).append((start, stop, " ".join(text.split())))
+    for name, start, stop, text in part.texts.known if part.texts else ():
+        found.setdefault(name, []).append((start, stop, " ".join(text.split())))
     return found

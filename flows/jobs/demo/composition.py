@@ -10,7 +10,7 @@ import numpy as np
 from vadprobe.analyze.detector.results.result_files import format_table
 from vadprobe.extract.demo.contact_sheet import draw_contact_sheet
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
-from vadprobe.flows.jobs.analyze_job import combine
+from vadprobe.flows.jobs.analyze_job import combine, open_analysis
 from vadprobe.flows.jobs.demo.ingredients import (
     BACKBONE,
     FIRST_SET,
@@ -22,6 +22,7 @@ from vadprobe.flows.jobs.demo.ingredients import (
 )
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import Bar
+from vadprobe.flows.jobs.reports.film_strips import write_film_strips
 from vadprobe.flows.jobs.texts.captions import caption_lines, sampled_captions
 from vadprobe.flows.jobs.texts.event_words import words_of_events
 from vadprobe.flows.jobs.texts.text_generation import write_texts
@@ -84,7 +85,7 @@ class Demo:
         make_set(self.folder / FIRST_SET, self.seed, self.size.n_videos, self.size.seconds)
 
     def results(self) -> list[Job]:
-        """Run both methods; show each one's result as soon as it is there, then write one page about both."""
+        """Run both methods, and show each one's result as soon as it is there."""
         jobs = []
         for name in PRESETS:
             self.tell(f"[3/6] {name}: extracting features, then fitting and scoring")
@@ -92,9 +93,17 @@ class Demo:
             self.tell(format_table(read_json(jobs[-1].out / "results.json")["results"]))
         results = [result for job in jobs for result in read_json(job.out / "results.json")["results"]]
         write_json(self.folder / "results.json", {"results": results})
-        report = combine(jobs, self.folder / "report.html")
-        self.tell(f"\nResults: {self.folder / 'results.json'}\nReport:  {report}\n")
+        self.tell(f"\nResults: {self.folder / 'results.json'}\n")
         return jobs
+
+    def page(self, jobs: Sequence[Job]) -> Path:
+        """Write one page about finished results, with film strips and all that was measured and said of them."""
+        first = jobs[0]  # both score the same videos, and the page shows the first strip of each
+        for sentence in write_film_strips(first, open_analysis(first), Bar("film strips", "video")):
+            self.tell(sentence)
+        report = combine(jobs, self.folder / "report.html")
+        self.tell(f"\nReport:  {report}\n")
+        return report
 
     def texts(self, job: Job) -> list[str]:
         """Let the backbone describe the test segments of a job; return some of the texts beside the truth."""

@@ -22,7 +22,7 @@ MOST_BYTES = 1_200_000
 """Bytes of the strips of all test videos together: a page holds them in base64, which is a third more."""
 
 _LARGEST, _SMALLEST = 12_000, 1_500
-_WIDTH, _HEIGHT, _LOWEST = 72, 48, 8
+_AREA, _LOWEST = 72 * 48, 8
 _QUALITIES = (75, 60, 45, 30, 18, 8)
 _SAVED_EVERY = 20
 
@@ -39,7 +39,7 @@ def write_film_strips(job: Job, inputs: AnalysisInputs, progress: Progress = lam
     fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
     known = read_film_strips(job.out, inputs.probed)
     names = _test_videos(inputs)
-    room = min(_LARGEST, max(_SMALLEST, MOST_BYTES // max(1, len(names))))
+    room = room_of(len(names))
     kept = {name: strip for name, strip in known.items() if len(strip.webp) <= room}
     missing = []
     with Decoder(job.config.extraction.decode_deadline) as decoder:
@@ -59,18 +59,21 @@ def write_film_strips(job: Job, inputs: AnalysisInputs, progress: Progress = lam
     return missing
 
 
+def room_of(n_videos: int) -> int:
+    """Return the bytes that each of so many strips may have."""
+    return min(_LARGEST, max(_SMALLEST, MOST_BYTES // max(1, n_videos)))
+
+
 def encode_strip(frames: np.ndarray, most: int) -> bytes:
     """Return frames (n, height, width, 3) uint8 side by side as WebP of at most so many bytes.
 
-    The whole frame is shown, on black where its shape is another than that of the pictures. Quality goes down first,
-    then size.
+    Pictures have the shape of the frames and all the same area. Quality goes down first, then size.
     """
-    sheet = Image.new("RGB", (_WIDTH * len(frames), _HEIGHT))
+    wide = frames.shape[2] / frames.shape[1]
+    width, height = max(1, round((_AREA * wide) ** 0.5)), max(1, round((_AREA / wide) ** 0.5))
+    sheet = Image.new("RGB", (width * len(frames), height))
     for number, frame in enumerate(frames):
-        picture = Image.fromarray(frame)
-        picture.thumbnail((_WIDTH, _HEIGHT))
-        left, top = (_WIDTH - picture.width) // 2, (_HEIGHT - picture.height) // 2
-        sheet.paste(picture, (number * _WIDTH + left, top))
+        sheet.paste(Image.fromarray(frame).resize((width, height), Image.Resampling.BOX), (number * width, 0))
     for quality in _QUALITIES:
         content = _webp(sheet, quality)
         if len(content) <= most:

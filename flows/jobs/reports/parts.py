@@ -12,8 +12,8 @@ from vadprobe.analyze.experiments.methods.text_output import TEXTS, TEXTS_RECIPE
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.figures.drawn import FOLDER, stored_figures
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
-from vadprobe.analyze.locator.explanation_files import EXPLANATIONS_PARQUET
-from vadprobe.analyze.report.part import ReportPart
+from vadprobe.analyze.locator.explanation_files import EXPLANATIONS_PARQUET, notice, read_explanations
+from vadprobe.analyze.report.part import GeneratedTexts, ReportPart
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.reports.strip_files import read_film_strips
 from vadprobe.store.errors import VadprobeError
@@ -23,10 +23,12 @@ from vadprobe.store.files.parquet import metadata_in, read_parquet
 _BESIDE = ("tables/*.json", "comparison/*.json", "sweep/sweep.json")
 """Files of tables and sweeps below the results."""
 
-_TEXT_FILES = {"describe": (TEXTS, TEXTS_RECIPE), "explain": (EXPLANATIONS_PARQUET, "explanations_recipe")}
-"""File of generated texts, and the name of its recipe, by the command that writes it."""
+_OF_THE_WORKSPACE = "comparison/*.json"
+"""Files of tables about several results, below their common workspace."""
 
 _TEXT_COLUMNS = ["video_id", "start_frame", "stop_frame", "text"]
+_TEXT_SCHEMA = pa.schema([("video_id", pa.string()), ("start_frame", pa.int64()), ("stop_frame", pa.int64()),
+                          ("text", pa.string())])  # fmt: skip
 
 
 def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
@@ -46,7 +48,7 @@ def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
     saliency = job.out / "saliency.json"
     detector = Detector.read(job.out / "detector.json")
     made_of = detector.provenance
-    texts, commands = _texts(job.out, inputs)
+    texts = _texts(job.out, inputs)
     return ReportPart(
         result=result,
         detector=detector,
@@ -57,9 +59,8 @@ def report_part(job: Job, inputs: AnalysisInputs) -> ReportPart:
         curves=job.analysis.curves,
         failures=failures(inputs),
         figures=stored_figures(job.out / FOLDER, made_of["calibration"], made_of["features"]),
-        tables=tuple(_tables(job.out, inputs)),
+        tables=tuple(_tables(job, inputs)),
         texts=texts,
-        text_commands=commands,
         strips=read_film_strips(job.out, inputs.probed),
         job=job.path.as_posix(),
         format=job.config.dataset.format,
@@ -81,27 +82,50 @@ def failures(inputs: AnalysisInputs) -> dict[str, str]:
     return named
 
 
-def _tables(folder: Path, inputs: AnalysisInputs) -> Iterator[Mapping[str, Any]]:
+def _tables(job: Job, inputs: AnalysisInputs) -> Iterator[Mapping[str, Any]]:
     """Yield the tables beside a result that were measured on its features and its truth; others are of other states."""
     mine = source_of("", inputs)
-    for pattern in _BESIDE:
-        for path in sorted(folder.glob(pattern)):
-            content = read_json(path)
-            sources = content.get("sources", ()) if isinstance(content, dict) else ()
-            if any({**source, "job": ""} == mine for source in sources):
-                yield content
+    files = [path for pattern in _BESIDE for path in sorted(job.out.glob(pattern))]
+    for path in [*files, *sorted(job.workspace.glob(_OF_THE_WORKSPACE))]:
+        content = read_json(path)
+        sources = content.get("sources", ()) if isinstance(content, dict) else ()
+        if any({**source, "job": ""} == mine for source in sources):
+            yield content
 
 
-def _texts(folder: Path, inputs: AnalysisInputs) -> tuple[pa.Table | None, tuple[str, ...]]:
-    """Return what a backbone wrote about segments and events of the scored features, and the commands that asked it.
+def _texts(folder: Path, inputs: AnalysisInputs) -> GeneratedTexts | None:
+    """Read what a backbone wrote about segments and events of the scored features.
 
-    A file about other features is left out.
+    Texts about other features are left out; of explanations that is said, as they are about this result's events.
     """
-    found: dict[str, pa.Table] = {}
-    for command, (name, recipe) in _TEXT_FILES.items():
-        if (folder / name).exists():
-            table = read_parquet(folder / name)
-            made_of = metadata_in(table.schema, recipe) or {}
-            if made_of.get("features") == inputs.store.spec.digest:
-                found[command] = table.select(_TEXT_COLUMNS).replace_schema_metadata()
-    return (pa.concat_tables(found.values()) if found else None), tuple(found)
+    spec = inputs.store.spec
+    tables: list[pa.Table] = []
+    commands, notices, notes = [], [], []
+    if (folder / TEXTS).exists():
+        table = read_parquet(folder / TEXTS)
+        if (metadata_in(table.schema, TEXTS_RECIPE) or {}).get("features") == spec.digest:
+            tables.append(table.select(_TEXT_COLUMNS).replace_schema_metadata())
+            commands.append("describe")
+            notices.append(notice(spec.backbone.key))
+    if (folder / EXPLANATIONS_PARQUET).exists():
+        try:
+            found = read_explanations(folder / EXPLANATIONS_PARQUET, spec)
+        except VadprobeError as error:
+            notes.append(f"Explanations are left out: {error}")
+        else:
+            rows = [{name: row[name] for name in _TEXT_COLUMNS} | {"text": _ended(row)} for row in found.rows]
+            tables.append(pa.Table.from_pylist(rows, _TEXT_SCHEMA))
+            commands.append("explain")
+            notices.append(found.notice)
+            if not found.is_complete:
+                told = f"{len(rows)} of {found.head['n_chosen']} events"
+                notes.append(f"Only {told} are explained; 'vadprobe explain' goes on where it stopped.")
+    if not tables and not notes:
+        return None
+    rows_of_both = pa.concat_tables(tables) if tables else _TEXT_SCHEMA.empty_table()
+    return GeneratedTexts(rows_of_both, " ".join(dict.fromkeys(notices)), tuple(commands), tuple(notes))
+
+
+def _ended(row: Mapping[str, Any]) -> str | None:
+    """Return a text with dots where it was cut."""
+    return f"{row['text']} …" if row["text"] and row["is_whole"] is False else row["text"]

@@ -28,6 +28,7 @@ class Scored:
     number: int
     score: float | None
     state: Literal["anomalous", "normal", "unknown"] = "normal"
+    length: int = 8
 
     @property
     def smoothed(self) -> float | None:
@@ -39,7 +40,7 @@ class Scored:
 
     @property
     def stop_frame(self) -> int:
-        return self.number * 8 + 8
+        return self.number * 8 + self.length
 
     @property
     def start_second(self) -> float:
@@ -95,6 +96,13 @@ def test_the_curve_is_a_picture_that_grows_with_its_words() -> None:
     assert plain.width == worded.width
     assert plain.height < worded.height
     Image.open(BytesIO(event_curve("nothing", [], [], 0.5))).verify()
+
+
+def test_the_curve_ends_where_the_video_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = []
+    monkeypatch.setattr("vadprobe.analyze.figures.style.png", lambda figure: figures.append(figure) or b"")
+    event_curve("video", [*(Scored(n, 0.1) for n in range(4)), Scored(4, 0.9, length=2)], [Found(32, 34)], 0.5)
+    assert figures[0].axes[0].get_xlim() == pytest.approx((0, 34 / 25))
 
 
 def test_films_hold_the_frames_of_their_events(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.samples.pages import Page
 from vadprobe.extract.demo import surveillance
 from vadprobe.extract.demo.captioner.training.architecture import captioner, new_model, write_half
 from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
@@ -81,7 +82,10 @@ def test_the_demo_shows_results_comparisons_and_captions(
     results = json.loads((folder / "results.json").read_text())["results"]
     assert [result["preset"] for result in results] == ["hiprobe", "headhunt"]
     assert all(result["caveats"][0] == NOTE for result in results)
-    assert NOTE in (folder / "report.html").read_text()
+    page = Page.of((folder / "report.html").read_text())
+    assert NOTE in page.all("p", class_="warning")[0].text
+    assert all(len(video["strip"]) == 2 for video in page.data["videos"])
+    assert any("comparison" in str(one.attributes["id"]) for one in page.all("table"))
     assert set(read_parquet(folder / "hiprobe" / "texts.parquet")["split"].to_pylist()) == {"test"}
     assert run_demo(folder, 0, with_prefect=False, backbone=stand_in, size=size) == 0
     again = capsys.readouterr().out

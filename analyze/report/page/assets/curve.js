@@ -1,4 +1,6 @@
 // The curve of a video: scores of every analysis over its time, truth shaded, detections below, and a cursor.
+const BAR = 9;
+
 function curveOf(video, parts) {
   return video.series.map((one) => {
     const about = parts[one.of];
@@ -23,30 +25,44 @@ function steps(edges, values, most) {
   return [xs, ys];
 }
 
+function curveLegend(curves) {
+  const swatch = (drawn, words) => `<span><svg viewBox="0 0 28 10" aria-hidden="true">${drawn}</svg> ${escaped(words)}</span>`;
+  const look = curves[0].of % 7;
+  const lines = curves.map((one) => swatch(`<path class="line s${one.of % 7}" d="M0 5H28"/>`, curves.length > 1 ? one.name : "score"));
+  const shared = [
+    [`<path class="line raw s${look}" d="M0 5H28"/>`, "probability, before smoothing"], [`<path class="limit s${look}" d="M0 5H28"/>`, "threshold"],
+    [`<rect class="f${look}" y="2" width="28" height="6"/>`, "detected"], [`<rect class="truth" width="28" height="10"/>`, "truly anomalous"],
+  ];
+  return `<div class="legend">${lines.join("")}${shared.map((pair) => swatch(...pair)).join("")}</div>`;
+}
+
 function curveChart(video, curves, parts, width) {
-  const rows = curves.length;
-  const height = 190 + 9 * rows;
-  const box = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom - 9 * rows };
+  const bars = BAR * curves.length;
+  const height = 190 + bars;
+  const box = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom - bars };
   const fps = video.fps;
   const used = curves.map((one) => parts[one.of]);
-  const yAxis = { range: [Math.min(0, ...used.map((one) => one.low)), Math.max(1, ...used.map((one) => one.high))], label: "score" };
+  const [lowest, highest] = [Math.min(0, ...used.map((one) => one.low)), Math.max(1, ...used.map((one) => one.high))];
+  const room = 0.05 * (highest - lowest);  // a line along the end of the range is not to lie on the frame
+  const yAxis = { range: [lowest - room, highest + room], label: "score" };
   const xAxis = { range: [0, fps ? video.frames / fps : video.frames], label: fps ? "minutes:seconds" : "frames" };
   const seconds = scale(xAxis.range, box.left, box.right);
   const x = scale([0, video.frames], box.left, box.right);
   const y = scale(yAxis.range, box.bottom, box.top);
-  const foot = { ...box, bottom: box.bottom + 9 * rows };
+  const foot = { ...box, bottom: box.bottom + bars };
   const out = [];
-  for (const [start, stop] of video.truth) out.push(`<rect class="truth" x="${x(start)}" y="${box.top}" width="${Math.max(1, x(stop) - x(start)).toFixed(2)}" height="${box.bottom - box.top}"><title>truly anomalous</title></rect>`);
+  const spanned = (start, stop) => `x="${x(start)}" width="${Math.max(1, x(stop) - x(start)).toFixed(2)}"`;
+  for (const [start, stop] of video.truth) out.push(`<rect class="truth" ${spanned(start, stop)} y="${box.top}" height="${box.bottom - box.top}"><title>truly anomalous</title></rect>`);
   out.push(axes(seconds, y, xAxis, yAxis, foot, fps ? clock : short));
   curves.forEach((one, n) => {
     const look = "s" + one.of % 7;
-    out.push(`<path class="dash" d="M${box.left} ${y(one.threshold)}H${box.right}"/>`);
+    out.push(`<path class="limit ${look}" d="M${box.left} ${y(one.threshold)}H${box.right}"><title>${escaped(one.name)}: threshold ${escaped(short(one.threshold))}</title></path>`);
     out.push(`<path class="line raw ${look}" d="${path(...steps(one.edges, one.raw, width), x, y)}"/>`);
     out.push(`<path class="line ${look}" d="${path(...steps(one.edges, one.score, width), x, y)}"/>`);
-    for (const [start, stop] of one.detected) out.push(`<rect class="detected" x="${x(start)}" y="${box.bottom + 2 + 9 * n}" width="${Math.max(1, x(stop) - x(start)).toFixed(2)}" height="6"><title>${escaped(one.name)}: detected</title></rect>`);
+    for (const [start, stop] of one.detected) out.push(`<rect class="detected f${one.of % 7}" ${spanned(start, stop)} y="${box.bottom + 2 + BAR * n}" height="6"><title>${escaped(one.name)}: detected</title></rect>`);
   });
   out.push(`<path class="cursor" d="M-9 ${box.top}V${foot.bottom}"/>`);
-  return `<svg viewBox="0 0 ${width} ${height}" aria-hidden="true">${out.join("")}</svg>` + legend(parts.map((one) => one.name));
+  return curveLegend(curves) + `<svg class="curve" viewBox="0 0 ${width} ${height}" aria-hidden="true">${out.join("")}</svg>`;
 }
 
 // What is known of a frame, as [words, generated text].

@@ -55,10 +55,21 @@ function path(xs, ys, x, y) {
   return out;
 }
 
-function legend(names) {
-  if (names.length < 2) return "";
-  const entries = names.map((name, n) => `<span><svg viewBox="0 0 28 10" aria-hidden="true"><path class="line s${n % 7}" d="M0 5H28"/></svg> ${escaped(name)}</span>`);
+// The look of a series: that of its analysis, the same in all charts.
+function lookOf(one, n) {
+  return "s" + (one.of === undefined ? n : one.of) % 7;
+}
+
+function legend(series) {
+  if (series.length < 2) return "";
+  const entries = series.map((one, n) => `<span><svg viewBox="0 0 28 10" aria-hidden="true"><path class="line ${lookOf(one, n)}" d="M0 5H28"/></svg> ${escaped(one.name)}</span>`);
   return `<div class="legend">${entries.join("")}</div>`;
+}
+
+// The same as parts of a drawing, below it, for a chart in a file of its own.
+function legendRows(series, top) {
+  if (series.length < 2) return [];
+  return series.map((one, n) => `<path class="line ${lookOf(one, n)}" d="M${MARGIN.left} ${top + 16 * n + 6}h28"/><text x="${MARGIN.left + 34}" y="${top + 16 * n + 10}">${escaped(one.name)}</text>`);
 }
 
 function lineChart(data, width) {
@@ -71,7 +82,7 @@ function lineChart(data, width) {
   const out = [axes(x, y, xAxis, yAxis, box)];
   if (data.diagonal) out.push(`<path class="dash" d="M${x(0)} ${y(0)}L${x(1)} ${y(1)}"/>`);
   data.series.forEach((one, n) => {
-    const look = "s" + n % 7;
+    const look = lookOf(one, n);
     (one.low || []).forEach((low, place) => {
       if (low !== null && one.high[place] !== null) out.push(`<path class="bar ${look}" d="M${x(one.x[place])} ${y(low)}V${y(one.high[place])}"/>`);
     });
@@ -81,7 +92,7 @@ function lineChart(data, width) {
     });
   });
   for (const ring of data.rings || []) out.push(`<circle class="ring s${ring[2] % 7}" cx="${x(ring[0])}" cy="${y(ring[1])}" r="7"/>`);
-  return `<svg viewBox="0 0 ${width} ${height}" aria-hidden="true">${out.join("")}</svg>` + legend(data.series.map((one) => one.name));
+  return `<svg viewBox="0 0 ${width} ${height}" aria-hidden="true">${out.join("")}</svg>` + legend(data.series);
 }
 
 // A map of heads: a picture with one pixel for each, frames around the chosen ones.
@@ -99,7 +110,7 @@ function mapChart(data, width) {
     const place = `x="${x(head - 0.5)}" y="${y(block - 0.5)}" width="${size[0].toFixed(2)}" height="${size[1].toFixed(2)}"`;
     out.push(`<rect class="rim" ${place}/><rect class="frame" ${place}/>`);
   }
-  const note = `<div class="legend"><span>dark ${escaped(short(data.low))} to bright ${escaped(short(data.high))}</span><span class="read"></span></div>`;
+  const note = `<div class="legend"><span>dark ${escaped(short(data.low))} to bright ${escaped(short(data.high))}</span><span class="read" role="status"></span></div>`;
   return `<svg viewBox="0 0 ${width} ${box.bottom + MARGIN.bottom}" aria-hidden="true">${out.join("")}</svg>` + note;
 }
 

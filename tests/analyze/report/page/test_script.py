@@ -1,6 +1,7 @@
 """The script of the page: its functions that touch no page are run by Node.js, where there is one."""
 
 import json
+import re
 import shutil
 import subprocess
 from typing import Any
@@ -26,8 +27,8 @@ def run(expression: str, **names: Any) -> Any:
 
 
 def svg(text: str) -> ElementTree.Element:
-    """Parse the drawing, which has to be well-formed."""
-    return ElementTree.fromstring(text[: text.index("</svg>") + 6])
+    """Parse the drawing, which has to be well-formed; the others are small ones of the legend."""
+    return ElementTree.fromstring(max(re.findall(r"<svg.*?</svg>", text), key=len))
 
 
 def test_scores_are_read_back_as_python_wrote_them() -> None:
@@ -63,6 +64,8 @@ def test_a_line_chart_has_every_series_and_its_names_are_escaped() -> None:
     drawn = svg(text)
     assert len(drawn.findall("path[@class='line s0']")) == len(drawn.findall("path[@class='line s1']")) == 1
     assert len(drawn.findall("circle")) == 2 + 1
+    again = run("lineChart(data, 500)", data={**data, "series": [{**one, "of": 4} for one in series]})
+    assert len(svg(again).findall("path[@class='line s4']")) == 2
     assert drawn.findall("path[@class='line s0']")[0].attrib["d"].count("M") == 2  # an unknown point interrupts
     assert "NaN" not in text
 
@@ -86,7 +89,7 @@ def test_a_curve_shows_truth_and_detections_and_its_cursor_tells_everything() ->
     assert HOSTILE not in text
     assert "NaN" not in text
     drawn = svg(text)
-    assert len(drawn.findall("rect[@class='truth']")) == len(drawn.findall("rect[@class='detected']")) == 1
+    assert len(drawn.findall("rect[@class='truth']")) == len(drawn.findall("rect[@class='detected f0']")) == 1
     words, generated = run("readout(video, curveOf(video, parts), words, 36)", **names)
     assert words == "frame 36, 0:01.5; truly anomalous; score 0.9, probability 0.9, detected"
     assert generated == HOSTILE

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.planted import write_planted
+from tests.support.samples.pages import Page
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.flows.commands import stages
 from vadprobe.flows.jobs.analyze_job import analyze
@@ -36,7 +37,9 @@ def test_the_first_result_comes_before_the_second_method(tmp_path: Path, monkeyp
         return str(analyze(load_job(Path(path), Path(workspace))).report)
 
     monkeypatch.setattr(composition, "preset", planted_preset)
-    jobs = Demo(tmp_path, 0, extracted, analyzed, happened.append).results()
+    monkeypatch.setattr(composition, "write_film_strips", lambda job, *others: [f"No film strip in {job.out.name}."])
+    demo = Demo(tmp_path, 0, extracted, analyzed, happened.append)
+    jobs = demo.results()
     assert [job.path.stem for job in jobs] == ["hiprobe", "headhunt"]
     steps = [line.split(":")[0] if line.startswith("[") else line.splitlines()[-1] for line in happened]
     places = [steps.index(step) for step in ("extracted hiprobe", "analyzed hiprobe", "extracted headhunt")]
@@ -46,7 +49,9 @@ def test_the_first_result_comes_before_the_second_method(tmp_path: Path, monkeyp
     assert happened.count("all features are there") == 2
     results = json.loads((tmp_path / "results.json").read_text())["results"]
     assert [result["preset"] for result in results] == ["hiprobe", "headhunt"]
-    assert (tmp_path / "report.html").exists()
+    page = Page.of(demo.page(jobs).read_text())
+    assert [part["name"] for part in page.data["parts"]] == ["hiprobe", "headhunt"]
+    assert "No film strip in out-hiprobe." in happened
 
 
 def test_a_wrong_backbone_is_refused_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ import pytest
 from tests.support.planted import Planted, write_planted
 from tests.support.samples.pages import Page
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
+from vadprobe.analyze.locator.explanation_files import notice
 from vadprobe.analyze.report.page.writing import tables_folder, write_report
-from vadprobe.analyze.report.part import FilmStrip, ReportPart
+from vadprobe.analyze.report.part import FilmStrip, GeneratedTexts, ReportPart
 from vadprobe.analyze.report.sections.encoding import ALPHABET, UNKNOWN
 from vadprobe.analyze.report.sections.measured_clips import measured_clips
 from vadprobe.flows.jobs.analyze_job import analyze, open_analysis
@@ -47,7 +48,7 @@ def parts(planted: Planted) -> list[ReportPart]:
 def written(parts: list[ReportPart], tmp_path_factory: pytest.TempPathFactory) -> Path:
     strips = {"video27": FilmStrip(b"RIFF-not-looked-at", 3)}
     texts = pa.table({"video_id": ["video27"], "start_frame": [24], "stop_frame": [48], "text": ["A <b>dog</b>."]})
-    dressed = [replace(parts[0], strips=strips, texts=texts), parts[1]]
+    dressed = [replace(parts[0], strips=strips, texts=GeneratedTexts(texts, notice("tiny"))), parts[1]]
     return write_report(dressed, tmp_path_factory.mktemp("page") / "both.html")
 
 
@@ -61,11 +62,12 @@ def decoded(text: str) -> np.ndarray:
     return np.array([np.nan if code == UNKNOWN else code / (UNKNOWN - 1) for code in codes])
 
 
-def test_ids_are_unique_and_references_lead_somewhere(page: Page) -> None:
+def test_ids_are_unique_and_references_lead_somewhere(page: Page, written: Path) -> None:
     ids = [one.attributes["id"] for one in page.elements if "id" in one.attributes]
     assert len(set(ids)) == len(ids)
     for link in page.all("a"):
-        assert str(link.attributes["href"])[1:] in ids
+        target = str(link.attributes["href"])
+        assert target[1:] in ids if target.startswith("#") else (written.parent / target).is_file(), target
     for label in page.all("label"):
         assert label.attributes["for"] in ids
 
@@ -116,6 +118,8 @@ def test_scores_truth_and_detections_of_every_test_video_are_in_the_page(planted
     (last,) = [video for video in data["videos"] if video["name"] == "video27"]
     assert last["strip"] == [base64.b64encode(b"RIFF-not-looked-at").decode(), 3]
     assert [data["words"][place] for _, _, place in last["texts"]] == ["A <b>dog</b>."]
+    assert data["notice"] == notice("tiny")
+    assert page.all("section", id="errors")[0].text.count(notice("tiny")) == 1
 
 
 def test_tables_are_files_with_the_same_rows(page: Page, written: Path) -> None:
@@ -189,6 +193,15 @@ def test_analyses_of_one_preset_are_told_apart(parts: list[ReportPart], tmp_path
     names = [one["name"] for one in page.data["parts"]]
     assert len(set(names)) == 2
     assert all(len(video["series"]) == 2 for video in page.data["videos"])
+
+
+def test_an_analysis_looks_the_same_in_every_chart(parts: list[ReportPart], tmp_path: Path) -> None:
+    several = [parts[1], parts[0], replace(parts[0], job="other.toml")]
+    page = Page.of(write_report(several, tmp_path / "page.html").read_text())
+    names = [part["name"] for part in page.data["parts"]]
+    series = [one for kind, chart in page.data["charts"].values() if kind == "lines" for one in chart["series"]]
+    assert len(series) > 10
+    assert all(one["name"] == names[one["of"]] for one in series)
 
 
 def test_printed_numbers_stand_beside_those_of_the_papers_sets_only(parts: list[ReportPart], tmp_path: Path) -> None:
