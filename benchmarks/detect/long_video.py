@@ -52,6 +52,29 @@ def make_long_video(folder: Path, n_scenes: int, seed: int) -> Dataset:
     return read_manifest(NAME, path.parent, folder / "manifest")
 
 
+def repeat_video(path: Path, times: int, out: Path) -> Path:
+    """Write the packets of a video several times in a row to a file, unless an earlier run has; return the file."""
+    if out.exists():
+        return out
+    partial = out.with_suffix(".partial")
+    with av.open(str(partial), "w", format="mp4") as written:
+        stream, shift = None, 0
+        for _ in range(times):
+            with av.open(str(path)) as read:
+                (source,) = read.streams.video
+                stream = stream or written.add_stream_from_template(source)
+                last = 0
+                for packet in read.demux(source):
+                    if packet.pts is None or packet.dts is None:
+                        continue
+                    last = max(last, packet.pts + (packet.duration or 0))
+                    packet.stream, packet.pts, packet.dts = stream, packet.pts + shift, packet.dts + shift
+                    written.mux(packet)
+                shift += last
+    partial.replace(out)
+    return out
+
+
 def _shots(n_scenes: int, seed: int) -> Iterator[Shot]:
     """Yield the scenes: a normal and an anomalous one in turn, all of one camera."""
     rng = np.random.default_rng([seed])
