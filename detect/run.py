@@ -1,7 +1,7 @@
 """A detection in several videos: one model, one set of files, and a summary that is written whatever happens."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +37,9 @@ class Target:
 
 class Listener:
     """Receiver of what a detection finds, as it goes; each method does nothing until it is overridden."""
+
+    def started(self, about: Mapping[str, object]) -> None:
+        """Take what the detection is made with, as the summary has it; the files are open."""
 
     def found(self, item: ScoredSegment | Event, times: StreamTimes) -> None:
         """Take a segment or an event, and the times of its video so far."""
@@ -117,6 +120,7 @@ def detect_in(
     """
     summary = Summary(about_detection(detector, options))
     run = _Run(detector, DetectionFiles(folder, overwrite=overwrite), options, explain, listener or Listener(), summary)
+    run.listener.started(summary.about)
     try:
         _ = detector.scorer.forward  # loaded now, so that it is in no latency
         for target in targets:

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from vadprobe.flows.commands.detection.streams import StreamOptions
 from vadprobe.flows.commands.options import OptionalPositive, OptionalWhole
-from vadprobe.flows.jobs.progress import open_bar, say
+from vadprobe.flows.jobs.progress import open_bar
 
 
 def detect(
@@ -59,7 +59,7 @@ def detect(
     """
     from vadprobe.detect.detector import Detector
     from vadprobe.detect.pictures.drawing import PictureOptions
-    from vadprobe.detect.run import about_detection, detect_in, targets_in
+    from vadprobe.detect.run import detect_in, targets_in
     from vadprobe.detect.stream import DetectionOptions
     from vadprobe.flows.commands.detection.reporting import TerminalReport
 
@@ -70,8 +70,6 @@ def detect(
         open_bar("detecting", "segment", None) as bar,
     ):
         targets = targets_in((first, *others), streams.of_sources(loaded.fitted.features.sampling.clip_length or 1))
-        about = about_detection(loaded, options)
-        say(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
         report = TerminalReport(bar, out, loaded.fitted.locator.threshold, pictures)
         summary = detect_in(loaded, targets, out, options, overwrite=overwrite, explain=explain, listener=report)
     print("\n".join([*summary.lines(), f"Results: {out}"]))

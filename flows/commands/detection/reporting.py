@@ -1,6 +1,7 @@
 """What a detection shows on the terminal while it goes on, and the pictures of each video when it has ended."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,10 @@ class TerminalReport(Listener):
     _texts: dict[int, str] = field(default_factory=dict)
     _n_events: int = 0
     _said: float = -POSTFIX_SECONDS
+
+    def started(self, about: Mapping[str, object]) -> None:
+        """Print the form of smoothing."""
+        say(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
 
     def found(self, item: ScoredSegment | Event, times: StreamTimes) -> None:
         """Print an event, or count a segment."""
