@@ -1,5 +1,6 @@
 """The public detector: the scores and events of the cached pipeline, and refusals that name the part."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,25 @@ def test_another_backbone_is_refused_with_the_part_named(
     edit_json(path, edit)
     with pytest.raises(VadprobeError, match=rf"is not the one that .* {part} \({'.'.join(place[1:])}: "):
         Detector.load(path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "part"),
+    [
+        ("chat_template.jinja", "a helpful assistant", "a guard", r"chat template \(recipe.chat_template: "),
+        ("config.json", '"silu"', '"gelu"', r"revision \(backbone.revision: "),
+    ],
+)
+def test_another_checkpoint_is_refused_with_the_part_named(
+    cached: Cached, tmp_path: Path, file: str, old: str, new: str, part: str
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(cached.backbone, other)
+    text = (other / file).read_text()
+    assert old in text
+    (other / file).write_text(text.replace(old, new))
+    with pytest.raises(VadprobeError, match=part):
+        Detector.load(written(cached.detector("head"), tmp_path), backbone=str(other), device="cpu")
 
 
 def test_a_detector_names_sampling_prompt_and_dtype_that_differ(cached: Cached) -> None:
