@@ -134,7 +134,7 @@ def detect_in(
 
 @dataclass(frozen=True)
 class _Run:
-    """What the videos of one detection share."""
+    """Detector, files and listener that the videos of one detection share."""
 
     detector: Detector
     files: DetectionFiles

@@ -1,4 +1,4 @@
-"""What a detection shows on the terminal while it goes on, and the pictures of each video when it has ended."""
+"""Lines and a bar on the terminal while a detection goes on, and the pictures of each video when it has ended."""
 
 import time
 from collections.abc import Mapping

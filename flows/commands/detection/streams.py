@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Group, Parameter
 
@@ -44,7 +44,7 @@ class StreamOptions:
         """Return the options of sources whose segments have so many frames."""
         from vadprobe.detect.sources.options import SourceOptions
 
-        idle = {} if self.idle is None else {"idle_seconds": self.idle, "watch_seconds": self.idle}
+        idle: dict[str, Any] = {} if self.idle is None else {"idle_seconds": self.idle, "watch_seconds": self.idle}
         return SourceOptions(
             segment_frames=segment_frames,
             queue_segments=self.queue,
