@@ -192,7 +192,7 @@ def main() -> None:
         versions = {one: importlib.metadata.version(one) for one in ("torch", "transformers", "av", "decord")}
         about = {"minutes": options.minutes, "seed": options.seed, "machine": platform.machine(), "versions": versions}
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({**about, "found": found, "growth": lines, "samples": samples}, indent=1))
+        options.json.write_text(json.dumps({**about, "found": found, "growth": lines, "samples": samples}))
         draw(samples, lines, options.json.with_suffix(".png"))
 
 
