@@ -46,11 +46,13 @@ def test_events_are_explained_when_they_close_by_frames_spread_over_them(detecto
     events, texts = explained(detector, camera, StreamExplainer(detector, lambda: False))
     assert [one.event for one in texts] == events
     assert len(events) >= 3
-    alone = [one for one in texts if one.event.stop_frame - one.event.start_frame == LENGTH]
-    assert alone, "of longer ones others are kept than a file gives"
-    for one in alone:
+    for one in texts:
         event = one.event
-        frames = camera.pixels[list(sample_frames(event.start_frame, event.stop_frame, SEGMENTS.frames_per_clip))]
+        parts = range(event.start_frame, event.stop_frame, LENGTH)
+        seen = [place for start in parts for place in sample_frames(start, start + LENGTH, SEGMENTS.frames_per_clip)]
+        step = next(step for step in (1, 2, 4, 8, 16) if len(seen[::step]) <= 2 * SEGMENTS.frames_per_clip)
+        kept = seen[::step]
+        frames = camera.pixels[[kept[place] for place in sample_frames(0, len(kept), SEGMENTS.frames_per_clip)]]
         seconds = event.stop_second - event.start_second
         request = ExplanationRequest("camera", event.start_frame, event.stop_frame, frames, seconds=seconds)
         assert explain_segments(detector.scorer.forward.backbone, [request]) == [one.explanation]
