@@ -55,7 +55,7 @@ def match_backbone(
         VadprobeError: if it is not found, or differs from what the detector was fitted with; the part is named.
     """
     config = backbone_config(detector, path)
-    folder = _folder(config.path, near)
+    folder = _folder(config.path, near, detector, is_given=path is not None)
     if folder is None and config.revision is None:
         config = config.model_copy(update={"revision": _commit(detector)})
     description = describe(config, folder)
@@ -123,23 +123,28 @@ def backbone_config(detector: Detector, path: str | None = None) -> BackboneConf
         raise explain(Path("the detector's backbone"), error, BackboneConfig) from error
 
 
-def _folder(name: str, near: Path) -> Path | None:
+def _folder(name: str, near: Path, detector: Detector, *, is_given: bool) -> Path | None:
     """Return the checkpoint's folder; None for a hub id.
 
     Raises:
         VadprobeError: if it reads like a local path and there is no such folder.
     """
-    near = near.resolve()
+    near, path = near.resolve(), Path(name).expanduser()
     starts = [Path(), near, *near.parents[:_LEVELS]]
-    for start in starts:
-        folder = start / Path(name).expanduser()
-        if folder.is_dir():
-            return folder
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+    # A folder of another machine may lie near the file under its last name: who sends a detector sends both.
+    for tried in (path,) if is_given else (path, Path(path.name)):
+        for folder in (start / tried for start in starts):
+            if folder.is_dir():
+                return folder
+    was_folder = not is_given and detector.features.backbone.revision.startswith("sha256:")  # a hub gives commits
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")) and not was_folder:
         return None
+    whose = "the backbone" if is_given else "the checkpoint that the detector's file names,"
+    where = "does not exist" if path.is_absolute() else "is neither in the current folder nor near the detector's file"
+    spec = detector.features.backbone
     raise VadprobeError(
-        f"the backbone {name!r} is neither in the current folder nor near the detector's file; name its checkpoint "
-        "folder, or a hub id of the form owner/name, with --backbone."
+        f"{whose} {name!r} {where}. Name with --backbone the folder, or the hub id (owner/name), of the {spec.family} "
+        f"checkpoint {spec.source!r}, revision {spec.revision}."
     )
 
 

@@ -1,26 +1,30 @@
 """A detection in several videos: one model, one set of files, and a summary that is written whatever happens."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vadprobe.analyze.locator.explanation_files import notice
 from vadprobe.detect.detector import OFFLINE, Detector
+from vadprobe.detect.explanations.explained import EventExplainer, ExplainedEvent, NoExplainer
+from vadprobe.detect.explanations.file_events import FileExplainer
+from vadprobe.detect.explanations.stream_events import StreamExplainer
 from vadprobe.detect.online.events import Event
 from vadprobe.detect.online.smoothing import OnlineSmoother
 from vadprobe.detect.results.files import DetectionFiles
 from vadprobe.detect.results.summary import Summary, VideoSummary
+from vadprobe.detect.segments import Segment
 from vadprobe.detect.sources.files import FileSource
 from vadprobe.detect.sources.folders import files_of
 from vadprobe.detect.sources.frames import FrameSource, SourceError
+from vadprobe.detect.sources.live import LiveSource
 from vadprobe.detect.sources.masking import is_url
 from vadprobe.detect.sources.opening import STANDARD_INPUT, open_sources
 from vadprobe.detect.sources.options import SourceOptions
-from vadprobe.detect.stream import DetectionOptions, ScoredSegment
+from vadprobe.detect.stream import DetectionOptions, DetectionStream, ScoredSegment, StreamTimes
 from vadprobe.store.errors import VideoError
 from vadprobe.store.files.digests import digest_json
-
-Found = Callable[[ScoredSegment | Event], None]
-"""Called with every segment and event, after it was written."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,22 @@ class Target:
 
     name: str
     video: Path | FrameSource
+
+
+class Listener:
+    """Receiver of what a detection finds, as it goes; each method does nothing until it is overridden."""
+
+    def started(self, about: Mapping[str, object]) -> None:
+        """Take what the detection is made with, as the summary has it; the files are open."""
+
+    def found(self, item: ScoredSegment | Event, times: StreamTimes) -> None:
+        """Take a segment or an event, and the times of its video so far."""
+
+    def explained(self, event: ExplainedEvent) -> None:
+        """Take an event with its generated text, or with the reason why there is none."""
+
+    def finished(self, target: Target, video: VideoSummary) -> None:
+        """Take the summary of a video that has ended, in whatever way; its lines are written."""
 
 
 def targets_in(arguments: Sequence[str], options: SourceOptions) -> Iterator[Target]:
@@ -48,21 +68,26 @@ def targets_in(arguments: Sequence[str], options: SourceOptions) -> Iterator[Tar
 
 
 def _targets(arguments: Sequence[str], options: SourceOptions) -> Iterator[Target]:
+    """Yield the targets; a file that is named twice is looked at once, and names that repeat get a number."""
     files = [] if options.follow or options.watch else [Path(argument) for argument in arguments]
-    inside = [file for path in files for file in (files_of(path) if path.is_dir() else [path])]
+    inside = {file.resolve(): file for path in files for file in (files_of(path) if path.is_dir() else [path])}
+    names = Counter(file.name for file in inside.values())
+    seen: Counter[str] = Counter()
     for argument in arguments:
         path = Path(argument)
         if argument == STANDARD_INPUT or is_url(argument) or not files:
             for source in open_sources([argument], replace(options, watch=options.watch and path.is_dir())):
+                seen[source.name] += 1
+                name = source.name if seen[source.name] == 1 else f"{source.name} ({seen[source.name]})"
                 if isinstance(source, FileSource):
                     source.close()
-                    yield Target(source.name, source.path)
+                    yield Target(name, source.path)
                 else:
-                    yield Target(source.name, source)
+                    yield Target(name, source)
             continue
         for file in files_of(path) if path.is_dir() else [path]:
-            alone = sum(other.name == file.name for other in inside) == 1
-            yield Target(file.name if alone else file.as_posix(), file)
+            if inside.pop(file.resolve(), None) is not None:
+                yield Target(file.name if names[file.name] == 1 else file.as_posix(), file)
 
 
 def detect_in(
@@ -72,11 +97,14 @@ def detect_in(
     options: DetectionOptions = OFFLINE,
     *,
     overwrite: bool = False,
-    found: Found = lambda item: None,
+    explain: bool = False,
+    listener: Listener | None = None,
 ) -> Summary:
     """Detect in videos one after another and write the files as it goes.
 
-    A video that cannot be read, or that breaks off, has its reason in the summary, and the next one goes on.
+    A video that cannot be read, or that breaks off, has its reason in the summary, and the next one goes on. An
+    interruption ends the detection as the end of the videos would, and `interrupted` says so: for a stream without
+    an end it is the usual one.
 
     Args:
         detector: loaded.
@@ -84,50 +112,96 @@ def detect_in(
         folder: of the results.
         options: smoothing, hysteresis and batch.
         overwrite: replace an earlier detection's files.
-        found: called with every segment and event.
+        explain: let the backbone say what happens in each event.
+        listener: told of everything that is found, after it was written.
 
     Raises:
         VadprobeError: if an option does not fit the detector, or the folder holds a detection.
-        KeyboardInterrupt: when interrupted; table and summary are written before.
     """
     summary = Summary(about_detection(detector, options))
-    files = DetectionFiles(folder, overwrite=overwrite)
+    run = _Run(detector, DetectionFiles(folder, overwrite=overwrite), options, explain, listener or Listener(), summary)
+    run.listener.started(summary.about)
     try:
         _ = detector.scorer.forward  # loaded now, so that it is in no latency
         for target in targets:
-            _detect_one(detector, target, files, options, summary, found)
+            run.detect(target)
     except KeyboardInterrupt:
         summary.interrupted = True
-        raise
     finally:
-        files.close(summary.to_json())
+        run.files.close(summary.to_json())
     return summary
 
 
-def _detect_one(
-    detector: Detector,
-    target: Target,
-    files: DetectionFiles,
-    options: DetectionOptions,
-    summary: Summary,
-    found: Found,
-) -> None:
-    stream, segments = detector.open(target.video, options, target.name)
-    video = VideoSummary(target.name, times=stream.times)
-    summary.videos.append(video)
-    path = target.video if isinstance(target.video, Path) else None
-    summary.notes.update(dict.fromkeys(detector.notes(path)))
-    try:
-        for item in stream.run(segments):
-            files.write(item)
-            video.count(item)
-            found(item)
-    except (VideoError, SourceError) as error:
-        video.reason = str(error)
-    finally:
-        if not isinstance(target.video, Path):
-            video.notes = target.video.notes
-            target.video.close()
+@dataclass(frozen=True)
+class _Run:
+    """Detector, files and listener that the videos of one detection share."""
+
+    detector: Detector
+    files: DetectionFiles
+    options: DetectionOptions
+    explain: bool
+    listener: Listener
+    summary: Summary
+
+    def detect(self, target: Target) -> None:
+        """Detect in one video."""
+        stream, segments = self.detector.open(target.video, self.options, target.name)
+        video = VideoSummary(target.name, times=stream.times)
+        self.summary.videos.append(video)
+        path = target.video if isinstance(target.video, Path) else None
+        self.summary.notes.update(dict.fromkeys(self.detector.notes(path)))
+        explainer = self._explainer(target)
+        try:
+            self._follow(stream, explainer.keep(segments), explainer, video)
+            self._tell(explainer.finish())
+        except KeyboardInterrupt:
+            self._tell(explainer.give_up("the detection was interrupted"))
+            raise
+        finally:
+            if not isinstance(target.video, Path):
+                video.notes = target.video.notes
+                target.video.close()
+            video.notes = (*video.notes, *_rate_note(self.detector, video))
+            self.listener.finished(target, video)
+
+    def _follow(
+        self, stream: DetectionStream, segments: Iterable[Segment], explainer: EventExplainer, video: VideoSummary
+    ) -> None:
+        """Write what is found; a source that breaks off has its reason in the summary."""
+        try:
+            for item in stream.run(segments):
+                self.files.write(item)
+                video.count(item)
+                self.listener.found(item, stream.times)
+                self._tell(explainer.take(item))
+        except (VideoError, SourceError) as error:
+            video.reason = str(error)
+
+    def _explainer(self, target: Target) -> EventExplainer:
+        if not self.explain:
+            return NoExplainer()
+        if isinstance(target.video, Path):
+            return FileExplainer(self.detector, target.video)
+        source = target.video
+        return StreamExplainer(self.detector, lambda: isinstance(source, LiveSource) and source.is_pressed)
+
+    def _tell(self, texts: Iterable[ExplainedEvent]) -> None:
+        said = notice(self.detector.fitted.features.backbone.key)
+        for one in texts:
+            self.files.explain(one.to_json(), said)
+            self.listener.explained(one)
+
+
+def _rate_note(detector: Detector, video: VideoSummary) -> tuple[str, ...]:
+    """Say what a segment is in a video of another frame rate than those the detector was fitted on."""
+    length, rates, fps = detector.fitted.features.sampling.clip_length, detector.fitted.fps, video.fps
+    if length is None or rates is None or fps is None or rates[0] / 1.05 <= fps <= rates[1] * 1.05:
+        return ()
+    fitted = f"{rates[0]:g} to {rates[1]:g}" if rates[0] < rates[1] else f"{rates[0]:g}"
+    return (
+        f"{fps:.3g} frames per second, the detector was fitted on {fitted}: a segment is {length} frames at any rate, "
+        f"here {length / fps:.3g} s",
+    )
 
 
 def about_detection(detector: Detector, options: DetectionOptions) -> dict[str, object]:

@@ -17,7 +17,7 @@ from vadprobe.detect.scoring import SegmentScorer
 from vadprobe.detect.segments import Segment
 from vadprobe.store.errors import VadprobeError
 
-MOST_LATENCIES = 100_000
+MOST_LATENCIES = 10_000
 """Latencies that are kept, the newest ones."""
 
 
@@ -86,6 +86,15 @@ class StreamTimes:
     def latency(self, percentile: float) -> float | None:
         """Return a percentile of the latencies in seconds."""
         return float(np.percentile(list(self.latencies), percentile)) if self.latencies else None
+
+    def words(self) -> str:
+        """Return the real-time factor and the latencies in words; empty as long as there are none."""
+        factor, middle, late = self.real_time_factor, self.latency(50), self.latency(95)
+        if factor is None or middle is None or late is None:
+            return ""
+        return (
+            f"{factor:.1f} x real time, latency of a segment {1000 * middle:.0f} ms (p50), {1000 * late:.0f} ms (p95)"
+        )
 
 
 class DetectionStream:

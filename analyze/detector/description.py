@@ -36,7 +36,9 @@ def described(detector: Detector) -> Iterator[str]:
 def _sampling(detector: Detector) -> str:
     sampling = detector.features.sampling
     cut = f"segments of {sampling.clip_length} frames" if sampling.clip_length else "whole videos"
-    return f"{cut}, {sampling.frames_per_clip} of them seen"
+    rates = detector.fps
+    fitted = "" if rates is None else f"; fitted on {rates[0]:g} to {rates[1]:g} frames per second"
+    return f"{cut}, {sampling.frames_per_clip} of them seen{fitted}"
 
 
 def _chosen(detector: Detector) -> str:

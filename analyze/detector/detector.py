@@ -63,6 +63,14 @@ class Detector:
         said = [*(fitted if isinstance(fitted, list) else ()), *self.packed.get("notes", ())]
         return tuple(dict.fromkeys(str(note) for note in said))
 
+    @property
+    def fps(self) -> tuple[float, float] | None:
+        """Lowest and highest frame rate of the videos it was fitted on; None where they are not known."""
+        match self.provenance.get("fps"):
+            case [float() | int() as lowest, float() | int() as highest] if 0 < lowest <= highest:
+                return float(lowest), float(highest)
+        return None
+
     def differences(self, spec: FeatureSpec) -> list[str]:
         """Name each field that differs in meaning from what it was fitted on, as `part (field: theirs, not mine)`."""
         found = [

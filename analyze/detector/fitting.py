@@ -200,8 +200,16 @@ def assemble(
             "features": inputs.feature_digest,
             "ground_truth": inputs.truth.truth_digest,
             "fitted_on": _fingerprints(inputs.calibration_store.clips, calibration.rows),
+            **_frame_rates(inputs.calibration_store.clips, calibration.rows),
             "tuned_on": _fingerprints(inputs.store.clips, tuning_rows(inputs, config.locator)),
             **({"readings": readings} if readings else {}),
             **({"notes": list(inputs.store.spec.notes)} if inputs.store.spec.notes else {}),
         },
     )
+
+
+def _frame_rates(clips: ClipTable, rows: np.ndarray) -> dict[str, list[float]]:
+    """Return the lowest and the highest frame rate of the videos of some rows, as an entry; none if none is known."""
+    rates = clips.fps[np.unique(clips.video_codes[rows])]
+    known = rates[np.isfinite(rates)]
+    return {"fps": [float(known.min()), float(known.max())]} if len(known) else {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePath
 from typing import Any
 
 from vadprobe.analyze.detector.detector import Detector
@@ -45,7 +44,7 @@ def pack(
         "card": None if card is None else digest_json(card),
     }
     packed: dict[str, Any] = {
-        "backbone": portable(backbone),
+        "backbone": reference_of(backbone),
         "digests": {name: value for name, value in digests.items() if value is not None},
         "notes": _notes(detector, result),
     }
@@ -66,11 +65,14 @@ def pack(
     return whole
 
 
-def portable(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a backbone without what is of one machine: of an absolute path its last part stays."""
-    path = PurePath(str(backbone["path"]))
-    kept = {name: value for name, value in backbone.items() if name not in ("trust_remote_code", "path")}
-    return {**kept, "path": path.name if path.is_absolute() or "~" in path.parts[:1] else path.as_posix()}
+def with_reference(detector: Detector, backbone: Mapping[str, Any]) -> Detector:
+    """Return a detector that names the checkpoint of its backbone, and is else as it was."""
+    return replace(detector, packed={**detector.packed, "backbone": reference_of(backbone)})
+
+
+def reference_of(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a backbone with its path as the job names it, but no leave to run code."""
+    return {name: value for name, value in backbone.items() if name != "trust_remote_code"}
 
 
 def summary_of(calibration: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
 
 SCORES, EVENTS, TABLE, SUMMARY = "scores.jsonl", "events.jsonl", "events.csv", "summary.json"
-NAMES = (SCORES, EVENTS, TABLE, SUMMARY)
+EXPLANATIONS = "explanations.jsonl"
+NAMES = (SCORES, EVENTS, EXPLANATIONS, TABLE, SUMMARY)
 
 
 class DetectionFiles:
@@ -31,8 +32,9 @@ class DetectionFiles:
         self.folder = folder
         existing = [name for name in NAMES if (folder / name).exists()]
         if existing and not overwrite:
+            kind = "an earlier detection" if SUMMARY in existing else "a detection that was cut off, or still runs"
             raise VadprobeError(
-                f"{folder} holds an earlier detection ({', '.join(existing)}); name another folder with --out, or give "
+                f"{folder} holds {kind} ({', '.join(existing)}); name another folder with --out, or begin anew with "
                 "--overwrite."
             )
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,15 +43,25 @@ class DetectionFiles:
         # Unbuffered: a line is one call of the system, so that an interrupted run leaves whole lines.
         self._scores = (folder / SCORES).open("wb", buffering=0)
         self._events = (folder / EVENTS).open("wb", buffering=0)
+        self._explanations: IO[bytes] | None = None
 
     def write(self, found: ScoredSegment | Event) -> None:
         """Add a line."""
         _add_line(self._events if isinstance(found, Event) else self._scores, found.to_json())
 
+    def explain(self, explanation: Mapping[str, Any], notice: str) -> None:
+        """Add the line of an event's text; the file's first line is the notice that all of them are generated."""
+        if self._explanations is None:
+            self._explanations = (self.folder / EXPLANATIONS).open("wb", buffering=0)
+            _add_line(self._explanations, {"notice": notice, "version": 1})
+        _add_line(self._explanations, explanation)
+
     def close(self, summary: Mapping[str, Any]) -> None:
         """Write the table of events and the summary."""
         self._scores.close()
         self._events.close()
+        if self._explanations is not None:
+            self._explanations.close()
         self._write_table()
         write_json(self.folder / SUMMARY, dict(summary))
 

@@ -11,7 +11,10 @@ from vadprobe.store.files.text import counted
 
 @dataclass
 class VideoSummary:
-    """Counts of one video; `reason` says why it ended early, None where it did not."""
+    """Counts of one video; `reason` says why it ended early, None where it did not.
+
+    `fps` is the rate of its first segment's frames, None before there is one.
+    """
 
     video: str
     n_segments: int = 0
@@ -21,6 +24,7 @@ class VideoSummary:
     reason: str | None = None
     notes: tuple[str, ...] = ()
     times: StreamTimes = field(default_factory=StreamTimes)
+    fps: float | None = None
 
     def count(self, found: ScoredSegment | Event) -> None:
         """Count a segment or an event."""
@@ -28,6 +32,9 @@ class VideoSummary:
             self.n_events += 1
             return
         self.n_segments += 1
+        seconds = found.stop_second - found.start_second
+        if self.fps is None and seconds > 0:
+            self.fps = (found.stop_frame - found.start_frame) / seconds
         self.n_unreadable += found.state == "unknown"
         self.n_anomalous += found.state == "anomalous"
 
@@ -43,6 +50,7 @@ class VideoSummary:
         return {
             **{name: getattr(self, name) for name in names},
             "notes": list(self.notes),
+            "fps": self.fps,
             "video_seconds": times.video_seconds,
             "wall_seconds": times.wall_seconds,
             "real_time_factor": times.real_time_factor,
@@ -56,12 +64,9 @@ class VideoSummary:
         text = f"{self.video}: {counted(self.n_segments, 'segment')}, {counted(self.n_events, 'event')}"
         if self.n_unreadable:
             text += f", {self.n_unreadable} not readable"
-        middle, late = times.latency(50), times.latency(95)
-        if times.real_time_factor is not None and middle is not None and late is not None:
-            text += (
-                f"; {times.real_time_factor:.1f} x real time, latency of a segment {1000 * middle:.0f} ms (p50), "
-                f"{1000 * late:.0f} ms (p95)"
-            )
+        for note in self.notes:
+            text += f"; {note}"
+        text += f"; {times.words()}" if times.words() else ""
         return text + (f"; ended early: {self.reason}" if self.reason else "")
 
 

@@ -88,6 +88,11 @@ class LiveSource:
             notes.append(f"the clock of the stream jumped {self._jumps} time{'s' if self._jumps > 1 else ''}")
         return tuple(notes)
 
+    @property
+    def is_pressed(self) -> bool:
+        """True while segments wait of a stream that drops what its consumer does not take in time."""
+        return self._assembler.drops and len(self._queue) > 0
+
     def frames(self) -> Iterator[TimedFrame]:
         """Yield the frames of whole segments, and those of the last one, which may be short. Can be called once.
 

@@ -53,6 +53,8 @@ def open_sources(arguments: Sequence[str], options: SourceOptions | None = None)
     for number, argument in enumerate(arguments):
         is_last = number == len(arguments) - 1
         path = Path(argument)
+        if argument == STANDARD_INPUT:
+            _check_standard_input()
         if argument == STANDARD_INPUT or is_url(argument):
             continue
         if not path.exists():
@@ -91,6 +93,7 @@ def _url(url: str, options: SourceOptions) -> LiveSource:
 
 
 def _standard_input(options: SourceOptions) -> LiveSource:
+    _check_standard_input()
     return LiveSource(
         "stdin",
         "standard input",
@@ -100,6 +103,11 @@ def _standard_input(options: SourceOptions) -> LiveSource:
         endless=False,
         drops=bool(options.drop),
     )
+
+
+def _check_standard_input() -> None:
+    if sys.stdin is None or sys.stdin.closed:  # None: closed by whoever started the process
+        raise VadprobeError("'-' reads standard input, which is closed; pipe a video into it, or name a file.")
 
 
 def _growing(path: Path, options: SourceOptions) -> LiveSource:

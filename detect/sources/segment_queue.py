@@ -23,6 +23,10 @@ class SegmentQueue:
         self._ended = self._closed = False
         self._error: BaseException | None = None
 
+    def __len__(self) -> int:
+        """Return how many segments wait."""
+        return len(self._segments)
+
     @property
     def is_full(self) -> bool:
         """True if a segment more would not fit."""

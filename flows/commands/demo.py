@@ -10,7 +10,7 @@ from vadprobe.flows.commands.detection.detect import detect
 from vadprobe.flows.commands.experiments.tables import print_tables
 from vadprobe.flows.jobs.analyze_job import analyze
 from vadprobe.flows.jobs.demo.composition import MEANING, Demo, Stage
-from vadprobe.flows.jobs.demo.ingredients import BACKBONE, SECOND_SET, Size
+from vadprobe.flows.jobs.demo.ingredients import SECOND_SET, Size
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
 
@@ -69,7 +69,6 @@ def _detect_unseen(demo: Demo, job: Job) -> None:
         *(str(place / video.path) for video in videos),
         detector=job.out / "detector.json",
         out=demo.folder / "detection",
-        backbone=str(demo.folder / "backbones" / BACKBONE),
         device="cpu",
         explain=True,
         overwrite=True,

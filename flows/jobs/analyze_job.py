@@ -11,6 +11,7 @@ from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
+from vadprobe.analyze.detector.packing import with_reference
 from vadprobe.analyze.detector.results.benchmark import Result, evaluate, find_overlap, notes_of, with_context
 from vadprobe.analyze.detector.results.result_files import format_table, write_results
 from vadprobe.analyze.detector.results.text_baseline import ANSWERS_PARQUET, write_answers
@@ -99,7 +100,7 @@ def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Sche
         find_overlap(inputs, detector, reported, job.analysis.allow_overlap)
     else:
         fitted = fit(inputs, job.analysis, cache, scheduler)
-        detector = fitted.detector
+        detector = with_reference(fitted.detector, job.config.backbone.model_dump(mode="json"))
         if fitted.saliency is None:
             saliency.unlink(missing_ok=True)
         else:

@@ -1,5 +1,6 @@
 """The public detector: the scores and events of the cached pipeline, and refusals that name the part."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,25 @@ def test_another_backbone_is_refused_with_the_part_named(
         Detector.load(path, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "part"),
+    [
+        ("chat_template.jinja", "a helpful assistant", "a guard", r"chat template \(recipe.chat_template: "),
+        ("config.json", '"silu"', '"gelu"', r"revision \(backbone.revision: "),
+    ],
+)
+def test_another_checkpoint_is_refused_with_the_part_named(
+    cached: Cached, tmp_path: Path, file: str, old: str, new: str, part: str
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(cached.backbone, other)
+    text = (other / file).read_text()
+    assert old in text
+    (other / file).write_text(text.replace(old, new))
+    with pytest.raises(VadprobeError, match=part):
+        Detector.load(written(cached.detector("head"), tmp_path), backbone=str(other), device="cpu")
+
+
 def test_a_detector_names_sampling_prompt_and_dtype_that_differ(cached: Cached) -> None:
     fitted = cached.detector("layer")
     spec = fitted.features
@@ -147,6 +167,16 @@ def test_the_backbone_is_found_near_the_file_and_refused_by_name_where_it_is_not
     assert detector.notes()[-1] == "A note."
     with pytest.raises(VadprobeError, match="'nowhere' is neither in the current folder"):
         Detector.load(tmp_path / "results" / "detector.json", backbone="nowhere")
+    lone = replace(fitted, packed={"backbone": {**fitted.packed["backbone"], "path": "backbones/gone"}})
+    with pytest.raises(VadprobeError, match="names, 'backbones/gone' is neither in the current folder"):
+        Detector.load(written(lone, tmp_path / "results"), device="cpu")  # and no hub is asked: a folder was probed
+    moved = replace(fitted, packed={"backbone": {**fitted.packed["backbone"], "path": "/other/machine/backbones/tiny"}})
+    (tmp_path / "results" / "tiny").symlink_to(cached.backbone)
+    Detector.load(written(moved, tmp_path / "results"), device="cpu")  # sent together
+    (tmp_path / "results" / "tiny").unlink()
+    told = r"the detector's file names, '/other/machine/backbones/tiny' does not exist\. Name with --backbone .*sha256:"
+    with pytest.raises(VadprobeError, match=told):
+        Detector.load(tmp_path / "results" / "detector.json", device="cpu")
 
 
 def test_a_detection_that_is_left_early_ends_its_decoder_and_the_next_begins_anew(

@@ -10,7 +10,7 @@ import pytest
 from tests.detect.conftest import Cached
 from tests.detect.test_detector import Pictures, written
 from vadprobe.detect import Detector, Event
-from vadprobe.detect.run import Target, detect_in, targets_in
+from vadprobe.detect.run import Listener, Target, detect_in, targets_in
 from vadprobe.detect.sources.frames import SourceError
 from vadprobe.detect.sources.options import SourceOptions
 from vadprobe.store.errors import VadprobeError
@@ -30,6 +30,18 @@ def detector(cached: Cached, tmp_path: Path) -> Any:
         yield loaded
 
 
+class Seen(Listener):
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.ended: list[str] = []
+
+    def found(self, item: Any, times: Any) -> None:
+        self.items.append(item)
+
+    def finished(self, target: Target, video: Any) -> None:
+        self.ended.append(target.name)
+
+
 class Broken(Pictures):
     def frames(self) -> Any:
         for frame in super().frames():
@@ -47,8 +59,9 @@ def test_what_cannot_be_read_has_its_reason_and_the_next_video_goes_on(
         Target("camera", Broken(video_folder / "first.mp4")),
         *named(video_folder),
     ]
-    out, seen = tmp_path / "out", []
-    summary = detect_in(detector, targets, out, found=seen.append)
+    out, listener = tmp_path / "out", Seen()
+    summary = detect_in(detector, targets, out, listener=listener)
+    seen = listener.items
     assert not summary.is_whole
     assert [bool(video.reason) for video in summary.videos] == [True, True, False, False, False]
     assert [video.n_segments for video in summary.videos] == [0, 1, 3, 5, 1]
@@ -72,11 +85,14 @@ def test_what_cannot_be_read_has_its_reason_and_the_next_video_goes_on(
 
 
 def test_an_interrupted_detection_leaves_valid_files(detector: Detector, video_folder: Path, tmp_path: Path) -> None:
-    def interrupt(item: object) -> None:
-        raise KeyboardInterrupt
+    class Interrupting(Seen):
+        def found(self, item: Any, times: Any) -> None:
+            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        detect_in(detector, named(video_folder / "second.mp4"), tmp_path / "out", found=interrupt)
+    listener = Interrupting()
+    targets = named(video_folder / "second.mp4", video_folder / "first.mp4")
+    assert detect_in(detector, targets, tmp_path / "out", listener=listener).interrupted
+    assert listener.ended == ["second.mp4"]
     assert len(lines(tmp_path / "out" / "scores.jsonl")) + len(lines(tmp_path / "out" / "events.jsonl")) == 1
     kept = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert kept["interrupted"] is True
@@ -94,8 +110,9 @@ class Interrupted(Pictures):
 def test_an_interrupted_stream_gives_what_waited_for_its_neighbours(
     detector: Detector, video_folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        detect_in(detector, [Target("camera", Interrupted(video_folder / "second.mp4"))], tmp_path / "out")
+    assert detect_in(
+        detector, [Target("camera", Interrupted(video_folder / "second.mp4"))], tmp_path / "out"
+    ).interrupted
     assert [line["segment"] for line in lines(tmp_path / "out" / "scores.jsonl")] == [0, 1]
 
 
@@ -105,6 +122,8 @@ def test_videos_are_named_by_their_files_and_told_apart(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     targets = named(tmp_path / "b", tmp_path / "a" / "x.mp4")
     assert [target.name for target in targets] == [str(tmp_path / "b/x.mp4"), "y.avi", str(tmp_path / "a/x.mp4")]
+    twice = named(tmp_path / "a", tmp_path / "a" / "x.mp4", tmp_path / "a" / ".." / "a")
+    assert [target.name for target in twice] == ["x.mp4"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(VadprobeError, match="holds no video"):
         named(tmp_path / "empty")

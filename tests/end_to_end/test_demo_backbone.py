@@ -13,6 +13,7 @@ from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
 from vadprobe.analyze.locator.explanation_files import place_of
 from vadprobe.extract.demo.captioner.sentences import kinds_said
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
+from vadprobe.flows.command_line import main
 from vadprobe.flows.commands.experiments.tables import print_tables
 from vadprobe.flows.jobs.analyze_job import analyze, open_truth_of
 from vadprobe.flows.jobs.demo.composition import Demo
@@ -101,6 +102,32 @@ def test_a_pass_that_ends_at_the_chosen_layer_gives_the_same_scores(jobs: list[J
     # The shorter pass computes the same layers; only the order of sums may differ.
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert wanted.std() > 0.01
+
+
+def test_a_detection_gives_the_scores_and_events_of_the_cached_pipeline(jobs: list[Job], tmp_path: Path) -> None:
+    """`vadprobe detect` with `detector.json` as the analysis wrote it: it names the checkpoint itself."""
+    folder, out = jobs[0].workspace / "surveillance" / "videos", tmp_path / "found"
+    scores, events = (pq.read_table(jobs[0].out / name).to_pylist() for name in ("scores.parquet", EVENTS_PARQUET))
+    anomalous = [row for row in events if row["kind"] == "anomalous" and row["split"] == "test"]
+    names = list(dict.fromkeys(row["video_id"] for row in anomalous))[:4]
+    videos = [str(folder / f"{name}.mp4") for name in names]
+    with blank_pictures():
+        words = ["detect", *videos, "--detector", jobs[0].out / "detector.json", "--out", out, "--device", "cpu"]
+        assert main([*map(str, words), "--threads", "1"]) == 0
+    found = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    wanted = [row for name in names for row in scores if row["video_id"] == name]
+    assert [(row["video"], row["start_frame"], row["stop_frame"]) for row in found] == [
+        (f"{row['video_id']}.mp4", row["start_frame"], row["stop_frame"]) for row in wanted
+    ]
+    np.testing.assert_allclose([row["score"] for row in found], [row["raw_score"] for row in wanted], atol=1e-5)
+    np.testing.assert_allclose([row["smoothed"] for row in found], [row["score"] for row in wanted], atol=1e-5)
+    places = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    true_places = [row for name in names for row in anomalous if row["video_id"] == name]
+    numbers = ("start_frame", "stop_frame", "peak_frame")
+    assert [[row[name] for name in numbers] for row in places] == [
+        [row[name] for name in numbers] for row in true_places
+    ]
+    np.testing.assert_allclose([row["peak_score"] for row in places], [r["peak_score"] for r in true_places], atol=1e-5)
 
 
 def test_texts_of_clearly_detected_events_name_what_happens(jobs: list[Job]) -> None:

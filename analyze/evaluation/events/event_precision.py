@@ -71,7 +71,7 @@ def event_average_precision(
     if len(predicted) == 0:
         return 0.0
     groups, starts, stops = predicted.groups, predicted.start_frames, predicted.stop_frames
-    order = np.lexsort((stops, starts, groups, -predicted.confidences))
+    order = _precedence(predicted)
     hits = _hits((groups[order], starts[order], stops[order]), truth, iou)
     confidences = predicted.confidences[order]
     last_of_tie = np.append(np.flatnonzero(confidences[1:] != confidences[:-1]), len(order) - 1)
@@ -96,6 +96,30 @@ def event_map(
     truth = merge_intervals(truth_groups, truth_starts, truth_stops)
     by_iou = {float(iou): event_average_precision(predicted, *truth, iou) for iou in ious}
     return EventPrecision(by_iou, float(np.mean(list(by_iou.values()))), len(predicted), len(truth[0]))
+
+
+def event_f1(
+    predicted: Events, truth_groups: np.ndarray, truth_starts: np.ndarray, truth_stops: np.ndarray, iou: float
+) -> float:
+    """Return the F1 of predicted events at one IoU: 2 hits / (events + true events), after the same matching.
+
+    The merged truth, the order of precedence and the hits are those of `event_average_precision`; arguments as there.
+
+    Returns:
+        A number in [0, 1], a quotient of integers; NaN without any true interval.
+    """
+    truth = merge_intervals(truth_groups, truth_starts, truth_stops)
+    if len(truth[0]) == 0:
+        return float("nan")
+    order = _precedence(predicted)
+    ranked = (predicted.groups[order], predicted.start_frames[order], predicted.stop_frames[order])
+    return float(2 * _hits(ranked, truth, iou).sum() / (len(predicted) + len(truth[0])))
+
+
+def _precedence(predicted: Events) -> np.ndarray:
+    """Return the order in which events are matched: by descending confidence, then video, start and stop."""
+    keys = (predicted.stop_frames, predicted.start_frames, predicted.groups, -predicted.confidences)
+    return np.lexsort(keys)
 
 
 def _hits(predicted: Intervals, truth: Intervals, iou: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.builders import clip_table, feature_spec
 from vadprobe.analyze.detector.description import described
 from vadprobe.analyze.detector.detector import SCHEMA_VERSION, Detector
-from vadprobe.analyze.detector.packing import pack, portable
+from vadprobe.analyze.detector.packing import pack, reference_of
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.probes.linear import LogisticProbe
 from vadprobe.analyze.probes.mlp import MlpProbe
@@ -74,7 +74,7 @@ def test_a_packed_detector_is_read_back_and_says_what_it_is(tmp_path: Path) -> N
     packed.write(tmp_path / "detector.json")
     again = Detector.read(tmp_path / "detector.json")
     assert again.to_json() == packed.to_json()
-    assert again.packed["backbone"] == {"key": "toy", "path": "toy", "revision": None}
+    assert again.packed["backbone"] == {name: BACKBONE[name] for name in ("key", "path", "revision")}
     assert again.packed["calibration"]["n_anomalous"] == 2
     assert again.packed["calibration"]["n_videos"] == 3
     assert again.packed["measured"]["intervals"] == {"auc": [0.6, 0.9]}
@@ -89,10 +89,12 @@ def test_a_packed_detector_is_read_back_and_says_what_it_is(tmp_path: Path) -> N
     assert "measured" not in kept, "by a result that is not there"
 
 
-def test_a_path_of_this_machine_does_not_enter_the_file() -> None:
-    assert portable({"path": "backbones/toy"})["path"] == "backbones/toy"
-    assert portable({"path": "owner/name"})["path"] == "owner/name"
-    assert portable({"path": "~/models/toy"})["path"] == "toy"
+@pytest.mark.parametrize("path", ["backbones/toy", "owner/name", "~/models/toy", "/models/toy"])
+def test_the_checkpoint_is_recorded_as_the_job_names_it(path: str) -> None:
+    assert reference_of({"path": path, "trust_remote_code": True, "dtype": "float32"}) == {
+        "path": path,
+        "dtype": "float32",
+    }
 
 
 def test_a_file_without_a_version_is_of_the_first(edited: Callable[..., Path]) -> None:

@@ -156,6 +156,7 @@ def test_a_late_consumer_loses_whole_segments_and_is_told(transport_stream: Call
         iterator = source.frames()
         frames = [next(iterator)]
         wait_until(lambda: not source._thread.is_alive())  # all was read while the consumer was busy
+        assert source.is_pressed
         frames += iterator
     assert numbers(frames) == [frame.index for frame in frames]
     segments = [frames[start : start + 4] for start in range(0, len(frames), 4)]
@@ -175,6 +176,7 @@ def test_closing_ends_frames_and_thread(transport_stream: Callable[..., bytes]) 
         source = live(stream.url, SourceOptions(segment_frames=LENGTH, queue_segments=1, drop=False))
         iterator = source.frames()
         next(iterator)
+        assert not source.is_pressed, "it waits for its consumer"
         source.close()
         release.set()
         assert len(list(iterator)) < LENGTH

@@ -20,7 +20,12 @@ from tests.support.samples.events import (
     predictions,
     truths,
 )
-from vadprobe.analyze.evaluation.events.event_precision import EventPrecision, event_average_precision, event_map
+from vadprobe.analyze.evaluation.events.event_precision import (
+    EventPrecision,
+    event_average_precision,
+    event_f1,
+    event_map,
+)
 from vadprobe.analyze.evaluation.events.events import Events, detect_events
 
 LAW = laws(100)
@@ -117,6 +122,15 @@ def test_average_precision_by_hand():
     # Above 0.6 and 8/12 nothing is left.
     assert precision_of(predicted, truth, 0.61) == pytest.approx(1 / 3)
     assert precision_of(predicted, truth, 0.67) == 0.0
+
+
+def test_f1_of_events_by_hand():
+    truth = [(0, 0, 10), (0, 20, 30), (1, 0, 100)]
+    predicted = [((0, 2, 12), 0.9), ((5, 0, 10), 0.8), ((0, 25, 30), 0.7), ((1, 40, 100), 0.6), ((1, 0, 40), 0.5)]
+    f1s = [event_f1(as_events(predicted), *columns(truth), iou) for iou in (0.5, 0.51, 0.61, 0.67)]
+    assert f1s == [6 / 8, 4 / 8, 2 / 8, 0.0]  # hits, twice, over five events and three true ones
+    assert event_f1(as_events([]), *columns(truth), 0.5) == 0.0
+    assert math.isnan(event_f1(as_events(predicted), NONE, NONE, NONE, 0.5))
 
 
 def test_the_next_best_interval_is_taken_when_the_best_is_gone():
