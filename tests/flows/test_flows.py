@@ -3,12 +3,11 @@
 import importlib
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from prefect.testing.utilities import prefect_test_harness
 
 from tests.support.paths import ROOT
 from tests.support.planted import write_planted
@@ -18,12 +17,6 @@ from vadprobe.store.verification.verify import verify
 
 # Prefect and what it loads warn about each other's interfaces; none of it is ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_read(

@@ -1,0 +1,102 @@
+"""Steps of stage 2 as tasks: open, fit, score, report. What they need is imported when they run."""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect.artifacts import create_link_artifact, create_table_artifact
+
+from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.labels import artifact_key
+
+if TYPE_CHECKING:
+    from vadprobe.analyze.compute.scheduling import Scheduler
+    from vadprobe.analyze.compute.step_cache import StepCache
+    from vadprobe.analyze.detector.detector import Detector
+    from vadprobe.analyze.detector.scoring import Scores
+    from vadprobe.analyze.features.inputs import AnalysisInputs
+    from vadprobe.flows.jobs.analyze_job import AnalysisOutcome
+    from vadprobe.flows.jobs.job import Job
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def open_stores(job: "Job") -> "AnalysisInputs":
+    """Open the truth and the stores."""
+    from vadprobe.flows.jobs.analyze_job import open_analysis
+
+    return open_analysis(job)
+
+
+def fit(job: "Job", inputs: "AnalysisInputs", cache: "StepCache", scheduler: "Scheduler") -> "Detector":
+    """Fit a detector, or read the finished one that the job names."""
+    from vadprobe.flows.jobs.analyze_job import fit_step
+
+    return fit_step(job, inputs, cache, scheduler)
+
+
+def score(
+    job: "Job", inputs: "AnalysisInputs", detector: "Detector", cache: "StepCache", scheduler: "Scheduler"
+) -> "Scores":
+    """Score the validation and test segments."""
+    from vadprobe.flows.jobs.analyze_job import score_step
+
+    return score_step(job, inputs, detector, cache, scheduler)
+
+
+def report(
+    job: "Job", inputs: "AnalysisInputs", detector: "Detector", scores: "Scores", cache: "StepCache"
+) -> "AnalysisOutcome":
+    """Measure the test split, draw the page, and publish the result."""
+    from vadprobe.flows.jobs.analyze_job import report_step
+
+    outcome = report_step(job, inputs, detector, scores, cache)
+    for line in (*outcome.table().splitlines(), outcome.steps(), f"Report: {outcome.report}"):
+        _LOGGER.info(line)
+    names = (job.config.dataset.name, job.config.backbone.key, job.analysis.method)
+    about = f"{job.analysis.preset} on {', '.join(names)}. The same on a terminal: `vadprobe analyze {job.path}`"
+    create_table_artifact(result_rows(outcome.result.to_json()), key=artifact_key("result", *names), description=about)
+    create_link_artifact(
+        outcome.report.as_uri(),
+        link_text=str(outcome.report),
+        key=artifact_key("report", *names),
+        description="The page of the result, on the worker's machine.",
+    )
+    return outcome
+
+
+def render(jobs: "Sequence[Job]", path: Path) -> Path:
+    """Draw one page about several finished analyses."""
+    from vadprobe.flows.jobs.analyze_job import combine
+
+    return combine(jobs, path)
+
+
+_METRICS = {"auc": "AUC", "ap_step": "AP", "auc_macro": "macro AUC", "f1": "F1"}
+
+
+def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a result as a small table: the method with the ends of its intervals, and below it each baseline."""
+    intervals = result["intervals"]
+    share = f"{result['bootstrap']['confidence']:.0%} of resamples" if intervals else ""
+    rows = [{"scores": result["preset"], **_cells(result)}]
+    for place, word in enumerate(("from", "to")) if intervals else ():
+        ends = {name: values[place] for name, values in intervals.items()}
+        rows.append({"scores": f"{share}, {word}", **_cells(ends)})
+    rows += [{"scores": f"baseline {name}", **_cells(found)} for name, found in result["baselines"].items()]
+    return rows
+
+
+def _cells(found: dict[str, Any]) -> dict[str, str]:
+    """Return the metrics with four digits; what was not measured is a dash."""
+    values = {title: found.get(name) for name, title in _METRICS.items()}
+    return {title: "-" if value is None or math.isnan(value) else f"{value:.4f}" for title, value in values.items()}
+
+
+open_task = step(open_stores, "open", "open the stores of {job.path.stem}")
+fit_task = step(fit, "fit", "fit {job.path.stem}")
+score_task = step(score, "score", "score {job.path.stem}")
+report_task = step(report, "report", "report {job.path.stem}")
+render_task = step(render, "render", "render {path.name}")

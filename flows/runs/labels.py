@@ -1,0 +1,37 @@
+"""Names and tags of runs, and keys of artifacts, by which a team tells jobs apart."""
+
+import re
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from prefect import runtime
+from prefect.client.orchestration import get_client
+
+if TYPE_CHECKING:
+    from vadprobe.flows.jobs.job import Job
+
+
+def label_run(job: "Job", *, with_method: bool = False) -> None:
+    """Name the current flow run after its job and the digest of its settings, and tag it; outside of a run do nothing.
+
+    The flow does this itself, not Prefect before it starts the flow: a job that is wrong then ends as a failed run
+    with its sentence.
+    """
+    run_id = runtime.flow_run.id
+    if run_id is None:
+        return
+    tags = [f"dataset:{job.config.dataset.name}", f"backbone:{job.config.backbone.key}"]
+    if with_method:
+        tags.append(f"method:{job.analysis.method}")
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(run_id), name=run_name(job), tags={*runtime.flow_run.tags, *tags})
+
+
+def run_name(job: "Job") -> str:
+    """Return the name of a run: its job and the first eight digits of its digest."""
+    return f"{job.path.stem} {job.digest[:8]}"
+
+
+def artifact_key(*words: str) -> str:
+    """Return words as the key of an artifact, which has lower-case letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
