@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.flows.published import published
 from tests.support.paths import ROOT
 from tests.support.planted import write_planted
+from vadprobe.flows.jobs.job import load_job
+from vadprobe.flows.jobs.job_files.merging import shipped_jobs
 from vadprobe.flows.prefect_plugin import DEPLOYMENTS
+from vadprobe.flows.runs.endings import UNREADABLE
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.verification.verify import verify
 
@@ -26,13 +30,34 @@ def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_
 
     path = job(prompts='["coarse", "question"]')
     (path.parent / "videos" / "empty.mp4").write_bytes(b"")
-    summary = extract_features(str(path))
-    assert "Worked on 6 of 6 clips" in summary
+    state = extract_features(str(path), return_state=True)
+    summary = str(state.result())
+    assert state.name == UNREADABLE
+    assert "1 videos and 0 clips could not be read" in str(state.message)
+    assert "Worked on 6 of 6 clips" in str(summary)
     assert "empty: the file is empty (0 bytes)" in summary
     stores = list((path.parent / "features").rglob("*.zarr"))
     assert len(stores) == 2
     assert not any(verify(store).problems for store in stores)
-    assert "Nothing to compute" in extract_features(str(path))
+    again = extract_features(str(path), strict=True, return_state=True)
+    assert again.is_failed()
+    assert "Nothing to compute" in str(again.message)
+    seen = published()
+    assert [run.name for run in seen.tasks] == [
+        "plan job",
+        "extract segment-8-2 partition 0",
+        "commit job",
+        "verify demo/coarse",
+        "verify demo/question",
+        "plan job",
+        "commit job",
+    ]
+    assert {run.name for run in seen.runs} == {f"job {load_job(path).digest[:8]}"}
+    assert {"dataset:set", "backbone:tiny"} <= set(seen.runs[0].tags)
+    assert seen.artifacts["progress-set-tiny"].data == 100.0
+    assert "6 of 6 clips" in seen.artifacts["progress-set-tiny"].description
+    assert "vadprobe extract" in seen.artifacts["plan-set-tiny"].description
+    assert '"empty"' in seen.artifacts["not-readable-set-tiny"].data
 
 
 def test_the_analyze_flow_writes_results_and_report(prefect: None, tmp_path: Path) -> None:
@@ -60,7 +85,7 @@ def test_the_deployments_are_importable_flows_of_the_same_name() -> None:
         module, _, name = deployment["entrypoint"].rpartition(".")
         flow = getattr(importlib.import_module(module), name)
         assert flow.name == deployment["name"]
-        assert (ROOT / deployment["parameters"]["config"]).is_file()
+        assert deployment.get("parameters", {}).get("config", "hiprobe") in shipped_jobs()
 
 
 def test_the_settings_in_pyproject_are_the_ones_the_readme_relies_on() -> None:
@@ -68,4 +93,4 @@ def test_the_settings_in_pyproject_are_the_ones_the_readme_relies_on() -> None:
     assert settings["plugins"] == {"enabled": True, "allow": ["vadprobe"]}
     assert settings["server"]["ephemeral"]["startup_timeout_seconds"] >= 120
     assert settings["server"]["analytics_enabled"] is False
-    assert settings["logging"]["extra_loggers"] == ["vadprobe"]
+    assert settings["flows"]["heartbeat_frequency"] == 30
