@@ -28,11 +28,13 @@ def log_of_run() -> Iterator[None]:
     before = [each.level for each in (logger, *noisy)]
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    propagated, logger.propagate = logger.propagate, False  # Prefect's root handler would print each line once more
     for each in noisy:
         each.setLevel(logging.WARNING)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.propagate = propagated
         for each, level in zip((logger, *noisy), before, strict=True):
             each.setLevel(level)

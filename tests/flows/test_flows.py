@@ -5,9 +5,15 @@ import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import yaml
+from prefect import flow, runtime
+from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import Pause
+from prefect.states import Suspended
 
 from tests.flows.published import published
 from tests.support.paths import ROOT
@@ -15,8 +21,11 @@ from tests.support.planted import write_planted
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.flows.jobs.job_files.merging import shipped_jobs
 from vadprobe.flows.prefect_plugin import DEPLOYMENTS
+from vadprobe.flows.runs import faults
 from vadprobe.flows.runs.endings import UNREADABLE
+from vadprobe.flows.runs.faults import stop_if_suspended
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.object_store import UnreachableError
 from vadprobe.store.verification.verify import verify
 
 # Prefect and what it loads warn about each other's interfaces; none of it is ours to mend.
@@ -47,8 +56,8 @@ def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_
         "plan job",
         "extract segment-8-2 partition 0",
         "commit job",
-        "verify demo/coarse",
-        "verify demo/question",
+        "verify segment-8-2/coarse",
+        "verify segment-8-2/question",
         "plan job",
         "commit job",
     ]
@@ -69,6 +78,12 @@ def test_the_analyze_flow_writes_results_and_report(prefect: None, tmp_path: Pat
     assert Path(report).is_file()
     result = json.loads((Path(report).parent / "results.json").read_text())["results"][0]
     assert result["auc"] > 0.95
+    seen = published()
+    table = json.loads(seen.artifacts["result-planted-tiny-hiprobe"].data)
+    assert table[0] == {"scores": "hiprobe"} | {name: table[0][name] for name in ("AUC", "AP", "macro AUC", "F1")}
+    assert next(row["scores"] for row in table if "baseline" in row["scores"]) == "baseline video_flat"
+    assert report in seen.artifacts["report-planted-tiny-hiprobe"].data
+    assert "method:hiprobe" in seen.runs[-1].tags
 
 
 def test_a_wrong_job_fails_the_run_with_its_sentence(prefect: None, job: Callable[..., Path]) -> None:
@@ -78,10 +93,57 @@ def test_a_wrong_job_fails_the_run_with_its_sentence(prefect: None, job: Callabl
         extract_features(str(job(more="colour = 3")))
 
 
+def test_a_suspended_run_ends_between_two_steps(prefect: None) -> None:
+    @flow
+    def suspended() -> None:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(str(runtime.flow_run.id)), Suspended(timeout_seconds=60), force=True)
+        stop_if_suspended()
+        raise AssertionError("the next step has begun")
+
+    with pytest.raises(Pause):
+        suspended()
+
+
+def test_a_fault_that_may_pass_is_tried_again_and_another_is_not(
+    prefect: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "DELAYS", (0.0, 0.0))
+    tries: list[str] = []
+
+    def reach(error: Exception) -> str:
+        tries.append(str(error))
+        if len(tries) < 3:
+            raise error
+        return "reached"
+
+    tried = faults.step(reach, "reach", "reach")
+
+    @flow
+    def reaching(error: Exception) -> str:
+        return tried(error)
+
+    assert reaching(UnreachableError("no answer")) == "reached"
+    tries.clear()
+    with pytest.raises(VadprobeError, match="wrong"):
+        reaching(VadprobeError("wrong"))
+    assert tries == ["wrong"]
+
+
+def test_the_automation_waits_for_every_state_that_a_run_ends_in() -> None:
+    path = ROOT / "flows" / "deployments" / "automations.yaml"
+    (content,) = yaml.safe_load(path.read_text())["automations"]
+    trigger = AutomationCore.model_validate(content).trigger
+    ends = {"Completed", UNREADABLE, "Failed", "Cancelled", "Crashed", "Suspended", "heartbeat"}
+    assert {event.removeprefix("prefect.flow-run.") for event in trigger.expect} == ends
+
+
 def test_the_deployments_are_importable_flows_of_the_same_name() -> None:
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert tuple(deployment["name"] for deployment in deployments) == DEPLOYMENTS
+    assert str(ROOT) not in (ROOT / "prefect.yaml").read_text()
     for deployment in deployments:
+        assert deployment["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
         module, _, name = deployment["entrypoint"].rpartition(".")
         flow = getattr(importlib.import_module(module), name)
         assert flow.name == deployment["name"]
