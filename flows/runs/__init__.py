@@ -1,1 +1,1 @@
-"""What a flow run shows and how it ends: parameters, names, steps as tasks, artifacts, states, retries."""
+"""Runs of the flows: their parameters, names, steps as tasks, artifacts, states and retries."""
