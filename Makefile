@@ -6,13 +6,13 @@ BASE ?= HEAD
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 SHORT := -m "not slow and not gpu"
 
-.PHONY: help demo test test-all arithmetic fast format check lint types layers tests docs bench clean
+.PHONY: help demo test test-all arithmetic environments fast format check lint types layers tests docs bench clean
 
 # Two workers share two cores: a second thread in each would only wait for the other.
-tests test-all fast: export OMP_NUM_THREADS ?= 1
+tests test-all environments fast: export OMP_NUM_THREADS ?= 1
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-14s%s\n", $$1, $$2}' Makefile
 
 demo: $(INSTALLED)  ## make videos, extract features, analyze them with both methods
 	$(BIN)/vadprobe demo --out demo-out
@@ -35,6 +35,20 @@ arithmetic: $(INSTALLED)  ## the tests under the arithmetic of four other proces
 	env $(AVX2) $(PYTEST) $(SHORT) -q
 	env $(MIXED) $(PYTEST) $(SHORT) -q
 	env $(AMD) $(PYTEST) $(SHORT) -q
+
+# Each has a folder of its own beside $(VENV), with the newest packages of the index. Only torch is the one that is tested:
+# without its constraint pip takes gigabytes of CUDA libraries.
+PYTHONS ?= python3.12 python3.13
+NEWEST := tests/store tests/analyze tests/flows/commands tests/end_to_end/test_interoperability.py
+
+environments:  ## a short form of the tests with the newest packages, under each of PYTHONS that is installed
+	@for python in $(PYTHONS); do \
+		if ! command -v $$python > /dev/null; then echo "$$python is not installed, and is left out"; continue; fi; \
+		echo "under $$python:"; folder=$(VENV)-$$python; grep '^torch' constraints.txt > $(VENV)-torch.txt; \
+		$$python -m venv $$folder && $$folder/bin/pip install --quiet --upgrade "pip>=25.1" && \
+		$$folder/bin/pip install --quiet -c $(VENV)-torch.txt -e ".[all]" --group dev && \
+		$$folder/bin/pytest -n 2 --dist loadfile $(SHORT) -q $(NEWEST) || exit 1; \
+	done
 
 fast: $(INSTALLED)  ## lint, and the tests of ROOM=store/format, or of what differs from the last commit (or BASE=main)
 	$(BIN)/ruff check --quiet .
@@ -74,4 +88,4 @@ bench: $(INSTALLED)  ## time store reading, saliency, locator and extraction bes
 		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## remove what was made, the environment included
-	rm -rf $(VENV) demo-out build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* demo-out build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

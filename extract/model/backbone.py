@@ -3,9 +3,9 @@
 import os
 import platform
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +22,28 @@ from vadprobe.extract.families.library import one_line
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.families.registry import FAMILIES, own_inputs
 from vadprobe.extract.model.capture import TextBlocks
-from vadprobe.extract.model.card import read_card
+from vadprobe.extract.model.checkpoint.card import read_card
+from vadprobe.extract.model.checkpoint.quantisation import Quantisation, check_quantisation, quantisation_of
+from vadprobe.extract.model.checkpoint.weight_files import check_pointers, check_weights, content_digest
 from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.extract.model.devices import BALANCED, choose_device, input_device
 from vadprobe.extract.model.text_shape import text_shape
 from vadprobe.extract.model.window_attention import batch_windows
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.digests import digest_file, digest_json
 from vadprobe.store.format.specification import BackboneSpec
 
 RANDOM_WEIGHTS_CARD = "random_weights.json"
 """Name of the file that marks a checkpoint folder's weights as never trained; reports then say so too."""
 
 _LOCAL, _UNKNOWN = "sha256:", "unknown"  # revision of a folder (its beginning), and of a hub that names no commit
-_CONTENT_SUFFIXES = frozenset({".json", ".jinja", ".safetensors", ".txt", ".model", ".py"})
 
 
 @dataclass(frozen=True)
 class Description:
     """A backbone as its small files describe it, enough to plan the work.
 
-    `answer_ids` are tokens of yes and no; `card` is the content of the checkpoint's own card, None where it has none.
+    `answer_ids` are tokens of yes and no; `card` is the content of the checkpoint's own card, None where it has none;
+    `quantisation` is None for plain weights.
     """
 
     config: BackboneConfig
@@ -52,11 +53,25 @@ class Description:
     answer_ids: tuple[int, int]
     random_weights: bool
     card: Mapping[str, Any] | None = None
+    quantisation: Quantisation | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user, to be said before the work begins."""
-        return self.family.notes(self.config.key)
+        quantised = () if self.quantisation is None else (self.quantisation.note(self.config.key),)
+        return (*quantised, *self.family.notes(self.config.key))
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what the checkpoint adds to a store's recipe: its inputs, answers, and how its weights were made.
+
+        Stores of weights that are not quantised have no word on it, so that their digests stay as they were.
+        """
+        return {
+            **self.family.recipe(),
+            "answer_ids": list(self.answer_ids),
+            "random_weights": self.random_weights,
+            **({} if self.quantisation is None else {"quantisation": self.quantisation.recipe()}),
+        }
 
 
 @dataclass(frozen=True)
@@ -77,9 +92,12 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         folder: the checkpoint folder, or None when `config.path` is a hub id.
 
     Raises:
-        VadprobeError: if the checkpoint cannot be found, or is of a family that is not known.
+        VadprobeError: if the checkpoint cannot be found, has pointers in the place of files, is of a family that is not
+            known, or has weights that are quantised so that they cannot be read here.
     """
     source = str(folder) if folder else config.path
+    if folder is not None:
+        check_pointers(config.key, folder)
     options: dict[str, Any] = {"revision": config.revision} if config.revision else {}
     options["trust_remote_code"] = config.trust_remote_code
     try:
@@ -91,6 +109,9 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
     if model_type is None:
         raise _unreadable(config, "config.json is missing or names no model_type.")
     _check_family(config, str(model_type))
+    quantisation = quantisation_of(content)
+    if quantisation is not None:
+        check_quantisation(config.key, quantisation, config.dtype)
     try:
         model_config = AutoConfig.from_pretrained(source, **options)
         find = own_inputs if model_type in FAMILIES else _processor_inputs
@@ -103,14 +124,19 @@ def describe(config: BackboneConfig, folder: Path | None) -> Description:
         key=config.key,
         family=model_config.model_type,
         source=Path(source).name if folder else source,
-        revision=_content_digest(folder) if folder else str(getattr(model_config, "_commit_hash", None) or _UNKNOWN),
+        revision=_LOCAL + content_digest(folder) if folder else _commit(model_config),
         dtype=config.dtype,
         attention=config.attention,
         **shape,
     )
     random_weights = folder is not None and (folder / RANDOM_WEIGHTS_CARD).exists()
     card = read_card(folder) if folder is not None else None
-    return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights, card)
+    return Description(config, source, spec, family, _answer_ids(config, tokenizer), random_weights, card, quantisation)
+
+
+def _commit(model_config: Any) -> str:
+    """Return the hub commit that a configuration came from."""
+    return str(getattr(model_config, "_commit_hash", None) or _UNKNOWN)
 
 
 def _check_family(config: BackboneConfig, model_type: str) -> None:
@@ -148,6 +174,16 @@ def _processor_inputs(
     return family, family.processor.tokenizer, shape
 
 
+def check_described(description: Description) -> None:
+    """Refuse a local checkpoint whose weights are missing or cut, by their headers alone.
+
+    Raises:
+        VadprobeError: naming the first file that is wrong, and the cure.
+    """
+    if description.spec.revision.startswith(_LOCAL):
+        check_weights(description.config.key, Path(description.source))
+
+
 def load(
     description: Description, device: str | Mapping[str, str], threads: int | None = None, *, compiled: bool = False
 ) -> Backbone:
@@ -168,9 +204,12 @@ def load(
     # A hub's weights come from the commit that was described, not from the newest.
     revision = description.spec.revision
     options: dict[str, Any] = {} if revision.startswith((_LOCAL, _UNKNOWN)) else {"revision": revision}
+    check_described(description)
     target = choose_device(device) if isinstance(device, str) else None
     if target is None or device == BALANCED:
         options["device_map"] = device
+    elif description.quantisation is not None:  # quantised weights cannot be moved once they are loaded
+        options["device_map"] = {"": str(target)}
     try:
         model, info = AutoModelForImageTextToText.from_pretrained(
             description.source,
@@ -191,7 +230,7 @@ def load(
         )
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) - 1))
     model = model.eval().requires_grad_(False)
-    if target is not None and device != BALANCED:
+    if "device_map" not in options:
         model = model.to(target)
     batch_windows(model)
     parts = TextBlocks.of(model)
@@ -202,8 +241,11 @@ def load(
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that can change a feature, and the kind of processor."""
-    names = ("torch", "transformers", "decord", "av")
-    return {**{name: version(name) for name in names}, "machine": platform.machine()}
+    found = {"torch": version("torch"), "transformers": version("transformers")}
+    # decord, which need not be there, changes no value; it is named because older stores name it.
+    with suppress(PackageNotFoundError):
+        found["decord"] = version("decord")
+    return {**found, "av": version("av"), "machine": platform.machine()}
 
 
 def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:
@@ -215,14 +257,6 @@ def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:
             "or 'No', so a tokenizer file is missing."
         )
     return int(yes[0]), int(no[0])
-
-
-def _content_digest(folder: Path) -> str:
-    """Return the digest of a local checkpoint's files, whatever the folder is called; they are hashed side by side."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in _CONTENT_SUFFIXES and path.is_file())
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        digests = list(pool.map(digest_file, files))
-    return _LOCAL + digest_json([[path.name, digest] for path, digest in zip(files, digests, strict=True)])
 
 
 def _unreadable(config: BackboneConfig, why: Exception | str) -> VadprobeError:

@@ -16,6 +16,7 @@ from vadprobe.store.exchange.compaction import compact as compact_store
 from vadprobe.store.exchange.transfer import Choice, Transfer, transfer
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.text import counted
 from vadprobe.store.reading.feature_store import FeatureStore
 
 
@@ -153,7 +154,12 @@ def _lines(source: FeatureStore, done: Transfer) -> Iterator[str]:
         + (f", {done.n_before} were there" if done.n_before else "")
         + f"; {sum(_rows_of(done))} rows, {done.n_bytes / 1e6:.1f} MB. {described[0].upper()}{described[1:]}."
     )
-    if done.unwritten:
+    if done.unwritten and source.refused:
+        yield (
+            f"{source.path}: {counted(len(source.refused), 'partition')} may not be read, or are not written yet: "
+            f"{next(iter(source.refused.values()))}."
+        )
+    elif done.unwritten:
         yield (
             f"{source.path} is not finished: {len(done.unwritten)} partitions are not written there yet. Give the same "
             "command again when they are."

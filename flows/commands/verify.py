@@ -1,5 +1,6 @@
 """The command verify, and the repair that `vadprobe extract --repair` begins with."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from vadprobe.flows.commands.options import JsonFile, OptionalPositive, Place, p
 from vadprobe.flows.jobs.progress import open_bar
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.files.location import StorePath, can_list, is_remote
+from vadprobe.store.files.object_store import NoListingError
 
 if TYPE_CHECKING:
     from vadprobe.store.verification.problems import Verification
@@ -90,7 +92,9 @@ def _stored_bytes(store: StorePath) -> int:
     if not can_list(store):
         return 0
     if is_remote(store):
-        return sum(path.stat().st_size for path in store.rglob("*") if path.name != "zarr.json")
+        with contextlib.suppress(NoListingError):  # the verification says so
+            return sum(path.stat().st_size for path in store.rglob("*") if path.name != "zarr.json")
+        return 0
     return sum(path.stat().st_size for path in store.glob("*/c/**/*") if path.is_file())
 
 
@@ -104,6 +108,7 @@ def _lines(found: "Verification") -> Iterator[str]:
     from vadprobe.store.verification.repair import plan_repair
 
     yield from map(str, found.problems)
+    yield from (f"{found.store}: {note}" for note in found.notes)
     state = "sound" if not found.problems else f"{len(found.problems)} problems"
     rows = f"{found.n_rows} rows ({found.n_failed} failed)"
     before = f", {found.n_resumed} partitions were read before" if found.n_resumed else ""
@@ -130,6 +135,7 @@ def _content(found: "Verification") -> dict[str, Any]:
         "partitions_read_before": found.n_resumed,
         "bytes_read": found.n_bytes,
         "redo": list(found.redo),
+        "notes": list(found.notes),
         "problems": [
             {
                 "partition": problem.partition,

@@ -6,6 +6,7 @@ import numpy as np
 
 from vadprobe.store.catalog.inventory import Inventory
 from vadprobe.store.errors import StoreError
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.partition_records import shard_path
 from vadprobe.store.format.schema import ArraySpec
@@ -87,7 +88,14 @@ def _read(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
     """
     _, recorded = store.shard(partition, array.name)
     path = shard_path(store.path, array, partition)
-    found = path.stat().st_size if path.exists() else 0
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        found = 0
+    except ForbiddenError:
+        if recorded:
+            raise
+        found = 0  # who may not list is told the same of what is there and of what is not
     if found != recorded:
         raise StoreError(f"{path} has {found} bytes, its record says {recorded}; run 'vadprobe verify {store.path}'.")
     try:

@@ -151,6 +151,8 @@ def _reason(found: Inventory, place: Place) -> str | None:
         first = min(found.damaged)
         many = f"{counted(len(found.damaged), 'record')} do not count, first" if len(found.damaged) > 1 else "a record"
         return f"{many}: {found.damaged[first]}"
+    if found.refusal:
+        return found.refusal
     missing = found.n_planned - found.n_done
     if found.is_committed and missing:
         return f"it is committed, but {counted(missing, 'row')} have no record. Run 'vadprobe verify'."

@@ -73,7 +73,7 @@ def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) 
             ),
         },
         "timings": [_timings(one) for one in read_timings(path.parent, spec.prompt.key, spec.digest)],
-        "problems": [*([problem] if problem else []), *found.damaged.values()],
+        "problems": [*filter(None, (problem, found.refusal)), *found.damaged.values()],
     }
 
 

@@ -103,7 +103,7 @@ def _walk(folder: StorePath, depth: int, notes: list[str], above: tuple[StorePat
     here = folder if is_remote(folder) else folder.resolve()
     if here in above:  # a link to a folder that contains it
         return
-    inside: list[StorePath] = list(folder.iterdir())
+    inside: list[StorePath] = [path for path in folder.iterdir() if not _is_marked_only(path)]
     inside.sort(key=lambda path: path.name)
     names = [path.name for path in inside]
     for stem in sorted({path.stem for path in inside if path.suffix in _STORE_SUFFIXES}):
@@ -116,6 +116,11 @@ def _walk(folder: StorePath, depth: int, notes: list[str], above: tuple[StorePat
                 yield from _walk(child, depth - 1, notes, (*above, here))
         except OSError as error:
             notes.append(f"{child} cannot be listed: {error_text(error)}.")
+
+
+def _is_marked_only(path: StorePath) -> bool:
+    """Return whether a name like a store's is in a bucket only because a marker of a folder was left there."""
+    return is_remote(path) and path.suffix in _STORE_SUFFIXES and not path.is_dir()
 
 
 def _is_leftover(name: str, stem: str) -> bool:

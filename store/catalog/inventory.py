@@ -5,13 +5,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from vadprobe.store.catalog.finding import names_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE
 from vadprobe.store.format.layout import records_of
@@ -30,12 +31,13 @@ class Inventory(StoreHeader):
     """One store as its header and records have it. Get it from `read`.
 
     `damaged` tells, by partition, why its record does not count. `small_bytes` are those of metadata, coordinates and
-    records.
+    records. `refused` has the answer of a bucket about records that do not exist or may not be read.
     """
 
     records: dict[int, dict[str, Any]]
     damaged: dict[int, str]
     small_bytes: int
+    refused: dict[int, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: StorePath) -> "Inventory":
@@ -59,23 +61,34 @@ class Inventory(StoreHeader):
         numbers = _recorded(path, n_partitions(spec.n_clips, contents.partition_rows))
         records: dict[int, dict[str, Any]] = {}
         damaged: dict[int, str] = {}
+        refused: dict[int, str] = {}
         n_bytes = _metadata_bytes(path, spec)
         with ThreadPoolExecutor(_REQUESTS) as threads:
             for number, found in zip(numbers, threads.map(lambda n: _read_one(path, n), numbers), strict=True):
                 record, size = found
                 n_bytes += size
-                if isinstance(record, str):
+                if isinstance(record, ForbiddenError):
+                    refused[number] = str(record)
+                elif isinstance(record, str):
                     damaged[number] = record
                 elif record is not None and is_ours(record):
                     records[number] = record
                 elif record is not None:
                     damaged[number] = f"the record of partition {number} is that of another store"
-        return cls(path, attributes, spec, contents, records, damaged, n_bytes)
+        return cls(path, attributes, spec, contents, records, damaged, n_bytes, refused)
 
     @property
     def is_committed(self) -> bool:
         """True if the store is declared finished."""
         return bool(self.attributes["state"] == "committed")
+
+    @property
+    def refusal(self) -> str | None:
+        """A sentence about records that do not exist or may not be read; None where there are none."""
+        if not self.refused:
+            return None
+        first = next(iter(self.refused.values()))
+        return f"{counted(len(self.refused), 'record')} may not be read, or do not exist: {first}"
 
     @property
     def contents_text(self) -> str:
@@ -168,8 +181,8 @@ def _recorded(path: StorePath, total: int) -> list[int]:
     return [number for number in range(total) if found is None or record_name(number) in found]
 
 
-def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | None, int]:
-    """Return a record, or why it does not count, or None; and its bytes. The file is asked for once."""
+def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | ForbiddenError | None, int]:
+    """Return a record, or why it does not count or may not be read, or None; and its bytes; by one request."""
     file = record_path(path, partition)
     content = b""
     try:
@@ -182,6 +195,8 @@ def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | N
         _ = record["spec_digest"], record["shards"].items(), record["failures"].items()
     except FileNotFoundError:
         return None, 0
+    except ForbiddenError as error:
+        return error, 0
     except UNREADABLE as error:
         return f"{file} cannot be read: {error}", len(content)
     return record, len(content)

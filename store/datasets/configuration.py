@@ -34,7 +34,7 @@ class ValidationConfig(Section):
         return self
 
 
-DatasetFormat = Literal["folder", "manifest", "ucf-crime", "xd-violence", "msad", "hivau", "masks"]
+DatasetFormat = Literal["folder", "manifest", "ucf-crime", "xd-violence", "msad", "hivau", "masks", "ubnormal"]
 
 
 class DatasetConfig(Section):

@@ -43,6 +43,7 @@ class Parts:
         files: relative paths of video files by video; None where no video folder was given.
         name_rule: label and category by the name of a video.
         is_complete: the annotation names normal videos too.
+        is_of_all_splits: an annotation that names no split may be of training videos too, as the lists say.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Parts:
     files: Mapping[str, str] | None = None
     name_rule: NameRule | None = None
     is_complete: bool = True
+    is_of_all_splits: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def _splits(parts: Parts, findings: list[Finding]) -> dict[str, Split]:
         name, split = annotation.video_id, annotation.split or "test"
         other = splits.setdefault(name, split)
         # An annotation that names no split is of test videos, so that only a training list contradicts it.
-        if other != split and (annotation.split or other == "train"):
+        if other != split and (annotation.split or (other == "train" and not parts.is_of_all_splits)):
             findings.append(Finding("in two splits", f"annotated for {split}, listed for {other}", True, (name,)))
     if "test" not in parts.lists:
         counted = [name for counts in parts.counts.values() for name in counts]

@@ -21,7 +21,7 @@ class SourceFiles:
     """The files that tell about a dataset: given in its section, or found by their usual names."""
 
     annotations: tuple[Path, ...] = ()
-    lists: Mapping[Split, Path] = field(default_factory=dict)
+    lists: Mapping[Split, tuple[Path, ...]] = field(default_factory=dict)
     frame_counts: Path | None = None
 
 
@@ -44,12 +44,16 @@ def find_files(config: DatasetConfig, workspace: Path) -> SourceFiles:
         )
     folder = source if source.is_dir() else source.parent
     known = KNOWN_SETS[config.format]
-    train = _given(config.train_list, "train_list", workspace) or _first(folder, known.train_lists)
-    test = _given(config.test_list, "test_list", workspace) or _first(folder, known.test_lists)
-    lists: dict[Split, Path | None] = {"train": train, "test": test}
+    train = _given(config.train_list, "train_list", workspace)
+    test = _given(config.test_list, "test_list", workspace)
+    lists: dict[Split, tuple[Path, ...]] = {
+        "train": (train,) if train else _lists(folder, known.train_lists, known.has_lists_in_parts),
+        "validation": _lists(folder, known.validation_lists, known.has_lists_in_parts),
+        "test": (test,) if test else _lists(folder, known.test_lists, known.has_lists_in_parts),
+    }
     return SourceFiles(
         _annotation_files(config, source),
-        {split: path for split, path in lists.items() if path is not None},
+        {split: paths for split, paths in lists.items() if paths},
         counts or _first(folder, _COUNT_NAMES),
     )
 
@@ -112,6 +116,12 @@ def _annotation_files(config: DatasetConfig, source: Path) -> tuple[Path, ...]:
         names = ", ".join(path.name for path in found)
         raise VadprobeError(f"the folder {source} holds several annotations ({names}); name the one that counts.")
     return tuple(found)
+
+
+def _lists(folder: Path, patterns: Sequence[str], are_parts: bool) -> tuple[Path, ...]:
+    """Return the lists of a split: all that fit the first pattern if they belong together, else the first."""
+    found = _matching(folder, patterns)
+    return tuple(found if are_parts else found[:1])
 
 
 def _first(folder: Path, patterns: Sequence[str]) -> Path | None:

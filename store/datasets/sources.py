@@ -74,10 +74,11 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
         )
     files = find_files(config, workspace)
     annotated = [_read_annotation(config, folder, path) for path in files.annotations]
-    listed = {split: read_split_list(path) for split, path in files.lists.items()}
+    listed = {split: [read_split_list(path) for path in paths] for split, paths in files.lists.items()}
     counted = [] if files.frame_counts is None else [read_frame_counts(files.frame_counts)]
     annotations = _by_name(annotated)
-    items = [item for reading in listed.values() for item in reading.entries]
+    lists = {split: tuple(item for one in readings for item in one.entries) for split, readings in listed.items()}
+    items = [item for found in lists.values() for item in found]
     counts = _frame_counts(counted, annotations, items)
     named = {*annotations, *(item.video_id for item in items)}
     found, misnamed = scan_videos(folder, named) if looks_for_videos else (None, ())
@@ -90,13 +91,15 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
         config.name,
         folder,
         tuple(annotations.values()),
-        {split: reading.entries for split, reading in listed.items()},
+        lists,
         counts,
         found,
         known.name_rule if known else None,
         known is None or known.names_normal_videos,
+        known is not None and known.annotates_all_splits,
     )
-    readings: tuple[Reading[Any], ...] = (*annotated, *listed.values(), *counted, *overlays)
+    of_lists = [reading for split in listed.values() for reading in split]
+    readings: tuple[Reading[Any], ...] = (*annotated, *of_lists, *counted, *overlays)
     source = Source(config, readings, parts, (*_rejections(readings), *misnamed, *unmatched))
     return source if probed is None else source.measured(probed)
 

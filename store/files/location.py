@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.files.remote_path import RemotePath
 
 if TYPE_CHECKING:
@@ -58,6 +59,17 @@ def location(text: str) -> StorePath:
 def can_list(path: StorePath) -> bool:
     """Return whether the folders of a place can be listed; those of a web server cannot."""
     return isinstance(path, Path) or path.can_list
+
+
+def is_there(path: StorePath) -> bool:
+    """Return whether there is such a file; one that may not be read is not.
+
+    Without permission to list, a bucket says of what does not exist that it may not be read.
+    """
+    try:
+        return path.is_file()
+    except ForbiddenError:
+        return False
 
 
 def is_remote(path: StorePath) -> "TypeIs[RemotePath]":

@@ -25,6 +25,18 @@ def check_key(what: str, key: str) -> str:
     return key
 
 
+_LITTER = re.compile(
+    r"\.DS_Store|\._.*|\.(Spotlight|Trash|fseventsd).*|Thumbs\.db|desktop\.ini|@eaDir"  # file managers, a disk station
+    r"|\.(gitkeep|keep|s3keep|placeholder|nfs[0-9a-f]+|fuse_hidden[0-9a-f]+)|.*_\$folder\$",  # what keeps folders
+    re.IGNORECASE,
+)
+
+
+def is_litter(name: str) -> bool:
+    """Return whether file managers, consoles or file systems give this name to files of their own, without data."""
+    return _LITTER.fullmatch(name) is not None
+
+
 _PLAIN = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._ #@=+,()-]{0,118}[A-Za-z0-9_#@=+,()-])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST = 60

@@ -6,6 +6,7 @@ error. The package `obstore` is imported with the first request.
 
 import functools
 import os
+import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,6 +28,7 @@ ANSWER_SECONDS = 60.0
 
 _METADATA_HOST = "169.254.169.254"
 """Address at which machines of a cloud are given credentials."""
+_FORBIDDEN = re.compile(r"status code: 40[13]\b")
 
 _Result = TypeVar("_Result")
 
@@ -40,11 +42,18 @@ class UnreachableError(RemoteError):
 
 
 class ForbiddenError(PermissionError, VadprobeError):
-    """The credentials of the environment do not suffice."""
+    """The credentials of the environment do not suffice.
+
+    Without permission to list, a bucket gives this answer for an object that does not exist as well.
+    """
+
+    def __init__(self, url: object, reason: str) -> None:
+        super().__init__(f"{url} may not be reached with the credentials of the environment: {reason}")
+        self.url, self.reason = url, reason
 
 
 class NoListingError(RemoteError):
-    """A web server does not say what it has."""
+    """A place does not say what it has: a web server, or a bucket whose listing is not allowed."""
 
 
 class ChangedError(OSError):
@@ -93,9 +102,7 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
         except obs.PreconditionError as error:
             raise ChangedError(f"{url} was changed by somebody else") from error
         except (obs.PermissionDeniedError, obs.UnauthenticatedError, PermissionError) as error:
-            raise ForbiddenError(
-                f"{url} may not be reached with the credentials of the environment: {_reason(error)}"
-            ) from error
+            raise ForbiddenError(url, _reason(error)) from error
         except (obs.NotSupportedError, NotImplementedError) as error:
             if "range" in str(error).lower():
                 raise RemoteError(
@@ -104,6 +111,11 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
                     "such as nginx"
                 ) from error
             raise RemoteError(f"{url}: the server does not do that: {_reason(error)}") from error
+        except obs.InvalidPathError as error:
+            raise NoListingError(
+                f"{url} cannot be listed, because an object below it has a name that is no path: {_reason(error)}. "
+                "Delete or rename that object; it is none of vadprobe's."
+            ) from error
         except (obs.BaseError, OSError, ValueError) as error:
             if _METADATA_HOST in str(error):  # asked for credentials of a cloud machine, as the environment has none
                 raise ForbiddenError(
@@ -111,6 +123,8 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
                     "store, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, where it runs (for a flow: on the "
                     "worker)."
                 ) from error
+            if _FORBIDDEN.search(str(error)):  # a listing says so in its text alone
+                raise ForbiddenError(url, _reason(error)) from error
             if attempt == ATTEMPTS:
                 raise UnreachableError(f"{url} cannot be reached: {_reason(error)}") from error
             time.sleep(0.05 * 4**attempt)

@@ -5,30 +5,16 @@ name is a folder as long as objects lie below it.
 """
 
 import fnmatch
-import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.object_listing import RemoteStat, objects_below, objects_in
 from vadprobe.store.files.object_store import ChangedError, NoListingError, connection, request
 
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class RemoteStat:
-    """Properties of an object, by the names of `os.stat_result`: equal as long as nobody replaced it.
-
-    `st_ctime_ns` is made of the object's tag, which changes with its content. `tag` is None where there is none.
-    """
-
-    st_size: int
-    st_mtime_ns: int
-    st_ctime_ns: int
-    tag: str | None
 
 
 class RemotePath(PurePosixPath):
@@ -92,7 +78,7 @@ class RemotePath(PurePosixPath):
         """
         if self._found is not None:
             return self._found
-        return _stat(self._try(lambda: connection(self.place).head(self.key)))
+        return RemoteStat.of(self._try(lambda: connection(self.place).head(self.key)))
 
     def exists(self) -> bool:
         """Return whether there is an object of this name or, where the server says so, one below it."""
@@ -112,11 +98,11 @@ class RemotePath(PurePosixPath):
     def iterdir(self) -> Iterator["RemotePath"]:
         """List objects and folders right below; none if there is no such folder."""
         self._check_listing()
-        found = self._try(lambda: connection(self.place).list_with_delimiter(self.key or None))
-        for prefix in found["common_prefixes"]:
-            yield RemotePath.of(self.place, prefix)
-        for item in found["objects"]:
-            yield RemotePath.of(self.place, item["path"], _stat(item))
+        folders, items = objects_in(connection(self.place), self.key, self._try)
+        for folder in folders:
+            yield RemotePath.of(self.place, folder)
+        for item in items:
+            yield RemotePath.of(self.place, item["path"], RemoteStat.of(item))
 
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
         """List objects and folders below whose parts fit the pattern's; `*` is one part."""
@@ -134,11 +120,8 @@ class RemotePath(PurePosixPath):
 
     def _objects(self, some: int = 1000) -> Iterator["RemotePath"]:
         self._check_listing()
-        pages = iter(connection(self.place).list(self.key or None, chunk_size=some))
-        while (page := self._try(lambda: next(pages, None))) is not None:
-            for item in page:
-                if item["path"] != self.key:
-                    yield RemotePath.of(self.place, item["path"], _stat(item))
+        for item in objects_below(connection(self.place), self.key, self._try, some):
+            yield RemotePath.of(self.place, item["path"], RemoteStat.of(item))
 
     def _check_listing(self) -> None:
         if not self.can_list:
@@ -235,13 +218,6 @@ class RemotePath(PurePosixPath):
 def _check_length(content: bytes, expected: int) -> None:
     if len(content) != expected:
         raise ConnectionError(f"{len(content)} bytes came back instead of {expected}")
-
-
-def _stat(item: Any) -> RemoteStat:
-    tag = item.get("e_tag")
-    changed = item["last_modified"]
-    digest = hashlib.sha256(str(tag).encode()).digest()
-    return RemoteStat(int(item["size"]), int(changed.timestamp() * 1e9), int.from_bytes(digest[:7], "little"), tag)
 
 
 def zarr_store(path: RemotePath) -> Any:

@@ -13,6 +13,7 @@ from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_integers, digest_json
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.files.parquet import names_of, parquet_bytes, read_parquet
 from vadprobe.store.format.sampling import Clip, Sampling, segment
 
@@ -163,7 +164,7 @@ class ClipTable:
                 )
         try:
             return cls._from_tables(path, read_parquet(path), read_parquet(_videos_path(path)))
-        except StoreError:
+        except (StoreError, ForbiddenError):
             raise
         except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
             raise StoreError(f"the clip table {path} cannot be read ({error}); restore it from a copy.") from error

@@ -11,7 +11,9 @@ import numpy as np
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
-from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.location import StorePath, location
+from vadprobe.store.files.object_store import ForbiddenError
+from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
@@ -59,9 +61,23 @@ class FeatureStore:
             StoreError: if a record was damaged or edited.
         """
         is_ours = record_matcher(self.spec, self.contents)
+        return {number: found for number, found in self._records.items() if isinstance(found, dict) and is_ours(found)}
+
+    @property
+    def refused(self) -> dict[int, ForbiddenError]:
+        """Partitions whose record does not exist or may not be read, which a bucket may not tell apart."""
+        return {number: found for number, found in self._records.items() if isinstance(found, ForbiddenError)}
+
+    @cached_property
+    def _records(self) -> dict[int, dict[str, Any] | ForbiddenError | None]:
+        def read(number: int) -> dict[str, Any] | ForbiddenError | None:
+            try:
+                return read_record(self.path, number)
+            except ForbiddenError as error:
+                return error
+
         with ThreadPoolExecutor(source_of(self.path).threads) as threads:
-            found = threads.map(lambda number: (number, read_record(self.path, number)), self.partitions)
-            return {number: record for number, record in found if record is not None and is_ours(record)}
+            return dict(zip(self.partitions, threads.map(read, self.partitions), strict=True))
 
     @property
     def partitions(self) -> Sequence[int]:
@@ -99,7 +115,7 @@ class FeatureStore:
             StoreError: if a row was never written.
         """
         numbers = np.unique(np.asarray(rows) // self.contents.partition_rows).tolist()
-        check_recorded(self.path, len(self.clips), self.contents, self.records, numbers)
+        check_recorded(self.path, len(self.clips), self.contents, self.records, numbers, self.refused)
         shards = {str(number): self.records[number]["shards"] for number in numbers}
         return digest_json({"specification": self.spec.digest, "shards": shards})
 
@@ -110,6 +126,9 @@ class FeatureStore:
             StoreError: saying how many partitions are there.
         """
         total = len(self.partitions)
+        if self.refused:
+            count, error = counted(len(self.refused), "record"), next(iter(self.refused.values()))
+            raise StoreError(f"{self.path}: {count} of {total} may not be read, or are not written yet: {error}.")
         if len(self.records) < total:
             raise StoreError(
                 f"{self.path} is not finished: {len(self.records)} of {total} partitions are written. Run 'vadprobe "
@@ -202,7 +221,7 @@ class FeatureStore:
         per = self.contents.partition_rows
         order = np.argsort(rows // per, kind="stable")
         numbers, starts = np.unique(rows[order] // per, return_index=True)
-        check_recorded(self.path, len(self.clips), self.contents, self.records, numbers.tolist())
+        check_recorded(self.path, len(self.clips), self.contents, self.records, numbers.tolist(), self.refused)
         shards = []
         for number, targets in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
             path = str(shard_path(self.path, array, number))
@@ -223,3 +242,13 @@ class FeatureStore:
                     result[shard.targets, position] = np.asarray(array[index])[shard.rows]
                 except UNREADABLE as error:
                     raise shard.error(f"it cannot be read ({error})") from error
+
+
+def open_store(place: str | StorePath) -> FeatureStore:
+    """Open the store of one prompt, `.../<prompt>.zarr`: a folder's path, or a URL (s3, gs, az, http).
+
+    Raises:
+        StoreError: if there is no store, or it was damaged.
+        VadprobeError: if the URL is of another kind.
+    """
+    return FeatureStore.open(location(place) if isinstance(place, str) else place)

@@ -1,12 +1,13 @@
 """Checks of what a caller asks of a store: rows, layers and heads that exist, are stored and are written."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
@@ -72,9 +73,21 @@ def check_stored(
 
 
 def check_recorded(
-    path: StorePath, n_clips: int, contents: StoredParts, recorded: Collection[int], partitions: Sequence[int]
+    path: StorePath,
+    n_clips: int,
+    contents: StoredParts,
+    recorded: Collection[int],
+    partitions: Sequence[int],
+    refused: Mapping[int, ForbiddenError],
 ) -> None:
     """Refuse partitions that are not written, or that a part of another store was made without.
+
+    Args:
+        path, contents: of the store.
+        n_clips: rows of its clip table.
+        recorded: partitions that have a record.
+        partitions: those that are asked for.
+        refused: partitions whose record does not exist or may not be read, with the answer of the bucket.
 
     Raises:
         StoreError: naming the rows of the first.
@@ -86,6 +99,8 @@ def check_recorded(
         sentence = f"{path}: rows {rows.start} to {rows.stop - 1} (partition {number}) are not "
         if contents.partitions is not None and number not in contents.partitions:
             raise StoreError(f"{sentence}in this part of the store; {contents.describe()}. Pull them as well.")
+        if number in refused:
+            raise StoreError(f"{sentence}written yet, or their record may not be read: {refused[number]}.")
         total = len(contents.partition_numbers(n_clips))
         raise StoreError(
             f"{sentence}written yet; {len(recorded)} of {total} partitions are. Run 'vadprobe extract' to the end "

@@ -36,6 +36,12 @@ class ShardRows:
             f"{self.path} (partition {self.partition}): {reason}. Run 'vadprobe verify', then extract again."
         )
 
+    def _refused(self, error: ForbiddenError) -> StoreError:
+        return StoreError(
+            f"{self.path} (partition {self.partition}) may not be read, or is missing, and nothing says that it is "
+            f"damaged: {error}. Use credentials that may read it."
+        )
+
     def tail(self, source: ByteSource, count: int = 1) -> bytes:
         """Read the shard's last `count` bytes, or all of a shorter one; none of a shard that must not exist.
 
@@ -46,6 +52,10 @@ class ShardRows:
         """
         try:
             found = source.tail(self.path, count)
+        except ForbiddenError as error:
+            if self.n_bytes:
+                raise self._refused(error) from error
+            found = None  # as it must be: who may not list is told the same of what is there and of what is not
         except OSError as error:
             raise self.error(_reason(error, "its size cannot be read")) from error
         size, content = found if found is not None else (0, b"")
@@ -64,6 +74,8 @@ class ShardRows:
         """
         try:
             found = source.read(self.path, ranges)
+        except ForbiddenError as error:
+            raise self._refused(error) from error
         except OSError as error:
             raise self.error(_reason(error, f"bytes {ranges[0][0]} to {ranges[-1][1]} cannot be read")) from error
         for content, (start, stop) in zip(found, ranges, strict=True):

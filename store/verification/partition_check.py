@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from vadprobe.store.files.atomic_files import json_bytes
-from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.location import StorePath, is_there
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
 from vadprobe.store.format.schema import storage_dtype
@@ -84,7 +85,8 @@ class PartitionCheck:
     def finish(self) -> PartitionFinding:
         """Wait for the shards and return what is wrong with the partition; if nothing is, the log says so."""
         findings = {array: future.result() for array, future in self.futures.items()}
-        of_shards = [message for finding in findings.values() for message in finding.messages]
+        of_shards = [one for finding in findings.values() if not finding.is_refused for one in finding.messages]
+        refused = [one for finding in findings.values() if finding.is_refused for one in finding.messages]
         messages = [*self.record.messages, *of_shards]
         remedy: Remedy = "recompute" if of_shards else self.record.remedy
         if not messages and not self.record.is_intact:
@@ -96,9 +98,12 @@ class PartitionCheck:
         if not messages and not is_known and len(states) == len(findings):
             self.log.add(self.number, self.record.digest, states)
         files = self._files(messages)
-        problems = tuple(
-            Problem(self.header.path, self.number, message, remedy if self.is_trusted else "restore", files)
-            for message in messages
+        if not self.is_trusted and remedy != "permit":
+            remedy = "restore"
+        path, number = self.header.path, self.number
+        problems = (
+            *(Problem(path, number, message, remedy, files) for message in messages),
+            *(Problem(path, number, message, "permit", self._files([message])) for message in refused),
         )
         n_bytes = sum(finding.n_bytes for finding in findings.values())
         return PartitionFinding(problems, self.record.n_failed, n_bytes, self.n_skipped or 0, is_known)
@@ -122,7 +127,10 @@ def _skipped(record: _RecordFinding, number: int, log: VerificationLog) -> int |
     """Return the bytes of shards that an earlier verification found sound; None if they must be read."""
     if record.messages or not record.is_intact:
         return None
-    states: dict[str, FileState | None] = {check.array: file_state(check.path) for check in record.shards}
+    try:
+        states: dict[str, FileState | None] = {check.array: file_state(check.path) for check in record.shards}
+    except ForbiddenError:  # the check of the shard says so
+        return None
     there = {array: state for array, state in states.items() if state is not None}
     if len(there) < len(states) or not log.knows(number, record.digest, there):
         return None
@@ -134,10 +142,8 @@ def _check_record(header: StoreHeader, clips: ClipTable, number: int) -> _Record
     path = record_path(header.path, number)
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        return _RecordFinding(messages=("it has no record: it was never finished",), remedy="extract")
     except OSError as error:
-        return _RecordFinding(messages=(f"its record cannot be read: {error.strerror or error}",))
+        return _unread(error)
     try:
         record = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -160,6 +166,15 @@ def _check_record(header: StoreHeader, clips: ClipTable, number: int) -> _Record
         message = "white space or escapes of its record were changed; it reads the same"
         return _RecordFinding(content, (message,), "rebuild", len(failed), intact, shards)
     return _RecordFinding(content, tuple(messages), "recompute", len(failed), intact, shards)
+
+
+def _unread(error: OSError) -> _RecordFinding:
+    """Return what it means that a record cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return _RecordFinding(messages=("it has no record: it was never finished",), remedy="extract")
+    if isinstance(error, ForbiddenError):
+        return _RecordFinding(messages=(f"its record may not be read, or does not exist: {error}",), remedy="permit")
+    return _RecordFinding(messages=(f"its record cannot be read: {error.strerror or error}",))
 
 
 def _contradictions(record: Any, header: StoreHeader, clips: ClipTable, number: int) -> Iterator[str]:
@@ -190,7 +205,7 @@ def _shards(record: Any, header: StoreHeader, number: int, failed: tuple[int, ..
         stored = header.contents.mask(array, number)
         if not stored.any() or (recorded.get("sha256") is None and len(failed) == n_rows):
             reason = "every row is recorded as failed" if stored.any() else "the store does not hold that array"
-            if path.exists():
+            if is_there(path):
                 yield f"the shard of {array.name} is there, though {reason}"
             continue
         yield ShardCheck(

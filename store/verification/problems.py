@@ -5,12 +5,13 @@ from typing import Literal
 
 from vadprobe.store.files.location import StorePath
 
-Remedy = Literal["extract", "recompute", "rebuild", "restore", "remove"]
+Remedy = Literal["extract", "recompute", "rebuild", "restore", "remove", "permit"]
 """The remedy of a problem.
 
 `extract`: compute a partition that was never written. `recompute`: reset the partition and compute it again. `rebuild`:
 write the file again from the rest of the store. `restore`: take it from a copy, because nothing else in the store holds
-it. `remove`: delete files that do not belong there, which only a person can judge.
+it. `remove`: delete files that do not belong there, which only a person can judge. `permit`: use credentials that may
+read the file; nothing says that it is damaged.
 """
 
 
@@ -37,7 +38,7 @@ class Verification:
     """Result of a second reading.
 
     `n_bytes` are those of the shards that were read; `n_resumed` partitions were read by an earlier, interrupted
-    verification, and nobody has touched their files since.
+    verification, and nobody has touched their files since. `notes` tell what could not be looked at.
     """
 
     store: StorePath
@@ -47,6 +48,7 @@ class Verification:
     problems: tuple[Problem, ...]
     n_partitions: int = 0
     n_resumed: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def redo(self) -> tuple[int, ...]:

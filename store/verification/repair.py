@@ -12,7 +12,7 @@ from pathlib import Path
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.atomic_files import has_content, read_json, sync, write_bytes, write_json
-from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.location import StorePath, is_there
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.clip_table import ClipTable
@@ -74,7 +74,7 @@ def plan_repair(found: Verification) -> RepairPlan:
         if problem.remedy == "rebuild" and problem.partition not in partitions
         for path in problem.files
     }
-    by_hand = tuple(problem for problem in found.problems if problem.remedy in ("restore", "remove"))
+    by_hand = tuple(problem for problem in found.problems if problem.remedy in ("restore", "remove", "permit"))
     header = StoreHeader.read(found.store) if partitions else None
     removes = tuple(path for partition in partitions if header for path in _files_of(header, partition))
     n_bytes = sum(path.stat().st_size for path in removes)
@@ -188,12 +188,15 @@ def _check_free(store: StorePath, partitions: Iterable[int]) -> None:
 def _files_of(header: StoreHeader, partition: int) -> list[StorePath]:
     """Return the files of a partition that exist, its record first."""
     shards = [shard_path(header.path, array, partition) for array in header.contents.arrays(header.spec)]
-    return [path for path in (record_path(header.path, partition), *shards) if path.is_file()]
+    return [path for path in (record_path(header.path, partition), *shards) if is_there(path)]
 
 
 def _advice(problem: Problem) -> str:
     """Return the instruction shown for a problem that no repair fixes."""
     files = ", ".join(str(path) for path in problem.files[:3])
+    if problem.remedy == "permit":
+        where = "" if problem.partition is None else f"partition {problem.partition}: "
+        return f"{where}nothing says that it is damaged; verify again with credentials that may read {files}"
     if problem.remedy == "remove":
         return f"{problem.message}. Look at them, and delete them if nobody needs them: {files}"
     if problem.partition is not None:

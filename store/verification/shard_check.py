@@ -13,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.format import shard_format
 from vadprobe.store.format.shard_format import Chunk, DamagedShardError
 
@@ -50,11 +51,15 @@ class ShardCheck:
 
 @dataclass(frozen=True)
 class ShardFinding:
-    """Result of a check: sentences, none if the shard is sound, and the file's state, None if it changed meanwhile."""
+    """Result of a check: sentences, none if the shard is sound, and the file's state, None if it changed meanwhile.
+
+    `is_refused` where the shard may not be read, so that nothing is known of it.
+    """
 
     messages: tuple[str, ...]
     n_bytes: int = 0
     state: FileState | None = None
+    is_refused: bool = False
 
 
 def file_state(path: StorePath) -> FileState | None:
@@ -83,6 +88,8 @@ def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> Sha
         with check.path.open("rb") as file:
             messages = _Reading(check, file, before[0], is_stopped).messages()
         after = file_state(check.path)
+    except ForbiddenError as error:
+        return ShardFinding((f"the shard of {name} may not be read, or is missing: {error}",), is_refused=True)
     except OSError as error:
         return ShardFinding((f"the shard of {name} cannot be read: {error.strerror or error}",))
     return ShardFinding(tuple(messages), before[0], before if before == after else None)

@@ -10,6 +10,8 @@ import numpy as np
 
 from vadprobe.store.files.atomic_files import has_content
 from vadprobe.store.files.location import StorePath, can_list
+from vadprobe.store.files.names import is_litter
+from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
@@ -118,7 +120,8 @@ class StoreCheck:
             clips = self.header.read_clips()
         except UNREADABLE as error:
             files = tuple(covered_path(self.store, name) for name in CLIP_FILES)
-            return None, [Problem(self.store, None, str(error), "restore", files)]
+            remedy: Remedy = "permit" if isinstance(error, ForbiddenError) else "restore"
+            return None, [Problem(self.store, None, str(error), remedy, files)]
         changed = list(self._changed(CLIP_FILES))
         # A repair of another store of the same clips may have written them anew.
         written = clips.files() if changed else {}
@@ -139,6 +142,8 @@ class StoreCheck:
             try:
                 if sha256(path.read_bytes()) != recorded[name]:
                     yield self._problem(f"{name} was changed after it was written", path)
+            except ForbiddenError as error:
+                yield Problem(self.store, None, f"{name} may not be read, or is missing: {error}", "permit", (path,))
             except OSError as error:
                 reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
                 yield self._problem(f"{name} {reason}", path)
@@ -156,8 +161,12 @@ class StoreCheck:
     def _unlike(self, name: str, metadata: dict[str, Any], values: np.ndarray | None) -> Iterator[Problem]:
         """Compare an array's metadata, and its values if it is a coordinate."""
         path, chunk = self.store / name / "zarr.json", self.store / name / "c" / "0"
-        if not path.exists():
-            yield self._problem(f"{name}/zarr.json is missing", path)
+        try:
+            if not path.exists():
+                yield self._problem(f"{name}/zarr.json is missing", path)
+                return
+        except ForbiddenError as error:
+            yield Problem(self.store, None, f"{name} may not be read, or is missing: {error}", "permit", (path,))
             return
         try:
             array = open_array(self.store, name)
@@ -175,12 +184,17 @@ class StoreCheck:
                 yield self._problem(f"the coordinate {name} cannot be read: {error}", chunk)
 
     def stray_problems(self) -> Iterator[Problem]:
-        """Find files outside the plan, where files can be listed."""
+        """Find files outside the plan, where files can be listed; those that file managers leave do not count.
+
+        Raises:
+            NoListingError: if the credentials do not allow listing.
+        """
         if not can_list(self.store):
             return
         numbers = self.header.partitions
         planned = {record_name(partition) for partition in numbers}
-        extra = sorted(path for path in records_of(self.store).glob("*") if path.name not in planned)
+        found = records_of(self.store).glob("*")
+        extra = sorted(path for path in found if path.name not in planned and not is_litter(path.name))
         if extra:
             names = ", ".join(path.name for path in extra[:3])
             yield Problem(self.store, None, f"the records hold files outside the plan: {names}", "remove", tuple(extra))
@@ -190,11 +204,14 @@ class StoreCheck:
     def _stray_shards(self, array: ArraySpec, numbers: Iterable[int]) -> Iterator[Problem]:
         shards = {shard_path(self.store, array, partition) for partition in numbers}
         found = (self.store / array.name / "c").rglob("*")
-        stray = sorted(path for path in found if path not in shards and path.is_file())
+        stray = sorted(path for path in found if path not in shards and path.is_file() and not self._is_litter(path))
         if stray:
             names = ", ".join(path.relative_to(self.store).as_posix() for path in stray[:3])
             message = f"the array {array.name} has files outside the plan: {names}"
             yield Problem(self.store, None, message, "remove", tuple(stray))
+
+    def _is_litter(self, path: StorePath) -> bool:
+        return any(map(is_litter, path.relative_to(self.store).parts))
 
     def _problem(self, message: str, file: StorePath) -> Problem:
         """Return a problem of a file that the specification and the clip table decide, if they can be believed."""

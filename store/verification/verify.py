@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.object_store import ForbiddenError, NoListingError
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
 from vadprobe.store.format.store_header import StoreHeader
@@ -136,10 +137,14 @@ class _Store:
         self.is_whole = partitions is None
         self.clips: ClipTable | None = None
         self.problems: list[Problem] = []
+        self.notes: tuple[str, ...] = ()
         self.numbers: Sequence[int] = ()
         self.n_failed = self.n_bytes = self.n_resumed = 0
         try:
             self.header = StoreHeader.read(path)
+        except ForbiddenError as error:
+            self.problems.append(Problem(path, None, str(error), "permit", (path / "zarr.json",)))
+            return
         except StoreError as error:
             if not records_of(path).is_dir() and not (path.is_dir() and is_store(path)):
                 raise
@@ -148,7 +153,10 @@ class _Store:
         check = StoreCheck(self.header)
         self.is_trusted = check.is_trusted
         self.problems += check.header_problems()
-        self.problems += check.stray_problems()
+        try:
+            self.problems += check.stray_problems()
+        except NoListingError as error:
+            self.notes += (f"files outside the plan were not looked for: {error}",)
         self.clips, problems = check.clip_table()
         self.problems += problems
         if self.clips is not None:
@@ -171,7 +179,7 @@ class _Store:
     def result(self) -> Verification:
         """Return all that was found, the whole first, then the partitions in order."""
         if self.clips is None:
-            return Verification(self.path, 0, 0, 0, tuple(self.problems))
+            return Verification(self.path, 0, 0, 0, tuple(self.problems), notes=self.notes)
         n_failed = self.header.attributes.get("n_failed")
         if self.is_whole and not self.problems and n_failed != self.n_failed:
             message = f"the attribute n_failed is {n_failed}, but the records name {self.n_failed} failed rows"
@@ -186,6 +194,7 @@ class _Store:
             tuple(self.problems),
             len(self.numbers),
             self.n_resumed,
+            self.notes,
         )
 
 

@@ -286,3 +286,17 @@ def test_duckdb_queries_clips_and_videos(stores, tmp_path):
         JOIN '{folder}/clip_videos.parquet' USING (video_id) GROUP BY split ORDER BY split
     """
     assert query(joined) == [("test", 500), ("train", 100)]
+
+
+@pytest.mark.skipif(zarr.__version__.startswith("3.1."), reason="zarr-python 3.2 brings the setting")
+def test_a_plain_reader_can_ask_for_an_error_in_place_of_nan(tmp_path: Path) -> None:
+    """FORMAT.md: a lost shard is NaN to plain readers of Zarr, unless they say that they want no missing chunk."""
+    path = committed_store(tmp_path, 300).path / "hidden_states"
+    (path / "c" / "1" / "0" / "0").unlink()
+    with zarr.config.set({"array.read_missing_chunks": False}):
+        array = zarr.open_array(path, mode="r")
+        assert np.isfinite(np.asarray(array[:256])).all()
+        with pytest.raises(Exception, match=r"(?i)chunk") as caught:
+            _ = array[256:]
+        assert type(caught.value).__name__ == "ChunkNotFoundError"
+    assert np.isnan(np.asarray(zarr.open_array(path, mode="r")[256:])).all()

@@ -8,10 +8,10 @@ import numpy as np
 
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.score_files.hints import count_videos, misfit_message
+from vadprobe.analyze.evaluation.score_files.joined_names import join_names
 from vadprobe.analyze.evaluation.score_files.laying import LONGEST_SEGMENT, FitRules, LaidScores, lay
 from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
-from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.errors import VadprobeError
 
@@ -45,8 +45,8 @@ def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitR
             f"the segment length must be a whole number of frames from 1 to {LONGEST_SEGMENT}, got "
             f"{rules.segment_length}."
         )
-    notes: list[str] = []
-    scores_of, unknown = _by_name(found, truth)
+    names = join_names(found, truth, rules.renaming)
+    scores_of, unknown, notes = names.scores, names.unknown, list(names.notes)
     missing = [name for name in truth.video_ids if name not in scores_of]
     if missing and (not rules.allow_missing or len(missing) == len(truth.video_ids)):
         raise VadprobeError(_missing_message(missing, unknown, truth))
@@ -66,6 +66,7 @@ def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitR
         np.concatenate([getattr(part, field) for part in parts]) for field in ("starts", "stops", "scores")
     )
     segments = SegmentScores(codes, starts, stops, scores)
+    notes += _unmapped(scores_of)
     notes += _unknown(truth, segments, rules)
     notes += _changes(dict(zip(truth.video_ids, parts, strict=True)))
     outside = int(segments.n_frames[(scores < 0) | (scores > 1)].sum())
@@ -77,21 +78,12 @@ def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitR
     return Fitted(truth, segments, tuple(notes))
 
 
-def _by_name(found: Mapping[str, VideoScores], truth: GroundTruth) -> tuple[dict[str, VideoScores], list[str]]:
-    """Return the scores of the truth's videos by the truth's names, and the names that are not in it.
-
-    Scores are named without folder and extension; a truth from one's own table may name its videos with them.
-    """
-    plain = {name: name if name in found else video_name(name) for name in truth.video_ids}
-    owner: dict[str, str] = {}
-    for name, short in plain.items():
-        if owner.setdefault(short, name) != name:
-            raise VadprobeError(
-                f"the videos {owner[short]!r} and {name!r} of {truth.dataset!r} have one name without folder and "
-                "extension, by which scores are joined; rename one in the annotation and in the score file."
-            )
-    scores_of = {name: found[short] for name, short in plain.items() if short in found}
-    return scores_of, [name for name in found if name not in owner]
+def _unmapped(scores_of: Mapping[str, VideoScores]) -> Iterator[str]:
+    """Count the answers that the rule made no score of."""
+    names = [name for name, video in scores_of.items() if video.n_unmapped]
+    if names:
+        total = sum(scores_of[name].n_unmapped for name in names)
+        yield f"{total} answers of {count_videos(len(names))} have no score by --answers: {naming(names)}."
 
 
 def _changes(parts: Mapping[str, LaidScores]) -> Iterator[str]:

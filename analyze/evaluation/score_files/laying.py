@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vadprobe.analyze.evaluation.score_files.joined_names import Renaming
 from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.store.datasets.annotations.conventions import IntervalConvention
 
@@ -18,7 +19,8 @@ class FitRules:
     `segment_length`: frames per score, where the file gives no frames; segment i is frames `[i w, (i + 1) w)`, the
     last one cut at the video's end. `convention`: what start and stop numbers of a file mean. `pad`: a video with
     too few scores keeps its last one to the end. `trim`: surplus scores are left out. `allow_missing`: videos
-    without scores are left out of the evaluation. `allow_unknown`: frames with a NaN score are left out.
+    without scores are left out of the evaluation. `allow_unknown`: frames with a NaN score are left out. `renaming`:
+    what is replaced in names before they are compared.
     """
 
     segment_length: int = 1
@@ -27,6 +29,7 @@ class FitRules:
     trim: bool = False
     allow_missing: bool = False
     allow_unknown: bool = False
+    renaming: Renaming | None = None
 
 
 @dataclass(frozen=True, eq=False)

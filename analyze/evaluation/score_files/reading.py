@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vadprobe.analyze.evaluation.score_files.answers import AnswerRule
 from vadprobe.analyze.evaluation.score_files.json_files import json_scores
 from vadprobe.analyze.evaluation.score_files.npz_files import npz_scores
 from vadprobe.analyze.evaluation.score_files.tables import table_scores
@@ -19,12 +20,18 @@ _TABLE_SUFFIXES = SCORE_SUFFIXES[2:]
 
 
 def read_scores(
-    path: Path, *, key: str | None = None, video_column: str | None = None, score_column: str | None = None
+    path: Path,
+    *,
+    key: str | None = None,
+    video_column: str | None = None,
+    score_column: str | None = None,
+    answers: AnswerRule | None = None,
 ) -> dict[str, VideoScores]:
     """Read a score file.
 
-    - JSON: an object from video name to a list of scores (null is unknown), or to a list of [start, stop, score];
-      `key` names the part of the file that holds it, dots going deeper.
+    - JSON: an object from video name to a list of scores (null is unknown), to a list of [start, stop, score], or to an
+      object from "start, stop" to a score or to a list that begins with one; `key` names the part of the file that
+      holds it, dots going deeper and '*' into every video's object; `answers` makes scores of answers in words.
     - NPZ: one array per video name, of one dimension. Arrays of Python objects are never loaded.
     - CSV, JSON Lines, Parquet: columns `video_id`, `score`, and either `start_frame` and `stop_frame`, or
       `frame`, or `segment`.
@@ -49,6 +56,8 @@ def read_scores(
         raise VadprobeError(f"the score file {path} is none of {', '.join(SCORE_SUFFIXES)}; save it as one of them.")
     if key is not None and suffix != ".json":
         raise VadprobeError(f"a scores key ({key!r}) goes with a JSON file, and {path.name} is none; leave it out.")
+    if answers is not None and suffix != ".json":
+        raise VadprobeError(f"--answers goes with a JSON file, and {path.name} is none; leave it out.")
     column = video_column or score_column
     if column is not None and suffix not in _TABLE_SUFFIXES:
         raise VadprobeError(
@@ -56,7 +65,7 @@ def read_scores(
             "--video-column and --score-column."
         )
     if suffix == ".json":
-        return _named(path, json_scores(path, key))
+        return _named(path, json_scores(path, key, answers))
     if suffix == ".npz":
         return _named(path, npz_scores(path))
     return _named(path, table_scores(path, video_column, score_column))

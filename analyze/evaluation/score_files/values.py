@@ -26,6 +26,7 @@ class VideoScores:
 
     `starts` and `stops` are the file's own numbers, None where it has one score after the other; `unit` says what
     they count: "frame" or "segment". `is_single_frames`: the file named frames one by one, and stops are starts + 1.
+    `n_unmapped`: answers in words of which the rule made no score.
     """
 
     scores: np.ndarray
@@ -33,6 +34,7 @@ class VideoScores:
     stops: np.ndarray | None = None
     unit: str = "frame"
     is_single_frames: bool = False
+    n_unmapped: int = 0
 
 
 def is_text(name: str) -> bool:

@@ -14,7 +14,7 @@ from vadprobe.extract.demo.captioner.training.architecture import write_half
 from vadprobe.extract.demo.captioner.training.loop import StepReport, train
 from vadprobe.extract.demo.captioner.training.trainer import Trainer
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
-from vadprobe.extract.model.card import BACKBONE_CARD
+from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json
 from vadprobe.store.format.specification import DEMO_CAPTIONER

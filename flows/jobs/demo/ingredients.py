@@ -9,7 +9,7 @@ from typing import Any
 
 from vadprobe.extract.demo.captioner.making import shipped_captioner
 from vadprobe.extract.demo.surveillance import make_surveillance_set
-from vadprobe.extract.model.card import BACKBONE_CARD, read_card
+from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD, read_card
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import DEMO_CAPTIONER

@@ -5,9 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vadprobe.store.datasets.annotations.conventions import IntervalConvention
+from vadprobe.store.datasets.annotations.folders.mask_archives import is_archive, read_mask_archive
+from vadprobe.store.datasets.annotations.folders.masks import read_masks
+from vadprobe.store.datasets.annotations.folders.tracks import read_ubnormal
 from vadprobe.store.datasets.annotations.hivau import read_hivau
-from vadprobe.store.datasets.annotations.masks import read_masks
-from vadprobe.store.datasets.annotations.names import NameRule, msad_name, ucf_crime_name, xd_violence_name
+from vadprobe.store.datasets.annotations.names import (
+    NameRule,
+    msad_name,
+    ubnormal_name,
+    ucf_crime_name,
+    xd_violence_name,
+)
 from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading
 from vadprobe.store.datasets.annotations.text_files import read_ucf_crime, read_xd_violence
 
@@ -23,7 +31,10 @@ class KnownSet:
         test_lists: names of lists of test videos.
         name_rule: label and category by the name of a video, for videos that no annotation names.
         names_normal_videos: the annotation names normal videos too.
+        validation_lists: names of lists of validation videos.
         is_in_parts: several annotation files belong together.
+        has_lists_in_parts: the lists of a split are several files.
+        annotates_all_splits: the annotation is of the training videos too.
     """
 
     read: Callable[[Path, IntervalConvention], Reading[Annotation]]
@@ -32,7 +43,10 @@ class KnownSet:
     test_lists: tuple[str, ...] = ()
     name_rule: NameRule | None = None
     names_normal_videos: bool = True
+    validation_lists: tuple[str, ...] = ()
     is_in_parts: bool = False
+    has_lists_in_parts: bool = False
+    annotates_all_splits: bool = False
 
 
 KNOWN_SETS: Mapping[str, KnownSet] = {
@@ -59,6 +73,16 @@ KNOWN_SETS: Mapping[str, KnownSet] = {
         name_rule=msad_name,
     ),
     "hivau": KnownSet(lambda path, _: read_hivau(path), annotations=("*_database_*.json",), is_in_parts=True),
-    "masks": KnownSet(lambda folder, _: read_masks(folder)),
+    "masks": KnownSet(lambda path, _: read_mask_archive(path) if is_archive(path) else read_masks(path)),
+    "ubnormal": KnownSet(
+        lambda folder, _: read_ubnormal(folder),
+        train_lists=("*normal_training_video_names.txt",),
+        test_lists=("*normal_test_video_names.txt",),
+        validation_lists=("*normal_validation_video_names.txt",),
+        name_rule=ubnormal_name,
+        names_normal_videos=False,
+        has_lists_in_parts=True,
+        annotates_all_splits=True,
+    ),
 }
 """The published sets by the name of their format."""

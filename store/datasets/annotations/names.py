@@ -20,6 +20,7 @@ _XD_CODES = frozenset({"B1", "B2", "B4", "B5", "B6", "G"})
 _MSAD_NAME = re.compile(
     r"(?P<normal>MSAD_normal(_[a-z]+)?)_[0-9]+|(?P<anomaly>(?!(?i:MSAD))[A-Za-z]+(_[A-Za-z]+)*)_[0-9]+"
 )
+_UBNORMAL_NAME = re.compile(r"(?P<anomaly>ab)?normal_scene_[0-9]+_scenario_?[0-9]+(_[0-9a-z]+)*")
 
 
 def video_name(name: str) -> str:
@@ -90,6 +91,23 @@ def msad_name(video_id: str) -> tuple[int, str]:
             "videos in a manifest."
         )
     return (0, "Normal") if match["normal"] else (1, match["anomaly"])
+
+
+def ubnormal_name(video_id: str) -> tuple[int, str]:
+    """Read label and category of a UBnormal video from its name.
+
+    "abnormal_scene_8_scenario_1_fog" is anomalous, "normal_scene_1_scenario1_9" is not.
+
+    Raises:
+        VadprobeError: if the name is not one of UBnormal's.
+    """
+    match = _UBNORMAL_NAME.fullmatch(video_id)
+    if match is None:
+        raise VadprobeError(
+            f"{video_id!r} must be a UBnormal video name, such as 'abnormal_scene_8_scenario_1_fog' or "
+            "'normal_scene_1_scenario1_9'. Label other videos in a manifest."
+        )
+    return (1, "Abnormal") if match["anomaly"] else (0, "Normal")
 
 
 def classes_of(category: str | None) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ def test_pickled_weights_are_refused_and_never_opened(checkpoint: Path, tmp_path
     weights = checkpoint / "model.safetensors"
     torch.save(load_file(weights), checkpoint / "pytorch_model.bin")
     weights.unlink()
-    with pytest.raises(VadprobeError, match=r"no file named model\.safetensors"):
+    with pytest.raises(VadprobeError, match=r"only pytorch_model\.bin, which vadprobe does not open"):
         loaded(checkpoint)
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(_Trap(tmp_path / "unpickled")))
     with pytest.raises(VadprobeError, match="safetensors weights"):

@@ -12,7 +12,7 @@ from tests.support.extractions import SEGMENTS, dataset_in, make_extractor
 from tests.support.models.described import described, without_weights
 from vadprobe.extract.demo.surveillance import NAME, make_surveillance_set
 from vadprobe.extract.model.backbone import Description
-from vadprobe.extract.model.card import BACKBONE_CARD, short_card
+from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD, short_card
 from vadprobe.store.catalog.store_card import store_card
 from vadprobe.store.datasets.dataset import is_drawn, read_manifest
 from vadprobe.store.errors import VadprobeError

@@ -14,7 +14,7 @@ from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.experiments.cases import ExperimentContext
 from vadprobe.analyze.experiments.tables import measured_table
-from vadprobe.extract.model.card import BACKBONE_CARD
+from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
 from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.analyze_job import analyze

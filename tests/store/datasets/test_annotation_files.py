@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from vadprobe.store.datasets.annotations.folders.masks import read_masks
 from vadprobe.store.datasets.annotations.frame_counts import FrameCount, read_frame_counts
 from vadprobe.store.datasets.annotations.hivau import read_hivau
-from vadprobe.store.datasets.annotations.masks import read_masks
 from vadprobe.store.datasets.annotations.rows.rows import Annotation
 from vadprobe.store.datasets.annotations.tables import read_table
 from vadprobe.store.datasets.video import Interval

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.strategies import COUNT_LINE, LIST_LINE, UCF_LINE, XD_LINE, files_of, many_files
+from vadprobe.store.datasets.annotations.folders.masks import read_masks
 from vadprobe.store.datasets.annotations.frame_counts import read_frame_counts
 from vadprobe.store.datasets.annotations.hivau import read_hivau
-from vadprobe.store.datasets.annotations.masks import read_masks
 from vadprobe.store.datasets.annotations.names import video_name
 from vadprobe.store.datasets.annotations.rows.rows import Reading
 from vadprobe.store.datasets.annotations.split_lists import read_split_list

@@ -291,3 +291,9 @@ def test_malformed_lines_of_split_lists_are_rejected(tmp_path, line):
     reading = read_split_list(written(tmp_path, "first\n" + line))
     assert [item.video_id for item in reading.entries] == ["first"]
     assert f"line 2: got {line!r}" in reading.rejected[0].sentence
+
+
+def test_a_pointer_in_the_place_of_an_annotation_is_named(tmp_path):
+    pointer = written(tmp_path, f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
+    with pytest.raises(VadprobeError, match=r"annotation\.txt is a Git LFS pointer: the file itself \(12\.3 kB\)"):
+        read_ucf_crime(pointer)

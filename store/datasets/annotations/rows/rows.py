@@ -6,11 +6,13 @@ No reader drops a row in silence: `n_rows == len(entries) + len(rejected)` alway
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from vadprobe.store.datasets.video import Interval, Split
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.stand_ins import stand_in
 
 Entry = TypeVar("Entry")
 _SHOWN = 80
@@ -117,8 +119,11 @@ def read_text(path: StorePath, what: str) -> str:
     """Read a text file, UTF-8 with or without a byte order mark; `what` is its kind, for messages.
 
     Raises:
-        VadprobeError: if there is no such file, it cannot be opened, or it is not UTF-8 text.
+        VadprobeError: if there is no such file, it cannot be opened, is a pointer to a file that was not fetched, or is
+            not UTF-8 text.
     """
+    if isinstance(path, Path) and (instead := stand_in(path)):
+        raise VadprobeError(f"the {what} {path} {instead}.")
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:

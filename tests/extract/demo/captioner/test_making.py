@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from tests.support.models.described import loaded
 from vadprobe.extract.demo.captioner.making import LOSSES, make_captioner
 from vadprobe.extract.demo.captioner.recipe import Recipe, first_difference
-from vadprobe.extract.model.card import BACKBONE_CARD
+from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json
 

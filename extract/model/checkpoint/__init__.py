@@ -1,0 +1,1 @@
+"""Checkpoint folders: their card, their weight files, and how weights are quantised."""

@@ -1,0 +1,1 @@
+"""Annotations that are many small files: masks of frames, tracks of objects."""
