@@ -10,7 +10,6 @@ SETTINGS = {
     "DO_NOT_TRACK": "1",  # the client sends no telemetry
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # nor does a server that this process starts
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # Prefect's 20 s are too few for a first start
-    "PREFECT_SERVER_UI_ENABLED": "false",  # nobody opens the pages of a server that ends with the process
 }
 
 for _name, _value in SETTINGS.items():

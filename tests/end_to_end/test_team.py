@@ -26,6 +26,7 @@ from vadprobe.extract.demo.surveillance import make_surveillance_set
 from vadprobe.flows.jobs.demo.ingredients import install_backbone
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.files.location import location
+from vadprobe.store.writing.timings.run_timings import FOLDER as TIMINGS
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,6 @@ curves = 1
 calibration = {{unit = "video", fraction = 1.0}}
 locator = {{sigmas = [0.0, 1.0], threshold = "grid"}}
 """
-LATER = ("detailed", "question")
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -113,11 +113,28 @@ def write_labels(folder: Path, dataset: Dataset, corrected: dict[str, str]) -> N
             table.writerow([*row, corrected.get(video.video_id, spans)])
 
 
-def start(team: Team, flow: str, folder: Path, *words: str) -> str:
+def start(team: Team, flow: str) -> str:
     """Run a deployment by its plain name; give the run's id."""
-    out = team.command("prefect", "deployment", "run", flow, *words, machine=folder)
-    (found,) = set(re.findall(r"UUID: ([0-9a-f-]{36})", out))
+    (found,) = set(re.findall(r"UUID: ([0-9a-f-]{36})", team.prefect("deployment", "run", flow)))
     return str(found)
+
+
+def everything_below(root: str | Path) -> dict[str, bytes]:
+    """What lies below a folder or in a bucket, but for times and what describes them."""
+    place = location(str(root))
+    skipped = (".planning", "README.md")
+    return {
+        path.relative_to(place).as_posix(): path.read_bytes()
+        for path in place.rglob("*")
+        if path.is_file() and path.name not in skipped and TIMINGS not in path.parts
+    }
+
+
+def add_prompts(*folders: Path) -> None:
+    """Write two more prompts into the job."""
+    for folder in folders:
+        text = (folder / "job.toml").read_text()
+        (folder / "job.toml").write_text(text.replace('["coarse"]', '["coarse", "detailed", "question"]'))
 
 
 def claimed_by(root: str, process: int) -> list[str]:
@@ -146,3 +163,104 @@ def tell(what: str, *lines: str) -> None:
 def the_line(log: str, beginning: str) -> str:
     """The last line of a log that contains some words."""
     return [line for line in log.splitlines() if beginning in line][-1]
+
+
+def steps(log: str) -> str:
+    """What an analysis says about its steps."""
+    return the_line(log, "steps")
+
+
+def test_a_teams_week(team: Team, world: tuple[Path, Dataset], bucket: str, tmp_path: Path) -> None:
+    gpu_1, gpu_2 = (machine(tmp_path / name, world, bucket, with_videos=True) for name in ("gpu-1", "gpu-2"))
+    cpu = machine(tmp_path / "cpu", world, bucket, with_videos=False)
+    for pool in ("gpu", "cpu"):
+        team.prefect("work-pool", "create", pool, "--type", "process")
+    said = team.vadprobe("deploy", "job.toml", machine=cpu)
+    tell("The job is deployed, from a machine without torch", *said.splitlines())
+    assert "Automation made: crash-runs-without-heartbeat" in said
+    assert str(tmp_path) not in (cpu / "prefect.yaml").read_text()
+    for name, folder in (("gpu-1", gpu_1), ("gpu-2", gpu_2)):
+        team.worker(name, "gpu", folder)
+    team.worker("cpu-1", "cpu", cpu, with_torch=False)
+
+    lost = extract_with_a_lost_worker(team, bucket)
+    extracted = everything_below(bucket)
+    log = team.wait(start(team, "analyze-features"), "Completed")
+    tell("The first analysis, without torch and without the videos", steps(log), the_line(log, "headhunt on street"))
+    n_steps = int(re.search(r"of (\d+) steps", steps(log))[1])  # type: ignore[index]
+
+    add_prompts(gpu_1, gpu_2, cpu)
+    log = team.wait(start(team, "extract-features"), "Completed")
+    tell("Two prompts more", the_line(log, "Worked on"))
+    now = everything_below(bucket)
+    assert {name: content for name, content in now.items() if "coarse" in name} == {
+        name: content for name, content in extracted.items() if "coarse" in name
+    }
+    assert all(f"/{prompt}.zarr/zarr.json" in "\n".join(now) for prompt in ("coarse", "detailed", "question"))
+    log = team.wait(start(team, "analyze-features"), "Completed")
+    tell("The analysis with three prompts", steps(log), the_line(log, "headhunt on street"))
+    before = numbers(cpu)
+
+    test = world[1].of_split("test")
+    wrong = next(video for video in test if video.label == 1)
+    write_labels(cpu, world[1], {wrong.video_id: f"0-{(wrong.n_frames or 0) // 4}"})
+    log = team.wait(start(team, "analyze-features"), "Completed")
+    tell("A label corrected", steps(log), the_line(log, "headhunt on street"))
+    recomputed = set(re.search(r"computed \((.*)\)", steps(log))[1].split(", "))  # type: ignore[index]
+    assert recomputed <= {"evaluation", "text-output"}
+    assert numbers(cpu)["auc"] != before["auc"]
+    assert everything_below(bucket) == now
+    assert n_steps > len(recomputed)
+
+    team.worker("gpu-1", "gpu", gpu_1)
+    wait_until(lambda: team.run(lost)["state_type"] == "CRASHED", "the lost run was never marked")
+    tell("The run of the lost worker", team.run(lost)["state"]["message"])
+    team.prefect("flow-run", "retry", lost)
+    assert "Nothing to compute" in team.wait(lost, "Completed")
+    tell("All stores are read again", *team.vadprobe("verify", bucket, machine=cpu).splitlines())
+    assert now == everything_below(undisturbed(team, world, tmp_path / "alone"))
+    assert a_teammates_numbers(team, bucket, cpu, tmp_path / "mate") == {
+        name: numbers(cpu)[name] for name in ("auc", "ap_step", "f1", "intervals")
+    }
+
+
+def extract_with_a_lost_worker(team: Team, bucket: str) -> str:
+    """Two runs of the job share its partitions; one is lost with its worker. Give its id."""
+    runs = [start(team, "extract-features") for _ in range(2)]
+    lost = team.workers["gpu-1"].pid
+    wait_until(lambda: bool(claimed_by(bucket, lost)), "the first worker never took a partition")
+    held = claimed_by(bucket, lost)
+    team.kill("gpu-1")
+    tell("A worker is killed with its run; it held", *held)
+    wait_until(lambda: "Completed" in map(team.state, runs), "the other run did not end")
+    (left,) = [run for run in runs if team.state(run) == "Completed"]
+    (gone,) = [run for run in runs if run != left]
+    log = team.log_of(left)
+    tell("The other run did the rest", the_line(log, "Worked on"))
+    assert team.state(gone) != "Completed"
+    return gone
+
+
+def undisturbed(team: Team, world: tuple[Path, Dataset], folder: Path) -> Path:
+    """The features that one process computes into a folder, in the same two goes."""
+    alone = machine(folder, world, "features", with_videos=True)
+    team.vadprobe("extract", "job.toml", machine=alone, with_torch=True)
+    add_prompts(alone)
+    team.vadprobe("extract", "job.toml", machine=alone, with_torch=True)
+    return alone / "features"
+
+
+def a_teammates_numbers(team: Team, bucket: str, cpu: Path, folder: Path) -> dict[str, Any]:
+    """Pull what the detector reads of the test videos, score it with the detector, and give the numbers."""
+    folder.mkdir()
+    for name in ("job.toml", "labels.csv"):
+        shutil.copy(cpu / name, folder)
+    shutil.copy(cpu / "results" / "detector.json", folder)
+    job = (folder / "job.toml").read_text().replace(bucket, "features")
+    (folder / "job.toml").write_text(job.replace("[analysis]", '[analysis]\ndetector = "detector.json"'))
+    words = ("pull", bucket, "features", "--detector", "detector.json", "--splits", "test")
+    said = team.vadprobe(*words, machine=folder)
+    tell("A teammate pulls five heads", *said.splitlines())
+    said = team.vadprobe("analyze", "job.toml", machine=folder)
+    tell("... and has the numbers of the team", the_line(said, "headhunt on street"))
+    return {name: numbers(folder)[name] for name in ("auc", "ap_step", "f1", "intervals")}

@@ -47,14 +47,18 @@ class Team:
 
     def worker(self, name: str, pool: str, machine: Path, with_torch: bool = True) -> None:
         """Start a worker whose runs find their jobs in the folder `machine`."""
-        environment = {**self.environment, "VADPROBE_JOBS": str(machine)}
-        if not with_torch:
-            hook = self.folder / "without-torch"
-            hook.mkdir(exist_ok=True)
-            (hook / "sitecustomize.py").write_text(WITHOUT_TORCH)
-            environment["PYTHONPATH"] = f"{hook}{os.pathsep}{environment['PYTHONPATH']}"
+        environment = {**self.environment_of(with_torch), "VADPROBE_JOBS": str(machine)}
         command = ["worker", "start", "--pool", pool, "--name", name, "--limit", "1"]
         self.workers[name] = _started(command, self.folder / f"{name}.log", environment, machine)
+
+    def environment_of(self, with_torch: bool) -> dict[str, str]:
+        """The environment of a process that can import torch, or of one that cannot."""
+        if with_torch:
+            return dict(self.environment)
+        hook = self.folder / "without-torch"
+        hook.mkdir(exist_ok=True)
+        (hook / "sitecustomize.py").write_text(WITHOUT_TORCH)
+        return {**self.environment, "PYTHONPATH": f"{hook}{os.pathsep}{self.environment['PYTHONPATH']}"}
 
     def kill(self, name: str) -> None:
         """Kill a worker with all its runs, as when its machine is switched off."""
@@ -64,14 +68,21 @@ class Team:
                 each.kill()
         process.wait()
 
-    def command(self, *words: object, machine: Path, code: int = 0) -> str:
-        """Run a command in a folder; give what it printed."""
+    def prefect(self, *words: str) -> str:
+        """Run a command of Prefect; give what it printed."""
+        return self._command("prefect", *words, machine=self.folder)
+
+    def vadprobe(self, *words: object, machine: Path, with_torch: bool = False) -> str:
+        """Run a command in the folder of a machine; give what it printed."""
+        return self._command("vadprobe.flows.command_line", *words, machine=machine, with_torch=with_torch)
+
+    def _command(self, module: str, *words: object, machine: Path, with_torch: bool = False) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", *map(str, words)], cwd=machine, env=dict(self.environment),
+            [sys.executable, "-m", module, *map(str, words)], cwd=machine, env=self.environment_of(with_torch),
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def ask(self, path: str, **body: Any) -> Any:
         """Post a question to the server."""
