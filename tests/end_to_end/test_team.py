@@ -36,7 +36,7 @@ prompts = ["coarse"]
 [dataset]
 name = "street"
 format = "manifest"
-videos = "videos"
+videos = "street/videos"
 manifest = "labels.csv"
 [store]
 root = "{root}"
@@ -51,7 +51,7 @@ frames_per_clip = 4
 splits = ["train"]
 [backbone]
 key = "demo-captioner"
-path = "backbone"
+path = "street/backbone"
 dtype = "float32"
 frame_size = [112, 168]
 [extraction]
@@ -94,11 +94,10 @@ def team(bucket: str, tmp_path: Path) -> Iterator[Team]:
 def machine(folder: Path, world: tuple[Path, Dataset], root: str, with_videos: bool) -> Path:
     """A folder with the job and the labels, as a checkout of the team's repository; two machines have the videos."""
     folder.mkdir()
-    (folder / "job.toml").write_text(JOB.format(root=root))
+    (folder / "street.toml").write_text(JOB.format(root=root))
     write_labels(folder, world[1], {})
     if with_videos:
-        for name in ("videos", "backbone"):
-            (folder / name).symlink_to(world[0] / name)
+        (folder / "street").symlink_to(world[0])
     return folder
 
 
@@ -133,8 +132,8 @@ def everything_below(root: str | Path) -> dict[str, bytes]:
 def add_prompts(*folders: Path) -> None:
     """Write two more prompts into the job."""
     for folder in folders:
-        text = (folder / "job.toml").read_text()
-        (folder / "job.toml").write_text(text.replace('["coarse"]', '["coarse", "detailed", "question"]'))
+        text = (folder / "street.toml").read_text()
+        (folder / "street.toml").write_text(text.replace('["coarse"]', '["coarse", "detailed", "question"]'))
 
 
 def claimed_by(root: str, process: int) -> list[str]:
@@ -175,7 +174,7 @@ def test_a_teams_week(team: Team, world: tuple[Path, Dataset], bucket: str, tmp_
     cpu = machine(tmp_path / "cpu", world, bucket, with_videos=False)
     for pool in ("gpu", "cpu"):
         team.prefect("work-pool", "create", pool, "--type", "process")
-    said = team.vadprobe("deploy", "job.toml", machine=cpu)
+    said = team.vadprobe("deploy", "street.toml", machine=cpu)
     tell("The job is deployed, from a machine without torch", *said.splitlines())
     assert "Automation made: crash-runs-without-heartbeat" in said
     assert str(tmp_path) not in (cpu / "prefect.yaml").read_text()
@@ -235,8 +234,7 @@ def extract_with_a_lost_worker(team: Team, bucket: str) -> str:
     wait_until(lambda: "Completed" in map(team.state, runs), "the other run did not end")
     (left,) = [run for run in runs if team.state(run) == "Completed"]
     (gone,) = [run for run in runs if run != left]
-    log = team.log_of(left)
-    tell("The other run did the rest", the_line(log, "Worked on"))
+    tell("The other run did the rest", the_line(team.wait(left, "Completed"), "Worked on"))
     assert team.state(gone) != "Completed"
     return gone
 
@@ -244,23 +242,23 @@ def extract_with_a_lost_worker(team: Team, bucket: str) -> str:
 def undisturbed(team: Team, world: tuple[Path, Dataset], folder: Path) -> Path:
     """The features that one process computes into a folder, in the same two goes."""
     alone = machine(folder, world, "features", with_videos=True)
-    team.vadprobe("extract", "job.toml", machine=alone, with_torch=True)
+    team.vadprobe("extract", "street.toml", machine=alone, with_torch=True)
     add_prompts(alone)
-    team.vadprobe("extract", "job.toml", machine=alone, with_torch=True)
+    team.vadprobe("extract", "street.toml", machine=alone, with_torch=True)
     return alone / "features"
 
 
 def a_teammates_numbers(team: Team, bucket: str, cpu: Path, folder: Path) -> dict[str, Any]:
     """Pull what the detector reads of the test videos, score it with the detector, and give the numbers."""
     folder.mkdir()
-    for name in ("job.toml", "labels.csv"):
+    for name in ("street.toml", "labels.csv"):
         shutil.copy(cpu / name, folder)
     shutil.copy(cpu / "results" / "detector.json", folder)
-    job = (folder / "job.toml").read_text().replace(bucket, "features")
-    (folder / "job.toml").write_text(job.replace("[analysis]", '[analysis]\ndetector = "detector.json"'))
+    job = (folder / "street.toml").read_text().replace(bucket, "features")
+    (folder / "street.toml").write_text(job.replace("[analysis]", '[analysis]\ndetector = "detector.json"'))
     words = ("pull", bucket, "features", "--detector", "detector.json", "--splits", "test")
     said = team.vadprobe(*words, machine=folder)
     tell("A teammate pulls five heads", *said.splitlines())
-    said = team.vadprobe("analyze", "job.toml", machine=folder)
+    said = team.vadprobe("analyze", "street.toml", machine=folder)
     tell("... and has the numbers of the team", the_line(said, "headhunt on street"))
     return {name: numbers(folder)[name] for name in ("auc", "ap_step", "f1", "intervals")}

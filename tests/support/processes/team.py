@@ -103,16 +103,24 @@ class Team:
 
     def log_of(self, run_id: str) -> str:
         """Lines of the log of a run."""
-        found = self.ask("logs/filter", logs={"flow_run_id": {"any_": [run_id]}}, sort="TIMESTAMP_ASC")
-        return "\n".join(line["message"] for line in found)
+        return "\n".join(line["message"] for line in self._lines(run_id))
+
+    def _lines(self, run_id: str) -> list[dict[str, Any]]:
+        return list(self.ask("logs/filter", logs={"flow_run_id": {"any_": [run_id]}}, sort="TIMESTAMP_ASC"))
+
+    def _has_whole_log(self, run_id: str) -> bool:
+        """Return True once the last line that a run writes has arrived, which is later than its state."""
+        last = ("prefect.flow_runs", "Finished in state")
+        return any(line["name"] == last[0] and line["message"].startswith(last[1]) for line in self._lines(run_id))
 
     def wait(self, run_id: str, state: str) -> str:
-        """Wait until a run is in a state; give its log."""
+        """Wait until a run has ended, in a state; give its log."""
         wait_until(
             lambda: self.state(run_id) == state or self.run(run_id)["state_type"] in ("FAILED", "CRASHED"),
             f"{run_id} never became {state}",
         )
         assert self.state(run_id) == state, self.log_of(run_id)
+        wait_until(lambda: self._has_whole_log(run_id), f"the log of {run_id} never arrived")
         return self.log_of(run_id)
 
 
