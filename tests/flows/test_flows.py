@@ -75,7 +75,7 @@ def test_helpers_that_nobody_takes_are_cancelled_and_the_run_does_all_by_itself(
     prefect: None, job: Callable[..., Path]
 ) -> None:
     from vadprobe.flows.extract_features import extract_features
-    from vadprobe.flows.extract_partitions import extract_partitions
+    from vadprobe.flows.procedures.extract_partitions import extract_partitions
 
     path = job()
     with pytest.raises(VadprobeError, match=r"workers must be 1 .* 'prefect deploy -n extract-partitions'"):
@@ -98,7 +98,7 @@ def test_helpers_that_nobody_takes_are_cancelled_and_the_run_does_all_by_itself(
 
 def test_a_helper_leaves_the_commit_to_the_run_that_it_helps(prefect: None, job: Callable[..., Path]) -> None:
     from vadprobe.flows.extract_features import extract_features
-    from vadprobe.flows.extract_partitions import extract_partitions
+    from vadprobe.flows.procedures.extract_partitions import extract_partitions
 
     path = job()
     with pytest.raises(VadprobeError, match=r"digest \w{8}, but the run that it helps computes 12345678"):

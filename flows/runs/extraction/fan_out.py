@@ -31,9 +31,6 @@ FLOW = "extract-partitions"
 PART = "partitions"
 """Word of the names of helpers' runs."""
 
-REPLACEMENTS = 3
-"""Helpers that are started in place of crashed ones, at most: a job that crashes its worker must not do so for ever."""
-
 _BEFORE = (StateType.SCHEDULED, StateType.PENDING)
 _ALIVE = [*_BEFORE, StateType.RUNNING]
 _LOGGER = logging.getLogger(__name__)
@@ -56,7 +53,6 @@ class Helpers:
     job: "Job"
     _mine: set[UUID] = field(default_factory=set)
     _ended: set[UUID] = field(default_factory=set)
-    _replacements: int = REPLACEMENTS
 
     def start(self, wanted: int) -> None:
         """Start as many as are lacking: helpers of an earlier or another run of the same job count, too."""
@@ -65,21 +61,25 @@ class Helpers:
             others = [run for run in client.read_flow_runs(flow_run_filter=found) if run.parameters == self.parameters]
         self._mine.update(run.id for run in others)
         for _ in range(wanted - len(others)):
-            self._start_one()
+            # As a run below this one: it is seen in the graph, and cancelled with it.
+            made: Any = run_deployment(
+                self.deployment,
+                parameters=self.parameters,
+                timeout=0,
+                flow_run_name=run_name(self.job, PART),
+                tags=job_tags(self.job),
+                work_queue_name=self.queue,
+            )
+            self._mine.add(made.id)
         _LOGGER.info("%d helpers: %d started, %d were there", wanted, max(0, wanted - len(others)), len(others))
 
     def look(self) -> None:
-        """Say which have failed, and replace those that were lost with their worker."""
+        """Log which have failed or were lost; what these held is taken over, and a crashed one may be retried."""
         for run in self._read():
-            if run.state is None or not run.state.is_final() or run.id in self._ended:
-                continue
-            self._ended.add(run.id)
-            if run.state.is_completed():
-                continue
-            _LOGGER.warning("Helper %s: %s: %s", run.name, run.state.name, run.state.message)
-            if run.state.is_crashed() and self._replacements:
-                self._replacements -= 1
-                self._start_one()
+            if run.state is not None and run.state.is_final() and run.id not in self._ended:
+                self._ended.add(run.id)
+                if not run.state.is_completed():
+                    _LOGGER.warning("Helper %s: %s: %s", run.name, run.state.name, run.state.message)
 
     def dismiss(self, *, running: bool) -> None:
         """Cancel those that have not begun, for which nothing is left, and `running` ones if nobody waits for them."""
@@ -87,18 +87,6 @@ class Helpers:
             for run in self._read():
                 if run.state is not None and (run.state.type in _BEFORE or (running and run.state.is_running())):
                     client.set_flow_run_state(run.id, State(type=StateType.CANCELLING))
-
-    def _start_one(self) -> None:
-        # As a run below this one: it is seen in the graph, and cancelled with it.
-        made: Any = run_deployment(
-            self.deployment,
-            parameters=self.parameters,
-            timeout=0,
-            flow_run_name=run_name(self.job, PART),
-            tags=job_tags(self.job),
-            work_queue_name=self.queue,
-        )
-        self._mine.add(made.id)
 
     def _read(self) -> list[FlowRun]:
         if not self._mine:
