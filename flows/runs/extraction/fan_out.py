@@ -71,7 +71,9 @@ class Helpers:
                 work_queue_name=self.queue,
             )
             self._mine.add(made.id)
-        _LOGGER.info("%d helpers: %d started, %d were there", wanted, max(0, wanted - len(others)), len(others))
+        _LOGGER.info(
+            "Helpers wanted: %d; started: %d, there before: %d", wanted, max(0, wanted - len(others)), len(others)
+        )
 
     def look(self) -> None:
         """Log which have failed or were lost; what these held is taken over, and a crashed one may be retried."""

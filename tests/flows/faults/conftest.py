@@ -45,7 +45,7 @@ class Bench:
 
     def written(self) -> int:
         """Count the partitions that are in the store."""
-        return len(list(self.folder.glob("features/*/*/*/*.zarr/partitions/*.json")))
+        return len(list(self.folder.glob("features/*/*/*/*.records/*.json")))
 
     def wait_until_written(self, count: int = 2) -> None:
         """Wait until so many partitions are in the store, while others are computed."""

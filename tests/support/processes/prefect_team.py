@@ -19,7 +19,9 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 
 from tests.support.paths import ROOT
-from tests.support.processes.waiting import wait_until
+
+PATIENCE = 900.0
+"""Seconds that no busy machine needs for a run of a test."""
 
 Process = subprocess.Popen[bytes]
 
@@ -74,7 +76,7 @@ class Team:
         """Start the server, and wait until it answers."""
         words = ("server", "start", "--host", "127.0.0.1", "--port", str(self.port), "--no-ui")
         self.server = self._start("server", words, self.environment())
-        wait_until(self._answers, "the server does not answer")
+        eventually(self._answers, "the server does not answer")
 
     def stop_server(self) -> None:
         """Kill the server; its database stays."""
@@ -119,21 +121,19 @@ class Team:
         """Wait until a run has one of some states.
 
         Raises:
-            AssertionError: if it does not get there, with the state it is in and the end of its log.
+            AssertionError: if it does not get there, with the state that it is in.
         """
-        found = self.read(run)
+        found: list[FlowRun] = []
 
         def is_there() -> bool:
-            nonlocal found
-            time.sleep(0.5)
-            found = self.read(run)
-            return found.state is not None and found.state.name in states
+            found.append(self.read(run))
+            return found[-1].state is not None and found[-1].state.name in states
 
         try:
-            wait_until(is_there)
+            eventually(is_there, "")
         except AssertionError as error:
-            raise AssertionError(f"{run} is {found.state}, not {states}") from error
-        return found
+            raise AssertionError(f"{run} is {found[-1].state}, not one of {states}") from error
+        return found[-1]
 
     def stop(self) -> None:
         """Kill all processes."""
@@ -149,7 +149,6 @@ class Team:
             )
 
     def _answers(self) -> bool:
-        time.sleep(0.2)
         try:
             return httpx.get(f"{self.url}/health", timeout=5.0).is_success
         except httpx.HTTPError:
@@ -189,10 +188,12 @@ def team_of(folder: Path, **variables: str) -> Iterator[Team]:
 
 
 def eventually(condition: Callable[[], Any], never: str) -> None:
-    """Wait for what a server or a file system says, asked twice a second."""
+    """Wait for what a server or a file system says, asked twice a second.
 
-    def asked() -> bool:
+    Raises:
+        AssertionError: with the sentence `never`, if that does not come.
+    """
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, never
         time.sleep(0.5)
-        return bool(condition())
-
-    wait_until(asked, never)
