@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import create_link_artifact, create_table_artifact
 
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
 
 if TYPE_CHECKING:
@@ -57,13 +57,15 @@ def report(
         _LOGGER.info(line)
     names = (job.config.dataset.name, job.config.backbone.key, job.analysis.method)
     about = f"{job.analysis.preset} on {', '.join(names)}. The same on a terminal: `vadprobe analyze {job.path}`"
-    create_table_artifact(result_rows(outcome.result.to_json()), key=artifact_key("result", *names), description=about)
-    create_link_artifact(
-        outcome.report.as_uri(),
-        link_text=str(outcome.report),
-        key=artifact_key("report", *names),
-        description="The page of the result, on the worker's machine.",
-    )
+    rows = result_rows(outcome.result.to_json())
+    with without_server():
+        create_table_artifact(rows, key=artifact_key("result", *names), description=about)
+        create_link_artifact(
+            outcome.report.as_uri(),
+            link_text=str(outcome.report),
+            key=artifact_key("report", *names),
+            description="The page of the result, on the worker's machine.",
+        )
     return outcome
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 from prefect import runtime
 from prefect.client.orchestration import get_client
 
+from vadprobe.flows.runs.faults import without_server
+
 if TYPE_CHECKING:
     from vadprobe.flows.jobs.job import Job
 
@@ -29,7 +31,7 @@ def set_label(name: str, tags: Sequence[str]) -> None:
     run_id = runtime.flow_run.id
     if run_id is None:
         return
-    with get_client(sync_client=True) as client:
+    with without_server(), get_client(sync_client=True) as client:
         client.update_flow_run(UUID(run_id), name=name, tags={*runtime.flow_run.tags, *tags})
 
 

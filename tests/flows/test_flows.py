@@ -174,12 +174,15 @@ def test_a_fault_that_may_pass_is_tried_again_and_another_is_not(
     assert tries == ["wrong"]
 
 
-def test_the_automation_waits_for_every_state_that_a_run_ends_in() -> None:
+def test_the_automations_wait_for_every_state_that_a_run_ends_in_and_retry_our_runs_alone() -> None:
     path = ROOT / "flows" / "deployments" / "automations.yaml"
-    (content,) = yaml.safe_load(path.read_text())["automations"]
-    trigger = AutomationCore.model_validate(content).trigger
+    lost, retried = (AutomationCore.model_validate(each) for each in yaml.safe_load(path.read_text())["automations"])
     ends = {"Completed", UNREADABLE, "Failed", "Cancelled", "Crashed", "Suspended", "heartbeat"}
-    assert {event.removeprefix("prefect.flow-run.") for event in trigger.expect} == ends
+    assert {event.removeprefix("prefect.flow-run.") for event in lost.trigger.expect} == ends
+    (related,) = [retried.trigger.match_related]
+    assert related.model_dump()["prefect.resource.id"] == "prefect.tag.vadprobe"
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert all("vadprobe" in deployment["tags"] for deployment in deployments)
 
 
 def test_the_deployments_are_importable_flows_of_the_same_name() -> None:

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
+from vadprobe.flows.runs.faults import without_server
 from vadprobe.flows.runs.labels import job_tags, run_name
 from vadprobe.flows.runs.parameters import ExtractionOverrides
 from vadprobe.store.errors import VadprobeError
@@ -41,29 +42,28 @@ class Helpers:
     """Helpers of one run.
 
     Attributes:
-        deployment: what they are runs of.
         parameters: theirs, the same for all of them.
         queue: work queue of their pool; None: the deployment's own.
         job: what they compute.
     """
 
-    deployment: UUID
     parameters: dict[str, Any]
     queue: str | None
     job: "Job"
     _mine: set[UUID] = field(default_factory=set)
+    _others: set[UUID] = field(default_factory=set)
     _ended: set[UUID] = field(default_factory=set)
 
-    def start(self, wanted: int) -> None:
-        """Start as many as are lacking: helpers of an earlier or another run of the same job count, too."""
-        with get_client(sync_client=True) as client:
-            found = FlowRunFilter.model_validate({"state": {"type": {"any_": _ALIVE}}, **self._theirs()})
-            others = [run for run in client.read_flow_runs(flow_run_filter=found) if run.parameters == self.parameters]
-        self._mine.update(run.id for run in others)
-        for _ in range(wanted - len(others)):
+    def start(self, deployment: UUID, wanted: int) -> None:
+        """Start runs of a deployment, as many as are lacking: those of an earlier or another run of the job count."""
+        alive = {"state": {"type": {"any_": _ALIVE}}, "deployment_id": {"any_": [deployment]}}
+        others = [run for run in _read(alive) if run.parameters == self.parameters]
+        self._others.update(run.id for run in others)
+        lacking = max(0, wanted - len(others))
+        for _ in range(lacking):
             # As a run below this one: it is seen in the graph, and cancelled with it.
             made: Any = run_deployment(
-                self.deployment,
+                deployment,
                 parameters=self.parameters,
                 timeout=0,
                 flow_run_name=run_name(self.job, PART),
@@ -71,34 +71,35 @@ class Helpers:
                 work_queue_name=self.queue,
             )
             self._mine.add(made.id)
-        _LOGGER.info(
-            "Helpers wanted: %d; started: %d, there before: %d", wanted, max(0, wanted - len(others)), len(others)
-        )
+        _LOGGER.info("Helpers wanted: %d; started: %d, there before: %d", wanted, lacking, len(others))
 
     def look(self) -> None:
         """Log which have failed or were lost; what these held is taken over, and a crashed one may be retried."""
-        for run in self._read():
-            if run.state is not None and run.state.is_final() and run.id not in self._ended:
-                self._ended.add(run.id)
-                if not run.state.is_completed():
-                    _LOGGER.warning("Helper %s: %s: %s", run.name, run.state.name, run.state.message)
+        with without_server():
+            for run in self._known():
+                if run.state is not None and run.state.is_final() and run.id not in self._ended:
+                    self._ended.add(run.id)
+                    if not run.state.is_completed():
+                        _LOGGER.warning("Helper %s: %s: %s", run.name, run.state.name, run.state.message)
 
     def dismiss(self, *, running: bool) -> None:
-        """Cancel those that have not begun, for which nothing is left, and `running` ones if nobody waits for them."""
-        with get_client(sync_client=True) as client:
-            for run in self._read():
-                if run.state is not None and (run.state.type in _BEFORE or (running and run.state.is_running())):
+        """Cancel those that have not begun, for whom nothing is left, and, if `running`, all that were started here."""
+        with without_server(), get_client(sync_client=True) as client:
+            for run in self._known():
+                is_ours_to_stop = running and run.id in self._mine
+                if run.state is not None and (
+                    run.state.type in _BEFORE or (is_ours_to_stop and run.state.is_running())
+                ):
                     client.set_flow_run_state(run.id, State(type=StateType.CANCELLING))
 
-    def _read(self) -> list[FlowRun]:
-        if not self._mine:
-            return []
-        with get_client(sync_client=True) as client:
-            found = FlowRunFilter.model_validate({"id": {"any_": sorted(self._mine)}})
-            return client.read_flow_runs(flow_run_filter=found)
+    def _known(self) -> list[FlowRun]:
+        known = self._mine | self._others
+        return _read({"id": {"any_": sorted(known)}}) if known else []
 
-    def _theirs(self) -> dict[str, Any]:
-        return {"deployment_id": {"any_": [self.deployment]}, "tags": {"all_": job_tags(self.job)}}
+
+def _read(filters: dict[str, Any]) -> list[FlowRun]:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(filters))
 
 
 def helper_parameters(
@@ -128,10 +129,9 @@ def helping(
     if workers == 1:
         yield lambda: None
         return
-    with get_client(sync_client=True) as client:
-        deployment = _deployment(client, pool)
-    helpers = Helpers(deployment, parameters, queue, job)
-    helpers.start(workers - 1)
+    helpers = Helpers(parameters, queue, job)
+    with without_server(), get_client(sync_client=True) as client:
+        helpers.start(_deployment(client, pool), workers - 1)
     try:
         yield helpers.look
     except BaseException:

@@ -9,6 +9,7 @@ from uuid import UUID
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from vadprobe.flows.runs.extraction.spans import clips_per_second, working_seconds
+from vadprobe.flows.runs.faults import without_server
 from vadprobe.flows.runs.labels import artifact_key
 
 if TYPE_CHECKING:
@@ -67,15 +68,16 @@ class SpanProgress:
 
     def publish(self) -> None:
         """Show the state of now."""
-        percent = 100.0 * min(1.0, (self.done + self.elsewhere) / max(1, self.total))
-        if self._artifact is None:
-            spec = self.extractor.plan.samplings[0].writers[0].spec
-            key = artifact_key(self.name, self.extractor.dataset.name, spec.backbone.key)
-            made: Any = create_progress_artifact(percent, key=key, description=self.sentence())
-            self._artifact = made
-        else:
-            update_progress_artifact(self._artifact, percent, description=self.sentence())
         self._published = time.monotonic()
+        percent = 100.0 * min(1.0, (self.done + self.elsewhere) / max(1, self.total))
+        with without_server():
+            if self._artifact is None:
+                spec = self.extractor.plan.samplings[0].writers[0].spec
+                key = artifact_key(self.name, self.extractor.dataset.name, spec.backbone.key)
+                made: Any = create_progress_artifact(percent, key=key, description=self.sentence())
+                self._artifact = made
+            else:
+                update_progress_artifact(self._artifact, percent, description=self.sentence())
 
     def sentence(self) -> str:
         """Return how far the run is, its pace, and the time left at the pace of all workers."""

@@ -11,7 +11,7 @@ from prefect.artifacts import create_table_artifact
 
 from vadprobe.flows.runs.extraction.progress import SpanProgress
 from vadprobe.flows.runs.extraction.spans import Span
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
@@ -56,7 +56,8 @@ def plan(job: "Job") -> "Extractor":
         for sampling in extractor.plan.samplings
     ]
     about = f"Stage 1 of `{job.path.name}` into `{job.root}`. The same on a terminal: `{command_of(job)}`"
-    create_table_artifact(rows, key=artifact_key("plan", *_names(job)), description=about)
+    with without_server():
+        create_table_artifact(rows, key=artifact_key("plan", *_names(job)), description=about)
     return extractor
 
 
@@ -100,7 +101,9 @@ def commit(job: "Job", extractor: "Extractor", computed: "list[PartitionKey]") -
             f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips could not be read; "
             f"the first {min(len(unreadable), MOST_ROWS)} of them."
         )
-        create_table_artifact(unreadable[:MOST_ROWS], key=artifact_key("not-readable", *_names(job)), description=about)
+        key = artifact_key("not-readable", *_names(job))
+        with without_server():
+            create_table_artifact(unreadable[:MOST_ROWS], key=key, description=about)
     return summary
 
 
