@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.plugins import SetupResult, register_hook
 
-DEPLOYMENTS = ("extract-features", "analyze-features", "verify-store", "render-report")
+DEPLOYMENTS = ("extract-features", "extract-partitions", "analyze-features", "verify-store", "render-report")
 """Our deployments; each has the name of its flow."""
 
 NOT_AGAIN = {"PREFECT_PLUGINS_ENABLED": "false"}

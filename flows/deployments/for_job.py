@@ -20,6 +20,10 @@ STAGE_2 = "stage-2"
 """Tag of the deployments that read the job's section [analysis]."""
 
 
+SHARED = ("extract-partitions",)
+"""Deployments that runs of others start by name, with parameters of their own: they serve every job."""
+
+
 @dataclass(frozen=True)
 class Choices:
     """What the deployments of a job differ in from the shipped ones.
@@ -54,8 +58,9 @@ def deployments(choices: Choices) -> list[dict[str, Any]]:
         if STAGE_2 in shipped["tags"] and not choices.is_analyzed:
             continue
         one = copy.deepcopy(shipped)
-        one["name"] = choices.name or shipped["name"]
-        one["parameters"] = _parameters(shipped, choices)
+        if shipped["name"] not in SHARED:
+            one["name"] = choices.name or shipped["name"]
+            one["parameters"] = _parameters(shipped, choices)
         pool = one["work_pool"]
         pool["name"] = choices.pools.get(pool["name"], pool["name"])
         pool["job_variables"]["env"].update(choices.environment)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
 
 if TYPE_CHECKING:
@@ -62,12 +62,14 @@ def report(
         f"AUC {rows[0]['AUC']}, AP {rows[0]['AP']}: {job.analysis.preset} on {job.config.dataset.name} with "
         f"{job.config.backbone.key}. The same on a terminal: `vadprobe analyze {job.path}`"
     )
-    create_table_artifact(rows, key=artifact_key("result", *names), description=about)
-    create_markdown_artifact(
-        report_text(inputs, scores, detector.locator.threshold, outcome.report),
-        key=artifact_key("report", *names),
-        description="Scores of two test videos, and where the whole page is.",
-    )
+    text = report_text(inputs, scores, detector.locator.threshold, outcome.report)
+    with without_server():
+        create_table_artifact(rows, key=artifact_key("result", *names), description=about)
+        create_markdown_artifact(
+            text,
+            key=artifact_key("report", *names),
+            description="Scores of two test videos, and where the whole page is.",
+        )
     return outcome
 
 

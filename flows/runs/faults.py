@@ -1,10 +1,13 @@
-"""Faults of steps: which of them may pass, and how a step is tried again."""
+"""Faults of steps: which of them may pass, how a step is tried again, and what goes on without the server."""
 
 import errno
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect import Task, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -27,6 +30,7 @@ _PASSING = {
 }
 """Errors of network file systems that a later try may not meet."""
 
+_LOGGER = logging.getLogger(__name__)
 _Step = TypeVar("_Step", bound=Callable[..., Any])
 
 
@@ -75,6 +79,15 @@ def _worth_a_try(_: Task[..., Any], __: Any, state: Any) -> bool:
     return False
 
 
+@contextmanager
+def without_server() -> Iterator[None]:
+    """Go on with the work where Prefect's server cannot be asked or told: it is away, or its database is locked."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        _LOGGER.warning("Prefect's server does not answer; the work goes on. %s: %s", type(error).__name__, error)
+
+
 def stop_if_suspended() -> None:
     """End this process if the run was suspended, between two steps; a resumed run is started anew and goes on.
 
@@ -84,7 +97,8 @@ def stop_if_suspended() -> None:
     run_id = runtime.flow_run.id
     if run_id is None:
         return
-    with get_client(sync_client=True) as client:
+    state = None
+    with without_server(), get_client(sync_client=True) as client:
         state = client.read_flow_run(UUID(run_id)).state
     if state is not None and state.is_paused():
         raise Pause(state=state)

@@ -11,12 +11,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from tests.support.processes.prefect_team import children_of, eventually
 from tests.support.processes.remote_servers import Faults, bucket_at_hand
-from tests.support.processes.team import Team, running_team
-from tests.support.processes.waiting import wait_until
+from tests.support.processes.team import TeamOfMachines, team_on_postgres
 
 pytest.importorskip("obstore", reason="the package for URLs is not installed")
 pytest.importorskip("moto", reason="the S3 server of the tests is not installed")
@@ -85,9 +86,9 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.fixture
-def team(bucket: str, tmp_path: Path) -> Iterator[Team]:
+def team(bucket: str, tmp_path: Path) -> Iterator[TeamOfMachines]:
     """A server; what it starts reaches the bucket."""
-    with running_team(tmp_path) as team:
+    with team_on_postgres(tmp_path) as team:
         yield team
 
 
@@ -112,10 +113,10 @@ def write_labels(folder: Path, dataset: Dataset, corrected: dict[str, str]) -> N
             table.writerow([*row, corrected.get(video.video_id, spans)])
 
 
-def start(team: Team, flow: str) -> str:
+def start(team: TeamOfMachines, flow: str, *words: str) -> UUID:
     """Run a deployment by its plain name; give the run's id."""
-    (found,) = set(re.findall(r"UUID: ([0-9a-f-]{36})", team.prefect("deployment", "run", flow)))
-    return str(found)
+    (found,) = set(re.findall(r"UUID: ([0-9a-f-]{36})", team.prefect("deployment", "run", flow, *words)))
+    return UUID(found)
 
 
 def everything_below(root: str | Path) -> dict[str, bytes]:
@@ -138,9 +139,7 @@ def add_prompts(*folders: Path) -> None:
 
 def claimed_by(root: str, process: int) -> list[str]:
     """The claims in the bucket that a process or one of its children holds."""
-    import psutil
-
-    family = {process, *(child.pid for child in psutil.Process(process).children(recursive=True))}
+    family = children_of(process)
     found = []
     for path in location(root).rglob("*"):
         if ".claims" in path.parts and path.is_file() and json.loads(path.read_bytes()).get("process") in family:
@@ -160,95 +159,94 @@ def tell(what: str, *lines: str) -> None:
 
 
 def the_line(log: str, beginning: str) -> str:
-    """The last line of a log that contains some words."""
-    return [line for line in log.splitlines() if beginning in line][-1]
+    """The last line of a log that begins with some words."""
+    return [line for line in log.splitlines() if line.startswith(beginning)][-1]
 
 
 def steps(log: str) -> str:
     """What an analysis says about its steps."""
-    return the_line(log, "steps")
+    return next(line for line in log.splitlines() if " steps were computed (" in line)
 
 
-def test_a_teams_week(team: Team, world: tuple[Path, Dataset], bucket: str, tmp_path: Path) -> None:
-    gpu_1, gpu_2 = (machine(tmp_path / name, world, bucket, with_videos=True) for name in ("gpu-1", "gpu-2"))
+def written(log: str) -> list[str]:
+    """The stores, as sampling and prompt, that a run says it has written and read again."""
+    lines = [line.partition(": ")[0] for line in log.splitlines() if line.endswith("read again: sound")]
+    return ["/".join((Path(line).parent.parent.name, Path(line).stem)) for line in lines]
+
+
+def test_a_teams_week(team: TeamOfMachines, world: tuple[Path, Dataset], bucket: str, tmp_path: Path) -> None:
+    gpus = {name: machine(tmp_path / name, world, bucket, with_videos=True) for name in ("gpu-1", "gpu-2")}
     cpu = machine(tmp_path / "cpu", world, bucket, with_videos=False)
     for pool in ("gpu", "cpu"):
         team.prefect("work-pool", "create", pool, "--type", "process")
-    said = team.vadprobe("deploy", "street.toml", machine=cpu)
+    said = team.vadprobe("deploy", "street.toml", folder=cpu)
     tell("The job is deployed, from a machine without torch", *said.splitlines())
     assert "Automation made: crash-runs-without-heartbeat" in said
     assert str(tmp_path) not in (cpu / "prefect.yaml").read_text()
-    for name, folder in (("gpu-1", gpu_1), ("gpu-2", gpu_2)):
-        team.worker(name, "gpu", folder)
-    team.worker("cpu-1", "cpu", cpu, with_torch=False)
+    for name, folder in gpus.items():
+        team.machine(name, "gpu", folder)
+    team.machine("cpu-1", "cpu", cpu, with_torch=False)
 
-    lost = extract_with_a_lost_worker(team, bucket)
+    run, lost = extract_on_a_machine_that_is_lost(team, bucket)
+    log = team.ended(run)
+    tell("The run went through these states, and then", ", ".join(team.states(run)), the_line(log, "Worked on"))
+    assert "Crashed" in team.states(run)
     extracted = everything_below(bucket)
-    log = team.wait(start(team, "analyze-features"), "Completed")
+    log = team.ended(start(team, "analyze-features"))
     tell("The first analysis, without torch and without the videos", steps(log), the_line(log, "headhunt on street"))
-    n_steps = int(re.search(r"of (\d+) steps", steps(log))[1])  # type: ignore[index]
 
-    add_prompts(gpu_1, gpu_2, cpu)
-    log = team.wait(start(team, "extract-features"), "Completed")
-    tell("Two prompts more", the_line(log, "Worked on"))
+    team.machine(lost, "gpu", gpus[lost])
+    add_prompts(*gpus.values(), cpu)
+    log = team.ended(start(team, "extract-features"))
+    tell("Two prompts more; written were", *written(log))
+    assert {Path(store).name for store in written(log)} == {"detailed", "question"}
     now = everything_below(bucket)
-    assert {name: content for name, content in now.items() if "coarse" in name} == {
+    assert {name: now[name] for name in extracted if "coarse" in name} == {
         name: content for name, content in extracted.items() if "coarse" in name
     }
-    assert all(f"/{prompt}.zarr/zarr.json" in "\n".join(now) for prompt in ("coarse", "detailed", "question"))
-    log = team.wait(start(team, "analyze-features"), "Completed")
+    log = team.ended(start(team, "analyze-features"))
     tell("The analysis with three prompts", steps(log), the_line(log, "headhunt on street"))
     before = numbers(cpu)
 
-    test = world[1].of_split("test")
-    wrong = next(video for video in test if video.label == 1)
+    wrong = next(video for video in world[1].of_split("test") if video.label == 1)
     write_labels(cpu, world[1], {wrong.video_id: f"0-{(wrong.n_frames or 0) // 4}"})
-    log = team.wait(start(team, "analyze-features"), "Completed")
+    log = team.ended(start(team, "analyze-features"))
     tell("A label corrected", steps(log), the_line(log, "headhunt on street"))
-    recomputed = set(re.search(r"computed \((.*)\)", steps(log))[1].split(", "))  # type: ignore[index]
-    assert recomputed <= {"evaluation", "text-output"}
+    recomputed = re.search(r"computed \((.*)\)", steps(log))
+    assert recomputed is not None
+    assert set(recomputed[1].split(", ")) <= {"evaluation", "text-output"}
     assert numbers(cpu)["auc"] != before["auc"]
     assert everything_below(bucket) == now
-    assert n_steps > len(recomputed)
 
-    team.worker("gpu-1", "gpu", gpu_1)
-    wait_until(lambda: team.run(lost)["state_type"] == "CRASHED", "the lost run was never marked")
-    tell("The run of the lost worker", team.run(lost)["state"]["message"])
-    team.prefect("flow-run", "retry", lost)
-    assert "Nothing to compute" in team.wait(lost, "Completed")
-    tell("All stores are read again", *team.vadprobe("verify", bucket, machine=cpu).splitlines())
+    tell("All stores are read again", *team.vadprobe("verify", bucket, folder=cpu).splitlines())
     assert now == everything_below(undisturbed(team, world, tmp_path / "alone"))
     assert a_teammates_numbers(team, bucket, cpu, tmp_path / "mate") == {
         name: numbers(cpu)[name] for name in ("auc", "ap_step", "f1", "intervals")
     }
 
 
-def extract_with_a_lost_worker(team: Team, bucket: str) -> str:
-    """Two runs of the job share its partitions; one is lost with its worker. Give its id."""
-    runs = [start(team, "extract-features") for _ in range(2)]
-    lost = team.workers["gpu-1"].pid
-    wait_until(lambda: bool(claimed_by(bucket, lost)), "the first worker never took a partition")
-    held = claimed_by(bucket, lost)
-    team.kill("gpu-1")
-    tell("A worker is killed with its run; it held", *held)
-    wait_until(lambda: "Completed" in map(team.state, runs), "the other run did not end")
-    (left,) = [run for run in runs if team.state(run) == "Completed"]
-    (gone,) = [run for run in runs if run != left]
-    tell("The other run did the rest", the_line(team.wait(left, "Completed"), "Worked on"))
-    assert team.state(gone) != "Completed"
-    return gone
+def extract_on_a_machine_that_is_lost(team: TeamOfMachines, bucket: str) -> tuple[UUID, str]:
+    """Run stage 1 on both machines, and kill the one that began it. Give the run and the machine."""
+    run = start(team, "extract-features", "-p", "workers=2")
+    lost = team.worker_of(run)
+    process = team.workers[lost].pid
+    eventually(lambda: claimed_by(bucket, process), "the first machine never took a partition")
+    held = claimed_by(bucket, process)
+    team.kill(lost)
+    tell(f"{lost} is killed with its run; it held", *held)
+    return run, lost
 
 
-def undisturbed(team: Team, world: tuple[Path, Dataset], folder: Path) -> Path:
+def undisturbed(team: TeamOfMachines, world: tuple[Path, Dataset], folder: Path) -> Path:
     """The features that one process computes into a folder, in the same two goes."""
     alone = machine(folder, world, "features", with_videos=True)
-    team.vadprobe("extract", "street.toml", machine=alone, with_torch=True)
+    team.vadprobe("extract", "street.toml", folder=alone, with_torch=True)
     add_prompts(alone)
-    team.vadprobe("extract", "street.toml", machine=alone, with_torch=True)
+    team.vadprobe("extract", "street.toml", folder=alone, with_torch=True)
     return alone / "features"
 
 
-def a_teammates_numbers(team: Team, bucket: str, cpu: Path, folder: Path) -> dict[str, Any]:
+def a_teammates_numbers(team: TeamOfMachines, bucket: str, cpu: Path, folder: Path) -> dict[str, Any]:
     """Pull what the detector reads of the test videos, score it with the detector, and give the numbers."""
     folder.mkdir()
     for name in ("street.toml", "labels.csv"):
@@ -257,8 +255,8 @@ def a_teammates_numbers(team: Team, bucket: str, cpu: Path, folder: Path) -> dic
     job = (folder / "street.toml").read_text().replace(bucket, "features")
     (folder / "street.toml").write_text(job.replace("[analysis]", '[analysis]\ndetector = "detector.json"'))
     words = ("pull", bucket, "features", "--detector", "detector.json", "--splits", "test")
-    said = team.vadprobe(*words, machine=folder)
+    said = team.vadprobe(*words, folder=folder)
     tell("A teammate pulls five heads", *said.splitlines())
-    said = team.vadprobe("analyze", "street.toml", machine=folder)
+    said = team.vadprobe("analyze", "street.toml", folder=folder)
     tell("... and has the numbers of the team", the_line(said, "headhunt on street"))
     return {name: numbers(folder)[name] for name in ("auc", "ap_step", "f1", "intervals")}
