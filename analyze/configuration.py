@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vadprobe.analyze.calibration.settings import CalibrationConfig
 from vadprobe.analyze.locator.settings import CODE_GRID, CODE_LOCATOR, LOCATORS, LocatorConfig
@@ -168,6 +168,17 @@ class AnalysisConfig(Section):
     def rule(self) -> Rule:
         """The rule of selection, the method's own where none is named."""
         return self.selection.rule or ("dlsp" if self.method == "hiprobe" else "rhi")
+
+    @field_validator("out", "steps", "detector")
+    @classmethod
+    def _folder(cls, value: str | None) -> str | None:
+        """Refuse a URL, which would be taken for a folder of that name."""
+        if value is not None and "://" in value:
+            raise ValueError(
+                f"must be a path on this machine's file systems, got {value!r}: results are not written to buckets, "
+                "only features are; copy them there afterwards"
+            )
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -1,54 +1,44 @@
 """The flow `analyze-features`: stage 2 of a job."""
 
-from pathlib import Path
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
 
-from prefect import flow, task
-from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
+# isort: split
+from prefect import flow
 
-from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.detector.detector import Detector
-from vadprobe.analyze.detector.scoring import Scores
-from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.flows.jobs.analyze_job import (
-    AnalysisOutcome,
-    computing,
-    fit_step,
-    open_analysis,
-    report_step,
-    score_step,
-)
-from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.runs.analysis_steps import fit_task, open_task, report_task, score_task
+from vadprobe.flows.runs.faults import stop_if_suspended
+from vadprobe.flows.runs.labels import label_run
+from vadprobe.flows.runs.loading import analysis_of, load_run_job
+from vadprobe.flows.runs.logs import log_of_run
+from vadprobe.flows.runs.parameters import AnalysisOverrides, JobName, Workspace
 
-open_task = task(name="open", cache_policy=NO_CACHE, persist_result=False)(open_analysis)
-fit_task = task(name="fit", cache_policy=NO_CACHE, persist_result=False)(fit_step)
-score_task = task(name="score", cache_policy=NO_CACHE, persist_result=False)(score_step)
+AS_THE_JOB = AnalysisOverrides()
 
 
-@flow(name="analyze-features", persist_result=False)
-def analyze_features(config: str = "configs/hiprobe.toml", workspace: str | None = None) -> str:
-    """Select, fit, score and report from the stores alone.
+@flow(name="analyze-features", flow_run_name="{config}", persist_result=False)
+def analyze_features(
+    config: JobName = "hiprobe",
+    workspace: Workspace = None,
+    overrides: AnalysisOverrides = AS_THE_JOB,
+) -> str:
+    """Select, fit, score and report from the stores alone; steps that an earlier run has computed are not repeated.
 
     Args:
-        config: path of the job file.
-        workspace: where the job's relative paths begin, in place of the file's own workspace.
+        config: a shipped job by its name, or the path of a job file of your own, which ends in .toml.
+        workspace: folder on the worker's machine where the job's relative paths begin, in place of the file's own.
+        overrides: settings of this run, in place of those of the job.
 
     Returns:
         The path of the report.
     """
-    job = load_job(Path(config), Path(workspace) if workspace else None)
-    inputs = open_task(job)
-    with computing(job) as (cache, scheduler):
-        detector = fit_task(job, inputs, cache, scheduler)
-        scores = score_task(job, inputs, detector, cache, scheduler)
-    return str(report_task(job, inputs, detector, scores, cache).report)
-
-
-@task(name="report", cache_policy=NO_CACHE, persist_result=False)
-def report_task(
-    job: Job, inputs: AnalysisInputs, detector: Detector, scores: Scores, cache: StepCache
-) -> AnalysisOutcome:
-    """Measure the test split, draw the page, publish the result table."""
-    outcome = report_step(job, inputs, detector, scores, cache)
-    create_table_artifact([outcome.row()], key="result-table")
-    return outcome
+    with log_of_run():
+        job = load_run_job(config, workspace, overrides)
+        label_run(job, with_method=True)
+        inputs = open_task(job)
+        with analysis_of(job) as (cache, scheduler):
+            detector = fit_task(job, inputs, cache, scheduler)
+            stop_if_suspended()
+            scores = score_task(job, inputs, detector, cache, scheduler)
+            stop_if_suspended()
+            outcome = report_task(job, inputs, detector, scores, cache)
+    return str(outcome.report)

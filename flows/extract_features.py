@@ -1,94 +1,74 @@
 """The flow `extract-features`: stage 1 of a job."""
 
-from pathlib import Path
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
+# isort: split
+from prefect import State, flow
 
-from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
-from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.extract.pipeline.open_partition import PartitionKey
-from vadprobe.extract.pipeline.stream import PartitionOutcome
-from vadprobe.flows.jobs.extract_job import ExtractionSummary, finish, prepare
-from vadprobe.flows.jobs.job import Job, load_job
-from vadprobe.store.files.location import StorePath
-from vadprobe.store.verification.verify import Verification, verify
+from vadprobe.flows.runs.endings import ending
+from vadprobe.flows.runs.extraction.fan_out import helper_parameters, helping
+from vadprobe.flows.runs.extraction.progress import SpanProgress
+from vadprobe.flows.runs.extraction.spans import SPAN_MINUTES, spans
+from vadprobe.flows.runs.extraction.steps import (
+    commit_task,
+    extract_task,
+    plan_task,
+    unverified,
+    verify_task,
+    wait_task,
+)
+from vadprobe.flows.runs.faults import stop_if_suspended
+from vadprobe.flows.runs.labels import label_run
+from vadprobe.flows.runs.loading import load_run_job
+from vadprobe.flows.runs.logs import log_of_run
+from vadprobe.flows.runs.parameters import ExtractionOverrides, JobName, SpanMinutes, Workers, Workspace
+
+AS_THE_JOB = ExtractionOverrides()
 
 
-@flow(name="extract-features", persist_result=False)
-def extract_features(config: str = "configs/hiprobe.toml", workspace: str | None = None) -> str:
-    """Compute the features a job lacks, commit its stores and verify them.
+@flow(name="extract-features", flow_run_name="{config}", persist_result=False)
+def extract_features(
+    config: JobName = "hiprobe",
+    workspace: Workspace = None,
+    overrides: ExtractionOverrides = AS_THE_JOB,
+    strict: bool = False,
+    workers: Workers = 1,
+    work_pool: str | None = None,
+    work_queue: str | None = None,
+    span_minutes: SpanMinutes = SPAN_MINUTES,
+) -> State[str]:
+    """Compute the features a job lacks, commit its stores, and verify what was written.
+
+    The stores' records say what is done: any run, in whatever state the last one ended, goes on where it stopped.
 
     Args:
-        config: path of the job file.
-        workspace: where the job's relative paths begin, in place of the file's own workspace.
+        config: a shipped job by its name, or the path of a job file of your own, which ends in .toml.
+        workspace: folder on the worker's machine where the job's relative paths begin, in place of the file's own.
+        overrides: settings of this run, in place of those of the job.
+        strict: fail if a video or a clip cannot be read; what was written stays.
+        workers: runs that compute at once, on a GPU each; this one starts the others, and computes too.
+        work_pool: pool of the workers that take the other runs; none: that of the deployment extract-partitions.
+        work_queue: queue of that pool.
+        span_minutes: minutes of work that are one task.
 
     Returns:
-        The summary, in sentences.
+        The state that the run ends in, with the summary in sentences.
     """
-    job = load_job(Path(config), Path(workspace) if workspace else None)
-    extractor = plan_task(job)
-    summary = commit_task(extractor, extract_task(extractor))
-    for store in job.stores:
-        verify_task(store)
-    return "\n".join(summary.lines())
-
-
-@task(name="plan", cache_policy=NO_CACHE, persist_result=False)
-def plan_task(job: Job) -> Extractor:
-    """Probe the videos and create or open the stores."""
-    extractor = prepare(job)
-    logger = get_run_logger()
-    for video, reason in sorted(extractor.plan.unreadable.items()):
-        logger.warning("Video not readable: %s: %s", video, reason)
-    return extractor
-
-
-@task(name="extract", cache_policy=NO_CACHE, persist_result=False)
-def extract_task(extractor: Extractor) -> list[PartitionKey]:
-    """Compute and write all pending partitions, beside any number of other workers."""
-    logger = get_run_logger()
-    n_left = len(extractor.pending())
-
-    def finished(outcome: PartitionOutcome) -> None:
-        elsewhere(outcome.key)
-        timings = extractor.timings
-        logger.info(
-            "Partition %d: %.1f clips/s (%s); %d left, about %.0f s if no other worker helps",
-            outcome.key.partition,
-            timings.clips / timings.seconds,
-            timings.busy() or "no clip was readable",
-            n_left,
-            timings.seconds / (n_before - n_left) * n_left,
-        )
-        for row, reason in outcome.failures.items():
-            logger.warning("Clip of row %d not readable: %s", row, reason)
-
-    def elsewhere(key: PartitionKey) -> None:
-        nonlocal n_left
-        n_left -= 1
-
-    n_before = n_left
-    return compute_pending(extractor, Listener(tell=logger.info, finished=finished, elsewhere=elsewhere))
-
-
-@task(name="commit", cache_policy=NO_CACHE, persist_result=False)
-def commit_task(extractor: Extractor, computed: list[PartitionKey]) -> ExtractionSummary:
-    """Commit the stores and publish what was done."""
-    summary = finish(extractor, computed)
-    create_markdown_artifact("\n\n".join(summary.lines()), key="extraction-summary")
-    return summary
-
-
-@task(name="verify", cache_policy=NO_CACHE, persist_result=False)
-def verify_task(store: StorePath) -> Verification:
-    """Read a store again; a store that is not sound fails the run.
-
-    Raises:
-        RuntimeError: naming the problems.
-    """
-    found = verify(store)
-    if found.problems:
-        raise RuntimeError("; ".join(str(problem) for problem in found.problems))
-    return found
+    with log_of_run():
+        job = load_run_job(config, workspace, overrides)
+        label_run(job)
+        extractor = plan_task(job)
+        pending, to_verify, computed = extractor.pending(), unverified(extractor), []
+        progress = SpanProgress.begin(extractor)
+        theirs = helper_parameters(job, config, workspace, overrides, span_minutes)
+        with helping(job, workers if pending else 1, theirs, work_pool, work_queue) as look_after_helpers:
+            for span in spans(extractor, span_minutes):
+                stop_if_suspended()
+                look_after_helpers()
+                computed += extract_task(extractor, span, progress)
+            if extractor.pending():
+                computed += wait_task(extractor, progress)
+        summary = commit_task(job, extractor, computed if workers == 1 else pending)
+        for store, partitions in to_verify.items():
+            verify_task(store, partitions)
+    return ending(summary, strict)

@@ -7,12 +7,17 @@ and completes the plain name of one of our deployments, for `deployment run` onl
 import sys
 from typing import Any
 
-import pluggy
+from prefect.plugins import SetupResult, register_hook
 
-DEPLOYMENTS = ("extract-features", "analyze-features")
+DEPLOYMENTS = ("extract-features", "extract-partitions", "analyze-features", "verify-store", "render-report")
 """Our deployments; each has the name of its flow."""
 
-_hook = pluggy.HookimplMarker("prefect-experimental")  # the project name Prefect 3.8 registers its hooks under
+NOT_AGAIN = {"PREFECT_PLUGINS_ENABLED": "false"}
+"""Environment of the processes that this one starts.
+
+A worker's child imports prefect inside a running event loop, where Prefect cannot call plugins and logs a traceback;
+and no child reads a command line of ours.
+"""
 
 
 def complete(arguments: list[str]) -> list[str]:
@@ -30,7 +35,8 @@ def _is_value(before: str) -> bool:
     return before.startswith("-") and before != "--watch"
 
 
-@_hook
-def setup_environment(*, ctx: Any) -> None:
+@register_hook
+def setup_environment(*, ctx: Any) -> SetupResult:
     """Complete the name in place; Prefect reads its arguments after its plugins have run."""
     sys.argv[:] = complete(sys.argv)
+    return SetupResult(env=NOT_AGAIN)

@@ -9,7 +9,7 @@ import numpy as np
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import VideoFacts
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
@@ -103,7 +103,7 @@ def open_inputs(
     calibration: dict[str, FeatureStore] = {}
     if config.detector is None:
         fitted = _of_unit(samplings, config.calibration.unit)
-        calibration = {key: open_store(layout.store(fitted, backbone, key)) for key in needed}
+        calibration = {key: _to_fit_on(open_store, layout.store(fitted, backbone, key)) for key in needed}
         if len({store.spec.clips_digest for store in calibration.values()}) > 1:
             raise VadprobeError(
                 f"the stores of the prompts {', '.join(calibration)} were written for different clip tables; "
@@ -126,6 +126,17 @@ def _opened(
     prompt: str,
 ) -> FeatureStore:
     return open_store(layout.store(sampling, backbone, prompt))
+
+
+def _to_fit_on(open_store: Callable[[StorePath], FeatureStore], path: StorePath) -> FeatureStore:
+    """Open a store of calibration rows, which only fitting needs."""
+    try:
+        return open_store(path)
+    except StoreError as error:
+        raise StoreError(
+            f"{error} Where only test videos are, as after 'vadprobe pull --detector', set analysis.detector to the "
+            "detector's file; then nothing is fitted."
+        ) from error
 
 
 def _of_unit(samplings: Sequence[Sampling], unit: str) -> Sampling:

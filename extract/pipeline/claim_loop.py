@@ -58,18 +58,34 @@ def compute_pending(extractor: Extractor, listener: Listener) -> list[PartitionK
         listener.tell(note)
     while left:
         n_before = len(left)
-        for outcome in extractor.stream(_claimable(extractor, left, listener), listener.clip_done):
-            if outcome.lost is not None:
-                listener.tell(str(outcome.lost))
-                continue
-            left.remove(outcome.key)
-            computed.append(outcome.key)
-            listener.finished(outcome)
+        computed += compute_free(extractor, left, listener)
         if left and len(left) == n_before:
             if time.monotonic() - told >= REMIND:
                 listener.tell(_waiting(extractor, left))
                 told = time.monotonic()
             time.sleep(POLL)
+    return computed
+
+
+def compute_free(extractor: Extractor, left: list[PartitionKey], listener: Listener) -> list[PartitionKey]:
+    """Claim and compute those of some partitions that no other worker holds, without waiting for the others.
+
+    Args:
+        extractor: what computes.
+        left: pending partitions, ascending; those that are finished, here or elsewhere, are removed.
+        listener: told as the work gets on.
+
+    Returns:
+        The partitions that were computed here.
+    """
+    computed = []
+    for outcome in extractor.stream(_claimable(extractor, left, listener), listener.clip_done):
+        if outcome.lost is not None:
+            listener.tell(str(outcome.lost))
+            continue
+        left.remove(outcome.key)
+        computed.append(outcome.key)
+        listener.finished(outcome)
     return computed
 
 

@@ -26,6 +26,8 @@ RETRY_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
 """Seconds after which a request counts as unanswered."""
 
+_METADATA_HOST = "169.254.169.254"
+"""Address at which machines of a cloud are given credentials."""
 _FORBIDDEN = re.compile(r"status code: 40[13]\b")
 
 _Result = TypeVar("_Result")
@@ -33,6 +35,10 @@ _Result = TypeVar("_Result")
 
 class RemoteError(OSError, VadprobeError):
     """Something behind a URL that cannot be read or written, said in a sentence."""
+
+
+class UnreachableError(RemoteError):
+    """A server gives no answer, or none that is of use; it may later."""
 
 
 class ForbiddenError(PermissionError, VadprobeError):
@@ -98,6 +104,12 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
         except (obs.PermissionDeniedError, obs.UnauthenticatedError, PermissionError) as error:
             raise ForbiddenError(url, _reason(error)) from error
         except (obs.NotSupportedError, NotImplementedError) as error:
+            if "range" in str(error).lower():
+                raise RemoteError(
+                    f"{url}: the server sends whole files only, as it does not know the header Range. Copy the store "
+                    "with 'vadprobe pull', without --detector and --splits, or serve it by a server that knows Range, "
+                    "such as nginx"
+                ) from error
             raise RemoteError(f"{url}: the server does not do that: {_reason(error)}") from error
         except obs.InvalidPathError as error:
             raise NoListingError(
@@ -105,10 +117,16 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
                 "Delete or rename that object; it is none of vadprobe's."
             ) from error
         except (obs.BaseError, OSError, ValueError) as error:
+            if _METADATA_HOST in str(error):  # asked for credentials of a cloud machine, as the environment has none
+                raise ForbiddenError(
+                    url,
+                    "the environment of this process has no credentials. Set those of the store, such as "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, where it runs (for a flow: on the worker).",
+                ) from error
             if _FORBIDDEN.search(str(error)):  # a listing says so in its text alone
                 raise ForbiddenError(url, _reason(error)) from error
             if attempt == ATTEMPTS:
-                raise RemoteError(f"{url} cannot be reached: {_reason(error)}") from error
+                raise UnreachableError(f"{url} cannot be reached: {_reason(error)}") from error
             time.sleep(0.05 * 4**attempt)
     raise AssertionError("unreachable")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.object_store import ForbiddenError
+from vadprobe.store.files.object_store import ForbiddenError, RemoteError
 from vadprobe.store.reading.byte_sources import ByteSource
 
 
@@ -29,7 +29,9 @@ class ShardRows:
     targets: np.ndarray
 
     def error(self, reason: object) -> StoreError:
-        """Return an error that names the shard and its partition."""
+        """Return an error that names the shard and its partition, with what to do."""
+        if isinstance(reason, RemoteError | ForbiddenError):  # nothing is wrong with the store
+            return StoreError(f"partition {self.partition}: {reason}.")
         return StoreError(
             f"{self.path} (partition {self.partition}): {reason}. Run 'vadprobe verify', then extract again."
         )
@@ -55,7 +57,7 @@ class ShardRows:
                 raise self._refused(error) from error
             found = None  # as it must be: who may not list is told the same of what is there and of what is not
         except OSError as error:
-            raise self.error(f"its size cannot be read ({error})") from error
+            raise self.error(_reason(error, "its size cannot be read")) from error
         size, content = found if found is not None else (0, b"")
         if size != self.n_bytes:
             raise StoreError(
@@ -75,8 +77,13 @@ class ShardRows:
         except ForbiddenError as error:
             raise self._refused(error) from error
         except OSError as error:
-            raise self.error(f"bytes {ranges[0][0]} to {ranges[-1][1]} cannot be read ({error})") from error
+            raise self.error(_reason(error, f"bytes {ranges[0][0]} to {ranges[-1][1]} cannot be read")) from error
         for content, (start, stop) in zip(found, ranges, strict=True):
             if len(content) != stop - start:
                 raise self.error(f"{len(content)} bytes came back for bytes {start} to {stop}")
         return [np.frombuffer(content, np.uint8) for content in found]
+
+
+def _reason(error: OSError, lead: str) -> object:
+    """Return an error that has its own advice as it is, and any other behind words about what failed."""
+    return error if isinstance(error, RemoteError | ForbiddenError) else f"{lead} ({error})"

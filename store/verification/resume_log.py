@@ -100,3 +100,16 @@ def _parse(line: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+class UnkeptLog(VerificationLog):
+    """A log that is not kept: of a verification of some partitions only, which no other resumes."""
+
+    def __init__(self) -> None:
+        self._entries = {}
+
+    def add(self, partition: int, record: str, shards: Shards) -> None:
+        """Do nothing."""
+
+    def remove(self) -> None:
+        """Do nothing: the file, if there is one, is of another verification."""

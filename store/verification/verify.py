@@ -1,7 +1,7 @@
 """An independent second reading of feature stores, from the files alone."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vadprobe.store.errors import StoreError
@@ -13,7 +13,7 @@ from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.check_pool import CheckPool
 from vadprobe.store.verification.partition_check import PartitionCheck, PartitionFinding
 from vadprobe.store.verification.problems import Problem, Verification
-from vadprobe.store.verification.resume_log import VerificationLog
+from vadprobe.store.verification.resume_log import UnkeptLog, VerificationLog
 from vadprobe.store.verification.store_check import StoreCheck
 
 __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_stores"]
@@ -45,7 +45,12 @@ Report = Callable[[Checked], None]
 
 
 def verify(
-    store: StorePath, progress: Callable[[int, int], None] | None = None, *, workers: int = 1, resume: bool = False
+    store: StorePath,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    partitions: Collection[int] | None = None,
 ) -> Verification:
     """Read every byte of a store again and compare it with its records.
 
@@ -59,23 +64,29 @@ def verify(
         progress: called after each partition with (done, all).
         workers: threads that read shards.
         resume: skip partitions that an interrupted verification found sound and nobody has touched since.
+        partitions: read the shards of these alone; what is checked of the whole store is checked all the same.
 
     Raises:
         StoreError: if there is no store to read. Everything else is a `Problem`.
     """
     report: Report | None = (lambda checked: progress(checked.done, checked.total)) if progress else None
-    (found,) = verify_stores([store], report, workers=workers, resume=resume)
+    (found,) = verify_stores([store], report, workers=workers, resume=resume, partitions=partitions)
     return found
 
 
 def verify_stores(
-    stores: Iterable[StorePath], report: Report | None = None, *, workers: int = 1, resume: bool = False
+    stores: Iterable[StorePath],
+    report: Report | None = None,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    partitions: Collection[int] | None = None,
 ) -> Iterator[Verification]:
     """Verify stores one after another, all workers busy across their borders; see `verify`."""
     waiting: deque[_Step] = deque()
     n_waiting = 0
     with CheckPool(workers) as pool:
-        for step in _steps(stores, pool, resume):
+        for step in _steps(stores, pool, resume, partitions):
             waiting.append(step)
             n_waiting += _n_shards(step)
             while waiting and n_waiting > pool.ahead:
@@ -85,10 +96,12 @@ def verify_stores(
             yield from _finish(step, report)
 
 
-def _steps(stores: Iterable[StorePath], pool: CheckPool, resume: bool) -> Iterator["_Step"]:
+def _steps(
+    stores: Iterable[StorePath], pool: CheckPool, resume: bool, partitions: Collection[int] | None
+) -> Iterator["_Step"]:
     """Yield the partitions of each store, begun, and then the store alone."""
     for path in stores:
-        store = _Store(path, resume)
+        store = _Store(path, resume, partitions)
         for number in store.numbers:
             yield store, store.begin(number, pool)
         yield store, None
@@ -119,8 +132,9 @@ def is_store(path: StorePath) -> bool:
 class _Store:
     """One store: the checks of the whole are made at once, those of its partitions are added."""
 
-    def __init__(self, path: StorePath, resume: bool) -> None:
+    def __init__(self, path: StorePath, resume: bool, partitions: Collection[int] | None) -> None:
         self.path = path
+        self.is_whole = partitions is None
         self.clips: ClipTable | None = None
         self.problems: list[Problem] = []
         self.notes: tuple[str, ...] = ()
@@ -147,8 +161,8 @@ class _Store:
         self.problems += problems
         if self.clips is not None:
             self.problems += check.file_problems(self.clips)
-            self.numbers = self.header.partitions
-            self.log = VerificationLog(path, self.header.spec.digest, resume)
+            self.numbers = [n for n in self.header.partitions if partitions is None or n in partitions]
+            self.log = VerificationLog(path, self.header.spec.digest, resume) if self.is_whole else UnkeptLog()
 
     def begin(self, number: int, pool: CheckPool) -> PartitionCheck:
         """Begin the check of a partition."""
@@ -167,7 +181,7 @@ class _Store:
         if self.clips is None:
             return Verification(self.path, 0, 0, 0, tuple(self.problems), notes=self.notes)
         n_failed = self.header.attributes.get("n_failed")
-        if not self.problems and n_failed != self.n_failed:
+        if self.is_whole and not self.problems and n_failed != self.n_failed:
             message = f"the attribute n_failed is {n_failed}, but the records name {self.n_failed} failed rows"
             self.problems.append(Problem(self.path, None, message, "rebuild", (self.path / "zarr.json",)))
         if not any(problem.remedy == "recompute" for problem in self.problems):

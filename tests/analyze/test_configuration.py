@@ -11,7 +11,7 @@ from vadprobe.analyze.experiments.cases import chosen_by, varied
 
 
 def config(method: str = "headhunt", **sections: Any) -> AnalysisConfig:
-    return AnalysisConfig.model_validate({"preset": "p", "method": method, "out": "o", **sections})
+    return AnalysisConfig.model_validate({"preset": "p", "method": method, "out": "o"} | sections)
 
 
 def test_a_locator_that_a_job_leaves_out_is_its_methods():
@@ -109,3 +109,9 @@ def test_the_other_method_has_the_readings_of_its_own_metrics():
     assert (layers.method, layers.saliency.mmd, layers.saliency.folds) == ("hiprobe", "root", 2)
     heads = varied(config("hiprobe", saliency={"entropy_bins": 8}), selection=chosen_by("rhi"))
     assert (heads.method, heads.saliency.entropy_bins) == ("headhunt", 32)
+
+
+@pytest.mark.parametrize("key", ["out", "steps", "detector"])
+def test_a_url_for_files_that_no_bucket_takes_is_refused(key):
+    with pytest.raises(ValidationError, match=r"must be a path on this machine's file systems, got 's3://team/x'"):
+        config(**{key: "s3://team/x"})

@@ -1,6 +1,6 @@
 """A small job of stage 1."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,3 +20,12 @@ def job(tmp_path: Path, tiny_backbones: Mapping[str, Path], write_video: Callabl
         return write_job(tmp_path, backbone or tiny_backbones["qwen2_5_vl"], **parts)
 
     return write
+
+
+@pytest.fixture(scope="package")
+def prefect() -> Iterator[None]:
+    """One embedded Prefect for all tests of flows."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield

@@ -10,7 +10,7 @@ import pytest
 from tests.support.paths import ROOT
 
 FOLDERS = sorted(link.name for link in (ROOT / "src" / "vadprobe").iterdir() if not link.name.startswith("__"))
-PATTERNS = ("*.py", "*.json", "*.toml", "*.jinja", "*.css", "*.js", "*.md", "*.safetensors", "py.typed")
+PATTERNS = ("*.py", "*.json", "*.toml", "*.jinja", "*.css", "*.js", "*.md", "*.yaml", "*.safetensors", "py.typed")
 
 
 @pytest.fixture(scope="module")

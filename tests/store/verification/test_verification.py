@@ -17,6 +17,7 @@ from tests.support.builders import BACKBONE, FEATURES, committed_store, edit_jso
 from vadprobe.store.files.digests import digest_file
 from vadprobe.store.format.schema import feature_arrays
 from vadprobe.store.verification import check_pool
+from vadprobe.store.verification.resume_log import log_of
 from vadprobe.store.verification.shard_check import CheckStoppedError, ShardCheck, check_shard
 from vadprobe.store.verification.verify import verify, verify_stores
 
@@ -277,3 +278,16 @@ def test_the_remedy_of_a_problem_is_said_with_it(own):
     assert [(one.partition, one.remedy) for one in verification.problems] == [(0, "recompute"), (1, "extract")]
     assert verification.redo == (0, 1)
     assert verification.problems[0].files == (shards_of(own, 0)["answer_logits"],)
+
+
+def test_chosen_partitions_alone_are_read_and_another_verifications_log_stays(own):
+    with pytest.raises(KeyboardInterrupt):
+        verify(own, lambda done, total: (_ for _ in ()).throw(KeyboardInterrupt))
+    log = log_of(own).read_text()
+    found = verify(own, partitions={1})
+    assert (found.problems, found.n_partitions) == ((), 1)
+    assert found.n_bytes == sum(shard.stat().st_size for shard in shards_of(own, 1).values())
+    assert log_of(own).read_text() == log
+    flip(shards_of(own, 0)["head_outputs"])
+    assert not verify(own, partitions={1}).problems
+    assert verify(own, partitions={0}).redo == (0,)

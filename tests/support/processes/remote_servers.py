@@ -127,9 +127,10 @@ class _Proxy(_Handler):
 
 
 class _Files(_Handler):
-    """A folder as a plain web server shows it, with ranges, without listings."""
+    """A folder as a plain web server shows it, with ranges unless it knows none, without listings."""
 
     folder: Path
+    knows_ranges: bool
 
     def serve(self) -> None:
         path = self.folder / unquote(self.path).lstrip("/")
@@ -142,7 +143,7 @@ class _Files(_Handler):
         found = path.stat()
         stamp = {"Last-Modified": self.date_time_string(int(found.st_mtime)), "ETag": f'"{found.st_mtime_ns:x}"'}
         wanted = (self.headers.get("Range") or "").removeprefix("bytes=")
-        if not wanted:
+        if not wanted or not self.knows_ranges:
             size = {"Content-Length": str(found.st_size)} if self.command == "HEAD" else {}
             self.answer(200, {**stamp, **size}, b"" if size else path.read_bytes())
             return
@@ -170,9 +171,10 @@ def _serving(handler: type[_Handler]) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def web_server(folder: Path, faults: Faults) -> Iterator[str]:
+def web_server(folder: Path, faults: Faults, knows_ranges: bool = True) -> Iterator[str]:
     """The URL of a folder."""
-    with _serving(type("Files", (_Files,), {"folder": folder, "faults": faults})) as port:
+    parts = {"folder": folder, "faults": faults, "knows_ranges": knows_ranges}
+    with _serving(type("Files", (_Files,), parts)) as port:
         yield f"http://127.0.0.1:{port}"
 
 

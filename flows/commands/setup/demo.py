@@ -101,4 +101,7 @@ def _with_prefect(folder: Path) -> tuple[Stage, Stage]:
     from vadprobe.flows.analyze_features import analyze_features
     from vadprobe.flows.extract_features import extract_features
 
-    return extract_features, analyze_features
+    def run_extract(path: str, workspace: str) -> str:
+        return str(extract_features(path, workspace))
+
+    return run_extract, analyze_features

@@ -1,0 +1,1 @@
+"""Files for a Prefect server: automations that a team applies once."""

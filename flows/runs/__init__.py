@@ -1,0 +1,1 @@
+"""Runs of the flows: their parameters, names, steps as tasks, artifacts, states and retries."""

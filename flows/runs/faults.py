@@ -1,0 +1,104 @@
+"""Faults of steps: which of them may pass, how a step is tried again, and what goes on without the server."""
+
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect import Task, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Pause
+
+from vadprobe.store.files.object_store import UnreachableError
+
+DELAYS = (10.0, 30.0, 90.0)
+"""Seconds before each new try of a step."""
+
+_PASSING = {
+    errno.EAGAIN,
+    errno.ECONNRESET,
+    errno.EHOSTUNREACH,
+    errno.EIO,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
+"""Errors of network file systems that a later try may not meet."""
+
+_LOGGER = logging.getLogger(__name__)
+_Step = TypeVar("_Step", bound=Callable[..., Any])
+
+
+def step(function: _Step, name: str, run_name: str) -> _Step:
+    """Return a function as a task that is tried again after faults that may pass.
+
+    Records in the store decide what is left to do, never Prefect's cache: every run of a step looks for itself.
+    """
+    made: Any = task(
+        name=name,
+        task_run_name=run_name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(DELAYS),
+        retry_delay_seconds=list(DELAYS),
+        retry_condition_fn=_worth_a_try,
+    )(function)
+    result: _Step = made
+    return result
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return True for what a later try may not meet: network, object store, device memory.
+
+    Wrong input, damaged stores and lacking permissions stay as they are.
+    """
+    return any(
+        isinstance(cause, UnreachableError | ConnectionError | TimeoutError)
+        or type(cause).__name__ == "OutOfMemoryError"  # torch's, which is not imported for this
+        or (isinstance(cause, OSError) and cause.errno in _PASSING)
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _worth_a_try(_: Task[..., Any], __: Any, state: Any) -> bool:
+    try:
+        state.result()
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is only looked at
+        return may_pass(error)
+    return False
+
+
+@contextmanager
+def without_server() -> Iterator[None]:
+    """Go on with the work where Prefect's server cannot be asked or told: it is away, or its database is locked."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        _LOGGER.warning("Prefect's server does not answer; the work goes on. %s: %s", type(error).__name__, error)
+
+
+def stop_if_suspended() -> None:
+    """End this process if the run was suspended, between two steps; a resumed run is started anew and goes on.
+
+    Raises:
+        Pause: Prefect's own way out of a run that is to be resumed.
+    """
+    run_id = runtime.flow_run.id
+    if run_id is None:
+        return
+    state = None
+    with without_server(), get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(run_id)).state
+    if state is not None and state.is_paused():
+        raise Pause(state=state)
