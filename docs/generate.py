@@ -15,7 +15,7 @@ from vadprobe.flows.jobs.job import JobConfig
 from vadprobe.store.files.text import markdown_table
 from vadprobe.store.settings import OpenReading
 
-_WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+_WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "dict": "table"}
 _JOBS = """\
 # Keys of a job file
 

@@ -54,7 +54,7 @@ def open_context(
     cases = tuple(case_of(job, fraction) for job in jobs) if cases is None else tuple(cases)
     first = jobs[0].analysis
     bar = open_bar(what, "it", total, leave=False)
-    with open_scheduler(first.scheduler, first.workers) as scheduler, bar:
+    with open_scheduler(first.scheduler, first.workers, cluster=first.cluster) as scheduler, bar:
         yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, _counting(bar))
 
 
