@@ -1,6 +1,7 @@
 """Names and tags of runs, and keys of artifacts, by which a team tells jobs apart."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,14 +18,19 @@ def label_run(job: "Job", *, with_method: bool = False) -> None:
     The flow does this itself, not Prefect before it starts the flow: a job that is wrong then ends as a failed run
     with its sentence.
     """
-    run_id = runtime.flow_run.id
-    if run_id is None:
-        return
     tags = [f"dataset:{job.config.dataset.name}", f"backbone:{job.config.backbone.key}"]
     if with_method:
         tags.append(f"method:{job.analysis.method}")
+    set_label(run_name(job), tags)
+
+
+def set_label(name: str, tags: Sequence[str]) -> None:
+    """Name the current flow run and tag it; outside of a run do nothing."""
+    run_id = runtime.flow_run.id
+    if run_id is None:
+        return
     with get_client(sync_client=True) as client:
-        client.update_flow_run(UUID(run_id), name=run_name(job), tags={*runtime.flow_run.tags, *tags})
+        client.update_flow_run(UUID(run_id), name=name, tags={*runtime.flow_run.tags, *tags})
 
 
 def run_name(job: "Job") -> str:

@@ -1,0 +1,1 @@
+"""Flows beside the two stages: events in videos, scores of any origin, tables, and a whole experiment."""
