@@ -1,8 +1,35 @@
 """Parameters of these flows, typed for the form of Prefect's UI."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from vadprobe.flows.runs.parameters import JobName
+
+TableName = Literal[
+    "hiprobe-1",
+    "hiprobe-2",
+    "hiprobe-3",
+    "hiprobe-4",
+    "hiprobe-5",
+    "headhunt-1",
+    "headhunt-2",
+    "headhunt-3",
+    "layers",
+    "heads",
+    "locators-hiprobe",
+    "locators-headhunt",
+    "backbones",
+    "transfer",
+    "efficiency",
+    "comparison",
+    "comparison-kinds",
+    "comparison-transfer",
+]
+"""Names of the tables; they stand here so that a form needs nothing of stage 2, and a test compares them."""
+
+Jobs = Annotated[list[JobName], Field(min_length=1, title="Jobs")]
+"""At least one job."""
 
 DetectorFile = Annotated[
     str,
@@ -16,6 +43,19 @@ DetectorFile = Annotated[
 Seconds = Annotated[float | None, Field(gt=0, title="Watch for (seconds)")]
 
 Folder = Annotated[str, Field(min_length=1)]
+
+
+Pool = Annotated[str | None, Field(min_length=1, title="Work pool")]
+
+
+class Intervals(BaseModel):
+    """Intervals of the numbers, by a bootstrap over videos."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    resamples: int = Field(default=1000, title="Resamples", description="0: no intervals.", ge=0)
+    seed: int = Field(default=0, title="Seed", description="Of the resamples.", ge=0)
+    confidence: float = Field(default=0.95, title="Confidence", description="Share of the resamples.", gt=0, lt=1)
 
 
 class DetectionSettings(BaseModel):

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
 
+from vadprobe.flows.runs.artifacts.dask_pages import publish_report
+from vadprobe.flows.runs.artifacts.pictures import data_url
+from vadprobe.flows.runs.artifacts.result_picture import result_picture
 from vadprobe.flows.runs.faults import step
 from vadprobe.flows.runs.labels import artifact_key
 
@@ -50,7 +53,7 @@ def report(
     job: "Job", inputs: "AnalysisInputs", detector: "Detector", scores: "Scores", cache: "StepCache"
 ) -> "AnalysisOutcome":
     """Measure the test split, draw the page, and publish the result."""
-    from vadprobe.flows.jobs.analyze_job import report_step
+    from vadprobe.flows.jobs.analyze_job import PERFORMANCE, report_step
 
     outcome = report_step(job, inputs, detector, scores, cache)
     for line in (*outcome.table().splitlines(), outcome.steps(), f"Report: {outcome.report}"):
@@ -64,6 +67,10 @@ def report(
         key=artifact_key("report", *names),
         description="The page of the result, on the worker's machine.",
     )
+    publish_report(job, job.out / PERFORMANCE)
+    if (picture := result_picture(inputs, scores)) is not None:
+        about = f"{job.analysis.preset} on {', '.join(names)}: ROC and PR curves."
+        create_image_artifact(data_url(picture), key=artifact_key("curves", *names), description=about)
     return outcome
 
 

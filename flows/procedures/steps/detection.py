@@ -2,7 +2,6 @@
 
 import logging
 import time
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from vadprobe.flows.procedures.parameters import DetectionSettings
+from vadprobe.flows.runs.artifacts.pictures import data_url
 from vadprobe.flows.runs.faults import step
 from vadprobe.flows.runs.labels import artifact_key, set_label
 from vadprobe.flows.runs.loading import run_folder
@@ -141,9 +141,12 @@ def _publish_pictures(folder: "GrowingFolder", computed: Sequence[Path], ranked:
     files = {folder.name(path): folder.curve_of(path) for path in computed}
     shown = [name for name in dict.fromkeys(ranked) if name in files and files[name].exists()]
     for place, name in enumerate(shown[:MOST_PICTURES], start=1):
-        url = f"data:image/png;base64,{b64encode(files[name].read_bytes()).decode()}"
         about = f"{name}: score and events."
-        create_image_artifact(url, key=artifact_key("curve", folder.videos.name, str(place)), description=about)
+        create_image_artifact(
+            data_url(files[name].read_bytes()),
+            key=artifact_key("curve", folder.videos.name, str(place)),
+            description=about,
+        )
 
 
 detect_task = step(detect, "detect", "detect {batch.name}")
