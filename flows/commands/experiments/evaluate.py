@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Group, Parameter
-from pydantic import Field
 
 from vadprobe.analyze.configuration import EvaluationConfig
-from vadprobe.flows.commands.options import DatasetOptions, Positive
+from vadprobe.flows.commands.options import DatasetOptions
 from vadprobe.flows.jobs.experiments.score_source import ScoreSource
 from vadprobe.flows.jobs.progress import Bar
 from vadprobe.store.datasets.video import Split
@@ -18,10 +17,6 @@ _MEASURING = Group("Measuring", sort_key=2)
 @Parameter(name="*", group=Group("Scores", sort_key=0))
 class ScoreOptions(ScoreSource):
     """Options that say what the scores are, and what to do with those that do not fit."""
-
-    segment_length: Annotated[Positive, Parameter(metavar="FRAMES")] = Field(
-        default=1, description=ScoreSource.model_fields["segment_length"].description
-    )
 
 
 def evaluate(

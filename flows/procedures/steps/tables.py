@@ -22,7 +22,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TableRun:
-    """What the tables of a run are measured with, and their files."""
+    """The context that the tables of a run are measured with, and their files."""
 
     context: "ExperimentContext"
     files: "TableFiles"
