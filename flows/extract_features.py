@@ -3,22 +3,22 @@
 from prefect import State, flow
 
 from vadprobe.flows.runs.endings import ending
-from vadprobe.flows.runs.extraction_steps import (
+from vadprobe.flows.runs.extraction.fan_out import helper_parameters, helping
+from vadprobe.flows.runs.extraction.progress import SpanProgress
+from vadprobe.flows.runs.extraction.spans import SPAN_MINUTES, spans
+from vadprobe.flows.runs.extraction.steps import (
     commit_task,
     extract_task,
-    lacking,
     plan_task,
+    unverified,
     verify_task,
     wait_task,
-    written,
 )
 from vadprobe.flows.runs.faults import stop_if_suspended
 from vadprobe.flows.runs.labels import label_run
 from vadprobe.flows.runs.loading import load_run_job
 from vadprobe.flows.runs.logs import log_of_run
-from vadprobe.flows.runs.parameters import ExtractionOverrides, JobName, Workspace
-from vadprobe.flows.runs.progress import SpanProgress
-from vadprobe.flows.runs.spans import spans
+from vadprobe.flows.runs.parameters import ExtractionOverrides, JobName, SpanMinutes, Workers, Workspace
 
 AS_THE_JOB = ExtractionOverrides()
 
@@ -29,6 +29,10 @@ def extract_features(
     workspace: Workspace = None,
     overrides: ExtractionOverrides = AS_THE_JOB,
     strict: bool = False,
+    workers: Workers = 1,
+    work_pool: str | None = None,
+    work_queue: str | None = None,
+    span_minutes: SpanMinutes = SPAN_MINUTES,
 ) -> State[str]:
     """Compute the features a job lacks, commit its stores, and verify what was written.
 
@@ -39,6 +43,10 @@ def extract_features(
         workspace: folder on the worker's machine where the job's relative paths begin, in place of the file's own.
         overrides: settings of this run, in place of those of the job.
         strict: fail if a video or a clip cannot be read; what was written stays.
+        workers: runs that compute at once, on a GPU each; this one starts the others, and computes too.
+        work_pool: pool of the workers that take the other runs; none: that of the deployment extract-partitions.
+        work_queue: queue of that pool.
+        span_minutes: minutes of work that are one task.
 
     Returns:
         The state that the run ends in, with the summary in sentences.
@@ -47,13 +55,17 @@ def extract_features(
         job = load_run_job(config, workspace, overrides)
         label_run(job)
         extractor = plan_task(job)
-        progress, before, computed = SpanProgress.begin(extractor), lacking(extractor), []
-        for span in spans(extractor):
-            stop_if_suspended()
-            computed += extract_task(extractor, span, progress)
-        if extractor.pending():
-            computed += wait_task(extractor, progress)
-        summary = commit_task(job, extractor, computed)
-        for store, partitions in written(before, computed).items():
+        pending, to_verify, computed = extractor.pending(), unverified(extractor), []
+        progress = SpanProgress.begin(extractor)
+        theirs = helper_parameters(job, config, workspace, overrides, span_minutes)
+        with helping(job, workers if pending else 1, theirs, work_pool, work_queue) as look_after_helpers:
+            for span in spans(extractor, span_minutes):
+                stop_if_suspended()
+                look_after_helpers()
+                computed += extract_task(extractor, span, progress)
+            if extractor.pending():
+                computed += wait_task(extractor, progress)
+        summary = commit_task(job, extractor, computed if workers == 1 else pending)
+        for store, partitions in to_verify.items():
             verify_task(store, partitions)
     return ending(summary, strict)

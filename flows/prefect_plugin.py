@@ -11,6 +11,7 @@ from prefect.plugins import SetupResult, register_hook
 
 DEPLOYMENTS = (
     "extract-features",
+    "extract-partitions",
     "analyze-features",
     "verify-store",
     "render-report",

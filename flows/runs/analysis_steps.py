@@ -11,7 +11,7 @@ from prefect.artifacts import create_image_artifact, create_link_artifact, creat
 from vadprobe.flows.runs.artifacts.dask_pages import publish_report
 from vadprobe.flows.runs.artifacts.pictures import data_url
 from vadprobe.flows.runs.artifacts.result_picture import result_picture
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
 
 if TYPE_CHECKING:
@@ -60,17 +60,19 @@ def report(
         _LOGGER.info(line)
     names = (job.config.dataset.name, job.config.backbone.key, job.analysis.method)
     about = f"{job.analysis.preset} on {', '.join(names)}. The same on a terminal: `vadprobe analyze {job.path}`"
-    create_table_artifact(result_rows(outcome.result.to_json()), key=artifact_key("result", *names), description=about)
-    create_link_artifact(
-        outcome.report.as_uri(),
-        link_text=str(outcome.report),
-        key=artifact_key("report", *names),
-        description="The page of the result, on the worker's machine.",
-    )
-    publish_report(job, job.out / PERFORMANCE)
-    if (picture := result_picture(inputs, scores)) is not None:
-        about = f"{job.analysis.preset} on {', '.join(names)}: ROC and PR curves."
-        create_image_artifact(data_url(picture), key=artifact_key("curves", *names), description=about)
+    rows, picture = result_rows(outcome.result.to_json()), result_picture(inputs, scores)
+    with without_server():
+        create_table_artifact(rows, key=artifact_key("result", *names), description=about)
+        create_link_artifact(
+            outcome.report.as_uri(),
+            link_text=str(outcome.report),
+            key=artifact_key("report", *names),
+            description="The page of the result, on the worker's machine.",
+        )
+        publish_report(job, job.out / PERFORMANCE)
+        if picture is not None:
+            about = f"{job.analysis.preset} on {', '.join(names)}: ROC and PR curves."
+            create_image_artifact(data_url(picture), key=artifact_key("curves", *names), description=about)
     return outcome
 
 

@@ -1,10 +1,13 @@
-"""Faults of steps: which of them may pass, and how a step is tried again."""
+"""Faults of steps: which of them may pass, how a step is tried again, and what goes on without the server."""
 
 import errno
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
+import httpx
 from prefect import Task, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -14,6 +17,9 @@ from vadprobe.store.files.object_store import UnreachableError
 
 DELAYS = (10.0, 30.0, 90.0)
 """Seconds before each new try of a step."""
+
+TIMEOUT = 24 * 3600.0
+"""Seconds after which a step counts as hung; it is then tried again. Work in C code ends before it is interrupted."""
 
 _PASSING = {
     errno.EAGAIN,
@@ -27,13 +33,20 @@ _PASSING = {
 }
 """Errors of network file systems that a later try may not meet."""
 
+_LOGGER = logging.getLogger(__name__)
 _Step = TypeVar("_Step", bound=Callable[..., Any])
 
 
-def step(function: _Step, name: str, run_name: str) -> _Step:
+def step(function: _Step, name: str, run_name: str, timeout: float | None = TIMEOUT) -> _Step:
     """Return a function as a task that is tried again after faults that may pass.
 
     Records in the store decide what is left to do, never Prefect's cache: every run of a step looks for itself.
+
+    Args:
+        function: the step.
+        name: of the task.
+        run_name: of a run of it, with the names of parameters in braces.
+        timeout: seconds that it may take; None for one that waits for others.
     """
     made: Any = task(
         name=name,
@@ -43,6 +56,7 @@ def step(function: _Step, name: str, run_name: str) -> _Step:
         retries=len(DELAYS),
         retry_delay_seconds=list(DELAYS),
         retry_condition_fn=_worth_a_try,
+        timeout_seconds=timeout,
     )(function)
     result: _Step = made
     return result
@@ -75,6 +89,15 @@ def _worth_a_try(_: Task[..., Any], __: Any, state: Any) -> bool:
     return False
 
 
+@contextmanager
+def without_server() -> Iterator[None]:
+    """Go on with the work where Prefect's server cannot be asked or told: it is away, or its database is locked."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        _LOGGER.warning("Prefect's server does not answer; the work goes on. %s: %s", type(error).__name__, error)
+
+
 def stop_if_suspended() -> None:
     """End this process if the run was suspended, between two steps; a resumed run is started anew and goes on.
 
@@ -84,7 +107,8 @@ def stop_if_suspended() -> None:
     run_id = runtime.flow_run.id
     if run_id is None:
         return
-    with get_client(sync_client=True) as client:
+    state = None
+    with without_server(), get_client(sync_client=True) as client:
         state = client.read_flow_run(UUID(run_id)).state
     if state is not None and state.is_paused():
         raise Pause(state=state)

@@ -8,20 +8,22 @@ from uuid import UUID
 from prefect import runtime
 from prefect.client.orchestration import get_client
 
+from vadprobe.flows.runs.faults import without_server
+
 if TYPE_CHECKING:
     from vadprobe.flows.jobs.job import Job
 
 
-def label_run(job: "Job", *, with_method: bool = False) -> None:
+def label_run(job: "Job", part: str = "", *, with_method: bool = False) -> None:
     """Name the current flow run after its job and the digest of its settings, and tag it; outside of a run do nothing.
 
     The flow does this itself, not Prefect before it starts the flow: a job that is wrong then ends as a failed run
-    with its sentence.
+    with its sentence. `part` is a word for what the run does of the job.
     """
-    tags = [f"dataset:{job.config.dataset.name}", f"backbone:{job.config.backbone.key}"]
+    tags = job_tags(job)
     if with_method:
         tags.append(f"method:{job.analysis.method}")
-    set_label(run_name(job), tags)
+    set_label(run_name(job, part), tags)
 
 
 def set_label(name: str, tags: Sequence[str]) -> None:
@@ -29,13 +31,18 @@ def set_label(name: str, tags: Sequence[str]) -> None:
     run_id = runtime.flow_run.id
     if run_id is None:
         return
-    with get_client(sync_client=True) as client:
+    with without_server(), get_client(sync_client=True) as client:
         client.update_flow_run(UUID(run_id), name=name, tags={*runtime.flow_run.tags, *tags})
 
 
-def run_name(job: "Job") -> str:
-    """Return the name of a run: its job and the first eight digits of its digest."""
-    return f"{job.path.stem} {job.digest[:8]}"
+def job_tags(job: "Job") -> list[str]:
+    """Return the tags of every run of a job."""
+    return [f"dataset:{job.config.dataset.name}", f"backbone:{job.config.backbone.key}"]
+
+
+def run_name(job: "Job", part: str = "") -> str:
+    """Return the name of a run: its job, the first eight digits of its digest, and the part of the job it does."""
+    return f"{job.path.stem} {job.digest[:8]} {part}".rstrip()
 
 
 def artifact_key(*words: str) -> str:

@@ -66,6 +66,19 @@ def load_run_job(
     return _overridden(checked_job(merged, folder / workspace if workspace else None), overrides)
 
 
+def check_digest(job: "Job", digest: str | None) -> None:
+    """Refuse a job that is another than that of the run that this one helps.
+
+    Raises:
+        VadprobeError: if the digests of their settings differ.
+    """
+    if digest is not None and job.digest != digest:
+        raise VadprobeError(
+            f"the job {job.path} of this worker has digest {job.digest[:8]}, but the run that it helps computes "
+            f"{digest[:8]}: the file differs between the machines. Give both the same one."
+        )
+
+
 def _overridden(job: "Job", overrides: ExtractionOverrides | AnalysisOverrides | None) -> "Job":
     """Return a job with the settings that a run gives."""
     if overrides is None:

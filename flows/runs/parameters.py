@@ -36,6 +36,13 @@ Workspace = str | None
 """Folder of the worker's machine; the flows' docstrings say more, which the form shows."""
 
 
+SpanMinutes = Annotated[float, Field(gt=0, title="Minutes of a span")]
+"""Minutes that a task of stage 1 is to take."""
+
+Workers = Annotated[int, Field(ge=1, title="Workers")]
+"""Runs that compute at once."""
+
+
 class _Overrides(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

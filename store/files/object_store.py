@@ -119,9 +119,9 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
         except (obs.BaseError, OSError, ValueError) as error:
             if _METADATA_HOST in str(error):  # asked for credentials of a cloud machine, as the environment has none
                 raise ForbiddenError(
-                    f"{url} may not be reached: the environment of this process has no credentials. Set those of the "
-                    "store, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, where it runs (for a flow: on the "
-                    "worker)."
+                    url,
+                    "the environment of this process has no credentials. Set those of the store, such as "
+                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, where it runs (for a flow: on the worker).",
                 ) from error
             if _FORBIDDEN.search(str(error)):  # a listing says so in its text alone
                 raise ForbiddenError(url, _reason(error)) from error

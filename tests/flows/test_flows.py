@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import Pause
 from prefect.states import Suspended
@@ -26,6 +27,7 @@ from vadprobe.flows.runs.endings import UNREADABLE
 from vadprobe.flows.runs.faults import stop_if_suspended
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.object_store import UnreachableError
+from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.verify import verify
 
 # Prefect and what it loads warn about each other's interfaces; none of it is ours to mend.
@@ -54,7 +56,7 @@ def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_
     seen = published()
     assert [run.name for run in seen.tasks] == [
         "plan job",
-        "extract segment-8-2 partition 0",
+        "extract segment-8-2/coarse, question partition 0",
         "commit job",
         "verify segment-8-2/coarse",
         "verify segment-8-2/question",
@@ -67,6 +69,48 @@ def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_
     assert "6 of 6 clips" in seen.artifacts["progress-set-tiny"].description
     assert "vadprobe extract" in seen.artifacts["plan-set-tiny"].description
     assert '"empty"' in seen.artifacts["not-readable-set-tiny"].data
+
+
+def test_helpers_that_nobody_takes_are_cancelled_and_the_run_does_all_by_itself(
+    prefect: None, job: Callable[..., Path]
+) -> None:
+    from vadprobe.flows.extract_features import extract_features
+    from vadprobe.flows.procedures.extract_partitions import extract_partitions
+
+    path = job()
+    with pytest.raises(VadprobeError, match=r"workers must be 1 .* 'prefect deploy -n extract-partitions'"):
+        extract_features(str(path), workers=3)
+    with get_client(sync_client=True) as client:
+        for pool in ("gpu", "cluster"):
+            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    extract_partitions.to_deployment("extract-partitions", work_pool_name="gpu").apply(work_pool_name="gpu")
+    with pytest.raises(VadprobeError, match=r"work_pool must be a pool of the server, got 'nowhere'"):
+        extract_features(str(path), workers=3, work_pool="nowhere")
+    state = extract_features(str(path), workers=3, work_pool="cluster", work_queue="fast", return_state=True)
+    assert "Worked on 6 of 6 clips" in str(state.message)
+    with get_client(sync_client=True) as client:
+        pool = client.read_deployment_by_name("extract-partitions/cluster").work_pool_name
+        helpers = [run for run in client.read_flow_runs() if run.work_queue_name == "fast"]
+    assert pool == "cluster"
+    assert [run.state.name for run in helpers if run.state] == ["Cancelled"] * 2
+    assert {run.name for run in helpers} == {f"job {load_job(path).digest[:8]} partitions"}
+
+
+def test_a_helper_leaves_the_commit_to_the_run_that_it_helps(prefect: None, job: Callable[..., Path]) -> None:
+    from vadprobe.flows.extract_features import extract_features
+    from vadprobe.flows.procedures.extract_partitions import extract_partitions
+
+    path = job()
+    with pytest.raises(VadprobeError, match=r"digest \w{8}, but the run that it helps computes 12345678"):
+        extract_partitions(str(path), digest="12345678" * 8)
+    state = extract_partitions(str(path), digest=load_job(path).digest, return_state=True)
+    assert "6 of 6 clips" in str(state.message)
+    (store,) = (path.parent / "features").rglob("*.zarr")
+    assert StoreHeader.read(store).attributes["state"] == "open"
+    state = extract_features(str(path), return_state=True)
+    assert "Nothing to compute" in str(state.message)
+    assert StoreHeader.read(store).attributes["state"] == "committed"
+    assert "verify segment-8-2/coarse" in [run.name for run in published().tasks][-1]
 
 
 def test_the_analyze_flow_writes_results_and_report(prefect: None, tmp_path: Path) -> None:
@@ -130,12 +174,15 @@ def test_a_fault_that_may_pass_is_tried_again_and_another_is_not(
     assert tries == ["wrong"]
 
 
-def test_the_automation_waits_for_every_state_that_a_run_ends_in() -> None:
+def test_the_automations_wait_for_every_state_that_a_run_ends_in_and_retry_our_runs_alone() -> None:
     path = ROOT / "flows" / "deployments" / "automations.yaml"
-    (content,) = yaml.safe_load(path.read_text())["automations"]
-    trigger = AutomationCore.model_validate(content).trigger
+    lost, retried = (AutomationCore.model_validate(each) for each in yaml.safe_load(path.read_text())["automations"])
     ends = {"Completed", UNREADABLE, "Failed", "Cancelled", "Crashed", "Suspended", "heartbeat"}
-    assert {event.removeprefix("prefect.flow-run.") for event in trigger.expect} == ends
+    assert {event.removeprefix("prefect.flow-run.") for event in lost.trigger.expect} == ends
+    (related,) = [retried.trigger.match_related]
+    assert related.model_dump()["prefect.resource.id"] == "prefect.tag.vadprobe"
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert all("vadprobe" in deployment["tags"] for deployment in deployments)
 
 
 def test_the_deployments_are_importable_flows_of_the_same_name() -> None:

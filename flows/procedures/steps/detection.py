@@ -11,7 +11,7 @@ from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from vadprobe.flows.procedures.parameters import DetectionSettings
 from vadprobe.flows.runs.artifacts.pictures import data_url
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key, set_label
 from vadprobe.flows.runs.loading import run_folder
 
@@ -126,12 +126,13 @@ def publish(folder: "GrowingFolder", computed: Sequence[Path]) -> list[str]:
     ]
     table = folder.write_table()
     about = f"{len(events)} events in {len(videos)} videos, the highest first; all of them: `{table}`"
-    create_table_artifact(rows, key=artifact_key("events", name), description=about)
     unreadable = [{"video": video, "reason": reason} for video, reason in folder.unreadable().items()]
-    if unreadable:
-        about = f"{len(unreadable)} of {len(videos)} videos could not be read whole."
-        create_table_artifact(unreadable[:MOST_ROWS], key=artifact_key("not-readable", name), description=about)
-    _publish_pictures(folder, computed, [one.event.video for one in events])
+    with without_server():
+        create_table_artifact(rows, key=artifact_key("events", name), description=about)
+        if unreadable:
+            about = f"{len(unreadable)} of {len(videos)} videos could not be read whole."
+            create_table_artifact(unreadable[:MOST_ROWS], key=artifact_key("not-readable", name), description=about)
+        _publish_pictures(folder, computed, [one.event.video for one in events])
     first = f"Looked at {len(computed)} of {len(videos)} videos; {len(events)} events are in the results."
     return [first, *folder.detector.notes(), *folder.notes, f"Results: {folder.out}"]
 

@@ -10,7 +10,7 @@ from vadprobe.flows.jobs.experiments.score_source import ScoreSource
 from vadprobe.flows.procedures.parameters import Intervals
 from vadprobe.flows.runs.analysis_steps import result_rows
 from vadprobe.flows.runs.artifacts.pictures import data_url
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
 from vadprobe.flows.runs.loading import load_run_job, run_folder
 from vadprobe.store.datasets.configuration import DatasetConfig
@@ -55,10 +55,12 @@ def measure(
         _LOGGER.info(line)
     key = (reader.config.name, source.scores.stem)
     rows = result_rows({**found.measured.evaluation.to_json(), "preset": source.scores.name})
-    create_table_artifact(rows, key=artifact_key("scores", *key), description=f"{found.title}. Files: `{folder}`")
-    if (picture := folder / "curves.png").name in found.files:
-        url = data_url(picture.read_bytes())
-        create_image_artifact(url, key=artifact_key("curves", *key), description=f"{found.title}: ROC and PR curves.")
+    with without_server():
+        create_table_artifact(rows, key=artifact_key("scores", *key), description=f"{found.title}. Files: `{folder}`")
+        if (picture := folder / "curves.png").name in found.files:
+            about = f"{found.title}: ROC and PR curves."
+            url = data_url(picture.read_bytes())
+            create_image_artifact(url, key=artifact_key("curves", *key), description=about)
     return lines
 
 

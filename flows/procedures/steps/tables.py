@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_markdown_artifact
 
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key, set_label
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def measure(run: TableRun, name: str) -> None:
         _LOGGER.info(line)
     about = f"The same on a terminal: `{run.files.command}`"
     key = artifact_key("table", name, table.dataset, table.backbone)
-    create_markdown_artifact("\n".join(markdown_lines(table)), key=key, description=about)
+    with without_server():
+        create_markdown_artifact("\n".join(markdown_lines(table)), key=key, description=about)
 
 
 measure_task = step(measure, "measure", "measure {name}")

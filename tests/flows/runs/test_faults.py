@@ -40,7 +40,7 @@ def test_network_object_store_and_device_memory_may_pass(error: Exception) -> No
     "error",
     [
         VadprobeError("wrong"),
-        ForbiddenError("no credentials"),
+        ForbiddenError("s3://bucket", "no credentials"),
         NoListingError("a web server"),
         OSError(errno.ENOSPC, "disk full"),
         PermissionError(errno.EACCES, "not allowed"),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_table_artifact
 
-from vadprobe.flows.runs.faults import step
+from vadprobe.flows.runs.extraction.progress import SpanProgress
+from vadprobe.flows.runs.extraction.spans import Span
+from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
-from vadprobe.flows.runs.progress import SpanProgress
-from vadprobe.flows.runs.spans import Span
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 
@@ -28,11 +28,18 @@ MOST_ROWS = 500
 _LOGGER = logging.getLogger(__name__)
 
 
+def open_stores(job: "Job") -> "Extractor":
+    """Open the stores of a job, and create those that are lacking."""
+    from vadprobe.flows.jobs.extract_job import prepare
+
+    return prepare(job)
+
+
 def plan(job: "Job") -> "Extractor":
     """Probe the videos, create or open the stores, and publish what there is to do."""
-    from vadprobe.flows.jobs.extract_job import missing_lines, prepare
+    from vadprobe.flows.jobs.extract_job import missing_lines
 
-    extractor = prepare(job)
+    extractor = open_stores(job)
     for line in (*extractor.plan.cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
         _LOGGER.info(line)
     rows = [
@@ -49,7 +56,8 @@ def plan(job: "Job") -> "Extractor":
         for sampling in extractor.plan.samplings
     ]
     about = f"Stage 1 of `{job.path.name}` into `{job.root}`. The same on a terminal: `{command_of(job)}`"
-    create_table_artifact(rows, key=artifact_key("plan", *_names(job)), description=about)
+    with without_server():
+        create_table_artifact(rows, key=artifact_key("plan", *_names(job)), description=about)
     return extractor
 
 
@@ -59,7 +67,10 @@ def extract(extractor: "Extractor", span: Span, progress: SpanProgress) -> "list
 
     left = [key for key in span if extractor.is_pending(*key)]
     computed = compute_free(extractor, left, progress.listener())
+    progress.count()
     progress.publish()
+    if len(computed) < len(span):
+        _LOGGER.info("%s: %d computed here, the others by other workers", span.name, len(computed))
     return computed
 
 
@@ -68,6 +79,7 @@ def wait(extractor: "Extractor", progress: SpanProgress) -> "list[PartitionKey]"
     from vadprobe.extract.pipeline.claim_loop import compute_pending
 
     computed = compute_pending(extractor, progress.listener())
+    progress.count()
     progress.publish()
     return computed
 
@@ -89,7 +101,9 @@ def commit(job: "Job", extractor: "Extractor", computed: "list[PartitionKey]") -
             f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips could not be read; "
             f"the first {min(len(unreadable), MOST_ROWS)} of them."
         )
-        create_table_artifact(unreadable[:MOST_ROWS], key=artifact_key("not-readable", *_names(job)), description=about)
+        key = artifact_key("not-readable", *_names(job))
+        with without_server():
+            create_table_artifact(unreadable[:MOST_ROWS], key=key, description=about)
     return summary
 
 
@@ -108,29 +122,25 @@ def verify_computed(store: StorePath, partitions: frozenset[int]) -> None:
 
 
 plan_task = step(plan, "plan", "plan {job.path.stem}")
+open_task = step(open_stores, "open", "open the stores of {job.path.stem}")
 extract_task = step(extract, "extract", "extract {span.name}")
-wait_task = step(wait, "wait", "wait for other workers")
+wait_task = step(wait, "wait", "wait for other workers", timeout=None)
 commit_task = step(commit, "commit", "commit {job.path.stem}")
 verify_task = step(verify_computed, "verify", "verify {store.parent.parent.name}/{store.stem}")
 
 
-def lacking(extractor: "Extractor") -> dict[StorePath, tuple[int, frozenset[int]]]:
-    """Return the position of each store's sampling, and the partitions that the store lacks now."""
-    return {
-        writer.path: (position, frozenset(writer.missing()))
-        for position, sampling in enumerate(extractor.plan.samplings)
-        for writer in sampling.writers
-    }
+def unverified(extractor: "Extractor") -> dict[StorePath, frozenset[int]]:
+    """Return the partitions, by store, that a commit of now would declare finished for the first time; no empty ones.
 
+    Of a store that was never committed these are all: an earlier run that was lost has verified nothing.
+    """
+    from vadprobe.store.format.store_header import StoreHeader
 
-def written(
-    before: dict[StorePath, tuple[int, frozenset[int]]], computed: "list[PartitionKey]"
-) -> dict[StorePath, frozenset[int]]:
-    """Return the partitions that were computed here, by store, of those that each lacked before; no empty ones."""
-    found = {
-        store: frozenset(key.partition for key in computed if key.position == position) & missing
-        for store, (position, missing) in before.items()
-    }
+    found = {}
+    for sampling in extractor.plan.samplings:
+        for writer in sampling.writers:
+            is_committed = StoreHeader.read(writer.path).attributes["state"] == "committed"
+            found[writer.path] = frozenset(writer.missing() if is_committed else writer.partitions)
     return {store: partitions for store, partitions in found.items() if partitions}
 
 

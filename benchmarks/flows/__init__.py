@@ -1,0 +1,1 @@
+"""Orchestration: what Prefect costs a run, and what more workers give."""
