@@ -1,12 +1,12 @@
 """The command detect."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.options import OptionalPositive, OptionalWhole
+from vadprobe.flows.commands.options import OptionalPositive, OptionalWhole, print_json
 from vadprobe.flows.jobs.progress import open_bar, say
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def detect(
     films: bool = False,
     scored_video: bool = False,
     padding: float = 2.0,
+    json: bool = False,
 ) -> int:
     """Detect anomalous events in videos, in one pass that ends behind the deepest block the detector reads.
 
@@ -61,6 +62,7 @@ def detect(
         films: then cut an mp4 of each event from the video files
         scored_video: then write an mp4 of each video file with its score below the frames
         padding: seconds before and after an event in its film
+        json: print the summary as JSON, for programs: the content of summary.json
     """
     from vadprobe.detect.detector import Detector
     from vadprobe.detect.online.events import Event
@@ -73,6 +75,7 @@ def detect(
     pictures = PictureOptions(films, scored_video, padding)
     files: dict[str, Path | None] = {}
     events: list[Event] = []
+    tell: Callable[[str], None] = _nobody if json else say
     with (
         Detector.load(detector, backbone=backbone, device=device, threads=threads) as loaded,
         open_bar("detecting", "segment", None) as bar,
@@ -80,12 +83,12 @@ def detect(
         frames = loaded.fitted.features.sampling.clip_length or 1
         targets = targets_in((first, *others), SourceOptions(segment_frames=frames, follow=follow, watch=watch))
         about = about_detection(loaded, options)
-        say(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
+        tell(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
 
         def found(item: ScoredSegment | Event) -> None:
             if isinstance(item, Event):
                 events.append(item)
-                say(event_line(item))
+                tell(event_line(item))
             else:
                 bar.update()
 
@@ -96,25 +99,36 @@ def detect(
 
         summary = detect_in(loaded, noted(), out, options, overwrite=overwrite, found=found)
         threshold = loaded.fitted.locator.threshold
-        texts = _explained(loaded, out, events, files) if explain else {}
+        texts = _explained(loaded, out, events, files, tell) if explain else {}
     scored = {video.video: files[video.video] for video in summary.videos if video.n_segments}
-    _draw(out, scored, threshold, pictures, texts)
-    print("\n".join([*summary.lines(), f"Results: {out}"]))
+    _draw(out, scored, threshold, pictures, texts, tell)
+    if json:
+        print_json(summary.to_json())
+    else:
+        print("\n".join([*summary.lines(), f"Results: {out}"]))
     return 0 if summary.is_whole else 3
 
 
+def _nobody(text: str) -> None:
+    """Say nothing, where a program reads."""
+
+
 def _explained(
-    detector: "Detector", out: Path, events: "Sequence[Event]", files: "Mapping[str, Path | None]"
+    detector: "Detector",
+    out: Path,
+    events: "Sequence[Event]",
+    files: "Mapping[str, Path | None]",
+    tell: Callable[[str], None],
 ) -> dict[str, dict[int, str]]:
     """Explain the events of video files; return the texts by video and position of the event there."""
     from vadprobe.detect.explanations import explain_events, texts_by_video, write_explanations
 
     in_files = [(event, path) for event in events if (path := files[event.video]) is not None]
     if len(in_files) < len(events):
-        say(f"{len(events) - len(in_files)} events of streams are not explained: their frames are not kept.")
+        tell(f"{len(events) - len(in_files)} events of streams are not explained: their frames are not kept.")
     found = []
     for one in explain_events(detector, in_files):
-        say(f"{one.event.video}, {one.event.start_second:.1f} s to {one.event.stop_second:.1f} s, {one.line()}")
+        tell(f"{one.event.video}, {one.event.start_second:.1f} s to {one.event.stop_second:.1f} s, {one.line()}")
         found.append(one)
     write_explanations(out, found, detector.fitted.features.backbone.key)
     return texts_by_video(events, found)
@@ -126,6 +140,7 @@ def _draw(
     threshold: float,
     options: "PictureOptions",
     texts: "Mapping[str, Mapping[int, str]]",
+    tell: Callable[[str], None],
 ) -> None:
     """Draw the pictures of every video; what cannot be drawn is said, and the others go on."""
     from vadprobe.detect.pictures.drawing import PictureOptions, draw_pictures
@@ -133,11 +148,11 @@ def _draw(
 
     for name, file in videos.items():
         if file is None and (options.films or options.scored_video):
-            print(f"{name}: films are cut from video files, and this is a stream; its curve alone is drawn.")
+            tell(f"{name}: films are cut from video files, and this is a stream; its curve alone is drawn.")
         try:
             draw_pictures(out, name, file, threshold, options if file else PictureOptions(), texts.get(name))
         except VadprobeError as error:
-            print(f"{name}: not all pictures could be drawn: {error}")
+            tell(f"{name}: not all pictures could be drawn: {error}")
 
 
 def event_line(event: "Event") -> str:
