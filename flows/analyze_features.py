@@ -1,5 +1,8 @@
 """The flow `analyze-features`: stage 2 of a job."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from prefect import flow
 
 from vadprobe.flows.runs.analysis_steps import fit_task, open_task, report_task, score_task

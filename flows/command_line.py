@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "experiments.stability": ("stability", "probing"),
         "experiments.sweeps": ("sweep", "agreement"),
     },
+    "On a Prefect server": {"orchestration.deploy": ("deploy",)},
 }
 """Commands by the module of their functions, under the titles of the help page."""
 
@@ -59,6 +60,7 @@ _EXTRAS = {
     "explain": "all",
     "detect": "extract,analyze",
     "demo": "all",
+    "deploy": "flows",
 }
 """Extras that hold the packages of a command, where it is not `analyze`."""
 

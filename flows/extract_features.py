@@ -1,5 +1,8 @@
 """The flow `extract-features`: stage 1 of a job."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from prefect import State, flow
 
 from vadprobe.flows.runs.endings import ending

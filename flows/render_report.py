@@ -1,5 +1,8 @@
 """The flow `render-report`: one page about finished analyses."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from typing import Annotated
 
 from prefect import flow

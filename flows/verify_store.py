@@ -1,5 +1,8 @@
 """The flow `verify-store`: an independent second reading of whole stores."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from prefect import flow
 
 from vadprobe.flows.runs.logs import log_of_run

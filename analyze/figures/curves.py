@@ -1,13 +1,14 @@
 """Figure 6 of both papers: the scores of a video over time, with what is true and what was detected."""
 
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.figures import style
 from vadprobe.analyze.figures.drawn import Cell, DrawnFigure
 from vadprobe.analyze.figures.source import FigureSource, notes_of
@@ -165,7 +166,7 @@ def curve_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
     source = sources[0]
     videos = _videos(source)
     threshold = source.detector.locator.threshold
-    curves = [_curve(source, video) for video in videos]
+    curves = [curve_of(source.scores, source.inputs.truth, video, source.texts) for video in videos]
     rows = [row for one in curves for row in _rows(source, one, threshold)]
     missing = () if source.texts else (NO_TEXTS,)
     chosen = "as asked for" if source.videos else "the first by name that is annotated and the first that is not"
@@ -202,18 +203,21 @@ def _videos(source: FigureSource) -> list[Video]:
     return found
 
 
-def _curve(source: FigureSource, video: Video) -> VideoCurve:
-    table, rows = source.scores.table, source.scores.rows
+def curve_of(
+    scores: Scores, truth: Dataset, video: Video, texts: Mapping[tuple[str, int, int], str] | None = None
+) -> VideoCurve:
+    """Return the scores of a video, with the texts of the segments of greatest and least score."""
+    table, rows = scores.table, scores.rows
     mine = table.video_codes[rows] == table.video_ids.index(video.video_id)
     starts, stops = table.start_frames[rows[mine]], table.stop_frames[rows[mine]]
-    raw, smoothed = source.scores.raw[mine], source.scores.smoothed[mine]
-    truth = None if video.label is None else source.inputs.truth.truth(video.video_id, int(stops.max()))
-    texts: tuple[tuple[int, str], ...] = ()
-    if source.texts and np.isfinite(smoothed).any():
+    raw, smoothed = scores.raw[mine], scores.smoothed[mine]
+    frames = None if video.label is None else truth.truth(video.video_id, int(stops.max()))
+    found: tuple[tuple[int, str], ...] = ()
+    if texts and np.isfinite(smoothed).any():
         ends = sorted({int(np.nanargmin(smoothed)), int(np.nanargmax(smoothed))})
         keys = [(video.video_id, int(starts[place]), int(stops[place])) for place in ends]
-        texts = tuple((place, source.texts[key]) for place, key in zip(ends, keys, strict=True) if key in source.texts)
-    return VideoCurve(video, starts, stops, raw, smoothed, truth, texts)
+        found = tuple((place, texts[key]) for place, key in zip(ends, keys, strict=True) if key in texts)
+    return VideoCurve(video, starts, stops, raw, smoothed, frames, found)
 
 
 def _rows(source: FigureSource, one: VideoCurve, threshold: float) -> list[tuple[Cell, ...]]:

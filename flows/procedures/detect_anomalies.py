@@ -1,5 +1,8 @@
 """The flow `detect-anomalies`: events in the videos of a folder, which may grow."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from prefect import State, flow
 
 from vadprobe.flows.procedures.parameters import DetectionSettings, DetectorFile, Folder, Seconds

@@ -1,5 +1,8 @@
 """The flow `evaluate-scores`: scores of any origin against a ground truth."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from prefect import flow
 
 from vadprobe.flows.jobs.experiments.score_source import ScoreSource

@@ -1,5 +1,8 @@
 """The flow `extract-partitions`: what one more worker does of stage 1."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from prefect import State, flow
 from prefect.states import Completed
 

@@ -1,5 +1,8 @@
 """The flow `measure-tables`: tables of both papers under their numbers, and tables of our own."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from typing import Annotated
 
 from prefect import flow

@@ -1,5 +1,8 @@
 """The flow `run-experiment`: both stages of a job, then its tables and its page."""
 
+import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
+
+# isort: split
 from prefect import State, flow
 
 from vadprobe.flows.analyze_features import analyze_features

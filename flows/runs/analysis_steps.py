@@ -1,12 +1,13 @@
 """Steps of stage 2 as tasks: open, fit, score, report. What they need is imported when they run."""
 
+import base64
 import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect.artifacts import create_image_artifact, create_link_artifact, create_table_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
 from vadprobe.flows.runs.artifacts.dask_pages import publish_report
 from vadprobe.flows.runs.artifacts.pictures import data_url
@@ -59,21 +60,42 @@ def report(
     for line in (*outcome.table().splitlines(), outcome.steps(), f"Report: {outcome.report}"):
         _LOGGER.info(line)
     names = (job.config.dataset.name, job.config.backbone.key, job.analysis.method)
-    about = f"{job.analysis.preset} on {', '.join(names)}. The same on a terminal: `vadprobe analyze {job.path}`"
-    rows, picture = result_rows(outcome.result.to_json()), result_picture(inputs, scores)
+    rows = result_rows(outcome.result.to_json())
+    about = (
+        f"AUC {rows[0]['AUC']}, AP {rows[0]['AP']}: {job.analysis.preset} on {job.config.dataset.name} with "
+        f"{job.config.backbone.key}. The same on a terminal: `vadprobe analyze {job.path}`"
+    )
+    text = report_text(inputs, scores, detector.locator.threshold, outcome.report)
+    picture = result_picture(inputs, scores)
     with without_server():
         create_table_artifact(rows, key=artifact_key("result", *names), description=about)
-        create_link_artifact(
-            outcome.report.as_uri(),
-            link_text=str(outcome.report),
+        create_markdown_artifact(
+            text,
             key=artifact_key("report", *names),
-            description="The page of the result, on the worker's machine.",
+            description="Scores of two test videos, and where the whole page is.",
         )
         publish_report(job, job.out / PERFORMANCE)
         if picture is not None:
             about = f"{job.analysis.preset} on {', '.join(names)}: ROC and PR curves."
             create_image_artifact(data_url(picture), key=artifact_key("curves", *names), description=about)
     return outcome
+
+
+def report_text(inputs: "AnalysisInputs", scores: "Scores", threshold: float, page: Path) -> str:
+    """Return Markdown with the curves of an anomalous and a normal test video and the path of the whole page.
+
+    The page lies on the worker's machine; a link to a file of it would lead nowhere in a browser.
+    """
+    from vadprobe.analyze.figures import style
+    from vadprobe.analyze.figures.curves import curve_of, draw_curves, videos_to_draw
+
+    scored = {scores.table.video_ids[code] for code in set(scores.table.video_codes[scores.rows].tolist())}
+    curves = [curve_of(scores, inputs.truth, video) for video in videos_to_draw(inputs.truth, scored, 2, 1)]
+    lines = [f"The whole page, a file to open in a browser, on the worker's machine:\n\n`{page}`"]
+    if curves:
+        picture = base64.b64encode(style.png(draw_curves(curves, threshold))).decode()
+        lines.insert(0, f"![Scores of test videos; light: true anomaly](data:image/png;base64,{picture})")
+    return "\n\n".join(lines)
 
 
 def render(jobs: "Sequence[Job]", path: Path) -> Path:
@@ -99,9 +121,9 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _cells(found: dict[str, Any]) -> dict[str, str]:
-    """Return the metrics with four digits; what was not measured is a dash."""
+    """Return the metrics with four digits; what was not measured is a dash, not "-", which Markdown makes a list of."""
     values = {title: found.get(name) for name, title in _METRICS.items()}
-    return {title: "-" if value is None or math.isnan(value) else f"{value:.4f}" for title, value in values.items()}
+    return {title: "–" if value is None or math.isnan(value) else f"{value:.4f}" for title, value in values.items()}
 
 
 open_task = step(open_stores, "open", "open the stores of {job.path.stem}")

@@ -23,9 +23,10 @@ def _checked(name: str) -> str:
 _JOB_SCHEMA: dict[str, Any] = {
     "title": "Job",
     "description": "A shipped job by its name, or the path of a job file of your own, which ends in .toml.",
+    # The form shows the value of a deployment in the first of them, where a list could not show a file.
     "anyOf": [
-        {"title": "Shipped job", "type": "string", "enum": list(shipped_jobs())},
         {"title": "Job file", "type": "string", "pattern": r"\.toml$"},
+        {"title": "Shipped job", "type": "string", "enum": list(shipped_jobs())},
     ],
 }
 

@@ -54,6 +54,8 @@ def deployment_on(pool: str | None, name: str) -> str | None:
         return None
     with get_client(sync_client=True) as client:
         found = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[name])))
+        # Of several on a pool, the one that is called as this run's own is of the same job.
+        found.sort(key=lambda one: one.name == runtime.deployment.name)
         pools = {one.work_pool_name: one.name for one in found}
         if not pools or pool == _own_pool(client):
             return None

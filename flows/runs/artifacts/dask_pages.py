@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect.artifacts import create_link_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
 from vadprobe.flows.runs.labels import artifact_key
 
@@ -28,8 +28,8 @@ def publishing(job: "Job") -> Callable[[str], None]:
 
 
 def publish_report(job: "Job", page: Path) -> None:
-    """Publish the place of Dask's performance report, if this job has one."""
+    """Say where Dask's performance report is, if this job has one; it is a file on the worker's machine."""
     if page.exists():
         key = artifact_key("performance", job.config.dataset.name, job.config.backbone.key, job.analysis.method)
-        about = "Dask's performance report, on the worker's machine."
-        create_link_artifact(page.as_uri(), link_text=str(page), key=key, description=about)
+        text = f"Dask's performance report, a file to open in a browser, on the worker's machine:\n\n`{page}`"
+        create_markdown_artifact(text, key=key, description="Where the time of the Dask cluster went.")
