@@ -3,6 +3,8 @@
 import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
 
 # isort: split
+from pathlib import Path
+
 from prefect import State, flow
 
 from vadprobe.flows.procedures.parameters import DetectionSettings, DetectorFile, Folder, Seconds
@@ -44,7 +46,7 @@ def detect_anomalies(
     """
     with log_of_run(), open_folder(videos, detector, out, settings) as folder:
         label_detection(folder)
-        computed = []
+        computed: list[Path] = []
         for batch in batches(folder, watch_seconds):
             stop_if_suspended()
             detect_task(folder, batch)

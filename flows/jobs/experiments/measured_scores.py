@@ -51,7 +51,9 @@ class MeasuredScores:
     def text(self, published: bool) -> str:
         """Return the lines of the numbers, those by other readings, of others if wanted, and the notes."""
         context = self.measured.context
-        by_convention = {name: self.readings[name] for name in CONVENTIONS if name in self.readings}
+        by_convention: dict[str, Evaluation] = {
+            name: self.readings[name] for name in CONVENTIONS if name in self.readings
+        }
         has_readings = context["format"] in TEXT_FORMATS
         taken = context["intervals_convention"]
         blocks = [

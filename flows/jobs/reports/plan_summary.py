@@ -1,4 +1,4 @@
-"""What an extraction has to do, for people and for programs."""
+"""The work of an extraction in sentences for people, and in JSON for programs."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any

@@ -54,8 +54,13 @@ def open_folder(videos: str, detector: str, out: str | None, settings: Detection
     folder = run_folder() / videos
     results = run_folder() / out if out else folder.with_name(f"{folder.name}-detected")
     options = DetectionOptions(settings.look_ahead, settings.stay_above, settings.batch)
-    loading = {"backbone": settings.backbone, "device": settings.device, "threads": settings.threads}
-    with Detector.load(run_folder() / detector, **loading) as loaded:
+    backbone = settings.backbone
+    if backbone is not None and (run_folder() / backbone).is_dir():
+        backbone = str(run_folder() / backbone)
+    loading = Detector.load(
+        run_folder() / detector, backbone=backbone, device=settings.device, threads=settings.threads
+    )
+    with loading as loaded:
         found = GrowingFolder(loaded, folder, results, options, settings.explain)
         found.pending()  # a folder that is not there is told before anything is written
         busy = f"another run has been writing into {results} for a day; end it, or name another folder as 'out'."

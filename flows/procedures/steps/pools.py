@@ -34,7 +34,8 @@ def run_on(pool: str | None, flow: Flow[..., Any], **parameters: Any) -> State[A
     """
     deployment = deployment_on(pool, flow.name)
     if deployment is None:
-        state: State[Any] = flow(**parameters, return_state=True)
+        here: Any = flow
+        state: State[Any] = here(**parameters, return_state=True)
     else:
         _LOGGER.info("%s runs on the work pool %r.", flow.name, pool)
         state = _run_elsewhere(f"{flow.name}/{deployment}", {name: _plain(given) for name, given in parameters.items()})
