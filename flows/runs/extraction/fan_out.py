@@ -32,7 +32,7 @@ FLOW = "extract-partitions"
 PART = "partitions"
 """Word of the names of helpers' runs."""
 
-_BEFORE = (StateType.SCHEDULED, StateType.PENDING)
+_BEFORE = [StateType.SCHEDULED, StateType.PENDING]
 _ALIVE = [*_BEFORE, StateType.RUNNING]
 _LOGGER = logging.getLogger(__name__)
 

@@ -55,10 +55,22 @@ def plan(job: "Job") -> "Extractor":
         }
         for sampling in extractor.plan.samplings
     ]
-    about = f"Stage 1 of `{job.path.name}` into `{job.root}`. The same on a terminal: `{command_of(job)}`"
+    about = (
+        f"Stage 1 of `{job.path.name}` into `{job.root}`: {_budget(job, extractor)}. The same on a terminal: "
+        f"`{command_of(job)}`"
+    )
     with without_server():
         create_table_artifact(rows, key=artifact_key("plan", *_names(job)), description=about)
     return extractor
+
+
+def _budget(job: "Job", extractor: "Extractor") -> str:
+    """Return the megabytes that are to be written, beside those that are free."""
+    from vadprobe.store.writing.disk_space import free_bytes
+
+    needed = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
+    free = free_bytes(job.root)
+    return f"about {needed / 1e6:,.1f} MB to write" + ("" if free is None else f", {free / 1e6:,.0f} MB free")
 
 
 def extract(extractor: "Extractor", span: Span, progress: SpanProgress) -> "list[PartitionKey]":
