@@ -41,7 +41,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "experiments.stability": ("stability", "probing"),
         "experiments.sweeps": ("sweep", "agreement"),
     },
-    "On a Prefect server": {"orchestration.deploy": ("deploy",)},
+    "On a Prefect server": {"setup.deploy": ("deploy",)},
 }
 """Commands by the module of their functions, under the titles of the help page."""
 

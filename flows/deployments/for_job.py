@@ -26,7 +26,7 @@ SHARED = ("extract-partitions",)
 
 @dataclass(frozen=True)
 class Choices:
-    """What the deployments of a job differ in from the shipped ones.
+    """Differences of the deployments of a job from the shipped ones.
 
     Attributes:
         config: shipped job by its name, or path of the job file as the workers find it.

@@ -25,9 +25,9 @@ def server_address() -> str:
     address = get_current_settings().api.url
     if not address:
         raise VadprobeError(
-            "no Prefect server is named, so there is nothing to deploy to. Start one with 'prefect server start "
-            "--background', then 'export PREFECT_API_URL=http://127.0.0.1:4200/api' (or the address of the team's "
-            "server); --write-only writes the file alone."
+            "no Prefect server is named, so there is nothing to deploy to. Start one with 'prefect server start', then "
+            "'export PREFECT_API_URL=http://127.0.0.1:4200/api' (or the address of the team's server); --write-only "
+            "writes the file alone."
         )
     return address
 
@@ -42,8 +42,8 @@ def check_server(pools: Iterable[str]) -> str:
     with get_client(sync_client=True) as client:
         if fault := client.api_healthcheck():
             raise VadprobeError(
-                f"no Prefect server answers at {address} ({_short(fault)}). Start it with 'prefect server start "
-                "--background', or correct PREFECT_API_URL."
+                f"no Prefect server answers at {address} ({_short(fault)}). Start it with 'prefect server start', or "
+                "correct PREFECT_API_URL."
             )
         missing = sorted({pool for pool in pools if not _has_pool(client, pool)})
     if missing:

@@ -86,8 +86,9 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.fixture
-def team(bucket: str, tmp_path: Path) -> Iterator[TeamOfMachines]:
+def team(bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[TeamOfMachines]:
     """A server; what it starts reaches the bucket."""
+    caplog.set_level(logging.WARNING, logger="httpx")  # each question to the server
     with team_on_postgres(tmp_path) as team:
         yield team
 
@@ -163,6 +164,11 @@ def the_line(log: str, beginning: str) -> str:
     return [line for line in log.splitlines() if line.startswith(beginning)][-1]
 
 
+def ending(log: str) -> str:
+    """What a run says at its end."""
+    return the_line(log, "Finished in state Completed('").partition("'")[2].rpartition("'")[0]
+
+
 def steps(log: str) -> str:
     """What an analysis says about its steps."""
     return next(line for line in log.splitlines() if " steps were computed (" in line)
@@ -189,7 +195,12 @@ def test_a_teams_week(team: TeamOfMachines, world: tuple[Path, Dataset], bucket:
 
     run, lost = extract_on_a_machine_that_is_lost(team, bucket)
     log = team.ended(run)
-    tell("The run went through these states, and then", ", ".join(team.states(run)), the_line(log, "Worked on"))
+    tell(
+        "The other machine took over, and the run was started again there",
+        *team.states(run),
+        ending(log),
+        *written(log),
+    )
     assert "Crashed" in team.states(run)
     extracted = everything_below(bucket)
     log = team.ended(start(team, "analyze-features"))
@@ -198,7 +209,7 @@ def test_a_teams_week(team: TeamOfMachines, world: tuple[Path, Dataset], bucket:
     team.machine(lost, "gpu", gpus[lost])
     add_prompts(*gpus.values(), cpu)
     log = team.ended(start(team, "extract-features"))
-    tell("Two prompts more; written were", *written(log))
+    tell("Two prompts more; written and read again were", ending(log), *written(log))
     assert {Path(store).name for store in written(log)} == {"detailed", "question"}
     now = everything_below(bucket)
     assert {name: now[name] for name in extracted if "coarse" in name} == {

@@ -1,1 +1,0 @@
-"""Commands for those who run the stages on a Prefect server."""

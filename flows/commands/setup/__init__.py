@@ -1,0 +1,1 @@
+"""Commands of the first minutes: the demo, and the deployments of a job."""
