@@ -81,3 +81,9 @@ def test_a_report_that_cannot_be_drawn_is_refused_before_work(tmp_path: Path, mo
     wanted = Observation(tmp_path / "performance.html")
     with pytest.raises(VadprobeError, match="needs Bokeh"), open_scheduler("synchronous", 0, observation=wanted):
         pass
+
+
+def test_a_cluster_that_nothing_describes_is_refused() -> None:
+    words = r"needs a section \[analysis.cluster\]"
+    with pytest.raises(VadprobeError, match=words), open_scheduler("cluster", 1):
+        pass
