@@ -197,7 +197,7 @@ def test_a_teams_week(team: TeamOfMachines, world: tuple[Path, Dataset], bucket:
     log = team.ended(run)
     tell(
         "The other machine took over, and the run was started again there",
-        *team.states(run),
+        ", ".join(team.states(run)),
         ending(log),
         *written(log),
     )

@@ -100,16 +100,19 @@ def test_what_the_server_lacks_is_said_before_anything_is_written(
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    code, _, complaint = deploy("headhunt.toml")
+    words = ("headhunt.toml", "--gpu-pool", "no-gpus", "--cpu-pool", "no-cpus")  # the server is that of other tests too
+    code, _, complaint = deploy(*words)
     assert code == 2
-    assert "has no work pool 'cpu' and no 'gpu'. Make it with 'prefect work-pool create cpu --type process" in complaint
+    assert (
+        "has no work pool 'no-cpus' and no 'no-gpus'. Make it with 'prefect work-pool create no-cpus --ty" in complaint
+    )
     with get_client(sync_client=True) as client:
-        client.create_work_pool(WorkPoolCreate(name="gpu", type="process"))
-    assert "has no work pool 'cpu'. Make" in deploy("headhunt.toml")[2]
+        client.create_work_pool(WorkPoolCreate(name="no-gpus", type="process"))
+    assert "has no work pool 'no-cpus'. Make" in deploy(*words)[2]
     for address, sentence in (
         (None, "no Prefect server is named, so there is nothing to deploy to"),
         ("http://127.0.0.1:9/api", "no Prefect server answers at http://127.0.0.1:9/api (ConnectError: "),
     ):
         with temporary_settings({PREFECT_API_URL: address}):
-            assert sentence in deploy("headhunt.toml")[2]
+            assert sentence in deploy(*words)[2]
     assert not (tmp_path / "prefect.yaml").exists()
