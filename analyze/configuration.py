@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from vadprobe.analyze.calibration.settings import CalibrationConfig
+from vadprobe.analyze.compute.settings import ClusterConfig
 from vadprobe.analyze.locator.settings import CODE_GRID, CODE_LOCATOR, LOCATORS, LocatorConfig
 from vadprobe.analyze.probes.settings import CODE_PROBE, Convention, ProbeConfig
 from vadprobe.analyze.saliency.settings import HEAD_METRICS, LAYER_METRICS, SaliencyConfig
@@ -159,9 +160,15 @@ class AnalysisConfig(Section):
         default="steps", description="folder of the results of steps by digest; jobs of one workspace share it"
     )
     scheduler: str = Field(
-        default="processes", description="'processes', 'threads', or the address of a Dask cluster, tcp://host:port"
+        default="processes",
+        description="'processes', 'threads', the address of a running Dask cluster, tcp://host:port, or 'cluster' for "
+        "one that is started as [analysis.cluster] says",
     )
     workers: int = Field(default=2, ge=0, description="Dask workers of one thread each; 0 computes in this process")
+    cluster: ClusterConfig | None = Field(default=None, description="with scheduler 'cluster'")
+    performance_report: bool = Field(
+        default=False, description="keep Dask's own report of the computation beside the result, performance.html"
+    )
     curves: int = Field(default=6, ge=0, description="videos drawn in the report")
 
     @property
@@ -215,6 +222,10 @@ class AnalysisConfig(Section):
                 f"{'a layer' if layers else 'heads'}; leave it out"
             )
         self._check_chance()
+        if self.scheduler == "cluster" and self.cluster is None:
+            raise ValueError("scheduler 'cluster' needs a section [analysis.cluster] with the class to start as 'type'")
+        if self.cluster is not None and "scheduler" not in self.model_fields_set:
+            raise ValueError("a section [analysis.cluster] goes with scheduler = 'cluster'; say so, or leave it out")
         if layers and self.selection.prompts is not None:
             raise ValueError("selection.prompts is of RHI; a layer is chosen under the score prompt alone")
         if layers and self.saliency.convention != "paper":

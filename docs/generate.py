@@ -10,12 +10,12 @@ from pydantic.fields import FieldInfo
 
 from vadprobe.analyze.configuration import CODE_SETTINGS, AnalysisConfig
 from vadprobe.analyze.locator.settings import CODE_GRID
-from vadprobe.flows.command_line import application
+from vadprobe.flows.command_line import EXIT_CODES, application
 from vadprobe.flows.jobs.job import JobConfig
 from vadprobe.store.files.text import markdown_table
 from vadprobe.store.settings import OpenReading
 
-_WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
+_WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "dict": "table"}
 _JOBS = """\
 # Keys of a job file
 
@@ -27,6 +27,12 @@ its name; or a list of them, of which later ones win, and the job's own keys win
 an array, and an array of tables such as `[[sampling]]`, is replaced whole. A key cannot be taken away, only be given
 another value. `workspace` is relative to the file that says it. `vadprobe show-job JOB` prints the whole job with the
 file that each value came from.
+"""
+
+_PROGRAMS = """\
+Programs read the exit code, and the one JSON value that many commands print with `--json`: then nothing else is on
+standard output, and progress and messages are on standard error. `verify` and `dataset audit` take a file behind
+`--json`, or `-`.
 """
 
 _READINGS = """\
@@ -101,8 +107,10 @@ videos. These are faults, and not copied.
 
 def commands_page() -> str:
     """Return the page of every command with its options, in Markdown."""
-    page = application().generate_docs()
-    return "\n".join(line.rstrip() for line in page.splitlines()) + "\n"
+    page = application().generate_docs().partition("\n")
+    codes = markdown_table(("code", "meaning"), [(str(code), text) for code, text in EXIT_CODES.items()])
+    lines = [page[0], "", *_PROGRAMS.splitlines(), "", *codes, *page[2].splitlines()]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def jobs_page() -> str:

@@ -65,13 +65,22 @@ _EXTRAS = {
 """Extras that hold the packages of a command, where it is not `analyze`."""
 
 
+EXIT_CODES = {
+    0: "done",
+    1: "a store or a dataset is not sound, a file gave no row, or two stores differ",
+    2: "wrong input, said in a sentence on standard error; nothing was begun",
+    3: "done but for what could not be: videos or clips that cannot be read, or figures that the stores cannot give",
+    130: "interrupted (Ctrl-C, SIGTERM); what was written stays, and the same command goes on",
+    141: "nobody reads the output any more",
+}
+"""Meanings of the codes that a command ends with; any other is a fault of vadprobe, with a traceback."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 done
-        but for what could not be: features or explanations of videos or clips that cannot be read, or figures that the
-        stores cannot give, 130 interrupted, 141 nobody reads the output.
+        One of `EXIT_CODES`.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -9,7 +9,17 @@ from typing import Any
 
 from prefect.plugins import SetupResult, register_hook
 
-DEPLOYMENTS = ("extract-features", "extract-partitions", "analyze-features", "verify-store", "render-report")
+DEPLOYMENTS = (
+    "extract-features",
+    "extract-partitions",
+    "analyze-features",
+    "verify-store",
+    "render-report",
+    "evaluate-scores",
+    "measure-tables",
+    "detect-anomalies",
+    "run-experiment",
+)
 """Our deployments; each has the name of its flow."""
 
 NOT_AGAIN = {"PREFECT_PLUGINS_ENABLED": "false"}

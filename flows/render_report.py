@@ -9,6 +9,7 @@ from prefect import flow
 from pydantic import Field
 
 from vadprobe.flows.runs.analysis_steps import render_task
+from vadprobe.flows.runs.labels import label_run
 from vadprobe.flows.runs.loading import load_run_job, run_folder
 from vadprobe.flows.runs.logs import log_of_run
 from vadprobe.flows.runs.parameters import JobName, Workspace
@@ -30,4 +31,5 @@ def render_report(configs: Jobs, workspace: Workspace = None, out: str | None = 
     """
     with log_of_run():
         jobs = [load_run_job(config, workspace) for config in configs]
+        label_run(jobs[0], "report", with_method=True)
         return str(render_task(jobs, run_folder() / out if out else jobs[0].out / "report.html"))

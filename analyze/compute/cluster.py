@@ -1,4 +1,4 @@
-"""Schedulers of stage 2: in this process, on a local Dask cluster of one-threaded processes, or on a running one.
+"""Schedulers of stage 2: in this process, or on a Dask cluster: a local one, one that is running, or one of any class.
 
 All of them give the same results, whatever the number of workers.
 """
@@ -19,7 +19,10 @@ from distributed.core import RPCClosed
 from distributed.scheduler import KilledWorker, NoValidWorkerError
 
 from vadprobe.analyze.compute.blas_threads import one_thread
+from vadprobe.analyze.compute.observation import UNWATCHED, Observation, observed
 from vadprobe.analyze.compute.scheduling import Future, Pool, Scheduler, Task, TaskProgress
+from vadprobe.analyze.compute.settings import ClusterConfig
+from vadprobe.analyze.compute.started_cluster import started_cluster
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import error_text
 
@@ -40,16 +43,25 @@ _WORKER_ENVIRONMENT = {
 
 
 @contextmanager
-def open_scheduler(scheduler: str, workers: int, progress: TaskProgress | None = None) -> Iterator[Scheduler]:
+def open_scheduler(
+    scheduler: str,
+    workers: int,
+    progress: TaskProgress | None = None,
+    cluster: ClusterConfig | None = None,
+    observation: Observation = UNWATCHED,
+) -> Iterator[Scheduler]:
     """Give what computes; the results are the same with each. Workers start when there is a first task.
 
     Args:
         scheduler: "processes" starts `workers` processes of one thread; "threads" uses `workers` threads of this
             process, which share its memory but also its interpreter; "synchronous" computes in the calling thread;
             "tcp://host:port" or "tls://host:port" is the scheduler of a running Dask cluster, whose workers need
-            vadprobe and the stores at the same paths (the keys of TLS are Dask's configuration, distributed.comm.tls).
+            vadprobe and the stores at the same paths (the keys of TLS are Dask's configuration, distributed.comm.tls);
+            "cluster" starts the one that `cluster` describes, and ends it.
         workers: how many; 0 is "synchronous". The workers of a running cluster are as many as they are.
         progress: called after each task.
+        cluster: class and arguments of a cluster to start.
+        observation: of a cluster at work.
 
     BLAS has one thread per worker in all of them, on a running cluster while our tasks compute.
 
@@ -60,15 +72,25 @@ def open_scheduler(scheduler: str, workers: int, progress: TaskProgress | None =
     if workers < 0:
         raise VadprobeError(f"workers must be a whole number from 0 (0 computes in this process), got {workers}.")
     here = scheduler in ("synchronous", "threads") or (workers == 0 and scheduler == "processes")
-    if not here and scheduler != "processes":
+    if scheduler == "cluster" and cluster is None:
+        raise VadprobeError("scheduler 'cluster' needs a section [analysis.cluster] that says which class to start.")
+    if not here and scheduler not in ("processes", "cluster"):
         _check_address(scheduler)
+    observation.check()
     with ExitStack() as stack:
 
         def start() -> Pool:
             if here:
                 return _InThisProcess(0 if scheduler == "synchronous" else workers, stack)
-            client = _local_client(workers) if scheduler == "processes" else _connected(scheduler)
-            return _Cluster(stack.enter_context(client))
+            if scheduler == "processes":
+                clients = _local_client(workers)
+            elif scheduler == "cluster" and cluster is not None:
+                clients = _started(cluster, workers)
+            else:
+                clients = _connected(scheduler)
+            client = stack.enter_context(clients)
+            stack.enter_context(observed(client, observation))
+            return _Cluster(client)
 
         yield Scheduler(start, progress)
 
@@ -157,6 +179,13 @@ def _limited(function: Callable[..., _Result], arguments: tuple[Any, ...]) -> _R
 
 
 @contextmanager
+def _started(cluster: ClusterConfig, workers: int) -> Iterator[Client]:
+    with started_cluster(cluster, workers) as client:
+        _check_workers(client, cluster.type)
+        yield client
+
+
+@contextmanager
 def _local_client(workers: int) -> Iterator[Client]:
     settings: Mapping[str, Any] = {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
@@ -176,8 +205,8 @@ def _check_address(scheduler: str) -> None:
     found = _ADDRESS.fullmatch(scheduler)
     if found is None or not 0 < int(found[3]) < 65536:
         raise VadprobeError(
-            "scheduler must be 'processes', 'threads', 'synchronous' or the address of a running Dask scheduler such "
-            f"as 'tcp://localhost:8786' ('dask scheduler' prints its address), got {scheduler!r}."
+            "scheduler must be 'processes', 'threads', 'synchronous', 'cluster' or the address of a running Dask "
+            f"scheduler such as 'tcp://localhost:8786' ('dask scheduler' prints its address), got {scheduler!r}."
         )
 
 
@@ -209,14 +238,14 @@ async def _greet(address: str) -> None:
     await comm.close()
 
 
-def _check_workers(client: Client, address: str) -> None:
+def _check_workers(client: Client, name: str) -> None:
     """Refuse a cluster that does not know vadprobe: its scheduler and its workers both read the tasks."""
     known = client.submit(_knows_vadprobe, pure=False)
     try:
         _Cluster(client).result(known)
     except (ImportError, RuntimeError) as error:  # the one from a worker, the other from the scheduler
         raise VadprobeError(
-            f"the scheduler or a worker of the Dask cluster {address} cannot import vadprobe ({error_text(error)}) "
+            f"the scheduler or a worker of the Dask cluster {name} cannot import vadprobe ({error_text(error)}) "
             "Install vadprobe[analyze] of the same version where they run."
         ) from error
 

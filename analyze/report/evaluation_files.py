@@ -116,16 +116,21 @@ def _write_events(measured: Measured, folder: Path, notes: Sequence[str]) -> tup
 
 
 def _pictures(measured: Measured) -> dict[str, bytes | None]:
-    clips, _ = known_clips(measured.truth, measured.scores)
-    both = clips.positives.any() and clips.negatives.any()
     timelines = _timelines(measured)
     with warnings.catch_warnings():
         # A video's name may have letters that the font has not; they are drawn as boxes.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         return {
-            "curves.png": ranking_curves(clips.ranking(), _baseline_rankings(measured.truth)) if both else None,
+            "curves.png": ranking_picture(measured.truth, measured.scores),
             "videos.png": score_timelines(timelines, measured.evaluation.threshold) if timelines else None,
         }
+
+
+def ranking_picture(truth: GroundTruth, scores: SegmentScores) -> bytes | None:
+    """Draw the ROC and PR curves of scores beside those of baselines; None where frames of a class are missing."""
+    clips, _ = known_clips(truth, scores)
+    both = clips.positives.any() and clips.negatives.any()
+    return ranking_curves(clips.ranking(), _baseline_rankings(truth)) if both else None
 
 
 def _baseline_rankings(truth: GroundTruth) -> dict[str, Ranking]:

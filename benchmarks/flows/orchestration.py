@@ -242,31 +242,32 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    found: dict[str, Any] = {"prefect": version("prefect"), "cores": os.cpu_count()}
+
+    def measured(part: str, values: dict[str, Any]) -> None:
+        print(json.dumps({part: values}, indent=2), flush=True)
+        found[part] = values
+        if arguments.json:
+            arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         job = write_work(folder / "work", arguments.partitions, arguments.size)
         alone(job)
-        found: dict[str, Any] = {
-            "prefect": version("prefect"),
-            "cores": os.cpu_count(),
-        }
         if "start" in arguments.parts:
-            found["embedded"] = start_of_embedded(folder, job)
+            measured("seconds to the first task, embedded", start_of_embedded(folder, job))
         with team_of(folder / "team", OMP_NUM_THREADS="1") as team:
             for pool in ("gpu", "cpu"):
                 team.command("work-pool", "create", pool, "--type", "process")
             team.command("deploy", "--all", cwd=ROOT)
             if "start" in arguments.parts:
-                found["server"] = start_on_server(team, job)
+                measured("seconds to the first task, server", start_on_server(team, job))
             if "spans" in arguments.parts:
-                found["spans"] = overhead_of_spans(team, arguments.cut)
+                measured("spans", overhead_of_spans(team, arguments.cut))
             if "database" in arguments.parts:
-                found["database"] = database_after(team, job, arguments.runs)
+                measured("database", database_after(team, job, arguments.runs))
             if "workers" in arguments.parts:
-                found["workers"] = two_workers(team, job, arguments.rounds, folder)
-    print(json.dumps(found, indent=2))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+                measured("workers", two_workers(team, job, arguments.rounds, folder))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,12 @@ class WatchedFolder:
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[FrameSource]:
-        """Yield a source for each file, once; end when no file has come for `watch_seconds`, or after `close`."""
+        """Yield a source for each file; see `paths`."""
+        for path in self.paths():
+            yield source_of(path, self._folder, self._options)
+
+    def paths(self) -> Iterator[Path]:
+        """Yield each complete file, once; end when no file has come for `watch_seconds`, or after `close`."""
         done: set[Path] = set()
         seen: dict[Path, tuple[int, int, float]] = {}  # size, time of the last change, and since when
         settle, patience = self._options.settle_seconds, self._options.watch_seconds
@@ -76,7 +81,7 @@ class WatchedFolder:
                 if path not in done and self._is_complete(path, seen):
                     done.add(path)
                     seen.pop(path, None)
-                    yield source_of(path, self._folder, self._options)
+                    yield path
                     last_new = time.monotonic()
                     if self._closed.is_set():
                         return

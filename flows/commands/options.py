@@ -13,14 +13,11 @@ from typing import Annotated, Any, get_args
 from cyclopts import Group, Parameter, Token
 from pydantic import SkipValidation, ValidationError
 
-from vadprobe.store.datasets.annotations.conventions import IntervalConvention
+from vadprobe.store.datasets.annotations.conventions import TEXT_FORMATS, IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig, DatasetFormat
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath, is_remote, location
 from vadprobe.store.settings import explain
-
-TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
-"""Formats whose annotation is a text of 's e', which may mean several things."""
 
 
 def _words(tokens: Sequence[Token]) -> list[str]:

@@ -1,11 +1,12 @@
 """The commands show-job, plan, extract, analyze, report, describe, explain and demo."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.options import OptionalPositive, Positive, Whole
+from vadprobe.flows.commands.options import OptionalPositive, Positive, Whole, print_json
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
@@ -28,37 +29,22 @@ def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, work
     return 0
 
 
-def plan(config: Path, /) -> int:
+def plan(config: Path, /, *, json: bool = False) -> int:
     """Probe the videos, create the stores, and say how much there is to compute.
 
     Args:
         config: the job file (TOML)
+        json: print JSON, for programs
     """
-    from vadprobe.flows.jobs.extract_job import missing_lines, n_clips, prepare
+    from vadprobe.flows.jobs.extract_job import prepare
     from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.reports.plan_summary import plan_content, plan_lines
 
     extractor = prepare(load_job(config), Bar("probing", "video"))
-    for sampling in extractor.plan.samplings:
-        total = sampling.writers[0].n_partitions
-        print(
-            f"{sampling.sampling.key}: {len(sampling.clips)} clips of {len(sampling.clips.video_ids)} videos, "
-            f"{len(sampling.writers)} prompts, {total - len(sampling.pending())} of {total} partitions done, "
-            f"{sampling.n_bytes / 1e6:.1f} MB of features before compression"
-        )
-        contents = sampling.writers[0].contents
-        if not contents.is_complete:
-            print(f"{sampling.sampling.key}: {contents.describe()}")
-    cautions = [f"Note: {caution}" for caution in extractor.plan.cautions]
-    for line in (*cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
-        print(line)
-    for video, reason in sorted(extractor.plan.unreadable.items()):
-        print(f"Video not readable: {video}: {reason}")
-    n_bytes = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
-    count = sum(sampling.n_objects_missing for sampling in extractor.plan.samplings)
-    print(
-        f"{n_clips(extractor, extractor.pending())} clips are left to compute; their features will take about "
-        f"{n_bytes / 1e6:.1f} MB in {count} files."
-    )
+    if json:
+        print_json(plan_content(extractor))
+    else:
+        print("\n".join(plan_lines(extractor)))
     return 0
 
 
@@ -69,6 +55,7 @@ def extract(
     repair_first: Annotated[bool, Parameter(name="--repair")] = False,
     devices: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), metavar="DEVICE")] = (),
     detector: Path | None = None,
+    json: bool = False,
 ) -> int:
     """Compute the features that are missing (stage 1).
 
@@ -79,6 +66,7 @@ def extract(
         repair_first: first verify, and reset damaged partitions so that they are computed again
         devices: compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU
         detector: a detector's file: compute and keep only what it reads, under its prompt and sampling
+        json: print the summary as JSON, for programs
     """
     from vadprobe.flows.commands.verify import repair
     from vadprobe.flows.jobs.devices import devices_of, extract_on
@@ -102,20 +90,28 @@ def extract(
         else:
             summary = extract_prepared(extractor, progress.done)
             timings = [extractor.timings.sentence()]
-    print("\n".join(filter(None, [*timings, *summary.lines()])))
+    if json:
+        print_json({**asdict(summary), "timings": [*filter(None, timings)]})
+    else:
+        print("\n".join(filter(None, [*timings, *summary.lines()])))
     return 0 if summary.is_whole else 3
 
 
-def analyze(config: Path, /) -> int:
+def analyze(config: Path, /, *, json: bool = False) -> int:
     """Select, fit, score and report from the stores alone (stage 2).
 
     Args:
         config: the job file (TOML)
+        json: print the result as JSON, for programs
     """
     from vadprobe.flows.jobs.analyze_job import analyze as analyze_job
     from vadprobe.flows.jobs.job import load_job
 
     outcome = analyze_job(load_job(config))
+    if json:
+        computed = {"computed": list(outcome.computed), "report": str(outcome.report)}
+        print_json(outcome.result.to_json() | computed)
+        return 0
     print(outcome.table())
     print(outcome.steps())
     print(f"Report: {outcome.report}")

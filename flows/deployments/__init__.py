@@ -1,1 +1,1 @@
-"""Files for a Prefect server: automations that a team applies once."""
+"""Files for a Prefect server, automations and deployments of a checkout, and what a deployment pulls."""

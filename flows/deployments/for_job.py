@@ -61,6 +61,10 @@ def deployments(choices: Choices) -> list[dict[str, Any]]:
         if shipped["name"] not in SHARED:
             one["name"] = choices.name or shipped["name"]
             one["parameters"] = _parameters(shipped, choices)
+        for trigger in one.get("triggers", ()):
+            for related in trigger["match_related"]:
+                if related.get("prefect.resource.role") == "deployment":
+                    related["prefect.resource.name"] = choices.name or related["prefect.resource.name"]
         pool = one["work_pool"]
         pool["name"] = choices.pools.get(pool["name"], pool["name"])
         pool["job_variables"]["env"].update(choices.environment)

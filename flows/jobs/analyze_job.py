@@ -1,12 +1,13 @@
 """Run stage 2 of a job in steps: open, fit, score, measure, report. The command line and the flow share it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.compute.cluster import open_scheduler
+from vadprobe.analyze.compute.observation import Observation
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
@@ -28,6 +29,9 @@ from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import open_truth
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
+
+PERFORMANCE = "performance.html"
+"""Name of Dask's own report beside a result, where the job asks for it."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,17 @@ def open_analysis(job: Job) -> AnalysisInputs:
 
 
 @contextmanager
-def computing(job: Job) -> Iterator[tuple[StepCache, Scheduler]]:
-    """Give the results that the workspace keeps and the scheduler of the job, with bars on the terminal."""
+def computing(job: Job, started: Callable[[str], None] = lambda address: None) -> Iterator[tuple[StepCache, Scheduler]]:
+    """Give the results that the workspace keeps and the scheduler of the job, with bars on the terminal.
+
+    `started` is called with the address of a Dask cluster's pages when one begins to compute.
+    """
     config = job.analysis
-    with task_progress() as progress, open_scheduler(config.scheduler, config.workers, progress) as scheduler:
+    watched = Observation(job.out / PERFORMANCE if config.performance_report else None, started)
+    with (
+        task_progress() as progress,
+        open_scheduler(config.scheduler, config.workers, progress, config.cluster, watched) as scheduler,
+    ):
         yield StepCache(job.workspace / config.steps), scheduler
 
 

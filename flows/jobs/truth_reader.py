@@ -1,17 +1,22 @@
 """The ground truth of a split, read under any convention of a text annotation."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
+from vadprobe.flows.jobs.job import Job
 from vadprobe.store.datasets.annotations.conventions import IntervalConvention
 from vadprobe.store.datasets.configuration import DatasetConfig
 from vadprobe.store.datasets.joining import naming
-from vadprobe.store.datasets.probed_videos import VideoFacts
+from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import read_source, refuse
 from vadprobe.store.datasets.validation_split import held_out_notes
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.progress import Progress
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,3 +50,20 @@ class TruthReader:
         if self.split == "test":
             found += held_out_notes(joined.dataset.name, joined.dataset.held_out)
         return ground_truth(joined.dataset, joined.dataset.of_split(self.split)), found
+
+
+def facts_of(
+    config: DatasetConfig, workspace: Path, job: Job | None, progress: Progress
+) -> tuple[VideoFacts, ...] | None:
+    """Return the facts of the video files, as stage 1 of a job found them, or counted now; None without files."""
+    if job is not None and (probed := read_video_facts(job.layout.videos)):
+        return probed
+    if config.videos is None:
+        return None
+    from vadprobe.extract.video.frame_counting import count_frames
+
+    parts = read_source(config, workspace).parts
+    counted, findings = count_frames(parts.folder, parts.files or {}, decode=False, progress=progress)
+    for finding in findings:
+        _LOGGER.warning("%s: %s.", finding.kind, finding.message)
+    return counted

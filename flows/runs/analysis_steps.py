@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 
+from vadprobe.flows.runs.artifacts.dask_pages import publish_report
+from vadprobe.flows.runs.artifacts.pictures import data_url
+from vadprobe.flows.runs.artifacts.result_picture import result_picture
 from vadprobe.flows.runs.faults import step, without_server
 from vadprobe.flows.runs.labels import artifact_key
 
@@ -51,7 +54,7 @@ def report(
     job: "Job", inputs: "AnalysisInputs", detector: "Detector", scores: "Scores", cache: "StepCache"
 ) -> "AnalysisOutcome":
     """Measure the test split, draw the page, and publish the result."""
-    from vadprobe.flows.jobs.analyze_job import report_step
+    from vadprobe.flows.jobs.analyze_job import PERFORMANCE, report_step
 
     outcome = report_step(job, inputs, detector, scores, cache)
     for line in (*outcome.table().splitlines(), outcome.steps(), f"Report: {outcome.report}"):
@@ -63,6 +66,7 @@ def report(
         f"{job.config.backbone.key}. The same on a terminal: `vadprobe analyze {job.path}`"
     )
     text = report_text(inputs, scores, detector.locator.threshold, outcome.report)
+    picture = result_picture(inputs, scores)
     with without_server():
         create_table_artifact(rows, key=artifact_key("result", *names), description=about)
         create_markdown_artifact(
@@ -70,6 +74,10 @@ def report(
             key=artifact_key("report", *names),
             description="Scores of two test videos, and where the whole page is.",
         )
+        publish_report(job, job.out / PERFORMANCE)
+        if picture is not None:
+            about = f"{job.analysis.preset} on {', '.join(names)}: ROC and PR curves."
+            create_image_artifact(data_url(picture), key=artifact_key("curves", *names), description=about)
     return outcome
 
 

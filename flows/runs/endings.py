@@ -1,5 +1,6 @@
 """States that a run of stage 1 ends in."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prefect import State
@@ -19,13 +20,21 @@ def ending(summary: "ExtractionSummary", strict: bool) -> State[str]:
         summary: what was done.
         strict: fail if anything could not be read.
     """
-    lines = list(summary.lines())
-    if summary.is_whole:
+    missing = f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips"
+    return ending_of(list(summary.lines()), "" if summary.is_whole else missing, strict)
+
+
+def ending_of(lines: Sequence[str], missing: str, strict: bool) -> State[str]:
+    """Return the state of a run by what could be read.
+
+    Args:
+        lines: what was done, the most important first.
+        missing: what could not be read, counted; empty for nothing.
+        strict: fail if anything could not be read.
+    """
+    if not missing:
         return Completed(message=lines[0], data="\n".join(lines))
-    message = (
-        f"{len(summary.unreadable_videos)} videos and {len(summary.failed_clips)} clips could not be read; the "
-        f"artifact 'not-readable' names them. {lines[0]}"
-    )
+    message = f"{missing} could not be read; the artifact 'not-readable' names them. {lines[0]}"
     if strict:
         return Failed(message=message)
     return Completed(name=UNREADABLE, message=message, data="\n".join(lines))

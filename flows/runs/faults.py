@@ -18,6 +18,9 @@ from vadprobe.store.files.object_store import UnreachableError
 DELAYS = (10.0, 30.0, 90.0)
 """Seconds before each new try of a step."""
 
+TIMEOUT = 24 * 3600.0
+"""Seconds after which a step counts as hung; it is then tried again. Work in C code ends before it is interrupted."""
+
 _PASSING = {
     errno.EAGAIN,
     errno.ECONNRESET,
@@ -34,10 +37,16 @@ _LOGGER = logging.getLogger(__name__)
 _Step = TypeVar("_Step", bound=Callable[..., Any])
 
 
-def step(function: _Step, name: str, run_name: str) -> _Step:
+def step(function: _Step, name: str, run_name: str, timeout: float | None = TIMEOUT) -> _Step:
     """Return a function as a task that is tried again after faults that may pass.
 
     Records in the store decide what is left to do, never Prefect's cache: every run of a step looks for itself.
+
+    Args:
+        function: the step.
+        name: of the task.
+        run_name: of a run of it, with the names of parameters in braces.
+        timeout: seconds that it may take; None for one that waits for others.
     """
     made: Any = task(
         name=name,
@@ -47,6 +56,7 @@ def step(function: _Step, name: str, run_name: str) -> _Step:
         retries=len(DELAYS),
         retry_delay_seconds=list(DELAYS),
         retry_condition_fn=_worth_a_try,
+        timeout_seconds=timeout,
     )(function)
     result: _Step = made
     return result

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 JOBS_VARIABLE = "VADPROBE_JOBS"
 """Environment variable of a worker: folder where the relative paths of a run's parameters begin."""
 
+TEAM_VARIABLE = "VADPROBE_WORKSPACE"
+"""The same for all workers: `prefect.yaml` sets it to the server's variable `workspace`."""
+
 RUNNING = ".running"
 """Name of the lock file of a folder of results."""
 
@@ -30,8 +33,11 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def run_folder() -> Path:
-    """Return the folder where relative paths in the parameters of a run begin."""
-    return Path(os.environ.get(JOBS_VARIABLE) or ".").resolve()
+    """Return the folder where relative paths in the parameters of a run begin.
+
+    A worker's own folder comes before that of its team.
+    """
+    return Path(os.environ.get(JOBS_VARIABLE) or os.environ.get(TEAM_VARIABLE) or ".").resolve()
 
 
 def load_run_job(
@@ -99,10 +105,11 @@ def analysis_of(job: "Job") -> "Iterator[tuple[StepCache, Scheduler]]":
         StoreError: if the other run has not ended after a day.
     """
     from vadprobe.flows.jobs.analyze_job import computing
+    from vadprobe.flows.runs.artifacts.dask_pages import publishing
     from vadprobe.store.files.locks import exclusive, is_locked
 
     if is_locked(job.out / RUNNING):
         _LOGGER.info("Another run writes into %s; this one begins when that has ended.", job.out)
     busy = f"another run has been writing into {job.out} for a day; end it, or give this job another 'out'."
-    with exclusive(job.out, RUNNING, busy, PATIENCE), computing(job) as tools:
+    with exclusive(job.out, RUNNING, busy, PATIENCE), computing(job, publishing(job)) as tools:
         yield tools

@@ -68,8 +68,9 @@ class AnalysisOverrides(_Overrides):
     scheduler: str | None = Field(
         default=None,
         title="Dask scheduler",
-        description="'processes', 'threads', or the address of a cluster, such as tcp://host:8786.",
-        pattern=r"^(processes|threads|[a-z]+://\S+)$",
+        description="'processes', 'threads', the address of a cluster, such as tcp://host:8786, or 'cluster': the one "
+        "that the job describes.",
+        pattern=r"^(processes|threads|cluster|[a-z]+://\S+)$",
     )
     workers: int | None = Field(
         default=None, title="Dask workers", description="Processes of one thread each; 0: in this one.", ge=0

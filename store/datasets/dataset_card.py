@@ -1,5 +1,6 @@
 """Write the card of a prepared dataset, in Markdown, from its audit."""
 
+from vadprobe.store.datasets.annotations.conventions import TEXT_FORMATS
 from vadprobe.store.datasets.audit import SPLIT_HEAD, Audit
 from vadprobe.store.files.text import first_few, markdown_table
 
@@ -9,7 +10,6 @@ _CONVENTIONS = {
     "one-based-closed": "`s e` in the annotation was read as `[s, e]`, counted from 1.",
 }
 _NAMED = 20
-_TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
 
 
 def dataset_card(audit: Audit) -> str:
@@ -50,7 +50,7 @@ def dataset_card(audit: Audit) -> str:
 
 def _conventions(audit: Audit) -> list[str]:
     lines = ["- Frames are counted from 0 and intervals are half-open, `[start, stop)`."]
-    if audit.config.format in _TEXT_FORMATS:
+    if audit.config.format in TEXT_FORMATS:
         lines.append(f"- {_CONVENTIONS[audit.config.intervals]}")
     lines += [
         "- A video's label is its annotation's, else that of its list, else that of its name; never that of a folder.",

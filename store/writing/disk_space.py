@@ -40,12 +40,17 @@ def require_space(folder: StorePath, n_bytes: int) -> None:
     Raises:
         StoreError: naming the bytes that are needed and free.
     """
-    if is_remote(folder):
-        return  # an object store has no end that could be asked for
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if n_bytes > free:
+    free = free_bytes(folder)
+    if free is not None and n_bytes > free:
         raise StoreError(
             f"the features still to be written take about {n_bytes / 1e6:,.1f} MB, but {free / 1e6:,.1f} MB are free "
             f"at {folder}. Free some space, use another root, or ask for fewer prompts, layers or heads."
         )
+
+
+def free_bytes(folder: StorePath) -> int | None:
+    """Return the bytes that are free where a folder is, or will be; None for an object store, which has no end."""
+    if is_remote(folder):
+        return None
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import re
+import threading
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -67,7 +69,7 @@ def test_the_extract_flow_computes_commits_verifies_and_names_what_it_could_not_
     assert {"dataset:set", "backbone:tiny"} <= set(seen.runs[0].tags)
     assert seen.artifacts["progress-set-tiny"].data == 100.0
     assert "6 of 6 clips" in seen.artifacts["progress-set-tiny"].description
-    assert "vadprobe extract" in seen.artifacts["plan-set-tiny"].description
+    assert re.search(r"MB to write, [\d,]+ MB free.*`vadprobe extract /", seen.artifacts["plan-set-tiny"].description)
     assert '"empty"' in seen.artifacts["not-readable-set-tiny"].data
 
 
@@ -149,6 +151,18 @@ def test_a_suspended_run_ends_between_two_steps(prefect: None) -> None:
         suspended()
 
 
+def test_a_step_that_hangs_is_ended(prefect: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "DELAYS", ())
+    hung = faults.step(lambda: threading.Event().wait(60), "hang", "hang", timeout=0.5)
+
+    @flow
+    def hanging() -> None:
+        hung()
+
+    with pytest.raises(TimeoutError):
+        hanging()
+
+
 def test_a_fault_that_may_pass_is_tried_again_and_another_is_not(
     prefect: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +209,28 @@ def test_the_deployments_are_importable_flows_of_the_same_name() -> None:
         flow = getattr(importlib.import_module(module), name)
         assert flow.name == deployment["name"]
         assert deployment.get("parameters", {}).get("config", "hiprobe") in shipped_jobs()
+
+
+def test_the_deployments_of_a_checkout_are_the_same() -> None:
+    installed, checkout = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("prefect.yaml", "flows/deployments/prefect-git.yaml")
+    )
+    assert checkout["deployments"] == installed["deployments"]
+    assert [list(one) for one in checkout["pull"]] == [
+        ["prefect.deployments.steps.git_clone"],
+        ["vadprobe.flows.deployments.checkout.use"],
+    ]
+
+
+def test_the_trigger_takes_tagged_extractions_in_every_state_that_has_features() -> None:
+    (deployment,) = (
+        one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"] if "triggers" in one
+    )
+    content = deployment["triggers"][0]
+    trigger = AutomationCore.model_validate({"name": "any", "trigger": {**content, "within": 0}, "actions": []}).trigger
+    assert trigger.expect == {"prefect.flow-run.Completed", f"prefect.flow-run.{UNREADABLE}"}
+    assert {"prefect.resource.id": "prefect.tag.then-analyze"} in content["match_related"]
+    assert content["parameters"] == {"config": "{{ flow_run.parameters['config'] }}"}
 
 
 def test_the_settings_in_pyproject_are_the_ones_the_readme_relies_on() -> None:

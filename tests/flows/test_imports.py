@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-_FLOWS = "extract_features analyze_features verify_store render_report"
+_FLOWS = "extract_features analyze_features verify_store render_report procedures.evaluate_scores"
+_FLOWS += " procedures.measure_tables procedures.detect_anomalies procedures.run_experiment"
 
 
 @pytest.mark.parametrize(

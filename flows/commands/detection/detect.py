@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from vadprobe.flows.commands.detection.streams import StreamOptions
-from vadprobe.flows.commands.options import OptionalPositive, OptionalWhole
+from vadprobe.flows.commands.options import OptionalPositive, OptionalWhole, print_json
 from vadprobe.flows.jobs.progress import open_bar
 
 
@@ -27,6 +27,7 @@ def detect(
     films: bool = False,
     scored_video: bool = False,
     padding: float = 2.0,
+    json: bool = False,
     streams: StreamOptions = StreamOptions(),
 ) -> int:
     """Detect anomalous events in videos, in one pass that ends behind the deepest block the detector reads.
@@ -55,6 +56,7 @@ def detect(
         films: then cut an mp4 of each event from the video files
         scored_video: then write an mp4 of each video file with its score below the frames
         padding: seconds before and after an event in its film
+        json: print the summary as JSON, for programs: the content of summary.json
         streams: options of streams
     """
     from vadprobe.detect.detector import Detector
@@ -70,10 +72,14 @@ def detect(
         open_bar("detecting", "segment", None) as bar,
     ):
         targets = targets_in((first, *others), streams.of_sources(loaded.fitted.features.sampling.clip_length or 1))
-        report = TerminalReport(bar, out, loaded.fitted.locator.threshold, pictures)
+        report = TerminalReport(bar, out, loaded.fitted.locator.threshold, pictures, silent=json)
         summary = detect_in(loaded, targets, out, options, overwrite=overwrite, explain=explain, listener=report)
-    print("\n".join([*summary.lines(), f"Results: {out}"]))
+    if json:
+        print_json(summary.to_json())
+    else:
+        print("\n".join([*summary.lines(), f"Results: {out}"]))
     if summary.interrupted:
-        print("Interrupted: what was found until then is there; another run needs another --out, or --overwrite.")
+        if not json:
+            print("Interrupted: what was found until then is there; another run needs another --out, or --overwrite.")
         return 130
     return 0 if summary.is_whole else 3

@@ -29,12 +29,14 @@ class TerminalReport(Listener):
         out: folder of the results.
         threshold: of the locator.
         pictures: options of them.
+        silent: print nothing but the bar, where a program reads.
     """
 
     bar: "tqdm[Any]"
     out: Path
     threshold: float
     pictures: PictureOptions
+    silent: bool = False
     _places: dict[int, int] = field(default_factory=dict)
     _texts: dict[int, str] = field(default_factory=dict)
     _n_events: int = 0
@@ -42,7 +44,7 @@ class TerminalReport(Listener):
 
     def started(self, about: Mapping[str, object]) -> None:
         """Print the form of smoothing."""
-        say(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
+        self._tell(f"Smoothing: {about['smoothing']}; a score is final {about['delay_segments']} segments later.")
 
     def found(self, item: ScoredSegment | Event, times: StreamTimes) -> None:
         """Print an event, or count a segment."""
@@ -50,7 +52,7 @@ class TerminalReport(Listener):
             if self._n_events < MOST_LINES:  # the curve describes no more
                 self._places[item.start_frame] = self._n_events
             self._n_events += 1
-            say(event_line(item))
+            self._tell(event_line(item))
             return
         if time.monotonic() - self._said >= POSTFIX_SECONDS:
             self._said = time.monotonic()
@@ -60,7 +62,7 @@ class TerminalReport(Listener):
     def explained(self, event: ExplainedEvent) -> None:
         """Print a text, and keep it for the curve."""
         one, place = event.event, self._places.get(event.event.start_frame)
-        say(f"{one.video}, {one.start_second:.1f} s to {one.stop_second:.1f} s, {event.line()}")
+        self._tell(f"{one.video}, {one.start_second:.1f} s to {one.stop_second:.1f} s, {event.line()}")
         if event.explanation is not None and place is not None:
             self._texts[place] = event.explanation.text
 
@@ -69,14 +71,20 @@ class TerminalReport(Listener):
         file = target.video if isinstance(target.video, Path) else None
         options = self.pictures
         if file is None and (options.films or options.scored_video):
-            say(f"{target.name}: films are cut from video files, and this is a stream; its curve alone is drawn.")
+            self._tell(
+                f"{target.name}: films are cut from video files, and this is a stream; its curve alone is drawn."
+            )
             options = PictureOptions()
         try:
             if video.n_segments:
                 draw_pictures(self.out, target.name, file, self.threshold, options, self._texts)
         except VadprobeError as error:
-            say(f"{target.name}: not all pictures could be drawn: {error}")
+            self._tell(f"{target.name}: not all pictures could be drawn: {error}")
         self._places, self._texts, self._n_events = {}, {}, 0
+
+    def _tell(self, line: str) -> None:
+        if not self.silent:
+            say(line)
 
 
 def event_line(event: Event) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.experiments.context import ExperimentOptions, open_context, steps_sentence
+from vadprobe.flows.commands.experiments.options import ExperimentOptions
 from vadprobe.flows.commands.options import VideoNames
+from vadprobe.flows.jobs.experiments.context import open_context, steps_sentence
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import say
 from vadprobe.store.errors import VadprobeError

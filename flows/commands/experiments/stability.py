@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from vadprobe.flows.commands.experiments.context import ExperimentOptions, open_context, steps_sentence
+from vadprobe.flows.commands.experiments.options import ExperimentOptions
 from vadprobe.flows.commands.options import Positive, Whole
+from vadprobe.flows.jobs.experiments.context import open_context, steps_sentence
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 

@@ -6,14 +6,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.experiments.context import (
-    ExperimentOptions,
-    cases_of,
-    open_context,
-    sources_of,
-    steps_sentence,
-)
+from vadprobe.flows.commands.experiments.options import ExperimentOptions
 from vadprobe.flows.commands.options import Names, Positive
+from vadprobe.flows.jobs.experiments.context import cases_of, open_context, sources_of, steps_sentence
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
 from vadprobe.store.files.parquet import write_parquet

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.experiments.context import ExperimentOptions, open_context, sources_of, steps_sentence
+from vadprobe.flows.commands.experiments.options import ExperimentOptions
 from vadprobe.flows.commands.options import Positive
+from vadprobe.flows.jobs.experiments.context import open_context, steps_sentence
+from vadprobe.flows.jobs.experiments.table_files import TableFiles
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import say
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.atomic_files import write_bytes, write_json
 
 
 def table(
@@ -51,19 +52,12 @@ def table(
 
 def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction: float | None, folder: Path) -> None:
     """Measure tables, print each when it is ready, and write them to a folder as JSON and Markdown."""
-    from vadprobe.analyze.experiments.rows import markdown_lines, table_lines
+    from vadprobe.analyze.experiments.rows import table_lines
     from vadprobe.analyze.experiments.tables import measured_table
 
     with open_context(jobs, draws, fraction, "tables", len(names)) as context:
-        tables = []
-        sources = sources_of(jobs)
-        made_by = " ".join(
-            ["vadprobe table", *names, f"--draws {draws}", "--jobs", *(source["job"] for source in sources)]
-        )
+        files = TableFiles.of(jobs, names, draws, folder)
         for name in names:
-            tables.append(measured_table(context, name))
-            say("\n".join(table_lines(tables[-1])) + "\n")
-            write_json(folder / f"{name}.json", {**tables[-1].to_json(), "sources": sources, "made_by": made_by})
-            lines = [line for table in tables for line in markdown_lines(table)]
-            write_bytes(folder / "tables.md", "\n".join(lines).encode())
-    print(f"{steps_sentence(context)}\nTables: {folder / 'tables.md'}")
+            files.add(measured_table(context, name))
+            say("\n".join(table_lines(files.tables[-1])) + "\n")
+    print(f"{steps_sentence(context)}\nTables: {files.page}")

@@ -48,4 +48,6 @@ def toml_value(value: Any) -> str:
     if isinstance(value, Section):
         pairs = {name: getattr(value, name) for name in type(value).model_fields}
         return f"{{{', '.join(f'{key} = {toml_value(one)}' for key, one in pairs.items() if one is not None)}}}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(key)} = {toml_value(one)}' for key, one in value.items())}}}"
     return f"[{', '.join(map(toml_value, value))}]"

@@ -32,7 +32,7 @@ FLOW = "extract-partitions"
 PART = "partitions"
 """Word of the names of helpers' runs."""
 
-_BEFORE = (StateType.SCHEDULED, StateType.PENDING)
+_BEFORE = [StateType.SCHEDULED, StateType.PENDING]
 _ALIVE = [*_BEFORE, StateType.RUNNING]
 _LOGGER = logging.getLogger(__name__)
 
@@ -86,10 +86,10 @@ class Helpers:
         """Cancel those that have not begun, for whom nothing is left, and, if `running`, all that were started here."""
         with without_server(), get_client(sync_client=True) as client:
             for run in self._known():
-                is_ours_to_stop = running and run.id in self._mine
-                if run.state is not None and (
-                    run.state.type in _BEFORE or (is_ours_to_stop and run.state.is_running())
-                ):
+                state = None if run.state is None else run.state.type
+                if state in _BEFORE:  # no worker computes for it, so there is nobody who could end it
+                    client.set_flow_run_state(run.id, State(type=StateType.CANCELLED))
+                elif running and state == StateType.RUNNING and run.id in self._mine:
                     client.set_flow_run_state(run.id, State(type=StateType.CANCELLING))
 
     def _known(self) -> list[FlowRun]:

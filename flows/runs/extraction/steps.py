@@ -55,10 +55,22 @@ def plan(job: "Job") -> "Extractor":
         }
         for sampling in extractor.plan.samplings
     ]
-    about = f"Stage 1 of `{job.path.name}` into `{job.root}`. The same on a terminal: `{command_of(job)}`"
+    about = (
+        f"Stage 1 of `{job.path.name}` into `{job.root}`: {_budget(job, extractor)}. The same on a terminal: "
+        f"`{command_of(job)}`"
+    )
     with without_server():
         create_table_artifact(rows, key=artifact_key("plan", *_names(job)), description=about)
     return extractor
+
+
+def _budget(job: "Job", extractor: "Extractor") -> str:
+    """Return the megabytes that are to be written, beside those that are free."""
+    from vadprobe.store.writing.disk_space import free_bytes
+
+    needed = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
+    free = free_bytes(job.root)
+    return f"about {needed / 1e6:,.1f} MB to write" + ("" if free is None else f", {free / 1e6:,.0f} MB free")
 
 
 def extract(extractor: "Extractor", span: Span, progress: SpanProgress) -> "list[PartitionKey]":
@@ -124,7 +136,7 @@ def verify_computed(store: StorePath, partitions: frozenset[int]) -> None:
 plan_task = step(plan, "plan", "plan {job.path.stem}")
 open_task = step(open_stores, "open", "open the stores of {job.path.stem}")
 extract_task = step(extract, "extract", "extract {span.name}")
-wait_task = step(wait, "wait", "wait for other workers")
+wait_task = step(wait, "wait", "wait for other workers", timeout=None)
 commit_task = step(commit, "commit", "commit {job.path.stem}")
 verify_task = step(verify_computed, "verify", "verify {store.parent.parent.name}/{store.stem}")
 

@@ -14,6 +14,9 @@ CONVENTIONS: tuple[IntervalConvention, ...] = get_args(IntervalConvention)
 DEFAULT_CONVENTION: IntervalConvention = "zero-based-half-open"
 """Reproduces all 800 published XD-Violence arrays, and is what peers use on UCF-Crime."""
 
+TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
+"""Formats whose annotation is a text of 's e', which may mean any of these."""
+
 _SHIFTS: dict[IntervalConvention, tuple[int, int]] = {
     "zero-based-half-open": (0, 0),
     "zero-based-closed": (0, 1),

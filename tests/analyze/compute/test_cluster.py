@@ -243,7 +243,7 @@ def test_limits_of_several_threads_end_with_the_last() -> None:
     assert blas_threads() == before
 
 
-@pytest.mark.parametrize("name", ["cluster", "localhost:8786", "tcp://host", "tcp://:8786", "tcp://host:99999", ""])
+@pytest.mark.parametrize("name", ["clusters", "localhost:8786", "tcp://host", "tcp://:8786", "tcp://host:99999", ""])
 def test_a_name_that_is_none_is_a_sentence(name: str) -> None:
     with pytest.raises(VadprobeError, match=r"such as 'tcp://localhost:8786'.*got"), open_scheduler(name, 1):
         pass

@@ -18,7 +18,7 @@ from vadprobe.analyze.detector.readings import changed_readings
 from vadprobe.analyze.detector.scoring import score
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.features.selected import read_selected
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 
 

@@ -16,7 +16,7 @@ from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.permutation_test import chance_of
 from vadprobe.analyze.detector.selection_rules import Choice, choose
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.format.stored_parts import StoredParts

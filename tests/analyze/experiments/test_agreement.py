@@ -17,7 +17,7 @@ from vadprobe.analyze.experiments.agreement.text import agreement_lines, agreeme
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 
 

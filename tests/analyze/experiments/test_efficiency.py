@@ -14,7 +14,7 @@ from vadprobe.analyze.experiments.cases import ExperimentContext, varied
 from vadprobe.analyze.experiments.efficiency import PAPER_HEADS, PAPER_SHAPES, efficiency
 from vadprobe.analyze.experiments.rows import Row, Table, table_lines
 from vadprobe.analyze.features.pass_costs import NO_SHAPES, TEXT_TOKENS, PassCost
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.writing.timings.pass_shape import PassShape, TextShape
 from vadprobe.store.writing.timings.run_timings import PassTimings, RunTimings

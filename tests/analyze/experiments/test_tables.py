@@ -25,7 +25,7 @@ from vadprobe.analyze.experiments.stability_report import stability_report
 from vadprobe.analyze.experiments.tables import TABLES, check_names
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
 

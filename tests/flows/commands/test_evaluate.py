@@ -217,7 +217,7 @@ def test_no_resamples_no_intervals(own, run, no_pictures) -> None:
         (("--resamples", "-1"), "--resamples must be greater than or equal to 0, got -1."),
         (("--resamples", str(10**15)), "--resamples must be at most 1000000, got 1000000000000000."),
         (("--confidence", "1"), "--confidence must be less than 1, got 1."),
-        (("--segment-length", "0"), "--segment-length must be a whole number from 1, got 0."),
+        (("--segment-length", "0"), "--segment-length must be greater than or equal to 1, got 0."),
         (("--segment-length", str(10**30)), "the segment length must be a whole number of frames"),
         (("--segment-length", "16"), "40 scores for 40 frames (3 segments of 16)"),
         (("--threshold", "inf"), "--threshold must be a finite number, got inf."),

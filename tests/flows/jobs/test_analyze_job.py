@@ -63,6 +63,18 @@ def copy_of(planted: Planted, folder: Path) -> Planted:
     return Planted(folder / "copy", planted.dataset)
 
 
+def test_without_the_rows_to_fit_on_the_way_to_score_with_a_finished_detector_is_named(
+    planted: Planted, again: Planted
+) -> None:
+    for store in again.folder.glob("features/planted/video-8/*/*.zarr"):  # what 'pull --splits test' leaves out
+        shutil.rmtree(store)
+    shutil.rmtree(again.folder / "steps")
+    with pytest.raises(VadprobeError, match=r"after 'vadprobe pull --detector', set analysis\.detector to"):
+        analyze(load_job(again.job("hiprobe")))
+    outcome = analyze(load_job(finished(again, again.job("headhunt"))))
+    assert outcome.result.to_json()["auc"] == results(planted, "headhunt")["auc"]
+
+
 @pytest.mark.parametrize(("method", "index"), [("hiprobe", [LAYER]), ("headhunt", list(HEAD))])
 def test_the_planted_layer_or_head_is_chosen_and_separates_the_test_frames(
     planted: Planted, method: str, index: list[int]

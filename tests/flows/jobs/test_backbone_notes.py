@@ -16,8 +16,8 @@ from vadprobe.analyze.experiments.cases import ExperimentContext
 from vadprobe.analyze.experiments.tables import measured_table
 from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments.context import case_of
 from vadprobe.flows.jobs.analyze_job import analyze
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 
 CARD = {"kind": "demo-captioner", "note": "knows drawings; says nothing about any real camera", "named": ["planted"]}

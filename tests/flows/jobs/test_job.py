@@ -110,6 +110,8 @@ def test_a_mistake_is_named_with_key_value_and_remedy(tmp_path: Path, old: str, 
     [
         ({"score_prompt": "other"}, ["score_prompt is 'other'", "coarse, mine"]),
         ({}, ["calibration.unit is 'video'", "no [[sampling]] has that unit"]),
+        ({"detector": "d.json", "scheduler": "cluster"}, ["needs a section [analysis.cluster]"]),
+        ({"detector": "d.json", "cluster": {"type": "'a.B'"}}, ["[analysis.cluster] goes with scheduler = 'cluster'"]),
         ({"detector": "d.json", "locator": {"sigmas": [0.5, 1.0], "threshold": 0.5}}, ["several sigmas", "grid"]),
     ],
 )

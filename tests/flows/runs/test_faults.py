@@ -1,10 +1,14 @@
-"""Faults that may pass are tried again, others are not."""
+"""Faults that may pass are tried again, others are not, and no work ends because the server is away."""
 
 import errno
+import logging
+from typing import Any
 
+import httpx
 import pytest
 
-from vadprobe.flows.runs.faults import may_pass
+from vadprobe.flows.runs import faults
+from vadprobe.flows.runs.faults import may_pass, stop_if_suspended
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.object_store import ForbiddenError, NoListingError, UnreachableError
 
@@ -50,3 +54,16 @@ def test_network_object_store_and_device_memory_may_pass(error: Exception) -> No
 )
 def test_wrong_input_and_lacking_rights_stay(error: Exception) -> None:
     assert not may_pass(error)
+
+
+def test_the_work_goes_on_where_the_server_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(**_: Any) -> Any:
+        raise httpx.ConnectError("connection refused")
+
+    monkeypatch.setattr(faults.runtime.flow_run, "id", "0" * 32, raising=False)
+    monkeypatch.setattr(faults, "get_client", away)
+    with caplog.at_level(logging.WARNING, faults.__name__):
+        stop_if_suspended()
+    assert "does not answer; the work goes on. ConnectError: connection refused" in caplog.text

@@ -19,7 +19,7 @@ from vadprobe.analyze.experiments.methods.text_output import TEXTS_RECIPE, VERSI
 from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config
 from vadprobe.analyze.experiments.rows import Row, Table, table_lines
 from vadprobe.analyze.experiments.tables import TABLES, measured_table
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.files.parquet import with_metadata, write_parquet
 

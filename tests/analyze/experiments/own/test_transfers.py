@@ -10,7 +10,7 @@ from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.experiments.cases import ExperimentContext
 from vadprobe.analyze.experiments.own.backbones import METHODS
 from vadprobe.analyze.experiments.tables import TABLES
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 
 

@@ -17,7 +17,7 @@ from vadprobe.analyze.experiments.papers.printed import backbone_name
 from vadprobe.analyze.experiments.rows import Row, Table, markdown_lines, table_lines
 from vadprobe.analyze.experiments.tables import TABLES, measured_table
 from vadprobe.analyze.report.published.numbers import printed_tables
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 
 

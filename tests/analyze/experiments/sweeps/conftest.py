@@ -9,7 +9,7 @@ from tests.support.planted import Planted, write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 
 

@@ -24,7 +24,7 @@ from vadprobe.analyze.experiments.sweeps.plots import sweep_pictures
 from vadprobe.analyze.experiments.sweeps.summary import summary_json, summary_lines
 from vadprobe.analyze.experiments.sweeps.tidy import tidy_table
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 
 EVERYTHING = (

@@ -12,7 +12,7 @@ from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.fitting import fit
 from vadprobe.analyze.detector.selection_rules import choose
 from vadprobe.analyze.experiments.cases import varied
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.format.specification import BackboneSpec
 from vadprobe.store.format.stored_parts import StoredParts

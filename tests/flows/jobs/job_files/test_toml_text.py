@@ -34,9 +34,10 @@ def test_the_file_that_says_a_value_stands_behind_it(tmp_path: Path) -> None:
     assert f'workspace = "{tmp_path.resolve()}"' in lines
 
 
-@pytest.mark.parametrize(
-    "value", ['a"b\\c\n\t\x7f\u0001ä', True, 3, 1e-05, 1e22, float("inf"), ("x", 0.5), ((1, 2), (3, 4)), ()]
-)
+LISTS = [("x", 0.5), ((1, 2), (3, 4)), (), {"a b": [1, {"c": "d"}], "x": True}]
+
+
+@pytest.mark.parametrize("value", ['a"b\\c\n\t\x7f\u0001ä', True, 3, 1e-05, 1e22, float("inf"), *LISTS])
 def test_a_written_value_reads_back(value: object) -> None:
     read = tomllib.loads(f"key = {toml_value(value)}")["key"]
 

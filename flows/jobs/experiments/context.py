@@ -1,37 +1,19 @@
-"""Options that the commands of experiments share, and the jobs as experiments vary them."""
+"""Jobs as experiments vary them, and what measuring them needs."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import Parameter
-
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import open_bar
-from vadprobe.store.errors import VadprobeError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class ExperimentOptions:
-    """Options of every experiment."""
-
-    fraction: float | None = None
-    """fraction of the training videos in a draw, in place of the job's"""
-    out: Path | None = None
-    """folder of the results; default: below those of the first job"""
-
-    def __post_init__(self) -> None:
-        if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise VadprobeError(f"--fraction must be above 0 and at most 1, got {self.fraction}.")
 
 
 @contextmanager
@@ -54,7 +36,7 @@ def open_context(
     cases = tuple(case_of(job, fraction) for job in jobs) if cases is None else tuple(cases)
     first = jobs[0].analysis
     bar = open_bar(what, "it", total, leave=False)
-    with open_scheduler(first.scheduler, first.workers) as scheduler, bar:
+    with open_scheduler(first.scheduler, first.workers, cluster=first.cluster) as scheduler, bar:
         yield ExperimentContext(cases, StepCache(jobs[0].workspace / first.steps), scheduler, draws, _counting(bar))
 
 

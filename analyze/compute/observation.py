@@ -1,0 +1,71 @@
+"""Watching a Dask cluster at work: the address of its pages, and Dask's performance report."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from distributed import Client, performance_report
+
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.text import error_text
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def _nobody(address: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Wishes of whoever watches.
+
+    Attributes:
+        report: file of Dask's performance report, an HTML page; None for none. A cluster that starts no task, because
+            an earlier run has computed everything, leaves the report of that run.
+        started: called with the address of the cluster's pages as soon as it computes.
+    """
+
+    report: Path | None = None
+    started: Callable[[str], None] = _nobody
+
+    def check(self) -> None:
+        """Refuse a report that cannot be drawn, before anything is computed.
+
+        Raises:
+            VadprobeError: if Bokeh is missing, with which Dask draws.
+        """
+        if self.report is not None and find_spec("bokeh") is None:
+            raise VadprobeError(
+                "analysis.performance_report needs Bokeh, with which Dask draws it; install it here and where Dask's "
+                "scheduler runs (pip install 'bokeh>=3.1'), or leave the key out."
+            )
+
+
+UNWATCHED = Observation()
+
+
+@contextmanager
+def observed(client: Client, observation: Observation) -> Iterator[None]:
+    """Tell where the cluster's pages are, and write the report at the end, also of work that failed."""
+    if client.dashboard_link:
+        observation.started(client.dashboard_link)
+    if observation.report is None:
+        yield
+        return
+    observation.report.parent.mkdir(parents=True, exist_ok=True)
+    partial = observation.report.with_suffix(".partial.html")
+    with client.as_current():
+        report = performance_report(filename=str(partial))
+        report.__enter__()
+        try:
+            yield
+        finally:
+            try:
+                report.__exit__(None, None, None)
+                partial.replace(observation.report)
+            except Exception as error:  # noqa: BLE001 - a result is not lost for a page about its computation
+                _LOGGER.warning("Dask's performance report could not be written: %s", error_text(error))

@@ -1,0 +1,1 @@
+"""Experiments on finished features and scores: what commands and flows share."""
