@@ -3,7 +3,7 @@
 import errno
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from prefect import Task, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from vadprobe.store.files.object_store import UnreachableError
 
@@ -90,10 +91,15 @@ def _worth_a_try(_: Task[..., Any], __: Any, state: Any) -> bool:
 
 
 @contextmanager
-def without_server() -> Iterator[None]:
-    """Go on with the work where Prefect's server cannot be asked or told: it is away, or its database is locked."""
+def without_server(*, at_once: bool = False) -> Iterator[None]:
+    """Go on with the work where Prefect's server cannot be asked or told: it is away, or its database is locked.
+
+    Args:
+        at_once: do not try again, which takes a minute; for what is asked and told all the time.
+    """
     try:
-        yield
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}) if at_once else nullcontext():
+            yield
     except httpx.HTTPError as error:
         _LOGGER.warning("Prefect's server does not answer; the work goes on. %s: %s", type(error).__name__, error)
 
@@ -108,7 +114,7 @@ def stop_if_suspended() -> None:
     if run_id is None:
         return
     state = None
-    with without_server(), get_client(sync_client=True) as client:
+    with without_server(at_once=True), get_client(sync_client=True) as client:
         state = client.read_flow_run(UUID(run_id)).state
     if state is not None and state.is_paused():
         raise Pause(state=state)

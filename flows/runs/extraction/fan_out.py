@@ -75,7 +75,7 @@ class Helpers:
 
     def look(self) -> None:
         """Log which have failed or were lost; what these held is taken over, and a crashed one may be retried."""
-        with without_server():
+        with without_server(at_once=True):
             for run in self._known():
                 if run.state is not None and run.state.is_final() and run.id not in self._ended:
                     self._ended.add(run.id)

@@ -47,7 +47,7 @@ class SpanProgress:
     elsewhere: int = 0
     _written: int = 0
     _artifact: UUID | None = None
-    _published: float = field(default=-UPDATE_SECONDS)
+    _due: float = 0.0
     _counted: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -68,9 +68,9 @@ class SpanProgress:
 
     def publish(self) -> None:
         """Show the state of now."""
-        self._published = time.monotonic()
+        begun = time.monotonic()
         percent = 100.0 * min(1.0, (self.done + self.elsewhere) / max(1, self.total))
-        with without_server():
+        with without_server(at_once=True):
             if self._artifact is None:
                 spec = self.extractor.plan.samplings[0].writers[0].spec
                 key = artifact_key(self.name, self.extractor.dataset.name, spec.backbone.key)
@@ -78,6 +78,8 @@ class SpanProgress:
                 self._artifact = made
             else:
                 update_progress_artifact(self._artifact, percent, description=self.sentence())
+        now = time.monotonic()
+        self._due = now + max(UPDATE_SECONDS, 10 * (now - begun))  # a server that is slow, or away, takes a tenth
 
     def sentence(self) -> str:
         """Return how far the run is, its pace, and the time left at the pace of all workers."""
@@ -99,7 +101,7 @@ class SpanProgress:
     def _clip_done(self, computed: bool) -> None:
         self.done += 1
         self.failed += not computed
-        if time.monotonic() - self._published >= UPDATE_SECONDS:
+        if time.monotonic() >= self._due:
             self.publish()
 
     def _tell(self, text: str) -> None:
