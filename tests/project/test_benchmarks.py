@@ -326,3 +326,13 @@ def test_an_early_exit_gives_the_values_of_the_full_pass_at_a_small_size(run):
     assert "blocks, everything captured" in printed
     assert len(found["cases"]) >= 3
     assert all(case["difference"] <= ROUNDING for case in found["cases"].values()), found
+
+
+def test_a_few_heads_are_the_same_whoever_captures_them_at_a_small_size(run):
+    sizes = ["--size", "56", "84", "--frames=4", "--repeats=1", "--heads=3"]
+    printed, found = run("five_heads", *sizes)
+    assert len(found["depths"]) == 2
+    for cases in found["depths"].values():
+        assert {"vadprobe", "hooks that keep everything"} <= set(cases)
+        assert all(case["difference"] <= ROUNDING for case in cases.values()), cases
+    assert ("nnsight is left out" in printed) != any("nnsight" in name for name in cases)
