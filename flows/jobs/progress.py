@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 POSTFIX_SECONDS = 1.0
 """Time between two changes of the words beside a bar of clips."""
@@ -15,6 +16,8 @@ POSTFIX_SECONDS = 1.0
 
 def open_bar(what: str, unit: str, total: int | None, **look: Any) -> "tqdm[Any]":
     """Show a bar on standard error (a context manager): work done, its rate, time left; `look` is passed to tqdm."""
+    from tqdm import tqdm
+
     return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True, **look)
 
 
@@ -84,12 +87,16 @@ def task_progress() -> Iterator[Callable[[int, int, str], None]]:
 
 def say(text: str) -> None:
     """Print lines of a result at once, above the progress bars."""
+    from tqdm import tqdm
+
     tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()
 
 
 class _AboveBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
         tqdm.write(self.format(record), file=sys.stderr)
 
 
