@@ -34,11 +34,12 @@ def plan(config: Path, /) -> int:
     Args:
         config: the job file (TOML)
     """
-    from vadprobe.flows.jobs.extract_job import missing_lines, n_clips, prepare
     from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.plan_job import plan_job
+    from vadprobe.store.datasets.joining import missing_lines
 
-    extractor = prepare(load_job(config), Bar("probing", "video"))
-    for sampling in extractor.plan.samplings:
+    dataset, found = plan_job(load_job(config), Bar("probing", "video"))
+    for sampling in found.samplings:
         total = sampling.writers[0].n_partitions
         print(
             f"{sampling.sampling.key}: {len(sampling.clips)} clips of {len(sampling.clips.video_ids)} videos, "
@@ -48,15 +49,15 @@ def plan(config: Path, /) -> int:
         contents = sampling.writers[0].contents
         if not contents.is_complete:
             print(f"{sampling.sampling.key}: {contents.describe()}")
-    cautions = [f"Note: {caution}" for caution in extractor.plan.cautions]
-    for line in (*cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
+    cautions = [f"Note: {caution}" for caution in found.cautions]
+    for line in (*cautions, *found.notes, *missing_lines(dataset.missing)):
         print(line)
-    for video, reason in sorted(extractor.plan.unreadable.items()):
+    for video, reason in sorted(found.unreadable.items()):
         print(f"Video not readable: {video}: {reason}")
-    n_bytes = sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings)
-    count = sum(sampling.n_objects_missing for sampling in extractor.plan.samplings)
+    n_bytes = sum(sampling.n_bytes_missing for sampling in found.samplings)
+    count = sum(sampling.n_objects_missing for sampling in found.samplings)
     print(
-        f"{n_clips(extractor, extractor.pending())} clips are left to compute; their features will take about "
+        f"{found.n_clips_missing} clips are left to compute; their features will take about "
         f"{n_bytes / 1e6:.1f} MB in {count} files."
     )
     return 0

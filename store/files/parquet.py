@@ -40,9 +40,27 @@ def notes_in(path: StorePath) -> tuple[str, ...]:
     return tuple(metadata_in(schema, _NOTES) or ())
 
 
+def as_arrow(values: np.ndarray) -> pa.Array:
+    """Return numbers, (n,), as an Arrow array without a copy.
+
+    `pa.array` and `to_numpy` would import pandas where it is installed, which takes longer than a short command.
+    """
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def as_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return a column of numbers, (n,), read-only.
+
+    Raises:
+        pa.ArrowException: if a value is missing, or is no number.
+    """
+    return np.from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+
+
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
     """Return names by their codes, an Arrow array of strings."""
-    return pa.array(names, pa.string()).take(pa.array(codes))
+    return pa.array(names, pa.string()).take(as_arrow(codes))
 
 
 def write_parquet(table: pa.Table, path: StorePath, row_group: int | None = None) -> None:
