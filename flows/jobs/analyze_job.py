@@ -86,7 +86,7 @@ def computing(job: Job) -> Iterator[tuple[StepCache, Scheduler]]:
     """Give the results that the workspace keeps and the scheduler of the job, with bars on the terminal."""
     config = job.analysis
     with task_progress() as progress, open_scheduler(config.scheduler, config.workers, progress) as scheduler:
-        yield StepCache(job.workspace / config.steps), scheduler
+        yield StepCache(job.steps), scheduler
 
 
 def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Scheduler) -> Detector:

@@ -37,7 +37,7 @@ def _backbone(job: Job) -> PlannedBackbone:
         check_weights(config.key, folder)
         device = job.config.extraction.device
         questions = [(prompt.text, one.frames_per_clip) for one in job.samplings for prompt in job.prompts]
-        kept = KeptOutline(config, folder, questions, device)
+        kept = KeptOutline(job.steps / "backbone", config, folder, questions, device)
         found = kept.read()
         if found is not None:
             return found

@@ -1,4 +1,4 @@
-"""What planning needs to know of a backbone, and its copy in the user's cache: torch is not loaded to plan again."""
+"""What planning needs to know of a backbone, and a copy that the workspace keeps: to plan again needs no torch."""
 
 import json
 import os
@@ -111,16 +111,24 @@ class Outline:
 
 
 class KeptOutline:
-    """The place of an outline in the user's cache.
+    """The file of an outline.
 
     It counts only while size, time of change and inode of all files of the checkpoint are what they were, and the
     libraries, the source of this package, the settings, the questions, and the GPUs that this process may see.
+
+    Args:
+        place: folder of such files.
+        config: the job's `[backbone]` section.
+        folder: the checkpoint.
+        questions: all that planning will ask.
+        device: name of the device that the job asks for.
     """
 
-    def __init__(self, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str) -> None:
+    def __init__(
+        self, place: Path, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str
+    ) -> None:
         asked = [config.model_dump(mode="json"), str(folder.resolve()), [list(one) for one in questions], device]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._path = cache / "vadprobe" / "backbones" / f"{digest_json(asked)[:32]}.json"
+        self._path = place / f"{digest_json(asked)[:32]}.json"
         self._key = digest_json([*asked, _states(content_files(folder)), _states(_own_files()), _environment()])
 
     def read(self) -> Outline | None:
@@ -132,7 +140,7 @@ class KeptOutline:
         return None
 
     def write(self, outline: Outline) -> None:
-        """Keep an outline; a cache that cannot be written to costs only time."""
+        """Keep an outline; a folder that cannot be written to costs only time."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(self._path, json.dumps({"key": self._key, "outline": outline.to_json()}).encode())
