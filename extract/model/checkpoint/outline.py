@@ -1,4 +1,4 @@
-"""What planning needs to know of a backbone, and a copy that the workspace keeps: to plan again needs no torch."""
+"""Outline of a backbone: all that planning needs, kept in the workspace, so that to plan again needs no torch."""
 
 import json
 import os
