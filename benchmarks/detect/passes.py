@@ -1,4 +1,4 @@
-"""Parts that the benchmarks of detection share: a loaded backbone with a batch of random segments, and runs in turns."""
+"""Parts that the benchmarks of detection share: a loaded backbone with random segments, and runs in turns."""
 
 import argparse
 import time
