@@ -38,7 +38,7 @@ def plan(config: Path, /) -> int:
     from vadprobe.flows.jobs.plan_job import plan_job
     from vadprobe.store.datasets.joining import missing_lines
 
-    dataset, found = plan_job(load_job(config), Bar("probing", "video"))
+    dataset, found = plan_job(load_job(config), Bar("probing", "video", delay=0.5))
     for sampling in found.samplings:
         total = sampling.writers[0].n_partitions
         print(

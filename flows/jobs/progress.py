@@ -22,10 +22,15 @@ def open_bar(what: str, unit: str, total: int | None, **look: Any) -> "tqdm[Any]
 
 
 class Bar:
-    """Receiver of what long work has done, on a bar that appears with the first report and closes itself at the end."""
+    """Receiver of what long work has done, on a bar that appears with a report and closes itself at the end.
 
-    def __init__(self, what: str, unit: str, **look: Any) -> None:
+    The first report shows it, or with `delay` the first after so many seconds: of work that is done by then, nothing
+    is to be seen.
+    """
+
+    def __init__(self, what: str, unit: str, *, delay: float = 0.0, **look: Any) -> None:
         self._what, self._unit, self._look = what, unit, look
+        self._from = time.monotonic() + delay
         self._bar: tqdm[Any] | None = None
         self._words = ""
 
@@ -35,6 +40,8 @@ class Bar:
 
     def __call__(self, done: int, total: int, /) -> None:
         """Move to `done` of `total`."""
+        if self._bar is None and time.monotonic() < self._from:
+            return
         self._bar = self._bar or open_bar(self._what, self._unit, total, **self._look)
         if self._words:
             self._bar.set_postfix_str(self._words, refresh=False)
