@@ -55,6 +55,8 @@ def as_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
     Raises:
         pa.ArrowException: if a value is missing, or is no number.
     """
+    if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise pa.ArrowInvalid(f"a column must hold numbers, none missing; got {column.type}")
     return np.from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
 
 
@@ -81,9 +83,10 @@ def parquet_bytes(table: pa.Table, row_group: int | None = None) -> bytes:
 def read_parquet(path: StorePath) -> pa.Table:
     """Read a Parquet file as a table.
 
-    `pyarrow.parquet.read_table` would import its datasets, and pandas with them, which takes longer than reading.
+    `pyarrow.parquet.read_table` would import its datasets, and pandas with them, which takes longer than reading. And
+    its threads would hold on to Python's bytes a moment longer: if the process ends in that moment, it is aborted.
 
     Raises:
         FileNotFoundError, OSError, pa.ArrowException: as the path and Parquet raise them.
     """
-    return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
+    return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)
