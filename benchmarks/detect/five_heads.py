@@ -70,8 +70,10 @@ def with_nnsight(segments: Segments, traced: Any, heads: Heads, *, stops: bool) 
 
 def ways(segments: Segments, rival: Segments, heads: Heads) -> dict[str, tuple[bool, Callable[[], Tensor]]]:
     """Return the ways to capture the heads, each with whether it ends behind the deepest."""
+    chosen = ChosenParts("head", tuple(heads))
     found: dict[str, tuple[bool, Callable[[], Tensor]]] = {
-        "vadprobe": (True, partial(segments.chosen, ChosenParts("head", tuple(heads)))),
+        "vadprobe": (True, partial(segments.chosen, chosen)),
+        'vadprobe, prefix = "independent"': (True, partial(segments.in_one_pass().chosen, chosen)),
         "hooks that keep everything": (False, partial(with_hooks, rival, heads)),
     }
     if find_spec("nnsight"):

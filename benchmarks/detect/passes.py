@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -63,6 +63,11 @@ class Segments:
             [described.family.resize(clip) for clip in pixels],
             [2.0] * options.clips,
         )
+
+    def in_one_pass(self) -> "Segments":
+        """Return the same segments for a store whose prompts share no tokens: one pass takes the prefix along."""
+        recipe = {**self.features.recipe, "prefix": "independent"}
+        return replace(self, features=replace(self.features, recipe=recipe))
 
     @cached_property
     def forward(self) -> Forward:

@@ -49,15 +49,12 @@ class Forward:
     def chosen(self, clips: Sequence[Any], seconds: Sequence[float], spec: FeatureSpec, chosen: ChosenParts) -> Tensor:
         """Return chosen features of a batch under one prompt, (clips, features), from a pass that ends behind them.
 
-        Arguments as of a call; `chosen` are layers or heads, side by side in the result. In float32 one pass takes the
-        prompt with its prefix: one prompt gains nothing from a prefix apart, and values agree within 1e-5. Narrower
-        types keep the two passes that made the store, as their rounding would show.
+        Arguments as of a call; `chosen` are layers or heads, side by side in the result.
         """
         model, parts, found = self.backbone.model, self.backbone.parts, []
-        apart = spec.backbone.dtype != "float32"
         for passes in self.backbone.description.family.passes(model, self.backbone.device, clips, seconds, [spec]):
             for one in passes:
-                if one.n_shared and apart:
+                if one.n_shared:
                     prefix = SharedPrefix(model, parts, one.inputs, one.n_shared, chosen.n_blocks)
                     found.append(prefix.chosen(one.inputs, chosen))
                 else:
