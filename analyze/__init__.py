@@ -3,8 +3,9 @@
 What most programs need is here: `from vadprobe.analyze import select, evaluate`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vadprobe.store import on_demand
 
 if TYPE_CHECKING:
     from vadprobe.analyze.evaluation.evaluation import Evaluation as Evaluation
@@ -19,15 +20,4 @@ _MODULES = {
     "select": "features.selecting",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that a single module of the stage stays cheap to import."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+__getattr__, __dir__ = on_demand(__name__, _MODULES)

@@ -5,6 +5,7 @@ What most programs need is here: `from vadprobe.store import FeatureStore, plan,
 
 import importlib
 import sys
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,14 +39,27 @@ _MODULES = {
 sys.modules[f"{__name__}.reader"] = sys.modules[__name__]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, so that a single module of the store stays cheap to import."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+def on_demand(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a package whose public names are imported when they are first asked for.
+
+    So a single module of the package stays cheap to import.
+
+    Args:
+        package: its name.
+        modules: module of each public name, relative to the package.
+    """
+
+    def value_of(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{package}.{modules[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *modules})
+
+    return value_of, names
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+__getattr__, __dir__ = on_demand(__name__, _MODULES)

@@ -6,11 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-
-from distributed import Client, performance_report
+from typing import TYPE_CHECKING
 
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import error_text
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,13 +51,15 @@ UNWATCHED = Observation()
 
 
 @contextmanager
-def observed(client: Client, observation: Observation) -> Iterator[None]:
+def observed(client: "Client", observation: Observation) -> Iterator[None]:
     """Tell where the cluster's pages are, and write the report at the end, also of work that failed."""
     if client.dashboard_link:
         observation.started(client.dashboard_link)
     if observation.report is None:
         yield
         return
+    from distributed import performance_report
+
     observation.report.parent.mkdir(parents=True, exist_ok=True)
     partial = observation.report.with_suffix(".partial.html")
     with client.as_current():

@@ -6,7 +6,6 @@ This is what a frozen model says, where the methods read what it holds: both pap
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.store.errors import StoreError
@@ -41,6 +40,8 @@ def yes_probabilities(store: FeatureStore, rows: np.ndarray) -> np.ndarray:
     Raises:
         StoreError: if the store holds no logits, or not those of a row.
     """
+    from scipy.special import expit
+
     logits = store.answer_logits(rows).astype(np.float64)
     return np.asarray(expit(logits[:, 0] - logits[:, 1]))
 

@@ -3,10 +3,9 @@
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.figures import style
@@ -16,6 +15,10 @@ from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.sampling import to_frames
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NO_TEXTS = "No descriptions: 'vadprobe describe' generates texts about the scored segments."
 _LETTERS_OF_A_LINE = 105
@@ -76,7 +79,7 @@ def anomaly_curve(
 
 
 def draw_scores(
-    axes: Axes,
+    axes: "Axes",
     raw: np.ndarray,
     smoothed: np.ndarray,
     truth: np.ndarray | None,
@@ -109,7 +112,7 @@ def _spans(frames: np.ndarray) -> list[tuple[int, int]]:
     return [(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]
 
 
-def draw_curves(curves: Sequence[VideoCurve], threshold: float) -> Figure:
+def draw_curves(curves: Sequence[VideoCurve], threshold: float) -> "Figure":
     """Draw some videos one below the other, each with its descriptions above."""
     wrapped = [[_lines(one, number) for number in range(len(one.texts))] for one in curves]
     heights = [1.75 + 0.15 * sum(text.count("\n") + 1 for text in texts) for texts in wrapped]

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from vadprobe.analyze.figures import style
 from vadprobe.store.files.atomic_files import read_json, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER = "figures"
 """Name of the folder of figures below the results of an analysis."""
@@ -33,7 +34,7 @@ class DrawnFigure:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
     sources: tuple[Mapping[str, Any], ...]
-    figure: Figure
+    figure: "Figure"
     notes: tuple[str, ...] = ()
 
     def write(self, folder: Path, name: str, paper: str) -> Path:

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from vadprobe.analyze.features.pass_costs import pass_costs
 from vadprobe.analyze.figures import style
 from vadprobe.analyze.figures.drawn import Cell, DrawnFigure
 from vadprobe.analyze.figures.source import EfficiencyRow, FigureSource, notes_of
 from vadprobe.store.errors import VadprobeError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NO_TIMINGS = "No seconds and TFLOP per segment: the extraction has left no timings beside the stores."
 """Note where the time is unknown."""
@@ -78,7 +81,7 @@ def efficiency_of(sources: Sequence[FigureSource]) -> DrawnFigure:
     return replace(drawn, notes=(*drawn.notes, *reasons))
 
 
-def _draw(panels: dict[str, list[_Bar]]) -> Figure:
+def _draw(panels: dict[str, list[_Bar]]) -> "Figure":
     heights = [0.55 + 0.28 * len(bars) for bars in panels.values()]
     figure = style.new_figure(style.WIDTH, sum(heights) + 0.3)
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -87,7 +90,7 @@ def _draw(panels: dict[str, list[_Bar]]) -> Figure:
     return figure
 
 
-def _bars(axes: Axes, label: str, bars: Sequence[_Bar], color: str) -> None:
+def _bars(axes: "Axes", label: str, bars: Sequence[_Bar], color: str) -> None:
     known = [0.0 if value is None else float(value) for _, value in bars]
     drawn = axes.barh([style.plain_text(name) for name, _ in bars], known, color=color, height=0.62)
     axes.bar_label(drawn, [_number(value) for _, value in bars], padding=3, fontsize=8, color=style.INK)

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from vadprobe.analyze.compute.step_cache import CachedResult
 from vadprobe.analyze.features.cached_scores import samples_digest
@@ -18,6 +15,10 @@ from vadprobe.analyze.figures.layers import LAYER_NUMBERS
 from vadprobe.analyze.figures.source import FigureSource, notes_of
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FEWEST = 8
 """Samples below which a plane of them says nothing."""
@@ -50,6 +51,9 @@ def planes_of(features: np.ndarray, perplexity: int, seed: int) -> dict[str, np.
     Raises:
         VadprobeError: if there are too few samples, all are the same, or a value is not finite.
     """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     if len(features) < FEWEST or features.shape[1] < 2:
         raise VadprobeError(
             f"a plane of samples needs {FEWEST} of two dimensions or more, got {len(features)} of {features.shape[1]}; "
@@ -73,7 +77,7 @@ def perplexity_of(count: int) -> int:
     return max(2, min(30, (count - 1) // 3))
 
 
-def draw_planes(planes: Sequence[Plane], labels: np.ndarray) -> Figure:
+def draw_planes(planes: Sequence[Plane], labels: np.ndarray) -> "Figure":
     """Draw each set of features in a column: t-SNE above, PCA below; the classes differ in colour and marker."""
     width = style.WIDTH if len(planes) > 1 else 3.8
     figure = style.new_figure(width, 5.4)
@@ -92,7 +96,7 @@ def draw_planes(planes: Sequence[Plane], labels: np.ndarray) -> Figure:
     return figure
 
 
-def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+def _scatter(axes: "Axes", points: np.ndarray, labels: np.ndarray) -> None:
     for label, (name, color, marker) in enumerate(_CLASSES):
         mine = points[labels == label]
         axes.scatter(

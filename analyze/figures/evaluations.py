@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from vadprobe.analyze.evaluation.metrics import Ranking, roc_auc
 from vadprobe.analyze.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MAX_POINTS = 4000
 
@@ -45,7 +47,7 @@ def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:
     return style.png(figure)
 
 
-def _draw_ranking(left: Axes, right: Axes, ranking: Ranking, name: str, **look: Any) -> None:
+def _draw_ranking(left: "Axes", right: "Axes", ranking: Ranking, name: str, **look: Any) -> None:
     true, false = ranking.true_positives, ranking.false_positives
     rates = np.concatenate([[0], false / ranking.n_negatives]), np.concatenate([[0], true / ranking.n_positives])
     left.plot(*_thinned(*rates), label=f"{name} ({roc_auc(ranking):.3f})", **look)

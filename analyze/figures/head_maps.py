@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import patheffects
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
 
 from vadprobe.analyze.figures import style
 from vadprobe.analyze.figures.drawn import Cell, DrawnFigure
 from vadprobe.analyze.figures.source import FigureSource, notes_of, of_each
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from matplotlib.patches import Rectangle
 
 _COLUMNS = 3
 _FEW = 16  # heads or blocks up to which a cell is large enough for a frame of its own size
@@ -42,7 +43,7 @@ class HeadMaps:
         return {**singles, "mean": self.mean, "instability": self.instability, "robust": self.robust}
 
 
-def draw_head_maps(found: Sequence[HeadMaps]) -> Figure:
+def draw_head_maps(found: Sequence[HeadMaps]) -> "Figure":
     """Draw the maps of one job as a grid, or those of several side by side, a column for each; chosen heads framed."""
     names = list(dict.fromkeys(name for one in found for name in one.maps))
     names.sort(key=lambda name: list(_OVER_PROMPTS).index(name) if name in _OVER_PROMPTS else -1)
@@ -73,11 +74,13 @@ def draw_head_maps(found: Sequence[HeadMaps]) -> Figure:
     return figure
 
 
-def _panels(rows: int, columns: int, lines: int) -> tuple[Figure, np.ndarray, Axes]:
+def _panels(rows: int, columns: int, lines: int) -> "tuple[Figure, np.ndarray, Axes]":
     """Return a figure with panels (rows, columns), `lines` of title above the first row, and a bar for the colours.
 
     Places are fixed, in inches: finding them by constrained layout takes longer than the drawing.
     """
+    from matplotlib.figure import Figure
+
     panel, gap, above, below = 1.7, 0.55, 0.12 + 0.17 * lines, 1.1
     width, height = max(style.WIDTH, min(2.4 * columns, 14)), above + rows * panel + (rows - 1) * gap + below
     figure = Figure(figsize=(width, height))
@@ -97,7 +100,7 @@ def _scales(found: Sequence[HeadMaps]) -> dict[str, tuple[float, float]]:
     return {name: (0.0, spread) if name == "instability" else shared for one in found for name in one.maps}
 
 
-def _map(axes: Axes, one: HeadMaps, name: str, scale: tuple[float, float]) -> AxesImage:
+def _map(axes: "Axes", one: HeadMaps, name: str, scale: tuple[float, float]) -> "AxesImage":
     values = one.maps[name]
     image = axes.imshow(values, cmap=style.MAPS, vmin=scale[0], vmax=scale[1], aspect="auto", interpolation="nearest")
     if name != "instability":
@@ -110,8 +113,11 @@ def _map(axes: Axes, one: HeadMaps, name: str, scale: tuple[float, float]) -> Ax
     return image
 
 
-def _frame(block: int, head: int, gap: float) -> Rectangle:
+def _frame(block: int, head: int, gap: float) -> "Rectangle":
     """Return a white frame with a dark rim, which stands out from every colour of the map; cells of gap around it."""
+    from matplotlib import patheffects
+    from matplotlib.patches import Rectangle
+
     corner, side = (head - 0.5 - gap, block - 0.5 - gap), 1 + 2 * gap
     frame = Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=1.1, clip_on=False)
     frame.set_path_effects([patheffects.withStroke(linewidth=2.6, foreground="black")])

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from vadprobe.analyze.detector.saliency_steps import layer_silhouettes_of
 from vadprobe.analyze.figures import style
@@ -14,6 +12,10 @@ from vadprobe.analyze.figures.drawn import Cell, DrawnFigure
 from vadprobe.analyze.figures.source import FigureSource, notes_of, of_each
 from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS
 from vadprobe.store.errors import VadprobeError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LAYER_NUMBERS = (
     "Layer 0 is the embedding, and block l - 1, counted from 0, makes layer l. HiProbe-VAD most likely counts its "
@@ -46,7 +48,7 @@ class LayerCurves:
     chosen: int
 
 
-def draw_layer_metrics(curves: Sequence[LayerCurves]) -> Figure:
+def draw_layer_metrics(curves: Sequence[LayerCurves]) -> "Figure":
     """Draw the three metrics and the saliency over the layers, a line for each job; the chosen layer is ringed."""
     figure = style.new_figure(style.WIDTH, 4.9)
     panels = figure.subplots(2, 2, sharex=True).ravel()
@@ -66,7 +68,7 @@ def draw_layer_metrics(curves: Sequence[LayerCurves]) -> Figure:
     return figure
 
 
-def draw_silhouettes(curves: Mapping[str, tuple[Sequence[int], np.ndarray, int]]) -> Figure:
+def draw_silhouettes(curves: Mapping[str, tuple[Sequence[int], np.ndarray, int]]) -> "Figure":
     """Draw the silhouette over the layers: label to layers, values (L,) and the chosen layer, which is ringed."""
     figure = style.new_figure(style.WIDTH, 3.4)
     axes = figure.add_subplot()
@@ -81,7 +83,7 @@ def draw_silhouettes(curves: Mapping[str, tuple[Sequence[int], np.ndarray, int]]
     return figure
 
 
-def _line(axes: Axes, layers: Sequence[int], values: np.ndarray, label: str, number: int, chosen: int) -> None:
+def _line(axes: "Axes", layers: Sequence[int], values: np.ndarray, label: str, number: int, chosen: int) -> None:
     look = style.series(number)
     axes.plot(layers, values, linewidth=1.6, label=label, **look)
     if chosen in layers:
@@ -90,7 +92,12 @@ def _line(axes: Axes, layers: Sequence[int], values: np.ndarray, label: str, num
 
 
 def _finish(
-    figure: Figure, panels: Sequence[Axes], lowest: Sequence[Axes], layers: Sequence[int], last: int, columns: int = 2
+    figure: "Figure",
+    panels: "Sequence[Axes]",
+    lowest: "Sequence[Axes]",
+    layers: Sequence[int],
+    last: int,
+    columns: int = 2,
 ) -> None:
     for axes in panels:
         style.whole_ticks(axes, layers[0], last, most=12)

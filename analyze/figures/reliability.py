@@ -1,14 +1,15 @@
 """The picture of probabilities held against what happened."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from vadprobe.analyze.figures import style
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_reliability(bins: Sequence[Mapping[str, Any]]) -> Figure:
+
+def draw_reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
     """Draw how often the frames of each bin of probabilities are anomalous, with intervals, and how many there are.
 
     Args:

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, MUTED, PALE, LINES = "#1f2933", "#7b8794", "#cbd2d9", "#e4e7eb"
 TRUTH, DETECTED, SCORE, RAW, CHOSEN = "#f3b0a6", "#b2182b", "#1c5d99", "#9cc3e0", "#c8553d"
@@ -27,12 +28,14 @@ WIDTH = 7.2
 DPI = 140
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> "Figure":
     """Return an empty figure of some inches, without the global state of pyplot."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def plain(axes: Axes, grid: bool = True) -> None:
+def plain(axes: "Axes", grid: bool = True) -> None:
     """Leave out what says nothing: upper and right spine; `grid` draws faint horizontal lines behind the data."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -44,7 +47,7 @@ def plain(axes: Axes, grid: bool = True) -> None:
         axes.set_axisbelow(True)
 
 
-def title(axes: Axes, text: str) -> None:
+def title(axes: "Axes", text: str) -> None:
     """Write a panel's title, as it is: a dollar sign begins no formula."""
     axes.set_title(plain_text(text), fontsize=9, loc="left")
 
@@ -54,7 +57,7 @@ def plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def whole_ticks(axes: Axes, first: int, last: int, horizontal: bool = True, most: int = 10) -> None:
+def whole_ticks(axes: "Axes", first: int, last: int, horizontal: bool = True, most: int = 10) -> None:
     """Put ticks on whole numbers from `first` to `last`, at most some of them, evenly spaced."""
     step = max(1, -(-(last - first + 1) // most))
     ticks = np.arange(first, last + 1, step)
@@ -67,7 +70,7 @@ def series(number: int) -> dict[str, Any]:
 
 
 def shade(
-    axes: Axes,
+    axes: "Axes",
     spans: Sequence[tuple[float, float]],
     color: str,
     label: str | None,
@@ -81,17 +84,17 @@ def shade(
                          zorder=zorder)  # fmt: skip
 
 
-def shade_truth(axes: Axes, spans: Sequence[tuple[float, float]]) -> None:
+def shade_truth(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
     """Shade what is anomalous, over the whole height of the panel."""
     shade(axes, spans, TRUTH, "true anomaly", (0, 1), 1)
 
 
-def shade_detected(axes: Axes, spans: Sequence[tuple[float, float]]) -> None:
+def shade_detected(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
     """Mark what was detected by a bar at the bottom, which stays apart from the shade of the truth."""
     shade(axes, spans, DETECTED, "detected", (0, 0.06), 3)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
+def legend_below(figure: "Figure", axes: "Axes", columns: int = 3) -> None:
     """Put the legend of a panel below the whole figure."""
     handles, labels = axes.get_legend_handles_labels()
     count = max(1, min(columns, len(labels)))
@@ -99,15 +102,17 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 3) -> None:
                   frameon=False, fontsize=8)  # fmt: skip
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: "Figure") -> bytes:
     """Encode as PNG; the same figure gives the same bytes with the same libraries."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def svg(figure: Figure) -> bytes:
+def svg(figure: "Figure") -> bytes:
     """Encode as SVG without a date and with ids that depend on the content alone."""
+    import matplotlib
+
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "vadprobe"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

@@ -5,7 +5,6 @@ from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.ndimage import correlate1d
 
 from vadprobe.store.errors import VadprobeError
 
@@ -146,6 +145,8 @@ def filter_padded(scores: np.ndarray, sigma: float, smoothing: Smoothing = MIRRO
     Returns:
         (places,) float64; the input itself if the radius is 0.
     """
+    from scipy.ndimage import correlate1d
+
     radius = smoothing.radius(sigma)
     if radius == 0:
         return scores

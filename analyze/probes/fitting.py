@@ -4,9 +4,6 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
-from sklearn.svm import LinearSVC
 
 from vadprobe.analyze.probes.distance import DistanceProbe
 from vadprobe.analyze.probes.linear import LinearSvmProbe
@@ -67,6 +64,9 @@ def fit_linear_svm(
     The probe is equal to scikit-learn's `StandardScaler` and `LinearSVC(dual=False)`. A constant feature has scale
     1 and coefficient 0. Arguments and errors as for `fit_probe`; C must be finite.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
     features, labels = checked_samples(features, labels)
     scaled, mean, scale = scaled_samples(features, scaling)
     model = LinearSVC(
@@ -111,6 +111,9 @@ def fit_mlp(
     The probe is equal to scikit-learn's `StandardScaler` and `MLPClassifier`. A constant feature has scale 1; its
     weights count for nothing while it stays constant. Arguments and errors as for `fit_probe`; C = inf is no penalty.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
     features, labels = checked_samples(features, labels)
     scaled, mean, scale = scaled_samples(features, scaling)
     model = MLPClassifier(

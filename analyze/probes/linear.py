@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import expit
 
 from vadprobe.analyze.probes.probe import Probe
 from vadprobe.analyze.probes.settings import ClassWeight, Convention, ProbeKind
@@ -36,6 +35,8 @@ class LinearProbe(Probe):
             )
 
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:
+        from scipy.special import expit
+
         block *= self.coef
         return np.asarray(expit(block.sum(axis=1) + self.intercept))
 

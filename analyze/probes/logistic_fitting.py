@@ -1,16 +1,17 @@
 """Fitting the papers' probe, logistic regression, to samples in memory."""
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from vadprobe.analyze.probes.linear import LogisticProbe
 from vadprobe.analyze.probes.samples import checked_samples, sample_weights, scaled_samples
 from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty, Scaling
 from vadprobe.store.errors import VadprobeError
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 _TOLERANCE = 1e-4
 """Largest gradient component of the mean loss at a converged fit; of liblinear, relative to the gradient at 0."""
@@ -106,7 +107,10 @@ def has_converged(slope: float, tolerance: float, *, exhausted: bool) -> bool:
     return slope <= 1.01 * tolerance or (not exhausted and slope <= _FLAT)
 
 
-def _fitted(features: np.ndarray, labels: np.ndarray, penalty: Penalty, solver: str) -> LogisticRegression:
+def _fitted(features: np.ndarray, labels: np.ndarray, penalty: Penalty, solver: str) -> "LogisticRegression":
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(
         C=penalty.C, max_iter=penalty.max_iter, tol=_TOLERANCE, class_weight=penalty.class_weight, solver=solver
     )
@@ -122,6 +126,8 @@ def _largest_gradient(
 
     Recomputed rather than read from scikit-learn's warning: recording warnings is not safe in Dask's threads.
     """
+    from scipy.special import expit
+
     n = len(labels)
     residuals = sample_weights(labels, penalty.class_weight) * (expit(standardised @ coef + intercept) - labels) / n
     gradient = np.append(standardised.T @ residuals + coef / (penalty.C * n), residuals.sum())

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import expit
 
 from vadprobe.analyze.probes.probe import Probe
 from vadprobe.analyze.probes.settings import ClassWeight, ProbeKind
@@ -42,6 +41,8 @@ class MlpProbe(Probe):
 
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:
         # Not a matrix product: BLAS sums a row in another order when other rows stand beside it.
+        from scipy.special import expit
+
         hidden = np.einsum("nk,hk->nh", block, self.hidden_weights)
         np.maximum(hidden + self.hidden_biases, 0.0, out=hidden)
         hidden *= self.output_weights

@@ -1,8 +1,6 @@
 """Samples that a probe is fitted on: their checks, scales and weights, and which of them are drawn."""
 
 import numpy as np
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.calibration.labels import checked_labels
 from vadprobe.analyze.probes.settings import ClassWeight, Resampling, Scaling
@@ -39,6 +37,8 @@ def sample_weights(labels: np.ndarray, class_weight: ClassWeight | None) -> np.n
 
 def scaled_samples(features: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return features (n, k) as a fit sees them, with the mean and the scale, (k,), that were taken out."""
+    from sklearn.preprocessing import StandardScaler
+
     if scaling == "none":
         return features, np.zeros(features.shape[1]), np.ones(features.shape[1])
     scaler = StandardScaler().fit(features)
@@ -61,6 +61,8 @@ def drawn_samples(labels: np.ndarray, fraction: float, resampling: Resampling, s
     Raises:
         VadprobeError: if the fraction leaves fewer than two samples of a class.
     """
+    from sklearn.model_selection import train_test_split
+
     drawn = np.arange(len(labels))
     if fraction < 1:
         try:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import rankdata
 
 from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.calibration.labels import checked_labels, checked_units
@@ -121,6 +120,8 @@ def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, pro
 
 def _concordance(scores: np.ndarray, anomalous: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
     """Return the fraction of pairs within folds in the right order, (units,), from whole numbers of half pairs."""
+    from scipy.stats import rankdata
+
     concordant, pairs = np.zeros(len(scores)), 0
     for mine in held_out:
         ranks = rankdata(scores.compress(mine, axis=1), axis=1)

@@ -4,8 +4,6 @@ Every unit is solved from its own values alone, in an order of operations that n
 """
 
 import numpy as np
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from vadprobe.store.errors import VadprobeError
 
@@ -63,6 +61,8 @@ def logistic(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.nd
     Raises:
         VadprobeError: if a fit does not converge.
     """
+    from sklearn.linear_model import LogisticRegression
+
     n, dimension = rows.shape[1:]
     if n <= max(_DUAL_SAMPLES, dimension):
         return _newton_in_the_dual(rows, anomalous.astype(np.float64))
@@ -79,6 +79,8 @@ def _newton_in_the_dual(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarr
 
     Z are the rows, t the targets (0 or 1), p the probabilities, b the intercept, K = ZZ' the Gram matrix.
     """
+    from scipy.special import expit
+
     gram = rows @ rows.swapaxes(1, 2)
     dual, intercepts, logits = np.zeros(rows.shape[:2]), np.zeros(len(rows)), np.zeros(rows.shape[:2])
     moving = np.arange(len(rows))
@@ -104,6 +106,8 @@ def _damped_step(
     A Newton step is a weighted ridge regression of working responses r: (K + V) a + b = r with sum(a) = 0 and
     V = 1 / (p (1 - p)), solved in the scaled form V^-1/2 K V^-1/2 + I, which has no eigenvalue below 1.
     """
+    from scipy.special import expit
+
     probabilities = expit(logits)
     variances = np.maximum(probabilities * (1 - probabilities), _SMALLEST_WEIGHT)
     root = np.sqrt(variances)[:, :, None]

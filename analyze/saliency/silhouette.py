@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from sklearn.metrics import silhouette_score
 
 from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 
@@ -30,6 +29,8 @@ def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _one(unit: np.ndarray, anomalous: np.ndarray) -> float:
+    from sklearn.metrics import silhouette_score
+
     if (unit == unit[0]).all():
         return math.nan
     values = unit.astype(np.float64)

@@ -10,13 +10,11 @@ that is a favour. nnsight takes part where it is installed (pip install nnsight)
 
 import argparse
 import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ import decord
 import numpy as np
 import torch
 
+from benchmarks.support.machine import machine
 from vadprobe.extract.configuration import BackboneConfig, ExtractionConfig
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.model.backbone import Backbone, describe, load
@@ -245,14 +244,6 @@ def largest_difference(work: Work, mine: Path, theirs: Path, way: str) -> float:
     return worst
 
 
-def machine() -> dict[str, Any]:
-    """Describe the machine and the versions of this measurement."""
-    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.processor())  # fmt: skip
-    names = ("torch", "transformers", "decord", "av", *(["nnsight"] if find_spec("nnsight") else []))
-    return {"processor": model, "versions": {name: version(name) for name in names}}
-
-
 def main() -> None:
     """Read the sizes, run the ways in turns, compare, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -298,7 +289,8 @@ def main() -> None:
                 text += f"; heads differ by {differences[way]:.1e} at most"
             print(text)
     if sizes.json:
-        result = {"seconds": seconds, "clips": clips, "tokens": tokens, "differences": differences, **machine()}
+        packages = ("torch", "transformers", "decord", "av", *(["nnsight"] if find_spec("nnsight") else []))
+        result = {"seconds": seconds, "clips": clips, "tokens": tokens, "differences": differences, **machine(packages)}
         sizes.json.write_text(
             json.dumps({**result, "sizes": {k: v for k, v in vars(sizes).items() if k != "json"}}, indent=1)
         )

@@ -1,11 +1,8 @@
 """A frozen backbone: described from its small files, loaded through transformers' own classes."""
 
 import os
-import platform
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.families import internvl_chat
-from vadprobe.extract.families.family import Family
+from vadprobe.extract.families.family import Family, PrefixMode
 from vadprobe.extract.families.fixed_size_frames import InternVL
 from vadprobe.extract.families.library import one_line
 from vadprobe.extract.families.processor import ProcessorFamily
@@ -60,6 +57,19 @@ class Description:
         """Sentences for the user, to be said before the work begins."""
         quantised = () if self.quantisation is None else (self.quantisation.note(self.config.key),)
         return (*quantised, *self.family.notes(self.config.key))
+
+    @property
+    def can_share_prefix(self) -> bool:
+        """True if prompts may share the tokens before their text, as far as the chat template allows it."""
+        return self.family.can_share_prefix
+
+    def prefix_mode(self, text: str, frames: int) -> PrefixMode:
+        """Return how the tokens before a prompt's text can run. Errors as of `Family.prefix_mode`."""
+        return self.family.prefix_mode(text, frames)
+
+    def device_type(self, name: str) -> str:
+        """Return the kind of the device that a job names. Errors as of `choose_device`."""
+        return choose_device(name).type
 
     def recipe(self) -> dict[str, Any]:
         """Return what the checkpoint adds to a store's recipe: its inputs, answers, and how its weights were made.
@@ -237,15 +247,6 @@ def load(
     if compiled:
         compile_blocks(parts)
     return Backbone(description, model, parts, input_device(model))
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that can change a feature, and the kind of processor."""
-    found = {"torch": version("torch"), "transformers": version("transformers")}
-    # decord, which need not be there, changes no value; it is named because older stores name it.
-    with suppress(PackageNotFoundError):
-        found["decord"] = version("decord")
-    return {**found, "av": version("av"), "machine": platform.machine()}
 
 
 def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:

@@ -3,12 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from vadprobe.extract.configuration import ExtractionConfig
-from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.checkpoint.card import card_recipe
-from vadprobe.extract.model.devices import choose_device
+from vadprobe.extract.model.checkpoint.outline import PlannedBackbone, versions
 from vadprobe.extract.pipeline.probing import keep_probes, probe_videos, unusual
 from vadprobe.extract.pipeline.recipe import input_recipe
 from vadprobe.store.datasets.dataset import Dataset
@@ -23,7 +20,7 @@ from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
-from vadprobe.store.format.schema import PARTITION_ROWS, storage_dtype
+from vadprobe.store.format.schema import PARTITION_ROWS, partition_rows, storage_dtype
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.progress import Progress
@@ -72,6 +69,15 @@ class ExtractionPlan:
     notes: tuple[str, ...] = ()
 
     @property
+    def n_clips_missing(self) -> int:
+        """Clips of the partitions that at least one prompt still lacks."""
+        return sum(
+            rows.stop - rows.start
+            for sampling in self.samplings
+            for rows in (partition_rows(partition, len(sampling.clips)) for partition in sampling.pending())
+        )
+
+    @property
     def unreadable(self) -> dict[str, str]:
         """Reasons by name of the videos that cannot be opened."""
         return {video.video_id: video.reason for video in self.videos if video.reason is not None}
@@ -88,7 +94,7 @@ def plan_extraction(
     root: StorePath,
     samplings: Sequence[SamplingConfig],
     prompts: Sequence[Prompt],
-    description: Description,
+    description: PlannedBackbone,
     config: ExtractionConfig,
     progress: Progress | None = None,
 ) -> ExtractionPlan:
@@ -102,7 +108,7 @@ def plan_extraction(
     wanted = {split for sampling in samplings for split in sampling.splits}
     videos = [video for video in dataset.videos if video.split in wanted]
     probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress, config.reader)
-    device = choose_device(config.device)
+    device = description.device_type(config.device)
     plans = []
     for section in samplings:
         clips = _cut(dataset, probes, section)
@@ -110,7 +116,7 @@ def plan_extraction(
         writers = tuple(
             plan(
                 layout.store(section.sampling(), description.spec.key, prompt.key),
-                _spec(dataset, clips, description, prompt, config, device.type),
+                _spec(dataset, clips, description, prompt, config, device),
                 clips,
                 contents,
             )
@@ -154,15 +160,15 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
             section.layers,
             section.heads,
             section.answers,
-            full_partitions=np.unique(rows // PARTITION_ROWS).tolist(),
+            full_partitions=sorted(set((rows // PARTITION_ROWS).tolist())),
         )
     except VadprobeError as error:
         raise VadprobeError(f"sampling {section.sampling().key!r}: {error}") from error
 
 
-def _unshared(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
+def _unshared(plans: Sequence[SamplingPlan], description: PlannedBackbone, config: ExtractionConfig) -> Iterator[str]:
     """Yield a sentence for each sampling of which some prompts share nothing, although the job asks for it."""
-    if config.prefix == "independent" or not description.family.can_share_prefix:
+    if config.prefix == "independent" or not description.can_share_prefix:
         return
     for sampling in plans:
         alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]
@@ -175,7 +181,12 @@ def _unshared(plans: Sequence[SamplingPlan], description: Description, config: E
 
 
 def _spec(
-    dataset: Dataset, clips: ClipTable, description: Description, prompt: Prompt, config: ExtractionConfig, device: str
+    dataset: Dataset,
+    clips: ClipTable,
+    description: PlannedBackbone,
+    prompt: Prompt,
+    config: ExtractionConfig,
+    device: str,
 ) -> FeatureSpec:
     return FeatureSpec(
         dataset=dataset.name,

@@ -60,10 +60,11 @@ def _may_be_readable_now(video: VideoFacts) -> bool:
 
 
 def keep_probes(probes: Sequence[VideoFacts], layout: DatasetLayout) -> None:
-    """Write this job's videos beside those that jobs on other splits have probed before."""
-    names = {probe.video_id for probe in probes}
-    others = [probe for probe in read_video_facts(layout.videos) if probe.video_id not in names]
-    write_video_facts([*probes, *others], layout.videos)
+    """Write this job's videos beside those that jobs on other splits have probed before, if there is news of any."""
+    names, known = {probe.video_id for probe in probes}, read_video_facts(layout.videos)
+    news = [*probes, *(probe for probe in known if probe.video_id not in names)]
+    if tuple(news) != known:
+        write_video_facts(news, layout.videos)
 
 
 def unusual(probes: Sequence[VideoFacts]) -> Iterator[str]:

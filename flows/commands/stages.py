@@ -36,15 +36,15 @@ def plan(config: Path, /, *, json: bool = False) -> int:
         config: the job file (TOML)
         json: print JSON, for programs
     """
-    from vadprobe.flows.jobs.extract_job import prepare
     from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.plan_job import plan_job
     from vadprobe.flows.jobs.reports.plan_summary import plan_content, plan_lines
 
-    extractor = prepare(load_job(config), Bar("probing", "video"))
+    dataset, found = plan_job(load_job(config), Bar("probing", "video", delay=0.5))
     if json:
-        print_json(plan_content(extractor))
+        print_json(plan_content(dataset, found))
     else:
-        print("\n".join(plan_lines(extractor)))
+        print("\n".join(plan_lines(dataset, found)))
     return 0
 
 

@@ -3,22 +3,24 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vadprobe.store.catalog.array_comparison import ArrayDifference
-from vadprobe.store.catalog.catalog import Catalog, Entry
-from vadprobe.store.catalog.comparison import Comparison, state_text
-from vadprobe.store.catalog.garbage import Garbage
-from vadprobe.store.catalog.inventory import contents_text
+from vadprobe.store.catalog.inventory import contents_text, state_text
 from vadprobe.store.files.text import counted, first_few, short, size_text, table
 from vadprobe.store.format.schema import n_partitions
+
+if TYPE_CHECKING:
+    from vadprobe.store.catalog.array_comparison import ArrayDifference
+    from vadprobe.store.catalog.catalog import Catalog, Entry
+    from vadprobe.store.catalog.comparison import Comparison
+    from vadprobe.store.catalog.garbage import Garbage
 
 _HEAD = ("dataset", "sampling", "backbone", "prompt", "rows", "failed", "size", "state", "stored", "digest")
 _PARTITIONS_NAMED = 8
 _DIGEST = 12
 
 
-def catalog_lines(catalog: Catalog) -> Iterator[str]:
+def catalog_lines(catalog: "Catalog") -> Iterator[str]:
     """Yield a table of stores, their total, and what is wrong with them."""
     yield from table(_HEAD, [_row(entry) for entry in catalog.entries], right=("rows", "failed", "size"))
     states = [entry.state for entry in catalog.entries]
@@ -34,7 +36,7 @@ def catalog_lines(catalog: Catalog) -> Iterator[str]:
     yield from catalog.notes
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: "Entry") -> tuple[str, ...]:
     rows = failed = size = "?"
     if entry.n_done is not None and entry.n_planned is not None and entry.n_bytes is not None:
         done = f"{entry.n_done:,}"
@@ -150,7 +152,7 @@ def _failed_lines(failed: Iterable[dict[str, Any]]) -> Iterator[str]:
         yield f"    {short(group['reason'], 300)}"
 
 
-def comparison_lines(found: Comparison) -> Iterator[str]:
+def comparison_lines(found: "Comparison") -> Iterator[str]:
     """Yield what differs, part by part, and the verdict."""
     a, b = found.first, found.second
     yield from (f"A  {a.path}", f"B  {b.path}", "")
@@ -179,7 +181,7 @@ def _part(name: str, differences: Sequence[str], same: str, note: str = "") -> I
     yield from (f"  {short(line, 400)}" for line in differences)
 
 
-def _values_line(array: ArrayDifference) -> str:
+def _values_line(array: "ArrayDifference") -> str:
     if not array.differing:
         return ""
     total = array.equal + len(array.differing)
@@ -192,7 +194,7 @@ def _values_line(array: ArrayDifference) -> str:
     return text + (f", {array.one_sided:,} of them NaN in one store only" if array.one_sided else "")
 
 
-def garbage_lines(root: str, found: Sequence[Garbage]) -> Iterator[str]:
+def garbage_lines(root: str, found: "Sequence[Garbage]") -> Iterator[str]:
     """Yield what 'vadprobe gc' would remove and what it would leave, with reasons and sizes."""
     parts = (
         ("These would go:", "delete"),

@@ -98,7 +98,7 @@ def computing(job: Job, started: Callable[[str], None] = lambda address: None) -
         task_progress() as progress,
         open_scheduler(config.scheduler, config.workers, progress, config.cluster, watched) as scheduler,
     ):
-        yield StepCache(job.workspace / config.steps), scheduler
+        yield StepCache(job.steps), scheduler
 
 
 def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Scheduler) -> Detector:

@@ -14,7 +14,7 @@ from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
 from vadprobe.extract.pipeline.planning import plan_extraction
 from vadprobe.flows.jobs.job import Job
 from vadprobe.store.catalog.store_card import write_card
-from vadprobe.store.datasets.joining import naming
+from vadprobe.store.datasets.joining import missing_lines
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.format.configuration import SamplingConfig
@@ -54,15 +54,6 @@ class ExtractionSummary:
             yield f"Video not readable: {video}: {reason}"
         for clip, reason in sorted(self.failed_clips.items()):
             yield f"Clip not readable: {clip}: {reason}"
-
-
-def missing_lines(missing: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence about videos of the dataset that have no file; nothing if all have one."""
-    if missing:
-        yield (
-            f"{len(missing)} videos of the dataset have no file and are left out: {naming(missing)}; "
-            "'vadprobe dataset audit' names them all."
-        )
 
 
 def prepare(job: Job, progress: Progress | None = None) -> Extractor:

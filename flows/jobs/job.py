@@ -129,6 +129,12 @@ class Job:
         return self.config.analysis
 
     @property
+    def steps(self) -> Path:
+        """Folder of what earlier runs have found out."""
+        section = self.config.analysis
+        return self.workspace / (section.steps if section is not None else AnalysisConfig.model_fields["steps"].default)
+
+    @property
     def out(self) -> Path:
         """Folder of the analysis results."""
         config, name = self.config, self.analysis.out

@@ -5,9 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 POSTFIX_SECONDS = 1.0
 """Time between two changes of the words beside a bar of clips."""
@@ -15,14 +16,21 @@ POSTFIX_SECONDS = 1.0
 
 def open_bar(what: str, unit: str, total: int | None, **look: Any) -> "tqdm[Any]":
     """Show a bar on standard error (a context manager): work done, its rate, time left; `look` is passed to tqdm."""
+    from tqdm import tqdm
+
     return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True, **look)
 
 
 class Bar:
-    """Receiver of what long work has done, on a bar that appears with the first report and closes itself at the end."""
+    """Receiver of what long work has done, on a bar that appears with a report and closes itself at the end.
 
-    def __init__(self, what: str, unit: str, **look: Any) -> None:
+    The first report shows it, or with `delay` the first after so many seconds: of work that is done by then, nothing
+    is to be seen.
+    """
+
+    def __init__(self, what: str, unit: str, *, delay: float = 0.0, **look: Any) -> None:
         self._what, self._unit, self._look = what, unit, look
+        self._from = time.monotonic() + delay
         self._bar: tqdm[Any] | None = None
         self._words = ""
 
@@ -32,6 +40,8 @@ class Bar:
 
     def __call__(self, done: int, total: int, /) -> None:
         """Move to `done` of `total`."""
+        if self._bar is None and time.monotonic() < self._from:
+            return
         self._bar = self._bar or open_bar(self._what, self._unit, total, **self._look)
         if self._words:
             self._bar.set_postfix_str(self._words, refresh=False)
@@ -84,12 +94,16 @@ def task_progress() -> Iterator[Callable[[int, int, str], None]]:
 
 def say(text: str) -> None:
     """Print lines of a result at once, above the progress bars."""
+    from tqdm import tqdm
+
     tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()
 
 
 class _AboveBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
         tqdm.write(self.format(record), file=sys.stderr)
 
 

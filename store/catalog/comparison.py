@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vadprobe.store.catalog.array_comparison import ArrayDifference, compare_array, incomparable
-from vadprobe.store.catalog.inventory import Inventory
+from vadprobe.store.catalog.inventory import Inventory, state_text
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted, first_few, short
@@ -123,12 +123,6 @@ def _contents_differences(a: Inventory, b: Inventory) -> Iterator[str]:
 def _state_differences(a: Inventory, b: Inventory) -> Iterator[str]:
     if (a.is_committed, set(a.records)) != (b.is_committed, set(b.records)):
         yield f"A is {state_text(a)}, B is {state_text(b)}"
-
-
-def state_text(store: Inventory) -> str:
-    """Tell state and rows in a few words."""
-    state = "committed" if store.is_committed else "open"
-    return f"{state} with {store.n_done:,} of {counted(store.n_planned, 'row')}"
 
 
 def _failure_differences(a: Inventory, b: Inventory) -> Iterator[str]:

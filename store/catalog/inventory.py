@@ -214,3 +214,9 @@ def _size(file: StorePath) -> int:
         return file.stat().st_size
     except OSError:
         return 0
+
+
+def state_text(store: Inventory) -> str:
+    """Tell state and rows in a few words."""
+    state = "committed" if store.is_committed else "open"
+    return f"{state} with {store.n_done:,} of {counted(store.n_planned, 'row')}"

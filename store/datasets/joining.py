@@ -3,7 +3,7 @@
 Nothing is dropped in silence: whatever does not fit becomes a `Finding`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -215,3 +215,12 @@ def _grouped(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         changes_score = first.changes_score or finding.changes_score
         groups[finding.kind] = replace(first, videos=videos, changes_score=changes_score)
     return tuple(groups.values())
+
+
+def missing_lines(missing: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence about videos of the dataset that have no file; nothing if all have one."""
+    if missing:
+        yield (
+            f"{len(missing)} videos of the dataset have no file and are left out: {naming(missing)}; "
+            "'vadprobe dataset audit' names them all."
+        )

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vadprobe.store.files.parquet import as_arrow
+
 _BLOCK = 1 << 20
 _LIST_ROWS = 1 << 16  # rows whose text is held at a time
 
@@ -35,14 +37,22 @@ def digest_integers(arrays: Iterable[np.ndarray]) -> str:
 
 def _joined_text(rows: np.ndarray) -> bytes:
     """Write the items of a JSON list of integers, or of lists of integers, without the outer brackets."""
-    texts = pc.cast(pa.array(np.ascontiguousarray(rows).reshape(-1)), pa.string())
+    texts = pc.cast(as_arrow(rows.reshape(-1)), pa.string())
     before, between, after = "", ",", ""
     if rows.ndim == 2:
         offsets = np.arange(len(rows) + 1, dtype=np.int32) * rows.shape[1]
-        texts = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), ",")
+        texts = pc.binary_join(pa.ListArray.from_arrays(as_arrow(offsets), texts), _word(","))
         before, between, after = "[", "],[", "]"
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), texts), between)
+    joined = pc.binary_join(
+        pa.ListArray.from_arrays(as_arrow(np.array([0, len(rows)], np.int32)), texts), _word(between)
+    )
     return f"{before}{joined[0].as_py()}{after}".encode()
+
+
+def _word(text: str) -> pa.StringScalar:
+    """Return a word of ASCII letters as Arrow has it, without pandas, as `as_arrow` does."""
+    content = text.encode()
+    return pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(content)], np.int32)), pa.py_buffer(content))[0]
 
 
 def digest_file(path: Path) -> str:

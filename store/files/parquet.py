@@ -40,9 +40,29 @@ def notes_in(path: StorePath) -> tuple[str, ...]:
     return tuple(metadata_in(schema, _NOTES) or ())
 
 
+def as_arrow(values: np.ndarray) -> pa.Array:
+    """Return numbers, (n,), as an Arrow array without a copy.
+
+    `pa.array` and `to_numpy` would import pandas where it is installed, which takes longer than a short command.
+    """
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def as_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return a column of numbers, (n,), read-only.
+
+    Raises:
+        pa.ArrowException: if a value is missing, or is no number.
+    """
+    if column.null_count or not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise pa.ArrowInvalid(f"a column must hold numbers, none missing; got {column.type}")
+    return np.from_dlpack(column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
+
+
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
     """Return names by their codes, an Arrow array of strings."""
-    return pa.array(names, pa.string()).take(pa.array(codes))
+    return pa.array(names, pa.string()).take(as_arrow(codes))
 
 
 def write_parquet(table: pa.Table, path: StorePath, row_group: int | None = None) -> None:
@@ -63,9 +83,10 @@ def parquet_bytes(table: pa.Table, row_group: int | None = None) -> bytes:
 def read_parquet(path: StorePath) -> pa.Table:
     """Read a Parquet file as a table.
 
-    `pyarrow.parquet.read_table` would import its datasets, and pandas with them, which takes longer than reading.
+    `pyarrow.parquet.read_table` would import its datasets, and pandas with them, which takes longer than reading. And
+    its threads would hold on to Python's bytes a moment longer: if the process ends in that moment, it is aborted.
 
     Raises:
         FileNotFoundError, OSError, pa.ArrowException: as the path and Parquet raise them.
     """
-    return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read()
+    return pq.ParquetFile(pa.BufferReader(path.read_bytes())).read(use_threads=False)

@@ -14,7 +14,7 @@ from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_integers, digest_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.object_store import ForbiddenError
-from vadprobe.store.files.parquet import names_of, parquet_bytes, read_parquet
+from vadprobe.store.files.parquet import as_numpy, names_of, parquet_bytes, read_parquet
 from vadprobe.store.format.sampling import Clip, Sampling, segment
 
 _SCHEMA = pa.schema(
@@ -176,12 +176,12 @@ class ClipTable:
         result = cls(
             sampling=Sampling(unit, int(length) if length else None, int(frames)),
             video_ids=tuple(videos["video_id"].to_pylist()),
-            fps=videos["fps"].to_numpy(),
+            fps=as_numpy(videos["fps"]),
             fingerprints=tuple(videos["fingerprint"].to_pylist()),
-            video_codes=table["video_code"].to_numpy(),
-            indices=table["index"].to_numpy(),
-            start_frames=table["start_frame"].to_numpy(),
-            stop_frames=table["stop_frame"].to_numpy(),
+            video_codes=as_numpy(table["video_code"]),
+            indices=as_numpy(table["index"]),
+            start_frames=as_numpy(table["start_frame"]),
+            stop_frames=as_numpy(table["stop_frame"]),
             frame_indices=_rectangle(table["frame_indices"], int(frames)),
         )
         if result.digest != metadata["vadprobe.digest"]:
@@ -189,8 +189,8 @@ class ClipTable:
                 f"the clip table {path} was changed after it was written: its content has digest {result.digest[:12]}, "
                 f"its own record says {metadata['vadprobe.digest'][:12]}. Restore it from a copy."
             )
-        rows, names = np.arange(len(result)), names_of(result.video_ids, result.video_codes)
-        if not np.array_equal(table["row"].to_numpy(), rows) or not table["video_id"].equals(pa.chunked_array([names])):
+        rows, names = np.arange(len(result)), [result.video_ids[code] for code in result.video_codes.tolist()]
+        if not np.array_equal(as_numpy(table["row"]), rows) or table["video_id"].to_pylist() != names:
             raise StoreError(f"the columns row and video_id of {path} were changed; restore the table from a copy.")
         return result
 
@@ -198,9 +198,9 @@ class ClipTable:
 def _rectangle(lists: pa.ChunkedArray, width: int) -> np.ndarray:
     """Return lists of equal length as the rows of an int64 matrix; ValueError if one has another length."""
     flat = pc.list_flatten(lists)
-    if flat.null_count or not np.all(pc.list_value_length(lists).to_numpy() == width):
+    if flat.null_count or not np.all(as_numpy(pc.list_value_length(lists)) == width):
         raise ValueError(f"a list of frame_indices has not {width} frames")
-    return np.asarray(flat.to_numpy(), dtype=np.int64).reshape(len(lists), width)
+    return np.asarray(as_numpy(flat), dtype=np.int64).reshape(len(lists), width)
 
 
 def _videos_path(path: StorePath) -> StorePath:

@@ -6,6 +6,7 @@ Frames are counted from 0 and every interval is half-open: `[start_frame, stop_f
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from vadprobe.store.errors import StoreError, VadprobeError
@@ -117,7 +118,7 @@ class FeatureSpec:
             raise StoreError(f"a stored specification is not one ({error}); it was edited or damaged.") from error
         return spec
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON form."""
         return digest_json(self.to_json())

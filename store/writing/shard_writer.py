@@ -73,10 +73,15 @@ def encode_chunks(
 
     def encode(group: Sequence[np.ndarray]) -> list[bytes]:
         chunk = np.full(shape, np.nan, dtype=group[0].dtype.newbyteorder("<"))  # its memory is used for all of them
+        again = np.empty_like(chunk)
         bodies = []
         for values in group:
             chunk[: len(values)] = values.reshape(len(values), *shape[1:])
-            bodies.append(_encode(chunk, settings))
+            body: bytes = blosc.compress(
+                chunk, settings.cname.encode(), settings.clevel, _SHUFFLES[settings.shuffle], typesize=chunk.itemsize
+            )
+            check_body(body, chunk, again)
+            bodies.append(with_checksum(body))
         return bodies
 
     # In the main thread Blosc would start threads of its own for every chunk.
@@ -89,12 +94,12 @@ def join_chunks(bodies: Sequence[bytes], held: np.ndarray) -> list[bytes]:
     return [*bodies, encode_index([len(body) for body in bodies], held)]
 
 
-def _encode(chunk: np.ndarray, settings: Compression) -> bytes:
-    body: bytes = blosc.compress(
-        chunk, settings.cname.encode(), settings.clevel, _SHUFFLES[settings.shuffle], typesize=chunk.itemsize
-    )
-    again = np.empty_like(chunk)
+def check_body(body: bytes, chunk: np.ndarray, again: np.ndarray) -> None:
+    """Decompress a chunk into `again`, and refuse it if that is not, bit by bit, what was compressed.
+
+    Raises:
+        StoreError: if it is not.
+    """
     blosc.decompress(body, again)
-    if again.tobytes() != chunk.tobytes():
+    if again.tobytes() != chunk.tobytes():  # to copy both and compare takes less than NumPy's comparison
         raise StoreError("a chunk does not decompress to what was compressed; check this machine's memory.")
-    return with_checksum(body)

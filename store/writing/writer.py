@@ -26,7 +26,6 @@ from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.publishing import publish, stage_record, stage_shards
-from vadprobe.store.writing.shard_writer import encode_shard
 from vadprobe.store.writing.store_changes import change_attributes, remove_leftovers_of
 from vadprobe.store.writing.store_creation import create_group, create_remote_group
 
@@ -198,6 +197,8 @@ class StoreWriter:
         rows = self.contents.rows(partition, len(self.clips))
         if len(data.failures) == rows.stop - rows.start:
             return
+        from vadprobe.store.writing.shard_writer import encode_shard  # noqa: PLC0415 - to plan needs no Blosc
+
         settings = compression(self.spec.backbone.dtype)
         encoded = {}
         for array in self.contents.arrays(self.spec):

@@ -19,6 +19,7 @@ import pytest
 from tests.support import profiles
 from tests.support.oracles.eager_reference import ROUNDING
 from tests.support.paths import ROOT
+from tests.support.planted import write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -26,9 +27,9 @@ Run = Callable[..., tuple[str, Any]]
 
 
 def module_of(name: str) -> str:
-    """Return the module of a benchmark, which lies in one of the folders."""
-    (path,) = (ROOT / "benchmarks").glob(f"*/{name}.py")
-    return f"benchmarks.{path.parent.name}.{name}"
+    """Return the module of a benchmark."""
+    (path,) = (ROOT / "benchmarks").rglob(f"{name}.py")
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def in_this_process(script: ModuleType, arguments: list[str]) -> str:
@@ -333,3 +334,32 @@ def test_a_page_of_many_videos_is_weighed(run):
     assert f"6 videos, {found['segments']} segments" in printed
     bare, one, two = (case["megabytes"] for case in found["cases"])
     assert 0 < bare < one < two
+
+
+def test_a_few_heads_are_the_same_whoever_captures_them_at_a_small_size(run):
+    sizes = ["--size", "56", "84", "--frames=4", "--repeats=1", "--heads=3"]
+    printed, found = run("five_heads", *sizes)
+    assert len(found["depths"]) == 2
+    for cases in found["depths"].values():
+        assert {"vadprobe", "hooks that keep everything"} <= set(cases)
+        assert all(case["difference"] <= ROUNDING for case in cases.values()), cases
+    assert ("nnsight is left out" in printed) != any("nnsight" in name for name in cases)
+
+
+def test_writing_and_its_parts_are_measured_at_a_small_size(run):
+    _, found = run("writing", "--clips=256", "--blocks=2", "--heads=3", "--head-dim=8", "--repeats=1")
+    parts = found["parts"]
+    assert {"the codec alone", "the whole way to a committed store", "SHA-256 of the shard"} <= set(parts)
+    assert parts["the codec alone"]["of_the_codec"] == 1
+
+
+@pytest.mark.slow
+def test_commands_are_measured_on_a_finished_job(script, tmp_path):
+    planted = write_planted(tmp_path)
+    commands = script("commands")
+    assert commands.spent([*commands.PROGRAM, "analyze", str(planted.job("hiprobe"))]) > 0
+    modules = commands.imported(["ls", str(tmp_path / "features")])
+    assert "vadprobe.store.catalog.catalog" in modules
+    assert commands.import_seconds(modules, 1) > 0
+    with pytest.raises(SystemExit, match="exit code 2"):
+        commands.spent([*commands.PROGRAM, "ls", str(tmp_path / "nothing")])

@@ -7,10 +7,14 @@ far, takes half as long as adding row to row. Counts are whole numbers, so no or
 of gains and precision are added in blocks of levels that depend on nothing else, so no bit does.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy import sparse
 
 from vadprobe.analyze.evaluation.bootstrap.video_units import VideoUnits
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _GROUP = 8  # levels in one product with the triangle
 _GROUPS = 8  # of levels worked on together; part of the order of summation
@@ -40,7 +44,7 @@ class PrecisionAreas:
 
     def _tied(
         self, units: VideoUnits, step: np.ndarray, on_step: np.ndarray
-    ) -> dict[int, tuple[np.ndarray, sparse.csr_array]]:
+    ) -> dict[int, tuple[np.ndarray, "sparse.csr_array"]]:
         """Find by block the levels where negative frames tie with positive ones, and count them, (levels, videos)."""
         tied = np.flatnonzero(on_step & (units.negatives > 0))
         levels, row = np.unique(step[tied], return_inverse=True)
@@ -92,8 +96,10 @@ class PrecisionAreas:
         return at, before
 
 
-def _matrix(frames: np.ndarray, rows: np.ndarray, videos: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+def _matrix(frames: np.ndarray, rows: np.ndarray, videos: np.ndarray, shape: tuple[int, int]) -> "sparse.csr_array":
     """Return frames by row and video, added up where they meet."""
+    from scipy import sparse
+
     index: type[np.signedinteger] = np.int32 if shape[0] < 2**31 else np.int64
     return sparse.csr_array(sparse.coo_array((frames, (rows.astype(index), videos.astype(index))), shape=shape))
 

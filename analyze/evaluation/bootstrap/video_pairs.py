@@ -5,12 +5,16 @@ by the positive frames of video i over the negative frames of video j. So W is c
 of resamples is a product of small matrices. Pairs are counted doubled, ties half: whole numbers throughout.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from scipy import sparse
 
 from vadprobe.analyze.evaluation.bootstrap.video_units import VideoUnits
 from vadprobe.analyze.evaluation.group_metrics import roc_auc_of_groups
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _MAX_EXACT = 2.0**53  # float64 sums of integers are exact to here
 _MAX_CELLS = 2**24  # of W: 128 MB; beyond, resamples are counted one by one
@@ -103,8 +107,10 @@ def _accumulate(rows: np.ndarray) -> None:
         before = row
 
 
-def _by_step(frames: np.ndarray, step: np.ndarray, video: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+def _by_step(frames: np.ndarray, step: np.ndarray, video: np.ndarray, shape: tuple[int, int]) -> "sparse.csr_array":
     """Return the frames per level and video of units in descending order of score, a sparse matrix."""
+    from scipy import sparse
+
     begins = np.zeros(shape[0] + 1, dtype=np.int64)
     np.cumsum(np.bincount(step, minlength=shape[0]), out=begins[1:])
     return sparse.csr_array((frames, video, begins.astype(np.int32)), shape=shape)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from vadprobe.analyze.probes.streaming.exact_sums import to_multiples
 from vadprobe.analyze.probes.streaming.row_blocks import chunks
@@ -103,6 +102,8 @@ def loss_and_gradient(features: np.ndarray, labels: np.ndarray, point: Point) ->
         The losses, to be added by `math.fsum`, whose result has no order; and (k + 1,) int64 multiples of the quanta:
         the gradient of the coefficients, then of the intercept.
     """
+    from scipy.special import expit
+
     losses, gradient = [], np.zeros(len(point.quanta), dtype=np.int64)
     for values, mine, _ in chunks(features, labels):
         rows = values - point.mean

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
 from vadprobe.analyze.probes.linear import LogisticProbe
@@ -140,6 +139,8 @@ def _minimised(objective: _Objective, conditioned: Preconditioner, max_iter: int
     scipy's first step has length 1 whatever the gradient. In units of the first gradient's length, that is the step
     which is exact where the preconditioner is.
     """
+    from scipy.optimize import OptimizeResult, minimize
+
     start = conditioned.parameters(np.zeros(len(conditioned.start)))
     unit = float(np.linalg.norm(conditioned.gradient(objective(start)[1])))
     if objective.slope(start) <= _TOLERANCE:

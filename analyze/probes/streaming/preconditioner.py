@@ -4,10 +4,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
-from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 _SLAB_ROWS = 1024  # rows in float64 at a time
 _SAMPLE_ITERATIONS = 300  # of the sample's fit, a start that need not be exact
@@ -27,12 +23,16 @@ class Preconditioner:
 
     def parameters(self, coordinates: np.ndarray) -> np.ndarray:
         """Return coefficients and intercept at u."""
+        from scipy.linalg import solve_triangular
+
         if self.factor is None:
             return np.asarray(self.start + coordinates)
         return np.asarray(self.start + solve_triangular(self.factor, coordinates, lower=True, trans="T"))
 
     def gradient(self, gradient: np.ndarray) -> np.ndarray:
         """Return the gradient in u of a gradient in the parameters."""
+        from scipy.linalg import solve_triangular
+
         if self.factor is None:
             return gradient
         return np.asarray(solve_triangular(self.factor, gradient, lower=True))
@@ -48,6 +48,11 @@ def of_sample(rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, C: floa
         C: inverse strength of the penalty.
         n: number of all rows, by which the loss is divided.
     """
+    from scipy.linalg import cholesky
+    from scipy.special import expit
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=C, max_iter=_SAMPLE_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

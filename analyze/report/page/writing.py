@@ -8,9 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from vadprobe.analyze.report.part import ReportPart, labels_of
 from vadprobe.analyze.report.sections import kept, numbers, provenance, saliency, videos
 from vadprobe.analyze.report.sections.curves import curves
@@ -27,6 +24,9 @@ _SCRIPTS = ("text.js", "plot.js", "curve.js", "video.js", "page.js")
 
 def write_report(parts: Sequence[ReportPart], path: Path) -> Path:
     """Write the page, whole or not at all, and its tables as CSV into the folder `tables_folder` beside it."""
+    import jinja2
+    from markupsafe import Markup
+
     content = _content(parts)
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,

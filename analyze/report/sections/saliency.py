@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from PIL import Image
 
 from vadprobe.analyze.figures import style
 from vadprobe.analyze.figures.head_maps import HeadMaps, head_maps
@@ -112,6 +110,9 @@ def _scale(found: Sequence[HeadMaps], name: str) -> tuple[float, float]:
 
 def _pixels(values: np.ndarray, low: float, high: float) -> str:
     """Return a map as a PNG with a pixel for each head, in base64; unknown ones are grey."""
+    from matplotlib import colormaps
+    from PIL import Image
+
     colours = np.asarray(colormaps[style.MAPS](np.nan_to_num((values - low) / (high - low))))
     colours[np.isnan(values)] = (0.6, 0.6, 0.6, 1.0)
     content = io.BytesIO()

@@ -5,7 +5,6 @@ One call per matrix: NumPy's stacked `cholesky` raises for all of them when one 
 """
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dtrtri, dtrtrs
 
 
 def inverse_factor(matrices: np.ndarray) -> np.ndarray:
@@ -17,6 +16,8 @@ def inverse_factor(matrices: np.ndarray) -> np.ndarray:
     Returns:
         (heads, m, m) float64; NaN for a matrix that is not positive definite.
     """
+    from scipy.linalg.lapack import dpotrf, dtrtri
+
     result = np.full(matrices.shape, np.nan)
     for head, matrix in enumerate(matrices):
         factor, failed = dpotrf(matrix, lower=1)
@@ -27,6 +28,8 @@ def inverse_factor(matrices: np.ndarray) -> np.ndarray:
 
 def quadratic_form(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return `v' A^-1 v` of matrices A (heads, m, m) and vectors v (heads, m): (heads,), NaN as above."""
+    from scipy.linalg.lapack import dpotrf, dtrtrs
+
     solved = np.full(vectors.shape, np.nan)
     for head, (matrix, vector) in enumerate(zip(matrices, vectors, strict=True)):
         factor, failed = dpotrf(matrix, lower=1)

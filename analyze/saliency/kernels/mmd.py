@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy.spatial.distance import pdist, squareform
 
 from vadprobe.analyze.saliency.samples import ClassCentred, scaled
 
@@ -51,6 +50,8 @@ def kernel_matrices(block: ClassCentred, code: bool = False) -> np.ndarray:
     and minus that for the normal one, the quadratic form is the squared MMD: as the weights add up to 0, the 1
     adds nothing.
     """
+    from scipy.spatial.distance import squareform
+
     heads, n = len(block.vectors), block.n_samples
     result = np.array(block.half_squared_distances)
     pairs = result.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
@@ -200,6 +201,8 @@ def _exact(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], f
 
 def _exact_kernel(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
     """Return `K - 1` of the pairs of one head's samples, as scipy orders them."""
+    from scipy.spatial.distance import pdist
+
     samples = scaled(block.units[head : head + 1])[0, block.order]
     squared = pdist(samples - samples[0], "sqeuclidean")
     width = exact_width(squared)

@@ -15,7 +15,6 @@ Four rare cases need care. The first two are computed as the code computes them;
 """
 
 import numpy as np
-from sklearn.covariance import LedoitWolf
 
 from vadprobe.analyze.saliency.kernels import gaussian, gaussian_dual
 from vadprobe.analyze.saliency.kernels.cholesky import quadratic_form
@@ -141,6 +140,8 @@ def _literal_symmetric_kl(head: np.ndarray, anomalous: np.ndarray) -> float:
     The covariances are estimated in float32: of two samples their smallest eigenvalues are nothing but its rounding,
     below zero as often as above.
     """
+    from sklearn.covariance import LedoitWolf
+
     if not np.isfinite(head).all():  # beyond float32 the code's estimate fails, which is 0 there
         return 0.0
     classes = head[anomalous], head[~anomalous]

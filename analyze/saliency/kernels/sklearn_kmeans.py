@@ -5,7 +5,6 @@ iterations end when no sample changes its cluster, or when the centres have move
 """
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from vadprobe.analyze.saliency.samples import squared_distances
 
@@ -58,6 +57,8 @@ def sklearn_kmeans(rows: np.ndarray, position: np.ndarray, random_state: int) ->
 
 def _started(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.ndarray:
     """Draw both k-means++ centres, (heads, 2, d)."""
+    from sklearn.utils import check_random_state
+
     n = rows.shape[1]
     generator = check_random_state(random_state)
     first = position[generator.choice(n, p=np.ones(n) / n)]

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from vadprobe.flows.jobs.extract_job import missing_lines, n_clips
+from vadprobe.store.datasets.joining import missing_lines
 
 if TYPE_CHECKING:
-    from vadprobe.extract.pipeline.extraction import Extractor
+    from vadprobe.extract.pipeline.planning import ExtractionPlan
+    from vadprobe.store.datasets.dataset import Dataset
 
 
-def plan_content(extractor: "Extractor") -> dict[str, Any]:
+def plan_content(dataset: "Dataset", plan: "ExtractionPlan") -> dict[str, Any]:
     """Return a plan as plain JSON values; bytes are those before compression."""
     samplings = [
         {
@@ -22,22 +23,22 @@ def plan_content(extractor: "Extractor") -> dict[str, Any]:
             "bytes": sampling.n_bytes,
             "stores": [str(writer.path) for writer in sampling.writers],
         }
-        for sampling in extractor.plan.samplings
+        for sampling in plan.samplings
     ]
     return {
         "samplings": samplings,
-        "clips_to_compute": n_clips(extractor, extractor.pending()),
-        "bytes_to_write": sum(sampling.n_bytes_missing for sampling in extractor.plan.samplings),
-        "files_to_write": sum(sampling.n_objects_missing for sampling in extractor.plan.samplings),
-        "unreadable_videos": extractor.plan.unreadable,
-        "missing_videos": list(extractor.dataset.missing),
-        "notes": [*extractor.plan.cautions, *extractor.plan.notes],
+        "clips_to_compute": plan.n_clips_missing,
+        "bytes_to_write": sum(sampling.n_bytes_missing for sampling in plan.samplings),
+        "files_to_write": sum(sampling.n_objects_missing for sampling in plan.samplings),
+        "unreadable_videos": plan.unreadable,
+        "missing_videos": list(dataset.missing),
+        "notes": [*plan.cautions, *plan.notes],
     }
 
 
-def plan_lines(extractor: "Extractor") -> Iterator[str]:
+def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
     """Yield a plan in sentences."""
-    for sampling in extractor.plan.samplings:
+    for sampling in plan.samplings:
         total = sampling.writers[0].n_partitions
         yield (
             f"{sampling.sampling.key}: {len(sampling.clips)} clips of {len(sampling.clips.video_ids)} videos, "
@@ -47,12 +48,12 @@ def plan_lines(extractor: "Extractor") -> Iterator[str]:
         contents = sampling.writers[0].contents
         if not contents.is_complete:
             yield f"{sampling.sampling.key}: {contents.describe()}"
-    yield from (f"Note: {caution}" for caution in extractor.plan.cautions)
-    yield from extractor.plan.notes
-    yield from missing_lines(extractor.dataset.missing)
-    for video, reason in sorted(extractor.plan.unreadable.items()):
+    yield from (f"Note: {caution}" for caution in plan.cautions)
+    yield from plan.notes
+    yield from missing_lines(dataset.missing)
+    for video, reason in sorted(plan.unreadable.items()):
         yield f"Video not readable: {video}: {reason}"
-    left = plan_content(extractor)
+    left = plan_content(dataset, plan)
     yield (
         f"{left['clips_to_compute']} clips are left to compute; their features will take about "
         f"{left['bytes_to_write'] / 1e6:.1f} MB in {left['files_to_write']} files."

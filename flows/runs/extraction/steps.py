@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vadprobe.extract.pipeline.extraction import Extractor
     from vadprobe.extract.pipeline.open_partition import PartitionKey
     from vadprobe.flows.jobs.extract_job import ExtractionSummary
+from vadprobe.store.datasets.joining import missing_lines
     from vadprobe.flows.jobs.job import Job
 
 MOST_ROWS = 500

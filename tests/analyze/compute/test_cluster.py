@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info
 from tests.support import profiles
 from tests.support.processes.clusters import RunningCluster, running_cluster
 from tests.support.strategies import MODERATE
-from vadprobe.analyze.compute import cluster
+from vadprobe.analyze.compute import pools
 from vadprobe.analyze.compute.blas_threads import one_thread
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Scheduler, Task
@@ -215,7 +215,7 @@ def test_an_interrupt_cancels_what_is_pending(tmp_path: Path, monkeypatch: pytes
     def interrupt(done: int, total: int, what: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cluster, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(pools, "ThreadPoolExecutor", Pool)
     with pytest.raises(KeyboardInterrupt), open_scheduler("threads", 2, interrupt) as scheduler:
         scheduler.run(tasks)
     assert len(list(tmp_path.iterdir())) <= 1 + 2  # the first, and what had begun on each thread
@@ -259,7 +259,7 @@ def test_a_negative_number_of_workers_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("listens", [False, True])
 def test_an_address_where_no_scheduler_answers_is_a_sentence(monkeypatch: pytest.MonkeyPatch, listens: bool) -> None:
-    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(pools, "_CONNECT_SECONDS", 0.5)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if listens:
@@ -291,7 +291,7 @@ def test_errors_of_a_cluster_are_sentences(running: RunningCluster, monkeypatch:
     with open_scheduler(running.address, 0) as scheduler:
         with pytest.raises(StoreError, match=r"^layer 3: the shard is damaged"):
             scheduler.run([*tasks_of(3), Task("layer 3", fail, (StoreError, "the shard is damaged."))])
-        monkeypatch.setattr(cluster, "_IDLE_SECONDS", 1.0)
+        monkeypatch.setattr(pools, "_IDLE_SECONDS", 1.0)
         with pytest.raises(VadprobeError, match=r"layer 9: .*has had no worker for 1 seconds"):
             scheduler.run([Task("layer 9", always_die)])
 

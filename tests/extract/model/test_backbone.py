@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from tests.support.models.described import described, loaded
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.model import backbone as backbone_module
-from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone, Description, describe, load, versions
+from vadprobe.extract.model.backbone import RANDOM_WEIGHTS_CARD, Backbone, Description, describe, load
+from vadprobe.extract.model.checkpoint.outline import versions
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.store.errors import VadprobeError
 

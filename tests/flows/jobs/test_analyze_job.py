@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.support import profiles
 from tests.support.planted import HEAD, LAYER, Planted, blank_pictures, write_planted
-from vadprobe.analyze.compute import cluster
+from vadprobe.analyze.compute import pools
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.flows.jobs.analyze_job import analyze, combine
 from vadprobe.flows.jobs.job import load_job
@@ -116,10 +116,10 @@ def test_a_second_run_writes_the_same_bytes(planted: Planted, again: Planted, me
 
 def test_worker_processes_change_no_number(planted: Planted, again: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the short profile the worker is a thread that is spoken to as a process; test_blocks.py starts processes."""
-    start = cluster.LocalCluster
+    start = pools.LocalCluster
     if not profiles.LONG:
         apart = {"processes": False, "protocol": "tcp"}
-        monkeypatch.setattr(cluster, "LocalCluster", lambda **settings: start(**settings | apart))
+        monkeypatch.setattr(pools, "LocalCluster", lambda **settings: start(**settings | apart))
     job = again.job("headhunt")
     job.write_text(job.read_text().replace("workers = 0", f"workers = {2 if profiles.LONG else 1}"))
     shutil.rmtree(again.folder / "steps")  # with what was computed before, the workers have nothing to do
