@@ -21,7 +21,8 @@ from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Video
 from vadprobe.store.format.prompts import SHIPPED
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+PAGE = ROOT / "docs" / "how-to" / "measure" / "from-python.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.fixture

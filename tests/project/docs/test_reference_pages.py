@@ -17,19 +17,19 @@ def test_a_page_is_up_to_date(name: str) -> None:
 
 
 def test_every_command_has_a_heading() -> None:
-    headings = [line.lstrip("# ") for line in PAGES["commands.md"]().splitlines() if line.startswith("##")]
+    headings = [line.lstrip("# ") for line in PAGES["reference/commands.md"]().splitlines() if line.startswith("##")]
     names = [name for modules in COMMANDS.values() for commands in modules.values() for name in commands]
     assert {f"vadprobe {name}" for name in names} <= set(headings)
 
 
 def test_every_key_of_a_job_has_a_description() -> None:
-    keys = [line for line in PAGES["jobs.md"]().splitlines() if line.startswith("| `")]
+    keys = [line for line in PAGES["reference/jobs.md"]().splitlines() if line.startswith("| `")]
     assert keys
     assert not [line for line in keys if line.endswith("|  |")]
 
 
 def test_every_open_reading_says_what_is_printed_and_what_is_taken() -> None:
-    rows = [line.split(" | ") for line in PAGES["readings.md"]().splitlines() if "| `analysis." in line]
+    rows = [line.split(" | ") for line in PAGES["explanation/readings.md"]().splitlines() if "| `analysis." in line]
     readings = [row for row in rows if len(row) == 6]
     keys = {row[2] for row in readings}
     assert {"`analysis.saliency.entropy_bins`", "`analysis.probe.scaling`", "`analysis.locator.edge`"} <= keys
