@@ -40,7 +40,8 @@ _READINGS = """\
 # Open readings
 
 What HiProbe-VAD (MM 2025) and HeadHunt-VAD (AAAI 2026) leave open, and the key of a job file that answers it.
-The equations and the code that computes them are in [equations](../reference/equations.md), all keys in [jobs](../reference/jobs.md).
+The equations and the code that computes them are in [equations](../reference/equations.md), all keys in
+[jobs](../reference/jobs.md).
 A key of the saliency of layers is refused in a job of heads, and the other way round. What a job takes in place of
 a default stands in its `detector.json`, under `provenance.readings`, and in the report.
 """
@@ -138,8 +139,12 @@ def notebook_page(name: str) -> str:
         else:
             found.append(f"```python\n{body.strip()}\n```")
     title, text = found[0].split("\n", 1)
-    note = f"This page is the notebook `docs/notebooks/{name}.py`, which runs as it stands: in Jupyter with jupytext, in an"
-    return "\n\n".join([title, text.strip(), f"*{note} editor that knows `# %%` cells, or with `python`.*", *found[1:]]) + "\n"
+    place = f"docs/notebooks/{name}.py"
+    note = (
+        f"This page is the notebook `{place}`. It runs as it stands: in an editor that knows `# %%` cells, in Jupyter "
+        f"with jupytext, or by `python {place}`."
+    )
+    return "\n\n".join([title, text.strip(), f"*{note}*", *found[1:]]) + "\n"
 
 
 def _readings(model: type[BaseModel], place: str) -> Iterator[tuple[str, ...]]:

@@ -4,7 +4,7 @@
 # Everything that the command line does is Python. This notebook draws a very small world, lets the demo's backbone look
 # at it, opens the store of features, chooses a layer, fits a probe and measures it. It takes a minute on two cores.
 #
-# The numbers mean nothing beyond this drawing: sixteen training videos, one draw.
+# The numbers mean nothing beyond this drawing: seventeen training videos, one draw.
 
 # %%
 from pathlib import Path
@@ -29,7 +29,7 @@ folder = Path(mkdtemp(prefix="vadprobe-"))
 # `make_surveillance_set` returns the dataset: videos with their splits and labels, and the anomalous intervals.
 
 # %%
-dataset = make_surveillance_set(folder / "world", seed=5, n_videos=32, seconds=(4.0, 8.0), workers=1)
+dataset = make_surveillance_set(folder / "world", seed=5, n_videos=32, seconds=(4.0, 8.0), workers=0)
 install_backbone(folder / "demo-captioner")
 for split in ("train", "validation", "test"):
     labels_of_split = [video.label for video in dataset.videos if video.split == split]
@@ -39,8 +39,7 @@ for split in ("train", "validation", "test"):
 # ## Extract
 #
 # A job says what to compute: one vector for each training video, and segments of 24 frames of the others.
-# `main([...])` is the command line in this process; it returns the exit code. 3 is "done, but for what cannot be read":
-# the set holds a file that is cut on purpose.
+# `main([...])` is the command line in this process; it returns the exit code, 0 for done.
 
 # %%
 (folder / "job.toml").write_text("""
@@ -141,5 +140,5 @@ for caveat in found.caveats:
     print("-", caveat)
 
 # %% [markdown]
-# The interval is wide, and the baseline is hard to beat: that is what sixteen training videos give. The next step is
-# `vadprobe analyze`, which does all of this with held-out thresholds, random heads, the model's own text and a report.
+# The interval is wide, and the baseline is hard to beat: that is what seventeen training videos give, and eight test
+# videos show. The next step is `vadprobe analyze`, which does all of this with baselines, intervals and a report.

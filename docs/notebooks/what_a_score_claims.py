@@ -68,8 +68,8 @@ for name, values in measured["noise"].baselines.items():
     print(f"baseline {name:13}{values['auc']:6.2f}{'':14}{values['auc_macro']:12.2f}{values['ap_step']:10.2f}")
 
 # %% [markdown]
-# *which video* has a good AUC and a macro AUC of exactly 0.5: within a video it tells nothing. A baseline that knows the
-# true label of each video (`video_flat`) is as good. Say so beside every AUC.
+# *which video* has a good AUC and a macro AUC of exactly 0.5: within a video it tells nothing. A baseline that knows
+# the true label of each video (`video_flat`) is as good. Say so beside every AUC.
 #
 # The caveats say it in words:
 

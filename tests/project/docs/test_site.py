@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,16 +18,17 @@ NAVIGATION = re.findall(r"^ +- (?:[^:#\n]+: )?([\w/.-]+\.md)$", (ROOT / "mkdocs.
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built beside links to the pages and the source, so that no folder of it stays in the tree."""
+    """The site, built from a copy of the pages, so that no folder of it stays in the tree."""
     for name in ("zensical", "latex2mathml", "mkdocstrings"):
         pytest.importorskip(name)
     folder = tmp_path_factory.mktemp("site")
-    for name in ("docs", "src", "mkdocs.yml", "store", "CHANGELOG.md"):
-        (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(DOCS, folder / "docs")
+    shutil.copyfile(ROOT / "mkdocs.yml", folder / "mkdocs.yml")
+    (folder / "src").symlink_to(ROOT / "src")
     done = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(DOCS / "assets")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(DOCS / "assets"), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         check=False,
