@@ -100,7 +100,7 @@ def main() -> None:
         sys.exit(f"the tag is {tag}, but pyproject.toml builds {wheel.name}; they must agree")
     with tempfile.TemporaryDirectory(prefix="release-") as place:
         version = attempt(install(wheel, Path(place, "environment")), Path(place, "empty"))[0].strip()
-    print(f"{sdist.name}, {wheel.name}: installed and tried as {version}")
+    sys.stdout.write(f"{sdist.name}, {wheel.name}: installed and tried as {version}\n")
 
 
 if __name__ == "__main__":

@@ -29,9 +29,8 @@ def commands(path: Path) -> Iterator[list[str]]:
             text = line.strip().removeprefix("$ ")
             if "vadprobe " not in text or text.startswith(("vadprobe: ", "#", "vadprobe COMMAND")):
                 continue
-            for words in _parts(text):
-                while words and words[0] in _BEFORE:
-                    words = words[1:]
+            for part in _parts(text):
+                words = part[1:] if part and part[0] in _BEFORE else part
                 if words and words[0] == "vadprobe":
                     yield words[1:]
 
