@@ -111,7 +111,9 @@ videos. These are faults, and not copied.
 
 def commands_page() -> str:
     """Return the page of every command with its options, in Markdown."""
-    page = application().generate_docs()
+    page = application().generate_docs().replace("# vadprobe\n", "# Commands\n", 1)
+    # The groups below list each command again.
+    page = re.sub(r"## Table of Contents\n.*?(?=^\*\*)", "", page, flags=re.DOTALL | re.MULTILINE)
     return "\n".join(line.rstrip() for line in page.splitlines()) + "\n"
 
 
@@ -187,7 +189,10 @@ def _section(model: type[BaseModel], place: str, *, is_many: bool) -> Iterator[s
     inner = {name: _model(field.annotation) for name, field in model.model_fields.items()}
     keys = [_key(model.model_fields[name], f"{place}.{name}") for name, found in inner.items() if found is None]
     if keys:
-        yield "\n".join(markdown_table(("key", "type", "default", "unit", "source", "description"), keys)) + "\n"
+        head = ("key", "type", "default", "unit", "source", "description")
+        kept = [place for place in range(len(head)) if any(row[place] for row in keys)]
+        rows = [tuple(row[place] for place in kept) for row in keys]
+        yield "\n".join(markdown_table([head[place] for place in kept], rows)) + "\n"
     for name, found in inner.items():
         if found is not None:
             yield from _section(found, f"{place}.{name}".lstrip("."), is_many=_is_many(model.model_fields[name]))
