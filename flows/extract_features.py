@@ -37,7 +37,7 @@ def extract_features(config: str = "configs/hiprobe.toml", workspace: str | None
 
 @task(name="plan", cache_policy=NO_CACHE, persist_result=False)
 def plan_task(job: Job) -> Extractor:
-    """Probe the videos and create or open the stores."""
+    """Read the headers of the videos and create or open the stores."""
     extractor = prepare(job)
     logger = get_run_logger()
     for video, reason in sorted(extractor.plan.unreadable.items()):

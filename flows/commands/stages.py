@@ -29,7 +29,7 @@ def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, work
 
 
 def plan(config: Path, /) -> int:
-    """Probe the videos, create the stores, and say how much there is to compute.
+    """Read the headers of the videos, create the stores, and say how much there is to compute.
 
     Args:
         config: the job file (TOML)
@@ -37,7 +37,7 @@ def plan(config: Path, /) -> int:
     from vadprobe.flows.jobs.extract_job import missing_lines, n_clips, prepare
     from vadprobe.flows.jobs.job import load_job
 
-    extractor = prepare(load_job(config), Bar("probing", "video"))
+    extractor = prepare(load_job(config), Bar("reading headers", "video"))
     for sampling in extractor.plan.samplings:
         total = sampling.writers[0].n_partitions
         print(
@@ -94,7 +94,7 @@ def extract(
         job = with_detector(job, detector)
     if repair_first:
         repair(job.stores)
-    extractor = prepare(job, Bar("probing", "video"))
+    extractor = prepare(job, Bar("reading headers", "video"))
     with open_bar("extracting", "clip", n_clips(extractor, extractor.pending())) as bar:
         progress = ClipProgress(bar, extractor.timings.busy)
         if names:
