@@ -2,6 +2,7 @@
 
 import subprocess
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import pytest
 
 from tests.project.release import ROOT, attempt, build, install
 
-pytestmark = pytest.mark.slow
+
+def test_the_citation_and_the_package_have_one_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +24,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return build("HEAD", tmp_path_factory.mktemp("dist"))
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_the_sources_and_the_papers_of_the_project(built: tuple[Path, Path]) -> None:
     with tarfile.open(built[0]) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
@@ -26,6 +32,7 @@ def test_the_sdist_holds_the_sources_and_the_papers_of_the_project(built: tuple[
     assert "src/vadprobe/store/format/FORMAT.md" in names
 
 
+@pytest.mark.slow
 def test_the_wheel_works_from_an_environment_of_its_own(built: tuple[Path, Path], tmp_path: Path) -> None:
     with zipfile.ZipFile(built[1]) as archive:
         assert any(name.startswith("vadprobe/configs/papers/") for name in archive.namelist())
