@@ -92,4 +92,4 @@ bench: $(INSTALLED)  ## time store reading, saliency, locator and extraction bes
 		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## remove what was made, the environment included
-	rm -rf $(VENV) $(VENV)-* demo-out site dist build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* demo-out site .cache dist build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
