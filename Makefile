@@ -6,7 +6,7 @@ BASE ?= HEAD
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 SHORT := -m "not slow and not gpu"
 
-.PHONY: help demo test test-all arithmetic environments fast format check lint types layers tests docs bench clean
+.PHONY: help demo test test-all arithmetic environments fast format check lint types layers tests docs release bench clean
 
 # Two workers share two cores: a second thread in each would only wait for the other.
 tests test-all environments fast: export OMP_NUM_THREADS ?= 1
@@ -75,12 +75,16 @@ tests: $(INSTALLED)  ## the tests in their short profile
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]" --group dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]" --group dev --group docs
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade --no-deps --target $(VENV)/comparisons --group comparisons
 	touch $(INSTALLED)
 
-docs: $(INSTALLED)  ## write the reference pages (docs/commands.md, docs/jobs.md) anew from the code
+docs: $(INSTALLED)  ## the pages that follow from the code, and the site into site/; a warning is an error
 	$(BIN)/python docs/generate.py
+	PYTHONPATH=docs/assets $(BIN)/zensical build --strict --clean
+
+release: $(INSTALLED)  ## sdist and wheel of the current tag (or TAG=v0.1.0) into dist/, the wheel installed and tried
+	$(BIN)/python tests/project/release.py $(if $(TAG),--tag $(TAG))
 
 # One thread, as the results in benchmarks/results say.
 bench: $(INSTALLED)  ## time store reading, saliency, locator and extraction beside their peers
@@ -88,4 +92,4 @@ bench: $(INSTALLED)  ## time store reading, saliency, locator and extraction bes
 		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:  ## remove what was made, the environment included
-	rm -rf $(VENV) $(VENV)-* demo-out build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* demo-out site .cache dist build *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

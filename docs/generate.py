@@ -1,7 +1,10 @@
-"""Write the reference pages of the commands, of job files and of the open readings: `python docs/generate.py`."""
+"""Write the pages that follow from the code: commands, keys of job files, open readings: `python docs/generate.py`."""
 
+import re
+import tomllib
 import types
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -27,6 +30,10 @@ its name; or a list of them, of which later ones win, and the job's own keys win
 an array, and an array of tables such as `[[sampling]]`, is replaced whole. A key cannot be taken away, only be given
 another value. `workspace` is relative to the file that says it. `vadprobe show-job JOB` prints the whole job with the
 file that each value came from.
+
+**Unit**: of a number; "1" has none. **Source**: where a default is from. "printed" gives what the papers say about a
+question that they leave open ([open readings](../explanation/readings.md)); "HiProbe-VAD" and "HeadHunt-VAD" are the
+papers' own values; an empty cell is ours.
 """
 
 _PROGRAMS = """\
@@ -39,7 +46,8 @@ _READINGS = """\
 # Open readings
 
 What HiProbe-VAD (MM 2025) and HeadHunt-VAD (AAAI 2026) leave open, and the key of a job file that answers it.
-The equations and the code that computes them are in [methods.md](methods.md), all keys in [jobs.md](jobs.md).
+The equations and the code that computes them are in [equations](../reference/equations.md), all keys in
+[jobs](../reference/jobs.md).
 A key of the saliency of layers is refused in a job of heads, and the other way round. What a job takes in place of
 a default stands in its `detector.json`, under `provenance.readings`, and in the report.
 """
@@ -99,6 +107,8 @@ _WITHOUT_KEY = (
 )
 """Readings that no key changes: question, what is printed, what is taken here, and what others take."""
 
+_UNITS = tomllib.loads(Path(__file__).with_name("units.toml").read_text(encoding="utf-8"))
+
 _FAULTS = """\
 The public code also smooths twice, drops up to 47 frames at the end of a video and gives one score too many for short
 videos. These are faults, and not copied.
@@ -107,9 +117,11 @@ videos. These are faults, and not copied.
 
 def commands_page() -> str:
     """Return the page of every command with its options, in Markdown."""
-    page = application().generate_docs().partition("\n")
+    title, _, page = application().generate_docs().replace("# vadprobe\n", "# Commands\n", 1).partition("\n")
+    # The groups below list each command again.
+    page = re.sub(r"## Table of Contents\n.*?(?=^\*\*)", "", page, flags=re.DOTALL | re.MULTILINE)
     codes = markdown_table(("code", "meaning"), [(str(code), text) for code, text in EXIT_CODES.items()])
-    lines = [page[0], "", *_PROGRAMS.splitlines(), "", *codes, *page[2].splitlines()]
+    lines = [title, "", *_PROGRAMS.splitlines(), "", *codes, *page.splitlines()]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -124,6 +136,25 @@ def readings_page() -> str:
     keys = "\n".join(markdown_table(columns, list(_readings(AnalysisConfig, "analysis"))))
     without = "\n".join(markdown_table((*columns[:2], *columns[4:]), _WITHOUT_KEY))
     return "\n".join([_READINGS, f"{keys}\n", _convention(), f"## Without a key\n\n{without}\n", _FAULTS])
+
+
+def notebook_page(name: str) -> str:
+    """Return the page of a notebook: its text as Markdown, its code as blocks."""
+    path = Path(__file__).parent / "notebooks" / f"{name}.py"
+    found = []
+    for cell in re.split(r"^# %%", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        kind, _, body = cell.partition("\n")
+        if "[markdown]" in kind:
+            found.append("\n".join(line.removeprefix("#").removeprefix(" ") for line in body.strip().splitlines()))
+        else:
+            found.append(f"```python\n{body.strip()}\n```")
+    title, text = found[0].split("\n", 1)
+    place = f"docs/notebooks/{name}.py"
+    note = (
+        f"This page is the notebook `{place}`. It runs as it stands: in an editor that knows `# %%` cells, in Jupyter "
+        f"with jupytext, or by `python {place}`."
+    )
+    return "\n\n".join([title, text.strip(), f"*{note}*", *found[1:]]) + "\n"
 
 
 def _readings(model: type[BaseModel], place: str) -> Iterator[tuple[str, ...]]:
@@ -164,12 +195,27 @@ def _section(model: type[BaseModel], place: str, *, is_many: bool) -> Iterator[s
         yield f"## `[[{place}]]`\n" if is_many else f"## `[{place}]`\n"
         yield f"{_prose(model)}\n"
     inner = {name: _model(field.annotation) for name, field in model.model_fields.items()}
-    keys = [(f"`{name}`", *_cells(model.model_fields[name])) for name, found in inner.items() if found is None]
+    keys = [_key(model.model_fields[name], f"{place}.{name}") for name, found in inner.items() if found is None]
     if keys:
-        yield "\n".join(markdown_table(("key", "type", "default", "description"), keys)) + "\n"
+        head = ("key", "type", "default", "unit", "source", "description")
+        kept = [place for place in range(len(head)) if any(row[place] for row in keys)]
+        rows = [tuple(row[place] for place in kept) for row in keys]
+        yield "\n".join(markdown_table([head[place] for place in kept], rows)) + "\n"
     for name, found in inner.items():
         if found is not None:
             yield from _section(found, f"{place}.{name}".lstrip("."), is_many=_is_many(model.model_fields[name]))
+
+
+def _key(field: FieldInfo, place: str) -> tuple[str, ...]:
+    """Return the row of one key."""
+    kind, default, text = _cells(field)
+    unit = _UNITS.get(place, "1" if place.endswith(".seed") else "")
+    if not unit and "number" in kind:
+        raise KeyError(f"{place} is a number; give its unit in docs/units.toml")
+    open_readings = [item.printed for item in field.metadata if isinstance(item, OpenReading)]
+    papers = [f"{name}-VAD" for name in ("HiProbe", "HeadHunt") if name in text or "both papers" in text]
+    source = f"printed: {open_readings[0]}" if open_readings else ", ".join(papers)
+    return f"`{place.rpartition('.')[2]}`", kind, default, unit, source, text
 
 
 def _prose(model: type[BaseModel]) -> str:
@@ -225,9 +271,15 @@ def _is_many(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is tuple
 
 
-PAGES = {"commands.md": commands_page, "jobs.md": jobs_page, "readings.md": readings_page}
-"""Functions of the pages by name of the file."""
+PAGES = {
+    "reference/commands.md": commands_page,
+    "reference/jobs.md": jobs_page,
+    "explanation/readings.md": readings_page,
+    "tutorials/inside-a-store.md": partial(notebook_page, "inside_a_store"),
+    "tutorials/what-a-score-claims.md": partial(notebook_page, "what_a_score_claims"),
+}
+"""Functions of the pages by their paths in this folder."""
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
-        Path(__file__).with_name(name).write_text(page(), encoding="utf-8")
+        Path(__file__).parent.joinpath(name).write_text(page(), encoding="utf-8")

@@ -10,7 +10,9 @@ from vadprobe.store.settings import OpenReading, Section
 
 
 def changed_readings(config: AnalysisConfig) -> dict[str, Any]:
-    """Return the keys of open readings (docs/readings.md) that are not at their defaults: "section.key" to JSON value.
+    """Return the keys of open readings that are not at their defaults: "section.key" to JSON value.
+
+    Open readings are listed in docs/explanation/readings.md.
 
     The locator's defaults are those of the job's method.
     """

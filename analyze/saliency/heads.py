@@ -1,8 +1,8 @@
 """Saliency of attention heads: the four metrics of HeadHunt-VAD, equations 3 to 6.
 
-The choices that the paper leaves open are listed in docs/readings.md. All four metrics are the same after shifting,
-rotating or scaling a head's features, so heads of any magnitude compare. They are calibration numbers: with few samples
-every head looks separable, so never quote a chosen head's value as a result.
+The choices that the paper leaves open are listed in docs/explanation/readings.md. All four metrics are the same after
+shifting, rotating or scaling a head's features, so heads of any magnitude compare. They are calibration numbers: with
+few samples every head looks separable, so never quote a chosen head's value as a result.
 """
 
 from collections.abc import Mapping

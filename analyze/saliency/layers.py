@@ -1,8 +1,8 @@
 """Saliency of layers: the three metrics of HiProbe-VAD (arXiv 2507.17394), equations 1 to 6.
 
-What the paper leaves open is in docs/readings.md. Each metric is the mean over the D dimensions of a number per
-dimension, so a layer's value says nothing about how the dimensions work together. DLSP ranks layers by the sum of the
-three (`.selection`).
+What the paper leaves open is in docs/explanation/readings.md. Each metric is the mean over the D dimensions of a number
+per dimension, so a layer's value says nothing about how the dimensions work together. DLSP ranks layers by the sum of
+the three (`.selection`).
 """
 
 from collections.abc import Callable

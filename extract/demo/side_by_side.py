@@ -28,10 +28,10 @@ def run_side_by_side(
     Args:
         function: a function of a module, whose arguments and result can be sent to another process.
         arguments: one tuple for each job.
-        workers: number of processes.
+        workers: number of processes; 0 calls the function in this one.
         done: jobs that an earlier run has finished; they count in `progress`.
         progress: called before the first job and after each one.
-        begin: called once in each process before its first job.
+        begin: called once in each new process before its first job.
 
     Raises:
         VadprobeError: if the system ended a process, as it does when memory runs out.
@@ -39,6 +39,12 @@ def run_side_by_side(
     total = done + len(arguments)
     if progress:
         progress(done, total)
+    if workers == 0:
+        for number, values in enumerate(arguments, start=done + 1):
+            function(*values)
+            if progress:
+                progress(number, total)
+        return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(begin,)) as pool:
         try:
             jobs = [pool.submit(function, *values) for values in arguments]

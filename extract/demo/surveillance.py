@@ -50,7 +50,7 @@ def make_surveillance_set(
         n_videos: a multiple of 16, so that every split has whole cameras.
         seconds: shortest and longest video; by default those of `SECONDS`.
         version: of the world; see `write_scripts`.
-        workers: processes that draw and encode.
+        workers: processes that draw and encode; 0 draws in this one, as a notebook needs it.
         progress: called with the number of videos that are done, and of all.
 
     Returns:

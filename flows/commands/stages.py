@@ -30,7 +30,7 @@ def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, work
 
 
 def plan(config: Path, /, *, json: bool = False) -> int:
-    """Probe the videos, create the stores, and say how much there is to compute.
+    """Read the headers of the videos, create the stores, and say how much there is to compute.
 
     Args:
         config: the job file (TOML)
@@ -40,7 +40,7 @@ def plan(config: Path, /, *, json: bool = False) -> int:
     from vadprobe.flows.jobs.plan_job import plan_job
     from vadprobe.flows.jobs.reports.plan_summary import plan_content, plan_lines
 
-    dataset, found = plan_job(load_job(config), Bar("probing", "video", delay=0.5))
+    dataset, found = plan_job(load_job(config), Bar("reading headers", "video", delay=0.5))
     if json:
         print_json(plan_content(dataset, found))
     else:
@@ -82,7 +82,7 @@ def extract(
         job = with_detector(job, detector)
     if repair_first:
         repair(job.stores)
-    extractor = prepare(job, Bar("probing", "video"))
+    extractor = prepare(job, Bar("reading headers", "video"))
     with open_bar("extracting", "clip", n_clips(extractor, extractor.pending())) as bar:
         progress = ClipProgress(bar, extractor.timings.busy)
         if names:

@@ -57,7 +57,7 @@ class ExtractionSummary:
 
 
 def prepare(job: Job, progress: Progress | None = None) -> Extractor:
-    """Probe the videos and create or open the stores; of the weights, only the headers are read."""
+    """Read the headers of the videos and create or open the stores; of the weights, only the headers are read."""
     description = describe(job.config.backbone, job.backbone_folder)
     check_described(description)
     samplings = [_limited(job, section, description) for section in job.config.sampling]

@@ -10,7 +10,7 @@ from vadprobe.store.progress import Progress
 
 
 def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, ExtractionPlan]:
-    """Probe the videos and create or open the stores; of the weights, only the headers are read.
+    """Read the headers of the videos and create or open the stores; of the weights, only the headers are read.
 
     Raises:
         VadprobeError: if something is missing, or a store is in the way.

@@ -1,7 +1,7 @@
 """The shipped demo backbone on a larger world than the demo's, where intervals are narrow enough to tell.
 
 400 videos of a seed of their own, under one prompt. The same rows on the demo's two sets, for three training seeds,
-stand in docs/demo.md.
+stand in docs/explanation/demo.md.
 """
 
 import json

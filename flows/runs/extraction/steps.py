@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vadprobe.extract.pipeline.extraction import Extractor
     from vadprobe.extract.pipeline.open_partition import PartitionKey
     from vadprobe.flows.jobs.extract_job import ExtractionSummary
-from vadprobe.store.datasets.joining import missing_lines
     from vadprobe.flows.jobs.job import Job
 
 MOST_ROWS = 500
@@ -37,8 +36,8 @@ def open_stores(job: "Job") -> "Extractor":
 
 
 def plan(job: "Job") -> "Extractor":
-    """Probe the videos, create or open the stores, and publish what there is to do."""
-    from vadprobe.flows.jobs.extract_job import missing_lines
+    """Read the headers of the videos, create or open the stores, and publish what there is to do."""
+    from vadprobe.store.datasets.joining import missing_lines
 
     extractor = open_stores(job)
     for line in (*extractor.plan.cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):

@@ -78,6 +78,6 @@ def test_events_of_another_version_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_of_results_has_every_column() -> None:
-    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
     for name, (kind, meaning) in COLUMNS.items():
         assert f"| `{name}` | {kind} | {meaning} |" in page

@@ -63,7 +63,7 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_about_explanations_has_every_column() -> None:
-    page = (ROOT / "docs" / "explanations.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "measure" / "explain-events.md").read_text()
     for name, (kind, meaning) in COLUMNS.items():
         assert f"| `{name}` | {kind} | {meaning} |" in page
     assert f"Version {VERSION} " in page

@@ -38,3 +38,11 @@ def test_a_process_that_the_system_ends_is_said_in_a_sentence(tmp_path: Path) ->
 def test_an_error_of_a_job_is_raised_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one"):
         run_side_by_side(refuse, [(tmp_path / "one",)], workers=1)
+
+
+def test_no_workers_is_this_process() -> None:
+    calls: list[int] = []
+    here: list[int] = []
+    run_side_by_side(here.append, [(1,), (2,)], workers=0, done=4, progress=lambda done, _: calls.append(done))
+    assert here == [1, 2]
+    assert calls == [4, 5, 6]

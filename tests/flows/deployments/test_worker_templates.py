@@ -12,7 +12,7 @@ import yaml
 from tests.support.paths import ROOT
 from vadprobe.flows.runs.loading import JOBS_VARIABLE
 
-FOLDER = ROOT / "docs" / "flows"
+FOLDER = ROOT / "docs" / "how-to" / "flows"
 WORKER = ["worker", "start", "--pool", "gpu", "--type", "process", "--limit", "1"]
 POOLS = {each["work_pool"]["name"] for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
 
