@@ -69,7 +69,7 @@ def extract(
         json: print the summary as JSON, for programs
     """
     from vadprobe.flows.commands.verify import repair
-    from vadprobe.flows.jobs.devices import devices_of, extract_on
+    from vadprobe.flows.jobs.devices.processes import devices_of, extract_on
     from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare, with_detector
     from vadprobe.flows.jobs.job import load_job
     from vadprobe.store.errors import VadprobeError

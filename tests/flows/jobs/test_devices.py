@@ -16,7 +16,7 @@ from tests.support.profiles import some
 from tests.support.samples import jobs
 from vadprobe.flows.command_line import main
 from vadprobe.flows.jobs import device_worker, devices
-from vadprobe.flows.jobs.devices import devices_of
+from vadprobe.flows.jobs.devices.processes import devices_of
 from vadprobe.store.catalog.comparison import compare
 from vadprobe.store.errors import VadprobeError
 
@@ -106,7 +106,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     start, found = subprocess.Popen, Workers()
 
     def other(command: list[str], **settings: Any) -> Any:
-        if "vadprobe.flows.jobs.device_worker" not in command:  # a decoder
+        if "vadprobe.flows.jobs.devices.worker" not in command:  # a decoder
             return start(command, **settings)
         program = found.left.pop(0)
         if program is None:

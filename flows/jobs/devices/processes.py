@@ -126,7 +126,7 @@ def extract_on(
 
 def _start(job: Job, device: str, stack: ExitStack) -> _Worker:
     errors = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))  # noqa: SIM115
-    command = [sys.executable, "-m", "vadprobe.flows.jobs.device_worker", str(job.path), str(job.workspace), device]
+    command = [sys.executable, "-m", "vadprobe.flows.jobs.devices.worker", str(job.path), str(job.workspace), device]
     # In a session of its own: Ctrl-C reaches it once, through _stop. Without us it ends at its next report.
     process = subprocess.Popen(
         command,

@@ -1,7 +1,7 @@
-"""One of several extracting processes: `python -m vadprobe.flows.jobs.device_worker JOB WORKSPACE DEVICE`.
+"""One of several extracting processes: `python -m vadprobe.flows.jobs.devices.worker JOB WORKSPACE DEVICE`.
 
 It computes partitions of the job on its device and reports on standard output, a JSON object a line. The process that
-started it plans before and commits afterwards (see `jobs.devices`).
+started it plans before and commits afterwards (see `jobs.devices.processes`).
 """
 
 import json

@@ -1,0 +1,1 @@
+"""One extracting process on each of several devices of a machine."""
