@@ -262,6 +262,6 @@ def demo(
         no_prefect: run the steps plainly, without an embedded Prefect
         tables: then measure every table of both papers, on a second backbone and more sampling rates too
     """
-    from vadprobe.flows.commands.demo import run_demo
+    from vadprobe.flows.commands.setup.demo import run_demo
 
     return run_demo(out, seed, with_prefect=not no_prefect, with_tables=tables, backbone=backbone)

@@ -12,7 +12,7 @@ from vadprobe.extract.demo import surveillance
 from vadprobe.extract.demo.captioner.training.architecture import captioner, new_model, write_half
 from vadprobe.extract.demo.captioner.vocabulary import captioner_tokenizer
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
-from vadprobe.flows.commands.demo import run_demo
+from vadprobe.flows.commands.setup.demo import run_demo
 from vadprobe.flows.jobs.demo import composition
 from vadprobe.flows.jobs.demo.ingredients import Size, preset
 from vadprobe.store.files.parquet import read_parquet
