@@ -5,7 +5,7 @@ import runpy
 import pytest
 
 from tests.support.paths import ROOT
-from vadprobe.flows.command_line import COMMANDS
+from vadprobe.flows.command_line import COMMANDS, application
 
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 
@@ -35,3 +35,13 @@ def test_every_open_reading_says_what_is_printed_and_what_is_taken() -> None:
     assert {"`analysis.saliency.entropy_bins`", "`analysis.probe.scaling`", "`analysis.locator.edge`"} <= keys
     assert len(keys) == len(readings)
     assert not [row for row in readings if not all(cell.strip(" |") for cell in row)]
+
+
+def test_every_help_has_an_example_that_the_command_takes() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for names in (names for modules in COMMANDS.values() for names in modules.values()):
+        for name in names:
+            section = page.partition(f"# vadprobe {name}\n")[2].partition("\n##")[0]
+            (example,) = [line for line in section.splitlines() if line.startswith("Example: ")]
+            assert example.startswith(f"Example: vadprobe {name}")
+            application().parse_args(example.split()[2:], exit_on_error=False, print_error=False)

@@ -42,6 +42,8 @@ def detect(
     summary.json, and the curve of each video below pictures/. An interrupted run leaves whole lines, the table and
     the summary of what was found. Exit code 3 if a video or a segment could not be read: the others are done.
 
+    Example: vadprobe detect rtsp://camera/stream --detector detector.json --look-ahead 0
+
     Args:
         first: video file, a folder of them, a URL (rtsp, http, ...), or - for standard input
         others: more of them; the model is loaded once

@@ -16,6 +16,8 @@ def doctor(*, job: Path | None = None, stores: Place | None = None, write: bool 
     Each part is tried, not only looked up, and what does not work comes with what to do. Nothing is left behind. Exit
     code 1 if something does not work, 0 otherwise; an extra that is not installed is a note.
 
+    Example: vadprobe doctor --job my-job.toml
+
     Args:
         job: job file whose store root and workspace are tried
         stores: folder or URL of stores to try, in place of the job's

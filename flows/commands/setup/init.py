@@ -28,6 +28,8 @@ def init(
     With a detector the job scores the videos by it. With labels it fits one, by `method`. With neither it extracts
     features, to look at or to label later.
 
+    Example: vadprobe init my-videos --detector detector.json
+
     Args:
         videos: folder of the video files
         out: the job file to write; paths in it begin in its folder
