@@ -19,6 +19,7 @@ from vadprobe.flows.jobs.progress import messages_on_terminal
 from vadprobe.store.errors import VadprobeError
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "First steps": {"setup.init": ("init",), "setup.doctor": ("doctor",)},
     "From videos to scores": {
         "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "explain", "demo"),
         "verify": ("verify",),
@@ -126,6 +127,7 @@ def application() -> App:
         suppress_keyboard_interrupt=False,
         **look,
     )
+    app.register_install_completion_command(help="Let your shell complete commands and options with Tab.", group="Help")
     for place, (title, modules) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=place)
         for module, names in modules.items():

@@ -23,6 +23,8 @@ def convert_checkpoint(
     No code of the checkpoint is run and no pickle is opened. The target appears when all of it is written, with
     conversion.json, which says what it was made from.
 
+    Example: vadprobe convert-checkpoint InternVL3-8B InternVL3-8B-hf
+
     Args:
         source: folder of the original checkpoint (safetensors)
         target: the folder to make; nothing may be there
@@ -60,6 +62,8 @@ def make_demo_backbone(
 
     It draws shots of its own, none of which is in a generated set, and trains a small Qwen2.5-VL to caption them. No
     label is used. What an interrupted run has drawn and trained is kept: the same command goes on.
+
+    Example: vadprobe make-demo-backbone my-captioner --work drawn --seed 1
 
     Args:
         out: the folder to make, a checkpoint with backbone_card.json; a finished one of this recipe is left alone

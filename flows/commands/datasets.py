@@ -23,6 +23,8 @@ def dataset_audit(*, dataset: DatasetOptions = DatasetOptions(), decode: bool = 
 
     Read everything, change nothing. Exit code 1 if something would change a score.
 
+    Example: vadprobe dataset audit --format folder --videos my-videos
+
     Args:
         decode: decode every video to count its frames (slow)
         json: also write the audit as JSON; '-' prints only JSON
@@ -41,6 +43,8 @@ def dataset_prepare(*, out: Path, dataset: DatasetOptions = DatasetOptions(), de
     """Write a dataset as a manifest with its card.
 
     The folder gets videos.parquet, intervals.parquet, audit.json and dataset_card.md.
+
+    Example: vadprobe dataset prepare --out manifest --format xd-violence --annotations xd --videos videos
 
     Args:
         out: the folder of the manifest

@@ -40,6 +40,8 @@ def export(
     An index says what the files are. An interrupted export goes on when the command is given again. Failed rows are
     NaN; the index says why.
 
+    Example: vadprobe export features/set/segment-48-16/backbone/coarse.zarr arrays --format npy
+
     Args:
         store: a feature store (...zarr), or a URL of one
         out: the folder of the files; new, empty, or of this export
@@ -137,6 +139,8 @@ def import_headhunt(folder: Path, /, *, options: HeadHuntOptions) -> int:
     them is run, and torch is not needed. The store holds all heads, no hidden states and no answer logits. The labels
     go into labels.csv beside it, a table for --format manifest. Import each prompt's folder on its own. Exit code 1
     if a file gave no row.
+
+    Example: vadprobe import headhunt pickles --root features --dataset xd --backbone my-vl --heads 28 --prompt coarse
 
     Args:
         folder: the folder of one prompt's pickles

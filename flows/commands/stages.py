@@ -16,6 +16,8 @@ def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, work
     A job is a file, or the name of a shipped one, such as hiprobe or papers/headhunt; several are merged, later ones
     winning. Behind a value stands the file that says it.
 
+    Example: vadprobe show-job my-job.toml
+
     Args:
         first: a job file that ends in .toml, or the name of a shipped job
         others: more of them, to be merged in this order
@@ -31,6 +33,8 @@ def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, work
 
 def plan(config: Path, /, *, json: bool = False) -> int:
     """Read the headers of the videos, create the stores, and say how much there is to compute.
+
+    Example: vadprobe plan my-job.toml
 
     Args:
         config: the job file (TOML)
@@ -60,6 +64,8 @@ def extract(
     """Compute the features that are missing (stage 1).
 
     Exit code 3 if all features are extracted but for videos or clips that cannot be read.
+
+    Example: vadprobe extract my-job.toml --devices all
 
     Args:
         config: the job file (TOML)
@@ -100,6 +106,8 @@ def extract(
 def analyze(config: Path, /, *, json: bool = False) -> int:
     """Select, fit, score and report from the stores alone (stage 2).
 
+    Example: vadprobe analyze my-job.toml
+
     Args:
         config: the job file (TOML)
         json: print the result as JSON, for programs
@@ -128,6 +136,8 @@ def report(
     """Write one page from finished analyses, with its tables as CSV files in a folder beside it.
 
     Exit code 3 if there is no film strip of a video.
+
+    Example: vadprobe report hiprobe.toml headhunt.toml --out both.html --thumbnails
 
     Args:
         first: job file whose analysis is finished
@@ -161,6 +171,8 @@ def describe(
 
     Each segment gets the model's own text, the probability that it says one of some words, and whether it does. The
     tables 'comparison' measure both. An interrupted run goes on where it stopped.
+
+    Example: vadprobe describe my-job.toml --words "fire,smoke,fight"
 
     Args:
         config: job file whose features are extracted
@@ -202,6 +214,8 @@ def explain(
 
     The texts are written beside the events. They are generated: they may be wrong, and no score depends on them. An
     interrupted run goes on where it stopped. Exit code 3 if some frames cannot be read.
+
+    Example: vadprobe explain my-job.toml
 
     Args:
         config: job file whose analysis is finished
@@ -250,6 +264,8 @@ def demo(
     without these videos. But its captions name six of the ten kinds that the set calls anomalous; the other four it was
     neither shown nor told. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
     features, scores and texts are nonsense, and every result there is stamped so.
+
+    Example: vadprobe demo --out demo-out
 
     Args:
         out: the folder of everything that is made

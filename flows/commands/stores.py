@@ -18,6 +18,8 @@ _LOGGER = logging.getLogger(__name__)
 def ls(root: Place, /, *, save: bool = False, json: bool = False) -> int:
     """List the stores of a root: rows, size, state, digest.
 
+    Example: vadprobe ls features
+
     Args:
         root: the folder that holds the datasets
         save: also write ROOT/catalog.json, for places that cannot be listed (http)
@@ -41,6 +43,8 @@ def ls(root: Place, /, *, save: bool = False, json: bool = False) -> int:
 def show(store: Place, /, *, json: bool = False) -> int:
     """Tell everything about one store.
 
+    Example: vadprobe show features/set/segment-48-16/backbone/coarse.zarr
+
     Args:
         store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
         json: print JSON, for programs
@@ -61,6 +65,8 @@ def diff(a: Place, b: Place, /, *, values: bool = False, json: bool = False) -> 
     """Say what differs between two stores.
 
     Exit code 0 same, 1 different, 2 cannot tell.
+
+    Example: vadprobe diff one/coarse.zarr other/coarse.zarr
 
     Args:
         a: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
@@ -83,6 +89,8 @@ def diff(a: Place, b: Place, /, *, values: bool = False, json: bool = False) -> 
 def card(store: Place, /) -> int:
     """Write README.md beside the stores of a backbone, as every commit does.
 
+    Example: vadprobe card features/set/segment-48-16/backbone/coarse.zarr
+
     Args:
         store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr; or the folder it lies in
     """
@@ -103,6 +111,8 @@ def gc(root: Place, /, *, yes: bool = False) -> int:
     """List what ended processes left behind, and remove it with --yes.
 
     Nothing is removed without --yes, and never what a living worker claims.
+
+    Example: vadprobe gc features
 
     Args:
         root: the folder that holds the datasets

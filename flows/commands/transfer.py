@@ -61,6 +61,8 @@ def pull(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
     Chunks are copied as they are stored and checked on the way; a copy is a store like any other. An interrupted copy
     goes on when the command is given again. Rows come in partitions of 256 clips, as they are stored.
 
+    Example: vadprobe pull s3://bucket/features features --heads 14:3,20:7
+
     Args:
         source: where to copy from: a store (...zarr), or a folder with stores, or a URL of one
         root: the own root: a folder or a URL; below it all keeps its place
@@ -74,6 +76,8 @@ def push(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
     Chunks are copied as they are stored and checked on the way; a copy is a store like any other. An interrupted copy
     goes on when the command is given again. Rows come in partitions of 256 clips, as they are stored.
 
+    Example: vadprobe push features s3://bucket/features
+
     Args:
         source: what to copy: a store (...zarr), or a folder with stores, or a URL of one
         root: the others' root: a folder or a URL; below it all keeps its place
@@ -85,6 +89,8 @@ def compact(source: Place, root: Place, /, *, parts: PartOptions = PartOptions()
     """Copy stores into larger partitions, for fast reads of single layers and heads.
 
     The copy is a store like any other; reading all heads of a few rows is slow there.
+
+    Example: vadprobe compact features s3://bucket/features
 
     Args:
         source: a store (...zarr), or a folder with stores, or a URL of one

@@ -28,6 +28,8 @@ def verify(target: Place, /, *, resume: bool = False, workers: OptionalPositive 
     Nothing is repaired. Exit code 1 if something is wrong; the partitions to redo and what mends each problem are
     listed.
 
+    Example: vadprobe verify my-job.toml
+
     Args:
         target: a job file (TOML), a store, or a folder with stores
         resume: go on where an interrupted verification stopped

@@ -38,6 +38,8 @@ def detect(
     whole lines. A folder with results is refused: no run goes on with those of an earlier one. Exit code 3 if a video
     or a segment could not be read: the others are done; 130 if interrupted.
 
+    Example: vadprobe detect rtsp://camera/stream --detector detector.json --look-ahead 0
+
     Args:
         first: video file, a folder of them, a URL (rtsp, http, ...), or - for standard input
         others: more of them; the model is loaded once

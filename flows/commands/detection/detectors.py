@@ -8,6 +8,8 @@ from vadprobe.flows.commands.options import print_json
 def detector_build(config: Path, /, *, out: Path | None = None) -> int:
     """Pack what detects in one JSON file below 1 MB: backbone, prompt, sampling, probe, locator, calibration, result.
 
+    Example: vadprobe detector build my-job.toml --out detector.json
+
     Args:
         config: job file whose analysis is finished
         out: the file to write; by default the analysis' own detector.json, which gains what a reader elsewhere needs
@@ -37,6 +39,8 @@ def detector_build(config: Path, /, *, out: Path | None = None) -> int:
 
 def detector_show(file: Path, /, *, json: bool = False) -> int:
     """Show what a detector's file holds: a file that is damaged, edited or hostile is refused in a sentence.
+
+    Example: vadprobe detector show detector.json
 
     Args:
         file: detector.json

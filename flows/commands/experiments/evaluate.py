@@ -32,6 +32,8 @@ def evaluate(
 ) -> int:
     """Measure scores of any origin on frames, with intervals and baselines.
 
+    Example: vadprobe evaluate --scores scores.json --format ucf-crime --annotations annotation.txt
+
     Args:
         split: videos that are measured
         threshold: above it a frame is anomalous; default: 0.5 for scores in [0, 1]

@@ -34,6 +34,8 @@ def figure(
     A figure that the stores cannot give is left out with its reason, and the exit code is 3. A figure that is drawn
     below the results of its job, as by default, appears in the job's report as well.
 
+    Example: vadprobe figure hiprobe-3 --jobs my-job.toml
+
     Args:
         names: figures, such as hiprobe-3 headhunt-2; see --list
         every: every figure

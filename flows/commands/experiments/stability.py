@@ -13,6 +13,8 @@ from vadprobe.store.files.atomic_files import write_bytes, write_json
 def stability(config: Path, /, *, draws: Positive = 5, options: ExperimentOptions = ExperimentOptions()) -> int:
     """Measure how often each layer or head is chosen over calibration draws and prompts.
 
+    Example: vadprobe stability my-job.toml
+
     Args:
         config: the job file (TOML)
         draws: calibration draws
@@ -43,6 +45,8 @@ def probing(
     options: ExperimentOptions = ExperimentOptions(),
 ) -> int:
     """Probe every layer and head by itself, cross-validated by video.
+
+    Example: vadprobe probing my-job.toml
 
     Args:
         config: the job file (TOML)

@@ -33,6 +33,8 @@ def sweep(
     cells have in common is computed once, and a second run computes nothing. All cells are measured on the test videos,
     so the best of them is no result.
 
+    Example: vadprobe sweep my-job.toml --over top-heads=1,3,5
+
     Args:
         jobs: job files (TOML); a key is swept in those that it means something to
         over: a key and its values, once for each key, such as top-heads=1,3,5, lambda=0..2..0.25, layer=all or
@@ -85,6 +87,8 @@ def agreement(*jobs: Path, draws: Positive = 5, options: ExperimentOptions = Exp
     """Compare the layers or heads that jobs choose: between draws, prompts, conventions, datasets and backbones.
 
     Beside what two choices share stands what two random ones of the same size would.
+
+    Example: vadprobe agreement my-job.toml other.toml
 
     Args:
         jobs: job files (TOML)

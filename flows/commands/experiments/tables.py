@@ -25,6 +25,8 @@ def table(
 ) -> int:
     """Measure the tables of both papers under their numbers, and tables of our own.
 
+    Example: vadprobe table hiprobe-4 layers --jobs my-job.toml
+
     Args:
         names: tables, such as hiprobe-4 headhunt-3 heads; see --list
         every: every table

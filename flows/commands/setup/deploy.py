@@ -24,6 +24,8 @@ def deploy(
     the folder that VADPROBE_JOBS names in their environment. Automations that a team needs are made once. Prefect's
     telemetry is off in this command and in the runs.
 
+    Example: vadprobe deploy my-job.toml --file my-prefect.yaml
+
     Args:
         job: job file, or a shipped job by its name
         file: the file to write; one that this command has written is replaced

@@ -15,7 +15,7 @@ from tests.support.processes import forked
 from tests.support.profiles import some
 from tests.support.samples import jobs
 from vadprobe.flows.command_line import main
-from vadprobe.flows.jobs import device_worker, devices
+from vadprobe.flows.jobs.devices import processes, worker
 from vadprobe.flows.jobs.devices.processes import devices_of
 from vadprobe.store.catalog.comparison import compare
 from vadprobe.store.errors import VadprobeError
@@ -29,7 +29,7 @@ WATCHING = """
 import os, signal, sys, time
 from pathlib import Path
 from vadprobe.extract.pipeline.extraction import Extractor
-from vadprobe.flows.jobs import device_worker
+from vadprobe.flows.jobs.devices import worker
 
 folder, stream = Path(sys.argv[2]), Extractor.stream
 
@@ -47,10 +47,10 @@ def watched(self, units, done):
     return stream(self, units, lambda computed: (WHAT(), done(computed)))
 
 Extractor.stream = watched
-sys.exit(device_worker.main(*sys.argv[1:]))
+sys.exit(worker.main(*sys.argv[1:]))
 """
 DYING, MEETING = (WATCHING.replace("WHAT", what) for what in ("die", "meet"))
-TRUE = "import sys; from vadprobe.flows.jobs import device_worker; sys.exit(device_worker.main(*sys.argv[1:]))"
+TRUE = "import sys; from vadprobe.flows.jobs.devices import worker; sys.exit(worker.main(*sys.argv[1:]))"
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
         found.started.append(worker)
         return worker
 
-    monkeypatch.setattr(devices, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": other}))
+    monkeypatch.setattr(processes, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": other}))
     return found
 
 
@@ -146,7 +146,7 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
     number: signal.Signals,
 ) -> None:
     """The signal comes with the first report of a finished partition, so while the other one is worked on."""
-    take, records = devices._Count.take, "features/set/segment-2-2/tiny/coarse.records/*.json"
+    take, records = processes._Count.take, "features/set/segment-2-2/tiny/coarse.records/*.json"
 
     def interrupted(self: Any, worker: Any, report: dict[str, Any]) -> None:
         take(self, worker, report)
@@ -155,7 +155,7 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
 
     workers.left = [TRUE, TRUE]
     with monkeypatch.context() as patch:
-        patch.setattr(devices._Count, "take", interrupted)
+        patch.setattr(processes._Count, "take", interrupted)
         assert main(["extract", str(job), "--devices", "cpu", "cpu"]) == 130
     err = capsys.readouterr().err
     assert "the same command goes on where it stopped" in err
@@ -201,7 +201,7 @@ def test_a_process_that_fails_says_why_in_its_last_line(job: Path, capsys: pytes
     break_weights(job)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        assert device_worker.main(str(job), str(job.parent), "cpu") == 2
+        assert worker.main(str(job), str(job.parent), "cpu") == 2
     finally:
         signal.signal(signal.SIGTERM, before)
     captured = capsys.readouterr()

@@ -7,7 +7,7 @@ import runpy
 import pytest
 
 from tests.support.paths import ROOT
-from vadprobe.flows.command_line import COMMANDS, EXIT_CODES
+from vadprobe.flows.command_line import COMMANDS, EXIT_CODES, application
 
 PAGES = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 
@@ -51,3 +51,13 @@ def test_the_names_of_the_python_page_can_be_imported() -> None:
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
     page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == set(EXIT_CODES)
+
+
+def test_every_help_has_an_example_that_the_command_takes() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    for names in (names for modules in COMMANDS.values() for names in modules.values()):
+        for name in names:
+            section = page.partition(f"# vadprobe {name}\n")[2].partition("\n##")[0]
+            (example,) = [line for line in section.splitlines() if line.startswith("Example: ")]
+            assert example.startswith(f"Example: vadprobe {name}")
+            application().parse_args(example.split()[2:], exit_on_error=False, print_error=False)

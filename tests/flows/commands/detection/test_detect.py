@@ -146,3 +146,14 @@ def test_a_sampling_names_its_parts_once(refused: Any, fitted: Path, tmp_path: P
     spec = replace(Detector.read(fitted).features.sampling, clip_length=24)
     edit_json(fitted, lambda content: content["features"]["sampling"].update(clip_length=spec.clip_length))
     assert "its samplings are segment-8-2" in refused("extract", path, "--detector", fitted)
+
+
+def test_init_writes_a_job_that_scores_by_the_detector(run: Any, fitted: Path, tmp_path: Path) -> None:
+    job, backbone = tmp_path / "init.toml", load_job(next(tmp_path.glob("*.toml"))).backbone_folder
+    words = ["--detector", fitted, "--backbone", backbone, "--out", job]
+    assert run("init", tmp_path / "videos", *words)[0] == 0
+    assert load_job(job).config.sampling[0].detector == "detector.json"
+    assert load_job(job).config.sampling[0].clip_length == Detector.read(fitted).features.sampling.clip_length
+    code, _, err = run("extract", job)
+    assert code == 0, err
+    assert "layers and heads 0:0, 0:1" in run("plan", job)[1]
