@@ -9,13 +9,15 @@ import numpy as np
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.configuration import LAYER_RULES, AnalysisConfig
 from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked
 from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.analyze.features.kernel_mapping import check_has_heads
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec
+from vadprobe.store.format.stored_parts import check_heads
 from vadprobe.store.reading.requests import check_stored
 
 
@@ -40,6 +42,8 @@ def choose(
         VadprobeError: if the rule names a layer or head that the backbone or a store does not have, or nothing can be
             ranked.
     """
+    if config.rule not in LAYER_RULES:
+        check_has_heads(inputs.store.spec.backbone)
     digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
     if config.rule in _GIVEN:
         selection = _GIVEN[config.rule](config, inputs.store.spec.backbone, digests)
@@ -91,7 +95,7 @@ def _by_rhi(
 def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -> Choice:
     """Choose every head of the block of RHI's best head."""
     block = best.selection.indices[0][0]
-    heads = tuple((block, head) for head in range(backbone.n_heads))
+    heads = tuple(head for head in backbone.heads if head[0] == block)
     return Choice(Selection("head", "full-layer", heads, best.selection.scores, digests), best.details)
 
 
@@ -112,33 +116,31 @@ def _layer(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, st
 
 
 def _heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    for block, head in config.selection.heads:
-        if not (0 <= block < backbone.n_layers and 0 <= head < backbone.n_heads):
-            raise VadprobeError(
-                f"selection.heads has [{block}, {head}], but the backbone has blocks 0 to {backbone.n_layers - 1} of "
-                f"heads 0 to {backbone.n_heads - 1}."
-            )
+    try:
+        check_heads(backbone, config.selection.heads)
+    except VadprobeError as error:
+        raise VadprobeError(f"selection.heads: {error}") from error
     return Selection("head", config.rule, config.selection.heads, inputs=digests)
 
 
 def _random_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    total = backbone.n_layers * backbone.n_heads
+    total = len(backbone.heads)
     if config.top_heads > total:
         raise VadprobeError(f"top_heads must be at most {total}, the heads of the backbone, got {config.top_heads}.")
     generator = np.random.default_rng(config.selection.seed)
     drawn = generator.choice(total, config.top_heads, replace=False).tolist()
-    heads = tuple(divmod(number, backbone.n_heads) for number in drawn)
+    heads = tuple(backbone.heads[number] for number in drawn)
     return Selection("head", config.rule, heads, inputs=digests | {"seed": str(config.selection.seed)})
 
 
 def _last_block(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    heads = tuple((backbone.n_layers - 1, head) for head in range(backbone.n_heads))
+    last = backbone.heads[-1][0]  # of a hybrid, the last block that has heads
+    heads = tuple(head for head in backbone.heads if head[0] == last)
     return Selection("head", config.rule, heads, inputs=digests)
 
 
 def _all_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    heads = tuple((block, head) for block in range(backbone.n_layers) for head in range(backbone.n_heads))
-    return Selection("head", config.rule, heads, inputs=digests)
+    return Selection("head", config.rule, backbone.heads, inputs=digests)
 
 
 _GIVEN: Mapping[str, Callable[[AnalysisConfig, BackboneSpec, dict[str, str]], Selection]] = {

@@ -118,7 +118,7 @@ def _view(part: ReportPart) -> dict[str, Any]:
         "unit": part.detector.selection.unit,
         "chance": _chance(part),
         "permutations": (part.saliency or {}).get("chance", {}).get("permutations", 0),
-        "backbone": f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
+        "backbone": f"{backbone.key} ({backbone.family}, {backbone.describe_heads()}, "
         f"{backbone.dtype}, {backbone.source})",
         "prompt": features.prompt,
         "readings": part.detector.provenance.get("readings", {}),

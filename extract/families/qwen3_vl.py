@@ -98,5 +98,20 @@ class Qwen3VL(Qwen25VL):
         return self.chat.ids(_STAMP.sub(lambda _: _stamp(next(stamps)), text))[0]
 
 
+@dataclass(frozen=True)
+class Qwen35(Qwen3VL):
+    """Family `qwen3_5`: the inputs of Qwen3-VL, for a hybrid language model.
+
+    Most of its blocks keep a state in place of keys and values, which cannot be cut back to the shared tokens, so each
+    prompt is a pass of its own; the video is encoded once for all of them.
+    """
+
+    name: ClassVar[str] = "qwen3_5"
+    can_share_prefix: ClassVar[bool] = False
+
+    def shared_tokens(self, frames_per_clip: int) -> None:
+        """Return None: no tokens run once for several prompts."""
+
+
 def _stamp(seconds: float) -> str:
     return f"<{seconds:.1f} seconds>"

@@ -166,7 +166,7 @@ def _check_family(config: BackboneConfig, model_type: str) -> None:
 
 def _processor_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
-) -> tuple[ProcessorFamily, Any, dict[str, int]]:
+) -> tuple[ProcessorFamily, Any, dict[str, Any]]:
     """Return the same as `own_inputs` for any other model, through transformers' own processor."""
     shape = text_shape(model_config.model_type, model_config)
     family = ProcessorFamily.load(model_config.model_type, source, options, config.system)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.specification import HeadShape
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Captured:
 
     Attributes:
         hidden_states: (clips, layers + 1, hidden), the embedding, then each block's output before the final norm.
-        head_outputs: (clips, layers, heads, head_dim), each head's output as it enters the output projection.
+        head_outputs: (clips, layers, heads, head_dim), each head's output as it enters the output projection. Where
+            blocks differ in their heads these are the most and the widest, and what a block does not have is 0.
         answer_logits: (clips, 2), first-token logits of yes and no.
     """
 
@@ -71,15 +73,19 @@ class _EndOfPass(Exception):  # noqa: N818 - no error
 class TextBlocks:
     """The language model's blocks and their attention output projections, with the hooks that watch them.
 
+    Blocks without an attention of that kind, such as linear attention or a state space, have no heads.
+
     The hooks are registered here, once, and stay as long as the model: compiled code keeps the hooks of the moment it
     was compiled. Outside `capture` they store nothing.
     """
 
-    def __init__(self, blocks: Sequence[nn.Module], projections: Sequence[nn.Module], n_heads: int) -> None:
-        self.blocks, self.projections, self.n_heads = tuple(blocks), tuple(projections), n_heads
+    def __init__(
+        self, blocks: Sequence[nn.Module], projections: Sequence[nn.Module | None], shapes: Sequence[HeadShape]
+    ) -> None:
+        self.blocks, self.projections, self.shapes = tuple(blocks), tuple(projections), tuple(shapes)
         self._n_blocks = len(self.blocks)
         self._seen: _Seen | None = None
-        self._slots = tuple(_slot_of(projection) for projection in projections)
+        self._slots = tuple(None if projection is None else _slot_of(projection) for projection in projections)
         for number, block in enumerate(self.blocks):
             block.register_forward_pre_hook(partial(self._before, number), with_kwargs=True)
             block.register_forward_hook(partial(self._behind, number))
@@ -94,15 +100,32 @@ class TextBlocks:
         decoder = model.get_decoder()
         decoder = decoder if hasattr(decoder, "layers") else getattr(decoder, "model", decoder)
         blocks = tuple(getattr(decoder, "layers", ()))
-        found = [getattr(getattr(block, "self_attn", None), "o_proj", None) for block in blocks]
-        projections = tuple(projection for projection in found if isinstance(projection, nn.Module))
-        if not blocks or len(projections) != len(blocks):
+        if not blocks:
             raise VadprobeError(
-                f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
-                f"'self_attn.o_proj' ({len(projections)} of {len(blocks)} have one). Every block must be an attention "
-                "block with an output projection of that name, as in Qwen2, Qwen3, Llama, Mistral and Gemma."
+                f"cannot capture the layers of {type(model).__name__}: its language model "
+                f"({type(decoder).__name__}) has no list of blocks named 'layers'."
             )
-        return cls(blocks, projections, decoder.config.num_attention_heads)
+        projections = [_projection_of(block) for block in blocks]
+        n_heads = getattr(decoder.config, "num_attention_heads", 0)
+        return cls(blocks, projections, [_shape_of(projection, n_heads) for projection in projections])
+
+    def heads(self, seen: Mapping[int, Tensor], like: Tensor) -> Tensor:
+        """Lay what entered the output projections side by side, as `Captured.head_outputs`.
+
+        Args:
+            seen: (clips, heads * width) by block.
+            like: (clips, blocks + 1, hidden), the hidden states of the same pass.
+        """
+        n_heads, head_dim = map(max, zip(*self.shapes, strict=True))
+        n_blocks = like.shape[1] - 1
+        if len(set(self.shapes)) == 1 and n_heads:
+            found = torch.stack([seen[block].to(like.device) for block in range(n_blocks)], dim=1)
+            return found.view(*found.shape[:2], n_heads, head_dim)
+        laid = like.new_zeros(len(like), n_blocks, n_heads, head_dim)
+        for block, value in seen.items():
+            heads, width = self.shapes[block]
+            laid[:, block, :heads, :width] = value.to(like.device).view(len(value), heads, width)
+        return laid
 
     @contextmanager
     def stop_after(self, n_blocks: int) -> Iterator[None]:
@@ -119,14 +142,15 @@ class TextBlocks:
     def watch(self) -> Iterator[_Seen]:
         """Store the last position of every hidden state and head during the pass inside."""
         seen = self._seen = _Seen()
-        for slot in self._slots:
+        slots = {number: slot for number, slot in enumerate(self._slots) if slot is not None}
+        for slot in slots.values():
             slot.on = True
         try:
             yield seen
-            seen.heads = {number: slot.value for number, slot in enumerate(self._slots) if slot.value is not None}
+            seen.heads = {number: slot.value for number, slot in slots.items() if slot.value is not None}
         finally:
             self._seen = None
-            for slot in self._slots:
+            for slot in slots.values():
                 slot.on, slot.value = False, None
 
     def _before(self, number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -142,6 +166,23 @@ class TextBlocks:
     def _behind(self, number: int, module: nn.Module, args: Any, output: Any) -> None:
         if self._seen is not None:
             self._seen.hidden[number + 1] = _last_position(output[0] if isinstance(output, tuple) else output)
+
+
+_ATTENTIONS = ("self_attn", "attention", "attn", "mixer")
+
+
+def _projection_of(block: nn.Module) -> nn.Module | None:
+    """Return the output projection of a block's attention; None for a block of another kind."""
+    for name in _ATTENTIONS:
+        found = getattr(getattr(block, name, None), "o_proj", None)
+        if isinstance(found, nn.Module):
+            return found
+    return None
+
+
+def _shape_of(projection: Any, n_heads: int) -> HeadShape:
+    """Return the number and width of the heads that enter an output projection."""
+    return (n_heads, int(projection.in_features) // n_heads) if projection is not None and n_heads else (0, 0)
 
 
 def _slot_of(projection: Any) -> _Slot:
@@ -197,16 +238,17 @@ def capture(
             output = _run_with_head(model, inputs)
         else:
             output = model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
-    if len(seen.hidden) != layers + 1 or len(seen.heads) != layers:
+    wanted = sum(count > 0 for count, _ in parts.shapes[:layers])
+    if len(seen.hidden) != layers + 1 or len(seen.heads) != wanted:
         raise RuntimeError(
             f"captured {len(seen.hidden)} of {layers + 1} hidden states and the heads of {len(seen.heads)} of "
-            f"{layers} blocks; hooks must be registered before the model is compiled."
+            f"{wanted} blocks; hooks must be registered before the model is compiled."
         )
     device = seen.hidden[layers].device
-    heads = torch.stack([seen.heads[block].to(device) for block in range(layers)], dim=1)
+    hidden = torch.stack([seen.hidden[layer].to(device) for layer in range(layers + 1)], dim=1)
     captured = Captured(
-        hidden_states=torch.stack([seen.hidden[layer].to(device) for layer in range(layers + 1)], dim=1),
-        head_outputs=heads.view(*heads.shape[:2], parts.n_heads, -1),
+        hidden_states=hidden,
+        head_outputs=parts.heads(seen.heads, hidden),
         answer_logits=None if output is None else _answers(model, output, answer_ids),
     )
     _require_finite(captured)

@@ -11,7 +11,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted, error_text, markdown_table, short, size_text
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.specification import backbone_notes
+from vadprobe.store.format.specification import BackboneSpec, backbone_notes
 
 CARD = "README.md"
 """Name of the card in the folder of a backbone."""
@@ -26,8 +26,7 @@ They are plain Zarr v3 groups, which Zarr, xarray and TensorStore open. From thi
 ```python
 import pyarrow.parquet, xarray, zarr
 
-heads = zarr.open_array("{name}/head_outputs", mode="r")  # (clip, block, head, head_dim)
-one_head = heads[:, 0, 0]  # (clip, head_dim): only that head is read
+{plain}
 everything = xarray.open_zarr("{name}", consolidated=False)  # named dimensions, nothing is read yet
 clips = pyarrow.parquet.read_table("../clips.parquet")  # row, video_id, start_frame, stop_frame, ...
 ```
@@ -39,7 +38,7 @@ from pathlib import Path
 from vadprobe.store import FeatureStore
 
 store = FeatureStore.open(Path("{name}"))
-values = store.head_outputs(rows=range(10), heads=[(0, 0)])  # (10, 1, head_dim)
+{own}
 ```
 
 ## How to check them
@@ -167,8 +166,7 @@ def _facts(stores: list[dict[str, Any]], videos: str) -> list[tuple[str, str]]:
         ("computed in", f"{backbone['dtype']}, attention {backbone['attention']}"),
         (
             "size",
-            f"{backbone['n_layers']} blocks of {backbone['n_heads']} heads with {backbone['head_dim']} values, "
-            f"hidden size {backbone['hidden_size']}",
+            f"{BackboneSpec(**backbone).describe_heads()}, hidden size {backbone['hidden_size']}",
         ),
         ("libraries", _versions(stores)),
     ]
@@ -223,7 +221,20 @@ def _array_lines(store: dict[str, Any]) -> list[str]:
 def _reading(store: dict[str, Any]) -> str:
     spec, name = store["specification"], _name(store)
     sampling = "-".join(str(part) for part in spec["sampling"].values() if part is not None)
-    return _READING.format(name=name, place=f"{spec['dataset']}/{sampling}/{spec['backbone']['key']}/{name}")
+    plain, own = _example(BackboneSpec(**spec["backbone"]), name)
+    place = f"{spec['dataset']}/{sampling}/{spec['backbone']['key']}/{name}"
+    return _READING.format(name=name, place=place, plain=plain, own=own)
+
+
+def _example(backbone: BackboneSpec, name: str) -> tuple[str, str]:
+    """Return the lines that read one head, or one layer of a backbone without heads, with Zarr and with vadprobe."""
+    if not backbone.heads:
+        layer = f'one_layer = zarr.open_array("{name}/hidden_states", mode="r")[:, 1]  # (clip, hidden)'
+        return layer, "values = store.hidden_states(rows=range(10), layers=[1])  # (10, 1, hidden)"
+    block, head = backbone.heads[0]
+    plain = f'heads = zarr.open_array("{name}/head_outputs", mode="r")  # (clip, block, head, head_dim)\n'
+    plain += f"one_head = heads[:, {block}, {head}]  # (clip, head_dim): only that head is read"
+    return plain, f"values = store.head_outputs(rows=range(10), heads=[({block}, {head})])  # (10, 1, head_dim)"
 
 
 def _versions(stores: list[dict[str, Any]]) -> str:

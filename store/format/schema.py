@@ -31,6 +31,8 @@ class ArraySpec:
         shard: shape of a shard, which holds all of one partition.
         chunk: shape of an inner chunk: one layer, one head, or both answers of a partition.
         prose: its meaning, for people.
+        exists: which inner chunks of a shard there are at all, one for each in C order; None for all. Heads that a
+            block does not have are absent chunks.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ArraySpec:
     shard: tuple[int, ...]
     chunk: tuple[int, ...]
     prose: str
+    exists: tuple[bool, ...] | None = None
 
     def rows(self, count: int) -> tuple[int, ...]:
         """Return the shape of `count` rows of this array."""
@@ -46,10 +49,14 @@ class ArraySpec:
 
 
 def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None) -> tuple[ArraySpec, ...]:
-    """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition."""
+    """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition.
+
+    A backbone without heads has no `head_outputs`.
+    """
     layers, heads = backbone.n_layers, backbone.n_heads
     rows = rows or PARTITION_ROWS
-    return (
+    ragged = backbone.block_heads is not None
+    arrays = (
         ArraySpec(
             "hidden_states",
             ("clip", "layer", "hidden"),
@@ -66,7 +73,9 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
             (rows, layers, heads, backbone.head_dim),
             (rows, 1, 1, backbone.head_dim),
             "What each attention head sends into the output projection at the last prompt token. Block 0 is the "
-            "first block: its output is layer 1 of hidden_states.",
+            "first block: its output is layer 1 of hidden_states."
+            + (" Blocks differ in the number or width of their heads: see block_heads." if ragged else ""),
+            tuple(head < count for count, _ in backbone.head_shapes for head in range(heads)) if ragged else None,
         ),
         ArraySpec(
             "answer_logits",
@@ -77,6 +86,7 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
             "Logits of the first generated token for the answers yes and no.",
         ),
     )
+    return tuple(array for array in arrays if array.name != "head_outputs" or heads)
 
 
 COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")

@@ -129,14 +129,14 @@ class StoredParts:
     def mask(self, array: ArraySpec, partition: int) -> np.ndarray:
         """Return which inner chunks of a shard are stored: bool, one for each in C order."""
         grid = [whole // part for whole, part in zip(array.shard[1:], array.chunk[1:], strict=True)]
-        mask = np.ones(prod(grid), dtype=bool)
+        mask = np.ones(prod(grid), dtype=bool) if array.exists is None else np.array(array.exists)
         if array.name == "answer_logits":
             mask[:] = self.answers
         elif partition not in self.full_partitions:
             if array.name == "hidden_states" and self.layers is not None:
                 mask[:] = np.isin(np.arange(len(mask)), self.layers)
             if array.name == "head_outputs" and self.heads is not None:
-                mask[:] = np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
+                mask &= np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
         return mask
 
     def depth(self, n_layers: int, partition: int) -> int:
@@ -196,6 +196,25 @@ class StoredParts:
         ]
 
 
+def check_heads(backbone: BackboneSpec, heads: Iterable[Head]) -> None:
+    """Refuse heads that the backbone does not have.
+
+    Raises:
+        VadprobeError: naming the first, and what there is.
+    """
+    for block, head in heads:
+        if not backbone.n_heads:
+            raise VadprobeError(f"backbone {backbone.key!r} has no attention heads; choose layers.")
+        if not 0 <= block < backbone.n_layers:
+            raise VadprobeError(
+                f"head {_shown((block, head))} does not exist; there are blocks 0 to {backbone.n_layers - 1}."
+            )
+        count, _ = backbone.head_shapes[block]
+        if not 0 <= head < count:
+            there = f"heads 0 to {count - 1}" if count else "no heads"
+            raise VadprobeError(f"head {_shown((block, head))} does not exist; block {block} has {there}.")
+
+
 EVERYTHING = StoredParts()
 """All layers, heads and answer logits of all partitions."""
 
@@ -215,13 +234,8 @@ def _heads(found: Iterable[Sequence[int]] | None, backbone: BackboneSpec) -> tup
     if found is None:
         return None
     heads = sorted({(int(block), int(head)) for block, head in found})
-    for block, head in heads:
-        if not (0 <= block < backbone.n_layers and 0 <= head < backbone.n_heads):
-            raise VadprobeError(
-                f"head {_shown((block, head))} does not exist; there are blocks 0 to {backbone.n_layers - 1}, each "
-                f"with heads 0 to {backbone.n_heads - 1}."
-            )
-    return None if len(heads) == backbone.n_layers * backbone.n_heads else tuple(heads)
+    check_heads(backbone, heads)
+    return None if len(heads) == len(backbone.heads) else tuple(heads)
 
 
 def _lists(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vadprobe.store.errors import StoreError
+from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath
@@ -17,12 +17,12 @@ from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
-from vadprobe.store.format.schema import ArraySpec
+from vadprobe.store.format.schema import ArraySpec, storage_dtype
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.store_header import StoreHeader
-from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
+from vadprobe.store.format.stored_parts import EVERYTHING, Head, StoredParts, check_heads
 from vadprobe.store.reading.byte_sources import source_of
-from vadprobe.store.reading.requests import check_numbers, check_recorded, check_stored, row_numbers
+from vadprobe.store.reading.requests import check_numbers, check_recorded, check_stored, heads_of, row_numbers
 from vadprobe.store.reading.shard_layout import ShardLayout
 from vadprobe.store.reading.shard_reader import ShardReader
 from vadprobe.store.reading.shard_rows import ShardRows
@@ -151,20 +151,41 @@ class FeatureStore:
         check_numbers(self.path, "layer", layers, self.spec.backbone.n_layers + 1)
         return self._read("hidden_states", rows, [(layer,) for layer in layers])
 
-    def head_outputs(self, rows: np.ndarray, heads: Sequence[tuple[int, int]]) -> np.ndarray:
+    def head_outputs(self, rows: np.ndarray, heads: Sequence[Head]) -> np.ndarray:
         """Read outputs of some heads, each given as (block, head) from 0, before the output projection.
 
         Returns:
-            (n, k, head_dim) of the storage dtype; a failed row is NaN.
+            (n, k, width) of the storage dtype, `width` that of the widest of these heads; a narrower one ends in zeros.
+            A failed row is NaN.
+
+        Raises:
+            StoreError: if the backbone has no such head, or as for `hidden_states`.
         """
-        check_numbers(self.path, "block", [block for block, _ in heads], self.spec.backbone.n_layers)
-        check_numbers(self.path, "head", [head for _, head in heads], self.spec.backbone.n_heads)
-        return self._read("head_outputs", rows, list(heads), 2)
+        backbone = self.spec.backbone
+        try:
+            check_heads(backbone, heads)
+        except VadprobeError as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        if not backbone.n_heads:
+            return np.empty((len(rows), 0, 0), storage_dtype(backbone.dtype))
+        widest = max((backbone.head_shapes[block][1] for block, _ in heads), default=backbone.head_dim)
+        return self._read("head_outputs", rows, list(heads), 2)[..., :widest]
 
     def blocks(self, rows: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
-        """Read all heads of some blocks: (n, k, heads, head_dim)."""
+        """Read all heads of some blocks: (n, k, heads, head_dim).
+
+        Raises:
+            StoreError: if the blocks differ in number or width of their heads, or as for `hidden_states`.
+        """
         check_numbers(self.path, "block", blocks, self.spec.backbone.n_layers)
-        return self._read("head_outputs", rows, [(block,) for block in blocks])
+        shapes = [self.spec.backbone.head_shapes[block] for block in blocks]
+        if len(set(shapes)) > 1:
+            raise StoreError(f"{self.path}: blocks must have heads of one number and width, got {shapes}.")
+        if self.spec.backbone.block_heads is None:
+            return self._read("head_outputs", rows, [(block,) for block in blocks])
+        heads = [head for block in blocks for head in heads_of(self.spec.backbone, block)]
+        values = self.head_outputs(rows, heads)
+        return values.reshape(len(values), len(blocks), -1, values.shape[-1])
 
     def answer_logits(self, rows: np.ndarray) -> np.ndarray:
         """Read the first token's logits of yes and no: (n, 2)."""

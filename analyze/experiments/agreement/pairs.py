@@ -134,7 +134,7 @@ def _same(first: BackboneSpec, second: BackboneSpec) -> bool:
 
 
 def _total(backbone: BackboneSpec, unit: str) -> int:
-    return backbone.n_layers * (1 if unit == "layer" else backbone.n_heads)
+    return backbone.n_layers if unit == "layer" else len(backbone.heads)
 
 
 def _differing(first: ExperimentJob, second: ExperimentJob) -> str:

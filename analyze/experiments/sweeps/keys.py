@@ -118,8 +118,7 @@ def _only(rules: Sequence[str], what: str) -> Callable[[AnalysisConfig], str]:
 
 
 def _n_heads(case: ExperimentJob) -> int:
-    backbone = backbone_of(case)
-    return backbone.n_layers * backbone.n_heads
+    return len(backbone_of(case).heads)
 
 
 def _n_layers(case: ExperimentJob) -> int:
