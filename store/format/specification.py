@@ -142,7 +142,6 @@ class FeatureSpec:
         recipe: the way frames and prompt became model inputs: sizes, the chat template's digest, answer token ids,
             batch shape, prefix mode.
         versions: the libraries that computed the values.
-        format_version: version of the store format; by default the lowest that can hold the backbone's features.
     """
 
     dataset: str
@@ -153,7 +152,6 @@ class FeatureSpec:
     prompt: Prompt
     recipe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-    format_version: int = 0
 
     def __post_init__(self) -> None:
         kinds = {"dataset": str, "clips_digest": str, "n_clips": int, "recipe": dict, "versions": dict}
@@ -161,14 +159,15 @@ class FeatureSpec:
             value = getattr(self, name)
             if not isinstance(value, kind):
                 raise VadprobeError(f"specification: {name} must be of type {kind.__name__}, got {value!r}.")
-        if not self.format_version:
-            object.__setattr__(self, "format_version", self.backbone.format_version)
+
+    @property
+    def format_version(self) -> int:
+        """Version of the store format: the lowest that can hold the features."""
+        return self.backbone.format_version
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as plain JSON values. What format version 1 cannot say is left out where it is."""
-        value = asdict(self)
-        value["backbone"] = backbone_json(self.backbone)
-        return value
+        return {**asdict(self), "backbone": backbone_json(self.backbone), "format_version": self.format_version}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "FeatureSpec":
@@ -179,10 +178,13 @@ class FeatureSpec:
         """
         try:
             parts = dict(value)
+            version = parts.pop("format_version")
             parts["sampling"] = Sampling(**parts["sampling"])
             parts["backbone"] = BackboneSpec(**parts["backbone"])
             parts["prompt"] = Prompt(**parts["prompt"])
             spec = FeatureSpec(**parts)
+            if version != spec.format_version:
+                raise ValueError(f"its format version must be {spec.format_version}, got {version!r}")
             digest_json(spec.to_json())  # refuses what JSON does not have, such as NaN
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise StoreError(f"a stored specification is not one ({error}); it was edited or damaged.") from error

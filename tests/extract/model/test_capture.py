@@ -107,7 +107,7 @@ def test_a_hook_that_does_not_fire_is_an_error(describe_tiny: Any, random_clips:
     with pytest.raises(RuntimeError, match=r"captured 0 of 7 hidden states and the heads of 0 of 6 blocks"):
         replace(inputs, backbone=never).alone()
     projections = (*running.parts.projections[:-1], idle.parts.projections[-1])
-    partly = TextBlocks(running.parts.blocks, projections, running.parts.n_heads)
+    partly = TextBlocks(running.parts.blocks, projections, running.parts.shapes)
     with pytest.raises(RuntimeError, match="heads of 5 of 6 blocks"):
         replace(inputs, backbone=replace(running, parts=partly)).alone()
 

@@ -48,7 +48,13 @@ GOLDEN = {
         "digests": "d337e16921d2baac",
         "checksums": "5c498446d1540808",
     },
-    2: {},
+    2: {
+        "absent ragged heads": "4502020895492f56",
+        "digests of ragged heads": "aeed23c2e45bca99",
+        "metadata of ragged heads": "1fda6c3041a8ec06",
+        "specification of ragged heads": "60711481a8bfd086",
+        "zeros of ragged heads": "5cd3131614ba5e42",
+    },
 }
 """By format version, digests of the parts of the format. An entry changes only by what the page's rule allows."""
 
