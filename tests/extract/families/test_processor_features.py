@@ -32,6 +32,7 @@ from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.verification.verify import verify
 
+QWEN2 = KINDS[3]
 pytestmark = pytest.mark.usefixtures("loaded_once")
 
 
@@ -57,16 +58,19 @@ def test_every_layer_before_the_last_is_exactly_what_generate_reports(other: Bac
     captured, report, _ = generated
     spec = other.description.spec
     assert captured.hidden_states.shape == (1, spec.n_layers + 1, spec.hidden_size)
+    # Blocks of Gemma 4 that share keys read them from the cache that generate keeps, cut to their window.
+    most = ROUNDING if spec.family == "gemma4" else 0.0
     for layer in range(spec.n_layers):
-        assert difference(captured.hidden_states[:, layer], report.hidden_states[0][layer][:, -1]) == 0.0, layer
+        assert difference(captured.hidden_states[:, layer], report.hidden_states[0][layer][:, -1]) <= most, layer
     with torch.inference_mode():
         last = other.model.get_decoder().norm(captured.hidden_states[:, -1])
-    assert difference(last, report.hidden_states[0][-1][:, -1]) == 0.0
+    assert difference(last, report.hidden_states[0][-1][:, -1]) <= most
 
 
 def test_answer_logits_are_those_of_generate(other: Backbone, generated: Any) -> None:
     captured, report, _ = generated
-    assert difference(captured.answer_logits, report.logits[0][:, list(other.description.answer_ids)]) == 0.0
+    most = ROUNDING if other.description.spec.family == "gemma4" else 0.0
+    assert difference(captured.answer_logits, report.logits[0][:, list(other.description.answer_ids)]) <= most
 
 
 def test_logits_are_those_of_the_whole_model(other: Backbone, generated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,9 +89,9 @@ def test_logits_are_those_of_the_whole_model(other: Backbone, generated: Any, mo
     assert difference(captured.answer_logits, generated[0].answer_logits / 4) == 0.0
 
 
-@pytest.mark.parametrize("other", [kind for kind in KINDS if kind != "gemma3"], indirect=True)
+@pytest.mark.parametrize("other", ["llava", "idefics3", QWEN2], indirect=True)
 def test_heads_and_layers_equal_the_eager_reference(other: Backbone, generated: Any) -> None:
-    """Not Gemma, as the reference has no sliding windows and no norms behind the attention."""
+    """Not Gemma, as the reference has no sliding windows and no norms behind the attention: test_unlike_blocks.py."""
     captured, report, inputs = generated
     spec = other.description.spec
     embeddings = report.hidden_states[0][0]
@@ -111,7 +115,9 @@ def test_heads_are_what_enters_the_output_projection(other: Backbone, generated:
         other.model(**inputs)
     for layer, projection in enumerate(other.parts.projections):
         with torch.inference_mode():
-            assert difference(projection(captured.head_outputs[:, layer].flatten(1)), sent[layer]) <= ROUNDING
+            heads, width = other.parts.shapes[layer]
+            mine = captured.head_outputs[:, layer, :heads, :width].flatten(1)
+            assert difference(projection(mine), sent[layer]) <= ROUNDING
 
 
 def test_several_clips_in_a_batch_equal_each_clip_alone(other: Backbone) -> None:
@@ -169,11 +175,12 @@ def test_an_extraction_holds_these_features(
 def test_clips_of_different_sizes_come_back_in_order(other: Backbone, tmp_path: Path, video_folder: Path) -> None:
     spec = make_extractor(video_folder, tmp_path, other.description).plan.samplings[0].writers[0].spec
     clips = [*noise(1), *noise(1, (120, 60))]
-    (together,) = Forward(other)(clips, SECONDS, [spec], 4)
+    whole = spec.backbone.n_layers
+    (together,) = Forward(other)(clips, SECONDS, [spec], whole)
     (shallow,) = Forward(other)(clips, SECONDS, [spec], 2)
     assert shallow.answer_logits is None
     for number, clip in enumerate(clips):
-        (alone,) = Forward(other)([clip], SECONDS[number : number + 1], [spec], 4)
+        (alone,) = Forward(other)([clip], SECONDS[number : number + 1], [spec], whole)
         for name in NAMES:
             assert torch.equal(getattr(together, name)[number : number + 1], getattr(alone, name)), name
         assert torch.equal(shallow.hidden_states[number], alone.hidden_states[0, :3])

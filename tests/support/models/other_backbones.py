@@ -122,8 +122,12 @@ def gemma3() -> TinyModel:
 def gemma4() -> TinyModel:
     """Blocks that look back everywhere have wider heads than the others; the last two share keys with earlier ones."""
     named = {
-        **{"boi_token": "<|image>", "eoi_token": "<image|>", "image_token": "<|image|>"},
-        **{"boa_token": "<|audio>", "eoa_token": "<audio|>", "audio_token": "<|audio|>"},
+        "boi_token": "<|image>",
+        "eoi_token": "<image|>",
+        "image_token": "<|image|>",
+        "boa_token": "<|audio>",
+        "eoa_token": "<audio|>",
+        "audio_token": "<|audio|>",
     }
     tokens = ("<|im_start|>", "<|im_end|>", "<|video|>", *named.values())
     tokenizer = train_tokenizer(tokens, template(image="<|image|>", video="<|video|>"), **named)
@@ -143,8 +147,14 @@ def gemma4() -> TinyModel:
             "pad_token_id": tokenizer.pad_token_id,
         },
         vision_config={
-            **{"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "head_dim": 16},
-            **{"num_attention_heads": 4, "num_key_value_heads": 4, "patch_size": 4, "position_embedding_size": 256},
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "head_dim": 16,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "patch_size": 4,
+            "position_embedding_size": 256,
         },
         audio_config=None,
         boi_token_id=ids["<|image>"],
@@ -194,4 +204,5 @@ def qwen2_vl() -> TinyModel:
     return TinyModel(config, tokenizer, processor_files("Qwen2VL", pixels, "Qwen2VLImage", "Qwen2VLVideo"))
 
 
-BUILDERS: dict[str, Callable[[], TinyModel]] = {one.__name__: one for one in (llava, idefics3, gemma3, gemma4, qwen2_vl)}
+_MODELS = (llava, idefics3, gemma3, gemma4, qwen2_vl)
+BUILDERS: dict[str, Callable[[], TinyModel]] = {one.__name__: one for one in _MODELS}

@@ -18,7 +18,8 @@ from vadprobe.extract.model.capture import Captured, capture
 CPU = torch.device("cpu")
 FRAMES, SECONDS = 3, [0.96, 4.0]
 QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
-KINDS = ("llava", "idefics3", "gemma3", pytest.param("qwen2_vl", marks=needs_torchvision))
+_VIDEO_KINDS = ("qwen2_vl", "gemma4")  # their video processors need torchvision
+KINDS = ("llava", "idefics3", "gemma3", *(pytest.param(kind, marks=needs_torchvision) for kind in _VIDEO_KINDS))
 Checkpoints = Mapping[str, Path]
 
 
@@ -38,7 +39,7 @@ def from_library(backbone: Backbone, clip: np.ndarray, seconds: float, prompt: s
     processor = family_of(backbone).processor
     medium: list[dict[str, Any]]
     settings: dict[str, Any] = {}
-    if backbone.description.spec.family == "qwen2_vl":
+    if family_of(backbone).medium == "video":
         medium = [{"type": "video", "video": torch.from_numpy(clip).permute(0, 3, 1, 2)}]
         middles = [(2 * frame + 1) * seconds / (2 * FRAMES) * 25 for frame in range(FRAMES)]
         times = VideoMetadata(total_num_frames=round(seconds * 25), fps=25.0, frames_indices=middles)
