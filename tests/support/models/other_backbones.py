@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
@@ -15,32 +14,11 @@ from transformers import (
     Qwen2VLConfig,
 )
 
+from tests.support.models import newer_backbones
+from tests.support.models.shared_files import HALF, SIZES, TOWER, files, template
 from vadprobe.extract.demo.tiny_backbone import save_checkpoint
-from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TEXT_SIZES, VISION_SIZES, TinyModel, processor_files
+from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TinyModel, processor_files
 from vadprobe.extract.demo.tiny_tokenizer import train_tokenizer
-
-HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-SIZES = {**TEXT_SIZES, "num_hidden_layers": 4}
-TOWER: dict[str, Any] = {**VISION_SIZES, "image_size": 56, "patch_size": 14}
-TURNS = """\
-{%- for message in messages -%}
-{{ '<|im_start|>' + message.role + '\\n' }}
-{%- if message.content is string -%}{{ message.content }}{%- else -%}
-{%- for part in message.content -%}
-MEDIA{%- if part.type == 'text' -%}{{ part.text }}{%- endif -%}
-{%- endfor -%}{%- endif -%}
-{{ '<|im_end|>\\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
-"""
-
-
-def template(**media: str) -> str:
-    """Return a chat template that writes a token for each kind of part."""
-    written = [
-        f"{{%- if part.type == '{kind}' -%}}{{{{ '{token}' }}}}{{%- endif -%}}\n" for kind, token in media.items()
-    ]
-    return TURNS.replace("MEDIA", "".join(written))
 
 
 def make(folder: Path, family: str, seed: int = 0) -> Path:
@@ -50,15 +28,6 @@ def make(folder: Path, family: str, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         save_checkpoint(folder, BUILDERS[family]())
     return folder
-
-
-def files(family: str, pixels: dict[str, Any], images: str, **rest: Any) -> dict[str, dict[str, Any]]:
-    """Return a processor's settings of images, and its own, by file name."""
-    names = {"processor_class": f"{family}Processor"}
-    return {
-        "preprocessor_config.json": {**names, **pixels, "image_processor_type": f"{images}ImageProcessor"},
-        "processor_config.json": {**names, **rest},
-    }
 
 
 def llava() -> TinyModel:
@@ -205,4 +174,4 @@ def qwen2_vl() -> TinyModel:
 
 
 _MODELS = (llava, idefics3, gemma3, gemma4, qwen2_vl)
-BUILDERS: dict[str, Callable[[], TinyModel]] = {one.__name__: one for one in _MODELS}
+BUILDERS: dict[str, Callable[[], TinyModel]] = {one.__name__: one for one in _MODELS} | newer_backbones.BUILDERS
