@@ -27,7 +27,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Copies and other programs": {
         "transfer": ("pull", "push", "compact"),
         "exchange": ("export", "import headhunt"),
-        "backbones": ("convert-checkpoint", "make-demo-backbone"),
+        "backbones": ("backbones", "convert-checkpoint", "make-demo-backbone"),
     },
     "Data sets and experiments": {
         "datasets": ("dataset audit", "dataset prepare"),

@@ -38,6 +38,11 @@ def plan(config: Path, /) -> int:
     from vadprobe.flows.jobs.job import load_job
 
     extractor = prepare(load_job(config), Bar("probing", "video"))
+    backbone = extractor.description.spec
+    print(
+        f"{backbone.key} ({backbone.family}): {backbone.describe_heads()}; {backbone.n_layers + 1} layers of "
+        f"{backbone.hidden_size} values, layer 0 the embedding"
+    )
     for sampling in extractor.plan.samplings:
         total = sampling.writers[0].n_partitions
         print(
