@@ -38,8 +38,8 @@ class PartitionData:
             array.name: np.full(array.rows(count), np.nan, dtype)
             for array in feature_arrays(spec.backbone, spec.n_clips)
         }
-        found.setdefault("head_outputs", np.empty((count, spec.backbone.n_layers, 0, 0), dtype))
-        return PartitionData(**found)
+        none = np.empty((count, spec.backbone.n_layers, 0, 0), dtype)
+        return PartitionData(found["hidden_states"], found.get("head_outputs", none), found["answer_logits"])
 
     def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, stored: Mapping[str, np.ndarray]) -> None:
         """Refuse values that a store of this specification must not have at these rows.
