@@ -104,7 +104,7 @@ CODE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "probe": CODE_PROBE,
     "locator": CODE_LOCATOR,
 }
-"""What the convention "headhunt-code" sets, by section."""
+"""Settings of the convention "headhunt-code", by section."""
 
 
 class EvaluationConfig(Section):

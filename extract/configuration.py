@@ -86,6 +86,11 @@ class ExtractionConfig(Section):
         description="compile the language model's blocks with torch.compile: minutes at the start, then faster passes. "
         "Equal up to rounding; part of the features' specification",
     )
+    reader: Literal["auto", "pyav", "decord"] = Field(
+        default="auto",
+        description="library that decodes videos: 'auto' is 'pyav', which reads everything; 'decord' reads what it can "
+        "be trusted with and leaves the rest to PyAV. Both give the same frames, so no specification names it",
+    )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")
 
     @field_validator("batch_clips", mode="before")

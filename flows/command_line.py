@@ -20,8 +20,12 @@ from vadprobe.store.errors import VadprobeError
 
 COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "From videos to scores": {
-        "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "demo"),
+        "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "explain", "demo"),
         "verify": ("verify",),
+    },
+    "From a video to events": {
+        "detection.detect": ("detect",),
+        "detection.detectors": ("detector build", "detector show"),
     },
     "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
     "Copies and other programs": {
@@ -31,7 +35,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Data sets and experiments": {
         "datasets": ("dataset audit", "dataset prepare"),
-        "evaluate": ("evaluate",),
+        "experiments.evaluate": ("evaluate",),
         "experiments.tables": ("table",),
         "experiments.figures": ("figure",),
         "experiments.stability": ("stability", "probing"),
@@ -41,6 +45,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
 """Commands by the module of their functions, under the titles of the help page."""
 
 _GROUPS = {
+    "detector": "Pack what detects in one file, and look at it.",
     "dataset": "Look at a dataset before anything is computed on it.",
     "import": "Make a store of features that other programs computed.",
 }
@@ -51,6 +56,8 @@ _EXTRAS = {
     "convert-checkpoint": "extract",
     "make-demo-backbone": "extract,demo",
     "describe": "all",
+    "explain": "all",
+    "detect": "extract,analyze",
     "demo": "all",
 }
 """Extras that hold the packages of a command, where it is not `analyze`."""
@@ -61,9 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done, 1 a store or a dataset is not sound, or two stores differ, 2 wrong input (said in a sentence), 3 done
-        but for what could not be: features of videos or clips that cannot be read, or figures that the stores cannot
-        give, 130 interrupted, 141 nobody reads the
-        output.
+        but for what could not be: features or explanations of videos or clips that cannot be read, or figures that the
+        stores cannot give, 130 interrupted, 141 nobody reads the output.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vadprobe.store.format.specification import BackboneSpec as BackboneSpec
     from vadprobe.store.format.specification import FeatureSpec as FeatureSpec
     from vadprobe.store.reading.feature_store import FeatureStore as FeatureStore
+    from vadprobe.store.reading.feature_store import open_store as open_store
     from vadprobe.store.verification.verify import verify as verify
     from vadprobe.store.writing.partition_data import PartitionData as PartitionData
     from vadprobe.store.writing.writer import StoreWriter as StoreWriter
@@ -28,6 +29,7 @@ _MODULES = {
     "StoreError": "errors",
     "StoreWriter": "writing.writer",
     "VadprobeError": "errors",
+    "open_store": "reading.feature_store",
     "plan": "writing.writer",
     "verify": "verification.verify",
 }

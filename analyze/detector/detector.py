@@ -1,15 +1,20 @@
 """A detector: everything that was fitted, in one JSON file that scores new videos."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vadprobe.analyze.detector.plain_values import PACKED, check_numbers, read_plain
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.probes.kinds import Probe, probe_from_json
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.atomic_files import read_json, write_json
+from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.format.specification import FeatureSpec
+
+SCHEMA_VERSION = 2
+"""Version of the file. Version 1, which names none, has no backbone to load, no calibration and no test result."""
 
 _RUN_ONLY = frozenset({"device", "batch_clips", "prefix", "compile", "drawn"})
 """Parts of a recipe that say how features were computed, or of which videos, not what they are."""
@@ -17,13 +22,30 @@ _RUN_ONLY = frozenset({"device", "batch_clips", "prefix", "compile", "drawn"})
 _NAMES_ONLY = ("backbone.key", "backbone.source", "prompt.key")
 """Names a user gives; the weights are told apart by their digest, the prompts by their text."""
 
+_PARTS: Mapping[str, str] = {
+    "backbone.revision": "revision",
+    "backbone.dtype": "dtype",
+    "backbone": "backbone",
+    "sampling": "sampling",
+    "prompt": "prompt",
+    "recipe.frame_size": "frame size",
+    "recipe.chat_template": "chat template",
+    "recipe.chat": "chat template",
+    "recipe.system": "chat template",
+    "recipe": "recipe",
+}
+"""Parts in the user's words, by the beginning of a field's name; the first that fits."""
+
+_MOST_FRAMES, _MOST_REACH = 1 << 20, 1 << 16  # frames of a segment; segments that the smoothing reaches to a side
+
 
 @dataclass(frozen=True, eq=False)
 class Detector:
     """A selection of a backbone's layers or heads, a probe on them and a locator, fitted on one dataset.
 
     `features` is the specification of the store the probe reads (of the scored sampling), `provenance` the digests
-    of what it was fitted on.
+    of what it was fitted on. `packed` is what `vadprobe detector build` adds, by the names in `plain_values.PACKED`:
+    the settings that load the backbone, the calibration in short, the measured test result, digests and notes.
     """
 
     preset: str
@@ -32,6 +54,21 @@ class Detector:
     locator: Locator
     features: FeatureSpec
     provenance: dict[str, Any]
+    packed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that everyone who reads its scores must know."""
+        fitted = self.provenance.get("notes")
+        said = [*(fitted if isinstance(fitted, list) else ()), *self.packed.get("notes", ())]
+        return tuple(dict.fromkeys(str(note) for note in said))
+
+    def differences(self, spec: FeatureSpec) -> list[str]:
+        """Name each field that differs in meaning from what it was fitted on, as `part (field: theirs, not mine)`."""
+        found = [
+            line for line in _meaning(spec).differences(_meaning(self.features)) if not line.startswith(_NAMES_ONLY)
+        ]
+        return [f"{_part(line)} ({line})" for line in found]
 
     def check(self, spec: FeatureSpec) -> None:
         """Refuse a store whose features do not mean the same as those the detector was fitted on.
@@ -39,9 +76,7 @@ class Detector:
         Raises:
             VadprobeError: if backbone, prompt, sampling or recipe differ; the message names what.
         """
-        differences = [
-            line for line in _meaning(spec).differences(_meaning(self.features)) if not line.startswith(_NAMES_ONLY)
-        ]
+        differences = self.differences(spec)
         if differences:
             raise VadprobeError(
                 f"the detector {self.preset!r} was fitted on other features than the store holds: "
@@ -49,44 +84,93 @@ class Detector:
                 + ". Extract with the detector's backbone, prompt and sampling, or fit a detector on this store."
             )
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole file as plain JSON values."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "preset": self.preset,
+            "selection": self.selection.to_json(),
+            "probe": self.probe.to_json(),
+            "locator": self.locator.to_json(),
+            "features": self.features.to_json(),
+            "provenance": self.provenance,
+            **self.packed,
+        }
+
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        write_json(
-            path,
-            {
-                "preset": self.preset,
-                "selection": self.selection.to_json(),
-                "probe": self.probe.to_json(),
-                "locator": self.locator.to_json(),
-                "features": self.features.to_json(),
-                "provenance": self.provenance,
-            },
-        )
+        write_json(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> "Detector":
-        """Read a file that `write` wrote.
+        """Read a file that `write` wrote, in this version or an earlier one.
 
         Raises:
-            VadprobeError: if there is no such file, or it is not a detector.
+            VadprobeError: if there is no such file, or it is not a detector: damaged, edited, or of a later version.
         """
         try:
-            value = read_json(path)
+            value = read_plain(path)
         except FileNotFoundError as error:
             raise VadprobeError(
                 f"there is no detector {path}; 'vadprobe analyze' of a job with training videos writes detector.json."
             ) from error
-        missing = {"preset", "selection", "probe", "locator", "features", "provenance"} - set(value)
-        if missing:
-            raise VadprobeError(f"{path} is not a detector: it lacks {', '.join(sorted(missing))}.")
-        return cls(
+        version = value.get("schema_version", 1)
+        if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+            raise VadprobeError(
+                f"{path}: schema_version must be a number from 1 to {SCHEMA_VERSION}, got {version!r}. A later version "
+                "of vadprobe reads it."
+            )
+        try:
+            detector = cls._of(value, path)
+        except VadprobeError as error:
+            raise VadprobeError(f"{path} is not a sound detector: {error}") from error
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+            raise VadprobeError(
+                f"{path} is not a sound detector: a part is of the wrong kind ({error}). Was the file edited?"
+            ) from error
+        return detector
+
+    @classmethod
+    def _of(cls, value: dict[str, Any], path: Path) -> "Detector":
+        probe_kind = value["probe"]
+        check_numbers(probe_kind, tuple(name for name in probe_kind if isinstance(probe_kind[name], list)), path)
+        detector = cls(
             preset=value["preset"],
             selection=Selection.from_json(value["selection"]),
-            probe=probe_from_json(value["probe"]),
+            probe=probe_from_json(probe_kind),
             locator=Locator.from_json(value["locator"]),
             features=FeatureSpec.from_json(value["features"]),
             provenance=value["provenance"],
+            packed={name: value[name] for name in PACKED if name in value},
         )
+        detector._check_fit()
+        return detector
+
+    def _check_fit(self) -> None:
+        """Refuse parts that do not fit together, or that no computer could work off.
+
+        Raises:
+            VadprobeError: naming the part.
+        """
+        backbone, sampling, is_layer = self.features.backbone, self.features.sampling, self.selection.unit == "layer"
+        limits = (backbone.n_layers + 1,) if is_layer else (backbone.n_layers, backbone.n_heads)
+        for index in self.selection.indices:
+            if any(part >= limit for part, limit in zip(index, limits, strict=True)):
+                raise VadprobeError(f"the selection names {self.selection.unit} {index}, which the backbone has not.")
+        n_features = len(self.selection.indices) * (backbone.hidden_size if is_layer else backbone.head_dim)
+        if len(self.probe.mean) != n_features:
+            raise VadprobeError(f"the probe must have {n_features} features, got {len(self.probe.mean)}.")
+        for name, frames in (("clip_length", sampling.clip_length), ("frames_per_clip", sampling.frames_per_clip)):
+            whole = isinstance(frames, int) and not isinstance(frames, bool) and 0 < frames <= _MOST_FRAMES
+            if frames is not None and not whole:
+                raise VadprobeError(f"sampling.{name} must be a number from 1 to {_MOST_FRAMES:,}, got {frames!r}.")
+        reach = self.locator.smoothing.radius(self.locator.sigma)
+        if reach > _MOST_REACH:
+            raise VadprobeError(f"the smoothing must reach at most {_MOST_REACH:,} segments to a side, got {reach:,}.")
+
+
+def _part(line: str) -> str:
+    return next((part for beginning, part in _PARTS.items() if line.startswith(beginning)), "recipe")
 
 
 def _meaning(spec: FeatureSpec) -> FeatureSpec:

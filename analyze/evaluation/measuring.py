@@ -1,6 +1,7 @@
 """Measuring one set of scores against one ground truth: all frames, all videos, one threshold."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from vadprobe.analyze.evaluation.bootstrap.bootstrap import bootstrap_videos
 from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.events.event_precision import event_map
 from vadprobe.analyze.evaluation.events.events import detect_events, join_equal
-from vadprobe.analyze.evaluation.ground_truth import GroundTruth
+from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
 from vadprobe.analyze.evaluation.group_metrics import (
     class_results,
     false_alarm_rate,
@@ -24,9 +25,11 @@ from vadprobe.analyze.evaluation.group_metrics import (
 from vadprobe.analyze.evaluation.metrics import average_precision, f1, roc_auc
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
+from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.errors import VadprobeError
 
 _NAN = float("nan")
+_BOOTSTRAP = BootstrapConfig()
 _AT_THRESHOLD = ("f1", "false_alarm_rate", "auc_gated", "auc_binary", "ap_gated", "ap_binary", "event_map_mean")
 
 
@@ -178,3 +181,38 @@ def video_table(truth: GroundTruth, scores: SegmentScores, threshold: float) -> 
 
 def _nulls(values: np.ndarray) -> pa.Array:
     return pa.array(values, pa.float64(), mask=np.isnan(values))
+
+
+def evaluate(
+    dataset: Dataset,
+    scores: Mapping[str, np.ndarray],
+    threshold: float = _NAN,
+    bootstrap: BootstrapConfig = _BOOTSTRAP,
+) -> Evaluation:
+    """Measure scores of frames against a dataset's truth, every number with its interval and its caveats.
+
+    Args:
+        dataset: labels and intervals.
+        scores: one array per video by its name, (frames,): one score per frame, higher is more anomalous, NaN unknown.
+        threshold: of the decision, strictly above; without one F1, false alarms and events are unknown.
+        bootstrap: of the intervals.
+
+    Raises:
+        VadprobeError: if a video is not in the dataset or has no label, or its scores are not one per frame.
+    """
+    videos = []
+    for name, values in scores.items():
+        video = dataset.by_id.get(name)
+        if video is None:
+            raise VadprobeError(f"the scored video {name!r} is not in the dataset {dataset.name!r}; check the names.")
+        if np.ndim(values) != 1 or video.n_frames not in (None, len(values)):
+            raise VadprobeError(
+                f"the scores of {name!r} must be one for each of its {video.n_frames or ''} frames, got the shape "
+                f"{np.shape(values)}."
+            )
+        videos.append(replace(video, n_frames=len(values)))
+    truth = ground_truth(dataset, videos)
+    names = [name for name, values in scores.items() for _ in range(len(values))]
+    starts = np.concatenate([np.arange(len(values)) for values in scores.values()])
+    flat = np.concatenate([np.asarray(values, dtype=np.float64) for values in scores.values()])
+    return evaluate_scores(truth, SegmentScores.of_videos(truth, names, starts, starts + 1, flat), threshold, bootstrap)

@@ -19,7 +19,7 @@ MEANING = (
     "frames are anomalous as often as its mean probability says lies on the diagonal. The probe learns from samples "
     "with another share of anomalies than these frames have, so it need not: read it as a rank, not as a chance."
 )
-"""What a reader must know, in every place that shows the numbers."""
+"""Sentence that a reader must know, in every place that shows the numbers."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
+from vadprobe.analyze.report.headings import HEADINGS
 from vadprobe.store.files import text
 
 _NAN = float("nan")
@@ -83,32 +84,6 @@ class Table:
         """The headings of the words that any row has, in the order they occur in."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.words))
 
-
-HEADINGS = {
-    "auc": "AUC",
-    "ap_step": "AP (step)",
-    "pr_area_trapezoid": "PR area",
-    "auc_macro": "macro AUC",
-    "auc_named": "AUC named",
-    "ap_named": "AP named",
-    "auc_unnamed": "AUC unnamed",
-    "ap_unnamed": "AP unnamed",
-    "auc_gated": "AUC gated",
-    "auc_binary": "AUC binary",
-    "ap_gated": "AP gated",
-    "ap_binary": "AP binary",
-    "ap_on_b": "A to B: AP (step)",
-    "auc_on_b": "A to B: AUC",
-    "auc_on_a": "B to A: AUC",
-    "ap_on_a": "B to A: AP (step)",
-    "f1": "F1",
-    "false_alarm_rate": "false alarms",
-    "silhouette": "silhouette",
-    "seconds": "seconds",
-    "tflop": "TFLOP",
-    "features": "features",
-    "videos": "videos",
-}
 
 _FORMATS = {"seconds": ".4g", "tflop": ".4g", "features": ",.0f", "videos": ",.0f"}
 """Formats of numbers that are no shares; these have four decimals."""

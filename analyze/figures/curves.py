@@ -69,26 +69,27 @@ def anomaly_curve(
     """
     figure = style.new_figure(style.WIDTH, 1.9)
     axes = figure.add_subplot()
-    _draw(axes, raw, smoothed, truth, threshold, fps, detected)
+    draw_scores(axes, raw, smoothed, truth, threshold, fps, detected)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return style.png(figure)
 
 
-def _draw(
+def draw_scores(
     axes: Axes,
     raw: np.ndarray,
     smoothed: np.ndarray,
     truth: np.ndarray | None,
     threshold: float,
     fps: float | None,
-    detected: Sequence[tuple[int, int]] | None = None,
+    detected: Sequence[tuple[float, float]] | None = None,
 ) -> None:
+    """Draw a score into a panel; the arguments are those of `anomaly_curve`."""
     step = 1.0 / (fps or 1.0)
     time = np.arange(len(smoothed) + 1) * step
     if truth is not None:
         style.shade_truth(axes, [(start * step, stop * step) for start, stop in _spans(truth)])
     with np.errstate(invalid="ignore"):
-        found = _spans(smoothed > threshold) if detected is None else detected
+        found: Sequence[tuple[float, float]] = _spans(smoothed > threshold) if detected is None else detected
     style.shade_detected(axes, [(start * step, stop * step) for start, stop in found])
     for values, look in ((raw, (style.RAW, 1.0, "probability")), (smoothed, (style.SCORE, 1.8, "smoothed"))):
         drawn = np.append(values, values[-1:])
@@ -115,7 +116,7 @@ def draw_curves(curves: Sequence[VideoCurve], threshold: float) -> Figure:
     panels = figure.subplots(len(curves), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, one, texts in zip(panels, curves, wrapped, strict=True):
         raw, smoothed = one.frames()
-        _draw(axes, raw, smoothed, one.truth, threshold, one.video.fps)
+        draw_scores(axes, raw, smoothed, one.truth, threshold, one.video.fps)
         axes.set_title(
             "\n".join([style.plain_text(f"{one.video.video_id}, {one.kind}"), *texts]), fontsize=8, loc="left"
         )

@@ -156,3 +156,8 @@ def read_events(path: StorePath) -> pa.Table:
     if version != VERSION:
         raise VadprobeError(f"the events {path} must be of version {VERSION}, got {version}; analyze again.")
     return table
+
+
+def dataset_of(table: pa.Table) -> str:
+    """Return the name of the dataset of events that `read_events` read."""
+    return str(metadata_in(table.schema, _METADATA).get("dataset"))

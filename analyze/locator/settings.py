@@ -15,7 +15,7 @@ LOCATORS: Mapping[str, Mapping[str, Any]] = {
     "hiprobe": {"sigmas": (0.4,), "threshold": "adaptive"},
     "headhunt": {"sigmas": (1.5,), "threshold": 0.65},
 }
-"""What a job leaves out of its locator, by its method: the papers' own."""
+"""Values of keys that a job leaves out of its locator, by its method: the papers' own."""
 
 CODE_LOCATOR: Mapping[str, Any] = {"edge": "zero", "truncate": 3.0}
 """Smoothing of the public code of HeadHunt-VAD."""

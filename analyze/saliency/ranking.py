@@ -20,7 +20,7 @@ _REMEDIES = {
     "gaussian_kl": "A class that is constant in a dimension makes it so; set saliency.variance_floor above 0.",
     "discriminant_ratio": "Classes that are constant in a dimension make it so; set saliency.ratio_epsilon above 0.",
 }
-"""What to do where a metric of layers is infinite."""
+"""Advice where a metric of layers is infinite."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,6 +80,13 @@ class Selection:
         except (TypeError, ValueError) as error:
             raise VadprobeError(f"the selection's scores are not an array of numbers: {error}.") from error
 
+    @property
+    def parts(self) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+        """Layers, and heads as (block, head), that a store must hold for it; one of the two is empty."""
+        if self.unit == "layer":
+            return tuple(index[0] for index in self.indices), ()
+        return (), tuple((index[0], index[1]) for index in self.indices)
+
     def to_json(self) -> dict[str, Any]:
         """Return the selection as plain JSON values; `from_json` restores every bit. An unknown score is null."""
         return {

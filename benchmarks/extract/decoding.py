@@ -74,6 +74,13 @@ def by_vadprobe(path: Path, clips: Clips) -> Frames:
             yield decoder.read_clip(path, clip)
 
 
+def by_vadprobe_with_decord(path: Path, clips: Clips) -> Frames:
+    """As an extraction reads that asks for decord, which was the default before."""
+    with Decoder(reader="decord") as decoder:
+        for clip in clips:
+            yield decoder.read_clip(path, clip)
+
+
 def by_decord_reopened(path: Path, clips: Clips) -> Frames:
     """As the methods' public code reads."""
     import decord  # noqa: PLC0415
@@ -163,7 +170,8 @@ def decode_alone(path: Path, clips: Clips) -> Frames:
 
 
 WAYS: dict[str, tuple[Callable[[Path, Clips], Frames], str]] = {
-    OURS: (by_vadprobe, "decord"),
+    OURS: (by_vadprobe, "av"),
+    "vadprobe, reader = 'decord'": (by_vadprobe_with_decord, "decord"),
     "decord, opened for every clip": (by_decord_reopened, "decord"),
     "PyAV, opened and sought for every clip": (by_pyav_reopened, "av"),
     "decord, one reader": (by_decord, "decord"),
@@ -235,7 +243,7 @@ def run_apart(sizes: argparse.Namespace, name: str, sampling: list[int], frames:
 def run_sampling(sizes: argparse.Namespace, length: int, count: int, folder: Path) -> dict[str, Any]:
     """All ways that are installed, in turns; prints their table."""
     clips = clips_of(sizes.video, length, count)
-    here = [name for name, (_, needs) in WAYS.items() if can_import(needs)]
+    here = [name for name, (_, needs) in WAYS.items() if name in sizes.ways and can_import(needs)]
     frames = {name: folder / f"frames-{place}.npz" for place, name in enumerate(here)}
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in here}
     for _ in range(sizes.rounds):
@@ -244,7 +252,8 @@ def run_sampling(sizes: argparse.Namespace, length: int, count: int, folder: Pat
     n_frames = clips[-1][-1] + 1
     print(f"clips of {length} frames, {count} of them read: {len(clips)} clips of about {n_frames} frames")
     head = f"median of {sizes.rounds} rounds"
-    print(f"  {head:<60}{'s':>8}{'/ours':>8}{'CPU s':>8}{'/ours':>8}{'frames/CPU s':>14}{'MiB':>6}{'grey levels':>13}")
+    columns = f"{'s':>8}{'/ours':>8}{'CPU s':>8}{'/ours':>8}{'/limit':>8}"
+    print(f"  {head:<60}{columns}{'frames/CPU s':>14}{'MiB':>6}{'grey levels':>13}")
     found: dict[str, Any] = {}
     for name in here:
         middle = {key: statistics.median(one[key] for one in rounds[name]) for key in rounds[name][0]}
@@ -254,11 +263,12 @@ def run_sampling(sizes: argparse.Namespace, length: int, count: int, folder: Pat
     for name, one in found.items():
         note = f" ({one['clips']:.0f} clips, scaled)" if one["clips"] < len(clips) else ""
         ratios = [one[key] / found[OURS][key] for key in ("seconds", "cpu")]
+        to_limit = f"{one['cpu'] / found[LIMIT]['cpu']:8.2f}" if LIMIT in found else f"{'-':>8}"
         print(
-            f"  {name + note:<60}{one['seconds']:8.1f}{ratios[0]:8.2f}{one['cpu']:8.1f}{ratios[1]:8.2f}"
+            f"  {name + note:<60}{one['seconds']:8.1f}{ratios[0]:8.2f}{one['cpu']:8.1f}{ratios[1]:8.2f}{to_limit}"
             f"{n_frames / one['cpu']:14.0f}{one['peak_kib'] / 1024:6.0f}{one.get('grey_levels', '-'):>13}"
         )
-    for name in WAYS.keys() - set(here):
+    for name in sizes.ways - set(here):
         print(f"  cannot be imported here: {WAYS[name][1]} ({name})")
     sys.stdout.flush()
     return found
@@ -274,9 +284,11 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="use this file, or make it there if it does not exist")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--way", choices=WAYS, help="run this way only, in this process; prints JSON")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS), help="leave the others out")
     parser.add_argument("--sampling", type=int, nargs=2, metavar=("LENGTH", "FRAMES"), help="default 24 8, then 48 16")
     parser.add_argument("--frames", type=Path, help=argparse.SUPPRESS)
     sizes = parser.parse_args()
+    sizes.ways = {OURS, *sizes.ways}
     if sizes.way:
         run_here(sizes)
         return
@@ -293,7 +305,7 @@ def main() -> None:
         found = {f"{one[0]}-{one[1]}": run_sampling(sizes, *one, Path(name)) for one in samplings}
     if sizes.json:
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        versions = {one: importlib.metadata.version(one) for one in ("av", "decord", "numpy")}
+        versions = {one: importlib.metadata.version(one) for one in ("av", "decord", "numpy") if can_import(one)}
         content = {"command": sys.argv, "machine": machine, "versions": versions, "ways": found}
         sizes.json.write_text(json.dumps(content, indent=1))
 

@@ -3,8 +3,9 @@
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -240,8 +241,11 @@ def load(
 
 def versions() -> dict[str, str]:
     """Return the versions of the libraries that can change a feature, and the kind of processor."""
-    names = ("torch", "transformers", "decord", "av")
-    return {**{name: version(name) for name in names}, "machine": platform.machine()}
+    found = {"torch": version("torch"), "transformers": version("transformers")}
+    # decord, which need not be there, changes no value; it is named because older stores name it.
+    with suppress(PackageNotFoundError):
+        found["decord"] = version("decord")
+    return {**found, "av": version("av"), "machine": platform.machine()}
 
 
 def _answer_ids(config: BackboneConfig, tokenizer: Any) -> tuple[int, int]:

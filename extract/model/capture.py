@@ -4,7 +4,7 @@ That position generates the first token, so the methods call these the first-tok
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,8 +60,9 @@ class _Slot:
 
 @dataclass
 class _Seen:
-    """Values seen in one pass: hidden states by layer, and heads by block as soon as the pass is over."""
+    """Values seen in one pass: hidden states of `layers`, None for all; and heads as soon as the pass is over."""
 
+    layers: Collection[int] | None = None
     hidden: dict[int, Tensor] = field(default_factory=dict)
     heads: dict[int, Tensor] = field(default_factory=dict)
 
@@ -139,12 +140,12 @@ class TextBlocks:
             self._n_blocks = len(self.blocks)
 
     @contextmanager
-    def watch(self) -> Iterator[_Seen]:
-        """Store the last position of every hidden state and head during the pass inside."""
-        seen = self._seen = _Seen()
+    def watch(self, layers: Collection[int] | None = None, blocks: Collection[int] | None = None) -> Iterator[_Seen]:
+        """Store the last position of hidden states of `layers`, and of the heads of `blocks`; None for all of them."""
+        seen = self._seen = _Seen(layers)
         slots = {number: slot for number, slot in enumerate(self._slots) if slot is not None}
-        for slot in slots.values():
-            slot.on = True
+        for number, slot in slots.items():
+            slot.on = blocks is None or number in blocks
         try:
             yield seen
             seen.heads = {number: slot.value for number, slot in slots.items() if slot.value is not None}
@@ -159,13 +160,15 @@ class TextBlocks:
         cache = kwargs.get("past_key_values")
         if isinstance(cache, KeptTokens):
             cache.turn = cache.layers[number]
-        if self._seen is not None and number == 0:
-            value = args[0] if args else kwargs["hidden_states"]
-            self._seen.hidden[0] = _last_position(value)
+        if number == 0:
+            self._see(0, args[0] if args else kwargs.get("hidden_states"))
 
     def _behind(self, number: int, module: nn.Module, args: Any, output: Any) -> None:
-        if self._seen is not None:
-            self._seen.hidden[number + 1] = _last_position(output[0] if isinstance(output, tuple) else output)
+        self._see(number + 1, output[0] if isinstance(output, tuple) else output)
+
+    def _see(self, layer: int, value: Any) -> None:
+        if self._seen is not None and (self._seen.layers is None or layer in self._seen.layers):
+            self._seen.hidden[layer] = _last_position(value)
 
 
 _ATTENTIONS = ("self_attn", "attention", "attn", "mixer")
@@ -234,10 +237,7 @@ def capture(
     """
     layers, output = len(parts.blocks) if n_blocks is None else n_blocks, None
     with parts.watch() as seen, parts.stop_after(layers):
-        if with_head:
-            output = _run_with_head(model, inputs)
-        else:
-            output = model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
+        output = run_to_end(model, inputs, cache, with_head=with_head)
     wanted = sum(count > 0 for count, _ in parts.shapes[:layers])
     if len(seen.hidden) != layers + 1 or len(seen.heads) != wanted:
         raise RuntimeError(
@@ -255,8 +255,10 @@ def capture(
     return captured
 
 
-def _run_with_head(model: Any, inputs: Mapping[str, Any]) -> Any:
-    """Run the whole model, its language head on the last position only if the model has that choice."""
+def run_to_end(model: Any, inputs: Mapping[str, Any], cache: KeptTokens | None, *, with_head: bool) -> Any:
+    """Run the model below its head; or the whole, its head on the last position only if the model has that choice."""
+    if not with_head:
+        return model.model(**inputs, past_key_values=cache, use_cache=cache is not None)
     last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
     return model(**inputs, use_cache=False, **last)
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import Captured, capture
+from vadprobe.extract.model.chosen_parts import ChosenParts, capture_chosen
 from vadprobe.extract.model.shared_prefix import SharedPrefix
 from vadprobe.store.format.specification import FeatureSpec
 
@@ -42,6 +44,22 @@ class Forward:
                 else:
                     found.append(capture(model, parts, one.inputs, answers, None, n_blocks, with_head=one.with_head))
             yield found[0] if len(found) == 1 else _joined(found)
+
+    @torch.inference_mode()
+    def chosen(self, clips: Sequence[Any], seconds: Sequence[float], spec: FeatureSpec, chosen: ChosenParts) -> Tensor:
+        """Return chosen features of a batch under one prompt, (clips, features), from a pass that ends behind them.
+
+        Arguments as of a call; `chosen` are layers or heads, side by side in the result.
+        """
+        model, parts, found = self.backbone.model, self.backbone.parts, []
+        for passes in self.backbone.description.family.passes(model, self.backbone.device, clips, seconds, [spec]):
+            for one in passes:
+                if one.n_shared:
+                    prefix = SharedPrefix(model, parts, one.inputs, one.n_shared, chosen.n_blocks)
+                    found.append(prefix.chosen(one.inputs, chosen))
+                else:
+                    found.append(capture_chosen(model, parts, one.inputs, chosen, with_head=one.with_head))
+        return torch.cat(found)
 
 
 def _joined(parts: Sequence[Captured]) -> Captured:

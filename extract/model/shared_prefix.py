@@ -6,13 +6,15 @@ but not on which other prompts are there, nor on how many: a prompt can be added
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vadprobe.extract.model.capture import Captured, KeptTokens, TextBlocks, capture
+from vadprobe.extract.model.chosen_parts import ChosenParts, capture_chosen
 from vadprobe.store.errors import VadprobeError
 
 _PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids")
@@ -57,6 +59,18 @@ class SharedPrefix:
         Raises:
             VadprobeError: if the shared tokens have other positions in this prompt.
         """
+        with self._own_tokens(inputs) as own:
+            return capture(self._model, self._parts, own, answer_ids, self._kept, self._n_blocks)
+
+    @torch.inference_mode()
+    def chosen(self, inputs: Mapping[str, Any], parts: ChosenParts) -> Tensor:
+        """Return chosen features of a prompt's own tokens, as `capture_chosen`; inputs and errors as of `features`."""
+        with self._own_tokens(inputs) as own:
+            return capture_chosen(self._model, self._parts, own, parts, self._kept)
+
+    @contextmanager
+    def _own_tokens(self, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give the arguments of a prompt's own tokens; at the end forget what they added to the shared ones."""
         positions, n_shared = token_positions(self._model, inputs), self._n_shared
         if not torch.equal(positions[..., :n_shared], self._positions):
             raise VadprobeError(
@@ -67,11 +81,10 @@ class SharedPrefix:
             "attention_mask": inputs["attention_mask"],
             "position_ids": positions[..., n_shared:],
         }
-        captured = capture(self._model, self._parts, own, answer_ids, self._kept, self._n_blocks)
+        yield own
         for layer in self._kept.layers:
             if layer.is_initialized:  # those behind the last block that runs are not
                 layer.crop(-own["input_ids"].shape[1])
-        return captured
 
 
 def token_positions(model: Any, inputs: Mapping[str, Any]) -> Tensor:

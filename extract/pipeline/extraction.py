@@ -112,6 +112,7 @@ class Extractor:
             self.config.decode_deadline,
             self.description.family.resize,
             least=2 * (batch_size.size or DEFAULT_CLIPS),
+            reader=self.config.reader,
         )
 
     def commit(self) -> list[dict[int, str]]:

@@ -1,8 +1,7 @@
 """Planning of stage 1: probe the videos, cut them into clips, create the stores. No weights are loaded."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,13 +9,13 @@ from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description, versions
 from vadprobe.extract.model.checkpoint.card import card_recipe
 from vadprobe.extract.model.devices import choose_device
-from vadprobe.extract.video.decoder import CRASHED, NO_PROGRESS, Decoder
+from vadprobe.extract.pipeline.probing import keep_probes, probe_videos, unusual
+from vadprobe.extract.pipeline.recipe import input_recipe
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
-from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts, write_video_facts
+from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.datasets.video import SPLITS, Video
-from vadprobe.store.errors import VadprobeError, VideoError
-from vadprobe.store.files.digests import fingerprint_file
+from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import first_few
 from vadprobe.store.format.clip_table import ClipTable
@@ -66,7 +65,7 @@ class SamplingPlan:
 
 @dataclass(frozen=True)
 class ExtractionPlan:
-    """All that stage 1 of a job has to do. `notes` are sentences on what will take longer than it could."""
+    """All that stage 1 of a job has to do. `notes` say what will take longer than it could, and which files are odd."""
 
     videos: tuple[VideoFacts, ...]
     samplings: tuple[SamplingPlan, ...]
@@ -102,7 +101,7 @@ def plan_extraction(
     layout = DatasetLayout(root, dataset.name)
     wanted = {split for sampling in samplings for split in sampling.splits}
     videos = [video for video in dataset.videos if video.split in wanted]
-    probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress)
+    probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress, config.reader)
     device = choose_device(config.device)
     plans = []
     for section in samplings:
@@ -120,52 +119,10 @@ def plan_extraction(
         plans.append(SamplingPlan(section.sampling(), clips, writers))
     require_space(root, sum(sampling.n_bytes_missing for sampling in plans))
     # Only now: a plan that is refused must leave the counts that belong to the stored clips.
-    _keep_probes(probes, layout)
-    return ExtractionPlan(probes, tuple(plans), (*description.notes, *_unshared(plans, description, config)))
-
-
-def probe_videos(
-    dataset: Dataset,
-    videos: Sequence[Video],
-    layout: DatasetLayout,
-    deadline: float,
-    progress: Progress | None = None,
-) -> tuple[VideoFacts, ...]:
-    """Find out frame counts and rates of the videos, or the reason why one cannot be read.
-
-    A video whose file has not changed since an earlier plan is not opened again, unless the decoder was too slow or
-    crashed then.
-    """
-    known = {(video.video_id, video.fingerprint): video for video in read_video_facts(layout.videos)}
-    probes = []
-    with Decoder(deadline) as decoder:
-        for number, video in enumerate(videos):
-            probes.append(_probe(dataset.folder / video.path, video, known, decoder))
-            if progress:
-                progress(number + 1, len(videos))
-    return tuple(probes)
-
-
-def _probe(path: Path, video: Video, known: dict[tuple[str, str], VideoFacts], decoder: Decoder) -> VideoFacts:
-    try:
-        fingerprint = fingerprint_file(path)
-    except OSError as error:
-        return VideoFacts(video.video_id, video.split, None, None, "", f"the file cannot be opened: {error.strerror}")
-    before = known.get((video.video_id, fingerprint))
-    if before is not None and not (before.reason or "").startswith((NO_PROGRESS, CRASHED)):
-        return replace(before, split=video.split)
-    try:
-        n_frames, fps = decoder.probe(path)
-    except VideoError as error:
-        return VideoFacts(video.video_id, video.split, None, None, fingerprint, str(error))
-    return VideoFacts(video.video_id, video.split, n_frames, fps, fingerprint, reader=decoder.reader)
-
-
-def _keep_probes(probes: Sequence[VideoFacts], layout: DatasetLayout) -> None:
-    """Write this job's videos beside those that jobs on other splits have probed before."""
-    names = {probe.video_id for probe in probes}
-    others = [probe for probe in read_video_facts(layout.videos) if probe.video_id not in names]
-    write_video_facts([*probes, *others], layout.videos)
+    keep_probes(probes, layout)
+    return ExtractionPlan(
+        probes, tuple(plans), (*description.notes, *unusual(probes), *_unshared(plans, description, config))
+    )
 
 
 def _cut(dataset: Dataset, probes: Sequence[VideoFacts], section: SamplingConfig) -> ClipTable:
@@ -203,15 +160,6 @@ def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, sectio
         raise VadprobeError(f"sampling {section.sampling().key!r}: {error}") from error
 
 
-def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
-    """Return how the tokens before a prompt's text run: "shared" if asked for and the chat template allows it.
-
-    Otherwise "independent": every prompt runs over the whole video.
-    """
-    possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip)
-    return possible if config.prefix == "shared" else "independent"
-
-
 def _unshared(plans: Sequence[SamplingPlan], description: Description, config: ExtractionConfig) -> Iterator[str]:
     """Yield a sentence for each sampling of which some prompts share nothing, although the job asks for it."""
     if config.prefix == "independent" or not description.family.can_share_prefix:
@@ -237,12 +185,8 @@ def _spec(
         backbone=description.spec,
         prompt=prompt,
         recipe={
-            **description.recipe(),
-            "batch_clips": config.batch_clips,
-            "device": device,
-            "prefix": prefix_mode(description, prompt, clips.sampling, config),
+            **input_recipe(description, prompt, clips.sampling, config, device),
             **card_recipe(description.card, dataset),
-            **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
         },
         versions=versions(),
     )

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from torch import Tensor
 
-from vadprobe.extract.video.decoder import Decoder
+from vadprobe.extract.video.decoder import Decoder, ReaderName
 from vadprobe.store.errors import VideoError
 
 MOST_CLIPS = 512
@@ -71,6 +71,7 @@ class DecodePool(Generic[Owner, Frames]):
         prepare: work on the decoded frames, such as resizing, that is done in the decoder's thread.
         least: clips that may always be ahead of the one that was handed out last.
         budget: bytes of decoded clips beyond which no more than `least` are decoded ahead.
+        reader: as for `Decoder`.
     """
 
     # One lock guards all state. The consumer's thread puts runs into the queue and takes clips out of it in order; the
@@ -83,6 +84,7 @@ class DecodePool(Generic[Owner, Frames]):
         prepare: Callable[[np.ndarray], Frames],
         least: int = 16,
         budget: int = 1 << 30,
+        reader: ReaderName = "auto",
     ) -> None:
         self._prepare, self._least, self._budget = prepare, least, budget
         self._changed = threading.Condition()
@@ -91,7 +93,7 @@ class DecodePool(Generic[Owner, Frames]):
         self._idle: dict[int, Path] = {}  # decoders without work, with the videos that they have open
         self._handed_out = self._asked_for = self._held_bytes = 0
         self._stopped = self._exhausted = False
-        self._decoders = [Decoder(deadline) for _ in range(count)]
+        self._decoders = [Decoder(deadline, reader) for _ in range(count)]
         self._threads = [
             threading.Thread(target=self._work, args=(number, decoder), name="decode-ahead", daemon=True)
             for number, decoder in enumerate(self._decoders)

@@ -1,6 +1,7 @@
-"""The child process that decodes: `python -m vadprobe.extract.video.decode_worker FD`.
+"""The child process that decodes: `python -m vadprobe.extract.video.decode_worker [MEMORY] FD`.
 
-It reads requests from a socket and answers each with one JSON header and, for frames, their raw bytes. It runs apart
+It reads requests from a socket and answers each with one JSON header and, for frames, their raw bytes, which are left
+in memory that both processes share where its descriptor is given. It runs apart
 from the main process because a decoder may hang or crash on a broken file, and nothing in the same process can stop it.
 """
 
@@ -11,75 +12,60 @@ import time
 from typing import Any
 
 import av
-import decord
 import numpy as np
 
 from vadprobe.extract.video.messages import Connection
-from vadprobe.extract.video.packets import Heartbeat
-from vadprobe.extract.video.salvage import SalvageReader
-from vadprobe.extract.video.video_reader import DECORD, FAILURES, VideoReader, plain
+from vadprobe.extract.video.packets.scanning import Heartbeat
+from vadprobe.extract.video.readers.video_reader import DECORD, FAILURES, VideoReader, plain
+from vadprobe.extract.video.shared_frames import SharedFrames
 
 HEARTBEAT_SECONDS = 1.0
 """Seconds between two messages that a long read is getting on."""
 
 
-def count(
-    reader: VideoReader, path: str, decode: bool, only: str | None, heartbeat: Heartbeat
-) -> dict[str, int | None]:
-    """Count the frames of a video by its container's header (None if it says nothing) and, with `decode`, one by one.
-
-    Frames that are decoded one by one are `decoded` in the result, None without `decode`.
-    """
+def declared_frames(path: str) -> int | None:
+    """Return the number of frames that the container's header tells; None if it says nothing."""
     with av.open(path) as container:
         streams = container.streams.video
-        declared = int(streams[0].frames) or None if streams else None
-    if not decode:
-        return {"declared": declared, "decoded": None}
-    opened = reader.open(path, only, heartbeat)
-    if isinstance(opened, SalvageReader):
-        return {"declared": declared, "decoded": opened.n_good}
-    video = decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1)
-    decoded = 0
-    # A broken file may repeat its last frame for ever.
-    while decoded <= 2 * max(opened.n_frames, declared or 0):
-        try:
-            video.next()
-        except StopIteration:
-            break
-        decoded += 1
-        heartbeat()
-    return {"declared": declared, "decoded": decoded}
+        return int(streams[0].frames) or None if streams else None
 
 
 def answer(
-    reader: VideoReader, request: dict[str, Any], heartbeat: Heartbeat
+    reader: VideoReader, request: dict[str, Any], heartbeat: Heartbeat, shared: SharedFrames | None = None
 ) -> tuple[dict[str, Any], bytes | memoryview]:
     """Answer a request: `{"path": ...}` probes, `"indices"` in it reads those frames, `"count"` counts them.
 
-    `"only": "PyAV"` keeps decord away from the file, because it hung or crashed on it.
+    `"with": "decord"` lets decord read it, where it can be trusted with the file.
     """
-    path, only = request["path"], request.get("only")
+    path, with_decord = request["path"], request.get("with") == DECORD
     try:
         if "count" in request:
-            return dict(count(reader, path, request["count"], only, heartbeat)), b""
+            decoded = reader.count(path, with_decord, heartbeat) if request["count"] else None
+            return {"declared": declared_frames(path), "decoded": decoded}, b""
         if "indices" not in request:
-            n_frames = reader.open(path, only, heartbeat).n_frames
-            return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name}, b""
+            n_frames = reader.open(path, with_decord, heartbeat).n_frames
+            return {"n_frames": n_frames, "fps": reader.fps, "reader": reader.name, "note": reader.note}, b""
+        if shared:
+            shared.use(*request["room"])
         # Readers take ascending, distinct indices, so repeated ones of a short clip are decoded once.
         distinct, positions = np.unique(request["indices"], return_inverse=True)
-        frames = reader.read(path, distinct.tolist(), only, heartbeat)
+        frames = reader.read(path, distinct.tolist(), with_decord, heartbeat)
         if len(positions) > len(distinct) or (np.diff(positions) < 0).any():
             frames = frames[positions]
     except FAILURES as error:
         return {"error": plain(error)}, b""
-    return {"shape": list(frames.shape), "reader": reader.name}, np.ascontiguousarray(frames).data.cast("B")
+    header = {"shape": list(frames.shape), "reader": reader.name}
+    if shared is None:
+        return header, np.ascontiguousarray(frames).data.cast("B")
+    return {**header, "shared": [shared.put(frames), frames.nbytes]}, b""
 
 
-def serve(descriptor: int) -> None:
-    """Answer requests until the other side closes."""
-    decord.logging.set_level(decord.logging.ERROR)
+def serve(descriptor: int, memory: int | None = None) -> None:
+    """Answer requests until the other side closes; frames go through shared memory where its descriptor is given."""
     av.logging.set_level(None)  # what is logged is decord's: see DecordReader.read
-    reader, connection = VideoReader(), Connection(socket.socket(fileno=descriptor))
+    shared = None if memory is None else SharedFrames(memory)
+    reader = VideoReader(shared.allocate) if shared else VideoReader()
+    connection = Connection(socket.socket(fileno=descriptor))
     connection.send({"ready": True})
     last_sent = time.monotonic()
 
@@ -93,11 +79,12 @@ def serve(descriptor: int) -> None:
         while True:
             request, _ = connection.receive()
             last_sent = time.monotonic()
-            # Sent before the file is touched: a process that hangs or dies from here on may do so because of the file.
-            connection.send({"heartbeat": True, "trying": request.get("only") or DECORD})
-            connection.send(*answer(reader, request, heartbeat))
+            if "with" in request:
+                # Sent before the file is touched: a process that hangs or dies from here on may do so because of it.
+                connection.send({"heartbeat": True, "trying": request["with"]})
+            connection.send(*answer(reader, request, heartbeat, shared))
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C goes to the whole group; the parent decides what it means
-        serve(int(sys.argv[1]))
+        serve(int(sys.argv[-1]), *map(int, sys.argv[1:-1]))

@@ -1,7 +1,4 @@
-"""Decoding the sampled frames of clips, in a child process with a deadline.
-
-decord reads what it can be trusted with. What it refuses, hangs on, crashes on or would read wrongly is read by PyAV.
-"""
+"""Decoding the sampled frames of clips, in a child process with a deadline."""
 
 import re
 import signal
@@ -11,20 +8,37 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
 from vadprobe.extract.video.messages import Connection
-from vadprobe.store.errors import VideoError
+from vadprobe.extract.video.shared_frames import SharedFrames
+from vadprobe.store.errors import VadprobeError, VideoError
 from vadprobe.store.files.stand_ins import stand_in
 
 START_SECONDS = 60.0
 """Seconds that a fresh decoder process may take to answer for the first time."""
 
+ReaderName = Literal["auto", "pyav", "decord"]
+
 NO_PROGRESS, CRASHED = "decoding made no progress", "the decoder process ended"
 """Beginnings of reasons that may be the machine's fault and not the file's; such a video is tried again."""
+
+
+def check_reader(reader: ReaderName) -> None:
+    """Check that a reader is installed.
+
+    Raises:
+        VadprobeError: if it is not; it says how to install it, and that none is needed.
+    """
+    if reader == "decord" and find_spec("decord") is None:
+        raise VadprobeError(
+            "reader = 'decord' needs decord, which is not installed: pip install decord (it has wheels for 64-bit "
+            "Linux and Windows on x86 alone). Without the setting, PyAV reads the same frames."
+        )
 
 
 class Decoder:
@@ -32,22 +46,29 @@ class Decoder:
 
     Args:
         deadline: seconds without progress (opening a file, decoding one frame) after which the process is killed and
-            the clip counts as failed. A file on which decord was killed, or died, is read by PyAV from then on, which
-            has as much time again.
+            the clip counts as failed.
+        reader: library that reads, "auto" and "pyav" for PyAV, which reads everything. What "decord" refuses, hangs on,
+            crashes on or would read wrongly is read by PyAV; a file on which it was killed, or died, from then on, with
+            as much time again. All give the same frames.
 
     Attributes:
         reader: library that answered the last request for a file or its frames, "decord" or "PyAV".
+        note: a sentence on what is unusual about the file that was probed last; "" if nothing is.
     """
 
-    def __init__(self, deadline: float = 60.0) -> None:
+    def __init__(self, deadline: float = 60.0, reader: ReaderName = "auto") -> None:
+        check_reader(reader)
         self.deadline = deadline
+        self._with_decord = reader == "decord"
         self.reader: str | None = None
+        self.note = ""
         self._interrupted = False
         self._without_decord: set[str] = set()
         self._reading_with: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._errors: IO[bytes] | None = None
+        self._shared: SharedFrames | None = None
 
     def probe(self, path: Path) -> tuple[int, float]:
         """Return the number of frames and the average frames per second of a video file.
@@ -58,7 +79,7 @@ class Decoder:
         """
         _check_file(path)
         header, _ = self._ask({"path": str(path)}, "the file cannot be opened")
-        n_frames, fps = int(header["n_frames"]), float(header["fps"])
+        n_frames, fps, self.note = int(header["n_frames"]), float(header["fps"]), header.get("note", "")
         if n_frames < 1:
             raise VideoError("the file has no video frames")
         if not (np.isfinite(fps) and fps > 0):
@@ -87,7 +108,10 @@ class Decoder:
             raise VideoError(f"frame indices must be one or more numbers from 0, got {list(frame_indices)}")
         request = {"path": str(path), "indices": [int(index) for index in frame_indices]}
         header, payload = self._ask(request, "these frames cannot be decoded")
-        frames = np.frombuffer(payload, dtype=np.uint8).reshape(header["shape"])
+        frames: np.ndarray = np.frombuffer(payload, dtype=np.uint8)
+        if "shared" in header and self._shared is not None:
+            frames = self._shared.take(*header["shared"])
+        frames = frames.reshape(header["shape"])
         if len(frames) != len(frame_indices):
             raise VideoError(f"{len(frame_indices)} frames were asked for, the decoder returned {len(frames)}")
         return frames
@@ -114,10 +138,12 @@ class Decoder:
 
     def _ask_once(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
         connection = self._connection or self._start()
-        # The process names its library as it begins: one that was dead or stopped before tells nothing of the file.
+        # The process says when decord begins: one that was dead or stopped before tells nothing of the file.
         self._reading_with = None
-        if request["path"] in self._without_decord:
-            request = {**request, "only": "PyAV"}
+        if self._with_decord and request["path"] not in self._without_decord:
+            request = {**request, "with": "decord"}
+        if self._shared is not None:
+            request = {**request, "room": self._shared.room()}
         try:
             connection.set_timeout(self.deadline)
             connection.send(request)
@@ -137,10 +163,10 @@ class Decoder:
             raise VideoError("decoding was interrupted")
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the process
-        command = [sys.executable, "-m", "vadprobe.extract.video.decode_worker", str(theirs.fileno())]
-        self._process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stderr=self._errors
-        )
+        self._shared = SharedFrames() if SharedFrames.is_possible() else None
+        passed = [*([self._shared.descriptor] if self._shared else []), theirs.fileno()]
+        command = [sys.executable, "-m", "vadprobe.extract.video.decode_worker", *map(str, passed)]
+        self._process = subprocess.Popen(command, pass_fds=passed, stdin=subprocess.DEVNULL, stderr=self._errors)
         theirs.close()
         self._connection = Connection(ours)
         try:
@@ -183,7 +209,9 @@ class Decoder:
             self._process.wait()
         if self._errors is not None:
             self._errors.close()
-        self._connection = self._process = self._errors = None
+        if self._shared is not None:
+            self._shared.close()
+        self._connection = self._process = self._errors = self._shared = None
 
     def __enter__(self) -> "Decoder":
         return self

@@ -26,7 +26,7 @@ def count_frames(
         progress: called after each file.
 
     Returns:
-        One row per file, readable or not, and a finding if counts of one file disagree.
+        One row per file, readable or not, and findings if counts of one file disagree or files are joined from parts.
     """
     probed = []
     differing: dict[str, str] = {}
@@ -35,18 +35,22 @@ def count_frames(
             try:
                 fingerprint = fingerprint_file(folder / path)
                 n_frames, fps = decoder.probe(folder / path)
+                note = decoder.note
                 declared, decoded = decoder.count(folder / path, decode)
             except (VideoError, OSError) as error:
-                probed.append(VideoFacts(name, "test", None, None, "", str(error)))
+                probed.append(VideoFacts(name, "test", None, None, "", str(error), note=""))
             else:
-                probed.append(VideoFacts(name, "test", n_frames, fps, fingerprint, reader=decoder.reader))
+                facts = VideoFacts(name, "test", n_frames, fps, fingerprint, reader=decoder.reader, note=note)
+                probed.append(facts)
                 others = {"its container declares": declared, "decoding gives": decoded}
                 wrong = [f"{what} {count}" for what, count in others.items() if count not in (None, n_frames)]
                 if wrong:
                     differing[name] = f"{name}: the decoder counts {n_frames} frames, {' and '.join(wrong)}"
             if progress:
                 progress(number, len(files))
-    if not differing:
-        return tuple(probed), ()
-    message = "; ".join(list(differing.values())[:3])
-    return tuple(probed), (Finding("frame counts of one file disagree", message, True, tuple(differing)),)
+    notes = {video.video_id: f"{video.video_id}: {video.note}" for video in probed if video.note}
+    found = (
+        Finding("frame counts of one file disagree", "; ".join(list(differing.values())[:3]), True, tuple(differing)),
+        Finding("videos joined from parts", "; ".join(list(notes.values())[:3]), False, tuple(notes)),
+    )
+    return tuple(probed), tuple(finding for finding in found if finding.videos)

@@ -77,7 +77,7 @@ def _count(
         if decode:
             raise VadprobeError("--decode needs the video files; give --videos.")
         return None, ()
-    if find_spec("decord") is None or find_spec("av") is None:
+    if find_spec("av") is None:
         message = "the video files were not opened, because stage 1 is not installed: pip install 'vadprobe[extract]'"
         return None, (Finding("files not opened", message, False),)
     from vadprobe.extract.video.frame_counting import count_frames

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from vadprobe.analyze.experiments.tables import COMPARISONS, TABLES
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
+from vadprobe.flows.commands.detection.detect import detect
 from vadprobe.flows.commands.experiments.tables import print_tables
 from vadprobe.flows.jobs.analyze_job import analyze
 from vadprobe.flows.jobs.demo.composition import MEANING, Demo, Stage
-from vadprobe.flows.jobs.demo.ingredients import Size
+from vadprobe.flows.jobs.demo.ingredients import BACKBONE, SECOND_SET, Size
 from vadprobe.flows.jobs.extract_job import extract
-from vadprobe.flows.jobs.job import load_job
+from vadprobe.flows.jobs.job import Job, load_job
 
 FOR_TABLES = ("sampling-rates", "second-backbone")
 """Jobs whose features only the tables need."""
@@ -44,7 +45,9 @@ def run_demo(
     captions = demo.texts(jobs[0])
     second = demo.second_set()
     print_tables([*jobs, second], list(COMPARISONS), 1, None, folder / "comparison")
-    print("\n".join(["", *captions, "", MEANING]))
+    print("\n".join(["", *captions, ""]), flush=True)
+    _detect_unseen(demo, jobs[0])
+    print(f"\n{MEANING}")
     if with_tables:
         make_tiny_backbone(folder / "backbones" / "tiny-internvl", "internvl", seed=seed)
         for name in FOR_TABLES:
@@ -53,6 +56,24 @@ def run_demo(
         others = demo.jobs(["second-backbone", "second-set"])
         print_tables([*jobs, *others], names, _DRAWS, _FRACTION, folder / "tables")
     return 0
+
+
+def _detect_unseen(demo: Demo, job: Job) -> None:
+    """Detect events in videos that nothing was fitted on, with a sentence about each."""
+    videos, place = demo.unseen(), demo.folder / SECOND_SET / "videos"
+    print(
+        "[6/6] Events in videos of the second set, as 'vadprobe detect --explain' finds and describes them", flush=True
+    )
+    detect(
+        *(str(place / video.path) for video in videos),
+        detector=job.out / "detector.json",
+        out=demo.folder / "detection",
+        backbone=str(demo.folder / "backbones" / BACKBONE),
+        device="cpu",
+        explain=True,
+        overwrite=True,
+    )
+    print("\n".join(demo.truth_of(video) for video in videos))
 
 
 def _plain() -> tuple[Stage, Stage]:

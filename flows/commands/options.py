@@ -105,6 +105,8 @@ Positive = Annotated[int, Parameter(converter=_positive, n_tokens=1)]
 """Whole number from 1."""
 OptionalPositive = Annotated[int | None, Parameter(converter=_positive, n_tokens=1)]
 """Whole number from 1, or nothing."""
+OptionalWhole = Annotated[int | None, Parameter(converter=_whole, n_tokens=1)]
+"""Whole number from 0, or nothing."""
 Place = Annotated[StorePath, SkipValidation, Parameter(converter=_place)]
 """Folder of this machine, or a URL, which only behaves like a path and so is not validated as one."""
 JsonFile = Annotated[Path | None, Parameter(converter=_json_file, allow_leading_hyphen=True, metavar="FILE")]

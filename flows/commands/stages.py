@@ -1,11 +1,11 @@
-"""The commands show-job, plan, extract, analyze, report, describe and demo."""
+"""The commands show-job, plan, extract, analyze, report, describe, explain and demo."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.options import Positive, Whole
+from vadprobe.flows.commands.options import OptionalPositive, Positive, Whole
 from vadprobe.flows.jobs.progress import Bar, ClipProgress, open_bar
 
 
@@ -73,6 +73,7 @@ def extract(
     *,
     repair_first: Annotated[bool, Parameter(name="--repair")] = False,
     devices: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), metavar="DEVICE")] = (),
+    detector: Path | None = None,
 ) -> int:
     """Compute the features that are missing (stage 1).
 
@@ -82,14 +83,20 @@ def extract(
         config: the job file (TOML)
         repair_first: first verify, and reset damaged partitions so that they are computed again
         devices: compute on several devices at once, a process for each: cuda:0 cuda:1 ..., or 'all' for every GPU
+        detector: a detector's file: compute and keep only what it reads, under its prompt and sampling
     """
     from vadprobe.flows.commands.verify import repair
     from vadprobe.flows.jobs.devices import devices_of, extract_on
-    from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare
+    from vadprobe.flows.jobs.extract_job import extract_prepared, n_clips, prepare, with_detector
     from vadprobe.flows.jobs.job import load_job
+    from vadprobe.store.errors import VadprobeError
 
     job = load_job(config)
     names = devices_of(devices)
+    if detector is not None:
+        if names:
+            raise VadprobeError("--detector goes with one device; name it as 'detector' in the job's [[sampling]].")
+        job = with_detector(job, detector)
     if repair_first:
         repair(job.stores)
     extractor = prepare(job, Bar("probing", "video"))
@@ -120,20 +127,35 @@ def analyze(config: Path, /) -> int:
     return 0
 
 
-def report(first: Annotated[Path, Parameter(name="CONFIG")], /, *others: Path, out: Path | None = None) -> int:
-    """Draw one page from finished analyses.
+def report(
+    first: Annotated[Path, Parameter(name="CONFIG")],
+    /,
+    *others: Path,
+    out: Path | None = None,
+    thumbnails: bool = False,
+) -> int:
+    """Write one page from finished analyses, with its tables as CSV files in a folder beside it.
+
+    Exit code 3 if there is no film strip of a video.
 
     Args:
         first: job file whose analysis is finished
         others: more of them
         out: the HTML file to write; by default report.html of the first analysis
+        thumbnails: first make a film strip of every test video from its file, for this page and later ones
     """
-    from vadprobe.flows.jobs.analyze_job import combine
+    from vadprobe.flows.jobs.analyze_job import combine, open_analysis
     from vadprobe.flows.jobs.job import load_job
 
     jobs = [load_job(path) for path in (first, *others)]
-    print(f"Report: {combine(jobs, out or jobs[0].out / 'report.html')}")
-    return 0
+    missing = []
+    if thumbnails:
+        from vadprobe.flows.jobs.reports.film_strips import write_film_strips
+
+        for job in jobs:
+            missing += write_film_strips(job, open_analysis(job), Bar("film strips", "video"))
+    print("\n".join([*missing, f"Report: {combine(jobs, out or jobs[0].out / 'report.html')}"]))
+    return 3 if missing else 0
 
 
 def describe(
@@ -156,10 +178,10 @@ def describe(
         shown: texts of test segments to show beside the truth
     """
     from vadprobe.flows.jobs.analyze_job import open_analysis
-    from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
-    from vadprobe.flows.jobs.event_words import words_of_events
     from vadprobe.flows.jobs.job import load_job
-    from vadprobe.flows.jobs.text_generation import write_texts
+    from vadprobe.flows.jobs.texts.captions import caption_lines, sampled_captions
+    from vadprobe.flows.jobs.texts.event_words import words_of_events
+    from vadprobe.flows.jobs.texts.text_generation import write_texts
 
     job = load_job(config)
     wanted = {word.lower() for word in words} or words_of_events(job)
@@ -168,6 +190,59 @@ def describe(
     notes = [f"Note: {note}" for note in inputs.store.spec.notes]
     print("\n".join([*notes, *caption_lines(sampled_captions(path, inputs.truth, 0, shown)), f"Texts: {path}"]))
     return 0
+
+
+def explain(
+    config: Path,
+    /,
+    *,
+    prompt: str = "detailed",
+    frames: OptionalPositive = None,
+    max_tokens: Positive = 64,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: Whole = 0,
+    normal: Whole = 0,
+    normal_rule: Literal["longest", "seed"] = "longest",
+    batch: Positive = 16,
+    shown: Whole = 10,
+) -> int:
+    """Let the backbone say what happens in each detected event of a finished result.
+
+    The texts are written beside the events. They are generated: they may be wrong, and no score depends on them. An
+    interrupted run goes on where it stopped. Exit code 3 if some frames cannot be read.
+
+    Args:
+        config: job file whose analysis is finished
+        prompt: the question: key of a prompt of the job or of a shipped one, or a text of its own
+        frames: frames of an event that the backbone sees; by default as many as of a scored segment
+        max_tokens: most tokens of a text
+        temperature: 0 takes the likeliest token; above, tokens are drawn
+        top_p: tokens are drawn among the likeliest that have this mass together
+        seed: of drawn tokens, and of normal segments that are drawn
+        normal: normal segments to explain beside the events, at most
+        normal_rule: the longest of them, or drawn by the seed
+        batch: texts that run side by side
+        shown: texts to show beside the truth
+    """
+    from vadprobe.analyze.locator.explanation_files import EXPLANATIONS_PARQUET
+    from vadprobe.extract.model.texts.explanations import ExplanationSettings
+    from vadprobe.extract.model.texts.token_choice import TokenChoice
+    from vadprobe.flows.jobs.analyze_job import open_truth_of
+    from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.texts import explanations
+    from vadprobe.flows.jobs.texts.chosen_segments import NormalChoice
+    from vadprobe.flows.jobs.texts.explanation_plan import ExplanationPlan, prompt_text
+    from vadprobe.flows.jobs.texts.shown_explanations import explanation_lines
+
+    job = load_job(config)
+    settings = ExplanationSettings(max_tokens, TokenChoice(temperature, top_p, seed))
+    chosen = NormalChoice(normal, normal_rule, seed)
+    plan = ExplanationPlan(prompt_text(job, prompt), frames, settings, chosen, batch)
+    found = explanations.explain(job, plan, Bar("explaining", "segment"))
+    lines = [*(f"Note: {note}" for note in found.notes), *explanation_lines(found, open_truth_of(job)[0], shown)]
+    print("\n".join([*lines, f"Explanations: {job.out / EXPLANATIONS_PARQUET}"]))
+    return 0 if all(row["text"] is not None for row in found.rows) else 3
 
 
 def demo(

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
@@ -19,16 +17,16 @@ from vadprobe.analyze.detector.results.text_baseline import ANSWERS_PARQUET, wri
 from vadprobe.analyze.detector.scoring import Scores, score
 from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
-from vadprobe.analyze.figures.drawn import FOLDER, stored_figures
-from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events, write_events
-from vadprobe.analyze.report.page import ReportPart, write_report
+from vadprobe.analyze.locator.event_files import write_events
+from vadprobe.analyze.report.page.writing import write_report
 from vadprobe.flows.jobs.job import Job
 from vadprobe.flows.jobs.progress import task_progress
+from vadprobe.flows.jobs.reports.parts import report_part
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import VideoFacts, read_video_facts
 from vadprobe.store.datasets.sources import open_truth
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.atomic_files import read_json, write_json
+from vadprobe.store.files.atomic_files import write_json
 
 
 @dataclass(frozen=True)
@@ -133,11 +131,11 @@ def report_step(
     """Measure the test split, write the results and draw the page."""
     answers = answers_by_prompt(inputs, scores.rows)
     notes = (*notes_of(inputs, detector), *answer_notes(inputs.store.spec))
-    write_answers(job.out / ANSWERS_PARQUET, scores, answers, inputs.truth, detector.locator.sigma, notes)
+    write_answers(job.out / ANSWERS_PARQUET, scores, answers, inputs.truth, detector.locator, notes)
     result = evaluate(inputs, job.analysis, detector, scores, cache)
     result = with_context(result, inputs, job.analysis, detector, scores, answers, cache)
     results = write_results([result], job.out)
-    report = write_report([report_part(job)], job.out / "report.html")
+    report = write_report([report_part(job, inputs)], job.out / "report.html")
     return AnalysisOutcome(result, results, report, tuple(cache.computed), len(cache.runs))
 
 
@@ -150,47 +148,6 @@ def analyze(job: Job) -> AnalysisOutcome:
     return report_step(job, inputs, detector, scores, cache)
 
 
-def report_part(job: Job) -> ReportPart:
-    """Read what the files of a finished analysis hold for the page.
-
-    Raises:
-        VadprobeError: if the analysis has not finished.
-    """
-    try:
-        result = read_json(job.out / "results.json")["results"][0]
-        scores = pq.read_table(job.out / "scores.parquet")
-        events = read_events(job.out / EVENTS_PARQUET)
-    except FileNotFoundError as error:
-        raise VadprobeError(
-            f"there is no finished analysis in {job.out}; run 'vadprobe analyze {job.path}' first."
-        ) from error
-    saliency = job.out / "saliency.json"
-    inputs = open_analysis(job)
-    detector = Detector.read(job.out / "detector.json")
-    made_of = detector.provenance
-    return ReportPart(
-        result=result,
-        detector=detector,
-        saliency=read_json(saliency) if saliency.exists() else None,
-        scores=scores,
-        events=events,
-        truth=inputs.truth,
-        curves=job.analysis.curves,
-        failures=failures(inputs),
-        figures=stored_figures(job.out / FOLDER, made_of["calibration"], made_of["features"]),
-    )
-
-
-def failures(inputs: AnalysisInputs) -> dict[str, str]:
-    """Collect the reasons, by name, of the videos and clips that could not be read."""
-    named = {video.video_id: video.reason for video in inputs.probed if video.reason is not None}
-    for store in (inputs.store, *inputs.calibration.values()):
-        for row, reason in store.failures.items():
-            clip = store.clips.clip(row)
-            named[f"{clip.video_id} frames {clip.start_frame}-{clip.stop_frame - 1}"] = reason
-    return named
-
-
 def combine(jobs: Sequence[Job], path: Path) -> Path:
     """Write one page about several finished analyses."""
-    return write_report([report_part(job) for job in jobs], path)
+    return write_report([report_part(job, open_analysis(job)) for job in jobs], path)

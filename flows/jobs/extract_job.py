@@ -2,9 +2,12 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from vadprobe.extract.model.backbone import check_described, describe
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.detect.backbone import described_spec
+from vadprobe.extract.model.backbone import Description, check_described, describe
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.extraction import Extractor
 from vadprobe.extract.pipeline.open_partition import ClipDone, PartitionKey
@@ -13,7 +16,8 @@ from vadprobe.flows.jobs.job import Job
 from vadprobe.store.catalog.store_card import write_card
 from vadprobe.store.datasets.joining import naming
 from vadprobe.store.datasets.sources import open_dataset
-from vadprobe.store.errors import StoreError
+from vadprobe.store.errors import StoreError, VadprobeError
+from vadprobe.store.format.configuration import SamplingConfig
 from vadprobe.store.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,11 +69,59 @@ def prepare(job: Job, progress: Progress | None = None) -> Extractor:
     """Probe the videos and create or open the stores; of the weights, only the headers are read."""
     description = describe(job.config.backbone, job.backbone_folder)
     check_described(description)
+    samplings = [_limited(job, section, description) for section in job.config.sampling]
     dataset = open_dataset(job.config.dataset, job.workspace)
-    plan = plan_extraction(
-        dataset, job.root, job.config.sampling, job.prompts, description, job.config.extraction, progress
-    )
+    plan = plan_extraction(dataset, job.root, samplings, job.prompts, description, job.config.extraction, progress)
     return Extractor(dataset, plan, description, job.config.extraction)
+
+
+def _limited(job: Job, section: SamplingConfig, description: Description) -> SamplingConfig:
+    """Return a sampling with the layers, heads and answers that its detector needs, if it names one.
+
+    Raises:
+        VadprobeError: if the job's features would not be those that the detector was fitted on; the part is named.
+    """
+    if section.detector is None:
+        return section
+    detector = Detector.read(job.workspace / section.detector)
+    wanted = detector.features.prompt
+    prompt = next((one for one in job.prompts if one.text == wanted.text), job.prompts[0])
+    spec = described_spec(detector, description, job.config.extraction, prompt, section.sampling())
+    differences = detector.differences(spec)
+    if differences:
+        raise VadprobeError(
+            f"sampling {section.sampling().key!r}: the detector {section.detector} was fitted on other features than "
+            f"the job computes: {'; '.join(differences)}. Use the detector's backbone, prompt and sampling, or leave "
+            "detector out."
+        )
+    layers, heads = detector.selection.parts
+    return section.model_copy(update={"layers": layers, "heads": heads, "answers": False})
+
+
+def with_detector(job: Job, path: Path) -> Job:
+    """Return a job limited to what a detector needs: its sampling, its prompt, its layers or heads.
+
+    Raises:
+        VadprobeError: if the job has no such sampling or prompt.
+    """
+    detector = Detector.read(path)
+    mine = detector.features
+    sections = [section for section in job.config.sampling if section.sampling() == mine.sampling]
+    if not sections:
+        raise VadprobeError(
+            f"{path} was fitted on the sampling {mine.sampling.key}, which {job.path} has not; its samplings are "
+            f"{', '.join(sampling.key for sampling in job.samplings)}."
+        )
+    prompts = [
+        one for one, prompt in zip(job.config.prompts, job.prompts, strict=True) if prompt.text == mine.prompt.text
+    ]
+    if not prompts:
+        raise VadprobeError(
+            f"{path} was fitted on the prompt {mine.prompt.text!r}, which is none of {job.path}; its prompts are "
+            f"{', '.join(prompt.key for prompt in job.prompts)}."
+        )
+    section = sections[0].model_copy(update={"detector": str(path.resolve())})
+    return replace(job, config=job.config.model_copy(update={"sampling": (section,), "prompts": tuple(prompts[:1])}))
 
 
 def extract(job: Job) -> ExtractionSummary:

@@ -13,7 +13,7 @@ POSTFIX_SECONDS = 1.0
 """Time between two changes of the words beside a bar of clips."""
 
 
-def open_bar(what: str, unit: str, total: int, **look: Any) -> "tqdm[Any]":
+def open_bar(what: str, unit: str, total: int | None, **look: Any) -> "tqdm[Any]":
     """Show a bar on standard error (a context manager): work done, its rate, time left; `look` is passed to tqdm."""
     return tqdm(total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True, **look)
 

@@ -18,6 +18,7 @@ _SCHEMA = pa.schema(
         ("fingerprint", pa.string()),
         ("reason", pa.string()),
         ("reader", pa.string()),
+        ("note", pa.string()),
     ]
 )
 
@@ -34,6 +35,7 @@ class VideoFacts:
         fingerprint: digest of the file.
         reason: why the video is not readable; None if it is.
         reader: the library that counted the frames, "decord" or "PyAV"; None if unreadable, or not recorded.
+        note: a sentence on what is unusual about a readable file; "" if nothing is, None if not recorded.
     """
 
     video_id: str
@@ -43,6 +45,7 @@ class VideoFacts:
     fingerprint: str
     reason: str | None = None
     reader: str | None = None
+    note: str | None = None
 
 
 def write_video_facts(videos: Sequence[VideoFacts], path: StorePath) -> None:
@@ -61,8 +64,8 @@ def read_video_facts(path: StorePath) -> tuple[VideoFacts, ...]:
     names = [field.name for field in fields(VideoFacts)]
     try:
         table = read_parquet(path)
-        # Lists written before readers were recorded lack that column.
-        missing = [name for name in names if name not in table.column_names and name != "reader"]
+        # Lists written before readers and notes were recorded lack those columns.
+        missing = [name for name in names if name not in table.column_names and name not in ("reader", "note")]
         if missing:
             raise pa.ArrowInvalid(f"it has no column {', '.join(missing)}")
         rows = table.select([name for name in names if name in table.column_names]).to_pylist()

@@ -37,6 +37,11 @@ class SamplingConfig(Section):
     answers: bool = Field(
         default=True, description="keep the logits of yes and no; without them a pass ends at the deepest layer kept"
     )
+    detector: str | None = Field(
+        default=None,
+        description="a detector's file: keep the layers or heads that it reads, and no answers; a pass ends behind the "
+        "deepest of them. The sampling, the backbone and one of the prompts must be the detector's",
+    )
     full_splits: tuple[Split, ...] = Field(
         default=(), description="splits that keep every layer and head all the same, for example to calibrate on"
     )
@@ -47,6 +52,8 @@ class SamplingConfig(Section):
             self.sampling()
         except VadprobeError as error:  # pydantic reports a ValueError with its place in the file
             raise ValueError(str(error)) from error
+        if self.detector is not None and {"layers", "heads", "answers"} & self.model_fields_set:
+            raise ValueError("detector names the layers, heads and answers to keep; leave these keys out, or detector")
         stray = [split for split in self.full_splits if split not in self.splits]
         if stray:
             raise ValueError(f"full_splits names {stray[0]!r}, which is not among the splits {', '.join(self.splits)}")

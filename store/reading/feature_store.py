@@ -11,7 +11,7 @@ import numpy as np
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.digests import digest_json
-from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.location import StorePath, location
 from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
@@ -263,3 +263,13 @@ class FeatureStore:
                     result[shard.targets, position] = np.asarray(array[index])[shard.rows]
                 except UNREADABLE as error:
                     raise shard.error(f"it cannot be read ({error})") from error
+
+
+def open_store(place: str | StorePath) -> FeatureStore:
+    """Open the store of one prompt, `.../<prompt>.zarr`: a folder's path, or a URL (s3, gs, az, http).
+
+    Raises:
+        StoreError: if there is no store, or it was damaged.
+        VadprobeError: if the URL is of another kind.
+    """
+    return FeatureStore.open(location(place) if isinstance(place, str) else place)

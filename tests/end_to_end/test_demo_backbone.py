@@ -9,12 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.planted import blank_pictures
+from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
+from vadprobe.analyze.locator.explanation_files import place_of
+from vadprobe.extract.demo.captioner.sentences import kinds_said
+from vadprobe.extract.demo.scenes.shot import NAMED_KINDS
 from vadprobe.flows.commands.experiments.tables import print_tables
-from vadprobe.flows.jobs.analyze_job import analyze
+from vadprobe.flows.jobs.analyze_job import analyze, open_truth_of
 from vadprobe.flows.jobs.demo.composition import Demo
 from vadprobe.flows.jobs.demo.ingredients import Size, preset
 from vadprobe.flows.jobs.extract_job import extract
 from vadprobe.flows.jobs.job import Job, load_job
+from vadprobe.flows.jobs.texts.explanations import explain
 
 pytestmark = pytest.mark.slow
 
@@ -96,3 +101,14 @@ def test_a_pass_that_ends_at_the_chosen_layer_gives_the_same_scores(jobs: list[J
     # The shorter pass computes the same layers; only the order of sums may differ.
     np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert wanted.std() > 0.01
+
+
+def test_texts_of_clearly_detected_events_name_what_happens(jobs: list[Job]) -> None:
+    """Of events of kinds that the captions named; a text that names one kind of all would be right in one of six."""
+    found, category = explain(jobs[0]), {v.video_id: v.category for v in open_truth_of(jobs[0])[0].videos}
+    events = read_events(jobs[0].out / EVENTS_PARQUET).to_pylist()
+    clear = [row for row in events if (row["iou"] or 0) >= 0.3 and category[row["video_id"]] in NAMED_KINDS]
+    assert len(clear) >= 8
+    rows = [(found.of(*place_of(row)), category[row["video_id"]]) for row in clear]
+    named = [row is not None and kind in kinds_said(row["text"] or "") for row, kind in rows]
+    assert np.mean(named) >= 0.6

@@ -318,3 +318,11 @@ def test_what_the_null_says_of_planted_heads_at_a_small_size(run, tmp_path):
     assert max(nothing["planted"]) == 0
     assert sum(planted["any_significant"]) > sum(nothing["any_significant"])
     assert min(planted["auc_of_chosen"]) > 0.9
+
+
+def test_an_early_exit_gives_the_values_of_the_full_pass_at_a_small_size(run):
+    sizes = ["--size", "56", "84", "--frames=4", "--repeats=1", "--heads=3"]
+    printed, found = run("early_exit", *sizes)
+    assert "blocks, everything captured" in printed
+    assert len(found["cases"]) >= 3
+    assert all(case["difference"] <= ROUNDING for case in found["cases"].values()), found

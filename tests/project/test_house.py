@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-PACKAGES = ("store", "extract", "analyze", "flows")
+PACKAGES = ("store", "extract", "analyze", "detect", "flows")
 FOLDERS = sorted(
     folder.relative_to(ROOT).as_posix()
     for top in (*PACKAGES, "tests", "benchmarks")

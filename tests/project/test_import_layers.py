@@ -46,7 +46,7 @@ def test_values_that_were_fitted_are_read_without_scikit_learn() -> None:
     assert not loaded_by([f"vadprobe.analyze.{name}" for name in values]) & {"sklearn", "dask", "distributed"}
 
 
-@pytest.mark.parametrize("package", ["store", "extract", "analyze", "flows"])
+@pytest.mark.parametrize("package", ["store", "extract", "analyze", "detect", "flows"])
 def test_no_module_is_named_like_one_of_the_standard_library(package: str) -> None:
     names = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
     assert not names & sys.stdlib_module_names

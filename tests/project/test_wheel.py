@@ -10,7 +10,7 @@ import pytest
 from tests.support.paths import ROOT
 
 FOLDERS = sorted(link.name for link in (ROOT / "src" / "vadprobe").iterdir() if not link.name.startswith("__"))
-PATTERNS = ("*.py", "*.json", "*.toml", "*.jinja", "*.md", "*.safetensors", "py.typed")
+PATTERNS = ("*.py", "*.json", "*.toml", "*.jinja", "*.css", "*.js", "*.md", "*.safetensors", "py.typed")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def wheel(tmp_path_factory):
 
 
 def test_every_package_is_linked_into_the_source_folder():
-    assert FOLDERS == ["analyze", "configs", "extract", "flows", "store"]
+    assert FOLDERS == ["analyze", "configs", "detect", "extract", "flows", "store"]
 
 
 def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 EVERYTHING = {"tests/conftest.py", "tests/support/profiles.py", "pyproject.toml", "constraints.txt"}
-PACKAGES = ("store", "extract", "analyze", "flows")
+PACKAGES = ("store", "extract", "analyze", "detect", "flows")
 
 
 def changed_files(root: Path, base: str) -> list[str]:

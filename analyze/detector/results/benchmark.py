@@ -198,7 +198,7 @@ def measured_answers(
     """Measure the answers to every prompt on the videos that `evaluate` measures; arguments as of `with_context`."""
     truth = _measured_truth(inputs, scores)
     notes = answer_notes(inputs.store.spec)
-    return text_baselines(answers, scores, truth, detector.locator.sigma, _settings(config), cache, notes)
+    return text_baselines(answers, scores, truth, detector.locator, _settings(config), cache, notes)
 
 
 def _measured_truth(inputs: AnalysisInputs, scores: Scores) -> GroundTruth | None:

@@ -14,6 +14,7 @@ from vadprobe.analyze.evaluation.evaluation import INTERVAL_METRICS, BootstrapCo
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth
 from vadprobe.analyze.evaluation.segment_scores import SegmentScores
 from vadprobe.analyze.features.answers import Answers
+from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.locator.smoothing import smooth
 from vadprobe.store.datasets.dataset import Dataset
 
@@ -56,10 +57,11 @@ def _numbers(found: Evaluation) -> dict[str, Any]:
     return null_for_nan({**metrics, "intervals": found.intervals, "n_frames_unknown": found.n_frames_unknown})
 
 
-def smoothed_answers(scores: Scores, answers: Answers, sigma: float) -> np.ndarray:
-    """Smooth p(yes) of the rows of some scores within each video, (n,) float64."""
+def smoothed_answers(scores: Scores, answers: Answers, locator: Locator) -> np.ndarray:
+    """Smooth p(yes) of the rows of some scores within each video as the method does, (n,) float64."""
     assert answers.probabilities is not None
-    return smooth(answers.probabilities, sigma, scores.table.video_codes[scores.rows])
+    codes = scores.table.video_codes[scores.rows]
+    return smooth(answers.probabilities, locator.sigma, codes, locator.smoothing)
 
 
 def write_answers(
@@ -67,7 +69,7 @@ def write_answers(
     scores: Scores,
     answers: Mapping[str, Answers],
     truth: Dataset,
-    sigma: float,
+    locator: Locator,
     notes: Sequence[str],
 ) -> None:
     """Write p(yes) of every prompt that has answers, one row per clip as in `scores.parquet`.
@@ -78,7 +80,7 @@ def write_answers(
     for prompt, answer in answers.items():
         if answer.probabilities is not None:
             columns[f"p_yes_{prompt}"] = answer.probabilities
-            columns[f"p_yes_{prompt}_smoothed"] = smoothed_answers(scores, answer, sigma)
+            columns[f"p_yes_{prompt}_smoothed"] = smoothed_answers(scores, answer, locator)
     if columns:
         scores.write_columns(path, truth, columns, notes)
     else:
@@ -89,7 +91,7 @@ def text_baselines(
     answers: Mapping[str, Answers],
     scores: Scores,
     truth: GroundTruth | None,
-    sigma: float,
+    locator: Locator,
     settings: BootstrapConfig,
     cache: StepCache,
     notes: tuple[str, ...] = (),
@@ -100,7 +102,7 @@ def text_baselines(
         answers: by prompt, about the rows of `scores`.
         scores: those of the method, for the rows and their videos.
         truth: the videos that are reported; None if none has a label.
-        sigma: smoothing of the method, in clips.
+        locator: the smoothing of the method.
         settings: of the intervals.
         cache: of steps.
         notes: from `answer_notes`.
@@ -109,13 +111,13 @@ def text_baselines(
     for prompt, answer in answers.items():
         if answer.probabilities is None or truth is None:
             reason = answer.reason or "no scored video has a label"
-            found.append(TextBaseline(prompt, sigma, reason=reason, notes=notes))
+            found.append(TextBaseline(prompt, locator.sigma, reason=reason, notes=notes))
             continue
         raw, smoothed = (
             _measured(cache, truth, scores.laid(truth, values), settings)
-            for values in (answer.probabilities, smoothed_answers(scores, answer, sigma))
+            for values in (answer.probabilities, smoothed_answers(scores, answer, locator))
         )
-        found.append(TextBaseline(prompt, sigma, raw, smoothed, notes=notes))
+        found.append(TextBaseline(prompt, locator.sigma, raw, smoothed, notes=notes))
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from vadprobe.analyze.experiments.methods.entry import Entry
 from vadprobe.analyze.experiments.methods.measured import Groups, Segments, measure_segments
 from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.locator.smoothing import smooth
+from vadprobe.analyze.locator.smoothing import Smoothing, smooth
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.sampling import Sampling
 
@@ -26,13 +26,18 @@ def answer_entries(lab: ExperimentContext, groups: Groups, methods: Sequence[Ent
         del cases["rhi"]
     entries: dict[tuple[Sampling, str], Entry] = {}
     for key, case in cases.items():
-        for entry in _of_job(lab, groups, case, target(case), _sigma(case, key, methods)):
+        for entry in _of_job(lab, groups, case, target(case), *_smoothing(case, key, methods)):
             entries.setdefault((case.segment, entry.label), entry)
     return list(entries.values())
 
 
 def _of_job(
-    lab: ExperimentContext, groups: Groups, case: ExperimentJob, other: ExperimentJob | None, sigma: float
+    lab: ExperimentContext,
+    groups: Groups,
+    case: ExperimentJob,
+    other: ExperimentJob | None,
+    sigma: float,
+    smoothing: Smoothing,
 ) -> list[Entry]:
     name, label = f"{ANSWER}-{case.config.method}", f"p(yes) about {case.segment.clip_length} frames"
     lab.report("", label)
@@ -49,11 +54,10 @@ def _of_job(
         if answer.probabilities is None:
             entries.append(Entry(f"{name}-{prompt}", words, reason=answer.reason, notes=notes))
             continue
-        smoothed = smooth(answer.probabilities, sigma, clips.video_codes[rows])
-        variants = {
-            "raw": (words, answer.probabilities),
-            "smoothed": (f"  {prompt}, smoothed as the method (sigma {sigma:g})", smoothed),
-        }
+        variants = {"raw": (words, answer.probabilities)}
+        if sigma > 0:  # else it is the same
+            smoothed = smooth(answer.probabilities, sigma, clips.video_codes[rows], smoothing)
+            variants["smoothed"] = (f"  {prompt}, smoothed as the method (sigma {sigma:g})", smoothed)
         for variant, (shown, scores) in variants.items():
             segments = Segments(names, clips.start_frames[rows], clips.stop_frames[rows], scores)
             found = measure_segments(lab, inputs.truth, segments, groups, case.config)
@@ -72,7 +76,9 @@ def _inputs(case: ExperimentJob, other: ExperimentJob | None) -> AnalysisInputs:
     return job.inputs(config, samplings)
 
 
-def _sigma(case: ExperimentJob, key: str, methods: Sequence[Entry]) -> float:
-    """Return the smoothing of the job's method, the fitted one where there is one."""
+def _smoothing(case: ExperimentJob, key: str, methods: Sequence[Entry]) -> tuple[float, Smoothing]:
+    """Return sigma, edge and reach of the job's method, the fitted sigma where there is one."""
     detector = next((one.draws[0].detector for one in methods if one.key == key and one.draws), None)
-    return detector.locator.sigma if detector is not None else case.config.locator.sigmas[0]
+    if detector is not None:
+        return detector.locator.sigma, detector.locator.smoothing
+    return case.config.locator.sigmas[0], case.config.locator.smoothing

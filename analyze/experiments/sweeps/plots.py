@@ -15,11 +15,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from vadprobe.analyze.experiments.cases import ExperimentJob
-from vadprobe.analyze.experiments.rows import HEADINGS, Number
+from vadprobe.analyze.experiments.rows import Number
 from vadprobe.analyze.experiments.sweeps.axes import OWN, PRODUCT
 from vadprobe.analyze.experiments.sweeps.keys import KEYS
 from vadprobe.analyze.experiments.sweeps.measured import MeasuredCell, Sweep
 from vadprobe.analyze.experiments.sweeps.values import Value, shown
+from vadprobe.analyze.report.headings import HEADINGS
 
 _COLOURS = ("#1c5d99", "#c8553d", "#3b7d4f", "#7a4f9a", "#a67c1f", "#52606d")
 _INK, _MUTED, _GRID = "#1f2933", "#7b8794", "#e4e7eb"

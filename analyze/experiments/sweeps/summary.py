@@ -7,11 +7,12 @@ from typing import Any
 
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
 from vadprobe.analyze.experiments.cases import ExperimentJob
-from vadprobe.analyze.experiments.rows import HEADINGS, Number
+from vadprobe.analyze.experiments.rows import Number
 from vadprobe.analyze.experiments.sweeps.axes import OWN, PRODUCT
 from vadprobe.analyze.experiments.sweeps.keys import KEYS
 from vadprobe.analyze.experiments.sweeps.measured import SWEEP_METRICS, MeasuredCell, Sweep
 from vadprobe.analyze.experiments.sweeps.values import shown
+from vadprobe.analyze.report.headings import HEADINGS
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files import text
 

@@ -1,5 +1,6 @@
 """Options that the commands of experiments share, and the jobs as experiments vary them."""
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -102,6 +103,14 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
         prompts=tuple(prompt.key for prompt in job.prompts),
         texts=job.out / TEXTS,
     )
+
+
+def sources_of(jobs: Sequence[Job]) -> list[dict[str, str]]:
+    """Return what jobs measure on, by which a report knows the tables of its result."""
+    from vadprobe.flows.jobs.analyze_job import open_analysis
+    from vadprobe.flows.jobs.reports.parts import source_of
+
+    return [source_of(shlex.quote(job.path.as_posix()), open_analysis(job)) for job in jobs]
 
 
 def steps_sentence(context: "ExperimentContext") -> str:

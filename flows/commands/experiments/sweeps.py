@@ -1,11 +1,18 @@
 """The commands sweep and agreement: other values of a few settings, and how much choices have in common."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.experiments.context import ExperimentOptions, cases_of, open_context, steps_sentence
+from vadprobe.flows.commands.experiments.context import (
+    ExperimentOptions,
+    cases_of,
+    open_context,
+    sources_of,
+    steps_sentence,
+)
 from vadprobe.flows.commands.options import Names, Positive
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_bytes, write_json
@@ -66,7 +73,12 @@ def sweep(
     print("\n".join(summary_lines(found, wanted)))
     folder = options.out or loaded[0].out / "sweep"
     write_parquet(tidy_table(found), folder / "sweep.parquet")
-    write_json(folder / "sweep.json", summary_json(found, wanted))
+    sources = sources_of(loaded)
+    swept = " ".join(f"--over {shlex.quote(axis)}" for axis in over)
+    words = ["vadprobe sweep", *(source["job"] for source in sources), swept, f"--draws {draws}"]
+    made_by = " ".join([*words, "--product"] if product else words)
+    summary = {**summary_json(found, wanted), "sources": sources, "made_by": made_by}
+    write_json(folder / "sweep.json", summary)
     write_bytes(folder / "sweep.md", "\n".join(summary_markdown(found, wanted)).encode())
     for kind, picture in sweep_pictures(found, wanted).items():
         write_bytes(folder / f"sweep.{kind}", picture)

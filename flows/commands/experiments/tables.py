@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vadprobe.flows.commands.experiments.context import ExperimentOptions, open_context, steps_sentence
+from vadprobe.flows.commands.experiments.context import ExperimentOptions, open_context, sources_of, steps_sentence
 from vadprobe.flows.commands.options import Positive
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import say
@@ -56,10 +56,14 @@ def print_tables(jobs: Sequence[Job], names: Sequence[str], draws: int, fraction
 
     with open_context(jobs, draws, fraction, "tables", len(names)) as context:
         tables = []
+        sources = sources_of(jobs)
+        made_by = " ".join(
+            ["vadprobe table", *names, f"--draws {draws}", "--jobs", *(source["job"] for source in sources)]
+        )
         for name in names:
             tables.append(measured_table(context, name))
             say("\n".join(table_lines(tables[-1])) + "\n")
-            write_json(folder / f"{name}.json", tables[-1].to_json())
+            write_json(folder / f"{name}.json", {**tables[-1].to_json(), "sources": sources, "made_by": made_by})
             lines = [line for table in tables for line in markdown_lines(table)]
             write_bytes(folder / "tables.md", "\n".join(lines).encode())
     print(f"{steps_sentence(context)}\nTables: {folder / 'tables.md'}")

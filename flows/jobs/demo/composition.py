@@ -5,11 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from vadprobe.analyze.detector.results.result_files import format_table
 from vadprobe.extract.demo.contact_sheet import draw_contact_sheet
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.flows.jobs.analyze_job import combine
-from vadprobe.flows.jobs.captions import caption_lines, sampled_captions
 from vadprobe.flows.jobs.demo.ingredients import (
     BACKBONE,
     FIRST_SET,
@@ -19,11 +20,13 @@ from vadprobe.flows.jobs.demo.ingredients import (
     make_set,
     preset,
 )
-from vadprobe.flows.jobs.event_words import words_of_events
 from vadprobe.flows.jobs.job import Job, load_job
 from vadprobe.flows.jobs.progress import Bar
-from vadprobe.flows.jobs.text_generation import write_texts
+from vadprobe.flows.jobs.texts.captions import caption_lines, sampled_captions
+from vadprobe.flows.jobs.texts.event_words import words_of_events
+from vadprobe.flows.jobs.texts.text_generation import write_texts
 from vadprobe.store.datasets.dataset import read_manifest
+from vadprobe.store.datasets.video import Video
 from vadprobe.store.files.atomic_files import read_json, write_json
 
 PRESETS = ("hiprobe", "headhunt")
@@ -72,8 +75,8 @@ class Demo:
     def prepare(self) -> None:
         """Install the backbone, which shows at once whether it is one, and draw the first set."""
         card = install_backbone(self.folder / "backbones" / BACKBONE, self.backbone)
-        self.tell(f"[1/5] The backbone, frozen: a small Qwen2.5-VL, {card['note']}")
-        self.tell(f"[2/5] Videos with frame-level truth: {self.folder / FIRST_SET}")
+        self.tell(f"[1/6] The backbone, frozen: a small Qwen2.5-VL, {card['note']}")
+        self.tell(f"[2/6] Videos with frame-level truth: {self.folder / FIRST_SET}")
         sheet = self.folder / CONTACT_SHEET
         if not sheet.exists():
             draw_contact_sheet(sheet)
@@ -84,7 +87,7 @@ class Demo:
         """Run both methods; show each one's result as soon as it is there, then write one page about both."""
         jobs = []
         for name in PRESETS:
-            self.tell(f"[3/5] {name}: extracting features, then fitting and scoring")
+            self.tell(f"[3/6] {name}: extracting features, then fitting and scoring")
             jobs.append(self.run(name, self.extract, self.analyze))
             self.tell(format_table(read_json(jobs[-1].out / "results.json")["results"]))
         results = [result for job in jobs for result in read_json(job.out / "results.json")["results"]]
@@ -95,7 +98,7 @@ class Demo:
 
     def texts(self, job: Job) -> list[str]:
         """Let the backbone describe the test segments of a job; return some of the texts beside the truth."""
-        self.tell("[4/5] What the backbone says about the test segments")
+        self.tell("[4/6] What the backbone says about the test segments")
         path = write_texts(job, words_of_events(job), splits=("test",), progress=Bar("describing", "video"))
         place = self.folder / FIRST_SET
         truth = read_manifest(FIRST_SET, place / "videos", place / "manifest")
@@ -103,9 +106,26 @@ class Demo:
 
     def second_set(self) -> Job:
         """Draw a set of other cameras and extract its features, of which nothing will be fitted."""
-        self.tell(f"[5/5] A second set, of other cameras: {self.folder / SECOND_SET}")
+        self.tell(f"[5/6] A second set, of other cameras: {self.folder / SECOND_SET}")
         make_set(self.folder / SECOND_SET, self.seed + 1, self.size.n_second, self.size.seconds)
         return self.run("second-set", self.extract)
+
+    def unseen(self) -> list[Video]:
+        """Choose test videos of the second set by the seed alone: two with an anomaly and one without."""
+        place = self.folder / SECOND_SET
+        test = read_manifest(SECOND_SET, place / "videos", place / "manifest").of_split("test")
+        rng, chosen = np.random.default_rng(self.seed), []
+        for label, count in ((1, 2), (0, 1)):
+            videos = [video for video in test if video.label == label]
+            chosen += [videos[place] for place in sorted(rng.permutation(len(videos))[:count].tolist())]
+        return chosen
+
+    def truth_of(self, video: Video) -> str:
+        """Say where a video of the second set is anomalous, in seconds."""
+        place, fps = self.folder / SECOND_SET, video.fps or 1.0
+        truth = read_manifest(SECOND_SET, place / "videos", place / "manifest").intervals_of(video.video_id)
+        spans = [f"{one.category} from {one.start_frame / fps:.1f} s to {one.stop_frame / fps:.1f} s" for one in truth]
+        return f"{video.path}, the truth: {'; '.join(spans) or 'normal'}"
 
     def run(self, name: str, *stages: Stage) -> Job:
         """Run stages of a preset."""

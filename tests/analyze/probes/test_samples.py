@@ -1,4 +1,4 @@
-"""Which samples a probe is fitted on, and in which scale."""
+"""Samples that a probe is fitted on, and their scale."""
 
 import numpy as np
 import pytest

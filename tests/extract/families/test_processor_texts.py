@@ -6,7 +6,8 @@ import torch
 from tests.support.builders import clip_table, feature_spec
 from tests.support.oracles.processor_passes import FRAMES, QUESTION, SECONDS, from_library, noise
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.generation import TextGeneration, WordTokens
+from vadprobe.extract.model.texts.generation import TextGeneration
+from vadprobe.extract.model.texts.word_tokens import WordTokens
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 

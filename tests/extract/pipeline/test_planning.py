@@ -11,10 +11,11 @@ import pytest
 from tests.support.extractions import PROMPTS, SEGMENTS, dataset_in
 from vadprobe.extract.configuration import ExtractionConfig
 from vadprobe.extract.model.backbone import Description
-from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction, probe_videos
+from vadprobe.extract.pipeline.planning import ExtractionPlan, plan_extraction
+from vadprobe.extract.pipeline.probing import probe_videos
 from vadprobe.extract.video.decoder import NO_PROGRESS, Decoder
 from vadprobe.store.datasets.dataset import Dataset
-from vadprobe.store.datasets.probed_videos import read_video_facts
+from vadprobe.store.datasets.probed_videos import read_video_facts, write_video_facts
 from vadprobe.store.datasets.video import Split, Video
 from vadprobe.store.errors import StoreError, VadprobeError, VideoError
 from vadprobe.store.format.clip_table import ClipTable
@@ -102,8 +103,19 @@ def test_the_library_that_counted_the_frames_is_recorded(videos: Path, tmp_path:
     write_video(videos / "transport.ts", 9)
     files = {"first": "first.mp4", "transport": "transport.ts", "empty": "empty.mp4"}
     dataset = Dataset("set", videos, tuple(Video(name, path, split="test") for name, path in files.items()))
-    found = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
-    assert [video.reader for video in found] == ["decord", "PyAV", None]
+    for asked, found in (("auto", "PyAV"), ("pyav", "PyAV"), ("decord", "decord")):
+        facts = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0, reader=asked)
+        assert [video.reader for video in facts] == [found, "PyAV", None]
+
+
+def test_what_an_older_version_could_not_read_is_opened_again(videos: Path, tmp_path: Path) -> None:
+    dataset, place = split_dataset(videos, {"first": "test", "second": "test"}), layout(tmp_path).videos
+    dataset = replace(dataset, videos=dataset.videos[:2])
+    before = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
+    refused = [replace(facts, n_frames=None, fps=None, reason="not one frame can be decoded") for facts in before]
+    write_video_facts([replace(refused[0], note=None), refused[1]], place)
+    after = probe_videos(dataset, dataset.videos, layout(tmp_path), 20.0)
+    assert after == (before[0], refused[1])
 
 
 def test_a_video_of_the_dataset_without_a_file_is_a_row(make_plan: MakePlan, videos: Path) -> None:

@@ -30,7 +30,7 @@ class FakeDecoder:
     ready: Callable[[str, int], bool]
     changed: threading.Condition
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, reader: str) -> None:
         self.interrupted = self.closed = False
         self.made.append(self)
 

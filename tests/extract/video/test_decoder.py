@@ -1,5 +1,7 @@
 """Decoding: the frames asked for, of every codec and container."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +9,12 @@ import av
 import numpy as np
 import pytest
 
+from tests.support.processes.waiting import PATIENCE
 from tests.support.videos.drawn import add_stream, numbers_of, output
 from tests.support.videos.sampled import clip_indices
+from vadprobe.extract.video import decoder as decoder_module
 from vadprobe.extract.video.decoder import Decoder, shorten
-from vadprobe.store.errors import VideoError
+from vadprobe.store.errors import VadprobeError, VideoError
 
 WriteVideo = Callable[..., Path]
 
@@ -81,6 +85,47 @@ def test_clips_of_other_codecs_and_containers(
         found = numbers_of(decoder.read_clip(path, indices))
         wrong.update({asked: got for asked, got in zip(indices, found, strict=True) if asked != got})
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options", "pixels"),
+    [
+        ("video.mp4", "libx264", {"bf": "3"}, "yuv420p"),
+        ("hevc.mp4", "libx265", {"x265-params": "log-level=none:keyint=12"}, "yuv420p"),
+        ("every_colour.mp4", "libx264", {}, "yuv444p"),
+        ("full_range.mp4", "libx264", {}, "yuvj420p"),
+        ("xvid.avi", "mpeg4", {"qscale": "2"}, "yuv420p"),
+        ("film.mpg", "mpeg2video", {"qscale": "2"}, "yuv420p"),
+        ("web.webm", "libvpx-vp9", {"deadline": "realtime"}, "yuv420p"),
+    ],
+)
+def test_every_reader_gives_the_same_frames(
+    tmp_path: Path, write_video: WriteVideo, name: str, codec: str, options: dict[str, str], pixels: str
+) -> None:
+    path = write_video(tmp_path / name, 40, codec=codec, options=options, pixels=pixels)
+    found = []
+    for reader in ("auto", "pyav", "decord"):
+        with Decoder(PATIENCE, reader) as decoder:
+            found.append(np.stack([decoder.read_clip(path, indices) for indices in ([0, 7, 9], [11, 12, 30])]))
+    assert np.array_equal(found[0], found[1])
+    assert np.abs(found[0].astype(int) - found[2]).max() <= 2  # each rounds colours in its own way
+
+
+def test_a_reader_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(decoder_module, "find_spec", lambda name: None)
+    with pytest.raises(VadprobeError, match=r"reader = 'decord' needs decord, .*pip install decord"):
+        Decoder(reader="decord")
+    Decoder(reader="pyav").close()
+
+
+def test_pyav_alone_reads_without_loading_decord(numbered: Path) -> None:
+    code = (
+        "import sys; sys.modules['decord'] = None\n"
+        "from vadprobe.extract.video.readers.video_reader import VideoReader\n"
+        f"frames = VideoReader().read({str(numbered)!r}, [3, 50], False, lambda: None)\n"
+        "sys.exit(frames.shape != (2, 64, 96, 3))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_index_past_the_end(decoder: Decoder, numbered: Path) -> None:

@@ -47,8 +47,8 @@ PROGRAM = """\
 import os, sys
 from pathlib import Path
 from vadprobe.extract.video import decode_worker
-from vadprobe.extract.video.decord_reader import DecordReader
-from vadprobe.extract.video.salvage import SalvageReader
+from vadprobe.extract.video.readers.decord_reader import DecordReader
+from vadprobe.extract.video.readers.pyav_reader import PyavReader
 
 strikes, reading, steps = {strikes!r}, "", 0
 
@@ -68,14 +68,14 @@ def noted(read, name, with_steps):
     return read_noted
 
 
-def picture(self, frame, original=SalvageReader._picture):
+def picture(self, wanted, original=PyavReader._stored_picture):
     step()
-    return original(self, frame)
+    return original(self, wanted)
 
 
 DecordReader.read = noted(DecordReader.read, "decord", step)
-SalvageReader.read = noted(SalvageReader.read, "PyAV", None)
-SalvageReader._picture = picture
+PyavReader.read = noted(PyavReader.read, "PyAV", None)
+PyavReader._stored_picture = picture
 decode_worker.serve(int(sys.argv[-1]))
 """
 WriteVideo = Callable[..., Path]
@@ -96,9 +96,9 @@ def description(describe_tiny: DescribeTiny) -> Description:
     return describe_tiny("qwen2_5_vl")
 
 
-def extract(videos: Path, root: Path, description: Description, decoders: int) -> FeatureStore:
+def extract(videos: Path, root: Path, description: Description, decoders: int, reader: str = "decord") -> FeatureStore:
     """Return the store of an extraction, one clip a pass so that a failing clip leaves the others' sums alone."""
-    settings = {"batch_clips": 1, "decoders": decoders, "decode_deadline": PATIENCE}
+    settings = {"batch_clips": 1, "decoders": decoders, "decode_deadline": PATIENCE, "reader": reader}
     extractor = make_extractor(videos, root, description, PROMPTS, (SAMPLING,), **settings)
     run_all(extractor)
     return store_of(extractor)
@@ -108,18 +108,11 @@ def extract(videos: Path, root: Path, description: Description, decoders: int) -
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, videos: Path, description: Description
 ) -> Mapping[str, FeatureStore]:
-    """The store by each reader: the two round colours in their own ways, so a row may have either's bits."""
-    stores = {"decord": extract(videos, tmp_path_factory.mktemp("decord"), description, 1)}
-    ask_once = Decoder._ask_once
-
-    def ask_pyav(self: Decoder, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
-        self._without_decord.add(request["path"])
-        return ask_once(self, request)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Decoder, "_ask_once", ask_pyav)
-        stores["PyAV"] = extract(videos, tmp_path_factory.mktemp("PyAV"), description, 1)
-    return stores
+    """The store by each reader."""
+    return {
+        name: extract(videos, tmp_path_factory.mktemp(name), description, 1, reader=reader)
+        for name, reader in (("decord", "decord"), ("PyAV", "pyav"))
+    }
 
 
 @dataclass

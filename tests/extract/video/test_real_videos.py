@@ -1,13 +1,14 @@
 """Real video files: every frame is the one PyAV gives."""
 
 import contextlib
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.paths import SHARED
+from tests.support.processes.waiting import PATIENCE
 from tests.support.profiles import LONG
 from tests.support.videos.sampled import clip_indices
 from vadprobe.extract.video.decoder import Decoder
@@ -23,9 +24,13 @@ def test_the_good_frames_of_a_corrupted_real_file_are_kept(decoder: Decoder) -> 
     with pytest.raises(VideoError, match="the file is damaged, and the frames 29 to 49 are lost"):
         decoder.read_clip(corrupted, range(50))
     assert decoder.read_clip(corrupted, range(29)).shape == (29, 720, 1280, 3)
-    assert decoder.reader == "PyAV"
     assert decoder.probe(REAL_VIDEOS / "odd" / "video_0.mov")[0] == 3
-    assert decoder.reader == "decord"
+
+
+@pytest.fixture(scope="module", params=["auto", "decord"])
+def decoder(request: pytest.FixtureRequest) -> Iterator[Decoder]:
+    with Decoder(PATIENCE, request.param) as opened:
+        yield opened
 
 
 def pyav_frames(path: Path, wanted: Container[int]) -> tuple[int, dict[int, np.ndarray]]:

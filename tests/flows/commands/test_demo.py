@@ -76,7 +76,7 @@ def test_the_demo_shows_results_comparisons_and_captions(
         "What these numbers may be taken for",
     ):
         assert words in shown, words
-    assert shown.index("hiprobe on surveillance (test)") < shown.index("[4/5]")
+    assert shown.index("hiprobe on surveillance (test)") < shown.index("[4/6]")
     assert "MEANINGLESS" not in shown
     results = json.loads((folder / "results.json").read_text())["results"]
     assert [result["preset"] for result in results] == ["hiprobe", "headhunt"]

@@ -114,7 +114,7 @@ OF_HEADS = ["probe", "scores", "locator-grid", "evaluation"]
         ("hiprobe", "sigmas = [0.4]", "sigmas = [0.8]", ["evaluation"], {"text-output"}),
         ("hiprobe", '"adaptive"', "0.5", ["evaluation"], set()),
         ("hiprobe", '"adaptive"', '"adaptive", kappa = 0.3', ["evaluation"], set()),
-        ("hiprobe", '"adaptive"', '"adaptive", edge = "zero"', ["evaluation"], set()),
+        ("hiprobe", '"adaptive"', '"adaptive", edge = "zero"', ["evaluation"], {"text-output"}),
         ("hiprobe", '"adaptive"', '"adaptive", adaptive_samples = "anomalous"', ["evaluation"], set()),
         ("hiprobe", "top_heads = 1", "saliency = {entropy_bins = 16}", ["layer-saliency"], set()),
         ("headhunt", "top_heads = 1", "top_heads = 1\nsaliency = {mmd = 'square'}", ["head-saliency"] * 3, set()),

@@ -97,6 +97,22 @@ def test_the_overlap_is_that_of_the_frames(planted: Planted) -> None:
             assert row["iou"] is None
 
 
+def test_answers_are_smoothed_with_the_edge_of_the_job(tmp_path: Path) -> None:
+    planted = write_planted(tmp_path)
+    path = planted.job("hiprobe")
+    found = []
+    for edge in ("reflect", "zero"):
+        path.write_text(path.read_text().replace('"adaptive"', f'"adaptive", edge = "{edge}"', 1))
+        analyze(load_job(path))
+        answers = read_parquet(planted.folder / OUT["hiprobe"] / ANSWERS_PARQUET)
+        found.append(answers["p_yes_detailed_smoothed"].to_numpy())
+        path.write_text(path.read_text().replace(f', edge = "{edge}"', ""))
+    known = np.isfinite(found[0])
+    assert known.any()
+    assert (found[1] <= found[0] + 1e-12)[known].all()  # zeros beyond the ends draw the ends down, and nothing else
+    assert (found[1] < found[0] - 1e-3)[known].any()
+
+
 def test_the_backbones_own_answers_stand_beside_the_method(planted: Planted) -> None:
     folder = planted.folder / OUT["headhunt"]
     baselines = entry(folder)["text_output"]

@@ -44,7 +44,7 @@ GOLDEN = {
         "files of a compacted store": "7e14bab231465a50",
         "columns of clips.parquet": "0e04175f2a041221",
         "columns of clip_videos.parquet": "ffbd9ebf2e2cf2dc",
-        "columns of videos.parquet": "7af9d3a2877603b2",
+        "columns of videos.parquet": "6da634cac3dc8fd3",
         "digests": "d337e16921d2baac",
         "checksums": "5c498446d1540808",
     },

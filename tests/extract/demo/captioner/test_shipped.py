@@ -18,7 +18,8 @@ from vadprobe.extract.demo.scenes.camera import Film
 from vadprobe.extract.demo.scenes.shot import NAMED_KINDS, UNNAMED_KINDS
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.checkpoint.card import BACKBONE_CARD
-from vadprobe.extract.model.generation import GeneratedText, TextGeneration, WordTokens, known_words
+from vadprobe.extract.model.texts.generation import GeneratedText, TextGeneration
+from vadprobe.extract.model.texts.word_tokens import WordTokens, known_words
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.format.sampling import Sampling, sample_frames

@@ -1,0 +1,99 @@
+"""Packing of a finished analysis: all that detects, and all that has to be known of it, in one file below 1 MB."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+from vadprobe.analyze.detector.detector import Detector
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.atomic_files import json_bytes
+from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.text import size_text
+
+MOST_PACKED_BYTES = 1_000_000
+"""Bytes of the largest file that is packed."""
+
+_MEASURED = ("preset", "dataset", "split", "auc", "ap_step", "f1", "n_videos", "n_frames", "n_positive")
+
+
+def pack(
+    detector: Detector,
+    backbone: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None,
+    result: Mapping[str, Any] | None,
+) -> Detector:
+    """Return a detector with all that a reader far from its stores needs.
+
+    Args:
+        detector: as the analysis wrote it.
+        backbone: settings that load its backbone: path, dtype, attention and the others of a job's [backbone].
+        calibration: content of calibration.json; None if it was fitted elsewhere, and then its own is kept.
+        result: the analysis' entry in results.json; None if there is none.
+
+    Raises:
+        VadprobeError: if the file would be too large.
+    """
+    recipe, made_of = detector.features.recipe, detector.provenance
+    card = recipe.get("backbone_card")
+    digests = {
+        "features": made_of.get("features"),
+        "ground_truth": made_of.get("ground_truth"),
+        "calibration": made_of.get("calibration"),
+        "backbone": detector.features.backbone.revision,
+        "weights": (card or {}).get("weights_sha256"),
+        "card": None if card is None else digest_json(card),
+    }
+    packed: dict[str, Any] = {
+        "backbone": portable(backbone),
+        "digests": {name: value for name, value in digests.items() if value is not None},
+        "notes": _notes(detector, result),
+    }
+    if calibration is not None:
+        packed["calibration"] = summary_of(calibration)
+    elif "calibration" in detector.packed:
+        packed["calibration"] = detector.packed["calibration"]
+    if result is not None:
+        packed["measured"] = measured_of(result)
+    whole = replace(detector, packed=packed)
+    size = len(json_bytes(whole.to_json()))
+    if size > MOST_PACKED_BYTES:
+        raise VadprobeError(
+            f"the detector {detector.preset!r} would have {size_text(size)}, of which its probe has "
+            f"{size_text(len(json_bytes(whole.probe.to_json())))}; a packed file has at most "
+            f"{size_text(MOST_PACKED_BYTES)}. Choose fewer heads, or use the analysis' own detector.json."
+        )
+    return whole
+
+
+def portable(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a backbone without what is of one machine: of an absolute path its last part stays."""
+    path = PurePath(str(backbone["path"]))
+    kept = {name: value for name, value in backbone.items() if name not in ("trust_remote_code", "path")}
+    return {**kept, "path": path.name if path.is_absolute() or "~" in path.parts[:1] else path.as_posix()}
+
+
+def summary_of(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a calibration in short: its numbers, and not its rows."""
+    labels: Sequence[int] = calibration["labels"]
+    counts = {
+        "n_samples": len(labels),
+        "n_anomalous": sum(label == 1 for label in labels),
+        "n_videos": len(set(calibration["groups"])),
+        "n_left_out": len(calibration.get("left_out", ())),
+    }
+    kept = ("unit", "segment_label", "fraction", "seed")
+    return {**{name: calibration[name] for name in kept if name in calibration}, **counts}
+
+
+def measured_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a result with their intervals, and what limits them."""
+    numbers = {name: result.get(name) for name in _MEASURED}
+    intervals = {name: ends for name, ends in result["intervals"].items() if name in _MEASURED}
+    confidence = (result.get("bootstrap") or {}).get("confidence")
+    return {**numbers, "intervals": intervals, "confidence": confidence, "caveats": list(result["caveats"])}
+
+
+def _notes(detector: Detector, result: Mapping[str, Any] | None) -> list[str]:
+    said = [*detector.notes, *(result["notes"] if result else ())]
+    return list(dict.fromkeys(said))

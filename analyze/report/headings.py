@@ -1,0 +1,27 @@
+"""Names of the metrics of tables and sweeps, as readers see them."""
+
+HEADINGS = {
+    "auc": "AUC",
+    "ap_step": "AP (step)",
+    "pr_area_trapezoid": "PR area",
+    "auc_macro": "macro AUC",
+    "auc_named": "AUC named",
+    "ap_named": "AP named",
+    "auc_unnamed": "AUC unnamed",
+    "ap_unnamed": "AP unnamed",
+    "auc_gated": "AUC gated",
+    "auc_binary": "AUC binary",
+    "ap_gated": "AP gated",
+    "ap_binary": "AP binary",
+    "ap_on_b": "A to B: AP (step)",
+    "auc_on_b": "A to B: AUC",
+    "auc_on_a": "B to A: AUC",
+    "ap_on_a": "B to A: AP (step)",
+    "f1": "F1",
+    "false_alarm_rate": "false alarms",
+    "silhouette": "silhouette",
+    "seconds": "seconds",
+    "tflop": "TFLOP",
+    "features": "features",
+    "videos": "videos",
+}

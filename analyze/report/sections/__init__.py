@@ -1,0 +1,1 @@
+"""The sections of the report, each built from the files of one or several analyses."""

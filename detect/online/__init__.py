@@ -1,0 +1,1 @@
+"""Locating anomalies while scores arrive: smoothing with a stated delay, and events that close."""

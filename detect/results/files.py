@@ -1,0 +1,67 @@
+"""Files of a detection, valid at every moment: whole lines while it runs, the table and the summary at its end."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import IO, Any
+
+from vadprobe.detect.online.events import Event
+from vadprobe.detect.stream import ScoredSegment
+from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.atomic_files import write_json
+
+SCORES, EVENTS, TABLE, SUMMARY = "scores.jsonl", "events.jsonl", "events.csv", "summary.json"
+NAMES = (SCORES, EVENTS, TABLE, SUMMARY)
+
+
+class DetectionFiles:
+    """The open files of a detection.
+
+    Args:
+        folder: where they lie; it is made.
+        overwrite: replace files of an earlier detection.
+
+    Raises:
+        VadprobeError: if there are some and they are to stay.
+    """
+
+    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
+        self.folder = folder
+        existing = [name for name in NAMES if (folder / name).exists()]
+        if existing and not overwrite:
+            raise VadprobeError(
+                f"{folder} holds an earlier detection ({', '.join(existing)}); name another folder with --out, or give "
+                "--overwrite."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in existing:
+            (folder / name).unlink()
+        # Unbuffered: a line is one call of the system, so that an interrupted run leaves whole lines.
+        self._scores = (folder / SCORES).open("wb", buffering=0)
+        self._events = (folder / EVENTS).open("wb", buffering=0)
+
+    def write(self, found: ScoredSegment | Event) -> None:
+        """Add a line."""
+        _add_line(self._events if isinstance(found, Event) else self._scores, found.to_json())
+
+    def close(self, summary: Mapping[str, Any]) -> None:
+        """Write the table of events and the summary."""
+        self._scores.close()
+        self._events.close()
+        self._write_table()
+        write_json(self.folder / SUMMARY, dict(summary))
+
+    def _write_table(self) -> None:
+        partial = self.folder / f"{TABLE}.partial"
+        with (self.folder / EVENTS).open(encoding="utf-8") as events, partial.open("w", newline="") as table:
+            writer = csv.DictWriter(table, [field.name for field in fields(Event)], extrasaction="ignore")
+            writer.writeheader()
+            for line in events:
+                writer.writerow(json.loads(line))
+        partial.replace(self.folder / TABLE)
+
+
+def _add_line(file: IO[bytes], value: Mapping[str, Any]) -> None:
+    file.write((json.dumps(value, allow_nan=False) + "\n").encode())

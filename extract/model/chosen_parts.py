@@ -1,0 +1,80 @@
+"""Capture of a few layers or heads: nothing else is kept, and the pass ends behind the deepest block of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vadprobe.extract.model.capture import KeptTokens, TextBlocks, run_to_end
+from vadprobe.store.errors import VadprobeError
+
+
+@dataclass(frozen=True)
+class ChosenParts:
+    """Layers as (layer,), layer 0 the embedding; or heads as (block, head), block 0 the first; in the order wanted."""
+
+    unit: Literal["layer", "head"]
+    indices: Sequence[tuple[int, ...]]
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks that have to run, one at least."""
+        return max(1, *(index[0] + (self.unit == "head") for index in self.indices))
+
+    @property
+    def layers(self) -> frozenset[int]:
+        """Layers whose hidden states are needed; none if heads are wanted."""
+        return frozenset(index[0] for index in self.indices) if self.unit == "layer" else frozenset()
+
+    @property
+    def blocks(self) -> frozenset[int]:
+        """Blocks of which some head is needed; none if layers are wanted."""
+        return frozenset(index[0] for index in self.indices) if self.unit == "head" else frozenset()
+
+
+@torch.inference_mode()
+def capture_chosen(
+    model: Any,
+    parts: TextBlocks,
+    inputs: Mapping[str, Any],
+    chosen: ChosenParts,
+    cache: KeptTokens | None = None,
+    *,
+    with_head: bool = False,
+) -> Tensor:
+    """Run the model up to the deepest chosen block, and keep the last position of what was chosen.
+
+    Arguments as of `capture`.
+
+    Returns:
+        (clips, features) in the model's dtype, the chosen parts side by side.
+
+    Raises:
+        RuntimeError: if a layer did not pass through its hook.
+        VadprobeError: if a value is infinite or NaN.
+    """
+    with parts.watch(chosen.layers, chosen.blocks) as seen, parts.stop_after(chosen.n_blocks):
+        run_to_end(model, inputs, cache, with_head=with_head)
+    source = seen.hidden if chosen.unit == "layer" else seen.heads
+    if source.keys() != chosen.layers | chosen.blocks:
+        raise RuntimeError(
+            f"captured {chosen.unit}s of {sorted(source)}, not of {sorted(chosen.layers | chosen.blocks)}; hooks must "
+            "be registered before the model is compiled."
+        )
+    device = source[chosen.indices[-1][0]].device
+    found = [_part(source[index[0]], index, parts.n_heads).to(device) for index in chosen.indices]
+    features = torch.cat(found, dim=1)
+    if not bool(features.isfinite().all()):
+        name = str(features.dtype).removeprefix("torch.")
+        raise VadprobeError(
+            f"a chosen {chosen.unit}'s values are infinite or NaN, computed in {name}; the detector must be used with "
+            "the dtype and the weights it was fitted on."
+        )
+    return features
+
+
+def _part(value: Tensor, index: tuple[int, ...], n_heads: int) -> Tensor:
+    """Return a layer's hidden state, or one head of a block's heads, (clips, size)."""
+    return value if len(index) == 1 else value.view(len(value), n_heads, -1)[:, index[1]]

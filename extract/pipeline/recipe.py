@@ -1,0 +1,34 @@
+"""The recipe of features: all that made model inputs of frames and a prompt."""
+
+from typing import Any
+
+from vadprobe.extract.configuration import ExtractionConfig
+from vadprobe.extract.model.backbone import Description
+from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.sampling import Sampling
+
+
+def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig) -> str:
+    """Return how the tokens before a prompt's text run: "shared" if asked for and the chat template allows it.
+
+    Otherwise "independent": every prompt runs over the whole video.
+    """
+    possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip)
+    return possible if config.prefix == "shared" else "independent"
+
+
+def input_recipe(
+    description: Description, prompt: Prompt, sampling: Sampling, config: ExtractionConfig, device: str
+) -> dict[str, Any]:
+    """Return `FeatureSpec.recipe` of one prompt, without what a card says of the weights and the videos.
+
+    Raises:
+        VadprobeError: if the prompt, or a clip of that many frames, cannot be prepared.
+    """
+    return {
+        **description.recipe(),
+        "batch_clips": config.batch_clips,
+        "device": device,
+        "prefix": prefix_mode(description, prompt, sampling, config),
+        **({"compile": True} if config.compile else {}),  # stores from before there was a choice lack it as well
+    }

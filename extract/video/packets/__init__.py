@@ -1,0 +1,1 @@
+"""Packets as a container lists them before anything is decoded: their clock, and where either breaks."""

@@ -1,0 +1,1 @@
+"""Commands from a video to events: detectors in one file, and detection with them."""

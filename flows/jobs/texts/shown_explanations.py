@@ -1,0 +1,50 @@
+"""Explanations on the terminal: marked as generated, beside the truth, drawn by a seed and never by hand."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from vadprobe.analyze.locator.explanation_files import Explanations, place_of
+from vadprobe.flows.jobs.texts.captions import truth_of
+from vadprobe.store.datasets.dataset import Dataset
+from vadprobe.store.files.text import counted, table
+
+_UNREADABLE = "(not readable)"
+
+
+def explanation_lines(found: Explanations, truth: Dataset, count: int, seed: int = 0) -> Iterator[str]:
+    """Yield what was explained, the sentence that marks texts as generated, and some of the texts.
+
+    Args:
+        found: all explanations.
+        truth: dataset of their videos.
+        count: most texts to show.
+        seed: draws them.
+    """
+    kinds = Counter(row["kind"] for row in found.rows)
+    if not kinds["anomalous"]:
+        yield f"Nothing was detected in {found.head['dataset']!r}: no segment is above the threshold."
+    if not found.rows:
+        return
+    whole = ", ".join(
+        counted(kinds[kind], f"{kind} {noun}") for kind, noun in (("anomalous", "event"), ("normal", "segment"))
+    )
+    unread = sum(row["text"] is None for row in found.rows)
+    cut = sum(row["is_whole"] is False for row in found.rows)
+    yield f"Explained: {whole}; {cut} texts cut by the token limit, {unread} segments not readable."
+    yield found.notice
+    yield f"Prompt: {found.recipe['prompt']}"
+    places = np.random.default_rng(seed).permutation(len(found.rows))[:count]
+    shown = [found.rows[place] for place in sorted(places.tolist())]
+    cells = [
+        (
+            f"{row['video_id']} [{row['start_frame']}, {row['stop_frame']})",
+            row["kind"],
+            truth_of(truth, *place_of(row)),
+            _UNREADABLE if row["text"] is None else " ".join(row["text"].split()),
+        )
+        for row in shown
+    ]
+    if cells:
+        yield from table(("segment", "detected", "truth", "generated text"), cells)
