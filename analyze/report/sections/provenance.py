@@ -36,7 +36,7 @@ def facts(part: ReportPart) -> list[tuple[str, str]]:
         ("selection", selection(part)),
         ("locator", f"sigma {result['sigma']} clips, threshold {result['threshold']:.4f}"),
         ("readings other than the default", ", ".join(f"{key} = {value}" for key, value in readings.items())),
-        ("backbone", f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
+        ("backbone", f"{backbone.key} ({backbone.family}, {backbone.describe_heads()}, "
                      f"{backbone.dtype}, {backbone.source})"),
         ("prompt of the probe", f"{features.prompt.key}: {features.prompt.text}"),
         ("sampling", f"{sampling.clip_length} frames a clip, {sampling.frames_per_clip} of them seen"),
