@@ -153,11 +153,12 @@ class Detector:
             VadprobeError: naming the part.
         """
         backbone, sampling, is_layer = self.features.backbone, self.features.sampling, self.selection.unit == "layer"
-        limits = (backbone.n_layers + 1,) if is_layer else (backbone.n_layers, backbone.n_heads)
+        known = {(layer,) for layer in range(backbone.n_layers + 1)} if is_layer else set(backbone.heads)
         for index in self.selection.indices:
-            if any(part >= limit for part, limit in zip(index, limits, strict=True)):
+            if index not in known:
                 raise VadprobeError(f"the selection names {self.selection.unit} {index}, which the backbone has not.")
-        n_features = len(self.selection.indices) * (backbone.hidden_size if is_layer else backbone.head_dim)
+        wide, shapes = backbone.hidden_size, backbone.head_shapes
+        n_features = sum(wide if is_layer else shapes[index[0]][1] for index in self.selection.indices)
         if len(self.probe.mean) != n_features:
             raise VadprobeError(f"the probe must have {n_features} features, got {len(self.probe.mean)}.")
         for name, frames in (("clip_length", sampling.clip_length), ("frames_per_clip", sampling.frames_per_clip)):

@@ -16,8 +16,7 @@ from vadprobe.analyze.features.kernel_mapping import check_has_heads
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.specification import BackboneSpec
-from vadprobe.store.format.stored_parts import check_heads
+from vadprobe.store.format.specification import BackboneSpec, check_heads
 from vadprobe.store.reading.requests import check_stored
 
 

@@ -21,13 +21,13 @@ from vadprobe.extract.families.fixed_size_frames import InternVL
 from vadprobe.extract.families.library import one_line
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.families.registry import FAMILIES, own_inputs
-from vadprobe.extract.model.capture import TextBlocks
+from vadprobe.extract.model.blocks.compiling import compile_blocks
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.blocks.text_shape import text_shape
 from vadprobe.extract.model.checkpoint.card import read_card
 from vadprobe.extract.model.checkpoint.quantisation import Quantisation, check_quantisation, quantisation_of
 from vadprobe.extract.model.checkpoint.weight_files import check_pointers, check_weights, content_digest
-from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.extract.model.devices import BALANCED, choose_device, input_device
-from vadprobe.extract.model.text_shape import text_shape
 from vadprobe.extract.model.window_attention import batch_windows
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vadprobe.extract.model.capture import KeptTokens, TextBlocks, run_to_end
+from vadprobe.extract.model.blocks.text_blocks import KeptTokens, TextBlocks
+from vadprobe.extract.model.capture import run_to_end
 from vadprobe.store.errors import VadprobeError
 
 
@@ -64,7 +65,7 @@ def capture_chosen(
             "be registered before the model is compiled."
         )
     device = source[chosen.indices[-1][0]].device
-    found = [_part(source[index[0]], index, parts.n_heads).to(device) for index in chosen.indices]
+    found = [_part(source[index[0]], index, parts).to(device) for index in chosen.indices]
     features = torch.cat(found, dim=1)
     if not bool(features.isfinite().all()):
         name = str(features.dtype).removeprefix("torch.")
@@ -75,6 +76,6 @@ def capture_chosen(
     return features
 
 
-def _part(value: Tensor, index: tuple[int, ...], n_heads: int) -> Tensor:
+def _part(value: Tensor, index: tuple[int, ...], parts: TextBlocks) -> Tensor:
     """Return a layer's hidden state, or one head of a block's heads, (clips, size)."""
-    return value if len(index) == 1 else value.view(len(value), n_heads, -1)[:, index[1]]
+    return value if len(index) == 1 else value.view(len(value), *parts.shapes[index[0]])[:, index[1]]

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vadprobe.extract.model.capture import Captured, KeptTokens, TextBlocks, capture
+from vadprobe.extract.model.blocks.text_blocks import KeptTokens, TextBlocks
+from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.chosen_parts import ChosenParts, capture_chosen
 from vadprobe.store.errors import VadprobeError
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.names import file_names
-from vadprobe.store.format.stored_parts import Head
+from vadprobe.store.format.specification import Head
 from vadprobe.store.reading.feature_store import FeatureStore
 
 Format = Literal["npy", "safetensors"]

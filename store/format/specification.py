@@ -3,14 +3,13 @@
 Frames are counted from 0 and every interval is half-open: `[start_frame, stop_frame)`.
 """
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from vadprobe.store.errors import StoreError, VadprobeError
-from vadprobe.store.files.digests import digest_json
+from vadprobe.store.files.digests import digest_json, json_differences
 from vadprobe.store.files.names import check_key
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
@@ -21,6 +20,9 @@ the backbone has heads of one number and width, else 2. A reader refuses a store
 
 HeadShape = tuple[int, int]
 """Number and width of the heads of a block; (0, 0) for a block without heads."""
+
+Head = tuple[int, int]
+"""A head by (block, head), both from 0."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class BackboneSpec:
         return self.block_heads or ((self.n_heads, self.head_dim),) * self.n_layers
 
     @property
-    def heads(self) -> tuple[tuple[int, int], ...]:
+    def heads(self) -> tuple[Head, ...]:
         """Every head as (block, head), ascending."""
         return tuple((block, head) for block, (count, _) in enumerate(self.head_shapes) for head in range(count))
 
@@ -110,12 +112,28 @@ class BackboneSpec:
     def describe_heads(self) -> str:
         """Say the number and width of the heads: `28 blocks of 28 heads with 128 values`."""
         counts = Counter(self.head_shapes)
-        texts = [
+        return ", ".join(
             f"{count} block{'' if count == 1 else 's'} "
             + (f"of {shape[0]} heads with {shape[1]} values" if shape[0] else "without heads")
             for shape, count in counts.items()
-        ]
-        return ", ".join(texts)
+        )
+
+
+def check_heads(backbone: BackboneSpec, heads: Iterable[Head]) -> None:
+    """Refuse heads that the backbone does not have.
+
+    Raises:
+        VadprobeError: naming the first, and what there is.
+    """
+    for block, head in heads:
+        if not backbone.n_heads:
+            raise VadprobeError(f"backbone {backbone.key!r} has no attention heads; choose layers.")
+        if not 0 <= block < backbone.n_layers:
+            raise VadprobeError(f"head {block}:{head} does not exist; there are blocks 0 to {backbone.n_layers - 1}.")
+        count, _ = backbone.head_shapes[block]
+        if not 0 <= head < count:
+            there = f"heads 0 to {count - 1}" if count else "no heads"
+            raise VadprobeError(f"head {block}:{head} does not exist; block {block} has {there}.")
 
 
 def backbone_json(backbone: BackboneSpec) -> dict[str, Any]:
@@ -202,7 +220,7 @@ class FeatureSpec:
 
     def differences(self, other: "FeatureSpec") -> list[str]:
         """Name each field that differs, as `name: mine, not theirs`; empty when the digests agree."""
-        return _differences("", self.to_json(), other.to_json())
+        return json_differences("", self.to_json(), other.to_json())
 
 
 DEMO_CAPTIONER = "demo-captioner"
@@ -230,23 +248,3 @@ def backbone_notes(key: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
         )
         return (stamp, note)
     return (note,)
-
-
-_MISSING = object()
-
-
-def _differences(prefix: str, mine: Any, theirs: Any) -> list[str]:
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        return [
-            line
-            for name in sorted(mine.keys() | theirs.keys())
-            for line in _differences(
-                f"{prefix}.{name}" if prefix else name, mine.get(name, _MISSING), theirs.get(name, _MISSING)
-            )
-        ]
-    # As JSON, which is what the digest sees: 1 is not 1.0, and a tuple is a list.
-    shown = [("missing" if value is _MISSING else json.dumps(value, sort_keys=True)) for value in (mine, theirs)]
-    if shown[0] == shown[1]:
-        return []
-    plain = ["missing" if value is _MISSING else repr(value) for value in (mine, theirs)]
-    return [f"{prefix}: {plain[0]}, not {plain[1]}"]

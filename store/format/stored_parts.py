@@ -12,10 +12,7 @@ from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions, partition_rows
-from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
-
-Head = tuple[int, int]
-"""A head by (block, head), both from 0."""
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec, Head, check_heads
 
 
 @dataclass(frozen=True)
@@ -194,25 +191,6 @@ class StoredParts:
             for name in asdict(self)
             if mine.get(name) != theirs.get(name)
         ]
-
-
-def check_heads(backbone: BackboneSpec, heads: Iterable[Head]) -> None:
-    """Refuse heads that the backbone does not have.
-
-    Raises:
-        VadprobeError: naming the first, and what there is.
-    """
-    for block, head in heads:
-        if not backbone.n_heads:
-            raise VadprobeError(f"backbone {backbone.key!r} has no attention heads; choose layers.")
-        if not 0 <= block < backbone.n_layers:
-            raise VadprobeError(
-                f"head {_shown((block, head))} does not exist; there are blocks 0 to {backbone.n_layers - 1}."
-            )
-        count, _ = backbone.head_shapes[block]
-        if not 0 <= head < count:
-            there = f"heads 0 to {count - 1}" if count else "no heads"
-            raise VadprobeError(f"head {_shown((block, head))} does not exist; block {block} has {there}.")
 
 
 EVERYTHING = StoredParts()

@@ -8,8 +8,8 @@ import numpy as np
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.object_store import ForbiddenError
-from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
-from vadprobe.store.format.stored_parts import Head, StoredParts
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec, Head
+from vadprobe.store.format.stored_parts import StoredParts
 
 
 def row_numbers(path: StorePath, rows: np.ndarray, n_rows: int) -> np.ndarray:

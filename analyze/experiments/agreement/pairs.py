@@ -130,7 +130,7 @@ def _distance(drawn: Sequence[tuple[Selection, Selection]]) -> float:
 
 def _same(first: BackboneSpec, second: BackboneSpec) -> bool:
     """Tell whether an index means the same in both: the weights are the same, whatever a user calls them."""
-    return (first.revision, first.n_layers, first.n_heads) == (second.revision, second.n_layers, second.n_heads)
+    return (first.revision, first.head_shapes) == (second.revision, second.head_shapes)
 
 
 def _total(backbone: BackboneSpec, unit: str) -> int:

@@ -26,7 +26,8 @@ from tests.support.oracles.processor_passes import (
 from tests.support.oracles.prompt_passes import NAMES, assert_near, difference, first_token_report
 from tests.support.profiles import LONG
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.format.prompts import SHIPPED

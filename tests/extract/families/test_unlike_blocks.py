@@ -17,7 +17,7 @@ from tests.support.oracles.processor_passes import CPU, QUESTION, SECONDS, Check
 from tests.support.oracles.prompt_passes import Clips, difference, first_token_report
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.text_shape import text_shape
+from vadprobe.extract.model.blocks.text_shape import text_shape
 from vadprobe.extract.video.decoder import Decoder
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.verification.verify import verify

@@ -13,7 +13,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.support.oracles.prompt_passes import NAMES, Clips, assert_near, difference
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.store.errors import VadprobeError
 
 FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself

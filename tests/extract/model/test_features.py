@@ -24,8 +24,8 @@ from tests.support.extractions import features_of, make_extractor, run_all, stor
 from tests.support.oracles.prompt_passes import NAMES, PROMPTS, Clips, blocks_run, first_token_report
 from tests.support.profiles import LONG
 from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.blocks.compiling import compile_blocks
 from vadprobe.extract.model.capture import Captured, capture
-from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.store.verification.verify import verify
 
 FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself

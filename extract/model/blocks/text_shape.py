@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from vadprobe.extract.families.library import missing_package
-from vadprobe.extract.model.capture import TextBlocks
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec
 
