@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.probes.kinds import Probe, probe_from_json
+from vadprobe.analyze.probes.kinds.registry import Probe, probe_from_json
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import read_json, write_json

@@ -101,6 +101,11 @@ def _warnings(parts: Sequence[ReportPart]) -> list[str]:
                 f"{part.result['preset']}: fitted or tuned on {len(part.result['overlap'])} of the reported videos, as "
                 "the job allows; these numbers say nothing about new videos."
             )
+        if part.result.get("transductive"):
+            found.append(
+                f"{part.result['preset']}: transductive: the fit saw the features of "
+                f"{len(part.result['transductive'])} of the reported videos, without their labels, as the job allows."
+            )
         if part.result["auc"] is None:
             found.append(
                 f"{part.result['preset']}: the numbers are unknown, because the scored videos have no labels or their "
