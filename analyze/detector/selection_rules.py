@@ -117,8 +117,11 @@ def _by_scores(inputs: AnalysisInputs, config: AnalysisConfig, digests: dict[str
     listed = plain(np.where(np.isfinite(scores), scores, np.nan))
     rows = tuple(listed) if unit == "layer" else tuple(tuple(row) for row in listed)
     selection = Selection(unit, config.rule, indices, rows, digests, first)
-    layers = list(range(1, 1 + len(scores))) if unit == "layer" else []
-    return Choice(selection, _details(scores, {}, {inputs.score_prompt: {config.rule: scores}}, layers))
+    details = _details(scores, {}, {inputs.score_prompt: {config.rule: scores}}, [])
+    if unit == "layer":
+        return Choice(selection, {**details, "layers": list(range(1, 1 + len(scores)))})
+    one_prompt = {"mean": listed, "instability": plain(np.where(np.isfinite(scores), 0.0, np.nan))}
+    return Choice(selection, {**details, "parts": one_prompt, "prompts": {inputs.score_prompt: listed}})
 
 
 def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -> Choice:

@@ -38,8 +38,8 @@ class Result:
     reported videos that something was fitted or tuned on; it is empty unless that was allowed. `held_out` names test
     videos that were taken out of the split, `transductive` those whose rows the fit saw without their labels. `videos`
     has one row per measured video. `notes` say what the backbone's weights allow to be said, here and where it was
-    fitted. `text_output` is the backbone's own answer beside the method, `reliability` the probe's probabilities against
-    the truth, `shift` how far what it was fitted on is from what it scores: `with_context` adds them.
+    fitted. `text_output` is the backbone's own answer beside the method, `reliability` the probe's probabilities
+    against the truth, `shift` how far what it was fitted on is from what it scores: `with_context` adds them.
     """
 
     preset: str

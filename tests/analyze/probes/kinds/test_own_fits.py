@@ -135,7 +135,7 @@ def test_what_a_kind_does_not_have_is_refused(settings: dict[str, object], words
 
 def test_transductive_is_refused_unless_the_job_says_so() -> None:
     values = {"preset": "p", "method": "spherevad", "out": "o", "probe": {"statistics": "test"}}
-    with pytest.raises(ValidationError, match="transductive.*allow_transductive = true"):
+    with pytest.raises(ValidationError, match=r"transductive.*allow_transductive = true"):
         AnalysisConfig.model_validate(values)
     config = AnalysisConfig.model_validate({**values, "allow_transductive": True})
     assert (config.probe.kind, config.probe.scaling, config.rule) == ("von-mises-fisher", "none", "middle-layer")
