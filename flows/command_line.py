@@ -23,7 +23,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "stages": ("show-job", "plan", "extract", "analyze", "report", "describe", "demo"),
         "verify": ("verify",),
     },
-    "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
+    "Stores": {"stores": ("ls", "show", "diff", "similar", "card", "gc")},
     "Copies and other programs": {
         "transfer": ("pull", "push", "compact"),
         "exchange": ("export", "import headhunt"),

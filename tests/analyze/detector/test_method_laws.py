@@ -28,6 +28,7 @@ from vadprobe.store.errors import VadprobeError
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "new-method.md"
 ADDED = ((RULES, "distance"), (SCORERS, "projection"), (LOCATOR_RULES, "above-normal"))
+FIXED: dict[str, Any] = {"threshold": 0.5, "sigmas": (1.0,)}
 GIVEN: dict[str, dict[str, Any]] = {"layer": {"layer": 1}, "heads": {"heads": [[1, 2]]}}
 
 
@@ -46,6 +47,7 @@ def example() -> Iterator[ModuleType]:
 
 
 RULE_NAMES = (*RULES.names, "distance")
+RANKING = (*(name for name in RULES.names if isinstance(RULES[name], RankingRule)), "distance")
 SCORER_NAMES = (*SCORERS.names, "projection")
 LOCATOR_NAMES = (*LOCATOR_RULES.names, "above-normal")
 
@@ -168,7 +170,7 @@ def test_nothing_of_the_test_videos_reaches_a_fit(twins: tuple[Planted, Planted]
 def test_a_transductive_fit_says_so_and_sees_rows(twins: tuple[Planted, Planted], name: str) -> None:
     changes = {
         "probe": {"kind": name, "scaling": "none", "statistics": "test"},
-        "locator": {"threshold": 0.5, "sigmas": (1.0,)},
+        "locator": FIXED,
     }
     with pytest.raises(ValueError, match="allow_transductive"):
         fitted(twins[0], **changes)
