@@ -26,7 +26,7 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Stores": {"stores": ("ls", "show", "diff", "similar", "card", "gc")},
     "Copies and other programs": {
         "transfer": ("pull", "push", "compact"),
-        "exchange": ("export", "import headhunt"),
+        "exchange": ("export", "export-fiftyone", "import headhunt"),
         "backbones": ("convert-checkpoint", "make-demo-backbone"),
     },
     "Data sets and experiments": {
