@@ -15,7 +15,7 @@ from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing
 
 @dataclass(frozen=True, eq=False)
 class LocatorSamples:
-    """What a rule of thresholds may see; scores are computed when they are asked for.
+    """Everything that a rule of thresholds may see; scores are computed when they are asked for.
 
     Attributes:
         calibrated: gives the scores of the calibration rows, (n,) float64 unsmoothed.
@@ -47,7 +47,7 @@ class LocatorRule(Protocol):
 
     @property
     def tunes(self) -> bool:
-        """Whether the held-out clips are asked for."""
+        """True if the held-out clips are asked for."""
         ...
 
     def fit(self, samples: LocatorSamples, /) -> Locator:

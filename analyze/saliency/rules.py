@@ -16,7 +16,7 @@ class SelectionRule(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """What is chosen: "layer" or "head"."""
+        """The parts that are chosen: "layer" or "head"."""
         ...
 
 

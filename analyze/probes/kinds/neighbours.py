@@ -1,4 +1,4 @@
-"""How far a sample is from those most like it; no label is seen."""
+"""Distance of a sample from those most like it; no label is seen."""
 
 import hashlib
 from collections.abc import Mapping

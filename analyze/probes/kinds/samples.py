@@ -1,4 +1,4 @@
-"""What a kind of probe is fitted on, and the protocol of a kind that brings its own fit."""
+"""Samples that a kind of probe is fitted on, and the protocol of a kind that brings its own fit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

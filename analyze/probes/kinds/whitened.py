@@ -1,4 +1,4 @@
-"""How unusual a sample is in units of the spread of all samples; no label is seen."""
+"""Distance of a sample from the mean, in units of the spread of all samples; no label is seen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
