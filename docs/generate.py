@@ -192,6 +192,8 @@ def _type(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         parts = get_args(annotation)
         return f"list of {_type(parts[0])}" if parts[-1] is ... else f"[{', '.join(map(_type, parts))}]"
+    if get_origin(annotation) is dict:
+        return f"table of {_type(get_args(annotation)[1])}s"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table of " + " and ".join(f"`{name}`" for name in annotation.model_fields)
     return _WORDS.get(annotation.__name__, annotation.__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from vadprobe.analyze.detector.plain_values import PACKED, check_numbers, read_plain
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.probes.kinds import Probe, probe_from_json
+from vadprobe.analyze.probes.kinds.registry import Probe, probe_from_json
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
@@ -62,6 +62,20 @@ class Detector:
         fitted = self.provenance.get("notes")
         said = [*(fitted if isinstance(fitted, list) else ()), *self.packed.get("notes", ())]
         return tuple(dict.fromkeys(str(note) for note in said))
+
+    def check_inductive(self) -> None:
+        """Refuse a detector whose fit saw the videos that it was to score, for use on incoming videos.
+
+        Raises:
+            VadprobeError: saying how many those were, and how to fit another.
+        """
+        seen = self.provenance.get("unlabelled_on", {})
+        if seen:
+            raise VadprobeError(
+                f"the detector {self.preset!r} is transductive: its fit saw the features of the {len(seen)} videos "
+                "that it was measured on, and an incoming video is none of them, so nothing is known of its scores "
+                "there. Fit it with probe.statistics = 'calibration'."
+            )
 
     def differences(self, spec: FeatureSpec) -> list[str]:
         """Name each field that differs in meaning from what it was fitted on, as `part (field: theirs, not mine)`."""

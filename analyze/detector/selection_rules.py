@@ -9,11 +9,18 @@ import numpy as np
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.configuration import LAYER_RULES, AnalysisConfig
-from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked
+from vadprobe.analyze.configuration import AnalysisConfig
+from vadprobe.analyze.detector.saliency_steps import (
+    head_metrics_of,
+    layer_metrics_of,
+    plain,
+    ranked,
+    rule_scores_of,
+)
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.features.kernel_mapping import check_has_heads
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
+from vadprobe.analyze.saliency.rules import RULES, RankingRule
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec, check_heads
@@ -41,7 +48,7 @@ def choose(
         VadprobeError: if the rule names a layer or head that the backbone or a store does not have, or nothing can be
             ranked.
     """
-    if config.rule not in LAYER_RULES:
+    if not config.chooses_layers:
         check_has_heads(inputs.store.spec.backbone)
     digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
     if config.rule in _GIVEN:
@@ -53,6 +60,10 @@ def choose(
         return _by_dlsp(
             inputs, config, digests, layer_metrics_of(store, calibration, config.saliency, cache, scheduler)
         )
+    rule = RULES[config.rule]
+    if isinstance(rule, RankingRule):
+        measured_scores = rule_scores_of(inputs.calibration_store, calibration, config.rule, cache, scheduler)
+        return _by_scores(inputs, config, digests, measured_scores)
     stores = {key: inputs.calibration[key] for key in inputs.ranked_prompts}
     measured = head_metrics_of(stores, calibration, config.saliency, config.seed, cache, scheduler)
     best = _by_rhi(config, digests, measured)
@@ -89,6 +100,31 @@ def _by_rhi(
     details = _details(robust.robust, parts, measured, [])
     prompts = {key: plain(values) for key, values in robust.prompts.items()}
     return Choice(selection, {**details, "prompts": prompts})
+
+
+def _by_scores(inputs: AnalysisInputs, config: AnalysisConfig, digests: dict[str, str], scores: np.ndarray) -> Choice:
+    """Choose the layer, or the `top_heads` heads, of the greatest score; of equal ones the first."""
+    unit = RULES[config.rule].unit
+    wanted, known = 1 if unit == "layer" else config.top_heads, int(np.isfinite(scores).sum())
+    if known < wanted:
+        raise VadprobeError(
+            f"rule {config.rule!r} must know {wanted} {unit}s, got {known} of {scores.size} with a finite score. Draw "
+            "a larger calibration set."
+        )
+    finite = np.where(np.isfinite(scores), scores, -np.inf)
+    order = np.argsort(-finite, axis=None, kind="stable")[:wanted]
+    first = 1 if unit == "layer" else 0
+    indices = tuple(
+        tuple(int(part) + first for part in np.unravel_index(number, scores.shape)) for number in order.tolist()
+    )
+    listed = plain(np.where(np.isfinite(scores), scores, np.nan))
+    rows = tuple(listed) if unit == "layer" else tuple(tuple(row) for row in listed)
+    selection = Selection(unit, config.rule, indices, rows, digests, first)
+    details = _details(scores, {}, {inputs.score_prompt: {config.rule: scores}}, [])
+    if unit == "layer":
+        return Choice(selection, {**details, "layers": list(range(1, 1 + len(scores)))})
+    one_prompt = {"mean": listed, "instability": plain(np.where(np.isfinite(scores), 0.0, np.nan))}
+    return Choice(selection, {**details, "parts": one_prompt, "prompts": {inputs.score_prompt: listed}})
 
 
 def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -> Choice:

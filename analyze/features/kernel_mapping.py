@@ -12,7 +12,7 @@ import numpy as np
 from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored
-from vadprobe.analyze.probes.kinds import Probe
+from vadprobe.analyze.probes.kinds.registry import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec

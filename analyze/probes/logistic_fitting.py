@@ -7,9 +7,9 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.probes.samples import checked_samples, sample_weights, scaled_samples
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty, Scaling
+from vadprobe.analyze.probes.terms import DEFAULT_PENALTY, Convention, Penalty, Scaling
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.calibration.labels import checked_labels
-from vadprobe.analyze.probes.settings import ClassWeight, Resampling, Scaling
+from vadprobe.analyze.probes.terms import ClassWeight, Resampling, Scaling
 from vadprobe.store.errors import VadprobeError
 
 

@@ -71,7 +71,7 @@ def _within(lab: ExperimentContext, case: ExperimentJob, own: Chosen) -> Iterato
     if len(own.selections) > 1:
         yield _compared(own, own, "draw", list(combinations(range(len(own.selections)), 2)))
     singles = list(prompt_choices(lab, case))
-    if case.config.method != "hiprobe":  # under its score prompt a layer's own choice is one of the singles
+    if not case.config.chooses_layers:  # under its score prompt a layer's own choice is one of the singles
         yield from (_pair(own, single, "prompts") for single in singles)
     yield from (_pair(one, other, "prompts") for one, other in combinations(singles, 2))
     convention = convention_choice(lab, case)

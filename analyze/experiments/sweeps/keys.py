@@ -185,7 +185,7 @@ _ALL = (
         _read_whole("layer", 0, _n_layers),
         lambda variation, value: _config(variation, selection={**chosen_by("layer"), "layer": value}),
         lambda case: case.config.selection.layer,
-        lambda config: "" if config.method == "hiprobe" else "it is of jobs of method 'hiprobe', this one probes heads",
+        lambda config: "" if config.chooses_layers else "it is of jobs of method 'hiprobe', this one probes heads",
         {"all": lambda case: range(1, _n_layers(case) + 1)},
     ),
     SweepKey(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from vadprobe.analyze.report.part import ReportPart
 from vadprobe.analyze.saliency.selection import layer_name
 
-_RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI"}
+_RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI", "fisher": "Fisher's ratio", "fisher-layer": "Fisher's ratio"}
 _SHOWN_HEADS = 12
 
 
@@ -34,6 +34,7 @@ def facts(part: ReportPart) -> list[tuple[str, str]]:
         ("job", part.job),
         ("dataset", f"{result['dataset']}, split {result['split']}"),
         ("selection", selection(part)),
+        ("probe", part.detector.probe.kind),
         ("locator", f"sigma {result['sigma']} clips, threshold {result['threshold']:.4f}"),
         ("readings other than the default", ", ".join(f"{key} = {value}" for key, value in readings.items())),
         ("backbone", f"{backbone.key} ({backbone.family}, {backbone.describe_heads()}, "

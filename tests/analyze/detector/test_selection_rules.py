@@ -154,7 +154,7 @@ def test_a_rule_is_refused_where_a_store_lacks_its_heads(lab: ExperimentContext,
         ({"method": "headhunt", "saliency": {"folds": 1}}, "folds must be 0"),
         (
             {"method": "headhunt", "saliency": {"folds": 2}, "selection": {"rule": "all-heads"}},
-            "saliency.folds goes with a rule that ranks; 'all-heads' ranks nothing",
+            "saliency.folds goes with a rule that ranks by metrics .dlsp, rhi, full-layer., not 'all-heads'",
         ),
         (
             {

@@ -14,12 +14,17 @@ from tests.support.models.torchvision import needs_torchvision
 from tests.support.oracles.eager_attention import gemma4_heads, qwen3_5_heads
 from tests.support.oracles.eager_reference import ROUNDING
 from tests.support.oracles.processor_passes import CPU, QUESTION, SECONDS, Checkpoints, captures, family_of, noise
-from tests.support.oracles.prompt_passes import Clips, difference, first_token_report
+from tests.support.oracles.prompt_passes import PROMPTS, Clips, difference, first_token_report
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.model.backbone import Backbone, load
 from vadprobe.extract.model.blocks.text_shape import text_shape
+from vadprobe.extract.model.chosen_parts import ChosenParts, capture_chosen
+from vadprobe.extract.model.texts.generation import TextGeneration
+from vadprobe.extract.model.texts.word_tokens import WordTokens
 from vadprobe.extract.video.decoder import Decoder
-from vadprobe.store.format.prompts import SHIPPED
+from vadprobe.store.format.prompts import SHIPPED, Prompt
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
@@ -97,6 +102,31 @@ def test_a_pass_of_a_hybrid_that_ends_early_has_the_same_layers(hybrid: Backbone
     assert torch.equal(part.head_outputs, whole.head_outputs[:, :n_blocks])
 
 
+def test_chosen_heads_and_layers_of_a_hybrid_are_those_of_the_whole_pass(hybrid: Backbone) -> None:
+    clips = Clips.of(hybrid, noise(1))
+    whole = clips.alone()
+
+    def chosen(parts: ChosenParts) -> torch.Tensor:
+        arguments = {**clips.arguments(), "mm_encoder_outputs": clips.encoded()}
+        return capture_chosen(hybrid.model, hybrid.parts, arguments, parts)
+
+    heads = torch.cat([whole.head_outputs[:, 7, 2], whole.head_outputs[:, 3, 5]], dim=1)
+    assert difference(chosen(ChosenParts("head", ((7, 2), (3, 5)))), heads) <= ROUNDING
+    assert difference(chosen(ChosenParts("layer", ((2,),))), whole.hidden_states[:, 2]) <= ROUNDING
+
+
+def test_a_hybrid_writes_the_text_of_the_library(hybrid: Backbone) -> None:
+    frames = noise(1)
+    clips = Clips.of(hybrid, frames, [0.7])
+    sampling, prompt = Sampling("segment", 2 * clips.frames, clips.frames), Prompt("question", PROMPTS[0])
+    spec = FeatureSpec("", "", 0, sampling, hybrid.description.spec, prompt, {"prefix": "independent"})
+    (mine,) = TextGeneration(hybrid, 5)(frames, [0.7], spec, WordTokens())
+    given = clips.raw()
+    wanted = hybrid.model.generate(**given, max_new_tokens=5, do_sample=False)[0, given["input_ids"].shape[1] :]
+    assert list(mine.tokens) == wanted[: len(mine.tokens)].tolist()
+    assert len(mine.masses) == len(wanted)
+
+
 def test_an_extraction_of_a_hybrid_holds_these_features(hybrid: Backbone, video_folder: Path, tmp_path: Path) -> None:
     prompts = (SHIPPED["coarse"], SHIPPED["question"])
     # One clip at a time: a recurrent state takes up the rounding of all tokens, which depends on the shape of a batch.
@@ -133,3 +163,6 @@ def test_heads_of_two_widths_equal_the_eager_reference(checkpoints: Checkpoints)
         mine = captured.head_outputs[:, block]
         assert difference(mine[:, :heads, :width], gemma4_heads(gemma.model, block, states)) <= ROUNDING
         assert not mine[..., width:].any()
+    chosen = capture_chosen(gemma.model, gemma.parts, inputs, ChosenParts("head", ((2, 1), (0, 3))), with_head=True)
+    wanted = torch.cat([captured.head_outputs[:, 2, 1], captured.head_outputs[:, 0, 3, :16]], dim=1)
+    assert difference(chosen, wanted) <= ROUNDING

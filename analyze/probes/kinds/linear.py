@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from vadprobe.analyze.probes.probe import Probe
-from vadprobe.analyze.probes.settings import ClassWeight, Convention, ProbeKind
+from vadprobe.analyze.probes.terms import ClassWeight, Convention, ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 
