@@ -18,6 +18,7 @@ from vadprobe.analyze.saliency.settings import (
     SaliencyConfig,
     SelectionConfig,
 )
+from vadprobe.store.format.prompts import LAST_PROMPT, Position
 from vadprobe.store.settings import OpenReading, Section
 
 __all__ = [
@@ -95,6 +96,10 @@ class AnalysisConfig(Section):
     )
     convention: Annotated[Convention, _WHOLE] = Field(
         default="paper", description="'headhunt-code' sets all keys of that code at once; 'paper' sets none"
+    )
+    position: Position = Field(
+        default=LAST_PROMPT,
+        description="tokens whose features are read: those prompts of the job that have this position count",
     )
     score_prompt: Annotated[str | None, _SCORE_PROMPT] = Field(
         default=None, description="the prompt that feeds the probe; by default the first"

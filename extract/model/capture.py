@@ -1,17 +1,18 @@
-"""Capture of every layer's hidden state and every head's output at the last prompt token.
+"""Capture of every layer's hidden state and every head's output, at the last prompt token or at other positions.
 
-That position generates the first token, so the methods call these the first-token features.
+The last prompt token generates the first token of the answer, so the methods call these the first-token features.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vadprobe.extract.model.blocks.text_blocks import KeptTokens, TextBlocks
+from vadprobe.extract.model.blocks.text_blocks import KeptTokens, Seen, TextBlocks
+from vadprobe.extract.model.positions import LAST_TOKEN, PositionTokens
 from vadprobe.store.errors import VadprobeError
 
 
@@ -44,7 +45,7 @@ def capture(
     *,
     with_head: bool = False,
 ) -> Captured:
-    """Run the model once, without its language head on the sequence, and keep the last position of every layer.
+    """Run the model once, without its language head on the sequence, and keep the last token of every layer.
 
     Args:
         model: a transformers image-text-to-text model in evaluation mode; it may be spread over several devices.
@@ -59,23 +60,60 @@ def capture(
         RuntimeError: if a layer did not pass through its hook, as when the model was compiled before its hooks came.
         VadprobeError: if a value is infinite or NaN, as when float16 overflows.
     """
+    (found,) = capture_positions(model, parts, inputs, answer_ids, cache, n_blocks, with_head=with_head)
+    return found
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Tokens of a run that are kept, and what was seen of them in the run before it.
+
+    `columns` are the places of these positions among those of the run before.
+    """
+
+    tokens: PositionTokens = LAST_TOKEN
+    before: Seen | None = None
+    columns: Sequence[int] = ()
+
+
+LAST_WANTED = Wanted()
+"""The last token alone."""
+
+
+@torch.inference_mode()
+def capture_positions(
+    model: Any,
+    parts: TextBlocks,
+    inputs: Mapping[str, Any],
+    answer_ids: tuple[int, int],
+    cache: KeptTokens | None = None,
+    n_blocks: int | None = None,
+    wanted: Wanted = LAST_WANTED,
+    *,
+    with_head: bool = False,
+) -> list[Captured]:
+    """Return the features of each wanted position from one run; the logits are those of the last token in all.
+
+    Arguments and errors as of `capture`.
+    """
     layers, output = len(parts.blocks) if n_blocks is None else n_blocks, None
-    with parts.watch() as seen, parts.stop_after(layers):
+    with parts.watch(tokens=wanted.tokens) as seen, parts.stop_after(layers):
         output = run_to_end(model, inputs, cache, with_head=with_head)
-    wanted = sum(count > 0 for count, _ in parts.shapes[:layers])
-    if len(seen.hidden) != layers + 1 or len(seen.heads) != wanted:
+    n_heads = sum(count > 0 for count, _ in parts.shapes[:layers])
+    if len(seen.hidden) != layers + 1 or len(seen.heads) != n_heads:
         raise RuntimeError(
             f"captured {len(seen.hidden)} of {layers + 1} hidden states and the heads of {len(seen.heads)} of "
-            f"{wanted} blocks; hooks must be registered before the model is compiled."
+            f"{n_heads} blocks; hooks must be registered before the model is compiled."
         )
+    seen.finish(wanted.before, wanted.columns)
     device = seen.hidden[layers].device
-    hidden = torch.stack([seen.hidden[layer].to(device) for layer in range(layers + 1)], dim=1)
-    captured = Captured(
-        hidden_states=hidden,
-        head_outputs=parts.heads(seen.heads, hidden),
-        answer_logits=None if output is None else _answers(model, output, answer_ids),
-    )
-    _require_finite(captured)
+    stacked = torch.stack([seen.hidden[layer].to(device) for layer in range(layers + 1)], dim=2)
+    logits = None if output is None else _answers(model, output, answer_ids)
+    captured = []
+    for position, hidden in enumerate(stacked.unbind(dim=1)):
+        heads = parts.heads({block: value[:, position] for block, value in seen.heads.items()}, hidden)
+        captured.append(Captured(hidden, heads, logits))
+        _require_finite(captured[-1])
     return captured
 
 

@@ -13,7 +13,7 @@ def prefix_mode(description: Description, prompt: Prompt, sampling: Sampling, co
 
     Otherwise "independent": every prompt runs over the whole video.
     """
-    possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip)
+    possible = description.family.prefix_mode(prompt.text, sampling.frames_per_clip, prompt.before)
     return possible if config.prefix == "shared" else "independent"
 
 

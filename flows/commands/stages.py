@@ -36,6 +36,7 @@ def plan(config: Path, /) -> int:
     """
     from vadprobe.flows.jobs.extract_job import missing_lines, n_clips, prepare
     from vadprobe.flows.jobs.job import load_job
+    from vadprobe.store.format.prompts import POSITIONS
 
     extractor = prepare(load_job(config), Bar("probing", "video"))
     backbone = extractor.description.spec
@@ -53,6 +54,8 @@ def plan(config: Path, /) -> int:
         contents = sampling.writers[0].contents
         if not contents.is_complete:
             print(f"{sampling.sampling.key}: {contents.describe()}")
+        for prompt in (writer.spec.prompt for writer in sampling.writers):
+            print(f"{sampling.sampling.key}: {prompt.key}: values {POSITIONS[prompt.position][1]}")
     cautions = [f"Note: {caution}" for caution in extractor.plan.cautions]
     for line in (*cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
         print(line)

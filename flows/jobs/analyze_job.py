@@ -78,8 +78,8 @@ def open_analysis(job: Job) -> AnalysisInputs:
         VadprobeError: if the features are missing or unfinished.
     """
     truth, probed = open_truth_of(job)
-    keys = [prompt.key for prompt in job.prompts]
-    return open_inputs(job.analysis, truth, probed, job.layout, job.samplings, job.config.backbone.key, keys)
+    keys, backbone = job.scored_prompts, job.config.backbone.key
+    return open_inputs(job.analysis, truth, probed, job.layout, job.samplings, backbone, keys)
 
 
 @contextmanager

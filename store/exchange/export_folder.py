@@ -44,7 +44,7 @@ def export_header(store: FeatureStore, format_name: Format, parts: Parts) -> dic
     """Return what all files of an export have in common; an export goes on only where this is the same."""
     spec = store.spec
     arrays = {}
-    for array in feature_arrays(spec.backbone, spec.n_clips):
+    for array in feature_arrays(spec.backbone, spec.n_clips, position=spec.prompt.position):
         if array.name not in parts:
             continue
         part = parts[array.name]

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.prompts import LAST_PROMPT, Position, Prompt, shipped
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.settings import Section
 
@@ -65,11 +65,32 @@ class SamplingConfig(Section):
 
 
 class PromptConfig(Section):
-    """A prompt of one's own: its key and its text."""
+    """A prompt of one's own, or a shipped one read at other tokens or with a text before the video."""
 
     key: str = Field(description="folder name of the prompt in the store")
-    text: str = Field(description="what the model is asked")
+    text: str | None = Field(
+        default=None, description="what the model is asked behind the video; by default the shipped prompt of that key"
+    )
+    before: str = Field(default="", description="what it reads before the video")
+    positions: tuple[Position, ...] = Field(
+        default=(LAST_PROMPT,),
+        min_length=1,
+        description="tokens whose values are kept, all from one pass, a store for each: the last before the answer, "
+        "the last vision token, the mean over the vision tokens, or over all tokens behind the video. The store of "
+        "another than 'last-prompt' is called KEY-POSITION",
+    )
 
-    def prompt(self) -> Prompt:
-        """Return the validated value."""
-        return Prompt(self.key, self.text)
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "PromptConfig":
+        if len(set(self.positions)) < len(self.positions):
+            raise ValueError(f"positions name one twice ({', '.join(self.positions)})")
+        return self
+
+    def prompts(self) -> tuple[Prompt, ...]:
+        """Return a validated prompt for each position.
+
+        Raises:
+            VadprobeError: if there is no text and no shipped prompt of that key, or a part is wrong.
+        """
+        text = shipped(self.key).text if self.text is None else self.text
+        return tuple(Prompt(self.key, text, self.before).at(position) for position in self.positions)

@@ -11,6 +11,7 @@ import numpy as np
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.prompts import LAST_PROMPT, POSITIONS, Position
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 
 PARTITION_ROWS = 256
@@ -48,11 +49,14 @@ class ArraySpec:
         return (count, *self.shape[1:])
 
 
-def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None) -> tuple[ArraySpec, ...]:
+def feature_arrays(
+    backbone: BackboneSpec, n_clips: int, rows: int | None = None, position: Position = LAST_PROMPT
+) -> tuple[ArraySpec, ...]:
     """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition.
 
-    A backbone without heads has no `head_outputs`.
+    A backbone without heads has no `head_outputs`. `position` changes the prose alone.
     """
+    of_state, of_head = POSITIONS[position]
     layers, heads = backbone.n_layers, backbone.n_heads
     rows = rows or PARTITION_ROWS
     ragged = backbone.block_heads is not None
@@ -63,7 +67,7 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
             (n_clips, layers + 1, backbone.hidden_size),
             (rows, layers + 1, backbone.hidden_size),
             (rows, 1, backbone.hidden_size),
-            "Hidden state of the last prompt token. Layer 0 is the embedding, layer l the output of block l - 1, "
+            f"Hidden state {of_state}. Layer 0 is the embedding, layer l the output of block l - 1, "
             "before the final norm.",
         ),
         ArraySpec(
@@ -72,7 +76,7 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
             (n_clips, layers, heads, backbone.head_dim),
             (rows, layers, heads, backbone.head_dim),
             (rows, 1, 1, backbone.head_dim),
-            "What each attention head sends into the output projection at the last prompt token. Block 0 is the "
+            f"What each attention head sends into the output projection {of_head}. Block 0 is the "
             "first block: its output is layer 1 of hidden_states."
             + (" Blocks differ in the number or width of their heads: see block_heads." if ragged else ""),
             tuple(head < count for count, _ in backbone.head_shapes for head in range(heads)) if ragged else None,

@@ -16,7 +16,8 @@ from vadprobe.store.format.sampling import Sampling
 
 FORMAT_VERSION = 2
 """Newest version of the store format. A store has the lowest version that can say what it holds: 1 where every block of
-the backbone has heads of one number and width, else 2. A reader refuses a store of a later version."""
+the backbone has heads of one number and width, and the prompt stands behind the video and is read at its last token,
+else 2. A reader refuses a store of a later version."""
 
 HeadShape = tuple[int, int]
 """Number and width of the heads of a block; (0, 0) for a block without heads."""
@@ -181,11 +182,12 @@ class FeatureSpec:
     @property
     def format_version(self) -> int:
         """Version of the store format: the lowest that can hold the features."""
-        return self.backbone.format_version
+        return max(self.backbone.format_version, self.prompt.format_version)
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as plain JSON values. What format version 1 cannot say is left out where it is."""
-        return {**asdict(self), "backbone": backbone_json(self.backbone), "format_version": self.format_version}
+        parts = {"backbone": backbone_json(self.backbone), "prompt": self.prompt.to_json()}
+        return {**asdict(self), **parts, "format_version": self.format_version}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "FeatureSpec":

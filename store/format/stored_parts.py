@@ -121,7 +121,7 @@ class StoredParts:
 
     def arrays(self, spec: FeatureSpec) -> tuple[ArraySpec, ...]:
         """Return the arrays that hold features, in their full shape."""
-        return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows)
+        return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows, spec.prompt.position)
 
     def mask(self, array: ArraySpec, partition: int) -> np.ndarray:
         """Return which inner chunks of a shard are stored: bool, one for each in C order."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from vadprobe.extract.model.positions import LAST_TOKEN, PositionTokens
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import HeadShape
 
@@ -28,21 +29,43 @@ class KeptTokens(DynamicCache):  # type: ignore[misc]  # transformers is untyped
         return self.turn.update(key_states, value_states, *args, **kwargs)
 
 
+_OFF, _LAST, _ALL = 0, 1, 2  # what a slot keeps
+
+
 class _Slot:
-    """Place where the hook of one output projection leaves the last position of its input."""
+    """Place where the hook of one output projection leaves its input: the last token's, or all until the block ends."""
 
     def __init__(self) -> None:
-        self.on = False
+        self.keeps = _OFF
         self.value: Tensor | None = None
 
 
 @dataclass
-class _Seen:
-    """Values seen in one pass: hidden states of `layers`, None for all; and heads as soon as the pass is over."""
+class Seen:
+    """Values seen in one run: hidden states of `layers`, None for all; and heads as soon as the run is over.
 
+    Each is (clips, positions, size), as `tokens.take` gives it; `dtype` is the model's own.
+    """
+
+    tokens: PositionTokens = LAST_TOKEN
     layers: Collection[int] | None = None
     hidden: dict[int, Tensor] = field(default_factory=dict)
     heads: dict[int, Tensor] = field(default_factory=dict)
+    dtype: torch.dtype = torch.float32
+
+    def finish(self, before: "Seen | None", columns: Sequence[int] = ()) -> None:
+        """Turn what was taken into the values of each position.
+
+        Args:
+            before: seen in the run over the tokens before these, if there was one.
+            columns: of its positions those that are these.
+        """
+        for name in ("hidden", "heads"):
+            mine = getattr(self, name)
+            theirs = {} if before is None else getattr(before, name)
+            for number, taken in mine.items():
+                earlier = theirs[number][:, list(columns)] if number in theirs else None
+                mine[number] = self.tokens.finished(taken, earlier, self.dtype)
 
 
 class _EndOfPass(Exception):  # noqa: N818 - no error
@@ -63,7 +86,7 @@ class TextBlocks:
     ) -> None:
         self.blocks, self.projections, self.shapes = tuple(blocks), tuple(projections), tuple(shapes)
         self._n_blocks = len(self.blocks)
-        self._seen: _Seen | None = None
+        self._seen: Seen | None = None
         self._slots = tuple(None if projection is None else _slot_of(projection) for projection in projections)
         for number, block in enumerate(self.blocks):
             block.register_forward_pre_hook(partial(self._before, number), with_kwargs=True)
@@ -118,19 +141,25 @@ class TextBlocks:
             self._n_blocks = len(self.blocks)
 
     @contextmanager
-    def watch(self, layers: Collection[int] | None = None, blocks: Collection[int] | None = None) -> Iterator[_Seen]:
-        """Store the last position of hidden states of `layers`, and of the heads of `blocks`; None for all of them."""
-        seen = self._seen = _Seen(layers)
+    def watch(
+        self,
+        layers: Collection[int] | None = None,
+        blocks: Collection[int] | None = None,
+        tokens: PositionTokens = LAST_TOKEN,
+    ) -> Iterator[Seen]:
+        """Store some tokens of the hidden states of `layers`, and of the heads of `blocks`; None for all of them."""
+        seen = self._seen = Seen(tokens, layers)
         slots = {number: slot for number, slot in enumerate(self._slots) if slot is not None}
+        keeps = _LAST if tokens.weights is None else _ALL
         for number, slot in slots.items():
-            slot.on = blocks is None or number in blocks
+            slot.keeps = keeps if blocks is None or number in blocks else _OFF
         try:
             yield seen
             seen.heads = {number: slot.value for number, slot in slots.items() if slot.value is not None}
         finally:
             self._seen = None
             for slot in slots.values():
-                slot.on, slot.value = False, None
+                slot.keeps, slot.value = _OFF, None
 
     def _before(self, number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if number == self._n_blocks:
@@ -143,10 +172,13 @@ class TextBlocks:
 
     def _behind(self, number: int, module: nn.Module, args: Any, output: Any) -> None:
         self._see(number + 1, output[0] if isinstance(output, tuple) else output)
+        slot = self._slots[number]
+        if self._seen is not None and slot is not None and slot.keeps == _ALL and slot.value is not None:
+            slot.value = self._seen.tokens.take(slot.value)
 
     def _see(self, layer: int, value: Any) -> None:
         if self._seen is not None and (self._seen.layers is None or layer in self._seen.layers):
-            self._seen.hidden[layer] = _last_position(value)
+            self._seen.hidden[layer], self._seen.dtype = self._seen.tokens.take(value), value.dtype
 
 
 _ATTENTIONS = ("self_attn", "attention", "attn", "mixer")
@@ -176,12 +208,12 @@ def _slot_of(projection: Any) -> _Slot:
 
 
 def _keep_heads(module: Any, args: tuple[Any, ...]) -> None:
-    """Store the input's last position, inside a compiled block: one code serves all, as the slot is the module's."""
+    """Store the input inside a compiled block: one code serves all, as the slot is the module's.
+
+    The last token is copied: a view would keep the whole sequence in memory. Other tokens are taken behind the block.
+    """
     slot = module.heads_slot
-    if slot.on:
-        slot.value = _last_position(args[0])
-
-
-def _last_position(value: Tensor) -> Tensor:
-    """Copy the last position: a view would keep the whole sequence in memory."""
-    return value[:, -1].clone()
+    if slot.keeps == _LAST:
+        slot.value = args[0][:, -1:].clone()
+    elif slot.keeps == _ALL:
+        slot.value = args[0]

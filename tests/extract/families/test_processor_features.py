@@ -30,7 +30,9 @@ from vadprobe.extract.model.blocks.text_blocks import TextBlocks
 from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.video.decoder import Decoder
-from vadprobe.store.format.prompts import SHIPPED
+from vadprobe.store.format.prompts import SHIPPED, Position, Prompt
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
@@ -101,6 +103,25 @@ def test_heads_and_layers_equal_the_eager_reference(other: Backbone, generated: 
         positions = other.model.model.get_rope_index(**known)[0]
     reference = eager_features(other.model, embeddings, positions)
     assert captured.head_outputs.shape == (1, spec.n_layers, spec.n_heads, spec.head_dim)
+    assert difference(captured.head_outputs, reference.heads) <= ROUNDING
+    assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
+
+
+@pytest.mark.parametrize("other", ["idefics3"], indirect=True)
+@pytest.mark.parametrize("position", ["last-vision", "mean-vision", "mean-prompt"])
+def test_other_positions_equal_the_eager_reference(other: Backbone, generated: Any, position: Position) -> None:
+    _, report, inputs = generated
+    sampling = Sampling("segment", 2 * len(noise(1)[0]), len(noise(1)[0]))
+    prompt = Prompt("question", QUESTION).at(position)
+    spec = FeatureSpec("", "", 0, sampling, other.description.spec, prompt, {"prefix": "independent"})
+    (captured,) = Forward(other)(noise(1), SECONDS[1:], [spec], other.description.spec.n_layers)
+    vision = inputs["input_ids"][0] == other.model.config.image_token_id
+    behind = torch.arange(len(vision)) > int(vision.nonzero()[-1])
+    tokens = {"last-vision": torch.arange(len(vision)) == int(vision.nonzero()[-1]), "mean-vision": vision}
+    chosen = tokens.get(position, behind).float()[None]
+    embeddings = report.hidden_states[0][0]
+    places = torch.arange(embeddings.shape[1])[None]
+    reference = eager_features(other.model, embeddings, places, shares=chosen / chosen.sum())
     assert difference(captured.head_outputs, reference.heads) <= ROUNDING
     assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
 

@@ -138,9 +138,19 @@ def ragged_parts(folder) -> dict[str, Any]:
     }
 
 
+def position_parts() -> dict[str, Any]:
+    """What a prompt with a text before the video, read at other tokens, makes of the format."""
+    prompt = replace(builders.PROMPT, before="A camera.").at("mean-vision")
+    spec = builders.feature_spec(builders.clip_table(300), prompt=prompt)
+    return {
+        "prompt at a position": spec.to_json()["prompt"],
+        "digest at a position": [spec.digest, spec.format_version],
+    }
+
+
 def test_the_format_changes_only_with_its_version(tmp_path):
     found = {name: page.digest(part)[:16] for name, part in parts(tmp_path).items()}
-    found |= {name: page.digest(part)[:16] for name, part in ragged_parts(tmp_path).items()}
+    found |= {name: page.digest(part)[:16] for name, part in {**ragged_parts(tmp_path), **position_parts()}.items()}
     assert FORMAT_VERSION in GOLDEN, f"add the new version to GOLDEN in {__file__}: {FORMAT_VERSION}: {found}"
     golden = {name: part for version in GOLDEN.values() for name, part in version.items()}
     differing = sorted(name for name in found.keys() | golden.keys() if found.get(name) != golden.get(name))
