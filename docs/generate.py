@@ -13,6 +13,7 @@ from vadprobe.analyze.locator.settings import CODE_GRID
 from vadprobe.flows.command_line import application
 from vadprobe.flows.jobs.job import JobConfig
 from vadprobe.store.files.text import markdown_table
+from vadprobe.store.format.configuration import PromptConfig
 from vadprobe.store.settings import OpenReading
 
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
@@ -159,6 +160,8 @@ def _section(model: type[BaseModel], place: str, *, is_many: bool) -> Iterator[s
     keys = [(f"`{name}`", *_cells(model.model_fields[name])) for name, found in inner.items() if found is None]
     if keys:
         yield "\n".join(markdown_table(("key", "type", "default", "description"), keys)) + "\n"
+    if model is JobConfig:  # its prompts are keys or tables
+        yield from _section(PromptConfig, "prompts", is_many=True)
     for name, found in inner.items():
         if found is not None:
             yield from _section(found, f"{place}.{name}".lstrip("."), is_many=_is_many(model.model_fields[name]))
@@ -195,7 +198,7 @@ def _type(annotation: Any) -> str:
     if get_origin(annotation) is dict:
         return f"table of {_type(get_args(annotation)[1])}s"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "table of " + " and ".join(f"`{name}`" for name in annotation.model_fields)
+        return "table"
     return _WORDS.get(annotation.__name__, annotation.__name__)
 
 

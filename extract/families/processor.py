@@ -14,11 +14,10 @@ import torch
 from jinja2 import TemplateError
 from torch import Tensor
 from transformers.utils import is_torchvision_available
-from transformers.video_utils import VideoMetadata
 
 from vadprobe.extract.families.chat import Turns, check_before, refuse_control_tokens, render_turns
 from vadprobe.extract.families.family import Pass, PrefixMode
-from vadprobe.extract.families.library import AutoProcessor, missing_package, one_line
+from vadprobe.extract.families.library import AutoProcessor, middle_frames, missing_package, one_line
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.specification import FeatureSpec
@@ -200,7 +199,7 @@ class ProcessorFamily:
             # The processor infers nothing: every frame is taken, at the middle of its part of the clip's seconds.
             settings["videos"] = [[torch.from_numpy(clip).permute(0, 3, 1, 2)] for clip in clips]
             settings["video_metadata"] = [
-                [_metadata(len(clip), duration)] for clip, duration in zip(clips, seconds, strict=True)
+                [middle_frames(len(clip), duration)] for clip, duration in zip(clips, seconds, strict=True)
             ]
             settings["do_sample_frames"] = False
         else:
@@ -233,14 +232,6 @@ class ProcessorFamily:
             return with_medium != plain._render_parts([text]) and "A" in with_medium
         except _REFUSALS:
             return False
-
-
-def _metadata(frames: int, seconds: float) -> VideoMetadata:
-    """Place frame i of n in the middle of the i-th of n equal parts of the clip; the grid is twice as fine."""
-    indices = [2 * frame + 1 for frame in range(frames)]
-    return VideoMetadata(
-        total_num_frames=2 * frames, fps=2 * frames / seconds, frames_indices=indices, duration=seconds
-    )
 
 
 def _is_unpadded(inputs: dict[str, Any]) -> bool:

@@ -24,9 +24,7 @@ class JobConfig(Section):
     """Job file with all its sections."""
 
     workspace: str = Field(description="folder where relative paths begin, itself relative to the job file's folder")
-    prompts: tuple[str | PromptConfig, ...] = Field(
-        description="keys of shipped prompts, or tables of `key`, `text`, `before` and `positions`"
-    )
+    prompts: tuple[str | PromptConfig, ...] = Field(description="keys of shipped prompts, or tables, see `[[prompts]]`")
     dataset: DatasetConfig
     store: StoreConfig
     sampling: tuple[SamplingConfig, ...] = Field(min_length=1)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
@@ -65,7 +65,12 @@ class SamplingConfig(Section):
 
 
 class PromptConfig(Section):
-    """A prompt of one's own, or a shipped one read at other tokens or with a text before the video."""
+    """A table of `prompts`: a prompt of one's own, or a shipped one with a text before the video or at other tokens.
+
+    `prompts = ["coarse", {key = "mine", text = "Is there smoke?", positions = ["last-prompt", "last-vision"]}]` makes
+    three stores, `coarse`, `mine` and `mine-last-vision`, and the last two come from one pass. An analysis reads those
+    of its `position`. Prompts with one text before the video share the pass over it; prompts with different ones cannot.
+    """
 
     key: str = Field(description="folder name of the prompt in the store")
     text: str | None = Field(
@@ -80,11 +85,12 @@ class PromptConfig(Section):
         "another than 'last-prompt' is called KEY-POSITION",
     )
 
-    @model_validator(mode="after")
-    def _parts_fit(self) -> "PromptConfig":
-        if len(set(self.positions)) < len(self.positions):
-            raise ValueError(f"positions name one twice ({', '.join(self.positions)})")
-        return self
+    @field_validator("positions")
+    @classmethod
+    def _is_each_once(cls, positions: tuple[Position, ...]) -> tuple[Position, ...]:
+        if len(set(positions)) < len(positions):
+            raise ValueError(f"positions name one twice ({', '.join(positions)})")
+        return positions
 
     def prompts(self) -> tuple[Prompt, ...]:
         """Return a validated prompt for each position.

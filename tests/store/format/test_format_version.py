@@ -50,8 +50,10 @@ GOLDEN = {
     },
     2: {
         "absent ragged heads": "4502020895492f56",
+        "digest at a position": "38c0eafe1dc0581d",
         "digests of ragged heads": "aeed23c2e45bca99",
         "metadata of ragged heads": "1fda6c3041a8ec06",
+        "prompt at a position": "2a78a3e4e531b73e",
         "specification of ragged heads": "60711481a8bfd086",
         "zeros of ragged heads": "5cd3131614ba5e42",
     },
