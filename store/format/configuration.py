@@ -69,7 +69,7 @@ class PromptConfig(Section):
 
     `prompts = ["coarse", {key = "mine", text = "Is there smoke?", positions = ["last-prompt", "last-vision"]}]` makes
     three stores, `coarse`, `mine` and `mine-last-vision`, and the last two come from one pass. An analysis reads those
-    of its `position`. Prompts with one text before the video share the pass over it; prompts with different ones cannot.
+    of its `position`. Prompts with one text before the video share the pass over it; those with different ones cannot.
     """
 
     key: str = Field(description="folder name of the prompt in the store")
