@@ -64,5 +64,6 @@ VERIFIED = (
     VerifiedFamily("llava_next_video", "LLaVA-NeXT-Video", "processor", "all", "equal", "reference", needs=_VISION),
     VerifiedFamily("qwen2_vl", "Qwen2-VL", "processor", "all", "equal", "reference", needs=_VISION),
     VerifiedFamily("qwen3_vl_moe", "Qwen3-VL with experts", "processor", "all", "equal", "projection", needs=_VISION),
+    VerifiedFamily("smolvlm", "SmolVLM2", "processor", "all", "equal", "reference", needs=f"{_VISION}, num2words"),
 )
 """What the tests under `tests/extract` run; a test keeps this list."""

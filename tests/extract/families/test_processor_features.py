@@ -91,7 +91,7 @@ def test_logits_are_those_of_the_whole_model(other: Backbone, generated: Any, mo
     assert difference(captured.answer_logits, generated[0].answer_logits / 4) == 0.0
 
 
-@pytest.mark.parametrize("other", ["llava", "idefics3", KINDS[3], KINDS[5]], indirect=True)
+@pytest.mark.parametrize("other", ["llava", "idefics3", KINDS[3], KINDS[5], KINDS[8]], indirect=True)
 def test_heads_and_layers_equal_the_eager_reference(other: Backbone, generated: Any) -> None:
     """Not of Gemma, whose blocks are others (test_unlike_blocks.py), and not of models with experts."""
     captured, report, inputs = generated
