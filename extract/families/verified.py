@@ -62,6 +62,9 @@ VERIFIED = (
     VerifiedFamily("idefics3", "Idefics3", "processor", "all", "equal", "reference"),
     VerifiedFamily("llava", "LLaVA", "processor", "all", "equal", "reference"),
     VerifiedFamily("llava_next_video", "LLaVA-NeXT-Video", "processor", "all", "equal", "reference", needs=_VISION),
+    VerifiedFamily(
+        "minicpmv4_6", "MiniCPM-V 4.6", "processor", "full attention only", "equal", "projection", needs=_VISION
+    ),
     VerifiedFamily("qwen2_vl", "Qwen2-VL", "processor", "all", "equal", "reference", needs=_VISION),
     VerifiedFamily("qwen3_vl_moe", "Qwen3-VL with experts", "processor", "all", "equal", "projection", needs=_VISION),
     VerifiedFamily("smolvlm", "SmolVLM2", "processor", "all", "equal", "reference", needs=f"{_VISION}, num2words"),

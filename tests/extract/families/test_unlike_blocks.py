@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoProcessor
+from transformers import AutoProcessor, NemotronHConfig, NemotronHForCausalLM
 from transformers.video_utils import VideoMetadata
 
 from tests.support.extractions import make_extractor, run_all, store_of
@@ -17,6 +17,7 @@ from tests.support.oracles.processor_passes import CPU, QUESTION, SECONDS, Check
 from tests.support.oracles.prompt_passes import PROMPTS, Clips, difference, first_token_report
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
 from vadprobe.extract.model.blocks.text_shape import text_shape
 from vadprobe.extract.model.chosen_parts import ChosenParts, capture_chosen
 from vadprobe.extract.model.texts.generation import TextGeneration
@@ -149,6 +150,29 @@ def test_an_extraction_of_a_hybrid_holds_these_features(hybrid: Backbone, video_
             (*kept, store.answer_logits(rows)), (alone.hidden_states, heads, alone.answer_logits), strict=True
         ):
             assert difference(torch.from_numpy(mine), theirs) <= ROUNDING
+
+
+def test_state_spaces_and_experts_have_no_heads() -> None:
+    """The language model of Nemotron-H: one kind of layer a block, of which attention is one."""
+    kinds = ["linear_attention", "moe", "full_attention", "mlp"]
+    sizes = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 24, "hidden_size": 64}
+    state = {"mamba_num_heads": 4, "mamba_head_dim": 16, "n_groups": 2, "ssm_state_size": 8, "chunk_size": 8}
+    experts = {"n_routed_experts": 4, "moe_intermediate_size": 32, "moe_shared_expert_intermediate_size": 32}
+    config = NemotronHConfig(vocab_size=50, layers_block_type=kinds, intermediate_size=64, **sizes, **state, **experts)
+    torch.manual_seed(0)
+    model = NemotronHForCausalLM(config).eval()
+    parts = TextBlocks.of(model)
+    assert parts.shapes == ((0, 0), (0, 0), (4, 24), (0, 0))
+    sent: list[torch.Tensor] = []
+    model.model.layers[2].mixer.o_proj.register_forward_pre_hook(lambda _, args: sent.append(args[0][:, -1]))
+    with torch.no_grad(), parts.watch() as seen:
+        report = model(torch.arange(20)[None], output_hidden_states=True).hidden_states
+    assert seen.heads.keys() == {2}
+    assert difference(seen.heads[2][:, 0], sent[0]) == 0.0
+    for layer in range(4):
+        assert difference(seen.hidden[layer][:, 0], report[layer][:, -1]) <= ROUNDING
+    laid = parts.heads({2: seen.heads[2][:, 0]}, torch.stack([seen.hidden[n][:, 0] for n in range(5)], dim=1))
+    assert laid.shape == (1, 4, 4, 24)
 
 
 @needs_torchvision

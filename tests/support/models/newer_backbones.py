@@ -7,6 +7,7 @@ from transformers import (
     Glm4vMoeConfig,
     LlamaConfig,
     LlavaNextVideoConfig,
+    MiniCPMV4_6Config,
     Qwen3VLMoeConfig,
     SmolVLMConfig,
 )
@@ -141,6 +142,37 @@ def qwen3_vl_moe() -> TinyModel:
     return TinyModel(config, tokenizer, processor_files("Qwen3VL", pixels, "Qwen2VLImage", "Qwen3VLVideo"))
 
 
+def minicpmv4_6() -> TinyModel:
+    """MiniCPM-V 4.6: the hybrid language model of Qwen3.5; every frame stands between marks, behind a number."""
+    named = {
+        "image_token": "<|image_pad|>", "video_token": "<|video_pad|>",
+        "image_start_token": "<image>", "image_end_token": "</image>",
+        "slice_start_token": "<slice>", "slice_end_token": "</slice>",
+        "image_id_start_token": "<image_id>", "image_id_end_token": "</image_id>",
+    }  # fmt: skip
+    media = {"image": named["image_token"], "video": named["video_token"]}
+    tokenizer = train_tokenizer(("<|im_start|>", "<|im_end|>", *named.values()), template(**media), **named)
+    config = MiniCPMV4_6Config(
+        text_config={
+            **SIZES,
+            "model_type": "qwen3_5_text",
+            "head_dim": 32,
+            "vocab_size": len(tokenizer),
+            "linear_key_head_dim": 16,
+            "linear_value_head_dim": 16,
+            "linear_num_key_heads": 4,
+            "linear_num_value_heads": 8,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={**TOWER, "image_size": 112, "num_hidden_layers": 3, "insert_layer_id": 1},
+        insert_layer_id=1,
+        image_token_id=tokenizer.convert_tokens_to_ids(named["image_token"]),
+        video_token_id=tokenizer.convert_tokens_to_ids(named["video_token"]),
+    )
+    pixels = {"scale_resolution": 112, "max_slice_nums": 1, "patch_size": 14, **HALF}
+    return TinyModel(config, tokenizer, processor_files("MiniCPMV4_6", pixels, "MiniCPMV4_6Image", "MiniCPMV4_6Video"))
+
+
 BUILDERS: dict[str, Callable[[], TinyModel]] = {
-    one.__name__: one for one in (smolvlm, llava_next_video, glm4v_moe, qwen3_vl_moe)
+    one.__name__: one for one in (smolvlm, llava_next_video, glm4v_moe, qwen3_vl_moe, minicpmv4_6)
 }

@@ -19,15 +19,18 @@ from vadprobe.extract.model.capture import Captured, capture
 CPU = torch.device("cpu")
 FRAMES, SECONDS = 3, [0.96, 4.0]
 QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
-# transformers' own processor of GLM makes an array of a tensor as NumPy 1 did.
-_OLD_ARRAYS = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+# transformers' own processors of GLM and MiniCPM-V make an array of a tensor as NumPy 1 did.
+_OLD_ARRAYS = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
 _NUMBERS = pytest.mark.skipif(
     find_spec("num2words") is None, reason="SmolVLM's processor needs num2words, which is not installed"
 )
 KINDS = (
     *("llava", "idefics3", "gemma3"),
     *(pytest.param(kind, marks=needs_torchvision) for kind in ("qwen2_vl", "gemma4", "llava_next_video")),
-    *(pytest.param(kind, marks=(needs_torchvision, _OLD_ARRAYS)) for kind in ("glm4v_moe", "qwen3_vl_moe")),
+    *(
+        pytest.param(kind, marks=(needs_torchvision, _OLD_ARRAYS))
+        for kind in ("glm4v_moe", "qwen3_vl_moe", "minicpmv4_6")
+    ),
     pytest.param("smolvlm", marks=(needs_torchvision, _NUMBERS)),
 )
 """Families that are read through the library's processor; as videos those whose video processors need torchvision."""
