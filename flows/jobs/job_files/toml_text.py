@@ -1,7 +1,7 @@
 """Write the settings of a job as TOML, with every default, so that the text loads to the same settings."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vadprobe.flows.jobs.job_files.merging import Place
@@ -46,6 +46,7 @@ def toml_value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)  # an infinity is 'inf' in both languages
     if isinstance(value, Section):
-        pairs = {name: getattr(value, name) for name in type(value).model_fields}
-        return f"{{{', '.join(f'{key} = {toml_value(one)}' for key, one in pairs.items() if one is not None)}}}"
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {toml_value(one)}' for key, one in value.items() if one is not None)}}}"
     return f"[{', '.join(map(toml_value, value))}]"

@@ -15,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import format_page as page
-from tests.support.builders import BACKBONE, FEATURES, RAGGED, all_features, committed_store, features, planned_store
+from tests.support.builders import (
+    BACKBONE,
+    FEATURES,
+    PROMPT,
+    RAGGED,
+    all_features,
+    committed_store,
+    features,
+    planned_store,
+)
 from tests.support.format_page import column, table
 from tests.support.strategies import JSON_VALUES, MODERATE
 from vadprobe.store.catalog.saved_catalog import CATALOG
@@ -119,7 +128,8 @@ def test_every_key_of_the_group_is_on_the_page(stores, partial, compacted):
     check_keys("key of contents", vadprobe(partial)["contents"], vadprobe(compacted)["contents"])
     assert vadprobe(compacted)["contents"]["partition_rows"] == vadprobe(compacted)["partition_rows"] == 400
     for name in ("sampling", "backbone", "prompt"):
-        ragged = replace(stores["bfloat16"].spec, backbone=RAGGED).to_json()
+        elsewhere = replace(PROMPT, before="A camera.").at("mean-vision")
+        ragged = replace(stores["bfloat16"].spec, backbone=RAGGED, prompt=elsewhere).to_json()
         check_keys(f"key of {name}", *(one[name] for one in (ragged, *(one["spec"] for one in found))))
     video = replace(stores["bfloat16"].spec, sampling=Sampling("video", None, 8)).to_json()
     check_keys("key of sampling", video["sampling"])
