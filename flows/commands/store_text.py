@@ -11,6 +11,7 @@ from vadprobe.store.catalog.comparison import Comparison, state_text
 from vadprobe.store.catalog.garbage import Garbage
 from vadprobe.store.catalog.inventory import contents_text
 from vadprobe.store.files.text import counted, first_few, short, size_text, table
+from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.schema import n_partitions
 from vadprobe.store.format.specification import BackboneSpec
 
@@ -105,7 +106,7 @@ def _specification(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "size",
         f"{BackboneSpec(**backbone).describe_heads()}, hidden size {backbone['hidden_size']}",
     )
-    yield "prompt", f"{spec['prompt']['key']}: {spec['prompt']['text']}"
+    yield "prompt", f"{spec['prompt']['key']}: {Prompt(**spec['prompt']).describe()}"
     for name, value in sorted(spec["recipe"].items()):
         yield f"recipe.{name}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     yield "versions", ", ".join(f"{name} {version}" for name, version in sorted(spec["versions"].items())) or "unknown"

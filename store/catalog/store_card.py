@@ -11,6 +11,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted, error_text, markdown_table, short, size_text
 from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.prompts import POSITIONS, Prompt
 from vadprobe.store.format.specification import BackboneSpec, backbone_notes
 
 CARD = "README.md"
@@ -119,7 +120,9 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
     first = stores[0]
     spec, clips = first["specification"], first["clips"]
     videos = f" of {counted(clips['videos'], 'video')}" if clips["videos"] is not None else ""
-    prompts = [
+    asked = [Prompt(**store["specification"]["prompt"]) for store in stores]
+    places = ", or ".join(dict.fromkeys(POSITIONS[prompt.position][1] for prompt in asked))
+    rows = [
         (
             f"`{_name(store)}`",
             f"{store['rows']['done']:,} of {store['rows']['planned']:,}",
@@ -134,7 +137,7 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
         f"# Feature stores: {spec['backbone']['key']} on {spec['dataset']}",
         "",
         f"What a frozen multimodal language model computes inside when it is shown video and asked a question: every "
-        f"layer's hidden state and every attention head's output at the last prompt token, for "
+        f"layer's hidden state and every attention head's output {places}, for "
         f"{counted(clips['clips'], 'clip')}{videos}. Probes, scores and reports are made from these numbers, without "
         "the videos and without the model.",
         "",
@@ -143,10 +146,10 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
         "",
         "## Prompts",
         "",
-        *markdown_table(("store", "rows", "failed", "state", "size", "stored"), prompts, ("rows", "failed", "size")),
+        *markdown_table(("store", "rows", "failed", "state", "size", "stored"), rows, ("rows", "failed", "size")),
     ]
-    for store in stores:
-        lines += ["", f"`{_name(store)}` asks:", "", f"> {short(store['specification']['prompt']['text'], 2000)}", ""]
+    for store, prompt in zip(stores, asked, strict=True):
+        lines += ["", f"`{_name(store)}` asks:", "", f"> {short(prompt.describe(), 2000)}", ""]
         lines.append(f"Digest of the specification: `{store['digest']}`")
     return [*lines, "", *_failure_lines(stores), *_array_lines(first)]
 

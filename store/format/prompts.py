@@ -58,6 +58,11 @@ class Prompt:
         """Return True if the model reads the same in both, so that one pass serves them."""
         return (self.text, self.before) == (other.text, other.before)
 
+    def describe(self) -> str:
+        """Say what is asked, and where it is read if that is not the usual place."""
+        words = f'before the video "{self.before}", behind it "{self.text}"' if self.before else self.text
+        return words if self.position == LAST_PROMPT else f"{words} (values {POSITIONS[self.position][1]})"
+
     @property
     def format_version(self) -> int:
         """Lowest version of the store format that can say this prompt."""

@@ -39,7 +39,7 @@ def facts(part: ReportPart) -> list[tuple[str, str]]:
         ("readings other than the default", ", ".join(f"{key} = {value}" for key, value in readings.items())),
         ("backbone", f"{backbone.key} ({backbone.family}, {backbone.describe_heads()}, "
                      f"{backbone.dtype}, {backbone.source})"),
-        ("prompt of the probe", f"{features.prompt.key}: {features.prompt.text}"),
+        ("prompt of the probe", f"{features.prompt.key}: {features.prompt.describe()}"),
         ("sampling", f"{sampling.clip_length} frames a clip, {sampling.frames_per_clip} of them seen"),
         ("positive frames", f"{result['n_positive']} of {result['n_frames']}{more}"),
         ("features", result["feature_digest"]),

@@ -177,8 +177,11 @@ class TextBlocks:
             slot.value = self._seen.tokens.take(slot.value)
 
     def _see(self, layer: int, value: Any) -> None:
-        if self._seen is not None and (self._seen.layers is None or layer in self._seen.layers):
-            self._seen.hidden[layer], self._seen.dtype = self._seen.tokens.take(value), value.dtype
+        if self._seen is None:
+            return
+        self._seen.dtype = value.dtype
+        if self._seen.layers is None or layer in self._seen.layers:
+            self._seen.hidden[layer] = self._seen.tokens.take(value)
 
 
 _ATTENTIONS = ("self_attn", "attention", "attn", "mixer")
