@@ -119,3 +119,13 @@ def test_a_template_that_puts_every_video_first_takes_no_text_before_it(describe
     assert other.prefix_mode("Yes?", FRAMES, BEFORE) == "shared"
     with pytest.raises(VadprobeError, match="text before the video"):
         other.prefix_mode("Yes?", FRAMES, "a <|im_end|>")
+
+
+def test_averages_are_rounded_to_the_dtype_of_the_model(describe_tiny: Any, random_clips: MakeClips) -> None:
+    """Else a detector would see other values than the store holds."""
+    own, clips = load(describe_tiny("internvl", dtype="bfloat16"), "cpu", threads=1), random_clips(1, FRAMES)
+    (spec,) = specs_of(own, [Prompt("a", "Yes?").at("mean-vision")], "independent")
+    (whole,) = Forward(own)(clips, [1.0], [spec], 2)
+    heads = Forward(own).chosen(clips, [1.0], spec, ChosenParts("head", ((1, 1),)))
+    assert heads.dtype == whole.head_outputs.dtype == whole.hidden_states.dtype == torch.bfloat16
+    assert torch.equal(heads, whole.head_outputs[:, 1, 1])
