@@ -65,7 +65,9 @@ class PositionTokens:
         """
         if self.weights is None:
             return value[:, -1:].clone()
-        return torch.bmm(self.weights.to(value.device), value.float())
+        weights = self.weights.to(value.device)
+        used = weights.any(dim=1)[..., None]  # a filler's value, or the first token's, need not be finite
+        return torch.bmm(weights, value.float().masked_fill(~used, 0.0))
 
     def finished(self, taken: Tensor, before: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Return the values of each position from what `take` gave of this run and of the one before it."""

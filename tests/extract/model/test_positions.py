@@ -129,3 +129,11 @@ def test_averages_are_rounded_to_the_dtype_of_the_model(describe_tiny: Any, rand
     heads = Forward(own).chosen(clips, [1.0], spec, ChosenParts("head", ((1, 1),)))
     assert heads.dtype == whole.head_outputs.dtype == whole.hidden_states.dtype == torch.bfloat16
     assert torch.equal(heads, whole.head_outputs[:, 1, 1])
+
+
+def test_tokens_of_no_position_are_not_looked_at(describe_tiny: Any) -> None:
+    own = load(describe_tiny("internvl"), "cpu", threads=1)
+    vision = own.model.config.image_token_id
+    tokens = PositionTokens.of(own.model, torch.tensor([[1, vision, vision, 2, 3]]), ["last-vision", "mean-prompt"])
+    value = torch.tensor([[torch.nan, torch.inf, 1.0, 2.0, 6.0]])[..., None]
+    assert tokens.finished(tokens.take(value), None, torch.float32).flatten().tolist() == [1.0, 4.0]
