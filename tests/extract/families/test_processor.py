@@ -59,8 +59,10 @@ class Padding(ProcessorFamily):
 
     always: bool = False
 
-    def _process(self, prompt: str, clips: Sequence[np.ndarray], seconds: Sequence[float]) -> dict[str, Any]:
-        found = super()._process(prompt, clips, seconds)
+    def _process(
+        self, prompt: str, clips: Sequence[np.ndarray], seconds: Sequence[float], before: str
+    ) -> dict[str, Any]:
+        found = super()._process(prompt, clips, seconds, before)
         if self.always or len(clips) > 1:
             found["attention_mask"][0, :2] = 0
         return found
