@@ -8,15 +8,25 @@ from pydantic import Field, field_validator, model_validator
 from vadprobe.analyze.calibration.settings import CalibrationConfig
 from vadprobe.analyze.compute.settings import ClusterConfig
 from vadprobe.analyze.locator.settings import CODE_GRID, CODE_LOCATOR, LOCATORS, LocatorConfig
-from vadprobe.analyze.probes.settings import CODE_PROBE, Convention, ProbeConfig
-from vadprobe.analyze.saliency.settings import HEAD_METRICS, LAYER_METRICS, SaliencyConfig
+from vadprobe.analyze.probes.settings import CODE_PROBE, ProbeConfig
+from vadprobe.analyze.probes.terms import Convention
+from vadprobe.analyze.saliency.rules import RULES
+from vadprobe.analyze.saliency.settings import (
+    HEAD_METRICS,
+    LAYER_METRICS,
+    RANKING_RULES,
+    Rule,
+    SaliencyConfig,
+    SelectionConfig,
+)
+from vadprobe.store.format.prompts import LAST_PROMPT, Position
 from vadprobe.store.settings import OpenReading, Section
 
 __all__ = [
     "CODE_SETTINGS",
     "HEAD_METRICS",
     "LAYER_METRICS",
-    "LAYER_RULES",
+    "METHODS",
     "RANKING_RULES",
     "AnalysisConfig",
     "CalibrationConfig",
@@ -28,76 +38,22 @@ __all__ = [
     "SelectionConfig",
 ]
 
-_LAYER_ZERO = OpenReading(
-    "numbers of layers",
-    "HiProbe figure 4: layer 0 is the input, 20 the best, 31 the output of 32 blocks",
-    "blocks from 0: HiProbe's 20 is our 21, its mid layer 16 our 17",
-)
-_LAST_LAYER = OpenReading("last layer", '"last layer"', "after the final norm, as transformers' last entry")
 _SCORE_PROMPT = OpenReading("prompt of the probe", "not said", "any of the job")
 _WHOLE = OpenReading(
     "the public code of HeadHunt-VAD", "equations 3 to 12", "everything that the public code does, at once"
 )
 
 
-Rule = Literal[
-    "dlsp",
-    "layer",
-    "middle-layer",
-    "last-layer",
-    "rhi",
-    "heads",
-    "random-heads",
-    "last-block",
-    "full-layer",
-    "all-heads",
-]
-"""How layers or heads are chosen; the first four choose a layer, the others heads."""
-
-LAYER_RULES: tuple[Rule, ...] = ("dlsp", "layer", "middle-layer", "last-layer")
-RANKING_RULES: tuple[Rule, ...] = ("dlsp", "rhi", "full-layer")
-
-
-class SelectionConfig(Section):
-    """Section `[analysis.selection]`: the layers or heads that feed the probe, by the papers' rules or others.
-
-    "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
-    L. "rhi" the `top_heads` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
-    `seed`; "last-block" every head of the last block (HeadHunt-VAD's "full layer features"); "full-layer" every head of
-    the block whose best head RHI ranks first; "all-heads" every head there is.
-    """
-
-    rule: Rule | None = Field(default=None, description="by default the method's own: 'dlsp' or 'rhi'")
-    layer: int | None = Field(
-        default=None, ge=0, description="with rule 'layer': its number; layer_zero says which layer is 0"
-    )
-    layer_zero: Annotated[Literal["embedding", "first-block"], _LAYER_ZERO] = Field(
-        default="embedding",
-        description="which layer is 0, for the rules 'layer' and 'middle-layer': the embedding, so that layer l is the "
-        "output of block l - 1; or the output of the first block, as HiProbe most likely numbers them",
-    )
-    last_layer: Annotated[Literal["before-norm", "after-norm"], _LAST_LAYER] = Field(
-        default="before-norm", description="the last block's output before the final norm, which is what stores hold"
-    )
-    heads: tuple[tuple[int, int], ...] = Field(default=(), description="with rule 'heads': [block, head] from 0")
-    prompts: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="the prompts that RHI ranks over; by default all of the job"
-    )
-    seed: int = Field(default=0, ge=0, description="of 'random-heads'")
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> "SelectionConfig":
-        if (self.rule == "layer") != (self.layer is not None):
-            raise ValueError("rule 'layer' goes with the key 'layer', a number, and no other rule has it")
-        if (self.rule == "heads") != bool(self.heads):
-            raise ValueError("rule 'heads' goes with the key 'heads', [[block, head], ...], and no other rule has it")
-        if self.last_layer != "before-norm":
-            raise ValueError(
-                "last_layer 'after-norm' needs the hidden state after the final norm (transformers' last entry of "
-                "hidden_states), and stores hold the last block's output before it; that state must be extracted "
-                "first, so leave the key out"
-            )
-        return self
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "hiprobe": {"unit": "layer", "rule": "dlsp", "probe": {}},
+    "headhunt": {"unit": "head", "rule": "rhi", "probe": {}},
+    "spherevad": {
+        "unit": "layer",
+        "rule": "middle-layer",
+        "probe": {"kind": "von-mises-fisher", "scaling": "none"},
+    },
+}
+"""Methods: what they choose, by which rule, and what a job leaves out of its probe."""
 
 
 CODE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -129,7 +85,9 @@ class AnalysisConfig(Section):
     """
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")
-    method: Literal["hiprobe", "headhunt"] = Field(description="'hiprobe' probes one layer, 'headhunt' a few heads")
+    method: Literal["hiprobe", "headhunt", "spherevad"] = Field(
+        description="'hiprobe' probes one layer, 'headhunt' a few heads; 'spherevad' scores one layer by angles"
+    )
     out: str = Field(
         description="folder of the results; {dataset}, {backbone} and {method} in it stand for the job's own names"
     )
@@ -139,6 +97,10 @@ class AnalysisConfig(Section):
     )
     convention: Annotated[Convention, _WHOLE] = Field(
         default="paper", description="'headhunt-code' sets all keys of that code at once; 'paper' sets none"
+    )
+    position: Position = Field(
+        default=LAST_PROMPT,
+        description="tokens whose features are read: those prompts of the job that have this position count",
     )
     score_prompt: Annotated[str | None, _SCORE_PROMPT] = Field(
         default=None, description="the prompt that feeds the probe; by default the first"
@@ -155,6 +117,11 @@ class AnalysisConfig(Section):
     allow_overlap: bool = Field(
         default=False,
         description="report on videos that something was fitted or tuned on, as papers do; the result is stamped",
+    )
+    allow_transductive: bool = Field(
+        default=False,
+        description="let probe.statistics = 'test' see the rows of the reported videos, without their labels; the "
+        "result is stamped",
     )
     steps: str = Field(
         default="steps", description="folder of the results of steps by digest; jobs of one workspace share it"
@@ -174,7 +141,12 @@ class AnalysisConfig(Section):
     @property
     def rule(self) -> Rule:
         """The rule of selection, the method's own where none is named."""
-        return self.selection.rule or ("dlsp" if self.method == "hiprobe" else "rhi")
+        return self.selection.rule or str(METHODS[self.method]["rule"])
+
+    @property
+    def chooses_layers(self) -> bool:
+        """True if the rule chooses a layer, False if heads."""
+        return RULES[self.rule].unit == "layer"
 
     @field_validator("out", "steps", "detector")
     @classmethod
@@ -193,7 +165,8 @@ class AnalysisConfig(Section):
         """Fill in what the job leaves out: the locator of its method, and the settings of the convention."""
         if not isinstance(values, dict):
             return values
-        settings = {"locator": dict(LOCATORS.get(values.get("method", ""), {}))}
+        method = str(values.get("method", ""))
+        settings = {"locator": dict(LOCATORS.get(method, {})), "probe": _probe_of(method, _given(values, "probe"))}
         if values.get("convention") == "headhunt-code":
             settings = {name: {**settings.get(name, {}), **found} for name, found in _settings_of_code(values).items()}
         sections = {
@@ -205,15 +178,22 @@ class AnalysisConfig(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "AnalysisConfig":
-        layers = self.rule in LAYER_RULES
+        layers = self.chooses_layers
         known = LAYER_METRICS if layers else HEAD_METRICS
         stray = [name for name in self.saliency.metrics or () if name not in known]
         if stray:
             raise ValueError(f"saliency.metrics has {stray[0]!r}; rule {self.rule!r} ranks by {', '.join(known)}")
-        if layers != (self.method == "hiprobe"):
+        if layers != (METHODS[self.method]["unit"] == "layer"):
+            of_layers = ", ".join(name for name in RULES.names if RULES[name].unit == "layer")
             raise ValueError(
-                f"method {self.method!r} does not choose by {self.rule!r}; the rules {', '.join(LAYER_RULES)} are of "
-                "'hiprobe', the others of 'headhunt'"
+                f"method {self.method!r} does not choose by {self.rule!r}; the rules {of_layers} are of 'hiprobe' and "
+                "'spherevad', the others of 'headhunt'"
+            )
+        if self.probe.statistics == "test" and not self.allow_transductive:
+            raise ValueError(
+                "probe.statistics 'test' sees the rows of the reported videos (transductive): the numbers are of these "
+                "videos together, not of new ones. allow_transductive = true computes and stamps them; or leave "
+                "statistics out"
             )
         unused = self.saliency.strays(layers=layers)
         if unused:
@@ -236,13 +216,22 @@ class AnalysisConfig(Section):
         """Refuse chance for a rule that ranks nothing, and relabelings of videos with both labels."""
         asked = [name for name in ("permutations", "folds") if getattr(self.saliency, name)]
         if asked and self.rule not in RANKING_RULES:
-            raise ValueError(f"saliency.{asked[0]} goes with a rule that ranks; {self.rule!r} ranks nothing")
+            ranking = ", ".join(RANKING_RULES)
+            raise ValueError(
+                f"saliency.{asked[0]} goes with a rule that ranks by metrics ({ranking}), not {self.rule!r}"
+            )
         calibration = self.calibration
         if self.saliency.permutations and (calibration.unit, calibration.segment_label) == ("segment", "interval"):
             raise ValueError(
                 "saliency.permutations relabels whole videos, and with segment_label = 'interval' a video has both "
                 "labels; use segment_label = 'video', or folds alone"
             )
+
+
+def _probe_of(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a method sets of its probe; nothing where the job takes another kind."""
+    found = dict(METHODS.get(method, {}).get("probe", {}))
+    return found if given.get("kind", found.get("kind")) == found.get("kind") else {}
 
 
 def _given(values: Mapping[str, Any], section: str) -> dict[str, Any]:
@@ -259,8 +248,8 @@ def _settings_of_code(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: if the job gives one of these keys another value.
     """
-    if values.get("method") == "hiprobe":
-        raise ValueError("convention 'headhunt-code' is of method 'headhunt'; leave it out with 'hiprobe'")
+    if values.get("method") in ("hiprobe", "spherevad"):
+        raise ValueError(f"convention 'headhunt-code' is of method 'headhunt'; leave it out with {values['method']!r}")
     settings = {name: dict(found) for name, found in CODE_SETTINGS.items()}
     if _given(values, "locator").get("threshold") == "grid":
         settings["locator"].update(CODE_GRID)

@@ -21,7 +21,7 @@ from vadprobe.store.format.specification import FeatureSpec, backbone_notes
 from vadprobe.store.settings import explain
 
 _CHATS = {"papers": "internvl-chat"}
-_TAKES_FRAME_SIZE = ("qwen2_5_vl", "qwen3_vl")  # the other families' frame size is the checkpoint's own
+_TAKES_FRAME_SIZE = ("qwen2_5_vl", "qwen3_vl", "qwen3_5")  # the other families' frame size is the checkpoint's own
 _LEVELS = 4  # folders above the detector's file, and above a video, that are searched
 
 

@@ -51,10 +51,12 @@ class Detector:
 
         Raises:
             VadprobeError: if the file is no sound detector, or the backbone is not found or not the one that the
-                detector was fitted with: revision, dtype, chat template, frame size. The message names the part.
+                detector was fitted with: revision, dtype, chat template, frame size. The message names the part. Also
+                if its fit saw the videos that it was measured on.
         """
         path = Path(path)
         fitted = FittedDetector.read(path)
+        fitted.check_inductive()
         if fitted.features.sampling.unit != "segment":
             raise VadprobeError(f"{path} scores whole videos; a stream needs a detector of segments.")
         return cls(fitted, match_backbone(fitted, path.parent, backbone, device, threads))

@@ -16,6 +16,7 @@ from vadprobe.analyze.locator.settings import CODE_GRID
 from vadprobe.flows.command_line import EXIT_CODES, application
 from vadprobe.flows.jobs.job import JobConfig
 from vadprobe.store.files.text import markdown_table
+from vadprobe.store.format.configuration import PromptConfig
 from vadprobe.store.settings import OpenReading
 
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "dict": "table"}
@@ -201,6 +202,8 @@ def _section(model: type[BaseModel], place: str, *, is_many: bool) -> Iterator[s
         kept = [place for place in range(len(head)) if any(row[place] for row in keys)]
         rows = [tuple(row[place] for place in kept) for row in keys]
         yield "\n".join(markdown_table([head[place] for place in kept], rows)) + "\n"
+    if model is JobConfig:  # its prompts are keys or tables
+        yield from _section(PromptConfig, "prompts", is_many=True)
     for name, found in inner.items():
         if found is not None:
             yield from _section(found, f"{place}.{name}".lstrip("."), is_many=_is_many(model.model_fields[name]))
@@ -246,8 +249,10 @@ def _type(annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         parts = get_args(annotation)
         return f"list of {_type(parts[0])}" if parts[-1] is ... else f"[{', '.join(map(_type, parts))}]"
+    if get_origin(annotation) is dict:
+        return f"table of {_type(get_args(annotation)[1])}s"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "table of " + " and ".join(f"`{name}`" for name in annotation.model_fields)
+        return "table"
     return _WORDS.get(annotation.__name__, annotation.__name__)
 
 

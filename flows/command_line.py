@@ -28,11 +28,11 @@ COMMANDS: dict[str, dict[str, tuple[str, ...]]] = {
         "detection.detect": ("detect",),
         "detection.detectors": ("detector build", "detector show"),
     },
-    "Stores": {"stores": ("ls", "show", "diff", "card", "gc")},
+    "Stores": {"stores": ("ls", "show", "diff", "similar", "card", "gc")},
     "Copies and other programs": {
         "transfer": ("pull", "push", "compact"),
-        "exchange": ("export", "import headhunt"),
-        "backbones": ("convert-checkpoint", "make-demo-backbone"),
+        "exchange": ("export", "export-fiftyone", "import headhunt"),
+        "backbones": ("backbones", "convert-checkpoint", "make-demo-backbone"),
     },
     "Data sets and experiments": {
         "datasets": ("dataset audit", "dataset prepare"),

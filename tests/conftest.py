@@ -39,7 +39,7 @@ def tiny_backbones(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Pat
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("backbones")
-    return {family: make_tiny_backbone(folder / family, family) for family in FAMILIES}
+    return {family: make_tiny_backbone(folder / family, family) for family in (*FAMILIES, "qwen3_5")}
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,24 @@ def overlapping(reported: Mapping[str, str], used: Mapping[str, str], *, same_da
     return tuple(sorted(name for name, fingerprint in reported.items() if name in names or fingerprint in files))
 
 
+def check_transductive(names: Sequence[str], allowed: bool) -> None:
+    """Refuse to report on videos whose rows a fit has seen, though without their labels.
+
+    Args:
+        names: what `overlapping` found.
+        allowed: the explicit switch; the result is stamped with the names then.
+
+    Raises:
+        VadprobeError: naming the videos, unless allowed.
+    """
+    if names and not allowed:
+        raise VadprobeError(
+            f"the rows of {len(names)} of the reported videos were seen by the fit, without labels (transductive): "
+            f"{naming(names)}. Such a number is of these videos together, not of new ones. Fit with probe.statistics = "
+            "'calibration'; allow_transductive = true in [analysis] reports it all the same, and stamps the result."
+        )
+
+
 def check_overlap(names: Sequence[str], what: str, allowed: bool) -> None:
     """Refuse to report on videos that were used before.
 

@@ -17,7 +17,7 @@ def described(detector: Detector) -> Iterator[str]:
     yield f"  backbone     {plain(backbone.source)} ({plain(backbone.family)}), {backbone.dtype}"
     yield f"  revision     {plain(backbone.revision)}"
     yield f"  loaded from  {plain(loaded['path']) if 'path' in loaded else 'not said; name it with --backbone'}"
-    yield f"  prompt       {plain(spec.prompt.key)}: {plain(spec.prompt.text)}"
+    yield f"  prompt       {plain(spec.prompt.key)}: {plain(spec.prompt.describe())}"
     yield f"  sampling     {plain(spec.sampling.key)}: {_sampling(detector)}"
     size = spec.recipe.get("frame_size")
     yield f"  frame size   {plain(size) if size is not None else 'of the checkpoint'}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from vadprobe.analyze.detector.plain_values import PACKED, check_numbers, read_plain
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.probes.kinds import Probe, probe_from_json
+from vadprobe.analyze.probes.kinds.registry import Probe, probe_from_json
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.atomic_files import write_json
@@ -70,6 +70,20 @@ class Detector:
             case [float() | int() as lowest, float() | int() as highest] if 0 < lowest <= highest:
                 return float(lowest), float(highest)
         return None
+
+    def check_inductive(self) -> None:
+        """Refuse a detector whose fit saw the videos that it was to score, for use on incoming videos.
+
+        Raises:
+            VadprobeError: saying how many those were, and how to fit another.
+        """
+        seen = self.provenance.get("unlabelled_on", {})
+        if seen:
+            raise VadprobeError(
+                f"the detector {self.preset!r} is transductive: its fit saw the features of the {len(seen)} videos "
+                "that it was measured on, and an incoming video is none of them, so nothing is known of its scores "
+                "there. Fit it with probe.statistics = 'calibration'."
+            )
 
     def differences(self, spec: FeatureSpec) -> list[str]:
         """Name each field that differs in meaning from what it was fitted on, as `part (field: theirs, not mine)`."""
@@ -161,11 +175,12 @@ class Detector:
             VadprobeError: naming the part.
         """
         backbone, sampling, is_layer = self.features.backbone, self.features.sampling, self.selection.unit == "layer"
-        limits = (backbone.n_layers + 1,) if is_layer else (backbone.n_layers, backbone.n_heads)
+        known = {(layer,) for layer in range(backbone.n_layers + 1)} if is_layer else set(backbone.heads)
         for index in self.selection.indices:
-            if any(part >= limit for part, limit in zip(index, limits, strict=True)):
+            if index not in known:
                 raise VadprobeError(f"the selection names {self.selection.unit} {index}, which the backbone has not.")
-        n_features = len(self.selection.indices) * (backbone.hidden_size if is_layer else backbone.head_dim)
+        wide, shapes = backbone.hidden_size, backbone.head_shapes
+        n_features = sum(wide if is_layer else shapes[index[0]][1] for index in self.selection.indices)
         if len(self.probe.mean) != n_features:
             raise VadprobeError(f"the probe must have {n_features} features, got {len(self.probe.mean)}.")
         for name, frames in (("clip_length", sampling.clip_length), ("frames_per_clip", sampling.frames_per_clip)):

@@ -7,6 +7,7 @@ import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration, calibration_rows, draw_videos
 from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
+from vadprobe.analyze.compute.registry import added_code
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig
@@ -21,14 +22,15 @@ from vadprobe.analyze.features.selected import n_selected, read_selected
 from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.probes.fitting import fit_probe
-from vadprobe.analyze.probes.kinds import Probe, probe_from_json
+from vadprobe.analyze.probes.kinds.registry import SCORERS, Probe, probe_from_json
 from vadprobe.analyze.probes.samples import drawn_samples
-from vadprobe.analyze.probes.settings import Penalty, ProbeConfig
+from vadprobe.analyze.probes.settings import ProbeConfig
 from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
+from vadprobe.analyze.probes.terms import Penalty
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.digests import digest_arrays
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.reading.feature_store import FeatureStore
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,8 @@ def fit(inputs: AnalysisInputs, config: AnalysisConfig, cache: StepCache, schedu
     details = choice.details
     if details is not None:
         details = {**details, **chance_of(inputs, config, calibration, cache, scheduler)}
-    probe = fitted_probe(inputs.calibration_store, config.probe, calibration, choice.selection, cache, scheduler)
+    unlabelled = inputs.rows_of_split("test") if config.probe.statistics == "test" else None
+    probe = fitted_probe(inputs, config.probe, calibration, choice.selection, cache, scheduler, unlabelled)
     locator = fit_locator(inputs, config.locator, calibration, choice.selection, probe, cache, scheduler)
     detector = assemble(inputs, config, calibration, choice.selection, probe, locator)
     return Fitted(detector, calibration, details, left_out)
@@ -98,19 +101,24 @@ def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
 
 
 def fitted_probe(
-    store: FeatureStore,
+    inputs: AnalysisInputs,
     config: ProbeConfig,
     calibration: Calibration,
     selection: Selection,
     cache: StepCache,
     scheduler: Scheduler,
+    unlabelled: np.ndarray | None = None,
 ) -> Probe:
     """Fit the probe of the job's kind on the selected features of the calibration rows.
+
+    `unlabelled` (m,) are rows of the scored store that statistics without labels see as well (transductive).
 
     Raises:
         VadprobeError: if the features are more than may be held in memory and the kind cannot stream, or the fit fails.
     """
-    n_bytes = 8 * len(calibration.rows) * n_selected(store, selection)
+    store = inputs.calibration_store
+    n_rows = len(calibration.rows) + (0 if unlabelled is None else len(unlabelled))
+    n_bytes = 8 * n_rows * n_selected(store, selection)
     streams = n_bytes > config.memory_gb * 1e9
     if streams and not config.streams:
         raise VadprobeError(
@@ -118,12 +126,15 @@ def fitted_probe(
             "logistic probe of the convention 'paper', scaled and on all samples, streams. Raise memory_gb, or draw a "
             "smaller calibration fraction."
         )
-    inputs = {
+    key: dict[str, Any] = {
         **samples_digest(store, calibration),
         "selection": [selection.unit, [list(index) for index in selection.indices]],
         "probe": {name: str(value) for name, value in config.model_dump(exclude={"memory_gb"}).items()},
         "streams": streams,
+        **added_code(SCORERS[config.kind]),
     }
+    if unlabelled is not None:
+        key["unlabelled"] = [inputs.store.digest_of(unlabelled), digest_arrays([unlabelled])]
 
     penalty = Penalty(config.c, config.class_weight, config.max_iterations)
 
@@ -143,15 +154,24 @@ def fitted_probe(
             seed=config.seed,
             convention=config.convention,
             scaling=config.scaling,
+            options=config.options,
+            unlabelled=None if unlabelled is None else read_selected(inputs.store, selection, unlabelled),
         )
         return CachedResult(probe.to_json())
 
-    return probe_from_json(dict(cache.result("probe", inputs, stream if streams else compute).values))
+    return probe_from_json(dict(cache.result("probe", key, stream if streams else compute).values))
 
 
 def _fingerprints(table: ClipTable, rows: np.ndarray) -> dict[str, str]:
     codes = np.unique(table.video_codes[rows]).tolist()
     return {table.video_ids[code]: table.fingerprints[code] for code in codes}
+
+
+def _seen_unlabelled(inputs: AnalysisInputs, config: AnalysisConfig) -> dict[str, Any]:
+    """Return the part of the provenance that makes a detector transductive: videos seen without their labels."""
+    if config.probe.statistics != "test":
+        return {}
+    return {"unlabelled_on": _fingerprints(inputs.store.clips, inputs.rows_of_split("test"))}
 
 
 def check_tuning(inputs: AnalysisInputs, config: AnalysisConfig) -> None:
@@ -201,6 +221,7 @@ def assemble(
             "ground_truth": inputs.truth.truth_digest,
             "fitted_on": _fingerprints(inputs.calibration_store.clips, calibration.rows),
             **_frame_rates(inputs.calibration_store.clips, calibration.rows),
+            **_seen_unlabelled(inputs, config),
             "tuned_on": _fingerprints(inputs.store.clips, tuning_rows(inputs, config.locator)),
             **({"readings": readings} if readings else {}),
             **({"notes": list(inputs.store.spec.notes)} if inputs.store.spec.notes else {}),

@@ -1,20 +1,22 @@
 """Fit the locator of a job: fixed, adaptive, or the grid's best on videos held out for it."""
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.compute.registry import added_code
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.evaluation.metrics import clip_counts
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.features.cached_scores import cached_probabilities, segment_probabilities
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.locator.grid import frame_f1_grid
-from vadprobe.analyze.locator.locator import Locator, adaptive_threshold
+from vadprobe.analyze.locator.locator import Locator
+from vadprobe.analyze.locator.rules import LOCATOR_RULES, Grid, LocatorRule, LocatorSamples
 from vadprobe.analyze.locator.settings import LocatorConfig
-from vadprobe.analyze.probes.kinds import Probe
+from vadprobe.analyze.probes.kinds.registry import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.joining import naming
@@ -39,39 +41,76 @@ def fit_locator(
         VadprobeError: if a grid is asked for and there are no labelled validation videos, or an anomalous one has no
             interval.
     """
-    if config.threshold == "adaptive":
-        store = inputs.calibration_store
-        fitted = cached_probabilities(store, selection, probe, calibration.rows, cache, scheduler)
-        of = fitted if config.adaptive_samples == "all" else fitted[calibration.labels == 1]
-        return Locator(config.sigmas[0], adaptive_threshold(of, config.kappa), config.edge, config.truncate)
-    if config.threshold != "grid":
+    if not isinstance(config.threshold, str):
         return Locator(config.sigmas[0], float(config.threshold), config.edge, config.truncate)
+    rule = LOCATOR_RULES[config.threshold]
+    clips = _held_out(inputs, config, selection, probe, cache, scheduler) if rule.tunes else None
+
+    def calibrated() -> np.ndarray:
+        return cached_probabilities(inputs.calibration_store, selection, probe, calibration.rows, cache, scheduler)
+
+    def held_out() -> ScoredClips:
+        if clips is None:
+            raise VadprobeError(f"the rule {config.threshold!r} must have tunes = True to see the held-out clips.")
+        return clips
+
+    samples = LocatorSamples(
+        calibrated,
+        calibration.labels,
+        held_out,
+        config.sigmas,
+        config.grid,
+        config.smoothing,
+        config.kappa,
+        config.adaptive_samples == "anomalous",
+    )
+    return rule.fit(samples) if clips is None else _tuned(rule, samples, clips, cache)
+
+
+def _tuned(rule: LocatorRule, samples: LocatorSamples, clips: ScoredClips, cache: StepCache) -> Locator:
+    """Fit a rule that tunes, kept by what it sees."""
+    key = {
+        "samples": digest_arrays([clips.scores, clips.positives, clips.negatives, clips.groups]),
+        "sigmas": list(samples.sigmas),
+        "thresholds": list(samples.thresholds),
+        "smoothing": asdict(samples.smoothing),
+        **({} if isinstance(rule, Grid) else _seen_by(rule, samples)),
+    }
+
+    def compute() -> CachedResult:
+        return CachedResult({"locator": rule.fit(samples).to_json()})
+
+    return Locator.from_json(cache.result("locator-grid", key, compute).values["locator"])
+
+
+def _seen_by(rule: LocatorRule, samples: LocatorSamples) -> dict[str, Any]:
+    """Return what another rule than the grid may have looked at."""
+    calibration = digest_arrays([samples.calibrated(), samples.labels])
+    settings = [samples.kappa, samples.anomalous_only]
+    return {"rule": repr(rule), "calibration": calibration, "settings": settings, **added_code(rule)}
+
+
+def _held_out(
+    inputs: AnalysisInputs,
+    config: LocatorConfig,
+    selection: Selection,
+    probe: Probe,
+    cache: StepCache,
+    scheduler: Scheduler,
+) -> ScoredClips:
+    """Score the clips of the labelled videos of the locator's split."""
     rows = tuning_rows(inputs, config)
     if len(rows) == 0:
         raise VadprobeError(
-            f"locator.threshold is 'grid', but no labelled {config.split} video is in the scored store. Name "
-            "validation videos with frame labels ([dataset.validation] or the manifest), or give a fixed threshold "
-            "such as the paper's 0.65 with sigmas = [1.5]."
+            f"locator.threshold is {config.threshold!r}, but no labelled {config.split} video is in the scored store. "
+            "Name validation videos with frame labels ([dataset.validation] or the manifest), or give a fixed "
+            "threshold such as the paper's 0.65 with sigmas = [1.5]."
         )
     _check_intervals(inputs.truth, config)
     table = inputs.store.clips
     scores = segment_probabilities(inputs, selection, probe, rows, cache, scheduler)
     positives, negatives = row_counts(inputs.truth, table, rows)
-    codes = table.video_codes[rows]
-
-    def compute() -> CachedResult:
-        clips = ScoredClips(scores, positives, negatives, codes)
-        grid = frame_f1_grid(clips, config.sigmas, config.grid, config.smoothing)
-        return CachedResult({"locator": grid.locator.to_json()})
-
-    samples = digest_arrays([scores, positives, negatives, codes])
-    key = {
-        "samples": samples,
-        "sigmas": list(config.sigmas),
-        "thresholds": list(config.grid),
-        "smoothing": asdict(config.smoothing),
-    }
-    return Locator.from_json(cache.result("locator-grid", key, compute).values["locator"])
+    return ScoredClips(scores, positives, negatives, table.video_codes[rows])
 
 
 def tuning_rows(inputs: AnalysisInputs, config: LocatorConfig) -> np.ndarray:
@@ -79,7 +118,7 @@ def tuning_rows(inputs: AnalysisInputs, config: LocatorConfig) -> np.ndarray:
 
     None if nothing is searched for.
     """
-    if config.threshold != "grid":
+    if not config.tunes:
         return np.empty(0, dtype=np.int64)
     return inputs.store.clips.rows_of(video.video_id for video in _labelled(inputs.truth, config))
 
@@ -93,9 +132,9 @@ def _check_intervals(truth: Dataset, config: LocatorConfig) -> None:
     names = [v.video_id for v in _labelled(truth, config) if v.label == 1 and not truth.intervals_of(v.video_id)]
     if names:
         raise VadprobeError(
-            f"locator.threshold is 'grid', but {len(names)} anomalous {config.split} videos have no interval "
-            f"({naming(names)}): all their frames would count as normal. Annotate them, leave them out of the split, "
-            "or give a fixed threshold."
+            f"locator.threshold is {config.threshold!r}, but {len(names)} anomalous {config.split} videos have no "
+            f"interval ({naming(names)}): all their frames would count as normal. Annotate them, leave them out of the "
+            "split, or give a fixed threshold."
         )
 
 

@@ -31,8 +31,9 @@ def pack(
         result: the analysis' entry in results.json; None if there is none.
 
     Raises:
-        VadprobeError: if the file would be too large.
+        VadprobeError: if the file would be too large, or the detector is transductive.
     """
+    detector.check_inductive()
     recipe, made_of = detector.features.recipe, detector.provenance
     card = recipe.get("backbone_card")
     digests = {

@@ -14,7 +14,7 @@ import numpy as np
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
-from vadprobe.analyze.configuration import LAYER_RULES, AnalysisConfig
+from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked, reading_of_heads
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
@@ -39,13 +39,13 @@ def chance_of(
     the greatest score of all), and the `quantile` that 95 % of relabelings stay below. `cross_fitted_auc`: by
     prompt, how well a ridge classifier fitted on the other folds of videos ranks each fold; 0.5 is chance.
     """
-    if config.rule in LAYER_RULES:
+    if config.chooses_layers:
         stores: Stores = {inputs.score_prompt: inputs.calibration_store}
     else:
         stores = {key: inputs.calibration[key] for key in inputs.ranked_prompts}
     found: dict[str, Any] = {}
     if config.saliency.permutations:
-        ranked_chance = _layer_chance if config.rule in LAYER_RULES else _head_chance
+        ranked_chance = _layer_chance if config.chooses_layers else _head_chance
         values = _as_json(ranked_chance(stores, config, calibration, cache, scheduler))
         found["chance"] = {"permutations": config.saliency.permutations, **values}
     if config.saliency.folds:
@@ -108,7 +108,7 @@ def _relabeled(
     saliency = config.saliency
     labelings = permuted_labels(calibration.labels, calibration.groups, saliency.permutations, config.seed)
     kernel: Callable[[np.ndarray], Metrics]
-    if config.rule in LAYER_RULES:
+    if config.chooses_layers:
         kernel = partial(layer_null, labelings=labelings, readings=saliency.of_layers)
         reading: dict[str, Any] = {"readings": asdict(saliency.of_layers)}
     else:
@@ -135,7 +135,7 @@ def _mapped(
     scheduler: Scheduler,
 ) -> dict[str, Metrics]:
     """Apply a kernel to every layer or head of each prompt; prompts whose results are not kept go together."""
-    layers = config.rule in LAYER_RULES
+    layers = config.chooses_layers
     parts = {
         prompt: {**samples_digest(store, calibration), "layers": layers, **key} for prompt, store in stores.items()
     }

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.compute.registry import added_code
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS, SaliencyConfig
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
 from vadprobe.analyze.saliency.heads import head_metrics
+from vadprobe.analyze.saliency.kernels.silhouette import silhouettes
 from vadprobe.analyze.saliency.layers import layer_metrics
-from vadprobe.analyze.saliency.silhouette import silhouettes
+from vadprobe.analyze.saliency.rules import RULES, Ranked, RankingRule, SelectionRule
 from vadprobe.store.reading.feature_store import FeatureStore
 
 
@@ -60,6 +62,32 @@ def head_metrics_of(
 
     results = cache.results("head-saliency", parts, compute)
     return {key: dict(result.arrays) for key, result in results.items()}
+
+
+def rule_scores_of(
+    store: FeatureStore, calibration: Calibration, name: str, cache: StepCache, scheduler: Scheduler
+) -> np.ndarray:
+    """Score every layer (L,) or head (L, H) by a rule that ranks by a function, under one prompt."""
+    rule = RULES[name]
+
+    def compute() -> CachedResult:
+        kernel = partial(_rule_scores, rule=rule, labels=calibration.labels)
+        what = f"{rule.unit}s by {name}"
+        if rule.unit == "layer":
+            return CachedResult(arrays=map_layers(store, calibration.rows, kernel, scheduler, what=what))
+        return CachedResult(arrays=over_heads({"": store}, calibration.rows, kernel, scheduler, what=what)[""])
+
+    key = {
+        **samples_digest(store, calibration),
+        "rule": name,
+        **added_code(rule.scores if isinstance(rule, Ranked) else rule),
+    }
+    return cache.result("rule-scores", key, compute).arrays["scores"]
+
+
+def _rule_scores(features: np.ndarray, rule: SelectionRule, labels: np.ndarray) -> Metrics:
+    assert isinstance(rule, RankingRule)
+    return {"scores": np.asarray(rule.scores(features, labels), dtype=np.float64)}
 
 
 def reading_of_heads(config: SaliencyConfig) -> dict[str, Any]:

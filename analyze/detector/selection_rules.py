@@ -10,12 +10,20 @@ from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
-from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked
+from vadprobe.analyze.detector.saliency_steps import (
+    head_metrics_of,
+    layer_metrics_of,
+    plain,
+    ranked,
+    rule_scores_of,
+)
 from vadprobe.analyze.features.inputs import AnalysisInputs
+from vadprobe.analyze.features.kernel_mapping import check_has_heads
 from vadprobe.analyze.saliency.ranking import dlsp, rhi
+from vadprobe.analyze.saliency.rules import RULES, RankingRule
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.specification import BackboneSpec
+from vadprobe.store.format.specification import BackboneSpec, check_heads
 from vadprobe.store.reading.requests import check_stored
 
 
@@ -40,6 +48,8 @@ def choose(
         VadprobeError: if the rule names a layer or head that the backbone or a store does not have, or nothing can be
             ranked.
     """
+    if not config.chooses_layers:
+        check_has_heads(inputs.store.spec.backbone)
     digests = {"calibration": calibration.digest, "features": inputs.feature_digest}
     if config.rule in _GIVEN:
         selection = _GIVEN[config.rule](config, inputs.store.spec.backbone, digests)
@@ -50,6 +60,10 @@ def choose(
         return _by_dlsp(
             inputs, config, digests, layer_metrics_of(store, calibration, config.saliency, cache, scheduler)
         )
+    rule = RULES[config.rule]
+    if isinstance(rule, RankingRule):
+        measured_scores = rule_scores_of(inputs.calibration_store, calibration, config.rule, cache, scheduler)
+        return _by_scores(inputs, config, digests, measured_scores)
     stores = {key: inputs.calibration[key] for key in inputs.ranked_prompts}
     measured = head_metrics_of(stores, calibration, config.saliency, config.seed, cache, scheduler)
     best = _by_rhi(config, digests, measured)
@@ -88,10 +102,35 @@ def _by_rhi(
     return Choice(selection, {**details, "prompts": prompts})
 
 
+def _by_scores(inputs: AnalysisInputs, config: AnalysisConfig, digests: dict[str, str], scores: np.ndarray) -> Choice:
+    """Choose the layer, or the `top_heads` heads, of the greatest score; of equal ones the first."""
+    unit = RULES[config.rule].unit
+    wanted, known = 1 if unit == "layer" else config.top_heads, int(np.isfinite(scores).sum())
+    if known < wanted:
+        raise VadprobeError(
+            f"rule {config.rule!r} must know {wanted} {unit}s, got {known} of {scores.size} with a finite score. Draw "
+            "a larger calibration set."
+        )
+    finite = np.where(np.isfinite(scores), scores, -np.inf)
+    order = np.argsort(-finite, axis=None, kind="stable")[:wanted]
+    first = 1 if unit == "layer" else 0
+    indices = tuple(
+        tuple(int(part) + first for part in np.unravel_index(number, scores.shape)) for number in order.tolist()
+    )
+    listed = plain(np.where(np.isfinite(scores), scores, np.nan))
+    rows = tuple(listed) if unit == "layer" else tuple(tuple(row) for row in listed)
+    selection = Selection(unit, config.rule, indices, rows, digests, first)
+    details = _details(scores, {}, {inputs.score_prompt: {config.rule: scores}}, [])
+    if unit == "layer":
+        return Choice(selection, {**details, "layers": list(range(1, 1 + len(scores)))})
+    one_prompt = {"mean": listed, "instability": plain(np.where(np.isfinite(scores), 0.0, np.nan))}
+    return Choice(selection, {**details, "parts": one_prompt, "prompts": {inputs.score_prompt: listed}})
+
+
 def _full_layer(best: Choice, backbone: BackboneSpec, digests: dict[str, str]) -> Choice:
     """Choose every head of the block of RHI's best head."""
     block = best.selection.indices[0][0]
-    heads = tuple((block, head) for head in range(backbone.n_heads))
+    heads = tuple(head for head in backbone.heads if head[0] == block)
     return Choice(Selection("head", "full-layer", heads, best.selection.scores, digests), best.details)
 
 
@@ -112,33 +151,31 @@ def _layer(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, st
 
 
 def _heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    for block, head in config.selection.heads:
-        if not (0 <= block < backbone.n_layers and 0 <= head < backbone.n_heads):
-            raise VadprobeError(
-                f"selection.heads has [{block}, {head}], but the backbone has blocks 0 to {backbone.n_layers - 1} of "
-                f"heads 0 to {backbone.n_heads - 1}."
-            )
+    try:
+        check_heads(backbone, config.selection.heads)
+    except VadprobeError as error:
+        raise VadprobeError(f"selection.heads: {error}") from error
     return Selection("head", config.rule, config.selection.heads, inputs=digests)
 
 
 def _random_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    total = backbone.n_layers * backbone.n_heads
+    total = len(backbone.heads)
     if config.top_heads > total:
         raise VadprobeError(f"top_heads must be at most {total}, the heads of the backbone, got {config.top_heads}.")
     generator = np.random.default_rng(config.selection.seed)
     drawn = generator.choice(total, config.top_heads, replace=False).tolist()
-    heads = tuple(divmod(number, backbone.n_heads) for number in drawn)
+    heads = tuple(backbone.heads[number] for number in drawn)
     return Selection("head", config.rule, heads, inputs=digests | {"seed": str(config.selection.seed)})
 
 
 def _last_block(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    heads = tuple((backbone.n_layers - 1, head) for head in range(backbone.n_heads))
+    last = backbone.heads[-1][0]  # of a hybrid, the last block that has heads
+    heads = tuple(head for head in backbone.heads if head[0] == last)
     return Selection("head", config.rule, heads, inputs=digests)
 
 
 def _all_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    heads = tuple((block, head) for block in range(backbone.n_layers) for head in range(backbone.n_heads))
-    return Selection("head", config.rule, heads, inputs=digests)
+    return Selection("head", config.rule, backbone.heads, inputs=digests)
 
 
 _GIVEN: Mapping[str, Callable[[AnalysisConfig, BackboneSpec, dict[str, str]], Selection]] = {

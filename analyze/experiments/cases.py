@@ -7,9 +7,10 @@ from typing import Any
 
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.configuration import LAYER_RULES, RANKING_RULES, AnalysisConfig, ProbeConfig
+from vadprobe.analyze.configuration import METHODS, RANKING_RULES, AnalysisConfig, ProbeConfig
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
-from vadprobe.analyze.probes.settings import ProbeKind
+from vadprobe.analyze.probes.terms import ProbeKind
+from vadprobe.analyze.saliency.rules import RULES
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.probed_videos import VideoFacts
 from vadprobe.store.files.location import StorePath
@@ -121,7 +122,9 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     if rule is not None and rule not in RANKING_RULES:
         values["saliency"] = {**values["saliency"], "permutations": 0, "folds": 0}
     if rule is not None:
-        values["method"] = "hiprobe" if rule in LAYER_RULES else "headhunt"
+        unit = RULES[rule].unit
+        if METHODS[values["method"]]["unit"] != unit:
+            values["method"] = "hiprobe" if unit == "layer" else "headhunt"
     if values["method"] != config.method:
         kept = ("permutations", "folds")  # all else is of the other method's metrics
         values["saliency"] = {name: values["saliency"][name] for name in kept}

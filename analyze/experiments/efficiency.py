@@ -77,9 +77,10 @@ def _feature_rows(backbone: BackboneSpec, selection: Selection) -> list[Row]:
         every, kept, noun = backbone.n_layers * backbone.hidden_size, backbone.hidden_size, "layers"
         label = "the chosen layer"
     else:
-        every = backbone.n_layers * backbone.n_heads * backbone.head_dim
+        every = backbone.n_head_values
         count = len(selection.indices)
-        kept, noun, label = count * backbone.head_dim, "heads", f"the {count} chosen heads"
+        kept = sum(backbone.head_shapes[index[0]][1] for index in selection.indices)
+        noun, label = "heads", f"the {count} chosen heads"
     chosen = describe(selection)
     return [
         Row(f"features of all {noun}", _numbers(features=every), n_draws=1, key="features-all"),

@@ -106,7 +106,8 @@ def fit_and_score(
     inputs = case.inputs(config, samplings)
     detector = fit(inputs, config, lab.cache, lab.scheduler).detector
     if target is not None:
-        changes = {"score_prompt": case.score_prompt, "allow_overlap": target.config.allow_overlap}
+        allowed = {name: getattr(target.config, name) for name in ("allow_overlap", "allow_transductive")}
+        changes = {"score_prompt": case.score_prompt, **allowed}
         config = config.model_copy(update={"detector": "of this run", **changes})
         inputs = target.inputs(config, samplings or (case.segment,))
     rows = inputs.rows_of_split("test")

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from vadprobe.analyze.calibration.calibration import Calibration
+from vadprobe.analyze.compute.registry import added_code
 from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.features.inputs import AnalysisInputs
 from vadprobe.analyze.features.kernel_mapping import probabilities
-from vadprobe.analyze.probes.kinds import Probe
+from vadprobe.analyze.probes.kinds.registry import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.files.digests import digest_arrays, digest_json
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -39,6 +40,7 @@ def cached_probabilities(
         "features": store.digest_of(rows),
         "rows": digest_arrays([rows]),
         "chosen": digest_json([selection.unit, [list(index) for index in selection.indices], probe.to_json()]),
+        **added_code(probe),
     }
 
     def compute() -> CachedResult:

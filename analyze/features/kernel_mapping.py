@@ -5,15 +5,17 @@ an answer: every layer, head and row is computed from its own values alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 
 import numpy as np
 
 from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
 from vadprobe.analyze.features.selected import n_selected, read_stored
-from vadprobe.analyze.probes.kinds import Probe
+from vadprobe.analyze.probes.kinds.registry import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.specification import BackboneSpec
 from vadprobe.store.reading.feature_store import FeatureStore
 
 Metrics = dict[str, np.ndarray]
@@ -73,24 +75,40 @@ def over_heads(
         what: for the progress.
 
     Returns:
-        Key to name to (..., blocks, heads).
+        Key to name to (..., blocks, heads); NaN where a block does not have a head.
 
     Raises:
-        VadprobeError: if a value is not finite; it names block, head and row.
+        VadprobeError: if a value is not finite; it names block, head and row. If a backbone has no heads.
     """
     owners, tasks = [], []
     for key, store in stores.items():
-        backbone, state = store.spec.backbone, state_of(store)
-        spans = _unit_spans(range(backbone.n_layers), len(rows) * backbone.n_heads * backbone.head_dim)
-        for span in spans:
+        check_has_heads(store.spec.backbone)
+        state = state_of(store)
+        for span in _block_spans(store.spec.backbone, len(rows)):
             name = f"{_named('block', span)} of the prompt {store.spec.prompt.key!r}"
             tasks.append(Task(name, _blocks, (state, rows, span, kernel)))
-            owners.append(key)
+            owners.append((key, span))
     results = scheduler.run(tasks, what)
     return {
-        key: _joined([found for owner, found in zip(owners, results, strict=True) if owner == key], axis=-2)
-        for key in stores
+        key: _laid(
+            store.spec.backbone,
+            [(span, found) for (owner, span), found in zip(owners, results, strict=True) if owner == key],
+        )
+        for key, store in stores.items()
     }
+
+
+def check_has_heads(backbone: BackboneSpec) -> None:
+    """Refuse a backbone without attention heads.
+
+    Raises:
+        VadprobeError: saying what can be done with it.
+    """
+    if not backbone.n_heads:
+        raise VadprobeError(
+            f"backbone {backbone.key!r} has no attention heads, which HeadHunt-VAD and the rules of heads choose from; "
+            "choose a layer, as HiProbe-VAD does (rule 'dlsp')."
+        )
 
 
 def probabilities(
@@ -164,6 +182,29 @@ def _unit_spans(units: range, unit_values: int) -> list[list[int]]:
     """Group consecutive units, one group a task."""
     count = max(1, min(_MOST_UNITS, TASK_BYTES // max(1, 8 * unit_values)))
     return [list(units[start : start + count]) for start in range(0, len(units), count)]
+
+
+def _block_spans(backbone: BackboneSpec, n_rows: int) -> list[list[int]]:
+    """Group consecutive blocks whose heads are alike, one group a task; blocks without heads are left out."""
+    spans = []
+    for (heads, width), blocks in groupby(range(backbone.n_layers), key=lambda block: backbone.head_shapes[block]):
+        found = list(blocks)
+        if heads:
+            spans += _unit_spans(range(found[0], found[-1] + 1), n_rows * heads * width)
+    return spans
+
+
+def _laid(backbone: BackboneSpec, parts: Sequence[tuple[list[int], Mapping[str, np.ndarray]]]) -> Metrics:
+    """Lay the values of spans of blocks into arrays (..., blocks, heads), NaN where there is no head."""
+    if backbone.block_heads is None:
+        return _joined([found for _, found in parts], axis=-2)
+    laid = {}
+    for name, values in parts[0][1].items():
+        whole = np.full((*values.shape[:-2], backbone.n_layers, backbone.n_heads), np.nan)
+        for span, found in parts:
+            whole[..., span, : found[name].shape[-1]] = found[name]
+        laid[name] = whole
+    return laid
 
 
 def _named(what: str, span: Sequence[int]) -> str:

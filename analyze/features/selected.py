@@ -15,12 +15,15 @@ def read_stored(store: FeatureStore, selection: Selection, rows: np.ndarray) -> 
         rows: (n,) row numbers.
 
     Returns:
-        (n, k * d) of the storage dtype, C-contiguous; a failed row is NaN.
+        (n, k * d) of the storage dtype, C-contiguous, d the width of each head where they differ; a failed row is NaN.
     """
     if selection.unit == "layer":
         values = store.hidden_states(rows, [index[0] for index in selection.indices])
-    else:
-        values = store.head_outputs(rows, [(index[0], index[1]) for index in selection.indices])
+        return values.reshape(len(rows), -1)
+    values = store.head_outputs(rows, [(index[0], index[1]) for index in selection.indices])
+    widths = _widths(store, selection)
+    if len(set(widths)) > 1:  # narrower heads end in zeros, which are no features
+        return np.concatenate([values[:, place, :width] for place, width in enumerate(widths)], axis=1)
     return values.reshape(len(rows), -1)
 
 
@@ -31,5 +34,11 @@ def read_selected(store: FeatureStore, selection: Selection, rows: np.ndarray) -
 
 def n_selected(store: FeatureStore, selection: Selection) -> int:
     """Return the number of features of a row of `read_selected`."""
-    backbone = store.spec.backbone
-    return len(selection.indices) * (backbone.hidden_size if selection.unit == "layer" else backbone.head_dim)
+    if selection.unit == "layer":
+        return len(selection.indices) * store.spec.backbone.hidden_size
+    return sum(_widths(store, selection))
+
+
+def _widths(store: FeatureStore, selection: Selection) -> list[int]:
+    """Return the values of each selected head."""
+    return [store.spec.backbone.head_shapes[index[0]][1] for index in selection.indices]

@@ -67,10 +67,10 @@ def efficiency_of(sources: Sequence[FigureSource]) -> DrawnFigure:
     """Draw figure 4 of HeadHunt-VAD for the first job."""
     source = sources[0]
     backbone, chosen = source.backbone, source.choice.selection.indices
-    count = backbone.n_layers * backbone.n_heads
+    count = len(backbone.heads)
     features = [
-        (f"all {count} heads", count * backbone.head_dim),
-        (f"{len(chosen)} chosen heads", len(chosen) * backbone.head_dim),
+        (f"all {count} heads", backbone.n_head_values),
+        (f"{len(chosen)} chosen heads", sum(backbone.head_shapes[index[0]][1] for index in chosen)),
     ]
     used = len(np.unique(source.calibration.groups))
     videos = [("there are", len(source.inputs.truth.of_split("train"))), ("fitted on", used)]

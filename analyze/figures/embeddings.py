@@ -137,9 +137,10 @@ def head_planes_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
         VadprobeError: if the samples cannot be laid out.
     """
     source = sources[0]
-    block, heads = source.backbone.n_layers - 1, range(source.backbone.n_heads)
+    block = source.backbone.heads[-1][0]  # of a hybrid, the last block that has heads
+    heads = [head for head in source.backbone.heads if head[0] == block]
     chosen = source.choice.selection
-    every = Selection("head", "heads", tuple((block, head) for head in heads))
+    every = Selection("head", "heads", tuple(heads))
     names = ", ".join(f"{index[0]}:{index[1]}" for index in chosen.indices[:8])
     more = f" and {len(chosen.indices) - 8} more" if len(chosen.indices) > 8 else ""
     sets = [(f"last block ({block}), all {len(heads)} heads", every), (f"{len(chosen.indices)} chosen heads", chosen)]

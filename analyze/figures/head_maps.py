@@ -134,6 +134,7 @@ def head_maps_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
         for source, one in found
         for name, values in one.maps.items()
         for (block, head), value in np.ndenumerate(values)
+        if head < source.backbone.head_shapes[block][0]
     ]  # fmt: skip
     weights = ", ".join(dict.fromkeys(f"{source.config.instability_weight:g}" for source in used))
     samples = "; ".join(f"{source.samples} of {source.label}" for source in used)

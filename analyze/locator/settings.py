@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from vadprobe.analyze.locator.rules import LOCATOR_RULES
 from vadprobe.analyze.locator.smoothing import Edge, Smoothing
 from vadprobe.store.settings import OpenReading, Section
 
@@ -14,6 +15,7 @@ THRESHOLDS = tuple(step / 100 for step in range(1, 100))
 LOCATORS: Mapping[str, Mapping[str, Any]] = {
     "hiprobe": {"sigmas": (0.4,), "threshold": "adaptive"},
     "headhunt": {"sigmas": (1.5,), "threshold": 0.65},
+    "spherevad": {"sigmas": (52 / 24,), "threshold": 0.5},
 }
 """Values of keys that a job leaves out of its locator, by its method: the papers' own."""
 
@@ -56,7 +58,8 @@ class LocatorConfig(Section):
 
     `threshold` "grid": the (sigma, threshold) pair of best frame F1 on the videos of `split`. "adaptive": mean plus
     kappa deviations of the calibration probabilities (HiProbe-VAD). A number: that number. What a job leaves out
-    follows its method: 0.4 and "adaptive" for 'hiprobe', 1.5 and 0.65 for 'headhunt'.
+    follows its method: 0.4 and "adaptive" for 'hiprobe', 1.5 and 0.65 for 'headhunt', 52/24 (SphereVAD's 52 frames) and
+    0.5 for 'spherevad'.
     """
 
     split: Literal["validation", "test"] = Field(
@@ -64,10 +67,12 @@ class LocatorConfig(Section):
     )
 
     sigmas: Annotated[tuple[float, ...], _SIGMAS] = Field(
-        default=(1.5,), min_length=1, description="in segments; with method 'hiprobe' the default is [0.4]"
+        default=(1.5,), min_length=1, description="in segments; by method [0.4], [1.5], [2.1667]"
     )
-    threshold: Annotated[Literal["grid", "adaptive"] | float, _THRESHOLD] = Field(
-        default=0.65, description="HeadHunt: 0.65; with method 'hiprobe' the default is \"adaptive\""
+    threshold: Annotated[float | str, _THRESHOLD] = Field(
+        default=0.65,
+        description="a number, 'adaptive', 'grid', or a rule that another package adds. HeadHunt: 0.65; with method "
+        "'hiprobe' the default is 'adaptive', with 'spherevad' 0.5",
     )
     thresholds: Annotated[tuple[float, ...] | None, _GRID] = Field(
         default=None, min_length=1, description="that the grid tries; by default 0.01 to 0.99 in steps of 0.01"
@@ -87,6 +92,11 @@ class LocatorConfig(Section):
     )
 
     @property
+    def tunes(self) -> bool:
+        """True if the threshold is tuned on the held-out videos."""
+        return isinstance(self.threshold, str) and LOCATOR_RULES[self.threshold].tunes
+
+    @property
     def smoothing(self) -> Smoothing:
         """Edge and width of the smoothing."""
         return Smoothing(self.edge, self.truncate)
@@ -98,7 +108,10 @@ class LocatorConfig(Section):
 
     @model_validator(mode="after")
     def _one_sigma_without_grid(self) -> "LocatorConfig":
-        if self.threshold != "grid" and len(self.sigmas) > 1:
+        if isinstance(self.threshold, str) and self.threshold not in LOCATOR_RULES.names:
+            known = ", ".join(f"'{name}'" for name in LOCATOR_RULES.names)
+            raise ValueError(f"threshold must be a number, or one of {known}, got {self.threshold!r}")
+        if not self.tunes and len(self.sigmas) > 1:
             raise ValueError("several sigmas can only be tried with threshold = 'grid'")
         if min(self.sigmas) < 0:
             raise ValueError("a sigma must not be negative; 0 means no smoothing")

@@ -1,17 +1,20 @@
 """Fitting probes of every kind to samples in memory, by scikit-learn."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 
-from vadprobe.analyze.probes.distance import DistanceProbe
-from vadprobe.analyze.probes.linear import LinearSvmProbe
+from vadprobe.analyze.probes.kinds.distance import DistanceProbe
+from vadprobe.analyze.probes.kinds.linear import LinearSvmProbe
+from vadprobe.analyze.probes.kinds.mlp import MlpProbe
+from vadprobe.analyze.probes.kinds.registry import own_fit
+from vadprobe.analyze.probes.kinds.samples import FitSamples
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
-from vadprobe.analyze.probes.mlp import MlpProbe
 from vadprobe.analyze.probes.probe import Probe
 from vadprobe.analyze.probes.samples import checked_samples, sample_weights, scaled_samples
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, Scaling
+from vadprobe.analyze.probes.terms import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, Scaling
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-4  # scikit-learn's, of liblinear relative to the gradient at 0, of L-BFGS its largest component
@@ -28,18 +31,23 @@ def fit_probe(
     seed: int = 0,
     convention: Convention = "paper",
     scaling: Scaling = "standard",
+    options: Mapping[str, float] | None = None,
+    unlabelled: np.ndarray | None = None,
 ) -> Probe:
     """Fit a probe of any kind; both papers fit logistic regression (eq. 8 (HiProbe-VAD), eq. 10 (HeadHunt-VAD)).
 
     Args:
         features: (n, k), finite; converted to float64.
         labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
-        kind: "logistic", "linear-svm", "mlp" (one hidden layer) or "distance" (to the class means).
+        kind: "logistic", "linear-svm", "mlp" (one hidden layer), "distance" (to the class means), or one that fits
+            itself (`kinds.samples.Scorer`).
         penalty: not used by "distance"; its C must be finite for the linear SVM.
         hidden: hidden units of "mlp", >= 1.
         seed: of the first weights of "mlp", >= 0; the other kinds are not random.
         convention: of "logistic", see `logistic_fitting.fit_logistic`.
         scaling: of the features, of every kind; where "standardised" is said below it is this.
+        options: of a kind that fits itself; the others have none.
+        unlabelled: (m, k), rows that statistics without labels see as well (transductive); by kinds that have some.
 
     Raises:
         VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples, or
@@ -51,7 +59,35 @@ def fit_probe(
         "mlp": lambda: fit_mlp(features, labels, penalty, hidden=hidden, seed=seed, scaling=scaling),
         "distance": lambda: fit_distance(features, labels, scaling=scaling),
     }
-    return fits[kind]()
+    if kind in fits:
+        return fits[kind]()
+    return fit_own(kind, features, labels, scaling=scaling, options=options, unlabelled=unlabelled)
+
+
+def fit_own(
+    kind: ProbeKind,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    scaling: Scaling = "standard",
+    options: Mapping[str, float] | None = None,
+    unlabelled: np.ndarray | None = None,
+) -> Probe:
+    """Fit a kind that fits itself, on features scaled by all rows that it sees. Arguments as of `fit_probe`.
+
+    Raises:
+        VadprobeError: as `fit_probe`, or if the kind has no fit.
+    """
+    scorer = own_fit(kind)
+    if scorer is None:
+        raise VadprobeError(f"the kind {kind!r} must have a fit, as docs/how-to/extend/method.md shows; it has none.")
+    features, labels = checked_samples(features, labels)
+    rows = features
+    if unlabelled is not None:
+        rows = np.concatenate([features, unlabelled[np.isfinite(unlabelled).all(axis=1)]])
+    scaled, mean, scale = scaled_samples(rows, scaling)
+    samples = FitSamples(scaled[: len(features)], labels, scaled, mean, scale, {**scorer.options, **(options or {})})
+    return cast(Probe, scorer.fit(samples))
 
 
 def fit_linear_svm(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.probes.samples import checked_samples, sample_weights, scaled_samples
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Convention, Penalty, Scaling
+from vadprobe.analyze.probes.terms import DEFAULT_PENALTY, Convention, Penalty, Scaling
 from vadprobe.store.errors import VadprobeError
 
 if TYPE_CHECKING:

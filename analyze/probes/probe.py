@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from vadprobe.analyze.probes.settings import ProbeKind
+from vadprobe.analyze.probes.terms import ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 _BLOCK_ROWS = 2048  # rows standardised at a time; bounds memory, never changes a score

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vadprobe.analyze.calibration.labels import checked_labels
-from vadprobe.analyze.probes.settings import ClassWeight, Resampling, Scaling
+from vadprobe.analyze.probes.terms import ClassWeight, Resampling, Scaling
 from vadprobe.store.errors import VadprobeError
 
 

@@ -2,53 +2,39 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from vadprobe.analyze.probes.kinds.registry import SCORERS, own_fit
+from vadprobe.analyze.probes.kinds.samples import Scorer
+from vadprobe.analyze.probes.terms import HIDDEN, ClassWeight, Convention, ProbeKind, Resampling, Scaling
 from vadprobe.store.settings import OpenReading, Section
 
-ProbeKind = Literal["logistic", "linear-svm", "mlp", "distance"]
-ClassWeight = Literal["balanced"]
-Convention = Literal["paper", "headhunt-code"]
-Scaling = Literal["standard", "none"]
-Resampling = Literal["none", "balanced"]
-
-HIDDEN = 64
-"""Hidden units of the perceptron where nothing else is said."""
+Statistics = Literal["calibration", "test"]
 
 
-@dataclass(frozen=True)
-class Penalty:
-    """The regularisation of a fit, the weights of its classes, and the limit of its solver.
-
-    `C` > 0 is the inverse strength of the L2 penalty, inf for none. `class_weight` "balanced" weights samples by
-    n / (2 n_class). `max_iter` >= 1 bounds the solver's iterations.
-    """
-
-    C: float = 1.0
-    class_weight: ClassWeight | None = None
-    max_iter: int = 1000
-
-
-DEFAULT_PENALTY = Penalty()
-"""The penalty of a fit where nothing else is said."""
-
-
-def contradiction(
+def contradiction(  # noqa: PLR0911 one sentence each
     kind: ProbeKind,
     *,
     C: float = 1.0,
     class_weight: ClassWeight | None = None,
     hidden: int = HIDDEN,
     convention: Convention = "paper",
+    options: Mapping[str, float] | None = None,
+    statistics: Statistics = "calibration",
 ) -> str | None:
     """Return the sentence that says which settings do not go together; None if all do.
 
     A setting that the kind would ignore is refused when it is not the default, so that no result is taken for the
     effect of a setting that had none. A seed contradicts nothing: kinds without randomness give the same for each.
     """
+    if kind not in SCORERS.names:
+        return f"the kind must be one of {', '.join(SCORERS.names)}, got {kind!r}"
+    scorer = own_fit(kind)
+    refused = _refused_of(kind, scorer, options or {}, statistics)
+    if refused:
+        return refused
     if convention == "headhunt-code" and kind != "logistic":
         return (
             f"the convention 'headhunt-code' is that code's logistic regression, and the probe's kind is {kind!r}; "
@@ -60,12 +46,32 @@ def contradiction(
         return "the linear SVM is defined by its penalty, so C must be finite"
     if hidden != HIDDEN and kind != "mlp":
         return f"hidden is {hidden}, and a probe of kind {kind!r} has no hidden units; take kind 'mlp', or leave it out"
-    if kind == "distance" and (C != 1.0 or class_weight is not None):
+    if (kind == "distance" or scorer is not None) and (C != 1.0 or class_weight is not None):
         return (
-            "a probe of kind 'distance' fits no boundary, so C and class_weight change nothing; leave them out, or "
+            f"a probe of kind {kind!r} fits no boundary, so C and class_weight change nothing; leave them out, or "
             "take another kind"
         )
     return None
+
+
+def _refused_of(
+    kind: ProbeKind, scorer: type[Scorer] | None, options: Mapping[str, float], statistics: Statistics
+) -> str | None:
+    """Return the sentence about options and statistics that a kind does not have; None if it has them."""
+    known: Mapping[str, float] = {} if scorer is None else scorer.options
+    stray = [name for name in options if name not in known]
+    if stray:
+        return f"a probe of kind {kind!r} has {_named(known)}, not {stray[0]!r}"
+    small = [name for name, value in options.items() if not value > 0]
+    if small:
+        return f"options.{small[0]} must be above 0, got {options[small[0]]}"
+    if statistics == "test" and (scorer is None or not scorer.sees_rows):
+        return f"a probe of kind {kind!r} has no statistic without labels; leave statistics out"
+    return None
+
+
+def _named(options: Mapping[str, float]) -> str:
+    return f"the options {', '.join(options)}" if options else "no options"
 
 
 CODE_PROBE: Mapping[str, Any] = {
@@ -96,7 +102,22 @@ _RESAMPLING = OpenReading(
 class ProbeConfig(Section):
     """Section `[analysis.probe]`: the probe on the selected features; both papers fit logistic regression."""
 
-    kind: ProbeKind = Field(default="logistic", description="both papers; the other kinds are for comparison")
+    kind: ProbeKind = Field(
+        default="logistic",
+        description="both papers; 'linear-svm', 'mlp' and 'distance' are for comparison, 'von-mises-fisher' is "
+        "SphereVAD's, 'whitened' and 'nearest-neighbours' see no label; or one that another package adds",
+    )
+    options: dict[str, float] = Field(
+        default={},
+        description="numbers of a kind: 'von-mises-fisher' normal_prototypes = 3, anomalous_prototypes = 25 (at most "
+        "one for each sample), concentration = 3.33; 'whitened' components = 32; 'nearest-neighbours' neighbours = 5, "
+        "bank = 512",
+    )
+    statistics: Statistics = Field(
+        default="calibration",
+        description="rows that means, covariances and neighbours see, which need no label: 'test' takes the rows of "
+        "the test videos too, without their labels; transductive, which needs allow_transductive",
+    )
     c: Annotated[float, _C] = Field(
         default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed"
     )
@@ -140,7 +161,13 @@ class ProbeConfig(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> "ProbeConfig":
         refused = contradiction(
-            self.kind, C=self.c, class_weight=self.class_weight, hidden=self.hidden, convention=self.convention
+            self.kind,
+            C=self.c,
+            class_weight=self.class_weight,
+            hidden=self.hidden,
+            convention=self.convention,
+            options=self.options,
+            statistics=self.statistics,
         )
         if refused:
             raise ValueError(refused)

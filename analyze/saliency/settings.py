@@ -1,7 +1,7 @@
-"""The section `[analysis.saliency]` of a job: what is measured of layers and heads, and how the equations are read."""
+"""The sections `[analysis.saliency]` and `[analysis.selection]`: what is measured of layers and heads, what chooses."""
 
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,11 +17,24 @@ from vadprobe.analyze.saliency.readings import (
     NmiMean,
     covariance_fault,
 )
+from vadprobe.analyze.saliency.rules import RULES
 from vadprobe.store.settings import OpenReading, Section
 
 HEAD_METRICS = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information")
 LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
 
+Rule = str
+"""How layers or heads are chosen: one of `saliency.rules.RULES`."""
+
+RANKING_RULES: tuple[Rule, ...] = ("dlsp", "rhi", "full-layer")
+"""Rules that rank by the papers' metrics, of which chance is known."""
+
+_LAYER_ZERO = OpenReading(
+    "numbers of layers",
+    "HiProbe figure 4: layer 0 is the input, 20 the best, 31 the output of 32 blocks",
+    "blocks from 0: HiProbe's 20 is our 21, its mid layer 16 our 17",
+)
+_LAST_LAYER = OpenReading("last layer", '"last layer"', "after the final norm, as transformers' last entry")
 _BINS = OpenReading("bins B of the entropy", "HiProbe prints no number", "any; the entropy is at most log2 min(B, N)")
 _DIRECTION = OpenReading("direction of the KL divergence", "HiProbe: D(N || A)", "the swapped one, D(A || N)")
 _FLOOR = OpenReading("class variances near 0 in it", "nothing", "none, 0: the plain equation, infinite at 0")
@@ -123,3 +136,49 @@ class SaliencyConfig(Section):
 def _changed(values: LayerReadings | HeadReadings, defaults: LayerReadings | HeadReadings) -> list[str]:
     names = [field.name for field in fields(values)]
     return [name for name in names if getattr(values, name) != getattr(defaults, name)]
+
+
+class SelectionConfig(Section):
+    """Section `[analysis.selection]`: the layers or heads that feed the probe, by the papers' rules or others.
+
+    "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
+    L. "rhi" the `top_heads` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
+    `seed`; "last-block" every head of the last block (HeadHunt-VAD's "full layer features"); "full-layer" every head of
+    the block whose best head RHI ranks first; "all-heads" every head there is. "fisher" the `top_heads` of greatest
+    Fisher ratio under the score prompt (SteerVAD), "fisher-layer" the layer; another package may add rules.
+    """
+
+    rule: Rule | None = Field(default=None, description="by default the method's own: 'dlsp', 'rhi' or 'middle-layer'")
+    layer: int | None = Field(
+        default=None, ge=0, description="with rule 'layer': its number; layer_zero says which layer is 0"
+    )
+    layer_zero: Annotated[Literal["embedding", "first-block"], _LAYER_ZERO] = Field(
+        default="embedding",
+        description="which layer is 0, for the rules 'layer' and 'middle-layer': the embedding, so that layer l is the "
+        "output of block l - 1; or the output of the first block, as HiProbe most likely numbers them",
+    )
+    last_layer: Annotated[Literal["before-norm", "after-norm"], _LAST_LAYER] = Field(
+        default="before-norm", description="the last block's output before the final norm, which is what stores hold"
+    )
+    heads: tuple[tuple[int, int], ...] = Field(default=(), description="with rule 'heads': [block, head] from 0")
+    prompts: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="the prompts that RHI ranks over; by default all of the job"
+    )
+    seed: int = Field(default=0, ge=0, description="of 'random-heads'")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "SelectionConfig":
+        if self.rule is not None and self.rule not in RULES.names:
+            known = ", ".join(f"'{name}'" for name in RULES.names)
+            raise ValueError(f"rule must be one of {known}, got {self.rule!r}")
+        if (self.rule == "layer") != (self.layer is not None):
+            raise ValueError("rule 'layer' goes with the key 'layer', a number, and no other rule has it")
+        if (self.rule == "heads") != bool(self.heads):
+            raise ValueError("rule 'heads' goes with the key 'heads', [[block, head], ...], and no other rule has it")
+        if self.last_layer != "before-norm":
+            raise ValueError(
+                "last_layer 'after-norm' needs the hidden state after the final norm (transformers' last entry of "
+                "hidden_states), and stores hold the last block's output before it; that state must be extracted "
+                "first, so leave the key out"
+            )
+        return self

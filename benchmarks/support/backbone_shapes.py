@@ -16,8 +16,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from vadprobe.extract.configuration import BackboneConfig
 from vadprobe.extract.demo.tiny_backbone import make_tiny_backbone
 from vadprobe.extract.model.backbone import Backbone, Description, describe
-from vadprobe.extract.model.capture import TextBlocks
-from vadprobe.extract.model.compiling import compile_blocks
+from vadprobe.extract.model.blocks.compiling import compile_blocks
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
 from vadprobe.extract.model.window_attention import batch_windows
 
 _QWEN2_7B = {

@@ -21,8 +21,8 @@ from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.schema import PARTITION_ROWS
-from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
-from vadprobe.store.format.stored_parts import Head, StoredParts
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec, Head
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.writer import plan
 

@@ -12,6 +12,7 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2Config,
     Qwen2Tokenizer,
+    Qwen3_5Config,
     Qwen3VLConfig,
     SiglipVisionConfig,
 )
@@ -117,6 +118,36 @@ def _qwen3() -> TinyModel:
     return TinyModel(config, tokenizer, processor_files("Qwen3VL", sizes, "Qwen2VLImage", "Qwen3VLVideo"))
 
 
+def _qwen3_5() -> TinyModel:
+    """Return a hybrid: three blocks of linear attention, without heads, then one of attention, twice."""
+    tokenizer = train_tokenizer(QWEN_TOKENS, QWEN3_TEMPLATE, image_token="<|image_pad|>", video_token="<|video_pad|>")
+    config = Qwen3_5Config(
+        text_config={
+            **TEXT_SIZES,
+            "num_hidden_layers": 8,
+            "head_dim": 32,
+            "vocab_size": len(tokenizer),
+            "linear_key_head_dim": 16,
+            "linear_value_head_dim": 16,
+            "linear_num_key_heads": 4,
+            "linear_num_value_heads": 8,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "partial_rotary_factor": 0.5,
+                "mrope_section": [4, 2, 2],
+                "mrope_interleaved": True,
+            },
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={"depth": 3, **_QWEN_VISION, "num_position_embeddings": 64},
+        **_marker_ids(tokenizer),
+    )
+    pixels = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    sizes = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, **pixels}
+    return TinyModel(config, tokenizer, processor_files("Qwen3VL", sizes, "Qwen2VLImage", "Qwen3VLVideo"))
+
+
 def _internvl(text: PreTrainedConfig) -> TinyModel:
     tokenizer = train_tokenizer(
         _INTERN_TOKENS,
@@ -177,4 +208,5 @@ TINY_MODELS: dict[str, Callable[[], TinyModel]] = {
     "internvl-llama": lambda: _internvl(LlamaConfig(**TEXT_SIZES)),
     "llava_onevision": _llava_onevision,
     "qwen3_vl": _qwen3,
+    "qwen3_5": _qwen3_5,
 }

@@ -54,15 +54,24 @@ class ChatText:
         """Return the template's SHA-256, and the user's system message if there is one."""
         return {"chat_template": digest_json(self.template), **({} if self.system is None else {"system": self.system})}
 
-    def render(self, prompt: str) -> str:
+    def render(self, prompt: str, before: str = "") -> str:
         """Return the conversation of one user turn, a video before the prompt, up to where the answer begins.
 
+        Args:
+            prompt: the text behind the video.
+            before: the text before it, if any.
+
         Raises:
-            VadprobeError: if the prompt contains a special token of the model, or the template takes no system message.
+            VadprobeError: if a text contains a special token of the model, or the template takes no system message, or
+                no text before the video.
         """
         refuse_control_tokens(self.tokenizer, "prompt", prompt)
-        content = [{"type": "video"}, {"type": "text", "text": prompt}]
-        return render_turns(self._apply, content, self.system)
+        video, after = {"type": "video"}, {"type": "text", "text": prompt}
+        if not before:
+            return render_turns(self._apply, [video, after], self.system)
+        refuse_control_tokens(self.tokenizer, "text before the video", before)
+        content = [{"type": "text", "text": before}, video, after]
+        return check_before(render_turns(self._apply, content, self.system), before, prompt)
 
     def _apply(self, turns: Turns) -> str:
         text = self.tokenizer.apply_chat_template(
@@ -116,6 +125,22 @@ def render_turns(apply: Callable[[Turns], str], content: list[dict[str, Any]], s
         f"the checkpoint's chat template takes no system message, so {system!r} would not reach the model; leave "
         "backbone.system out."
     )
+
+
+def check_before(rendered: str, before: str, prompt: str) -> str:
+    """Return a rendered conversation that has something between the text before the video and the prompt.
+
+    Raises:
+        VadprobeError: if it has not: some templates put every video first, wherever it stands.
+    """
+    start = rendered.find(before)
+    between = rendered[start + len(before) : rendered.rfind(prompt)] if start >= 0 else ""
+    if not between.strip():
+        raise VadprobeError(
+            f"the checkpoint's chat template does not put the text {before!r} before the video; leave the prompt's "
+            "'before' out."
+        )
+    return rendered
 
 
 def expand(text: str, placeholder: str, replacement: str) -> str:

@@ -56,8 +56,8 @@ class Family(Protocol):
         """Return sentences for the user of the backbone `key`, to be said before the work begins."""
         ...
 
-    def prefix_mode(self, prompt: str, frames_per_clip: int) -> PrefixMode:
-        """Return how the tokens before the prompt's text can run.
+    def prefix_mode(self, prompt: str, frames_per_clip: int, before: str = "") -> PrefixMode:
+        """Return how the tokens before the prompt's text can run, those of a text before the video among them.
 
         Raises:
             VadprobeError: if the prompt, or a clip of that many frames, cannot be prepared.

@@ -32,7 +32,7 @@ class InternVL(FixedSizeFrames):
 
     name: ClassVar[str] = "internvl"
 
-    def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
+    def tokenize(self, prompt: str, frames_per_clip: int, before: str = "") -> Tensor:
         """Return token ids (1, tokens): every frame is announced by its number, from 1."""
         tokenizer = self.chat.tokenizer
         image = (
@@ -41,7 +41,7 @@ class InternVL(FixedSizeFrames):
             + tokenizer.end_image_token
         )
         frames = "\n".join(f"Frame{number}: {image}" for number in range(1, frames_per_clip + 1))
-        return self.chat.ids(expand(self.chat.render(prompt), tokenizer.video_token, frames))
+        return self.chat.ids(expand(self.chat.render(prompt, before), tokenizer.video_token, frames))
 
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """Return the frames of all clips as one batch of images, (clips * frames, 3, height, width) float32."""
@@ -60,11 +60,11 @@ class LlavaOnevision(FixedSizeFrames):
     name: ClassVar[str] = "llava_onevision"
     video_token_id: int
 
-    def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
+    def tokenize(self, prompt: str, frames_per_clip: int, before: str = "") -> Tensor:
         """Return token ids (1, tokens): the video tokens of all frames, then one for the newline after the video."""
         token = self.chat.tokenizer.convert_ids_to_tokens(self.video_token_id)
         video = token * (frames_per_clip * self.tokens_per_frame + 1)
-        return self.chat.ids(expand(self.chat.render(prompt), token, video))
+        return self.chat.ids(expand(self.chat.render(prompt, before), token, video))
 
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """Return the frames, (clips, frames, 3, height, width) float32."""

@@ -71,18 +71,19 @@ class InternVLChat(ChatText):
         """Return the choice, the system message, and the digest of the whole conversation instead of the template's."""
         return {"chat_template": digest_json(self._text("{prompt}")), "chat": _STORED_NAME, "system": self.system}
 
-    def render(self, prompt: str) -> str:
-        """Return the conversation, up to where the answer begins.
+    def render(self, prompt: str, before: str = "") -> str:
+        """Return the conversation, up to where the answer begins; arguments as of `ChatText.render`.
 
         Raises:
-            VadprobeError: if the prompt contains a special token of the model.
+            VadprobeError: if a text contains a special token of the model.
         """
         refuse_control_tokens(self.tokenizer, "prompt", prompt)
-        return self._text(prompt)
+        refuse_control_tokens(self.tokenizer, "text before the video", before)
+        return self._text(prompt, before)
 
-    def _text(self, prompt: str) -> str:
-        return f"{self.lead}{_START}system\n{self.system}{self.turn_end}{self._user_turn(prompt)}"
+    def _text(self, prompt: str, before: str = "") -> str:
+        return f"{self.lead}{_START}system\n{self.system}{self.turn_end}{self._user_turn(prompt, before)}"
 
-    def _user_turn(self, prompt: str) -> str:
-        video = self.tokenizer.video_token
+    def _user_turn(self, prompt: str, before: str = "") -> str:
+        video = f"{before}\n{self.tokenizer.video_token}" if before else self.tokenizer.video_token
         return f"{_START}user\n{video}\n{prompt}{self.turn_end}{_START}assistant\n"

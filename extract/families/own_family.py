@@ -49,8 +49,11 @@ class OwnFamily(ABC):
         """Return the sizes in pixels and tokens, and the chat, as JSON values."""
 
     @abstractmethod
-    def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
-        """Return token ids (1, tokens) int64 of a prompt about a clip, its video placeholder expanded."""
+    def tokenize(self, prompt: str, frames_per_clip: int, before: str = "") -> Tensor:
+        """Return token ids (1, tokens) int64 of a prompt about a clip, its video placeholder expanded.
+
+        `before` is a text before the video, if any.
+        """
 
     @abstractmethod
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
@@ -73,16 +76,16 @@ class OwnFamily(ABC):
         """Resize one clip, as `PixelRecipe.resize`."""
         return self.pixels.resize(frames)
 
-    def shared_tokens(self, frames_per_clip: int) -> Tensor | None:
-        """Return the tokens before a prompt's text, (tokens,) int64.
+    def shared_tokens(self, frames_per_clip: int, before: str = "") -> Tensor | None:
+        """Return the tokens before a prompt's text, (tokens,) int64: common to prompts with one text before the video.
 
         None if there are none, or if the chat template puts a video token behind the text.
         """
-        return _shared_tokens(self, frames_per_clip)
+        return _shared_tokens(self, frames_per_clip, before)
 
-    def prefix_mode(self, prompt: str, frames_per_clip: int) -> PrefixMode:
+    def prefix_mode(self, prompt: str, frames_per_clip: int, before: str = "") -> PrefixMode:
         """Return "shared" if the prompt's tokens begin with the shared ones and go on behind them."""
-        ids, prefix = _token_ids(self, prompt, frames_per_clip)[0], self.shared_tokens(frames_per_clip)
+        ids, prefix = _token_ids(self, prompt, frames_per_clip, before)[0], self.shared_tokens(frames_per_clip, before)
         shares = prefix is not None and len(ids) > len(prefix) and torch.equal(ids[: len(prefix)], prefix)
         return "shared" if shares else "independent"
 
@@ -98,9 +101,10 @@ class OwnFamily(ABC):
         inputs = self.prepare(clips, seconds, device)
         encoded = self.encode(model, inputs)
         for spec in specs:
-            ids = _token_ids(self, spec.prompt.text, spec.sampling.frames_per_clip)
+            frames, before = spec.sampling.frames_per_clip, spec.prompt.before
+            ids = _token_ids(self, spec.prompt.text, frames, before)
             arguments = self.language_inputs(ids.to(device), inputs)
-            prefix = self.shared_tokens(spec.sampling.frames_per_clip) if spec.recipe["prefix"] == "shared" else None
+            prefix = self.shared_tokens(frames, before) if spec.recipe["prefix"] == "shared" else None
             # A family may write a clip's own times between its video tokens: whatever is added there is shared.
             added = arguments["input_ids"].shape[1] - ids.shape[1]
             n_shared = 0 if prefix is None else len(prefix) + added
@@ -109,21 +113,21 @@ class OwnFamily(ABC):
 
 
 @cache
-def _token_ids(family: OwnFamily, prompt: str, frames_per_clip: int) -> Tensor:
+def _token_ids(family: OwnFamily, prompt: str, frames_per_clip: int, before: str) -> Tensor:
     """Return `tokenize` of a prompt, made once for all batches: rendering and splitting take milliseconds."""
-    return family.tokenize(prompt, frames_per_clip)
+    return family.tokenize(prompt, frames_per_clip, before)
 
 
 @cache
-def _shared_tokens(family: OwnFamily, frames_per_clip: int) -> Tensor | None:
-    ids, rest = _common(family, frames_per_clip)
-    _, other = _common(family, frames_per_clip + 2)
+def _shared_tokens(family: OwnFamily, frames_per_clip: int, before: str) -> Tensor | None:
+    ids, rest = _common(family, frames_per_clip, before)
+    _, other = _common(family, frames_per_clip + 2, before)
     return ids if len(ids) and rest == other else None  # a longer clip must only lengthen what is shared
 
 
-def _common(family: OwnFamily, frames_per_clip: int) -> tuple[Tensor, int]:
+def _common(family: OwnFamily, frames_per_clip: int, before: str) -> tuple[Tensor, int]:
     """Return the longest common beginning, and the number of tokens that the first trial prompt has behind it."""
-    found = [family.tokenize(prompt, frames_per_clip)[0] for prompt in _TRIAL_PROMPTS]
+    found = [family.tokenize(prompt, frames_per_clip, before)[0] for prompt in _TRIAL_PROMPTS]
     shortest = min(map(len, found)) - 1  # one token at least is the prompt's own
     stacked = torch.stack([ids[:shortest] for ids in found])
     differs = (stacked != stacked[0]).any(dim=0).nonzero()

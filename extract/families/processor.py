@@ -14,11 +14,10 @@ import torch
 from jinja2 import TemplateError
 from torch import Tensor
 from transformers.utils import is_torchvision_available
-from transformers.video_utils import VideoMetadata
 
-from vadprobe.extract.families.chat import Turns, refuse_control_tokens, render_turns
+from vadprobe.extract.families.chat import Turns, check_before, refuse_control_tokens, render_turns
 from vadprobe.extract.families.family import Pass, PrefixMode
-from vadprobe.extract.families.library import AutoProcessor, missing_package, one_line
+from vadprobe.extract.families.library import AutoProcessor, middle_frames, missing_package, one_line
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.specification import FeatureSpec
@@ -115,16 +114,18 @@ class ProcessorFamily:
         """Return the frames as they are: the processor resizes."""
         return frames
 
-    def prefix_mode(self, prompt: str, frames_per_clip: int) -> PrefixMode:
+    def prefix_mode(self, prompt: str, frames_per_clip: int, before: str = "") -> PrefixMode:
         """Try the processor on a blank clip; each prompt is a pass of its own.
 
         Raises:
-            VadprobeError: if the prompt contains a special token of the model, or the processor refuses the clip.
+            VadprobeError: if a text contains a special token of the model, the template puts no text before the video,
+                or the processor refuses the clip.
         """
         refuse_control_tokens(self.processor.tokenizer, "prompt", prompt)
+        refuse_control_tokens(self.processor.tokenizer, "text before the video", before)
         clip = np.zeros((frames_per_clip, *_BLANK, 3), dtype=np.uint8)
         try:
-            self._process(prompt, [clip], [1.0])
+            self._process(prompt, [clip], [1.0], before)
         except _REFUSALS as error:
             raise VadprobeError(
                 f"{type(self.processor).__name__} of family {self.name!r} cannot prepare a clip of {frames_per_clip} "
@@ -142,7 +143,7 @@ class ProcessorFamily:
     ) -> Iterator[Iterator[Pass]]:
         """Yield the passes of each specification's prompt: one, or one for each clip."""
         for spec in specs:
-            every = self.inputs(spec.prompt.text, clips, seconds, device, model.dtype)
+            every = self.inputs(spec.prompt.text, clips, seconds, device, model.dtype, spec.prompt.before)
             yield (Pass(inputs, with_head=True) for inputs in every)
 
     def inputs(
@@ -152,6 +153,7 @@ class ProcessorFamily:
         seconds: Sequence[float],
         device: torch.device,
         dtype: torch.dtype,
+        before: str = "",
     ) -> Iterator[dict[str, Any]]:
         """Yield keyword arguments of the model about all clips together, or about one clip after another.
 
@@ -164,16 +166,17 @@ class ProcessorFamily:
             seconds: duration of each clip.
             device: device of the model.
             dtype: dtype of the model, and so of the pixels.
+            before: the text before the frames, if any.
 
         Raises:
             VadprobeError: if the processor pads a single clip.
         """
-        together = self._process(prompt, clips, seconds) if self._may_batch(clips) else None
+        together = self._process(prompt, clips, seconds, before) if self._may_batch(clips) else None
         if together is not None and _is_unpadded(together):
             yield _placed(together, device, dtype)
             return
         for clip, duration in zip(clips, seconds, strict=True):
-            alone = self._process(prompt, [clip], [duration])
+            alone = self._process(prompt, [clip], [duration], before)
             if not _is_unpadded(alone):
                 raise VadprobeError(
                     f"{type(self.processor).__name__} pads the tokens of a single clip, so the last position need not "
@@ -185,8 +188,10 @@ class ProcessorFamily:
         same_size = len({clip.shape for clip in clips}) == 1
         return len(clips) == 1 or (same_size and self.processor.tokenizer.pad_token is not None)
 
-    def _process(self, prompt: str, clips: Sequence[np.ndarray], seconds: Sequence[float]) -> dict[str, Any]:
-        text = self._render(prompt, len(clips[0]))
+    def _process(
+        self, prompt: str, clips: Sequence[np.ndarray], seconds: Sequence[float], before: str
+    ) -> dict[str, Any]:
+        text = self._render(prompt, len(clips[0]), before)
         start = self.processor.tokenizer.bos_token
         written = start is not None and text.startswith(start)  # a template may write the first token itself
         settings: dict[str, Any] = {"add_special_tokens": False} if written else {}
@@ -194,7 +199,7 @@ class ProcessorFamily:
             # The processor infers nothing: every frame is taken, at the middle of its part of the clip's seconds.
             settings["videos"] = [[torch.from_numpy(clip).permute(0, 3, 1, 2)] for clip in clips]
             settings["video_metadata"] = [
-                [_metadata(len(clip), duration)] for clip, duration in zip(clips, seconds, strict=True)
+                [middle_frames(len(clip), duration)] for clip, duration in zip(clips, seconds, strict=True)
             ]
             settings["do_sample_frames"] = False
         else:
@@ -203,8 +208,11 @@ class ProcessorFamily:
             settings["padding"] = True
         return dict(self.processor(text=[text] * len(clips), return_tensors="pt", **settings))
 
-    def _render(self, prompt: str, frames: int) -> str:
-        return self._render_parts([*self._places(frames), {"type": "text", "text": prompt}])
+    def _render(self, prompt: str, frames: int, before: str = "") -> str:
+        content = [*self._places(frames), {"type": "text", "text": prompt}]
+        if not before:
+            return self._render_parts(content)
+        return check_before(self._render_parts([{"type": "text", "text": before}, *content]), before, prompt)
 
     def _places(self, frames: int) -> list[dict[str, Any]]:
         return [{"type": self.medium}] * (1 if self.medium == "video" else frames)
@@ -224,14 +232,6 @@ class ProcessorFamily:
             return with_medium != plain._render_parts([text]) and "A" in with_medium
         except _REFUSALS:
             return False
-
-
-def _metadata(frames: int, seconds: float) -> VideoMetadata:
-    """Place frame i of n in the middle of the i-th of n equal parts of the clip; the grid is twice as fine."""
-    indices = [2 * frame + 1 for frame in range(frames)]
-    return VideoMetadata(
-        total_num_frames=2 * frames, fps=2 * frames / seconds, frames_indices=indices, duration=seconds
-    )
 
 
 def _is_unpadded(inputs: dict[str, Any]) -> bool:

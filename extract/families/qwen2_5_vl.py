@@ -39,11 +39,11 @@ class Qwen25VL(OwnFamily):
         patch = [self.temporal_patch_size, self.patch_size, self.merge_size]
         return {**self.pixels.recipe(), "patch": patch, **self.chat.recipe()}
 
-    def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
+    def tokenize(self, prompt: str, frames_per_clip: int, before: str = "") -> Tensor:
         """Return token ids (1, tokens): one video token per merged patch of every pair of frames."""
         count = math.prod(self._grid(frames_per_clip)) // self.merge_size**2
         token = self.chat.tokenizer.convert_ids_to_tokens(self.video_token_id)
-        return self.chat.ids(expand(self.chat.render(prompt), token, token * count))
+        return self.chat.ids(expand(self.chat.render(prompt, before), token, token * count))
 
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """Return patches in the model's order, the grid of each clip, and the seconds that a slice of frames spans."""

@@ -41,12 +41,12 @@ class Qwen3VL(Qwen25VL):
         """Return the recipe of Qwen2.5-VL, with the layout of the video tokens and the origin of the time stamps."""
         return {**super().recipe(), "video_layout": _LAYOUT, "time_stamps": "seconds from the clip's start"}
 
-    def tokenize(self, prompt: str, frames_per_clip: int) -> Tensor:
+    def tokenize(self, prompt: str, frames_per_clip: int, before: str = "") -> Tensor:
         """Return token ids (1, tokens) with every stamp at 0.0; `language_inputs` writes each clip's own."""
         slices, rows, columns = self._grid(frames_per_clip)
         token = self.chat.tokenizer.convert_ids_to_tokens(self.video_token_id)
         part = f"{_stamp(0.0)}{_START}{token * (rows * columns // self.merge_size**2)}{_END}"
-        return self.chat.ids(expand(self.chat.render(prompt), token, part * slices))
+        return self.chat.ids(expand(self.chat.render(prompt, before), token, part * slices))
 
     def prepare(self, clips: Sequence[Frames], seconds: Sequence[float], device: torch.device) -> ClipInputs:
         """Return patches in the model's order, the grid of each clip, and the time of each slice."""
@@ -96,6 +96,21 @@ class Qwen3VL(Qwen25VL):
             )
         stamps = iter(times)
         return self.chat.ids(_STAMP.sub(lambda _: _stamp(next(stamps)), text))[0]
+
+
+@dataclass(frozen=True)
+class Qwen35(Qwen3VL):
+    """Family `qwen3_5`: the inputs of Qwen3-VL, for a hybrid language model.
+
+    Most of its blocks keep a state in place of keys and values, which cannot be cut back to the shared tokens, so each
+    prompt is a pass of its own; the video is encoded once for all of them.
+    """
+
+    name: ClassVar[str] = "qwen3_5"
+    can_share_prefix: ClassVar[bool] = False
+
+    def shared_tokens(self, frames_per_clip: int, before: str = "") -> None:
+        """Return None: no tokens run once for several prompts."""
 
 
 def _stamp(seconds: float) -> str:

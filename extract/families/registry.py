@@ -14,8 +14,9 @@ from vadprobe.extract.families.fixed_size_frames import InternVL, LlavaOnevision
 from vadprobe.extract.families.library import AutoImageProcessor, AutoTokenizer, BaseVideoProcessor
 from vadprobe.extract.families.pixels import PixelRecipe
 from vadprobe.extract.families.qwen2_5_vl import Qwen25VL
-from vadprobe.extract.families.qwen3_vl import Qwen3VL
+from vadprobe.extract.families.qwen3_vl import Qwen3VL, Qwen35
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.specification import BackboneSpec
 
 Scaling = dict[str, tuple[float, float, float]]
 """Mean and deviation ("std") per channel of pixels in [0, 1]."""
@@ -25,7 +26,7 @@ _QWEN_FRAME_SIZE = (448, 448)
 
 def own_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
-) -> tuple[Family, Any, dict[str, int]]:
+) -> tuple[Family, Any, dict[str, Any]]:
     """Build a family of `FAMILIES` from a checkpoint's small files.
 
     Args:
@@ -49,12 +50,10 @@ def own_inputs(
     scaling = {name: tuple(videos.get(f"image_{name}") or getattr(images, f"image_{name}")) for name in ("mean", "std")}
     chat = _CHATS[config.chat].load(tokenizer, folder, config.system)
     text = model_config.get_text_config()
-    shape = {
-        "n_layers": text.num_hidden_layers,
-        "n_heads": text.num_attention_heads,
-        "head_dim": getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-        "hidden_size": text.hidden_size,
-    }
+    heads = (text.num_attention_heads, getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads)
+    kinds = getattr(text, "layer_types", None) or [None] * text.num_hidden_layers
+    shapes = [(0, 0) if kind == "linear_attention" else heads for kind in kinds]
+    shape = {**BackboneSpec.numbers(shapes), "hidden_size": text.hidden_size}
     return FAMILIES[model_config.model_type](config, model_config, scaling, chat), tokenizer, shape
 
 
@@ -109,6 +108,7 @@ _CHATS: dict[str, type[ChatText]] = {"native": ChatText, internvl_chat.NAME: int
 FAMILIES: dict[str, Callable[[BackboneConfig, Any, Scaling, ChatText], Family]] = {
     "qwen2_5_vl": partial(_qwen, Qwen25VL),
     "qwen3_vl": partial(_qwen, Qwen3VL),
+    "qwen3_5": partial(_qwen, Qwen35),
     "internvl": _internvl,
     "llava_onevision": _llava_onevision,
 }

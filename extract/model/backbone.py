@@ -18,13 +18,13 @@ from vadprobe.extract.families.fixed_size_frames import InternVL
 from vadprobe.extract.families.library import one_line
 from vadprobe.extract.families.processor import ProcessorFamily
 from vadprobe.extract.families.registry import FAMILIES, own_inputs
-from vadprobe.extract.model.capture import TextBlocks
+from vadprobe.extract.model.blocks.compiling import compile_blocks
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.blocks.text_shape import text_shape
 from vadprobe.extract.model.checkpoint.card import read_card
 from vadprobe.extract.model.checkpoint.quantisation import Quantisation, check_quantisation, quantisation_of
 from vadprobe.extract.model.checkpoint.weight_files import check_pointers, check_weights, content_digest
-from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.extract.model.devices import BALANCED, choose_device, input_device
-from vadprobe.extract.model.text_shape import text_shape
 from vadprobe.extract.model.window_attention import batch_windows
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.specification import BackboneSpec
@@ -63,9 +63,9 @@ class Description:
         """True if prompts may share the tokens before their text, as far as the chat template allows it."""
         return self.family.can_share_prefix
 
-    def prefix_mode(self, text: str, frames: int) -> PrefixMode:
+    def prefix_mode(self, text: str, frames: int, before: str = "") -> PrefixMode:
         """Return how the tokens before a prompt's text can run. Errors as of `Family.prefix_mode`."""
-        return self.family.prefix_mode(text, frames)
+        return self.family.prefix_mode(text, frames, before)
 
     def device_type(self, name: str) -> str:
         """Return the kind of the device that a job names. Errors as of `choose_device`."""
@@ -177,7 +177,7 @@ def _check_family(config: BackboneConfig, model_type: str) -> None:
 
 def _processor_inputs(
     config: BackboneConfig, model_config: Any, source: str, folder: Path | None, options: dict[str, Any]
-) -> tuple[ProcessorFamily, Any, dict[str, int]]:
+) -> tuple[ProcessorFamily, Any, dict[str, Any]]:
     """Return the same as `own_inputs` for any other model, through transformers' own processor."""
     shape = text_shape(model_config.model_type, model_config)
     family = ProcessorFamily.load(model_config.model_type, source, options, config.system)

@@ -1,19 +1,18 @@
-"""Capture of every layer's hidden state and every head's output at the last prompt token.
+"""Capture of every layer's hidden state and every head's output, at the last prompt token or at other positions.
 
-That position generates the first token, so the methods call these the first-token features.
+The last prompt token generates the first token of the answer, so the methods call these the first-token features.
 """
 
 import inspect
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
 
+from vadprobe.extract.model.blocks.text_blocks import KeptTokens, Seen, TextBlocks
+from vadprobe.extract.model.positions import LAST_TOKEN, PositionTokens
 from vadprobe.store.errors import VadprobeError
 
 
@@ -25,147 +24,14 @@ class Captured:
 
     Attributes:
         hidden_states: (clips, layers + 1, hidden), the embedding, then each block's output before the final norm.
-        head_outputs: (clips, layers, heads, head_dim), each head's output as it enters the output projection.
+        head_outputs: (clips, layers, heads, head_dim), each head's output as it enters the output projection. Where
+            blocks differ in their heads these are the most and the widest, and what a block does not have is 0.
         answer_logits: (clips, 2), first-token logits of yes and no.
     """
 
     hidden_states: Tensor
     head_outputs: Tensor
     answer_logits: Tensor | None
-
-
-class KeptTokens(DynamicCache):  # type: ignore[misc]  # transformers is untyped
-    """Keys and values of the tokens that ran before, for every block.
-
-    `TextBlocks` sets `turn` before each block. The model passes the block's number to `update` too; if that
-    were used, code compiled for one block would not serve the others.
-    """
-
-    turn: Any = None
-
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
-        """Add keys and values to those that this turn's block has kept, and return them all."""
-        return self.turn.update(key_states, value_states, *args, **kwargs)
-
-
-class _Slot:
-    """Place where the hook of one output projection leaves the last position of its input."""
-
-    def __init__(self) -> None:
-        self.on = False
-        self.value: Tensor | None = None
-
-
-@dataclass
-class _Seen:
-    """Values seen in one pass: hidden states of `layers`, None for all; and heads as soon as the pass is over."""
-
-    layers: Collection[int] | None = None
-    hidden: dict[int, Tensor] = field(default_factory=dict)
-    heads: dict[int, Tensor] = field(default_factory=dict)
-
-
-class _EndOfPass(Exception):  # noqa: N818 - no error
-    """Raised when the last block that was asked for has run."""
-
-
-class TextBlocks:
-    """The language model's blocks and their attention output projections, with the hooks that watch them.
-
-    The hooks are registered here, once, and stay as long as the model: compiled code keeps the hooks of the moment it
-    was compiled. Outside `capture` they store nothing.
-    """
-
-    def __init__(self, blocks: Sequence[nn.Module], projections: Sequence[nn.Module], n_heads: int) -> None:
-        self.blocks, self.projections, self.n_heads = tuple(blocks), tuple(projections), n_heads
-        self._n_blocks = len(self.blocks)
-        self._seen: _Seen | None = None
-        self._slots = tuple(_slot_of(projection) for projection in projections)
-        for number, block in enumerate(self.blocks):
-            block.register_forward_pre_hook(partial(self._before, number), with_kwargs=True)
-            block.register_forward_hook(partial(self._behind, number))
-
-    @classmethod
-    def of(cls, model: Any) -> "TextBlocks":
-        """Find the blocks of a transformers model.
-
-        Raises:
-            VadprobeError: if the model's blocks do not look like attention blocks with an output projection.
-        """
-        decoder = model.get_decoder()
-        decoder = decoder if hasattr(decoder, "layers") else getattr(decoder, "model", decoder)
-        blocks = tuple(getattr(decoder, "layers", ()))
-        found = [getattr(getattr(block, "self_attn", None), "o_proj", None) for block in blocks]
-        projections = tuple(projection for projection in found if isinstance(projection, nn.Module))
-        if not blocks or len(projections) != len(blocks):
-            raise VadprobeError(
-                f"cannot capture heads of {type(model).__name__}: its language model's blocks have no "
-                f"'self_attn.o_proj' ({len(projections)} of {len(blocks)} have one). Every block must be an attention "
-                "block with an output projection of that name, as in Qwen2, Qwen3, Llama, Mistral and Gemma."
-            )
-        return cls(blocks, projections, decoder.config.num_attention_heads)
-
-    @contextmanager
-    def stop_after(self, n_blocks: int) -> Iterator[None]:
-        """End the forward pass inside after `n_blocks` blocks, 1 or more; after all of them it goes on to its end."""
-        self._n_blocks = n_blocks
-        try:
-            yield
-        except _EndOfPass:
-            pass
-        finally:
-            self._n_blocks = len(self.blocks)
-
-    @contextmanager
-    def watch(self, layers: Collection[int] | None = None, blocks: Collection[int] | None = None) -> Iterator[_Seen]:
-        """Store the last position of hidden states of `layers`, and of the heads of `blocks`; None for all of them."""
-        seen = self._seen = _Seen(layers)
-        for number, slot in enumerate(self._slots):
-            slot.on = blocks is None or number in blocks
-        try:
-            yield seen
-            seen.heads = {number: slot.value for number, slot in enumerate(self._slots) if slot.value is not None}
-        finally:
-            self._seen = None
-            for slot in self._slots:
-                slot.on, slot.value = False, None
-
-    def _before(self, number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if number == self._n_blocks:
-            raise _EndOfPass
-        cache = kwargs.get("past_key_values")
-        if isinstance(cache, KeptTokens):
-            cache.turn = cache.layers[number]
-        if number == 0:
-            self._see(0, args[0] if args else kwargs.get("hidden_states"))
-
-    def _behind(self, number: int, module: nn.Module, args: Any, output: Any) -> None:
-        self._see(number + 1, output[0] if isinstance(output, tuple) else output)
-
-    def _see(self, layer: int, value: Any) -> None:
-        if self._seen is not None and (self._seen.layers is None or layer in self._seen.layers):
-            self._seen.hidden[layer] = _last_position(value)
-
-
-def _slot_of(projection: Any) -> _Slot:
-    """Return the projection's slot; the first time, register its hook."""
-    if not hasattr(projection, "heads_slot"):
-        projection.heads_slot = _Slot()
-        projection.register_forward_pre_hook(_keep_heads)
-    slot: _Slot = projection.heads_slot
-    return slot
-
-
-def _keep_heads(module: Any, args: tuple[Any, ...]) -> None:
-    """Store the input's last position, inside a compiled block: one code serves all, as the slot is the module's."""
-    slot = module.heads_slot
-    if slot.on:
-        slot.value = _last_position(args[0])
-
-
-def _last_position(value: Tensor) -> Tensor:
-    """Copy the last position: a view would keep the whole sequence in memory."""
-    return value[:, -1].clone()
 
 
 @torch.inference_mode()
@@ -179,7 +45,7 @@ def capture(
     *,
     with_head: bool = False,
 ) -> Captured:
-    """Run the model once, without its language head on the sequence, and keep the last position of every layer.
+    """Run the model once, without its language head on the sequence, and keep the last token of every layer.
 
     Args:
         model: a transformers image-text-to-text model in evaluation mode; it may be spread over several devices.
@@ -194,22 +60,60 @@ def capture(
         RuntimeError: if a layer did not pass through its hook, as when the model was compiled before its hooks came.
         VadprobeError: if a value is infinite or NaN, as when float16 overflows.
     """
+    (found,) = capture_positions(model, parts, inputs, answer_ids, cache, n_blocks, with_head=with_head)
+    return found
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Tokens of a run that are kept, and what was seen of them in the run before it.
+
+    `columns` are the places of these positions among those of the run before.
+    """
+
+    tokens: PositionTokens = LAST_TOKEN
+    before: Seen | None = None
+    columns: Sequence[int] = ()
+
+
+LAST_WANTED = Wanted()
+"""The last token alone."""
+
+
+@torch.inference_mode()
+def capture_positions(
+    model: Any,
+    parts: TextBlocks,
+    inputs: Mapping[str, Any],
+    answer_ids: tuple[int, int],
+    cache: KeptTokens | None = None,
+    n_blocks: int | None = None,
+    wanted: Wanted = LAST_WANTED,
+    *,
+    with_head: bool = False,
+) -> list[Captured]:
+    """Return the features of each wanted position from one run; the logits are those of the last token in all.
+
+    Arguments and errors as of `capture`.
+    """
     layers, output = len(parts.blocks) if n_blocks is None else n_blocks, None
-    with parts.watch() as seen, parts.stop_after(layers):
+    with parts.watch(tokens=wanted.tokens) as seen, parts.stop_after(layers):
         output = run_to_end(model, inputs, cache, with_head=with_head)
-    if len(seen.hidden) != layers + 1 or len(seen.heads) != layers:
+    n_heads = sum(count > 0 for count, _ in parts.shapes[:layers])
+    if len(seen.hidden) != layers + 1 or len(seen.heads) != n_heads:
         raise RuntimeError(
             f"captured {len(seen.hidden)} of {layers + 1} hidden states and the heads of {len(seen.heads)} of "
-            f"{layers} blocks; hooks must be registered before the model is compiled."
+            f"{n_heads} blocks; hooks must be registered before the model is compiled."
         )
+    seen.finish(wanted.before, wanted.columns)
     device = seen.hidden[layers].device
-    heads = torch.stack([seen.heads[block].to(device) for block in range(layers)], dim=1)
-    captured = Captured(
-        hidden_states=torch.stack([seen.hidden[layer].to(device) for layer in range(layers + 1)], dim=1),
-        head_outputs=heads.view(*heads.shape[:2], parts.n_heads, -1),
-        answer_logits=None if output is None else _answers(model, output, answer_ids),
-    )
-    _require_finite(captured)
+    stacked = torch.stack([seen.hidden[layer].to(device) for layer in range(layers + 1)], dim=2)
+    logits = None if output is None else _answers(model, output, answer_ids)
+    captured = []
+    for position, hidden in enumerate(stacked.unbind(dim=1)):
+        heads = parts.heads({block: value[:, position] for block, value in seen.heads.items()}, hidden)
+        captured.append(Captured(hidden, heads, logits))
+        _require_finite(captured[-1])
     return captured
 
 

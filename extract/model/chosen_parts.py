@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vadprobe.extract.model.capture import KeptTokens, TextBlocks, run_to_end
+from vadprobe.extract.model.blocks.text_blocks import KeptTokens, TextBlocks
+from vadprobe.extract.model.capture import LAST_WANTED, Wanted, run_to_end
 from vadprobe.store.errors import VadprobeError
 
 
@@ -41,12 +42,13 @@ def capture_chosen(
     inputs: Mapping[str, Any],
     chosen: ChosenParts,
     cache: KeptTokens | None = None,
+    wanted: Wanted = LAST_WANTED,
     *,
     with_head: bool = False,
 ) -> Tensor:
-    """Run the model up to the deepest chosen block, and keep the last position of what was chosen.
+    """Run the model up to the deepest chosen block, and keep one position of what was chosen.
 
-    Arguments as of `capture`.
+    Arguments as of `capture_positions`.
 
     Returns:
         (clips, features) in the model's dtype, the chosen parts side by side.
@@ -55,7 +57,7 @@ def capture_chosen(
         RuntimeError: if a layer did not pass through its hook.
         VadprobeError: if a value is infinite or NaN.
     """
-    with parts.watch(chosen.layers, chosen.blocks) as seen, parts.stop_after(chosen.n_blocks):
+    with parts.watch(chosen.layers, chosen.blocks, wanted.tokens) as seen, parts.stop_after(chosen.n_blocks):
         run_to_end(model, inputs, cache, with_head=with_head)
     source = seen.hidden if chosen.unit == "layer" else seen.heads
     if source.keys() != chosen.layers | chosen.blocks:
@@ -63,8 +65,9 @@ def capture_chosen(
             f"captured {chosen.unit}s of {sorted(source)}, not of {sorted(chosen.layers | chosen.blocks)}; hooks must "
             "be registered before the model is compiled."
         )
+    seen.finish(wanted.before, wanted.columns)
     device = source[chosen.indices[-1][0]].device
-    found = [_part(source[index[0]], index, parts.n_heads).to(device) for index in chosen.indices]
+    found = [_part(source[index[0]][:, 0], index, parts).to(device) for index in chosen.indices]
     features = torch.cat(found, dim=1)
     if not bool(features.isfinite().all()):
         name = str(features.dtype).removeprefix("torch.")
@@ -75,6 +78,6 @@ def capture_chosen(
     return features
 
 
-def _part(value: Tensor, index: tuple[int, ...], n_heads: int) -> Tensor:
+def _part(value: Tensor, index: tuple[int, ...], parts: TextBlocks) -> Tensor:
     """Return a layer's hidden state, or one head of a block's heads, (clips, size)."""
-    return value if len(index) == 1 else value.view(len(value), n_heads, -1)[:, index[1]]
+    return value if len(index) == 1 else value.view(len(value), *parts.shapes[index[0]])[:, index[1]]

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vadprobe.extract.families.family import Pass
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.capture import Captured, capture
+from vadprobe.extract.model.capture import Captured, Wanted, capture_positions
 from vadprobe.extract.model.chosen_parts import ChosenParts, capture_chosen
+from vadprobe.extract.model.positions import PositionTokens
 from vadprobe.extract.model.shared_prefix import SharedPrefix
+from vadprobe.store.format.prompts import Position
 from vadprobe.store.format.specification import FeatureSpec
 
 
@@ -26,6 +30,8 @@ class Forward:
     ) -> Iterator[Captured]:
         """Yield the features of a batch, one result per specification's prompt.
 
+        Prompts that differ in their position alone, one after another, share a pass.
+
         Args:
             clips: as the family's `resize` left them, all with the same number of frames.
             seconds: duration of each clip.
@@ -33,17 +39,32 @@ class Forward:
             n_blocks: number of the language model's blocks to run.
         """
         model, parts, description = self.backbone.model, self.backbone.parts, self.backbone.description
-        answers = description.answer_ids
-        prefix: SharedPrefix | None = None
-        for passes in description.family.passes(model, self.backbone.device, clips, seconds, specs):
+        groups = [list(group) for _, group in groupby(specs, key=lambda spec: (spec.prompt.text, spec.prompt.before))]
+        asked = [group[0] for group in groups]
+        prefixes: dict[str, SharedPrefix] = {}  # by the text before the video
+        every = description.family.passes(model, self.backbone.device, clips, seconds, asked)
+        for group, passes in zip(groups, every, strict=True):
+            positions, before = [spec.prompt.position for spec in group], group[0].prompt.before
             found = []
             for one in passes:
                 if one.n_shared:
-                    prefix = prefix or SharedPrefix(model, parts, one.inputs, one.n_shared, n_blocks)
-                    found.append(prefix.features(one.inputs, answers))
+                    if before not in prefixes:
+                        read_at = _positions_behind(before, specs)
+                        shared = SharedPrefix(model, parts, one.inputs, one.n_shared, n_blocks, read_at)
+                        prefixes = {before: shared}  # one at a time: keys and values take much memory
+                    found.append(prefixes[before].positions(one.inputs, description.answer_ids, positions))
                 else:
-                    found.append(capture(model, parts, one.inputs, answers, None, n_blocks, with_head=one.with_head))
-            yield found[0] if len(found) == 1 else _joined(found)
+                    found.append(self._alone(one, positions, n_blocks))
+            for parts_of_one in zip(*found, strict=True):
+                yield parts_of_one[0] if len(parts_of_one) == 1 else _joined(parts_of_one)
+
+    def _alone(self, one: Pass, positions: Sequence[Position], n_blocks: int) -> list[Captured]:
+        """Return the features of a pass that shares nothing, at each position."""
+        model, answers = self.backbone.model, self.backbone.description.answer_ids
+        wanted = Wanted(PositionTokens.of(model, one.inputs["input_ids"], positions))
+        return capture_positions(
+            model, self.backbone.parts, one.inputs, answers, None, n_blocks, wanted, with_head=one.with_head
+        )
 
     @torch.inference_mode()
     def chosen(self, clips: Sequence[Any], seconds: Sequence[float], spec: FeatureSpec, chosen: ChosenParts) -> Tensor:
@@ -51,15 +72,22 @@ class Forward:
 
         Arguments as of a call; `chosen` are layers or heads, side by side in the result.
         """
-        model, parts, found = self.backbone.model, self.backbone.parts, []
+        model, parts, position, found = self.backbone.model, self.backbone.parts, spec.prompt.position, []
         for passes in self.backbone.description.family.passes(model, self.backbone.device, clips, seconds, [spec]):
             for one in passes:
                 if one.n_shared:
-                    prefix = SharedPrefix(model, parts, one.inputs, one.n_shared, chosen.n_blocks)
-                    found.append(prefix.chosen(one.inputs, chosen))
+                    prefix = SharedPrefix(model, parts, one.inputs, one.n_shared, chosen.n_blocks, (position,), chosen)
+                    found.append(prefix.chosen(one.inputs, chosen, position))
                 else:
-                    found.append(capture_chosen(model, parts, one.inputs, chosen, with_head=one.with_head))
+                    wanted = Wanted(PositionTokens.of(model, one.inputs["input_ids"], (position,)))
+                    taken = capture_chosen(model, parts, one.inputs, chosen, None, wanted, with_head=one.with_head)
+                    found.append(taken)
         return torch.cat(found)
+
+
+def _positions_behind(before: str, specs: Sequence[FeatureSpec]) -> tuple[Position, ...]:
+    """Return the positions at which prompts with one text before the video are read."""
+    return tuple(dict.fromkeys(spec.prompt.position for spec in specs if spec.prompt.before == before))
 
 
 def _joined(parts: Sequence[Captured]) -> Captured:

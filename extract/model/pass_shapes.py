@@ -8,6 +8,7 @@ from vadprobe.extract.families.fixed_size_frames import FixedSizeFrames, InternV
 from vadprobe.extract.families.own_family import OwnFamily
 from vadprobe.extract.families.qwen2_5_vl import Qwen25VL
 from vadprobe.extract.model.backbone import Backbone
+from vadprobe.store.format.prompts import LAST_PROMPT
 from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.writing.timings.pass_shape import PassShape, Term, TextShape
 
@@ -21,22 +22,29 @@ Terms = tuple[list[Term], list[Term]]
 def pass_shape(backbone: Backbone, specs: Sequence[FeatureSpec]) -> PassShape | None:
     """Return the shapes of passes over one clip; None where they are not known.
 
-    That is where the family's own processor makes the inputs, and for parts of another make: experts, other towers.
+    That is where the family's own processor makes the inputs, for parts of another make (experts, other towers, blocks
+    that are not alike), and for prompts that are read at several positions or have different texts before the video.
 
     Args:
         backbone: the model.
         specs: specifications of the stores of one sampling, one for each prompt.
     """
     family, config = backbone.description.family, backbone.model.config
-    if not isinstance(family, OwnFamily) or not _is_known(config):
+    if not isinstance(family, OwnFamily) or not _is_known(config) or backbone.description.spec.block_heads:
         return None
+    before = {spec.prompt.before for spec in specs}
+    if len(before) > 1 or any(spec.prompt.position != LAST_PROMPT for spec in specs):
+        return None  # prompts then share a pass as a whole, or run the video through the blocks several times
     frames = specs[0].sampling.frames_per_clip
     tower: Callable[[Any, Any, int], Terms] = _qwen if isinstance(family, Qwen25VL) else _fixed_size
     linear, attention = tower(family, config, frames)
     is_shared = all(spec.recipe["prefix"] == "shared" for spec in specs)
-    prefix = family.shared_tokens(frames) if is_shared else None
+    prefix = family.shared_tokens(frames, *before) if is_shared else None
     shared = 0 if prefix is None else len(prefix)
-    own = {spec.prompt.key: family.tokenize(spec.prompt.text, frames).shape[1] - shared for spec in specs}
+    own = {
+        spec.prompt.key: family.tokenize(spec.prompt.text, frames, spec.prompt.before).shape[1] - shared
+        for spec in specs
+    }
     return PassShape(_text(config.get_text_config()), tuple(linear), tuple(attention), shared, own)
 
 

@@ -6,16 +6,19 @@ but not on which other prompts are there, nor on how many: a prompt can be added
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vadprobe.extract.model.capture import Captured, KeptTokens, TextBlocks, capture
+from vadprobe.extract.model.blocks.text_blocks import KeptTokens, TextBlocks
+from vadprobe.extract.model.capture import LAST_WANTED, Captured, Wanted, capture_positions
 from vadprobe.extract.model.chosen_parts import ChosenParts, capture_chosen
+from vadprobe.extract.model.positions import PositionTokens
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.prompts import LAST_PROMPT, Position
 
 _PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids")
 
@@ -29,16 +32,31 @@ class SharedPrefix:
         inputs: keyword arguments of `model.model` for one of the prompts and all clips of the batch.
         n_shared: number of tokens that all prompts have in common; no video token lies behind them.
         n_blocks: number of blocks to run; by default all.
+        positions: those that any of the prompts is read at.
+        chosen: layers and heads that are read; by default all.
     """
 
     @torch.inference_mode()
     def __init__(
-        self, model: Any, parts: TextBlocks, inputs: Mapping[str, Any], n_shared: int, n_blocks: int | None = None
+        self,
+        model: Any,
+        parts: TextBlocks,
+        inputs: Mapping[str, Any],
+        n_shared: int,
+        n_blocks: int | None = None,
+        positions: Sequence[Position] = (LAST_PROMPT,),
+        chosen: ChosenParts | None = None,
     ) -> None:
         self._model, self._parts, self._n_shared, self._n_blocks = model, parts, n_shared, n_blocks
         self._kept = KeptTokens(config=model.get_decoder().config)
         self._positions = token_positions(model, inputs)[..., :n_shared]
-        with parts.stop_after(len(parts.blocks) if n_blocks is None else n_blocks):
+        self._read_at, self._seen = tuple(positions), None
+        tokens = PositionTokens.of(model, inputs["input_ids"], positions).part(0, n_shared)
+        layers, blocks = (None, None) if chosen is None else (chosen.layers, chosen.blocks)
+        with ExitStack() as stack:
+            if tokens.weights is not None:
+                self._seen = stack.enter_context(parts.watch(layers, blocks, tokens))
+            stack.enter_context(parts.stop_after(len(parts.blocks) if n_blocks is None else n_blocks))
             model.model(
                 **{name: value[:, :n_shared] if name in _PER_TOKEN else value for name, value in inputs.items()},
                 position_ids=self._positions,
@@ -48,7 +66,7 @@ class SharedPrefix:
 
     @torch.inference_mode()
     def features(self, inputs: Mapping[str, Any], answer_ids: tuple[int, int]) -> Captured:
-        """Return the features of a prompt's own tokens, run behind the shared ones.
+        """Return the features of a prompt's last token, whose own tokens run behind the shared ones.
 
         They equal those that `capture` gives of the prompt alone, up to rounding (at most 1e-5 in float32).
 
@@ -59,14 +77,31 @@ class SharedPrefix:
         Raises:
             VadprobeError: if the shared tokens have other positions in this prompt.
         """
-        with self._own_tokens(inputs) as own:
-            return capture(self._model, self._parts, own, answer_ids, self._kept, self._n_blocks)
+        (found,) = self.positions(inputs, answer_ids, (LAST_PROMPT,))
+        return found
 
     @torch.inference_mode()
-    def chosen(self, inputs: Mapping[str, Any], parts: ChosenParts) -> Tensor:
-        """Return chosen features of a prompt's own tokens, as `capture_chosen`; inputs and errors as of `features`."""
+    def positions(
+        self, inputs: Mapping[str, Any], answer_ids: tuple[int, int], positions: Sequence[Position]
+    ) -> list[Captured]:
+        """Return the features of a prompt at some positions; other arguments and errors as of `features`."""
+        wanted = self._wanted(inputs, positions)
         with self._own_tokens(inputs) as own:
-            return capture_chosen(self._model, self._parts, own, parts, self._kept)
+            return capture_positions(self._model, self._parts, own, answer_ids, self._kept, self._n_blocks, wanted)
+
+    @torch.inference_mode()
+    def chosen(self, inputs: Mapping[str, Any], parts: ChosenParts, position: Position = LAST_PROMPT) -> Tensor:
+        """Return chosen features of a prompt, as `capture_chosen`; inputs and errors as of `features`."""
+        wanted = self._wanted(inputs, (position,))
+        with self._own_tokens(inputs) as own:
+            return capture_chosen(self._model, self._parts, own, parts, self._kept, wanted)
+
+    def _wanted(self, inputs: Mapping[str, Any], positions: Sequence[Position]) -> Wanted:
+        """Return the tokens behind the shared ones that are kept, with what was seen of those."""
+        tokens = PositionTokens.of(self._model, inputs["input_ids"], positions).part(self._n_shared, None)
+        if tokens.weights is None:
+            return LAST_WANTED
+        return Wanted(tokens, self._seen, [self._read_at.index(position) for position in positions])
 
     @contextmanager
     def _own_tokens(self, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

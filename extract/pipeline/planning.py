@@ -171,6 +171,13 @@ def _unshared(plans: Sequence[SamplingPlan], description: PlannedBackbone, confi
     if config.prefix == "independent" or not description.can_share_prefix:
         return
     for sampling in plans:
+        texts = {w.spec.prompt.before for w in sampling.writers}
+        if len(texts) > 1:
+            yield (
+                f"{sampling.sampling.key}: the prompts have {len(texts)} different texts before the video, so the "
+                "video runs through the language model once for each of these: only tokens before the first difference "
+                "are common, and no frame is."
+            )
         alone = [w.spec.prompt.key for w in sampling.writers if w.spec.recipe["prefix"] == "independent"]
         if alone:
             verb = "runs" if len(alone) == 1 else "run"

@@ -13,7 +13,7 @@ def prefix_mode(description: PlannedBackbone, prompt: Prompt, sampling: Sampling
 
     Otherwise "independent": every prompt runs over the whole video.
     """
-    possible = description.prefix_mode(prompt.text, sampling.frames_per_clip)
+    possible = description.prefix_mode(prompt.text, sampling.frames_per_clip, prompt.before)
     return possible if config.prefix == "shared" else "independent"
 
 

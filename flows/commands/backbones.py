@@ -1,4 +1,4 @@
-"""The commands convert-checkpoint and make-demo-backbone."""
+"""The commands backbones, convert-checkpoint and make-demo-backbone."""
 
 import sys
 from collections.abc import Mapping
@@ -6,6 +6,23 @@ from pathlib import Path
 
 from vadprobe.flows.commands.options import Positive, Whole
 from vadprobe.flows.jobs.progress import Bar
+from vadprobe.store.files.text import table
+
+
+def backbones() -> int:
+    """List the families of backbones that are supported, with what was verified of each and how.
+
+    Example: vadprobe backbones
+    """
+    from vadprobe.extract.families.verified import HEAD, MEANINGS, NOT_VERIFIED, VERIFIED
+
+    for line in table(HEAD, [family.cells for family in VERIFIED]):
+        print(line)
+    print("\nVerified on tiny random models of transformers' own classes, in float32 on a CPU:")
+    for name, meaning in MEANINGS:
+        print(f"  {name}: {meaning}.")
+    print(NOT_VERIFIED)
+    return 0
 
 
 def convert_checkpoint(

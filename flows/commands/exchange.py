@@ -1,4 +1,4 @@
-"""The commands export and import headhunt: features for, and from, other programs."""
+"""The commands export, export-fiftyone and import headhunt: features and results for, and from, other programs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,6 +57,34 @@ def export(
     choice = ExportChoice(format, layers, heads, arrays, videos)
     done = export_store(FeatureStore.open(store), out, choice, Bar("exporting", "video"))
     print("\n".join(_export_lines(out, done)))
+    return 0
+
+
+def export_fiftyone(config: Path, out: Path, /) -> int:
+    """Write the results of a finished analysis as JSON files that FiftyOne reads.
+
+    data.json names the videos; truth.json, events.json and clips.json have temporal detections: the true intervals,
+    what was detected, and every clip with its score. FiftyOne is not needed here.
+
+    Example: vadprobe export-fiftyone my-job.toml fiftyone
+
+    Args:
+        config: job file whose analysis is finished
+        out: the folder of the files
+    """
+    from vadprobe.analyze.report.fiftyone_files import write_fiftyone
+    from vadprobe.flows.jobs.analyze_job import open_analysis
+    from vadprobe.flows.jobs.job import load_job
+    from vadprobe.flows.jobs.reports.parts import report_part
+
+    job = load_job(config)
+    part = report_part(job, open_analysis(job))
+    paths = write_fiftyone(part.truth, part.scores, part.events, part.truth.folder, out)
+    print(f"{out}: {', '.join(path.name for path in paths)}. In Python, for one of the three fields:")
+    print(
+        "  fiftyone.Dataset.from_dir(dataset_type=fiftyone.types.FiftyOneTemporalDetectionDataset, "
+        f"data_path={str(paths[0].absolute())!r}, labels_path={str(paths[2].absolute())!r}, label_field='events')"
+    )
     return 0
 
 

@@ -100,6 +100,7 @@ Whole = Annotated[int, Parameter(converter=_whole, n_tokens=1)]
 """Whole number from 0."""
 Positive = Annotated[int, Parameter(converter=_positive, n_tokens=1)]
 """Whole number from 1."""
+OptionalNumber = Annotated[int | None, Parameter(converter=_whole, n_tokens=1)]
 OptionalPositive = Annotated[int | None, Parameter(converter=_positive, n_tokens=1)]
 """Whole number from 1, or nothing."""
 OptionalWhole = Annotated[int | None, Parameter(converter=_whole, n_tokens=1)]

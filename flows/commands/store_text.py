@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from vadprobe.store.catalog.inventory import contents_text, state_text
 from vadprobe.store.files.text import counted, first_few, short, size_text, table
+from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.schema import n_partitions
+from vadprobe.store.format.specification import BackboneSpec
 
 if TYPE_CHECKING:
     from vadprobe.store.catalog.array_comparison import ArrayDifference
@@ -83,7 +85,11 @@ def store_lines(store: dict[str, Any]) -> Iterator[str]:
     yield from ("", "Open it in Python")
     yield "  from pathlib import Path; from vadprobe.store.reading.feature_store import FeatureStore"
     yield f"  store = FeatureStore.open(Path({store['store']!r}))"
-    yield f"  values = store.head_outputs(rows=range({min(10, rows['done'])}), heads=[(0, 0)])  # (rows, 1, head_dim)"
+    count, heads = min(10, rows["done"]), BackboneSpec(**store["specification"]["backbone"]).heads
+    if heads:
+        yield f"  values = store.head_outputs(rows=range({count}), heads=[{heads[0]}])  # (rows, 1, head_dim)"
+    else:
+        yield f"  values = store.hidden_states(rows=range({count}), layers=[1])  # (rows, 1, hidden_size)"
 
 
 def _specification(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -100,10 +106,9 @@ def _specification(store: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "computed in", f"{backbone['dtype']}, attention {backbone['attention']}"
     yield (
         "size",
-        f"{backbone['n_layers']} blocks of {backbone['n_heads']} heads with {backbone['head_dim']} values, "
-        f"hidden size {backbone['hidden_size']}",
+        f"{BackboneSpec(**backbone).describe_heads()}, hidden size {backbone['hidden_size']}",
     )
-    yield "prompt", f"{spec['prompt']['key']}: {spec['prompt']['text']}"
+    yield "prompt", f"{spec['prompt']['key']}: {Prompt(**spec['prompt']).describe()}"
     for name, value in sorted(spec["recipe"].items()):
         yield f"recipe.{name}", value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     yield "versions", ", ".join(f"{name} {version}" for name, version in sorted(spec["versions"].items())) or "unknown"

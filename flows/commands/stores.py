@@ -1,10 +1,10 @@
-"""The commands ls, show, diff, card and gc: the stores of a root, what is in them, and what lies beside them."""
+"""The commands ls, show, diff, similar, card and gc: stores of a root, what is in them, what lies beside them."""
 
 import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from vadprobe.flows.commands.options import Place, print_json
+from vadprobe.flows.commands.options import Heads, OptionalNumber, Place, Positive, print_json
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.location import can_list
 from vadprobe.store.files.text import counted, size_text
@@ -58,6 +58,58 @@ def show(store: Place, /, *, json: bool = False) -> int:
         print_json(described)
     else:
         print("\n".join(store_lines(described)))
+    return 0
+
+
+def similar(
+    clip: str,
+    /,
+    *,
+    store: Place,
+    layer: OptionalNumber = None,
+    heads: Heads = None,
+    count: Positive = 10,
+    other_videos: bool = False,
+    json: bool = False,
+) -> int:
+    """Find the clips of a store that are most like one, by the cosine of their features.
+
+    Example: vadprobe similar Fall_01@48 --store features/set/segment-48-16/backbone/coarse.zarr --heads 3:6,0:6
+
+    Args:
+        clip: VIDEO, VIDEO@FRAME, or the number of a row
+        store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
+        layer: compare these hidden states; 0 is the embedding
+        heads: compare these heads, each as block:head from 0
+        count: clips that are listed
+        other_videos: leave out the clips of the same video
+        json: print JSON, for programs
+    """
+    from vadprobe.flows.jobs.progress import Bar
+    from vadprobe.store.catalog.path_hints import find_store
+    from vadprobe.store.reading.feature_store import FeatureStore
+    from vadprobe.store.reading.similar_clips import row_of_clip, similar_clips
+
+    opened = FeatureStore.open(find_store(store))
+    row = row_of_clip(opened.clips, clip)
+    choice: dict[str, Any] = {"layer": layer, "heads": heads or (), "other_videos": other_videos}
+    found = similar_clips(opened, row, count, progress=Bar("comparing", "clip"), **choice)
+    clips = [(opened.clips.clip(one.row), one) for one in found]
+    if json:
+        listed = [
+            {
+                "row": one.row,
+                "video_id": it.video_id,
+                "start_frame": it.start_frame,
+                "stop_frame": it.stop_frame,
+                "cosine": one.cosine,
+            }
+            for it, one in clips
+        ]
+        print_json({"row": row, "clips": listed})
+        return 0
+    for it, one in clips:
+        print(f"{one.cosine:8.4f}  {it.video_id} frames {it.start_frame}-{it.stop_frame - 1} (row {one.row})")
     return 0
 
 

@@ -17,6 +17,7 @@ from vadprobe.store.exchange.transfer import Choice, Transfer, transfer
 from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.text import counted
+from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.reading.feature_store import FeatureStore
 
 
@@ -116,16 +117,16 @@ def _copy(source: StorePath, root: StorePath, parts: PartOptions, rows: RowOptio
 
 def _chosen(source: StorePath, parts: PartOptions, rows: RowOptions) -> tuple[Choice, list[FeatureStore]]:
     """Return the part and the stores to take it from, after checking that each of them has it."""
-    layers, heads, text = parts.layers, parts.heads, None
+    layers, heads, asked = parts.layers, parts.heads, None
     if parts.detector:
         detector = _detector(parts.detector)
         unit, indices = detector["selection"]["unit"], detector["selection"]["indices"]
         layers = tuple(index[0] for index in indices) if unit == "layer" else None
         heads = tuple((index[0], index[1]) for index in indices) if unit == "head" else None
-        text = detector["features"]["prompt"]["text"]
+        asked = Prompt(**detector["features"]["prompt"])
     choice = Choice(layers, heads, rows.videos, rows.splits)
     sources = [FeatureStore.open(path) for path in stores_of(source)]
-    chosen = [store for store in sources if _is_wanted(store, parts.prompts, text)]
+    chosen = [store for store in sources if _is_wanted(store, parts.prompts, asked)]
     if not chosen:
         found = ", ".join(sorted({store.spec.prompt.key for store in sources}))
         raise VadprobeError(f"no store below {source} is of the wanted prompt; there are the prompts {found}.")
@@ -138,7 +139,7 @@ def _detector(path: Path) -> dict[str, Any]:
     """Read a detector's file without the libraries of the analysis."""
     try:
         value = read_json(path)
-        _ = value["selection"]["unit"], value["selection"]["indices"], value["features"]["prompt"]["text"]
+        _ = value["selection"]["unit"], value["selection"]["indices"], Prompt(**value["features"]["prompt"])
     except FileNotFoundError as error:
         raise VadprobeError(f"there is no detector {path}; an analysis writes it as detector.json.") from error
     except (KeyError, TypeError) as error:
@@ -146,8 +147,11 @@ def _detector(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def _is_wanted(store: FeatureStore, prompts: tuple[str, ...] | None, text: str | None) -> bool:
-    if text is not None and (store.spec.prompt.text != text or store.spec.sampling.unit != "segment"):
+def _is_wanted(store: FeatureStore, prompts: tuple[str, ...] | None, asked: Prompt | None) -> bool:
+    mine = store.spec.prompt
+    if asked is not None and store.spec.sampling.unit != "segment":
+        return False
+    if asked is not None and not (mine.asks_as(asked) and mine.position == asked.position):
         return False
     return prompts is None or store.spec.prompt.key in prompts
 

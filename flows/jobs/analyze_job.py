@@ -13,9 +13,10 @@ from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.detector.fitting import fit
 from vadprobe.analyze.detector.packing import with_reference
-from vadprobe.analyze.detector.results.benchmark import Result, evaluate, find_overlap, notes_of, with_context
+from vadprobe.analyze.detector.results.benchmark import Result, evaluate, notes_of, with_context
 from vadprobe.analyze.detector.results.result_files import format_table, write_results
 from vadprobe.analyze.detector.results.text_baseline import ANSWERS_PARQUET, write_answers
+from vadprobe.analyze.detector.results.used_videos import find_overlap, find_transductive
 from vadprobe.analyze.detector.scoring import Scores, score
 from vadprobe.analyze.features.answers import answer_notes, answers_by_prompt
 from vadprobe.analyze.features.inputs import AnalysisInputs, open_inputs
@@ -82,8 +83,8 @@ def open_analysis(job: Job) -> AnalysisInputs:
         VadprobeError: if the features are missing or unfinished.
     """
     truth, probed = open_truth_of(job)
-    keys = [prompt.key for prompt in job.prompts]
-    return open_inputs(job.analysis, truth, probed, job.layout, job.samplings, job.config.backbone.key, keys)
+    keys, backbone = job.scored_prompts, job.config.backbone.key
+    return open_inputs(job.analysis, truth, probed, job.layout, job.samplings, backbone, keys)
 
 
 @contextmanager
@@ -109,6 +110,7 @@ def fit_step(job: Job, inputs: AnalysisInputs, cache: StepCache, scheduler: Sche
         detector = Detector.read(job.workspace / job.analysis.detector)
         reported = [video.video_id for video in inputs.truth.of_split("test")]
         find_overlap(inputs, detector, reported, job.analysis.allow_overlap)
+        find_transductive(inputs, detector, reported, job.analysis.allow_transductive)
     else:
         fitted = fit(inputs, job.analysis, cache, scheduler)
         detector = with_reference(fitted.detector, job.config.backbone.model_dump(mode="json"))

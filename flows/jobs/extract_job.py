@@ -18,6 +18,7 @@ from vadprobe.store.datasets.joining import missing_lines
 from vadprobe.store.datasets.sources import open_dataset
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.format.configuration import SamplingConfig
+from vadprobe.store.format.prompts import POSITIONS
 from vadprobe.store.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ def _limited(job: Job, section: SamplingConfig, description: Description) -> Sam
         return section
     detector = Detector.read(job.workspace / section.detector)
     wanted = detector.features.prompt
-    prompt = next((one for one in job.prompts if one.text == wanted.text), job.prompts[0])
+    alike = [one for one in job.prompts if one.asks_as(wanted)]
+    prompt = next((one for one in alike if one.position == wanted.position), (*alike, *job.prompts)[0])
     spec = described_spec(detector, description, job.config.extraction, prompt, section.sampling())
     differences = detector.differences(spec)
     if differences:
@@ -103,13 +105,16 @@ def with_detector(job: Job, path: Path) -> Job:
             f"{path} was fitted on the sampling {mine.sampling.key}, which {job.path} has not; its samplings are "
             f"{', '.join(sampling.key for sampling in job.samplings)}."
         )
+    read = mine.prompt
     prompts = [
-        one for one, prompt in zip(job.config.prompts, job.prompts, strict=True) if prompt.text == mine.prompt.text
+        table.model_copy(update={"positions": (read.position,)})
+        for table in job.config.prompt_tables
+        if any(prompt.asks_as(read) and prompt.position == read.position for prompt in table.prompts())
     ]
     if not prompts:
         raise VadprobeError(
-            f"{path} was fitted on the prompt {mine.prompt.text!r}, which is none of {job.path}; its prompts are "
-            f"{', '.join(prompt.key for prompt in job.prompts)}."
+            f"{path} was fitted on the prompt {read.text!r} {POSITIONS[read.position][1]}, which is none of "
+            f"{job.path}; its prompts are {', '.join(prompt.key for prompt in job.prompts)}."
         )
     section = sections[0].model_copy(update={"detector": str(path.resolve())})
     return replace(job, config=job.config.model_copy(update={"sampling": (section,), "prompts": tuple(prompts[:1])}))

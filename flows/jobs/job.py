@@ -15,7 +15,7 @@ from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath, is_remote, location
 from vadprobe.store.format.configuration import PromptConfig, SamplingConfig, StoreConfig
 from vadprobe.store.format.layout import DatasetLayout
-from vadprobe.store.format.prompts import Prompt, shipped
+from vadprobe.store.format.prompts import Position, Prompt, key_at
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.settings import Section
 
@@ -24,7 +24,7 @@ class JobConfig(Section):
     """Job file with all its sections."""
 
     workspace: str = Field(description="folder where relative paths begin, itself relative to the job file's folder")
-    prompts: tuple[str | PromptConfig, ...] = Field(description="keys of shipped prompts, or tables of key and text")
+    prompts: tuple[str | PromptConfig, ...] = Field(description="keys of shipped prompts, or tables, see `[[prompts]]`")
     dataset: DatasetConfig
     store: StoreConfig
     sampling: tuple[SamplingConfig, ...] = Field(min_length=1)
@@ -36,17 +36,38 @@ class JobConfig(Section):
     def _parts_fit(self) -> "JobConfig":
         if not self.prompts:
             raise ValueError("the prompt set is empty; name at least one, for example prompts = ['coarse']")
-        keys = [prompt if isinstance(prompt, str) else prompt.key for prompt in self.prompts]
+        keys = [key for key, _ in self.prompt_keys]
         if len(set(keys)) < len(keys):
             raise ValueError(f"prompts name a key twice ({', '.join(keys)}); every prompt has its own store")
         samplings = [section.sampling().key for section in self.sampling]
         if len(set(samplings)) < len(samplings):
             raise ValueError(f"two samplings are the same ({', '.join(samplings)}); merge their splits")
         if self.analysis is not None:
-            self._check_analysis(self.analysis, keys)
+            self._check_analysis(self.analysis)
         return self
 
-    def _check_analysis(self, analysis: AnalysisConfig, keys: list[str]) -> None:
+    @property
+    def prompt_tables(self) -> tuple[PromptConfig, ...]:
+        """The prompts as tables, the shipped ones too."""
+        return tuple(PromptConfig(key=one) if isinstance(one, str) else one for one in self.prompts)
+
+    @property
+    def prompt_keys(self) -> tuple[tuple[str, Position], ...]:
+        """The key of every prompt, as its store is called, with its position, in the job's order."""
+        return tuple((key_at(one.key, position), position) for one in self.prompt_tables for position in one.positions)
+
+    def scored_keys(self, analysis: AnalysisConfig) -> tuple[str, ...]:
+        """Return the keys of the prompts that are read at the position of an analysis."""
+        return tuple(key for key, position in self.prompt_keys if position == analysis.position)
+
+    def _check_analysis(self, analysis: AnalysisConfig) -> None:
+        keys = self.scored_keys(analysis)
+        if not keys:
+            known = ", ".join(dict.fromkeys(position for _, position in self.prompt_keys))
+            raise ValueError(
+                f"analysis.position is {analysis.position!r}, but no prompt is read there, only at {known}; give a "
+                f"prompt positions = [{analysis.position!r}]"
+            )
         if analysis.score_prompt is not None and analysis.score_prompt not in keys:
             raise ValueError(
                 f"analysis.score_prompt is {analysis.score_prompt!r}, but the prompts are {', '.join(keys)}"
@@ -77,7 +98,12 @@ class Job:
     @property
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts in the job's order."""
-        return tuple(shipped(p) if isinstance(p, str) else p.prompt() for p in self.config.prompts)
+        return tuple(prompt for table in self.config.prompt_tables for prompt in table.prompts())
+
+    @property
+    def scored_prompts(self) -> tuple[str, ...]:
+        """Keys of the prompts that the analysis reads: those at its position."""
+        return self.config.scored_keys(self.analysis)
 
     @property
     def layout(self) -> DatasetLayout:

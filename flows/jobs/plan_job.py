@@ -36,7 +36,9 @@ def _backbone(job: Job) -> PlannedBackbone:
         check_pointers(config.key, folder)
         check_weights(config.key, folder)
         device = job.config.extraction.device
-        questions = [(prompt.text, one.frames_per_clip) for one in job.samplings for prompt in job.prompts]
+        questions = [
+            (prompt.text, one.frames_per_clip, prompt.before) for one in job.samplings for prompt in job.prompts
+        ]
         kept = KeptOutline(job.steps / "backbone", config, folder, questions, device)
         found = kept.read()
         if found is not None:

@@ -11,7 +11,8 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import counted, error_text, markdown_table, short, size_text
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.specification import backbone_notes
+from vadprobe.store.format.prompts import POSITIONS, Prompt
+from vadprobe.store.format.specification import BackboneSpec, backbone_notes
 
 CARD = "README.md"
 """Name of the card in the folder of a backbone."""
@@ -26,8 +27,7 @@ They are plain Zarr v3 groups, which Zarr, xarray and TensorStore open. From thi
 ```python
 import pyarrow.parquet, xarray, zarr
 
-heads = zarr.open_array("{name}/head_outputs", mode="r")  # (clip, block, head, head_dim)
-one_head = heads[:, 0, 0]  # (clip, head_dim): only that head is read
+{plain}
 everything = xarray.open_zarr("{name}", consolidated=False)  # named dimensions, nothing is read yet
 clips = pyarrow.parquet.read_table("../clips.parquet")  # row, video_id, start_frame, stop_frame, ...
 ```
@@ -39,7 +39,7 @@ from pathlib import Path
 from vadprobe.store import FeatureStore
 
 store = FeatureStore.open(Path("{name}"))
-values = store.head_outputs(rows=range(10), heads=[(0, 0)])  # (10, 1, head_dim)
+{own}
 ```
 
 ## How to check them
@@ -120,7 +120,9 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
     first = stores[0]
     spec, clips = first["specification"], first["clips"]
     videos = f" of {counted(clips['videos'], 'video')}" if clips["videos"] is not None else ""
-    prompts = [
+    asked = [Prompt(**store["specification"]["prompt"]) for store in stores]
+    places = ", or ".join(dict.fromkeys(POSITIONS[prompt.position][1] for prompt in asked))
+    rows = [
         (
             f"`{_name(store)}`",
             f"{store['rows']['done']:,} of {store['rows']['planned']:,}",
@@ -135,7 +137,7 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
         f"# Feature stores: {spec['backbone']['key']} on {spec['dataset']}",
         "",
         f"What a frozen multimodal language model computes inside when it is shown video and asked a question: every "
-        f"layer's hidden state and every attention head's output at the last prompt token, for "
+        f"layer's hidden state and every attention head's output {places}, for "
         f"{counted(clips['clips'], 'clip')}{videos}. Probes, scores and reports are made from these numbers, without "
         "the videos and without the model.",
         "",
@@ -144,10 +146,10 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
         "",
         "## Prompts",
         "",
-        *markdown_table(("store", "rows", "failed", "state", "size", "stored"), prompts, ("rows", "failed", "size")),
+        *markdown_table(("store", "rows", "failed", "state", "size", "stored"), rows, ("rows", "failed", "size")),
     ]
-    for store in stores:
-        lines += ["", f"`{_name(store)}` asks:", "", f"> {short(store['specification']['prompt']['text'], 2000)}", ""]
+    for store, prompt in zip(stores, asked, strict=True):
+        lines += ["", f"`{_name(store)}` asks:", "", f"> {short(prompt.describe(), 2000)}", ""]
         lines.append(f"Digest of the specification: `{store['digest']}`")
     return [*lines, "", *_failure_lines(stores), *_array_lines(first)]
 
@@ -167,8 +169,7 @@ def _facts(stores: list[dict[str, Any]], videos: str) -> list[tuple[str, str]]:
         ("computed in", f"{backbone['dtype']}, attention {backbone['attention']}"),
         (
             "size",
-            f"{backbone['n_layers']} blocks of {backbone['n_heads']} heads with {backbone['head_dim']} values, "
-            f"hidden size {backbone['hidden_size']}",
+            f"{BackboneSpec(**backbone).describe_heads()}, hidden size {backbone['hidden_size']}",
         ),
         ("libraries", _versions(stores)),
     ]
@@ -223,7 +224,20 @@ def _array_lines(store: dict[str, Any]) -> list[str]:
 def _reading(store: dict[str, Any]) -> str:
     spec, name = store["specification"], _name(store)
     sampling = "-".join(str(part) for part in spec["sampling"].values() if part is not None)
-    return _READING.format(name=name, place=f"{spec['dataset']}/{sampling}/{spec['backbone']['key']}/{name}")
+    plain, own = _example(BackboneSpec(**spec["backbone"]), name)
+    place = f"{spec['dataset']}/{sampling}/{spec['backbone']['key']}/{name}"
+    return _READING.format(name=name, place=place, plain=plain, own=own)
+
+
+def _example(backbone: BackboneSpec, name: str) -> tuple[str, str]:
+    """Return the lines that read one head, or one layer of a backbone without heads, with Zarr and with vadprobe."""
+    if not backbone.heads:
+        layer = f'one_layer = zarr.open_array("{name}/hidden_states", mode="r")[:, 1]  # (clip, hidden)'
+        return layer, "values = store.hidden_states(rows=range(10), layers=[1])  # (10, 1, hidden)"
+    block, head = backbone.heads[0]
+    plain = f'heads = zarr.open_array("{name}/head_outputs", mode="r")  # (clip, block, head, head_dim)\n'
+    plain += f"one_head = heads[:, {block}, {head}]  # (clip, head_dim): only that head is read"
+    return plain, f"values = store.head_outputs(rows=range(10), heads=[({block}, {head})])  # (10, 1, head_dim)"
 
 
 def _versions(stores: list[dict[str, Any]]) -> str:

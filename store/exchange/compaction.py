@@ -95,6 +95,7 @@ def _bodies(source: FeatureStore, array: ArraySpec, rows: np.ndarray, held: np.n
             values = source.hidden_states(rows, group)
         elif array.name == "head_outputs":
             values = source.head_outputs(rows, [divmod(number, n_heads) for number in group])
+            values = np.pad(values, ((0, 0), (0, 0), (0, array.chunk[-1] - values.shape[-1])))  # as they are stored
         else:
             values = source.answer_logits(rows)[:, None]
         chunks = [values[:, position] for position in range(len(group))]

@@ -237,7 +237,9 @@ class _Export:
         if part is None:
             declared = next(a for a in feature_arrays(backbone, self.store.spec.n_clips) if a.name == name)
             return declared.rows(count)
-        return (count, len(part), backbone.hidden_size if name == "hidden_states" else backbone.head_dim)
+        if name == "hidden_states":
+            return (count, len(part), backbone.hidden_size)
+        return (count, len(part), max(backbone.head_shapes[block][1] for block, _ in part))
 
     def _size(self, video: ExportedVideo) -> int:
         values = sum(math.prod(self._shape(name, video)) for name in self.parts)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.names import file_names
-from vadprobe.store.format.stored_parts import Head, StoredParts
+from vadprobe.store.format.specification import Head
 from vadprobe.store.reading.feature_store import FeatureStore
 
 Format = Literal["npy", "safetensors"]
@@ -57,9 +57,9 @@ def chosen_parts(store: FeatureStore, choice: ExportChoice) -> Parts:
     """
     held = store.contents
     given = {"hidden_states": choice.layers, "head_outputs": choice.heads}
-    arrays = _implied_arrays(held, given) if choice.arrays is None else choice.arrays
+    arrays = _implied_arrays(store, given) if choice.arrays is None else choice.arrays
     _check_arrays(arrays, given)
-    everything = {"hidden_states": held.layers, "head_outputs": held.heads, "answer_logits": None}
+    everything = {"hidden_states": held.layers, "head_outputs": _all_heads(store), "answer_logits": None}
     parts = {name: given.get(name) or everything[name] for name in ARRAYS if name in arrays}
     for name, part in parts.items():
         if part == ():
@@ -78,9 +78,16 @@ def _check_arrays(arrays: Sequence[str], given: Mapping[str, Sequence[Any] | Non
             raise VadprobeError(f"{option} are chosen, but {name} is not among the arrays; add it, or leave them out.")
 
 
-def _implied_arrays(held: StoredParts, given: Mapping[str, Sequence[Any] | None]) -> tuple[str, ...]:
+def _all_heads(store: FeatureStore) -> tuple[Head, ...] | None:
+    """Return the heads that a store holds; None for all, where every block has the same."""
+    backbone, held = store.spec.backbone, store.contents.heads
+    return backbone.heads if held is None and backbone.format_version > 1 else held
+
+
+def _implied_arrays(store: FeatureStore, given: Mapping[str, Sequence[Any] | None]) -> tuple[str, ...]:
     """Return the arrays that the chosen layers and heads belong to, or all held ones, and the answer logits."""
-    everything = {"hidden_states": held.layers, "head_outputs": held.heads}
+    held = store.contents
+    everything = {"hidden_states": held.layers, "head_outputs": _all_heads(store)}
     if any(part is not None for part in given.values()):
         named = [name for name, part in given.items() if part is not None and part != ()]
     else:

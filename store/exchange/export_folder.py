@@ -44,7 +44,7 @@ def export_header(store: FeatureStore, format_name: Format, parts: Parts) -> dic
     """Return what all files of an export have in common; an export goes on only where this is the same."""
     spec = store.spec
     arrays = {}
-    for array in feature_arrays(spec.backbone, spec.n_clips):
+    for array in feature_arrays(spec.backbone, spec.n_clips, position=spec.prompt.position):
         if array.name not in parts:
             continue
         part = parts[array.name]
@@ -53,6 +53,9 @@ def export_header(store: FeatureStore, format_name: Format, parts: Parts) -> dic
             entry["layers"] = list(range(spec.backbone.n_layers + 1) if part is None else part)
         elif array.name == "head_outputs" and part is not None:
             entry |= {"dims": ["clip", "head", "head_dim"], "heads": [list(head) for head in part]}
+            widths = [spec.backbone.head_shapes[block][1] for block, _ in part]
+            if len(set(widths)) > 1:  # a narrower head ends in zeros
+                entry["widths"] = widths
         arrays[array.name] = entry
     return {
         "vadprobe_export": EXPORT_VERSION,

@@ -13,7 +13,8 @@ from vadprobe.store.datasets.probed_videos import read_video_facts, write_video_
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.layout import DatasetLayout
-from vadprobe.store.format.stored_parts import Head, StoredParts
+from vadprobe.store.format.specification import Head
+from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space, stored_bytes

@@ -86,3 +86,24 @@ def fingerprint_file(path: Path) -> str:
             file.seek(max(_BLOCK, size - _BLOCK))
             total.update(file.read(_BLOCK))
     return total.hexdigest()
+
+
+_MISSING = object()
+
+
+def json_differences(prefix: str, mine: Any, theirs: Any) -> list[str]:
+    """Name each part of two JSON values that differs, as `name: mine, not theirs`; empty when their digests agree."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return [
+            line
+            for name in sorted(mine.keys() | theirs.keys())
+            for line in json_differences(
+                f"{prefix}.{name}" if prefix else name, mine.get(name, _MISSING), theirs.get(name, _MISSING)
+            )
+        ]
+    # As JSON, which is what the digest sees: 1 is not 1.0, and a tuple is a list.
+    shown = [("missing" if value is _MISSING else json.dumps(value, sort_keys=True)) for value in (mine, theirs)]
+    if shown[0] == shown[1]:
+        return []
+    plain = ["missing" if value is _MISSING else repr(value) for value in (mine, theirs)]
+    return [f"{prefix}: {plain[0]}, not {plain[1]}"]

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vadprobe.store.datasets.video import Split
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.format.prompts import Prompt
+from vadprobe.store.format.prompts import LAST_PROMPT, Position, Prompt, shipped
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.settings import Section
 
@@ -65,11 +65,38 @@ class SamplingConfig(Section):
 
 
 class PromptConfig(Section):
-    """A prompt of one's own: its key and its text."""
+    """A table of `prompts`: a prompt of one's own, or a shipped one with a text before the video or at other tokens.
+
+    `prompts = ["coarse", {key = "mine", text = "Is there smoke?", positions = ["last-prompt", "last-vision"]}]` makes
+    three stores, `coarse`, `mine` and `mine-last-vision`, and the last two come from one pass. An analysis reads those
+    of its `position`. Prompts with one text before the video share the pass over it; those with different ones cannot.
+    """
 
     key: str = Field(description="folder name of the prompt in the store")
-    text: str = Field(description="what the model is asked")
+    text: str | None = Field(
+        default=None, description="what the model is asked behind the video; by default the shipped prompt of that key"
+    )
+    before: str = Field(default="", description="what it reads before the video")
+    positions: tuple[Position, ...] = Field(
+        default=(LAST_PROMPT,),
+        min_length=1,
+        description="tokens whose values are kept, all from one pass, a store for each: the last before the answer, "
+        "the last vision token, the mean over the vision tokens, or over all tokens behind the video. The store of "
+        "another than 'last-prompt' is called KEY-POSITION",
+    )
 
-    def prompt(self) -> Prompt:
-        """Return the validated value."""
-        return Prompt(self.key, self.text)
+    @field_validator("positions")
+    @classmethod
+    def _is_each_once(cls, positions: tuple[Position, ...]) -> tuple[Position, ...]:
+        if len(set(positions)) < len(positions):
+            raise ValueError(f"positions name one twice ({', '.join(positions)})")
+        return positions
+
+    def prompts(self) -> tuple[Prompt, ...]:
+        """Return a validated prompt for each position.
+
+        Raises:
+            VadprobeError: if there is no text and no shipped prompt of that key, or a part is wrong.
+        """
+        text = shipped(self.key).text if self.text is None else self.text
+        return tuple(Prompt(self.key, text, self.before).at(position) for position in self.positions)

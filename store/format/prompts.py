@@ -1,22 +1,82 @@
 """The shipped prompts, by key. The first two are HeadHunt-VAD's public ones, the others are worded here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.names import check_key
 
+Position = Literal["last-prompt", "last-vision", "mean-vision", "mean-prompt"]
+"""Tokens whose values are the features."""
+
+LAST_PROMPT: Position = "last-prompt"
+"""The last token before the answer, which the papers read."""
+
+POSITIONS: Mapping[Position, tuple[str, str]] = {
+    "last-prompt": ("of the last prompt token", "at the last prompt token"),
+    "last-vision": ("of the last vision token", "at the last vision token"),
+    "mean-vision": ("averaged over the vision tokens", "averaged over the vision tokens"),
+    "mean-prompt": ("averaged over the tokens behind the video", "averaged over the tokens behind the video"),
+}
+"""Each position in words: of a hidden state, and of what a head sends."""
+
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question put to the backbone. `key` names its store, `text` is what the model reads."""
+    """A question put to the backbone, and the tokens whose values are kept.
+
+    Attributes:
+        key: name of its store.
+        text: what the model reads behind the video.
+        before: what it reads before the video; nothing if empty.
+        position: tokens whose values are the features. Vision tokens are those that stand for the frames; "mean-prompt"
+            is over all tokens behind the last of them, the chat template's own included.
+    """
 
     key: str
     text: str
+    before: str = ""
+    position: Position = LAST_PROMPT
 
     def __post_init__(self) -> None:
         check_key("the prompt's key", self.key)
         if not self.text.strip():
             raise VadprobeError(f"prompt {self.key!r} has an empty text; write the question the model is asked.")
+        if self.before and not self.before.strip():
+            raise VadprobeError(f"prompt {self.key!r} has nothing but space before the video; leave 'before' out.")
+        if self.position not in POSITIONS:
+            raise VadprobeError(
+                f"prompt {self.key!r}: position must be one of {', '.join(POSITIONS)}, got {self.position!r}."
+            )
+
+    def at(self, position: Position) -> "Prompt":
+        """Return the prompt with another position; its key names the position, unless that is "last-prompt"."""
+        return replace(self, key=key_at(self.key, position), position=position)
+
+    def asks_as(self, other: "Prompt") -> bool:
+        """Return True if the model reads the same in both, so that one pass serves them."""
+        return (self.text, self.before) == (other.text, other.before)
+
+    def describe(self) -> str:
+        """Say what is asked, and where it is read if that is not the usual place."""
+        words = f'before the video "{self.before}", behind it "{self.text}"' if self.before else self.text
+        return words if self.position == LAST_PROMPT else f"{words} (values {POSITIONS[self.position][1]})"
+
+    @property
+    def format_version(self) -> int:
+        """Lowest version of the store format that can say this prompt."""
+        return 2 if self.before or self.position != LAST_PROMPT else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the prompt as plain JSON values, without what format version 1 does not know where it is usual."""
+        usual = {"before": "", "position": LAST_PROMPT}
+        return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
+
+
+def key_at(key: str, position: Position) -> str:
+    """Return the name of a prompt's store where it is read at a position."""
+    return key if position == LAST_PROMPT else f"{key}-{position}"
 
 
 SHIPPED: dict[str, Prompt] = {

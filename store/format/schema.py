@@ -11,6 +11,7 @@ import numpy as np
 
 from vadprobe.store.errors import StoreError
 from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.prompts import LAST_PROMPT, POSITIONS, Position
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 
 PARTITION_ROWS = 256
@@ -31,6 +32,8 @@ class ArraySpec:
         shard: shape of a shard, which holds all of one partition.
         chunk: shape of an inner chunk: one layer, one head, or both answers of a partition.
         prose: its meaning, for people.
+        exists: which inner chunks of a shard there are at all, one for each in C order; None for all. Heads that a
+            block does not have are absent chunks.
     """
 
     name: str
@@ -39,24 +42,32 @@ class ArraySpec:
     shard: tuple[int, ...]
     chunk: tuple[int, ...]
     prose: str
+    exists: tuple[bool, ...] | None = None
 
     def rows(self, count: int) -> tuple[int, ...]:
         """Return the shape of `count` rows of this array."""
         return (count, *self.shape[1:])
 
 
-def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None) -> tuple[ArraySpec, ...]:
-    """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition."""
+def feature_arrays(
+    backbone: BackboneSpec, n_clips: int, rows: int | None = None, position: Position = LAST_PROMPT
+) -> tuple[ArraySpec, ...]:
+    """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition.
+
+    A backbone without heads has no `head_outputs`. `position` changes the prose alone.
+    """
+    of_state, of_head = POSITIONS[position]
     layers, heads = backbone.n_layers, backbone.n_heads
     rows = rows or PARTITION_ROWS
-    return (
+    ragged = backbone.block_heads is not None
+    arrays = (
         ArraySpec(
             "hidden_states",
             ("clip", "layer", "hidden"),
             (n_clips, layers + 1, backbone.hidden_size),
             (rows, layers + 1, backbone.hidden_size),
             (rows, 1, backbone.hidden_size),
-            "Hidden state of the last prompt token. Layer 0 is the embedding, layer l the output of block l - 1, "
+            f"Hidden state {of_state}. Layer 0 is the embedding, layer l the output of block l - 1, "
             "before the final norm.",
         ),
         ArraySpec(
@@ -65,8 +76,10 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
             (n_clips, layers, heads, backbone.head_dim),
             (rows, layers, heads, backbone.head_dim),
             (rows, 1, 1, backbone.head_dim),
-            "What each attention head sends into the output projection at the last prompt token. Block 0 is the "
-            "first block: its output is layer 1 of hidden_states.",
+            f"What each attention head sends into the output projection {of_head}. Block 0 is the "
+            "first block: its output is layer 1 of hidden_states."
+            + (" Blocks differ in the number or width of their heads: see block_heads." if ragged else ""),
+            tuple(head < count for count, _ in backbone.head_shapes for head in range(heads)) if ragged else None,
         ),
         ArraySpec(
             "answer_logits",
@@ -77,6 +90,7 @@ def feature_arrays(backbone: BackboneSpec, n_clips: int, rows: int | None = None
             "Logits of the first generated token for the answers yes and no.",
         ),
     )
+    return tuple(array for array in arrays if array.name != "head_outputs" or heads)
 
 
 COORDINATES = ("clip", "layer", "block", "video_code", "answer_code")

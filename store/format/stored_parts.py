@@ -12,10 +12,7 @@ from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.text import ranges
 from vadprobe.store.format.schema import PARTITION_ROWS, ArraySpec, feature_arrays, n_partitions, partition_rows
-from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
-
-Head = tuple[int, int]
-"""A head by (block, head), both from 0."""
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec, Head, check_heads
 
 
 @dataclass(frozen=True)
@@ -124,19 +121,19 @@ class StoredParts:
 
     def arrays(self, spec: FeatureSpec) -> tuple[ArraySpec, ...]:
         """Return the arrays that hold features, in their full shape."""
-        return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows)
+        return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows, spec.prompt.position)
 
     def mask(self, array: ArraySpec, partition: int) -> np.ndarray:
         """Return which inner chunks of a shard are stored: bool, one for each in C order."""
         grid = [whole // part for whole, part in zip(array.shard[1:], array.chunk[1:], strict=True)]
-        mask = np.ones(prod(grid), dtype=bool)
+        mask = np.ones(prod(grid), dtype=bool) if array.exists is None else np.array(array.exists)
         if array.name == "answer_logits":
             mask[:] = self.answers
         elif partition not in self.full_partitions:
             if array.name == "hidden_states" and self.layers is not None:
                 mask[:] = np.isin(np.arange(len(mask)), self.layers)
             if array.name == "head_outputs" and self.heads is not None:
-                mask[:] = np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
+                mask &= np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
         return mask
 
     def depth(self, n_layers: int, partition: int) -> int:
@@ -215,13 +212,8 @@ def _heads(found: Iterable[Sequence[int]] | None, backbone: BackboneSpec) -> tup
     if found is None:
         return None
     heads = sorted({(int(block), int(head)) for block, head in found})
-    for block, head in heads:
-        if not (0 <= block < backbone.n_layers and 0 <= head < backbone.n_heads):
-            raise VadprobeError(
-                f"head {_shown((block, head))} does not exist; there are blocks 0 to {backbone.n_layers - 1}, each "
-                f"with heads 0 to {backbone.n_heads - 1}."
-            )
-    return None if len(heads) == backbone.n_layers * backbone.n_heads else tuple(heads)
+    check_heads(backbone, heads)
+    return None if len(heads) == len(backbone.heads) else tuple(heads)
 
 
 def _lists(value: Any) -> Any:

@@ -1,28 +1,22 @@
 """Reading a feature store: whole partitions or single layers and heads, never a row that was not written."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vadprobe.store.errors import StoreError
+from vadprobe.store.errors import StoreError, VadprobeError
 from vadprobe.store.files.atomic_files import read_json
-from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath, location
-from vadprobe.store.files.object_store import ForbiddenError
-from vadprobe.store.files.text import counted
 from vadprobe.store.files.zarr_arrays import UNREADABLE, open_array
-from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.partition_records import read_record, record_matcher, shard_path
-from vadprobe.store.format.schema import ArraySpec
-from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.partition_records import shard_path
+from vadprobe.store.format.schema import ArraySpec, storage_dtype
+from vadprobe.store.format.specification import Head, check_heads
 from vadprobe.store.format.store_header import StoreHeader
-from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
 from vadprobe.store.reading.byte_sources import source_of
-from vadprobe.store.reading.requests import check_numbers, check_recorded, check_stored, row_numbers
+from vadprobe.store.reading.recorded_store import RecordedStore
+from vadprobe.store.reading.requests import check_numbers, check_recorded, check_stored, heads_of, row_numbers
 from vadprobe.store.reading.shard_layout import ShardLayout
 from vadprobe.store.reading.shard_reader import ShardReader
 from vadprobe.store.reading.shard_rows import ShardRows
@@ -32,13 +26,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureStore:
+class FeatureStore(RecordedStore):
     """One prompt's features of every clip of a dataset and sampling. Open it with `open`."""
 
-    path: StorePath
-    spec: FeatureSpec
-    clips: ClipTable
-    contents: StoredParts = EVERYTHING
     _layouts: dict[str, ShardLayout | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -50,90 +40,6 @@ class FeatureStore:
         """
         header = StoreHeader.read(path).check_digest()
         return cls(path, header.spec, header.read_clips(), header.contents)
-
-    @cached_property
-    def records(self) -> dict[int, dict[str, Any]]:
-        """Partition records by partition number, for the partitions that are written.
-
-        A record of another specification, left by a store that was removed, does not count.
-
-        Raises:
-            StoreError: if a record was damaged or edited.
-        """
-        is_ours = record_matcher(self.spec, self.contents)
-        return {number: found for number, found in self._records.items() if isinstance(found, dict) and is_ours(found)}
-
-    @property
-    def refused(self) -> dict[int, ForbiddenError]:
-        """Partitions whose record does not exist or may not be read, which a bucket may not tell apart."""
-        return {number: found for number, found in self._records.items() if isinstance(found, ForbiddenError)}
-
-    @cached_property
-    def _records(self) -> dict[int, dict[str, Any] | ForbiddenError | None]:
-        def read(number: int) -> dict[str, Any] | ForbiddenError | None:
-            try:
-                return read_record(self.path, number)
-            except ForbiddenError as error:
-                return error
-
-        with ThreadPoolExecutor(source_of(self.path).threads) as threads:
-            return dict(zip(self.partitions, threads.map(read, self.partitions), strict=True))
-
-    @property
-    def partitions(self) -> Sequence[int]:
-        """Partitions that the store is to have, ascending."""
-        return self.contents.partition_numbers(len(self.clips))
-
-    @property
-    def stored(self) -> np.ndarray:
-        """(n_clips,) bool: rows of the partitions that the store is to have; all, unless it is a part of another."""
-        stored = np.zeros(len(self.clips), dtype=bool)
-        for number in self.partitions:
-            stored[self.contents.rows(number, len(self.clips))] = True
-        return stored
-
-    @cached_property
-    def failures(self) -> dict[int, str]:
-        """Rows that could not be computed, with the reason."""
-        return {int(row): reason for record in self.records.values() for row, reason in record["failures"].items()}
-
-    @cached_property
-    def written(self) -> np.ndarray:
-        """(n_clips,) bool: rows whose partition is recorded and which did not fail."""
-        written = np.zeros(len(self.clips), dtype=bool)
-        for number in self.records:
-            written[self.contents.rows(number, len(self.clips))] = True
-        written[list(self.failures)] = False
-        return written
-
-    def digest_of(self, rows: np.ndarray) -> str:
-        """Return a SHA-256 of the specification and of the recorded digests of the shards that some rows lie in.
-
-        Two stores with the same digest give the same values for these rows. It is read from the records, no shard is.
-
-        Raises:
-            StoreError: if a row was never written.
-        """
-        numbers = np.unique(np.asarray(rows) // self.contents.partition_rows).tolist()
-        check_recorded(self.path, len(self.clips), self.contents, self.records, numbers, self.refused)
-        shards = {str(number): self.records[number]["shards"] for number in numbers}
-        return digest_json({"specification": self.spec.digest, "shards": shards})
-
-    def check_finished(self) -> None:
-        """Refuse a store that lacks a partition.
-
-        Raises:
-            StoreError: saying how many partitions are there.
-        """
-        total = len(self.partitions)
-        if self.refused:
-            count, error = counted(len(self.refused), "record"), next(iter(self.refused.values()))
-            raise StoreError(f"{self.path}: {count} of {total} may not be read, or are not written yet: {error}.")
-        if len(self.records) < total:
-            raise StoreError(
-                f"{self.path} is not finished: {len(self.records)} of {total} partitions are written. Run 'vadprobe "
-                "extract' again; it continues where it stopped."
-            )
 
     def hidden_states(self, rows: np.ndarray, layers: Sequence[int]) -> np.ndarray:
         """Read hidden states of some rows and layers.
@@ -151,20 +57,41 @@ class FeatureStore:
         check_numbers(self.path, "layer", layers, self.spec.backbone.n_layers + 1)
         return self._read("hidden_states", rows, [(layer,) for layer in layers])
 
-    def head_outputs(self, rows: np.ndarray, heads: Sequence[tuple[int, int]]) -> np.ndarray:
+    def head_outputs(self, rows: np.ndarray, heads: Sequence[Head]) -> np.ndarray:
         """Read outputs of some heads, each given as (block, head) from 0, before the output projection.
 
         Returns:
-            (n, k, head_dim) of the storage dtype; a failed row is NaN.
+            (n, k, width) of the storage dtype, `width` that of the widest of these heads; a narrower one ends in zeros.
+            A failed row is NaN.
+
+        Raises:
+            StoreError: if the backbone has no such head, or as for `hidden_states`.
         """
-        check_numbers(self.path, "block", [block for block, _ in heads], self.spec.backbone.n_layers)
-        check_numbers(self.path, "head", [head for _, head in heads], self.spec.backbone.n_heads)
-        return self._read("head_outputs", rows, list(heads), 2)
+        backbone = self.spec.backbone
+        try:
+            check_heads(backbone, heads)
+        except VadprobeError as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        if not backbone.n_heads:
+            return np.empty((len(rows), 0, 0), storage_dtype(backbone.dtype))
+        widest = max((backbone.head_shapes[block][1] for block, _ in heads), default=backbone.head_dim)
+        return self._read("head_outputs", rows, list(heads), 2)[..., :widest]
 
     def blocks(self, rows: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
-        """Read all heads of some blocks: (n, k, heads, head_dim)."""
+        """Read all heads of some blocks: (n, k, heads, head_dim).
+
+        Raises:
+            StoreError: if the blocks differ in number or width of their heads, or as for `hidden_states`.
+        """
         check_numbers(self.path, "block", blocks, self.spec.backbone.n_layers)
-        return self._read("head_outputs", rows, [(block,) for block in blocks])
+        shapes = [self.spec.backbone.head_shapes[block] for block in blocks]
+        if len(set(shapes)) > 1:
+            raise StoreError(f"{self.path}: blocks must have heads of one number and width, got {shapes}.")
+        if self.spec.backbone.block_heads is None:
+            return self._read("head_outputs", rows, [(block,) for block in blocks])
+        heads = [head for block in blocks for head in heads_of(self.spec.backbone, block)]
+        values = self.head_outputs(rows, heads)
+        return values.reshape(len(values), len(blocks), -1, values.shape[-1])
 
     def answer_logits(self, rows: np.ndarray) -> np.ndarray:
         """Read the first token's logits of yes and no: (n, 2)."""

@@ -8,7 +8,7 @@ import numpy as np
 from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.files.object_store import ForbiddenError
-from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec, Head
 from vadprobe.store.format.stored_parts import StoredParts
 
 
@@ -39,6 +39,11 @@ def check_numbers(path: StorePath, noun: str, numbers: Sequence[int], count: int
         raise StoreError(f"{path} has {noun}s 0 to {count - 1}; {noun} {outside[0]} does not exist.")
 
 
+def heads_of(backbone: BackboneSpec, block: int) -> list[Head]:
+    """Return the heads of a block as (block, head)."""
+    return [(block, head) for head in range(backbone.head_shapes[block][0])]
+
+
 def check_stored(
     path: StorePath,
     spec: FeatureSpec,
@@ -64,8 +69,7 @@ def check_stored(
     if name == "hidden_states":
         wanted = [layer for (layer,) in parts]
     elif name == "head_outputs":
-        heads = [(head,) for head in range(spec.backbone.n_heads)]
-        wanted = [part + rest for part in parts for rest in ([()] if len(part) == 2 else heads)]
+        wanted = [head for part in parts for head in ([part] if len(part) == 2 else heads_of(spec.backbone, part[0]))]
     try:
         contents.check(name, wanted, np.unique(rows // contents.partition_rows).tolist())
     except StoreError as error:

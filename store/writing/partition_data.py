@@ -17,7 +17,8 @@ class PartitionData:
 
     Attributes:
         hidden_states: (n, layers + 1, hidden).
-        head_outputs: (n, layers, heads, head_dim).
+        head_outputs: (n, layers, heads, head_dim). Heads that a block does not have are not looked at; a head that is
+            narrower than `head_dim` ends in zeros.
         answer_logits: (n, 2), the logits of yes and no.
         failures: rows of the clip table that could not be computed, with the reason; their values are NaN throughout.
         batch_clips: how many clips went through the model at once, where the specification leaves that open.
@@ -33,10 +34,12 @@ class PartitionData:
     def empty(spec: FeatureSpec, count: int) -> "PartitionData":
         """Return a partition of `count` rows that are all NaN, to be filled."""
         dtype = storage_dtype(spec.backbone.dtype)
-        hidden, heads, answers = (
-            np.full(array.rows(count), np.nan, dtype) for array in feature_arrays(spec.backbone, spec.n_clips)
-        )
-        return PartitionData(hidden, heads, answers)
+        found = {
+            array.name: np.full(array.rows(count), np.nan, dtype)
+            for array in feature_arrays(spec.backbone, spec.n_clips)
+        }
+        none = np.empty((count, spec.backbone.n_layers, 0, 0), dtype)
+        return PartitionData(found["hidden_states"], found.get("head_outputs", none), found["answer_logits"])
 
     def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, stored: Mapping[str, np.ndarray]) -> None:
         """Refuse values that a store of this specification must not have at these rows.

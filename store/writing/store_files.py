@@ -13,7 +13,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.schema import ANSWERS, COORDINATES, codecs, coordinates, storage_dtype
-from vadprobe.store.format.specification import FORMAT_VERSION, FeatureSpec
+from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.store_header import ATTRIBUTE
 from vadprobe.store.format.stored_parts import StoredParts
 
@@ -78,7 +78,7 @@ def _group_files(spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> 
 
     written: dict[str, Buffer] = {}
     header = {
-        "format_version": FORMAT_VERSION,
+        "format_version": spec.format_version,
         "spec": spec.to_json(),
         "digest": spec.digest,
         "clips_digest": clips.digest,

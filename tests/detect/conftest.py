@@ -13,7 +13,7 @@ from vadprobe.analyze.detector.detector import Detector as FittedDetector
 from vadprobe.analyze.features.selected import read_selected
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.locator.smoothing import smooth
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.format.prompts import SHIPPED
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -26,9 +26,11 @@ class Cached:
     store: FeatureStore
     backbone: Path
 
-    def detector(self, unit: str, sigma: float = 0.8) -> FittedDetector:
+    def detector(
+        self, unit: str, sigma: float = 0.8, heads: tuple[tuple[int, int], ...] = ((1, 0), (0, 1))
+    ) -> FittedDetector:
         """Make a detector whose raw scores are spread around its threshold."""
-        indices = ((1,),) if unit == "layer" else ((1, 0), (0, 1))
+        indices = ((1,),) if unit == "layer" else heads
         selection = Selection(unit, "chosen", indices)  # type: ignore[arg-type]
         features = read_selected(self.store, selection, np.arange(len(self.store.clips)))
         generator = np.random.default_rng(0)
@@ -41,7 +43,7 @@ class Cached:
         smoothed = smooth(probe.score(features), sigma, self.store.clips.video_codes)
         threshold = float(np.median(smoothed)) + 1e-9
         provenance: dict[str, Any] = {"dataset": "set", "notes": ["A note."]}
-        backbone = {"path": str(self.backbone), "frame_size": [56, 84]}
+        backbone = {"path": str(self.backbone), "frame_size": self.store.spec.recipe["frame_size"]}
         locator = Locator(sigma, threshold)
         return FittedDetector("tiny", selection, probe, locator, self.store.spec, provenance, {"backbone": backbone})
 
@@ -54,7 +56,20 @@ def cached(
     tiny_backbones: Mapping[str, Path],
 ) -> Cached:
     """Features of three small videos, extracted as stage 1 does it."""
-    root = tmp_path_factory.mktemp("cached")
-    extractor = make_extractor(video_folder, root, describe_tiny("qwen2_5_vl"), [SHIPPED["coarse"]], [SEGMENTS])
+    return extracted(tmp_path_factory.mktemp("cached"), video_folder, describe_tiny, tiny_backbones, "qwen2_5_vl")
+
+
+def extracted(
+    root: Path,
+    videos: Path,
+    describe_tiny: Callable[..., Any],
+    tiny_backbones: Mapping[str, Path],
+    family: str,
+    **settings: Any,
+) -> Cached:
+    """Extract the features of small videos with the tiny backbone of a family."""
+    extractor = make_extractor(
+        videos, root, describe_tiny(family, **settings), [SHIPPED["coarse"]], [SEGMENTS], batch_clips=1
+    )
     run_all(extractor)
-    return Cached(store_of(extractor), tiny_backbones["qwen2_5_vl"])
+    return Cached(store_of(extractor), tiny_backbones[family])

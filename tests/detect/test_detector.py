@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.detect.conftest import Cached
+from tests.detect.conftest import Cached, extracted
 from tests.support.builders import edit_json
 from vadprobe.analyze.detector.detector import Detector as FittedDetector
 from vadprobe.analyze.features.selected import read_selected
@@ -80,6 +80,28 @@ def test_a_video_has_the_scores_and_events_of_the_cached_pipeline(
             assert places == wanted["events"].tolist()
             n_events += len(events)
     assert n_events > 0
+
+
+def test_heads_of_a_hybrid_score_as_in_the_cached_pipeline(
+    video_folder: Path, tmp_path: Path, describe_tiny: Any, tiny_backbones: Any
+) -> None:
+    hybrid = extracted(tmp_path, video_folder, describe_tiny, tiny_backbones, "qwen3_5", frame_size=(64, 96))
+    fitted = hybrid.detector("head", heads=((7, 2), (3, 0)))  # most of its other blocks have no heads
+    with Detector.load(written(fitted, tmp_path), device="cpu", threads=1) as detector:
+        found = [item for item in detector.watch(video_folder / "first.mp4") if not isinstance(item, Event)]
+    np.testing.assert_allclose(
+        [item.score for item in found], pipeline(hybrid, fitted, "first")["raw"], atol=TOLERANCE, rtol=0
+    )
+    edit_json(tmp_path / "detector.json", lambda content: content["selection"].update(indices=[[7, 2], [4, 0]]))
+    with pytest.raises(VadprobeError, match=r"names head \(4, 0\), which the backbone has not"):
+        Detector.load(tmp_path / "detector.json", device="cpu")
+
+
+def test_a_transductive_detector_meets_no_new_video(cached: Cached, tmp_path: Path) -> None:
+    fitted = cached.detector("head")
+    seen = replace(fitted, provenance={**fitted.provenance, "unlabelled_on": {"first": "sha256:1"}})
+    with pytest.raises(VadprobeError, match=r"is transductive.*the 1 videos.*probe\.statistics = 'calibration'"):
+        Detector.load(written(seen, tmp_path), device="cpu")
 
 
 def test_a_causal_detection_gives_every_segment_at_once(cached: Cached, video_folder: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_values_that_were_fitted_are_read_without_scikit_learn() -> None:
     values = [
         "detector.detector",
         "detector.scoring",
-        "probes.kinds",
+        "probes.kinds.registry",
         "locator.locator",
         "saliency.selection",
         "calibration.calibration",

@@ -26,6 +26,8 @@ SAMPLING = Sampling("segment", 24, 8)
 PROMPT = Prompt("question", "Does anything abnormal happen in this video? Answer with yes or no.")
 SIZES = {"n_layers": 2, "n_heads": 3, "head_dim": 4, "hidden_size": 6}
 BACKBONE = BackboneSpec("toy", "toy", "example/toy", "0123456789abcdef", "bfloat16", "eager", **SIZES)
+RAGGED = replace(BACKBONE, n_layers=4, block_heads=((3, 2), (0, 0), (2, 4), (3, 2)))
+"""A backbone whose blocks differ in their heads; one has none."""
 FEATURES = ("hidden_states", "head_outputs", "answer_logits")
 """Names of the arrays that hold features."""
 
@@ -76,8 +78,17 @@ def features(spec: FeatureSpec, partition: int, failures: Mapping[int, str] | No
         values = getattr(data, name)
         drawn = generator.standard_normal(values.shape, dtype=np.float32)
         values[...] = truncate_to_bfloat16(drawn) if spec.backbone.dtype == "bfloat16" else drawn
+        if name == "head_outputs":
+            _clear_absent(values, spec.backbone)
         values[[row - rows.start for row in failures]] = np.nan
     return replace(data, failures=failures)
+
+
+def _clear_absent(values: np.ndarray, backbone: BackboneSpec) -> None:
+    """Set heads that blocks do not have to NaN, as they are read, and what lies behind a narrower head to 0."""
+    for block, (heads, width) in enumerate(backbone.head_shapes):
+        values[:, block, heads:] = np.nan
+        values[:, block, :heads, width:] = 0
 
 
 def planned_store(

@@ -101,6 +101,7 @@ def write_planted(
     recipe: Mapping[str, Any] | None = None,
     kinds: Sequence[str] = ("planted",),
     name: str = "planted",
+    backbone: BackboneSpec = BACKBONE,
 ) -> Planted:
     """Write everything stage 2 reads.
 
@@ -113,6 +114,7 @@ def write_planted(
         recipe: recipe of the stores.
         kinds: categories of the anomalous videos, in turn.
         name: name of the dataset.
+        backbone: it has layer `LAYER`, and `HEAD` if it has heads.
     """
     dataset = planted_dataset(other_test, kinds, name)
     write_manifest(dataset, folder / "manifest")
@@ -129,9 +131,9 @@ def write_planted(
         if other_test:
             mirrored[clips.rows_of(video.video_id for video in dataset.of_split("test"))] = True
         for prompt in PROMPTS:
-            place = (dataset.name, clips.digest, len(clips), sampling, BACKBONE, SHIPPED[prompt])
+            place = (dataset.name, clips.digest, len(clips), sampling, backbone, SHIPPED[prompt])
             spec = FeatureSpec(*place, recipe=dict(recipe or {}))
-            writer = plan(layout.store(sampling, BACKBONE.key, prompt), spec, clips)
+            writer = plan(layout.store(sampling, backbone.key, prompt), spec, clips)
             for partition in writer.missing():
                 rows = partition_rows(partition, len(clips))
                 failed = failed_row if sampling is SEGMENT else None
@@ -165,7 +167,10 @@ def _partition(
         values[:] = rng.standard_normal(values.shape, dtype=np.float32)
         values[mirrored] *= -1
     data.hidden_states[:, LAYER] += signal[:, None]
-    data.head_outputs[:, HEAD[0], HEAD[1]] += signal[:, None]
+    if spec.backbone.heads:
+        data.head_outputs[:, HEAD[0], HEAD[1]] += signal[:, None]
+    for block, (_, width) in enumerate(spec.backbone.head_shapes):
+        data.head_outputs[:, block, :, width:] = 0
     if failed_row is None or not rows.start <= failed_row < rows.stop:
         return data
     for values in (data.hidden_states, data.head_outputs, data.answer_logits):

@@ -1,12 +1,11 @@
 """A benchmark: the scores of a detector against frame-level truth, with everything they have to be compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pyarrow as pa
 
-from vadprobe.analyze.calibration.overlap import check_overlap, overlapping
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.detector import Detector
@@ -14,6 +13,12 @@ from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.detector.results.kept_evaluation import measured
 from vadprobe.analyze.detector.results.sample_shift import SampleShift, sample_shift
 from vadprobe.analyze.detector.results.text_baseline import TextBaseline, text_baselines
+from vadprobe.analyze.detector.results.used_videos import (
+    find_overlap,
+    find_transductive,
+    overlap_warning,
+    transductive_warning,
+)
 from vadprobe.analyze.detector.scoring import Scores
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation, null_for_nan
 from vadprobe.analyze.evaluation.ground_truth import GroundTruth, ground_truth
@@ -31,10 +36,10 @@ class Result:
     `evaluation` is None, and every number unknown, where no scored video has a label. `missing_videos` are labelled
     videos of the split without scores (not extracted, or not readable): they are in no number. `overlap` names
     reported videos that something was fitted or tuned on; it is empty unless that was allowed. `held_out` names test
-    videos that were taken out of the split. `videos` has one row per measured video. `notes` say what the backbone's
-    weights allow to be said, here and where it was fitted. `text_output` is the backbone's own answer beside the
-    method, `reliability` the probe's probabilities against the truth, `shift` how far what it was fitted on is from
-    what it scores: `with_context` adds them.
+    videos that were taken out of the split, `transductive` those whose rows the fit saw without their labels. `videos`
+    has one row per measured video. `notes` say what the backbone's weights allow to be said, here and where it was
+    fitted. `text_output` is the backbone's own answer beside the method, `reliability` the probe's probabilities
+    against the truth, `shift` how far what it was fitted on is from what it scores: `with_context` adds them.
     """
 
     preset: str
@@ -56,6 +61,7 @@ class Result:
     reliability: Reliability | None = None
     shift: SampleShift | None = None
     held_out: tuple[str, ...] = ()
+    transductive: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values in one level; unknown numbers are null."""
@@ -67,7 +73,8 @@ class Result:
             name: getattr(self, name)
             for name in (
                 *("preset", "method", "dataset", "split", "sigma", "threshold", "n_videos_unlabelled"),
-                *("missing_videos", "overlap", "held_out", "selection", "feature_digest", "provenance", "notes"),
+                *("missing_videos", "overlap", "transductive", "held_out"),
+                *("selection", "feature_digest", "provenance", "notes"),
             )
         }
         context = {
@@ -90,6 +97,8 @@ class Result:
             found.append(f"No scored video of the split {self.split!r} has a label, so no number is known.")
         if self.overlap:
             found.append(overlap_warning(self.overlap))
+        if self.transductive:
+            found.append(transductive_warning(self.transductive))
         found += held_out_notes(self.dataset, self.held_out)
         if self.missing_videos:
             found.append(
@@ -126,6 +135,8 @@ def evaluate(
     present = [video for video in videos if video.video_id in scored]
     labelled = [video for video in present if video.label is not None]
     overlap = find_overlap(inputs, detector, [video.video_id for video in labelled], config.allow_overlap)
+    names = [video.video_id for video in present]
+    seen = find_transductive(inputs, detector, names, config.allow_transductive)
     evaluation, rows = None, None
     threshold = detector.locator.threshold
     if labelled:
@@ -153,6 +164,7 @@ def evaluate(
         videos=rows,
         notes=notes_of(inputs, detector),
         held_out=inputs.truth.held_out,
+        transductive=seen,
     )
 
 
@@ -215,31 +227,3 @@ def _settings(config: AnalysisConfig) -> BootstrapConfig:
 def notes_of(inputs: AnalysisInputs, detector: Detector) -> tuple[str, ...]:
     """Return the notes on the features that are scored, then those on which the detector was fitted, each once."""
     return tuple(dict.fromkeys((*inputs.store.spec.notes, *detector.features.notes)))
-
-
-def find_overlap(
-    inputs: AnalysisInputs, detector: Detector, reported: Sequence[str], allow_overlap: bool
-) -> tuple[str, ...]:
-    """Find the reported videos that the detector was fitted or tuned on.
-
-    Raises:
-        VadprobeError: if there are some, unless that is allowed.
-    """
-    fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
-    named = {name: fingerprints.get(name, "") for name in reported}
-    found: set[str] = set()
-    same_dataset = detector.provenance.get("dataset") == inputs.truth.name
-    for what in ("fitted", "tuned"):
-        used = detector.provenance.get(f"{what}_on", {})
-        names = overlapping(named, used, same_dataset=same_dataset)
-        check_overlap(names, what, allow_overlap)
-        found |= set(names)
-    return tuple(sorted(found))
-
-
-def overlap_warning(videos: Sequence[str]) -> str:
-    """Return the caveat of numbers of videos that something was fitted or tuned on."""
-    return (
-        f"Fitted or tuned on {len(videos)} of the reported videos, as allowed by allow_overlap: these numbers say "
-        "nothing about new videos."
-    )

@@ -46,7 +46,8 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
     heading = "".join(f"{name:>10}" for name in ("AUC", "AP", "PR area", "macro AUC", "F1", "videos", "frames"))
     lines = [" " * 32 + heading]
     for result in results:
-        name = f"{result['preset']} on {result['dataset']} ({result['split']})"
+        mark = ", transductive" if result.get("transductive") else ""
+        name = f"{result['preset']} on {result['dataset']} ({result['split']}{mark})"
         lines.append(
             f"{name:32}"
             + "".join(_cell(result[column]) for column in columns)

@@ -47,13 +47,13 @@ def prompt_choices(lab: ExperimentContext, case: ExperimentJob) -> Iterator[Chos
     if case.config.rule not in RANKING_RULES or len(case.prompts) < 2:
         return
     for key in case.prompts:
-        alone = {"score_prompt": key} if case.config.method == "hiprobe" else {"selection": {"prompts": (key,)}}
+        alone = {"score_prompt": key} if case.config.chooses_layers else {"selection": {"prompts": (key,)}}
         yield _chosen(lab, case, f"prompt {key}", varied(case.config, **alone))
 
 
 def convention_choice(lab: ExperimentContext, case: ExperimentJob) -> Chosen | None:
     """Choose under the other convention of the metrics; None for layers, which have a single one."""
-    if case.config.method == "hiprobe" or case.config.rule not in RANKING_RULES:
+    if case.config.chooses_layers or case.config.rule not in RANKING_RULES:
         return None
     other = _OTHER[case.config.saliency.convention]
     return _chosen(lab, case, f"convention {other}", varied(case.config, saliency={"convention": other}))

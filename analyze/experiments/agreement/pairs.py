@@ -71,7 +71,7 @@ def _within(lab: ExperimentContext, case: ExperimentJob, own: Chosen) -> Iterato
     if len(own.selections) > 1:
         yield _compared(own, own, "draw", list(combinations(range(len(own.selections)), 2)))
     singles = list(prompt_choices(lab, case))
-    if case.config.method != "hiprobe":  # under its score prompt a layer's own choice is one of the singles
+    if not case.config.chooses_layers:  # under its score prompt a layer's own choice is one of the singles
         yield from (_pair(own, single, "prompts") for single in singles)
     yield from (_pair(one, other, "prompts") for one, other in combinations(singles, 2))
     convention = convention_choice(lab, case)
@@ -130,11 +130,11 @@ def _distance(drawn: Sequence[tuple[Selection, Selection]]) -> float:
 
 def _same(first: BackboneSpec, second: BackboneSpec) -> bool:
     """Tell whether an index means the same in both: the weights are the same, whatever a user calls them."""
-    return (first.revision, first.n_layers, first.n_heads) == (second.revision, second.n_layers, second.n_heads)
+    return (first.revision, first.head_shapes) == (second.revision, second.head_shapes)
 
 
 def _total(backbone: BackboneSpec, unit: str) -> int:
-    return backbone.n_layers * (1 if unit == "layer" else backbone.n_heads)
+    return backbone.n_layers if unit == "layer" else len(backbone.heads)
 
 
 def _differing(first: ExperimentJob, second: ExperimentJob) -> str:

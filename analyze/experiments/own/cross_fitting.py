@@ -8,8 +8,13 @@ from vadprobe.analyze.calibration.folds import video_folds
 from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.fitting import fit
 from vadprobe.analyze.detector.locator_fitting import row_counts
-from vadprobe.analyze.detector.results.benchmark import find_overlap, overlap_warning
 from vadprobe.analyze.detector.results.kept_evaluation import measured
+from vadprobe.analyze.detector.results.used_videos import (
+    find_overlap,
+    find_transductive,
+    overlap_warning,
+    transductive_warning,
+)
 from vadprobe.analyze.evaluation.evaluation import BootstrapConfig, Evaluation
 from vadprobe.analyze.evaluation.ground_truth import ground_truth
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
@@ -78,12 +83,14 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
     without = replace(settings, n_resamples=0)
     decided, _ = measured(lab.cache, truth, SegmentScores.of_videos(*place, found.smoothed - taus), 0.0, without)
     seen = find_overlap(inputs, detector, truth.video_ids, config.allow_overlap)
+    unlabelled = find_transductive(inputs, detector, truth.video_ids, config.allow_transductive)
     return _Draw(
         numbers={name: getattr(ranked if name in ("auc", "ap_step") else decided, name) for name in THRESHOLD_METRICS},
         ranked=ranked,
         pairs=frozenset((locator.sigma, locator.threshold) for locator in found.locators.values()),
         caveats=(
             *((overlap_warning(seen),) if seen else ()),
+            *((transductive_warning(unlabelled),) if unlabelled else ()),
             *held_out_notes(inputs.truth.name, inputs.truth.held_out),
         ),
     )

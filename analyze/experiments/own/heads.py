@@ -10,7 +10,7 @@ from vadprobe.analyze.experiments.cases import ExperimentContext, chosen_by, pro
 from vadprobe.analyze.experiments.measuring import METRICS, measured_row, table_of
 from vadprobe.analyze.experiments.papers.headhunt_tables import headhunt_config, one_prompt
 from vadprobe.analyze.experiments.rows import Row, Table
-from vadprobe.analyze.probes.settings import ProbeKind
+from vadprobe.analyze.probes.terms import ProbeKind
 
 PROBES: tuple[ProbeKind, ...] = ("linear-svm", "mlp", "distance")
 

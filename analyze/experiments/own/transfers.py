@@ -88,7 +88,7 @@ def _selection_row(
 
 def _tunable(config: AnalysisConfig, job: ExperimentJob) -> AnalysisConfig:
     """Put the paper's pair in place of a grid that a job's store has no validation videos for."""
-    if config.locator.threshold != "grid":
+    if not config.locator.tunes:
         return config
     try:
         if len(job.inputs(config).rows_of_split("validation")):

@@ -118,8 +118,7 @@ def _only(rules: Sequence[str], what: str) -> Callable[[AnalysisConfig], str]:
 
 
 def _n_heads(case: ExperimentJob) -> int:
-    backbone = backbone_of(case)
-    return backbone.n_layers * backbone.n_heads
+    return len(backbone_of(case).heads)
 
 
 def _n_layers(case: ExperimentJob) -> int:
@@ -186,7 +185,7 @@ _ALL = (
         _read_whole("layer", 0, _n_layers),
         lambda variation, value: _config(variation, selection={**chosen_by("layer"), "layer": value}),
         lambda case: case.config.selection.layer,
-        lambda config: "" if config.method == "hiprobe" else "it is of jobs of method 'hiprobe', this one probes heads",
+        lambda config: "" if config.chooses_layers else "it is of jobs of method 'hiprobe', this one probes heads",
         {"all": lambda case: range(1, _n_layers(case) + 1)},
     ),
     SweepKey(

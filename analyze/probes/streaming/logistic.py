@@ -5,14 +5,14 @@ import math
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.probes.logistic_fitting import has_converged
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Penalty
 from vadprobe.analyze.probes.streaming.block_sums import Draw, Point
 from vadprobe.analyze.probes.streaming.exact_sums import quantum
 from vadprobe.analyze.probes.streaming.passes import Passes
 from vadprobe.analyze.probes.streaming.preconditioner import Preconditioner, of_sample
 from vadprobe.analyze.probes.streaming.row_blocks import RowBlocks
+from vadprobe.analyze.probes.terms import DEFAULT_PENALTY, Penalty
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-7

@@ -41,7 +41,9 @@ def results_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTab
     kinds: list[str] = []
     for part, label in zip(parts, labels, strict=True):
         result = part.result
-        rows.append([label, *(result[name] for name in INTERVAL_METRICS), result["n_videos"], result["n_frames"]])
+        mark = " (transductive)" if result.get("transductive") else ""
+        name_and_numbers = [label + mark, *(result[name] for name in INTERVAL_METRICS)]
+        rows.append([*name_and_numbers, result["n_videos"], result["n_frames"]])
         kinds.append("measured")
         for name, numbers in _beside(result):
             rows.append([f"{label}: {name}", *(numbers.get(metric) for metric in INTERVAL_METRICS), "", ""])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from vadprobe.analyze.report.part import ReportPart
 from vadprobe.analyze.saliency.selection import layer_name
 
-_RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI"}
+_RULE_NAMES = {"dlsp": "DLSP", "rhi": "RHI", "fisher": "Fisher's ratio", "fisher-layer": "Fisher's ratio"}
 _SHOWN_HEADS = 12
 
 
@@ -34,11 +34,12 @@ def facts(part: ReportPart) -> list[tuple[str, str]]:
         ("job", part.job),
         ("dataset", f"{result['dataset']}, split {result['split']}"),
         ("selection", selection(part)),
+        ("probe", part.detector.probe.kind),
         ("locator", f"sigma {result['sigma']} clips, threshold {result['threshold']:.4f}"),
         ("readings other than the default", ", ".join(f"{key} = {value}" for key, value in readings.items())),
-        ("backbone", f"{backbone.key} ({backbone.family}, {backbone.n_layers} layers of {backbone.n_heads} heads, "
+        ("backbone", f"{backbone.key} ({backbone.family}, {backbone.describe_heads()}, "
                      f"{backbone.dtype}, {backbone.source})"),
-        ("prompt of the probe", f"{features.prompt.key}: {features.prompt.text}"),
+        ("prompt of the probe", f"{features.prompt.key}: {features.prompt.describe()}"),
         ("sampling", f"{sampling.clip_length} frames a clip, {sampling.frames_per_clip} of them seen"),
         ("positive frames", f"{result['n_positive']} of {result['n_frames']}{more}"),
         ("features", result["feature_digest"]),

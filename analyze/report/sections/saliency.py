@@ -90,6 +90,7 @@ def heads(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
             rows += [
                 [one.label, name, block, head, float(value), _yes((block, head) in is_chosen)]
                 for (block, head), value in np.ndenumerate(values)
+                if not np.isnan(value)  # a block need not have as many heads as another
             ]
     ranked = [row for row in rows if row[1] == "robust"]
     ranked.sort(key=lambda row: -float(row[4] or 0))

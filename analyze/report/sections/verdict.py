@@ -113,6 +113,12 @@ def warnings(parts: list[ReportPart], labels: list[str]) -> list[str]:
                 f"{label}: fitted or tuned on {len(part.result['overlap'])} of the reported videos, as the job allows; "
                 "these numbers say nothing about new videos."
             )
+        if part.result.get("transductive"):
+            found.append(
+                f"{label}: transductive: the fit saw the features of {len(part.result['transductive'])} of the "
+                "reported videos, without their labels, as the job allows; these numbers are of these videos together, "
+                "not of new ones."
+            )
         if part.result["auc"] is None:
             found.append(
                 f"{label}: the numbers are unknown, because the scored videos have no labels or their frames are of "

@@ -18,8 +18,8 @@ from vadprobe.store.files.atomic_files import write_bytes
 from vadprobe.store.files.digests import digest_json
 from vadprobe.store.format.specification import BackboneSpec
 
-Question = tuple[str, int]
-"""Text of a prompt, and the number of frames of the clips that it is about."""
+Question = tuple[str, int, str]
+"""Text of a prompt, the number of frames of the clips that it is about, and the text before the video."""
 
 _SOURCES = ("vadprobe.extract", "vadprobe.store.format")
 _DEVICE_FILES = ("nvidia*", "kfd", "dxg", "dri/render*")  # what a GPU's driver puts below /dev
@@ -53,7 +53,7 @@ class PlannedBackbone(Protocol):
         """Return what the checkpoint adds to a store's recipe."""
         ...
 
-    def prefix_mode(self, text: str, frames: int) -> str:
+    def prefix_mode(self, text: str, frames: int, before: str = "") -> str:
         """Return how the tokens before a prompt's text can run."""
         ...
 
@@ -91,7 +91,9 @@ class Outline:
     def from_json(cls, content: Mapping[str, Any]) -> "Outline":
         """Read what `to_json` gave."""
         given = {**content, "spec": BackboneSpec(**content["spec"]), "notes": tuple(content["notes"])}
-        return cls(**{**given, "modes": {(text, frames): mode for text, frames, mode in content["modes"]}})
+        return cls(
+            **{**given, "modes": {(text, frames, before): mode for text, frames, before, mode in content["modes"]}}
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as JSON has them."""
@@ -101,9 +103,9 @@ class Outline:
         """Return what the checkpoint adds to a store's recipe."""
         return dict(self.content)
 
-    def prefix_mode(self, text: str, frames: int) -> str:
+    def prefix_mode(self, text: str, frames: int, before: str = "") -> str:
         """Return how the tokens before a prompt's text can run; KeyError if that was not asked."""
-        return self.modes[text, frames]
+        return self.modes[text, frames, before]
 
     def device_type(self, name: str) -> str:
         """Return the kind of a device; KeyError if that was not asked."""

@@ -18,7 +18,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from vadprobe.extract.families.family import Pass
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.capture import KeptTokens
+from vadprobe.extract.model.blocks.text_blocks import KeptTokens
 from vadprobe.extract.model.shared_prefix import token_positions
 from vadprobe.extract.model.texts.token_choice import GREEDY, TokenChoice, TokenChooser
 from vadprobe.extract.model.texts.word_tokens import WordTokens

@@ -82,7 +82,7 @@ def case_of(job: Job, fraction: float | None) -> "ExperimentJob":
         layout=job.layout,
         samplings=job.samplings,
         backbone=job.config.backbone.key,
-        prompts=tuple(prompt.key for prompt in job.prompts),
+        prompts=job.scored_prompts,
         texts=job.out / TEXTS,
     )
 

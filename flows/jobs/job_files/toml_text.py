@@ -1,11 +1,14 @@
 """Write the settings of a job as TOML, with every default, so that the text loads to the same settings."""
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vadprobe.flows.jobs.job_files.merging import Place
 from vadprobe.store.settings import Section
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 Comment = Callable[[Place], str]
 """Function from the path of a key to the comment behind its value; empty for none."""
@@ -46,8 +49,10 @@ def toml_value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)  # an infinity is 'inf' in both languages
     if isinstance(value, Section):
-        pairs = {name: getattr(value, name) for name in type(value).model_fields}
-        return f"{{{', '.join(f'{key} = {toml_value(one)}' for key, one in pairs.items() if one is not None)}}}"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{json.dumps(key)} = {toml_value(one)}' for key, one in value.items())}}}"
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        pairs = (
+            (key if _BARE.fullmatch(key) else json.dumps(key), one) for key, one in value.items() if one is not None
+        )
+        return f"{{{', '.join(f'{key} = {toml_value(one)}' for key, one in pairs)}}}"
     return f"[{', '.join(map(toml_value, value))}]"

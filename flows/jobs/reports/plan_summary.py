@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from vadprobe.store.datasets.joining import missing_lines
+from vadprobe.store.format.prompts import POSITIONS
 
 if TYPE_CHECKING:
     from vadprobe.extract.pipeline.planning import ExtractionPlan
@@ -38,6 +39,11 @@ def plan_content(dataset: "Dataset", plan: "ExtractionPlan") -> dict[str, Any]:
 
 def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
     """Yield a plan in sentences."""
+    backbone = plan.samplings[0].writers[0].spec.backbone
+    yield (
+        f"{backbone.key} ({backbone.family}): {backbone.describe_heads()}; {backbone.n_layers + 1} layers of "
+        f"{backbone.hidden_size} values, layer 0 the embedding"
+    )
     for sampling in plan.samplings:
         total = sampling.writers[0].n_partitions
         yield (
@@ -48,6 +54,8 @@ def plan_lines(dataset: "Dataset", plan: "ExtractionPlan") -> Iterator[str]:
         contents = sampling.writers[0].contents
         if not contents.is_complete:
             yield f"{sampling.sampling.key}: {contents.describe()}"
+        for prompt in (writer.spec.prompt for writer in sampling.writers):
+            yield f"{sampling.sampling.key}: {prompt.key}: values {POSITIONS[prompt.position][1]}"
     yield from (f"Note: {caution}" for caution in plan.cautions)
     yield from plan.notes
     yield from missing_lines(dataset.missing)

@@ -14,8 +14,8 @@ from vadprobe.analyze.detector.description import described
 from vadprobe.analyze.detector.detector import SCHEMA_VERSION, Detector
 from vadprobe.analyze.detector.packing import pack, reference_of
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.probes.linear import LogisticProbe
-from vadprobe.analyze.probes.mlp import MlpProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.mlp import MlpProbe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
 

@@ -107,7 +107,11 @@ def _scaled(values: np.ndarray) -> np.ndarray:
             {"selection": {"rule": "layer", "layer": 3, "layer_zero": "first-block"}},
             r"selection.layer must be .* 0 to 2, got 3; 0 is the first-block",
         ),
-        (1, {"selection": {"rule": "heads", "heads": [[3, 0]]}}, r"selection.heads has \[3, 0\], but the backbone has"),
+        (
+            1,
+            {"selection": {"rule": "heads", "heads": [[3, 0]]}},
+            "selection.heads: head 3:0 does not exist",
+        ),
         (
             1,
             {"selection": {"rule": "random-heads"}, "top_heads": 13},
@@ -150,7 +154,7 @@ def test_a_rule_is_refused_where_a_store_lacks_its_heads(lab: ExperimentContext,
         ({"method": "headhunt", "saliency": {"folds": 1}}, "folds must be 0"),
         (
             {"method": "headhunt", "saliency": {"folds": 2}, "selection": {"rule": "all-heads"}},
-            "saliency.folds goes with a rule that ranks; 'all-heads' ranks nothing",
+            "saliency.folds goes with a rule that ranks by metrics .dlsp, rhi, full-layer., not 'all-heads'",
         ),
         (
             {

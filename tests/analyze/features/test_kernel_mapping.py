@@ -27,7 +27,7 @@ from vadprobe.analyze.features.kernel_mapping import (
 )
 from vadprobe.analyze.features.opened_stores import opened, state_of
 from vadprobe.analyze.features.store_row_blocks import StoreRowBlocks
-from vadprobe.analyze.probes.kinds import Probe
+from vadprobe.analyze.probes.kinds.registry import Probe
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
 from vadprobe.analyze.probes.streaming.logistic import fit_streamed_logistic
 from vadprobe.analyze.saliency.heads import head_metrics

@@ -12,9 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vadprobe.analyze.probes import logistic_fitting
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
-from vadprobe.analyze.probes.settings import Penalty
+from vadprobe.analyze.probes.terms import Penalty
 from vadprobe.store.errors import VadprobeError
 
 

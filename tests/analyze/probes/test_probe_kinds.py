@@ -20,13 +20,13 @@ from sklearn.svm import LinearSVC
 from tests.support import profiles
 from vadprobe.analyze.configuration import ProbeConfig
 from vadprobe.analyze.probes import fitting, logistic_fitting
-from vadprobe.analyze.probes.distance import DistanceProbe
 from vadprobe.analyze.probes.fitting import fit_distance, fit_linear_svm, fit_mlp, fit_probe
-from vadprobe.analyze.probes.kinds import probe_from_json
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.distance import DistanceProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.mlp import MlpProbe
+from vadprobe.analyze.probes.kinds.registry import probe_from_json
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
-from vadprobe.analyze.probes.mlp import MlpProbe
-from vadprobe.analyze.probes.settings import Penalty
+from vadprobe.analyze.probes.terms import Penalty
 from vadprobe.store.errors import VadprobeError
 
 KINDS = ("logistic", "linear-svm", "mlp", "distance")

@@ -7,7 +7,8 @@ from sklearn.model_selection import train_test_split
 
 from vadprobe.analyze.probes.fitting import fit_probe
 from vadprobe.analyze.probes.samples import drawn_samples
-from vadprobe.analyze.probes.settings import CODE_PROBE, Penalty, ProbeConfig, ProbeKind
+from vadprobe.analyze.probes.settings import CODE_PROBE, ProbeConfig
+from vadprobe.analyze.probes.terms import Penalty, ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 LABELS = np.array([0] * 12 + [1] * 5)

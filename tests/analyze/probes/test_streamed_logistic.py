@@ -14,10 +14,10 @@ from threadpoolctl import threadpool_limits
 from tests.support import profiles
 from tests.support.samples.array_blocks import ArrayBlocks
 from vadprobe.analyze.probes import logistic_fitting
-from vadprobe.analyze.probes.kinds import probe_from_json
+from vadprobe.analyze.probes.kinds.registry import probe_from_json
 from vadprobe.analyze.probes.logistic_fitting import fit_logistic
-from vadprobe.analyze.probes.settings import DEFAULT_PENALTY, Penalty
 from vadprobe.analyze.probes.streaming import logistic as streamed
+from vadprobe.analyze.probes.terms import DEFAULT_PENALTY, Penalty
 from vadprobe.store.errors import VadprobeError
 
 laws = profiles.laws(10)

@@ -155,7 +155,7 @@ def test_a_prompt_is_tokenized_once_for_all_batches(
         passes = [one for (one,) in family.passes(None, CPU, random_clips(2, 2), [1.0, 1.0], specs)]
         for one, text in zip(passes, PROMPTS, strict=True):
             assert torch.equal(one.inputs["input_ids"][1:], tokenize(family, text, 2))
-    assert asked == [(text, 2) for text in PROMPTS]
+    assert asked == [(text, 2, "") for text in PROMPTS]
 
 
 def test_the_placeholder_must_be_there_exactly_once(backbone: Any) -> None:

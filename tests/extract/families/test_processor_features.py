@@ -1,6 +1,7 @@
 """Features of models read through the library's processor: those that its generate() reports."""
 
 import functools
+import inspect
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,13 @@ from tests.support.oracles.processor_passes import (
 from tests.support.oracles.prompt_passes import NAMES, assert_near, difference, first_token_report
 from tests.support.profiles import LONG
 from vadprobe.extract.model.backbone import Backbone
-from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.forward import Forward
 from vadprobe.extract.video.decoder import Decoder
-from vadprobe.store.format.prompts import SHIPPED
+from vadprobe.store.format.prompts import SHIPPED, Position, Prompt
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.verification.verify import verify
 
 pytestmark = pytest.mark.usefixtures("loaded_once")
@@ -57,16 +61,19 @@ def test_every_layer_before_the_last_is_exactly_what_generate_reports(other: Bac
     captured, report, _ = generated
     spec = other.description.spec
     assert captured.hidden_states.shape == (1, spec.n_layers + 1, spec.hidden_size)
+    # Blocks of Gemma 4 that share keys read them from the cache that generate keeps, cut to their window.
+    most = ROUNDING if spec.family == "gemma4" else 0.0
     for layer in range(spec.n_layers):
-        assert difference(captured.hidden_states[:, layer], report.hidden_states[0][layer][:, -1]) == 0.0, layer
+        assert difference(captured.hidden_states[:, layer], report.hidden_states[0][layer][:, -1]) <= most, layer
     with torch.inference_mode():
         last = other.model.get_decoder().norm(captured.hidden_states[:, -1])
-    assert difference(last, report.hidden_states[0][-1][:, -1]) == 0.0
+    assert difference(last, report.hidden_states[0][-1][:, -1]) <= most
 
 
 def test_answer_logits_are_those_of_generate(other: Backbone, generated: Any) -> None:
     captured, report, _ = generated
-    assert difference(captured.answer_logits, report.logits[0][:, list(other.description.answer_ids)]) == 0.0
+    most = ROUNDING if other.description.spec.family == "gemma4" else 0.0
+    assert difference(captured.answer_logits, report.logits[0][:, list(other.description.answer_ids)]) <= most
 
 
 def test_logits_are_those_of_the_whole_model(other: Backbone, generated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +83,8 @@ def test_logits_are_those_of_the_whole_model(other: Backbone, generated: Any, mo
     @functools.wraps(original)
     def scaled(*arguments: Any, **settings: Any) -> Any:
         output = original(*arguments, **settings)
-        assert output.logits.shape[1] == 1  # the head ran on the last position only
+        if "logits_to_keep" in inspect.signature(original).parameters:
+            assert output.logits.shape[1] == 1  # the head ran on the last position only
         output.logits = output.logits / 4
         return output
 
@@ -85,9 +93,9 @@ def test_logits_are_those_of_the_whole_model(other: Backbone, generated: Any, mo
     assert difference(captured.answer_logits, generated[0].answer_logits / 4) == 0.0
 
 
-@pytest.mark.parametrize("other", [kind for kind in KINDS if kind != "gemma3"], indirect=True)
+@pytest.mark.parametrize("other", ["llava", "idefics3", KINDS[3], KINDS[5], KINDS[9]], indirect=True)
 def test_heads_and_layers_equal_the_eager_reference(other: Backbone, generated: Any) -> None:
-    """Not Gemma, as the reference has no sliding windows and no norms behind the attention."""
+    """Not of Gemma, whose blocks are others (test_unlike_blocks.py), and not of models with experts."""
     captured, report, inputs = generated
     spec = other.description.spec
     embeddings = report.hidden_states[0][0]
@@ -101,17 +109,40 @@ def test_heads_and_layers_equal_the_eager_reference(other: Backbone, generated: 
     assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
 
 
+@pytest.mark.parametrize("other", ["idefics3"], indirect=True)
+@pytest.mark.parametrize("position", ["last-vision", "mean-vision", "mean-prompt"])
+def test_other_positions_equal_the_eager_reference(other: Backbone, generated: Any, position: Position) -> None:
+    _, report, inputs = generated
+    sampling = Sampling("segment", 2 * len(noise(1)[0]), len(noise(1)[0]))
+    prompt = Prompt("question", QUESTION).at(position)
+    spec = FeatureSpec("", "", 0, sampling, other.description.spec, prompt, {"prefix": "independent"})
+    (captured,) = Forward(other)(noise(1), SECONDS[1:], [spec], other.description.spec.n_layers)
+    vision = inputs["input_ids"][0] == other.model.config.image_token_id
+    behind = torch.arange(len(vision)) > int(vision.nonzero()[-1])
+    tokens = {"last-vision": torch.arange(len(vision)) == int(vision.nonzero()[-1]), "mean-vision": vision}
+    chosen = tokens.get(position, behind).float()[None]
+    embeddings = report.hidden_states[0][0]
+    places = torch.arange(embeddings.shape[1])[None]
+    reference = eager_features(other.model, embeddings, places, shares=chosen / chosen.sum())
+    assert difference(captured.head_outputs, reference.heads) <= ROUNDING
+    assert difference(captured.hidden_states, reference.hidden) <= ROUNDING
+
+
 def test_heads_are_what_enters_the_output_projection(other: Backbone, generated: Any) -> None:
     """In any family: projected, they are what the attention adds."""
     captured, _, inputs = generated
     sent: list[Tensor] = []
+    found = [(layer, one) for layer, one in enumerate(other.parts.projections) if one is not None]
     with ExitStack() as hooks, torch.no_grad():
-        for projection in other.parts.projections:
+        for _, projection in found:
             hooks.enter_context(projection.register_forward_hook(lambda _, __, output: sent.append(output[:, -1])))
         other.model(**inputs)
-    for layer, projection in enumerate(other.parts.projections):
+    assert found
+    for (layer, projection), added in zip(found, sent, strict=True):
         with torch.inference_mode():
-            assert difference(projection(captured.head_outputs[:, layer].flatten(1)), sent[layer]) <= ROUNDING
+            heads, width = other.parts.shapes[layer]
+            mine = captured.head_outputs[:, layer, :heads, :width].flatten(1)
+            assert difference(projection(mine), added) <= ROUNDING
 
 
 def test_several_clips_in_a_batch_equal_each_clip_alone(other: Backbone) -> None:
@@ -169,11 +200,12 @@ def test_an_extraction_holds_these_features(
 def test_clips_of_different_sizes_come_back_in_order(other: Backbone, tmp_path: Path, video_folder: Path) -> None:
     spec = make_extractor(video_folder, tmp_path, other.description).plan.samplings[0].writers[0].spec
     clips = [*noise(1), *noise(1, (120, 60))]
-    (together,) = Forward(other)(clips, SECONDS, [spec], 4)
+    whole = spec.backbone.n_layers
+    (together,) = Forward(other)(clips, SECONDS, [spec], whole)
     (shallow,) = Forward(other)(clips, SECONDS, [spec], 2)
     assert shallow.answer_logits is None
     for number, clip in enumerate(clips):
-        (alone,) = Forward(other)([clip], SECONDS[number : number + 1], [spec], 4)
+        (alone,) = Forward(other)([clip], SECONDS[number : number + 1], [spec], whole)
         for name in NAMES:
             assert torch.equal(getattr(together, name)[number : number + 1], getattr(alone, name)), name
         assert torch.equal(shallow.hidden_states[number], alone.hidden_states[0, :3])

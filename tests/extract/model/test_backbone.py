@@ -39,7 +39,7 @@ def test_the_description_tells_the_shape(backbone: Backbone) -> None:
     head_dim = 32 if spec.family == "qwen3_vl" else 16
     assert (spec.n_layers, spec.n_heads, spec.head_dim, spec.hidden_size) == (6, 8, head_dim, 128)
     assert spec.n_layers == len(backbone.parts.blocks) == len(backbone.parts.projections)
-    assert spec.n_heads == backbone.parts.n_heads
+    assert spec.head_shapes == backbone.parts.shapes
     assert spec.family == backbone.description.family.name
     assert (spec.dtype, spec.attention) == ("float32", "sdpa")
 

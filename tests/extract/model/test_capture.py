@@ -13,7 +13,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.support.oracles.prompt_passes import NAMES, Clips, assert_near, difference
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.store.errors import VadprobeError
 
 FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
@@ -107,7 +108,7 @@ def test_a_hook_that_does_not_fire_is_an_error(describe_tiny: Any, random_clips:
     with pytest.raises(RuntimeError, match=r"captured 0 of 7 hidden states and the heads of 0 of 6 blocks"):
         replace(inputs, backbone=never).alone()
     projections = (*running.parts.projections[:-1], idle.parts.projections[-1])
-    partly = TextBlocks(running.parts.blocks, projections, running.parts.n_heads)
+    partly = TextBlocks(running.parts.blocks, projections, running.parts.shapes)
     with pytest.raises(RuntimeError, match="heads of 5 of 6 blocks"):
         replace(inputs, backbone=replace(running, parts=partly)).alone()
 
@@ -140,17 +141,10 @@ def test_hooks_keep_nothing_outside_a_capture_not_even_after_a_failure(
     assert [(len(module._forward_hooks), len(module._forward_pre_hooks)) for module in modules] == before
 
 
-def test_blocks_without_an_output_projection_are_refused() -> None:
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.attention = nn.Linear(2, 2)
-
+def test_a_model_without_a_list_of_blocks_is_refused() -> None:
     class Model:
-        layers = nn.ModuleList([Block(), Block()])
-
         def get_decoder(self) -> Any:
             return self
 
-    with pytest.raises(VadprobeError, match=r"no 'self_attn\.o_proj'"):
+    with pytest.raises(VadprobeError, match=r"language model \(Model\) has no list of blocks named 'layers'"):
         TextBlocks.of(Model())

@@ -62,7 +62,7 @@ def test_blocks_behind_the_deepest_chosen_one_do_not_run(backbone: Backbone, ran
         for hook in hooks:
             hook.remove()
     assert ran == [0]
-    assert all(not slot.on and slot.value is None for slot in backbone.parts._slots)
+    assert all(not slot.keeps and slot.value is None for slot in backbone.parts._slots if slot)
 
 
 def test_the_deepest_block_of_layers_and_of_heads() -> None:

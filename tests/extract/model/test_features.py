@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.conftest import FAMILIES
 from tests.support.extractions import features_of, make_extractor, run_all, store_of
 from tests.support.oracles.prompt_passes import NAMES, PROMPTS, Clips, blocks_run, first_token_report
 from tests.support.profiles import LONG
-from vadprobe.extract.demo.tiny_models import TINY_MODELS
 from vadprobe.extract.model.backbone import Backbone, load
+from vadprobe.extract.model.blocks.compiling import compile_blocks
 from vadprobe.extract.model.capture import Captured, capture
-from vadprobe.extract.model.compiling import compile_blocks
 from vadprobe.store.verification.verify import verify
 
 FRAMES = 5  # odd, so that Qwen2.5-VL pairs the last frame with itself
@@ -82,7 +82,7 @@ def bench(request: pytest.FixtureRequest, describe_tiny: Any) -> Bench:
 BENCHES = [
     pytest.param((place.values[0], family), id=f"{place.id}-{family}", marks=place.marks)
     for place in PLACES
-    for family in TINY_MODELS
+    for family in FAMILIES
 ]
 
 

@@ -37,9 +37,9 @@ def test_a_template_with_the_video_after_the_text_shares_nothing(backbone: Backb
     placeholder = family.chat.render("QQQ").split("QQQ")[0]
 
     class Swapped(type(family.chat)):  # type: ignore[misc]
-        def render(self, prompt: str) -> str:
-            before, after = family.chat.render("QQQ").split("QQQ")
-            return f"{prompt}{before}{after}"
+        def render(self, prompt: str, before: str = "") -> str:
+            head, after = family.chat.render("QQQ").split("QQQ")
+            return f"{prompt}{head}{after}"
 
     swapped = replace(family, chat=Swapped(family.chat.tokenizer, family.chat.template))
     assert placeholder

@@ -12,7 +12,7 @@ from tests.support.extractions import ARRAYS, features_of, make_extractor, run_a
 from tests.support.oracles.eager_reference import ROUNDING
 from vadprobe.extract.model import shared_prefix
 from vadprobe.extract.model.backbone import Description
-from vadprobe.extract.model.capture import capture
+from vadprobe.extract.model.capture import capture_positions
 from vadprobe.extract.pipeline.batch_size import MOST_CLIPS, BatchSize, n_fitting
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -91,9 +91,9 @@ def small_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
             ran.append(count)
             if count > most and len(ran) % 2 == 0:
                 raise torch.OutOfMemoryError("full")
-            return capture(model, parts, inputs, *rest)
+            return capture_positions(model, parts, inputs, *rest)
 
-        monkeypatch.setattr(shared_prefix, "capture", limited)
+        monkeypatch.setattr(shared_prefix, "capture_positions", limited)
         return ran
 
     return allow

@@ -1,6 +1,7 @@
 """Extractions end to end: right features in the right rows, also when something is done again or added."""
 
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -237,6 +238,36 @@ def files_of(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
+def test_positions_of_a_prompt_are_stores_from_one_pass(
+    tmp_path: Path, video_folder: Path, internvl: Description, extracted: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, other = PROMPTS[0], replace(PROMPTS[1], before="A camera.")
+    prompts = (plain, plain.at("last-vision"), plain.at("mean-prompt"), other.at("mean-vision"))
+    more = make_extractor(video_folder, tmp_path, internvl, prompts)
+    assert any("2 different texts before the video" in note for note in more.plan.notes)
+    runs: list[int] = []
+    original = shared_prefix.capture_positions
+    monkeypatch.setattr(shared_prefix, "capture_positions", lambda *given: [runs.append(1), original(*given)][1])
+    assert run_all(more) == [{}]
+    assert len(runs) == 2 * 3  # two prompts, batches of 4, 4 and 1 clips
+    stores = [store_of(more, number) for number in range(4)]
+    assert [store.path.stem for store in stores] == [
+        "coarse", "coarse-last-vision", "coarse-mean-prompt", "question-mean-vision",
+    ]  # fmt: skip
+    assert [store.spec.format_version for store in stores] == [1, 2, 2, 2]
+    assert [store.spec.recipe["prefix"] for store in stores] == ["shared"] * 4
+    assert stores[0].spec.digest == store_of(extracted).spec.digest
+    assert largest_difference(features_of(stores[0]), features_of(store_of(extracted))) <= ROUNDING
+    for number, store in enumerate(stores):
+        assert verify(store.path).problems == ()
+        assert store.spec.prompt == prompts[number]
+    head = json.loads((stores[1].path / "hidden_states" / "zarr.json").read_text())["attributes"]["description"]
+    assert head.startswith("Hidden state of the last vision token. Layer 0")
+    kept = [features_of(store)["hidden_states"][:, 1:] for store in stores]
+    for first, second in itertools.combinations(kept, 2):
+        assert np.abs(first - second).max() > 1e-3
+
+
 def test_a_prompt_added_later_is_computed_alone(
     tmp_path: Path, copied_root: Path, video_folder: Path, internvl: Description, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,13 +276,13 @@ def test_a_prompt_added_later_is_computed_alone(
     before = [files_of(path) for path in stores]
     assert [path.stem for path in stores] == ["coarse", "question"]
     asked: list[int] = []
-    original = shared_prefix.capture
+    original = shared_prefix.capture_positions
 
     def count(model: Any, parts: Any, inputs: dict[str, Any], *rest: Any) -> Any:
         asked.append(inputs["input_ids"].shape[0])
         return original(model, parts, inputs, *rest)
 
-    monkeypatch.setattr(shared_prefix, "capture", count)
+    monkeypatch.setattr(shared_prefix, "capture_positions", count)
     more = make_extractor(video_folder, copied_root, internvl, (*PROMPTS, added))
     assert more.pending() == [(0, 0)]
     run_all(more)

@@ -161,7 +161,7 @@ def test_a_failing_model_leaves_no_decoder_behind(
         raise MemoryError("the device is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shared_prefix, "capture", fail)
+        patch.setattr(shared_prefix, "capture_positions", fail)
         with pytest.raises(MemoryError, match="the device is full"):
             run_all(extractor)
     wait_until(lambda: all(process.poll() is not None for process in started))

@@ -163,7 +163,7 @@ def test_every_command_of_the_table_is_a_function_with_help(run: Run) -> None:
     assert len(names) == len(set(names))
     for name in names:
         code, out, _ = run(*name.split(), "--help")
-        assert (code, out.splitlines()[0].startswith(f"Usage: vadprobe {name} ")) == (0, True)
+        assert (code, f"{out.splitlines()[0]} ".startswith(f"Usage: vadprobe {name} ")) == (0, True)
 
 
 HELD = """

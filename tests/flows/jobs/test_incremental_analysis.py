@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.planted import Planted, write_planted
-from vadprobe.analyze.detector import fitting, locator_fitting, saliency_steps
+from vadprobe.analyze.detector import fitting, saliency_steps
 from vadprobe.analyze.detector.results import sample_shift
 from vadprobe.analyze.evaluation import measuring
+from vadprobe.analyze.locator import rules
 from vadprobe.flows.jobs.analyze_job import AnalysisOutcome, analyze
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.datasets.dataset import write_manifest
@@ -80,7 +81,7 @@ def test_a_second_run_does_no_numeric_work(copy: Planted, method: str, monkeypat
         (saliency_steps, "head_metrics"),
         (saliency_steps, "layer_metrics"),
         (fitting, "fit_probe"),
-        (locator_fitting, "frame_f1_grid"),
+        (rules, "frame_f1_grid"),
         (measuring, "roc_auc_of_groups"),
         (measuring, "bootstrap_videos"),
         (sample_shift, "probe_units"),

@@ -8,6 +8,7 @@ import pytest
 from tests.support.paths import ROOT
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.format.prompts import SHIPPED
 
 CONFIGS = ROOT / "configs"
 JOB = """\
@@ -83,6 +84,9 @@ def test_a_job_names_one_store_for_every_sampling_and_prompt(tmp_path: Path) -> 
         ('"coarse", {', '"coarze", {', ["no shipped prompt 'coarze'", "detailed"]),
         ('text = "Is there smoke?"', 'text = " "', ["'mine'", "empty text"]),
         ('key = "mine"', 'key = "coarse"', ["a key twice", "coarse, coarse"]),
+        ('key = "mine"', 'key = "coarse-last-vision"}, {key = "coarse", positions = ["last-vision"]', ["a key twice"]),
+        ('key = "mine"', 'positions = ["last-word"], key = "mine"', ["positions", "'last-vision'", "'last-word'"]),
+        ('key = "mine"', 'positions = ["mean-prompt", "mean-prompt"], key = "mine"', ["positions name one twice"]),
         ('key = "mine"', 'key = "../up"', ["'../up'", "names a folder"]),
         ("clip_length = 24", "clip_length = 4", ["clip_length is 4", "frames_per_clip is 8"]),
         ("clip_length = 24\n", "", ["a segment needs a clip_length"]),
@@ -109,6 +113,7 @@ def test_a_mistake_is_named_with_key_value_and_remedy(tmp_path: Path, old: str, 
     ("analysis", "words"),
     [
         ({"score_prompt": "other"}, ["score_prompt is 'other'", "coarse, mine"]),
+        ({"position": "last-vision"}, ["analysis.position is 'last-vision'", "only at last-prompt", "positions = ["]),
         ({}, ["calibration.unit is 'video'", "no [[sampling]] has that unit"]),
         ({"detector": "d.json", "scheduler": "cluster"}, ["needs a section [analysis.cluster]"]),
         ({"detector": "d.json", "cluster": {"type": "'a.B'"}}, ["[analysis.cluster] goes with scheduler = 'cluster'"]),
@@ -127,6 +132,21 @@ def test_contradictions_in_the_analysis_are_refused_at_birth(
         load_job(write(tmp_path, JOB + "\n".join(lines)))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_an_analysis_reads_the_prompts_of_its_position(tmp_path: Path) -> None:
+    prompts = (
+        '{key = "coarse", positions = ["last-prompt", "last-vision"]}, {key = "mine", positions = ["last-vision"], '
+    )
+    lines = ["[analysis]", 'preset = "p"', 'method = "hiprobe"', 'out = "o"', 'position = "last-vision"']
+    lines += ["[analysis.calibration]", 'unit = "segment"']
+    text = JOB.replace('"coarse", {key = "mine", ', prompts) + "\n".join(lines)
+    job = load_job(write(tmp_path, text))
+    assert [store.stem for store in job.stores] == ["coarse", "coarse-last-vision", "mine-last-vision"]
+    assert job.scored_prompts == ("coarse-last-vision", "mine-last-vision")
+    assert [prompt.text for prompt in job.prompts][0::2] == [SHIPPED["coarse"].text, "Is there smoke?"]
+    with pytest.raises(VadprobeError, match="score_prompt is 'coarse', but the prompts are coarse-last-vision, mine-"):
+        load_job(write(tmp_path, text.replace("[analysis.cal", 'score_prompt = "coarse"\n[analysis.cal')))
 
 
 def test_a_missing_file_a_folder_and_broken_toml_are_sentences(tmp_path: Path) -> None:

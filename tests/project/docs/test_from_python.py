@@ -14,7 +14,7 @@ from vadprobe.analyze import evaluate, select
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.features.selected import read_selected
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store import VadprobeError, open_store
 from vadprobe.store.datasets.dataset import Dataset

@@ -312,7 +312,7 @@ def test_a_store_of_a_part_exports_that_part(tmp_path: Path) -> None:
         (ExportChoice("npy", arrays=("pixels",)), "got pixels"),
         (ExportChoice("npy", arrays=()), "got none"),
         (ExportChoice("npy", layers=(9,)), "layer 9 does not exist"),
-        (ExportChoice("npy", heads=((0, 3),)), "head 3 does not exist"),
+        (ExportChoice("npy", heads=((0, 3),)), "head 0:3 does not exist"),
         (ExportChoice("npy", layers=(1,), arrays=("head_outputs",)), "hidden_states is not among"),
     ],
 )

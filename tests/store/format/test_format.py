@@ -15,7 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import format_page as page
-from tests.support.builders import BACKBONE, FEATURES, all_features, committed_store, features, planned_store
+from tests.support.builders import (
+    BACKBONE,
+    FEATURES,
+    PROMPT,
+    RAGGED,
+    all_features,
+    committed_store,
+    features,
+    planned_store,
+)
 from tests.support.format_page import column, table
 from tests.support.strategies import JSON_VALUES, MODERATE
 from vadprobe.store.catalog.saved_catalog import CATALOG
@@ -96,6 +105,7 @@ TYPES = {
     "object": lambda value: isinstance(value, dict),
     "integer or null": lambda value: value is None or is_integer(value),
     "two integers": lambda value: len(value) == 2 and all(map(is_integer, value)),
+    "list of two integers": lambda value: all(len(two) == 2 and all(map(is_integer, two)) for two in value),
     "list of integers": lambda value: isinstance(value, list) and all(map(is_integer, value)),
     "list of `[block, head]`": lambda value: all(len(head) == 2 and all(map(is_integer, head)) for head in value),
     "false": lambda value: value is False,
@@ -118,7 +128,9 @@ def test_every_key_of_the_group_is_on_the_page(stores, partial, compacted):
     check_keys("key of contents", vadprobe(partial)["contents"], vadprobe(compacted)["contents"])
     assert vadprobe(compacted)["contents"]["partition_rows"] == vadprobe(compacted)["partition_rows"] == 400
     for name in ("sampling", "backbone", "prompt"):
-        check_keys(f"key of {name}", *(one["spec"][name] for one in found))
+        elsewhere = replace(PROMPT, before="A camera.").at("mean-vision")
+        ragged = replace(stores["bfloat16"].spec, backbone=RAGGED, prompt=elsewhere).to_json()
+        check_keys(f"key of {name}", *(one[name] for one in (ragged, *(one["spec"] for one in found))))
     video = replace(stores["bfloat16"].spec, sampling=Sampling("video", None, 8)).to_json()
     check_keys("key of sampling", video["sampling"])
     assert set(column("values")) == set(DTYPES)
@@ -415,5 +427,6 @@ def test_the_examples_of_the_page_run(stores, number):
 
 def test_the_page_is_about_the_version_that_is_written(stores):
     assert f"# The feature store, format version {FORMAT_VERSION}\n" in page.PAGE.read_text(encoding="utf-8")
-    assert vadprobe(stores["bfloat16"])["format_version"] == FORMAT_VERSION
+    assert max(int(row[0]) for row in table("version")) == FORMAT_VERSION
+    assert vadprobe(stores["bfloat16"])["format_version"] == 1
     assert read_attributes(stores["bfloat16"].path)["partition_rows"] == 256

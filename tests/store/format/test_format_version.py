@@ -47,7 +47,16 @@ GOLDEN = {
         "columns of videos.parquet": "6da634cac3dc8fd3",
         "digests": "d337e16921d2baac",
         "checksums": "5c498446d1540808",
-    }
+    },
+    2: {
+        "absent ragged heads": "4502020895492f56",
+        "digest at a position": "38c0eafe1dc0581d",
+        "digests of ragged heads": "aeed23c2e45bca99",
+        "metadata of ragged heads": "1fda6c3041a8ec06",
+        "prompt at a position": "2a78a3e4e531b73e",
+        "specification of ragged heads": "60711481a8bfd086",
+        "zeros of ragged heads": "5cd3131614ba5e42",
+    },
 }
 """By format version, digests of the parts of the format. An entry changes only by what the page's rule allows."""
 
@@ -117,10 +126,35 @@ def parts(folder) -> dict[str, Any]:
     return found
 
 
+def ragged_parts(folder) -> dict[str, Any]:
+    """What a backbone whose blocks differ in their heads makes of the format: all of version 2."""
+    writer = builders.committed_store(folder / "ragged", 300, backbone=builders.RAGGED)
+    metadata = json.loads((writer.path / "head_outputs" / "zarr.json").read_text())
+    values, _ = page.read_array(writer.path, "head_outputs")
+    return {
+        "metadata of ragged heads": plain(metadata),
+        "absent ragged heads": np.isnan(values).all(axis=(0, 3)).tolist(),
+        "zeros of ragged heads": (values == 0).all(axis=0).tolist(),
+        "specification of ragged heads": kinds(writer.spec.to_json()),
+        "digests of ragged heads": writer.spec.digest,
+    }
+
+
+def position_parts() -> dict[str, Any]:
+    """What a prompt with a text before the video, read at other tokens, makes of the format."""
+    prompt = replace(builders.PROMPT, before="A camera.").at("mean-vision")
+    spec = builders.feature_spec(builders.clip_table(300), prompt=prompt)
+    return {
+        "prompt at a position": spec.to_json()["prompt"],
+        "digest at a position": [spec.digest, spec.format_version],
+    }
+
+
 def test_the_format_changes_only_with_its_version(tmp_path):
     found = {name: page.digest(part)[:16] for name, part in parts(tmp_path).items()}
+    found |= {name: page.digest(part)[:16] for name, part in {**ragged_parts(tmp_path), **position_parts()}.items()}
     assert FORMAT_VERSION in GOLDEN, f"add the new version to GOLDEN in {__file__}: {FORMAT_VERSION}: {found}"
-    golden = GOLDEN[FORMAT_VERSION]
+    golden = {name: part for version in GOLDEN.values() for name, part in version.items()}
     differing = sorted(name for name in found.keys() | golden.keys() if found.get(name) != golden.get(name))
     assert not differing, (
         f"the format has changed in {', '.join(differing)}, but its version is still {FORMAT_VERSION}. Undo that; or "
@@ -143,7 +177,7 @@ def _unknown_key_of_the_specification(attributes):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda found: found.update(format_version=2), "has format version 2, this vadprobe reads up to 1; update"),
+        (lambda found: found.update(format_version=3), "has format version 3, this vadprobe reads up to 2; update"),
         (_unknown_key_of_the_specification, "temperature"),
         (lambda found: found.update(contents={"tokens": [1]}), "the attribute 'contents' is not one .*tokens"),
     ],

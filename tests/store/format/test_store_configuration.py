@@ -161,6 +161,21 @@ def test_an_unknown_prompt_is_refused_with_the_known_ones(key):
 
 
 def test_a_prompt_of_ones_own_is_checked_like_the_shipped():
-    assert PromptConfig(key="mine", text="What happens?").prompt() == Prompt("mine", "What happens?")
+    assert PromptConfig(key="mine", text="What happens?").prompts() == (Prompt("mine", "What happens?"),)
     with pytest.raises(VadprobeError, match="prompt's key is 'a/b'"):
-        PromptConfig(key="a/b", text="What happens?").prompt()
+        PromptConfig(key="a/b", text="What happens?").prompts()
+
+
+def test_a_prompt_at_several_positions_has_a_store_for_each():
+    shared = PromptConfig(key="coarse", before="A camera.", positions=("last-prompt", "mean-vision")).prompts()
+    text = SHIPPED["coarse"].text
+    assert shared == (
+        Prompt("coarse", text, "A camera."),
+        Prompt("coarse-mean-vision", text, "A camera.", "mean-vision"),
+    )
+    assert Prompt("coarse", text).to_json() == {"key": "coarse", "text": text}  # as format version 1 has it
+    assert [prompt.format_version for prompt in (Prompt("coarse", text), *shared)] == [1, 2, 2]
+    with pytest.raises(VadprobeError, match=r"position must be one of last-prompt, .*, got 'first'"):
+        Prompt("coarse", text, position="first")
+    with pytest.raises(VadprobeError, match="nothing but space before the video"):
+        Prompt("coarse", text, " ")

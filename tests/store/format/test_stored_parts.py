@@ -79,7 +79,7 @@ def test_contents_survive_json_and_order_does_not_matter(layers, heads, answers,
     [
         ({"layers": [3]}, "layer 3 does not exist; there are layers 0 to 2"),
         ({"layers": [-1]}, "layer -1 does not exist"),
-        ({"heads": [(2, 0)]}, "head 2:0 does not exist; there are blocks 0 to 1, each with heads 0 to 2"),
+        ({"heads": [(2, 0)]}, "head 2:0 does not exist; there are blocks 0 to 1."),
         ({"partitions": [3]}, "partition 3 does not exist; there are partitions 0 to 2"),
         ({"layers": [0], "full_partitions": [7]}, "partition 7 does not exist"),
     ],

@@ -99,9 +99,9 @@ def test_failed_rows_are_nan_and_named(store):
     [
         (lambda store: store.hidden_states([0], [3]), "has layers 0 to 2; layer 3 does not exist"),
         (lambda store: store.hidden_states([0], [0, -1]), "has layers 0 to 2; layer -1 does not exist"),
-        (lambda store: store.head_outputs([0], [(2, 0)]), "has blocks 0 to 1; block 2 does not exist"),
-        (lambda store: store.head_outputs([0], [(0, 0), (0, 3)]), "has heads 0 to 2; head 3 does not exist"),
-        (lambda store: store.head_outputs([0], [(0, -1)]), "has heads 0 to 2; head -1 does not exist"),
+        (lambda store: store.head_outputs([0], [(2, 0)]), "head 2:0 does not exist; there are blocks 0 to 1"),
+        (lambda store: store.head_outputs([0], [(0, 0), (0, 3)]), "head 0:3 does not exist; block 0 has heads 0 to 2"),
+        (lambda store: store.head_outputs([0], [(0, -1)]), "head 0:-1 does not exist; block 0 has heads 0 to 2"),
         (lambda store: store.blocks([0], [2]), "has blocks 0 to 1; block 2 does not exist"),
         (lambda store: store.answer_logits([0, 300]), "has rows 0 to 299; row 300 was asked for"),
         (lambda store: store.hidden_states([-1], [0]), "has rows 0 to 299; row -1 was asked for"),

@@ -2,37 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import CLIPVisionConfig, Gemma3Config, Idefics3Config, LlamaConfig, LlavaConfig, Qwen2VLConfig
+from transformers import (
+    CLIPVisionConfig,
+    Gemma3Config,
+    Gemma4Config,
+    Idefics3Config,
+    LlamaConfig,
+    LlavaConfig,
+    Qwen2VLConfig,
+)
 
+from tests.support.models import newer_backbones
+from tests.support.models.shared_files import HALF, SIZES, TOWER, files, template
 from vadprobe.extract.demo.tiny_backbone import save_checkpoint
-from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TEXT_SIZES, VISION_SIZES, TinyModel, processor_files
+from vadprobe.extract.demo.tiny_models import QWEN_TOKENS, TinyModel, processor_files
 from vadprobe.extract.demo.tiny_tokenizer import train_tokenizer
-
-HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-SIZES = {**TEXT_SIZES, "num_hidden_layers": 4}
-TOWER: dict[str, Any] = {**VISION_SIZES, "image_size": 56, "patch_size": 14}
-TURNS = """\
-{%- for message in messages -%}
-{{ '<|im_start|>' + message.role + '\\n' }}
-{%- if message.content is string -%}{{ message.content }}{%- else -%}
-{%- for part in message.content -%}
-MEDIA{%- if part.type == 'text' -%}{{ part.text }}{%- endif -%}
-{%- endfor -%}{%- endif -%}
-{{ '<|im_end|>\\n' }}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
-"""
-
-
-def template(**media: str) -> str:
-    """Return a chat template that writes a token for each kind of part."""
-    written = [
-        f"{{%- if part.type == '{kind}' -%}}{{{{ '{token}' }}}}{{%- endif -%}}\n" for kind, token in media.items()
-    ]
-    return TURNS.replace("MEDIA", "".join(written))
 
 
 def make(folder: Path, family: str, seed: int = 0) -> Path:
@@ -42,15 +28,6 @@ def make(folder: Path, family: str, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         save_checkpoint(folder, BUILDERS[family]())
     return folder
-
-
-def files(family: str, pixels: dict[str, Any], images: str, **rest: Any) -> dict[str, dict[str, Any]]:
-    """Return a processor's settings of images, and its own, by file name."""
-    names = {"processor_class": f"{family}Processor"}
-    return {
-        "preprocessor_config.json": {**names, **pixels, "image_processor_type": f"{images}ImageProcessor"},
-        "processor_config.json": {**names, **rest},
-    }
 
 
 def llava() -> TinyModel:
@@ -111,6 +88,67 @@ def gemma3() -> TinyModel:
     return TinyModel(config, tokenizer, files("Gemma3", pixels, "Gemma3", image_seq_length=4))
 
 
+def gemma4() -> TinyModel:
+    """Blocks that look back everywhere have wider heads than the others; the last two share keys with earlier ones."""
+    named = {
+        "boi_token": "<|image>",
+        "eoi_token": "<image|>",
+        "image_token": "<|image|>",
+        "boa_token": "<|audio>",
+        "eoa_token": "<audio|>",
+        "audio_token": "<|audio|>",
+    }
+    tokens = ("<|im_start|>", "<|im_end|>", "<|video|>", *named.values())
+    tokenizer = train_tokenizer(tokens, template(image="<|image|>", video="<|video|>"), **named)
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokens}
+    config = Gemma4Config(
+        text_config={
+            **SIZES,
+            "num_hidden_layers": 6,
+            "head_dim": 16,
+            "global_head_dim": 32,
+            "vocab_size": len(tokenizer),
+            "vocab_size_per_layer_input": len(tokenizer),
+            "hidden_size_per_layer_input": 8,
+            "num_kv_shared_layers": 2,
+            "sliding_window": 8,
+            "layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        vision_config={
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "head_dim": 16,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "patch_size": 4,
+            "position_embedding_size": 256,
+        },
+        audio_config=None,
+        boi_token_id=ids["<|image>"],
+        eoi_token_id=ids["<image|>"],
+        image_token_id=ids["<|image|>"],
+        video_token_id=ids["<|video|>"],
+        boa_token_id=ids["<|audio>"],
+        eoa_token_index=ids["<audio|>"],
+        audio_token_id=ids["<|audio|>"],
+    )
+    names = {"processor_class": "Gemma4Processor", "patch_size": 4, "pooling_kernel_size": 3, "max_soft_tokens": 70}
+    return TinyModel(
+        config,
+        tokenizer,
+        {
+            "preprocessor_config.json": {**names, "image_processor_type": "Gemma4ImageProcessor"},
+            "video_preprocessor_config.json": {**names, "video_processor_type": "Gemma4VideoProcessor"},
+            "processor_config.json": {
+                "processor_class": "Gemma4Processor",
+                "feature_extractor": {"feature_extractor_type": "Gemma4AudioFeatureExtractor"},
+            },
+        },
+    )
+
+
 def qwen2_vl() -> TinyModel:
     media = {kind: f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video")}
     named = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
@@ -135,4 +173,5 @@ def qwen2_vl() -> TinyModel:
     return TinyModel(config, tokenizer, processor_files("Qwen2VL", pixels, "Qwen2VLImage", "Qwen2VLVideo"))
 
 
-BUILDERS: dict[str, Callable[[], TinyModel]] = {one.__name__: one for one in (llava, idefics3, gemma3, qwen2_vl)}
+_MODELS = (llava, idefics3, gemma3, gemma4, qwen2_vl)
+BUILDERS: dict[str, Callable[[], TinyModel]] = {one.__name__: one for one in _MODELS} | newer_backbones.BUILDERS

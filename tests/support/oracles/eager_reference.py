@@ -22,14 +22,19 @@ size (256 products at most here), each of six blocks adds its own, and values re
 
 @dataclass(frozen=True)
 class EagerFeatures:
-    """Features at the last position: `hidden` (clips, layers + 1, hidden), `heads` (clips, layers, heads, size)."""
+    """Features of the last token, or averaged over tokens.
+
+    `hidden` is (clips, layers + 1, hidden), `heads` (clips, layers, heads, size).
+    """
 
     hidden: Tensor
     heads: Tensor
 
 
 @torch.no_grad()
-def eager_features(model: Any, embeddings: Tensor, positions: Tensor, added: Sequence[Tensor] = ()) -> EagerFeatures:
+def eager_features(
+    model: Any, embeddings: Tensor, positions: Tensor, added: Sequence[Tensor] = (), shares: Tensor | None = None
+) -> EagerFeatures:
     """Run every block.
 
     Args:
@@ -37,23 +42,27 @@ def eager_features(model: Any, embeddings: Tensor, positions: Tensor, added: Seq
         embeddings: (clips, tokens, hidden), video features already in place.
         positions: (clips, tokens), or (3, clips, tokens) with time, height and width for m-rope.
         added: (clips, tokens, hidden) each, added to the output of the first block, the second, ...
+        shares: (clips, tokens), each token's share in the features; by default the last token has all.
     """
+    if shares is None:
+        shares = torch.zeros(embeddings.shape[:2])
+        shares[:, -1] = 1
     decoder = model.get_decoder()
     config = decoder.config
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     angles = _angles(config, size, positions)
-    state, hidden, heads = embeddings, [embeddings[:, -1]], []
+    state, hidden, heads = embeddings, [torch.einsum("ct,cth->ch", shares, embeddings)], []
     for number, block in enumerate(decoder.layers):
         attention = block.self_attn
         outputs = _attend(_norm(state, block.input_layernorm), attention, size, angles)  # (clips, heads, tokens, size)
-        heads.append(outputs[:, :, -1])
+        heads.append(torch.einsum("ct,cats->cas", shares, outputs))
         state = state + outputs.transpose(1, 2).flatten(2) @ attention.o_proj.weight.T
         inner = _norm(state, block.post_attention_layernorm)
         gate = inner @ block.mlp.gate_proj.weight.T
         state = (
             state + (gate * torch.sigmoid(gate) * (inner @ block.mlp.up_proj.weight.T)) @ block.mlp.down_proj.weight.T
         )
-        hidden.append(state[:, -1])
+        hidden.append(torch.einsum("ct,cth->ch", shares, state))
         if number < len(added):
             state = state + added[number]
     return EagerFeatures(torch.stack(hidden, dim=1), torch.stack(heads, dim=1))

@@ -1,6 +1,7 @@
 """Clips through a model that is read with the library's processor, and the library's own call for one of them."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,21 @@ from vadprobe.extract.model.capture import Captured, capture
 CPU = torch.device("cpu")
 FRAMES, SECONDS = 3, [0.96, 4.0]
 QUESTION = "Does anything abnormal happen in this video? Answer with yes or no."
-KINDS = ("llava", "idefics3", "gemma3", pytest.param("qwen2_vl", marks=needs_torchvision))
+# transformers' own processors of GLM and MiniCPM-V make an array of a tensor as NumPy 1 did.
+_OLD_ARRAYS = pytest.mark.filterwarnings("ignore:__array:DeprecationWarning")
+_NUMBERS = pytest.mark.skipif(
+    find_spec("num2words") is None, reason="SmolVLM's processor needs num2words, which is not installed"
+)
+KINDS = (
+    *("llava", "idefics3", "gemma3"),
+    *(pytest.param(kind, marks=needs_torchvision) for kind in ("qwen2_vl", "gemma4", "llava_next_video")),
+    *(
+        pytest.param(kind, marks=(needs_torchvision, _OLD_ARRAYS))
+        for kind in ("glm4v_moe", "qwen3_vl_moe", "minicpmv4_6")
+    ),
+    pytest.param("smolvlm", marks=(needs_torchvision, _NUMBERS)),
+)
+"""Families that are read through the library's processor; as videos those whose video processors need torchvision."""
 Checkpoints = Mapping[str, Path]
 
 
@@ -38,10 +53,10 @@ def from_library(backbone: Backbone, clip: np.ndarray, seconds: float, prompt: s
     processor = family_of(backbone).processor
     medium: list[dict[str, Any]]
     settings: dict[str, Any] = {}
-    if backbone.description.spec.family == "qwen2_vl":
+    if family_of(backbone).medium == "video":
         medium = [{"type": "video", "video": torch.from_numpy(clip).permute(0, 3, 1, 2)}]
         middles = [(2 * frame + 1) * seconds / (2 * FRAMES) * 25 for frame in range(FRAMES)]
-        times = VideoMetadata(total_num_frames=round(seconds * 25), fps=25.0, frames_indices=middles)
+        times = VideoMetadata(total_num_frames=round(seconds * 25), fps=25.0, frames_indices=middles, duration=seconds)
         settings = {"do_sample_frames": False, "video_metadata": [times]}
     else:
         medium = [{"type": "image", "image": Image.fromarray(frame)} for frame in clip]

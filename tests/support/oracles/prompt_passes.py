@@ -72,14 +72,15 @@ class Clips:
         spans = seconds or [0.7 + 0.45 * number for number in range(len(clips))]
         return cls(backbone, backbone.description.family.prepare(clips, spans, backbone.device), len(clips[0]))
 
-    def arguments(self, prompt: str = PROMPTS[0]) -> dict[str, Any]:
+    def arguments(self, prompt: str = PROMPTS[0], before: str = "") -> dict[str, Any]:
         """Return what the language model takes beside the encoded video."""
         family = self.backbone.description.family
-        return dict(family.language_inputs(family.tokenize(prompt, self.frames).to(self.backbone.device), self.inputs))
+        ids = family.tokenize(prompt, self.frames, before).to(self.backbone.device)
+        return dict(family.language_inputs(ids, self.inputs))
 
-    def raw(self) -> dict[str, Any]:
+    def raw(self, prompt: str = PROMPTS[0], before: str = "") -> dict[str, Any]:
         """Return the arguments that a user of the library passes: pixels, not the vision tower's output."""
-        return {**self.arguments(), **self.inputs.vision}
+        return {**self.arguments(prompt, before), **self.inputs.vision}
 
     @torch.inference_mode()
     def encoded(self) -> dict[str, Any]:
@@ -92,9 +93,16 @@ class Clips:
         model, parts, answers = self.backbone.model, self.backbone.parts, self.backbone.description.answer_ids
         return capture(model, parts, arguments, answers, None, n_blocks)
 
-    def reference(self, model: Any, embeddings: Tensor) -> EagerFeatures:
-        """Write the pass out in float32 on the CPU, with the weights of a model there."""
-        own, arguments = self.backbone.model, self.arguments()
+    def reference(
+        self,
+        model: Any,
+        embeddings: Tensor,
+        shares: Tensor | None = None,
+        prompt: str = PROMPTS[0],
+        before: str = "",
+    ) -> EagerFeatures:
+        """Write the pass out in float32 on the CPU, with the weights of a model there; `shares` as `eager_features`."""
+        own, arguments = self.backbone.model, self.arguments(prompt, before)
         positions = torch.arange(embeddings.shape[1]).expand(len(embeddings), -1)
         if hasattr(own.model, "get_rope_index"):
             positions = own.model.get_rope_index(**arguments)[0][-3:].cpu()
@@ -103,7 +111,7 @@ class Clips:
             added.append(torch.zeros_like(embeddings))
             here = (arguments["input_ids"] == own.config.video_token_id).cpu()
             added[-1][here] = torch.cat(list(features)).float().cpu()
-        return eager_features(model, embeddings, positions, added)
+        return eager_features(model, embeddings, positions, added, shares)
 
     def together(self, prompts: Sequence[str] = PROMPTS[:3], n_blocks: int | None = None) -> list[Captured]:
         """Capture every prompt behind the tokens that all share."""

@@ -7,7 +7,7 @@ import numpy as np
 from vadprobe.analyze.detector.detector import Detector
 from vadprobe.analyze.features.selected import read_selected
 from vadprobe.analyze.locator.locator import Locator
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.reading.feature_store import FeatureStore

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from vadprobe.analyze.report.sections.verdict import verdict
+from vadprobe.analyze.report.sections.numbers import results_table
+from vadprobe.analyze.report.sections.verdict import verdict, warnings
 
 
 def sentences(**changes: Any) -> str:
@@ -58,3 +59,18 @@ def test_the_models_own_answer_is_compared_by_both_intervals(theirs: list[float]
 
 def test_an_unknown_number_is_said_to_be_unknown() -> None:
     assert "The numbers are unknown" in sentences(auc=None)
+
+
+def test_a_transductive_result_is_marked_in_warning_and_table() -> None:
+    numbers = dict.fromkeys(("auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro"), 0.7)
+    result = {
+        **numbers, "dataset": "streets", "overlap": (), "transductive": ("a", "b"), "n_frames": 9, "n_videos": 2,
+        "intervals": {}, "baselines": {}, "text_output": (),
+    }  # fmt: skip
+    detector = SimpleNamespace(provenance={"dataset": "streets"}, features=SimpleNamespace(notes=()))
+    part: Any = SimpleNamespace(result=result, detector=detector)
+    (warning,) = warnings([part], ["mine"])
+    assert warning.startswith("mine: transductive: the fit saw the features of 2 of the reported videos")
+    assert results_table([part], ["mine"]).rows[0][0] == "mine (transductive)"
+    inductive: Any = SimpleNamespace(result={**result, "transductive": ()}, detector=detector)
+    assert warnings([inductive], ["mine"]) == []

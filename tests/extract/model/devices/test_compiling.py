@@ -18,10 +18,11 @@ from tests.support.extractions import WHOLE, features_of, make_extractor, run_al
 from tests.support.oracles.eager_reference import ROUNDING
 from tests.support.oracles.prompt_passes import NAMES, Clips, blocks_run
 from vadprobe.extract.model import backbone as backbone_module
-from vadprobe.extract.model import compiling
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import Captured, TextBlocks
-from vadprobe.extract.model.compiling import compile_blocks
+from vadprobe.extract.model.blocks import compiling
+from vadprobe.extract.model.blocks.compiling import compile_blocks
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.capture import Captured
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.format.prompts import SHIPPED
 

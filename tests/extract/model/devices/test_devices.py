@@ -18,7 +18,8 @@ from vadprobe.extract.model import backbone as backbone_module
 from vadprobe.extract.model import capture as capture_module
 from vadprobe.extract.model import devices
 from vadprobe.extract.model.backbone import Backbone, load
-from vadprobe.extract.model.capture import Captured, TextBlocks, capture
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
+from vadprobe.extract.model.capture import Captured, capture
 from vadprobe.extract.model.devices import choose_device
 from vadprobe.store.errors import VadprobeError
 

@@ -3,10 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from tests.support import planted
 from tests.support.paths import ROOT
+from tests.support.planted import write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
 from vadprobe.analyze.detector.fitting import fit
@@ -34,10 +32,9 @@ def test_the_job_loads_and_its_stores_keep_the_heads_alone() -> None:
         assert parts.depth(INTERNVL3.n_layers, 0) == 24
 
 
-def test_it_selects_these_heads_and_fits_on_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planted, "BACKBONE", INTERNVL3)
+def test_it_selects_these_heads_and_fits_on_nothing_else(tmp_path: Path) -> None:
     example = load_job(ROOT / "configs" / "expert-heads.toml").analysis
-    made = planted.write_planted(tmp_path)
+    made = write_planted(tmp_path, backbone=INTERNVL3)
     job = made.job("headhunt")
     job.write_text(job.read_text().replace('key = "tiny"', f'key = "{INTERNVL3.key}"'))
     case = case_of(load_job(job), None)

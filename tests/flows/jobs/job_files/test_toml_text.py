@@ -34,7 +34,7 @@ def test_the_file_that_says_a_value_stands_behind_it(tmp_path: Path) -> None:
     assert f'workspace = "{tmp_path.resolve()}"' in lines
 
 
-LISTS = [("x", 0.5), ((1, 2), (3, 4)), (), {"a b": [1, {"c": "d"}], "x": True}]
+LISTS = [("x", 0.5), ((1, 2), (3, 4)), (), {"a b": [1, {"c": "d"}], "x": True}, {"neighbours": 3.0}]
 
 
 @pytest.mark.parametrize("value", ['a"b\\c\n\t\x7f\u0001ä', True, 3, 1e-05, 1e22, float("inf"), *LISTS])
@@ -48,4 +48,5 @@ def test_a_written_value_reads_back(value: object) -> None:
 
 
 def test_a_prompt_of_ones_own_is_an_inline_table() -> None:
-    assert toml_value(("coarse", PromptConfig(key="m", text="?"))) == '["coarse", {key = "m", text = "?"}]'
+    written = '["coarse", {key = "m", text = "?", before = "", positions = ["last-prompt"]}]'
+    assert toml_value(("coarse", PromptConfig(key="m", text="?"))) == written

@@ -15,7 +15,7 @@ from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, ScoredVideos, e
 from vadprobe.analyze.locator.explanation_files import EXPLANATIONS_JSON, place_of, read_explanations
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.locator.segments import located_truth
-from vadprobe.analyze.probes.linear import LogisticProbe
+from vadprobe.analyze.probes.kinds.linear import LogisticProbe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.extract.model.texts.explanations import ExplanationSettings
 from vadprobe.extract.model.texts.token_choice import TokenChoice

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from vadprobe.analyze.probes.probe import Probe
-from vadprobe.analyze.probes.settings import ProbeKind
+from vadprobe.analyze.probes.terms import ProbeKind
 
 
 @dataclass(frozen=True, eq=False)

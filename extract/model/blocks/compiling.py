@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vadprobe.extract.model.capture import TextBlocks
+from vadprobe.extract.model.blocks.text_blocks import TextBlocks
 from vadprobe.store.errors import VadprobeError
 
 DEFAULT_BACKEND = "inductor"

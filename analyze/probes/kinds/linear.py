@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from vadprobe.analyze.probes.probe import Probe
-from vadprobe.analyze.probes.settings import ClassWeight, Convention, ProbeKind
+from vadprobe.analyze.probes.terms import ClassWeight, Convention, ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import profiles
-from vadprobe.analyze.saliency.silhouette import silhouettes
+from vadprobe.analyze.saliency.kernels.silhouette import silhouettes
 from vadprobe.store.errors import VadprobeError
 
 

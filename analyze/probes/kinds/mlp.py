@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from vadprobe.analyze.probes.probe import Probe
-from vadprobe.analyze.probes.settings import ClassWeight, ProbeKind
+from vadprobe.analyze.probes.terms import ClassWeight, ProbeKind
 from vadprobe.store.errors import VadprobeError
 
 

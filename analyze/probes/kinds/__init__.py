@@ -1,0 +1,1 @@
+"""The kinds of fitted probes: values that score, and the fits that need no library."""

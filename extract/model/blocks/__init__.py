@@ -1,0 +1,1 @@
+"""The language model's blocks: found, watched by hooks, measured and compiled."""
