@@ -40,19 +40,25 @@ def with_hooks(segments: Segments, heads: Heads) -> Tensor:
     """Keep every block's output and every head with hooks, as scripts do, and take the chosen heads at the end."""
     kept: list[Tensor] = []
     inputs: list[Tensor] = []
-    blocks = segments.backbone.parts.blocks
-    hooks = [block.register_forward_hook(lambda *args: kept.append(args[2])) for block in blocks]
+    parts = segments.backbone.parts
+    hooks = [block.register_forward_hook(lambda *args: kept.append(args[2])) for block in parts.blocks]
     hooks += [
         projection.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
-        for projection in segments.backbone.parts.projections
+        for projection in parts.projections
+        if projection is not None
     ]
     try:
         run_to_end(segments)
     finally:
         for hook in hooks:
             hook.remove()
-    size = inputs[0].shape[-1] // segments.backbone.parts.n_heads
-    return torch.cat([inputs[block][:, -1, head * size : (head + 1) * size] for block, head in heads], dim=1)
+    behind = dict(
+        zip([block for block, found in enumerate(parts.projections) if found is not None], inputs, strict=True)
+    )
+    sizes = {block: parts.shapes[block][1] for block, _ in heads}
+    return torch.cat(
+        [behind[block][:, -1, head * sizes[block] : (head + 1) * sizes[block]] for block, head in heads], dim=1
+    )
 
 
 @torch.inference_mode()

@@ -199,7 +199,7 @@ def main() -> None:
     torch.set_num_threads(sizes.threads)
     peak = matmul_peak(device, getattr(torch, sizes.dtype))
     print(f"a large matrix product in {sizes.dtype}: {peak / 1e12:.3f} TFLOP/s")
-    found: dict[str, Any] = {"peak": peak, **machine()}
+    found: dict[str, Any] = {"peak": peak, **machine(["torch", "transformers"])}
     if device.type == "cuda":
         found["processor"] = torch.cuda.get_device_name(device)
     with tempfile.TemporaryDirectory() as folder:

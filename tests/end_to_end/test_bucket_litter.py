@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support import profiles
 from tests.support.builders import committed_store, features, planned_store, write_missing
 from tests.support.processes.remote_servers import BUCKET, Faults, bucket_at_hand
 
@@ -98,7 +99,7 @@ MARKERS = {
 }
 
 
-@pytest.mark.parametrize("kind", MARKERS)
+@pytest.mark.parametrize("kind", profiles.some(list(MARKERS), 2))
 def test_markers_of_folders_are_ignored_by_every_command(
     kind: str, bucket: str, put: Put, local: FeatureStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +162,7 @@ def test_files_of_file_managers_are_ignored(bucket: str, put: Put, local: Featur
     assert "notes.txt" in str(verify(pulled).problems[0])
 
 
+@pytest.mark.slow
 def test_a_listing_that_fails_in_the_middle_is_not_cut_short(bucket: str, put: Put) -> None:
     root = location(f"{bucket}/pages")
     put(*(f"{root.key}/{number:04}" for number in range(1500)), content=b"1")

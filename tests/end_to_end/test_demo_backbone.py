@@ -1,6 +1,7 @@
 """The shipped demo backbone through the whole way, on a world of its own seed: what it sees, the methods find."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.paths import ROOT
 from tests.support.planted import blank_pictures
 from vadprobe.analyze.locator.event_files import EVENTS_PARQUET, read_events
 from vadprobe.analyze.locator.explanation_files import place_of
@@ -139,3 +141,51 @@ def test_texts_of_clearly_detected_events_name_what_happens(jobs: list[Job]) -> 
     rows = [(found.of(*place_of(row)), category[row["video_id"]]) for row in clear]
     named = [row is not None and kind in kinds_said(row["text"] or "") for row, kind in rows]
     assert np.mean(named) >= 0.6
+
+
+def readme_commands(heading: str) -> list[list[str]]:
+    """Return the words of each vadprobe command below a heading of the README."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = section.partition("```\n")[2].partition("```")[0].splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("vadprobe ")]
+
+
+def run_all(commands: list[list[str]]) -> None:
+    """Run commands as the program does; each must end well."""
+    with blank_pictures():
+        for words in commands:
+            assert main(words) == 0, words
+
+
+@pytest.fixture
+def beside_the_demo(jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as a user has it after `make demo`, with a few videos in `my-videos`; the work goes on there."""
+    workspace = jobs[0].workspace
+    (tmp_path / "demo-out").symlink_to(workspace)
+    (tmp_path / "my-videos").mkdir()
+    for path in sorted((workspace / "surveillance" / "videos").glob("[FN]*.mp4"))[:24]:
+        (tmp_path / "my-videos" / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_scores_own_videos_by_the_demos_detector(beside_the_demo: Path) -> None:
+    commands = readme_commands("Your own videos")
+    assert [words[0] for words in commands] == ["init", "plan", "extract", "analyze"]
+    run_all(commands)
+    assert len(pq.read_table("results/scores.parquet")) > 24
+    assert Path("results/report.html").exists()
+
+
+def test_the_readme_fits_a_detector_on_own_labels(beside_the_demo: Path) -> None:
+    videos = sorted(Path("my-videos").iterdir())
+    rows = [f"{path.stem},{'train' if n % 3 else 'test'},{int(path.name[0] == 'F')}" for n, path in enumerate(videos)]
+    Path("labels.csv").write_text("\n".join(["video_id,split,label", *rows]) + "\n")
+    commands = readme_commands("Your own GPU and a real backbone")
+    assert [words[0] for words in commands] == ["doctor", "init", "extract", "analyze", "detector"]
+    # Neither the hub nor a GPU is here: the demo's backbone takes the place of the one, the CPU that of the other.
+    here = {"OpenGVLab/InternVL3-8B-hf": "demo-out/backbones/demo-captioner"}
+    commands = [[here.get(word, word) for word in words if word not in ("--devices", "all")] for words in commands]
+    run_all(commands[1:])
+    assert main(commands[0]) in (0, 1)
+    assert json.loads(Path("detector.json").read_text())["selection"]["unit"] == "head"

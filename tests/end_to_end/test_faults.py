@@ -1,6 +1,6 @@
 """Faults: workers killed and suspended at any step, a full disk, readers beside writers.
 
-`VADPROBE_FAULTS` is the number of kills: 60 in the long profile and 4 in the short one unless it says otherwise.
+`VADPROBE_FAULTS` is the number of kills: 60 in the long profile and 2 in the short one unless it says otherwise.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from vadprobe.store.verification.verify import verify
 from vadprobe.store.writing import disk_space
 from vadprobe.store.writing.disk_space import require_space, stored_bytes
 
-FAULTS = int(os.environ.get("VADPROBE_FAULTS") or (60 if profiles.LONG else 4))
+FAULTS = int(os.environ.get("VADPROBE_FAULTS") or (60 if profiles.LONG else 2))
 N_FRAMES, N_WORKERS = (320, 4) if profiles.LONG else (128, 3)
 
 WORKERS = """

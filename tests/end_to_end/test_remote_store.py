@@ -180,9 +180,9 @@ def test_what_passes_is_repeated(request, local, place, fault):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("503", r"head_outputs/c/1.*partition 1.*cannot be reached"),
-        ("cut", r"head_outputs/c/1.*partition 1.*cannot be reached"),
-        ("short", r"head_outputs/c/1.*partition 1"),
+        ("503", r"partition 1: .*head_outputs/c/1.*cannot be reached"),
+        ("cut", r"partition 1: .*head_outputs/c/1.*cannot be reached"),
+        ("short", r"partition 1: .*head_outputs/c/1.*bytes came back instead of"),
         ("lost", r"head_outputs/c/1/0/0/0 is missing: 0 bytes, its record says \d+ \(partition 1\)"),
         ("forbidden", r"head_outputs/c/1.*partition 1.*may not be reached with the credentials of the environment"),
     ],

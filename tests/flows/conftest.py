@@ -22,9 +22,9 @@ def job(tmp_path: Path, tiny_backbones: Mapping[str, Path], write_video: Callabl
     return write
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
-    """One embedded Prefect for all tests of flows."""
+    """One embedded Prefect for all tests of flows in this process."""
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):

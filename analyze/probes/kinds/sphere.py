@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.special import expit
 
 from vadprobe.analyze.probes.kinds.samples import FitSamples
 from vadprobe.analyze.probes.probe import Probe
@@ -51,6 +50,8 @@ class SphereProbe(Probe):
         return cls(samples.mean, samples.scale, centre, prototypes[0], prototypes[1], concentration)
 
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:
+        from scipy.special import expit
+
         moved = centred(block, self.centre)
         to_normal, to_anomalous = (angles(moved, kept).min(axis=1) for kept in (self.normal, self.anomalous))
         return np.asarray(expit(self.concentration * (to_normal - to_anomalous)))

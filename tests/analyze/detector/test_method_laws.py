@@ -23,7 +23,7 @@ from vadprobe.analyze.locator.rules import LOCATOR_RULES, LocatorSamples
 from vadprobe.analyze.probes.fitting import fit_probe
 from vadprobe.analyze.probes.kinds.registry import SCORERS, own_fit, probe_from_json
 from vadprobe.analyze.saliency.rules import RULES, RankingRule
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
 

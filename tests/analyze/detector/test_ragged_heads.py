@@ -16,7 +16,7 @@ from vadprobe.analyze.experiments.cases import varied
 from vadprobe.analyze.features.selected import n_selected, read_selected
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.flows.command_line import main
-from vadprobe.flows.commands.experiments.context import case_of
+from vadprobe.flows.jobs.experiments.context import case_of
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.reading.feature_store import FeatureStore
 

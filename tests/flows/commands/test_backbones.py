@@ -81,6 +81,7 @@ def small_backbone(out: Path) -> list[str | Path]:
     return ["make-demo-backbone", out, "--work", out.parent / "work", *(str(x) for pair in sizes.items() for x in pair)]
 
 
+@pytest.mark.slow
 def test_a_demo_backbone_is_made_and_then_left_alone(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # What the tests compare with does not load in a process that has not declared its operators.
     monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("comparisons")])

@@ -49,7 +49,7 @@ def test_commands_print_one_json_value_and_end_with_a_documented_code(
     assert (code, out) == (2, "")
     assert err.startswith("vadprobe: ")
     assert {*codes, code} == {0, 1, 2, 3}  # 130 and 141 end other tests
-    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
     assert all(f"| {number} | {text} |" in page for number, text in EXIT_CODES.items())
 
 

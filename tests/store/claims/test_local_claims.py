@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.support import profiles
 from tests.support.builders import tree
 from tests.support.paths import ROOT
 from vadprobe.store.claims import local_claims
@@ -216,7 +217,7 @@ print(moment)
 """
 
 
-@pytest.mark.parametrize("kind", ["new", "repeated"])
+@pytest.mark.parametrize("kind", profiles.some(["new", "repeated"], 1, seed=2))
 def test_a_worker_killed_at_any_step_changes_nothing_of_the_next(tmp_path, kind):
     """Every step of a write on files: of a partition that is new, and of one that counts already."""
     command = [sys.executable, "-c", STEPS, str(ROOT), str(tmp_path), kind]

@@ -50,6 +50,7 @@ def test_a_training_that_was_interrupted_goes_on_as_if_it_had_not_been(
         torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_second_process_that_dies_leaves_a_training_that_goes_on(
     tmp_path: Path, small_recipe: Recipe, small_clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_state_of_another_recipe_or_a_damaged_one_is_refused(
         trainer.load(tmp_path / STATE)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(tmp_path: Path, longer_recipe: Recipe, small_clips: Path) -> None:
     losses: list[float] = []
 
