@@ -163,7 +163,7 @@ def beside_the_demo(jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyP
     workspace = jobs[0].workspace
     (tmp_path / "demo-out").symlink_to(workspace)
     (tmp_path / "my-videos").mkdir()
-    for path in sorted((workspace / "surveillance" / "videos").glob("[FN]*.mp4"))[:24]:
+    for path in sorted((workspace / "surveillance-second" / "videos").glob("[FN]*.mp4"))[:24]:
         (tmp_path / "my-videos" / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -53,8 +53,9 @@ def init(
         if detector is None and backbone is None:
             backbone = _asked("Backbone, a checkpoint folder or a hub id")
     _check(videos, detector, labels)
+    prefix = "" if out.name == "job.toml" else f"{out.stem}-"
     name = videos.resolve().name.lower().replace(" ", "-") or "videos"
-    new = NewJob(out.parent, videos, name, backbone, detector, labels, format, method)
+    new = NewJob(out.parent, videos, name, backbone, detector, labels, format, method, prefix)
     _write(out, new)
     print(f"Written: {out}\n{_next_step(new, out)}")
     return 0

@@ -36,7 +36,8 @@ class NewJob:
     `folder` is where the job file will lie, `name` that of the dataset, `videos` the folder of the video files.
     `labels` is a table of one's own (manifest), or a known set's annotation or its folder, as `label_format` says; None
     for none. `backbone` is a checkpoint folder or hub id, None for that of the detector; `detector` a detector.json
-    fitted elsewhere, None to fit on the labels by `method`.
+    fitted elsewhere, None to fit on the labels by `method`. `prefix` begins the names of
+    the folders that the job fills, so that two jobs in one folder keep theirs.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class NewJob:
     labels: Path | None = None
     label_format: str = "manifest"
     method: Method = "hiprobe"
+    prefix: str = ""
 
     def settings(self) -> dict[str, Any]:
         """Return the content of the job file; paths near to it are written from its folder.
@@ -68,7 +70,7 @@ class NewJob:
         analysis = {
             "preset": self.method,
             "method": self.method,
-            "out": f"results/{self.method}",
+            "out": f"{self.prefix}results/{self.method}",
             "calibration": {"unit": "video", "fraction": 1.0},
             **way["analysis"],
         }
@@ -91,7 +93,7 @@ class NewJob:
             "detector": self._seen(path),
         }
         method = "hiprobe" if detector.selection.unit == "layer" else "headhunt"
-        analysis = {"preset": self.name, "method": method, "out": "results", "detector": self._seen(path)}
+        analysis = {"preset": self.name, "method": method, "out": f"{self.prefix}results", "detector": self._seen(path)}
         return {
             **self._begun(self._backbone_of(detector)),
             "prompts": (prompt.key if is_shipped else {"key": prompt.key, "text": prompt.text},),
@@ -116,7 +118,7 @@ class NewJob:
         if self.labels is not None:
             where = "manifest" if self.label_format == "manifest" else "source"
             dataset |= {"format": self.label_format, where: self._seen(self.labels)}
-        return {"workspace": ".", "dataset": dataset, "store": {"root": "features"}, "backbone": backbone}
+        return {"workspace": ".", "dataset": dataset, "store": {"root": f"{self.prefix}features"}, "backbone": backbone}
 
     def _reference(self, backbone: str) -> str:
         """Return a checkpoint folder as the job file names it; a hub id as it is."""
