@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -162,7 +163,8 @@ def test_a_finished_run_that_is_asked_for_again_changes_no_feature(bench: Bench)
     run = bench.extract()
     bench.team.wait_for(run, "Completed")
     before = {path: path.stat().st_mtime_ns for path in bench.folder.glob("features/**/c/**/*") if path.is_file()}
-    set_state(bench, run, Scheduled())
+    # At once would end the worker itself (Prefect 3.8.8): it has not put the run's process away yet.
+    set_state(bench, run, Scheduled(scheduled_time=datetime.now(UTC) + timedelta(seconds=30)))
     bench.team.wait_for(run, "AwaitingRetry", "Scheduled", "Pending", "Running")
     bench.team.wait_for(run, "Completed")
     bench.check()
