@@ -159,7 +159,7 @@ def test_checksums_cover_the_files_that_the_page_names(stores, partial, compacte
 def test_every_key_of_records_is_on_the_page(stores, partial):
     whole = [record for writer in stores.values() for record in records(writer)]
     check_keys("key of a record", *whole, *records(partial))
-    optional = {"contents_digest", "batch_clips"}
+    optional = {"contents_digest", "batch_clips", "grown"}
     assert {key for record in whole for key in record} == set(column("key of a record")) - optional
     for record in (*whole, *records(partial)):
         assert set(record["shards"]) == set(FEATURES)
