@@ -51,8 +51,8 @@ def grow(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
         return
     if is_remote(path):
         raise StoreError(
-            f"no clips can be appended to {path}, which is behind a URL: extract into a folder, and publish that, or "
-            'leave new videos for another dataset (new_videos = "later" in [extraction]).'
+            f"no clips can be appended to {path}, which is behind a URL: append in a folder, and push "
+            'that to another place; or leave the new videos out (new_videos = "later" in [extraction]).'
         )
     _check_idle(path)
     with sole_planner(table.parent):

@@ -13,6 +13,7 @@ from vadprobe.store.verification.verify import verify
 pytestmark = pytest.mark.filterwarnings("ignore")  # Prefect and what it loads warn about each other's interfaces
 
 
+@pytest.mark.slow
 def test_a_run_computes_the_videos_that_came_since(
     prefect: None, job: Callable[..., Path], write_video: Callable[..., Path]
 ) -> None:
