@@ -69,7 +69,8 @@ def grow(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
             return
         _check_idle(path)
         for partition in _kept_partitions(header, spec, clips, contents):
-            _keep(header, partition, spec, contents)
+            with claims_in(path.parent).hold(partition):
+                _keep(header, partition, spec, contents)
         write_group(path, spec, clips, contents)
 
 
@@ -77,8 +78,13 @@ def settle(store: StorePath, partitions: Iterable[int]) -> None:
     """Let each record name the store as it is alone; for the folder's sole planner."""
     for partition in partitions:
         record = read_record(store, partition)
-        if record is not None and "grown" in record:
-            write_json(record_path(store, partition), settled_record(record))
+        if record is None or "grown" not in record:
+            continue
+        with claims_in(store.parent).hold(partition) as claim:
+            record = read_record(store, partition)  # whoever held it before may have written it anew
+            if record is not None and "grown" in record:
+                claim.check()
+                write_json(record_path(store, partition), settled_record(record))
 
 
 def writers_at(folder: StorePath) -> list[str]:
