@@ -191,6 +191,15 @@ def test_more_than_new_videos_is_refused(tmp_path: Path, clips: ClipTable, chang
     assert tree(tmp_path) == before
 
 
+def test_nothing_grows_behind_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed_store(tmp_path, BEFORE)
+    before = tree(tmp_path)
+    monkeypatch.setattr("vadprobe.store.writing.growth.is_remote", lambda path: True)
+    with pytest.raises(StoreError, match="which is behind a URL"):
+        planned_store(tmp_path, AFTER, appends=True)
+    assert tree(tmp_path) == before
+
+
 def test_a_worker_that_planned_before_writes_nothing(tmp_path: Path) -> None:
     early = planned_store(tmp_path, BEFORE)
     early.write_partition(0, features(early.spec, 0, FAILURES))
