@@ -91,6 +91,11 @@ class ExtractionConfig(Section):
         description="library that decodes videos: 'auto' is 'pyav', which reads everything; 'decord' reads what it can "
         "be trusted with and leaves the rest to PyAV. Both give the same frames, so no specification names it",
     )
+    new_videos: Literal["refuse", "append", "later"] = Field(
+        default="refuse",
+        description="videos that a dataset has gained since its stores were planned: 'refuse' them; 'append' their "
+        "clips behind the others, which alone are computed; or leave them for 'later'",
+    )
     decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")
 
     @field_validator("batch_clips", mode="before")

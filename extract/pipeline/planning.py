@@ -24,6 +24,7 @@ from vadprobe.store.format.schema import PARTITION_ROWS, partition_rows, storage
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.progress import Progress
+from vadprobe.store.writing.clip_order import continue_table
 from vadprobe.store.writing.disk_space import n_objects, n_values, require_space, stored_bytes
 from vadprobe.store.writing.writer import StoreWriter, plan
 
@@ -109,9 +110,10 @@ def plan_extraction(
     videos = [video for video in dataset.videos if video.split in wanted]
     probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress, config.reader)
     device = description.device_type(config.device)
-    plans = []
+    plans, appended = [], list[str]()
     for section in samplings:
-        clips = _cut(dataset, probes, section)
+        clips, note = _cut(dataset, probes, section, layout, description.spec.key, config)
+        appended += [note] if note else []
         contents = _contents(dataset, clips, description.spec, section)
         writers = tuple(
             plan(
@@ -119,6 +121,7 @@ def plan_extraction(
                 _spec(dataset, clips, description, prompt, config, device),
                 clips,
                 contents,
+                appends=config.new_videos == "append",
             )
             for prompt in prompts
         )
@@ -127,12 +130,22 @@ def plan_extraction(
     # Only now: a plan that is refused must leave the counts that belong to the stored clips.
     keep_probes(probes, layout)
     return ExtractionPlan(
-        probes, tuple(plans), (*description.notes, *unusual(probes), *_unshared(plans, description, config))
+        probes, tuple(plans), (*appended, *description.notes, *unusual(probes), *_unshared(plans, description, config))
     )
 
 
-def _cut(dataset: Dataset, probes: Sequence[VideoFacts], section: SamplingConfig) -> ClipTable:
-    """Return the clip table of one sampling: training videos first, so that calibration rows lie together."""
+def _cut(
+    dataset: Dataset,
+    probes: Sequence[VideoFacts],
+    section: SamplingConfig,
+    layout: DatasetLayout,
+    backbone: str,
+    config: ExtractionConfig,
+) -> tuple[ClipTable, str | None]:
+    """Return the clip table of one sampling, and a sentence on its new videos.
+
+    Training videos come first, so that calibration rows lie together, and new videos behind those that are stored.
+    """
     readable = [probe for probe in probes if probe.reason is None and probe.split in section.splits]
     readable.sort(key=lambda probe: (SPLITS.index(dataset.by_id[probe.video_id].split), probe.video_id))
     if not readable:
@@ -146,7 +159,10 @@ def _cut(dataset: Dataset, probes: Sequence[VideoFacts], section: SamplingConfig
     videos = [
         Video(probe.video_id, dataset.by_id[probe.video_id].path, probe.n_frames, probe.fps) for probe in readable
     ]
-    return ClipTable.build(videos, [probe.fingerprint for probe in readable], section.sampling())
+    clips = ClipTable.build(videos, [probe.fingerprint for probe in readable], section.sampling())
+    return continue_table(
+        clips, layout.clips(section.sampling()), layout.backbone(section.sampling(), backbone), config.new_videos
+    )
 
 
 def _contents(dataset: Dataset, clips: ClipTable, backbone: BackboneSpec, section: SamplingConfig) -> StoredParts:

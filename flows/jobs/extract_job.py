@@ -67,6 +67,15 @@ def prepare(job: Job, progress: Progress | None = None) -> Extractor:
     return Extractor(dataset, plan, description, job.config.extraction)
 
 
+def without_new_videos(job: Job) -> Job:
+    """Return a job that leaves videos for later which came after the run that it is a part of was planned."""
+    extraction = job.config.extraction
+    if extraction.new_videos != "append":
+        return job
+    later = extraction.model_copy(update={"new_videos": "later"})
+    return replace(job, config=job.config.model_copy(update={"extraction": later}))
+
+
 def _limited(job: Job, section: SamplingConfig, description: Description) -> SamplingConfig:
     """Return a sampling with the layers, heads and answers that its detector needs, if it names one.
 

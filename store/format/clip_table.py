@@ -97,6 +97,42 @@ class ClipTable:
         codes = [code for code, video_id in enumerate(self.video_ids) if video_id in names]
         return np.flatnonzero(np.isin(self.video_codes, codes))
 
+    def first(self, n_clips: int) -> "ClipTable":
+        """Return the first clips and their videos: what the table was before others were appended."""
+        n_videos = int(self.video_codes[:n_clips].max(initial=-1)) + 1
+        return ClipTable(
+            self.sampling,
+            self.video_ids[:n_videos],
+            self.fps[:n_videos],
+            self.fingerprints[:n_videos],
+            self.video_codes[:n_clips],
+            self.indices[:n_clips],
+            self.start_frames[:n_clips],
+            self.stop_frames[:n_clips],
+            self.frame_indices[:n_clips],
+        )
+
+    def of_videos(self, codes: Sequence[int]) -> "ClipTable":
+        """Return the clips of chosen videos, these by their places in `video_ids`, in the order in which they stand."""
+        rows = np.concatenate([np.flatnonzero(self.video_codes == code) for code in codes] or [np.empty(0, np.int64)])
+        places = np.full(len(self.video_ids), -1, np.int32)
+        places[list(codes)] = np.arange(len(codes), dtype=np.int32)
+        return ClipTable(
+            self.sampling,
+            tuple(self.video_ids[code] for code in codes),
+            self.fps[list(codes)],
+            tuple(self.fingerprints[code] for code in codes),
+            places[self.video_codes[rows]],
+            self.indices[rows],
+            self.start_frames[rows],
+            self.stop_frames[rows],
+            self.frame_indices[rows],
+        )
+
+    def begins_with(self, other: "ClipTable") -> bool:
+        """Return whether this is the other table, or that with clips of more videos behind."""
+        return len(other) <= len(self) and self.first(len(other)).digest == other.digest
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the content, the same whichever library version wrote the Parquet file."""
@@ -124,7 +160,7 @@ class ClipTable:
         )
 
     def write(self, path: StorePath) -> None:
-        """Write the table as two Parquet files, each whole or not at all."""
+        """Write the table as two Parquet files, each whole or not at all; in between, the earlier table is read."""
         path.parent.mkdir(parents=True, exist_ok=True)
         files = self.files()
         write_bytes(_videos_path(path), files["clip_videos.parquet"])
@@ -184,6 +220,8 @@ class ClipTable:
             stop_frames=as_numpy(table["stop_frame"]),
             frame_indices=_rectangle(table["frame_indices"], int(frames)),
         )
+        if result.digest != metadata["vadprobe.digest"]:
+            result = result.first(len(result))  # without videos that were to be appended when a process was killed
         if result.digest != metadata["vadprobe.digest"]:
             raise StoreError(
                 f"the clip table {path} was changed after it was written: its content has digest {result.digest[:12]}, "

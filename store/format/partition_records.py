@@ -61,12 +61,10 @@ def new_record(
         "partition": partition,
         "rows": [rows.start, rows.stop],
         "rows_digest": clips.row_digest(rows),
-        "spec_digest": spec.digest,
         "shards": {array.name: shards.get(array.name, no_shard) for array in contents.arrays(spec)},
         "failures": {str(row): reason for row, reason in sorted(failures.items())},
+        **_names(spec, contents),
     }
-    if not contents.is_complete:
-        record["contents_digest"] = contents.digest
     if batch_clips:
         record["batch_clips"] = sorted(set(batch_clips))
     return {**record, "digest": digest_json(record)}
@@ -92,8 +90,43 @@ def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
 
 def record_matcher(spec: FeatureSpec, contents: StoredParts) -> Callable[[dict[str, Any]], bool]:
     """Return a function that tells whether a record was written for a store of this specification and contents."""
-    expected = spec.digest, None if contents.is_complete else contents.digest  # computed once: it takes a while
-    return lambda record: (record["spec_digest"], record.get("contents_digest")) == expected
+    expected = _names(spec, contents)  # computed once: it takes a while
+
+    def is_ours(record: dict[str, Any]) -> bool:
+        names = names_in(record, spec.digest)
+        return (names["spec_digest"], names.get("contents_digest")) == (spec.digest, expected.get("contents_digest"))
+
+    return is_ours
+
+
+def names_in(record: Mapping[str, Any], spec_digest: str) -> Mapping[str, Any]:
+    """Return the part of a record that names a specification and contents: `grown`, if that names this one."""
+    grown = record.get("grown")
+    return grown if isinstance(grown, Mapping) and grown.get("spec_digest") == spec_digest else record
+
+
+def grown_record(record: dict[str, Any], spec: FeatureSpec, contents: StoredParts) -> dict[str, Any]:
+    """Return a record that counts for its store, and for that store after clips were appended.
+
+    Args:
+        record: of a partition whose rows stay the same.
+        spec, contents: of the store after it has grown.
+    """
+    content = {name: value for name, value in record.items() if name != "digest"}
+    content["grown"] = _names(spec, contents)
+    return {**content, "digest": digest_json(content)}
+
+
+def settled_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of a store that has grown as one that counts for it alone."""
+    content = {name: value for name, value in record.items() if name not in ("digest", "contents_digest", "grown")}
+    content |= record["grown"]
+    return {**content, "digest": digest_json(content)}
+
+
+def _names(spec: FeatureSpec, contents: StoredParts) -> dict[str, str]:
+    """Return the digests by which a record names its store."""
+    return {"spec_digest": spec.digest, **({} if contents.is_complete else {"contents_digest": contents.digest})}
 
 
 def is_intact(record: Any) -> bool:

@@ -105,7 +105,9 @@ class FeatureStore(RecordedStore):
                 not this format's.
         """
         layout = self._layout(array.name)
-        if layout is None or (layout.shape, layout.shard, layout.chunk) != (array.shape, array.shard, array.chunk):
+        # More rows are those of a growth that a killed process has begun.
+        found = None if layout is None else (layout.shape[1:], layout.shard, layout.chunk)
+        if layout is None or layout.shape[0] < array.shape[0] or found != (array.shape[1:], array.shard, array.chunk):
             raise StoreError(f"{self.path}: {array.name} is not stored in this format's chunks. Run 'vadprobe verify'.")
         rows = self.contents.rows(partition, len(self.clips))
         (shard,) = self._shards(array, np.array([rows.start]))
@@ -120,7 +122,7 @@ class FeatureStore(RecordedStore):
         declared = next(a for a in self.contents.arrays(self.spec) if a.name == name)
         layout = self._layout(name)
         found = layout if layout is not None else open_array(self.path, name)
-        if found.shape != declared.shape:
+        if found.shape[1:] != declared.shape[1:] or found.shape[0] < declared.shape[0]:  # more: a growth has begun
             raise StoreError(
                 f"{self.path}: {name} must have shape {declared.shape}, got {found.shape}. Run 'vadprobe verify'."
             )

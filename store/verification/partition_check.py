@@ -13,7 +13,7 @@ from vadprobe.store.files.atomic_files import json_bytes
 from vadprobe.store.files.location import StorePath, is_there
 from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.format.clip_table import ClipTable
-from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
+from vadprobe.store.format.partition_records import is_intact, names_in, record_path, shard_path
 from vadprobe.store.format.schema import storage_dtype
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.check_pool import CheckPool
@@ -183,9 +183,10 @@ def _contradictions(record: Any, header: StoreHeader, clips: ClipTable, number: 
         yield f"its record must be for rows [{rows.start}, {rows.stop}], got {record['rows']}"
     if record["rows_digest"] != clips.row_digest(rows):
         yield "its record was made for other clips than the clip table names"
-    if record["spec_digest"] != header.spec.digest:
+    names = names_in(record, header.spec.digest)
+    if names["spec_digest"] != header.spec.digest:
         yield "its record was made under another specification"
-    if record.get("contents_digest") != (None if contents.is_complete else contents.digest):
+    if names.get("contents_digest") != (None if contents.is_complete else contents.digest):
         yield "its record was made for other contents: layers, heads or partitions"
     stray = [row for row in map(int, record["failures"]) if not rows.start <= row < rows.stop]
     if stray:

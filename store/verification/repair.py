@@ -4,14 +4,12 @@ Files that the rest of the store decides (metadata, coordinates, white space) ar
 decides (the clip table's content, the specification) are left alone and named, with what to do.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from vadprobe.store.claims.claiming import claims_in
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.atomic_files import has_content, read_json, sync, write_bytes, write_json
+from vadprobe.store.files.atomic_files import read_json, sync, write_json
 from vadprobe.store.files.location import StorePath, is_there
 from vadprobe.store.files.locks import sole_planner
 from vadprobe.store.files.text import ranges
@@ -20,8 +18,8 @@ from vadprobe.store.format.layout import clips_of, records_of
 from vadprobe.store.format.partition_records import is_intact, record_path, shard_path
 from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.problems import Problem, Verification
-from vadprobe.store.writing.store_changes import change_attributes
-from vadprobe.store.writing.store_files import CLIP_FILES, as_zarr_writes, covered_path, planned_files
+from vadprobe.store.writing.store_changes import change_attributes, write_group
+from vadprobe.store.writing.store_files import CLIP_FILES, covered_path, planned_files
 from vadprobe.store.writing.writer import StoreWriter
 
 
@@ -138,7 +136,7 @@ def rebuild(store: StorePath, files: Iterable[StorePath]) -> None:
         return
     if any(covered_path(store, name) in wanted for name in CLIP_FILES):
         with sole_planner(clips_of(store).parent):
-            clips.write(clips_of(store))
+            header.read_table().write(clips_of(store))  # with the clips that other stores have appended
     _rewrite_group(header, clips)
 
 
@@ -154,18 +152,9 @@ def _check_rebuildable(header: StoreHeader, clips: ClipTable, files: Iterable[St
 
 def _rewrite_group(header: StoreHeader, clips: ClipTable) -> None:
     """Write metadata and coordinates as planning does, with new checksums; attributes of users stay."""
-    store = header.path
-    files = planned_files(store, header.spec, clips, header.contents)
-    document = json.loads(files["zarr.json"])
-    document["attributes"] = {**read_json(store / "zarr.json")["attributes"], **document["attributes"]}
-    files["zarr.json"] = as_zarr_writes(document)
-    with sole_planner(store.parent):
-        for name, content in sorted(files.items(), key=lambda item: item[0] == "zarr.json"):  # it names the others
-            if not has_content(store / name, content):
-                write_bytes(store / name, content)
-                for folder in Path(name).parents:  # the folders above it may be new as well
-                    sync(store / folder)
-    writer = StoreWriter(store, header.spec, clips, header.contents)
+    with sole_planner(header.path.parent):
+        write_group(header.path, header.spec, clips, header.contents)
+    writer = StoreWriter(header.path, header.spec, clips, header.contents)
     if not writer.missing():  # it is open again, and nothing is missing
         writer.commit()
 

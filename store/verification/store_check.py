@@ -123,8 +123,8 @@ class StoreCheck:
             remedy: Remedy = "permit" if isinstance(error, ForbiddenError) else "restore"
             return None, [Problem(self.store, None, str(error), remedy, files)]
         changed = list(self._changed(CLIP_FILES))
-        # A repair of another store of the same clips may have written them anew.
-        written = clips.files() if changed else {}
+        # A repair of another store of the same clips may have written them anew, or clips were appended since.
+        written = self.header.read_table().files() if changed else {}
         return clips, [one for one in changed if not has_content(one.files[0], written[one.files[0].name])]
 
     def file_problems(self, clips: ClipTable) -> Iterator[Problem]:

@@ -1,15 +1,20 @@
-"""Changing the header of a store that exists, and clearing what killed planners left in it."""
+"""Changing the header and metadata of a store that exists, and clearing what killed planners left in it."""
 
 import contextlib
+import json
 import shutil
+from pathlib import PurePosixPath
 from typing import Any
 
 from vadprobe.store.errors import StoreError
-from vadprobe.store.files.atomic_files import read_json, write_bytes
+from vadprobe.store.files.atomic_files import has_content, read_json, sync, write_bytes
 from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import records_of
+from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.store_header import ATTRIBUTE, read_attributes
-from vadprobe.store.writing.store_files import as_zarr_writes
+from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.writing.store_files import as_zarr_writes, planned_files
 
 _TRIES = 10
 
@@ -36,6 +41,21 @@ def change_attributes(store: StorePath, changes: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
             file.replace_if(as_zarr_writes(content), tag)
     raise StoreError(f"{file} changed whenever it was about to be written; who else writes there?")
+
+
+def write_group(store: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
+    """Write metadata and coordinates as planning does, with new checksums, for the folder's sole planner.
+
+    The store is open again; attributes of users stay. The header is written last: until then the store is what it was.
+    """
+    files = planned_files(store, spec, clips, contents)
+    document = json.loads(files.pop("zarr.json"))
+    document["attributes"] = {**read_json(store / "zarr.json")["attributes"], **document["attributes"]}
+    for name, content in (*files.items(), ("zarr.json", as_zarr_writes(document))):
+        if not has_content(store / name, content):
+            write_bytes(store / name, content)
+            for folder in PurePosixPath(name).parents:  # the folders above it may be new as well
+                sync(store / folder)
 
 
 def remove_leftovers_of(store: StorePath) -> None:

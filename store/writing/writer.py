@@ -22,19 +22,23 @@ from vadprobe.store.format.layout import clips_of
 from vadprobe.store.format.partition_records import new_record, read_record, record_matcher, shard_bytes
 from vadprobe.store.format.schema import compression
 from vadprobe.store.format.specification import FeatureSpec
-from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.format.store_header import StoreHeader, read_attributes
 from vadprobe.store.format.stored_parts import EVERYTHING, StoredParts
+from vadprobe.store.writing.growth import grow, other_clips, other_specification, settle
 from vadprobe.store.writing.partition_data import PartitionData
 from vadprobe.store.writing.publishing import publish, stage_record, stage_shards
 from vadprobe.store.writing.store_changes import change_attributes, remove_leftovers_of
 from vadprobe.store.writing.store_creation import create_group, create_remote_group
 
 
-def plan(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> "StoreWriter":
+def plan(
+    path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING, appends: bool = False
+) -> "StoreWriter":
     """Create the store at `path` (`.../<prompt>.zarr`), or open it when it was planned with the same specification.
 
     `contents` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
-    folder when it is not there yet.
+    folder when it is not there yet. With `appends`, a store and a clip table of the first clips are continued by the
+    others.
 
     Raises:
         StoreError: if something else is stored there; the message says which part of the specification differs.
@@ -46,6 +50,8 @@ def plan(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
             f"the specification of {path} was made for another clip table "
             f"({spec.clips_digest[:12]}, {spec.n_clips} clips; the table has {clips.digest[:12]}, {len(clips)} clips)."
         )
+    if appends:
+        grow(path, spec, clips, contents)
     _check_clips(clips_of(path), clips)
     if path.exists():
         _check_same(path, spec, contents)
@@ -67,11 +73,7 @@ def _check_same(path: StorePath, spec: FeatureSpec, contents: StoredParts) -> No
     header = StoreHeader.read(path)
     differences = header.spec.differences(spec) or header.contents.differences(contents)
     if differences:
-        raise StoreError(
-            f"{path} already holds a store of another specification: "
-            + "; ".join(differences)
-            + ". Nothing was changed. Give the backbone another key, use another root, or remove that store."
-        )
+        raise other_specification(path, differences)
 
 
 def _check_clips(path: StorePath, clips: ClipTable) -> None:
@@ -79,12 +81,7 @@ def _check_clips(path: StorePath, clips: ClipTable) -> None:
         return
     stored = ClipTable.read(path)
     if stored.digest != clips.digest:
-        raise StoreError(
-            f"{path} holds another clip table ({len(stored)} clips of {len(stored.video_ids)} videos, "
-            f"digest {stored.digest[:12]}; now {len(clips)} clips of {len(clips.video_ids)} videos, "
-            f"digest {clips.digest[:12]}): videos were added, removed or re-encoded since. Nothing was changed. "
-            "Use another dataset name or root, or restore the videos."
-        )
+        raise other_clips(path, stored, clips)
 
 
 @dataclass(frozen=True)
@@ -174,6 +171,7 @@ class StoreWriter:
                 record = new_record(self.spec, self.clips, self.contents, partition, staged, failures, batch_clips)
                 stage_record(self.path, record, held.staging)
                 held.check()
+                self._check_current()
                 publish(self.path, self.contents.arrays(self.spec), partition, staged, held.staging)
                 return sum(int(shard["bytes"]) for shard in staged.values())
             except (OSError, StoreError) as error:
@@ -208,6 +206,14 @@ class StoreWriter:
         for name in tuple(encoded):
             yield name, encoded.pop(name).result()
 
+    def _check_current(self) -> None:
+        """Refuse to write where clips were appended after this worker had planned; behind a URL none can be."""
+        if not is_remote(self.path) and read_attributes(self.path)["digest"] != self.spec.digest:
+            raise StoreError(
+                f"clips were appended to {self.path} after this process had planned its work; run 'vadprobe extract' "
+                "again, which continues with all of them."
+            )
+
     def commit(self) -> dict[int, str]:
         """Declare the store finished and return the failed rows with their reasons.
 
@@ -229,6 +235,8 @@ class StoreWriter:
                 raise StoreError(f"partition {partition} of {self.path} is being written anew; commit again later.")
             failures.update({int(row): reason for row, reason in record["failures"].items()})
         with sole_planner(self.path.parent):
+            self._check_current()
+            settle(self.path, self.partitions)
             change_attributes(self.path, {"state": "committed", "n_failed": len(failures)})
             remove_leftovers_of(self.path)
         claims_in(self.path.parent).tidy()

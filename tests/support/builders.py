@@ -97,12 +97,13 @@ def planned_store(
     dtype: str = "bfloat16",
     contents: StoredParts = EVERYTHING,
     sampling: Sampling = SAMPLING,
+    appends: bool = False,
     **changes: Any,
 ) -> StoreWriter:
-    """A planned store without any partition; changes are those of its specification."""
+    """A planned store without any partition, or one that has grown; changes are those of its specification."""
     clips = clip_table(n_clips, sampling)
     spec = feature_spec(clips, dtype, **changes)
-    return plan(store_path(root, spec), spec, clips, contents)
+    return plan(store_path(root, spec), spec, clips, contents, appends)
 
 
 def write_missing(writer: StoreWriter, failures: Mapping[int, str] | None = None) -> list[int]:

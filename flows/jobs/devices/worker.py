@@ -14,7 +14,7 @@ from typing import Any
 
 from vadprobe.extract.pipeline.claim_loop import Listener, compute_pending
 from vadprobe.extract.pipeline.stream import PartitionOutcome
-from vadprobe.flows.jobs.extract_job import prepare
+from vadprobe.flows.jobs.extract_job import prepare, without_new_videos
 from vadprobe.flows.jobs.job import load_job
 from vadprobe.store.errors import VadprobeError
 
@@ -39,7 +39,8 @@ def main(job_path: str, workspace: str, device: str) -> int:
         with redirect_stdout(sys.stderr):  # libraries print
             job = load_job(Path(job_path), Path(workspace))
             extraction = job.config.extraction.model_copy(update={"device": device})
-            extractor = prepare(replace(job, config=job.config.model_copy(update={"extraction": extraction})))
+            job = replace(job, config=job.config.model_copy(update={"extraction": extraction}))
+            extractor = prepare(without_new_videos(job))
             listener = Listener(
                 tell=lambda text: report(tell=text),
                 clip_done=lambda computed: report(clip=computed),

@@ -29,17 +29,18 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def open_stores(job: "Job") -> "Extractor":
-    """Open the stores of a job, and create those that are lacking."""
-    from vadprobe.flows.jobs.extract_job import prepare
+    """Open the stores of a job, and create those that are lacking; none grows here, beside the run that planned."""
+    from vadprobe.flows.jobs.extract_job import prepare, without_new_videos
 
-    return prepare(job)
+    return prepare(without_new_videos(job))
 
 
 def plan(job: "Job") -> "Extractor":
     """Read the headers of the videos, create or open the stores, and publish what there is to do."""
+    from vadprobe.flows.jobs.extract_job import prepare
     from vadprobe.store.datasets.joining import missing_lines
 
-    extractor = open_stores(job)
+    extractor = prepare(job)
     for line in (*extractor.plan.cautions, *extractor.plan.notes, *missing_lines(extractor.dataset.missing)):
         _LOGGER.info(line)
     rows = [

@@ -285,6 +285,25 @@ def test_changed_videos_are_refused_and_nothing_is_changed(
     assert contents(tmp_path / "root") == before
 
 
+def test_new_videos_are_left_for_later_or_appended(
+    make_plan: MakePlan, videos: Path, tmp_path: Path, write_video: WriteVideo
+) -> None:
+    make_plan()
+    write_video(videos / "a.mp4", 17)  # by its name it would be the first
+    before = contents(tmp_path / "root")
+    later = make_plan(new_videos="later")
+    assert later.samplings[0].clips.video_ids == ("first", "second", "third")
+    assert later.notes[0] == "segment-8-4: 1 new video, 3 clips, left for a later run."
+    changed = {name for name, content in contents(tmp_path / "root").items() if before.get(name) != content}
+    assert changed == {"set/videos.parquet"}
+    plan = make_plan(new_videos="append")
+    assert plan.samplings[0].clips.video_ids == ("first", "second", "third", "a")
+    assert plan.notes[0] == "segment-8-4: 1 new video, 3 clips, appended behind clip 8."
+    again = make_plan()
+    assert again.samplings[0].clips.digest == plan.samplings[0].clips.digest
+    assert again.notes == plan.notes[1:]
+
+
 def test_a_sampling_without_a_readable_video_is_refused(make_plan: MakePlan, videos: Path) -> None:
     dataset = split_dataset(videos, {"first": "train", "empty": "test"})
     test_only = SEGMENTS.model_copy(update={"splits": ("test",)})

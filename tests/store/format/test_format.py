@@ -38,6 +38,7 @@ from vadprobe.store.exchange.transfer import Choice
 from vadprobe.store.files.digests import digest_json, fingerprint_file
 from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import DatasetLayout, records_of
+from vadprobe.store.format.partition_records import grown_record
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.format.specification import FORMAT_VERSION
 from vadprobe.store.format.store_header import read_attributes
@@ -158,8 +159,10 @@ def test_checksums_cover_the_files_that_the_page_names(stores, partial, compacte
 
 def test_every_key_of_records_is_on_the_page(stores, partial):
     whole = [record for writer in stores.values() for record in records(writer)]
-    check_keys("key of a record", *whole, *records(partial))
-    optional = {"contents_digest", "batch_clips"}
+    growing = grown_record(next(iter(records(partial))), partial.spec, partial.contents)
+    check_keys("key of a record", *whole, *records(partial), growing)
+    assert growing["grown"] == {name: growing[name] for name in ("spec_digest", "contents_digest")}
+    optional = {"contents_digest", "batch_clips", "grown"}
     assert {key for record in whole for key in record} == set(column("key of a record")) - optional
     for record in (*whole, *records(partial)):
         assert set(record["shards"]) == set(FEATURES)

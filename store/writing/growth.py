@@ -1,0 +1,168 @@
+"""Growing a store: clips of new videos are appended behind those that are there, and only these are computed.
+
+A row keeps its number. Partitions whose rows were all there keep their shards; a last one that was partly filled is
+computed again. The steps are made one after the other, each whole or not at all: the clip table, which the stores of
+other backbones and prompts go on reading as far as it was theirs; the records, which then count for the store before
+and after; the metadata, whose header comes last and makes it the store after. A kill between two steps leaves one of
+the two, and the next plan goes on from there. The first commit settles the records.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from vadprobe.store.claims.claiming import claims_in
+from vadprobe.store.errors import StoreError
+from vadprobe.store.files.atomic_files import write_json
+from vadprobe.store.files.location import StorePath, is_remote
+from vadprobe.store.files.locks import sole_planner
+from vadprobe.store.files.text import counted, first_few
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.layout import clips_of
+from vadprobe.store.format.partition_records import (
+    grown_record,
+    names_in,
+    read_record,
+    record_matcher,
+    record_path,
+    settled_record,
+)
+from vadprobe.store.format.specification import FeatureSpec
+from vadprobe.store.format.store_header import StoreHeader
+from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.writing.store_changes import write_group
+
+
+def grow(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
+    """Append what a clip table has behind the clips of a store to the store, and to the clip table beside it.
+
+    Nothing is done where nothing is to be appended. May be killed and repeated, by any number of planners.
+
+    Raises:
+        StoreError: if more would change than clips appended, another worker writes there, or it is no folder.
+    """
+    table = clips_of(path)
+    stored = ClipTable.read(table) if table.exists() else clips
+    header = StoreHeader.read(path).check_digest() if path.exists() else None
+    if header is not None and header.spec.n_clips < len(clips):
+        _kept_partitions(header, spec, clips, contents)
+    elif len(stored) >= len(clips):
+        return
+    if is_remote(path):
+        raise StoreError(
+            f"no clips can be appended to {path}, which is behind a URL: append in a folder, and push "
+            'that to another place; or leave the new videos out (new_videos = "later" in [extraction]).'
+        )
+    _check_idle(path)
+    with sole_planner(table.parent):
+        stored = ClipTable.read(table) if table.exists() else clips
+        if len(stored) < len(clips):  # else another process has appended as much, or more, which is compared next
+            if not clips.begins_with(stored):
+                raise other_clips(table, stored, clips)
+            clips.write(table)
+    if header is None:
+        return
+    with sole_planner(path.parent):
+        header = StoreHeader.read(path).check_digest()  # another process may have appended them in between
+        if header.spec.n_clips >= len(clips):
+            return
+        _check_idle(path)
+        for partition in _kept_partitions(header, spec, clips, contents):
+            with claims_in(path.parent).hold(partition):
+                _keep(header, partition, spec, contents)
+        write_group(path, spec, clips, contents)
+
+
+def settle(store: StorePath, partitions: Iterable[int]) -> None:
+    """Let each record name the store as it is alone; for the folder's sole planner."""
+    for partition in partitions:
+        record = read_record(store, partition)
+        if record is None or "grown" not in record:
+            continue
+        with claims_in(store.parent).hold(partition) as claim:
+            record = read_record(store, partition)  # whoever held it before may have written it anew
+            if record is not None and "grown" in record:
+                claim.check()
+                write_json(record_path(store, partition), settled_record(record))
+
+
+def writers_at(folder: StorePath) -> list[str]:
+    """Return who holds a partition below a backbone's folder, in words."""
+    claims = claims_in(folder)
+    return [holder for partition in claims.entries() if (holder := claims.holder(partition)) is not None]
+
+
+def other_clips(path: StorePath, stored: ClipTable, clips: ClipTable) -> StoreError:
+    """Return the error for videos that are not those of a clip table, with what differs."""
+    before, now = (dict(zip(one.video_ids, one.fingerprints, strict=True)) for one in (stored, clips))
+    found = {
+        "added": [name for name in now if name not in before],
+        "gone": [name for name in before if name not in now],
+        "changed": [name for name in before if now.get(name, before[name]) != before[name]],
+    }
+    named = "; ".join(f"{word}: {first_few(names)}" for word, names in found.items() if names)
+    only_new = found["added"] and not found["gone"] and not found["changed"]
+    remedy = "restore the videos" if not only_new else 'append the new videos: new_videos = "append" in [extraction]'
+    return StoreError(
+        f"{path} holds another clip table ({len(stored)} clips of {len(stored.video_ids)} videos, "
+        f"digest {stored.digest[:12]}; now {len(clips)} clips of {len(clips.video_ids)} videos, "
+        f"digest {clips.digest[:12]}): videos were added, removed or re-encoded since. Nothing was changed. "
+        f"Use another dataset name or root, or {remedy}.{f' ({named})' if named else ''}"
+    )
+
+
+def other_specification(path: StorePath, differences: Sequence[str]) -> StoreError:
+    """Return the error for a store that is computed in another way."""
+    return StoreError(
+        f"{path} already holds a store of another specification: "
+        + "; ".join(differences)
+        + ". Nothing was changed. Give the backbone another key, use another root, or remove that store."
+    )
+
+
+def _kept_partitions(header: StoreHeader, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> range:
+    """Return the partitions that stay as they are when a store grows.
+
+    Raises:
+        StoreError: if it would not hold the same values there.
+    """
+    before = header.spec
+    same_size = replace(spec, n_clips=before.n_clips, clips_digest=before.clips_digest)
+    differences = before.differences(same_size)
+    if differences:
+        raise other_specification(header.path, differences)
+    if clips.first(before.n_clips).digest != before.clips_digest:
+        raise other_clips(clips_of(header.path), header.read_clips(), clips)
+    held = header.contents
+    kept = range(before.n_clips // held.partition_rows)
+    if (held.partition_rows, held.partitions) != (contents.partition_rows, contents.partitions) or not all(
+        np.array_equal(held.mask(array, partition), contents.mask(array, partition))
+        for partition in kept
+        for array in contents.arrays(spec)
+    ):
+        raise other_specification(header.path, held.differences(contents))
+    return kept
+
+
+def _check_idle(path: StorePath) -> None:
+    """Refuse while partitions of the store, or of another prompt beside it, are being computed."""
+    busy = writers_at(path.parent)
+    if busy:
+        raise StoreError(
+            f"clips are to be appended to {path}, but {counted(len(busy), 'partition')} below {path.parent} "
+            f"{'is' if len(busy) == 1 else 'are'} being written ({first_few(busy)}); run again when that has ended."
+        )
+
+
+def _keep(header: StoreHeader, partition: int, spec: FeatureSpec, contents: StoredParts) -> None:
+    """Let the record of a partition count for the store after it has grown as well, if it counts before."""
+    try:
+        record = read_record(header.path, partition)
+    except StoreError:  # damaged: it does not count, and is computed again
+        return
+    if record is None or not record_matcher(header.spec, header.contents)(record):
+        return
+    if names_in(record, header.spec.digest) is not record:  # of a growth before, which was not committed
+        record = settled_record(record)
+    write_json(record_path(header.path, partition), grown_record(record, spec, contents))
