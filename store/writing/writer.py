@@ -46,9 +46,7 @@ def plan(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
             f"the specification of {path} was made for another clip table "
             f"({spec.clips_digest[:12]}, {spec.n_clips} clips; the table has {clips.digest[:12]}, {len(clips)} clips)."
         )
-    _check_clips(clips_of(path), clips)
-    if path.exists():
-        _check_same(path, spec, contents)
+    check_place(path, spec, clips, contents)
     if not clips_of(path).exists():
         with sole_planner(clips_of(path).parent):
             _check_clips(clips_of(path), clips)  # another worker may have written it in between
@@ -61,6 +59,17 @@ def plan(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
         create_group(path, spec, clips, contents)
         _check_same(path, spec, contents)  # another worker may have planned it in between
     return StoreWriter(path, spec, clips, contents)
+
+
+def check_place(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
+    """Check that a place holds no other store, and no other clip table.
+
+    Raises:
+        StoreError: saying what differs.
+    """
+    _check_clips(clips_of(path), clips)
+    if path.exists():
+        _check_same(path, spec, contents)
 
 
 def _check_same(path: StorePath, spec: FeatureSpec, contents: StoredParts) -> None:
