@@ -111,8 +111,8 @@ def preferred(cases: Sequence[ExperimentJob], method: str) -> ExperimentJob | No
 def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     """Change some of a job's settings, and validate them anew.
 
-    A dictionary changes single keys of a section. A rule of the other method changes the method with it, and puts what
-    belongs to the old one back to its default.
+    A dictionary changes single keys of a section. A rule of the other method changes the method with it. With another
+    method, what belongs to the old one goes back to the new one's default, a probe that the old one brought among it.
     """
     # A variation spells out every key, so what a convention has set is in them.
     values = config.model_dump() | {"convention": "paper"}
@@ -131,6 +131,9 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
         values["selection"] = {**values["selection"], "prompts": None}
         if rule is None:
             values["selection"] = {"rule": None}
+        brought = METHODS[config.method].get("probe", {})
+        if brought and "probe" not in changes and config.probe.kind == brought["kind"]:
+            values["probe"] = {}
     return AnalysisConfig.model_validate(values)
 
 

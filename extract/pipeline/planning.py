@@ -25,7 +25,7 @@ from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.progress import Progress
 from vadprobe.store.writing.clip_order import continue_table
-from vadprobe.store.writing.disk_space import n_objects, n_values, require_space, stored_bytes
+from vadprobe.store.writing.disk_space import n_objects, n_values, require_space, require_writable, stored_bytes
 from vadprobe.store.writing.writer import StoreWriter, plan
 
 
@@ -103,8 +103,10 @@ def plan_extraction(
 
     Raises:
         VadprobeError: if a sampling covers no readable video.
-        StoreError: if a store of another specification is in the way, or the disk cannot hold what is to be computed.
+        StoreError: if a store of another specification is in the way, or the disk cannot hold what is to be computed,
+            or the root is for reading.
     """
+    require_writable(root)
     layout = DatasetLayout(root, dataset.name)
     wanted = {split for sampling in samplings for split in sampling.splits}
     videos = [video for video in dataset.videos if video.split in wanted]

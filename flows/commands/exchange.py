@@ -19,6 +19,7 @@ from vadprobe.store.exchange.export_folder import INDEX
 from vadprobe.store.exchange.headhunt_files import Layout
 from vadprobe.store.exchange.headhunt_import import UNKNOWN, HeadHuntImport, Imported
 from vadprobe.store.exchange.headhunt_import import import_headhunt as import_files
+from vadprobe.store.files.atomic_files import read_json
 from vadprobe.store.format.prompts import Prompt, shipped
 from vadprobe.store.format.sampling import Sampling
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -64,7 +65,8 @@ def export_fiftyone(config: Path, out: Path, /) -> int:
     """Write the results of a finished analysis as JSON files that FiftyOne reads.
 
     data.json names the videos; truth.json, events.json and clips.json have temporal detections: the true intervals,
-    what was detected, and every clip with its score. FiftyOne is not needed here.
+    what was detected, and every clip with its score. embeddings.npy has the layer or heads that the detector reads of
+    every clip, embeddings.json the clips of its rows. FiftyOne is not needed here.
 
     Example: vadprobe export-fiftyone my-job.toml fiftyone
 
@@ -72,15 +74,17 @@ def export_fiftyone(config: Path, out: Path, /) -> int:
         config: job file whose analysis is finished
         out: the folder of the files
     """
-    from vadprobe.analyze.report.fiftyone_files import write_fiftyone
+    from vadprobe.analyze.report.fiftyone_files import write_embeddings, write_fiftyone
     from vadprobe.flows.jobs.analyze_job import open_analysis
     from vadprobe.flows.jobs.job import load_job
     from vadprobe.flows.jobs.reports.parts import report_part
 
     job = load_job(config)
-    part = report_part(job, open_analysis(job))
+    inputs = open_analysis(job)
+    part = report_part(job, inputs)
     paths = write_fiftyone(part.truth, part.scores, part.events, part.truth.folder, out)
-    print(f"{out}: {', '.join(path.name for path in paths)}. In Python, for one of the three fields:")
+    added = write_embeddings(inputs.store, part.detector.selection, part.scores, read_json(paths[0]), out)
+    print(f"{out}: {', '.join(path.name for path in (*paths, *added))}. In Python, for one of the three fields:")
     print(
         "  fiftyone.Dataset.from_dir(dataset_type=fiftyone.types.FiftyOneTemporalDetectionDataset, "
         f"data_path={str(paths[0].absolute())!r}, labels_path={str(paths[2].absolute())!r}, label_field='events')"

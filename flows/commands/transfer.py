@@ -13,9 +13,10 @@ from vadprobe.store.datasets.video import SPLITS
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.exchange.compaction import ROWS
 from vadprobe.store.exchange.compaction import compact as compact_store
+from vadprobe.store.exchange.hub_push import push_to_hub
 from vadprobe.store.exchange.transfer import Choice, Transfer, transfer
 from vadprobe.store.files.atomic_files import read_json
-from vadprobe.store.files.location import StorePath
+from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.text import counted
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -77,6 +78,8 @@ def push(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
     Chunks are copied as they are stored and checked on the way; a copy is a store like any other. An interrupted copy
     goes on when the command is given again. Rows come in partitions of 256 clips, as they are stored.
 
+    A repository of the Hugging Face Hub takes each store as one commit, made of a copy in the folder of TMPDIR.
+
     Example: vadprobe push features s3://bucket/features
 
     Args:
@@ -101,7 +104,7 @@ def compact(source: Place, root: Place, /, *, parts: PartOptions = PartOptions()
     choice, chosen = _chosen(source, parts, RowOptions())
     for store in chosen:
         progress = Bar(f"compacting {store.spec.prompt.key}", "partition")
-        print("\n".join(_lines(store, compact_store(store, root, choice, rows, progress))))
+        print("\n".join(_lines(store, compact_store(store, root, choice, rows, progress), root)))
     return 0
 
 
@@ -109,8 +112,12 @@ def _copy(source: StorePath, root: StorePath, parts: PartOptions, rows: RowOptio
     choice, chosen = _chosen(source, parts, rows)
     is_finished = True
     for store in chosen:
-        done = transfer(store, root, choice, Bar(f"copying {store.spec.prompt.key}", "partition"))
-        print("\n".join(_lines(store, done)))
+        progress = Bar(f"copying {store.spec.prompt.key}", "partition")
+        if is_remote(root) and root.is_on_hub:
+            done = push_to_hub(store, root, choice, progress)
+        else:
+            done = transfer(store, root, choice, progress)
+        print("\n".join(_lines(store, done, root)))
         is_finished &= not done.unwritten
     return 0 if is_finished else 1
 
@@ -156,11 +163,12 @@ def _is_wanted(store: FeatureStore, prompts: tuple[str, ...] | None, asked: Prom
     return prompts is None or store.spec.prompt.key in prompts
 
 
-def _lines(source: FeatureStore, done: Transfer) -> Iterator[str]:
+def _lines(source: FeatureStore, done: Transfer, root: StorePath) -> Iterator[str]:
     writer = done.writer
+    path = root / writer.path.relative_to(writer.path.parents[3])
     described = writer.contents.describe()
     yield (
-        f"{writer.path}: {done.n_copied} of {writer.n_partitions} partitions copied"
+        f"{path}: {done.n_copied} of {writer.n_partitions} partitions copied"
         + (f", {done.n_before} were there" if done.n_before else "")
         + f"; {sum(_rows_of(done))} rows, {done.n_bytes / 1e6:.1f} MB. {described[0].upper()}{described[1:]}."
     )

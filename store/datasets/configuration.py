@@ -11,7 +11,9 @@ from vadprobe.store.settings import Section
 class AnnotationConfig(Section):
     """One annotation file laid over a folder of videos: intervals, joined by name."""
 
-    format: Literal["ucf-crime", "xd-violence", "msad", "hivau"] = Field(description="the set whose format it has")
+    format: Literal["ucf-crime", "xd-violence", "msad", "tad", "hivau"] = Field(
+        description="the set whose format it has"
+    )
     path: str = Field(description="the annotation file")
     intervals: IntervalConvention = Field(default=DEFAULT_CONVENTION, description="what 's e' in the file means")
     label_by_name: bool = Field(
@@ -34,7 +36,7 @@ class ValidationConfig(Section):
         return self
 
 
-DatasetFormat = Literal["folder", "manifest", "ucf-crime", "xd-violence", "msad", "hivau", "masks", "ubnormal"]
+DatasetFormat = Literal["folder", "manifest", "ucf-crime", "xd-violence", "msad", "tad", "hivau", "masks", "ubnormal"]
 
 
 class DatasetConfig(Section):

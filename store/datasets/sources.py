@@ -74,7 +74,9 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
         )
     files = find_files(config, workspace)
     annotated = [_read_annotation(config, folder, path) for path in files.annotations]
-    listed = {split: [read_split_list(path) for path in paths] for split, paths in files.lists.items()}
+    known = KNOWN_SETS.get(config.format)
+    read_list = known.read_list if known else read_split_list
+    listed = {split: [read_list(path) for path in paths] for split, paths in files.lists.items()}
     counted = [] if files.frame_counts is None else [read_frame_counts(files.frame_counts)]
     annotations = _by_name(annotated)
     lists = {split: tuple(item for one in readings for item in one.entries) for split, readings in listed.items()}
@@ -86,7 +88,6 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
         names = list(found or ()) if probed is None else [video.video_id for video in probed]
         annotations = {name: Annotation(name, None) for name in names}
     overlays, unmatched = _lay_over(annotations, config, workspace)
-    known = KNOWN_SETS.get(config.format)
     parts = Parts(
         config.name,
         folder,

@@ -17,7 +17,7 @@ from vadprobe.store.format.specification import Head
 from vadprobe.store.format.stored_parts import StoredParts
 from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
-from vadprobe.store.writing.disk_space import require_space, stored_bytes
+from vadprobe.store.writing.disk_space import require_space, require_writable, stored_bytes
 from vadprobe.store.writing.shard_writer import join_chunks
 from vadprobe.store.writing.timings.run_timings import copy_timings
 from vadprobe.store.writing.writer import StoreWriter, plan
@@ -87,7 +87,7 @@ class Choice:
 
 def _of_splits(source: FeatureStore, splits: Collection[str]) -> set[str]:
     """Return the videos that were in one of the splits when they were probed."""
-    probes = read_video_facts(_layout(source, source.path.parents[3]).videos)
+    probes = read_video_facts(layout_below(source, source.path.parents[3]).videos)
     if not probes:
         raise StoreError(
             f"{source.path}: there is no videos.parquet above it, which names the split of each video; name the videos."
@@ -148,8 +148,9 @@ def plan_copy(source: FeatureStore, root: StorePath, contents: StoredParts) -> S
     Raises:
         StoreError: if the copy would be the store itself, the disk cannot hold it, or another store is in the way.
     """
+    require_writable(root)
     spec = source.spec
-    layout = _layout(source, root)
+    layout = layout_below(source, root)
     path = layout.store(spec.sampling, spec.backbone.key, spec.prompt.key)
     if path == source.path:
         raise StoreError(f"{path} is the store itself; name another root.")
@@ -178,12 +179,13 @@ def _shards(source: FeatureStore, contents: StoredParts, partition: int) -> Iter
 
 def _copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
     """Add the records of a store's videos to those of another root."""
-    probes = read_video_facts(_layout(source, source.path.parents[3]).videos)
+    probes = read_video_facts(layout_below(source, source.path.parents[3]).videos)
     known = {probe.video_id: probe for probe in read_video_facts(layout.videos)}
     added = [probe for probe in probes if probe.video_id not in known]
     if added:
         write_video_facts([*known.values(), *added], layout.videos)
 
 
-def _layout(source: FeatureStore, root: StorePath) -> DatasetLayout:
+def layout_below(source: FeatureStore, root: StorePath) -> DatasetLayout:
+    """Return the layout of a store's data set below a root."""
     return DatasetLayout(root, source.spec.dataset)

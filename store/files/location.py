@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.buckets.hub_client import HUB, Repository
 from vadprobe.store.files.object_store import ForbiddenError
 from vadprobe.store.files.remote_path import RemotePath
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 StorePath = Path | RemotePath
 """Path of a store, or of a file or folder of one."""
 
-SCHEMES = ("s3", "gs", "az", "http", "https")
+SCHEMES = ("s3", "gs", "az", "hf", "http", "https")
 """Schemes of the URLs that are taken."""
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -53,7 +54,22 @@ def location(text: str) -> StorePath:
         raise VadprobeError(
             f"{text} is a URL, which needs the package 'obstore'; install it with: pip install 'vadprobe[remote]'"
         )
+    if scheme == HUB:
+        _check_hub(text, parts.netloc, parts.path.lstrip("/"))
     return RemotePath.of(f"{scheme}://{parts.netloc}", parts.path)
+
+
+def _check_hub(text: str, kind: str, key: str) -> None:
+    if kind != "datasets":
+        raise VadprobeError(
+            f"a place on the hub must be hf://datasets/OWNER/NAME, then @REVISION and folders, got {text!r}."
+        )
+    Repository.of(key)
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise VadprobeError(
+            f"{text} is on the Hugging Face Hub, which needs the package 'huggingface_hub'; install it with: "
+            "pip install 'vadprobe[hub]'"
+        )
 
 
 def can_list(path: StorePath) -> bool:

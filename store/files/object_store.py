@@ -1,7 +1,7 @@
 """Connections to buckets and web servers, and requests that are repeated where it may help.
 
-Credentials come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`) and are never part of a path, its text or an
-error. The package `obstore` is imported with the first request.
+Credentials come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`, `HF_TOKEN`) and are never part of a path, its
+text or an error. The package `obstore` is imported with the first request.
 """
 
 import functools
@@ -13,6 +13,25 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from vadprobe.store.errors import VadprobeError
+from vadprobe.store.files.buckets.hub import HubFiles
+from vadprobe.store.files.buckets.hub_client import HUB
+from vadprobe.store.files.buckets.refusals import (
+    ChangedError,
+    ForbiddenError,
+    NoListingError,
+    RemoteError,
+    UnreachableError,
+)
+
+__all__ = [
+    "ChangedError",
+    "ForbiddenError",
+    "NoListingError",
+    "RemoteError",
+    "UnreachableError",
+    "connection",
+    "request",
+]
 
 ATTEMPTS = 3
 """Number of times that a request is tried as a whole; the library repeats each try as well, see `RETRIES`."""
@@ -33,36 +52,11 @@ _FORBIDDEN = re.compile(r"status code: 40[13]\b")
 _Result = TypeVar("_Result")
 
 
-class RemoteError(OSError, VadprobeError):
-    """Something behind a URL that cannot be read or written, said in a sentence."""
-
-
-class UnreachableError(RemoteError):
-    """A server gives no answer, or none that is of use; it may later."""
-
-
-class ForbiddenError(PermissionError, VadprobeError):
-    """The credentials of the environment do not suffice.
-
-    Without permission to list, a bucket gives this answer for an object that does not exist as well.
-    """
-
-    def __init__(self, url: object, reason: str) -> None:
-        super().__init__(f"{url} may not be reached with the credentials of the environment: {reason}")
-        self.url, self.reason = url, reason
-
-
-class NoListingError(RemoteError):
-    """A place does not say what it has: a web server, or a bucket whose listing is not allowed."""
-
-
-class ChangedError(OSError):
-    """An object is not the one that was to be replaced."""
-
-
 @functools.cache
 def connection(url: str) -> Any:
-    """Open the bucket, container, host or folder of a URL; one connection serves all its paths."""
+    """Open the bucket, container, host, hub or folder of a URL; one connection serves all its paths."""
+    if url.startswith(f"{HUB}:"):
+        return HubFiles()
     from obstore.exceptions import BaseError  # noqa: PLC0415 - only URLs need this package
     from obstore.store import from_url  # noqa: PLC0415
 

@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.object_listing import RemoteStat, objects_below, objects_in
+from vadprobe.store.files.buckets.hub_client import HUB, zarr_folder
+from vadprobe.store.files.buckets.object_listing import RemoteStat, objects_below, objects_in
 from vadprobe.store.files.object_store import ChangedError, NoListingError, connection, request
 
 _Result = TypeVar("_Result")
@@ -69,6 +70,11 @@ class RemotePath(PurePosixPath):
     def can_list(self) -> bool:
         """True unless it is a web server, which does not say what it has."""
         return not self.place.startswith("http")
+
+    @property
+    def is_on_hub(self) -> bool:
+        """True for a repository of the Hugging Face Hub, which is read file by file and written by commits."""
+        return self.place.startswith(f"{HUB}:")
 
     def stat(self) -> RemoteStat:
         """Return size, time and tag of the object, those of the listing if it was just listed.
@@ -224,4 +230,4 @@ def zarr_store(path: RemotePath) -> Any:
     """Open the objects below a path as a store of Zarr, for reading."""
     from zarr.storage import ObjectStore  # noqa: PLC0415 - Zarr takes a while, and few paths need it
 
-    return ObjectStore(connection(str(path)), read_only=True)
+    return ObjectStore(zarr_folder(path.key) if path.is_on_hub else connection(str(path)), read_only=True)

@@ -48,6 +48,22 @@ def require_space(folder: StorePath, n_bytes: int) -> None:
         )
 
 
+def require_writable(root: StorePath) -> None:
+    """Refuse a root that stores cannot be written to partition by partition.
+
+    Raises:
+        StoreError: if it is on a web server, or on a hub.
+    """
+    if not is_remote(root) or (root.can_list and not root.is_on_hub):
+        return
+    if root.is_on_hub:
+        raise StoreError(
+            f"{root} is a repository of a hub, which keeps no locks for partitions and every file of its past. Write "
+            "the store to a folder or a bucket, and give it with 'vadprobe push' when it is finished."
+        )
+    raise StoreError(f"{root} is on a web server, which is for reading; name a folder or a bucket.")
+
+
 def free_bytes(folder: StorePath) -> int | None:
     """Return the bytes that are free where a folder is, or will be; None for an object store, which has no end."""
     if is_remote(folder):

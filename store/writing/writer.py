@@ -52,9 +52,7 @@ def plan(
         )
     if appends:
         grow(path, spec, clips, contents)
-    _check_clips(clips_of(path), clips)
-    if path.exists():
-        _check_same(path, spec, contents)
+    check_place(path, spec, clips, contents)
     if not clips_of(path).exists():
         with sole_planner(clips_of(path).parent):
             _check_clips(clips_of(path), clips)  # another worker may have written it in between
@@ -67,6 +65,17 @@ def plan(
         create_group(path, spec, clips, contents)
         _check_same(path, spec, contents)  # another worker may have planned it in between
     return StoreWriter(path, spec, clips, contents)
+
+
+def check_place(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
+    """Check that a place holds no other store, and no other clip table.
+
+    Raises:
+        StoreError: saying what differs.
+    """
+    _check_clips(clips_of(path), clips)
+    if path.exists():
+        _check_same(path, spec, contents)
 
 
 def _check_same(path: StorePath, spec: FeatureSpec, contents: StoredParts) -> None:

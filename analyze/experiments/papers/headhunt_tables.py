@@ -16,7 +16,7 @@ def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
     if case.config.method == "headhunt":
         return varied(case.config, selection=chosen_by("rhi", case.config.selection.prompts))
     locator = {"sigmas": (SIGMA,), "threshold": THRESHOLD}
-    return varied(case.config, selection=chosen_by("rhi"), locator=locator, preset="headhunt")
+    return varied(case.config, method="headhunt", selection=chosen_by("rhi"), locator=locator, preset="headhunt")
 
 
 def one_prompt(base: AnalysisConfig, key: str) -> AnalysisConfig:

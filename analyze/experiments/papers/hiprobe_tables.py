@@ -30,7 +30,7 @@ def hiprobe_config(case: ExperimentJob) -> AnalysisConfig:
     if case.config.method == "hiprobe":
         return varied(case.config, selection=chosen_by("dlsp"))
     locator = {"sigmas": (SIGMA,), "threshold": "adaptive"}
-    return varied(case.config, selection=chosen_by("dlsp"), locator=locator, preset="hiprobe")
+    return varied(case.config, method="hiprobe", selection=chosen_by("dlsp"), locator=locator, preset="hiprobe")
 
 
 def fixed_sigma(config: AnalysisConfig, printed: float) -> float:

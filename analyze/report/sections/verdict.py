@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vadprobe.analyze.configuration import METHODS
 from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.analyze.report.part import ReportPart
 
 _GUESSING = 0.5
 _METHODS = {"layer": ("DLSP", "HiProbe-VAD"), "head": ("RHI", "HeadHunt-VAD")}
 """First words of the comparison's sentences about the method that reads a layer, or heads."""
+
+_OTHER_PROBES = frozenset(method["probe"]["kind"] for method in METHODS.values() if method["probe"])
+"""Kinds of probes of methods that the comparison has no row of."""
 
 
 def verdict(part: ReportPart) -> list[str]:
@@ -90,7 +94,7 @@ def _answers(result: Mapping[str, Any]) -> Iterator[str]:
 def _compared(part: ReportPart) -> Iterator[str]:
     """Repeat the sentences of the comparison, whose differences are paired over the same videos."""
     for table in part.tables:
-        if table.get("name") == "comparison":
+        if table.get("name") == "comparison" and part.detector.probe.kind not in _OTHER_PROBES:
             mine = _METHODS[part.detector.selection.unit]
             yield from (f"{note} (comparison)" for note in table["notes"] if note.startswith(mine))
 

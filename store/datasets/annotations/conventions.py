@@ -14,7 +14,7 @@ CONVENTIONS: tuple[IntervalConvention, ...] = get_args(IntervalConvention)
 DEFAULT_CONVENTION: IntervalConvention = "zero-based-half-open"
 """Reproduces all 800 published XD-Violence arrays, and is what peers use on UCF-Crime."""
 
-TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad")
+TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad", "tad")
 """Formats whose annotation is a text of 's e', which may mean any of these."""
 
 _SHIFTS: dict[IntervalConvention, tuple[int, int]] = {

@@ -12,12 +12,14 @@ from vadprobe.store.datasets.annotations.hivau import read_hivau
 from vadprobe.store.datasets.annotations.names import (
     NameRule,
     msad_name,
+    tad_name,
     ubnormal_name,
     ucf_crime_name,
     xd_violence_name,
 )
 from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading
-from vadprobe.store.datasets.annotations.text_files import read_ucf_crime, read_xd_violence
+from vadprobe.store.datasets.annotations.split_lists import Listed, read_split_list, read_tad_list
+from vadprobe.store.datasets.annotations.text_files import read_tad, read_ucf_crime, read_xd_violence
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class KnownSet:
         is_in_parts: several annotation files belong together.
         has_lists_in_parts: the lists of a split are several files.
         annotates_all_splits: the annotation is of the training videos too.
+        read_list: reader of the lists.
     """
 
     read: Callable[[Path, IntervalConvention], Reading[Annotation]]
@@ -47,6 +50,7 @@ class KnownSet:
     is_in_parts: bool = False
     has_lists_in_parts: bool = False
     annotates_all_splits: bool = False
+    read_list: Callable[[Path], Reading[Listed]] = read_split_list
 
 
 KNOWN_SETS: Mapping[str, KnownSet] = {
@@ -71,6 +75,14 @@ KNOWN_SETS: Mapping[str, KnownSet] = {
         train_lists=("anomaly_train*.txt",),
         test_lists=("anomaly_test*.txt",),
         name_rule=msad_name,
+    ),
+    "tad": KnownSet(
+        read_tad,
+        annotations=("TAD_test*.txt", "tad_test*.txt"),
+        train_lists=("TAD_train*.txt", "tad_train*.txt"),
+        name_rule=tad_name,
+        annotates_all_splits=True,
+        read_list=read_tad_list,
     ),
     "hivau": KnownSet(lambda path, _: read_hivau(path), annotations=("*_database_*.json",), is_in_parts=True),
     "masks": KnownSet(lambda path, _: read_mask_archive(path) if is_archive(path) else read_masks(path)),

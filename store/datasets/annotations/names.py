@@ -20,6 +20,10 @@ _XD_CODES = frozenset({"B1", "B2", "B4", "B5", "B6", "G"})
 _MSAD_NAME = re.compile(
     r"(?P<normal>MSAD_normal(_[a-z]+)?)_[0-9]+|(?P<anomaly>(?!(?i:MSAD))[A-Za-z]+(_[A-Za-z]+)*)_[0-9]+"
 )
+_TAD_NAME = re.compile(
+    r"(?P<normal>Normal)_[0-9]+|0(?P<number>[1-7])_(?P<anomaly>Accident|IllegalTurn|IllegalOccupation|Retrograde|else|"
+    r"PedestrianOnRoad|RoadSpills)_[0-9]+"
+)
 _UBNORMAL_NAME = re.compile(r"(?P<anomaly>ab)?normal_scene_[0-9]+_scenario_?[0-9]+(_[0-9a-z]+)*")
 
 
@@ -108,6 +112,23 @@ def ubnormal_name(video_id: str) -> tuple[int, str]:
             "'normal_scene_1_scenario1_9'. Label other videos in a manifest."
         )
     return (1, "Abnormal") if match["anomaly"] else (0, "Normal")
+
+
+def tad_name(video_id: str) -> tuple[int, str]:
+    """Read label and category of a TAD video from its name.
+
+    "01_Accident_006" is anomalous, "Normal_008" is not.
+
+    Raises:
+        VadprobeError: if the name is not one of TAD's.
+    """
+    match = _TAD_NAME.fullmatch(video_id)
+    if match is None:
+        raise VadprobeError(
+            f"{video_id!r} must be a TAD video name, such as '01_Accident_006' or 'Normal_008'. Label other videos in "
+            "a manifest."
+        )
+    return (0, "Normal") if match["normal"] else (1, match["anomaly"])
 
 
 def classes_of(category: str | None) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
-"""The text annotations of UCF-Crime, MSAD and XD-Violence.
+"""The text annotations of UCF-Crime, MSAD, XD-Violence and TAD.
 
 The files do not tell what their `s e` means, so that is an argument; the conventions move the AUC by 0.02 at most.
 """
 
+import re
 from pathlib import Path
 
-from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION, IntervalConvention, convert
-from vadprobe.store.datasets.annotations.names import video_name, xd_violence_name
+from vadprobe.store.datasets.annotations.conventions import DEFAULT_CONVENTION, MAX_FRAME, IntervalConvention, convert
+from vadprobe.store.datasets.annotations.names import tad_name, video_name, xd_violence_name
 from vadprobe.store.datasets.annotations.rows.rows import Annotation, Reading, Row, RowError, read_rows, rows_of_text
 from vadprobe.store.errors import VadprobeError
 
@@ -86,3 +87,43 @@ def _anomalous_codes(video_id: str) -> str:
     if not label:
         raise RowError("a name that ends in '_label_' and codes of anomalies", "correct the name")
     return codes
+
+
+def read_tad(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
+    """Read TAD's annotation: `name frames s e [s e ...]`, or UMIL's `folder/name frames class s e [s e ...]`, per line.
+
+    Normal videos have the pair `-1 -1`, or the class 0, whose pair is the whole video and is not read. Classes are the
+    numbers that names of anomalous videos begin with. Pairs may end behind the last frame, as many of UMIL's do.
+
+    Args:
+        path: the text file, UTF-8.
+        convention: what `s e` means. Both forms have intervals that begin at 0.
+
+    Returns:
+        One entry per line, in the file's order, with the number of frames, and labels and categories of the names.
+
+    Raises:
+        VadprobeError: if the file cannot be read or has no line.
+    """
+
+    def parse(row: Row) -> Annotation:
+        if len(row.fields) < 4:
+            raise RowError("a name, its number of frames and pairs of frame numbers", "complete or remove the line")
+        video_id, (count, *numbers) = video_name(row.fields[0]), row.fields[1:]
+        try:
+            label, category = tad_name(video_id)
+        except VadprobeError as error:
+            raise RowError("a TAD video name, such as 01_Accident_006 or Normal_008", "correct the name") from error
+        if not re.fullmatch(r"[0-9]{1,12}", count) or not 0 < int(count) < MAX_FRAME:
+            raise RowError("a number of frames above 0 after the name", "correct the line")
+        has_class = len(numbers) % 2 == 1
+        if has_class and numbers[0] != (video_id[1] if label else "0"):
+            raise RowError("the class that the name begins with, 0 for a normal video", "correct the line")
+        intervals = convert(video_id, category, numbers[has_class:], convention)
+        if has_class and not label:
+            intervals = ()
+        if label != bool(intervals):
+            raise RowError("an interval for an anomalous video" if label else "-1 -1 for a normal video", "correct it")
+        return Annotation(video_id, label, category, intervals, n_frames=int(count))
+
+    return read_rows(path, rows_of_text(path, _WHAT), parse, lambda annotation: annotation.video_id)

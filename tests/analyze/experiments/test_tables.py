@@ -12,7 +12,7 @@ from tests.support.planted import BACKBONE, HEAD, LAYER, PROMPTS, Planted, write
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.step_cache import StepCache
-from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig
+from vadprobe.analyze.configuration import AnalysisConfig, CalibrationConfig, ProbeConfig
 from vadprobe.analyze.detector import fitting
 from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.experiments import measuring
@@ -115,6 +115,17 @@ def test_every_draw_that_fails_is_counted(lab: ExperimentContext, monkeypatch: p
     assert (row.n_draws, row.reason) == (1, "2 of 3 draws: too few")
     text = "\n".join(table_lines(Table("t", "t", "d", "b", ("auc",), (row,))))
     assert "missing: 2 of 3 draws: too few" in text
+
+
+def test_the_papers_rows_of_another_methods_job_are_of_the_papers_methods(lab: ExperimentContext) -> None:
+    own = AnalysisConfig(preset="sphere", method="spherevad", out="out")
+    case = replace(lab.cases[0], config=own)
+    for config_of, method in ((hiprobe_config, "hiprobe"), (headhunt_config, "headhunt")):
+        config = config_of(case)
+        assert (config.method, config.preset) == (method, method)
+        assert config.probe.model_dump() == ProbeConfig().model_dump()
+    kept = varied(own, selection={"rule": "last-layer"})
+    assert (kept.method, kept.probe) == ("spherevad", own.probe)
 
 
 def test_the_planted_layer_and_head_win_their_ablations(lab: ExperimentContext) -> None:

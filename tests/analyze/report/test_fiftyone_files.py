@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from vadprobe.analyze.report.fiftyone_files import write_fiftyone
+from tests.support.builders import all_features, committed_store
+from vadprobe.analyze.report.fiftyone_files import write_embeddings, write_fiftyone
+from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Interval, Video
+from vadprobe.store.reading.feature_store import FeatureStore
 
 
 def test_intervals_events_and_clips_are_temporal_detections(tmp_path: Path) -> None:
@@ -40,3 +44,31 @@ def test_intervals_events_and_clips_are_temporal_detections(tmp_path: Path) -> N
     assert detected["labels"]["a"] == [{"label": 0, "support": [25, 48], "confidence": 0.75}]
     assert [one["support"] for one in clips["labels"]["a"]] == [[1, 24], [25, 48]]
     assert clips["labels"]["b"] == []
+
+
+def test_embeddings_are_what_the_detector_reads_of_every_scored_clip(tmp_path: Path) -> None:
+    store = FeatureStore.open(committed_store(tmp_path, 300).path)
+    rows = [205, 3, 200, 102]
+    clips = [store.clips.clip(row) for row in rows]
+    scores = pa.table(
+        {
+            "video_id": [clip.video_id for clip in clips],
+            "start_frame": [clip.start_frame for clip in clips],
+            "score": [0.5, 0.1, float("nan"), 0.9],
+        }
+    )
+    videos = {clip.video_id: f"/videos/{clip.video_id}.mp4" for clip in clips}
+    selection = Selection("head", "heads", ((1, 2), (0, 0)))
+    array, index = write_embeddings(store, selection, scores, videos, tmp_path)
+    wanted = all_features(store.spec, "head_outputs")[:, [1, 0], [2, 0]]
+    order = sorted((205, 3, 102), key=lambda row: (store.clips.clip(row).video_id, store.clips.clip(row).start_frame))
+    found = np.load(array)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, wanted[order].reshape(3, -1))
+    told = json.loads(index.read_text())
+    assert (told["unit"], told["indices"]) == ("head", [[1, 2], [0, 0]])
+    for row, clip in zip(order, told["clips"], strict=True):
+        it = store.clips.clip(row)
+        assert clip == {
+            "video_id": it.video_id, "filepath": videos[it.video_id], "support": [it.start_frame + 1, it.stop_frame],
+        }  # fmt: skip

@@ -57,6 +57,20 @@ def test_the_models_own_answer_is_compared_by_both_intervals(theirs: list[float]
     assert "chosen on test" in found
 
 
+@pytest.mark.parametrize(("kind", "is_told"), [("logistic", True), ("von-mises-fisher", False)])
+def test_a_comparison_speaks_of_the_papers_methods_alone(kind: str, is_told: bool) -> None:
+    result = {
+        "auc": 0.7, "dataset": "streets", "n_frames": 100, "n_videos": 4, "intervals": {}, "baselines": {},
+        "text_output": [],
+    }  # fmt: skip
+    detector = SimpleNamespace(selection=SimpleNamespace(unit="layer"), probe=SimpleNamespace(kind=kind))
+    tables = ({"name": "comparison", "notes": ["HiProbe-VAD adds 0.1 of AUC", "HeadHunt-VAD adds 0.2 of AUC"]},)
+    part: Any = SimpleNamespace(result=result, tables=tables, detector=detector)
+    found = "\n".join(verdict(part))
+    assert ("HiProbe-VAD adds 0.1 of AUC (comparison)" in found) == is_told
+    assert "HeadHunt-VAD" not in found
+
+
 def test_an_unknown_number_is_said_to_be_unknown() -> None:
     assert "The numbers are unknown" in sentences(auc=None)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from vadprobe.store.files.object_store import ForbiddenError, NoListingError
+from vadprobe.store.files.buckets.refusals import ForbiddenError, NoListingError
 
 _HADOOP = "_$folder$"
 _Result = TypeVar("_Result")
