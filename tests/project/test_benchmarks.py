@@ -363,3 +363,29 @@ def test_commands_are_measured_on_a_finished_job(script, tmp_path):
     assert commands.import_seconds(modules, 1) > 0
     with pytest.raises(SystemExit, match="exit code 2"):
         commands.spent([*commands.PROGRAM, "ls", str(tmp_path / "nothing")])
+
+
+def test_parts_for_a_gpu_are_measured_once_and_what_failed_is_named_at_tiny_shapes(run, script, tmp_path):
+    gpu, path = script("gpu"), tmp_path / "result.json"
+    slow = gpu.entry_of("equalities", 0.2, dry_run=True)
+    assert slow["failed"] == "it took more than its 0 s"
+    path.write_text(json.dumps({"dry_run": True, "machine": {}, "parts": {"InternVL3-8B": slow}}))
+    parts = ["--parts", "equalities", "InternVL3-8B", "vllm"]
+    printed, found = run("gpu", "--dry-run", *parts)
+    assert "InternVL3-8B: is there already" in printed
+    for one in found["parts"]["equalities"].values():
+        if isinstance(one, dict):
+            assert one["early exit against whole"] == one["captured against plain"] == 0
+            assert 0 < one["shared against apart, heads"] < 2**-5
+    again, found = run("gpu", "--dry-run", "--retry", *parts)
+    assert "equalities: is there already" in again
+    assert found["parts"]["InternVL3-8B"]["shared_speedup"] > 0
+    with pytest.raises(SystemExit, match="has the parts of a run with tiny shapes"):
+        gpu.kept(path, dry_run=False)
+
+
+@pytest.mark.slow
+def test_every_part_for_a_gpu_runs_at_tiny_shapes(run, script):
+    _, found = run("gpu", "--dry-run")
+    assert list(found["parts"]) == list(script("device_parts").PARTS)
+    assert not [name for name, entry in found["parts"].items() if "failed" in entry], found
