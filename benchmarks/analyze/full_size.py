@@ -16,38 +16,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.support.machine import machine
 from benchmarks.support.planted_signal import Planting
+from benchmarks.support.timed import timed
 from benchmarks.support.true_sets import COUNTS, of_size, true_set
 from benchmarks.support.true_stores import LOCATORS, PROMPTS, write_case, write_job
 
 WORKERS = 2  # processes that compute, by default; each may hold as much as the largest
 STEPS = ("open_analysis", "fit_step", "score_step", "evaluate", "with_context", "write_report")
-
-
-@contextmanager
-def timed(module: Any, name: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Count the seconds of a function of a module, as the module itself calls it."""
-    function: Callable[..., Any] = getattr(module, name)
-
-    def counted(*arguments: Any, **options: Any) -> Any:
-        begun = time.perf_counter()
-        try:
-            return function(*arguments, **options)
-        finally:
-            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
-
-    with patch.object(module, name, counted):
-        yield
 
 
 def run_here(path: Path) -> None:

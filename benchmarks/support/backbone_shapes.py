@@ -100,10 +100,9 @@ SHAPES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "InternVL3-1B": (
         "internvl",
         {
-            "text_config": {**_QWEN2_5_0_5B, "vocab_size": 151674, "tie_word_embeddings": True},
+            "text_config": {**_QWEN2_5_0_5B, "vocab_size": 151674},
             "vision_config": _INTERN_VIT_300M,
             "image_seq_length": 256,
-            "tie_word_embeddings": True,
         },
     ),
     "Qwen2.5-VL-3B": (
