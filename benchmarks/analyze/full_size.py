@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
@@ -28,6 +29,7 @@ from benchmarks.support.planted_signal import Planting
 from benchmarks.support.timed import timed
 from benchmarks.support.true_sets import COUNTS, of_size, true_set
 from benchmarks.support.true_stores import LOCATORS, PROMPTS, write_case, write_job
+from vadprobe.store.files.atomic_files import write_bytes
 
 WORKERS = 2  # processes that compute, by default; each may hold as much as the largest
 STEPS = ("open_analysis", "fit_step", "score_step", "evaluate", "with_context", "write_report")
@@ -90,8 +92,8 @@ def draw(cases: dict[str, list[dict[str, Any]]], path: Path) -> None:
     plt.close(figure)
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Run every method on every set, size and number of calibration videos."""
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Run every method on every set, size and number of calibration videos, and yield each case once it is done."""
     planting = Planting(
         n_layers=arguments.layers,
         n_heads=arguments.heads,
@@ -104,7 +106,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         layer_strength=float(arguments.hidden**0.5),  # one deviation in every dimension
         cluster=0.3,
     )
-    found: list[dict[str, Any]] = []
     for name in arguments.sets:
         dataset, is_real = true_set(name, arguments.annotations)
         for factor in (1.0, *(arguments.factors if name == arguments.sets[0] else ())):
@@ -128,9 +129,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
                     job = write_job(
                         Path(temporary), name, method, count / max(arguments.calibration), arguments.resamples
                     )
-                    found.append({**case, "method": method, "calibration": count, **run_apart(job)})
-                    print(line(found[-1]), flush=True)
-    return {"cases": found}
+                    yield {**case, "method": method, "calibration": count, **run_apart(job)}
 
 
 def line(case: dict[str, Any]) -> str:
@@ -160,16 +159,19 @@ def main() -> None:
     if arguments.case:
         run_here(arguments.case)
         return
-    found = {**measure(arguments), **machine(("numpy", "scikit-learn", "zarr", "matplotlib"))}
-    first = [one for one in found["cases"] if one["set"] == arguments.sets[0]]
-    scaled = sorted(
-        (one for one in first if one["calibration"] == arguments.calibration[0]), key=lambda one: one["rows"]
-    )
-    lines = {method: [one for one in scaled if one["method"] == method] for method in LOCATORS}
-    found["slopes"] = {method: slopes(cases) for method, cases in lines.items() if len(cases) > 1}
+    found: dict[str, Any] = {"cases": [], **machine(("numpy", "scikit-learn", "zarr", "matplotlib"))}
+    lines: dict[str, list[dict[str, Any]]] = {method: [] for method in LOCATORS}
+    for case in measure(arguments):
+        print(line(case), flush=True)
+        found["cases"].append(case)
+        if (case["set"], case["calibration"]) == (arguments.sets[0], arguments.calibration[0]):
+            lines[case["method"]].append(case)
+            lines[case["method"]].sort(key=lambda one: int(one["rows"]))
+        found["slopes"] = {method: slopes(cases) for method, cases in lines.items() if len(cases) > 1}
+        if arguments.json:
+            write_bytes(arguments.json, json.dumps(found, indent=1).encode())
     print(json.dumps(found["slopes"]))
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1))
         draw(lines, arguments.json.with_suffix(".png"))
 
 
