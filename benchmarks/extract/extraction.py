@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.extract.extraction_end_to_end import machine
 from benchmarks.support.backbone_shapes import SHAPES, describe_shape, make_backbone
+from benchmarks.support.machine import machine
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.extract.model.capture import capture
 from vadprobe.extract.model.devices import choose_device
@@ -199,7 +199,7 @@ def main() -> None:
     torch.set_num_threads(sizes.threads)
     peak = matmul_peak(device, getattr(torch, sizes.dtype))
     print(f"a large matrix product in {sizes.dtype}: {peak / 1e12:.3f} TFLOP/s")
-    found: dict[str, Any] = {"peak": peak, **machine(["torch", "transformers"])}
+    found: dict[str, Any] = {"peak": peak, **machine(("torch", "transformers"))}
     if device.type == "cuda":
         found["processor"] = torch.cuda.get_device_name(device)
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -228,9 +228,8 @@ def largest_difference(work: Work, mine: Path, theirs: Path, way: str) -> float:
     worst = 0.0
     sampling = work.plan.samplings[0]
     blocks = range(work.backbone.description.spec.n_layers)
-    per_video = (
-        [torch.load(path, weights_only=True) for path in sorted(theirs.glob("*.pt"))] if way == "batched script" else []
-    )
+    files = sorted(theirs.glob("*.pt")) if way == "batched script" else []
+    per_video = [torch.load(path, "cpu", weights_only=True) for path in files]
     for number in range(len(work.texts)):
         (store,) = mine.glob(f"**/{list(SHIPPED)[number]}.zarr")
         heads = torch.from_numpy(FeatureStore.open(store).blocks(np.arange(len(sampling.clips)), blocks)).flatten(2)
@@ -239,9 +238,48 @@ def largest_difference(work: Work, mine: Path, theirs: Path, way: str) -> float:
                 worst = max(worst, float((heads[part["rows"]] - part["heads"]).abs().max()))
         else:
             for row in range(len(heads)):
-                found = torch.load(theirs / f"{row}-{number}.pt", weights_only=True)["heads"]
+                found = torch.load(theirs / f"{row}-{number}.pt", "cpu", weights_only=True)["heads"]
                 worst = max(worst, float((heads[row] - found).abs().max()))
     return worst
+
+
+def measure(sizes: argparse.Namespace, folder: Path, backbone: Backbone, config: ExtractionConfig) -> dict[str, Any]:
+    """Write videos, run the ways in turns on a loaded backbone, and compare what they wrote with the stores.
+
+    Args:
+        sizes: numbers of videos, frames of each, prompts and rounds; `ways` are names of `WAYS`, "vadprobe" among them.
+        folder: an empty folder for all files.
+        backbone: the loaded model.
+        config: the device of the backbone, and the clips of a batch.
+    """
+    (folder / "videos").mkdir()
+    for number in range(sizes.videos):
+        write_video(folder / "videos" / f"video{number}.mp4", sizes.frames)
+    dataset = open_dataset(DatasetConfig(name="videos", videos=str(folder / "videos")), Path())
+    prompts = list(SHIPPED.values())[: sizes.prompts]
+    plan = plan_extraction(dataset, folder / "planned", [SAMPLING], prompts, backbone.description, config)
+    work = Work(backbone, folder / "videos", plan, [prompt.text for prompt in prompts], config)
+    seconds = dict.fromkeys(sizes.ways, float("inf"))
+    for number in range(sizes.rounds):
+        for way in sizes.ways:
+            out = folder / f"{way} {number}"
+            out.mkdir()
+            begun = time.perf_counter()
+            WAYS[way](work, out)
+            seconds[way] = min(seconds[way], time.perf_counter() - begun)
+    differences = {
+        way: largest_difference(work, folder / "vadprobe 0", folder / f"{way} 0", way)
+        for way in sizes.ways
+        if way != "vadprobe"
+    }
+    tokens = work.inputs(work.texts[0], [np.zeros((16, 8, 8, 3), np.uint8)], [2.0])["input_ids"].shape[1]
+    clips = len(plan.samplings[0].clips)
+    return {"seconds": seconds, "clips": clips, "tokens": tokens, "differences": differences}
+
+
+def installed(ways: Sequence[str]) -> list[str]:
+    """Return the ways whose packages are installed."""
+    return [way for way in ways if way != "nnsight" or find_spec("nnsight")]
 
 
 def main() -> None:
@@ -252,48 +290,29 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     sizes = parser.parse_args()
-    ways = [way for way in sizes.ways if way != "nnsight" or find_spec("nnsight")]
+    ways = installed(sizes.ways)
     for way in set(sizes.ways) - set(ways):
         print(f"{way} is left out: it is not installed (pip install nnsight)")
+    sizes.ways = ways
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        (folder / "videos").mkdir()
-        for number in range(sizes.videos):
-            write_video(folder / "videos" / f"video{number}.mp4", sizes.frames)
         path = make_tiny_backbone(folder / "backbone", "qwen2_5_vl")
         size = (sizes.size, sizes.size)
         description = describe(BackboneConfig(key="tiny", path=str(path), dtype="float32", frame_size=size), path)
         config = ExtractionConfig(device="cpu", threads=sizes.threads, batch_clips=4)
-        backbone = load(description, "cpu", sizes.threads)
-        dataset = open_dataset(DatasetConfig(name="videos", videos=str(folder / "videos")), Path())
-        prompts = list(SHIPPED.values())[: sizes.prompts]
-        plan = plan_extraction(dataset, folder / "planned", [SAMPLING], prompts, description, config)
-        work = Work(backbone, folder / "videos", plan, [prompt.text for prompt in prompts], config)
-        seconds = dict.fromkeys(ways, float("inf"))
-        for number in range(sizes.rounds):
-            for way in ways:
-                out = folder / f"{way} {number}"
-                out.mkdir()
-                begun = time.perf_counter()
-                WAYS[way](work, out)
-                seconds[way] = min(seconds[way], time.perf_counter() - begun)
-        clips = len(plan.samplings[0].clips)
-        tokens = work.inputs(work.texts[0], [np.zeros((16, 8, 8, 3), np.uint8)], [2.0])["input_ids"].shape[1]
-        print(f"{clips} clips of {sizes.videos} videos, {sizes.prompts} prompts of about {tokens} tokens, CPU")
-        differences = {}
-        for way in ways:
-            text = f"  {way:15} {seconds[way]:8.2f} s  {clips / seconds[way]:7.2f} clips/s"
-            if way != "vadprobe":
-                text += f"  vadprobe is {seconds[way] / seconds['vadprobe']:.1f} x as fast"
-                differences[way] = largest_difference(work, folder / "vadprobe 0", folder / f"{way} 0", way)
-                text += f"; heads differ by {differences[way]:.1e} at most"
-            print(text)
+        found = measure(sizes, folder, load(description, "cpu", sizes.threads), config)
+    seconds, clips = found["seconds"], found["clips"]
+    print(f"{clips} clips of {sizes.videos} videos, {sizes.prompts} prompts of about {found['tokens']} tokens, CPU")
+    for way in ways:
+        text = f"  {way:15} {seconds[way]:8.2f} s  {clips / seconds[way]:7.2f} clips/s"
+        if way != "vadprobe":
+            text += f"  vadprobe is {seconds[way] / seconds['vadprobe']:.1f} x as fast"
+            text += f"; heads differ by {found['differences'][way]:.1e} at most"
+        print(text)
     if sizes.json:
         packages = ("torch", "transformers", "decord", "av", *(["nnsight"] if find_spec("nnsight") else []))
-        result = {"seconds": seconds, "clips": clips, "tokens": tokens, "differences": differences, **machine(packages)}
-        sizes.json.write_text(
-            json.dumps({**result, "sizes": {k: v for k, v in vars(sizes).items() if k != "json"}}, indent=1)
-        )
+        given = {key: value for key, value in vars(sizes).items() if key != "json"}
+        sizes.json.write_text(json.dumps({**found, **machine(packages), "sizes": given}, indent=1))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,29 @@ _QWEN2_7B = {
     "max_position_embeddings": 32768,
 }
 _QWEN_MROPE = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
+_QWEN2_5_0_5B = {
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "layer_types": ["full_attention"] * 24,
+    "max_position_embeddings": 32768,
+}
+_INTERN_VIT_300M = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "image_size": [448, 448],
+}
+_QWEN_VIT = {
+    "depth": 32,
+    "hidden_size": 1280,
+    "intermediate_size": 3420,
+    "num_heads": 16,
+    "fullatt_block_indexes": [7, 15, 23, 31],
+}
 _SMALL = {"hidden_size": 512, "intermediate_size": 1408, "num_attention_heads": 8, "num_key_value_heads": 4}
 
 SHAPES: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -47,13 +70,7 @@ SHAPES: Mapping[str, tuple[str, dict[str, Any]]] = {
         "internvl",
         {
             "text_config": {**_QWEN2_7B, "vocab_size": 151674},
-            "vision_config": {
-                "hidden_size": 1024,
-                "num_hidden_layers": 24,
-                "num_attention_heads": 16,
-                "intermediate_size": 4096,
-                "image_size": [448, 448],
-            },
+            "vision_config": _INTERN_VIT_300M,
             "image_seq_length": 256,
         },
     ),
@@ -61,14 +78,50 @@ SHAPES: Mapping[str, tuple[str, dict[str, Any]]] = {
         "qwen2_5_vl",
         {
             "text_config": {**_QWEN2_7B, "vocab_size": 152064, "rope_parameters": _QWEN_MROPE},
+            "vision_config": {**_QWEN_VIT, "out_hidden_size": 3584},
+        },
+    ),
+    "llava_onevision": ("llava_onevision", {}),
+    "LLaVA-OneVision-0.5B": (
+        "llava_onevision",
+        {
+            "text_config": {**_QWEN2_5_0_5B, "vocab_size": 152000, "tie_word_embeddings": True},
             "vision_config": {
-                "depth": 32,
-                "hidden_size": 1280,
-                "intermediate_size": 3420,
-                "num_heads": 16,
-                "out_hidden_size": 3584,
-                "fullatt_block_indexes": [7, 15, 23, 31],
+                "hidden_size": 1152,
+                "num_hidden_layers": 26,
+                "num_attention_heads": 16,
+                "intermediate_size": 4304,
+                "image_size": 384,
             },
+            "image_grid_pinpoints": [[384, 384]],
+            "tie_word_embeddings": True,
+        },
+    ),
+    "InternVL3-1B": (
+        "internvl",
+        {
+            "text_config": {**_QWEN2_5_0_5B, "vocab_size": 151674},
+            "vision_config": _INTERN_VIT_300M,
+            "image_seq_length": 256,
+        },
+    ),
+    "Qwen2.5-VL-3B": (
+        "qwen2_5_vl",
+        {
+            "text_config": {
+                "hidden_size": 2048,
+                "intermediate_size": 11008,
+                "num_hidden_layers": 36,
+                "num_attention_heads": 16,
+                "num_key_value_heads": 2,
+                "layer_types": ["full_attention"] * 36,
+                "max_position_embeddings": 32768,
+                "vocab_size": 151936,
+                "rope_parameters": _QWEN_MROPE,
+                "tie_word_embeddings": True,
+            },
+            "vision_config": {**_QWEN_VIT, "out_hidden_size": 2048},
+            "tie_word_embeddings": True,
         },
     ),
 }
@@ -85,8 +138,9 @@ def small_files(name: str, folder: Path) -> Path:
     for key, value in sizes.items():
         config[key] = {**config[key], **value} if isinstance(value, dict) else value
     (path / "config.json").write_text(json.dumps(config))
-    if family == "internvl":
-        height, width = config["vision_config"]["image_size"]
+    if family != "qwen2_5_vl":  # frames have the size of the vision tower's images
+        side = config["vision_config"]["image_size"]
+        height, width = side if isinstance(side, list) else (side, side)
         images = json.loads((path / "preprocessor_config.json").read_text())
         (path / "preprocessor_config.json").write_text(
             json.dumps({**images, "size": {"height": height, "width": width}})

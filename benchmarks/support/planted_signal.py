@@ -27,7 +27,8 @@ class Planting:
         prompt_spread: how much that differs between prompts, as a share: uniform in strength * (1 - s, 1 + s).
         unstable_strength: of an unstable head under the prompt that it is informative under.
         covariance_ratio: deviation of the anomalous class over that of the normal class in a covariance-only head.
-        layers: informative layers of the hidden states, 1 to `n_layers`; shifted by `strength`.
+        layers: informative layers of the hidden states, 1 to `n_layers`.
+        layer_strength: distance of the class means of these layers; None for `strength`.
         overlap: share of anomalous videos that show nothing anywhere.
         cluster: deviation of a random offset of each video, shared by its clips and the prompts.
         shared: share of the noise's variance that is the same under every prompt, in [0, 1].
@@ -49,6 +50,7 @@ class Planting:
     unstable_strength: float = 3.0
     covariance_ratio: float = 1.3
     layers: tuple[int, ...] = ()
+    layer_strength: float | None = None
     overlap: float = 0.0
     cluster: float = 0.0
     shared: float = 0.0
@@ -112,8 +114,9 @@ class PlantedSignal:
         planting = self.planting
         shifts = np.zeros((planting.n_layers + 1, planting.hidden_size), dtype=np.float32)
         rng = self._generator(2)
+        strength = planting.strength if planting.layer_strength is None else planting.layer_strength
         for layer in planting.layers:
-            shifts[layer] = planting.strength * _unit(rng.standard_normal(planting.hidden_size, dtype=np.float32))
+            shifts[layer] = strength * _unit(rng.standard_normal(planting.hidden_size, dtype=np.float32))
         return shifts
 
     def shows(self, labels: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support import profiles
 from tests.support.oracles.eager_reference import ROUNDING
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, SHARED
 from tests.support.planted import write_planted
 from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.store.reading.feature_store import FeatureStore
@@ -363,3 +363,80 @@ def test_commands_are_measured_on_a_finished_job(script, tmp_path):
     assert commands.import_seconds(modules, 1) > 0
     with pytest.raises(SystemExit, match="exit code 2"):
         commands.spent([*commands.PROGRAM, "ls", str(tmp_path / "nothing")])
+
+
+def test_parts_for_a_gpu_are_measured_once_and_what_failed_is_named_at_tiny_shapes(run, script, tmp_path):
+    gpu, path = script("gpu"), tmp_path / "result.json"
+    slow = gpu.entry_of("equalities", 0.2, dry_run=True)
+    assert slow["failed"] == "it took more than its 0 s"
+    path.write_text(json.dumps({"dry_run": True, "machine": {}, "parts": {"InternVL3-8B": slow}}))
+    parts = ["--parts", "equalities", "InternVL3-8B", "vllm"]
+    printed, found = run("gpu", "--dry-run", *parts)
+    assert "InternVL3-8B: is there already" in printed
+    for one in found["parts"]["equalities"].values():
+        if isinstance(one, dict):
+            assert one["early exit against whole"] == one["captured against plain"] == 0
+            assert 0 < one["shared against apart, heads"] < 2**-5
+    again, found = run("gpu", "--dry-run", "--retry", *parts)
+    assert "equalities: is there already" in again
+    assert found["parts"]["InternVL3-8B"]["shared_speedup"] > 0
+    with pytest.raises(SystemExit, match="has the parts of a run with tiny shapes"):
+        gpu.kept(path, dry_run=False)
+
+
+@pytest.mark.slow
+def test_every_part_for_a_gpu_runs_at_tiny_shapes(run, script):
+    _, found = run("gpu", "--dry-run")
+    assert list(found["parts"]) == list(script("device_parts").PARTS)
+    assert not [name for name, entry in found["parts"].items() if "failed" in entry], found
+
+
+@pytest.mark.slow
+def test_an_analysis_of_a_whole_set_is_measured_at_a_small_size(run, tmp_path):
+    sizes = ["--scale=0.02", "--factors", "2", "--calibration", "16", "--sets", "ucf-crime", "--resamples=20"]
+    shape = ["--layers=3", "--heads=4", "--head-dim=8", "--hidden=16", f"--folder={tmp_path}"]
+    printed, found = run("full_size", *sizes, *shape)
+    assert [(one["factor"], one["method"]) for one in found["cases"]] == [
+        (factor, method) for factor in (1, 2) for method in ("headhunt", "hiprobe")
+    ]
+    assert {one["real"] for one in found["cases"]} == {False}
+    assert all(one["auc"] > 0.9 for one in found["cases"]), printed
+    assert set(found["slopes"]) == {"headhunt", "hiprobe"}
+    assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(not (SHARED / "ucf-crime").exists(), reason="the annotation files (../shared/data) are not here")
+def test_true_sets_have_the_real_names_and_any_size(script):
+    sets = script("true_sets")
+    dataset, is_real = sets.true_set("ucf-crime", SHARED)
+    assert is_real
+    whole = sets.of_size(dataset, 1.0, 16)
+    assert sum(video.n_frames for video in whole.videos if video.split != "train") == 1_111_808
+    assert [video.label for video in whole.of_split("train")] == [0] * 8 + [1] * 8
+    eighth, twice = sets.of_size(dataset, 0.125, 16), sets.of_size(dataset, 2, 16)
+    assert len(twice.of_split("test")) == 2 * len(whole.of_split("test"))
+    assert len(twice.intervals) - len(whole.intervals) == sum(
+        len(whole.intervals_of(video.video_id)) for video in whole.videos if video.split != "train"
+    )
+    assert 0.1 < len(eighth.of_split("test")) / len(whole.of_split("test")) < 0.15
+
+
+def test_a_model_of_true_shape_is_measured_by_phases_at_tiny_shapes(run, script, monkeypatch):
+    monkeypatch.setattr(script("true_shapes"), "TINY", ("llava_onevision",))
+    _, found = run("true_shapes", "--dry-run", "--frames=4", "--clips=1", "--dtypes=float32", "--prompts=2")
+    (case,) = found["cases"]
+    assert {"decode", "resize", "vision tower", "prefix", "suffixes", "copy", "write"} <= set(case["seconds"])
+    # Every block multiplies its seven matrices once for the shared tokens, and once for the own ones of each prompt.
+    operations = {phase: one["operations"] for phase, one in case["phases"].items()}
+    assert operations["vision tower"] > 0
+    assert 0 < operations["suffixes"] < 4 * operations["prefix"]
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"), [("LLaVA-OneVision-0.5B", 0.89), ("InternVL3-1B", 0.94), ("Qwen2.5-VL-3B", 3.75)]
+)
+def test_the_small_true_shapes_have_the_published_numbers_of_parameters(script, tmp_path, name, billions):
+    shapes = script("backbone_shapes")
+    description = shapes.describe_shape(name, tmp_path, "bfloat16", (448, 448))
+    model = shapes.make_backbone(description, "meta").model
+    assert round(sum(weight.numel() for weight in model.parameters()) / 1e9, 2) == billions

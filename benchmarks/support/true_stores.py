@@ -1,0 +1,145 @@
+"""Workspaces with planted stores for a data set of any size: calibration videos full, segments with chosen parts.
+
+Calibration videos are stored under five prompts, segments of 24 frames under the first, with the planted heads and
+layers alone.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.support.planted_signal import PlantedSignal, Planting
+from vadprobe.store.datasets.dataset import Dataset, write_manifest
+from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
+from vadprobe.store.format.clip_table import ClipTable
+from vadprobe.store.format.layout import DatasetLayout
+from vadprobe.store.format.prompts import SHIPPED
+from vadprobe.store.format.sampling import Sampling
+from vadprobe.store.format.schema import PARTITION_ROWS
+from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
+from vadprobe.store.format.stored_parts import StoredParts
+from vadprobe.store.writing.partition_data import PartitionData
+from vadprobe.store.writing.writer import plan
+
+SEGMENT, WHOLE = Sampling("segment", 24, 8), Sampling("video", None, 8)
+PROMPTS = ("coarse", "detailed", "question", "guided", "role")
+JOB = """\
+workspace = "."
+prompts = {prompts}
+[dataset]
+name = "{name}"
+format = "manifest"
+videos = "videos"
+manifest = "manifest"
+[store]
+root = "features"
+[[sampling]]
+unit = "segment"
+clip_length = 24
+frames_per_clip = 8
+splits = ["validation", "test"]
+[[sampling]]
+unit = "video"
+frames_per_clip = 8
+splits = ["train"]
+[backbone]
+key = "planted"
+path = "backbone"
+[analysis]
+preset = "{method}"
+method = "{method}"
+out = "{method}"
+calibration = {{unit = "video", fraction = {fraction}}}
+locator = {locator}
+evaluation = {{resamples = {resamples}}}
+"""
+LOCATORS = {
+    "headhunt": '{sigmas = [0.0, 0.4, 0.5, 1.0, 1.5, 2.0], threshold = "grid"}',
+    "hiprobe": '{sigmas = [0.4], threshold = "adaptive"}',
+}
+
+
+def write_case(folder: Path, dataset: Dataset, planting: Planting) -> int:
+    """Write manifest and stores of a set, and return the number of segments."""
+    write_manifest(dataset, folder / "manifest")
+    layout, signal = DatasetLayout(folder / "features", dataset.name), PlantedSignal(planting)
+    facts = [VideoFacts(v.video_id, v.split, v.n_frames, v.fps, f"{n:0>64}") for n, v in enumerate(dataset.videos)]
+    write_video_facts(facts, layout.videos)
+    backbone = BackboneSpec("planted", "planted", "planted", "sha256:0", "bfloat16", "sdpa", *_shape(planting))
+    count = 0
+    for sampling, prompts in ((WHOLE, PROMPTS), (SEGMENT, PROMPTS[:1])):
+        videos = [video for video in dataset.videos if (video.split == "train") == (sampling is WHOLE)]
+        clips = ClipTable.build(videos, [f"{dataset.videos.index(video):0>64}" for video in videos], sampling)
+        positive = _positive(dataset, clips)
+        count = len(clips)
+        parts = StoredParts.of(
+            backbone, count, *((None, None) if sampling is WHOLE else (planting.layers, signal.truth.robust))
+        )
+        for number, prompt in enumerate(prompts):
+            spec = FeatureSpec(dataset.name, clips.digest, count, sampling, backbone, SHIPPED[prompt])
+            writer = plan(layout.store(sampling, backbone.key, prompt), spec, clips, parts)
+            draw = _Drawing(signal, number, spec, parts)
+            for partition in writer.missing():
+                rows = parts.rows(partition, count)
+                writer.write_partition(partition, draw.partition(partition, positive[rows], clips.video_codes[rows]))
+            writer.commit()
+    return count
+
+
+def write_job(folder: Path, name: str, method: str, fraction: float, resamples: int) -> Path:
+    """Write the job file of a method that is fitted on a fraction of the training videos, and return its path."""
+    values = {"prompts": json.dumps(PROMPTS), "name": name, "method": method, "locator": LOCATORS[method]}
+    path = folder / f"{method}.toml"
+    path.write_text(JOB.format(**values, fraction=fraction, resamples=resamples))
+    return path
+
+
+def _shape(planting: Planting) -> tuple[int, int, int, int]:
+    return planting.n_layers, planting.n_heads, planting.head_dim, planting.hidden_size
+
+
+def _positive(dataset: Dataset, clips: ClipTable) -> np.ndarray:
+    """(n,) bool: clips of which at least half is in an anomalous interval; whole videos that have one."""
+    found = np.zeros(len(clips), dtype=bool)
+    for row in range(len(clips)):
+        clip = clips.clip(row)
+        if clips.sampling.unit == "video":
+            found[row] = dataset.by_id[clip.video_id].label == 1
+            continue
+        spans = [(i.start_frame, i.stop_frame) for i in dataset.intervals_of(clip.video_id)]
+        inside = sum(max(0, min(stop, clip.stop_frame) - max(start, clip.start_frame)) for start, stop in spans)
+        found[row] = 2 * inside >= clip.stop_frame - clip.start_frame
+    return found
+
+
+class _Drawing:
+    """Draws partitions of one store into the same arrays; segments have one partition's noise in other orders."""
+
+    def __init__(self, signal: PlantedSignal, prompt: int, spec: FeatureSpec, parts: StoredParts) -> None:
+        planting = signal.planting
+        self._signal, self._prompt = signal, prompt
+        self._layers = list(range(planting.n_layers + 1)) if parts.layers is None else list(parts.layers)
+        self._blocks = sorted({block for block, _ in parts.heads}) if parts.heads else list(range(planting.n_layers))
+        self._rows = min(PARTITION_ROWS, spec.n_clips)
+        self._data = PartitionData.empty(spec, self._rows)
+        self._hidden = signal.hidden_noise(self._rows, prompt, [0], self._layers)
+        self._heads = signal.head_noise(self._rows, prompt, [0], self._blocks)
+
+    def partition(self, number: int, positive: np.ndarray, videos: np.ndarray) -> PartitionData:
+        """Return the features of one partition; the next call overwrites them."""
+        count, generator = len(positive), np.random.default_rng([self._prompt, number])
+        order = generator.permutation(self._rows)[:count]
+        logits = generator.normal(np.stack([positive, ~positive], axis=1).astype(np.float64))
+        hidden = self._signal.hidden_states(self._hidden[order], positive, videos, self._layers)
+        heads = self._signal.heads(self._heads[order], self._prompt, positive, positive, videos, self._blocks)
+        data = self._data
+        found = PartitionData(data.hidden_states[:count], data.head_outputs[:count], data.answer_logits[:count])
+        for target, places, values in (
+            (found.hidden_states, self._layers, hidden),
+            (found.head_outputs, self._blocks, heads),
+            (found.answer_logits, slice(None), logits.astype(np.float32)),
+        ):
+            values.view(np.uint32)[...] &= np.uint32(0xFFFF0000)  # the nearest bfloat16 towards zero
+            target[:, places] = values
+        return found
