@@ -58,6 +58,7 @@ def contents(root: Any) -> Mapping[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_two_workers_write_into_a_bucket_what_one_writes_into_a_folder(
     bucket: Any, video_folder: Path, describe_tiny: Callable[..., Any], tmp_path: Path
 ) -> None:

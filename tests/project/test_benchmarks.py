@@ -92,6 +92,7 @@ def test_exact_metrics_agree_with_every_peer_at_a_small_size(run, tmp_path):
     assert all(difference < 1e-12 for difference in differences.values()), differences
 
 
+@pytest.mark.slow
 def test_every_way_to_read_a_store_gives_the_values_of_its_peers_at_a_small_size(run, tmp_path):
     sizes = ["--clips=512", "--blocks=2", "--heads=3", "--head-dim=8", "--many-rows=1500", f"--folder={tmp_path}"]
     printed, found = run("store_reading", *sizes)

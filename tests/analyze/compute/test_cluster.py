@@ -134,6 +134,7 @@ def test_a_task_that_always_kills_its_worker_is_named(processes: Scheduler) -> N
         processes.run([Task("layer 9", always_die)])
 
 
+@pytest.mark.slow
 def test_a_cluster_by_address_gives_the_same_bits(running: RunningCluster) -> None:
     wanted = [numbers(seed).tobytes() for seed in range(30)]
     for _ in range(2):  # the cluster outlives a client

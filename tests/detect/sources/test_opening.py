@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import profiles
 from tests.support.processes.waiting import wait_until
 from tests.support.videos.drawn import number_of, write
 from vadprobe.detect.sources.files import FileSource
@@ -65,7 +66,7 @@ def test_silent_standard_input_breaks_off(tmp_path: Path) -> None:
     assert "no data for 0.5 s" in reason
 
 
-@pytest.mark.parametrize("ending", FORMS)
+@pytest.mark.parametrize("ending", profiles.some(list(FORMS), 1))
 def test_a_file_is_read_while_it_grows(tmp_path: Path, ending: str) -> None:
     content = write(tmp_path / f"whole.{ending}", ENOUGH, codec="mpeg4", container=FORMS[ending]).read_bytes()
     growing, seen = tmp_path / f"growing.{ending}", threading.Event()

@@ -185,6 +185,7 @@ sys.exit(main(sys.argv[2:]))
 """The command, which after its first clip touches a file and waits to be interrupted."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", profiles.some([signal.SIGINT, signal.SIGTERM], 1))
 def test_an_interrupted_extract_says_so_and_goes_on_later(
     job: Callable[..., Path], run: Run, number: signal.Signals

@@ -170,6 +170,7 @@ def test_an_interrupt_ends_all_processes_and_the_work_goes_on_later(
     assert main(["verify", str(job)]) == 0
 
 
+@pytest.mark.slow
 def test_the_partition_of_a_killed_process_is_taken_over(
     write_job: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: Workers
 ) -> None:

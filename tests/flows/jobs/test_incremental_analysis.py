@@ -180,6 +180,7 @@ def test_features_of_another_prompt_recompute_that_prompt_alone(copy: Planted, t
     assert set(computed) >= BESIDE
 
 
+@pytest.mark.slow
 def test_features_of_the_scored_segments_alone_leave_the_fit_as_it_was(copy: Planted, tmp_path: Path) -> None:
     other = write_planted(tmp_path / "other", seed=9)
     replaced(copy, other, lambda path: "segment-24-8" not in path.parts)

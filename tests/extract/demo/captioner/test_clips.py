@@ -123,6 +123,7 @@ def test_drawing_goes_on_where_it_stopped(small_recipe: Recipe, small_clips: Pat
     assert all((small_clips / name).stat().st_mtime_ns == times[name] for name in kept)
 
 
+@pytest.mark.slow
 def test_drawing_that_is_interrupted_leaves_no_worker(tmp_path: Path) -> None:
     before = set(active_children())
     at_work: set[BaseProcess] = set()

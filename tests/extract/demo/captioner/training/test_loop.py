@@ -20,6 +20,7 @@ from vadprobe.extract.demo.captioner.training.trainer import Trainer
 from vadprobe.store.errors import VadprobeError
 
 
+@pytest.mark.slow
 def test_one_process_and_two_take_the_same_steps(
     tmp_path: Path, small_recipe: Recipe, small_clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
