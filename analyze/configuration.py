@@ -68,8 +68,8 @@ class EvaluationConfig(Section):
     """Section `[analysis.evaluation]`: intervals of the reported numbers by a bootstrap over videos."""
 
     resamples: int = Field(default=1000, ge=0, description="0: no intervals")
-    seed: int = Field(default=0, ge=0, description="of the resamples")
-    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the intervals")
+    seed: int = Field(default=0, ge=0, description="seed of the resamples")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="confidence of the intervals")
 
 
 class AnalysisConfig(Section):
@@ -100,14 +100,16 @@ class AnalysisConfig(Section):
     )
     position: Position = Field(
         default=LAST_PROMPT,
-        description="tokens whose features are read: those prompts of the job that have this position count",
+        description="tokens whose features are read; prompts of the job without this position are left out",
     )
     score_prompt: Annotated[str | None, _SCORE_PROMPT] = Field(
         default=None, description="the prompt that feeds the probe; by default the first"
     )
-    top_heads: int = Field(default=5, ge=1, description="HeadHunt: five heads")
-    instability_weight: float = Field(default=0.5, ge=0, description="HeadHunt: lambda = 0.5")
-    seed: int = Field(default=0, ge=0, description="of the two-means clustering, of permutations and folds")
+    top_heads: int = Field(default=5, ge=1, description="HeadHunt: K, the number of heads that are chosen")
+    instability_weight: float = Field(
+        default=0.5, ge=0, description="HeadHunt: lambda, the weight of a head's instability over the prompts"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the two-means clustering, of permutations and folds")
     calibration: CalibrationConfig = CalibrationConfig()
     saliency: SaliencyConfig = SaliencyConfig()
     selection: SelectionConfig = SelectionConfig()

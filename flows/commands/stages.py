@@ -63,7 +63,7 @@ def extract(
 ) -> int:
     """Compute the features that are missing (stage 1).
 
-    Exit code 3 if all features are extracted but for videos or clips that cannot be read.
+    Exit code 3 if some videos or clips cannot be read; all other features are extracted.
 
     Example: vadprobe extract my-job.toml --devices all
 
@@ -135,7 +135,7 @@ def report(
 ) -> int:
     """Write one page from finished analyses, with its tables as CSV files in a folder beside it.
 
-    Exit code 3 if there is no film strip of a video.
+    Exit code 3 if a video has no film strip.
 
     Example: vadprobe report hiprobe.toml headhunt.toml --out both.html --thumbnails
 
@@ -224,7 +224,7 @@ def explain(
         max_tokens: most tokens of a text
         temperature: 0 takes the likeliest token; above, tokens are drawn
         top_p: tokens are drawn among the likeliest that have this mass together
-        seed: of drawn tokens, and of normal segments that are drawn
+        seed: seed of drawn tokens, and of drawn normal segments
         normal: normal segments to explain beside the events, at most
         normal_rule: the longest of them, or drawn by the seed
         batch: texts that run side by side
