@@ -75,13 +75,13 @@ class EvaluationConfig(Section):
 class AnalysisConfig(Section):
     """Section `[analysis]`: one method on the cached features.
 
-    `convention` "headhunt-code" sets all that the public code of HeadHunt-VAD does: the constants of the four metrics;
-    liblinear on 60 % of the calibration samples as they are, drawn with its seed; smoothing with zeros beyond the ends
-    and 3 sigmas wide; and, with locator.threshold = "grid", its grid. A key that it sets may be given with that value
-    only; to mix readings, leave the convention out and give the keys. In four rare cases heads need care: two samples
-    in a class, and a covariance without an inverse, are computed as there; near-singular scatters above 1e9, and
-    unknown metrics and ties, may still differ (`saliency/kernels/reference_code.py`). In videos shorter than its
-    smoothing that code takes a narrower one; here all videos have the same.
+    `convention` "headhunt-code" sets all keys as the public code of HeadHunt-VAD does: the constants of the four
+    metrics; liblinear on 60 % of the calibration samples, unscaled and drawn with its seed; smoothing of 3 sigmas, with
+    zeros beyond the ends; and, with locator.threshold = "grid", its grid. A key that it sets may be given with that
+    value only. To mix readings, leave the convention out and give the keys. Two samples in a class, and a covariance
+    without an inverse, are computed as in that code. Near-singular scatters above 1e9, and unknown metrics and ties,
+    may differ from it (`saliency/kernels/reference_code.py`). In videos shorter than its smoothing that code takes a
+    narrower one; here it is the same in all videos.
     """
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")

@@ -55,8 +55,8 @@ _CONSTANTS = OpenReading(
 class SaliencyConfig(Section):
     """Section `[analysis.saliency]`: how well every layer or head separates the calibration samples.
 
-    The keys from `entropy_bins` to `ratio_epsilon` are of layers, those from `lda_covariance` to `nmi_mean` of heads
-    under the convention "paper".
+    The keys from `entropy_bins` to `ratio_epsilon` apply to layers; those from `lda_covariance` to `nmi_mean` apply to
+    heads under the convention "paper".
     """
 
     convention: Annotated[Convention, _CONSTANTS] = Field(
