@@ -67,7 +67,7 @@ CODE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
 class EvaluationConfig(Section):
     """Section `[analysis.evaluation]`: intervals of the reported numbers by a bootstrap over videos."""
 
-    resamples: int = Field(default=1000, ge=0, description="0: no intervals")
+    resamples: int = Field(default=1000, ge=0, description="resamples of the videos for the intervals; 0: no intervals")
     seed: int = Field(default=0, ge=0, description="seed of the resamples")
     confidence: float = Field(default=0.95, gt=0, lt=1, description="confidence of the intervals")
 

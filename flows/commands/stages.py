@@ -14,7 +14,7 @@ def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, work
     """Print a whole job with all its settings, as TOML that loads to the same job.
 
     A job is a file, or the name of a shipped one, such as hiprobe or papers/headhunt; several are merged, later ones
-    winning. Behind a value stands the file that says it.
+    winning. After each value stands the file that it comes from.
 
     Example: vadprobe show-job my-job.toml
 
@@ -260,9 +260,9 @@ def demo(
 ) -> int:
     """Run both methods on a generated world, and compare them with all that is simpler.
 
-    The backbone is a small captioner that is shipped, pre-trained on drawings of the same program, without labels and
-    without these videos. But its captions name six of the ten kinds that the set calls anomalous; the other four it was
-    neither shown nor told. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
+    The backbone is a small captioner that is shipped. It was pre-trained on drawings of the same program, without
+    labels and without these videos. But its captions name six of the ten kinds that the set calls anomalous; it never
+    saw the other four. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
     features, scores and texts are nonsense, and every result there is stamped so.
 
     Example: vadprobe demo --out demo-out
