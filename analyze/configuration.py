@@ -67,21 +67,21 @@ CODE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
 class EvaluationConfig(Section):
     """Section `[analysis.evaluation]`: intervals of the reported numbers by a bootstrap over videos."""
 
-    resamples: int = Field(default=1000, ge=0, description="0: no intervals")
-    seed: int = Field(default=0, ge=0, description="of the resamples")
-    confidence: float = Field(default=0.95, gt=0, lt=1, description="of the intervals")
+    resamples: int = Field(default=1000, ge=0, description="resamples of the videos for the intervals; 0: no intervals")
+    seed: int = Field(default=0, ge=0, description="seed of the resamples")
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="confidence of the intervals")
 
 
 class AnalysisConfig(Section):
     """Section `[analysis]`: one method on the cached features.
 
-    `convention` "headhunt-code" sets all that the public code of HeadHunt-VAD does: the constants of the four metrics;
-    liblinear on 60 % of the calibration samples as they are, drawn with its seed; smoothing with zeros beyond the ends
-    and 3 sigmas wide; and, with locator.threshold = "grid", its grid. A key that it sets may be given with that value
-    only; to mix readings, leave the convention out and give the keys. In four rare cases heads need care: two samples
-    in a class, and a covariance without an inverse, are computed as there; near-singular scatters above 1e9, and
-    unknown metrics and ties, may still differ (`saliency/kernels/reference_code.py`). In videos shorter than its
-    smoothing that code takes a narrower one; here all videos have the same.
+    `convention` "headhunt-code" sets all keys as the public code of HeadHunt-VAD does: the constants of the four
+    metrics; liblinear on 60 % of the calibration samples, unscaled and drawn with its seed; smoothing of 3 sigmas, with
+    zeros beyond the ends; and, with locator.threshold = "grid", its grid. A key that it sets may be given with that
+    value only. To mix readings, leave the convention out and give the keys. Two samples in a class, and a covariance
+    without an inverse, are computed as in that code. Near-singular scatters above 1e9, and unknown metrics and ties,
+    may differ from it (`saliency/kernels/reference_code.py`). In videos shorter than its smoothing that code takes a
+    narrower one; here it is the same in all videos.
     """
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")
@@ -100,14 +100,16 @@ class AnalysisConfig(Section):
     )
     position: Position = Field(
         default=LAST_PROMPT,
-        description="tokens whose features are read: those prompts of the job that have this position count",
+        description="tokens whose features are read; prompts of the job without this position are left out",
     )
     score_prompt: Annotated[str | None, _SCORE_PROMPT] = Field(
         default=None, description="the prompt that feeds the probe; by default the first"
     )
-    top_heads: int = Field(default=5, ge=1, description="HeadHunt: five heads")
-    instability_weight: float = Field(default=0.5, ge=0, description="HeadHunt: lambda = 0.5")
-    seed: int = Field(default=0, ge=0, description="of the two-means clustering, of permutations and folds")
+    top_heads: int = Field(default=5, ge=1, description="HeadHunt: K, the number of heads that are chosen")
+    instability_weight: float = Field(
+        default=0.5, ge=0, description="HeadHunt: lambda, the weight of a head's instability over the prompts"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the two-means clustering, of permutations and folds")
     calibration: CalibrationConfig = CalibrationConfig()
     saliency: SaliencyConfig = SaliencyConfig()
     selection: SelectionConfig = SelectionConfig()

@@ -26,31 +26,36 @@ _JOBS = """\
 A job is one TOML file for both stages. It is checked as a whole before any work starts; an unknown key is an error.
 Keys without a default must be given. The files in `configs/` are complete examples.
 
-A job may say `extends = "other.toml"`, a file relative to its own, or `extends = "papers/headhunt"`, a shipped job by
-its name; or a list of them, of which later ones win, and the job's own keys win over all. Tables are merged key by key;
-an array, and an array of tables such as `[[sampling]]`, is replaced whole. A key cannot be taken away, only be given
-another value. `workspace` is relative to the file that says it. `vadprobe show-job JOB` prints the whole job with the
-file that each value came from.
+A job can build on others: `extends = "other.toml"` names a file, relative to the job's own folder;
+`extends = "papers/headhunt"` names a shipped job; a list names several.
 
-**Unit**: of a number; "1" has none. **Source**: where a default is from. "printed" gives what the papers say about a
-question that they leave open ([open readings](../explanation/readings.md)); "HiProbe-VAD" and "HeadHunt-VAD" are the
-papers' own values; an empty cell is ours.
+- Later jobs of the list win over earlier ones, and the job's own keys win over all.
+- Tables are merged key by key. An array is replaced as a whole, also an array of tables such as `[[sampling]]`.
+- A key can be given another value, but not removed.
+- `workspace` is relative to the file that sets it.
+
+`vadprobe show-job JOB` prints the whole job, with the file that each value comes from.
+
+**Unit**: the unit of a number; "1" stands for none. **Source**: where a default comes from. "printed" gives what the
+papers say about a question that they leave open ([open readings](../explanation/readings.md)). "HiProbe-VAD" and
+"HeadHunt-VAD" mark values of the papers. In an empty cell the default is ours.
 """
 
 _PROGRAMS = """\
-Programs read the exit code, and the one JSON value that many commands print with `--json`: then nothing else is on
-standard output, and progress and messages are on standard error. `verify` and `dataset audit` take a file behind
-`--json`, or `-`.
+For programs, many commands print one JSON value with `--json`. Nothing else is then on standard output; progress and
+messages go to standard error. `verify` and `dataset audit` take a file after `--json`, or `-` for standard output.
+Every command ends with one of these exit codes:
 """
 
 _READINGS = """\
 # Open readings
 
-What HiProbe-VAD (MM 2025) and HeadHunt-VAD (AAAI 2026) leave open, and the key of a job file that answers it.
-The equations and the code that computes them are in [equations](../reference/equations.md), all keys in
+This page lists what HiProbe-VAD (MM 2025) and HeadHunt-VAD (AAAI 2026) leave open, and the key of a job that answers
+each question. The equations and the code that computes them are in [equations](../reference/equations.md), all keys in
 [jobs](../reference/jobs.md).
-A key of the saliency of layers is refused in a job of heads, and the other way round. What a job takes in place of
-a default stands in its `detector.json`, under `provenance.readings`, and in the report.
+
+A key of the saliency of layers is refused in a job of heads, and the other way round. Where a job departs from a
+default, its `detector.json` says so under `provenance.readings`, and so does the report.
 """
 _WITHOUT_KEY = (
     (
@@ -250,7 +255,8 @@ def _type(annotation: Any) -> str:
         parts = get_args(annotation)
         return f"list of {_type(parts[0])}" if parts[-1] is ... else f"[{', '.join(map(_type, parts))}]"
     if get_origin(annotation) is dict:
-        return f"table of {_type(get_args(annotation)[1])}s"
+        values = get_args(annotation)[1]
+        return "table" if values is Any else f"table of {_type(values)}s"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "table"
     return _WORDS.get(annotation.__name__, annotation.__name__)

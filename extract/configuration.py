@@ -88,15 +88,17 @@ class ExtractionConfig(Section):
     )
     reader: Literal["auto", "pyav", "decord"] = Field(
         default="auto",
-        description="library that decodes videos: 'auto' is 'pyav', which reads everything; 'decord' reads what it can "
-        "be trusted with and leaves the rest to PyAV. Both give the same frames, so no specification names it",
+        description="library that decodes videos: 'auto' is 'pyav', which reads everything; 'decord' reads the files "
+        "that it reads correctly, and PyAV the rest. Both give the same frames, so no specification names it",
     )
     new_videos: Literal["refuse", "append", "later"] = Field(
         default="refuse",
         description="videos that a dataset has gained since its stores were planned: 'refuse' them; 'append' their "
-        "clips behind the others, which alone are computed; or leave them for 'later'",
+        "clips behind the others and compute these alone; or leave them for 'later'",
     )
-    decode_deadline: float = Field(default=60.0, gt=0, description="seconds without progress before a clip fails")
+    decode_deadline: float = Field(
+        default=60.0, gt=0, description="seconds without progress in decoding before a clip fails"
+    )
 
     @field_validator("batch_clips", mode="before")
     @classmethod

@@ -70,7 +70,7 @@ EXIT_CODES = {
     0: "done",
     1: "a store or a dataset is not sound, a file gave no row, or two stores differ",
     2: "wrong input, said in a sentence on standard error; nothing was begun",
-    3: "done but for what could not be: videos or clips that cannot be read, or figures that the stores cannot give",
+    3: "done, except for what was not possible: videos or clips that cannot be read, figures the stores cannot give",
     130: "interrupted (Ctrl-C, SIGTERM); what was written stays, and the same command goes on",
     141: "nobody reads the output any more",
 }
@@ -122,7 +122,7 @@ def application() -> App:
     }
     app = App(
         "vadprobe",
-        help="Finds anomalies in video by probing the insides of a frozen multimodal model.",
+        help="Find anomalies in video by probing the features of a frozen multimodal model.",
         version=lambda: importlib.metadata.version("vadprobe"),
         suppress_keyboard_interrupt=False,
         **look,

@@ -21,7 +21,7 @@ class CalibrationConfig(Section):
     fraction: Annotated[float, _FRACTION] = Field(
         default=0.01, gt=0, le=1, description="both papers: one per cent of the training videos, stratified"
     )
-    seed: int = Field(default=0, ge=0, description="of the draw of training videos")
+    seed: int = Field(default=0, ge=0, description="seed of the draw of training videos")
     segment_label: Literal["video", "interval"] = Field(
         default="video", description="with unit 'segment': the label of the video, or whether an interval covers it"
     )

@@ -56,18 +56,21 @@ Samples = Literal["all", "anomalous"]
 class LocatorConfig(Section):
     """Section `[analysis.locator]`: smoothing of segment scores and the threshold of the binary decision.
 
-    `threshold` "grid": the (sigma, threshold) pair of best frame F1 on the videos of `split`. "adaptive": mean plus
-    kappa deviations of the calibration probabilities (HiProbe-VAD). A number: that number. What a job leaves out
-    follows its method: 0.4 and "adaptive" for 'hiprobe', 1.5 and 0.65 for 'headhunt', 52/24 (SphereVAD's 52 frames) and
-    0.5 for 'spherevad'.
+    `threshold` is "grid", the (sigma, threshold) pair of best frame F1 on the videos of `split`; "adaptive", the mean
+    plus kappa deviations of the calibration probabilities (HiProbe-VAD); or a number. If a job leaves sigma or
+    threshold out, its method sets them: 0.4 and "adaptive" for 'hiprobe', 1.5 and 0.65 for 'headhunt', 52/24
+    (SphereVAD's 52 frames) and 0.5 for 'spherevad'.
     """
 
     split: Literal["validation", "test"] = Field(
-        default="validation", description="what the grid sees; 'test' is reported too and needs allow_overlap"
+        default="validation",
+        description="videos that the grid is tuned on; those of 'test' are reported too, which needs allow_overlap",
     )
 
     sigmas: Annotated[tuple[float, ...], _SIGMAS] = Field(
-        default=(1.5,), min_length=1, description="in segments; by method [0.4], [1.5], [2.1667]"
+        default=(1.5,),
+        min_length=1,
+        description="widths of the smoothing in segments; by method [0.4], [1.5], [2.1667]",
     )
     threshold: Annotated[float | str, _THRESHOLD] = Field(
         default=0.65,
@@ -75,7 +78,7 @@ class LocatorConfig(Section):
         "'hiprobe' the default is 'adaptive', with 'spherevad' 0.5",
     )
     thresholds: Annotated[tuple[float, ...] | None, _GRID] = Field(
-        default=None, min_length=1, description="that the grid tries; by default 0.01 to 0.99 in steps of 0.01"
+        default=None, min_length=1, description="thresholds of the grid; by default 0.01 to 0.99 in steps of 0.01"
     )
     kappa: Annotated[float, _KAPPA] = Field(
         default=0.2, allow_inf_nan=False, description="standard deviations above the mean; HiProbe prints 0.2"

@@ -104,8 +104,9 @@ class ProbeConfig(Section):
 
     kind: ProbeKind = Field(
         default="logistic",
-        description="both papers; 'linear-svm', 'mlp' and 'distance' are for comparison, 'von-mises-fisher' is "
-        "SphereVAD's, 'whitened' and 'nearest-neighbours' see no label; or one that another package adds",
+        description="'logistic' is that of both papers; 'linear-svm', 'mlp' and 'distance' are for comparison, "
+        "'von-mises-fisher' is SphereVAD's, 'whitened' and 'nearest-neighbours' see no label; or one that another "
+        "package adds",
     )
     options: dict[str, float] = Field(
         default={},
@@ -115,11 +116,13 @@ class ProbeConfig(Section):
     )
     statistics: Statistics = Field(
         default="calibration",
-        description="rows that means, covariances and neighbours see, which need no label: 'test' takes the rows of "
-        "the test videos too, without their labels; transductive, which needs allow_transductive",
+        description="rows that means, covariances and neighbours are computed from, without labels: 'test' adds the "
+        "rows of the test videos, which is transductive and needs allow_transductive",
     )
     c: Annotated[float, _C] = Field(
-        default=1.0, gt=0, description="inverse regularisation; 'inf' is as the equations are printed"
+        default=1.0,
+        gt=0,
+        description="inverse strength of the penalty; 'inf' is no penalty, as the equations are printed",
     )
     max_iterations: int = Field(
         default=1000, ge=1, description="HiProbe: 1000 iterations of L-BFGS; HeadHunt's code: 2000 of liblinear"
@@ -131,7 +134,7 @@ class ProbeConfig(Section):
     seed: int = Field(
         default=0,
         ge=0,
-        description="of the first weights of kind 'mlp', and the draws of `fraction` and `resampling`",
+        description="seed of the first weights of kind 'mlp', and of the draws of `fraction` and `resampling`",
     )
     convention: Annotated[Convention, _SOLVER] = Field(
         default="paper", description="'headhunt-code': liblinear on unscaled features, as HeadHunt's public code"
@@ -141,7 +144,10 @@ class ProbeConfig(Section):
         description="'standard': mean 0 and deviation 1 over the samples of the fit; 'none': as they are",
     )
     fraction: Annotated[float, _FRACTION] = Field(
-        default=1.0, gt=0, le=1, description="of the calibration samples that the fit sees, drawn within each class"
+        default=1.0,
+        gt=0,
+        le=1,
+        description="share of the calibration samples that the fit sees, drawn within each class",
     )
     resampling: Annotated[Resampling, _RESAMPLING] = Field(
         default="none", description="'balanced': samples of the rarer class are repeated until both are equally many"
@@ -149,7 +155,7 @@ class ProbeConfig(Section):
     memory_gb: float = Field(
         default=2.0,
         ge=0,
-        description="features held in memory for a fit; a logistic fit of more streams over the store",
+        description="features that a fit may hold in memory; a logistic fit of more streams over the store",
     )
 
     @property

@@ -55,8 +55,8 @@ _CONSTANTS = OpenReading(
 class SaliencyConfig(Section):
     """Section `[analysis.saliency]`: how well every layer or head separates the calibration samples.
 
-    The keys from `entropy_bins` to `ratio_epsilon` are of layers, those from `lda_covariance` to `nmi_mean` of heads
-    under the convention "paper".
+    The keys from `entropy_bins` to `ratio_epsilon` apply to layers; those from `lda_covariance` to `nmi_mean` apply to
+    heads under the convention "paper".
     """
 
     convention: Annotated[Convention, _CONSTANTS] = Field(
@@ -141,14 +141,17 @@ def _changed(values: LayerReadings | HeadReadings, defaults: LayerReadings | Hea
 class SelectionConfig(Section):
     """Section `[analysis.selection]`: the layers or heads that feed the probe, by the papers' rules or others.
 
-    "dlsp" the layer of greatest saliency; "layer" the one given; "middle-layer" layer round(L / 2); "last-layer" layer
-    L. "rhi" the `top_heads` of greatest robust saliency; "heads" those given; "random-heads" as many drawn by
-    `seed`; "last-block" every head of the last block (HeadHunt-VAD's "full layer features"); "full-layer" every head of
-    the block whose best head RHI ranks first; "all-heads" every head there is. "fisher" the `top_heads` of greatest
-    Fisher ratio under the score prompt (SteerVAD), "fisher-layer" the layer; another package may add rules.
+    Rules of layers: "dlsp" takes the layer of greatest saliency, "layer" the one given, "middle-layer" layer
+    round(L / 2), "last-layer" layer L. Rules of heads: "rhi" takes the `top_heads` of greatest robust saliency, "heads"
+    those given, "random-heads" as many drawn by `seed`, "last-block" every head of the last block (HeadHunt-VAD's "full
+    layer features"), "full-layer" every head of the block whose best head RHI ranks first, "all-heads" every head.
+    "fisher" takes the `top_heads` of greatest Fisher ratio under the score prompt (SteerVAD), "fisher-layer" the layer.
+    Another package may add rules.
     """
 
-    rule: Rule | None = Field(default=None, description="by default the method's own: 'dlsp', 'rhi' or 'middle-layer'")
+    rule: Rule | None = Field(
+        default=None, description="rule that chooses; by default the method's: 'dlsp', 'rhi' or 'middle-layer'"
+    )
     layer: int | None = Field(
         default=None, ge=0, description="with rule 'layer': its number; layer_zero says which layer is 0"
     )
@@ -164,7 +167,7 @@ class SelectionConfig(Section):
     prompts: tuple[str, ...] | None = Field(
         default=None, min_length=1, description="the prompts that RHI ranks over; by default all of the job"
     )
-    seed: int = Field(default=0, ge=0, description="of 'random-heads'")
+    seed: int = Field(default=0, ge=0, description="seed of the rule 'random-heads'")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "SelectionConfig":

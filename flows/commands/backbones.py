@@ -10,7 +10,7 @@ from vadprobe.store.files.text import table
 
 
 def backbones() -> int:
-    """List the families of backbones that are supported, with what was verified of each and how.
+    """List the supported families of backbones, with what was verified of each and how.
 
     Example: vadprobe backbones
     """
@@ -84,7 +84,7 @@ def make_demo_backbone(
 
     Args:
         out: the folder to make, a checkpoint with backbone_card.json; a finished one of this recipe is left alone
-        work: folder of drawn clips and training states, apart from the one to make; other seeds draw on the same clips
+        work: folder of drawn clips and training states, another than OUT; other seeds use the same clips
         seed: seed of the weights, of the order of clips and of their wordings
         workers: processes that draw; with more than one, two train, and the steps are the same
         shots: shots to draw for the training, ten clips each

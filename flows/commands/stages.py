@@ -14,7 +14,7 @@ def show_job(first: Annotated[str, Parameter(name="JOB")], /, *others: str, work
     """Print a whole job with all its settings, as TOML that loads to the same job.
 
     A job is a file, or the name of a shipped one, such as hiprobe or papers/headhunt; several are merged, later ones
-    winning. Behind a value stands the file that says it.
+    winning. After each value stands the file that it comes from.
 
     Example: vadprobe show-job my-job.toml
 
@@ -63,7 +63,7 @@ def extract(
 ) -> int:
     """Compute the features that are missing (stage 1).
 
-    Exit code 3 if all features are extracted but for videos or clips that cannot be read.
+    Exit code 3 if some videos or clips cannot be read; all other features are extracted.
 
     Example: vadprobe extract my-job.toml --devices all
 
@@ -135,7 +135,7 @@ def report(
 ) -> int:
     """Write one page from finished analyses, with its tables as CSV files in a folder beside it.
 
-    Exit code 3 if there is no film strip of a video.
+    Exit code 3 if a video has no film strip.
 
     Example: vadprobe report hiprobe.toml headhunt.toml --out both.html --thumbnails
 
@@ -224,7 +224,7 @@ def explain(
         max_tokens: most tokens of a text
         temperature: 0 takes the likeliest token; above, tokens are drawn
         top_p: tokens are drawn among the likeliest that have this mass together
-        seed: of drawn tokens, and of normal segments that are drawn
+        seed: seed of drawn tokens, and of drawn normal segments
         normal: normal segments to explain beside the events, at most
         normal_rule: the longest of them, or drawn by the seed
         batch: texts that run side by side
@@ -260,9 +260,9 @@ def demo(
 ) -> int:
     """Run both methods on a generated world, and compare them with all that is simpler.
 
-    The backbone is a small captioner that is shipped, pre-trained on drawings of the same program, without labels and
-    without these videos. But its captions name six of the ten kinds that the set calls anomalous; the other four it was
-    neither shown nor told. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
+    The backbone is a small captioner that is shipped. It was pre-trained on drawings of the same program, without
+    labels and without these videos. But its captions name six of the ten kinds that the set calls anomalous; it never
+    saw the other four. The numbers say nothing about any real camera. On videos that were not drawn by vadprobe its
     features, scores and texts are nonsense, and every result there is stamped so.
 
     Example: vadprobe demo --out demo-out

@@ -41,7 +41,7 @@ def ls(root: Place, /, *, save: bool = False, json: bool = False) -> int:
 
 
 def show(store: Place, /, *, json: bool = False) -> int:
-    """Tell everything about one store.
+    """Show one store: its specification, arrays, failed rows and sizes.
 
     Example: vadprobe show features/set/segment-48-16/backbone/coarse.zarr
 
@@ -77,12 +77,12 @@ def similar(
     Example: vadprobe similar Fall_01@48 --store features/set/segment-48-16/backbone/coarse.zarr --heads 3:6,0:6
 
     Args:
-        clip: VIDEO, VIDEO@FRAME, or the number of a row
+        clip: the clip to compare with: VIDEO, VIDEO@FRAME, or the number of a row
         store: a store: ROOT/DATASET/SAMPLING/BACKBONE/PROMPT, with or without .zarr
         layer: compare these hidden states; 0 is the embedding
         heads: compare these heads, each as block:head from 0
-        count: clips that are listed
-        other_videos: leave out the clips of the same video
+        count: number of clips that are listed
+        other_videos: list clips of other videos only
         json: print JSON, for programs
     """
     from vadprobe.flows.jobs.progress import Bar
@@ -160,7 +160,7 @@ def card(store: Place, /) -> int:
 
 
 def gc(root: Place, /, *, yes: bool = False) -> int:
-    """List what ended processes left behind, and remove it with --yes.
+    """List what killed processes left behind, and remove it with --yes.
 
     Nothing is removed without --yes, and never what a living worker claims.
 

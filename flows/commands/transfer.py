@@ -34,7 +34,7 @@ class PartOptions:
     detector: Path | None = None
     """the layers or heads and the prompt of a detector"""
     prompts: Names = None
-    """of a folder with several stores: these prompts alone"""
+    """where a folder has several stores: those of these prompts alone"""
 
     def __post_init__(self) -> None:
         if self.detector and (self.layers or self.heads):
@@ -67,7 +67,7 @@ def pull(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
 
     Args:
         source: where to copy from: a store (...zarr), or a folder with stores, or a URL of one
-        root: the own root: a folder or a URL; below it all keeps its place
+        root: your root: a folder or a URL; each store keeps its path below it
     """
     return _copy(source, root, parts, rows)
 
@@ -84,7 +84,7 @@ def push(source: Place, root: Place, /, *, parts: PartOptions = PartOptions(), r
 
     Args:
         source: what to copy: a store (...zarr), or a folder with stores, or a URL of one
-        root: the others' root: a folder or a URL; below it all keeps its place
+        root: the root to copy to: a folder or a URL; each store keeps its path below it
     """
     return _copy(source, root, parts, rows)
 

@@ -25,8 +25,8 @@ _MOST_WORKERS = 4
 def verify(target: Place, /, *, resume: bool = False, workers: OptionalPositive = None, json: JsonFile = None) -> int:
     """Read every byte of the stores again and compare it with the records.
 
-    Nothing is repaired. Exit code 1 if something is wrong; the partitions to redo and what mends each problem are
-    listed.
+    Nothing is repaired. If something is wrong, the partitions to compute again are listed, with what repairs each
+    problem, and the exit code is 1.
 
     Example: vadprobe verify my-job.toml
 

@@ -26,7 +26,7 @@ class ValidationConfig(Section):
     """Section `[dataset.validation]`: annotated videos taken out of the test split, for the locator's grid."""
 
     fraction: float | None = Field(default=None, gt=0, lt=1, description="fraction of the annotated test videos")
-    seed: int = Field(default=0, ge=0, description="of the draw")
+    seed: int = Field(default=0, ge=0, description="seed of the draw")
     videos: tuple[str, ...] = Field(default=(), description="names, in place of a draw")
 
     @model_validator(mode="after")

@@ -23,8 +23,8 @@ class SamplingConfig(Section):
     unit: Literal["segment", "video"] = Field(
         description="'segment': clips of equal length, one after another; 'video': one clip, the whole video"
     )
-    clip_length: int | None = Field(default=None, ge=1, description="frames of a clip; none for whole videos")
-    frames_per_clip: int = Field(ge=1, description="frames of a clip that the backbone sees")
+    clip_length: int | None = Field(default=None, ge=1, description="frames of a segment; left out for whole videos")
+    frames_per_clip: int = Field(ge=1, description="number of frames of a clip that the backbone sees")
     splits: tuple[Split, ...] = Field(
         default=("train", "validation", "test"), description="splits whose videos are cut"
     )
@@ -43,7 +43,7 @@ class SamplingConfig(Section):
         "deepest of them. The sampling, the backbone and one of the prompts must be the detector's",
     )
     full_splits: tuple[Split, ...] = Field(
-        default=(), description="splits that keep every layer and head all the same, for example to calibrate on"
+        default=(), description="splits whose videos keep every layer and head, for example to calibrate on"
     )
 
     @model_validator(mode="after")
@@ -74,15 +74,15 @@ class PromptConfig(Section):
 
     key: str = Field(description="folder name of the prompt in the store")
     text: str | None = Field(
-        default=None, description="what the model is asked behind the video; by default the shipped prompt of that key"
+        default=None, description="what the model is asked after the video; by default the shipped prompt of that key"
     )
-    before: str = Field(default="", description="what it reads before the video")
+    before: str = Field(default="", description="what the model reads before the video")
     positions: tuple[Position, ...] = Field(
         default=(LAST_PROMPT,),
         min_length=1,
         description="tokens whose values are kept, all from one pass, a store for each: the last before the answer, "
-        "the last vision token, the mean over the vision tokens, or over all tokens behind the video. The store of "
-        "another than 'last-prompt' is called KEY-POSITION",
+        "the last vision token, the mean over the vision tokens, or over all tokens after the video. A store of a "
+        "position other than 'last-prompt' is called KEY-POSITION",
     )
 
     @field_validator("positions")

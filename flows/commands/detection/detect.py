@@ -30,13 +30,13 @@ def detect(
     json: bool = False,
     streams: StreamOptions = StreamOptions(),
 ) -> int:
-    """Detect anomalous events in videos, in one pass that ends behind the deepest block the detector reads.
+    """Detect anomalous events in videos, in one pass that ends after the deepest block the detector reads.
 
     Writes scores.jsonl and events.jsonl line by line as scores become final and events close, the curve of each video
-    below pictures/ when it ends, and at the end events.csv and summary.json. A segment is a number of frames, that of
-    the detector, at any frame rate. An interrupted run leaves all of these for what was found, a killed one leaves
-    whole lines. A folder with results is refused: no run goes on with those of an earlier one. Exit code 3 if a video
-    or a segment could not be read: the others are done; 130 if interrupted.
+    below pictures/ when it ends, and at the end events.csv and summary.json. A segment has as many frames as the
+    detector's, at any frame rate. An interrupted run writes all of these for what it has found; a killed run leaves
+    whole lines. A folder that holds results is refused, unless --overwrite is given. Exit code 3 if a video or a
+    segment could not be read (the others are done), 130 if interrupted.
 
     Example: vadprobe detect rtsp://camera/stream --detector detector.json --look-ahead 0
 
@@ -48,15 +48,15 @@ def detect(
         backbone: checkpoint folder or hub id, in place of the one that the detector names
         device: 'auto' takes a GPU when there is one; else 'cpu', 'cuda:1', ...
         threads: CPU threads of the model; by default all cores but one
-        look_ahead: segments that a smoothed score waits for: 0 is causal, the kernel's radius offline; by default the
-            radius, and scores and events are those of 'vadprobe analyze'
+        look_ahead: later segments that a smoothed score waits for; 0 is causal. By default the reach of the smoothing:
+            scores and events are then those of 'vadprobe analyze'
         stay_above: an event goes on while the smoothed score is above this (hysteresis); by default the threshold
-        batch: segments per pass; by default that of the features, at most 8
+        batch: segments per pass; by default as in the extraction of the features, at most 8
         overwrite: replace the results of an earlier detection in the folder
         explain: let the backbone say what happens in each event: of a file at its end, of a stream when the event has
             closed and no segment waits; the texts are generated
-        films: then cut an mp4 of each event from the video files
-        scored_video: then write an mp4 of each video file with its score below the frames
+        films: at the end, cut an mp4 of each event from the video files
+        scored_video: at the end, write an mp4 of each video file with its score below the frames
         padding: seconds before and after an event in its film
         json: print the summary as JSON, for programs: the content of summary.json
         streams: options of streams

@@ -38,7 +38,7 @@ def detector_build(config: Path, /, *, out: Path | None = None) -> int:
 
 
 def detector_show(file: Path, /, *, json: bool = False) -> int:
-    """Show what a detector's file holds: a file that is damaged, edited or hostile is refused in a sentence.
+    """Show what a detector's file holds; a file that is damaged, edited or hostile is refused.
 
     Example: vadprobe detector show detector.json
 

@@ -86,7 +86,7 @@ def sweep(
 def agreement(*jobs: Path, draws: Positive = 5, options: ExperimentOptions = ExperimentOptions()) -> int:
     """Compare the layers or heads that jobs choose: between draws, prompts, conventions, datasets and backbones.
 
-    Beside what two choices share stands what two random ones of the same size would.
+    Beside what two choices share stands what two random choices of the same size would share.
 
     Example: vadprobe agreement my-job.toml other.toml
 

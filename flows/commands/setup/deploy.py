@@ -29,7 +29,7 @@ def deploy(
     Args:
         job: job file, or a shipped job by its name
         file: the file to write; one that this command has written is replaced
-        name: of the deployments, for more than one job on a server; by default each has the name of its flow
+        name: name of the deployments, where a server has several jobs; by default that of each flow
         gpu_pool: work pool of stage 1
         cpu_pool: work pool of everything else
         jobs: folder on the workers' machines that stands for the current one, in place of their own VADPROBE_JOBS

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def doctor(*, job: Path | None = None, stores: Place | None = None, write: bool = False, json: bool = False) -> int:
-    """Try what this machine has for vadprobe: packages, GPU and its torch build, decoders, Prefect, stores, disk.
+    """Check this machine for vadprobe: packages, GPU and its torch build, decoders, Prefect, stores, disk.
 
-    Each part is tried, not only looked up, and what does not work comes with what to do. Nothing is left behind. Exit
-    code 1 if something does not work, 0 otherwise; an extra that is not installed is a note.
+    Each part is tried, not only looked up. For what does not work, the output says what to do. Nothing is left behind.
+    Exit code 1 if something does not work, 0 otherwise; an extra that is not installed is a note.
 
     Example: vadprobe doctor --job my-job.toml
 

@@ -25,7 +25,7 @@ class ScoreSource(Section):
     )
     answers: str | None = Field(
         default=None,
-        description="what makes scores of answers in words: 'anomalous=1,normal=0' by how they begin, or 'number', "
+        description="how answers in words become scores: 'anomalous=1,normal=0' by how they begin; 'number' by "
         "their last one",
     )
     rename: str | None = Field(
