@@ -156,8 +156,8 @@ def _cut(
         unreadable = f" Not readable: {first_few(reasons)}." if reasons else ""
         raise VadprobeError(
             f"sampling {section.sampling().key!r} covers no readable video of dataset {dataset.name!r} "
-            f"(splits {', '.join(section.splits)}); check the video folder and the splits (in a table of your own a video without one is "
-            "of the split test), or leave this sampling out." + unreadable
+            f"(splits {', '.join(section.splits)}); check the video folder and the splits (in a table of your "
+            "own a video without one is of the split test), or leave this sampling out." + unreadable
         )
     videos = [
         Video(probe.video_id, dataset.by_id[probe.video_id].path, probe.n_frames, probe.fps) for probe in readable

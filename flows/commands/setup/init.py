@@ -36,8 +36,8 @@ def init(
         videos: folder of the video files
         out: the job file to write; paths in it begin in its folder
         detector: detector.json fitted elsewhere
-        labels: a table of your own, with the columns video_id, label (0 or 1), intervals (frames, 10-20;40-80) and split
-            (train, validation or test), or a known set's annotation, or the folder that holds it
+        labels: a table of your own (columns video_id; label, 0 or 1; intervals, frames as 10-20;40-80; split, train,
+            validation or test), or a known set's annotation, or the folder that holds it
         format: what the labels are like
         backbone: checkpoint folder or hub id; by default that of the detector
         method: the method to fit by, where there are labels

@@ -61,8 +61,8 @@ def read_table(path: StorePath) -> Reading[Annotation]:
     other = [visible(column) or "(no name)" for column in columns if column not in COLUMNS]
     if not {"video_id", "path"} & set(columns):
         raise VadprobeError(
-            f"{path} must have a column 'video_id' or 'path', got {', '.join(other) or 'neither'}. The columns that are "
-            f"read: {', '.join(COLUMNS)}."
+            f"{path} must have a column 'video_id' or 'path', got {', '.join(other) or 'neither'}. The columns "
+            f"that are read: {', '.join(COLUMNS)}."
         )
     notes = (f"columns not used: {', '.join(other)}",) if other else ()
     found: dict[str, tuple[int, Annotation]] = {}

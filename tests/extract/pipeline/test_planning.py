@@ -1,6 +1,7 @@
 """Planning: every video becomes a row, readable or not; no weights are loaded; what changed since is refused."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -327,7 +328,7 @@ def test_other_videos_before_anything_is_computed_may_take_the_place_of_the_firs
 ) -> None:
     make_plan()
     (videos / "second.mp4").unlink()
-    with pytest.raises(StoreError, match="remove .*segment-8-4, where nothing has been computed yet, and plan again"):
+    with pytest.raises(StoreError, match=r"remove .*segment-8-4, where nothing has been computed yet, and plan again"):
         make_plan()
     shutil.rmtree(tmp_path / "root" / "set" / "segment-8-4")
     assert make_plan().samplings[0].clips.video_ids == ("first", "third")
