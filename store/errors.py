@@ -1,5 +1,9 @@
 """The one exception whose message is meant for the user."""
 
+import difflib
+import os
+from pathlib import Path
+
 
 class VadprobeError(ValueError):
     """Wrong input, said in a sentence: the rule, the value, what to do next.
@@ -14,3 +18,10 @@ class StoreError(VadprobeError):
 
 class VideoError(VadprobeError):
     """A video, or some frames of one, that cannot be read. It becomes a row with this message as reason."""
+
+
+def near_file(path: Path) -> str:
+    """Return the end of a sentence about a path that is not there: `; did you mean b/job.toml?`, or a full stop."""
+    beside = os.listdir(path.parent) if os.access(path.parent, os.R_OK | os.X_OK) and path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    return f"; did you mean {path.parent / near[0]}?" if near else "."

@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.text import near_file
+from vadprobe.store.errors import VadprobeError, near_file
 
 
 class Section(BaseModel):

@@ -11,8 +11,7 @@ from vadprobe.detect.sources.frames import FrameSource
 from vadprobe.detect.sources.live import LiveSource
 from vadprobe.detect.sources.masking import is_url, masked, name_of_url
 from vadprobe.detect.sources.options import SourceOptions
-from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.text import near_file
+from vadprobe.store.errors import VadprobeError, near_file
 
 STANDARD_INPUT = "-"
 ENDS = ("http", "https", "ftp", "file")

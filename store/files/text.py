@@ -1,9 +1,7 @@
 """Sizes, counts, lists, errors and tables as people read them."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from pathlib import Path
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
@@ -28,13 +26,6 @@ def first_few(items: Sequence[object], count: int = 3) -> str:
     """List the first items and count the others: `a, b, c and 1,021 more`."""
     shown = ", ".join(str(item) for item in items[:count])
     return shown if len(items) <= count else f"{shown} and {len(items) - count:,} more"
-
-
-def near_file(path: Path) -> str:
-    """Return the end of a sentence about a path that is not there: `; did you mean b/job.toml?`, or a full stop."""
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, beside, n=1)
-    return f"; did you mean {path.parent / near[0]}?" if near else "."
 
 
 def ranges(numbers: Iterable[int]) -> str:

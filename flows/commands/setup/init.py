@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from vadprobe.store.datasets.annotations.names import VIDEO_SUFFIXES
 from vadprobe.store.datasets.configuration import DatasetFormat
-from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.text import counted, near_file
+from vadprobe.store.errors import VadprobeError, near_file
+from vadprobe.store.files.text import counted
 
 if TYPE_CHECKING:
     from vadprobe.flows.jobs.job_files.new_job import NewJob
