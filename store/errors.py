@@ -22,6 +22,7 @@ class VideoError(VadprobeError):
 
 def near_file(path: Path) -> str:
     """Return the end of a sentence about a path that is not there: `; did you mean b/job.toml?`, or a full stop."""
-    beside = os.listdir(path.parent) if os.access(path.parent, os.R_OK | os.X_OK) and path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, beside, n=1)
-    return f"; did you mean {path.parent / near[0]}?" if near else "."
+    folder = path.parent
+    is_listed = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    near = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()] if is_listed else [], n=1)
+    return f"; did you mean {folder / near[0]}?" if near else "."
