@@ -1,5 +1,9 @@
 """The one exception whose message is meant for the user."""
 
+import difflib
+import os
+from pathlib import Path
+
 
 class VadprobeError(ValueError):
     """Wrong input, said in a sentence: the rule, the value, what to do next.
@@ -14,3 +18,11 @@ class StoreError(VadprobeError):
 
 class VideoError(VadprobeError):
     """A video, or some frames of one, that cannot be read. It becomes a row with this message as reason."""
+
+
+def near_file(path: Path) -> str:
+    """Return the end of a sentence about a path that is not there: `; did you mean b/job.toml?`, or a full stop."""
+    folder = path.parent
+    is_listed = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    near = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()] if is_listed else [], n=1)
+    return f"; did you mean {folder / near[0]}?" if near else "."

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import VadprobeError, near_file
 
 
 class Section(BaseModel):
@@ -41,7 +41,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return tomllib.load(file)
     except FileNotFoundError as error:
-        raise VadprobeError(f"there is no job file {path}; presets are in the project's folder configs/.") from error
+        raise VadprobeError(
+            f"there is no job file {path}{near_file(path)} 'vadprobe init' writes one; presets are in the project's "
+            "folder configs/."
+        ) from error
     except IsADirectoryError as error:
         raise VadprobeError(f"{path} is a folder; name a job file (TOML), such as configs/hiprobe.toml.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ from vadprobe.analyze.detector.plain_values import PACKED, check_numbers, read_p
 from vadprobe.analyze.locator.locator import Locator
 from vadprobe.analyze.probes.kinds.registry import Probe, probe_from_json
 from vadprobe.analyze.saliency.selection import Selection
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import VadprobeError, near_file
 from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.format.specification import FeatureSpec
 
@@ -134,7 +134,8 @@ class Detector:
             value = read_plain(path)
         except FileNotFoundError as error:
             raise VadprobeError(
-                f"there is no detector {path}; 'vadprobe analyze' of a job with training videos writes detector.json."
+                f"there is no detector {path}{near_file(path)} 'vadprobe analyze' of a job with training videos writes "
+                "detector.json."
             ) from error
         version = value.get("schema_version", 1)
         if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:

@@ -139,7 +139,8 @@ def ground_truth(dataset: Dataset, videos: Sequence[Video]) -> GroundTruth:
         if names:
             raise VadprobeError(
                 f"{len(names)} of {len(videos)} videos have {fault} ({naming(names)}). Every measured video needs an "
-                "annotation and a frame count (from a frame count file, or from the video files)."
+                "annotation and a frame count: name the folder of the video files (videos, --videos), a table of "
+                "counts (frame_counts, --frame-counts), or give a table of your own the column n_frames."
             )
     both = [video.video_id for video in videos if video.label == 0 and dataset.intervals_of(video.video_id)]
     if both:

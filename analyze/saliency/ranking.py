@@ -10,7 +10,7 @@ from vadprobe.store.errors import VadprobeError
 
 _UNKNOWN = (
     "a metric is unknown where a class's samples are too few or equal (symmetric_kl needs three per class). Draw a "
-    "larger calibration set."
+    "larger calibration set: label more training videos, or set a larger fraction in [analysis.calibration]."
 )
 
 

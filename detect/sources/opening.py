@@ -11,7 +11,7 @@ from vadprobe.detect.sources.frames import FrameSource
 from vadprobe.detect.sources.live import LiveSource
 from vadprobe.detect.sources.masking import is_url, masked, name_of_url
 from vadprobe.detect.sources.options import SourceOptions
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import VadprobeError, near_file
 
 STANDARD_INPUT = "-"
 ENDS = ("http", "https", "ftp", "file")
@@ -36,7 +36,7 @@ def open_source(argument: str, options: SourceOptions | None = None) -> FrameSou
     if path.is_dir():
         raise VadprobeError(f"{argument!r} must be a video file, it is a folder; pass it where folders are taken.")
     if not path.exists():
-        raise VadprobeError(f"a video must be a file, a folder, a URL or '-', got {argument!r}, which does not exist.")
+        raise _no_file(argument)
     return _growing(path, options) if options.follow else FileSource(path, None, options.decode_seconds)
 
 
@@ -58,9 +58,7 @@ def open_sources(arguments: Sequence[str], options: SourceOptions | None = None)
         if argument == STANDARD_INPUT or is_url(argument):
             continue
         if not path.exists():
-            raise VadprobeError(
-                f"a video must be a file, a folder, a URL or '-', got {argument!r}, which does not exist."
-            )
+            raise _no_file(argument)
         if path.is_dir() and options.watch and not is_last:
             raise VadprobeError("a folder that is watched must be the last argument: watching it may never end.")
         if path.is_dir() and not options.watch and not files_of(path):
@@ -68,6 +66,13 @@ def open_sources(arguments: Sequence[str], options: SourceOptions | None = None)
     if options.watch and not (arguments and Path(arguments[-1]).is_dir()):
         raise VadprobeError("watching needs a folder as the last argument.")
     return (source for argument in arguments for source in _sources_of(argument, options))
+
+
+def _no_file(argument: str) -> VadprobeError:
+    return VadprobeError(
+        f"a video must be a file, a folder, a URL or '-', got {argument!r}, which does not exist"
+        f"{near_file(Path(argument))}"
+    )
 
 
 def _sources_of(argument: str, options: SourceOptions) -> Iterable[FrameSource]:

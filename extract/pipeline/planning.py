@@ -112,10 +112,11 @@ def plan_extraction(
     videos = [video for video in dataset.videos if video.split in wanted]
     probes = probe_videos(dataset, videos, layout, config.decode_deadline, progress, config.reader)
     device = description.device_type(config.device)
-    plans, appended = [], list[str]()
-    for section in samplings:
-        clips, note = _cut(dataset, probes, section, layout, description.spec.key, config)
-        appended += [note] if note else []
+    # All are cut before any store is created: a job that is refused leaves nothing behind.
+    cuts = [_cut(dataset, probes, section, layout, description.spec.key, config) for section in samplings]
+    appended = [note for _, note in cuts if note]
+    plans = []
+    for section, (clips, _) in zip(samplings, cuts, strict=True):
         contents = _contents(dataset, clips, description.spec, section)
         writers = tuple(
             plan(
@@ -155,8 +156,8 @@ def _cut(
         unreadable = f" Not readable: {first_few(reasons)}." if reasons else ""
         raise VadprobeError(
             f"sampling {section.sampling().key!r} covers no readable video of dataset {dataset.name!r} "
-            f"(splits {', '.join(section.splits)}); check the video folder and the splits, or leave this sampling out."
-            + unreadable
+            f"(splits {', '.join(section.splits)}); check the video folder and the splits (in a table of your "
+            "own a video without one is of the split test), or leave this sampling out." + unreadable
         )
     videos = [
         Video(probe.video_id, dataset.by_id[probe.video_id].path, probe.n_frames, probe.fps) for probe in readable

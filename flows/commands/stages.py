@@ -122,6 +122,7 @@ def analyze(config: Path, /, *, json: bool = False) -> int:
         return 0
     print(outcome.table())
     print(outcome.steps())
+    print(f"Scores and events: {outcome.results.parent}")
     print(f"Report: {outcome.report}")
     return 0
 

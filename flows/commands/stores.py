@@ -108,6 +108,8 @@ def similar(
         ]
         print_json({"row": row, "clips": listed})
         return 0
+    asked = opened.clips.clip(row)
+    print(f"Most like {asked.video_id} frames {asked.start_frame}-{asked.stop_frame - 1} (row {row}), by the cosine:")
     for it, one in clips:
         print(f"{one.cosine:8.4f}  {it.video_id} frames {it.start_frame}-{it.stop_frame - 1} (row {one.row})")
     return 0

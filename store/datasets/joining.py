@@ -14,7 +14,7 @@ from vadprobe.store.datasets.annotations.split_lists import Listed
 from vadprobe.store.datasets.dataset import Dataset
 from vadprobe.store.datasets.video import Interval, Split, Video
 from vadprobe.store.errors import VadprobeError
-from vadprobe.store.files.text import first_few
+from vadprobe.store.files.text import counted, first_few
 
 NAMED = 5
 """Number of names that a message shows."""
@@ -221,6 +221,6 @@ def missing_lines(missing: Sequence[str]) -> Iterator[str]:
     """Yield a sentence about videos of the dataset that have no file; nothing if all have one."""
     if missing:
         yield (
-            f"{len(missing)} videos of the dataset have no file and are left out: {naming(missing)}; "
+            f"{counted(len(missing), 'video')} of the dataset without a file, left out: {naming(missing)}; "
             "'vadprobe dataset audit' names them all."
         )

@@ -169,7 +169,8 @@ class StoredParts:
 
     def describe(self) -> str:
         """Say what is stored: `it holds layers 3, 20 and all heads`."""
-        text = f"it holds {_named('layer', self.layers)} and {_named('head', self.heads)}"
+        parts = [_named("layer", self.layers), _named("head", self.heads)]
+        text = "it holds " + " and ".join(parts if self.layers != () else parts[::-1])  # "no" reads on to what follows
         if self.layers is None and self.heads is None:
             text = "it holds all layers and heads"
         if self.full_partitions:

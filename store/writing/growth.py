@@ -104,6 +104,8 @@ def other_clips(path: StorePath, stored: ClipTable, clips: ClipTable) -> StoreEr
     named = "; ".join(f"{word}: {first_few(names)}" for word, names in found.items() if names)
     only_new = found["added"] and not found["gone"] and not found["changed"]
     remedy = "restore the videos" if not only_new else 'append the new videos: new_videos = "append" in [extraction]'
+    if not is_remote(path) and not any(path.parent.glob("*/*.records/*.json")):
+        remedy = f"remove {path.parent}, where nothing has been computed yet, and plan again"
     return StoreError(
         f"{path} holds another clip table ({len(stored)} clips of {len(stored.video_ids)} videos, "
         f"digest {stored.digest[:12]}; now {len(clips)} clips of {len(clips.video_ids)} videos, "

@@ -118,7 +118,7 @@ def test_the_numbers_of_a_part_are_those_of_the_whole(planted, bucket, vadprobe,
     vadprobe("analyze", finished(planted, "whole", "features"))
     pulled = tmp_path / "pulled"
     out = vadprobe("pull", bucket, pulled, "--detector", detector, "--splits", "test")
-    assert "It holds no layers and head 1:3" in out
+    assert "It holds head 1:3 and no layers" in out
     assert vadprobe("pull", bucket, pulled, "--detector", detector, "--splits", "test").count(" 0 of") == 1
     vadprobe("verify", pulled)
     vadprobe("analyze", finished(planted, "part", str(pulled)))

@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from vadprobe.store.datasets.annotations.names import VIDEO_SUFFIXES
 from vadprobe.store.datasets.configuration import DatasetFormat
-from vadprobe.store.errors import VadprobeError
+from vadprobe.store.errors import VadprobeError, near_file
+from vadprobe.store.files.text import counted
 
 if TYPE_CHECKING:
     from vadprobe.flows.jobs.job_files.new_job import NewJob
@@ -34,7 +36,8 @@ def init(
         videos: folder of the video files
         out: the job file to write; paths in it begin in its folder
         detector: detector.json fitted elsewhere
-        labels: a table of your own, or a known set's annotation, or the folder that holds it
+        labels: a table of your own (columns video_id; label, 0 or 1; intervals, frames as 10-20;40-80; split, train,
+            validation or test), or a known set's annotation, or the folder that holds it
         format: what the labels are like
         backbone: checkpoint folder or hub id; by default that of the detector
         method: the method to fit by, where there are labels
@@ -57,6 +60,8 @@ def init(
     name = videos.resolve().name.lower().replace(" ", "-") or "videos"
     new = NewJob(out.parent, videos, name, backbone, detector, labels, format, method, prefix)
     _write(out, new)
+    found = sum(path.suffix.lower() in VIDEO_SUFFIXES for path in videos.rglob("*"))
+    print(f"Videos: {counted(found, 'file')} below {videos}{'' if found else '; put yours there before you go on'}.")
     print(f"Written: {out}\n{_next_step(new, out)}")
     return 0
 
@@ -93,10 +98,10 @@ def _next_step(new: "NewJob", out: Path) -> str:
 def _check(videos: Path, detector: Path | None, labels: Path | None) -> None:
     """Refuse paths that are not there, and a job that would fit and not fit."""
     if not videos.is_dir():
-        raise VadprobeError(f"{videos} is not a folder; name the folder of your video files.")
+        raise VadprobeError(f"{videos} is not a folder{near_file(videos)} Name the folder of your video files.")
     for path in (detector, labels):
         if path is not None and not path.exists():
-            raise VadprobeError(f"{path} does not exist.")
+            raise VadprobeError(f"{path} does not exist{near_file(path)}")
 
 
 def _path(answer: str) -> Path | None:

@@ -30,6 +30,7 @@ COLUMNS = ("video_id", "path", "split", "label", "category", "n_frames", "fps", 
 _LABELS = {"0": 0, "1": 1, "normal": 0, "anomalous": 1, "abnormal": 1, "false": 0, "true": 1}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _MAX_FPS = 1e6
+_OF_SECONDS = "correct the intervals, or give seconds in the columns start_second, stop_second and fps"
 
 
 def read_table(path: StorePath) -> Reading[Annotation]:
@@ -59,7 +60,10 @@ def read_table(path: StorePath) -> Reading[Annotation]:
         raise VadprobeError(f"the manifest {path} has no row; write one for each video.")
     other = [visible(column) or "(no name)" for column in columns if column not in COLUMNS]
     if not {"video_id", "path"} & set(columns):
-        raise VadprobeError(f"{path} must have a column 'video_id' or 'path', got {', '.join(other) or 'neither'}.")
+        raise VadprobeError(
+            f"{path} must have a column 'video_id' or 'path', got {', '.join(other) or 'neither'}. The columns "
+            f"that are read: {', '.join(COLUMNS)}."
+        )
     notes = (f"columns not used: {', '.join(other)}",) if other else ()
     found: dict[str, tuple[int, Annotation]] = {}
     written: dict[str, str] = {}
@@ -133,7 +137,7 @@ def _listed_pairs(value: Any) -> list[tuple[Any, Any]]:
         parts = [part.strip() for part in value.split(";") if part.strip()]
         found = [re.fullmatch(r"([0-9]{1,13})\s*-\s*([0-9]{1,13})", part) for part in parts]
         if not parts or not all(found):
-            raise RowError("'intervals' as 10-20;40-80", "correct the intervals")
+            raise RowError("'intervals' as 10-20;40-80, in frames", _OF_SECONDS)
         return [(int(match[1]), int(match[2])) for match in found if match]
     if isinstance(value, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in value):
         return [(pair[0], pair[1]) for pair in value]

@@ -1,6 +1,7 @@
 """Planning: every video becomes a row, readable or not; no weights are loaded; what changed since is refused."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -310,3 +311,24 @@ def test_a_sampling_without_a_readable_video_is_refused(make_plan: MakePlan, vid
     words = r"'segment-8-4' covers no readable video of dataset 'set' \(splits test\).* Not readable: empty: .*empty"
     with pytest.raises(VadprobeError, match=words):
         make_plan(dataset, test_only)
+
+
+def test_a_job_of_which_one_sampling_is_refused_leaves_nothing_behind(
+    make_plan: MakePlan, videos: Path, tmp_path: Path
+) -> None:
+    dataset = split_dataset(videos, {"first": "train"})
+    test_only = SEGMENTS.model_copy(update={"clip_length": 4, "splits": ("test",)})
+    with pytest.raises(VadprobeError, match="without one is of the split test"):
+        make_plan(dataset, SEGMENTS.model_copy(update={"splits": ("train",)}), test_only)
+    assert not list((tmp_path / "root").rglob("clips.parquet"))
+
+
+def test_other_videos_before_anything_is_computed_may_take_the_place_of_the_first(
+    make_plan: MakePlan, videos: Path, tmp_path: Path
+) -> None:
+    make_plan()
+    (videos / "second.mp4").unlink()
+    with pytest.raises(StoreError, match=r"remove .*segment-8-4, where nothing has been computed yet, and plan again"):
+        make_plan()
+    shutil.rmtree(tmp_path / "root" / "set" / "segment-8-4")
+    assert make_plan().samplings[0].clips.video_ids == ("first", "third")

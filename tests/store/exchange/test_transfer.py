@@ -78,7 +78,7 @@ def test_a_part_of_a_part(whole, tmp_path):
     np.testing.assert_array_equal(two.head_outputs(np.arange(9), [(1, 2)]), whole.head_outputs(np.arange(9), [(1, 2)]))
     with pytest.raises(StoreError, match=r"layer 0 is not stored in partition 0; it holds layer 2 and heads 0:0, 1:2"):
         transfer(one, tmp_path / "three", Choice(layers=(0,)))
-    with pytest.raises(StoreError, match=r"partition 1 is not in it; it holds no layers and head 1:2, in partitions 0"):
+    with pytest.raises(StoreError, match=r"partition 1 is not in it; it holds head 1:2 and no layers, in partitions 0"):
         transfer(two, tmp_path / "three", Choice(videos=("video 3",)))
     assert not (tmp_path / "three").exists()
 
@@ -146,7 +146,7 @@ def test_the_command(whole, tmp_path, capsys):
     assert main(["pull", str(source), str(tmp_path / "a"), "--heads", "1:2,0:0", "--splits", "test"]) == 0
     out = capsys.readouterr().out
     assert "2 of 2 partitions copied; 344 rows" in out
-    assert "It holds no layers and heads 0:0, 1:2, in partitions 1-2 alone." in out
+    assert "It holds heads 0:0, 1:2 and no layers, in partitions 1-2 alone." in out
     assert main(["push", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
     names = tmp_path / "names.txt"

@@ -136,7 +136,7 @@ def test_an_array_of_which_nothing_is_held_has_no_shard(tmp_path):
     assert not (writer.path / "hidden_states" / "c").exists()
     assert not (writer.path / "answer_logits" / "c").exists()
     store = FeatureStore.open(writer.path)
-    with pytest.raises(StoreError, match=r"layer 0 is not stored in partition 0; it holds no layers and all heads, no"):
+    with pytest.raises(StoreError, match=r"layer 0 is not stored in partition 0; it holds all heads and no layers, no"):
         store.hidden_states(np.array([0]), [0])
     with pytest.raises(StoreError, match="it holds no answer_logits"):
         store.answer_logits(np.array([0]))

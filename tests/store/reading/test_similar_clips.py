@@ -56,7 +56,9 @@ def test_a_clip_is_named_by_its_video_and_frame(store: FeatureStore) -> None:
 def test_the_command_lists_them(store: FeatureStore, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["similar", "video04@24", "--store", str(Path(str(store.path))), "--layer", "2", "--count", "3"]
     assert main(words) == 0
-    lines = capsys.readouterr().out.strip().splitlines()
+    asked, *lines = capsys.readouterr().out.strip().splitlines()
     row = row_of_clip(store.clips, "video04@24")
+    assert asked.startswith("Most like video04 frames 24-")
+    assert f"(row {row})" in asked
     expected = [one.row for one in similar_clips(store, row, 3, layer=2)]
     assert [int(line.rpartition("row ")[2].rstrip(")")) for line in lines] == expected

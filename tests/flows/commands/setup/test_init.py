@@ -24,6 +24,7 @@ def test_a_job_without_labels_is_planned_as_it_is_written(
     code, printed, _ = run("init", videos, "--backbone", tiny_backbones["qwen2_5_vl"], "--out", "below/job.toml")
     assert code == 0
     assert "vadprobe extract below/job.toml" in printed
+    assert "Videos: 1 file below videos." in printed
     text = Path("below/job.toml").read_text()
     assert '# how videos and annotation are laid out\nformat = "folder"' in text
     assert 'videos = "../videos"' in text
@@ -51,6 +52,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(refused: Any, videos: 
     assert "no backbone is named" in refused("init", videos)
     assert "is not a folder" in refused("init", "nowhere", "--backbone", "a/b")
     assert "nothing.json does not exist" in refused("init", videos, "--detector", "nothing.json")
+    assert "did you mean videos?" in refused("init", "vidoes", "--backbone", "a/b")
     assert "there is no terminal to ask in" in refused("init")
     Path("labels.csv").write_text("video\n")
     assert "job.toml" in refused("init", videos, "--labels", "labels.csv", "--format", "folder", "--backbone", "a/b")
