@@ -24,7 +24,7 @@ HEAD_METRICS = ("lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_info
 LAYER_METRICS = ("gaussian_kl", "discriminant_ratio", "binned_entropy")
 
 Rule = str
-"""How layers or heads are chosen: one of `saliency.rules.RULES`."""
+"""Name of the rule that chooses layers or heads: one of `saliency.rules.RULES`."""
 
 RANKING_RULES: tuple[Rule, ...] = ("dlsp", "rhi", "full-layer")
 """Rules that rank by the papers' metrics, of which chance is known."""

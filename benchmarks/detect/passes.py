@@ -102,7 +102,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Taken:
-    """What the runs of one way took: seconds on the clock, and seconds to compare ways by."""
+    """Times of the runs of one way: seconds on the clock, and seconds to compare ways by."""
 
     clock: Sequence[float]
     cost: Sequence[float]

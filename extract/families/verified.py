@@ -69,4 +69,4 @@ VERIFIED = (
     VerifiedFamily("qwen3_vl_moe", "Qwen3-VL with experts", "processor", "all", "equal", "projection", needs=_VISION),
     VerifiedFamily("smolvlm", "SmolVLM2", "processor", "all", "equal", "reference", needs=f"{_VISION}, num2words"),
 )
-"""What the tests under `tests/extract` run; a test keeps this list."""
+"""Families that the tests under `tests/extract` run; a test keeps this list."""

@@ -121,7 +121,7 @@ def start(team: TeamOfMachines, flow: str, *words: str) -> UUID:
 
 
 def everything_below(root: str | Path) -> dict[str, bytes]:
-    """What lies below a folder or in a bucket, but for times and what describes them."""
+    """Return the files below a folder or in a bucket, but for times and what describes them."""
     place = location(str(root))
     skipped = (".planning", "README.md")
     return {
@@ -165,12 +165,12 @@ def the_line(log: str, beginning: str) -> str:
 
 
 def ending(log: str) -> str:
-    """What a run says at its end."""
+    """Return the last words of a run."""
     return the_line(log, "Finished in state Completed('").partition("'")[2].rpartition("'")[0]
 
 
 def steps(log: str) -> str:
-    """What an analysis says about its steps."""
+    """Return the words of an analysis about its steps."""
     return next(line for line in log.splitlines() if " steps were computed (" in line)
 
 

@@ -1,4 +1,4 @@
-"""What a short command imports: a library that takes tenths of a second is loaded only by what computes with it."""
+"""Imports of short commands: a library that takes tenths of a second is loaded only by what computes with it."""
 
 import json
 import subprocess

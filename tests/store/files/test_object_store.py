@@ -1,4 +1,4 @@
-"""What a server's refusal becomes: a sentence with what to do, and whether a later try may help."""
+"""A server's refusal becomes a sentence with what to do, and whether a later try may help."""
 
 from pathlib import Path
 

@@ -127,7 +127,7 @@ def parts(folder) -> dict[str, Any]:
 
 
 def ragged_parts(folder) -> dict[str, Any]:
-    """What a backbone whose blocks differ in their heads makes of the format: all of version 2."""
+    """Describe the format of a backbone whose blocks differ in their heads: all of version 2."""
     writer = builders.committed_store(folder / "ragged", 300, backbone=builders.RAGGED)
     metadata = json.loads((writer.path / "head_outputs" / "zarr.json").read_text())
     values, _ = page.read_array(writer.path, "head_outputs")
@@ -141,7 +141,7 @@ def ragged_parts(folder) -> dict[str, Any]:
 
 
 def position_parts() -> dict[str, Any]:
-    """What a prompt with a text before the video, read at other tokens, makes of the format."""
+    """Describe the format of a prompt with a text before the video, read at other tokens."""
     prompt = replace(builders.PROMPT, before="A camera.").at("mean-vision")
     spec = builders.feature_spec(builders.clip_table(300), prompt=prompt)
     return {

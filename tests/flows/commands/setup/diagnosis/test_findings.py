@@ -1,4 +1,4 @@
-"""What the machine has: every state of every part, with what to do."""
+"""Findings about the machine: every state of every part, with what to do."""
 
 import json
 from collections.abc import Iterator
