@@ -1,4 +1,4 @@
-"""Measure what Prefect costs: time to the first task, overhead of a span, requests of a plan, database; and two workers.
+"""Measure what Prefect costs: time to the first task, a span, requests of a plan, the database; and two workers.
 
 Run `python -m benchmarks.flows.orchestration`. A server and workers are started here, on a database of their own. The
 backbone is tiny, with random weights, and stands for any work on a device: a worker is a process with one thread. Two

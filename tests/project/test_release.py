@@ -1,4 +1,4 @@
-"""The files that git holds build an sdist, the sdist a wheel, and the wheel alone does its work away from the checkout."""
+"""The files that git holds build an sdist, the sdist a wheel, and the wheel alone works away from the checkout."""
 
 import subprocess
 import tarfile
