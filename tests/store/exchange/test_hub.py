@@ -106,6 +106,7 @@ def test_what_a_repository_does_not_take(repository, whole, tmp_path, monkeypatc
     with pytest.raises(ForbiddenError, match="HF_TOKEN does not open it") as refused:
         push_to_hub(whole, location(PLACE), Choice())
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the attempts of the hub's library
     for action in ((location(PLACE) / "a").read_bytes, lambda: list(location(PLACE).iterdir())):
         with pytest.raises(UnreachableError, match="cannot be reached"):
             action()

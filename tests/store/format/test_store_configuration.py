@@ -137,7 +137,7 @@ def test_what_is_not_toml_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
-    with pytest.raises(VadprobeError, match=rf"no job file {tmp_path}/job.toml; presets are in .*configs/"):
+    with pytest.raises(VadprobeError, match=rf"no job file {tmp_path}/job.toml.*presets are in .*configs/"):
         read_toml(tmp_path / "job.toml")
     with pytest.raises(VadprobeError, match=rf"{tmp_path} is a folder; name a job file"):
         read_toml(tmp_path)

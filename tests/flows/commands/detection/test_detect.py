@@ -156,4 +156,4 @@ def test_init_writes_a_job_that_scores_by_the_detector(run: Any, fitted: Path, t
     assert load_job(job).config.sampling[0].clip_length == Detector.read(fitted).features.sampling.clip_length
     code, _, err = run("extract", job)
     assert code == 0, err
-    assert "layers and heads 0:0, 0:1" in run("plan", job)[1]
+    assert "holds heads 0:0, 0:1" in run("plan", job)[1]
