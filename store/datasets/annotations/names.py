@@ -80,6 +80,16 @@ def xd_violence_source(video_id: str) -> str | None:
     return source if mark else None
 
 
+def _matched(pattern: re.Pattern[str], video_id: str, of_set: str, examples: str) -> re.Match[str]:
+    """Match a name of a set whose names say the label, or refuse it."""
+    match = pattern.fullmatch(video_id)
+    if match is None:
+        raise VadprobeError(
+            f"{video_id!r} must be {of_set} video name, such as {examples}. Label other videos in a manifest."
+        )
+    return match
+
+
 def msad_name(video_id: str) -> tuple[int, str]:
     """Read label and category of an MSAD video from its name.
 
@@ -88,12 +98,7 @@ def msad_name(video_id: str) -> tuple[int, str]:
     Raises:
         VadprobeError: if the name is not one of MSAD's.
     """
-    match = _MSAD_NAME.fullmatch(video_id)
-    if match is None:
-        raise VadprobeError(
-            f"{video_id!r} must be an MSAD video name, such as 'Assault_2' or 'MSAD_normal_testing_118'. Label other "
-            "videos in a manifest."
-        )
+    match = _matched(_MSAD_NAME, video_id, "an MSAD", "'Assault_2' or 'MSAD_normal_testing_118'")
     return (0, "Normal") if match["normal"] else (1, match["anomaly"])
 
 
@@ -105,12 +110,9 @@ def ubnormal_name(video_id: str) -> tuple[int, str]:
     Raises:
         VadprobeError: if the name is not one of UBnormal's.
     """
-    match = _UBNORMAL_NAME.fullmatch(video_id)
-    if match is None:
-        raise VadprobeError(
-            f"{video_id!r} must be a UBnormal video name, such as 'abnormal_scene_8_scenario_1_fog' or "
-            "'normal_scene_1_scenario1_9'. Label other videos in a manifest."
-        )
+    match = _matched(
+        _UBNORMAL_NAME, video_id, "a UBnormal", "'abnormal_scene_8_scenario_1_fog' or 'normal_scene_1_scenario1_9'"
+    )
     return (1, "Abnormal") if match["anomaly"] else (0, "Normal")
 
 
@@ -122,12 +124,7 @@ def tad_name(video_id: str) -> tuple[int, str]:
     Raises:
         VadprobeError: if the name is not one of TAD's.
     """
-    match = _TAD_NAME.fullmatch(video_id)
-    if match is None:
-        raise VadprobeError(
-            f"{video_id!r} must be a TAD video name, such as '01_Accident_006' or 'Normal_008'. Label other videos in "
-            "a manifest."
-        )
+    match = _matched(_TAD_NAME, video_id, "a TAD", "'01_Accident_006' or 'Normal_008'")
     return (0, "Normal") if match["normal"] else (1, match["anomaly"])
 
 
