@@ -87,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with messages_on_terminal():
-            code = application()(words, exit_on_error=False, print_error=False, result_action="return_value")
+            code = application(words[0] if words else None)(
+                words, exit_on_error=False, print_error=False, result_action="return_value"
+            )
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # the second is what the printer of help makes of the first
         # The reader of our output has closed it ("| head"); Python would complain once more while it ends.
@@ -112,8 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(code)
 
 
-def application() -> App:
-    """Return the parser of the command line; no module of a command is imported."""
+def application(command: str | None = None) -> App:
+    """Return the parser of the command line; no module of a command is imported.
+
+    Args:
+        command: the word that names the command to run; where it names one, the help texts of others are left out.
+    """
+    is_one = command in {
+        name.split()[0] for modules in COMMANDS.values() for names in modules.values() for name in names
+    }
     look: dict[str, Any] = {
         "default_parameter": Parameter(negative=(), allow_repeating=True, show_default=_default),
         "group_parameters": Group("Options", sort_key=0),
@@ -131,7 +140,8 @@ def application() -> App:
     for place, (title, modules) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=place)
         for module, names in modules.items():
-            helps = _helps(module)
+            is_needed = not is_one or command in {name.split()[0] for name in names}
+            helps = _helps(module) if is_needed else {}
             for name in names:
                 owner, last = app, name
                 if " " in name:
@@ -141,7 +151,7 @@ def application() -> App:
                     owner = app[parent]
                 function = name.replace("-", "_").replace(" ", "_")
                 path = f"vadprobe.flows.commands.{module}:{function}"
-                owner.command(path, name=last, help=helps[function], group=group, sort_key=len(list(owner)))
+                owner.command(path, name=last, help=helps.get(function, ""), group=group, sort_key=len(list(owner)))
     return app
 
 

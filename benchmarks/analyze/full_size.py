@@ -92,9 +92,9 @@ def draw(cases: dict[str, list[dict[str, Any]]], path: Path) -> None:
     plt.close(figure)
 
 
-def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Run every method on every set, size and number of calibration videos, and yield each case once it is done."""
-    planting = Planting(
+def planting_of(arguments: argparse.Namespace) -> Planting:
+    """Return what is planted: five robust heads, some unstable ones, and one layer at two thirds of the depth."""
+    return Planting(
         n_layers=arguments.layers,
         n_heads=arguments.heads,
         head_dim=arguments.head_dim,
@@ -106,6 +106,11 @@ def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         layer_strength=float(arguments.hidden**0.5),  # one deviation in every dimension
         cluster=0.3,
     )
+
+
+def measure(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Run every method on every set, size and number of calibration videos, and yield each case once it is done."""
+    planting = planting_of(arguments)
     for name in arguments.sets:
         dataset, is_real = true_set(name, arguments.annotations)
         for factor in (1.0, *(arguments.factors if name == arguments.sets[0] else ())):

@@ -64,7 +64,7 @@ class Parts:
             np.copyto(target, one)
 
     def decompressed(self) -> None:
-        target = np.empty_like(self.chunks[0])
+        target = bytearray(self.chunks[0].nbytes)
         for chunk, body in zip(self.chunks, self.bodies, strict=True):
             shard_writer.check_body(body, chunk, target)
 

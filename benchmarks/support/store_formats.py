@@ -11,7 +11,7 @@ from vadprobe.store.format.clip_table import ClipTable
 from vadprobe.store.format.layout import DatasetLayout
 from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
-from vadprobe.store.format.schema import PARTITION_ROWS
+from vadprobe.store.format.schema import PARTITION_ROWS, feature_arrays
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.writer import PartitionData, plan
@@ -40,10 +40,9 @@ class Direct(Format):
     def write(self, partition: int, values: np.ndarray) -> None:
         if partition == 0:
             self.writer = plan(*self.path(self.sizes.clips))
-        rest = PartitionData.empty(self.writer.spec, len(values))
-        for other in (rest.hidden_states, rest.answer_logits):
-            other[...] = 0
-        self.writer.write_partition(partition, PartitionData(rest.hidden_states, values, rest.answer_logits))
+        hidden_states, _, answer_logits = feature_arrays(self.writer.spec.backbone, self.sizes.clips)
+        rest = [np.zeros(array.rows(len(values)), values.dtype) for array in (hidden_states, answer_logits)]
+        self.writer.write_partition(partition, PartitionData(rest[0], values, rest[1]))
 
     def finish(self) -> None:
         self.writer.commit()

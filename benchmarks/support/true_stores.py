@@ -1,15 +1,16 @@
-"""Workspaces with planted stores for a data set of any size: calibration videos full, segments with chosen parts.
+"""Workspaces with planted stores for a data set of any size: calibration videos full, segments full or in parts.
 
-Calibration videos are stored under five prompts, segments of 24 frames under the first, with the planted heads and
-layers alone.
+Calibration videos are stored under five prompts. Segments of 24 frames are stored under the first, whole or with the
+planted heads and layers alone; under the other prompts, where they are asked for, with the planted heads alone.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.support.planted_signal import PlantedSignal, Planting
+from benchmarks.support.planted_signal import Head, PlantedSignal, Planting
 from vadprobe.store.datasets.dataset import Dataset, write_manifest
 from vadprobe.store.datasets.probed_videos import VideoFacts, write_video_facts
 from vadprobe.store.format.clip_table import ClipTable
@@ -60,31 +61,60 @@ LOCATORS = {
 }
 
 
-def write_case(folder: Path, dataset: Dataset, planting: Planting) -> int:
-    """Write manifest and stores of a set, and return the number of segments."""
+def write_case(folder: Path, dataset: Dataset, planting: Planting, whole: bool = False, prompts: int = 1) -> int:
+    """Write manifest and stores of a set, and return the number of segments.
+
+    Args:
+        folder: the workspace.
+        dataset: its videos, all of them with frame counts.
+        planting: what is planted; its prompts are `PROMPTS`.
+        whole: store every head and layer of the segments under the first prompt.
+        prompts: how many of the prompts segments are stored under.
+    """
     write_manifest(dataset, folder / "manifest")
-    layout, signal = DatasetLayout(folder / "features", dataset.name), PlantedSignal(planting)
+    signal = PlantedSignal(planting)
     facts = [VideoFacts(v.video_id, v.split, v.n_frames, v.fps, f"{n:0>64}") for n, v in enumerate(dataset.videos)]
-    write_video_facts(facts, layout.videos)
-    backbone = BackboneSpec("planted", "planted", "planted", "sha256:0", "bfloat16", "sdpa", *_shape(planting))
+    write_video_facts(facts, DatasetLayout(folder / "features", dataset.name).videos)
     count = 0
-    for sampling, prompts in ((WHOLE, PROMPTS), (SEGMENT, PROMPTS[:1])):
+    for sampling in (WHOLE, SEGMENT):
         videos = [video for video in dataset.videos if (video.split == "train") == (sampling is WHOLE)]
         clips = ClipTable.build(videos, [f"{dataset.videos.index(video):0>64}" for video in videos], sampling)
-        positive = _positive(dataset, clips)
         count = len(clips)
-        parts = StoredParts.of(
-            backbone, count, *((None, None) if sampling is WHOLE else (planting.layers, signal.truth.robust))
-        )
-        for number, prompt in enumerate(prompts):
-            spec = FeatureSpec(dataset.name, clips.digest, count, sampling, backbone, SHIPPED[prompt])
-            writer = plan(layout.store(sampling, backbone.key, prompt), spec, clips, parts)
-            draw = _Drawing(signal, number, spec, parts)
-            for partition in writer.missing():
-                rows = parts.rows(partition, count)
-                writer.write_partition(partition, draw.partition(partition, positive[rows], clips.video_codes[rows]))
-            writer.commit()
+        for number in range(len(PROMPTS) if sampling is WHOLE else prompts):
+            is_full = sampling is WHOLE or (whole and number == 0)
+            chosen = (None, None) if is_full else (planting.layers, _informative(signal, number))
+            _write_store(folder, dataset, clips, number, chosen, signal)
     return count
+
+
+def _informative(signal: PlantedSignal, number: int) -> tuple[Head, ...]:
+    """Return the heads that tell classes apart under every prompt, and for another than the first, under that alone."""
+    alone = signal.truth.unstable[PROMPTS[number]] if number else ()
+    return tuple(sorted({*signal.truth.robust, *alone}))
+
+
+def _write_store(
+    folder: Path,
+    dataset: Dataset,
+    clips: ClipTable,
+    number: int,
+    chosen: tuple[Sequence[int] | None, Sequence[Head] | None],
+    signal: PlantedSignal,
+) -> None:
+    """Write the store of one sampling and one prompt, with these layers and heads, or all where they are None."""
+    planting, sampling = signal.planting, clips.sampling
+    shape = planting.n_layers, planting.n_heads, planting.head_dim, planting.hidden_size
+    backbone = BackboneSpec("planted", "planted", "planted", "sha256:0", "bfloat16", "sdpa", *shape)
+    parts = StoredParts.of(backbone, len(clips), *chosen)
+    prompt = PROMPTS[number]
+    spec = FeatureSpec(dataset.name, clips.digest, len(clips), sampling, backbone, SHIPPED[prompt])
+    place = DatasetLayout(folder / "features", dataset.name).store(sampling, backbone.key, prompt)
+    writer, positive = plan(place, spec, clips, parts), _positive(dataset, clips)
+    draw = _Drawing(signal, number, spec, parts)
+    for partition in writer.missing():
+        rows = parts.rows(partition, len(clips))
+        writer.write_partition(partition, draw.partition(partition, positive[rows], clips.video_codes[rows]))
+    writer.commit()
 
 
 def write_job(folder: Path, name: str, method: str, fraction: float, resamples: int) -> Path:
@@ -93,10 +123,6 @@ def write_job(folder: Path, name: str, method: str, fraction: float, resamples: 
     path = folder / f"{method}.toml"
     path.write_text(JOB.format(**values, fraction=fraction, resamples=resamples))
     return path
-
-
-def _shape(planting: Planting) -> tuple[int, int, int, int]:
-    return planting.n_layers, planting.n_heads, planting.head_dim, planting.hidden_size
 
 
 def _positive(dataset: Dataset, clips: ClipTable) -> np.ndarray:

@@ -46,9 +46,11 @@ class LocalStaging:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
+        again = bytearray(max(map(len, pieces), default=0))  # one memory for all pieces
         with path.open("rb") as file:
-            if any(file.read(len(piece)) != piece for piece in pieces):
-                raise StoreError(f"{path} does not return what was written to it; check the disk.")
+            for piece in pieces:
+                if file.readinto(memoryview(again)[: len(piece)]) != len(piece) or not again.startswith(piece):
+                    raise StoreError(f"{path} does not return what was written to it; check the disk.")
 
     def publish(self, name: str, final: StorePath) -> None:
         """Move a staged file to its place, replacing what is there; readers see the one or the other."""
