@@ -103,7 +103,7 @@ class ProcessorFamily:
         }
 
     def notes(self, key: str) -> tuple[str, ...]:
-        """Return a sentence that says that this is the slower way."""
+        """Return a sentence that warns of the slower way."""
         return (
             f"Backbone {key!r} is of the family {self.name!r}, for which vadprobe has no inputs of its own: the "
             "checkpoint's processor prepares every clip on the CPU for each prompt anew, and each prompt is a pass of "

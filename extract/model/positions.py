@@ -34,10 +34,10 @@ class PositionTokens:
         Args:
             model: a transformers image-text-to-text model, whose configuration names its vision tokens.
             ids: (clips, tokens) of the whole sequences, which may be padded on the left.
-            positions: in the order of the values.
+            positions: positions, in the order of the values.
 
         Raises:
-            VadprobeError: if a position is of vision tokens and there are none.
+            VadprobeError: if a position asks for vision tokens and the sequence has none.
         """
         if tuple(positions) == (LAST_PROMPT,):
             return LAST_TOKEN

@@ -32,7 +32,7 @@ class BatchRunner:
         No batch reaches over two partitions, so a partition that is redone has the same batches again.
 
         Raises:
-            VadprobeError: if the memory does not suffice and the batch must not, or cannot, be halved.
+            VadprobeError: if memory runs out and the batch may not, or cannot, be halved.
         """
         if partition.waiting and (partition.n_left == 0 or len(partition.waiting) >= self._size(partition)):
             self._run(partition)

@@ -13,7 +13,7 @@ _WOOD, _METAL = np.array([118.0, 88.0, 58.0]), np.array([150.0, 152.0, 156.0])
 def dog(length: float, coat: np.ndarray, turn: float, mirrored: bool, leash: float = 0.0) -> Sprite:
     """Draw a dog `length` pixels long at a part `turn` (radians) of its stride.
 
-    `leash` is the height in pixels above the ground of the hand that holds it, behind the dog; 0 lets it run free.
+    `leash` is the height above the ground, in pixels, of the hand behind the dog that holds its leash; 0: no leash.
     """
     behind = 0.55 * length if leash else 0.0
     height, width = max(0.72 * length, 1.05 * leash), 1.1 * length + behind

@@ -1,4 +1,4 @@
-"""Outline of a backbone: all that planning needs, kept in the workspace, so that to plan again needs no torch."""
+"""Outline of a backbone: all that planning needs, kept in the workspace, so that later planning needs no torch."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class PlannedBackbone(Protocol):
 
     @property
     def spec(self) -> BackboneSpec:
-        """The part of a store's specification."""
+        """The backbone's part of a store's specification."""
         ...
 
     @property
@@ -58,13 +58,13 @@ class PlannedBackbone(Protocol):
         ...
 
     def device_type(self, name: str) -> str:
-        """Return the kind of the device that a job names."""
+        """Return the kind of the device that a job names, such as "cuda"."""
         ...
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Values that another `PlannedBackbone` gave for some questions and one name of a device."""
+    """Answers of another `PlannedBackbone` to some questions and for one name of a device, kept as plain values."""
 
     spec: BackboneSpec
     notes: tuple[str, ...]
@@ -76,7 +76,7 @@ class Outline:
 
     @classmethod
     def of(cls, backbone: PlannedBackbone, questions: Sequence[Question], device: str) -> "Outline":
-        """Ask a backbone."""
+        """Return the outline of a backbone: its answers to the questions, and the kind of the device."""
         return cls(
             backbone.spec,
             backbone.notes,
@@ -115,11 +115,11 @@ class Outline:
 class KeptOutline:
     """The file of an outline.
 
-    It counts only while size, time of change and inode of all files of the checkpoint are what they were, and the
-    libraries, the source of this package, the settings, the questions, and the GPUs that this process may see.
+    The file is valid only while none of these has changed: size, times and inode of the checkpoint's files, the
+    source files of this package, the libraries, the settings, the questions, and the GPUs that this process may see.
 
     Args:
-        place: folder of such files.
+        place: folder of outlines.
         config: the job's `[backbone]` section.
         folder: the checkpoint.
         questions: all that planning will ask.
@@ -134,7 +134,7 @@ class KeptOutline:
         self._key = digest_json([*asked, _states(content_files(folder)), _states(_own_files()), _environment()])
 
     def read(self) -> Outline | None:
-        """Return the outline; None if there is none, or one of another state."""
+        """Return the outline; None if there is no file, or it is no longer valid."""
         with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             kept = json.loads(self._path.read_bytes())
             if kept["key"] == self._key:
@@ -142,7 +142,7 @@ class KeptOutline:
         return None
 
     def write(self, outline: Outline) -> None:
-        """Keep an outline; a folder that cannot be written to costs only time."""
+        """Write the outline; if the folder cannot be written to, do nothing, and later planning takes longer."""
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(self._path, json.dumps({"key": self._key, "outline": outline.to_json()}).encode())
@@ -164,7 +164,7 @@ def _version(package: str) -> str:
 
 
 def _states(paths: Sequence[Path]) -> list[list[Any]]:
-    """Return what a change of a file changes with it; the time of its inode cannot be set back."""
+    """Return name, size, times and inode of each file; the inode's time changes with every change of a file."""
     found = [(path, path.stat()) for path in paths]
     return [[path.name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino] for path, state in found]
 
