@@ -26,7 +26,17 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExtractionSummary:
-    """Summary of an extraction: the work done, and the files and clips that could not be read."""
+    """Summary of an extraction.
+
+    Attributes:
+        n_clips: number of clips of all samplings.
+        n_computed: number of clips computed here.
+        n_partitions: number of partitions of all samplings.
+        unreadable_videos: reasons by name of the videos that cannot be opened.
+        failed_clips: reasons by name of the clips that cannot be read.
+        missing: names of videos without a file.
+        cautions: sentences on what the features may be used for.
+    """
 
     n_clips: int
     n_computed: int
@@ -68,7 +78,7 @@ def prepare(job: Job, progress: Progress | None = None) -> Extractor:
 
 
 def without_new_videos(job: Job) -> Job:
-    """Return a job that leaves videos for later which came after the run that it is a part of was planned."""
+    """Return a job that ignores videos which a dataset gains after its stores were planned (`new_videos = "later"`)."""
     extraction = job.config.extraction
     if extraction.new_videos != "append":
         return job
@@ -77,10 +87,11 @@ def without_new_videos(job: Job) -> Job:
 
 
 def _limited(job: Job, section: SamplingConfig, description: Description) -> SamplingConfig:
-    """Return a sampling with the layers, heads and answers that its detector needs, if it names one.
+    """Return a sampling limited to the layers, heads and answers that its detector needs, if it names a detector.
 
     Raises:
-        VadprobeError: if the job's features would not be those that the detector was fitted on; the part is named.
+        VadprobeError: if the job's features would differ from those that the detector was fitted on; the error names
+            the part.
     """
     if section.detector is None:
         return section
@@ -135,9 +146,9 @@ def extract(job: Job) -> ExtractionSummary:
 
 
 def extract_prepared(extractor: Extractor, clip_done: ClipDone) -> ExtractionSummary:
-    """Compute what is pending, beside any number of other workers, and commit.
+    """Compute the pending partitions, beside any number of other workers, and commit.
 
-    `clip_done` is called once for each pending clip, also for those that other workers compute.
+    `clip_done` is called once for each pending clip, also for clips that other workers compute.
     """
 
     def elsewhere(key: PartitionKey) -> None:
@@ -159,7 +170,7 @@ def n_clips(extractor: Extractor, keys: Sequence[PartitionKey]) -> int:
 
 
 def _write_cards(extractor: Extractor) -> None:
-    """Write the card beside every backbone's stores; without it they are whole all the same."""
+    """Write the card beside every backbone's stores; the stores are complete even without it."""
     for folder in {writer.path.parent for sampling in extractor.plan.samplings for writer in sampling.writers}:
         try:
             write_card(folder)
@@ -168,7 +179,7 @@ def _write_cards(extractor: Extractor) -> None:
 
 
 def finish(extractor: Extractor, computed: Sequence[PartitionKey]) -> ExtractionSummary:
-    """Commit every store, write the cards, and return what was done."""
+    """Commit every store, write the cards, and return the summary."""
     failures = extractor.commit()
     _write_cards(extractor)
     named = {}

@@ -1,4 +1,4 @@
-"""The plan of a job: its stores, and what they lack. Where the checkpoint is as it was, torch is not loaded."""
+"""The plan of a job: its stores, and what they lack. If the checkpoint has not changed, torch is not loaded."""
 
 from vadprobe.extract.model.checkpoint.outline import KeptOutline, Outline, PlannedBackbone
 from vadprobe.extract.model.checkpoint.weight_files import check_pointers, check_weights
@@ -13,7 +13,7 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
     """Read the headers of the videos and create or open the stores; of the weights, only the headers are read.
 
     Raises:
-        VadprobeError: if something is missing, or a store is in the way.
+        VadprobeError: if videos or the checkpoint are missing, or a store of another specification is in the way.
     """
     if any(section.detector is not None for section in job.config.sampling):  # compared with the tokenizer at hand
         from vadprobe.flows.jobs.extract_job import prepare
@@ -27,9 +27,10 @@ def plan_job(job: Job, progress: Progress | None = None) -> tuple[Dataset, Extra
 
 
 def _backbone(job: Job) -> PlannedBackbone:
-    """Return the backbone as it was described before, or describe it.
+    """Return the backbone's outline of an earlier plan if it is still valid, or describe the backbone.
 
-    A hub's checkpoint may be another one by now, and code of its own may read anything: both are always described.
+    A checkpoint from a hub may have changed, and one with code of its own may read any file, so both are always
+    described.
     """
     config, folder, kept = job.config.backbone, job.backbone_folder, None
     if folder is not None and not config.trust_remote_code:

@@ -1,4 +1,4 @@
-"""The flow `extract-partitions`: what one more worker does of stage 1."""
+"""The flow `extract-partitions`: partitions of stage 1 on an additional worker."""
 
 import vadprobe.flows.deployments.defaults  # noqa: F401 - before prefect is imported
 

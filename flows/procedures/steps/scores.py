@@ -1,4 +1,4 @@
-"""Step of measuring scores as a task, and what is published of it."""
+"""Step of measuring scores as a task, and its artifacts."""
 
 import logging
 from pathlib import Path
@@ -27,7 +27,7 @@ def open_truth(config: str | None, workspace: str | None, dataset: DatasetConfig
     """Open the ground truth of a job's dataset, or of a dataset that the run describes.
 
     Raises:
-        VadprobeError: if both or neither are named, or there is no such job.
+        VadprobeError: if both or neither are given, or there is no such job.
     """
     from vadprobe.flows.jobs.truth_reader import TruthReader, facts_of
 
