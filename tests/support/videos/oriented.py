@@ -1,4 +1,4 @@
-"""Videos that are to be shown turned or mirrored: by the track header of an mp4, or by a message within the frames."""
+"""Videos that must be shown turned or mirrored: by the track header of an mp4, or by a message within the frames."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,7 +70,7 @@ def message(codec: str, left_right: bool, up_down: bool, degrees: int) -> bytes:
 
 
 def write_oriented(path: Path, codec: str, n_frames: int = 30, messages: Mapping[int, bytes] | None = None) -> None:
-    """Write frames with corners; before some packets, by their place in the file, comes a message."""
+    """Write frames of `corners`, with `messages` before the packets at their places in the file."""
     options = {"bf": "0", "x265-params": "log-level=none:keyint=12:bframes=0"} if codec == "libx265" else {"bf": "0"}
     with output(path) as file:
         stream = add_stream(file, HEIGHT, WIDTH, options, codec=codec)
