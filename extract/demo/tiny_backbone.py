@@ -17,12 +17,12 @@ from vadprobe.store.errors import VadprobeError
 
 
 def make_tiny_backbone(folder: Path, family: str = "qwen2_5_vl", seed: int = 0) -> Path:
-    """Write a tiny random checkpoint: 6 layers of 8 heads.
+    """Write a tiny random checkpoint: 6 blocks of 8 heads.
 
     Args:
         folder: folder to write; an existing checkpoint of the same recipe is left as it is.
         family: "qwen2_5_vl", "internvl" (Qwen2 text, as InternVL3), "internvl-llama" (as InternVL2.5),
-            "llava_onevision", "qwen3_vl" (whose heads together are wider than the hidden state) or "qwen3_5" (8 layers,
+            "llava_onevision", "qwen3_vl" (whose heads together are wider than the hidden state) or "qwen3_5" (8 blocks,
             of which two have heads).
         seed: seed of the weights.
 

@@ -72,4 +72,4 @@ class BatchRunner:
     def _features(self, partition: OpenPartition, batch: Sequence[Clip]) -> list[Captured]:
         frames, seconds = [clip.frames for clip in batch], [partition.seconds(clip) for clip in batch]
         specs = [writer.spec for writer in partition.writers]
-        return list(self._load_forward()(frames, seconds, specs, partition.depth))
+        return list(self._load_forward()(frames, seconds, specs, partition.n_blocks))

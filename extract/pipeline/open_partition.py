@@ -71,10 +71,10 @@ class OpenPartition:
     @property
     def kind(self) -> PassKind:
         """The kind of passes under which the partition's time is counted."""
-        return PassKind(self.key.position, tuple(writer.spec.prompt.key for writer in self.writers), self.depth)
+        return PassKind(self.key.position, tuple(writer.spec.prompt.key for writer in self.writers), self.n_blocks)
 
     @cached_property
-    def depth(self) -> int:
+    def n_blocks(self) -> int:
         """Number of the language model's blocks that must run for what the writers keep."""
         n_layers = self.writers[0].spec.backbone.n_layers
         return max(writer.contents.depth(n_layers, self.key.partition) for writer in self.writers)

@@ -21,9 +21,8 @@ T = TypeVar("T")
 def laws(examples: int, short: int | None = None, **options: Any) -> settings:
     """Return settings of a property test with `examples` random examples; in the short profile with fewer.
 
-    The short profile has `short` examples, by default a fifth and at least ten.
-
-    No example has a deadline: the machine may be busy.
+    The short profile has `short` examples, by default a fifth and at least ten. No example has a deadline, because the
+    machine may be busy.
     """
     fewer = min(examples, max(10, examples // 5)) if short is None else short
     options.setdefault("suppress_health_check", [HealthCheck.too_slow])

@@ -54,8 +54,8 @@ def _limit(values: np.ndarray) -> None:
     np.minimum(values, 1.0, out=values)
 
 
-class Layer:
-    """Paints a sprite: strokes and boxes, later ones over earlier ones."""
+class Drawing:
+    """A sprite in the making: strokes and boxes, later ones over earlier ones."""
 
     def __init__(self, height: float, width: float) -> None:
         self._picture = np.zeros((round(height), round(width), 4))  # colour times opacity, opacity

@@ -119,7 +119,7 @@ class KeptOutline:
     source files of this package, the libraries, the settings, the questions, and the GPUs that this process may see.
 
     Args:
-        place: folder of outlines.
+        outlines: folder of such files.
         config: the job's `[backbone]` section.
         folder: the checkpoint.
         questions: all that planning will ask.
@@ -127,10 +127,10 @@ class KeptOutline:
     """
 
     def __init__(
-        self, place: Path, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str
+        self, outlines: Path, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str
     ) -> None:
         asked = [config.model_dump(mode="json"), str(folder.resolve()), [list(one) for one in questions], device]
-        self._path = place / f"{digest_json(asked)[:32]}.json"
+        self._path = outlines / f"{digest_json(asked)[:32]}.json"
         self._key = digest_json([*asked, _states(content_files(folder)), _states(_own_files()), _environment()])
 
     def read(self) -> Outline | None:

@@ -25,7 +25,7 @@ _VISION: dict[str, Any] = {
 
 
 def captioner(tokenizer: Qwen2Tokenizer) -> TinyModel:
-    """Return the captioner without weights: six layers of eight heads, and a vision tower of two blocks."""
+    """Return the captioner without weights: six blocks of eight heads, and a vision tower of two blocks."""
     return qwen_model(tokenizer, _VISION)
 
 
