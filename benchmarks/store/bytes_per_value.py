@@ -199,7 +199,7 @@ def measure(sizes: argparse.Namespace) -> dict[str, Any]:
 
 
 def tables(found: dict[str, Any]) -> str:
-    """Return the figures as text: a table for each kind of chunk and dtype with the least of a column starred; rates."""
+    """Return the figures as text: a table per kind of chunk and dtype, the least of each column starred; then rates."""
     lines = ["bytes per value; * is the least of a column"]
     for kind, by_dtype in found["bytes"].items():
         for dtype, by_name in by_dtype.items():

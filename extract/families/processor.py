@@ -35,7 +35,7 @@ class ProcessorFamily:
 
     Args:
         name: model type in transformers.
-        processor: the checkpoint's own.
+        processor: the checkpoint's own processor.
         medium: "video" where the processor and its chat template take one, else "image", one per frame.
         system: message of a system turn; with None the chat template decides.
     """
@@ -57,8 +57,8 @@ class ProcessorFamily:
             system: message of a system turn, or None.
 
         Raises:
-            VadprobeError: if the processor needs a package that is missing, or its chat template takes neither a video
-                nor an image, or no system message.
+            VadprobeError: if a package or a file of the processor is missing, or its chat template takes neither a
+                video nor an image, or takes no system message.
             OSError, ValueError: if there is no processor.
         """
         try:

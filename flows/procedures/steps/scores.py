@@ -43,7 +43,7 @@ def open_truth(config: str | None, workspace: str | None, dataset: DatasetConfig
 def measure(
     source: ScoreSource, reader: "TruthReader", threshold: float | None, intervals: Intervals, folder: Path
 ) -> list[str]:
-    """Measure, write the files and publish the numbers; return the lines that the command prints."""
+    """Measure scores, write the files and publish the numbers; return the lines that the command prints."""
     from vadprobe.analyze.configuration import EvaluationConfig
     from vadprobe.flows.jobs.experiments.measured_scores import check_measuring, measure_scores
 
