@@ -18,7 +18,7 @@ class OnlineSmoother:
     look-ahead it equals the score of `analyze.locator.smoothing.smooth`, also at the ends of a video (eq. 12 of
     HeadHunt-VAD). With a shorter look-ahead, it is the mean of the known scores from `t - radius` to `t + look_ahead`,
     weighted by the Gaussian, with weights that sum to 1. A NaN score (a segment that could not be read) stays NaN and
-    changes no other score.
+    spreads to no other score.
 
     Args:
         locator: sigma, edge and reach of the smoothing.

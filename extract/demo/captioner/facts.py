@@ -21,7 +21,7 @@ NAMED_ROLES = (*ROLES[""], *(role for kind in (*NAMED_KINDS, *NAMED_LOOK_ALIKES)
 """Roles that the pre-training may show."""
 
 PLACED_WORDS = (*NAMED_KINDS, *NAMED_LOOK_ALIKES, *WALKING_ROLES[:1], "car")
-"""Words whose part of the picture is known to the pre-training of the vision tower."""
+"""Words that the vision tower learns together with the parts of the picture where they apply."""
 
 _CELL = 28  # pixels of a frame of `FRAME_SIZE` on a side of one video token
 _COVERED = 0.3  # least overlap of a track with a cell, as a part of the smaller of the two

@@ -24,7 +24,8 @@ class Film:
     Args:
         shot: the script. In version 1, something of its kind is seen in every frame of an interval; in version 2 it
             may be hidden, or out of the picture, for moments.
-        seed: numbers of the world's version, the set, the camera and the video; the first three decide the background.
+        seed: four numbers, in a set the version, the set's seed, the camera and the video; the first three decide the
+            background.
     """
 
     def __init__(self, shot: Shot, seed: Sequence[int]) -> None:

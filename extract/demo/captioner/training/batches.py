@@ -150,7 +150,7 @@ class Packer:
     def _prefix_positions(self, spans: Tensor, slices: int, rows: int, columns: int) -> Tensor:
         """Return positions (3, clips, tokens) up to the end of the video; those in time follow the seconds.
 
-        Text after the video goes on behind the largest position on any axis, as in the model's own positions.
+        Text after the video goes on behind the larger side of the picture, as in the model's own positions.
         """
         before, inside = len(self._head), slices * rows * columns
         after = before + max(rows, columns)
