@@ -134,8 +134,8 @@ def write_texts(
 
     Args:
         job: a job whose features are extracted.
-        words: words of an event, in small letters and of letters alone. The file has, for each text, the probability of
-            naming one of them, and if it does.
+        words: words of an event, in small letters and of letters alone. For each text, the file has the probability
+            that it names one of them, and whether it does.
         max_tokens: limit of a text in tokens.
         splits: splits whose videos are described.
         progress: called with the number of videos that are done, and of all.

@@ -16,7 +16,7 @@ from vadprobe.extract.conversion.convert import Recipe, convert
 from vadprobe.extract.model.backbone import Backbone
 from vadprobe.store.errors import VadprobeError
 
-# Sums run in another order: three blocks of the tower, the projector, three blocks of the text model and its head, with
+# For sums in another order: three blocks of the tower, the projector, three blocks of the text model and its head, with
 # sums of 96 products at most, each off by about sqrt(96) eps / 2 of a layer's largest value; a sum may be near 0.
 TOLERANCE = 8 * 96**0.5 * torch.finfo(torch.float32).eps / 2
 Make = Callable[..., tuple[Path, OriginalInternVL]]

@@ -9,7 +9,7 @@ import numpy as np
 from tests.support.videos.drawn import add_stream, output
 
 Flat = tuple[int, int, int, int]
-"""Right to right, right to down, down to right, down to down: the four entries of a display matrix."""
+"""The upper left 2 x 2 part of a display matrix, row by row, as `Matrix` of the reader."""
 
 HEIGHT, WIDTH = 64, 96
 EIGHT: Mapping[str, tuple[Flat, tuple[bool, bool, int]]] = {
@@ -62,7 +62,7 @@ def in_track_header(path: Path, matrix: Flat) -> None:
 def message(codec: str, left_right: bool, up_down: bool, degrees: int) -> bytes:
     """Return the display orientation message of H.264 (D.1.27) or HEVC (D.2.17) as a unit of a byte stream."""
     bits = f"0{left_right:b}{up_down:b}{degrees * (1 << 16) // 360:016b}"
-    bits += "0100" if codec == "libx264" else "1"  # it holds until the next; no extension
+    bits += "0100" if codec == "libx264" else "1"  # the message holds until the next one; no extension
     bits += "1"
     content = int(bits.ljust(24, "0"), 2).to_bytes(3, "big")
     head = b"\x06" if codec == "libx264" else b"\x4e\x01"
