@@ -160,7 +160,7 @@ class Job:
 
     @property
     def kept_outline(self) -> "KeptOutline | None":
-        """Where the backbone is kept as it was described before; None if it must be described each time.
+        """Place of what is kept of the backbone since it was described; None if it must be described each time.
 
         A hub's checkpoint may be another one by now, and code of its own may read anything: both are always described.
 
