@@ -159,7 +159,7 @@ class ClipTable:
         )
 
     def write(self, path: StorePath) -> None:
-        """Write the table as two Parquet files, each whole or not at all; between them, readers get the earlier table."""
+        """Write the table as two Parquet files, each whole or not at all; between them, the earlier table is valid."""
         path.parent.mkdir(parents=True, exist_ok=True)
         files = self.files()
         write_bytes(_videos_path(path), files["clip_videos.parquet"])
