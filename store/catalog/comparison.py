@@ -44,8 +44,7 @@ def compare(first: StorePath, second: StorePath, values: bool = False) -> Compar
     """Compare two stores by their small files and, if `values` is true, by their values.
 
     Values count as equal where the records name the same SHA-256 for a shard; only 'vadprobe verify' checks that the
-    shards
-    have it. Other shards are read from both stores.
+    shards have it. Other shards are read from both stores.
 
     Raises:
         StoreError: if one of them is no store, or its provenance cannot be read.

@@ -25,8 +25,7 @@ def lock(path: Path) -> IO[bytes] | None:
     """Lock a file; create it and its folder if they are missing.
 
     The holder of the lock may delete the file, and the folder when it is empty. So a lock counts only if the locked
-    file is
-    still the one at this path.
+    file is still the one at this path.
 
     Returns:
         The open file, to be given to `unlock`; None while another process holds the lock.

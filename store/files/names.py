@@ -46,9 +46,8 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     """Return a file name, without suffix, for each name: itself where that is safe, else a part of it and a digest.
 
     A safe name begins with a letter, digit or `_`, has no separator, and is no device name of Windows; so it is never
-    `..`
-    or a command line option. Names that differ only in case get a digest each, since many file systems cannot tell them
-    apart. A digest follows a `~`, which no safe name contains.
+    `..` or a command line option. Names that differ only in case get a digest each, since many file systems cannot tell
+    them apart. A digest follows a `~`, which no safe name contains.
     """
     names = list(names)
     alike = Counter(name.casefold() for name in names)

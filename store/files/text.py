@@ -50,8 +50,7 @@ def error_text(error: BaseException, length: int = 200) -> str:
     """Return the first line of an error's message, cut at `length` characters.
 
     Of an operating system's error only the reason is returned (`No such file or directory`): the sentence around it
-    names
-    the file. For an error without a message it is the name of its type.
+    names the file. For an error without a message it is the name of its type.
     """
     said = getattr(error, "strerror", None) or str(error)
     first = next((line for line in str(said).splitlines() if line.strip()), type(error).__name__)

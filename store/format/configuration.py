@@ -68,9 +68,8 @@ class PromptConfig(Section):
     """A table in `prompts`: your own prompt, or a shipped one with a text before the video or read at other tokens.
 
     `prompts = ["coarse", {key = "mine", text = "Is there smoke?", positions = ["last-prompt", "last-vision"]}]` makes
-        three stores, `coarse`, `mine` and `mine-last-vision`; one pass computes the last two. An analysis reads the
-        stores
-        of its `position`. Prompts with the same text before the video share the pass over it; others cannot.
+    three stores, `coarse`, `mine` and `mine-last-vision`; one pass computes the last two. An analysis reads the stores
+    of its `position`. Prompts with the same text before the video share the pass over it; others cannot.
     """
 
     key: str = Field(description="folder name of the prompt in the store")

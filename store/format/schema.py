@@ -33,7 +33,7 @@ class ArraySpec:
         chunk: shape of an inner chunk: one layer, one head, or both answers of a partition.
         prose: its meaning, for people.
         exists: one bool for each inner chunk of a shard, in C order, False for chunks that are always absent: the heads
-                    that a block does not have. None if all exist.
+            that a block does not have. None if all exist.
     """
 
     name: str
@@ -135,8 +135,7 @@ def compression(dtype: str) -> Compression:
     """Return the settings that compress an inner chunk.
 
     The low half of a bfloat16 stored as float32 is zero: bit shuffling with lz4 removes it at almost no cost. Other
-    values
-    compress better with byte shuffling and zstd.
+    values compress better with byte shuffling and zstd.
     """
     return Compression("lz4", 5, "bitshuffle") if dtype == "bfloat16" else Compression("zstd", 3, "shuffle")
 

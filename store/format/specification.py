@@ -150,8 +150,7 @@ class FeatureSpec:
     """Everything that decides the values in one feature store. Two stores with the same digest are interchangeable.
 
     Their values are equal up to rounding. They are equal bit by bit if device, number of threads and batches were the
-    same
-    too, which no field names.
+    same too, which no field names.
 
     Attributes:
         dataset: name of the dataset.

@@ -96,8 +96,7 @@ class RemoteObjects:
     """Shards on an object store or web server.
 
     The first byte of an answer takes tens of milliseconds, in which 100 MB/s would bring some megabytes. So gaps up to
-    a
-    quarter of a mebibyte are read along, and many requests are under way at once.
+    a quarter of a mebibyte are read along, and many requests are under way at once.
     """
 
     is_local = False

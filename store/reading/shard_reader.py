@@ -51,8 +51,7 @@ class ShardReader:
     """Reader of parts of rows from many shards of one array into one result.
 
     Besides the result, memory holds the positions of the wanted chunks of 64 shards and, for each thread, the bytes of
-    one
-    call of the source and a mebibyte of decoded values (one chunk, if that is longer).
+    one call of the source and a mebibyte of decoded values (one chunk, if that is longer).
     """
 
     source: ByteSource
@@ -243,8 +242,7 @@ def _share(
     """Let several threads work on items until none is left; raise the first error.
 
     Even a single thread is taken from the pool: in the main thread Blosc starts threads of its own, which cost more
-    than
-    they save for chunks of this size.
+    than they save for chunks of this size.
     """
     remaining = iter(items)  # one iterator for all threads: taking the next item is atomic
     tasks = [pool.submit(work, remaining) for _ in range(min(threads, len(items)))]

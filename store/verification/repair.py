@@ -94,8 +94,8 @@ def reset(store: StorePath, partitions: Iterable[int]) -> None:
     """Delete some partitions, so that 'vadprobe extract' computes them again and no others.
 
     A partition's record is deleted before its shards, so that no record ever lies beside shards that it does not name.
-    All
-    its shards are deleted, because a partition is computed as a whole. The store is open again until the next commit.
+    All its shards are deleted, because a partition is computed as a whole. The store is open again until the next
+    commit.
 
     Raises:
         StoreError: if a partition does not exist, or another worker holds one; then nothing was changed.

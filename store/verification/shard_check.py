@@ -33,8 +33,7 @@ class ShardCheck:
     """Shard to be checked, and what it must be.
 
     `sha256` and `n_bytes` are those of the partition's record. `failed` are row numbers counted from the shard's first
-    row.
-    `held` are the numbers, in C order, of the inner chunks that must be stored; None for all.
+    row. `held` are the numbers, in C order, of the inner chunks that must be stored; None for all.
     """
 
     array: str
@@ -55,8 +54,7 @@ class ShardFinding:
     """Result of a check: sentences about damage, empty for a sound shard, and the file's state.
 
     `state` is None if the file changed during the check. `is_refused` is True if the shard may not be read, so that
-    nothing
-    is known about it.
+    nothing is known about it.
     """
 
     messages: tuple[str, ...]

@@ -49,7 +49,7 @@ class PartitionData:
             clips: its clip table.
             rows: rows of the partition, half-open.
             stored: by name of each array that is stored in part or whole, (chunks,) bool in C order, True for inner
-                            chunks that are stored. Other values are not checked.
+                chunks that are stored. Other values are not checked.
 
         Raises:
             StoreError: if shapes, dtypes or values do not fit, or values and failures contradict each other.

@@ -47,8 +47,7 @@ def write_group(store: StorePath, spec: FeatureSpec, clips: ClipTable, contents:
     """Write metadata and coordinates as planning does, with new checksums; the caller is the folder's sole planner.
 
     The store is open again; attributes that users added stay. The header is written last: until then the store has its
-    old
-    specification.
+    old specification.
     """
     files = planned_files(store, spec, clips, contents)
     document = json.loads(files.pop("zarr.json"))

@@ -21,8 +21,7 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Stor
     """Write the empty group under a temporary name and rename it, so that a killed plan leaves no partial store.
 
     Records of a store that was removed are deleted first, so that they never count for the new one. If another worker
-    has
-    created a store at `path` meanwhile, nothing is done, and the caller must check that it is the same.
+    has created a store at `path` meanwhile, nothing is done, and the caller must check that it is the same.
 
     Raises:
         StoreError: if the file system refuses, for example because it is full.
@@ -50,8 +49,7 @@ def create_remote_group(path: RemotePath, spec: FeatureSpec, clips: ClipTable, c
     """Create the missing objects of an empty store. Any number of workers may call this, be killed, and call it again.
 
     The group's metadata come first: the worker that creates them decides the specification. The caller must check that
-    it
-    is the same.
+    it is the same.
     """
     files = planned_files(path, spec, clips, contents)
     with contextlib.suppress(FileExistsError):

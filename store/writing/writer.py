@@ -149,7 +149,7 @@ class StoreWriter:
 
         Raises:
             StoreError: if shapes, dtypes or values do not fit the specification, the disk is full or returns other
-                            bytes, or another worker holds the partition.
+                bytes, or another worker holds the partition.
             ClaimLostError: if another worker took the partition over meanwhile; the files of that worker are left
                 alone.
         """
