@@ -1,4 +1,4 @@
-"""Hold annotated videos out of the test split, so that no number is reported on videos that were tuned on."""
+"""The validation split: test videos held out so that no result is on videos that were used for tuning."""
 
 from collections.abc import Sequence
 from dataclasses import replace
