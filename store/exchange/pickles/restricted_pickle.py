@@ -91,8 +91,5 @@ class _Unpickler(pickle.Unpickler):
             return value
         key = (word, id(arguments[0]))
         if key not in self._made:
-            self._made[key] = (
-                arguments,
-                self._words[word](arguments),
-            )  # kept, so that no other object gets its id
+            self._made[key] = (arguments, self._words[word](arguments))  # arguments are kept: no other gets their id
         return self._made[key][1]
