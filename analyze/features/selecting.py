@@ -1,4 +1,4 @@
-"""Selection of a layer or of heads from open stores, in one call: the part of stage 2 that programs use."""
+"""Selection of a layer or of heads from open stores in one call, for use in programs."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -25,21 +25,21 @@ def select(
     weight: float = 0.5,
     seed: int = 0,
 ) -> Selection:
-    """Select the most salient layer (HiProbe-VAD) or robust heads (HeadHunt-VAD) on labelled rows of stores.
+    """Select the most salient layer (DLSP, HiProbe-VAD) or robust heads (RHI, HeadHunt-VAD) on labelled rows of stores.
 
     Args:
         stores: one prompt's store, or those of several prompts by key, all with the same rows; heads are ranked over
             the prompts, a layer is chosen under one.
-        rows: (n,) rows of the stores: the calibration samples. Choose them from training videos alone.
+        rows: (n,) row numbers of the calibration samples. Choose them from training videos alone.
         labels: (n,) 1 = anomalous, 0 = normal, at least two of each.
         method: 'hiprobe' selects a layer, 'headhunt' heads.
         top: number of heads.
-        weight: of a head's instability over the prompts, the paper's lambda.
+        weight: weight of a head's deviation over the prompts, the paper's lambda.
         seed: of the two-means clustering.
 
     Raises:
         VadprobeError: if a class has fewer than two samples, a feature is not finite, or 'hiprobe' gets several stores.
-        StoreError: if a row or a part is not stored.
+        StoreError: if a row, layer or head is not stored.
     """
     if isinstance(stores, FeatureStore):
         stores = {stores.spec.prompt.key: stores}
