@@ -122,8 +122,8 @@ def overlap_with_truth(segments: VideoSegments, truth: LocatedTruth) -> tuple[np
     """Compare segments with the true intervals.
 
     Returns:
-        fractions: (n,) float64 in [0, 1], the fraction of each segment's frames that are truly anomalous. ious: (n,)
-        float64 in [0, 1], the greatest IoU (common frames over frames in either) of an anomalous segment
+        fractions: (n,) float64 in [0, 1], the fraction of each segment's frames that are truly anomalous.
+        ious: (n,) float64 in [0, 1], the greatest IoU (common frames over frames in either) of an anomalous segment
             with a true interval; NaN for other kinds. Both are NaN where the truth is unknown.
     """
     pairs = common_frames(segments.intervals, truth.intervals)
