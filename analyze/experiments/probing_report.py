@@ -1,4 +1,4 @@
-"""Every layer and every head probed by itself, cross-validated by video, under each prompt of a job."""
+"""Report of probes on every single layer and head, cross-validated by video, under each prompt of a job."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
