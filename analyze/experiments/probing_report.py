@@ -25,7 +25,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class ProbingReport:
-    """Cross-validated AUC by prompt: `layers` (L,) of layers 1 to L, `heads` (L, H); 0.5 is chance.
+    """Cross-validated AUC by prompt: `layers` (L,) of layers 1 to L, `heads` (L, H) of all blocks; 0.5 is chance.
 
     `n_samples` calibration samples of `n_videos` videos in `n_folds` folds went into each number.
     """

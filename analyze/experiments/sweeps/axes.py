@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Cells of a sweep, with the keys that are swept in each job, and notes on what was left out or held."""
+    """Cells of a sweep, the keys that are swept in each job, and notes on keys that were left out or held fixed."""
 
     keys: tuple[str, ...]
     is_product: bool
