@@ -77,8 +77,8 @@ class AnalysisConfig(Section):
 
     `convention` "headhunt-code" sets all keys as in the public code of HeadHunt-VAD: the constants of the four metrics;
     liblinear on 60 % of the calibration samples, unscaled and drawn with its seed; smoothing of 3 sigmas, with zeros
-    beyond the ends; and, with locator.threshold = "grid", its grid. A job may give a key that the convention sets only
-    with that value. To mix readings, leave the convention out and give the keys.
+    beyond the ends; and, with locator.threshold = "grid", its grid. If a job gives a key that the convention sets, it
+    must have the convention's value. To mix readings, leave the convention out and give the keys.
 
     Two samples in a class, and a covariance without an inverse, are computed as in that code. Results may differ from
     it for scatters with eigenvalues above 1e9, unknown metrics and ties (`saliency/kernels/reference_code.py`). In

@@ -22,8 +22,8 @@ class Section(BaseModel):
 class OpenReading:
     """A question that published methods leave open, in the annotation of the key that answers it.
 
-    The `question` in a few words, what is `printed`, and what `others` take. The key's description and default say what
-    is taken here.
+    `question` names it in a few words, `printed` is the text of the paper, `others` are readings of other works. The
+    key's description and default have the reading that is used here.
     """
 
     question: str

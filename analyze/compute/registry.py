@@ -36,7 +36,7 @@ class Registry(Generic[T]):
         self._parts[name] = part
 
     def remove(self, name: str) -> None:
-        """Take a part away again."""
+        """Remove a part."""
         del self._parts[name]
 
     @property

@@ -53,7 +53,7 @@ class StepCache:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Keep results below `folder`, or with None in memory only.
+        """Open the cache below `folder`; None keeps results in memory only.
 
         Raises:
             VadprobeError: if the folder is a file.

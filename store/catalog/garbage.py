@@ -151,7 +151,7 @@ def _is_old(path: StorePath) -> bool:
 
 
 def _claims(backbone: StorePath) -> Iterator[Garbage]:
-    """Find the files of claims and what is staged under them."""
+    """Find the files of claims, and files that are staged under them."""
     claims = claims_in(backbone)
     for partition, paths in claims.entries().items():
         verdict, why = claims.judge(partition)

@@ -34,7 +34,7 @@ def find_store(path: StorePath) -> StorePath:
 
 
 def explain(path: StorePath) -> str:
-    """Return a sentence about a path that is no store: what is there, and the command that fits."""
+    """Return a sentence about a path that is no store: its content, and the command for it."""
     store = _store_around(path)
     if not path.exists():
         return _missing(path)

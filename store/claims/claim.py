@@ -26,7 +26,7 @@ class Staging(Protocol):
     """Files of a partition that are complete but not in their places yet."""
 
     def stage(self, name: str, pieces: Sequence[bytes]) -> None:
-        """Keep the content of a file under a name of its own."""
+        """Stage a file: store its content under a private name until it is published."""
 
     def publish(self, name: str, final: StorePath) -> None:
         """Move a staged file to its place in one step: readers see either the old file or the new one."""
@@ -93,7 +93,7 @@ class Claims(ABC):
 
     @abstractmethod
     def holder(self, partition: int) -> str | None:
-        """Return who holds a partition, in words; None when nobody does."""
+        """Return the holder of a partition in words; None if nobody holds it."""
 
     @abstractmethod
     def judge(self, partition: int) -> tuple[Verdict, str]:

@@ -161,7 +161,7 @@ class LocalClaims(Claims):
         return ("keep", f"claimed by {holder}, which is running") if holder else ("delete", "its worker has ended")
 
     def tidy(self) -> float:
-        """Delete what ended workers left; returns 0, since a lock tells at once whether its worker lives."""
+        """Delete the files of ended workers; returns 0, since a lock shows at once whether its worker lives."""
         for partition in self.entries():
             with contextlib.suppress(StoreError):  # files of another user do no harm
                 if claim := self.take(partition):

@@ -37,7 +37,7 @@ class Owner:
         return bool(self.machine) and self.machine == _machine() and not self.vanished()
 
     def vanished(self) -> bool:
-        """Return whether the process is known to be gone; False when it runs elsewhere, where only the lease tells."""
+        """Return whether the process is known to have ended; False if it runs on another machine."""
         if not self.machine or self.machine != _machine() or self.started is None:
             return False
         started = _started(self.process)

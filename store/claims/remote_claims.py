@@ -38,7 +38,7 @@ class RemoteStaging:
         self._staged: dict[str, bytes] = {}
 
     def stage(self, name: str, pieces: Sequence[bytes]) -> None:
-        """Keep the bytes of an object."""
+        """Keep the bytes of an object in memory until it is published."""
         self._staged[name] = b"".join(pieces)
 
     def publish(self, name: str, final: StorePath) -> None:
@@ -169,7 +169,7 @@ class RemoteClaims(Claims):
         return claim
 
     def holder(self, partition: int) -> str | None:
-        """Return the process and host that the newest claim names; None when there is none."""
+        """Return the process and host that the newest claim names; None if there is no claim."""
         content = self._latest(partition)
         if content is None:
             return None

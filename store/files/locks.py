@@ -80,7 +80,7 @@ def exclusive(folder: Path, name: str, busy: str, patience: float = 0.0) -> Iter
     """Hold the lock file `name` of a folder; create both if they are missing.
 
     Args:
-        folder: the folder that the lock stands for.
+        folder: the locked folder.
         name: name of the lock file.
         busy: the error's message when another process holds the lock.
         patience: seconds to wait for that process.

@@ -89,7 +89,7 @@ def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
 
 
 def record_matcher(spec: FeatureSpec, contents: StoredParts) -> Callable[[dict[str, Any]], bool]:
-    """Return a function that tells whether a record was written for a store of this specification and contents."""
+    """Return a function that is True for records written for a store of this specification and contents."""
     expected = _names(spec, contents)  # computed once: it takes a while
 
     def is_ours(record: dict[str, Any]) -> bool:

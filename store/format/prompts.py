@@ -28,8 +28,8 @@ class Prompt:
 
     Attributes:
         key: name of its store.
-        text: what the model reads behind the video.
-        before: what it reads before the video; nothing if empty.
+        text: text that the model reads behind the video.
+        before: text that it reads before the video; may be empty.
         position: tokens whose values are the features. Vision tokens are those that stand for the frames; "mean-prompt"
             is over all tokens behind the last of them, the chat template's own included.
     """

@@ -16,9 +16,12 @@ from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 
 FORMAT_VERSION = 2
-"""Newest version of the store format. A store has the lowest version that can say what it holds: 1 where every block of
-the backbone has heads of one number and width, and the prompt stands behind the video and is read at its last token,
-else 2. A reader refuses a store of a later version."""
+"""Newest version of the store format.
+
+A store has the lowest version that can describe it. Version 1 is enough if all blocks of the backbone have the same
+number and width of heads, and the prompt is behind the video and read at its last token; otherwise it is 2. A reader
+refuses a store of a later version.
+"""
 
 HeadShape = tuple[int, int]
 """Number and width of the heads of a block; (0, 0) for a block without heads."""

@@ -147,8 +147,8 @@ class StoredParts:
 
         Args:
             array: name of an array.
-            wanted: layers, or heads, that are asked for; ignored for `answer_logits`.
-            partitions: in which they are asked for.
+            wanted: requested layers or heads; ignored for `answer_logits`.
+            partitions: partitions in which they are requested.
 
         Raises:
             StoreError: a sentence without the store's name, saying what is missing and what there is.
@@ -168,7 +168,7 @@ class StoredParts:
             )
 
     def describe(self) -> str:
-        """Say what is stored: `it holds layers 3, 20 and all heads`."""
+        """Return the stored parts in words: `it holds layers 3, 20 and all heads`."""
         parts = [_named("layer", self.layers), _named("head", self.heads)]
         text = "it holds " + " and ".join(parts if self.layers != () else parts[::-1])  # "no" reads on to what follows
         if self.layers is None and self.heads is None:

@@ -21,7 +21,7 @@ BLOCK_BYTES = 2**20
 """Bytes, read or decoded, that are worked on at a time; one chunk if that is longer."""
 
 FileState = tuple[int, int, int]
-"""Size, time of the last change of the content and of the file, in ns: equal as long as nobody touched a file."""
+"""(size, time of change of the content, time of change of the file), times in ns; equal for an untouched file."""
 
 
 class CheckStoppedError(Exception):

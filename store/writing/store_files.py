@@ -71,7 +71,7 @@ def _checksums(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _group_files(spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Files:
-    """Let Zarr create the group in memory."""
+    """Return the files of the group, which Zarr creates in memory."""
     import zarr  # noqa: PLC0415 - takes longer to import than most commands take to run
     from zarr.abc.buffer import Buffer  # noqa: PLC0415
     from zarr.storage import MemoryStore  # noqa: PLC0415

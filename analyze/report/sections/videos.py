@@ -31,7 +31,7 @@ def examples(parts: Sequence[ReportPart]) -> list[tuple[str, str]]:
 def videos_table(
     parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence[MeasuredClips | None]
 ) -> PageTable:
-    """Return one row for each labelled test video and analysis: the fraction of wrong frames and the costs of errors."""
+    """Return one row for each labelled test video and analysis: fraction of wrong frames, and costs of errors."""
     rows: list[list[Value]] = []
     for part, label, mine in zip(parts, labels, clips, strict=True):
         if mine is None:

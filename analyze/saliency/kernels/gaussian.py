@@ -42,7 +42,7 @@ class Moments:
 
 
 def moments(rows: np.ndarray) -> Moments:
-    """Add up the moments of rows (heads, n, r) float64."""
+    """Return the moments of rows (heads, n, r) float64."""
     squares = np.einsum("hij,hij->hi", rows, rows)
     fourth = np.einsum("hi,hi->h", squares, squares)
     norms = squares.sum(axis=-1)

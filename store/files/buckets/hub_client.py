@@ -29,7 +29,7 @@ class Repository:
 
     @classmethod
     def of(cls, key: str) -> "Repository":
-        """Return what a key names.
+        """Return the repository, revision and path that a key names.
 
         Raises:
             VadprobeError: if it does not begin with an owner and a name.
