@@ -61,7 +61,7 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
         workspace: folder that the section's relative paths start from.
         probed: facts that stage 1 found in the video files; then no video folder is read. None to read it.
 
-        Raises:
+    Raises:
         VadprobeError: if a file or folder is missing, or a file is of another kind than expected.
     """
     folder = workspace / config.videos if config.videos is not None else workspace

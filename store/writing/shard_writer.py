@@ -36,8 +36,8 @@ def encode_shard(
         settings: of the compressor.
         threads: largest number of threads.
 
-        Raises:
-            StoreError: if a chunk does not decompress to its values.
+    Raises:
+        StoreError: if a chunk does not decompress to its values.
     """
     if array.chunk[0] != array.shard[0] or values.shape[1:] != array.shard[1:] or not 0 < len(values) <= array.chunk[0]:
         raise ValueError(f"values {values.shape} are no shard {array.shard} with chunks {array.chunk}.")
