@@ -67,8 +67,8 @@ def encode_index(lengths: Sequence[int], held: np.ndarray) -> bytes:
 def decode_index(tail: bytes | np.ndarray, grid: tuple[int, ...], n_bytes: int) -> np.ndarray:
     """Return (chunks, 2) uint64, offset and length in bytes of every inner chunk, in C order.
 
-        Args:
-            tail: the last `index_bytes` of the shard, or all of a shorter one.
+    Args:
+        tail: the last `index_bytes` of the shard, or all of a shorter one.
         grid: inner chunks of a shard along each dimension.
         n_bytes: size of the shard.
 

@@ -63,11 +63,11 @@ class FeatureStore(RecordedStore):
     def head_outputs(self, rows: np.ndarray, heads: Sequence[Head]) -> np.ndarray:
         """Read outputs of some heads, before the output projection.
 
-                Args:
-                    rows: (n,) row numbers, any order, repeats allowed.
-                    heads: k heads as (block, head), both counted from 0.
+        Args:
+            rows: (n,) row numbers, any order, repeats allowed.
+            heads: k heads as (block, head), both counted from 0.
 
-                Returns:
+        Returns:
             (n, k, width) of the storage dtype, `width` that of the widest of these heads; a narrower one ends in zeros.
             A failed row is NaN.
 

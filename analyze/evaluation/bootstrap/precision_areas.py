@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 _GROUP = 8  # levels in one product with the triangular matrix
-_GROUPS = 8  # levels computed together, which is part of the order of summation
+_GROUPS = 8  # groups of levels computed together, which is part of the order of summation
 _MAX_SINGLE = 2**24  # float32 holds whole numbers up to here
 
 

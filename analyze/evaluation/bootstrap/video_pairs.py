@@ -1,9 +1,9 @@
 """Counts of frame pairs, one positive and one negative, in the right order of scores, between every two videos.
 
 Let W_ij be the number of pairs of a positive frame of video i and a negative frame of video j in which the positive one
-has the higher score. A resample that draws video i `m_i` times has `sum over i, j of m_i m_j W_ij` such pairs. So W is
-counted once, and the AUCs of any number of resamples are products of small matrices. Pairs count twice and ties once,
-so all counts are integers.
+has the higher score, a tie counting half. A resample that draws video i `m_i` times has `sum over i, j of m_i m_j W_ij`
+such pairs. So W is counted once, and the AUCs of any number of resamples are products of small matrices. Pairs count
+twice and ties once, so all counts are integers.
 """
 
 from typing import TYPE_CHECKING
