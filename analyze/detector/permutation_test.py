@@ -18,7 +18,7 @@ from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked, reading_of_heads
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_heads, map_layers
 from vadprobe.analyze.probes.unit_probing import cross_fitted_auc
 from vadprobe.analyze.saliency.null.heads import head_null
 from vadprobe.analyze.saliency.null.layers import layer_null
@@ -150,7 +150,7 @@ def _mapped(
                 for prompt, store in lacking.items()
             }
         else:
-            found = over_heads(lacking, calibration.rows, kernel, scheduler, what=what)
+            found = map_heads(lacking, calibration.rows, kernel, scheduler, what=what)
         return {prompt: CachedResult(arrays=metrics) for prompt, metrics in found.items()}
 
     return {prompt: dict(result.arrays) for prompt, result in cache.results(step, parts, compute).items()}

@@ -13,7 +13,7 @@ from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS, SaliencyConfig
 from vadprobe.analyze.features.cached_scores import samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_heads, map_layers
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.kernels.silhouette import silhouettes
 from vadprobe.analyze.saliency.layers import layer_metrics
@@ -57,7 +57,7 @@ def head_metrics_of(
             convention=config.convention,
             readings=config.of_heads,
         )
-        found = over_heads(lacking, calibration.rows, kernel, scheduler)
+        found = map_heads(lacking, calibration.rows, kernel, scheduler)
         return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
 
     results = cache.results("head-saliency", parts, compute)
@@ -75,7 +75,7 @@ def rule_scores_of(
         what = f"{rule.unit}s by {name}"
         if rule.unit == "layer":
             return CachedResult(arrays=map_layers(store, calibration.rows, kernel, scheduler, what=what))
-        return CachedResult(arrays=over_heads({"": store}, calibration.rows, kernel, scheduler, what=what)[""])
+        return CachedResult(arrays=map_heads({"": store}, calibration.rows, kernel, scheduler, what=what)[""])
 
     key = {
         **samples_digest(store, calibration),

@@ -15,7 +15,7 @@ from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.features.cached_scores import samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_heads, map_layers
 from vadprobe.analyze.probes.unit_probing import probe_units
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -94,7 +94,7 @@ def _probed(
     store: FeatureStore, calibration: Calibration, kernel: Callable[[np.ndarray], Metrics], scheduler: Scheduler
 ) -> CachedResult:
     layers = map_layers(store, calibration.rows, kernel, scheduler, what="layers")
-    heads = over_heads({"": store}, calibration.rows, kernel, scheduler, what="heads")[""]
+    heads = map_heads({"": store}, calibration.rows, kernel, scheduler, what="heads")[""]
     return CachedResult(arrays={"layers": layers["auc"], "heads": heads["auc"]})
 
 

@@ -58,7 +58,7 @@ def map_layers(
     return _joined(scheduler.run(tasks, what), axis=-1)
 
 
-def over_heads(
+def map_heads(
     stores: Mapping[str, FeatureStore],
     rows: np.ndarray,
     kernel: Kernel,

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from vadprobe.analyze.compute.cluster import open_scheduler
-from vadprobe.analyze.features.kernel_mapping import map_layers, over_heads
+from vadprobe.analyze.features.kernel_mapping import map_heads, map_layers
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS, layer_metrics
 from vadprobe.analyze.saliency.selection import Selection, select_heads, select_layer
@@ -50,7 +50,7 @@ def select(
         raise VadprobeError(f"a layer is selected under one prompt, got {len(stores)} stores; name one of them.")
     with open_scheduler("synchronous", 0) as here:
         if method == "headhunt":
-            metrics = over_heads(stores, rows, partial(head_metrics, labels=labels, seed=seed), here)
+            metrics = map_heads(stores, rows, partial(head_metrics, labels=labels, seed=seed), here)
             return select_heads(metrics, weight=weight, top=top)
         of_layers = map_layers(next(iter(stores.values())), rows, partial(layer_metrics, labels=labels), here)
     return select_layer({name: values for name, values in of_layers.items() if name != FLOORED_DIMENSIONS})

@@ -17,9 +17,7 @@ from vadprobe.analyze.probes.samples import checked_samples, sample_weights, sca
 from vadprobe.analyze.probes.terms import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, Scaling
 from vadprobe.store.errors import VadprobeError
 
-_TOLERANCE = (
-    1e-4  # scikit-learn's default; relative to the gradient at 0 (liblinear), or its largest component (L-BFGS)
-)
+_TOLERANCE = 1e-4  # scikit-learn's default: relative to the gradient at 0 for liblinear, absolute for L-BFGS
 _EVALUATIONS = 15  # largest number of evaluations of the loss per iteration, as in scikit-learn; one or two are usual
 
 

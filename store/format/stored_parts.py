@@ -136,7 +136,7 @@ class StoredParts:
                 mask &= np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
         return mask
 
-    def depth(self, n_layers: int, partition: int) -> int:
+    def blocks_needed(self, n_layers: int, partition: int) -> int:
         """Return how many blocks of the backbone must run for a partition, at least one; answer logits need all."""
         if self.answers or partition in self.full_partitions or self.layers is None or self.heads is None:
             return n_layers
