@@ -1,7 +1,7 @@
 """A copy of a store in larger partitions: fewer and longer reads of single layers and heads over all rows.
 
 In a store as extraction writes it, one layer or head of 100,000 rows lies in 391 pieces in as many files; in partitions
-of 4,096 rows it lies in 25. In exchange, reading a single row means reading 4,096 of them.
+of 4,096 rows it lies in 25. The price: reading a single row means reading 4,096 of them.
 """
 
 from collections.abc import Iterator, Sequence

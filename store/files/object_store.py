@@ -1,4 +1,4 @@
-"""Connections to buckets and web servers, and requests that are repeated after passing errors.
+"""Connections to buckets and web servers, and requests that are repeated after temporary errors.
 
 Credentials come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`, `HF_TOKEN`) and are never part of a path, its
 text or an error. The package `obstore` is imported with the first request.
@@ -37,7 +37,7 @@ ATTEMPTS = 3
 """Number of attempts of a request as a whole; within each, the library repeats it as well, see `RETRIES`."""
 
 RETRIES = 4
-"""Number of times that the library repeats a request after a passing refusal (5xx, too many) or no answer."""
+"""Number of times that the library repeats a request after a temporary refusal (5xx, too many) or no answer."""
 
 RETRY_SECONDS = 60.0
 """Seconds after which the library begins no further repeat."""
@@ -79,7 +79,7 @@ def connection(url: str) -> Any:
 
 
 def request(url: object, action: Callable[[], _Result]) -> _Result:
-    """Make a request to an object store and return its result; repeat it after errors that may pass.
+    """Make a request to an object store and return its result; repeat it after temporary errors.
 
     Raises:
         FileNotFoundError, FileExistsError, ChangedError, ForbiddenError, RemoteError: with the URL and the reason.
