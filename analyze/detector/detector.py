@@ -36,10 +36,7 @@ _PARTS: Mapping[str, str] = {
 }
 """Words for messages by the beginning of a field's name; the first that fits is used."""
 
-_MOST_FRAMES, _MOST_REACH = (
-    1 << 20,
-    1 << 16,
-)  # frames of a segment; radius of the smoothing in segments
+_MOST_FRAMES, _MOST_REACH = 1 << 20, 1 << 16  # frames of a segment; segments that smoothing reaches to a side
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +44,7 @@ class Detector:
     """A selection of a backbone's layers or heads, a probe on them and a locator, fitted on one dataset.
 
     Attributes:
-        preset: name of the preset or job that it was fitted with.
+        preset: name of the analysis' result, `preset` of the job.
         selection: the selected layers or heads.
         probe: the fitted probe.
         locator: the smoothing and the threshold.

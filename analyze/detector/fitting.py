@@ -44,7 +44,7 @@ class Fitted:
 
 
 def fit(inputs: AnalysisInputs, config: AnalysisConfig, cache: StepCache, scheduler: Scheduler) -> Fitted:
-    """Fit a detector on the calibration rows. Only the locator's grid sees labelled validation videos.
+    """Fit a detector on the calibration rows; a tuning locator also sees labelled validation videos, none of the test.
 
     Raises:
         VadprobeError: if something would be fitted or tuned on a reported video without the job's permission, or a part
