@@ -20,8 +20,8 @@ from vadprobe.analyze.compute.cluster import open_scheduler
 from vadprobe.analyze.compute.scheduling import Pool, Scheduler
 from vadprobe.analyze.features import kernel_mapping, opened_stores, store_row_blocks
 from vadprobe.analyze.features.kernel_mapping import (
+    map_heads,
     map_layers,
-    over_heads,
     partition_spans,
     probabilities,
 )
@@ -113,7 +113,7 @@ def test_a_kernel_of_heads_is_the_kernel_of_the_arrays(
     store: FeatureStore, heads: np.ndarray, synchronous: Scheduler
 ) -> None:
     weights = np.random.default_rng(0).standard_normal((3, len(ROWS)))
-    found = over_heads({"a": store, "b": store}, ROWS, partial(moments, weights=weights), synchronous)
+    found = map_heads({"a": store, "b": store}, ROWS, partial(moments, weights=weights), synchronous)
     wanted = moments(np.ascontiguousarray(np.moveaxis(heads[ROWS], 0, 2)), weights)
     assert list(found) == ["a", "b"]
     assert found["a"]["weighted"].shape == (3, 2, 3)
@@ -126,7 +126,7 @@ def layer_saliency(store: FeatureStore, samples: Calibration, scheduler: Schedul
 
 
 def head_saliency(store: FeatureStore, samples: Calibration, scheduler: Scheduler) -> Mapping[str, np.ndarray]:
-    return over_heads({"p": store}, samples.rows, partial(head_metrics, labels=samples.labels, seed=4), scheduler)["p"]
+    return map_heads({"p": store}, samples.rows, partial(head_metrics, labels=samples.labels, seed=4), scheduler)["p"]
 
 
 def test_saliency_is_that_of_the_arrays(
@@ -226,7 +226,7 @@ def test_a_row_that_failed_is_named_with_its_layer_or_head(store: FeatureStore, 
     with pytest.raises(VadprobeError, match=words):
         map_layers(store, rows, layer_metrics, synchronous)
     with pytest.raises(VadprobeError, match=r"blocks 0 to 1 .* first block 0, head 0 of row 300"):
-        over_heads({"p": store}, rows, head_metrics, synchronous)
+        map_heads({"p": store}, rows, head_metrics, synchronous)
 
 
 @pytest.mark.parametrize("selection", [LAYER, HEADS])
