@@ -1,4 +1,4 @@
-"""Stage 2: features to scores, from the cache alone and without torch.
+"""Stage 2: from features to scores and results, from the stores alone and without torch.
 
 What most programs need is here: `from vadprobe.analyze import select, evaluate`.
 """

@@ -1,4 +1,4 @@
-"""The settings of stage 2 that a job file holds. Beside each default stands what the paper says."""
+"""The section `[analysis]` of a job file: the settings of stage 2, each with what the papers say about it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -53,7 +53,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
         "probe": {"kind": "von-mises-fisher", "scaling": "none"},
     },
 }
-"""Methods: what they choose, by which rule, and what a job leaves out of its probe."""
+"""By method: whether it chooses a layer or heads, its default rule, and its defaults for `[analysis.probe]`."""
 
 
 CODE_SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -73,15 +73,16 @@ class EvaluationConfig(Section):
 
 
 class AnalysisConfig(Section):
-    """Section `[analysis]`: one method on the cached features.
+    """Section `[analysis]`: one method on stored features.
 
-    `convention` "headhunt-code" sets all keys as the public code of HeadHunt-VAD does: the constants of the four
-    metrics; liblinear on 60 % of the calibration samples, unscaled and drawn with its seed; smoothing of 3 sigmas, with
-    zeros beyond the ends; and, with locator.threshold = "grid", its grid. A key that it sets may be given with that
-    value only. To mix readings, leave the convention out and give the keys. Two samples in a class, and a covariance
-    without an inverse, are computed as in that code. Near-singular scatters above 1e9, and unknown metrics and ties,
-    may differ from it (`saliency/kernels/reference_code.py`). In videos shorter than its smoothing that code takes a
-    narrower one; here it is the same in all videos.
+    `convention` "headhunt-code" sets all keys as in the public code of HeadHunt-VAD: the constants of the four metrics;
+    liblinear on 60 % of the calibration samples, unscaled and drawn with its seed; smoothing of 3 sigmas, with zeros
+    beyond the ends; and, with locator.threshold = "grid", its grid. If a job gives a key that the convention sets, it
+    must have the convention's value. To mix readings, leave the convention out and give the keys.
+
+    Two samples in a class, and a covariance without an inverse, are computed as in that code. Results may differ from
+    it for scatters with eigenvalues above 1e9, unknown metrics and ties (`saliency/kernels/reference_code.py`). In
+    videos shorter than its smoothing that code uses a narrower one; here the smoothing is the same in all videos.
     """
 
     preset: str = Field(description="name of the result: 'hiprobe', 'headhunt', or your own")
@@ -142,7 +143,7 @@ class AnalysisConfig(Section):
 
     @property
     def rule(self) -> Rule:
-        """The rule of selection, the method's own where none is named."""
+        """The rule of selection; the method's default if the job names none."""
         return self.selection.rule or str(METHODS[self.method]["rule"])
 
     @property
@@ -153,7 +154,7 @@ class AnalysisConfig(Section):
     @field_validator("out", "steps", "detector")
     @classmethod
     def _folder(cls, value: str | None) -> str | None:
-        """Refuse a URL, which would be taken for a folder of that name."""
+        """Refuse a URL, which would be used as the name of a folder."""
         if value is not None and "://" in value:
             raise ValueError(
                 f"must be a path on this machine's file systems, got {value!r}: results are not written to buckets, "
@@ -164,7 +165,7 @@ class AnalysisConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _follow_method_and_convention(cls, values: Any) -> Any:
-        """Fill in what the job leaves out: the locator of its method, and the settings of the convention."""
+        """Fill in keys that the job leaves out: the method's locator and probe, and the settings of the convention."""
         if not isinstance(values, dict):
             return values
         method = str(values.get("method", ""))
@@ -215,7 +216,7 @@ class AnalysisConfig(Section):
         return self
 
     def _check_chance(self) -> None:
-        """Refuse chance for a rule that ranks nothing, and relabelings of videos with both labels."""
+        """Refuse permutations or folds for a rule that ranks nothing, and relabelings of videos with both labels."""
         asked = [name for name in ("permutations", "folds") if getattr(self.saliency, name)]
         if asked and self.rule not in RANKING_RULES:
             ranking = ", ".join(RANKING_RULES)
@@ -231,7 +232,7 @@ class AnalysisConfig(Section):
 
 
 def _probe_of(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a method sets of its probe; nothing where the job takes another kind."""
+    """Return a method's defaults for `[analysis.probe]`; none if the job names another kind of probe."""
     found = dict(METHODS.get(method, {}).get("probe", {}))
     return found if given.get("kind", found.get("kind")) == found.get("kind") else {}
 
@@ -245,7 +246,7 @@ def _given(values: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def _settings_of_code(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what the convention sets for a job, by section.
+    """Return the keys that the convention sets for a job, by section.
 
     Raises:
         ValueError: if the job gives one of these keys another value.

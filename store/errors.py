@@ -6,22 +6,22 @@ from pathlib import Path
 
 
 class VadprobeError(ValueError):
-    """Wrong input, said in a sentence: the rule, the value, what to do next.
+    """Error of user input; its message names the rule, the value, and what to do next.
 
     The command line prints the message without a traceback and exits with code 2.
     """
 
 
 class StoreError(VadprobeError):
-    """A feature store that is missing, of another specification, incomplete or damaged."""
+    """Error of a feature store that is missing, of another specification, incomplete or damaged."""
 
 
 class VideoError(VadprobeError):
-    """A video, or some frames of one, that cannot be read. It becomes a row with this message as reason."""
+    """Error of a video, or of frames of it, that cannot be read; the message becomes the reason of the failed row."""
 
 
 def near_file(path: Path) -> str:
-    """Return the end of a sentence about a path that is not there: `; did you mean b/job.toml?`, or a full stop."""
+    """Return the end of a sentence about a missing path: `; did you mean b/job.toml?`, or a full stop."""
     folder = path.parent
     is_listed = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
     near = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()] if is_listed else [], n=1)

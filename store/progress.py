@@ -1,6 +1,6 @@
-"""The one callback by which long work tells how far it is."""
+"""Callback type by which long work reports its progress."""
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and how much there is, in the unit of the work (files, rows, videos)."""
+"""Callback with (done, total), both counted in the unit of the work: files, rows, videos."""

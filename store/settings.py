@@ -13,7 +13,7 @@ from vadprobe.store.errors import VadprobeError, near_file
 
 
 class Section(BaseModel):
-    """A section of a job file: unknown keys are errors, values do not change after birth."""
+    """Section of a job file. Unknown keys are errors; values cannot be changed once the section is made."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,8 +22,8 @@ class Section(BaseModel):
 class OpenReading:
     """A question that published methods leave open, in the annotation of the key that answers it.
 
-    The `question` in a few words, what is `printed`, and what `others` take. The key's description and default say what
-    is taken here.
+    `question` names it in a few words, `printed` is the text of the paper, `others` are readings of other works. The
+    key's description and default have the reading that is used here.
     """
 
     question: str
@@ -57,7 +57,7 @@ def explain(path: Path, error: ValidationError, model: type[BaseModel]) -> Vadpr
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[tuple[int | str, ...], str, bool]]:
-    """Yield the place of every mistake, the sentence about it, and False where the mistake is that a key is missing."""
+    """Yield (place, sentence, is_given) for each mistake; `is_given` is False where a required key is missing."""
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"]) or "the file"
         if item["type"] == "extra_forbidden":
@@ -76,7 +76,7 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[t
 
 
 def _known_keys(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """Return the fields of the section at `place`, followed through nested models and tuples of models."""
+    """Return the keys of the section at `place`; nested sections and lists of sections are followed."""
     current: type[BaseModel] | None = model
     for part in place:
         if isinstance(part, int) or current is None or part not in current.model_fields:

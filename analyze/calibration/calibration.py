@@ -1,4 +1,4 @@
-"""Rows of a clip table that something may be fitted on, with their labels: a seeded draw of training videos."""
+"""The calibration set: labelled rows of a clip table to fit on, from a seeded draw of training videos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,18 @@ SegmentLabel = Literal["video", "interval"]
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Rows of one clip table to fit on.
+    """Calibration set: labelled rows of one clip table.
 
-    `rows` (n,) int64, ascending and distinct, are rows of the clip table whose digest is `clips_digest`; `labels`
-    (n,) int64 are 1 (anomalous) or 0; `groups` (n,) int64 are the rows' video codes in that table: folds,
-    permutations and bootstraps move whole groups. `unit` "video" has one row per video, "segment" every clip.
-    `fraction` and `seed` are those of the draw; `segment_label` and `positive_share` (the fraction of a clip's
-    frames from which "interval" calls it anomalous) say how clips got labels.
+    Attributes:
+        rows: (n,) int64, ascending and distinct, rows of the clip table.
+        labels: (n,) int64, 1 anomalous, 0 normal.
+        groups: (n,) int64, video code of each row; folds, permutations and bootstraps move whole videos.
+        clips_digest: digest of the clip table; None if it is not known.
+        unit: "video" for one row per video, "segment" for every clip.
+        segment_label: the way clips got their labels, see `calibration_rows`.
+        positive_share: fraction of a clip's frames from which "interval" labels it anomalous.
+        fraction: of the draw.
+        seed: of the draw.
     """
 
     rows: np.ndarray
@@ -57,18 +62,18 @@ class Calibration:
 def draw_videos(videos: Sequence[Video], fraction: float, seed: int) -> tuple[Video, ...]:
     """Draw training videos to calibrate on, stratified and seeded (section 4.1 of HiProbe-VAD: 1 % of them).
 
-    `n = round(fraction * n_train)` videos in all, `round(n * fraction of anomalous videos)` of them anomalous (both
-    half to even) and the rest normal. Only videos of split "train" are drawn, whatever else is passed, so a test
-    video is never calibrated on. The draw depends on names and labels alone, not on their order, and each class has
-    its own random stream: with one seed, a larger fraction holds all videos of a smaller one.
+    Of `n = round(fraction * n_train)` videos, `round(n * fraction of anomalous videos)` are anomalous and the rest
+    normal; halves are rounded to even. Only videos of split "train" are drawn, so a test video is never calibrated on.
+    The draw depends on seed, names and labels, not on the order of the videos. Each class has its own random stream:
+    with one seed, the draw of a larger fraction contains that of a smaller one.
 
     Args:
         videos: any videos with unique names; those of split "train" must have labels.
         fraction: of the training videos, in (0, 1].
-        seed: >= 0. With N = 16 results vary widely between seeds: report several.
+        seed: >= 0. With 16 videos, results vary widely between seeds: report several.
 
     Returns:
-        The drawn videos, by name.
+        The drawn videos, sorted by name.
 
     Raises:
         VadprobeError: if there is no training video, a training video's label is unknown, or a class would get fewer
@@ -131,20 +136,21 @@ def calibration_rows(
 ) -> Calibration:
     """Return the rows of drawn videos in a clip table, with labels.
 
-    With the table's unit "video" each video is one row and has the video's label, as both papers have it. With unit
-    "segment" every clip of a drawn video is a row, and `segment_label` says where its label comes from: "video"
-    copies the video's, which calls every calm clip of an anomalous video anomalous; "interval" calls a clip anomalous
-    when at least half of its frames are in an anomalous interval.
+    If the table's unit is "video", each video is one row with the video's label, as in both papers. If it is "segment",
+    every clip of a drawn video is a row, and `segment_label` decides its label: "video" copies the video's label, also
+    to calm clips of an anomalous video; "interval" labels a clip anomalous if at least half of its frames are in an
+    anomalous interval.
 
     Args:
         table: the clips.
-        videos: what `draw_videos` gave; all must have a label and rows in the table.
-        dataset: where the intervals are, 0-based and half-open.
-        seed, fraction: of the draw; kept as a record.
+        videos: as `draw_videos` returns them; all must have a label and rows in the table.
+        dataset: has the intervals of the videos, in half-open frames from 0.
+        segment_label: "video" or "interval".
+        seed, fraction: of the draw, to be kept with the result.
 
     Raises:
-        VadprobeError: if "interval" is asked of whole videos or of an anomalous video without intervals (all its clips
-            would count as normal), or a class has fewer than two rows.
+        VadprobeError: if a class has fewer than two rows; if `segment_label` is "interval" and a row is a whole video,
+            or an anomalous video has no interval (all its clips would count as normal).
     """
     if segment_label == "interval" and table.sampling.unit == "video":
         raise VadprobeError(
@@ -174,7 +180,7 @@ def calibration_rows(
 
 
 def _mostly_anomalous(table: ClipTable, dataset: Dataset, code: int) -> np.ndarray:
-    """Tell for each clip of one video, in the order of its rows, if half of its frames or more are anomalous."""
+    """Return (clips,) bool for the rows of one video: True where at least half of a clip's frames are anomalous."""
     rows = np.flatnonzero(table.video_codes == code)
     starts, stops = table.start_frames[rows], table.stop_frames[rows]
     truth = dataset.truth(table.video_ids[code], int(stops.max()))

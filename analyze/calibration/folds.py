@@ -1,4 +1,4 @@
-"""Folds for cross-validation that keep a video whole: clips of one video are too alike to be on both sides."""
+"""Folds for cross-validation over whole videos, since clips of one video are too similar to be split."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
     """Deal whole videos into folds, seeded and stratified.
 
     A video with an anomalous row counts as anomalous. Each class is shuffled by its own random stream and dealt out one
-    video at a time, the anomalous from where the normal ended, so that the folds' numbers of videos of each class, and
-    of videos in all, differ by one at most. Folds ungrouped by video, or drawn without the labels, report signal where
-    there is none.
+    video at a time. The anomalous videos begin at the fold behind the last normal video, so that the folds' numbers of
+    videos, per class and in total, differ by one at most. Folds that split videos, or that ignore labels, show signal
+    where there is none.
 
     Args:
         labels: (n,) bool or int, 1 = anomalous, 0 = normal.
@@ -22,7 +22,7 @@ def video_folds(labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int)
 
     Returns:
         (n,) int64, the fold of each row, 0 to n_folds - 1. Every fold has a video of each class. The fold of a video
-        depends on the codes and classes of all videos, never on the order or number of their rows.
+        depends on the codes and classes of all videos, not on the order or number of their rows.
 
     Raises:
         VadprobeError: if there are fewer than two folds, or fewer videos of a class than folds; the message says how

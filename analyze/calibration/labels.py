@@ -18,7 +18,7 @@ def check_binary(labels: np.ndarray) -> None:
 
 
 def check_classes(counts: np.ndarray) -> None:
-    """Raise `VadprobeError` unless both classes have two samples; `counts` (2,) are those of labels 0 and 1."""
+    """Raise `VadprobeError` unless both classes have two samples; `counts` (2,) has the numbers of labels 0 and 1."""
     for label, name in CLASS_NAMES.items():
         if counts[label] < 2:
             raise VadprobeError(
@@ -44,7 +44,7 @@ def checked_labels(labels: np.ndarray, n_samples: int) -> np.ndarray:
 
 
 def checked_units(features: np.ndarray) -> np.ndarray:
-    """Return features with their leading axes made one: (..., n, d) to (units, n, d), of the same dtype.
+    """Return features with all leading axes merged into one: (..., n, d) to (units, n, d), of the same dtype.
 
     Raises:
         VadprobeError: if there is no sample or dimension, or a value is not finite; the message names the position in

@@ -7,15 +7,17 @@ from vadprobe.store.errors import VadprobeError
 
 
 def overlapping(reported: Mapping[str, str], used: Mapping[str, str], *, same_dataset: bool = True) -> tuple[str, ...]:
-    """Return the reported videos that are also used ones, by name or by file.
+    """Return the reported videos that were also used, by name or by fingerprint.
+
+    An empty fingerprint matches nothing.
 
     Args:
-        reported: fingerprints by name of the videos whose scores are reported.
-        used: fingerprints by name of the videos something was fitted or tuned on.
-        same_dataset: True if a name means the same video in both; of two datasets only the files are compared.
+        reported: fingerprint by name of the videos whose scores are reported.
+        used: fingerprint by name of the videos that something was fitted or tuned on.
+        same_dataset: True if a name means the same video in both; if False, only fingerprints are compared.
 
     Returns:
-        Names of reported videos, sorted. An empty fingerprint is no file and matches nothing.
+        Names of reported videos, sorted.
     """
     files = {fingerprint for fingerprint in used.values() if fingerprint}
     names = used if same_dataset else {}
@@ -23,11 +25,11 @@ def overlapping(reported: Mapping[str, str], used: Mapping[str, str], *, same_da
 
 
 def check_transductive(names: Sequence[str], allowed: bool) -> None:
-    """Refuse to report on videos whose rows a fit has seen, though without their labels.
+    """Refuse to report on videos whose rows a fit has seen without their labels (transductive).
 
     Args:
-        names: what `overlapping` found.
-        allowed: the explicit switch; the result is stamped with the names then.
+        names: as `overlapping` returns them.
+        allowed: the job's explicit permission; the result then names the videos.
 
     Raises:
         VadprobeError: naming the videos, unless allowed.
@@ -41,12 +43,12 @@ def check_transductive(names: Sequence[str], allowed: bool) -> None:
 
 
 def check_overlap(names: Sequence[str], what: str, allowed: bool) -> None:
-    """Refuse to report on videos that were used before.
+    """Refuse to report on videos that something was fitted or tuned on.
 
     Args:
-        names: what `overlapping` found.
+        names: as `overlapping` returns them.
         what: how they were used, for the message: "fitted" or "tuned".
-        allowed: the explicit switch; the result is stamped with the names then.
+        allowed: the job's explicit permission; the result then names the videos.
 
     Raises:
         VadprobeError: naming the videos, unless allowed.

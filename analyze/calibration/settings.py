@@ -1,4 +1,4 @@
-"""The section `[analysis.calibration]` of a job: the samples that everything is fitted on."""
+"""The section `[analysis.calibration]` of a job: the calibration set that everything is fitted on."""
 
 from typing import Annotated, Literal
 

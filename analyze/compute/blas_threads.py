@@ -1,4 +1,4 @@
-"""One BLAS thread for the time of a task, whoever else computes in the process."""
+"""Limit BLAS to one thread during a task, also when several tasks of a process overlap."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,17 +12,20 @@ _Result = TypeVar("_Result")
 
 
 def _in_passing_thread(action: Callable[[], _Result]) -> _Result:
-    """Run `action` in a thread that ends at once.
+    """Run `action` in a thread of its own, which ends at once.
 
-    threadpoolctl lets the thread that set OpenBLAS's limit own it while it lives, and ignores all others: who leaves
-    last could not put back what who came first had set.
+    In threadpoolctl the thread that set OpenBLAS's limit owns it while it lives, and other threads are ignored. So the
+    last task to end could not restore a limit that the first task's thread had set.
     """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(action).result()
 
 
 class _Holders:
-    """Counter of those who ask for one thread: nested limits would be put back in the wrong order."""
+    """Counter of tasks that need one thread: the first sets the limit and the last restores it.
+
+    If every task did both, overlapping tasks would restore the limits in the wrong order.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -48,9 +51,9 @@ _HOLDERS = _Holders()
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let BLAS and OpenMP use one thread each while anybody in this process is inside, then as many as before.
+    """Limit BLAS and OpenMP to one thread while any thread of this process is in this context, then restore the limits.
 
-    Several threads may be inside at once. A library that is first loaded meanwhile is not limited.
+    Several threads may be in it at once. A library that is loaded meanwhile is not limited.
     """
     _HOLDERS.enter()
     try:

@@ -1,6 +1,6 @@
-"""Schedulers of stage 2: in this process, or on a Dask cluster: a local one, one that is running, or one of any class.
+"""Choice of a scheduler of stage 2: this process, or a Dask cluster that is local, running, or started by its class.
 
-All of them give the same results, whatever the number of workers.
+The results are the same with all of them and any number of workers.
 """
 
 import re
@@ -23,7 +23,7 @@ def open_scheduler(
     cluster: ClusterConfig | None = None,
     observation: Observation = UNWATCHED,
 ) -> Iterator[Scheduler]:
-    """Give what computes; the results are the same with each. Workers start when there is a first task.
+    """Open a scheduler; its workers start with the first task. Results are the same with each.
 
     Args:
         scheduler: "processes" starts `workers` processes of one thread; "threads" uses `workers` threads of this
@@ -31,12 +31,13 @@ def open_scheduler(
             "tcp://host:port" or "tls://host:port" is the scheduler of a running Dask cluster, whose workers need
             vadprobe and the stores at the same paths (the keys of TLS are Dask's configuration, distributed.comm.tls);
             "cluster" starts the one that `cluster` describes, and ends it.
-        workers: how many; 0 is "synchronous". The workers of a running cluster are as many as they are.
+        workers: number of workers. 0 computes in the calling thread for "processes" and "threads", and leaves the
+            number to the class's arguments for "cluster". It is ignored for a running cluster.
         progress: called after each task.
-        cluster: class and arguments of a cluster to start.
-        observation: of a cluster at work.
+        cluster: class and arguments of the cluster to start; needed for "cluster".
+        observation: the report and the address of pages that are wanted of a cluster.
 
-    BLAS has one thread per worker in all of them, on a running cluster while our tasks compute.
+    BLAS has one thread per worker, on a running cluster only while these tasks compute.
 
     Raises:
         VadprobeError: if the name is none of these; and at the first task, if the cluster cannot be reached within some

@@ -1,4 +1,4 @@
-"""Watching a Dask cluster at work: the address of its pages, and Dask's performance report."""
+"""Observation of a Dask cluster: the address of its web pages, and Dask's performance report."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -18,16 +18,16 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def _nobody(address: str) -> None:
-    """Tell nobody."""
+    """Ignore the address."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """Wishes of whoever watches.
+    """Settings of the observation of a cluster.
 
     Attributes:
-        report: file of Dask's performance report, an HTML page; None for none. A cluster that starts no task, because
-            an earlier run has computed everything, leaves the report of that run.
+        report: path of Dask's performance report, an HTML page; None for no report. If all results are kept from an
+            earlier run, no task starts and the report of that run stays.
         started: called with the address of the cluster's pages as soon as it computes.
     """
 
@@ -38,7 +38,7 @@ class Observation:
         """Refuse a report that cannot be drawn, before anything is computed.
 
         Raises:
-            VadprobeError: if Bokeh is missing, with which Dask draws.
+            VadprobeError: if Bokeh, with which Dask draws, is not installed.
         """
         if self.report is not None and find_spec("bokeh") is None:
             raise VadprobeError(
@@ -52,7 +52,7 @@ UNWATCHED = Observation()
 
 @contextmanager
 def observed(client: "Client", observation: Observation) -> Iterator[None]:
-    """Tell where the cluster's pages are, and write the report at the end, also of work that failed."""
+    """Call `started` with the address of the cluster's pages; write the report at the end, also after an error."""
     if client.dashboard_link:
         observation.started(client.dashboard_link)
     if observation.report is None:

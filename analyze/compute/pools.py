@@ -1,6 +1,6 @@
-"""Pools of workers: this process and its threads, a local Dask cluster of one-threaded processes, a running one.
+"""Pools of workers: threads of this process, a local Dask cluster of one-threaded processes, or another cluster.
 
-Whoever only looks whether there is something to compute does without this module: Dask and scikit-learn take a second.
+This module is imported only when a task has to be computed, since importing Dask and scikit-learn takes a second.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ from vadprobe.store.files.text import error_text
 _Result = TypeVar("_Result")
 
 _CONNECT_SECONDS = 15.0
-_IDLE_SECONDS = 60.0  # without any worker, after which waiting is given up
-_AHEAD = 4  # tasks handed out for each thread of a worker: it never waits for the next, and few results pile up
+_IDLE_SECONDS = 60.0  # seconds without any worker after which waiting ends
+_AHEAD = 4  # tasks submitted per thread of a worker: no thread waits, and few results pile up
 _WORKER_ENVIRONMENT = {
     # One BLAS thread each: workers that share cores with in-process threads are ten times slower.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    # Dask's own setting returns memory to the system after every small array, which doubles the time of the kernels.
+    # Dask's default returns memory to the system after every small array, which doubles the time of the kernels.
     "MALLOC_TRIM_THRESHOLD_": "134217728",
 }
 
 
 class InThisProcess:
-    """Threads of this process; with none of them, the calling thread computes a task as it is handed out."""
+    """Pool of threads of this process; with 0 threads, the calling thread computes a task when it is submitted."""
 
     def __init__(self, threads: int, stack: ExitStack) -> None:
         self._window = _AHEAD * threads or 1
@@ -64,7 +64,7 @@ class InThisProcess:
 
 
 class Cluster:
-    """The workers of a Dask cluster."""
+    """Pool of the workers of a Dask cluster."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -98,7 +98,7 @@ class Cluster:
 
 @contextmanager
 def _in_sentences() -> Iterator[None]:
-    """Say in sentences what Dask raises of dead workers and lost connections."""
+    """Turn Dask's errors of dead workers and lost connections into a `VadprobeError` with a sentence."""
     try:
         yield
     except KilledWorker as error:
@@ -119,14 +119,14 @@ def _in_sentences() -> Iterator[None]:
 
 
 def _limited(function: Callable[..., _Result], arguments: tuple[Any, ...]) -> _Result:
-    """Run a task on a worker; those of another's cluster have as many BLAS threads as the machine has cores."""
+    """Run a task with one BLAS thread; a running cluster's workers may have as many as the machine has cores."""
     with one_thread():
         return function(*arguments)
 
 
 @contextmanager
 def local_client(workers: int) -> Iterator[Client]:
-    """Start processes of one thread, which end with the client."""
+    """Start a local cluster of one-threaded processes, which ends with the client."""
     settings: Mapping[str, Any] = {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
         "distributed.scheduler.no-workers-timeout": f"{_IDLE_SECONDS:.0f}s",
@@ -143,7 +143,7 @@ def local_client(workers: int) -> Iterator[Client]:
 
 @contextmanager
 def started_client(cluster: ClusterConfig, workers: int) -> Iterator[Client]:
-    """Start the cluster of a class, which ends with the client."""
+    """Start a cluster of the class in the settings, which ends with the client."""
     with started_cluster(cluster, workers) as client:
         _check_workers(client, cluster.type)
         yield client
@@ -151,7 +151,7 @@ def started_client(cluster: ClusterConfig, workers: int) -> Iterator[Client]:
 
 @contextmanager
 def connected_client(address: str) -> Iterator[Client]:
-    """Connect to a running cluster, which stays when the client leaves."""
+    """Connect to a running cluster, which goes on when the client is closed."""
     try:
         with ThreadPoolExecutor(1) as pool:  # the calling thread may have an event loop of its own
             pool.submit(asyncio.run, _greet(address)).result()
@@ -168,7 +168,7 @@ def connected_client(address: str) -> Iterator[Client]:
 
 
 async def _greet(address: str) -> None:
-    """Connect once and leave: a client of Dask waits for ever where something listens but never answers."""
+    """Check that a connection can be made: Dask's client would wait for ever for a server that never answers."""
     keys = Security().get_connection_args("client")
     try:
         comm = await asyncio.wait_for(connect(address, timeout=_CONNECT_SECONDS, **keys), _CONNECT_SECONDS + 1)
@@ -178,7 +178,7 @@ async def _greet(address: str) -> None:
 
 
 def _check_workers(client: Client, name: str) -> None:
-    """Refuse a cluster that does not know vadprobe: its scheduler and its workers both read the tasks."""
+    """Refuse a cluster whose scheduler or workers lack vadprobe, since both unpickle the tasks."""
     known = client.submit(_knows_vadprobe, pure=False)
     try:
         Cluster(client).result(known)
@@ -190,5 +190,5 @@ def _check_workers(client: Client, name: str) -> None:
 
 
 def _knows_vadprobe() -> bool:
-    """Return True; whoever reads this function has imported this module."""
+    """Return True: a process that can unpickle this function has vadprobe installed."""
     return True

@@ -1,4 +1,4 @@
-"""Parts of methods by name: those of this package, and those that other installed packages add."""
+"""Registries of selection rules, probes and thresholds by name, to which other installed packages can add."""
 
 import hashlib
 import inspect
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Parts of one sort by the name that a job gives them, in the order they were added."""
+    """Parts of one kind by the name that a job gives them, in the order in which they were added."""
 
     def __init__(self, what: str, parts: Mapping[str, T]) -> None:
-        """Begin with the parts of this package; `what` is the sort in words, such as "selection rule"."""
+        """Begin with the parts of this package; `what` is the kind of part in words, such as "selection rule"."""
         self._what = what
         self._parts = dict(parts)
 
     def add(self, name: str, part: T) -> None:
-        """Add a part; to be called when the module that defines it is imported.
+        """Add a part; the module that defines it calls this when it is imported.
 
         Raises:
             VadprobeError: if another part has the name.
@@ -36,7 +36,7 @@ class Registry(Generic[T]):
         self._parts[name] = part
 
     def remove(self, name: str) -> None:
-        """Take a part away again."""
+        """Remove a part."""
         del self._parts[name]
 
     @property
@@ -69,9 +69,10 @@ def load_additions() -> None:
 
 
 def added_code(part: object) -> dict[str, str]:
-    """Return a step's key for the source of a part of another package; empty for one of this package.
+    """Return the entry of a step's key with the source of another package's part; empty for a part of this package.
 
-    Steps know the source of this package already. Without the key a changed addition would find its old results.
+    A step's key covers the source of this package already. Without this entry, a changed part of another package would
+    reuse old results.
     """
     module = part.__module__
     if module.partition(".")[0] == __name__.partition(".")[0]:
@@ -79,5 +80,5 @@ def added_code(part: object) -> dict[str, str]:
     try:
         source = inspect.getsource(sys.modules[module])
     except (OSError, TypeError, KeyError):
-        source = module  # of a session that keeps no source
+        source = module  # defined in an interactive session, without source
     return {"code": hashlib.sha256(source.encode()).hexdigest()}

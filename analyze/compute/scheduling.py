@@ -1,4 +1,4 @@
-"""Run independent tasks: a bounded number at a time, results in order, errors that name their task.
+"""Scheduling of independent tasks: a bounded number at a time, results in order, errors that name their task.
 
 A task's result depends on its arguments alone, so every scheduler and any number of workers give the same results.
 """
@@ -12,14 +12,15 @@ from typing import Any, Protocol
 from vadprobe.store.errors import VadprobeError
 
 TaskProgress = Callable[[int, int, str], None]
-"""Called after each task: how many are done, how many there are, and what they compute."""
+"""Callback after each task with (done, total, what), where `what` names the tasks in the plural."""
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """`function(*arguments)` with a name for messages, for example "layer 3 of the prompt 'coarse'".
 
-    For workers in other processes the function is one of a module (or a partial of one), and all can be pickled.
+    For workers in other processes, the function must be defined in a module (or be a partial of such a function), and
+    everything must be picklable.
     """
 
     name: str
@@ -39,13 +40,13 @@ class Pool(Protocol):
     def result(self, future: Any) -> Any: ...
 
     def window(self) -> int:
-        """Return how many tasks may be under way at once."""
+        """Return how many tasks may be submitted and unfinished at once."""
 
 
 class Scheduler:
-    """Runs independent tasks, a bounded number at a time, and returns their results in order.
+    """Scheduler that runs independent tasks, a bounded number at a time, and returns their results in order.
 
-    `start` gives the pool before the first task: a run that finds everything kept starts no worker.
+    `start` is called for the pool before the first task, so a run whose results are all kept starts no worker.
     """
 
     def __init__(self, start: Callable[[], Pool], progress: TaskProgress | None = None) -> None:
@@ -66,9 +67,8 @@ class Scheduler:
     def results(self, tasks: Sequence[Task], what: str = "tasks") -> Iterator[Any]:
         """Yield the result of each task, in order, while later ones are computed.
 
-        Tasks are handed out as results are taken, so memory holds the results of a few tasks for each worker, however
-        many there are. On an error, on an interrupt, and when no more results are taken, what has not begun is
-        cancelled.
+        Tasks are submitted as results are taken, so memory holds the results of a few tasks per worker at a time. Tasks
+        that have not begun are cancelled on an error, on an interrupt, and when the iterator is closed.
 
         Args:
             tasks: what to compute.
@@ -94,13 +94,13 @@ class Scheduler:
                 task, future = window[0]
                 result = _named(task, self._pool.result, future)
                 window.popleft()
-                del future  # a cluster forgets the result of a future that nobody holds
+                del future  # a cluster drops a result as soon as its future is deleted
                 done += 1
                 if self._progress is not None:
                     self._progress(done, len(tasks), what)
                 yield result
         finally:
-            with suppress(OSError, TimeoutError, RuntimeError):  # of a cluster that is gone, nothing is to be cancelled
+            with suppress(OSError, TimeoutError, RuntimeError):  # a lost cluster has no tasks to cancel
                 for _, future in reversed(window):
                     future.cancel()
 

@@ -10,9 +10,9 @@ from vadprobe.store.settings import Section
 class ClusterConfig(Section):
     """Section `[analysis.cluster]`: a Dask cluster that is started for a run, with scheduler = "cluster".
 
-    The class is imported and called, with any arguments: it is code that the job's owner chooses. A job file of
-    somebody else is read before it is run, as a program would be; no parameter of a Prefect run can name a class. No
-    secret belongs here: the job is printed and kept with results, and each library has its own place for them.
+    The class is imported and called with the given arguments: this runs code that the job's author has chosen. So read
+    a job file of somebody else before you run it, like a program. No parameter of a Prefect run can name a class. Write
+    no secret here: the job is printed and kept with results, and each library has its own place for secrets.
     """
 
     type: str = Field(

@@ -1,4 +1,4 @@
-"""A Dask cluster that a run starts itself, from a class by its dotted name: on Slurm, Kubernetes, in a cloud."""
+"""A Dask cluster that a run starts itself from the dotted name of a class: on Slurm, on Kubernetes or in a cloud."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ def started_cluster(config: ClusterConfig, workers: int) -> Iterator[Client]:
     """Start a cluster, wait for its first worker, and close it at the end.
 
     Args:
-        config: its class, and what that is called with.
-        workers: how many to ask for; 0 leaves that to the arguments.
+        config: the class and its arguments.
+        workers: number of workers to ask for; 0 leaves it to the arguments.
 
     Raises:
-        VadprobeError: if there is no such class, it cannot be made of the arguments, or no worker comes in time.
+        VadprobeError: if there is no such class, it does not accept the arguments, or no worker starts in time.
     """
     cluster = _made(config)
     with cluster:
@@ -41,7 +41,7 @@ def started_cluster(config: ClusterConfig, workers: int) -> Iterator[Client]:
 
 
 def _made(config: ClusterConfig) -> Any:
-    """Return the cluster that the class makes of the arguments."""
+    """Return the cluster, made by calling the class with the arguments."""
     made = _class(config.type)
     try:
         return made(**config.arguments)

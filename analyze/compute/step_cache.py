@@ -1,4 +1,4 @@
-"""Results of steps, kept by the digest of all that they depend on, so that only what changed is computed again."""
+"""Cache of the results of steps by the digest of their inputs, so that only changed steps are computed again."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, OSError, EOFEr
 
 @dataclass(frozen=True, eq=False)
 class CachedResult:
-    """Result of a step: plain JSON `values` (no NaN; None is unknown) and named `arrays` of numbers."""
+    """Result of a step: JSON `values`, with None instead of NaN, and `arrays` of numbers by name."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -44,16 +44,16 @@ class StepRun:
 
 
 class StepCache:
-    """Results of steps below a folder, one file each, by the digest of their inputs.
+    """Cache of step results below a folder, one file each, named by the digest of the step's inputs.
 
-    A step's inputs are plain JSON values; whatever is large stands there as a digest. The digest also covers the source
-    of stage 2 and of the store that it reads, and the versions of the numerical libraries, so that a result of other
-    code is never taken. Files are written whole or not at all: any number of processes may share a folder. A damaged
-    file counts as none.
+    A step's inputs are JSON values; large ones are given as digests. The digest also covers the source code of the
+    packages `analyze` and `store` and the versions of the numerical libraries, so a result of other code is never
+    reused. Files are written whole or not at all, so any number of processes may share a folder. A damaged file is
+    ignored.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Keep results below `folder`, or with None in memory only.
+        """Open the cache below `folder`; None keeps results in memory only.
 
         Raises:
             VadprobeError: if the folder is a file.
@@ -66,11 +66,11 @@ class StepCache:
 
     @property
     def computed(self) -> list[str]:
-        """Names of the steps that were computed, in order, once for each time."""
+        """Names of the steps that were computed rather than reused, in order, with repeats."""
         return [run.name for run in self.runs if not run.reused]
 
     def result(self, name: str, inputs: Mapping[str, Any], compute: Callable[[], CachedResult]) -> CachedResult:
-        """Return the step's result: the kept one, or the one that `compute` gives."""
+        """Return the step's kept result, or compute and keep it."""
         return self.results(name, {"": inputs}, lambda _: {"": compute()})[""]
 
     def results(
@@ -79,12 +79,12 @@ class StepCache:
         inputs: Mapping[str, Mapping[str, Any]],
         compute: Callable[[list[str]], Mapping[str, CachedResult]],
     ) -> dict[str, CachedResult]:
-        """Return the results of several steps of one name; `compute` gets all keys that are not kept at once.
+        """Return the results of several steps of one name; those that are not kept are computed together.
 
         Args:
-            name: of the step, a folder's name.
-            inputs: key to everything that the result of that key depends on.
-            compute: keys to results.
+            name: of the step, used as a folder's name.
+            inputs: by key, everything that the result depends on, as JSON values.
+            compute: called once with the keys that are not kept; returns their results by key.
         """
         digests = {key: digest_json([name, dict(part), _environment()]) for key, part in inputs.items()}
         kept = {key: self._kept(name, digest) for key, digest in digests.items()}
@@ -139,7 +139,7 @@ def _as_bytes(value: Any) -> np.ndarray:
 
 @cache
 def _environment() -> dict[str, str]:
-    """Return what decides a result besides its inputs: the source of stage 2 and the store, and the libraries."""
+    """Return what decides a result besides its inputs: digest of the source code, and versions of libraries."""
     source = hashlib.sha256()
     for package in _PACKAGES:
         for file in _sources(files(package)):

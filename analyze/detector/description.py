@@ -9,7 +9,7 @@ from vadprobe.store.files.text import short, visible
 
 
 def described(detector: Detector) -> Iterator[str]:
-    """Yield lines that say what a detector is; texts of the file are shown without control characters."""
+    """Yield lines that describe a detector; texts of its file are shown without control characters."""
     spec, packed = detector.features, detector.packed
     backbone = spec.backbone
     loaded = packed.get("backbone", {})
@@ -81,5 +81,5 @@ def _interval(ends: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """Return a value of a file that others wrote as one short line without control characters."""
+    """Return a value from an untrusted file as one short line without control characters."""
     return "".join(sign if sign.isprintable() else "?" for sign in short(visible(str(value)), 160))

@@ -1,4 +1,4 @@
-"""A detector: everything that was fitted, in one JSON file that scores new videos."""
+"""The detector: everything that was fitted, in one JSON file that scores new videos."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.format.specification import FeatureSpec
 
 SCHEMA_VERSION = 2
-"""Version of the file. Version 1, which names none, has no backbone to load, no calibration and no test result."""
+"""Version of the file. Files without a version are version 1: they lack backbone settings, calibration and result."""
 
 _RUN_ONLY = frozenset({"device", "batch_clips", "prefix", "compile", "drawn"})
-"""Parts of a recipe that say how features were computed, or of which videos, not what they are."""
+"""Keys of a recipe that do not change the meaning of features: how they were computed, and of which videos."""
 
 _NAMES_ONLY = ("backbone.key", "backbone.source", "prompt.key")
-"""Names a user gives; the weights are told apart by their digest, the prompts by their text."""
+"""Names that a user chooses; weights are compared by their digest, prompts by their text."""
 
 _PARTS: Mapping[str, str] = {
     "backbone.revision": "revision",
@@ -34,18 +34,24 @@ _PARTS: Mapping[str, str] = {
     "recipe.system": "chat template",
     "recipe": "recipe",
 }
-"""Parts in the user's words, by the beginning of a field's name; the first that fits."""
+"""Words for messages by the beginning of a field's name; the first that fits is used."""
 
-_MOST_FRAMES, _MOST_REACH = 1 << 20, 1 << 16  # frames of a segment; segments that the smoothing reaches to a side
+_MOST_FRAMES, _MOST_REACH = 1 << 20, 1 << 16  # frames of a segment; segments that smoothing reaches to a side
 
 
 @dataclass(frozen=True, eq=False)
 class Detector:
     """A selection of a backbone's layers or heads, a probe on them and a locator, fitted on one dataset.
 
-    `features` is the specification of the store the probe reads (of the scored sampling), `provenance` the digests
-    of what it was fitted on. `packed` is what `vadprobe detector build` adds, by the names in `plain_values.PACKED`:
-    the settings that load the backbone, the calibration in short, the measured test result, digests and notes.
+    Attributes:
+        preset: name of the analysis' result, `preset` of the job.
+        selection: the selected layers or heads.
+        probe: the fitted probe.
+        locator: the smoothing and the threshold.
+        features: specification of the scored store, whose features the probe reads.
+        provenance: digests and names of what the detector was fitted on.
+        packed: parts that `vadprobe detector build` adds, by the names in `plain_values.PACKED`: settings that load the
+            backbone, a summary of the calibration, the measured test result, digests and notes.
     """
 
     preset: str
@@ -58,7 +64,7 @@ class Detector:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that everyone who reads its scores must know."""
+        """Sentences that every reader of its scores must know."""
         fitted = self.provenance.get("notes")
         said = [*(fitted if isinstance(fitted, list) else ()), *self.packed.get("notes", ())]
         return tuple(dict.fromkeys(str(note) for note in said))
@@ -72,10 +78,10 @@ class Detector:
         return None
 
     def check_inductive(self) -> None:
-        """Refuse a detector whose fit saw the videos that it was to score, for use on incoming videos.
+        """Refuse a transductive detector, whose fit saw the videos it was to score; it cannot score incoming videos.
 
         Raises:
-            VadprobeError: saying how many those were, and how to fit another.
+            VadprobeError: naming the number of those videos, and how to fit an inductive detector.
         """
         seen = self.provenance.get("unlabelled_on", {})
         if seen:
@@ -86,14 +92,14 @@ class Detector:
             )
 
     def differences(self, spec: FeatureSpec) -> list[str]:
-        """Name each field that differs in meaning from what it was fitted on, as `part (field: theirs, not mine)`."""
+        """Name each field whose meaning differs from the fitted features, as `part (field: theirs, not mine)`."""
         found = [
             line for line in _meaning(spec).differences(_meaning(self.features)) if not line.startswith(_NAMES_ONLY)
         ]
         return [f"{_part(line)} ({line})" for line in found]
 
     def check(self, spec: FeatureSpec) -> None:
-        """Refuse a store whose features do not mean the same as those the detector was fitted on.
+        """Refuse a store whose features have another meaning than those that the detector was fitted on.
 
         Raises:
             VadprobeError: if backbone, prompt, sampling or recipe differ; the message names what.
@@ -170,7 +176,7 @@ class Detector:
         return detector
 
     def _check_fit(self) -> None:
-        """Refuse parts that do not fit together, or that no computer could work off.
+        """Refuse parts that do not fit together, or whose sizes would exhaust a computer.
 
         Raises:
             VadprobeError: naming the part.
@@ -198,6 +204,6 @@ def _part(line: str) -> str:
 
 
 def _meaning(spec: FeatureSpec) -> FeatureSpec:
-    """Return the specification without what belongs to one dataset or one run."""
+    """Return the specification without the fields that belong to one dataset or one run."""
     recipe = {name: value for name, value in spec.recipe.items() if name not in _RUN_ONLY}
     return FeatureSpec("", "", 0, spec.sampling, spec.backbone, spec.prompt, recipe)

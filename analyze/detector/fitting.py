@@ -1,4 +1,4 @@
-"""Fit a detector: calibration rows, saliency, selection, probe, locator, each from the rows it may see."""
+"""Fitting a detector: calibration set, saliency, selection, probe and locator, each from the rows that it may see."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +35,7 @@ from vadprobe.store.format.clip_table import ClipTable
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A detector with the details of its making; `saliency` is JSON-ready, None if nothing was ranked."""
+    """A fitted detector with its calibration and selection; `saliency` are JSON values, None if nothing was ranked."""
 
     detector: Detector
     calibration: Calibration
@@ -44,10 +44,11 @@ class Fitted:
 
 
 def fit(inputs: AnalysisInputs, config: AnalysisConfig, cache: StepCache, scheduler: Scheduler) -> Fitted:
-    """Fit a detector on the calibration rows; only the locator's grid sees validation videos, nothing the test's.
+    """Fit a detector on the calibration rows; a tuning locator also sees labelled validation videos, none of the test.
 
     Raises:
-        VadprobeError: if something would be fitted or tuned on a reported video, or a part cannot be fitted.
+        VadprobeError: if something would be fitted or tuned on a reported video without the job's permission, or a part
+            cannot be fitted.
     """
     check_tuning(inputs, config)
     calibration, left_out = calibrate(inputs, config.calibration)
@@ -66,10 +67,10 @@ def fit(inputs: AnalysisInputs, config: AnalysisConfig, cache: StepCache, schedu
 def calibrate(inputs: AnalysisInputs, config: CalibrationConfig) -> tuple[Calibration, tuple[str, ...]]:
     """Draw the calibration rows (HiProbe-VAD, section 4.1).
 
-    Training videos that could not be read are left out before the draw and named.
+    Training videos that could not be read are left out before the draw.
 
     Returns:
-        The calibration, and the names left out.
+        The calibration set, and the names of the videos that were left out.
     """
     stores = list(inputs.calibration.values())
     table = stores[0].clips
@@ -88,7 +89,7 @@ def calibrate(inputs: AnalysisInputs, config: CalibrationConfig) -> tuple[Calibr
 
 
 def _written_only(calibration: Calibration, written: np.ndarray) -> Calibration:
-    """Leave out the rows of single failed clips in videos that are otherwise readable."""
+    """Return the calibration set without rows that are not `written`: single failed clips of readable videos."""
     keep = written[calibration.rows]
     if keep.all():
         return calibration
@@ -111,10 +112,12 @@ def fitted_probe(
 ) -> Probe:
     """Fit the probe of the job's kind on the selected features of the calibration rows.
 
-    `unlabelled` (m,) are rows of the scored store that statistics without labels see as well (transductive).
+    `unlabelled` (m,) are rows of the scored store that the probe's statistics without labels see too (transductive);
+    None for none.
 
     Raises:
-        VadprobeError: if the features are more than may be held in memory and the kind cannot stream, or the fit fails.
+        VadprobeError: if the features do not fit into memory and this kind of probe cannot be fitted in blocks, or the
+            fit fails.
     """
     store = inputs.calibration_store
     n_rows = len(calibration.rows) + (0 if unlabelled is None else len(unlabelled))
@@ -187,7 +190,7 @@ def check_tuning(inputs: AnalysisInputs, config: AnalysisConfig) -> None:
 
 
 def check_fitting(inputs: AnalysisInputs, calibration: Calibration, allow_overlap: bool) -> None:
-    """Refuse, before anything is computed, to fit on a file that is reported under another name.
+    """Refuse, before anything is computed, to fit on a video that is reported, also under another name.
 
     Raises:
         VadprobeError: naming the videos, unless the job allows the overlap.
@@ -205,7 +208,7 @@ def assemble(
     probe: Probe,
     locator: Locator,
 ) -> Detector:
-    """Put the fitted parts together with the digests of what they were fitted on, and the readings of the job."""
+    """Return the detector of fitted parts, with digests of what they were fitted on and the job's readings."""
     readings = changed_readings(config)
     return Detector(
         preset=config.preset,
@@ -230,7 +233,7 @@ def assemble(
 
 
 def _frame_rates(clips: ClipTable, rows: np.ndarray) -> dict[str, list[float]]:
-    """Return the lowest and the highest frame rate of the videos of some rows, as an entry; none if none is known."""
+    """Return {"fps": [lowest, highest]} of the frame rates of some rows' videos; empty if none is known."""
     rates = clips.fps[np.unique(clips.video_codes[rows])]
     known = rates[np.isfinite(rates)]
     return {"fps": [float(known.min()), float(known.max())]} if len(known) else {}

@@ -1,4 +1,4 @@
-"""Fit the locator of a job: fixed, adaptive, or the grid's best on videos held out for it."""
+"""Fitting the locator of a job: a fixed or adaptive threshold, or the best pair of a grid on held-out videos."""
 
 from dataclasses import asdict
 from typing import Any
@@ -35,10 +35,10 @@ def fit_locator(
     cache: StepCache,
     scheduler: Scheduler,
 ) -> Locator:
-    """Fit smoothing and threshold of one fitted probe.
+    """Fit smoothing and threshold for one fitted probe.
 
     Raises:
-        VadprobeError: if a grid is asked for and there are no labelled validation videos, or an anomalous one has no
+        VadprobeError: if the rule tunes and there are no labelled validation videos, or an anomalous one has no
             interval.
     """
     if not isinstance(config.threshold, str):
@@ -68,7 +68,7 @@ def fit_locator(
 
 
 def _tuned(rule: LocatorRule, samples: LocatorSamples, clips: ScoredClips, cache: StepCache) -> Locator:
-    """Fit a rule that tunes, kept by what it sees."""
+    """Fit a rule that tunes; the result is kept under the digest of what the rule sees."""
     key = {
         "samples": digest_arrays([clips.scores, clips.positives, clips.negatives, clips.groups]),
         "sigmas": list(samples.sigmas),
@@ -84,7 +84,7 @@ def _tuned(rule: LocatorRule, samples: LocatorSamples, clips: ScoredClips, cache
 
 
 def _seen_by(rule: LocatorRule, samples: LocatorSamples) -> dict[str, Any]:
-    """Return what another rule than the grid may have looked at."""
+    """Return the step's inputs for what a rule other than the grid may see."""
     calibration = digest_arrays([samples.calibrated(), samples.labels])
     settings = [samples.kappa, samples.anomalous_only]
     return {"rule": repr(rule), "calibration": calibration, "settings": settings, **added_code(rule)}
@@ -114,9 +114,9 @@ def _held_out(
 
 
 def tuning_rows(inputs: AnalysisInputs, config: LocatorConfig) -> np.ndarray:
-    """Return the rows of the scored store that the grid sees, ascending: those of labelled videos.
+    """Return the rows of the scored store that a tuning rule sees, ascending: those of labelled videos of its split.
 
-    None if nothing is searched for.
+    No rows if the rule does not tune.
     """
     if not config.tunes:
         return np.empty(0, dtype=np.int64)
@@ -128,7 +128,7 @@ def _labelled(truth: Dataset, config: LocatorConfig) -> list[Video]:
 
 
 def _check_intervals(truth: Dataset, config: LocatorConfig) -> None:
-    """Refuse anomalous videos of which nobody knows where: all their frames would count as normal."""
+    """Refuse anomalous videos without intervals: all their frames would count as normal."""
     names = [v.video_id for v in _labelled(truth, config) if v.label == 1 and not truth.intervals_of(v.video_id)]
     if names:
         raise VadprobeError(
@@ -139,7 +139,7 @@ def _check_intervals(truth: Dataset, config: LocatorConfig) -> None:
 
 
 def row_counts(truth: Dataset, table: ClipTable, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count the anomalous and normal frames of some rows of a clip table, (n,) int64 each."""
+    """Return the numbers of anomalous and of normal frames of some rows of a clip table, (n,) int64 each."""
     positives = np.zeros(len(rows), dtype=np.int64)
     negatives = np.zeros(len(rows), dtype=np.int64)
     codes = table.video_codes[rows]

@@ -1,4 +1,4 @@
-"""Packing of a finished analysis: all that detects, and all that has to be known of it, in one file below 1 MB."""
+"""Packing of a finished analysis into one file below 1 MB: the detector, and everything a user must know about it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.text import size_text
 
 MOST_PACKED_BYTES = 1_000_000
-"""Bytes of the largest file that is packed."""
+"""Largest size of a packed file in bytes."""
 
 _MEASURED = ("preset", "dataset", "split", "auc", "ap_step", "f1", "n_videos", "n_frames", "n_positive")
 
@@ -22,12 +22,12 @@ def pack(
     calibration: Mapping[str, Any] | None,
     result: Mapping[str, Any] | None,
 ) -> Detector:
-    """Return a detector with all that a reader far from its stores needs.
+    """Return a detector with everything that a user without its stores needs.
 
     Args:
         detector: as the analysis wrote it.
-        backbone: settings that load its backbone: path, dtype, attention and the others of a job's [backbone].
-        calibration: content of calibration.json; None if it was fitted elsewhere, and then its own is kept.
+        backbone: settings that load its backbone: path, dtype, attention and the others of a job's `[backbone]`.
+        calibration: content of calibration.json; None keeps the summary that the detector has.
         result: the analysis' entry in results.json; None if there is none.
 
     Raises:
@@ -67,17 +67,17 @@ def pack(
 
 
 def with_reference(detector: Detector, backbone: Mapping[str, Any]) -> Detector:
-    """Return a detector that names the checkpoint of its backbone, and is else as it was."""
+    """Return a detector that names the checkpoint of its backbone; nothing else is changed."""
     return replace(detector, packed={**detector.packed, "backbone": reference_of(backbone)})
 
 
 def reference_of(backbone: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a backbone with its path as the job names it, but no leave to run code."""
+    """Return the settings of a backbone, its path as in the job, without the permission to run code."""
     return {name: value for name, value in backbone.items() if name != "trust_remote_code"}
 
 
 def summary_of(calibration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a calibration in short: its numbers, and not its rows."""
+    """Return the summary of a calibration: its settings and counts, without its rows."""
     labels: Sequence[int] = calibration["labels"]
     counts = {
         "n_samples": len(labels),
@@ -90,7 +90,7 @@ def summary_of(calibration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measured_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the numbers of a result with their intervals, and what limits them."""
+    """Return the numbers of a result with their intervals and caveats."""
     numbers = {name: result.get(name) for name in _MEASURED}
     intervals = {name: ends for name, ends in result["intervals"].items() if name in _MEASURED}
     confidence = (result.get("bootstrap") or {}).get("confidence")

@@ -1,7 +1,7 @@
-"""The saliency of chance beside the saliency that was measured: relabeled videos, and scores on samples not fitted on.
+"""Permutation test of saliency, and cross-fitted AUC of every layer and head.
 
 Every layer and head separates a few calibration samples; these numbers say how much of that is chance. A relabeling
-moves the labels of whole videos, the same for every prompt, and goes through the whole ranking (DLSP, RHI).
+permutes the labels of whole videos, in the same way for every prompt, and repeats the whole ranking (DLSP, RHI).
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from vadprobe.analyze.configuration import AnalysisConfig
 from vadprobe.analyze.detector.saliency_steps import head_metrics_of, layer_metrics_of, plain, ranked, reading_of_heads
 from vadprobe.analyze.features.cached_scores import samples_digest
 from vadprobe.analyze.features.inputs import AnalysisInputs
-from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_heads, map_layers
 from vadprobe.analyze.probes.unit_probing import cross_fitted_auc
 from vadprobe.analyze.saliency.null.heads import head_null
 from vadprobe.analyze.saliency.null.layers import layer_null
@@ -33,11 +33,12 @@ Stores = Mapping[str, FeatureStore]
 def chance_of(
     inputs: AnalysisInputs, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
 ) -> dict[str, Any]:
-    """Compute what chance would give, as JSON values, for the parts that the job asks for.
+    """Return `chance` and `cross_fitted_auc` as JSON values, each if the job asks for it.
 
-    `chance`: of the ranked score S(l) or RSS, for every layer or head its `p_value`, its `familywise` p-value (of
-    the greatest score of all), and the `quantile` that 95 % of relabelings stay below. `cross_fitted_auc`: by
-    prompt, how well a ridge classifier fitted on the other folds of videos ranks each fold; 0.5 is chance.
+    `chance` is about the ranked score, S(l) or RSS. For every layer or head it has the `p_value`, the `familywise`
+    p-value (against the greatest score of each relabeling), and the `quantile` below which the score is in 95 % of
+    relabelings. `cross_fitted_auc` is, by prompt, the AUC of a ridge classifier on each fold of videos, fitted on the
+    other folds; 0.5 is chance.
     """
     if config.chooses_layers:
         stores: Stores = {inputs.score_prompt: inputs.calibration_store}
@@ -104,7 +105,7 @@ def _head_chance(
 def _relabeled(
     stores: Stores, config: AnalysisConfig, calibration: Calibration, cache: StepCache, scheduler: Scheduler
 ) -> dict[str, Metrics]:
-    """Measure the metrics under every relabeling: prompt to metric to (permutations, ...)."""
+    """Measure the metrics under every relabeling; returns by prompt and metric arrays (permutations, ...)."""
     saliency = config.saliency
     labelings = permuted_labels(calibration.labels, calibration.groups, saliency.permutations, config.seed)
     kernel: Callable[[np.ndarray], Metrics]
@@ -134,7 +135,7 @@ def _mapped(
     cache: StepCache,
     scheduler: Scheduler,
 ) -> dict[str, Metrics]:
-    """Apply a kernel to every layer or head of each prompt; prompts whose results are not kept go together."""
+    """Apply a kernel to every layer or head of each prompt; prompts without a kept result are computed together."""
     layers = config.chooses_layers
     parts = {
         prompt: {**samples_digest(store, calibration), "layers": layers, **key} for prompt, store in stores.items()
@@ -149,7 +150,7 @@ def _mapped(
                 for prompt, store in lacking.items()
             }
         else:
-            found = over_heads(lacking, calibration.rows, kernel, scheduler, what=what)
+            found = map_heads(lacking, calibration.rows, kernel, scheduler, what=what)
         return {prompt: CachedResult(arrays=metrics) for prompt, metrics in found.items()}
 
     return {prompt: dict(result.arrays) for prompt, result in cache.results(step, parts, compute).items()}

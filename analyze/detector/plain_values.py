@@ -1,4 +1,4 @@
-"""Reading of a detector's JSON that may be damaged or hostile: bounded in size and depth, values of known types."""
+"""Reading a detector's JSON, which may be damaged or hostile: its size, depth and types of values are checked."""
 
 import json
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 from vadprobe.store.errors import VadprobeError
 
 MOST_BYTES = 64 << 20
-"""Bytes of the largest file that is read: a probe on every head of a large backbone is some 10 MB."""
+"""Largest size of a file in bytes; a probe on every head of a large backbone takes about 10 MB."""
 
 MOST_DEPTH = 16
-"""Levels of lists and objects in one another; a detector has seven."""
+"""Largest depth of nested lists and objects; a detector has seven levels."""
 
 PARTS: Mapping[str, type] = {
     "preset": str,
@@ -21,14 +21,14 @@ PARTS: Mapping[str, type] = {
     "features": dict,
     "provenance": dict,
 }
-"""Parts of every detector, with their types."""
+"""Type of each part that every detector has."""
 
 PACKED: Mapping[str, type] = {"backbone": dict, "calibration": dict, "measured": dict, "digests": dict, "notes": list}
-"""Parts that packing adds, with their types."""
+"""Type of each part that packing adds."""
 
 
 def read_plain(path: Path) -> dict[str, Any]:
-    """Read the parts of a detector's file, of the right types, all numbers finite.
+    """Read the parts of a detector's file; check their types, and that all numbers are finite.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -65,7 +65,7 @@ def _no_number(name: str) -> NoReturn:
 
 
 def _check_values(value: Any, path: Path) -> None:
-    """Walk through without recursion, so that no nesting is too deep for the walk itself."""
+    """Check all values without recursion, so that deep nesting cannot exhaust the stack."""
     left = [(value, 1)]
     while left:
         item, depth = left.pop()
@@ -80,7 +80,7 @@ def _check_values(value: Any, path: Path) -> None:
 
 
 def check_numbers(value: Mapping[str, Any], names: tuple[str, ...], path: Path) -> None:
-    """Refuse parts of the probe that must be lists of numbers, or lists of such lists, and are not.
+    """Refuse parts of a probe that are not lists of numbers, or lists of such lists.
 
     Raises:
         VadprobeError: naming the part.

@@ -1,4 +1,4 @@
-"""The readings of the papers that a job has chosen in place of the defaults, kept with what was fitted."""
+"""The readings of the papers that a job chose in place of the defaults, which the detector records."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from vadprobe.store.settings import OpenReading, Section
 
 
 def changed_readings(config: AnalysisConfig) -> dict[str, Any]:
-    """Return the keys of open readings that are not at their defaults: "section.key" to JSON value.
+    """Return the keys of open readings that differ from their defaults: JSON values by "section.key".
 
     Open readings are listed in docs/explanation/readings.md.
 

@@ -13,7 +13,7 @@ from vadprobe.analyze.compute.scheduling import Scheduler
 from vadprobe.analyze.compute.step_cache import CachedResult, StepCache
 from vadprobe.analyze.configuration import HEAD_METRICS, LAYER_METRICS, SaliencyConfig
 from vadprobe.analyze.features.cached_scores import samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_heads, map_layers
 from vadprobe.analyze.saliency.heads import head_metrics
 from vadprobe.analyze.saliency.kernels.silhouette import silhouettes
 from vadprobe.analyze.saliency.layers import layer_metrics
@@ -24,7 +24,7 @@ from vadprobe.store.reading.feature_store import FeatureStore
 def layer_metrics_of(
     store: FeatureStore, calibration: Calibration, config: SaliencyConfig, cache: StepCache, scheduler: Scheduler
 ) -> Metrics:
-    """Measure HiProbe's metrics of layers 1 to L of one prompt's store, with the count of floored dimensions."""
+    """Measure DLSP's metrics of one prompt's layers 1 to L, (L,) each, with the number of floored dimensions."""
 
     def compute() -> CachedResult:
         kernel = partial(layer_metrics, labels=calibration.labels, readings=config.of_layers)
@@ -42,7 +42,7 @@ def head_metrics_of(
     cache: StepCache,
     scheduler: Scheduler,
 ) -> dict[str, Metrics]:
-    """Measure HeadHunt's metrics of every head under each prompt; prompts that are not kept are measured together."""
+    """Measure RHI's metrics of every head, (L, H) each, by prompt; prompts that are not kept go together."""
     parts: dict[str, dict[str, Any]] = {
         key: {**samples_digest(store, calibration), **reading_of_heads(config), "seed": seed}
         for key, store in stores.items()
@@ -57,7 +57,7 @@ def head_metrics_of(
             convention=config.convention,
             readings=config.of_heads,
         )
-        found = over_heads(lacking, calibration.rows, kernel, scheduler)
+        found = map_heads(lacking, calibration.rows, kernel, scheduler)
         return {key: CachedResult(arrays=metrics) for key, metrics in found.items()}
 
     results = cache.results("head-saliency", parts, compute)
@@ -67,7 +67,7 @@ def head_metrics_of(
 def rule_scores_of(
     store: FeatureStore, calibration: Calibration, name: str, cache: StepCache, scheduler: Scheduler
 ) -> np.ndarray:
-    """Score every layer (L,) or head (L, H) by a rule that ranks by a function, under one prompt."""
+    """Score every layer, (L,), or head, (L, H), under one prompt by a selection rule that has a score function."""
     rule = RULES[name]
 
     def compute() -> CachedResult:
@@ -75,7 +75,7 @@ def rule_scores_of(
         what = f"{rule.unit}s by {name}"
         if rule.unit == "layer":
             return CachedResult(arrays=map_layers(store, calibration.rows, kernel, scheduler, what=what))
-        return CachedResult(arrays=over_heads({"": store}, calibration.rows, kernel, scheduler, what=what)[""])
+        return CachedResult(arrays=map_heads({"": store}, calibration.rows, kernel, scheduler, what=what)[""])
 
     key = {
         **samples_digest(store, calibration),
@@ -91,7 +91,7 @@ def _rule_scores(features: np.ndarray, rule: SelectionRule, labels: np.ndarray) 
 
 
 def reading_of_heads(config: SaliencyConfig) -> dict[str, Any]:
-    """Return the part of a cache key that says how the metrics of heads are read."""
+    """Return the part of a step's key that says which readings of the heads' metrics are used."""
     return {"convention": config.convention, "readings": asdict(config.of_heads)}
 
 
@@ -112,7 +112,7 @@ def _silhouettes(features: np.ndarray, labels: np.ndarray) -> Metrics:
 
 
 def ranked(metrics: Mapping[str, np.ndarray], wanted: Sequence[str] | None) -> Metrics:
-    """Return the metrics that are ranked, of those that were measured."""
+    """Return the measured metrics that are ranked: the `wanted` ones, all for None."""
     names = wanted or [name for name in (*HEAD_METRICS, *LAYER_METRICS) if name in metrics]
     return {name: metrics[name] for name in names}
 

@@ -1,4 +1,4 @@
-"""Score segments with a detector: one row per clip, smoothed within its video once; and what it detects in them."""
+"""Scoring segments with a detector: one score per clip, smoothed once within its video, and the detected events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _ROW_GROUP = 1 << 16  # rows: a reader that wants a few videos of a large set re
 class Scores:
     """Scores of some rows of a clip table, in row order; a clip that could not be read is NaN.
 
-    `raw` (n,) is the probe's probability, `smoothed` (n,) the detector's score, `rows` (n,) rows of the table.
+    `rows` (n,) are rows of the table, `raw` (n,) the probe's probabilities, `smoothed` (n,) the detector's scores.
     """
 
     table: ClipTable
@@ -37,9 +37,10 @@ class Scores:
     smoothed: np.ndarray
 
     def write(self, path: Path, truth: Dataset, notes: Sequence[str] = ()) -> None:
-        """Write as Parquet, one row per clip, in row groups; frames are half-open. Without truth there is no split.
+        """Write as Parquet, one row per clip, in row groups; frames are half-open.
 
-        `notes` are what a reader must know, kept in the file's metadata.
+        The split of a video that the truth lacks is null. `notes` are what a reader must know, kept in the file's
+        metadata.
         """
         values = {"raw_score": self.raw, "score": self.smoothed}
         self.write_columns(path, truth, values, notes)
@@ -47,7 +48,7 @@ class Scores:
     def write_columns(
         self, path: Path, truth: Dataset, values: Mapping[str, np.ndarray], notes: Sequence[str] = ()
     ) -> None:
-        """Write named values (n,) of the rows beside their clips, as `write` does with the scores."""
+        """Write values (n,) of the rows, by column name, beside the columns of their clips; see `write`."""
         codes = self.table.video_codes[self.rows]
         table = pa.table(
             {
@@ -62,13 +63,13 @@ class Scores:
         write_parquet(with_notes(table, notes), path, _ROW_GROUP)
 
     def laid(self, truth: GroundTruth, values: np.ndarray) -> SegmentScores:
-        """Lay one value per row (n,) on the videos of a truth; rows of other videos are left out."""
+        """Return one value per row (n,), laid on the videos of a ground truth; rows of other videos are left out."""
         table, rows = self.table, self.rows
         names = [table.video_ids[code] for code in table.video_codes[rows]]
         return SegmentScores.of_videos(truth, names, table.start_frames[rows], table.stop_frames[rows], values)
 
     def events(self, threshold: float, truth: Dataset) -> pa.Table:
-        """Return the segments that a threshold on the smoothed scores detects, as `event_files.COLUMNS` has them."""
+        """Return the segments at a threshold on the smoothed scores, with the columns `event_files.COLUMNS`."""
         table, rows = self.table, self.rows
         videos = ScoredVideos(
             names=table.video_ids,
@@ -82,14 +83,14 @@ class Scores:
         return events_table(videos, threshold, located_truth(truth, table.video_ids, videos.n_frames))
 
     def _splits(self, truth: Dataset) -> list[str | None]:
-        """Return the split of each video of the table; None where the truth has no such video."""
+        """Return the split of each video of the clip table; None for a video that the truth lacks."""
         return [truth.by_id[name].split if name in truth.by_id else None for name in self.table.video_ids]
 
 
 def score(
     inputs: AnalysisInputs, detector: Detector, rows: np.ndarray, cache: StepCache, scheduler: Scheduler
 ) -> Scores:
-    """Score some rows of the scored store; the same rows together are not scored again.
+    """Score some rows of the scored store; the scores are kept under the digest of exactly these rows.
 
     Raises:
         VadprobeError: if the store's features are not those the detector was fitted on.

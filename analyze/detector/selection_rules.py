@@ -1,4 +1,4 @@
-"""Choose layers or heads by a rule: the papers' (DLSP, RHI), or one that their ablations compare with."""
+"""Selection of layers or heads by a rule: the papers' (DLSP, RHI), one of their ablations, or an added one."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,10 +29,10 @@ from vadprobe.store.reading.requests import check_stored
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A selection, and what a report tells of it as JSON values.
+    """A selection, and its details for a report as JSON values.
 
-    `details` has the `scores` that were ranked, their `parts`, the `layers` of a layer's scores, the saliency of heads
-    by prompt (`prompts`), and the raw `metrics` by prompt; None for a rule that ranks nothing.
+    `details` has the ranked `scores`, their `parts`, the raw `metrics` by prompt, for layers the `layers` of the
+    scores, and for heads their saliency by prompt (`prompts`). It is None for a rule that ranks nothing.
     """
 
     selection: Selection
@@ -71,7 +71,7 @@ def choose(
 
 
 def _check_stored(inputs: AnalysisInputs, calibration: Calibration, selection: Selection) -> None:
-    """Refuse, before anything is read, what the fitted or the scored store was not made to hold."""
+    """Refuse, before anything is read, layers or heads that the fitted or the scored store does not hold."""
     array = "hidden_states" if selection.unit == "layer" else "head_outputs"
     for store, rows in (
         (inputs.calibration_store, calibration.rows),
@@ -103,7 +103,7 @@ def _by_rhi(
 
 
 def _by_scores(inputs: AnalysisInputs, config: AnalysisConfig, digests: dict[str, str], scores: np.ndarray) -> Choice:
-    """Choose the layer, or the `top_heads` heads, of the greatest score; of equal ones the first."""
+    """Choose the layer, or the `top_heads` heads, with the greatest scores; of equal ones the first."""
     unit = RULES[config.rule].unit
     wanted, known = 1 if unit == "layer" else config.top_heads, int(np.isfinite(scores).sum())
     if known < wanted:
@@ -169,7 +169,7 @@ def _random_heads(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[
 
 
 def _last_block(config: AnalysisConfig, backbone: BackboneSpec, digests: dict[str, str]) -> Selection:
-    last = backbone.heads[-1][0]  # of a hybrid, the last block that has heads
+    last = backbone.heads[-1][0]  # of a hybrid backbone, the last block that has heads
     heads = tuple(head for head in backbone.heads if head[0] == last)
     return Selection("head", config.rule, heads, inputs=digests)
 
@@ -187,7 +187,7 @@ _GIVEN: Mapping[str, Callable[[AnalysisConfig, BackboneSpec, dict[str, str]], Se
     "last-block": _last_block,
     "all-heads": _all_heads,
 }
-"""Rules that measure nothing."""
+"""Function of each rule that measures nothing."""
 
 
 def _details(

@@ -1,1 +1,1 @@
-"""Scores against the truth: frame and event metrics, baselines, score files."""
+"""Evaluation of scores against ground truth: frame and event metrics, intervals, baselines, score files."""

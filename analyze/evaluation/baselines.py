@@ -1,4 +1,4 @@
-"""Trivial baselines: numbers that a result has to beat before it says anything about seeing anomalies.
+"""Trivial baselines, which a result must beat before it shows that anomalies are seen.
 
 None of them looks at a picture. They are printed beside every measured result, on all frames of the same videos.
 """
@@ -22,7 +22,7 @@ _RANDOM_FRAMES = 16
 
 @dataclass(frozen=True)
 class _Content:
-    """A truth by what it says: two of the same content are equal."""
+    """Cache key of a truth: two truths of the same content are equal."""
 
     digest: str
     video_ids: tuple[str, ...]
@@ -34,18 +34,18 @@ def trivial_baselines(truth: GroundTruth) -> dict[str, dict[str, float]]:
 
     With n the video's frame count, frame i of a video scores
 
-    - `video_flat`: the video's true label, held flat. Perfect between videos, blind within them: an oracle.
+    - `video_flat`: the video's true label for all its frames: an oracle, perfect between videos and blind within them.
     - `shorter`: -n, so that a shorter video is more anomalous.
     - `centre`: -abs(2 i - n) / n, highest in the middle of every video. The numerator is an integer and the division
       is rounded correctly, so frames at the same relative distance tie exactly.
-    - `random`: a number drawn for every 16 frames (seed 0; it does not depend on the order of the videos).
+    - `random`: a random number for every 16 frames (seed 0, independent of the order of the videos).
 
-    Every frame of a video is counted, not `((n - 1) // 16) * 16` of them as in common ground-truth files. The numbers
-    of the last few truths are remembered: a sweep measures one truth under hundreds of scores.
+    Every frame of a video is counted, not `((n - 1) // 16) * 16` of them as in common ground-truth files. The results
+    for the last few truths are cached, since a sweep measures one truth under hundreds of scores.
 
     Returns:
-        Baseline to metric to value; the metrics are `auc`, `ap_step`, `pr_area_trapezoid`, `auc_abnormal_only`
-        and `auc_macro` (0.5 for a score that is flat within every video). NaN if the frames are of one class.
+        Values by baseline and metric. The metrics are `auc`, `ap_step`, `pr_area_trapezoid`, `auc_abnormal_only` and
+        `auc_macro` (0.5 for a score that is constant within every video). NaN if the frames are of one class.
     """
     content = _Content(truth.digest, truth.video_ids, truth)
     return {name: dict(metrics) for name, metrics in _measured(content).items()}

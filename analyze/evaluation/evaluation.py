@@ -1,4 +1,4 @@
-"""Evaluation of one set of scores: every number, its interval, the baselines, and the caveats."""
+"""The evaluation of one set of scores: numbers, intervals, baselines and caveats."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -25,14 +25,18 @@ class BootstrapConfig:
 class Evaluation:
     """Every number of one method on one ground truth; NaN is unknown.
 
-    Over all known frames, pooled: `auc`, `ap_step` (the primary AP), `pr_area_trapezoid` (what others call AP).
-    `auc_abnormal_only` is on the frames of anomalous videos, `auc_macro` the mean AUC of the `n_videos_macro`
-    videos that have frames of both classes, `video_auc` tells videos apart by their highest score. At `threshold`
-    (strictly above is anomalous): `f1`, `false_alarm_rate` on normal videos, `auc_gated` and `ap_gated` (scores at
-    or below it are the lowest), `auc_binary` and `ap_binary` (the decision alone; that AUC is (TPR + TNR) / 2), both
-    APs of the step function, `event_map` by IoU and its mean.
-    `intervals` are percentile intervals of a video-clustered bootstrap, `undefined` the resamples that had frames
-    of one class only. `n_frames_unknown` frames have no score and are in no number.
+    Over all known frames, pooled: `auc`, `ap_step` (the primary AP, a step function) and `pr_area_trapezoid` (which
+    some works call AP). `auc_abnormal_only` is the AUC on the frames of anomalous videos. `auc_macro` is the mean AUC
+    of the `n_videos_macro` videos that have frames of both classes. `video_auc` is the AUC of videos by their highest
+    score.
+
+    At `threshold`, where strictly above is anomalous: `f1`; `false_alarm_rate` on frames of normal videos; `auc_gated`
+    and `ap_gated`, in which all scores at or below the threshold are equal and lowest; `auc_binary` and `ap_binary` of
+    the decision alone, where the AUC is (TPR + TNR) / 2; and `event_map` by IoU with its mean. These APs are step
+    functions.
+
+    `intervals` are percentile intervals of a video-clustered bootstrap, and `undefined` counts the resamples with
+    frames of one class only. `n_frames_unknown` frames have no score and are in no number.
     """
 
     auc: float
@@ -84,7 +88,7 @@ class Evaluation:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Reasons of unknown numbers, and what a reader must know before comparing."""
+        """Reasons for unknown numbers, and what a reader must know before comparing."""
         found = list(self.reasons())
         if self.n_frames_unknown:
             found.append(
@@ -105,7 +109,7 @@ class Evaluation:
         return tuple(found)
 
     def reasons(self) -> Iterator[str]:
-        """Say why numbers are not defined."""
+        """Yield a sentence for each group of undefined numbers that says why."""
         if self.n_frames == 0:
             yield "No frame has a known score, so no number is defined."
             return
@@ -128,7 +132,7 @@ class Evaluation:
 
 
 def null_for_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return JSON-ready values with None in place of every number that is not finite."""
+    """Return values for JSON, with None in place of every number that is not finite."""
     return {name: _mapped(part, _finite_or_none) for name, part in values.items()}
 
 
@@ -141,7 +145,7 @@ def _nan_for_none(value: Any) -> Any:
 
 
 def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
-    """Apply a function to all that is no mapping, list or tuple; tuples become lists."""
+    """Apply a function to every value in nested mappings, lists and tuples; tuples become lists."""
     if isinstance(value, Mapping):
         return {name: _mapped(part, function) for name, part in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Frame-level truth of some videos as intervals on one axis: frames are counted, never expanded."""
+"""Frame-level ground truth of videos as intervals; frames are counted, never expanded."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,9 +18,13 @@ from vadprobe.store.files.digests import digest_json
 class GroundTruth:
     """Anomalous frames of some videos. Made by `ground_truth`.
 
-    `n_frames` (videos,) int64 and `labels` (videos,) int64 (1 anomalous, 0 normal) belong to `video_ids`, and so
-    does `categories` (None: not said). `interval_codes`, `interval_starts` and `interval_stops` (intervals,)
-    int64 are half-open frames of the video of that code, sorted, disjoint and inside the video.
+    Attributes:
+        video_ids: names of the videos, ascending; a video's code is its index here.
+        n_frames: (videos,) int64.
+        labels: (videos,) int64, 1 anomalous, 0 normal.
+        categories: category of each video; None where it is not known.
+        interval_codes: (intervals,) int64, code of each interval's video.
+        interval_starts, interval_stops: (intervals,) int64, half-open frames, sorted, disjoint and inside the video.
     """
 
     dataset: str
@@ -34,12 +38,12 @@ class GroundTruth:
 
     @cached_property
     def offsets(self) -> np.ndarray:
-        """First frame of each video when all are laid end to end, (videos,) int64."""
+        """First frame of each video on an axis on which all videos lie end to end, (videos,) int64."""
         return np.asarray(np.cumsum(self.n_frames) - self.n_frames)
 
     @cached_property
     def n_positive(self) -> np.ndarray:
-        """Anomalous frames of each video, (videos,) int64."""
+        """Number of anomalous frames of each video, (videos,) int64."""
         lengths = self.interval_stops - self.interval_starts
         total = np.zeros(len(self.video_ids), dtype=np.int64)
         np.add.at(total, self.interval_codes, lengths)
@@ -47,9 +51,9 @@ class GroundTruth:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of names, lengths, labels and intervals: results on another ground truth never look the same.
+        """SHA-256 of names, lengths, labels and intervals; a result names it, so its ground truth is known.
 
-        Neither the order of the videos nor how intervals were cut into touching pieces matters.
+        It depends neither on the order of the videos nor on how intervals were cut into touching pieces.
         """
         intervals: dict[int, list[list[int]]] = {}
         for code, start, stop in zip(*self._interval_lists(), strict=True):
@@ -61,7 +65,7 @@ class GroundTruth:
         return self.interval_codes.tolist(), self.interval_starts.tolist(), self.interval_stops.tolist()
 
     def without(self, names: Sequence[str]) -> "GroundTruth":
-        """Return the truth of the other videos."""
+        """Return the truth of all videos except the named ones."""
         left_out = set(names)
         keep = np.array([name not in left_out for name in self.video_ids], dtype=bool)
         new_code = np.cumsum(keep) - 1
@@ -119,7 +123,7 @@ class GroundTruth:
 def ground_truth(dataset: Dataset, videos: Sequence[Video]) -> GroundTruth:
     """Return the truth of some videos; touching and overlapping intervals are merged and cut at the video's end.
 
-    Videos are put in order of their names, so no result can depend on the order they come in.
+    Videos are sorted by name, so no result depends on the order of `videos`.
 
     Raises:
         VadprobeError: if there is no video, a video's label or frame count is unknown, or a normal video has an

@@ -1,4 +1,4 @@
-"""Metrics of groups of frames: every video by itself, every class, normal videos, whole videos."""
+"""Metrics of groups of frames: of each video, of each class, of normal videos, and of whole videos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _NAN = float("nan")
 
 
 def roc_auc_of_groups(clips: ScoredClips, n_groups: int) -> np.ndarray:
-    """Return the area under the ROC curve of each group's frames alone, ties counting half, all groups in one sort.
+    """Return the area under the ROC curve of each group's frames alone, ties counting half.
 
     Args:
         clips: without NaN; groups in [0, n_groups).
@@ -25,7 +25,7 @@ def roc_auc_of_groups(clips: ScoredClips, n_groups: int) -> np.ndarray:
     areas = np.full(n_groups, _NAN)
     if len(clips) == 0:
         return areas
-    # By group, then by falling score; ties of one group are one step of its curve.
+    # By group, then by descending score; ties within a group are one step of its curve.
     clips = clips.take(np.lexsort((-clips.scores, clips.groups)))
     scores, groups = clips.scores, clips.groups
     first_of_tie = np.flatnonzero(np.concatenate([[True], (groups[1:] != groups[:-1]) | (scores[1:] != scores[:-1])]))
@@ -37,7 +37,7 @@ def roc_auc_of_groups(clips: ScoredClips, n_groups: int) -> np.ndarray:
     before_group = (reached - gained)[first_of_group]
     lengths = np.diff(first_of_group, append=len(group_of_tie))
     within = reached - np.repeat(before_group, lengths)
-    # A negative frame loses to the positive ones above it, and half to those of its own step; counted doubled.
+    # Each negative frame counts the positive frames above it twice, and those of its own step once.
     doubled = np.add.reduceat(lost * (2 * within - gained), first_of_group)
     total_positives = np.add.reduceat(gained, first_of_group)
     total_negatives = np.add.reduceat(lost, first_of_group)
@@ -47,7 +47,7 @@ def roc_auc_of_groups(clips: ScoredClips, n_groups: int) -> np.ndarray:
 
 
 def ranking_metrics(clips: ScoredClips) -> dict[str, float]:
-    """Return AUC, step average precision and trapezoid area of all frames by name; NaN where there is no clip."""
+    """Return AUC, step average precision and trapezoid area of all frames, by name; NaN without clips."""
     metrics = {"auc": roc_auc, "ap_step": average_precision, "pr_area_trapezoid": precision_recall_area}
     if len(clips) == 0:
         return dict.fromkeys(metrics, _NAN)
@@ -57,7 +57,7 @@ def ranking_metrics(clips: ScoredClips) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class of anomaly: metrics on the frames of its videos alone, and with those of all normal videos."""
+    """Results of one class of anomaly: on the frames of its videos alone, and together with those of normal videos."""
 
     n_videos: int
     n_frames: int
@@ -71,13 +71,14 @@ class ClassResult:
 def class_results(clips: ScoredClips, labels: np.ndarray, categories: Sequence[str | None]) -> dict[str, ClassResult]:
     """Return the results of every class, by name.
 
-    A class's metrics are on the frames of its videos alone, as VADTree reports them; `auc_with_normal` adds the
-    frames of the normal videos, whose number then decides much of it. An XD-Violence video of several codes counts for
-    each.
+    A class's metrics are on the frames of its videos alone, as VADTree reports them. `auc_with_normal` includes the
+    frames of all normal videos, whose number has a large effect on it. An XD-Violence video with several codes counts
+    for each.
 
     Args:
-        clips: with a known score; their groups are positions in `labels` and `categories`.
-        labels: (videos,) 1 anomalous, 0 normal. `categories`: one per video; None is class "unknown".
+        clips: clips with a known score; their groups are indices into `labels` and `categories`.
+        labels: (videos,) 1 anomalous, 0 normal.
+        categories: one per video; None is the class "unknown".
     """
     members: dict[str, list[int]] = {}
     for code, category in enumerate(categories):
@@ -104,7 +105,7 @@ def false_alarm_rate(clips: ScoredClips, labels: np.ndarray, threshold: float) -
     """Return the fraction of the frames of normal videos whose score is strictly above the threshold.
 
     Args:
-        clips: without NaN; their groups are positions in `labels`.
+        clips: without NaN; their groups are indices into `labels`.
         labels: (videos,) 1 anomalous, 0 normal.
         threshold: of the decision.
 
@@ -126,7 +127,7 @@ def maxima(scores: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def video_auc(video_scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the AUC of one score per video; NaN scores are left out, videos of one class give NaN."""
+    """Return the AUC of one score per video; NaN scores are left out. It is NaN if the videos are of one class."""
     known = ~np.isnan(video_scores)
     if not known.any():
         return _NAN

@@ -1,4 +1,4 @@
-"""Measuring one set of scores against one ground truth: all frames, all videos, one threshold."""
+"""Measuring one set of scores against one ground truth, at one threshold."""
 
 import math
 from collections.abc import Mapping
@@ -44,14 +44,15 @@ def evaluate_scores(
     """Measure scores on every frame of a truth's videos.
 
     Args:
-        truth: the videos measured.
-        scores: their segments; NaN scores are left out of every number and counted.
-        threshold: of the decision; NaN where none makes sense, then what depends on it is NaN.
-        bootstrap: of the intervals.
+        truth: the videos to measure.
+        scores: their segments; NaN scores are left out of every number, and their frames counted.
+        threshold: of the decision; NaN for scores without one, which makes all numbers that depend on it NaN.
+        bootstrap: settings of the intervals.
         with_baselines: measure the trivial baselines too, which takes most of the time for millions of frames.
 
     Raises:
-        VadprobeError: if a frame of a video has no segment (unknown scores need one too), or a segment lies outside.
+        VadprobeError: if a frame of a video is in no segment (a segment with an unknown score is needed too), or a
+            segment lies outside of its video.
     """
     known, n_unknown = known_clips(truth, scores)
     _check_cover(truth, scores)
@@ -86,7 +87,7 @@ def evaluate_scores(
 
 
 def known_clips(truth: GroundTruth, scores: SegmentScores) -> tuple[ScoredClips, int]:
-    """Return the segments with frames and a score, with their frame counts, and the number of frames without one.
+    """Return the segments that have frames and a known score, and the number of frames without a score.
 
     Raises:
         VadprobeError: if a segment lies outside of its video.
@@ -98,7 +99,7 @@ def known_clips(truth: GroundTruth, scores: SegmentScores) -> tuple[ScoredClips,
 
 
 def _check_cover(truth: GroundTruth, scores: SegmentScores) -> None:
-    """Raise unless every frame of every video is in a segment."""
+    """Raise `VadprobeError` unless every frame of every video is in a segment."""
     covered = np.zeros(len(truth.video_ids), dtype=np.int64)
     np.add.at(covered, scores.codes, scores.n_frames)
     short = np.flatnonzero(covered != truth.n_frames)
@@ -193,9 +194,9 @@ def evaluate(
 
     Args:
         dataset: labels and intervals.
-        scores: one array per video by its name, (frames,): one score per frame, higher is more anomalous, NaN unknown.
-        threshold: of the decision, strictly above; without one F1, false alarms and events are unknown.
-        bootstrap: of the intervals.
+        scores: by video name (frames,), one score per frame; higher is more anomalous, NaN is unknown.
+        threshold: scores strictly above it are anomalous; without it F1, false alarms and events are unknown.
+        bootstrap: settings of the intervals.
 
     Raises:
         VadprobeError: if a video is not in the dataset or has no label, or its scores are not one per frame.

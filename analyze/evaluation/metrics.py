@@ -1,10 +1,10 @@
 """Frame-level ranking metrics, exact, from frame counts of scored units instead of expanded frames.
 
-A unit is what got one score: a clip, or a single frame. Its frames share the score, so ties are the normal case: all
-frames of one score are one step of every curve, and no order among them is ever assumed.
+A unit is a clip or a single frame with one score. All frames of a unit share the score, so ties are the normal case:
+all frames of one score are one step of every curve, and no order among them is assumed.
 
-Every metric is NaN where the frames are of one class only. scikit-learn gives 0 or 1 there for some of them; but frames
-of one class say nothing about how well two are told apart.
+Every metric is NaN if the frames are of one class only. scikit-learn gives 0 or 1 for some metrics then, but frames of
+one class say nothing about how well two classes are separated.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _MAX_FRAMES = 2**32  # below this, twice the number of (positive, negative) pair
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Scores sorted once, with what lies at or above each: all a metric needs. Made by `rank`.
+    """Distinct scores with the numbers of frames at or above each, from which every metric follows. Made by `rank`.
 
-    `thresholds` (k,) float64 are the distinct scores, descending. `true_positives` and `false_positives` (k,)
-    int64 count the positive and negative frames whose score is >= the threshold; the last entries are all frames.
+    `thresholds` (k,) float64 are the distinct scores, descending. `true_positives` and `false_positives` (k,) int64
+    count the positive and negative frames with a score >= the threshold; the last entries count all frames.
     """
 
     thresholds: np.ndarray
@@ -44,7 +44,7 @@ class Ranking:
         return self.n_positives > 0 and self.n_negatives > 0
 
     def above(self, threshold: float) -> tuple[int, int]:
-        """Count true and false positives: positive and negative frames with a score strictly above `threshold`."""
+        """Return the numbers of positive and of negative frames with a score strictly above `threshold`."""
         count = len(self.thresholds) - int(np.searchsorted(self.thresholds[::-1], threshold, side="right"))
         if count == 0:
             return 0, 0
@@ -52,7 +52,7 @@ class Ranking:
 
 
 def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ranking:
-    """Sort scored units once, grouping equal scores exactly.
+    """Sort scored units, with equal scores grouped exactly.
 
     Args:
         scores: (n,) numbers, higher is more anomalous; infinities are ranked like any other value.
@@ -60,8 +60,8 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
         negatives: (n,) integers, normal frames of each unit. Units without frames change nothing.
 
     Raises:
-        VadprobeError: if a score is NaN (the caller drops unknown units and reports how many), there is no frame at
-            all, or there are 2**32 or more.
+        VadprobeError: if a score is NaN (the caller must leave unknown units out and report their number), there is no
+            frame, or there are 2**32 frames or more.
     """
     scores = np.asarray(scores, dtype=np.float64)
     positives, negatives = (np.asarray(part, dtype=np.int64) for part in (positives, negatives))
@@ -79,7 +79,7 @@ def rank(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> Ra
 
 
 def check_rankable(scores: np.ndarray, positives: np.ndarray, negatives: np.ndarray) -> None:
-    """Raise `VadprobeError` as `rank` does for arrays of its types."""
+    """Raise the errors of `rank`, for arrays of the right types."""
     unknown = int(np.isnan(scores).sum())
     if unknown:
         raise VadprobeError(
@@ -94,9 +94,9 @@ def check_rankable(scores: np.ndarray, positives: np.ndarray, negatives: np.ndar
 
 
 def roc_auc(ranking: Ranking) -> float:
-    """Return the area under the ROC curve: how often a positive frame is above a negative one, ties counting half.
+    """Return the area under the ROC curve: the fraction of (positive, negative) pairs in order, ties counting half.
 
-    The pairs are counted in integers and divided once. Equal to scikit-learn's `roc_auc_score` on expanded frames.
+    Pairs are counted in integers and divided once. The result equals scikit-learn's `roc_auc_score` on expanded frames.
 
     Returns:
         A number in [0, 1]; 0.5 for a constant score; NaN if the frames are of one class.
@@ -111,9 +111,9 @@ def roc_auc(ranking: Ranking) -> float:
 
 
 def average_precision(ranking: Ranking) -> float:
-    """Return the average precision as a step function: the sum of precision times recall gained at distinct scores.
+    """Return the average precision as a step function: the sum over distinct scores of precision times gain of recall.
 
-    This is scikit-learn's `average_precision_score`, the primary number on XD-Violence. Published "AP" often is
+    This is scikit-learn's `average_precision_score`, the primary number on XD-Violence. A published "AP" is often
     `precision_recall_area` instead; the two are not comparable.
 
     Returns:
@@ -128,9 +128,9 @@ def average_precision(ranking: Ranking) -> float:
 def precision_recall_area(ranking: Ranking) -> float:
     """Return the trapezoid area under the precision-recall curve, which begins at recall 0 with precision 1.
 
-    This is `auc(recall, precision)` on scikit-learn's `precision_recall_curve`, called AP by XDVioDet, RTFM, UR-DMU
-    and others. It rewards coarse scores: a constant one gets (1 + fraction of positive frames) / 2. Label it as the
-    trapezoid wherever it is printed.
+    This is `auc(recall, precision)` on scikit-learn's `precision_recall_curve`, called AP by XDVioDet, RTFM, UR-DMU and
+    others. It favours coarse scores: a constant score gets (1 + fraction of positive frames) / 2. Name it as the
+    trapezoid area wherever it is printed.
 
     Returns:
         A number in (0, 1]; NaN if the frames are of one class.

@@ -1,4 +1,4 @@
-"""Probabilities held against what happened: Brier score and reliability curve on frames."""
+"""Reliability of probabilities: Brier score and reliability curve on frames."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.store.errors import VadprobeError
 
 N_BINS = 10
-"""Bins of equal width over [0, 1]; a probability at an edge is in the upper bin, 1 in the last."""
+"""Number of bins of equal width over [0, 1]; a probability at an edge is in the upper bin, 1 in the last."""
 
 MEANING = (
     "The Brier score is the mean squared distance of the probability from what is true of the frame, 0 or 1: lower is "
@@ -19,15 +19,15 @@ MEANING = (
     "frames are anomalous as often as its mean probability says lies on the diagonal. The probe learns from samples "
     "with another share of anomalies than these frames have, so it need not: read it as a rank, not as a chance."
 )
-"""Sentence that a reader must know, in every place that shows the numbers."""
+"""Explanation that is shown with the numbers everywhere."""
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Frames whose probability is in [lower, upper); `low` and `high` are the ends of the interval of `observed`.
+    """Frames with a probability in [lower, upper), or [lower, 1] for the last bin.
 
-    `mean_probability` and `observed`, the share of anomalous frames, are NaN in an empty bin; the ends also where fewer
-    than two videos have a frame in it.
+    `observed` is the fraction of anomalous frames, `low` and `high` the ends of its interval. `mean_probability` and
+    `observed` are NaN in an empty bin; `low` and `high` are NaN if fewer than two videos have a frame in the bin.
     """
 
     lower: float
@@ -42,12 +42,15 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Probabilities of labelled frames against their truth; all frames of a clip have its probability.
+    """Probabilities of labelled frames against their truth; all frames of a clip have the clip's probability.
 
-    `brier` is the mean of (p - y)^2 over `n_frames` frames, `brier_interval` its percentile interval over video
-    resamples ((NaN, NaN) without), `brier_constant` what the share of anomalous frames would get as a constant
-    probability. `gap` is the mean over frames of the distance of their bin's mean probability from its observed share
-    (the expected calibration error). `bins` are `N_BINS`.
+    Attributes:
+        brier: mean of (p - y)^2 over `n_frames` frames.
+        brier_interval: its percentile interval over resamples of videos; (NaN, NaN) without resamples.
+        brier_constant: Brier score of the fraction of anomalous frames as a constant probability.
+        gap: expected calibration error, the mean over frames of the distance between mean probability and observed
+            fraction of the frame's bin.
+        bins: the `N_BINS` bins.
     """
 
     brier: float
@@ -60,11 +63,11 @@ class Reliability:
     bins: tuple[ReliabilityBin, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values with the meaning; unknown numbers are null."""
+        """Return plain JSON values with `MEANING`; unknown numbers are null."""
         return {**null_for_nan(asdict(self)), "unit": "labelled frames", "line": self.line(), "meaning": MEANING}
 
     def line(self) -> str:
-        """Say the numbers in one line."""
+        """Return the numbers in one line of text."""
         ends = "" if np.isnan(self.brier_interval[0]) else " [{:.4f}, {:.4f}]".format(*self.brier_interval)
         return (
             f"Brier score {self.brier:.4f}{ends} on {self.n_frames} labelled frames ({self.brier_constant:.4f} for "
@@ -75,8 +78,8 @@ class Reliability:
 def reliability(clips: ScoredClips, bootstrap: BootstrapConfig) -> Reliability:
     """Measure probabilities on the frames of clips.
 
-    The resamples are those of the other intervals: whole videos, with the same seed. A resample without a frame in a
-    bin is left out of that bin's interval.
+    The resamples are those of all other intervals: whole videos, with the same seed. A resample without frames in a bin
+    is left out of that bin's interval.
 
     Args:
         clips: scores are probabilities in [0, 1], without NaN; at least one frame.
@@ -94,7 +97,7 @@ def reliability(clips: ScoredClips, bootstrap: BootstrapConfig) -> Reliability:
     shape = (int(videos.max()) + 1, N_BINS)
 
     def by_cell(weights: np.ndarray) -> np.ndarray:
-        """Add up a weight of the clips over each video's bins, (videos, bins)."""
+        """Return the sums of weights of the clips by video and bin, (videos, bins)."""
         cells = np.bincount(videos * N_BINS + numbers, weights=weights, minlength=shape[0] * N_BINS)
         return np.asarray(cells.reshape(shape))
 
@@ -123,7 +126,7 @@ def reliability(clips: ScoredClips, bootstrap: BootstrapConfig) -> Reliability:
 def _intervals(
     frames: np.ndarray, positives: np.ndarray, losses: np.ndarray, config: BootstrapConfig
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[float, float]]:
-    """Return the ends of each bin's observed share, (bins,) each, and those of the Brier score."""
+    """Return the interval of each bin's observed fraction, (bins,) for each end, and that of the Brier score."""
     low, high = np.full((2, N_BINS), np.nan)
     if config.n_resamples == 0:
         return (low, high), (float("nan"), float("nan"))
@@ -140,5 +143,5 @@ def _intervals(
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divide; NaN where the whole is 0."""
+    """Return part / whole; NaN where the whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0))

@@ -1,4 +1,4 @@
-"""Scored clips with their frame counts and videos: the input of every metric and search over thresholds."""
+"""Scored clips with their frame counts and videos: the input of metrics, bootstrap and locator grids."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,14 @@ from vadprobe.analyze.evaluation.metrics import Ranking, rank
 
 @dataclass(frozen=True, eq=False)
 class ScoredClips:
-    """Clips with one score each, in any order unless a function wants them by video.
+    """Clips with one score each, in any order unless a function needs them by video.
 
-    `scores` (n,) float64, higher is more anomalous. `positives` and `negatives` (n,) int64 count the anomalous
-    and normal frames of each clip. `groups` (n,) integers are the code of each clip's video. Arrays of other types
-    are converted.
+    Attributes:
+        scores: (n,) float64, higher is more anomalous.
+        positives, negatives: (n,) int64, numbers of anomalous and of normal frames.
+        groups: (n,) integers, code of the clip's video.
+
+    Arrays of other dtypes are converted.
     """
 
     scores: np.ndarray
@@ -30,13 +33,13 @@ class ScoredClips:
 
     @property
     def n_frames(self) -> np.ndarray:
-        """Frames of each clip, (n,)."""
+        """Number of frames of each clip, (n,)."""
         return np.asarray(self.positives + self.negatives)
 
     def take(self, chosen: np.ndarray) -> "ScoredClips":
-        """Return some of the clips, by a mask or by positions."""
+        """Return the clips at a mask, (n,) bool, or at positions."""
         return ScoredClips(self.scores[chosen], self.positives[chosen], self.negatives[chosen], self.groups[chosen])
 
     def ranking(self) -> Ranking:
-        """Rank the clips by `metrics.rank`, whatever their videos. Errors as there."""
+        """Return the ranking of all clips by `metrics.rank`; errors as there."""
         return rank(self.scores, self.positives, self.negatives)

@@ -1,4 +1,4 @@
-"""Scores of segments of named videos: the result of every method, ours and others'."""
+"""Scores of segments of videos: the form in which the scores of every method are evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,10 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class SegmentScores:
-    """One score per segment, videos by code.
+    """One score per segment, sorted by video and start; the segments of a video do not overlap.
 
-    `codes` (n,) int64 index the videos of a `GroundTruth`; `start_frames` and `stop_frames` (n,) int64 are
-    half-open; `scores` (n,) float64, higher is more anomalous, NaN is unknown. Sorted by video and start; the
-    segments of a video do not overlap.
+    `codes` (n,) int64 are indices into the videos of a `GroundTruth`. `start_frames` and `stop_frames` (n,) int64 are
+    half-open. `scores` (n,) float64 are higher for more anomalous segments; NaN is unknown.
     """
 
     codes: np.ndarray
@@ -34,11 +33,13 @@ class SegmentScores:
     def of_videos(
         cls, truth: GroundTruth, video_ids: Sequence[str], starts: np.ndarray, stops: np.ndarray, scores: np.ndarray
     ) -> "SegmentScores":
-        """Sort the segments of a truth's videos; segments of other videos are left out.
+        """Return the sorted segments of a truth's videos; segments of other videos are left out.
 
         Args:
-            truth: whose videos give the codes.
-            video_ids: (n,) names. `starts`, `stops`: (n,) half-open frames. `scores`: (n,).
+            truth: its videos give the codes.
+            video_ids: (n,) name of each segment's video.
+            starts, stops: (n,) half-open frames.
+            scores: (n,) NaN is unknown.
         """
         code_of = {name: code for code, name in enumerate(truth.video_ids)}
         codes = np.array([code_of.get(name, -1) for name in video_ids], dtype=np.int64)
@@ -53,5 +54,5 @@ class SegmentScores:
 
     @property
     def n_frames(self) -> np.ndarray:
-        """Frames of each segment, (n,)."""
+        """Number of frames of each segment, (n,)."""
         return np.asarray(self.stop_frames - self.start_frames)

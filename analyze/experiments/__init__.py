@@ -1,1 +1,1 @@
-"""The papers' tables, measured: comparisons, transfers and ablations, each a function of jobs and their stores."""
+"""Experiments on finished stores: the papers' tables, our own tables, agreement, stability and sweeps."""

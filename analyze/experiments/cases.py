@@ -1,4 +1,4 @@
-"""A job as the tables see it: its settings, its truth, and where its stores are, to be varied row by row."""
+"""A job as an experiment uses it: its settings, ground truth and stores, with variations of its settings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class ExperimentJob:
-    """One job: `name` for messages, the rest as `inputs.open_inputs` takes it.
+    """One job: `name` for messages, and the arguments of `inputs.open_inputs`.
 
-    `texts` is where the texts that the backbone generates are kept, if there are any.
+    `texts` is the file of the texts that the backbone generated; None if there is none.
     """
 
     name: str
@@ -49,11 +49,11 @@ class ExperimentJob:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what the backbone's weights allow to be said, of the stores opened so far."""
+        """Sentences that limit what numbers of the backbones may claim, of all stores that were opened so far."""
         return tuple(dict.fromkeys(note for store in self._opened.values() for note in store.spec.notes))
 
     def inputs(self, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None) -> AnalysisInputs:
-        """Open what a variation of the job needs; every store is opened once.
+        """Open the inputs of a variation of the job; every store is opened only once.
 
         Raises:
             VadprobeError: if a store is missing or unfinished, or the variation does not fit the job.
@@ -77,9 +77,9 @@ class ExperimentJob:
 
 @dataclass(frozen=True, eq=False)
 class ExperimentContext:
-    """The jobs of a run of tables, the results kept so far, where to compute, and how many draws.
+    """The jobs of a run of tables, its cache of steps, its scheduler and its number of draws.
 
-    `draws` calibration draws are made for every row; `report` is told the table (or what else is measured) and
+    Every row is measured on `draws` calibration draws. `report` is called with the table (or another experiment) and
     the row, for progress.
     """
 
@@ -90,11 +90,11 @@ class ExperimentContext:
     report: Callable[[str, str], None] = lambda what, label: None
 
     def case_of(self, method: str) -> ExperimentJob:
-        """Return the first job of a method, or the first of all, put to that method with its own settings."""
+        """Return the first job of a method; if there is none, the first job, changed to that method."""
         return next((case for case in self.cases if case.config.method == method), self.cases[0])
 
     def on_set(self, method: str, prefix: str) -> ExperimentJob:
-        """Return the job of a method on a set whose name begins so, else `case_of` the method."""
+        """Return the job of a method on a dataset whose name begins with `prefix`, else `case_of` the method."""
         found = [case for case in self.cases if case.truth.name.lower().startswith(prefix)]
         return preferred(found, method) or self.case_of(method)
 
@@ -104,17 +104,17 @@ class ExperimentContext:
 
 
 def preferred(cases: Sequence[ExperimentJob], method: str) -> ExperimentJob | None:
-    """Return the first of some jobs that is of a method, else the first; None without any."""
+    """Return the first job of a method, else the first job; None without jobs."""
     return next((case for case in cases if case.config.method == method), next(iter(cases), None))
 
 
 def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
     """Change some of a job's settings, and validate them anew.
 
-    A dictionary changes single keys of a section. A rule of the other method changes the method with it. With another
-    method, what belongs to the old one goes back to the new one's default, a probe that the old one brought among it.
+    A dictionary changes single keys of a section. A rule of another method changes the method too. Then all settings
+    that belong to the old method, its default probe included, become the defaults of the new one.
     """
-    # A variation spells out every key, so what a convention has set is in them.
+    # A variation spells out every key, so it has all keys that a convention has set.
     values = config.model_dump() | {"convention": "paper"}
     for name, change in changes.items():
         values[name] = {**values[name], **change} if isinstance(change, dict) else change
@@ -126,7 +126,7 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
         if METHODS[values["method"]]["unit"] != unit:
             values["method"] = "hiprobe" if unit == "layer" else "headhunt"
     if values["method"] != config.method:
-        kept = ("permutations", "folds")  # all else is of the other method's metrics
+        kept = ("permutations", "folds")  # all other keys belong to the metrics of the old method
         values["saliency"] = {name: values["saliency"][name] for name in kept}
         values["selection"] = {**values["selection"], "prompts": None}
         if rule is None:
@@ -138,10 +138,10 @@ def varied(config: AnalysisConfig, **changes: Any) -> AnalysisConfig:
 
 
 def probed_by(kind: ProbeKind) -> dict[str, Any]:
-    """Return the changes that fit a probe of a kind, with defaults for all else."""
+    """Return the changes for `varied` that use a probe of a kind, with defaults for its other settings."""
     return {**ProbeConfig().model_dump(), "kind": kind}
 
 
 def chosen_by(rule: str, prompts: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the changes that let a rule choose, over some prompts or all of the job."""
+    """Return the changes for `varied` that select by a rule, over the given prompts or all prompts of the job."""
     return {"rule": rule, "layer": None, "heads": (), "prompts": prompts}

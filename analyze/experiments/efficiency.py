@@ -18,7 +18,7 @@ from vadprobe.store.files.location import StorePath
 from vadprobe.store.format.specification import BackboneSpec
 
 METRICS = ("seconds", "tflop", "features", "videos")
-"""Columns: seconds of the model and 10^12 operations per segment, values kept of a segment, videos fitted on."""
+"""Columns: seconds of the model and 10^12 operations per segment, feature values per segment, videos to fit on."""
 
 PAPER_SHAPES = (28, 28, 128)
 """Blocks, heads of a block and values of a head of InternVL3-8B, the backbone of the paper."""
@@ -37,7 +37,7 @@ NOTES = (
 
 
 def efficiency(lab: ExperimentContext) -> Table:
-    """Put together what a segment costs by several ways; nothing is run on a model."""
+    """Return the table of the costs of a segment in several ways; no model is run."""
     case = lab.case_of("headhunt")
     try:
         inputs = case.inputs(case.config)
@@ -60,7 +60,7 @@ def _table(case: ExperimentJob, rows: list[Row]) -> Table:
 
 
 def _other_folders(lab: ExperimentContext, case: ExperimentJob) -> list[StorePath]:
-    """Return where the other jobs keep features of the same backbone and segments."""
+    """Return the folders in which other jobs keep features of the same backbone and segments."""
     same = [one for one in lab.others(case) if (one.backbone, one.segment) == (case.backbone, case.segment)]
     return [one.layout.backbone(one.segment, one.backbone) for one in same]
 
@@ -72,7 +72,7 @@ def _cost_row(cost: PassCost) -> Row:
 
 
 def _feature_rows(backbone: BackboneSpec, selection: Selection) -> list[Row]:
-    """Count the values of a segment: all that the method chooses from, and those that were chosen."""
+    """Return the rows of feature values per segment: all values, and those of the selection."""
     if selection.unit == "layer":
         every, kept, noun = backbone.n_layers * backbone.hidden_size, backbone.hidden_size, "layers"
         label = "the chosen layer"
@@ -89,7 +89,7 @@ def _feature_rows(backbone: BackboneSpec, selection: Selection) -> list[Row]:
 
 
 def _paper_rows() -> list[Row]:
-    """Count the same for the paper's backbone."""
+    """Return the same rows for the paper's backbone."""
     blocks, heads, values = PAPER_SHAPES
     return [
         Row("InternVL3-8B by its shapes: all heads", _numbers(features=blocks * heads * values), n_draws=1),
@@ -98,7 +98,7 @@ def _paper_rows() -> list[Row]:
 
 
 def _video_rows(inputs: AnalysisInputs, calibration: Calibration) -> list[Row]:
-    """Count the videos that something was fitted on, and those there are to train on."""
+    """Return the rows of numbers of videos: all training videos, and the calibration videos."""
     total, used = len(inputs.truth.of_split("train")), len(np.unique(calibration.groups))
     return [
         Row("all training videos", _numbers(videos=total), n_draws=1, key="videos-all"),
@@ -107,7 +107,7 @@ def _video_rows(inputs: AnalysisInputs, calibration: Calibration) -> list[Row]:
 
 
 def _numbers(**values: float | None) -> dict[str, Number]:
-    """Return what is known by metric; what is asked for and unknown is NaN, and the rest stays empty."""
+    """Return numbers by metric: NaN for one that is given as None; metrics that are not given are left out."""
     if not values:
         values = {"seconds": None, "tflop": None}
     return {name: Number(math.nan if value is None else float(value)) for name, value in values.items()}

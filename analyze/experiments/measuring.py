@@ -1,4 +1,4 @@
-"""Measure one row of a table: the same variation of a job over several calibration draws."""
+"""Measuring one row of a table: one variation of a job over several calibration draws."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_macro")
 """Columns of most tables."""
 
 DECISION_METRICS = ("auc", "ap_step", "auc_gated", "ap_gated", "auc_binary", "ap_binary")
-"""Columns of the papers' ablations: of the continuous scores, of the gated ones, and of the decision."""
+"""Columns of the papers' ablations: metrics of continuous scores, of gated scores, and of the decision."""
 
 THRESHOLD_METRICS = (*DECISION_METRICS, "f1", "false_alarm_rate")
 """Columns of tables about thresholds."""
@@ -51,7 +51,7 @@ _RESULT_METRICS = tuple(dict.fromkeys((*METRICS, *THRESHOLD_METRICS)))
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """One draw: the detector, and its numbers on the test split."""
+    """Result of one draw: the detector, and its numbers on the test split."""
 
     detector: Detector
     result: Result
@@ -64,7 +64,7 @@ class Measurement:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """Remarks that a reader needs: caveats of the numbers, and why one of them is unknown."""
+        """Caveats of the numbers, and reasons for unknown ones."""
         found = self.result.evaluation
         unknown = found is not None and any(math.isnan(value) for value in self.numbers.values())
         return (*self.result.warnings, *(found.reasons() if found is not None and unknown else ()))
@@ -72,7 +72,7 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class ScoredTest:
-    """Scores of a test split: the inputs and the settings they were made with, and the detector that made them."""
+    """Scores of a test split, with the inputs, the settings and the detector that computed them."""
 
     inputs: AnalysisInputs
     config: AnalysisConfig
@@ -80,11 +80,11 @@ class ScoredTest:
     scores: Scores
 
     def result(self, cache: StepCache) -> Result:
-        """Measure the scores."""
+        """Return the numbers of the scores."""
         return evaluate(self.inputs, self.config, self.detector, self.scores, cache)
 
     def text_baselines(self, cache: StepCache) -> tuple[TextBaseline, ...]:
-        """Measure the backbone's own p(yes) about the same segments."""
+        """Return the numbers of the backbone's own p(yes) for the same segments."""
         answers = answers_by_prompt(self.inputs, self.scores.rows)
         return measured_answers(self.inputs, self.config, self.detector, self.scores, answers, cache)
 
@@ -96,9 +96,9 @@ def fit_and_score(
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> ScoredTest:
-    """Fit one variation and score the test split of its own job, or of `target`, where nothing is fitted.
+    """Fit one variation, and score the test split of its own job or of the job `target`, on which nothing is fitted.
 
-    Of a target the segments and the score prompt are those that the variation scores at home.
+    On a target, sampling of segments and score prompt are those of the variation.
 
     Raises:
         VadprobeError: if the variation cannot be fitted, or its stores are missing.
@@ -123,7 +123,7 @@ def measure(
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> Measurement:
-    """Fit one variation and measure it as `fit_and_score` scores. Errors as there."""
+    """Fit one variation and return its numbers; arguments and errors as for `fit_and_score`."""
     scored = fit_and_score(lab, case, config, samplings, target)
     return Measurement(scored.detector, scored.result(lab.cache))
 
@@ -136,7 +136,7 @@ def table_of(
     metrics: tuple[str, ...] = METRICS,
     notes: Sequence[str] = (),
 ) -> Table:
-    """Put the rows of a job together; empty notes are left out."""
+    """Return the table of a job's rows; empty notes are left out."""
     notes = tuple(note for note in notes if note)
     return Table(name, title, case.truth.name, case.backbone, metrics, tuple(rows), notes)
 
@@ -144,7 +144,7 @@ def table_of(
 def over_draws(
     lab: ExperimentContext, label: str, draws: Sequence[AnalysisConfig], measured: Callable[[AnalysisConfig], Found]
 ) -> tuple[list[Found], list[str]]:
-    """Measure each draw; return what was found, and the reasons of those that could not be measured."""
+    """Measure each draw; return the results, and the reasons why other draws could not be measured."""
     found, reasons = [], []
     for config in draws:
         lab.report("", label)
@@ -158,9 +158,9 @@ def over_draws(
 def draws_of(
     lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig, samplings: Sequence[Sampling] | None = None
 ) -> list[AnalysisConfig]:
-    """Return the variation under each calibration draw; draws that are the same, as with fraction 1, are made once.
+    """Return the settings of the variation for each calibration draw; equal draws, as with fraction 1, are made once.
 
-    Random heads are drawn anew with every calibration draw, so all their draws differ.
+    Random heads are drawn anew with every calibration draw, so their draws always differ.
     """
     drawn, seen = [], set()
     for number in range(lab.draws):
@@ -173,7 +173,7 @@ def draws_of(
         try:
             calibration, _ = calibrate(case.inputs(changed, samplings), changed.calibration)
             key = (calibration.rows.tobytes(), changed.selection.seed if changed.rule == "random-heads" else 0)
-        except VadprobeError:  # measuring it says why
+        except VadprobeError:  # measuring it will raise the reason
             key = (b"", number)
         if key not in seen:
             seen.add(key)
@@ -190,7 +190,7 @@ def measured_row(
     samplings: Sequence[Sampling] | None = None,
     target: ExperimentJob | None = None,
 ) -> Row:
-    """Measure a row over the calibration draws; what cannot be measured is a row with the reason."""
+    """Return a row measured over the calibration draws; if none can be measured, a row with the reason."""
     draws = draws_of(lab, case, config, samplings)
     found, reasons = over_draws(lab, label, draws, lambda drawn: measure(lab, case, drawn, samplings, target))
     if not found:
@@ -199,7 +199,7 @@ def measured_row(
 
 
 def of_measurements(label: str, found: Sequence[Measurement], reasons: Sequence[str]) -> Row:
-    """Return the row of at least one measurement, as `summarised` has it, with the choice of the first."""
+    """Return the row of at least one measurement by `summarised`, with the selection of the first."""
     choice = describe(found[0].detector.selection)
     return summarised(label, [(one.numbers, one.caveats) for one in found], found[0].result.evaluation, choice, reasons)
 
@@ -211,12 +211,16 @@ def summarised(
     choice: str,
     reasons: Sequence[str],
 ) -> Row:
-    """Return mean and range over draws, or, of a single draw, its number with the interval of its video bootstrap.
+    """Return a row with mean and range over draws, or, for a single draw, with its interval of the video bootstrap.
 
     A number that is unknown in any draw is unknown.
 
-    Of each draw come its numbers and its caveats, of the `first` the evaluation and the `choice`; `reasons` are
-    those of the draws that could not be measured.
+    Args:
+        label: of the row.
+        draws: numbers by metric, and caveats, of each draw.
+        first: evaluation of the first draw; None if there is none.
+        choice: selection of the first draw, in words.
+        reasons: why other draws could not be measured.
     """
     reason = f"{len(reasons)} of {len(reasons) + len(draws)} draws: {reasons[0]}" if reasons else ""
     numbers, interval = _spread([numbers for numbers, _ in draws], first)
@@ -225,7 +229,7 @@ def summarised(
 
 
 def _spread(draws: Sequence[Mapping[str, float]], first: Evaluation | None) -> tuple[dict[str, Number], str]:
-    """Return numbers with the ends of their intervals, and what these are."""
+    """Return numbers with the ends of their intervals, and a phrase that says what the intervals are."""
     if len(draws) > 1:
         values = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
         numbers = {name: Number(float(of.mean()), float(of.min()), float(of.max())) for name, of in values.items()}

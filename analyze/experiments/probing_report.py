@@ -1,4 +1,4 @@
-"""Every layer and every head probed by itself, cross-validated by video, under each prompt of a job."""
+"""Report of probes on every single layer and head, cross-validated by video, under each prompt of a job."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from vadprobe.analyze.detector.fitting import calibrate
 from vadprobe.analyze.evaluation.evaluation import null_for_nan
 from vadprobe.analyze.experiments.cases import ExperimentContext, ExperimentJob, varied
 from vadprobe.analyze.features.cached_scores import samples_digest
-from vadprobe.analyze.features.kernel_mapping import Metrics, map_layers, over_heads
+from vadprobe.analyze.features.kernel_mapping import Metrics, map_heads, map_layers
 from vadprobe.analyze.probes.unit_probing import probe_units
 from vadprobe.store.reading.feature_store import FeatureStore
 
@@ -25,7 +25,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class ProbingReport:
-    """Cross-validated AUC by prompt: `layers` (L,) of layers 1 to L, `heads` (L, H); 0.5 is chance.
+    """Cross-validated AUC by prompt: `layers` (L,) of layers 1 to L, `heads` (L, H) of all blocks; 0.5 is chance.
 
     `n_samples` calibration samples of `n_videos` videos in `n_folds` folds went into each number.
     """
@@ -94,7 +94,7 @@ def _probed(
     store: FeatureStore, calibration: Calibration, kernel: Callable[[np.ndarray], Metrics], scheduler: Scheduler
 ) -> CachedResult:
     layers = map_layers(store, calibration.rows, kernel, scheduler, what="layers")
-    heads = over_heads({"": store}, calibration.rows, kernel, scheduler, what="heads")[""]
+    heads = map_heads({"": store}, calibration.rows, kernel, scheduler, what="heads")[""]
     return CachedResult(arrays={"layers": layers["auc"], "heads": heads["auc"]})
 
 

@@ -1,4 +1,4 @@
-"""Rows of a table: what was measured, with its spread, and beside it what was published, never in one column."""
+"""Rows of a table: measured numbers with their spread, and published numbers in columns of their own."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +24,20 @@ class Number:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: `numbers` by metric name; `interval` says what their ends are; `n_draws` went into them.
+    """One row of a table.
 
-    `choice` is what was selected in the first draw. `published` has numbers in per cent as papers print them, by
-    "<dataset> <metric>"; `reason` says why draws are missing, `caveats` what a reader must know before believing
-    the numbers, or why one of them is unknown. `key`, where there is one, is the same for the same row of any run, also
-    where the label says what was chosen. `words` are what a paper prints of the row beside its numbers, by heading;
-    `backbone` is the one that was measured.
+    Attributes:
+        label: name of the row for readers.
+        numbers: by metric.
+        interval: phrase that says what the ends of the numbers' intervals are.
+        n_draws: number of draws behind the numbers.
+        choice: selection of the first draw, in words.
+        published: numbers in per cent as papers print them, by "<dataset> <metric>".
+        reason: why draws are missing.
+        caveats: what a reader must know before relying on the numbers, and why numbers are unknown.
+        key: name of the row that is the same in every run, while a label may contain the selection; "" for none.
+        words: texts that a paper prints in the row, by heading.
+        backbone: backbone that was measured.
     """
 
     label: str
@@ -47,12 +54,12 @@ class Row:
 
     @property
     def is_measured(self) -> bool:
-        """False where there is a reason for all numbers to be missing."""
+        """False if all numbers are missing for a reason."""
         return self.n_draws > 0 or not self.reason
 
     @property
     def missing(self) -> str:
-        """The reason, with what it explains: all numbers, or those of some draws."""
+        """The reason in a phrase that says whether all numbers are missing or those of some draws."""
         if not self.reason:
             return ""
         return f"missing: {self.reason}" if self.n_draws else f"not measured: {self.reason}"
@@ -60,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a paper, measured on `dataset`; `metrics` are the columns, `published` the columns beside."""
+    """One table, measured on `dataset`; `metrics` are its measured columns, `published` its published ones."""
 
     name: str
     title: str
@@ -76,23 +83,23 @@ class Table:
 
     @property
     def published(self) -> tuple[str, ...]:
-        """The published columns that any row has, in the order they occur in."""
+        """Published columns of any row, in order of occurrence."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.published))
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The headings of the words that any row has, in the order they occur in."""
+        """Headings of the words of any row, in order of occurrence."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.words))
 
 
 _FORMATS = {"seconds": ".4g", "tflop": ".4g", "features": ",.0f", "videos": ",.0f"}
-"""Formats of numbers that are no shares; these have four decimals."""
+"""Formats of metrics that are no fractions; fractions have four decimals."""
 
 
 def table_lines(table: Table) -> list[str]:
     """Format a table as lines of text, measured columns first, published ones behind a bar.
 
-    A reason that several rows share stands once, below the table.
+    A reason that several rows share is printed once, below the table.
     """
     head, rows = _cells(table)
     if table.published:  # a bar between what was measured and what was published
@@ -146,7 +153,7 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def _footnotes(table: Table) -> list[str]:
-    """List what the brackets are, caveats of some rows or of all that were measured, and the notes."""
+    """Return the footnotes: the meaning of brackets, caveats with their rows, and notes."""
     intervals = _by_text(table.rows, lambda row: (row.interval,) if row.interval else ())
     caveats = _by_text(table.rows, lambda row: row.caveats)
     measured = [row.label for row in table.rows if row.n_draws]
@@ -158,7 +165,7 @@ def _footnotes(table: Table) -> list[str]:
 
 
 def _shared_reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Return the reasons that more than one row is not measured, with the rows' labels."""
+    """Return the reasons that more than one row has, with the rows' labels."""
     found = _by_text(rows, lambda row: () if row.is_measured else (row.reason,))
     return {reason: labels for reason, labels in found.items() if len(labels) > 1}
 
@@ -173,7 +180,7 @@ def _by_text(rows: Sequence[Row], texts: Callable[[Row], Sequence[str]]) -> dict
 
 
 def _of_rows(labels: Sequence[str], measured: Sequence[str]) -> str:
-    """Name the rows that are meant, unless all that were measured are."""
+    """Return the names of the rows in a phrase; empty if they are all measured rows."""
     if len(labels) == len(measured):
         return ""
     return f" of {text.first_few([repr(label.strip()) for label in labels], _NAMED)}"

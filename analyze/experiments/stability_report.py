@@ -1,4 +1,4 @@
-"""The stability report: how often each layer or head is chosen over calibration draws, all prompts and single ones."""
+"""The stability report: how often each layer or head is chosen over draws, with all prompts and with single ones."""
 
 import math
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, eq=False)
 class StabilityReport:
-    """Stability over draws, by the prompts that were ranked over: all or one; None where no draw could choose.
+    """Stability over draws, by the prompts that were ranked over, all or one; None if no draw has a selection.
 
-    `reasons` says why draws are missing; `n_videos` are drawn each time, and two draws share `shared_videos` of
-    them on average (NaN for a single draw).
+    `reasons` say why draws are missing. Each draw has `n_videos` videos, of which two draws share `shared_videos` on
+    average (NaN for a single draw).
     """
 
     unit: str
@@ -79,7 +79,7 @@ class StabilityReport:
 
 
 def stability_report(lab: ExperimentContext, case: ExperimentJob) -> StabilityReport:
-    """Choose on every draw, over all prompts and over each alone.
+    """Select on every draw, over all prompts and over each alone.
 
     Raises:
         VadprobeError: if the job's rule is neither "dlsp" nor "rhi", so that it ranks nothing.

@@ -1,4 +1,4 @@
-"""The tables by name: those of the papers under the papers' numbers, and our own."""
+"""Tables by name: those of the papers under the papers' numbers, and our own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -43,17 +43,17 @@ TABLES: Mapping[str, tuple[str, Callable[[ExperimentContext], Table]]] = {
     "comparison-kinds": ("the same on kinds that the backbone was told of, and on others", methods_by_kind),
     "comparison-transfer": ("the same, fitted here and measured on a second set", methods_on_another_set),
 }
-"""Name to what it compares and the function that measures it, in the order of printing."""
+"""By name, what the table compares and the function that measures it, in the order of printing."""
 
 COMPARISONS = ("comparison", "comparison-kinds", "comparison-transfer")
-"""Tables that are in no paper: what the methods add on the videos at hand."""
+"""Tables of our own that show what the methods add on the videos at hand."""
 
 FORMER_NAMES: Mapping[str, str] = {"hiprobe-6": "backbones"}
-"""Tables that had a paper's name without being in the paper, and their names now."""
+"""Present names of tables that once had a paper's name without being in the paper."""
 
 
 def measured_table(lab: ExperimentContext, name: str) -> Table:
-    """Measure one table; what the backbones' weights allow to be said comes first."""
+    """Measure one table; its first notes are the limits of the backbones' weights."""
     lab.report(name, "")
     table = TABLES[name][1](lab)
     measured = {table.backbone, *(row.backbone for row in table.rows)}

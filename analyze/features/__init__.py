@@ -1,1 +1,1 @@
-"""Features of opened stores, given to kernels and probes."""
+"""Features of open stores, passed to kernels and probes."""

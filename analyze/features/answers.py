@@ -1,6 +1,6 @@
 """The text-output baseline: the backbone's own probability of yes to each prompt, from stored first-token logits.
 
-This is what a frozen model says, where the methods read what it holds: both papers argue that the latter is better.
+It uses what a frozen model answers, while the methods use its internal features; both papers argue for the latter.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ HOW_ANSWERS = (
     "p(yes): the backbone's own answer to the prompt, sigmoid(yes - no) of the two logits of its first token: the "
     "probability of yes among these two words. Nothing is fitted."
 )
-"""Explanation of the scores for readers of a table."""
+"""Explanation of these scores for readers of a table."""
 
 NEVER_ASKED = (
     "The demo's captioner never learnt to answer yes or no: its p(yes) is shown as of any backbone, and means nothing."
@@ -26,7 +26,7 @@ NEVER_ASKED = (
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Probabilities of yes (n,) float64 of rows under one prompt, NaN where a clip failed; or why there are none."""
+    """Probabilities of yes under one prompt, (n,) float64, NaN where a clip failed; or why there are none."""
 
     probabilities: np.ndarray | None = None
     reason: str = ""
@@ -35,7 +35,7 @@ class Answers:
 def yes_probabilities(store: FeatureStore, rows: np.ndarray) -> np.ndarray:
     """Return sigmoid(yes - no) of the first token's logits of some rows, (n,) float64 in [0, 1]; a failed row is NaN.
 
-    Each is of its own row alone: no label, no other row and nothing fitted is in it.
+    A row's value depends on that row alone: no label, no other row and no fit is used.
 
     Raises:
         StoreError: if the store holds no logits, or not those of a row.
@@ -47,10 +47,10 @@ def yes_probabilities(store: FeatureStore, rows: np.ndarray) -> np.ndarray:
 
 
 def answers_by_prompt(inputs: AnalysisInputs, rows: np.ndarray) -> dict[str, Answers]:
-    """Return the answers to every prompt of the job about some rows of the scored store.
+    """Return the answers to every prompt of the job for some rows of the scored store.
 
-    A prompt whose segments were not extracted, were cut in another way, or have no logits has the reason in their
-    place.
+    A prompt has a reason in place of answers if its segments were not extracted, were cut in another way, or have no
+    logits.
     """
     return {prompt: _answers(inputs, prompt, rows) for prompt in inputs.prompts}
 
@@ -62,11 +62,11 @@ def _answers(inputs: AnalysisInputs, prompt: str, rows: np.ndarray) -> Answers:
             return Answers(reason="its segments were cut from other videos; extract all prompts together")
         return Answers(yes_probabilities(store, rows))
     except StoreError as error:
-        # The same words wherever the stores lie.
+        # The reason must be the same wherever the stores lie.
         return Answers(reason=str(error).replace(f"{inputs.store.path.parent}/", ""))
 
 
 def answer_notes(spec: FeatureSpec) -> tuple[str, ...]:
-    """Say how the scores are made, and what may be said of a backbone that was never asked."""
+    """Return notes on how the scores are computed, with a warning for a backbone that never learnt to answer."""
     card = spec.recipe.get("backbone_card") or {}
     return (HOW_ANSWERS, NEVER_ASKED) if card.get("kind") == DEMO_CAPTIONER else (HOW_ANSWERS,)

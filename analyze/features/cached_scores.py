@@ -1,4 +1,4 @@
-"""Probabilities of rows of a store under a selection and a probe, kept by the digest of what they depend on."""
+"""Probabilities of rows of a store under a selection and a probe, kept by the digest of their inputs."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 
 def samples_digest(store: FeatureStore, calibration: Calibration) -> dict[str, str]:
-    """Return the cache key of the calibration samples of a store: their values, labels and videos."""
+    """Return the part of a step's key for the calibration samples of a store: digests of values, labels and videos."""
     return {
         "features": store.digest_of(calibration.rows),
         "samples": digest_arrays([calibration.rows, calibration.labels, calibration.groups]),
@@ -34,7 +34,7 @@ def cached_probabilities(
 ) -> np.ndarray:
     """Compute the probe's probability of some rows, (n,) float64, or take it from the cache; a failed row is NaN.
 
-    The cache keeps the probabilities of these very rows together, so ask for the same rows again to find them.
+    The probabilities are kept under the digest of exactly these rows, so only the same rows find them again.
     """
     inputs: dict[str, Any] = {
         "features": store.digest_of(rows),
@@ -59,8 +59,8 @@ def segment_probabilities(
 ) -> np.ndarray:
     """Return the probe's probability of some rows of the scored store, (n,) float64.
 
-    All rows that will be scored are computed together at the first call, so that the locator and the scoring share
-    one pass over the store. `rows` (n,) are rows of validation and test videos, ascending.
+    The first call computes all rows that will be scored, so that locator and scoring share one pass over the store.
+    `rows` (n,) are rows of validation and test videos, ascending.
     """
     every = inputs.rows_to_score()
     found = cached_probabilities(inputs.store, selection, probe, every, cache, scheduler)

@@ -1,4 +1,4 @@
-"""Inputs of stage 2: the truth and the stores, opened and checked against each other before any computation."""
+"""Inputs of stage 2: ground truth and stores, opened and checked against each other before any computation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 @dataclass(frozen=True, eq=False)
 class AnalysisInputs:
-    """The truth and the open stores by prompt key.
+    """Ground truth and open stores by prompt key.
 
     Attributes:
         truth: videos with their splits, labels and intervals.
-        probed: what is known of the video files.
+        probed: facts of the video files.
         segments: stores whose rows are scored.
-        calibration: stores that are fitted on (the same ones for unit "segment"); empty with a finished detector.
+        calibration: stores that are fitted on (for unit "segment" the scored ones); empty with a finished detector.
         score_prompt: key of the prompt that feeds the probe.
         ranked_prompts: keys of the prompts over which heads are ranked, in the job's order.
         prompts: keys of all prompts of the job, in its order.
@@ -60,8 +60,8 @@ class AnalysisInputs:
     def rows_to_score(self) -> np.ndarray:
         """Return the rows of the validation and test videos, ascending.
 
-        With a finished detector (no calibration stores) nothing is fitted on validation videos, so those that a part
-        of a store was pulled without are left out. A test video never is: where its rows are missing, reading says so.
+        With a finished detector (no calibration stores) nothing is fitted on validation videos, so those that a pulled
+        part of a store lacks are left out. Test videos are never left out: reading their missing rows is an error.
         """
         validation = self.rows_of_split("validation")
         if not self.calibration:
@@ -85,10 +85,18 @@ def open_inputs(
 ) -> AnalysisInputs:
     """Open the stores an analysis needs.
 
-    With a finished detector only the score prompt's segments are opened. Those of other prompts are when asked for.
+    With a finished detector only the score prompt's segments are opened; those of other prompts are opened on demand.
 
     Args:
-        open_store: opens a store by its path; a caller that opens the same stores often keeps them.
+        config: the analysis.
+        truth: the dataset with its ground truth.
+        probed: facts of the video files.
+        layout: paths of the dataset's stores.
+        samplings: samplings of the job; the first of each unit is used.
+        backbone: key of the backbone.
+        prompts: keys of the job's prompts, in order.
+        open_store: opens a store by its path; a caller that often opens the same stores passes a function that keeps
+            them.
 
     Raises:
         StoreError: if a store is missing, unfinished or damaged.
@@ -129,7 +137,7 @@ def _opened(
 
 
 def _to_fit_on(open_store: Callable[[StorePath], FeatureStore], path: StorePath) -> FeatureStore:
-    """Open a store of calibration rows, which only fitting needs."""
+    """Open a store of calibration rows; an error says that only fitting needs it."""
     try:
         return open_store(path)
     except StoreError as error:

@@ -1,7 +1,7 @@
-"""Kernels mapped over the layers, heads and rows of stores: the one place where they meet Dask.
+"""Mapping of kernels over the layers, heads and rows of stores, as tasks of a scheduler.
 
-A task reads what it needs itself and holds one span of layers, blocks or partitions in memory. Chunking never changes
-an answer: every layer, head and row is computed from its own values alone.
+A task reads its features itself and holds one span of layers, blocks or partitions in memory. How work is cut into
+tasks never changes a result: every layer, head and row is computed from its own values alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from vadprobe.analyze.compute.scheduling import Scheduler, Task
 from vadprobe.analyze.features.opened_stores import StoreState, opened, state_of
-from vadprobe.analyze.features.selected import n_selected, read_stored
+from vadprobe.analyze.features.selected import check_selected, n_selected, read_stored
 from vadprobe.analyze.probes.kinds.registry import Probe
 from vadprobe.analyze.saliency.selection import Selection
 from vadprobe.store.errors import VadprobeError
@@ -26,9 +26,9 @@ It is a function of a module or a `functools.partial` of one, so that workers ge
 that unit's features alone."""
 
 TASK_BYTES = 1 << 25
-"""Features that a task holds at a time, as float64; one layer, block or partition at least."""
+"""Bytes of features, as float64, that a task holds at a time; at least one layer, block or partition."""
 
-_MOST_UNITS = 4  # layers or blocks of a task: little data may be much work, which workers share
+_MOST_UNITS = 4  # largest number of layers or blocks of a task, so that workers share work that has little data
 
 
 def map_layers(
@@ -39,9 +39,9 @@ def map_layers(
     Args:
         store: one prompt's features.
         rows: (n,) row numbers, in the order in which the kernel gets them.
-        kernel: from (k, n, hidden) in the storage dtype, C-contiguous and finite, to arrays (..., k).
+        kernel: from (k, n, hidden) in the storage dtype, C-contiguous and finite, to named arrays (..., k).
         scheduler: where to compute.
-        what: for the progress.
+        what: plural noun for the progress.
 
     Returns:
         Name to (..., L).
@@ -58,7 +58,7 @@ def map_layers(
     return _joined(scheduler.run(tasks, what), axis=-1)
 
 
-def over_heads(
+def map_heads(
     stores: Mapping[str, FeatureStore],
     rows: np.ndarray,
     kernel: Kernel,
@@ -70,9 +70,10 @@ def over_heads(
     Args:
         stores: by any key, such as the prompt's.
         rows: (n,) row numbers, in the order in which the kernel gets them.
-        kernel: from (k, heads, n, head_dim) in the storage dtype, C-contiguous and finite, to arrays (..., k, heads).
+        kernel: from (k, heads, n, head_dim) in the storage dtype, C-contiguous and finite, to named arrays (..., k,
+            heads).
         scheduler: where to compute; the tasks of all stores run together.
-        what: for the progress.
+        what: plural noun for the progress.
 
     Returns:
         Key to name to (..., blocks, heads); NaN where a block does not have a head.
@@ -114,8 +115,13 @@ def check_has_heads(backbone: BackboneSpec) -> None:
 def probabilities(
     store: FeatureStore, selection: Selection, probe: Probe, rows: np.ndarray, scheduler: Scheduler
 ) -> np.ndarray:
-    """Compute the probe's probability of some rows, (n,) float64, by spans of partitions; a failed row is NaN."""
+    """Return the probe's probability of some rows, (n,) float64; a failed row is NaN. A task reads whole partitions.
+
+    Raises:
+        StoreError: if the store was not made to have what is selected.
+    """
     rows = np.asarray(rows)
+    check_selected(store, selection, rows)
     state = state_of(store)
     spans = partition_spans(rows, store.contents.partition_rows, n_selected(store, selection))
     tasks = [
@@ -129,7 +135,13 @@ def probabilities(
 
 
 def partition_spans(rows: np.ndarray, partition_rows: int, row_values: int) -> list[np.ndarray]:
-    """Cut the positions in `rows` where partitions end: whole partitions of up to `TASK_BYTES`, one at least."""
+    """Group the positions in `rows` by whole partitions: up to `TASK_BYTES` of features, at least one partition.
+
+    Args:
+        rows: (n,) row numbers.
+        partition_rows: rows of a partition.
+        row_values: feature values of a row.
+    """
     if len(rows) == 0:
         return []
     numbers = rows // partition_rows
@@ -164,7 +176,7 @@ def _probabilities(state: StoreState, selection: Selection, probe: Probe, rows: 
 
 
 def _check_finite(store: FeatureStore, rows: np.ndarray, features: np.ndarray, units: Sequence[str]) -> None:
-    """Refuse an infinity or NaN in features (units..., n, d): a kernel could not say whose it is."""
+    """Refuse an infinity or NaN in features (units..., n, d), naming its unit and row, which a kernel does not know."""
     finite = np.isfinite(features).all(axis=-1).reshape(len(units), len(rows))
     if finite.all():
         return
@@ -195,7 +207,7 @@ def _block_spans(backbone: BackboneSpec, n_rows: int) -> list[list[int]]:
 
 
 def _laid(backbone: BackboneSpec, parts: Sequence[tuple[list[int], Mapping[str, np.ndarray]]]) -> Metrics:
-    """Lay the values of spans of blocks into arrays (..., blocks, heads), NaN where there is no head."""
+    """Join the results of spans of blocks into arrays (..., blocks, heads), NaN where a block has no such head."""
     if backbone.block_heads is None:
         return _joined([found for _, found in parts], axis=-2)
     laid = {}

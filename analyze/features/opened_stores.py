@@ -1,4 +1,4 @@
-"""Stores that a process has open, so that each of its tasks need not open them again.
+"""Stores that a process keeps open, so that its tasks do not open them again.
 
 Opening reads the clip table and the record of every partition, thousands of files in a large store.
 """
@@ -13,7 +13,7 @@ from vadprobe.store.files.digests import digest_json
 from vadprobe.store.files.location import StorePath
 from vadprobe.store.reading.feature_store import FeatureStore
 
-_MOST = 8  # stores a process keeps open for tasks: the prompts of one analysis; a million clips take 100 MB each
+_MOST = 8  # open stores per process: the prompts of one analysis; each takes 100 MB for a million clips
 _LOCK = Lock()
 _given: "WeakValueDictionary[StoreState, FeatureStore]" = WeakValueDictionary()
 _kept: "OrderedDict[StoreState, FeatureStore]" = OrderedDict()
@@ -32,7 +32,7 @@ class StoreState:
 
 
 def state_of(store: FeatureStore) -> StoreState:
-    """Return the state of an open store; `opened` gives this very store in this process as long as it lives."""
+    """Return the state of an open store; while the store lives, `opened` returns it again in this process."""
     state = _state(store)
     with _LOCK:
         _given[state] = store
@@ -43,7 +43,7 @@ def opened(state: StoreState) -> FeatureStore:
     """Return the store of a state, opened once in each process.
 
     Raises:
-        StoreError: if it cannot be opened, or is not in that state any more.
+        StoreError: if it cannot be opened, or its state has changed.
     """
     with _LOCK:
         store = _given.get(state, _kept.get(state))

@@ -1,4 +1,4 @@
-"""Costs of scoring one segment by several ways, from what the extraction kept beside its stores; no model is run."""
+"""Costs of scoring one segment in several ways, from timings and shapes beside the stores; no model is run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from vadprobe.store.writing.timings.run_timings import DeviceTimings, PassTiming
 from vadprobe.store.writing.timings.text_timings import NAME, read_text_timings
 
 TEXT_TOKENS = 64
-"""Tokens of the text that a pass is compared with."""
+"""Length in tokens of the text that a pass is compared with."""
 
 NO_TIMINGS = "the extraction kept no timings beside the store; 'vadprobe extract' of this version keeps them"
 NO_SHAPES = "the shapes of this backbone's passes are not known"
@@ -31,11 +31,11 @@ class PassCost:
     """Cost of one way to score a segment.
 
     Attributes:
-        key: the way, the same for every job: "full", "full-one", "early" or "text".
-        name: the same in words, with the device where seconds were measured.
-        seconds: of the model, per segment; None where they were not measured.
-        tflop: 10^12 operations per segment, counted from the shapes (see `pass_shape`); None where those are unknown.
-        reason: why something is None.
+        key: the way to score: "full", "full-one", "early" or "text".
+        name: the way in words, with the device on which seconds were measured.
+        seconds: seconds of the model per segment; None if not measured.
+        tflop: 10^12 operations per segment, counted from shapes (see `pass_shape`); None if the shapes are unknown.
+        reason: sentence on why a value is None.
     """
 
     key: str
@@ -53,7 +53,7 @@ class PassCost:
 def pass_costs(
     inputs: AnalysisInputs, selection: Selection, texts: Path | None = None, others: Sequence[StorePath] = ()
 ) -> tuple[PassCost, ...]:
-    """Return what a segment costs: a full pass, one that ends at the deepest chosen block, and a text.
+    """Return the costs of a segment: by a full pass, by a pass that ends at the deepest chosen block, and by a text.
 
     Args:
         inputs: the stores; the costs are of the one that is scored.
@@ -71,7 +71,7 @@ def pass_costs(
 
 
 def deepest_block(selection: Selection) -> int:
-    """Return how many blocks a pass needs for what was chosen, one at least; layer l is the output of block l - 1."""
+    """Return how many blocks a pass needs for a selection, at least one; layer l is the output of block l - 1."""
     offset = 0 if selection.unit == "layer" else 1
     return max(1, *(int(index[0]) + offset for index in selection.indices))
 
@@ -86,7 +86,7 @@ class _Known:
     shape: PassShape | None
 
     def full(self) -> Iterator[PassCost]:
-        """Yield every kind of full pass that was timed, and the one of one prompt, timed or not."""
+        """Yield the cost of every kind of full pass that was timed, and of a full pass for one prompt in any case."""
         found = sorted(self._timed(self.n_blocks), key=lambda one: len(one[1].prompts))
         for device, passes in found:
             count = len(passes.prompts)
@@ -113,7 +113,7 @@ class _Known:
         return PassCost("early", name, None, tflop, NOT_SHALLOW if self.devices else NO_TIMINGS)
 
     def text(self, texts: Path | None, digest: str) -> PassCost:
-        """Return the cost of writing a text, at the speed of those that were written."""
+        """Return the cost of writing a text, at the speed of the texts in the file."""
         name = f"text of {TEXT_TOKENS} tokens"
         knows = self.shape is not None and self.prompt in self.shape.own
         tflop = self.shape.text_operations(self.prompt, TEXT_TOKENS) / _TERA if self.shape and knows else None

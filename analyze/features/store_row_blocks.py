@@ -1,4 +1,4 @@
-"""Labelled rows of a store for fits that stream over them: blocks that are read when they are needed."""
+"""Labelled rows of a store as blocks that are read on demand, for fits that stream over them."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -17,10 +17,10 @@ Result = TypeVar("Result")
 
 
 class StoreRowBlocks:
-    """Rows of a store with labels, as blocks of the selected features: each is read by the task that works on it.
+    """Labelled rows of a store, as blocks of the selected features that are read by the task that works on them.
 
-    A worker holds one block at a time, whatever the number of rows. The blocks depend on sizes alone, not on workers.
-    A failed row is NaN and has its label all the same.
+    A worker holds one block at a time, for any number of rows. How rows are cut into blocks depends on sizes alone, not
+    on the workers. A failed row is NaN and keeps its label.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class StoreRowBlocks:
 
         Args:
             store: one prompt's features.
-            selection: layers or heads whose features stand side by side.
-            rows: (n,) row numbers; ascending ones are read fastest. Their order is the order of the blocks.
+            selection: layers or heads, whose features are joined to one vector.
+            rows: (n,) row numbers; ascending ones are read fastest. Their order is kept.
             labels: (n,) integers, one per row.
             scheduler: where to compute.
-            what: for the progress.
+            what: plural noun for the progress.
         """
         self._state = state_of(store)
         self._selection, self._rows, self._labels = selection, rows, labels
@@ -52,8 +52,8 @@ class StoreRowBlocks:
     def map(self, function: Callable[..., Result], *arguments: Any) -> list[Result]:
         """Apply `function(features, labels, *arguments)` to every block; results in order.
 
-        `features` is (n, n_features) of the storage dtype, n a multiple of 256 in all blocks but the last; `labels`
-        (n,). Function and arguments can be pickled. The rows are read anew each time.
+        `features` is (n, n_features) of the storage dtype, with n a multiple of 256 in all blocks but the last, and
+        `labels` is (n,). Function and arguments must be picklable. Every call reads the rows anew.
         """
         tasks = []
         for start in range(0, len(self._rows), self._block_rows):

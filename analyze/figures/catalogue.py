@@ -16,9 +16,10 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """One figure of a paper: the method it belongs to, what the paper shows, and the function that draws it here.
+    """One figure of a paper: its method, what the paper shows, and the function that draws it here.
 
-    `ranks` tells that it draws what a rule ranked, so that a job whose rule ranks nothing is put to the method's own.
+    If `ranks` is True, the figure shows ranked scores, so a job whose rule ranks nothing is drawn with the method's
+    rule.
     """
 
     method: Literal["hiprobe", "headhunt"]

@@ -1,4 +1,4 @@
-"""Pictures of how often layers and heads are chosen, and of how well each alone tells the classes apart."""
+"""Pictures of how often layers and heads are chosen, and of the AUC of each alone."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from vadprobe.analyze.figures import style
 
 
 def frequency_map(frequencies: Mapping[str, np.ndarray]) -> bytes:
-    """Draw how often every layer (L + 1,) or head (L, H) is chosen, a panel for each of several rankings."""
+    """Draw how often every layer, (L + 1,), or head, (L, H), is chosen, a panel for each ranking; returns a PNG."""
     count = len(frequencies)
     wide = any(values.ndim == 2 for values in frequencies.values())
     figure = style.new_figure(*((min(2.6 * count + 1.2, 14), 4.2) if wide else (style.WIDTH, 1.3 * count + 0.6)))
@@ -32,7 +32,7 @@ def frequency_map(frequencies: Mapping[str, np.ndarray]) -> bytes:
 
 
 def auc_map(layers: Mapping[str, np.ndarray], heads: Mapping[str, np.ndarray]) -> bytes:
-    """Draw cross-validated AUC: a line over layers 1 to L for each prompt, and below a map of heads (L, H) for each."""
+    """Draw cross-validated AUC by prompt: a line over layers 1 to L, and below a map of heads (L, H); returns a PNG."""
     count = len(heads)
     figure = style.new_figure(min(2.8 * count + 1.2, 14), 6.4)
     grid = figure.add_gridspec(2, count, height_ratios=(1, 1.6))

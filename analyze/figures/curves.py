@@ -1,4 +1,4 @@
-"""Figure 6 of both papers: the scores of a video over time, with what is true and what was detected."""
+"""Figure 6 of both papers: the scores of a video over time, with true and detected intervals."""
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -27,10 +27,10 @@ _MOST_VIDEOS = 20
 
 @dataclass(frozen=True, eq=False)
 class VideoCurve:
-    """Scores of one video's segments, each (n,), in frames; the clip of an unreadable segment is NaN.
+    """Scores of one video's segments, (n,) each, over half-open frames; the score of an unreadable segment is NaN.
 
-    `truth` (n_frames,) tells which frames are anomalous, None where nobody knows; `texts` are the descriptions of some
-    segments, by position.
+    `truth` (n_frames,) bool is True for anomalous frames; None if it is not known. `texts` are descriptions of some
+    segments, by the segment's position.
     """
 
     video: Video
@@ -48,7 +48,7 @@ class VideoCurve:
         return words[self.video.label]
 
     def frames(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return probability and score of every frame."""
+        """Return the probe's probability and the smoothed score of every frame, (n_frames,) each."""
         count = int(self.stops.max())
         raw, smoothed = (to_frames(values, self.starts, self.stops, count) for values in (self.raw, self.smoothed))
         return raw, smoothed
@@ -62,14 +62,16 @@ def anomaly_curve(
     fps: float | None,
     detected: Sequence[tuple[int, int]] | None = None,
 ) -> bytes:
-    """Draw one video's score over its frames, what is true and what was detected shaded; a gap is an unread clip.
+    """Draw one video's score over its frames, with true and detected frames shaded; returns a PNG.
+
+    A gap in the line is a clip that could not be read.
 
     Args:
         raw, smoothed: (n_frames,) scores in [0, 1], NaN where unknown.
         truth: (n_frames,) bool, or None when the video has no annotation.
         threshold: of the locator.
         fps: frames per second, or None to count frames.
-        detected: half-open frames; by default those whose score is above the threshold.
+        detected: half-open frames; by default the frames whose score is above the threshold.
     """
     figure = style.new_figure(style.WIDTH, 1.9)
     axes = figure.add_subplot()
@@ -87,7 +89,7 @@ def draw_scores(
     fps: float | None,
     detected: Sequence[tuple[float, float]] | None = None,
 ) -> None:
-    """Draw a score into a panel; the arguments are those of `anomaly_curve`."""
+    """Draw a score into a panel; other arguments as for `anomaly_curve`."""
     step = 1.0 / (fps or 1.0)
     time = np.arange(len(smoothed) + 1) * step
     if truth is not None:
@@ -135,7 +137,7 @@ def draw_curves(curves: Sequence[VideoCurve], threshold: float) -> "Figure":
 
 
 def _lines(one: VideoCurve, number: int) -> str:
-    """Return a description with its place in the video, wrapped to the width of the figure."""
+    """Return the description of segment `number` with its time in the video, wrapped to the figure's width."""
     position, text = one.texts[number]
     start, stop = int(one.starts[position]), int(one.stops[position])
     fps = one.video.fps
@@ -149,9 +151,9 @@ def _letter(number: int) -> str:
 
 
 def videos_to_draw(truth: Dataset, scored: Collection[str], count: int, n_normal: int) -> list[Video]:
-    """Choose test videos by name and truth alone, never by how well they went.
+    """Choose test videos by name and truth alone, never by their scores.
 
-    Annotated ones come first, then up to `n_normal` others, more where too few are annotated.
+    Annotated videos come first, then up to `n_normal` others; more others if there are too few annotated ones.
     """
     videos = sorted((v for v in truth.videos if v.split == "test" and v.video_id in scored), key=lambda v: v.video_id)
     marked = [video for video in videos if truth.intervals_of(video.video_id)]
@@ -164,7 +166,7 @@ def curve_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
     """Draw figure 6 of the paper: an anomalous and a normal test video of the first job, with their descriptions.
 
     Raises:
-        VadprobeError: if there is no such video, or one that was asked for is not scored.
+        VadprobeError: if there is no such video, or a named video has no scores.
     """
     source = sources[0]
     videos = _videos(source)
@@ -209,7 +211,7 @@ def _videos(source: FigureSource) -> list[Video]:
 def curve_of(
     scores: Scores, truth: Dataset, video: Video, texts: Mapping[tuple[str, int, int], str] | None = None
 ) -> VideoCurve:
-    """Return the scores of a video, with the texts of the segments of greatest and least score."""
+    """Return the scores of a video, with the texts of the segments with the highest and the lowest score."""
     table, rows = scores.table, scores.rows
     mine = table.video_codes[rows] == table.video_ids.index(video.video_id)
     starts, stops = table.start_frames[rows[mine]], table.stop_frames[rows[mine]]

@@ -1,4 +1,4 @@
-"""A drawn figure with the numbers it shows: four files of one name, and how a report finds them again."""
+"""A drawn figure with the numbers it shows: writing its four files, and reading them for a report."""
 
 import csv
 import io
@@ -18,15 +18,15 @@ FOLDER = "figures"
 """Name of the folder of figures below the results of an analysis."""
 
 Cell = str | int | float | None
-"""A word or a number of a figure; None is unknown."""
+"""A word or a number in a figure's table; None is unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class DrawnFigure:
-    """One figure and what it was drawn from.
+    """One figure and the numbers it was drawn from.
 
-    `columns` and `rows` are the numbers drawn, tidy: one row for each point, cell or segment. `sources` say for each
-    job what was read (`FigureSource.to_json`), the first job first; `notes` are what a reader must know.
+    `columns` and `rows` are a tidy table of the numbers, with one row for each point, cell or segment. `sources` have
+    the facts of each job (`FigureSource.to_json`) in the order of the jobs. `notes` are what a reader must know.
     """
 
     title: str
@@ -38,9 +38,9 @@ class DrawnFigure:
     notes: tuple[str, ...] = ()
 
     def write(self, folder: Path, name: str, paper: str) -> Path:
-        """Write NAME.png, NAME.svg, NAME.csv and NAME.json, the last one last; returns its path.
+        """Write NAME.png, NAME.svg, NAME.csv and, last, NAME.json; return the path of NAME.json.
 
-        Numbers are written so that they read back bit by bit. `paper` says what the paper's figure shows.
+        Numbers are written so that they can be read back bit by bit. `paper` says what the paper's figure shows.
         """
         rows = [[_known(cell) for cell in row] for row in self.rows]
         write_bytes(folder / f"{name}.png", style.png(self.figure))
@@ -61,12 +61,12 @@ class DrawnFigure:
 
 
 def _known(cell: Cell) -> Cell:
-    """Return a cell as JSON has it: a number that is not finite is unknown."""
+    """Return a cell for JSON: None for a number that is not finite."""
     return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
-    """Encode as CSV; numbers as the shortest digits that read back the same, unknown ones empty."""
+    """Encode as CSV, with numbers as the shortest digits that read back equal, and unknown numbers empty."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -76,7 +76,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class StoredFigure:
-    """A figure that was written before, for a page: its PNG and its words."""
+    """A figure that was written earlier, for a page: its PNG and its words."""
 
     name: str
     title: str
@@ -85,12 +85,12 @@ class StoredFigure:
 
 
 def stored_figures(folder: Path, calibration: str, features: str) -> tuple[StoredFigure, ...]:
-    """Return the figures of a folder that were drawn from an analysis, by name.
+    """Return the figures in a folder that were drawn from an analysis, sorted by name.
 
     Args:
-        folder: where `DrawnFigure.write` wrote, or no folder.
-        calibration, features: digests of the calibration and the features of the analysis; a figure whose first
-            source has others is of an earlier state, and left out.
+        folder: folder of `DrawnFigure.write`; it need not exist.
+        calibration, features: digests of the calibration and the features of the analysis. A figure whose first source
+            has other digests is out of date and left out.
     """
     found = []
     for path in sorted(folder.glob("*.json")):

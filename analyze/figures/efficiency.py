@@ -1,4 +1,4 @@
-"""HeadHunt-VAD figure 4: what a segment costs, how much of it is kept, and how many videos are needed."""
+"""Figure 4 of HeadHunt-VAD: costs of a segment, features kept of it, and videos needed for fitting."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_TIMINGS = "No seconds and TFLOP per segment: the extraction has left no timings beside the stores."
-"""Note where the time is unknown."""
+"""Note for a figure without times."""
 
 _SECONDS, _TFLOP = "seconds per segment", "TFLOP (10^12 operations) per segment"
 _FEATURES, _VIDEOS = "features of a segment", "training videos"
@@ -33,10 +33,10 @@ def efficiency_figure(
     """Draw figure 4 of HeadHunt-VAD: bars of seconds and TFLOP per segment, of features, and of videos.
 
     Args:
-        rows: each way of scoring, from above; may be empty.
+        rows: the ways of scoring, from top to bottom; may be empty.
         sources: the job that is drawn.
-        features: names and numbers of features that are chosen from, and kept.
-        videos: names and numbers of training videos that there are, and that are needed.
+        features: names and numbers of all features, and of those kept.
+        videos: names and numbers of all training videos, and of those needed.
 
     Raises:
         VadprobeError: if nothing is known.

@@ -1,4 +1,4 @@
-"""HiProbe-VAD figure 4 and HeadHunt-VAD figure 5: the calibration samples in a plane, by t-SNE and by PCA."""
+"""Figure 4 of HiProbe-VAD and figure 5 of HeadHunt-VAD: calibration samples in a plane, by t-SNE and by PCA."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FEWEST = 8
-"""Samples below which a plane of them says nothing."""
+"""Smallest number of samples for which a plane is drawn; fewer show nothing."""
 
-_EXACT = 400  # samples up to which the exact gradient is fast enough
+_EXACT = 400  # largest number of samples for which t-SNE's exact gradient is fast enough
 _CLASSES = (("normal", style.NORMAL, "o"), ("anomalous", style.ANOMALOUS, "^"))
 
 
@@ -38,10 +38,10 @@ class Plane:
 
 
 def planes_of(features: np.ndarray, perplexity: int, seed: int) -> dict[str, np.ndarray]:
-    """Lay samples into a plane, by t-SNE (scikit-learn, from the principal components) and by PCA.
+    """Project samples to a plane, by t-SNE (scikit-learn, initialised by principal components) and by PCA.
 
     Args:
-        features: (n, d) finite, as they are: neither scaled nor whitened by dimension.
+        features: (n, d), finite; dimensions are neither scaled nor whitened.
         perplexity: effective number of neighbours, below n.
         seed: of t-SNE.
 
@@ -49,7 +49,7 @@ def planes_of(features: np.ndarray, perplexity: int, seed: int) -> dict[str, np.
         "tsne", "pca": (n, 2) float64, and "explained": (2,), the fractions of variance along PCA's two axes.
 
     Raises:
-        VadprobeError: if there are too few samples, all are the same, or a value is not finite.
+        VadprobeError: if there are too few samples, all are equal, or a value is not finite.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -64,7 +64,7 @@ def planes_of(features: np.ndarray, perplexity: int, seed: int) -> dict[str, np.
     if (features == features[0]).all():
         raise VadprobeError("all samples are the same, so there is nothing to lay out.")
     centred = features - features.mean(axis=0)
-    centred /= np.sqrt((centred**2).sum() / len(centred))  # t-SNE's search for widths begins at 1
+    centred /= np.sqrt((centred**2).sum() / len(centred))  # scaled, since t-SNE's search for kernel widths begins at 1
     reduced = PCA(2, svd_solver="full").fit(centred)
     method = "exact" if len(features) <= _EXACT else "barnes_hut"
     tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, method=method).fit_transform(centred)
@@ -73,7 +73,7 @@ def planes_of(features: np.ndarray, perplexity: int, seed: int) -> dict[str, np.
 
 
 def perplexity_of(count: int) -> int:
-    """Return the perplexity for some number of samples: 30, or a third of them where they are few."""
+    """Return the perplexity for `count` samples: 30, or a third of a smaller number of samples."""
     return max(2, min(30, (count - 1) // 3))
 
 
@@ -112,7 +112,7 @@ def layer_planes_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
     """Draw figure 4 of HiProbe-VAD: samples in the input layer, the chosen layer and the output layer.
 
     Raises:
-        VadprobeError: if a layer's samples cannot be laid out.
+        VadprobeError: if a layer's samples cannot be projected.
     """
     source = sources[0]
     last, chosen = source.backbone.n_layers, source.choice.selection.indices[0][0]
@@ -134,10 +134,10 @@ def head_planes_figure(sources: Sequence[FigureSource]) -> DrawnFigure:
     """Draw figure 5 of HeadHunt-VAD: samples in all heads of the last block, and in the chosen heads.
 
     Raises:
-        VadprobeError: if the samples cannot be laid out.
+        VadprobeError: if the samples cannot be projected.
     """
     source = sources[0]
-    block = source.backbone.heads[-1][0]  # of a hybrid, the last block that has heads
+    block = source.backbone.heads[-1][0]  # of a hybrid backbone, the last block that has heads
     heads = [head for head in source.backbone.heads if head[0] == block]
     chosen = source.choice.selection
     every = Selection("head", "heads", tuple(heads))
@@ -181,7 +181,7 @@ def _figure(source: FigureSource, sets: Sequence[tuple[str, Selection]], title: 
 
 
 def _plane(source: FigureSource, title: str, selection: Selection, perplexity: int) -> Plane:
-    """Return one set of features in both planes; they are kept as a step."""
+    """Return one set of features in both planes; the result is kept as a step."""
     store, rows, seed = source.inputs.calibration_store, source.calibration.rows, source.config.seed
     inputs = {
         **samples_digest(store, source.calibration),

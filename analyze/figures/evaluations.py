@@ -1,4 +1,4 @@
-"""Pictures of an evaluation of scores: ROC, precision and recall, and scores over the frames of some videos."""
+"""Pictures of an evaluation: ROC and precision-recall curves, and scores over the frames of some videos."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _MAX_POINTS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """One video's scores: `edges` (n + 1,) frames between which `scores` (n,) hold, true and detected intervals."""
+    """One video's scores: `scores` (n,) between the frames `edges` (n + 1,), with true and detected intervals."""
 
     title: str
     edges: np.ndarray
@@ -27,7 +27,7 @@ class Timeline:
 
 
 def ranking_curves(ranking: Ranking, baselines: Mapping[str, Ranking]) -> bytes:
-    """Draw ROC and precision-recall curve side by side, with those of the baselines; every step as it is."""
+    """Draw ROC and precision-recall curves side by side, with those of the baselines, without smoothing steps."""
     figure = style.new_figure(9.2, 4.0)
     left, right = figure.subplots(1, 2)
     for number, (name, found) in enumerate(baselines.items()):
@@ -57,7 +57,7 @@ def _draw_ranking(left: "Axes", right: "Axes", ranking: Ranking, name: str, **lo
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keep at most a few thousand points: more are not seen and make a slow picture."""
+    """Return at most a few thousand points of a curve; more are invisible and slow to draw."""
     keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), _MAX_POINTS)).round().astype(np.int64))
     return x[keep], y[keep]
 

@@ -1,4 +1,4 @@
-"""HeadHunt-VAD figure 2: maps of every head's saliency, for each prompt and over all of them."""
+"""Figure 2 of HeadHunt-VAD: maps of every head's saliency, for each prompt and over all prompts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
 
 _COLUMNS = 3
-_FEW = 16  # heads or blocks up to which a cell is large enough for a frame of its own size
+_FEW = 16  # largest number of heads or blocks for which a frame has the size of a cell
 _OVER_PROMPTS = {"mean": "mean of the prompts", "instability": "instability", "robust": "robust saliency RSS"}
 
 
 @dataclass(frozen=True, eq=False)
 class HeadMaps:
-    """Saliency of every head, each (blocks, heads), NaN where unknown.
+    """Saliency of every head, as arrays (blocks, heads), NaN where unknown.
 
-    `prompts` is the saliency under each prompt; `mean` and `instability` are over the prompts, `robust` is the RSS
-    by which the `chosen` (block, head) were ranked.
+    `prompts` has the saliency under each prompt; `mean` and `instability` are the mean and deviation over prompts;
+    `robust` is the RSS that ranked the heads. `chosen` are the selected (block, head).
     """
 
     label: str
@@ -44,7 +44,7 @@ class HeadMaps:
 
 
 def draw_head_maps(found: Sequence[HeadMaps]) -> "Figure":
-    """Draw the maps of one job as a grid, or those of several side by side, a column for each; chosen heads framed."""
+    """Draw the maps of one job as a grid, or those of several jobs in a column each; chosen heads are framed."""
     names = list(dict.fromkeys(name for one in found for name in one.maps))
     names.sort(key=lambda name: list(_OVER_PROMPTS).index(name) if name in _OVER_PROMPTS else -1)
     places = [(one, name) for name in names for one in found]
@@ -77,7 +77,7 @@ def draw_head_maps(found: Sequence[HeadMaps]) -> "Figure":
 def _panels(rows: int, columns: int, lines: int) -> "tuple[Figure, np.ndarray, Axes]":
     """Return a figure with panels (rows, columns), `lines` of title above the first row, and a bar for the colours.
 
-    Places are fixed, in inches: finding them by constrained layout takes longer than the drawing.
+    Positions are fixed, in inches: constrained layout takes longer to find them than drawing takes.
     """
     from matplotlib.figure import Figure
 
@@ -93,7 +93,7 @@ def _panels(rows: int, columns: int, lines: int) -> "tuple[Figure, np.ndarray, A
 
 
 def _scales(found: Sequence[HeadMaps]) -> dict[str, tuple[float, float]]:
-    """Return the ends of each map's colours: instability has its own, all others share theirs."""
+    """Return the ends of each map's colour scale: instability has its own scale, all others share one."""
     values = [values for one in found for name, values in one.maps.items() if name != "instability"]
     shared = (min(0.0, *(float(np.nanmin(of)) for of in values)), max(float(np.nanmax(of)) for of in values))
     spread = max(float(np.nanmax(one.instability)) for one in found)
@@ -114,7 +114,7 @@ def _map(axes: "Axes", one: HeadMaps, name: str, scale: tuple[float, float]) -> 
 
 
 def _frame(block: int, head: int, gap: float) -> "Rectangle":
-    """Return a white frame with a dark rim, which stands out from every colour of the map; cells of gap around it."""
+    """Return a white frame with a dark rim, visible on every colour of the map, `gap` cells outside of the cell."""
     from matplotlib import patheffects
     from matplotlib.patches import Rectangle
 
@@ -161,7 +161,7 @@ def _maps(source: FigureSource) -> HeadMaps:
 
 
 def head_maps(label: str, details: Mapping[str, Any], chosen: Sequence[tuple[int, int]]) -> HeadMaps:
-    """Return the maps from the details of a choice, as saliency.json keeps them."""
+    """Return the maps from the details of a selection, as they are in saliency.json."""
     prompts = {key: _map_of(values) for key, values in details.get("prompts", {}).items()}
     parts = details["parts"]
     robust = _map_of(details["scores"])

@@ -1,4 +1,4 @@
-"""HiProbe-VAD figures 2 and 3: the metrics of DLSP and the silhouette over the layers."""
+"""Figures 2 and 3 of HiProbe-VAD: the metrics of DLSP and the silhouette over the layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ PANELS = {
 
 @dataclass(frozen=True, eq=False)
 class LayerCurves:
-    """Numbers of every layer under one job.
+    """Numbers of every layer in one job, (L,) each.
 
-    `layers` are the numbers of the layers, `metrics` the raw metrics, `parts` the z-scores of the ranked ones, and
-    `scores` their sum S(l), each (L,); `chosen` is the layer that the probe reads.
+    `layers` are the layers' numbers, `metrics` the raw metrics, `parts` the z-scores of the ranked metrics, and
+    `scores` their sum S(l). `chosen` is the layer that the probe reads.
     """
 
     label: str
@@ -69,7 +69,7 @@ def draw_layer_metrics(curves: Sequence[LayerCurves]) -> "Figure":
 
 
 def draw_silhouettes(curves: Mapping[str, tuple[Sequence[int], np.ndarray, int]]) -> "Figure":
-    """Draw the silhouette over the layers: label to layers, values (L,) and the chosen layer, which is ringed."""
+    """Draw silhouettes over layers: by label, the layers, values (L,) and the chosen layer, which is ringed."""
     figure = style.new_figure(style.WIDTH, 3.4)
     axes = figure.add_subplot()
     for number, (label, (layers, values, chosen)) in enumerate(curves.items()):
@@ -138,7 +138,7 @@ def _curves(source: FigureSource) -> LayerCurves:
 
 
 def layer_curves(label: str, details: Mapping[str, Any], chosen: int) -> LayerCurves:
-    """Return the numbers of every layer from the details of a choice, as saliency.json keeps them."""
+    """Return the numbers of every layer from the details of a selection, as they are in saliency.json."""
     (measured,) = details["metrics"].values()
     metrics = {name: np.array(values) for name, values in measured.items() if name != FLOORED_DIMENSIONS}
     parts = {name: np.array(details["parts"][name]) for name in PANELS if name in details["parts"]}
@@ -182,7 +182,7 @@ def _names(source: FigureSource) -> tuple[str, str, str, str]:
 
 
 def _legend(source: FigureSource, used: Sequence[FigureSource]) -> str:
-    """Return the label of a line, with the job where two jobs have the same one."""
+    """Return the label of a line, with the job's name if two jobs have the same label."""
     same = [other for other in used if other.label == source.label]
     return source.label if len(same) == 1 else f"{source.label} ({source.job})"
 

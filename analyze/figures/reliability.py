@@ -1,4 +1,4 @@
-"""The picture of probabilities held against what happened."""
+"""The reliability diagram: probabilities compared with observed fractions."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def draw_reliability(bins: Sequence[Mapping[str, Any]]) -> "Figure":
-    """Draw how often the frames of each bin of probabilities are anomalous, with intervals, and how many there are.
+    """Draw the fraction of anomalous frames in each bin of probabilities, with its interval, and the number of frames.
 
     Args:
-        bins: as JSON values of `reliability.ReliabilityBin`; those without frames are left out.
+        bins: JSON values of `reliability.ReliabilityBin`; bins without frames are left out.
     """
     figure = style.new_figure(style.WIDTH, 3.6)
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.5, 1))

@@ -1,4 +1,4 @@
-"""A job as figures read it: its settings, opened stores, calibration, choice, detector and scores, each made once."""
+"""A job as figures use it: settings, open stores, calibration, selection, detector and scores, each computed once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,16 +21,16 @@ from vadprobe.store.format.specification import BackboneSpec
 Found = TypeVar("Found")
 
 EfficiencyRow = tuple[str, float | None, float | None]
-"""One way of scoring: its name, seconds per segment, and TFLOP per segment; None is unknown."""
+"""One way of scoring: (name, seconds per segment, TFLOP per segment); None is unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class FigureSource:
-    """One job, put to the method of a figure.
+    """One job, changed to the method of a figure.
 
-    `job` is its name for messages; `texts` are what the backbone wrote about segments, by video, start and stop frame;
-    `videos` are test videos that a person asked to see, in that order; `text_file` is the file of those
-    texts, beside which the seconds they took may stand.
+    `job` is its name for messages. `texts` are the backbone's texts about segments, by (video, start frame, stop
+    frame), and `text_file` is their file, beside which timings may lie. `videos` are the test videos that the user
+    named, in order.
     """
 
     job: str
@@ -54,7 +54,7 @@ class FigureSource:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Calibration rows of the job's draw."""
+        """Calibration set of the job's draw."""
         return calibrate(self.inputs, self.config.calibration)[0]
 
     @property
@@ -72,12 +72,12 @@ class FigureSource:
 
     @cached_property
     def choice(self) -> Choice:
-        """Layer or heads that the job's rule chooses."""
+        """Selection by the job's rule, with its details."""
         return choose(self.inputs, self.config, self.calibration, self.cache, self.scheduler)
 
     @property
     def ranking(self) -> Mapping[str, Any]:
-        """Details of the choice, as an analysis writes them to saliency.json.
+        """Details of the selection, as an analysis writes them to saliency.json.
 
         Raises:
             VadprobeError: if the job's rule ranks nothing.
@@ -124,10 +124,10 @@ class FigureSource:
 def of_each(
     sources: Sequence[FigureSource], gather: Callable[[FigureSource], Found]
 ) -> tuple[list[tuple[FigureSource, Found]], tuple[str, ...]]:
-    """Gather from every job what a figure shows; return it with notes on jobs that cannot give it.
+    """Apply `gather` to every job; return the jobs with their results, and notes on jobs for which it fails.
 
     Raises:
-        VadprobeError: the reason of the first, if none can.
+        VadprobeError: the error of the first job, if it fails for all.
     """
     found, reasons = [], []
     for source in sources:
@@ -141,5 +141,5 @@ def of_each(
 
 
 def notes_of(sources: Sequence[FigureSource]) -> tuple[str, ...]:
-    """Return what the backbones' weights allow to be said, each sentence once."""
+    """Return the sentences that limit what numbers of the backbones may claim, each once."""
     return tuple(dict.fromkeys(note for source in sources for note in source.inputs.store.spec.notes))

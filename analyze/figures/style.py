@@ -1,4 +1,4 @@
-"""The look of every figure: colours that a colour-blind reader tells apart, plain axes, and files without dates."""
+"""Style of all figures: colours for colour-blind readers, plain axes, and files without dates."""
 
 import io
 from collections.abc import Sequence
@@ -16,27 +16,27 @@ NORMAL, ANOMALOUS = "#0072b2", "#d55e00"
 """Colours of the two classes, from Okabe and Ito's palette."""
 
 SERIES = ("#1c5d99", "#d55e00", "#009e73", "#a0568c", "#56b4e9", "#a67400", "#1f2933")
-"""Colours of lines that are compared, also apart in grey; each has a marker of `MARKERS` besides."""
+"""Colours of lines, which differ in grey too; each line also has a marker of `MARKERS`."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MAPS = "viridis"
-"""Colour map of maps: even in lightness, and the same to a colour-blind reader."""
+"""Colour map of maps, uniform in lightness and readable for colour-blind readers."""
 
 WIDTH = 7.2
-"""Inches of a figure that stands in a page: letters of 8 points are as large there as those of the text."""
+"""Width in inches of a figure in a page, at which letters of 8 points have the size of the page's text."""
 
 DPI = 140
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of some inches, without the global state of pyplot."""
+    """Return an empty figure, `width` by `height` inches, without the global state of pyplot."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def plain(axes: "Axes", grid: bool = True) -> None:
-    """Leave out what says nothing: upper and right spine; `grid` draws faint horizontal lines behind the data."""
+    """Remove the upper and right spine; `grid` draws faint horizontal lines behind the data."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.tick_params(colors=INK, labelsize=8)
@@ -48,24 +48,24 @@ def plain(axes: "Axes", grid: bool = True) -> None:
 
 
 def title(axes: "Axes", text: str) -> None:
-    """Write a panel's title, as it is: a dollar sign begins no formula."""
+    """Write a panel's title literally: a dollar sign begins no formula."""
     axes.set_title(plain_text(text), fontsize=9, loc="left")
 
 
 def plain_text(text: str) -> str:
-    """Return a text that matplotlib draws letter by letter: two dollar signs would begin a formula."""
+    """Return a text that matplotlib draws literally, with dollar signs escaped, which would begin a formula."""
     return text.replace("$", r"\$")
 
 
 def whole_ticks(axes: "Axes", first: int, last: int, horizontal: bool = True, most: int = 10) -> None:
-    """Put ticks on whole numbers from `first` to `last`, at most some of them, evenly spaced."""
+    """Put ticks on whole numbers in [first, last], evenly spaced, at most `most` of them."""
     step = max(1, -(-(last - first + 1) // most))
     ticks = np.arange(first, last + 1, step)
     (axes.set_xticks if horizontal else axes.set_yticks)(ticks)
 
 
 def series(number: int) -> dict[str, Any]:
-    """Return colour and marker of the line of some number."""
+    """Return colour and marker of the line with this number."""
     return {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)], "markersize": 4}
 
 
@@ -77,7 +77,7 @@ def shade(
     band: tuple[float, float],
     zorder: float,
 ) -> None:
-    """Shade spans (start, stop) of the horizontal axis; the band is (from, height), fractions of the panel's height."""
+    """Shade spans (start, stop) of the horizontal axis; `band` is (bottom, height) in fractions of the panel."""
     if len(spans):
         widths = [(start, stop - start) for start, stop in spans]
         axes.broken_barh(widths, band, transform=axes.get_xaxis_transform(), facecolor=color, linewidth=0, label=label,
@@ -85,12 +85,12 @@ def shade(
 
 
 def shade_truth(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
-    """Shade what is anomalous, over the whole height of the panel."""
+    """Shade true anomalous spans over the whole height of the panel."""
     shade(axes, spans, TRUTH, "true anomaly", (0, 1), 1)
 
 
 def shade_detected(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
-    """Mark what was detected by a bar at the bottom, which stays apart from the shade of the truth."""
+    """Mark detected spans by a bar at the bottom of the panel, distinct from the shade of true spans."""
     shade(axes, spans, DETECTED, "detected", (0, 0.06), 3)
 
 

@@ -1,1 +1,1 @@
-"""Scores over time to decisions: smoothing, threshold, grid, cross-fitting."""
+"""The locator: from scores over time to events, by smoothing and a threshold, with their tuning and files."""

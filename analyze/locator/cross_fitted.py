@@ -1,4 +1,4 @@
-"""Locators for sets without a validation split: a fold of videos gets the pair that is best on the others."""
+"""Cross-fitted locators for sets without a validation split: each fold's pair is the best on the other folds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class CrossFittedLocator:
-    """Locators chosen without the videos they are used on, and their frame F1.
+    """Locators that were chosen without the videos they are applied to, and their frame F1.
 
-    `locators` is each fold's pair of best frame F1 on the **other** folds. `smoothed` (n,) float64 is every clip's
-    score under the sigma of its own fold, NaN where the score is. `f1` is the frame F1 of all decisions together,
-    each by the threshold of its own fold. The `n_unknown` clips with a NaN score are in no number.
+    `locators` has for each fold the pair of best frame F1 on the **other** folds. `smoothed` (n,) float64 is every
+    clip's score smoothed with the sigma of its own fold, NaN where the score is NaN. `f1` is the frame F1 of all
+    decisions together, each by the threshold of its own fold. `n_unknown` counts the clips with a NaN score, which no
+    number covers.
     """
 
     locators: Mapping[int, Locator]
@@ -29,7 +30,7 @@ class CrossFittedLocator:
     n_unknown: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return the pairs and the result as plain JSON values; the array follows from the scores and the pairs."""
+        """Return the pairs and the F1 as plain JSON values, without `smoothed`, which follows from scores and pairs."""
         pairs = {str(fold): locator.to_json() for fold, locator in self.locators.items()}
         return {"locators": pairs, "f1": self.f1, "n_unknown": self.n_unknown}
 
@@ -43,18 +44,19 @@ def cross_fitted_grid(
 ) -> CrossFittedLocator:
     """Find for every fold of videos the (sigma, threshold) of best frame F1 on the other folds.
 
-    No video's labels reach its own pair. The frames are counted once, fold by fold, and added up for each choice. Two
-    folds share most of the videos they are fitted on, so an interval over folds would be too narrow.
+    No video's labels reach its own pair. The frames are counted once, fold by fold, and summed for each choice. Any two
+    folds are tuned on mostly the same videos, so an interval over folds would be too narrow.
 
     Args:
-        clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out of the counts.
-        sigmas: in clips. `thresholds`: any order. Among equal F1, compared as whole numbers, the first sigma wins,
-            then the first threshold.
-        folds: (n,) integers, the fold of each clip's video, at least two; codes may have gaps.
-        smoothing: edge and reach, of every sigma.
+        clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and not counted.
+        sigmas: in clips, >= 0, in any order.
+        thresholds: in any order. Among pairs of equal F1, compared exactly by counts, the first sigma is chosen, then
+            the first threshold.
+        folds: (n,) integers, the fold of each clip's video, at least two different ones; codes may have gaps.
+        smoothing: edge and reach, for every sigma.
 
     Raises:
-        VadprobeError: as `smoothing.smooth`, or if the others of a fold have frames of one class.
+        VadprobeError: as `smoothing.smooth`, or if for some fold the frames of all others are of one class.
     """
     codes, fold_of_clip = np.unique(folds, return_inverse=True)
     counts = count_frames(clips, sigmas, thresholds, fold_of_clip, smoothing)
@@ -76,7 +78,7 @@ def cross_fitted_grid(
 
 
 def _best_elsewhere(counts: FrameCounts, fold: int, code: int) -> tuple[int, ...]:
-    """Return the first best (sigma, threshold) of all folds but one, as positions in the grid."""
+    """Return the first best (sigma, threshold) on all folds but one, as indices into the grid."""
     others = np.arange(len(counts.positives)) != fold
     n_positives, n_negatives = int(counts.positives[others].sum()), int(counts.negatives[others].sum())
     if n_positives == 0 or n_negatives == 0:

@@ -1,4 +1,4 @@
-"""Files `events.parquet` and `events.json`: what a locator detected, beside the scores it was detected in."""
+"""Files `events.parquet` and `events.json`: the segments that a locator detected, beside the scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ VERSION = 1
 """Version of both files; it changes when a column changes its name, type or meaning."""
 
 MOST_IN_JSON = 50_000
-"""Most segments that the JSON file holds, some 20 MB; scores of single frames may cut a set into many more."""
+"""Largest number of segments in the JSON file, about 20 MB; scores of single frames may give many more."""
 
 COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     "video_id": (pa.string(), "name of the video"),
@@ -58,10 +58,10 @@ _METADATA = "events"
 
 @dataclass(frozen=True, eq=False)
 class ScoredVideos:
-    """Clips of videos with smoothed scores, in order of time in each video, and what is known of the videos.
+    """Clips of videos with smoothed scores, in order of time within each video, and facts of the videos.
 
-    `names`, `splits` and `fps` (NaN where it is not known) are by video; `codes` (n,) index them, `start_frames`,
-    `stop_frames` and `scores` (n,) are of the clips.
+    `names`, `splits` and `fps` (NaN if not known) have one entry per video, and `codes` (n,) indexes them.
+    `start_frames`, `stop_frames` and `scores` (n,) have one entry per clip.
     """
 
     names: Sequence[str]
@@ -74,14 +74,20 @@ class ScoredVideos:
 
     @property
     def n_frames(self) -> np.ndarray:
-        """Frame after the last clip of each video, (videos,); 0 without a clip."""
+        """Frame behind the last clip of each video, (videos,); 0 for a video without clips."""
         found = np.zeros(len(self.names), dtype=np.int64)
         np.maximum.at(found, self.codes, self.stop_frames)
         return found
 
 
 def events_table(videos: ScoredVideos, threshold: float, truth: LocatedTruth) -> pa.Table:
-    """Return one row per segment with the columns `COLUMNS`, by video and start; arguments as `cut_segments` has."""
+    """Return one row per segment, sorted by video and start, with the columns `COLUMNS`.
+
+    Args:
+        videos: the clips with their smoothed scores.
+        threshold: a score strictly above it is anomalous.
+        truth: known anomalies, which give each segment's overlap with the truth.
+    """
     found = cut_segments(videos.scores, videos.start_frames, videos.stop_frames, videos.codes, threshold)
     fractions, ious = overlap_with_truth(found, truth)
     fps = np.asarray(videos.fps, dtype=np.float64)[found.groups]
@@ -118,7 +124,7 @@ def write_events(table: pa.Table, folder: Path, origin: Mapping[str, Any], notes
     Args:
         table: from `events_table`.
         folder: of the results.
-        origin: what was detected in, as plain JSON values: dataset, preset, `sigma` and `threshold`.
+        origin: facts about the scores, as plain JSON values: dataset, preset, `sigma` and `threshold`.
         notes: what a reader must know.
     """
     head = {"version": VERSION, **origin}

@@ -1,8 +1,9 @@
-"""Frames found at every (sigma, threshold), counted without expanding frames or looping over thresholds.
+"""Counts of detected frames at every (sigma, threshold), without expanding frames or looping over thresholds.
 
-A score lies above the first so many of the ascending thresholds; counting the frames by that number gives every
-threshold at once. Videos are padded once, for the widest kernel; frames at padding count 0, so nothing is cut out
-again. The clips are walked in blocks that stay in the cache. Counts are whole numbers, exact in float64.
+For each score, the number k of thresholds strictly below it is found. Summing frames by k, and then from the largest k
+down, gives the counts of all thresholds at once. Videos are padded once, for the widest kernel; padding has no frames,
+so it need not be removed. The clips are processed in blocks that fit the processor's cache. Counts are whole numbers,
+exact in float64.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,17 +14,18 @@ import numpy as np
 from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing, filter_padded, first_clips, pad_videos
 
-_BLOCK = 2**14  # clips worked on together: few enough to stay in the cache
-_SMALLEST_STEP = 1e-300  # its inverse is finite
+_BLOCK = 2**14  # clips of a block, few enough to stay in the processor's cache
+_SMALLEST_STEP = 1e-300  # smallest step whose inverse is finite
 _MAX_EXACT = 2**53  # float64 sums of integers are exact up to here
 
 
 @dataclass(frozen=True, eq=False)
 class FrameCounts:
-    """Frames above each threshold, by fold of videos.
+    """Numbers of frames above each threshold, by fold of videos.
 
-    `true_positives` and `false_positives` are (folds, sigmas, thresholds) int64, `positives` and `negatives`
-    (folds,) int64, all frames with a known score. `n_unknown` counts the clips left out because their score is NaN.
+    `true_positives` and `false_positives` are (folds, sigmas, thresholds) int64; `positives` and `negatives`, (folds,)
+    int64, count all frames with a known score. `n_unknown` counts the clips that are left out because their score is
+    NaN.
     """
 
     true_positives: np.ndarray
@@ -44,8 +46,9 @@ def count_frames(
 
     Args:
         clips: unsmoothed and finite, the clips of a video contiguous; a NaN score is unknown and left out.
-        sigmas: in clips, >= 0. `thresholds`: finite, in any order, equal ones allowed; at least one of each.
-        folds: (n,) integers from 0, the fold of each clip's video. None: all videos are fold 0.
+        sigmas: in clips, >= 0, at least one.
+        thresholds: finite, in any order, repeats allowed, at least one.
+        folds: (n,) integers from 0, the fold of each clip's video; None puts all videos into fold 0.
         smoothing: edge and reach.
 
     Raises:
@@ -58,28 +61,28 @@ def count_frames(
 
 
 class Thresholds:
-    """Thresholds in ascending order, ready to tell how many of them lie below many scores.
+    """Ascending thresholds, prepared to count for many scores how many of them lie below.
 
-    For evenly spaced ones (within a sixteenth of a step) the nearest comes from one multiplication, and one comparison
-    with it decides exactly; a search takes ten times as long.
+    If the thresholds are evenly spaced (within a sixteenth of a step), one multiplication finds the nearest, and one
+    comparison with it decides exactly. A binary search takes ten times as long.
     """
 
     def __init__(self, thresholds: np.ndarray) -> None:
         self.order = np.argsort(thresholds, kind="stable")
         self._ascending = thresholds[self.order]
         self._next = np.append(self._ascending, np.inf)
-        with np.errstate(over="ignore", invalid="ignore"):  # infinite steps are not even
+        with np.errstate(over="ignore", invalid="ignore"):  # infinite steps are not evenly spaced
             offsets = self._ascending - self._ascending[0]
             step = offsets[-1] / max(1, len(offsets) - 1)
             even = step > _SMALLEST_STEP and np.abs(offsets - step * np.arange(len(offsets))).max() <= step / 16
         self._per_step = 1 / step if even else None
-        # Made once: fresh memory for each block costs more than the arithmetic.
+        # Allocated once: new memory for each block costs more than the arithmetic.
         self._numbers, self._below, self._above = np.empty((2, _BLOCK)), np.empty(_BLOCK, int), np.empty(_BLOCK, bool)
 
     def below(self, scores: np.ndarray) -> np.ndarray:
-        """Count the thresholds strictly below each of at most `_BLOCK` scores without NaN, (n,) int64.
+        """Return the number of thresholds strictly below each of at most `_BLOCK` scores without NaN, (n,) int64.
 
-        The result is overwritten by the next call.
+        The next call overwrites the result.
         """
         if self._per_step is None:
             return np.asarray(np.searchsorted(self._ascending, scores, side="left"))
@@ -96,7 +99,7 @@ class Thresholds:
 
 
 class _Places:
-    """Clips of padded videos and their frames; padding and unknown clips count no frame."""
+    """Clips of padded videos with their numbers of frames, which are 0 for padding and unknown clips."""
 
     def __init__(self, clips: ScoredClips, folds: np.ndarray | None, radius: int, smoothing: Smoothing) -> None:
         self._smoothing = smoothing
@@ -104,7 +107,7 @@ class _Places:
         self.scores = padded.spread(clips.scores)
         self.folds = None if folds is None else padded.spread(folds)
         self.n_folds = 1 if folds is None else int(folds.max(initial=0)) + 1
-        # Both counts in one number where they fit: whole multiples of `unit` and the rest.
+        # If they fit, both counts are stored in one number: multiples of `unit`, and the remainder.
         self.unit = int(clips.negatives.sum()) + 1
         packs = self.unit * (int(clips.positives.sum()) + 1) < _MAX_EXACT
         parts = [clips.positives * self.unit + clips.negatives] if packs else [clips.positives, clips.negatives]
@@ -116,7 +119,7 @@ class _Places:
             weight[padded.places[unknown]] = 0
 
     def unpack(self, sums: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return positive and negative frames of summed weights."""
+        """Return the numbers of positive and negative frames in summed weights."""
         whole = [part.astype(np.int64) for part in sums]
         return (whole[0] // self.unit, whole[0] % self.unit) if len(whole) == 1 else (whole[0], whole[1])
 
@@ -132,19 +135,19 @@ class _Places:
 
 
 def _count_above(places: _Places, thresholds: Thresholds, sigma: float) -> np.ndarray:
-    """Count positive and negative frames, (2, folds, 1 + thresholds) int64: all, then above each threshold as given."""
+    """Count frames as (positive and negative, folds, 1 + thresholds) int64: all, then those above each threshold."""
     n_cells = len(thresholds.order) + 1
     size = places.n_folds * n_cells
     sums = [np.zeros(size) for _ in places.weights]
     for block, smoothed in places.blocks(sigma):
-        # One number for (fold, thresholds below the score): frames counted by it give all cells at once.
+        # One number stands for (fold, thresholds below the score); a count of frames by it gives all cells at once.
         cell = thresholds.below(smoothed)
         if places.folds is not None:
             cell += n_cells * places.folds[block]
         for kind, weight in enumerate(places.weights):
             sums[kind] += np.bincount(cell, weights=weight[block], minlength=size)
     frames = np.stack(places.unpack(sums)).reshape(2, places.n_folds, n_cells)
-    # Above threshold k are the scores with k thresholds or more below them: sums from the last cell on.
+    # Above threshold k are the scores with more than k thresholds below them: cumulative sums from the last cell.
     found = np.cumsum(frames[:, :, ::-1], axis=2)[:, :, ::-1]
     found[:, :, 1 + thresholds.order] = found[:, :, 1:].copy()
     return found

@@ -1,4 +1,4 @@
-"""Grid search of smoothing and threshold by frame F1, every cell exactly."""
+"""Grid search for smoothing and threshold by frame F1; every cell is computed exactly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from vadprobe.store.errors import VadprobeError
 class LocatorGrid:
     """Frame F1 of every (sigma, threshold), and the best pair.
 
-    `f1` is (len(sigmas), len(thresholds)) float64. `n_unknown` counts the clips left out because their score is
-    NaN; their frames are in no cell.
+    `f1` is (len(sigmas), len(thresholds)) float64. `n_unknown` counts the clips with a NaN score, whose frames are in
+    no cell.
     """
 
     sigmas: tuple[float, ...]
@@ -33,17 +33,19 @@ def frame_f1_grid(
 ) -> LocatorGrid:
     """Find the (sigma, threshold) of the best frame F1 on validation videos.
 
-    A frame is called anomalous where its clip's smoothed score is strictly above the threshold. Frames are counted,
-    not expanded. Never pass rows whose results are reported.
+    A frame is called anomalous if its clip's smoothed score is strictly above the threshold. Frames are counted, not
+    expanded. Never pass clips whose results are reported.
 
     Args:
-        clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and left out of the counts.
-        sigmas: in clips. `thresholds`: any order. Among equal F1, compared as whole numbers, the first sigma wins,
-            then the first threshold.
-        smoothing: edge and reach, of every sigma.
+        clips: unsmoothed, the clips of a video contiguous; a NaN score is unknown and not counted.
+        sigmas: in clips, >= 0, in any order.
+        thresholds: in any order. Among pairs of equal F1, compared exactly by counts, the first sigma is chosen, then
+            the first threshold.
+        smoothing: edge and reach, for every sigma.
 
     Returns:
-        The whole grid with its best locator. If no cell finds a positive frame, all F1 are 0 and the first cell wins.
+        The whole grid with its best locator. If no cell finds a positive frame, all F1 are 0 and the first pair is
+        best.
 
     Raises:
         VadprobeError: as `smoothing.smooth`, or if the known frames are of one class.
@@ -67,12 +69,12 @@ def frame_f1_grid(
 
 
 def frame_f1(true_positives: np.ndarray, false_positives: np.ndarray, n_positives: int) -> np.ndarray:
-    """Return 2 TP / (2 TP + FP + FN) of whole counts, each quotient rounded once; `n_positives` is at least 1."""
+    """Return F1 = 2 TP / (2 TP + FP + FN) from whole counts, rounded once; `n_positives` must be at least 1."""
     return np.asarray(2 * true_positives / (true_positives + false_positives + n_positives))
 
 
 def first_best(true_positives: np.ndarray, false_positives: np.ndarray, n_positives: int) -> tuple[int, ...]:
-    """Return the first cell, row after row, of the largest F1: among those rounded alike, whole numbers decide."""
+    """Return the index of the first cell, in C order, of the largest F1; equally rounded ones are compared exactly."""
     rounded = frame_f1(true_positives, false_positives, n_positives)
     best, winner = Fraction(-1), 0
     for cell in np.flatnonzero(rounded == rounded.max()).tolist():

@@ -1,4 +1,4 @@
-"""The locator of anomalies in time: smoothing of clip scores and a threshold."""
+"""The locator, which finds anomalies in time by smoothing clip scores and a threshold."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,9 +11,9 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True)
 class Locator:
-    """Smoothing with `sigma` (clips), and the `threshold` strictly above which a clip is anomalous.
+    """Smoothing with `sigma`, in clips, and the `threshold` strictly above which a clip is anomalous.
 
-    `edge` and `truncate` are those of `smoothing.Smoothing`; a file without them has the defaults.
+    `edge` and `truncate` are those of `smoothing.Smoothing`; a file without them means the defaults.
     """
 
     sigma: float
@@ -44,12 +44,12 @@ class Locator:
 def adaptive_threshold(probabilities: np.ndarray, kappa: float) -> float:
     """Return the adaptive threshold of eq. 10 (HiProbe-VAD): mean + kappa * deviation of calibration probabilities.
 
-    The paper takes kappa = 0.2. The deviation is the population's (ddof 0). Over **all** samples the threshold mostly
-    encodes the fraction of anomalous ones: say so where it is printed. It may exceed 1 and then finds nothing; a
-    constant probability is its own threshold, and nothing is strictly above it.
+    The paper takes kappa = 0.2. The deviation is the population's (ddof 0). Computed over **all** samples, the
+    threshold mostly encodes the fraction of anomalous samples; say so wherever it is printed. It may exceed 1, and then
+    nothing is detected. If all probabilities are equal, it equals them, and none is strictly above it.
 
     Args:
         probabilities: (n,) float64, of both classes together, or of the anomalous samples alone.
-        kappa: in standard deviations.
+        kappa: number of standard deviations.
     """
     return float(probabilities.mean() + kappa * probabilities.std())

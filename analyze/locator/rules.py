@@ -1,4 +1,4 @@
-"""Rules of thresholds by name, and the protocol of one that another package adds."""
+"""Threshold rules by name, and the protocol for rules that other packages add."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,18 +15,17 @@ from vadprobe.analyze.locator.smoothing import MIRRORED, Smoothing
 
 @dataclass(frozen=True, eq=False)
 class LocatorSamples:
-    """Everything that a rule of thresholds may see; scores are computed when they are asked for.
+    """Everything that a threshold rule may see; scores are computed on demand.
 
     Attributes:
-        calibrated: gives the scores of the calibration rows, (n,) float64 unsmoothed.
+        calibrated: returns the scores of the calibration rows, (n,) float64, unsmoothed.
         labels: (n,) int64, of the calibration rows.
-        held_out: gives the clips of the labelled videos that are held out for a rule that tunes; the rows that are
-            reported are not among them.
+        held_out: returns the clips of the labelled videos that are held out for tuning; no reported row is among them.
         sigmas: of the job, in clips.
         thresholds: of the job's grid.
-        smoothing: edge and reach, of every sigma.
-        kappa: deviations of the adaptive threshold.
-        anomalous_only: True if the adaptive threshold is of the anomalous samples alone.
+        smoothing: edge and reach, for every sigma.
+        kappa: number of deviations of the adaptive threshold.
+        anomalous_only: True if the adaptive threshold is computed from anomalous samples alone.
     """
 
     calibrated: Callable[[], np.ndarray]
@@ -40,29 +39,29 @@ class LocatorSamples:
 
 
 class LocatorRule(Protocol):
-    """Protocol of a rule: a frozen value that fits smoothing and threshold.
+    """Protocol of a threshold rule: a frozen value that fits smoothing and threshold.
 
-    `tunes` is True if it asks for the held-out clips: their videos are then refused as reported ones.
+    If `tunes` is True, the rule uses the held-out clips, and results on their videos are refused.
     """
 
     @property
     def tunes(self) -> bool:
-        """True if the held-out clips are asked for."""
+        """True if the rule uses the held-out clips."""
         ...
 
     def fit(self, samples: LocatorSamples, /) -> Locator:
-        """Return the locator; the order of the calibration rows changes it by rounding only."""
+        """Return the locator, which must not depend on the order of the calibration rows, except for rounding."""
         ...
 
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Mean plus kappa deviations of the calibration scores (eq. 10 (HiProbe-VAD))."""
+    """Adaptive threshold: mean plus kappa deviations of the calibration scores (eq. 10 (HiProbe-VAD))."""
 
     tunes: bool = False
 
     def fit(self, samples: LocatorSamples) -> Locator:
-        """Return the first sigma with that threshold."""
+        """Return a locator with the job's first sigma and the adaptive threshold."""
         scores = samples.calibrated()
         of = scores[samples.labels == 1] if samples.anomalous_only else scores
         smoothing = samples.smoothing
@@ -71,7 +70,7 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class Grid:
-    """The pair of sigma and threshold of best frame F1 on the held-out videos."""
+    """Grid search: the pair of sigma and threshold with the best frame F1 on the held-out videos."""
 
     tunes: bool = True
 
@@ -81,4 +80,4 @@ class Grid:
 
 
 LOCATOR_RULES: Registry[LocatorRule] = Registry("threshold", {"adaptive": Adaptive(), "grid": Grid()})
-"""Rules by the name that a job gives in place of a number."""
+"""Threshold rules by the name that a job gives in place of a number."""

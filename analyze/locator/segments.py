@@ -1,8 +1,8 @@
-"""Segments of videos as a locator sees them: anomalous, normal, and what nobody could read (HiProbe-VAD, 4.2.2).
+"""Detected segments of videos by a threshold: anomalous, normal and unknown ones (HiProbe-VAD, 4.2.2).
 
-Clips of one kind that touch are one segment, so that the segments of a video cover every frame of its clips once. A
-clip without a score is neither anomalous nor normal: it ends the segments at both sides and is a segment of its own
-kind, so an event on both sides of a gap is two events, as in `evaluation.events`, whose functions these are.
+Touching clips of one kind are one segment, so the segments of a video cover every frame of its clips once. A clip
+without a score is of the kind unknown and ends the segments on both sides. So an event on both sides of such a gap
+counts as two events, as in `evaluation.events`, whose functions are used here.
 """
 
 from collections.abc import Sequence
@@ -24,10 +24,13 @@ ANOMALOUS, NORMAL, UNKNOWN = range(3)
 class VideoSegments:
     """Segments of any number of videos, (n,) each, sorted by video and start.
 
-    `groups` name the video, `start_frames` and `stop_frames` are half-open, `kinds` are positions in `KINDS`. `means`
-    are scores weighted by frames, `peaks` the highest, `peak_frames` the middle frame of the earliest run of clips that
-    has it;
-    of an unknown segment they are NaN, NaN and -1.
+    Attributes:
+        groups: video code of each segment.
+        start_frames, stop_frames: first frame, and the frame after the last.
+        kinds: index into `KINDS`.
+        means: mean score weighted by frames; NaN for an unknown segment.
+        peaks: highest score; NaN for an unknown segment.
+        peak_frames: middle frame of the earliest run of clips with the highest score; -1 for an unknown segment.
     """
 
     groups: np.ndarray
@@ -49,10 +52,10 @@ class VideoSegments:
 
 @dataclass(frozen=True, eq=False)
 class LocatedTruth:
-    """Known places of the anomalies of videos: `is_known` (videos,) bool, and merged true intervals by video.
+    """Known anomalies of videos: `is_known` (videos,) bool, and merged true intervals of each video.
 
-    It is known where a video is labelled normal, and where an anomalous one has intervals; that a video is anomalous
-    somewhere tells nothing of a segment.
+    They are known for a video that is labelled normal, and for an anomalous one with intervals. An anomalous label
+    without intervals says nothing about a segment.
     """
 
     is_known: np.ndarray
@@ -64,8 +67,8 @@ def cut_segments(
 ) -> VideoSegments:
     """Cut videos into segments by a threshold on their smoothed scores.
 
-    The anomalous ones are the events of `detect_events` at that threshold, with the same frames, and their mean is its
-    confidence.
+    The anomalous segments have the frames of the events that `detect_events` finds at this threshold, and their mean is
+    the confidence of the event.
 
     Args:
         scores: (n,) float64; NaN is unknown.
@@ -98,12 +101,12 @@ def _of_kind(merged: MergedClips, clips: tuple[np.ndarray, ...], kind: int) -> t
 
 
 def located_truth(dataset: Dataset, names: Sequence[str], n_frames: np.ndarray) -> LocatedTruth:
-    """Look up where some videos are anomalous; videos that the dataset does not have are unknown.
+    """Return the known anomalies of some videos; videos that the dataset lacks are unknown.
 
     Args:
         dataset: with the truth.
         names: the videos in the order of their codes.
-        n_frames: (videos,) integers; intervals are cut there.
+        n_frames: (videos,) integers; intervals are cut at the end of each video.
     """
     known = np.zeros(len(names), dtype=bool)
     rows = []
@@ -119,7 +122,7 @@ def overlap_with_truth(segments: VideoSegments, truth: LocatedTruth) -> tuple[np
     """Compare segments with the true intervals.
 
     Returns:
-        fractions: (n,) float64 in [0, 1], the share of each segment's frames that are truly anomalous.
+        fractions: (n,) float64 in [0, 1], the fraction of each segment's frames that are truly anomalous.
         ious: (n,) float64 in [0, 1], the greatest IoU (common frames over frames in either) of an anomalous segment
             with a true interval; NaN for other kinds. Both are NaN where the truth is unknown.
     """

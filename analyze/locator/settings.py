@@ -10,14 +10,14 @@ from vadprobe.analyze.locator.smoothing import Edge, Smoothing
 from vadprobe.store.settings import OpenReading, Section
 
 THRESHOLDS = tuple(step / 100 for step in range(1, 100))
-"""Thresholds of the locator's grid where nothing else is said: 0.01 to 0.99."""
+"""Default thresholds of the locator's grid: 0.01 to 0.99 in steps of 0.01."""
 
 LOCATORS: Mapping[str, Mapping[str, Any]] = {
     "hiprobe": {"sigmas": (0.4,), "threshold": "adaptive"},
     "headhunt": {"sigmas": (1.5,), "threshold": 0.65},
     "spherevad": {"sigmas": (52 / 24,), "threshold": 0.5},
 }
-"""Values of keys that a job leaves out of its locator, by its method: the papers' own."""
+"""Defaults of `[analysis.locator]` by method, as in the papers."""
 
 CODE_LOCATOR: Mapping[str, Any] = {"edge": "zero", "truncate": 3.0}
 """Smoothing of the public code of HeadHunt-VAD."""
@@ -56,8 +56,8 @@ Samples = Literal["all", "anomalous"]
 class LocatorConfig(Section):
     """Section `[analysis.locator]`: smoothing of segment scores and the threshold of the binary decision.
 
-    `threshold` is "grid", the (sigma, threshold) pair of best frame F1 on the videos of `split`; "adaptive", the mean
-    plus kappa deviations of the calibration probabilities (HiProbe-VAD); or a number. If a job leaves sigma or
+    `threshold` is "grid", for the (sigma, threshold) pair of best frame F1 on the videos of `split`; "adaptive", for
+    the mean plus kappa deviations of the calibration probabilities (HiProbe-VAD); or a number. If a job leaves sigma or
     threshold out, its method sets them: 0.4 and "adaptive" for 'hiprobe', 1.5 and 0.65 for 'headhunt', 52/24
     (SphereVAD's 52 frames) and 0.5 for 'spherevad'.
     """
@@ -96,7 +96,7 @@ class LocatorConfig(Section):
 
     @property
     def tunes(self) -> bool:
-        """True if the threshold is tuned on the held-out videos."""
+        """True if the threshold rule is tuned on held-out videos."""
         return isinstance(self.threshold, str) and LOCATOR_RULES[self.threshold].tunes
 
     @property

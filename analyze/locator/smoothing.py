@@ -9,12 +9,12 @@ import numpy as np
 from vadprobe.store.errors import VadprobeError
 
 Edge = Literal["reflect", "zero", "nearest"]
-"""Scores beyond the ends of a video: mirrored, the edge clip included; zeros; or that of the edge clip."""
+"""Scores assumed beyond the ends of a video: the mirrored ones, edge clip included; zeros; or the edge clip's."""
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """Reading of a convolution with a Gaussian: its `edge`, and how many sigmas it reaches to each side, `truncate`."""
+    """Details of a convolution with a Gaussian: its `edge`, and the sigmas that it reaches to each side, `truncate`."""
 
     edge: Edge = "reflect"
     truncate: float = 4.0
@@ -26,7 +26,7 @@ class Smoothing:
             raise VadprobeError(f"truncate must be a finite number of sigmas above 0, got {self.truncate}.")
 
     def radius(self, sigma: float) -> int:
-        """Return the number of clips on each side that take part in a smoothed score: `truncate` sigmas, rounded.
+        """Return the number of clips on each side that enter a smoothed score: `truncate` sigmas, rounded.
 
         Raises:
             VadprobeError: if sigma is negative or not finite.
@@ -37,15 +37,15 @@ class Smoothing:
 
 
 MIRRORED = Smoothing()
-"""The smoothing where nothing else is said, which is scipy's."""
+"""The default smoothing, which is scipy's: mirrored edges, 4 sigmas."""
 
 
 @dataclass(frozen=True, eq=False)
 class PaddedVideos:
-    """Videos in a row, each between `radius` repeated clips on both sides: one filter runs over all of them.
+    """Videos in one sequence, each padded with `radius` clips on both sides, so that one filter runs over all of them.
 
-    `places` (n,) is where each clip lies, ascending; `repeated` (2, 2 * radius * videos) the other places and the
-    clip that lies at each, or, with `zeros`, 0.
+    `places` (n,) is the position of each clip, ascending. `repeated` (2, 2 * radius * videos) has the positions of the
+    padding and the clip that is repeated at each; with `zeros` the padding is 0 instead.
     """
 
     places: np.ndarray
@@ -53,7 +53,7 @@ class PaddedVideos:
     zeros: bool = False
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """Return the value of the clip at each place, (places,)."""
+        """Return clip values (n,) laid on all positions, (places,), padding included."""
         spread = np.empty(len(values) + self.repeated.shape[1], dtype=values.dtype)
         spread[self.places] = values
         spread[self.repeated[0]] = 0 if self.zeros else values[self.repeated[1]]
@@ -65,9 +65,9 @@ def smooth(
 ) -> np.ndarray:
     """Smooth clip scores over time by a Gaussian, each video by itself (eq. 12 (HeadHunt-VAD)).
 
-    For known scores this is `scipy.ndimage.gaussian_filter1d` with mode "reflect" and truncate 4, bit for bit,
-    however many videos are passed together; "zero" is its mode "constant". A NaN score (a failed clip) stays NaN and
-    does not spread: its neighbours are weighted means over the known clips.
+    For known scores this equals `scipy.ndimage.gaussian_filter1d` of each video, with mode "reflect" and truncate 4,
+    bit by bit; the edge "zero" is its mode "constant". A NaN score (a failed clip) stays NaN and does not spread: its
+    neighbours become weighted means of the known clips alone.
 
     Args:
         scores: (n,) one per clip, the clips of a video in order.
@@ -76,8 +76,8 @@ def smooth(
         smoothing: the edge, and the reach.
 
     Returns:
-        (n,) float64. A constant video stays what it is up to rounding, a video of one clip likewise, unless zeros stand
-        beyond its ends.
+        (n,) float64. The scores of a video with constant scores, or with one clip, stay the same up to rounding, unless
+        the edge is "zero".
 
     Raises:
         VadprobeError: if sigma is negative or not finite, or a video's clips are not contiguous.
@@ -109,20 +109,20 @@ def first_clips(groups: np.ndarray) -> np.ndarray:
 
 
 def pad_videos(starts: np.ndarray, n_clips: int, radius: int, edge: Edge = "reflect") -> PaddedVideos:
-    """Continue each video beyond both ends; mirrored with the edge clip, as often as a short video needs it.
+    """Pad each video beyond both ends; a video shorter than the radius is mirrored several times.
 
     Args:
         starts: (videos,) the first clip of each video, from `first_clips`.
-        n_clips: of all videos.
-        radius: clips added on each side, the largest of the sigmas to come.
-        edge: what is added.
+        n_clips: number of clips of all videos.
+        radius: clips added on each side: the radius of the largest sigma.
+        edge: kind of padding.
     """
     lengths = np.diff(starts, append=n_clips)
     shifts = radius * (2 * np.arange(len(starts)) + 1)
     places = np.repeat(shifts, lengths)
     places += np.arange(n_clips)
     left = np.arange(-radius, 0)
-    # Positions relative to a video's first clip: -radius .. -1, and length .. length + radius - 1, folded back.
+    # Padding at -radius .. -1 and length .. length + radius - 1, relative to a video's first clip, folded back into it.
     outside = np.concatenate([np.broadcast_to(left, (len(starts), radius)), lengths[:, None] - left[::-1] - 1], axis=1)
     length = lengths[:, None]
     if edge == "reflect":
@@ -135,12 +135,12 @@ def pad_videos(starts: np.ndarray, n_clips: int, radius: int, edge: Edge = "refl
 
 
 def filter_padded(scores: np.ndarray, sigma: float, smoothing: Smoothing = MIRRORED) -> np.ndarray:
-    """Smooth along the only axis; the outer `smoothing.radius(sigma)` values lack neighbours and mean nothing.
+    """Smooth padded scores; the outer `smoothing.radius(sigma)` values lack neighbours and are meaningless.
 
     Args:
         scores: (places,) float64, each value with its neighbours; NaN is unknown, stays so and does not spread.
         sigma: in clips, >= 0.
-        smoothing: its reach; the edges are in the places already.
+        smoothing: decides the reach; its edge is already in the padding.
 
     Returns:
         (places,) float64; the input itself if the radius is 0.
@@ -165,7 +165,7 @@ def filter_padded(scores: np.ndarray, sigma: float, smoothing: Smoothing = MIRRO
 
 @lru_cache(maxsize=64)
 def _weights(sigma: float, radius: int) -> np.ndarray:
-    """Return (2 * radius + 1,) float64 weights of sum 1; read-only, as blocks of clips share them."""
+    """Return (2 * radius + 1,) float64 weights of sum 1, read-only since the cache shares them."""
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
     weights /= weights.sum()
     weights.flags.writeable = False

@@ -1,1 +1,1 @@
-"""Probes: kinds, fitting and scores."""
+"""Probes: their kinds, their fitting and their scores."""

@@ -17,8 +17,8 @@ from vadprobe.analyze.probes.samples import checked_samples, sample_weights, sca
 from vadprobe.analyze.probes.terms import DEFAULT_PENALTY, HIDDEN, Convention, Penalty, ProbeKind, Scaling
 from vadprobe.store.errors import VadprobeError
 
-_TOLERANCE = 1e-4  # scikit-learn's, of liblinear relative to the gradient at 0, of L-BFGS its largest component
-_EVALUATIONS = 15  # of the loss per iteration at most, as scikit-learn's defaults have it; one or two are usual
+_TOLERANCE = 1e-4  # scikit-learn's default: relative to the gradient at 0 for liblinear, absolute for L-BFGS
+_EVALUATIONS = 15  # largest number of evaluations of the loss per iteration, as in scikit-learn; one or two are usual
 
 
 def fit_probe(
@@ -41,17 +41,17 @@ def fit_probe(
         labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
         kind: "logistic", "linear-svm", "mlp" (one hidden layer), "distance" (to the class means), or one that fits
             itself (`kinds.samples.Scorer`).
-        penalty: not used by "distance"; its C must be finite for the linear SVM.
-        hidden: hidden units of "mlp", >= 1.
-        seed: of the first weights of "mlp", >= 0; the other kinds are not random.
+        penalty: ignored by "distance"; for the linear SVM its C must be finite.
+        hidden: number of hidden units of "mlp", >= 1.
+        seed: of the initial weights of "mlp", >= 0; the other kinds are not random.
         convention: of "logistic", see `logistic_fitting.fit_logistic`.
-        scaling: of the features, of every kind; where "standardised" is said below it is this.
+        scaling: of the features, for every kind. "Standardised" features in the functions below are scaled in this way.
         options: of a kind that fits itself; the others have none.
-        unlabelled: (m, k), rows that statistics without labels see as well (transductive); by kinds that have some.
+        unlabelled: (m, k) rows that a kind with statistics without labels sees too (transductive); None for none.
 
     Raises:
         VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples, or
-            a fit that must converge does not within its iterations ("mlp" says it in `converged`).
+            a penalised fit does not converge within its iterations (but "mlp" only sets `converged` to False).
     """
     fits: dict[str, Callable[[], Probe]] = {
         "logistic": lambda: fit_logistic(features, labels, penalty, convention=convention, scaling=scaling),
@@ -73,7 +73,7 @@ def fit_own(
     options: Mapping[str, float] | None = None,
     unlabelled: np.ndarray | None = None,
 ) -> Probe:
-    """Fit a kind that fits itself, on features scaled by all rows that it sees. Arguments as of `fit_probe`.
+    """Fit a kind of probe that fits itself, on features scaled by all rows that it sees; arguments as for `fit_probe`.
 
     Raises:
         VadprobeError: as `fit_probe`, or if the kind has no fit.
@@ -93,12 +93,12 @@ def fit_own(
 def fit_linear_svm(
     features: np.ndarray, labels: np.ndarray, penalty: Penalty = DEFAULT_PENALTY, *, scaling: Scaling = "standard"
 ) -> LinearSvmProbe:
-    """Fit a linear SVM on standardised features: `|coef|^2 / 2 + C sum of squared hinge losses` at its least.
+    """Fit a linear SVM on standardised features: minimise `|coef|^2 / 2 + C * sum of squared hinge losses`.
 
-    liblinear solves the primal problem, which draws no random numbers. It penalises the intercept like a coefficient.
+    liblinear solves the primal problem, which needs no random numbers. It penalises the intercept like a coefficient.
 
-    The probe is equal to scikit-learn's `StandardScaler` and `LinearSVC(dual=False)`. A constant feature has scale
-    1 and coefficient 0. Arguments and errors as for `fit_probe`; C must be finite.
+    The probe equals scikit-learn's `StandardScaler` with `LinearSVC(dual=False)`. A constant feature has scale 1 and
+    coefficient 0. Arguments and errors as for `fit_probe`; C must be finite.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
@@ -109,7 +109,7 @@ def fit_linear_svm(
         C=penalty.C, max_iter=penalty.max_iter, tol=_TOLERANCE, class_weight=penalty.class_weight, dual=False
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # decided from the iterations below
+        warnings.simplefilter("ignore", ConvergenceWarning)  # convergence is judged by the iterations below
         model.fit(scaled, labels)
     n_iterations = int(model.n_iter_)
     if n_iterations >= penalty.max_iter:
@@ -139,13 +139,13 @@ def fit_mlp(
 ) -> MlpProbe:
     """Fit a perceptron of one hidden layer on standardised features by L-BFGS from seeded random weights.
 
-    The mean log loss plus `|weights|^2 / (2 C n)`, biases unpenalised: the same penalty as the logistic probe's. It
-    has many minima, so another seed is another probe; repeat it over seeds before comparing. Rectified units also put
-    kinks into the loss, where no gradient vanishes: a fit that stops at `max_iter` is as good a probe, only not
-    `converged`.
+    It minimises the mean log loss plus `|weights|^2 / (2 C n)` without a penalty on biases, the same penalty as in the
+    logistic probe. The loss has many minima, so another seed gives another probe; repeat over seeds before you compare.
+    Rectified units also make the loss non-smooth at some points, where the gradient does not vanish: a fit that stops
+    at `max_iter` is as good a probe, but is not `converged`.
 
-    The probe is equal to scikit-learn's `StandardScaler` and `MLPClassifier`. A constant feature has scale 1; its
-    weights count for nothing while it stays constant. Arguments and errors as for `fit_probe`; C = inf is no penalty.
+    The probe equals scikit-learn's `StandardScaler` with `MLPClassifier`. A constant feature has scale 1; its weights
+    have no effect while it stays constant. Arguments and errors as for `fit_probe`; C = inf means no penalty.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
@@ -163,7 +163,7 @@ def fit_mlp(
     )
     weights = None if penalty.class_weight is None else sample_weights(labels, penalty.class_weight)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # `converged` says it
+        warnings.simplefilter("ignore", ConvergenceWarning)  # reported by `converged`
         model.fit(scaled, labels, sample_weight=weights)
     n_iterations = int(model.n_iter_)
     return MlpProbe(
@@ -182,9 +182,9 @@ def fit_mlp(
 
 
 def fit_distance(features: np.ndarray, labels: np.ndarray, *, scaling: Scaling = "standard") -> DistanceProbe:
-    """Take the class means of standardised features.
+    """Return the probe of the class means of standardised features.
 
-    A constant feature has scale 1 and both means at 0, so it adds nothing while it stays constant. Arguments and errors
+    A constant feature has scale 1 and two means of 0, so it has no effect while it stays constant. Arguments and errors
     as for `fit_probe`.
     """
     features, labels = checked_samples(features, labels)

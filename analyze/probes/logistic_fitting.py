@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
 _TOLERANCE = 1e-4
-"""Largest gradient component of the mean loss at a converged fit; of liblinear, relative to the gradient at 0."""
+"""Largest gradient component of the mean loss at a converged fit; for liblinear relative to the gradient at 0."""
 
 _FLAT = 1e-5
-"""Gradient at which L-BFGS may stop early: the loss no longer changes in double precision."""
+"""Largest gradient component at which L-BFGS may end early, since the loss no longer changes in float64."""
 
 
 def fit_logistic(
@@ -30,23 +30,24 @@ def fit_logistic(
 ) -> LogisticProbe:
     """Fit logistic regression with an L2 penalty (eq. 8 (HiProbe-VAD), eq. 10 (HeadHunt-VAD)).
 
-    The papers print no penalty and "1000 epochs of LBFGS", which defines nothing on separable data: the loss then has
-    no minimiser, and the answer is wherever the solver stops. So C = 1 is the default. `C = inf` is "as printed": its
-    result is scikit-learn's stopping point, and `converged` says whether that was the tolerance or `max_iter`.
+    The papers print no penalty, and "1000 epochs of LBFGS". On separable data this defines no result: the loss has no
+    minimum, and the result is where the solver stops. So the default is C = 1. `C = inf` is the reading "as printed":
+    the result is scikit-learn's stopping point, and `converged` is False if it was `max_iter`.
 
     Args:
         features: (n, k), finite; converted to float64.
         labels: (n,) 1 (anomalous) or 0 (normal), at least two samples of each.
-        penalty: a fit that needs more than its iterations is an error.
-        convention: "paper" standardises the features, leaves the intercept unpenalised and minimises by L-BFGS.
-            "headhunt-code" takes the features as they are, by liblinear, which penalises the intercept too; that code
-            has C = 1 and at most 2000 iterations.
-        scaling: "none" takes the features as they are under "paper", too, as HiProbe-VAD prints it: L-BFGS may then
-            need many iterations.
+        penalty: strength, class weights, and limit of iterations; a penalised fit that needs more iterations is an
+            error.
+        convention: "paper" standardises the features, does not penalise the intercept, and minimises by L-BFGS.
+            "headhunt-code" uses unscaled features and liblinear, which penalises the intercept too; that code has C = 1
+            and at most 2000 iterations.
+        scaling: "none" uses unscaled features under "paper" as well, as HiProbe-VAD prints it; L-BFGS may then need
+            many iterations.
 
     Returns:
-        A probe equal to scikit-learn's `LogisticRegression`, after `StandardScaler` or not. A constant feature has
-        scale 1 and, standardised, coefficient 0.
+        A probe equal to scikit-learn's `LogisticRegression`, with or without `StandardScaler`. A constant feature has
+        scale 1 and, if standardised, coefficient 0.
 
     Raises:
         VadprobeError: if a shape or label does not fit, a feature is not finite, a class has fewer than two samples, or
@@ -103,7 +104,10 @@ def _by_liblinear(features: np.ndarray, labels: np.ndarray, penalty: Penalty) ->
 
 
 def has_converged(slope: float, tolerance: float, *, exhausted: bool) -> bool:
-    """Judge a gradient's largest component: at the minimum below the tolerance, or if flat before the limit."""
+    """Return whether a gradient's largest component `slope` is that of a minimum.
+
+    It is at most `tolerance`, or at most the flat limit if the solver ended by itself (not `exhausted`).
+    """
     return slope <= 1.01 * tolerance or (not exhausted and slope <= _FLAT)
 
 
@@ -115,7 +119,7 @@ def _fitted(features: np.ndarray, labels: np.ndarray, penalty: Penalty, solver: 
         C=penalty.C, max_iter=penalty.max_iter, tol=_TOLERANCE, class_weight=penalty.class_weight, solver=solver
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # decided from the gradient or the iterations instead
+        warnings.simplefilter("ignore", ConvergenceWarning)  # convergence is judged by the gradient or the iterations
         return model.fit(features, labels)
 
 
@@ -124,7 +128,7 @@ def _largest_gradient(
 ) -> float:
     """Return the largest component of the gradient of the weighted mean loss plus |coef|^2 / (2 C n).
 
-    Recomputed rather than read from scikit-learn's warning: recording warnings is not safe in Dask's threads.
+    It is recomputed because scikit-learn only warns, and recording warnings is not safe in Dask's threads.
     """
     from scipy.special import expit
 

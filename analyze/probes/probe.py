@@ -1,4 +1,4 @@
-"""The common part of fitted probes: a frozen value that standardises features and scores each row by itself."""
+"""The base class of fitted probes: a frozen value that standardises features and scores each row by itself."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,14 +10,14 @@ import numpy as np
 from vadprobe.analyze.probes.terms import ProbeKind
 from vadprobe.store.errors import VadprobeError
 
-_BLOCK_ROWS = 2048  # rows standardised at a time; bounds memory, never changes a score
+_BLOCK_VALUES = 1 << 17  # standardised at a time, so that they stay in the processor's cache; it never changes a score
 
 
 @dataclass(frozen=True, eq=False)
 class Probe(ABC):
-    """A fitted probe of any kind; a kind adds its own numbers and how it was fitted.
+    """Fitted probe of any kind. A kind adds its own parameters and facts about the fit.
 
-    Every kind sees `(features - mean) / scale`; `mean` and `scale` are (k,) float64.
+    Every kind scores `(features - mean) / scale`; `mean` and `scale` are (k,) float64.
     """
 
     kind: ClassVar[ProbeKind]
@@ -36,14 +36,14 @@ class Probe(ABC):
             )
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        """Score how anomalous each sample is; only a kind that says so gives probabilities.
+        """Return how anomalous each sample is; the score is a probability only for kinds that say so.
 
         Args:
-            features: (n, k) raw features, as they were fitted. Each row's score depends on that row alone, to the last
-                bit: passing rows in other blocks changes nothing.
+            features: (n, k) unscaled features, in the order of the fit. Each row's score depends on that row alone, bit
+                by bit: passing rows in other blocks changes nothing.
 
         Returns:
-            (n,) float64 in [0, 1]; NaN for a row with a value that is not finite (a failed clip is unknown, not 0).
+            (n,) float64 in [0, 1]; NaN for a row with a value that is not finite, such as that of a failed clip.
 
         Raises:
             VadprobeError: if the number of features is not the probe's.
@@ -55,16 +55,17 @@ class Probe(ABC):
                 "pass (n, k) features of the probe's own selection."
             )
         scores = np.empty(len(features))
-        for start in range(0, len(features), _BLOCK_ROWS):
-            block = np.array(features[start : start + _BLOCK_ROWS], dtype=np.float64, order="C")
+        n_rows = max(1, _BLOCK_VALUES // max(1, len(self.mean)))
+        for start in range(0, len(features), n_rows):
+            block = np.array(features[start : start + n_rows], dtype=np.float64, order="C")
             block[~np.isfinite(block).all(axis=1)] = np.nan
             block -= self.mean
             block /= self.scale
-            scores[start : start + _BLOCK_ROWS] = self._score_standardised(block)
+            scores[start : start + n_rows] = self._score_standardised(block)
         return scores
 
     def to_json(self) -> dict[str, Any]:
-        """Return the probe as plain JSON values; `probe_from_json` restores every bit. Infinity is "inf"."""
+        """Return the probe as plain JSON values, infinity as "inf"; `probe_from_json` restores it bit by bit."""
         value: dict[str, Any] = {"kind": self.kind}
         for item in fields(self):
             content = getattr(self, item.name)
@@ -77,7 +78,7 @@ class Probe(ABC):
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Restore a probe of this kind from `to_json`; the key "selection" of earlier versions is passed over.
+        """Restore a probe of this kind from `to_json`; the key "selection" of earlier versions is ignored.
 
         Raises:
             VadprobeError: if a number is missing, unknown or out of range.
@@ -95,7 +96,7 @@ class Probe(ABC):
 
     @abstractmethod
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:
-        """Score standardised features (n, k), float64 in C order, which may be overwritten: (n,)."""
+        """Return scores (n,) of standardised features (n, k), float64 in C order, which may be overwritten."""
 
     def _check_shapes(self) -> None:
         if self.mean.ndim != 1 or self.mean.shape != self.scale.shape:

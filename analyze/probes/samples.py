@@ -1,4 +1,4 @@
-"""Samples that a probe is fitted on: their checks, scales and weights, and which of them are drawn."""
+"""Samples that a probe is fitted on: their checks, scaling, weights and random draw."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from vadprobe.store.errors import VadprobeError
 
 
 def checked_samples(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return features as (n, k) float64 in C order, never the caller's own, and labels as (n,) int64.
+    """Return features as (n, k) float64 in C order, always a copy, and labels as (n,) int64.
 
     Raises:
         VadprobeError: if a shape or label does not fit, a feature is not finite, or a class has fewer than two samples.
@@ -36,7 +36,7 @@ def sample_weights(labels: np.ndarray, class_weight: ClassWeight | None) -> np.n
 
 
 def scaled_samples(features: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features (n, k) as a fit sees them, with the mean and the scale, (k,), that were taken out."""
+    """Return scaled features (n, k), and the mean and the scale, (k,) each, that scaled them."""
     from sklearn.preprocessing import StandardScaler
 
     if scaling == "none":
@@ -46,16 +46,16 @@ def scaled_samples(features: np.ndarray, scaling: Scaling) -> tuple[np.ndarray, 
 
 
 def drawn_samples(labels: np.ndarray, fraction: float, resampling: Resampling, seed: int) -> np.ndarray:
-    """Draw the samples that a probe is fitted on, (m,) int64 positions.
+    """Draw the samples that a probe is fitted on; returns their positions, (m,) int64.
 
-    A `fraction` below 1 is the training part of scikit-learn's `train_test_split`, stratified: the public code of
-    HeadHunt-VAD takes 0.6 with the seed 42. "balanced" then repeats samples of the rarer class, each as often as any
-    other of its class or once more, until both classes are equally many.
+    A `fraction` below 1 takes the training part of scikit-learn's stratified `train_test_split`; the public code of
+    HeadHunt-VAD takes 0.6 with the seed 42. "balanced" then repeats samples of the rarer class until both classes have
+    the same number of samples; the repeats of two samples differ by one at most.
 
     Args:
         labels: (n,) 1 (anomalous) or 0 (normal).
         fraction: in (0, 1].
-        resampling: of what the fraction leaves.
+        resampling: "balanced" repeats drawn samples of the rarer class; "none" does not.
         seed: of both draws, >= 0.
 
     Raises:
@@ -68,7 +68,7 @@ def drawn_samples(labels: np.ndarray, fraction: float, resampling: Resampling, s
         try:
             drawn, _ = train_test_split(drawn, test_size=1 - fraction, random_state=seed, stratify=labels)
             left = np.bincount(labels[drawn].astype(np.int64), minlength=2)
-        except ValueError:  # fewer samples than classes on a side
+        except ValueError:  # fewer samples than classes in a part
             left = np.zeros(2, dtype=np.int64)
         if left.min() < 2:
             raise VadprobeError(

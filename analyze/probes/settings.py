@@ -1,4 +1,4 @@
-"""The settings of probes, the section `[analysis.probe]` of a job, and which settings contradict one another."""
+"""The section `[analysis.probe]` of a job, and checks for settings that contradict one another."""
 
 import math
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ def contradiction(  # noqa: PLR0911 one sentence each
     options: Mapping[str, float] | None = None,
     statistics: Statistics = "calibration",
 ) -> str | None:
-    """Return the sentence that says which settings do not go together; None if all do.
+    """Return a sentence about settings that cannot be combined; None if all can.
 
-    A setting that the kind would ignore is refused when it is not the default, so that no result is taken for the
-    effect of a setting that had none. A seed contradicts nothing: kinds without randomness give the same for each.
+    A setting that the kind would ignore is refused if it differs from its default, so that no result is taken for the
+    effect of an ignored setting. Seeds are never refused: kinds without randomness give the same result for each.
     """
     if kind not in SCORERS.names:
         return f"the kind must be one of {', '.join(SCORERS.names)}, got {kind!r}"
@@ -57,7 +57,7 @@ def contradiction(  # noqa: PLR0911 one sentence each
 def _refused_of(
     kind: ProbeKind, scorer: type[Scorer] | None, options: Mapping[str, float], statistics: Statistics
 ) -> str | None:
-    """Return the sentence about options and statistics that a kind does not have; None if it has them."""
+    """Return a sentence about options or statistics that a kind does not have; None if it has all."""
     known: Mapping[str, float] = {} if scorer is None else scorer.options
     stray = [name for name in options if name not in known]
     if stray:
@@ -160,7 +160,7 @@ class ProbeConfig(Section):
 
     @property
     def streams(self) -> bool:
-        """True for a probe that can be fitted without its features in memory."""
+        """True for a probe that can be fitted in blocks, without all features in memory."""
         plain = self.scaling == "standard" and self.fraction == 1 and self.resampling == "none"
         return self.kind == "logistic" and self.convention == "paper" and plain
 

@@ -1,4 +1,4 @@
-"""Terms of fits: kinds of probes, and how their features and classes are weighed."""
+"""Settings of fits: kind of probe, scaling, penalty and class weights."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,15 +11,15 @@ Scaling = Literal["standard", "none"]
 Resampling = Literal["none", "balanced"]
 
 HIDDEN = 64
-"""Hidden units of the perceptron where nothing else is said."""
+"""Default number of hidden units of the perceptron."""
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """The regularisation of a fit, the weights of its classes, and the limit of its solver.
+    """Regularisation of a fit, weights of its classes, and limit of its solver.
 
-    `C` > 0 is the inverse strength of the L2 penalty, inf for none. `class_weight` "balanced" weights samples by
-    n / (2 n_class). `max_iter` >= 1 bounds the solver's iterations.
+    `C` > 0 is the inverse strength of the L2 penalty, inf for no penalty. `class_weight` "balanced" weights samples by
+    n / (2 n_class), None by 1. `max_iter` >= 1 is the largest number of iterations of the solver.
     """
 
     C: float = 1.0
@@ -28,4 +28,4 @@ class Penalty:
 
 
 DEFAULT_PENALTY = Penalty()
-"""The penalty of a fit where nothing else is said."""
+"""Default penalty of a fit."""

@@ -1,6 +1,6 @@
-"""Cross-validated probes of every layer or head at once, by its own features.
+"""Cross-validation of one probe for each layer or head, on its own features.
 
-Unlike calibration numbers, each score comes from a fit that did not see its video.
+Unlike saliency, each score comes from a fit that did not see the sample's video.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,20 @@ from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 from vadprobe.analyze.probes.unit_solvers import logistic, ridge
 
 _BLOCK_BYTES = 1 << 24
-"""Working memory of a block of units; larger blocks leave the processor's cache and are slower."""
+"""Working memory of a block of units in bytes; larger blocks leave the processor's cache and are slower."""
 
 _SOLVERS = {"ridge": ridge, "logistic": logistic}
 
 
 @dataclass(frozen=True, eq=False)
 class UnitProbing:
-    """Cross-validated probes of every unit (layer or head), float64.
+    """Results of cross-validated probes of every unit (layer or head), float64.
 
-    `scores` (..., n): each sample's decision value from the fold that left it out, above 0 for anomalous.
-    `auc` (...,): the fraction of (anomalous, normal) pairs in the right order, ties half, counted within folds only:
-    scores of different folds come from different fits. A unit without signal has an expectation of exactly 1/2; pooled
-    over folds it would be less.
+    Attributes:
+        scores: (..., n), each sample's decision value by the fit without its fold; above 0 means anomalous.
+        auc: (...,), fraction of (anomalous, normal) pairs in the right order, ties counting half. Only pairs within a
+            fold are counted, since scores of different folds come from different fits. So the expectation for a unit
+            without signal is exactly 1/2; pooled over folds it would be less.
     """
 
     auc: np.ndarray
@@ -35,23 +36,23 @@ class UnitProbing:
 def probe_units(
     features: np.ndarray, labels: np.ndarray, folds: np.ndarray, *, probe: Literal["ridge", "logistic"] = "ridge"
 ) -> UnitProbing:
-    """Fit a probe per unit and fold on the other folds, with penalty C = 1, and score the fold's samples.
+    """Score each fold's samples by a probe of each unit, fitted on the other folds with penalty C = 1.
 
     Features are standardised with the mean and deviation of the training folds; a feature that is constant there has no
-    say. The chosen unit's own number is still too good, as the best of many: compare it with the best under permuted
-    labels.
+    effect. The AUC of a unit that was chosen as the best of many is still too high: compare it with the best AUC under
+    permuted labels.
 
     Args:
         features: (..., n, d), any real dtype, finite; computed in float64. n < d is fine.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        folds: (n,) integers, the fold of each sample, from `folds.video_folds`: each with both classes, and whole
-            videos, so that no clip of a video is scored by a fit that saw another.
+        folds: (n,) integers, the fold of each sample, from `folds.video_folds`: each fold has both classes and whole
+            videos, so that no clip is scored by a fit that saw another clip of its video.
         probe: "ridge" (closed form, labels +1 and -1) or "logistic" (the papers' probe, slower); see
             `.unit_solvers`.
 
     Returns:
-        The probing of every unit, the same to the last bit for any cut of the leading axes. A unit whose samples are
-        all equal has AUC 1/2.
+        Scores and AUC of every unit, equal bit by bit whatever blocks the leading axes are cut into. A unit whose
+        samples are all equal has AUC 1/2.
 
     Raises:
         VadprobeError: if shapes or labels do not fit, a feature is not finite, or a logistic fit does not converge.
@@ -95,7 +96,7 @@ def cross_fitted_auc(
 
 
 def _unit_range(units: np.ndarray) -> np.ndarray:
-    """Divide each feature by a power of two, in float64: no digit changes, and no square overflows or vanishes."""
+    """Return float64 features divided by a power of two each: no digit changes, no square overflows or becomes 0."""
     values = units.astype(np.float64)
     return np.asarray(np.ldexp(values, -np.frexp(np.abs(values).max(axis=1, keepdims=True))[1]))
 
@@ -103,7 +104,7 @@ def _unit_range(units: np.ndarray) -> np.ndarray:
 def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, probe: str) -> np.ndarray:
     """Score the samples `mine` by fits on the others: decision values (units, m)."""
     training = values.compress(~mine, axis=1)
-    # Minus a sample first: a feature that is constant in training becomes exactly 0, whatever its mean rounds to.
+    # A sample is subtracted first, so a feature that is constant in training becomes exactly 0 in spite of rounding.
     first = training[:, :1]
     training = training - first
     mean = training.mean(axis=1, keepdims=True)
@@ -113,13 +114,13 @@ def _score_fold(values: np.ndarray, anomalous: np.ndarray, mine: np.ndarray, pro
     training /= scale
     weights, intercepts = _SOLVERS[probe](training, anomalous[~mine])
     scored = (values.compress(mine, axis=1) - first - mean) / scale
-    # Summed sample by sample, so that equal samples have equal scores.
+    # Computed sample by sample, so that equal samples have equal scores.
     scored *= weights[:, None]
     return np.asarray(scored.sum(axis=2) + intercepts[:, None])
 
 
 def _concordance(scores: np.ndarray, anomalous: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
-    """Return the fraction of pairs within folds in the right order, (units,), from whole numbers of half pairs."""
+    """Return the fraction of pairs within folds in the right order, (units,), from integer counts of half pairs."""
     from scipy.stats import rankdata
 
     concordant, pairs = np.zeros(len(scores)), 0

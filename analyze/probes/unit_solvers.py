@@ -1,6 +1,6 @@
 """Ridge and logistic regression of many layers or heads at once, on standardised features, with penalty C = 1.
 
-Every unit is solved from its own values alone, in an order of operations that nothing beside it changes.
+Every unit is solved from its own values alone, in an order of operations that does not depend on the other units.
 """
 
 import numpy as np
@@ -8,22 +8,22 @@ import numpy as np
 from vadprobe.store.errors import VadprobeError
 
 _TOLERANCE = 1e-10
-"""Largest residual of the dual's stationarity at the minimum; Newton's method squares it at every step."""
+"""Largest residual of the dual's stationarity condition at the minimum; each Newton step squares the residual."""
 
 _MAX_ITERATIONS = 100
 _MAX_HALVINGS = 40
 _SMALLEST_WEIGHT = 1e-12
-"""Floor of p (1 - p) in a Newton step: it bends the step of hopelessly certain samples, not the minimum."""
+"""Floor of p (1 - p) in a Newton step: it changes the step for samples with p near 0 or 1, not the minimum."""
 
 _DUAL_SAMPLES = 200
-"""Up to so many samples the batched dual is faster than scikit-learn's loop, whatever the dimension."""
+"""Largest number of samples for which the batched dual is faster than scikit-learn's loop in any dimension."""
 
 
 def ridge(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit +1 (anomalous) and -1 (normal) by least squares: `|w|^2 / 2 + sum (y - w·z - b)^2 / 2` at its least.
+    """Fit ridge regression to y = +1 (anomalous) and -1 (normal): minimise `|w|^2 / 2 + sum (y - w·z - b)^2 / 2`.
 
-    The closed form is solved in the samples' Gram matrix for n <= d, in the dimensions' otherwise. The same minimum as
-    scikit-learn's `Ridge(alpha=1)`; the intercept is not penalised.
+    The closed form uses the n by n Gram matrix of samples for n <= d, else the d by d matrix of dimensions. The minimum
+    is that of scikit-learn's `Ridge(alpha=1)`; the intercept is not penalised.
 
     Args:
         rows: (units, n, d) float64, each feature of mean 0.
@@ -46,10 +46,10 @@ def ridge(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def logistic(rows: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit logistic regression: `|w|^2 / 2 + sum of log losses` at its least, the intercept unpenalised.
+    """Fit logistic regression: minimise `|w|^2 / 2 + sum of log losses`, without a penalty on the intercept.
 
-    Up to 200 samples, or up to d, by Newton's method in the dual, all units at once; beyond that a loop over
-    scikit-learn is as fast. Both give the minimum, not a solver's stopping point.
+    Up to 200 samples, or up to d, all units are solved at once by Newton's method in the dual; for more samples a loop
+    over scikit-learn is as fast. Both give the minimum, not a solver's stopping point.
 
     Args:
         rows: (units, n, d) float64, each feature of mean 0.
@@ -86,7 +86,7 @@ def _newton_in_the_dual(rows: np.ndarray, targets: np.ndarray) -> tuple[np.ndarr
     moving = np.arange(len(rows))
     for _ in range(_MAX_ITERATIONS):
         residuals = np.abs(dual[moving] + expit(logits[moving]) - targets).max(axis=1)
-        # Only whole units leave, so that every product keeps its shape and its bits.
+        # Only whole units are removed, so that every product keeps its shape and its bits.
         moving = moving[residuals > _TOLERANCE]
         if len(moving) == 0:
             return _summed(rows, dual[:, :, None])[:, :, 0], intercepts
@@ -114,7 +114,7 @@ def _damped_step(
     responses = logits + (targets - probabilities) / variances
     sides = root * np.stack([responses, np.ones_like(responses)], axis=-1)
     solved = root * np.linalg.solve(_raised(root * gram * root.swapaxes(1, 2)), sides)
-    # Two right-hand sides, r and 1: their combination whose a adds up to 0 gives a and b at once.
+    # Solved for the right-hand sides r and 1; the combination whose a sums to 0 gives both a and b.
     sums = solved.sum(axis=1)
     next_intercepts = sums[:, 0] / sums[:, 1]
     next_dual = solved[:, :, 0] - next_intercepts[:, None] * solved[:, :, 1]
@@ -144,7 +144,7 @@ def _objective(dual: np.ndarray, intercepts: np.ndarray, logits: np.ndarray, tar
 def _summed(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the products rows' others of (units, n, d) and (units, n, m), summed over the samples.
 
-    One dimension would be a dot product: some kernels of BLAS sum it in another order where memory begins elsewhere.
+    One dimension is summed without BLAS, whose dot products may depend on the alignment of memory.
     """
     if rows.shape[2] == 1:
         return np.asarray((rows * others).sum(axis=1, keepdims=True))

@@ -1,1 +1,1 @@
-"""Evaluation files, figures and the report page."""
+"""Files and texts of evaluations, the report page, and published numbers."""

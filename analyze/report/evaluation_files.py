@@ -31,9 +31,9 @@ _MOST_STEPS = 4000
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """An evaluation with its sources, and what else its file says (settings, notes, other readings).
+    """An evaluation with its scores and truth, and further content of its file (settings, notes, other readings).
 
-    `fps` has frames per second by video, where they are known.
+    `fps` has the frames per second of the videos for which they are known.
     """
 
     truth: GroundTruth
@@ -44,7 +44,7 @@ class Measured:
 
     @cached_property
     def reliability(self) -> Reliability | None:
-        """The scores as probabilities; None where one is outside [0, 1], or none is known."""
+        """Reliability of the scores as probabilities; None if a score is outside [0, 1], or none is known."""
         clips, _ = known_clips(self.truth, self.scores)
         if len(clips) == 0 or clips.scores.min() < 0 or clips.scores.max() > 1:
             return None
@@ -52,7 +52,7 @@ class Measured:
 
     @cached_property
     def events(self) -> pa.Table | None:
-        """The segments that the threshold detects, one row each; None without a threshold."""
+        """Segments at the threshold, one row each; None without a threshold."""
         if math.isnan(self.evaluation.threshold):
             return None
         truth, scores = self.truth, self.scores
@@ -71,11 +71,11 @@ class Measured:
 
 
 def write_evaluation(measured: Measured, folder: Path) -> tuple[str, ...]:
-    """Write all files, each whole or not at all; a file of the same name is replaced.
+    """Write all files, each whole or not at all, replacing those of an earlier run.
 
     Returns:
-        Names of the files: curves.png only where frames of both classes have scores, events only with a threshold;
-        those of an earlier run are removed.
+        Names of the files. There is no curves.png if the scored frames are of one class, and there are no files of
+        events without a threshold; such files of an earlier run are removed.
 
     Raises:
         VadprobeError: if the folder cannot be made or written.
@@ -104,7 +104,7 @@ def write_evaluation(measured: Measured, folder: Path) -> tuple[str, ...]:
 
 
 def _write_events(measured: Measured, folder: Path, notes: Sequence[str]) -> tuple[str, ...]:
-    """Write what was detected, or remove what an earlier run wrote; return the names of the files."""
+    """Write the files of detected segments, or remove those of an earlier run; return the names of the files."""
     names = (EVENTS_PARQUET, EVENTS_JSON)
     if measured.events is None:
         for name in names:
@@ -118,7 +118,7 @@ def _write_events(measured: Measured, folder: Path, notes: Sequence[str]) -> tup
 def _pictures(measured: Measured) -> dict[str, bytes | None]:
     timelines = _timelines(measured)
     with warnings.catch_warnings():
-        # A video's name may have letters that the font has not; they are drawn as boxes.
+        # A video's name may have letters that the font lacks; they are drawn as boxes.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         return {
             "curves.png": ranking_picture(measured.truth, measured.scores),
@@ -127,7 +127,7 @@ def _pictures(measured: Measured) -> dict[str, bytes | None]:
 
 
 def ranking_picture(truth: GroundTruth, scores: SegmentScores) -> bytes | None:
-    """Draw the ROC and PR curves of scores beside those of baselines; None where frames of a class are missing."""
+    """Draw ROC and precision-recall curves of scores and baselines; None if the frames are of one class."""
     clips, _ = known_clips(truth, scores)
     both = clips.positives.any() and clips.negatives.any()
     return ranking_curves(clips.ranking(), _baseline_rankings(truth)) if both else None
@@ -142,7 +142,7 @@ def _baseline_rankings(truth: GroundTruth) -> dict[str, Ranking]:
 
 
 def _timelines(measured: Measured) -> list[Timeline]:
-    """Choose videos by name and truth alone, never by how well they went: anomalous ones first, then normal ones."""
+    """Return the scores of videos chosen by name and truth alone, never by scores; anomalous ones come first."""
     truth, scores, detected = measured.truth, measured.scores, _detected(measured)
     marked = [code for code, n in enumerate(truth.n_positive.tolist()) if n]
     plain = [code for code, n in enumerate(truth.n_positive.tolist()) if not n and truth.n_frames[code]]
@@ -172,7 +172,7 @@ def _detected(measured: Measured) -> dict[str, list[tuple[int, int]]]:
 
 
 def _thinned(edges: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Thin to fewer steps than a picture has dots: the highest and lowest score of neighbours, half the frames each."""
+    """Reduce steps to about the width of a picture: groups of neighbours become their highest and lowest score."""
     if len(scores) <= _MOST_STEPS:
         return edges, scores
     bounds = np.linspace(0, len(scores), _MOST_STEPS // 2 + 1).astype(np.int64)

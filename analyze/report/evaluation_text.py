@@ -1,4 +1,4 @@
-"""An evaluation as lines of text: numbers, intervals, baselines, other readings of the truth, and caveats."""
+"""Lines of text about an evaluation: numbers, intervals, baselines, other readings of the truth, and caveats."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def evaluation_lines(evaluation: Evaluation, title: str, reliability: Reliabilit
 
 
 def _metric_table(evaluation: Evaluation) -> list[str]:
-    """Format the scores' metrics, the ends of their intervals, and the baselines, one below the other."""
+    """Format a table of the metrics, the ends of their intervals, and the baselines."""
     rows = [("these scores", {name: getattr(evaluation, name) for name, _ in _COLUMNS})]
     if evaluation.intervals:
         for place, end in ((0, "from"), (1, "to")):
@@ -79,9 +79,9 @@ def _class_lines(evaluation: Evaluation) -> list[str]:
 def convention_lines(
     readings: Mapping[str, Evaluation], asked: str, impossible: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Format the scores under every reading of the file's 's e', and where the difference to our default comes from.
+    """Format the numbers under every convention of the file's pairs 's e', with their differences from our default.
 
-    `impossible` says why the file cannot be read by a convention.
+    `impossible` says, by convention, why the file cannot be read by it.
     """
     head = ["", "AUC", "AP (step)", "PR area", "anomalous frames"]
     rows = [
@@ -113,7 +113,7 @@ def _moved(mine: float, default: float) -> str:
 
 
 def published_lines(format_name: str) -> list[str]:
-    """Quote what others have published on a set; no line of it was measured here."""
+    """Return lines that quote published numbers on a set; none of them was measured here."""
     if format_name not in SETS:
         return [f"Nothing published is listed for {format_name!r}, only for {', '.join(SETS)}."]
     lines = [

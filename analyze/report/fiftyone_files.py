@@ -1,8 +1,8 @@
-"""Results in the JSON files that FiftyOne reads as temporal detections; FiftyOne itself is not needed to write them.
+"""Export of results as JSON files that FiftyOne reads as temporal detections; FiftyOne is not needed to write them.
 
-`data.json` names the video files; `truth.json`, `events.json` and `clips.json` hold detections by the same names, each
-with its first and last frame, counted from 1 and both included, as FiftyOne counts. `embeddings.npy` holds what the
-detector reads of every clip, `embeddings.json` the clip of each row.
+`data.json` names the video files. `truth.json`, `events.json` and `clips.json` hold detections by the same names, each
+with its first and last frame, counted from 1 and both included, as in FiftyOne. `embeddings.npy` holds the features of
+every clip that the detector reads, `embeddings.json` the clip of each row.
 """
 
 import math
@@ -21,7 +21,7 @@ from vadprobe.store.files.atomic_files import write_json
 from vadprobe.store.reading.feature_store import FeatureStore
 
 _Found = tuple[str, str, int, int, float | None]
-"""Video, label, first frame, the frame after the last, both from 0, and a confidence."""
+"""(video, label, first frame, frame after the last, confidence), with frames counted from 0."""
 
 FILES = ("data.json", "truth.json", "events.json", "clips.json")
 """Names of the files."""
@@ -33,14 +33,14 @@ _ROWS = 1024
 
 
 def write_fiftyone(truth: Dataset, scores: pa.Table, events: pa.Table, videos: Path, folder: Path) -> tuple[Path, ...]:
-    """Write the scored videos of an analysis as `FiftyOneTemporalDetectionDataset` has them.
+    """Write the scored videos of an analysis in the form of `FiftyOneTemporalDetectionDataset`.
 
     Args:
         truth: videos with their intervals.
-        scores: as in `scores.parquet`; a clip becomes a detection "clip" with its score as confidence.
-        events: as in `events.parquet`; the anomalous segments become detections with their highest score.
+        scores: rows of `scores.parquet`; each clip becomes a detection "clip" with its score as confidence.
+        events: rows of `events.parquet`; anomalous segments become detections with their highest score as confidence.
         videos: folder of the video files.
-        folder: where the files are written; made if missing.
+        folder: folder to write to; created if missing.
 
     Returns:
         The paths, in the order of `FILES`.
@@ -70,17 +70,17 @@ def write_fiftyone(truth: Dataset, scores: pa.Table, events: pa.Table, videos: P
 def write_embeddings(
     store: FeatureStore, selection: Selection, scores: pa.Table, videos: Mapping[str, str], folder: Path
 ) -> tuple[Path, ...]:
-    """Write the layers or heads that a detector reads, of every clip of `clips.json`, as one array.
+    """Write the features that a detector reads, of every clip in `clips.json`, as one array.
 
-    `embeddings.npy` is (clips, features) float32, by video name and first frame; `embeddings.json` names for each row
-    the video, its file, and the first and last frame of the clip as in `clips.json`.
+    `embeddings.npy` is (clips, features) float32, sorted by video name and first frame. `embeddings.json` has, for each
+    row, the video, its file, and the first and last frame of the clip as in `clips.json`.
 
     Args:
         store: the scored features.
-        selection: what the detector reads of them.
-        scores: as in `scores.parquet`.
-        videos: the file of each video, as in `data.json`.
-        folder: where the files are written.
+        selection: layers or heads that the detector reads.
+        scores: rows of `scores.parquet`.
+        videos: file of each video by name, as in `data.json`.
+        folder: folder to write to.
 
     Returns:
         The paths, in the order of `EMBEDDINGS`.
@@ -114,7 +114,7 @@ def _detections(names: Iterable[str], found: Sequence[_Found]) -> dict[str, Any]
     classes = sorted({label for _, label, *_ in found})
     labels: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for name, label, start, stop, confidence in found:
-        # FiftyOne's support is [first, last], counted from 1: the half-open frames [a, b) from 0 are [a + 1, b].
+        # FiftyOne counts [first, last] from 1, so the half-open frames [a, b) from 0 become [a + 1, b].
         detection: dict[str, Any] = {"label": classes.index(label), "support": [start + 1, stop]}
         labels[name].append(detection if confidence is None else {**detection, "confidence": confidence})
     return {"classes": classes, "labels": labels}

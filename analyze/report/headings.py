@@ -1,4 +1,4 @@
-"""Names of the metrics of tables and sweeps, as readers see them."""
+"""Headings of metrics in tables and sweeps."""
 
 HEADINGS = {
     "auc": "AUC",

@@ -1,4 +1,4 @@
-"""One analysis as a page needs it, read from its files by whoever knows where they lie."""
+"""One analysis as the report page needs it; the caller reads it from its files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from vadprobe.store.datasets.dataset import Dataset
 
 @dataclass(frozen=True, eq=False)
 class FilmStrip:
-    """Small pictures of a video side by side, evenly spaced in time: one WebP image of `count` frames."""
+    """Strip of small frames of a video, evenly spaced in time: one WebP image of `count` frames side by side."""
 
     webp: bytes
     count: int
@@ -24,10 +24,10 @@ class GeneratedTexts:
     """Texts that a backbone wrote about segments and events.
 
     Attributes:
-        rows: `video_id`, `start_frame`, `stop_frame` and `text`; a text is null where the frames could not be read.
-        notice: sentence that marks a text as generated, to be shown with every one.
-        commands: commands that made them, such as "describe".
-        notes: what is missing.
+        rows: `video_id`, `start_frame`, `stop_frame` and `text`; a text is null if the frames could not be read.
+        notice: sentence that marks texts as generated, to be shown with every text.
+        commands: commands that generated them, such as "describe".
+        notes: sentences about missing texts.
     """
 
     rows: pa.Table
@@ -37,7 +37,7 @@ class GeneratedTexts:
 
     @property
     def known(self) -> list[tuple[str, int, int, str]]:
-        """Texts that are there, as (video, first frame, frame after the last, text)."""
+        """Texts that are not null, as (video, first frame, frame after the last, text)."""
         columns = (self.rows[name].to_pylist() for name in ("video_id", "start_frame", "stop_frame", "text"))
         return [row for row in zip(*columns, strict=True) if row[3]]
 
@@ -48,18 +48,18 @@ class ReportPart:
 
     Attributes:
         result: entry of results.json.
-        detector: what was fitted.
-        saliency: content of saliency.json; None where the detector came from elsewhere.
+        detector: the fitted detector.
+        saliency: content of saliency.json; None if the detector was fitted elsewhere.
         scores: rows of scores.parquet.
         events: rows of events.parquet.
         truth: the dataset.
         curves: number of videos to draw as examples.
-        failures: reasons by name of video or clip.
-        figures: those that 'vadprobe figure' has drawn from this analysis.
-        tables: content of the JSON files of tables, and of a sweep, that were measured on its features and truth.
-        texts: those that a backbone wrote.
+        failures: reason by name of a video or clip that could not be read.
+        figures: figures that 'vadprobe figure' has drawn from this analysis.
+        tables: content of the JSON files of tables, and of a sweep, that were measured on the same features and truth.
+        texts: texts that a backbone wrote about segments and events.
         strips: film strips by video.
-        job: job file, as a command names it.
+        job: path of the job file, as in a command.
         format: name of the annotation's format.
     """
 
@@ -80,7 +80,7 @@ class ReportPart:
 
 
 def labels_of(parts: Sequence[ReportPart]) -> list[str]:
-    """Return a name for each analysis: its preset, and as much more as tells it from the others."""
+    """Return a label for each analysis: its preset, with as many further names as make it unique."""
     words = [
         (
             part.result["preset"],

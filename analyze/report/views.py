@@ -1,4 +1,4 @@
-"""Tables and charts as the page and the CSV files beside it take them."""
+"""Tables, charts and pictures, as the page and the CSV files beside it show them."""
 
 import csv
 import io
@@ -15,13 +15,13 @@ _LEAST_DECIMALS = 2
 
 @dataclass(frozen=True)
 class PageTable:
-    """One table: headings, rows of words and numbers, and the numbers of columns that are words.
+    """One table: headings, rows of words and numbers, and the indices of columns that hold words.
 
-    `name` is its id in the page and its CSV file; `kinds` gives a row its look ("measured", "baseline"); None is
-    unknown, and shown as `missing`. `digits` are decimals of numbers that are no whole numbers; a column of greater
-    numbers has fewer, so that five digits are left. `shown` limits the rows in the page. Where the first column has
-    videos and the second analyses, `opens_at` is the column with the frame that a click on the video leads to; -1
-    leads to the beginning.
+    `name` is its id in the page and the name of its CSV file. `kinds` gives the look of each row ("measured",
+    "baseline"). None is unknown and shown as `missing`. `digits` are the decimals of numbers that are not whole;
+    columns of larger numbers have fewer, so that five digits are left. `shown` limits the rows in the page. If the
+    first column has videos and the second analyses, `opens_at` is the column with the frame that a click on the video
+    opens, -1 for the beginning.
     """
 
     name: str
@@ -50,7 +50,7 @@ class PageTable:
         ]
 
     def _decimals(self, values: Sequence[Value]) -> int:
-        """Return the decimals that a column needs, at most those that leave its greatest number five digits."""
+        """Return the decimals that a column needs; its largest number has at most five digits in all."""
         known = [abs(value) for value in values if isinstance(value, float) and math.isfinite(value)]
         most = min(self.digits, max(0, 5 - len(str(int(max(known, default=0))))))
         needed = (len(f"{value:.{most}f}".rstrip("0").partition(".")[2]) for value in known)
@@ -62,7 +62,7 @@ class PageTable:
         return f"{value:.{decimals}f}" if isinstance(value, float) and math.isfinite(value) else str(value)
 
     def show(self, place: int) -> str | None:
-        """Return the video, analysis and frame that a row leads to, as JSON; None where it leads nowhere."""
+        """Return the video, analysis and frame that a click on a row opens, as JSON; None if it opens nothing."""
         if self.opens_at is None:
             return None
         row = self.rows[place]
@@ -78,13 +78,13 @@ class PageTable:
 
 
 def _inert(value: Value) -> Value:
-    """Return a word that no spreadsheet takes for a formula."""
+    """Return a value that no spreadsheet interprets as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 @dataclass(frozen=True)
 class PageChart:
-    """One chart: `data` is drawn by the function of the script that `kind` names; `label` is its accessible name."""
+    """One chart, drawn from `data` by the script's function for `kind`; `label` is its accessible name."""
 
     name: str
     kind: str
@@ -97,7 +97,7 @@ class PageChart:
 
 @dataclass(frozen=True)
 class PagePicture:
-    """A picture that is drawn already, as PNG in base64."""
+    """A finished picture, as PNG in base64."""
 
     title: str
     caption: str
@@ -106,7 +106,7 @@ class PagePicture:
 
 @dataclass(frozen=True)
 class Group:
-    """Tables, charts and pictures under one heading, with what a reader must know of them."""
+    """Tables, charts and pictures under one heading, with notes for their readers."""
 
     title: str
     tables: Sequence[PageTable] = ()

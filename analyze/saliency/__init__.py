@@ -1,1 +1,1 @@
-"""Saliency of layers (DLSP) and heads (RHI), and the selection made from it."""
+"""Saliency of layers (DLSP) and heads (RHI), and the selection by it."""

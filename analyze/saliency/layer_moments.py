@@ -1,4 +1,4 @@
-"""Moments and histograms of every dimension of a layer, and HiProbe-VAD's metrics of them (eqs. 1 to 6)."""
+"""Moments and histograms of every dimension of a layer, and the metrics per dimension (HiProbe-VAD, eqs. 1 to 6)."""
 
 import math
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ import numpy as np
 from vadprobe.analyze.saliency.readings import LAYERS, LayerReadings
 
 _BLOCK_VALUES = 1 << 17
-"""Values of a block of dimensions: it stays in the processor's cache."""
+"""Number of values of a block of dimensions, which fits the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Moments of every dimension of one layer, each (..., D), in units of 2 ** exponent of that dimension.
+    """Moments of every dimension of one layer, each (..., D), in units of 2 ** exponent of the dimension.
 
-    `difference` is the anomalous mean minus the normal one; `normal`, `anomalous` and `total` are variances.
+    `difference` is the anomalous mean minus the normal one. `normal`, `anomalous` and `total` are the variances of the
+    normal, the anomalous and all samples, divided by their numbers.
     """
 
     difference: np.ndarray
@@ -26,18 +27,18 @@ class Moments:
 
 
 def dimension_moments(unit: np.ndarray, anomalous: np.ndarray) -> Moments:
-    """Take the moments of samples (n, D), any real dtype, of two classes; anomalous (n,) bool."""
+    """Return the moments of samples (n, D), any real dtype, of two classes; `anomalous` is (n,) bool."""
     blocks = [_block_moments(values, exponent, anomalous) for values, exponent in scaled_blocks(unit)]
     return Moments(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
 
 
 def scaled_blocks(unit: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut a layer (n, D) into blocks of dimensions: float64 values in units of 2 ** exponent, and the exponents."""
+    """Cut a layer (n, D) into blocks of dimensions, each as float64 values in units of 2 ** exponent and exponents."""
     step = max(1, _BLOCK_VALUES // len(unit))
     blocks = []
     for start in range(0, unit.shape[1], step):
         values = unit[:, start : start + step].astype(np.float64)
-        # A power of two per dimension changes no digit, and no square can overflow or vanish afterwards.
+        # Scaling by a power of two per dimension changes no digit; afterwards no square can overflow or become 0.
         exponent = np.frexp(np.maximum(values.max(axis=0), -values.min(axis=0)))[1]
         blocks.append((np.ldexp(values, -exponent, out=values), exponent))
     return blocks
@@ -46,7 +47,7 @@ def scaled_blocks(unit: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 def _block_moments(values: np.ndarray, exponent: np.ndarray, anomalous: np.ndarray) -> tuple[np.ndarray, ...]:
     first, mean, variance = [], [], []
     for mine in (~anomalous, anomalous):
-        # Minus a sample of the class first: equal samples have variance 0 exactly, whatever the mean rounds to.
+        # A sample of the class is subtracted first, so equal samples have a variance of exactly 0 in spite of rounding.
         offset = values.compress(mine, axis=0)
         first.append(offset[0].copy())
         offset -= first[-1]
@@ -61,9 +62,9 @@ def _block_moments(values: np.ndarray, exponent: np.ndarray, anomalous: np.ndarr
 
 
 def divergences(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndarray:
-    """Return the KL divergence of every dimension, eqs. 1 and 2 (HiProbe-VAD); 0 for a constant one.
+    """Return the KL divergence of every dimension, eqs. 1 and 2 (HiProbe-VAD); 0 for a constant dimension.
 
-    Without a floor it is infinite where one class alone is constant, or both are and differ.
+    Without a floor it is infinite where one class alone is constant, or both are constant and differ.
     """
     floor = np.where(moments.total > 0, readings.variance_floor * moments.total, 1.0)
     variances = np.maximum(moments.normal, floor), np.maximum(moments.anomalous, floor)
@@ -74,7 +75,7 @@ def divergences(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndarra
 
 
 def discriminants(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndarray:
-    """Return the discriminant ratio of every dimension, eqs. 3 and 4 (HiProbe-VAD); 0 for a constant one.
+    """Return the discriminant ratio of every dimension, eqs. 3 and 4 (HiProbe-VAD); 0 for a constant dimension.
 
     Without an epsilon it is infinite where both classes are constant and differ.
     """
@@ -82,7 +83,7 @@ def discriminants(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndar
     if readings.ratio_epsilon == 0:
         constant = np.where(moments.difference == 0, 0.0, np.inf)
         return np.where(spread > 0, moments.difference**2 / np.where(spread > 0, spread, 1.0), constant)
-    with np.errstate(over="ignore", under="ignore"):  # far below 1e-12 the ratio is 0, far above epsilon is nothing
+    with np.errstate(over="ignore", under="ignore"):  # in the unit of tiny features epsilon overflows: ratio 0
         epsilon = np.maximum(np.ldexp(readings.ratio_epsilon, -2 * moments.exponent), np.finfo(np.float64).tiny)
     return np.asarray(moments.difference**2 / (spread + epsilon))
 
@@ -94,7 +95,10 @@ def n_floored(moments: Moments, readings: LayerReadings = LAYERS) -> np.ndarray:
 
 
 def histogram_entropies(unit: np.ndarray, n_bins: int = LAYERS.entropy_bins) -> np.ndarray:
-    """Return the entropy of every dimension of samples (n, D), eq. 5 (HiProbe-VAD), in bits: (D,); 0 if constant."""
+    """Return the entropy in bits of every dimension of samples (n, D), first eq. 5 (HiProbe-VAD), (D,).
+
+    A constant dimension has entropy 0.
+    """
     n = len(unit)
     surprise = np.array([0.0] + [count / n * math.log2(n / count) for count in range(1, n + 1)])
     entropies = []
@@ -113,5 +117,5 @@ def _bins(values: np.ndarray, n_bins: int) -> np.ndarray:
     values -= lowest
     values *= n_bins
     values /= np.where(width > 0, width, 1.0)
-    bins = values.astype(np.int64)  # rounds down, as no value is negative
+    bins = values.astype(np.int64)  # the cast rounds down, since no value is negative
     return np.minimum(bins, n_bins - 1, out=bins)

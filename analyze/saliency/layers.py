@@ -1,8 +1,8 @@
 """Saliency of layers: the three metrics of HiProbe-VAD (arXiv 2507.17394), equations 1 to 6.
 
-What the paper leaves open is in docs/explanation/readings.md. Each metric is the mean over the D dimensions of a number
-per dimension, so a layer's value says nothing about how the dimensions work together. DLSP ranks layers by the sum of
-the three (`.selection`).
+Choices that the paper leaves open are listed in docs/explanation/readings.md. Each metric is the mean over the D
+dimensions of a number per dimension, so it ignores dependence between dimensions. DLSP ranks layers by the sum of the
+three metrics' z-scores (`.ranking`).
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from vadprobe.analyze.saliency.layer_moments import Moments
 from vadprobe.analyze.saliency.readings import LAYERS, LayerReadings
 
 FLOORED_DIMENSIONS = "floored_dimensions"
-"""Key of the count that `layer_metrics` returns beside the metrics; it is not ranked."""
+"""Key of the count of floored dimensions that `layer_metrics` returns beside the ranked metrics."""
 
 
 def gaussian_kl(features: np.ndarray, labels: np.ndarray, readings: LayerReadings = LAYERS) -> np.ndarray:
     """Return the Kullback-Leibler divergence of the classes' Gaussians, eqs. 1 and 2 (HiProbe-VAD), in nats.
 
-    The mean over dimensions of `D(n || a) = [ln(v_a / v_n) + (v_n + (m_n - m_a)^2) / v_a - 1] / 2` with the means and
-    variances (divided by n) of the normal and the anomalous class. A class variance below a floor, 1e-3 of the
-    dimension's variance over all samples, is raised to that.
+    It is the mean over dimensions of `D(n || a) = [ln(v_a / v_n) + (v_n + (m_n - m_a)^2) / v_a - 1] / 2` with the means
+    and variances (divided by the number of samples) of the normal and the anomalous class. A class variance below a
+    floor, by default 1e-3 of the dimension's variance over all samples, is raised to the floor.
 
     Args:
         features: (..., n, D), for example (layers, n, D); any real dtype, finite, computed in float64 after centring.
@@ -32,8 +32,8 @@ def gaussian_kl(features: np.ndarray, labels: np.ndarray, readings: LayerReading
         readings: direction and floor.
 
     Returns:
-        (...,) float64 >= 0. A dimension that is constant over all samples counts as 0. Infinite without a floor where a
-        class is constant.
+        (...,) float64 >= 0. A dimension that is constant over all samples counts as 0. With a floor of 0, the value is
+        infinite if a class is constant in a dimension.
 
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
@@ -44,8 +44,9 @@ def gaussian_kl(features: np.ndarray, labels: np.ndarray, readings: LayerReading
 def discriminant_ratio(features: np.ndarray, labels: np.ndarray, readings: LayerReadings = LAYERS) -> np.ndarray:
     """Return the local discriminant ratio (LDR), eqs. 3 and 4 (HiProbe-VAD).
 
-    The mean over dimensions of `(m_a - m_n)^2 / (v_a + v_n + 1e-12)`, variances divided by n. The paper gives no
-    epsilon; it is in squared units of the features, so the ratio is free of scale only for variances far above 1e-12.
+    It is the mean over dimensions of `(m_a - m_n)^2 / (v_a + v_n + epsilon)`, variances divided by the number of
+    samples. The paper gives no epsilon; the default is 1e-12. It is in squared units of the features, so the ratio is
+    independent of their scale only for variances far above epsilon.
 
     Args:
         features: (..., n, D), as for `gaussian_kl`.
@@ -53,8 +54,9 @@ def discriminant_ratio(features: np.ndarray, labels: np.ndarray, readings: Layer
         readings: epsilon.
 
     Returns:
-        (...,) float64 >= 0. A dimension that is constant over all samples counts as 0. One that is constant within both
-        classes but differs between them counts as its squared difference times 1e12, and outweighs all others.
+        (...,) float64 >= 0. A dimension that is constant over all samples counts as 0. A dimension that is constant
+        within both classes but differs between them counts as its squared difference divided by epsilon, and dominates
+        all others.
 
     Raises:
         VadprobeError: as `gaussian_kl`.
@@ -63,15 +65,15 @@ def discriminant_ratio(features: np.ndarray, labels: np.ndarray, readings: Layer
 
 
 def binned_entropy(features: np.ndarray, n_bins: int = LAYERS.entropy_bins) -> np.ndarray:
-    """Return the mean entropy of the dimensions' histograms, eqs. 5 and 6 of the entropy (HiProbe-VAD), in bits.
+    """Return the mean entropy of the dimensions' histograms, first eqs. 5 and 6 (HiProbe-VAD), in bits.
 
-    It knows no labels. B = 32 bins of equal width cut [min, max] over all samples, half-open but for the last, which is
-    closed: x is in bin `min(floor((x - min) B / (max - min)), B - 1)`. The entropy is at most `log2(min(B, n))`:
-    with n = 16 samples it tells little.
+    It uses no labels. [min, max] over all samples is cut into B bins of equal width, half-open except for the last,
+    which is closed: x is in bin `min(floor((x - min) B / (max - min)), B - 1)`. The entropy is at most `log2(min(B,
+    n))`, so with n = 16 samples it says little.
 
     Args:
         features: (..., n, D), as for `gaussian_kl`.
-        n_bins: B, at least 2.
+        n_bins: the number B of bins, at least 2; the paper does not print it, the default is 32.
 
     Returns:
         (...,) float64 >= 0. A dimension that is constant over all samples counts as 0.
@@ -94,10 +96,10 @@ def layer_metrics(features: np.ndarray, labels: np.ndarray, readings: LayerReadi
         readings: of the equations.
 
     Returns:
-        "gaussian_kl", "discriminant_ratio", "binned_entropy": (...,) float64, each the same to the last bit as the
-        function of that name, for any cut of the leading axes. "floored_dimensions": (...,) int64, the dimensions with
-        a class variance that `gaussian_kl` raised to its floor. Many of them mean that the divergence says more about
-        the floor than about the samples.
+        "gaussian_kl", "discriminant_ratio", "binned_entropy": (...,) float64, each equal bit by bit to the function of
+        that name, whatever blocks the leading axes are cut into. "floored_dimensions": (...,) int64, the number of
+        dimensions with a class variance that `gaussian_kl` raised to its floor. If they are many, the divergence says
+        more about the floor than about the samples.
 
     Raises:
         VadprobeError: as `gaussian_kl`.
@@ -123,7 +125,7 @@ def _one_unit(unit: np.ndarray, anomalous: np.ndarray, readings: LayerReadings) 
 
 
 def _per_unit(features: np.ndarray, labels: np.ndarray, metric: Callable[[Moments], np.ndarray]) -> np.ndarray:
-    """Map a metric layer by layer: a layer's value cannot depend on its neighbours."""
+    """Compute a metric layer by layer, so that a layer's value cannot depend on its neighbours."""
     features = np.asarray(features)
     units = checked_units(features)
     anomalous = checked_labels(labels, units.shape[1])

@@ -20,16 +20,16 @@ _REMEDIES = {
     "gaussian_kl": "A class that is constant in a dimension makes it so; set saliency.variance_floor above 0.",
     "discriminant_ratio": "Classes that are constant in a dimension make it so; set saliency.ratio_epsilon above 0.",
 }
-"""Advice where a metric of layers is infinite."""
+"""Advice by metric of layers for an infinite value."""
 
 
 @dataclass(frozen=True, eq=False)
 class RobustSaliency:
-    """Robust saliency of heads, each (blocks, heads) float64, NaN for a head that is unknown under any prompt.
+    """Robust saliency of heads, as arrays (blocks, heads) float64, NaN for a head that is unknown under any prompt.
 
-    `mean` and `instability` are mean and standard deviation of the saliency over prompts, `robust` the mean minus
-    the weighted instability (RHI, eqs. 7, 8 and 9 (HeadHunt-VAD)). `heads` are the chosen (block, head), best first.
-    `prompts` is the saliency under each prompt, of which these are made.
+    `mean` and `instability` are the mean and the standard deviation of the saliency over prompts (eqs. 7 and 8
+    (HeadHunt-VAD)), `robust` is the mean minus the weighted instability (eq. 9). `prompts` has the saliency under each
+    prompt. `heads` are the chosen (block, head), best first.
     """
 
     mean: np.ndarray
@@ -40,14 +40,14 @@ class RobustSaliency:
 
 
 def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the layer saliency S(l), the sum of the metrics' z-scores over layers (DLSP, eqs. 5 and 6 (HiProbe-VAD)).
+    """Return the layer saliency S(l), the sum of the metrics' z-scores over layers (DLSP, second eqs. 5 and 6).
 
-    z-scores use the population standard deviation. With fewer than some twenty layers they are coarse; a metric's one
-    outlying layer dominates its z-scores.
+    z-scores use the population standard deviation. With fewer than about twenty layers they are coarse: a single
+    outlying layer dominates the z-scores of a metric.
 
     Args:
-        metrics: name to (L,), one value per layer, 1 to L: a constant embedding layer, 0, would shift every z-score.
-            The count "floored_dimensions" is left out.
+        metrics: by name (L,), one value for each of the layers 1 to L. Do not pass layer 0, the constant embedding,
+            which would shift every z-score. The count "floored_dimensions" is ignored.
 
     Returns:
         (L,) float64 scores, and the z-scores of each metric, (L,) float64. The chosen layer (eq. 7) is the first
@@ -66,26 +66,26 @@ def dlsp(metrics: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.nd
                 f"layers). {remedy}"
             )
     z_scores = {name: _z_scores(values) for name, values in ranked.items()}
-    # In the order of names, so that the order of the mapping changes no bit.
+    # Summed in the order of names, so that the order of the mapping changes no bit.
     return np.sum([z_scores[name] for name in sorted(z_scores)], axis=0), z_scores
 
 
 def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, top: int = 5) -> RobustSaliency:
     """Return the robust saliency of heads over several prompts, and the best heads (RHI, eqs. 7 to 9 (HeadHunt-VAD)).
 
-    Per prompt, each metric is scaled to [0, 1] over all heads, and a head's saliency is the mean of its metrics. With
-    mean and population standard deviation over prompts, `RSS = mean - weight * deviation`. With one prompt the
+    Per prompt, each metric is scaled to [0, 1] over all heads, and a head's saliency is the mean of its metrics. From
+    its mean and population standard deviation over prompts, `RSS = mean - weight * deviation`. With one prompt the
     deviation is 0, and the choice is far less robust.
 
     Args:
-        metrics: prompt to metric name to (blocks, heads), the same metrics for each prompt. NaN is unknown: that head
-            has no robust saliency, is never chosen, and takes no part in scaling that metric.
-        weight: lambda of eq. 9, >= 0; the paper's is 0.5.
-        top: how many heads to choose; the paper's is 5.
+        metrics: by prompt and metric name (blocks, heads), the same metrics for each prompt. NaN is unknown: such a
+            head has no robust saliency, is never chosen, and is left out when that metric is scaled.
+        weight: lambda of eq. 9, >= 0; the paper takes 0.5.
+        top: number of heads to choose; the paper takes 5.
 
     Returns:
-        The robust saliency of all heads and the `top` heads, the lower (block, head) first of equals. A metric that
-        is the same for every head of a prompt counts as 0.
+        The robust saliency of all heads, and the `top` heads; of equal ones the lower (block, head) is first. A metric
+        that is equal for all heads of a prompt counts as 0.
 
     Raises:
         VadprobeError: if a value is infinite, weight or top are out of range, or fewer than `top` heads are known.
@@ -95,7 +95,7 @@ def rhi(metrics: Mapping[str, Mapping[str, np.ndarray]], weight: float = 0.5, to
         raise VadprobeError(f"the instability weight must be 0 or more, got {weight} (the paper's is 0.5).")
     if not 1 <= top <= shape[0] * shape[1]:
         raise VadprobeError(f"top must be from 1 to {shape[0] * shape[1]}, the number of heads, got {top}.")
-    # In the order of names, so that the order of the mappings changes no bit.
+    # Summed in the order of names, so that the order of the mappings changes no bit.
     saliency = np.stack(
         [
             np.mean([_scaled(prompt, name, metrics[prompt][name]) for name in sorted(metrics[prompt])], axis=0)
@@ -126,14 +126,14 @@ def _scaled(prompt: str, name: str, values: np.ndarray) -> np.ndarray:
 
 
 def _stretched(values: np.ndarray) -> np.ndarray:
-    """Stretch onto [0, 1], NaN left out; all 0 if all are equal."""
+    """Scale values linearly onto [0, 1], ignoring NaN; all 0 if all are equal."""
     offset = values - np.nanmin(values)
     width = np.nanmax(offset)
     return np.asarray(offset / width if width > 0 else offset)
 
 
 def _z_scores(values: np.ndarray) -> np.ndarray:
-    # Stretched first, so that no square can overflow or vanish, and equal values give 0 whatever the mean rounds to.
+    # Scaled first: no square can overflow or become 0, and equal values give exactly 0 in spite of rounding.
     stretched = _stretched(values)
     centred = stretched - stretched.mean()
     deviation = np.sqrt((centred**2).mean())

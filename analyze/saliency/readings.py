@@ -1,4 +1,4 @@
-"""Readings of the saliency metrics: what the papers leave open, as values that the kernels take."""
+"""Readings of the saliency metrics: choices that the papers leave open, as arguments of the kernels."""
 
 import math
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ NmiMean = Literal["geometric", "arithmetic"]
 
 @dataclass(frozen=True)
 class LayerReadings:
-    """Readings of HiProbe's metrics of layers (eqs. 1 to 6).
+    """Readings of DLSP's metrics of layers (HiProbe-VAD, eqs. 1 to 6).
 
-    `entropy_bins` B >= 2 of the histograms; `kl_direction` of the divergence, "normal-anomalous" is D(n || a);
-    `variance_floor` >= 0, the least class variance of a dimension in it, as a fraction of the dimension's variance over
-    all samples; `ratio_epsilon` >= 0, added to the variances of the discriminant ratio, in squared units of the
-    features.
+    Attributes:
+        entropy_bins: number B >= 2 of bins of the histograms.
+        kl_direction: direction of the divergence; "normal-anomalous" is D(n || a).
+        variance_floor: least class variance in the divergence, >= 0, as a fraction of the dimension's variance over all
+            samples.
+        ratio_epsilon: number >= 0 added to the variances of the discriminant ratio, in squared units of the features.
     """
 
     entropy_bins: int = 32
@@ -29,11 +31,14 @@ class LayerReadings:
 
 @dataclass(frozen=True)
 class HeadReadings:
-    """Readings of HeadHunt's metrics of heads (eqs. 3 to 6), under the convention "paper".
+    """Readings of RHI's metrics of heads (HeadHunt-VAD, eqs. 3 to 6), for the convention "paper".
 
-    `lda_covariance` S of LDA: shrunk by Ledoit and Wolf or by OAS, with a fixed intensity in (0, 1], or not shrunk and
-    with a pseudo-inverse. `mmd` the root of the discrepancy, or its square. `kmeans_starts` >= 1 of the two-means
-    clustering. `nmi_mean` of the two entropies that mutual information is divided by.
+    Attributes:
+        lda_covariance: covariance S of LDA: shrunk by Ledoit and Wolf or by OAS, with a fixed intensity in (0, 1], or
+            not shrunk, with a pseudo-inverse.
+        mmd: the root of the discrepancy, or its square.
+        kmeans_starts: number >= 1 of starts of the two-means clustering.
+        nmi_mean: mean of the two entropies by which mutual information is divided.
     """
 
     lda_covariance: LdaCovariance = "ledoit-wolf"
@@ -43,7 +48,7 @@ class HeadReadings:
 
 
 def covariance_fault(value: LdaCovariance) -> str | None:
-    """Return the sentence that says what is wrong with a fixed intensity; None if nothing is."""
+    """Return a sentence about a fixed intensity outside (0, 1]; None for any valid covariance."""
     if isinstance(value, str) or (math.isfinite(value) and 0 < value <= 1):
         return None
     return (
@@ -53,7 +58,7 @@ def covariance_fault(value: LdaCovariance) -> str | None:
 
 
 LAYERS = LayerReadings()
-"""The readings of layers where nothing else is said."""
+"""Default readings of the metrics of layers."""
 
 HEADS = HeadReadings()
-"""The readings of heads where nothing else is said."""
+"""Default readings of the metrics of heads."""

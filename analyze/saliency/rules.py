@@ -1,4 +1,4 @@
-"""Rules of selection by name: what each chooses, and the protocol of one that another package adds."""
+"""Selection rules by name, and the protocols for rules that other packages add."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from vadprobe.analyze.saliency.selection import Unit
 
 
 class SelectionRule(Protocol):
-    """Protocol of a rule: it chooses layers or heads."""
+    """Protocol of a selection rule, which chooses layers or heads."""
 
     @property
     def unit(self) -> Unit:
-        """The parts that are chosen: "layer" or "head"."""
+        """Kind of parts that are chosen: "layer" or "head"."""
         ...
 
 
 @runtime_checkable
 class RankingRule(SelectionRule, Protocol):
-    """Protocol of a rule that is one function: the layer, or the `top_heads` heads, of the greatest score is chosen.
+    """Protocol of a rule with a score function: it chooses the layer, or the `top_heads` heads, of the greatest score.
 
-    The features are those of the score prompt. A rule must be a value that can be pickled, for workers.
+    The features are those of the score prompt. A rule must be picklable, since workers compute it.
     """
 
     def scores(self, features: np.ndarray, labels: np.ndarray, /) -> np.ndarray:
@@ -35,21 +35,22 @@ class RankingRule(SelectionRule, Protocol):
             labels: (n,) int64, 1 (anomalous) or 0 (normal).
 
         Returns:
-            (...,) float64, each of that layer's or head's features alone; NaN is unknown and never chosen.
+            (...,) float64, each computed from the features of that layer or head alone; NaN is unknown and never
+            chosen.
         """
         ...
 
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A rule that `detector.selection_rules` carries out."""
+    """Selection rule that is implemented in `detector.selection_rules`."""
 
     unit: Unit
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A rule that ranks by a function; `scores` as of `RankingRule`, a function of a module."""
+    """Selection rule that ranks by a function of a module, `scores`, as in `RankingRule`."""
 
     unit: Unit
     scores: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -64,4 +65,4 @@ RULES: Registry[SelectionRule] = Registry(
         "fisher": Ranked("head", fisher_ratio),
     },
 )
-"""Rules by the name that a job gives them."""
+"""Selection rules by the name that a job gives them."""

@@ -1,9 +1,9 @@
-"""Samples of two classes for the kernels: the classes centred apart, their inner products and distances.
+"""Samples of two classes for the kernels: each class centred, with inner products and distances.
 
 The kernels take features with leading axes, `(..., n, d)`: n samples of d dimensions for every layer or head, and one
-label per sample. Every layer and head is computed from its own values alone, in the same order of operations whatever
-stands beside it, so that cutting the leading axes into blocks changes no bit of an answer. Hence `take` in place of
-`[:, index]`, which interleaves the heads in memory and sums them in another order.
+label per sample. Every layer and head is computed from its own values alone, in an order of operations that does not
+depend on the others, so cutting the leading axes into blocks changes no bit of a result. This is why `take` is used
+instead of `[:, index]`, which interleaves the heads in memory and so sums them in another order.
 """
 
 from dataclasses import dataclass
@@ -12,21 +12,24 @@ from functools import cached_property
 import numpy as np
 
 _SAME = 1e-13
-"""Squared distances below this fraction of the squared norms are rounding, and count as 0 (distances: 3e-7)."""
+"""Fraction of the squared norms below which a squared distance is rounding and counts as 0 (3e-7 for distances)."""
 
 _EXPONENTS = 200
-"""Features within 2 to the power of plus or minus this need no scaling: their fourth powers are ordinary numbers."""
+"""Largest absolute exponent of 2 of features that need no scaling: their fourth powers are normal numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassCentred:
-    """Samples of a block of heads, the normal ones first, with their class means taken out.
+    """Class-centred samples of a block of heads, the normal ones first.
 
-    `vectors` (heads, n + 1, d) float64 are the class-centred samples and, last, the mean of the anomalous class minus
-    that of the normal one, all in one unit per head (a power of two). `order` (n,) int64 are the samples' numbers as
-    given, normal ones first, each class in the given order; `n_normal` is how many those are. `units`
-    (heads, n, d) are the features as given; they are 2 to the power of `exponents` (heads,) int64 times as large as
-    the vectors. `constant` (heads,) bool: all samples are equal.
+    Attributes:
+        vectors: (heads, n + 1, d) float64, the samples minus their class means and, last, the mean of the anomalous
+            class minus that of the normal one; all in one unit per head, 2 ** exponent.
+        order: (n,) int64, the original number of each sample; each class keeps its original order.
+        n_normal: number of normal samples.
+        units: (heads, n, d), the features as given.
+        exponents: (heads,) int64, exponent of each head's unit: features are 2 ** exponent times as large as `vectors`.
+        constant: (heads,) bool, True if all samples of a head are equal.
     """
 
     vectors: np.ndarray
@@ -58,18 +61,18 @@ class ClassCentred:
 
     @property
     def weights(self) -> np.ndarray:
-        """Multiples (n,) of the difference that, added to its own row, make a sample minus the mean of all."""
+        """Multiple of the difference, (n,), to be added to a class-centred row to centre it by the mean of all."""
         fraction = 1 - self.n_normal / self.n_samples
         return np.where(np.arange(self.n_samples) < self.n_normal, -fraction, 1 - fraction)
 
     @property
     def centred(self) -> np.ndarray:
-        """Samples minus the mean of all of them, (heads, n, d)."""
+        """Samples minus the mean of all samples, (heads, n, d)."""
         return np.asarray(self.rows + self.weights[:, None] * self.difference[:, None, :])
 
     @cached_property
     def _products(self) -> np.ndarray:
-        # n + 1 by n: products of a matrix with its own transpose are slower than others while they are small.
+        # n + 1 by n, since small products of a matrix with its own transpose are slower than others.
         return np.asarray(self.vectors @ self.rows.swapaxes(1, 2))
 
     @property
@@ -89,12 +92,12 @@ class ClassCentred:
 
     @cached_property
     def half_squared_distances(self) -> np.ndarray:
-        """Half of the squared distances of all samples, (heads, n, n), with the rounding of inner products."""
+        """Half of the squared distances of all samples, (heads, n, n), with rounding errors of inner products."""
         half = self.gram.diagonal(axis1=1, axis2=2) / 2
         one = np.ones(half.shape)
         normal = one * (np.arange(self.n_samples) < self.n_normal)
         anomalous = one - normal
-        # Two samples of different classes differ by the difference of the means as well.
+        # Samples of different classes also differ by the difference of the means.
         away, along = normal * (self.distance[:, None] / 2 - self.along), anomalous * self.along
         # Sums of outer products are fastest as one matrix product.
         left = np.stack([half, one, away, normal, along, anomalous], axis=2)
@@ -105,7 +108,7 @@ class ClassCentred:
 
     @property
     def centred_gram(self) -> np.ndarray:
-        """Inner products of the samples minus the mean of all of them, (heads, n, n)."""
+        """Inner products of the samples minus the mean of all samples, (heads, n, n)."""
         weights = np.broadcast_to(self.weights, self.along.shape)
         along = self.along + (self.distance / 2)[:, None] * weights
         result = np.stack([along, weights], axis=2) @ np.stack([weights, along], axis=1)
@@ -114,7 +117,7 @@ class ClassCentred:
 
 
 def centre_classes(units: np.ndarray, anomalous: np.ndarray) -> ClassCentred:
-    """Take the class means out of a block of checked units (heads, n, d), in float64."""
+    """Subtract the class means from a block of checked units (heads, n, d), in float64."""
     order = np.argsort(anomalous, kind="stable")
     n_normal = len(order) - int(np.count_nonzero(anomalous))
     # Samples first in memory: the steps below are then few long vector operations.
@@ -130,11 +133,14 @@ def centre_classes(units: np.ndarray, anomalous: np.ndarray) -> ClassCentred:
 
 
 def _centre(samples: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Write samples (n, heads, d), overwritten, less their mean to rows; the mean is the sum of the two results."""
-    # Minus a sample first: samples that are equal become exactly 0, whatever the mean rounds to.
+    """Write samples (n, heads, d) minus their mean to `rows`; return two arrays whose sum is the mean.
+
+    The samples are overwritten.
+    """
+    # A sample is subtracted first, so that equal samples become exactly 0 in spite of rounding.
     first = samples[0].copy()
     samples -= first
-    # In order in every case: NumPy sums a single column in pairs, but several columns row by row.
+    # Summed in order in every case: NumPy sums a single column pairwise, but several columns row by row.
     total = samples.sum(axis=0) if samples.shape[2] > 1 else samples.cumsum(axis=0)[-1]
     mean = total / len(samples)
     np.subtract(samples, mean, out=rows)
@@ -151,7 +157,8 @@ def scaled(units: np.ndarray) -> np.ndarray:
 def _scale(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Divide by a power of two per head, in place, and return the exponents, (heads,).
 
-    So no square or fourth power can overflow or vanish. Those of shorter floats are ordinary numbers of float64.
+    Afterwards no square or fourth power can overflow or become 0. Values of shorter float types need no scaling: their
+    fourth powers are normal numbers of float64.
     """
     if dtype.kind == "f" and dtype.itemsize < 8:
         return np.zeros(len(samples), dtype=np.int64)
@@ -164,7 +171,7 @@ def _scale(samples: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _constant(units: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Tell where all samples of a head are equal; only heads whose first sample leaves nothing are read in full."""
+    """Return (heads,) bool, True if all samples of a head are equal; only likely heads are compared in full."""
     constant = np.asarray(~vectors[:, [0, -1]].any(axis=(1, 2)))
     for head in np.flatnonzero(constant):
         constant[head] = (units[head] == units[head, :1]).all()
@@ -174,7 +181,7 @@ def _constant(units: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 def squared_distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return squared Euclidean distances (heads, m, n) between the rows of (heads, m, r) and (heads, n, r), float64.
 
-    Exactly 0 for equal rows: distances below 3e-7 of the rows' norms cannot be told from rounding, and count as 0.
+    They are exactly 0 for equal rows: distances below 3e-7 of the rows' norms may be rounding errors, and count as 0.
     """
     norms = (left**2).sum(axis=-1)[:, :, None] + (right**2).sum(axis=-1)[:, None, :]
     distances = norms - 2 * (left @ right.swapaxes(1, 2))

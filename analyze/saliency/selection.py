@@ -1,7 +1,7 @@
 """Selection of the most salient layer (DLSP) or of robust heads (RHI) from their metrics.
 
-Numbers of layers: axis "layer" of hidden states counts from the embedding, layer 0; the output of block l is
-layer l, 1 to L. Axis "block" of head outputs counts blocks from 0: block b makes layer b + 1.
+Layers are numbered from the embedding, layer 0; blocks are numbered from 0, and the output of block b is layer b + 1.
+So a backbone of L blocks has the layers 0 to L.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,16 @@ _DIMS: dict[str, tuple[str, ...]] = {"layer": ("layer",), "head": ("block", "hea
 
 @dataclass(frozen=True)
 class Selection:
-    """Layers or heads that feed the probe, in the order of their columns, and what they were chosen by.
+    """Layers or heads whose features the probe reads, in the order of its columns, and how they were chosen.
 
-    `indices` are (layer,) for unit "layer", layer 0 the embedding; (block, head) for unit "head", block 0 the first.
-    `method` names the rule, "dlsp" or "rhi" here. `scores` are what it ranked, None where unknown: one number per
-    layer, the first of them layer `first_layer`; or per block one number per head. Empty: the rule ranks nothing.
-    `inputs` names what the scores were computed from, by digest.
+    Attributes:
+        unit: "layer" or "head".
+        indices: (layer,) for layers, where 0 is the embedding; (block, head), both from 0, for heads.
+        method: name of the rule, such as "dlsp" or "rhi".
+        scores: ranked scores, None where unknown: one number per layer, the first for layer `first_layer`; or per block
+            one number per head. Empty if the rule ranks nothing.
+        first_layer: layer of the first score.
+        inputs: digests of what the scores were computed from, by name.
     """
 
     unit: Unit
@@ -82,7 +86,7 @@ class Selection:
 
     @property
     def parts(self) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
-        """Layers, and heads as (block, head), that a store must hold for it; one of the two is empty."""
+        """Layers, and heads as (block, head), that a store must hold for this selection; one of the two is empty."""
         if self.unit == "layer":
             return tuple(index[0] for index in self.indices), ()
         return (), tuple((index[0], index[1]) for index in self.indices)
@@ -119,14 +123,14 @@ class Selection:
 
 
 def layer_name(layer: int) -> str:
-    """Return a layer's number with that of its block, counted from 0: most likely HiProbe-VAD's number (figure 4)."""
+    """Return a layer's number and that of its block, from 0, which most likely is HiProbe-VAD's number (figure 4)."""
     return f"{layer} (block {layer - 1})" if layer > 0 else f"{layer} (embedding)"
 
 
 def select_layer(metrics: Mapping[str, np.ndarray], *, inputs: Mapping[str, str] | None = None) -> Selection:
-    """Select the layer of greatest saliency `dlsp`, the first of equals (DLSP, eq. 7 (HiProbe-VAD)).
+    """Select the layer of greatest saliency, the first of equal ones (DLSP, eq. 7 (HiProbe-VAD)).
 
-    Arguments and errors as there; `inputs` is carried into the selection.
+    Arguments and errors as for `dlsp`; `inputs` is stored in the selection.
     """
     scores, _ = dlsp(metrics)
     layer = 1 + int(scores.argmax())
@@ -140,9 +144,9 @@ def select_heads(
     top: int = 5,
     inputs: Mapping[str, str] | None = None,
 ) -> Selection:
-    """Select the heads of greatest robust saliency `rhi`, best first (RHI, eq. 9 (HeadHunt-VAD)).
+    """Select the heads of greatest robust saliency, best first (RHI, eq. 9 (HeadHunt-VAD)).
 
-    Arguments and errors as there; `inputs` is carried into the selection.
+    Arguments and errors as for `rhi`; `inputs` is stored in the selection.
     """
     found = rhi(metrics, weight, top)
     scores = tuple(tuple(None if np.isnan(value) else value for value in row) for row in found.robust.tolist())

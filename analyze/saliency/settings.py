@@ -1,4 +1,4 @@
-"""The sections `[analysis.saliency]` and `[analysis.selection]`: what is measured of layers and heads, what chooses."""
+"""The sections `[analysis.saliency]` and `[analysis.selection]`: metrics of layers and heads, and selection rules."""
 
 from dataclasses import fields
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ Rule = str
 """Name of the rule that chooses layers or heads: one of `saliency.rules.RULES`."""
 
 RANKING_RULES: tuple[Rule, ...] = ("dlsp", "rhi", "full-layer")
-"""Rules that rank by the papers' metrics, of which chance is known."""
+"""Rules that rank by the papers' metrics, for which permutations and folds can be computed."""
 
 _LAYER_ZERO = OpenReading(
     "numbers of layers",
@@ -114,7 +114,7 @@ class SaliencyConfig(Section):
         return HeadReadings(**{field.name: getattr(self, field.name) for field in fields(HeadReadings)})
 
     def strays(self, *, layers: bool) -> list[str]:
-        """Return the keys without effect that are not at their defaults, for a rule of layers or one of heads."""
+        """Return the keys that differ from their defaults but have no effect on a rule of layers, or of heads."""
         unused, default = (self.of_heads, HEADS) if layers else (self.of_layers, LAYERS)
         return _changed(unused, default)
 

@@ -1,4 +1,4 @@
-"""Stability of choices of layers or heads over draws: the frequency of each, and the overlap of the choices."""
+"""Stability of selections over draws: how often each layer or head is chosen, and how far selections agree."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,13 @@ from vadprobe.analyze.saliency.selection import Selection
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """Agreement of several selections of one unit: `frequency` (layers + 1,) or (blocks, heads) float64 in [0, 1].
+    """Agreement of several selections of one unit.
 
-    `overlap` is the mean fraction of indices that two selections have in common, `chance_overlap` what it would be
-    for random choices of as many; both NaN for a single selection. `n_selections` went into it.
+    Attributes:
+        frequency: (layers + 1,) or (blocks, heads) float64 in [0, 1], the fraction of selections with each index.
+        overlap: mean fraction of indices that two selections share; NaN for a single selection.
+        chance_overlap: expected `overlap` of random choices of the same sizes; NaN for a single selection.
+        n_selections: number of selections.
     """
 
     frequency: np.ndarray
@@ -24,7 +27,7 @@ class Stability:
     n_selections: int
 
     def most_frequent(self, count: int) -> list[tuple[tuple[int, ...], float]]:
-        """Return the indices chosen most often, with their frequency, the lower index first of equals."""
+        """Return the indices chosen most often, with their frequencies; of equal ones the lower index first."""
         order = np.argsort(-self.frequency, axis=None, kind="stable")[:count]
         places = [tuple(int(part) for part in np.unravel_index(number, self.frequency.shape)) for number in order]
         return [(place, float(self.frequency[place])) for place in places if self.frequency[place] > 0]
@@ -43,7 +46,7 @@ def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stabil
             frequency[index] += 1
     chosen = [frozenset(selection.indices) for selection in selections]
     pairs = [len(a & b) / min(len(a), len(b)) for a, b in combinations(chosen, 2)]
-    total = int(np.prod(shape)) - (len(shape) == 1)  # the embedding is never ranked
+    total = int(np.prod(shape)) - (len(shape) == 1)  # layer 0, the embedding, is never ranked
     by_chance = [max(len(a), len(b)) / total for a, b in combinations(chosen, 2)]
     return Stability(
         frequency=frequency / len(selections),
@@ -55,10 +58,10 @@ def stability(selections: Sequence[Selection], shape: tuple[int, ...]) -> Stabil
 
 @dataclass(frozen=True)
 class Overlap:
-    """Common part of two choices, beside its expectation for two random ones of the same sizes.
+    """Overlap of two selections, and its expectation for two random ones of the same sizes.
 
-    `shared` indices of both, `jaccard` their fraction of those of either; NaN where the choices are not of one unit and
-    backbone.
+    `shared` is the number of indices in both; `jaccard` is this number divided by that of indices in either. All are
+    NaN if the selections differ in unit or backbone.
     """
 
     shared: float = float("nan")
@@ -68,7 +71,7 @@ class Overlap:
 
 
 def overlap(first: Selection, second: Selection, total: int) -> Overlap:
-    """Count what two selections of one unit share.
+    """Return the overlap of two selections of one unit.
 
     Args:
         first, second: layers, or heads, of one backbone.
@@ -76,7 +79,7 @@ def overlap(first: Selection, second: Selection, total: int) -> Overlap:
     """
     mine, theirs = frozenset(first.indices), frozenset(second.indices)
     a, b, shared = len(mine), len(theirs), len(mine & theirs)
-    # The number that random sets share is hypergeometric; the Jaccard index is no linear function of it.
+    # Random sets share a hypergeometric number of indices; the Jaccard index is no linear function of that number.
     chances = {both: comb(a, both) * comb(total - a, b - both) / comb(total, b) for both in range(min(a, b) + 1)}
     return Overlap(
         shared=shared,

@@ -77,7 +77,7 @@ class OpenPartition:
     def n_blocks(self) -> int:
         """Number of the language model's blocks that must run for what the writers keep."""
         n_layers = self.writers[0].spec.backbone.n_layers
-        return max(writer.contents.depth(n_layers, self.key.partition) for writer in self.writers)
+        return max(writer.contents.blocks_needed(n_layers, self.key.partition) for writer in self.writers)
 
     def videos(self) -> Iterator[tuple[str, list[tuple[int, Sequence[int]]]]]:
         """Yield each video's name with the rows of its clips and their frame indices, in row order."""

@@ -7,7 +7,7 @@ from prefect import State
 from prefect.states import Completed, Failed
 
 if TYPE_CHECKING:
-    from vadprobe.flows.jobs.extract_job import ExtractionSummary
+    from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
 UNREADABLE = "Completed with unreadable videos"
 """Name of the state of a run in which some videos or clips could not be read, as exit code 3 of the command."""

@@ -1,4 +1,4 @@
-"""Compare the values of an array in two stores, partition by partition."""
+"""Comparison of the values of an array in two stores, partition by partition."""
 
 from dataclasses import dataclass
 
@@ -14,14 +14,14 @@ from vadprobe.store.format.schema import ArraySpec
 
 @dataclass(frozen=True)
 class ArrayDifference:
-    """One array of both stores, over their common partitions.
+    """Differences of one array between two stores, over their common partitions.
 
     Attributes:
-        name: the array's.
-        equal: number of partitions that agree bit for bit in all that both stores hold.
-        differing: the partitions that do not.
-        largest: largest absolute difference of two numbers, NaN where no two numbers differ.
-        row: the row that has it.
+        name: of the array.
+        equal: number of partitions whose values are equal bit by bit, as far as both stores hold them.
+        differing: numbers of the other partitions.
+        largest: largest absolute difference of two numbers; NaN if no two numbers differ.
+        row: the row with the largest difference.
         n_values: number of values that differ.
         one_sided: number of values that are a number in one store and NaN in the other.
     """
@@ -36,7 +36,7 @@ class ArrayDifference:
 
 
 def incomparable(a: Inventory, b: Inventory) -> str | None:
-    """Return why values cannot be compared row by row; None if they can."""
+    """Return the reason why the values of two stores cannot be compared row by row; None if they can."""
     if a.spec.clips_digest != b.spec.clips_digest:
         return "values were not compared: the clip tables differ, so the same row means another clip"
     if [array.shape for array in a.arrays] != [array.shape for array in b.arrays]:
@@ -49,7 +49,7 @@ def incomparable(a: Inventory, b: Inventory) -> str | None:
 
 
 def compare_array(a: Inventory, b: Inventory, array: ArraySpec, unknown: list[str]) -> ArrayDifference:
-    """Compare the common partitions of an array; what cannot be read is added to `unknown`."""
+    """Compare the common partitions of an array; append a sentence to `unknown` for each that cannot be read."""
     equal, differing = 0, list[int]()
     largest, row, n_values, one_sided = float("nan"), None, 0, 0
     for partition in sorted(set(a.records) & set(b.records)):
@@ -62,7 +62,7 @@ def compare_array(a: Inventory, b: Inventory, array: ArraySpec, unknown: list[st
             unknown.append(str(error))
             continue
         held = a.contents.mask(array, partition) & b.contents.mask(array, partition)
-        held = held.reshape(array.shape[1:-1])  # as the dimensions between the row and the last
+        held = held.reshape(array.shape[1:-1])  # in the shape of the dimensions between the row and the last
         mine, theirs = mine[:, held], theirs[:, held]
         unequal = _bits(mine) != _bits(theirs)
         if not unequal.any():
@@ -81,7 +81,7 @@ def compare_array(a: Inventory, b: Inventory, array: ArraySpec, unknown: list[st
 
 
 def _read(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
-    """Read the rows of a partition; refuse a lost or cut shard, which Zarr would fill with NaN.
+    """Read the rows of a partition; refuse a missing or cut shard, for which Zarr would give NaN.
 
     Raises:
         StoreError: if the shard is not what the record says, or cannot be read.
@@ -95,7 +95,7 @@ def _read(store: Inventory, array: ArraySpec, partition: int) -> np.ndarray:
     except ForbiddenError:
         if recorded:
             raise
-        found = 0  # who may not list is told the same of what is there and of what is not
+        found = 0  # without permission to list, a bucket refuses missing objects too
     if found != recorded:
         raise StoreError(f"{path} has {found} bytes, its record says {recorded}; run 'vadprobe verify {store.path}'.")
     try:

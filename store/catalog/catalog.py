@@ -1,4 +1,4 @@
-"""The stores of a root with their state, found from their files alone."""
+"""Catalog of the stores of a root with their state, read from their files alone."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,21 +17,21 @@ from vadprobe.store.files.zarr_arrays import UNREADABLE
 
 @dataclass(frozen=True)
 class Entry:
-    """One store of a root. Of an "unreadable" one only the place and the reason are known.
+    """One store of a root. Of an "unreadable" store only the place and the reason are known.
 
     Attributes:
-        dataset, sampling, backbone, prompt: the names that its path is made of.
-        state: "open" until it is committed.
+        dataset, sampling, backbone, prompt: the names in its path.
+        state: "open" until the store is committed, then "committed"; "unreadable" if its files cannot be read.
         reason: a sentence about what is wrong, None if nothing is.
         n_rows: rows of the clip table.
-        n_planned: rows that the store is to hold.
-        n_done: rows that are recorded, those that failed among them.
+        n_planned: rows that the store will hold when it is finished.
+        n_done: rows that are recorded, failed ones included.
         n_failed: rows that could not be computed.
         n_bytes: bytes of the store and its records.
-        digest: that of the specification.
-        dtype: that of the features.
-        contents: the parts that it is to hold, in words.
-        leftovers: names of files beside the store that 'vadprobe gc' looks at.
+        digest: of the specification.
+        dtype: of the features.
+        contents: the layers, heads and partitions that the store will hold, in words.
+        leftovers: names of files beside the store that 'vadprobe gc' examines.
     """
 
     dataset: str
@@ -67,7 +67,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All stores of a root, sorted by place. `notes` tell what else was found, or could not be looked at."""
+    """All stores of a root, sorted by place. `notes` say what else was found, and what could not be read."""
 
     root: StorePath
     entries: tuple[Entry, ...]
@@ -88,9 +88,9 @@ class Catalog:
 
 
 def read_catalog(root: StorePath) -> Catalog:
-    """Look at every store of a root. A store that cannot be read is an entry with a reason.
+    """Read the small files of every store of a root. A store that cannot be read becomes an entry with a reason.
 
-    Where the root cannot be listed (a web server), the stores that its `catalog.json` names are looked at.
+    If the root cannot be listed (a web server), the stores are those that its `catalog.json` names.
 
     Raises:
         VadprobeError: if there is no such root, it holds no store, or it can neither be listed nor has a catalog.
@@ -137,12 +137,12 @@ def _entry(root: StorePath, place: Place, store: FoundStore) -> Entry:
 
 
 def _below(root: StorePath, reason: str | None) -> str | None:
-    """Return a reason with paths relative to the root, as it may be saved and moved."""
+    """Return a reason with paths relative to the root, since the catalog may be saved and moved."""
     return None if reason is None else reason.replace(f"{root}/", "")
 
 
 def _reason(found: Inventory, place: Place) -> str | None:
-    """Return what is wrong with a store that can be read; None if nothing is."""
+    """Return a sentence about what is wrong with a readable store; None if nothing is."""
     spec = found.spec
     said = (spec.dataset, spec.sampling.key, spec.backbone.key, spec.prompt.key)
     if said != place:
@@ -160,7 +160,7 @@ def _reason(found: Inventory, place: Place) -> str | None:
 
 
 def _checked(entry: Entry, digest: str | None) -> Entry:
-    """Return an entry of a saved catalog, with a reason where the store is not the one that was saved."""
+    """Return the entry, with a reason if its digest is not the one in the saved catalog."""
     if entry.state == "unreadable":
         return replace(entry, reason=f"{CATALOG} names it, but: {entry.reason}")
     if digest is not None and entry.digest != digest:
@@ -170,7 +170,7 @@ def _checked(entry: Entry, digest: str | None) -> Entry:
 
 
 def _out_of_date(root: StorePath, entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield sentences about what is wrong in the saved catalog of a listed root; none where there is no catalog."""
+    """Yield sentences about what is out of date in the saved catalog of a listed root; none without a catalog."""
     try:
         saved, remarks = read_saved(root)
     except StoreError as error:

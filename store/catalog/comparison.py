@@ -1,4 +1,4 @@
-"""Compare two stores: how they were computed, which rows they have, and, if asked for, their values."""
+"""Comparison of two stores: specification, clips, contents, state, failures and, if wanted, values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from vadprobe.store.format.clip_table import ClipTable
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two stores. Each part is a list of sentences about A and B, empty where they are the same.
+    """Result of comparing two stores. Each part holds sentences about A and B, none where the stores agree.
 
-    `values` is None unless values were asked for and can be compared; `unknown` tells what could not be compared.
+    `values` is None unless values were compared; `unknown` says what could not be compared.
     """
 
     first: Inventory
@@ -36,15 +36,15 @@ class Comparison:
 
     @property
     def verdict(self) -> int:
-        """0 the same, 1 different, 2 no difference was found, but something could not be compared."""
+        """0 if the stores agree, 1 if they differ, 2 if no difference was found but something could not be compared."""
         return 1 if self.differs else 2 if self.unknown else 0
 
 
 def compare(first: StorePath, second: StorePath, values: bool = False) -> Comparison:
-    """Compare two stores by their small files and, if asked for, their values.
+    """Compare two stores by their small files and, if `values` is true, by their values.
 
-    Values count as equal where the records name the same SHA-256; that these are those of the shards is for
-    'vadprobe verify' to say. Elsewhere both are read.
+    Values count as equal where the records name the same SHA-256 for a shard; only 'vadprobe verify' checks that the
+    shards have it. Other shards are read from both stores.
 
     Raises:
         StoreError: if one of them is no store, or its provenance cannot be read.
@@ -77,7 +77,7 @@ def compare(first: StorePath, second: StorePath, values: bool = False) -> Compar
 
 
 def _clip_differences(a: Inventory, b: Inventory) -> Iterator[str]:
-    """Yield sentences about videos and clips that are only in one of them.
+    """Yield sentences about videos and clips that only one of the stores has.
 
     Raises:
         StoreError: if a clip table cannot be read, or is another than its store was written for.

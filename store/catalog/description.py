@@ -1,4 +1,4 @@
-"""Describe one store as plain values, for people and for programs."""
+"""Description of one store as plain values, for people and for programs."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,8 +15,12 @@ from vadprobe.store.writing.timings.run_timings import DeviceTimings, read_timin
 def describe_store(path: StorePath, tables: dict[str, ClipTable] | None = None) -> dict[str, Any]:
     """Return specification, contents, arrays, rows, failures and sizes of a store, as JSON values.
 
-    Sizes are those that the records name; no shard is touched. `bytes_per_value` is None while nothing is written.
-    `tables` are clip tables by digest that were read for other stores, so that each is read once; added to.
+    Sizes are taken from the records; no shard is read. `bytes_per_value` is None while nothing is written.
+
+    Args:
+        path: the Zarr group.
+        tables: clip tables by digest, read for other stores before; the table of this store is added, so that each is
+            read once.
 
     Raises:
         StoreError: if there is no store, or its provenance cannot be read.
@@ -83,7 +87,7 @@ def _timings(found: DeviceTimings) -> dict[str, Any]:
 
 
 def _clips(found: Inventory, tables: dict[str, ClipTable]) -> tuple[ClipTable | None, str | None]:
-    """Return the clip table of a store, or why it cannot be used."""
+    """Return (table, None), or (None, reason) if the store's clip table cannot be used."""
     if found.spec.clips_digest in tables:
         return tables[found.spec.clips_digest], None
     try:

@@ -1,6 +1,6 @@
-"""Find the stores below a folder of this machine, of an object store, or of a web server.
+"""Search for stores below a folder of this machine, of an object store, or of a web server.
 
-A web server lists nothing; there `catalog.json` names the stores.
+A web server cannot be listed; there `catalog.json` names the stores.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.text import error_text
 
 DEPTH = 3
-"""Folders between a root and its stores: dataset, sampling, backbone."""
+"""Number of folders between a root and its stores: dataset, sampling, backbone."""
 
 _STORE_SUFFIXES = (".zarr", ".records")
 _UNLISTED = (OSError, NotImplementedError, VadprobeError)
@@ -21,12 +21,12 @@ _ANY_DEPTH = 100
 
 @dataclass(frozen=True, order=True)
 class FoundStore:
-    """The path of a store.
+    """A store that was found, with its path.
 
     Attributes:
-        path: the Zarr group; it may be lost, and only the records left.
-        leftovers: names of files beside the store that 'vadprobe gc' looks at.
-        digest: the digest that `catalog.json` has of a store that could not be listed.
+        path: of the Zarr group; the group may be lost, with only its records left.
+        leftovers: names of files beside the store that 'vadprobe gc' examines.
+        digest: the store's digest in `catalog.json`, if the store was not found by listing; else None.
     """
 
     path: StorePath
@@ -36,9 +36,9 @@ class FoundStore:
 
 @dataclass(frozen=True)
 class Listing:
-    """The stores below a folder, sorted; `notes` tell what could not be looked at.
+    """The stores below a folder, sorted; `notes` say what could not be listed.
 
-    `is_saved` where the stores are those that `catalog.json` names, as no store was found by listing.
+    `is_saved` is True if listing found no store and the stores are those that `catalog.json` names.
     """
 
     stores: tuple[FoundStore, ...]
@@ -47,7 +47,7 @@ class Listing:
 
 
 def list_stores(folder: StorePath, depth: int = DEPTH) -> Listing:
-    """List the stores below a folder, down to `depth` folders between them; none is opened.
+    """List the stores below a folder without opening them; at most `depth` folders lie between.
 
     Raises:
         VadprobeError: if the folder can neither be listed nor has a catalog.
@@ -75,7 +75,7 @@ def list_stores(folder: StorePath, depth: int = DEPTH) -> Listing:
 
 
 def stores_below(folder: StorePath) -> list[StorePath]:
-    """Return the paths of all stores below a folder, at any depth on this machine.
+    """Return the paths of all stores below a folder: at any depth on this machine, else at most `DEPTH` folders down.
 
     Raises:
         VadprobeError: if there is none, or the folder can neither be listed nor has a catalog.
@@ -89,7 +89,7 @@ def stores_below(folder: StorePath) -> list[StorePath]:
 
 
 def names_in(folder: StorePath) -> list[str] | None:
-    """Return the names of all that lies in a folder, sorted; empty if there is no folder, None if it is unlistable."""
+    """Return the sorted names of a folder's entries; empty if there is no folder, None if it cannot be listed."""
     try:
         return sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
@@ -99,9 +99,9 @@ def names_in(folder: StorePath) -> list[str] | None:
 
 
 def _walk(folder: StorePath, depth: int, notes: list[str], above: tuple[StorePath, ...] = ()) -> Iterator[FoundStore]:
-    """Yield the stores below a folder by their groups or, where a group is lost, by their records."""
+    """Yield the stores below a folder; a store whose group is lost is found by its records."""
     here = folder if is_remote(folder) else folder.resolve()
-    if here in above:  # a link to a folder that contains it
+    if here in above:  # a link to a folder above it would never end
         return
     inside: list[StorePath] = [path for path in folder.iterdir() if not _is_marked_only(path)]
     inside.sort(key=lambda path: path.name)
@@ -119,7 +119,7 @@ def _walk(folder: StorePath, depth: int, notes: list[str], above: tuple[StorePat
 
 
 def _is_marked_only(path: StorePath) -> bool:
-    """Return whether a name like a store's is in a bucket only because a marker of a folder was left there."""
+    """Return whether a store's name is in a bucket only as a folder marker without a store."""
     return is_remote(path) and path.suffix in _STORE_SUFFIXES and not path.is_dir()
 
 

@@ -1,8 +1,8 @@
-"""Find and delete what ended processes left in a root.
+"""Search for files that ended processes left in a root, and their deletion.
 
-That is: claims, staged and half-written files, finished logs, records without a store. Looking changes nothing. A claim
-goes at once when its process is known to be gone; a claim on an object store by a process elsewhere is watched for its
-lease first, and goes only without a heartbeat.
+Such files are claims, staged and half-written files, finished logs, and records without a store. Searching changes
+nothing. A claim is deleted at once if its process is known to have ended. A claim on an object store whose process runs
+on another machine is watched for the length of its lease first, and deleted only if it shows no heartbeat.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from vadprobe.store.format.store_header import StoreHeader
 from vadprobe.store.verification.resume_log import log_of
 
 AGE = 600.0
-"""Seconds after which a half-written file counts as left: writing one takes a moment."""
+"""Age in seconds from which a half-written file counts as abandoned; writing one takes a moment."""
 
 _WRITTEN = re.compile(r".+\.[0-9]+\.[0-9a-f]{32}\.partial|.+\.zarr\.[0-9]+\.partial")
-"""Temporary names that are given beside stores; in a store and its records, every `*.partial` is one."""
+"""Temporary names beside stores; inside a store and its records, every `*.partial` is temporary."""
 
 Kind = Literal["claim", "staging", "half-written", "log", "records"]
 
@@ -45,7 +45,7 @@ class Garbage:
 
 
 def find_garbage(root: StorePath) -> list[Garbage]:
-    """Return all leftovers below a root, sorted by path; nothing is changed.
+    """Return all leftover files below a root, sorted by path; change nothing.
 
     Raises:
         StoreError: if there is no such folder.
@@ -63,12 +63,17 @@ def collect_garbage(
     tell: Callable[[str], None] = lambda message: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Garbage]:
-    """Delete leftovers; claims that only their lease can judge are watched for as long, all together.
+    """Delete leftover files. Claims that only their lease can judge are watched first, all at the same time.
 
-    Everything is judged again at the moment of deletion, so that a worker that began in between loses nothing.
+    Every file is judged again right before it is deleted, so that a worker that began meanwhile loses nothing.
+
+    Args:
+        found: as `find_garbage` returns it.
+        tell: called with a sentence about a wait.
+        sleep: waits for some seconds.
 
     Returns:
-        The leftovers that are gone.
+        The files and folders that were deleted.
 
     Raises:
         StoreError: if something cannot be deleted.
@@ -128,7 +133,7 @@ def _half_written(root: StorePath) -> Iterator[Garbage]:
     for path in dict.fromkeys(path for pattern in patterns for path in root.glob(pattern)):
         above = path.relative_to(root).parts[:-1]
         if FOLDER in above or any(name.endswith(".partial") for name in above):
-            continue  # it goes with its folder
+            continue  # deleted with its folder
         if not any(name.endswith((".zarr", ".records")) for name in above) and not _WRITTEN.fullmatch(path.name):
             continue  # the user's own
         recent = f"it was written to less than {AGE / 60:.0f} minutes ago, so its writer may be at work"
@@ -146,7 +151,7 @@ def _is_old(path: StorePath) -> bool:
 
 
 def _claims(backbone: StorePath) -> Iterator[Garbage]:
-    """Find the files of claims and what is staged under them."""
+    """Find the files of claims, and files that are staged under them."""
     claims = claims_in(backbone)
     for partition, paths in claims.entries().items():
         verdict, why = claims.judge(partition)
@@ -156,7 +161,7 @@ def _claims(backbone: StorePath) -> Iterator[Garbage]:
 
 
 def _logs(backbone: StorePath) -> Iterator[Garbage]:
-    """Find logs of verifications: those that nobody can resume, and those that somebody can."""
+    """Find logs of verifications, with the verdict "delete" only for those that cannot be resumed."""
     logs: list[StorePath] = sorted(backbone.glob(".*.verified"))
     for path in logs:
         store = backbone / f"{path.name[1:].removesuffix('.verified')}.zarr"
@@ -166,7 +171,7 @@ def _logs(backbone: StorePath) -> Iterator[Garbage]:
 
 
 def _finished(path: StorePath, store: StorePath) -> str | None:
-    """Return why a log is of no use any more; None if a verification may go on from it."""
+    """Return the reason why a log is useless; None if a verification may resume from it."""
     if path != log_of(store) or not store.exists():
         return "the verification of a store that is gone"
     try:

@@ -1,4 +1,4 @@
-"""Read the small files of a store: provenance and records. Shards are not touched."""
+"""Inventory of a store from its small files, header and records; shards are not read."""
 
 import json
 import math
@@ -28,10 +28,11 @@ _REQUESTS = 8  # small files read at once: on an object store each one is a roun
 
 @dataclass(frozen=True)
 class Inventory(StoreHeader):
-    """One store as its header and records have it. Get it from `read`.
+    """One store as its header and records describe it. Made by `read`.
 
-    `damaged` tells, by partition, why its record does not count. `small_bytes` are those of metadata, coordinates and
-    records. `refused` has the answer of a bucket about records that do not exist or may not be read.
+    `damaged` has, by partition, the reason why a record does not count. `small_bytes` is the size of metadata,
+    coordinates and records. `refused` has, by partition, a bucket's refusal for a record that does not exist or may not
+    be read.
     """
 
     records: dict[int, dict[str, Any]]
@@ -92,22 +93,22 @@ class Inventory(StoreHeader):
 
     @property
     def contents_text(self) -> str:
-        """The parts that it is to hold, in a few words."""
+        """The layers, heads and partitions that the store will hold, in a few words."""
         return contents_text(self.contents, n_partitions(self.spec.n_clips, self.contents.partition_rows))
 
     @property
     def n_planned(self) -> int:
-        """Rows that the store is to hold."""
+        """Number of rows that the store will hold when it is finished."""
         return self._rows(self.partitions)
 
     @property
     def n_done(self) -> int:
-        """Rows that are recorded, those that failed among them."""
+        """Number of rows that are recorded, failed ones included."""
         return self._rows(self.records)
 
     @cached_property
     def failures(self) -> dict[int, str]:
-        """Rows that could not be computed, ascending, with the reason."""
+        """Reason by row, rows ascending, for the rows that could not be computed."""
         found = {int(row): reason for record in self.records.values() for row, reason in record["failures"].items()}
         return dict(sorted(found.items()))
 
@@ -134,7 +135,7 @@ class Inventory(StoreHeader):
         return sum(self.shard(partition, array)[1] for partition in self.records)
 
     def n_values(self, array: ArraySpec) -> int:
-        """Count the values of an array that are stored, those of failed rows in stored shards among them."""
+        """Count the stored values of an array, including the NaN of failed rows in stored shards."""
         return sum(
             self._rows([partition]) * self._row_values(array, partition)
             for partition in self.records
@@ -147,7 +148,7 @@ class Inventory(StoreHeader):
         return self.small_bytes + sum(self.shard_bytes(array.name) for array in self.arrays)
 
     def _row_values(self, array: ArraySpec, partition: int) -> int:
-        """Count the values of a row that are held in a partition."""
+        """Count the values that a row of a partition has in an array."""
         return int(self.contents.mask(array, partition).sum()) * math.prod(array.chunk[1:])
 
     def _rows(self, partitions: Iterable[int]) -> int:
@@ -156,7 +157,7 @@ class Inventory(StoreHeader):
 
 
 def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
-    """Tell what is held, in a few words: `all`, or `3 layers, no heads, 2 of 9 partitions`."""
+    """Return stored parts in a few words: `all`, or `3 layers, no heads, 2 of 9 partitions`."""
     words = []
     for chosen, noun in ((contents.layers, "layer"), (contents.heads, "head")):
         if chosen is not None:
@@ -175,14 +176,19 @@ def contents_text(contents: StoredParts, n_all_partitions: int) -> str:
 
 
 def _recorded(path: StorePath, total: int) -> list[int]:
-    """Return the partitions that have a record; all of the plan where a folder cannot be listed."""
+    """Return the partitions that have a record; if the folder cannot be listed, all `total` partitions."""
     names = names_in(records_of(path))
     found = None if names is None else set(names)
     return [number for number in range(total) if found is None or record_name(number) in found]
 
 
 def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | ForbiddenError | None, int]:
-    """Return a record, or why it does not count or may not be read, or None; and its bytes; by one request."""
+    """Read one record by one request.
+
+    Returns:
+        The record, a reason why it does not count, the bucket's refusal, or None if there is none; and its size in
+        bytes.
+    """
     file = record_path(path, partition)
     content = b""
     try:
@@ -191,7 +197,7 @@ def _read_one(path: StorePath, partition: int) -> tuple[dict[str, Any] | str | F
         if not is_intact(record) or record["partition"] != partition:
             said = f"{file} was changed after it was written; 'vadprobe extract' writes the partition anew."
             return said, len(content)
-        # What is needed here; a record of a later version may lack it.
+        # These keys are needed here; a record of a later version may lack them.
         _ = record["spec_digest"], record["shards"].items(), record["failures"].items()
     except FileNotFoundError:
         return None, 0
@@ -217,6 +223,6 @@ def _size(file: StorePath) -> int:
 
 
 def state_text(store: Inventory) -> str:
-    """Tell state and rows in a few words."""
+    """Return the state and the numbers of rows in a few words."""
     state = "committed" if store.is_committed else "open"
     return f"{state} with {store.n_done:,} of {counted(store.n_planned, 'row')}"

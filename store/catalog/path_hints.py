@@ -1,4 +1,4 @@
-"""Find a store by the path that a user gave; where there is none, say what is there instead and what to do."""
+"""Search for a store by the path that a user gave, and advice when there is none."""
 
 import difflib
 from pathlib import Path
@@ -13,12 +13,12 @@ _SHOWN = 6
 
 
 def find_store(path: StorePath) -> StorePath:
-    """Return the store that a path means: `.../<prompt>.zarr`, or the same without `.zarr`.
+    """Return the store at a path `.../<prompt>.zarr`, also when it is given without `.zarr`.
 
-    A store that lost its metadata is one all the same.
+    A store that lost its metadata counts too.
 
     Raises:
-        VadprobeError: if there is none, telling what is there instead, or which names are near.
+        VadprobeError: if there is none; the message says what is there instead, or which names are similar.
     """
     candidates = [path] if path.suffix == ".zarr" else []
     candidates += [path.with_name(f"{path.name}.zarr")] if path.name else []
@@ -28,13 +28,13 @@ def find_store(path: StorePath) -> StorePath:
     for store in candidates:
         if store.exists() or records_of(store).is_dir():
             return store
-    if (path / "zarr.json").exists() and _store_around(path) is None:  # a store under a name of the user's
+    if (path / "zarr.json").exists() and _store_around(path) is None:  # a store that the user has renamed
         return path
     raise VadprobeError(explain(path))
 
 
 def explain(path: StorePath) -> str:
-    """Return a sentence about a path that is no store: what is there, and the command that fits."""
+    """Return a sentence about a path that is no store: its content, and the command for it."""
     store = _store_around(path)
     if not path.exists():
         return _missing(path)
@@ -52,7 +52,7 @@ def explain(path: StorePath) -> str:
 
 
 def explain_root(root: StorePath) -> str:
-    """Return a sentence about a folder in which no store is found as in a root, with the root that may be meant."""
+    """Return a sentence about a folder that is no root of stores, with the root that may be meant."""
     store = _store_around(root)
     if not root.exists():
         return _missing(root)
@@ -66,7 +66,7 @@ def explain_root(root: StorePath) -> str:
 
 
 def _missing(path: StorePath) -> str:
-    """Return a sentence about a path that does not exist: how far it does, and which names are near."""
+    """Return a sentence about a missing path: which of its folders exist, and which names there are similar."""
     parent = next((folder for folder in path.parents if folder.exists()), None)
     if parent is None:
         return f"there is no {str(path)!r}; check the path."
@@ -79,6 +79,6 @@ def _missing(path: StorePath) -> str:
 
 
 def _store_around(path: StorePath) -> StorePath | None:
-    """Return the store that a path is a part of: its group or its records lie above, or are the path; else None."""
+    """Return the store whose group or records are at the path or above it; None if there is none."""
     found = next((folder for folder in (path, *path.parents) if folder.suffix in (".zarr", ".records")), None)
     return None if found is None else found.with_suffix(".zarr")

@@ -11,10 +11,10 @@ CATALOG = "catalog.json"
 """Name of the saved catalog in a root."""
 
 CATALOG_VERSION = 1
-"""Version of the file, counted up when older readers can no longer read it."""
+"""Version of the file; it rises when older readers can no longer read it."""
 
 Place = tuple[str, str, str, str]
-"""A store by dataset, sampling key, backbone key and prompt key: all that its path is made of."""
+"""A store by (dataset, sampling key, backbone key, prompt key), the names in its path."""
 
 _PLACE_KEYS = ("dataset", "sampling", "backbone", "prompt")
 
@@ -32,9 +32,13 @@ def write_saved(root: StorePath, content: dict[str, Any]) -> StorePath:
 
 
 def read_saved(root: StorePath) -> tuple[dict[Place, str | None] | None, list[str]]:
-    """Return the digest of each store that a saved catalog names, None if there is none; and what is wrong with it.
+    """Read the saved catalog of a root.
 
     Names are checked before they become paths.
+
+    Returns:
+        The digest of each store, by place, or None if there is no saved catalog; and sentences about entries that are
+        left out.
 
     Raises:
         StoreError: if the file is no catalog, or one of a later version.

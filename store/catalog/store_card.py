@@ -1,4 +1,4 @@
-"""Write the store card: a README.md beside the stores of one backbone that tells what they are and how to read them."""
+"""The store card: a README.md beside the stores of one backbone that says what they are and how to read them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,8 +55,8 @@ ends in `.records`, and `clips.parquet` with `clip_videos.parquet`.
 def write_card(folder: StorePath) -> StorePath | None:
     """Write the card of the stores in a backbone's folder, whole or not at all.
 
-    It is written anew from the stores at every call, by one worker at a time, so the last commit is in it. Equal stores
-    have equal cards. A README.md that was not written here is left alone.
+    It is written anew at every call, by one worker at a time, so it covers all committed stores. Equal stores have
+    equal cards. A README.md that vadprobe did not write is left alone.
 
     Args:
         folder: the backbone's folder, `ROOT/<dataset>/<sampling>/<backbone>`.
@@ -75,7 +75,7 @@ def write_card(folder: StorePath) -> StorePath | None:
             before = path.read_bytes() if path.exists() else None
             if before is not None and not before.startswith(_MARK.encode()):
                 return None
-            after = store_card(folder).encode(errors="replace")  # names of files may be no UTF-8
+            after = store_card(folder).encode(errors="replace")  # file names may not be UTF-8
             if after != before:
                 write_bytes(path, after)
     except OSError as error:
@@ -86,7 +86,7 @@ def write_card(folder: StorePath) -> StorePath | None:
 def store_card(folder: StorePath) -> str:
     """Return the card of the stores in a backbone's folder, as Markdown.
 
-    A store that cannot be read is named with the reason.
+    A store that cannot be read is listed with the reason.
     """
     found: list[dict[str, Any]] = []
     unreadable: dict[str, str] = {}
@@ -108,7 +108,7 @@ def store_card(folder: StorePath) -> str:
 
 
 def _groups(found: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Group stores that share all but the prompt; one group, unless stores were copied here from elsewhere."""
+    """Group stores whose specifications differ in the prompt alone; usually there is one group."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for store in found:
         spec = store["specification"]
@@ -155,7 +155,7 @@ def _group_lines(stores: list[dict[str, Any]]) -> list[str]:
 
 
 def _facts(stores: list[dict[str, Any]], videos: str) -> list[tuple[str, str]]:
-    """Return what the stores of a group share, by name."""
+    """Return (name, value) of each property that the stores of a group share."""
     spec, clips = stores[0]["specification"], stores[0]["clips"]
     backbone, sampling = spec["backbone"], spec["sampling"]
     unit = f"clips of {sampling['clip_length']} frames" if sampling["unit"] == "segment" else "one clip per video"
@@ -176,7 +176,7 @@ def _facts(stores: list[dict[str, Any]], videos: str) -> list[tuple[str, str]]:
 
 
 def _caution(stores: list[dict[str, Any]]) -> list[str]:
-    """Return what the backbone's weights allow to be said of the numbers, if anything is to be said."""
+    """Return the lines that warn about numbers of a backbone with random or drawn weights; empty for others."""
     specs = [store["specification"] for store in stores]
     notes = dict.fromkeys(note for spec in specs for note in backbone_notes(spec["backbone"]["key"], spec["recipe"]))
     return [line for note in notes for line in (f"**{note}**", "")]

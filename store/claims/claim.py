@@ -1,4 +1,4 @@
-"""Claims of workers on partitions, agreed through files or objects alone."""
+"""Interface of claims, by which workers agree through files or objects who computes which partition."""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -13,26 +13,26 @@ FOLDER = ".claims"
 """Folder of the claims of one backbone, beside its stores."""
 
 Verdict = Literal["delete", "wait", "keep"]
-"""Fate of something that a worker may have left; `wait` means that only its lease can tell."""
+"""Fate of a claim that an ended worker may have left; `wait`: only the end of its lease tells if the worker lives."""
 
 UNNAMED = "a worker that has not said its name"
 
 
 class ClaimLostError(StoreError):
-    """The partition was taken over by another worker; nothing may be written for it any more."""
+    """Error of a claim that was lost: another worker has taken the partition over, so nothing may be written for it."""
 
 
 class Staging(Protocol):
     """Files of a partition that are complete but not in their places yet."""
 
     def stage(self, name: str, pieces: Sequence[bytes]) -> None:
-        """Keep the content of a file under a name of its own."""
+        """Stage a file: store its content under a private name until it is published."""
 
     def publish(self, name: str, final: StorePath) -> None:
-        """Put a staged file in its place, replacing what is there; readers see the one or the other."""
+        """Move a staged file to its place in one step: readers see either the old file or the new one."""
 
     def withdraw(self, final: StorePath) -> None:
-        """Take a published file away; nothing is done when there is none."""
+        """Delete a published file, if there is one."""
 
 
 class Claim(ABC):
@@ -42,7 +42,7 @@ class Claim(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Stop the work if the partition is not ours any more.
+        """Raise an error if this worker no longer holds the partition.
 
         Raises:
             ClaimLostError: if another worker took the partition over.
@@ -50,7 +50,7 @@ class Claim(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Give the partition back and forget what was staged; may be repeated."""
+        """Give the partition back and delete its staged files; further calls do nothing."""
 
     def __enter__(self) -> "Claim":
         return self
@@ -93,18 +93,18 @@ class Claims(ABC):
 
     @abstractmethod
     def holder(self, partition: int) -> str | None:
-        """Return who holds a partition, in words; None when nobody does."""
+        """Return the holder of a partition in words; None if nobody holds it."""
 
     @abstractmethod
     def judge(self, partition: int) -> tuple[Verdict, str]:
-        """Return what may become of the claim on a partition, and why; nothing is changed."""
+        """Return the verdict on the claim of a partition, with the reason; change nothing."""
 
     @abstractmethod
     def tidy(self) -> float:
-        """Delete what workers left that are known to be gone.
+        """Delete the claims and staged files of workers that are known to have ended.
 
         Returns:
-            Seconds after which a second call can tell of the others whether they are gone; 0 when there are none.
+            Seconds after which a second call can judge the claims that are left; 0 when no claim is undecided.
         """
 
     def entries(self) -> dict[int, list[StorePath]]:

@@ -1,4 +1,4 @@
-"""Claims in a folder: one lock file a partition, locked by the kernel for the worker that computes it.
+"""Claims in a folder: one lock file per partition, locked by the kernel for the worker that computes it.
 
 A claim ends with its process, however that ends. A suspended worker keeps its partition: the others leave it alone
 until that worker goes on or is ended. The lock file names its holder and is deleted with the claim; what a killed
@@ -25,7 +25,7 @@ STAGING = ".staging"
 """Endings of a partition's lock file, and of the folder in which its files are staged."""
 
 PATIENCE = 0.5
-"""Seconds for which `hold` tries: whoever tidies up holds what ended workers left for a moment."""
+"""Seconds for which `hold` tries again: `tidy` locks the files of ended workers for a moment to delete them."""
 
 
 class LocalStaging:
@@ -53,12 +53,12 @@ class LocalStaging:
                     raise StoreError(f"{path} does not return what was written to it; check the disk.")
 
     def publish(self, name: str, final: StorePath) -> None:
-        """Move a staged file to its place, replacing what is there; readers see the one or the other."""
+        """Move a staged file to its place in one step: readers see either the old file or the new one."""
         final.parent.mkdir(parents=True, exist_ok=True)
         (self.path / name).rename(final)
 
     def withdraw(self, final: StorePath) -> None:
-        """Delete a published file; nothing is done when there is none."""
+        """Delete a published file, if there is one."""
         final.unlink(missing_ok=True)
 
 
@@ -71,7 +71,7 @@ class LocalClaim(Claim):
         self._path, self._file = path, file
 
     def check(self) -> None:
-        """Refuse to go on if somebody has deleted the lock file: another worker may then have the partition.
+        """Raise an error if the lock file was deleted or replaced: another worker may then hold the partition.
 
         Raises:
             ClaimLostError: if the file is gone, or is another one.
@@ -83,7 +83,7 @@ class LocalClaim(Claim):
             )
 
     def release(self) -> None:
-        """Give the partition back and delete what was staged; may be repeated."""
+        """Give the partition back and delete its staged files; further calls do nothing."""
         if self._file.closed:
             return
         shutil.rmtree(self.staging.path, ignore_errors=True)
@@ -156,12 +156,12 @@ class LocalClaims(Claims):
             return None
 
     def judge(self, partition: int) -> tuple[Verdict, str]:
-        """Return what may become of the files of a claim, and why; nothing is changed."""
+        """Return the verdict on the files of a claim, with the reason; change nothing."""
         holder = self.holder(partition)
         return ("keep", f"claimed by {holder}, which is running") if holder else ("delete", "its worker has ended")
 
     def tidy(self) -> float:
-        """Delete what ended workers left; returns 0, since a lock tells at once whether its worker lives."""
+        """Delete the files of ended workers; returns 0, since a lock shows at once whether its worker lives."""
         for partition in self.entries():
             with contextlib.suppress(StoreError):  # files of another user do no harm
                 if claim := self.take(partition):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Owner:
-    """Owner of a claim. `machine` tells hosts, boots and containers apart, `started` a reused process number."""
+    """Owner of a claim. `machine` differs by host, boot and container; `started` reveals a reused process id."""
 
     host: str
     machine: str
@@ -33,11 +33,11 @@ class Owner:
         return f"process {self.process} on {self.host}"
 
     def runs_here(self) -> bool:
-        """Return whether the process is known to run on this machine, be it suspended."""
+        """Return whether the process is known to run on this machine; a suspended one counts as running."""
         return bool(self.machine) and self.machine == _machine() and not self.vanished()
 
     def vanished(self) -> bool:
-        """Return whether the process is known to be gone; False when it runs elsewhere, where only the lease tells."""
+        """Return whether the process is known to have ended; False if it runs on another machine."""
         if not self.machine or self.machine != _machine() or self.started is None:
             return False
         started = _started(self.process)
@@ -70,7 +70,7 @@ def _machine() -> str:
 
 
 def _started(process: int) -> int | None:
-    """Return when a process was started, in ticks since the machine was; -1 if it has ended, None if not known."""
+    """Return when a process was started, in clock ticks since boot; -1 if it has ended, None if not known."""
     try:
         after_name = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -79,7 +79,7 @@ def _started(process: int) -> int | None:
 
 
 def _runs(process: int) -> bool:
-    """Return whether there is a process of this number, even one that /proc hides from us."""
+    """Return whether a process with this id exists, even one that /proc hides from this user."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

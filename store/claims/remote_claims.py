@@ -1,13 +1,15 @@
-"""Claims on an object store, by conditional writes alone.
+"""Claims on an object store, made with conditional writes alone.
 
-A claim is the object `<partition>.<generation>`, created only where there is none. Its owner rewrites a counter in it,
-as a heartbeat, only where it is still the object that the owner wrote; whoever wants the partition watches that counter
-on a clock of its own, so clocks need not agree. A claim whose counter stood still for the lease, or whose process is
-gone from this machine, is taken over by creating the next generation: of several takers one can.
+A claim is the object `<partition>.<generation>`, created only if no such object exists. Its owner counts a heartbeat up
+in it, and only while the object is the one that the owner wrote last. A worker that wants the partition watches this
+counter by its own clock, so the clocks of two machines need not agree. A claim has expired when its counter stood still
+for the whole lease, or when its process has ended on this machine. It is taken over by creating the next generation,
+which succeeds for one worker only.
 
-Objects appear whole, so there is no folder to stage files in. An owner that wakes up late is kept out like this: it
-replaces a shard only while that is the object it saw before it last looked at its claim. A taker replaces the shards as
-well, so what the late owner saw is gone, and its writes are refused.
+Objects appear whole, so there is no folder to stage files in. A suspended owner that wakes up too late cannot overwrite
+the work of its successor: before each check of its claim it notes the tag of the shard, and it replaces the shard only
+while that tag is unchanged. The successor has written the shards anew, so their tags differ and the late write is
+refused.
 """
 
 import contextlib
@@ -23,24 +25,24 @@ from vadprobe.store.files.object_store import ChangedError
 from vadprobe.store.files.remote_path import RemotePath
 
 LEASE = 60.0
-"""Seconds without a heartbeat after which a claim is free; its owner gives four in that time."""
+"""Seconds without a heartbeat after which a claim is free; its owner writes four heartbeats in that time."""
 
 _TRIES = 5
 
 
 class RemoteStaging:
-    """Objects of a partition that are to be put in place, kept in memory."""
+    """Staged objects of a partition, kept in memory until they are published."""
 
     def __init__(self, claim: "RemoteClaim") -> None:
         self._claim = claim
         self._staged: dict[str, bytes] = {}
 
     def stage(self, name: str, pieces: Sequence[bytes]) -> None:
-        """Keep the bytes of an object."""
+        """Keep the bytes of an object in memory until it is published."""
         self._staged[name] = b"".join(pieces)
 
     def publish(self, name: str, final: StorePath) -> None:
-        """Put an object in its place, replacing what is there.
+        """Write a staged object to its place, replacing an earlier one.
 
         Raises:
             ClaimLostError: if another worker holds the partition by now.
@@ -57,21 +59,21 @@ class RemoteStaging:
         raise StoreError(f"{final} changed whenever it was about to be written; who else writes there?")
 
     def withdraw(self, final: StorePath) -> None:
-        """Delete a shard; a record stays until it is replaced, because deleting knows no conditions.
+        """Delete a shard. A record is left until it is replaced, because an object cannot be deleted under a condition.
 
-        Until then it names shards of other sizes, or of values that were computed in the same way.
+        Until then the old record either names shards of other sizes, so it does not count, or the same values.
         """
         if final.suffix != ".json":
             self._claim.check()
             final.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Forget what was not put in place."""
+        """Forget all staged objects that were not published."""
         self._staged.clear()
 
 
 class RemoteClaim(Claim):
-    """A partition whose newest claim object is of this process."""
+    """Claim on a partition whose newest claim object was written by this process."""
 
     def __init__(self, path: RemotePath, owner: Owner, tag: str | None) -> None:
         self.staging: RemoteStaging = RemoteStaging(self)
@@ -82,7 +84,7 @@ class RemoteClaim(Claim):
         self._thread.start()
 
     def check(self) -> None:
-        """Stop the work if it is not ours any more.
+        """Raise an error if this worker no longer holds the partition.
 
         Raises:
             ClaimLostError: if another worker took the partition over.
@@ -95,7 +97,7 @@ class RemoteClaim(Claim):
             )
 
     def release(self) -> None:
-        """Give the partition back; may be repeated."""
+        """Give the partition back; further calls do nothing."""
         if self._released.is_set():
             return
         self._released.set()
@@ -113,7 +115,7 @@ class RemoteClaim(Claim):
         return owner is not None and owner.identifier == self._owner.identifier
 
     def _live(self) -> None:
-        """Count in our own object at every heartbeat, as long as it is ours."""
+        """Write a heartbeat into the claim's object at intervals, until the claim is released or lost."""
         beat = 0
         while not self._released.wait(self._owner.lease / 4):
             beat += 1
@@ -145,14 +147,14 @@ class RemoteClaims(Claims):
         self._seen: dict[int, tuple[str, bytes, float]] = {}
 
     def _take(self, partition: int) -> Claim | None:
-        """Claim a partition. It is seen to have expired only by asking for it again, the lease apart."""
+        """Claim a partition. An expired claim is recognised by two calls that are at least its lease apart."""
         generations = self._generations(partition)
         if generations and not self._expired(partition, generations[-1]):
             return None
         return self._create(partition, generations[-1] if generations else 0)
 
     def hold(self, partition: int) -> Claim:
-        """Claim a partition; where its owner may be gone, watch for heartbeats for a lease first.
+        """Claim a partition; where its owner may have ended, watch for heartbeats for the length of a lease first.
 
         Raises:
             StoreError: if another worker holds it and lives, naming that worker.
@@ -167,7 +169,7 @@ class RemoteClaims(Claims):
         return claim
 
     def holder(self, partition: int) -> str | None:
-        """Return the process and host that the newest claim names; None when there is none."""
+        """Return the process and host that the newest claim names; None if there is no claim."""
         content = self._latest(partition)
         if content is None:
             return None
@@ -175,7 +177,7 @@ class RemoteClaims(Claims):
         return owner.name if owner else UNNAMED
 
     def judge(self, partition: int) -> tuple[Verdict, str]:
-        """Return what may become of the claims on a partition, and why; nothing is changed."""
+        """Return the verdict on the claims of a partition, with the reason; change nothing."""
         owner = Owner.read(self._latest(partition) or b"")
         if owner is None:
             return "wait", f"claimed by {UNNAMED}"
@@ -186,7 +188,7 @@ class RemoteClaims(Claims):
         return "wait", f"claimed by {owner.name}; {owner.lease:.0f} s without a heartbeat show that it has ended"
 
     def tidy(self) -> float:
-        """Delete claims of processes that are gone from this machine, and those that were seen to expire.
+        """Delete claims of processes that have ended on this machine, and claims that were seen to expire.
 
         Returns:
             The longest lease among the claims that were seen and may expire; 0 when there are none.
@@ -218,7 +220,7 @@ class RemoteClaims(Claims):
         return now - seen[2] >= (owner.lease if owner else self.lease)
 
     def _create(self, partition: int, before: int) -> RemoteClaim | None:
-        """Create the generation after `before` (0: there is none), and make sure that it is the one that counts."""
+        """Create the generation after `before` (0 if there is none); return the claim if that generation counts."""
         path, owner = self._path(partition, before + 1), Owner.here(self.lease)
         try:
             path.create(owner.content(0))
@@ -244,7 +246,7 @@ class RemoteClaims(Claims):
         return self.folder / f"{partition:06d}.{generation}"
 
     def _latest(self, partition: int) -> bytes | None:
-        """Return what the claim on a partition says; None when nobody holds it."""
+        """Return the content of the newest claim on a partition; None when nobody holds it."""
         generations = self._generations(partition)
         return self._content(partition, generations[-1]) if generations else None
 

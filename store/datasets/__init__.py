@@ -1,1 +1,1 @@
-"""Datasets: videos with their true intervals and splits, the files that tell both, and what is known of the videos."""
+"""Datasets: videos with splits and anomalous intervals, and the readers of the files that describe them."""

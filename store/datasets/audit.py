@@ -1,4 +1,4 @@
-"""Audit a dataset before anything is computed on it: what there is, what is wrong, and what would change a score."""
+"""Audit of a dataset before anything is computed on it: its contents, and findings that may change a score."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -119,15 +119,15 @@ class Audit:
 
 
 def audit(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFacts] | None = None) -> Audit:
-    """Read a dataset and look for everything that does not fit.
+    """Read a dataset and check all its files against each other.
 
     Args:
-        config: the section of a job file, or one made of command line options.
-        workspace: where its relative paths begin.
-        probed: what opening the video files has found, if they were opened.
+        config: the section of a job file, or one made from command line options.
+        workspace: folder that the section's relative paths start from.
+        probed: facts of the opened video files; None if they were not opened.
 
     Raises:
-        VadprobeError: if a file or folder is missing or is not what it should be as a whole.
+        VadprobeError: if a file or folder is missing, or a file is of another kind than expected.
     """
     source = read_source(config, workspace)
     unreadable: list[Finding] = []
@@ -148,7 +148,7 @@ def audit(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFacts] |
 
 
 def anomalous_frames(dataset: Dataset, video_id: str) -> int:
-    """Count the frames of a video inside its intervals, each once; intervals are not cut at the end here."""
+    """Count the frames in a video's intervals, each frame once; also those behind the video's end."""
     total, reached = 0, 0
     for interval in dataset.intervals_of(video_id):
         total += max(interval.stop_frame - max(interval.start_frame, reached), 0)

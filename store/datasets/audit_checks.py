@@ -26,7 +26,7 @@ def unreadable_files(probed: Sequence[VideoFacts]) -> list[Finding]:
 
 
 def published_truth(config: DatasetConfig, workspace: Path) -> list[Finding]:
-    """Compare the annotation with the published one, line by line; the convention of the reading does not matter."""
+    """Compare the annotation with the published one, line by line, whatever convention the section names."""
     plain = config.model_copy(update={"intervals": DEFAULT_CONVENTION, "videos": None, "validation": None})
     try:
         annotations = read_source(plain, workspace).parts.annotations
@@ -74,7 +74,7 @@ def length_conventions(config: DatasetConfig, dataset: Dataset) -> list[Finding]
 
 
 def shared_sources(dataset: Dataset) -> list[Finding]:
-    """Find films of which clips are in the training split and in another one."""
+    """Find films with clips both in the training split and in another one."""
     train = {source_of(video.video_id) for video in dataset.of_split("train")}
     test = {source_of(video.video_id) for video in dataset.videos if video.split != "train"}
     shared = sorted(train & test)

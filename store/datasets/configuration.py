@@ -9,7 +9,7 @@ from vadprobe.store.settings import Section
 
 
 class AnnotationConfig(Section):
-    """One annotation file laid over a folder of videos: intervals, joined by name."""
+    """One annotation file for a folder of videos, joined by name; its labels and intervals replace earlier ones."""
 
     format: Literal["ucf-crime", "xd-violence", "msad", "tad", "hivau"] = Field(
         description="the set whose format it has"
@@ -42,7 +42,7 @@ DatasetFormat = Literal["folder", "manifest", "ucf-crime", "xd-violence", "msad"
 class DatasetConfig(Section):
     """Section `[dataset]`: where the videos are and what is known about them.
 
-    "folder" is every video below a folder; "manifest" a table of one's own; the others are known sets, whose
+    "folder" is every video below a folder, "manifest" a table of your own. The other formats are known sets, whose
     annotation, split lists and frame counts are looked up in the folder `source` (or beside the file `source`).
     """
 

@@ -1,4 +1,4 @@
-"""A dataset: videos with splits and labels, anomalous intervals, and where the files are.
+"""A dataset: videos with splits and labels, their anomalous intervals, and the folder of their files.
 
 Labels live here and never in a feature store, so a corrected annotation costs no GPU time.
 """
@@ -22,10 +22,10 @@ from vadprobe.store.files.parquet import read_parquet, write_parquet
 
 @dataclass(frozen=True)
 class Dataset:
-    """Videos and their truth. Relative paths of videos begin at `folder`.
+    """Videos and their ground truth. Paths of videos are relative to `folder`.
 
-    `missing` names videos that belong to the dataset and have no file there; `held_out` those that were taken out of
-    its test split.
+    `missing` names videos of the dataset without a file. `held_out` names test videos that were moved to the validation
+    split.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Dataset:
 
     @cached_property
     def truth_digest(self) -> str:
-        """SHA-256 of names, splits, labels and intervals: results on another ground truth never look the same."""
+        """SHA-256 of names, splits, labels and intervals; a result names it, so its ground truth is known."""
         return digest_json(
             {
                 "videos": sorted([video.video_id, video.split, video.label] for video in self.videos),
@@ -125,9 +125,8 @@ def read_manifest(name: str, folder: Path, manifest: Path) -> Dataset:
 def is_drawn(dataset: Dataset) -> bool:
     """Return True if every video is one that the generated surveillance set drew, as the card beside them says.
 
-    The card lies beside the video folder, and the set's manifest names its videos: a video that was put among them
-    is none of them. The dataset's name means nothing. Names alone are compared: a file that was exchanged under its
-    name is not noticed.
+    The card lies beside the video folder, and the set's manifest names the videos that were drawn. Only names of videos
+    are compared, not the dataset's name and not the files: a file that was replaced under its name is not noticed.
     """
     home = dataset.folder.parent
     try:

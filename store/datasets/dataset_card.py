@@ -1,4 +1,4 @@
-"""Write the card of a prepared dataset, in Markdown, from its audit."""
+"""The card of a prepared dataset, in Markdown, from its audit."""
 
 from vadprobe.store.datasets.annotations.conventions import TEXT_FORMATS
 from vadprobe.store.datasets.audit import SPLIT_HEAD, Audit
@@ -13,7 +13,7 @@ _NAMED = 20
 
 
 def dataset_card(audit: Audit) -> str:
-    """Return the card as Markdown: counts, classes, digest, conventions, caveats, and the files it was made of."""
+    """Return the card as Markdown: counts, classes, digest, conventions, caveats, and the files that were read."""
     dataset, config = audit.dataset, audit.config
     splits = list(audit.counts)
     classes = [(name, *(by_split.get(split, 0) for split in splits)) for name, by_split in audit.classes.items()]

@@ -1,6 +1,6 @@
-"""Join what files say about videos, always by name: annotations, split lists, frame counts, files on disk.
+"""Join of annotations, split lists, frame counts and video files to one dataset, always by the names of videos.
 
-Nothing is dropped in silence: whatever does not fit becomes a `Finding`.
+Nothing is dropped silently: whatever does not fit becomes a `Finding`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import counted, first_few
 
 NAMED = 5
-"""Number of names that a message shows."""
+"""Largest number of names in a message."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that does not fit. With `changes_score`, numbers differ from those on the set as published."""
+    """Something that does not fit. `changes_score`: results differ from those on the published set."""
 
     kind: str
     message: str
@@ -32,18 +32,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Parts:
-    """All that was read about one dataset.
+    """Everything that was read about one dataset.
 
     Attributes:
-        name: the dataset's.
-        folder: where paths of videos begin.
+        name: of the dataset.
+        folder: folder that paths of videos are relative to.
         annotations: one for each annotated video.
         lists: lines of the split lists.
         counts: frame count and rate of videos by source, in order of trust: the first that knows a video decides.
         files: relative paths of video files by video; None where no video folder was given.
-        name_rule: label and category by the name of a video.
+        name_rule: gives label and category by the name of a video; None without such a rule.
         is_complete: the annotation names normal videos too.
-        is_of_all_splits: an annotation that names no split may be of training videos too, as the lists say.
+        is_of_all_splits: the annotation covers training videos too, so a training list does not contradict it.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Joined:
-    """A dataset with what did not fit."""
+    """A dataset, and the findings about what did not fit."""
 
     dataset: Dataset
     findings: tuple[Finding, ...]
@@ -71,12 +71,12 @@ def naming(videos: Sequence[str]) -> str:
 
 
 def join(parts: Parts) -> Joined:
-    """Make a dataset of all that was read, with one finding per kind of misfit.
+    """Make a dataset of everything that was read, with one finding per kind of misfit.
 
-    A video belongs to the dataset if a list or the annotation names it, or, where there is no test list, a frame count
-    does and the set's name rule knows it. The lists decide its split, else the annotation, else it is a test video. Its
-    label is the annotation's, else the list's, else that of its name, else unknown. Intervals are cut at the end of the
-    video where its frame count is known.
+    A video belongs to the dataset if a list or the annotation names it. Without a test list, a video also belongs to it
+    if it has a frame count and the set's name rule knows its name. The split comes from the lists, else from the
+    annotation, else it is "test". The label comes from the annotation, else from the list, else from the name, else it
+    is unknown. Intervals are cut at the end of a video whose frame count is known.
     """
     findings: list[Finding] = []
     splits = _splits(parts, findings)
@@ -120,7 +120,7 @@ def _splits(parts: Parts, findings: list[Finding]) -> dict[str, Split]:
 
 
 def _label_by_name(parts: Parts, name: str) -> tuple[int, str] | None:
-    """Return label and category as the set's name rule has them; None for a name that is not one of the set's."""
+    """Return label and category by the set's name rule; None for a name that does not follow it."""
     if parts.name_rule is None:
         return None
     try:
@@ -207,7 +207,7 @@ def _unannotated(
 
 
 def _grouped(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """One finding per kind, with all its videos; the first message stands for the kind."""
+    """Return one finding per kind, with all its videos and the message of the first."""
     groups: dict[str, Finding] = {}
     for finding in findings:
         first = groups.get(finding.kind, finding)

@@ -1,4 +1,4 @@
-"""The list of opened video files: one row for each video, readable or not."""
+"""The list of probed video files: one row for each video, readable or not."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -25,14 +25,14 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """One video file as stage 1 found it.
+    """Facts of one video file, as stage 1 found them when it opened the file.
 
     Attributes:
         video_id: the video's name.
         split: "train", "validation" or "test".
         n_frames: number of frames; None for an unreadable video.
         fps: frames a second; None for an unreadable video.
-        fingerprint: digest of the file.
+        fingerprint: digest of the file's size, beginning and end (`fingerprint_file`).
         reason: why the video is not readable; None if it is.
         reader: the library that counted the frames, "decord" or "PyAV"; None if unreadable, or not recorded.
         note: a sentence on what is unusual about a readable file; "" if nothing is, None if not recorded.
@@ -54,7 +54,7 @@ def write_video_facts(videos: Sequence[VideoFacts], path: StorePath) -> None:
 
 
 def read_video_facts(path: StorePath) -> tuple[VideoFacts, ...]:
-    """Read what `write_video_facts` wrote; empty where there is no such file, or it may not be read.
+    """Read the list that `write_video_facts` wrote; empty if there is no such file, or it may not be read.
 
     Raises:
         StoreError: if the file is not readable as Parquet or lacks a column.

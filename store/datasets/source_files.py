@@ -1,4 +1,4 @@
-"""Find the files of a dataset: its annotation, split lists, frame counts and videos."""
+"""Search for the files of a dataset: its annotation, split lists, frame counts and videos."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _COUNT_NAMES = ("*frame_counts*.csv", "*frame_count*.csv")
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The files that tell about a dataset: given in its section, or found by their usual names."""
+    """Files that describe a dataset: given in its section, or found by their usual names."""
 
     annotations: tuple[Path, ...] = ()
     lists: Mapping[Split, tuple[Path, ...]] = field(default_factory=dict)
@@ -59,11 +59,12 @@ def find_files(config: DatasetConfig, workspace: Path) -> SourceFiles:
 
 
 def scan_videos(folder: Path, names: set[str]) -> tuple[dict[str, str], tuple[Finding, ...]]:
-    """Return the relative paths of the video files below a folder, by video name, and what is wrong with others.
+    """Return the relative paths of the video files below a folder, by video name, and findings about other files.
 
-    A file counts if it has a video extension, or if its whole name is one of `names`; hidden files (such as the "._"
-    companions some systems leave beside a copy) do not. Of two files of one name the first in path order counts. Names
-    that are not UTF-8, or hold invisible characters, cannot be written to a table and do not count either.
+    A file is a video if it has a video extension, or if its whole name is one of `names`. Hidden files are ignored,
+    such as the "._" companions that some systems leave beside a copy. Of two files with one name the first in path
+    order is used. Names that are not UTF-8, or have invisible characters, are left out, since they cannot be written to
+    a table.
     """
     found: dict[str, str] = {}
     findings = []
@@ -86,7 +87,7 @@ def scan_videos(folder: Path, names: set[str]) -> tuple[dict[str, str], tuple[Fi
 
 
 def exists(path: Path, kind: Callable[[Path], bool] = Path.exists) -> bool:
-    """Return whether a path exists and is of a kind; one that cannot be looked at (no permission) does not."""
+    """Return whether a path exists and is of a kind; False for a path that may not be examined."""
     try:
         return kind(path)
     except OSError:
@@ -119,7 +120,7 @@ def _annotation_files(config: DatasetConfig, source: Path) -> tuple[Path, ...]:
 
 
 def _lists(folder: Path, patterns: Sequence[str], are_parts: bool) -> tuple[Path, ...]:
-    """Return the lists of a split: all that fit the first pattern if they belong together, else the first."""
+    """Return the list files of a split: those of the first pattern that fits any, all if `are_parts`, else one."""
     found = _matching(folder, patterns)
     return tuple(found if are_parts else found[:1])
 

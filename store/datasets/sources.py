@@ -1,4 +1,4 @@
-"""Read a dataset as its `[dataset]` section describes it: every file that tells about it, joined by name."""
+"""Reading a dataset as its `[dataset]` section describes it: all its files, joined by the names of videos."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +27,12 @@ REFUSED = (
     "unreadable file names",
     "interval after the end",
 )
-"""Kinds of findings of which no dataset can be made."""
+"""Kinds of findings that make it impossible to make a dataset."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a dataset as they were read: the rows of each file, and the parts to join."""
+    """Files of a dataset after reading: the rows of each file, and the parts to join."""
 
     config: DatasetConfig
     readings: tuple[Reading[Any], ...]
@@ -40,12 +40,12 @@ class Source:
     findings: tuple[Finding, ...] = ()
 
     def measured(self, probed: Sequence[VideoFacts]) -> "Source":
-        """Return the source with the frame counts of opened video files, which are trusted before all others."""
+        """Return the source with the frame counts of opened video files, which take precedence over all others."""
         counts = {v.video_id: (v.n_frames, v.fps) for v in probed if v.n_frames is not None}
         return replace(self, parts=replace(self.parts, counts={"the video files": counts, **self.parts.counts}))
 
     def joined(self) -> Joined:
-        """Return the dataset with all findings, those of reading and of joining, its validation split taken out."""
+        """Return the dataset, its validation videos moved out of the test split, with all findings."""
         joined = join(self.parts)
         dataset, validation = joined.dataset, self.config.validation
         if validation is not None:
@@ -58,11 +58,11 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
 
     Args:
         config: the section.
-        workspace: where its relative paths begin.
-        probed: what stage 1 found in the video files; then no video folder is looked at.
+        workspace: folder that the section's relative paths start from.
+        probed: facts that stage 1 found in the video files; then no video folder is read. None to read it.
 
     Raises:
-        VadprobeError: if a file or folder is missing or is not what it should be as a whole.
+        VadprobeError: if a file or folder is missing, or a file is of another kind than expected.
     """
     folder = workspace / config.videos if config.videos is not None else workspace
     looks_for_videos = probed is None and config.videos is not None
@@ -106,7 +106,7 @@ def read_source(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFa
 
 
 def open_dataset(config: DatasetConfig, workspace: Path) -> Dataset:
-    """Open a dataset with its video files, for stage 1; relative paths begin at `workspace`.
+    """Open a dataset with its video files, for stage 1; relative paths start from `workspace`.
 
     Videos without a file are left out and named in `missing`.
 
@@ -135,7 +135,7 @@ def open_dataset(config: DatasetConfig, workspace: Path) -> Dataset:
 
 
 def open_truth(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFacts]) -> Dataset:
-    """Open a dataset with its truth, for stage 2: no video file is needed, frame counts are those found by stage 1.
+    """Open a dataset with its ground truth, for stage 2, with the frame counts that stage 1 found; needs no video file.
 
     Raises:
         VadprobeError: if a file is missing or malformed, a row could not be read, or labels or splits contradict.
@@ -146,7 +146,7 @@ def open_truth(config: DatasetConfig, workspace: Path, probed: Sequence[VideoFac
 
 
 def refuse(joined: Joined) -> None:
-    """Raise `VadprobeError` if files contradict each other, so that no dataset can be made of them."""
+    """Raise `VadprobeError` if a finding is one of `REFUSED`, for example if files contradict each other."""
     for finding in joined.findings:
         if finding.kind in REFUSED:
             named = f" ({naming(finding.videos)})" if finding.videos else ""
@@ -201,9 +201,9 @@ def _rejections(readings: Sequence[Reading[Any]]) -> list[Finding]:
 def _lay_over(
     annotations: dict[str, Annotation], config: DatasetConfig, workspace: Path
 ) -> tuple[list[Reading[Annotation]], list[Finding]]:
-    """Give videos the label and intervals of their line in the section's annotation files; changes `annotations`.
+    """Replace labels and intervals in `annotations` by those in the section's own annotation files.
 
-    Lines of videos that the dataset has not become a finding.
+    Lines about videos that are not in the dataset become a finding.
     """
     readings, findings = [], []
     for overlay in config.annotations:

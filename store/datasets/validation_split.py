@@ -1,4 +1,4 @@
-"""Hold annotated videos out of the test split, so that no number is reported on videos that were tuned on."""
+"""The validation split: test videos held out so that no result is on videos that were used for tuning."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,9 +14,9 @@ from vadprobe.store.errors import VadprobeError
 def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, seed: int) -> Dataset:
     """Return the dataset with some test videos moved to the split "validation".
 
-    Either the named videos are moved, or a seeded draw, stratified by label: `round(fraction * n)` of each class (at
-    least one), n being its labelled test videos. Clips of one source (XD-Violence: one film) go together, so a class
-    may get a few more. The draw depends on names and labels alone, not on their order.
+    Either the named videos are moved, or a random draw that is stratified by label: `round(fraction * n)` of the n
+    labelled test videos of each class, at least one. All clips of one source (XD-Violence: one film) are moved
+    together, so a class may get a few more. The draw depends on seed, names and labels alone, not on their order.
 
     Raises:
         VadprobeError: if a name is not that of a labelled test video, nothing is left to report, or a class has fewer
@@ -44,7 +44,7 @@ def hold_out(dataset: Dataset, names: Sequence[str], fraction: float | None, see
 
 
 def held_out_notes(name: str, held_out: Sequence[str]) -> tuple[str, ...]:
-    """Return a sentence for every number of a dataset's test split, if videos were held out of it."""
+    """Return the notes for results on a test split from which videos were held out; empty if none were."""
     if not held_out:
         return ()
     return (
@@ -54,7 +54,7 @@ def held_out_notes(name: str, held_out: Sequence[str]) -> tuple[str, ...]:
 
 
 def source_of(video_id: str) -> str:
-    """Return the film that a clip was cut from, as far as its name tells; a video that is no clip is its own source."""
+    """Return the film that a clip was cut from, known by its name; the source of any other video is its own name."""
     return xd_violence_source(video_id) or video_id
 
 

@@ -1,4 +1,4 @@
-"""One video of a dataset and its true intervals."""
+"""Videos of a dataset and their anomalous intervals."""
 
 import math
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Stores to and from elsewhere: pulled, compacted, exported, imported."""
+"""Transfer of stores: pulling, pushing, compacting, exporting and importing."""

@@ -23,14 +23,14 @@ SAFETENSORS_TYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 @dataclass(frozen=True)
 class FileContent:
-    """Content of a file that was written: SHA-256 of its bytes, and their number."""
+    """SHA-256 and size in bytes of a file that was written."""
 
     sha256: str
     n_bytes: int
 
 
 def write_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: Iterable[np.ndarray]) -> FileContent:
-    """Write one array whose rows come in blocks; the file is whole or not there.
+    """Write one array whose rows come in blocks; the file is written whole or not at all.
 
     Args:
         path: of the file.
@@ -47,9 +47,13 @@ def write_npy(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], blocks: 
 
 
 def safetensors_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
-    """Return the header of tensors that follow one another, each given by its type's name and its shape.
+    """Return the header of a file whose tensors follow one another.
 
-    It is padded with spaces to a multiple of eight bytes, as the library does, so that values are aligned.
+    The header is padded with spaces to a multiple of eight bytes, as the library does, so that values are aligned.
+
+    Args:
+        tensors: (type, shape) by name; the type in the format's words, such as "BF16".
+        metadata: text by name.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     stop = 0
@@ -62,14 +66,14 @@ def safetensors_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metad
 
 
 def safetensors_block(block: np.ndarray, kind: str) -> np.ndarray:
-    """Return values as they lie in a safetensors file; a bfloat16 is the high half of the float32 that carries it."""
+    """Return values as a safetensors file stores them; of a bfloat16 that is the high half of its float32."""
     if kind == "bfloat16":
         return (np.ascontiguousarray(block).view(np.uint32) >> np.uint32(16)).astype("<u2")
     return block.astype(block.dtype.newbyteorder("<"), copy=False)
 
 
 def write_blocks(path: Path, header: bytes, blocks: Iterable[np.ndarray]) -> FileContent:
-    """Write a header and blocks of values; the file is whole or not there."""
+    """Write a header and blocks of values; the file is written whole or not at all."""
     digest, n_bytes = hashlib.sha256(), 0
 
     def counted() -> Iterator[bytes | memoryview]:

@@ -1,7 +1,7 @@
 """A copy of a store in larger partitions: fewer and longer reads of single layers and heads over all rows.
 
-In a store as it is written, a layer or head over 100,000 rows is 391 pieces in as many files; in partitions of 4,096
-rows it is 25. The price: a single row cannot be read without 4,096 of them.
+In a store as extraction writes it, one layer or head of 100,000 rows lies in 391 pieces in as many files; in partitions
+of 4,096 rows it lies in 25. The price: reading a single row means reading 4,096 of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from vadprobe.store.writing.shard_writer import encode_chunks, join_chunks
 from vadprobe.store.writing.writer import StoreWriter
 
 ROWS = 4096
-"""Rows of a partition, if nothing else is said: a head of 128 values is one piece of 2 MiB, half of it compressed."""
+"""Default rows of a partition: a head of 128 float32 values is then one piece of 2 MiB, about half when compressed."""
 
 _VALUES_BYTES = 2**27  # decoded at a time
 
@@ -28,9 +28,10 @@ _VALUES_BYTES = 2**27  # decoded at a time
 def compact(
     source: FeatureStore, root: StorePath, choice: Choice, rows: int = ROWS, report: Progress | None = None
 ) -> Transfer:
-    """Copy a store, or layers and heads of it, into partitions of `rows` below another root; may be repeated.
+    """Copy a store, or layers and heads of it, into partitions of `rows` rows below another root.
 
-    The store must hold all its rows, and videos cannot be chosen: pull them first.
+    A second call continues an interrupted copy. The store must hold all its rows. Videos cannot be chosen: pull them
+    first.
 
     Raises:
         StoreError: if the source is not finished or a part of another, the disk cannot hold the copy, or another store
@@ -41,7 +42,7 @@ def compact(
         raise StoreError(f"{source.path}: only all rows of a store can be compacted; choose layers and heads alone.")
     source.check_finished()
     same = choice.contents(source)
-    # Where some partitions hold everything and the others a choice, the copy holds the choice.
+    # If some partitions hold everything and others chosen layers and heads, the copy holds the chosen ones.
     contents = StoredParts.of(spec.backbone, spec.n_clips, same.layers, same.heads, same.answers, partition_rows=rows)
     writer = plan_copy(source, root, contents)
     left = writer.missing()
@@ -72,7 +73,7 @@ def _write(source: FeatureStore, writer: StoreWriter, partition: int) -> int:
 
 
 def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:
-    """Return the batch sizes that the records of some rows name, without repeats."""
+    """Return the distinct batch sizes that the records of some rows name."""
     found: set[int] = set()
     for record in source.records.values():
         start, stop = record["rows"]
@@ -82,7 +83,7 @@ def _batch_clips(source: FeatureStore, rows: slice) -> list[int]:
 
 
 def _bodies(source: FeatureStore, array: ArraySpec, rows: np.ndarray, held: np.ndarray) -> list[bytes]:
-    """Return the encoded chunks of some rows, read and encoded some at a time."""
+    """Return the encoded chunks of some rows; they are read and encoded a few at a time, to bound memory."""
     settings = compression(source.spec.backbone.dtype)
     n_heads = source.spec.backbone.n_heads
     numbers = np.flatnonzero(held).tolist()

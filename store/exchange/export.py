@@ -1,7 +1,7 @@
-"""Features as plain files, one for each video: `.npy` or `.safetensors`, with an index that says what they are.
+"""Export of features as plain files, one for each video: `.npy` or `.safetensors`, with an index that describes them.
 
-An export goes on where it stopped: a file that is what the index says is kept. Memory holds one partition of each
-array, however long a video is.
+An interrupted export continues where it stopped: files that agree with the index are kept. Memory holds one partition
+of each array, however long a video is.
 """
 
 import math
@@ -38,7 +38,7 @@ from vadprobe.store.progress import Progress
 from vadprobe.store.reading.feature_store import FeatureStore
 from vadprobe.store.writing.disk_space import require_space
 
-_SAVE_SECONDS = 5.0  # what is written in between is written again if the process is killed
+_SAVE_SECONDS = 5.0  # seconds between two writings of the index; files not in it are written again after a kill
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Exported:
         n_rows: rows of all videos.
         n_failed: rows that are NaN.
         n_bytes: bytes written now.
-        renamed: videos whose name is none for a file.
+        renamed: videos whose name is no safe file name.
         left_out: videos that are not exported because the store lacks rows of them.
     """
 
@@ -67,10 +67,10 @@ class Exported:
 def export(store: FeatureStore, out: Path, choice: ExportChoice, report: Progress | None = None) -> Exported:
     """Write the features of videos into a folder.
 
-    `npy`: `OUT/<array>/<video>.npy`, float16 or float32. `safetensors`: `OUT/<video>.safetensors` with the
-    arrays as tensors, a bfloat16 store's as BF16. `OUT/index.json` names store, layers, heads, and for each video its
-    file, rows, frames, failed rows (NaN in the files) and digests. A video whose name is none for a file gets another
-    one, which the index names.
+    `npy`: `OUT/<array>/<video>.npy`, float16 or float32. `safetensors`: `OUT/<video>.safetensors` with the arrays as
+    tensors, a bfloat16 store's as BF16. `OUT/index.json` names store, layers, heads, and for each video its file, rows,
+    frames, failed rows (NaN in the files) and digests. A video whose name is no safe file name gets another one, which
+    the index has.
 
     Raises:
         StoreError: if the store is not finished or lacks what is chosen.
@@ -94,7 +94,7 @@ class _Export:
 
     @classmethod
     def prepare(cls, store: FeatureStore, out: Path, choice: ExportChoice) -> "_Export":
-        """Decide everything, and refuse what cannot be done, before a file is written."""
+        """Return the export with all its choices made; refuse impossible choices before any file is written."""
         if choice.format not in FORMATS:
             raise VadprobeError(f"format must be {' or '.join(FORMATS)}, got {choice.format!r}.")
         store.check_finished()
@@ -104,7 +104,7 @@ class _Export:
         return cls(store, out, choice.format, parts, header, videos, left_out, stored_index(out, header))
 
     def run(self, report: Progress | None) -> Exported:
-        """Write what is missing."""
+        """Write the videos that are missing in the folder."""
         left = [video for video in self.videos if video.video_id not in self.index]
         require_space(self.out, sum(self._size(video) for video in left))
         with sole_exporter(self.out):
@@ -123,7 +123,7 @@ class _Export:
     def _write_missing(self, report: Progress | None) -> int:
         """Write the missing videos, and the index at intervals and at the end; return how many videos were there."""
         kept, saved = 0, time.monotonic()
-        self._save()  # before any file, so that what is left by a kill is known as an export
+        self._save()  # before any file, so that the folder of a killed export is recognised
         try:
             for number, video in enumerate(self.videos):
                 if self._is_there(video):
@@ -143,7 +143,7 @@ class _Export:
         write_json(self.out / INDEX, {**self.header, "videos": self.index})
 
     def _is_there(self, video: ExportedVideo) -> bool:
-        """Check that the index describes these rows as the store has them now, and that the files have its digests."""
+        """Return whether the index describes these rows as the store has them, and the files have its digests."""
         entry = self.index.get(video.video_id)
         if entry is None:
             return False
@@ -160,7 +160,7 @@ class _Export:
         )
 
     def _paths(self, video: ExportedVideo) -> dict[str, str]:
-        """Return the files of a video below the folder: by array for npy, one for all for safetensors."""
+        """Return the paths of a video's files below the folder: one per array for npy, one in all for safetensors."""
         if self.format == "npy":
             return {name: f"{name}/{video.stem}.npy" for name in self.parts}
         return {"tensors": f"{video.stem}.safetensors"}
@@ -203,7 +203,7 @@ class _Export:
         return files
 
     def _blocks(self, name: str, video: ExportedVideo) -> Iterator[np.ndarray]:
-        """Yield a video's rows of an array, as many at once as lie in one partition."""
+        """Yield a video's rows of an array in blocks, one for each partition that they lie in."""
         for number in self._partitions(video):
             rows, values = self._partition(name, number)
             yield values[max(video.start, rows.start) - rows.start : min(video.stop, rows.stop) - rows.start]
@@ -214,10 +214,10 @@ class _Export:
         return range(video.start // per, -(-video.stop // per))
 
     def _partition(self, name: str, number: int) -> tuple[slice, np.ndarray]:
-        """Return all rows of a partition. Its videos follow one another, so each partition is read once."""
+        """Return rows and values of a partition; the latest is kept, so that following videos do not read it again."""
         rows = self.store.contents.rows(number, len(self.store.clips))
         if self.cache.get(name, (-1, None))[0] != number:
-            self.cache.pop(name, None)  # not two at once
+            self.cache.pop(name, None)  # free the previous one before the next is read
             self.cache[name] = (number, self._read(name, np.arange(rows.start, rows.stop)))
         return rows, self.cache[name][1]
 

@@ -1,4 +1,4 @@
-"""Choice of an export: arrays with their layers or heads, and videos with the names of their files."""
+"""Choice of what to export: arrays with their layers or heads, and videos with the names of their files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class ExportChoice:
 
     Attributes:
         format: of the files.
-        layers: of the hidden states; None for all that the store holds, or for none of them if heads are given.
-        heads: as (block, head); None for all that the store holds, or for none of them if layers are given.
-        arrays: by name; None for those of the layers and heads, and the answer logits.
-        videos: by name; None for all whose rows the store has.
+        layers: layers of the hidden states. None means all stored ones or, if heads are given, none.
+        heads: heads as (block, head). None means all stored ones or, if layers are given, none.
+        arrays: names of arrays. None means those of the layers and heads, and the answer logits if they are stored.
+        videos: names of videos. None means all whose rows the store has.
     """
 
     format: Format
@@ -69,7 +69,7 @@ def chosen_parts(store: FeatureStore, choice: ExportChoice) -> Parts:
 
 
 def _check_arrays(arrays: Sequence[str], given: Mapping[str, Sequence[Any] | None]) -> None:
-    """Check the names of arrays, also against the layers and heads that are chosen."""
+    """Check that arrays exist, and that the chosen layers and heads belong to them."""
     unknown = [name for name in arrays if name not in ARRAYS]
     if unknown or not arrays:
         raise VadprobeError(f"arrays must be some of {', '.join(ARRAYS)}, got {unknown[0] if unknown else 'none'}.")
@@ -79,13 +79,13 @@ def _check_arrays(arrays: Sequence[str], given: Mapping[str, Sequence[Any] | Non
 
 
 def _all_heads(store: FeatureStore) -> tuple[Head, ...] | None:
-    """Return the heads that a store holds; None for all, where every block has the same."""
+    """Return the heads that a store holds; None if it holds all and every block has the same number and width."""
     backbone, held = store.spec.backbone, store.contents.heads
     return backbone.heads if held is None and backbone.format_version > 1 else held
 
 
 def _implied_arrays(store: FeatureStore, given: Mapping[str, Sequence[Any] | None]) -> tuple[str, ...]:
-    """Return the arrays that the chosen layers and heads belong to, or all held ones, and the answer logits."""
+    """Return the arrays of the chosen layers and heads, all stored ones without a choice, and stored answer logits."""
     held = store.contents
     everything = {"hidden_states": held.layers, "head_outputs": _all_heads(store)}
     if any(part is not None for part in given.values()):
@@ -96,7 +96,7 @@ def _implied_arrays(store: FeatureStore, given: Mapping[str, Sequence[Any] | Non
 
 
 def _check_held(store: FeatureStore, name: str, part: tuple[Any, ...] | None) -> None:
-    """Refuse layers and heads that do not exist or are not held, before anything is read."""
+    """Refuse layers and heads that do not exist or are not stored, before anything is read."""
     none = np.empty(0, np.int64)
     if name == "hidden_states" and part is not None:
         store.hidden_states(none, part)
@@ -112,7 +112,7 @@ def chosen_videos(store: FeatureStore, names: tuple[str, ...] | None) -> tuple[l
     """Return the videos to export, in the order of their rows, and how many are left out for lack of rows.
 
     Raises:
-        VadprobeError: if a video that is named does not exist, or is not all there.
+        VadprobeError: if a named video does not exist, or the store lacks rows of it.
     """
     clips = store.clips
     codes, starts, counts = np.unique(clips.video_codes, return_index=True, return_counts=True)

@@ -23,10 +23,10 @@ _LEFTOVER = re.compile(r".+\.[0-9]+\.[0-9a-f]{32}\.partial")
 
 @contextmanager
 def sole_exporter(out: Path) -> Iterator[None]:
-    """Hold the only right to write into the folder; first delete the half-written files of an export that was killed.
+    """Hold the lock of an export's folder; first delete the half-written files of an export that was killed.
 
     Raises:
-        VadprobeError: if another process has that right.
+        VadprobeError: if another process holds the lock.
     """
     busy = f"another process exports into {out}; wait for it, or name another folder."
     with exclusive(out, _LOCK, busy):
@@ -41,7 +41,7 @@ def sole_exporter(out: Path) -> Iterator[None]:
 
 
 def export_header(store: FeatureStore, format_name: Format, parts: Parts) -> dict[str, Any]:
-    """Return what all files of an export have in common; an export goes on only where this is the same."""
+    """Return the index without its videos; an export continues in a folder only if this part is equal."""
     spec = store.spec
     arrays = {}
     for array in feature_arrays(spec.backbone, spec.n_clips, position=spec.prompt.position):
@@ -75,10 +75,10 @@ def export_header(store: FeatureStore, format_name: Format, parts: Parts) -> dic
 
 
 def stored_index(out: Path, header: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the videos that the folder holds already.
+    """Read the index entries of the videos that the folder holds already.
 
     Raises:
-        VadprobeError: if it holds something else.
+        VadprobeError: if the folder holds another export or other files.
     """
     if any(part.endswith((".zarr", ".records")) for part in out.absolute().parts):
         raise VadprobeError(f"{out} lies inside of a store; name a folder of its own for the export.")

@@ -1,4 +1,4 @@
-"""The pickles of HeadHunt-VAD's public code: `<video>_oproj_input.pkl`, the heads' outputs of one video each.
+"""Pickle files of HeadHunt-VAD's public code: each `<video>_oproj_input.pkl` has the head outputs of one video.
 
 A file is a dictionary with the inputs of the output projections at the last prompt token, a label and the video's name.
 The code writes the tensor as `oproj_inputs`; its examples and its readers also know `oproj_inputs_last_token` and
@@ -37,8 +37,9 @@ class Layout:
 
     Attributes:
         heads: of a layer.
-        key: of the tensor; None if there is only one.
-        segments: whether a file may hold several, in order: an axis before the layers, or a list of dictionaries.
+        key: of the tensor; None if the file has only one.
+        segments: whether a file may hold several segments in order, as an axis before the layers or a list of
+            dictionaries.
     """
 
     heads: int
@@ -48,9 +49,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class HeadHuntVideo:
-    """Description of one file, without its values: (segments, blocks, heads, head_dim) of `dtype`.
+    """Description of one file without its values, whose shape is (segments, blocks, heads, head_dim).
 
-    `label` is the source's own word. `reason` says why the file cannot be read; then the shape is empty.
+    `label` is the word in the file. `reason` says why the file cannot be read; then the shape is empty.
     """
 
     path: Path
@@ -82,7 +83,7 @@ def headhunt_files(folder: Path) -> list[Path]:
 
 
 def describe_file(path: Path, layout: Layout) -> HeadHuntVideo:
-    """Describe a file. One that cannot be read gets the reason, and the name that the file's name gives."""
+    """Return the description of a file; an unreadable one has the reason, and its video's name from the file's name."""
     file = printable(path.name)
     fallback = video_name(file.replace("\\", "_").removesuffix(SUFFIX))
     fingerprint = ""
@@ -109,7 +110,7 @@ def read_file(path: Path, layout: Layout) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Found:
-    """The parts of a file: its tensors, one for each entry."""
+    """Parts of a file, with one tensor for each entry."""
 
     video_id: str
     label: str | None
@@ -174,7 +175,7 @@ def _tensor(entry: Any, layout: Layout) -> PickledArray:
 
 
 def reason_of(path: Path, error: BaseException) -> str:
-    """Say why a file cannot be read, in one line that begins with its name."""
+    """Return the reason why a file cannot be read, in one line that begins with its name."""
     return f"{printable(path.name)}: {error_text(error, 500)}".rstrip(".")
 
 
@@ -234,9 +235,10 @@ def _label(entry: dict[Any, Any]) -> str | None:
 
 
 def is_anomalous(label: str | None, normal: Sequence[str] = ()) -> int | None:
-    """Return 0 for normal, 1 for anomalous, None for unknown, by the rules of the method's code.
+    """Return 0 for normal, 1 for anomalous, None for an unknown label, by the rules of the method's code.
 
-    `normal` are the labels that mean normal. Without them: `A` (XD-Violence), whatever contains "normal", and 0.
+    `normal` are the labels that mean normal. If it is empty, these are "A" (XD-Violence), any label that contains
+    "normal", and 0.
     """
     if label is None or label.casefold() == "unknown":
         return None

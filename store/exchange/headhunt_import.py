@@ -1,4 +1,4 @@
-"""A folder of HeadHunt-VAD's pickles as a feature store: all heads, no hidden states, no answer logits."""
+"""Import of HeadHunt-VAD's pickles as a feature store with all heads, no hidden states and no answer logits."""
 
 import csv
 import io
@@ -39,16 +39,17 @@ from vadprobe.store.writing.writer import StoreWriter, plan
 
 LABELS = "labels.csv"
 UNKNOWN = "unknown"
-"""Value in a specification of facts that the pickles do not contain."""
+"""Value that a specification has for facts that the pickles do not contain."""
 
 
 @dataclass(frozen=True)
 class HeadHuntImport:
     """Settings of an import that the pickles do not contain.
 
-    `sampling`: unit "video" for one vector per video, as the method's code computes, or "segment". `frame_counts`:
-    frames by video name. Without them a video is given the frames that the backbone saw, `frames_per_clip` of each
-    clip (or `clip_length`), and the store's recipe says that its frames are unknown.
+    `sampling` has the unit "video" for one vector per video, as the method's code computes it, or "segment".
+    `frame_counts` are frames by video name; a file whose video they lack gives no row. If `frame_counts` is None, a
+    video is given `clip_length` frames for each of its clips, or `frames_per_clip` for the unit "video", and the
+    store's recipe says that its frames are unknown.
     """
 
     dataset: str
@@ -65,7 +66,7 @@ class HeadHuntImport:
 
 @dataclass(frozen=True)
 class Imported:
-    """Finished import: the store, its labels, files that became failed rows, and files that are no row at all."""
+    """Result of an import: the store, its labels, files that became failed rows, and files that gave no row."""
 
     store: StorePath
     labels: StorePath
@@ -82,15 +83,15 @@ def import_headhunt(
     described: Progress | None = None,
     written: Progress | None = None,
 ) -> Imported:
-    """Read every pickle of a folder and write the store; what was written before is not written again.
+    """Read every pickle of a folder and write the store; partitions that were written before are kept.
 
-    A file that cannot be read is a failed row with the reason, where its number of rows is known.
+    A file that cannot be read becomes a failed row with the reason, if its number of rows is known.
 
     Args:
         folder: holds the files.
         root: where the store goes.
         settings: facts that the files do not contain.
-        described, written: called after each file that was looked at, and each partition, with (done, all).
+        described, written: called with (done, total) after each file that was examined, and after each partition.
 
     Raises:
         VadprobeError: if no file can be read, or two are of one video.
@@ -102,11 +103,11 @@ def import_headhunt(
         videos.append(describe_file(path, settings.layout))
         if described:
             described(number + 1, len(paths))
-    videos.sort(key=lambda found: found.video_id)  # the same rows for each prompt, whatever its files are called
+    videos.sort(key=lambda found: found.video_id)  # sorted by video, so that all prompts get the same rows
     videos, shape = _alike(videos)
     _check_names(videos)
     counted, left_out = _counted(videos, settings)
-    # Frames were read from files that are not here. A pickle's digest is no substitute: prompts share the clip table.
+    # The video files are not here. A pickle's digest is no substitute, since the prompts share one clip table.
     clips = ClipTable.build([video for video, _ in counted], [""] * len(counted), settings.sampling)
     spec = _specification(settings, clips, shape, [found for _, found in counted])
     layout = DatasetLayout(root, settings.dataset)
@@ -134,7 +135,7 @@ def plan_heads_only(path: StorePath, spec: FeatureSpec, clips: ClipTable) -> Sto
 
 
 def _alike(videos: Sequence[HeadHuntVideo]) -> tuple[list[HeadHuntVideo], tuple[int, ...]]:
-    """Return the videos and the shape (blocks, heads, head_dim) that most have; others get a reason."""
+    """Return the videos and their most frequent shape (blocks, heads, head_dim); all others get a reason."""
     shapes = Counter(video.shape[1:] for video in videos if video.reason is None)
     if not shapes:
         reasons = "; ".join(str(video.reason) for video in videos[:3])
@@ -164,7 +165,7 @@ def _check_names(videos: Sequence[HeadHuntVideo]) -> None:
 def _counted(
     videos: Sequence[HeadHuntVideo], settings: HeadHuntImport
 ) -> tuple[list[tuple[Video, HeadHuntVideo]], tuple[str, ...]]:
-    """Return the videos that get rows, with their frames, and the reasons of the others."""
+    """Return the videos that get rows, each with its frames, and sentences about the files that get none."""
     counted, left_out = [], []
     for found in videos:
         n_frames = (settings.frame_counts or {}).get(found.video_id)
@@ -226,7 +227,7 @@ def _specification(
 def _write(
     writer: StoreWriter, files: Mapping[str, tuple[Path, str | None]], layout: Layout, written: Progress | None
 ) -> None:
-    """Write the partitions that are missing; a video is read once for each partition it has rows in."""
+    """Write the missing partitions; a video's file is read once for each partition in which it has rows."""
     missing = writer.missing()
     for done, partition in enumerate(missing):
         rows = partition_rows(partition, len(writer.clips))

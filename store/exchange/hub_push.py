@@ -1,7 +1,7 @@
-"""Giving finished stores to a repository of the Hugging Face Hub: each store is one commit.
+"""Pushing finished stores to a repository of the Hugging Face Hub, with one commit for each store.
 
-A repository keeps no locks, so nothing is written there piece by piece: the copy is made and checked in a folder of
-this machine first, then sent as a whole. Readers see the store before or after, never half of it.
+A repository has no locks, so nothing is written there piece by piece: the copy is made and checked in a local folder
+first, then sent as a whole. Readers never see half a store.
 """
 
 import tempfile
@@ -21,13 +21,13 @@ from vadprobe.store.writing.writer import check_place
 
 
 def push_to_hub(source: FeatureStore, root: RemotePath, choice: Choice, report: Progress | None = None) -> Transfer:
-    """Copy a finished store, or a part of it, into a repository; files that are there already are not sent again.
+    """Copy a finished store, or a part of it, into a repository; files that are already there are not sent again.
 
     Args:
         source: the store.
         root: `hf://datasets/OWNER/NAME[@REVISION]`, and folders.
         choice: the parts to copy.
-        report: of the partitions that are copied and checked before anything is sent.
+        report: called with (done, total) partitions that are copied and checked before anything is sent.
 
     Raises:
         StoreError: if another store is in the way, the source is not finished or is damaged, or the repository was
@@ -74,7 +74,7 @@ def _commit(api: Any, at: Repository, folder: Path, message: str, before: str) -
 
 
 def _send(root: RemotePath, at: Repository, action: Callable[[Any], None]) -> None:
-    """Make a commit; it is not repeated here, since the first one may have been made."""
+    """Make a commit. It is not repeated after an error, since it may have been made in spite of it."""
     try:
         ask(at, action)
     except FileExistsError as error:

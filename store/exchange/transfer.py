@@ -1,7 +1,7 @@
 """Copying stores, or chosen parts of them, between places: chunk by chunk, without decoding.
 
-A copy is a store like any other. Every chunk is checked on its way, and every record before it is believed; what was
-copied stays when a transfer is interrupted, and the next one goes on there.
+A copy is a store like any other. Every chunk is checked on its way, and every record before it is used. An interrupted
+transfer keeps what it has copied, and the next call continues there.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -28,10 +28,10 @@ class Choice:
     """Parts of a store to copy.
 
     Attributes:
-        layers: as in `StoredParts`; None for all that the store holds, or for none of them if heads are given.
-        heads: likewise.
-        videos: by name; None for all.
-        splits: of the videos when they were probed; None for all.
+        layers: layers to copy. None means all stored ones or, if heads are given, none.
+        heads: heads to copy as (block, head). None means all stored ones or, if layers are given, none.
+        videos: names of videos; None for all.
+        splits: splits of videos, as they were when stage 1 probed them; None for all.
     """
 
     layers: tuple[int, ...] | None = None
@@ -40,10 +40,10 @@ class Choice:
     splits: tuple[str, ...] | None = None
 
     def contents(self, source: FeatureStore) -> StoredParts:
-        """Return the contents of a copy of these parts. Rows come in whole partitions.
+        """Return the contents of a copy of these parts. Partitions are copied whole, with rows of other videos.
 
         Raises:
-            StoreError: if the store does not hold it, or nothing is chosen.
+            StoreError: if the store does not hold a part, or nothing is chosen.
         """
         held, spec = source.contents, source.spec
         rows = self._rows(source)
@@ -97,7 +97,7 @@ def _of_splits(source: FeatureStore, splits: Collection[str]) -> set[str]:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Copy that was made.
+    """Result of copying a store.
 
     Attributes:
         writer: of the copy.
@@ -115,7 +115,7 @@ class Transfer:
 
 
 def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Progress | None = None) -> Transfer:
-    """Copy a store, or a part of it, below another root; a second call goes on where the first one stopped.
+    """Copy a store, or a part of it, below another root; a second call continues where the first one stopped.
 
     The copy lies at the same place below `root`: `<dataset>/<sampling>/<backbone>/<prompt>.zarr`.
 
@@ -143,7 +143,7 @@ def transfer(source: FeatureStore, root: StorePath, choice: Choice, report: Prog
 
 
 def plan_copy(source: FeatureStore, root: StorePath, contents: StoredParts) -> StoreWriter:
-    """Plan a copy of a store at the same place below another root, and copy the records of its videos.
+    """Plan a copy of a store at the same place below another root, and copy its rows of `videos.parquet`.
 
     Raises:
         StoreError: if the copy would be the store itself, the disk cannot hold it, or another store is in the way.
@@ -170,7 +170,7 @@ def _copy_partition(source: FeatureStore, writer: StoreWriter, partition: int) -
 
 
 def _shards(source: FeatureStore, contents: StoredParts, partition: int) -> Iterator[tuple[str, Sequence[bytes]]]:
-    """Yield shards of some chunks of the source's shards: the same bytes where all of them are copied."""
+    """Yield shards of the chosen chunks of the source's shards; if all are chosen, the bytes are the same."""
     for array in contents.arrays(source.spec):
         held = contents.mask(array, partition)
         if held.any() and source.records[partition]["shards"][array.name]["bytes"]:
@@ -178,7 +178,7 @@ def _shards(source: FeatureStore, contents: StoredParts, partition: int) -> Iter
 
 
 def _copy_probes(source: FeatureStore, layout: DatasetLayout) -> None:
-    """Add the records of a store's videos to those of another root."""
+    """Add the facts of a store's videos to `videos.parquet` of another root."""
     probes = read_video_facts(layout_below(source, source.path.parents[3]).videos)
     known = {probe.video_id: probe for probe in read_video_facts(layout.videos)}
     added = [probe for probe in probes if probe.video_id not in known]

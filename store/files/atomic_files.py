@@ -1,4 +1,4 @@
-"""Files that survive a crash: written under a temporary name, synced, renamed, folder synced."""
+"""Files that survive a crash: each is written under a temporary name, synced and renamed, then its folder is synced."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from vadprobe.store.files.location import StorePath, is_remote
 
 
 def sync(path: StorePath) -> None:
-    """Force a file or folder to the disk; an object store has it when it says so."""
+    """Force a file or folder to the disk; do nothing for an object store, whose answer already means stored."""
     if is_remote(path):
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -22,22 +22,22 @@ def sync(path: StorePath) -> None:
 
 
 def write_json(path: StorePath, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one, whatever happens."""
+    """Write JSON so that a reader sees the old file or the whole new one, even after a crash."""
     write_bytes(path, json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
-    """Encode JSON in the form of all files that are written here."""
+    """Encode a value as JSON, in the form that all JSON files of the project have."""
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def write_bytes(path: StorePath, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the whole new one, whatever happens."""
+    """Write a file so that a reader sees the old one or the whole new one, even after a crash."""
     write_pieces(path, [content])
 
 
 def write_pieces(path: StorePath, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write a file piece by piece, so that a reader sees the old one or the whole new one, whatever happens."""
+    """Write a file piece by piece, so that a reader sees the old one or the whole new one, even after a crash."""
     if is_remote(path):
         path.write_bytes(b"".join(pieces))
         return

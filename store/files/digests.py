@@ -23,7 +23,7 @@ def digest_json(value: Any) -> str:
 
 
 def digest_integers(arrays: Iterable[np.ndarray]) -> str:
-    """Return `digest_json` of a list of integer arrays, each (n,) or (n, k) as nested lists, in a tenth of the time."""
+    """Return `digest_json` of integer arrays, each (n,) or (n, k), as nested lists, in a tenth of the time."""
     total = hashlib.sha256()
     for number, array in enumerate(arrays):
         total.update(b",[" if number else b"[[")
@@ -54,7 +54,7 @@ def _joined_text(rows: np.ndarray) -> bytes:
 
 
 def _word(text: str) -> pa.StringScalar:
-    """Return a word of ASCII letters as Arrow has it, without pandas, as `as_arrow` does."""
+    """Return an ASCII word as an Arrow scalar, without importing pandas (see `as_arrow`)."""
     content = text.encode()
     return pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, len(content)], np.int32)), pa.py_buffer(content))[0]
 
@@ -80,7 +80,7 @@ def digest_arrays(arrays: Iterable[np.ndarray]) -> str:
 def fingerprint_file(path: Path) -> str:
     """Return the SHA-256 of a file's size with its first and last mebibyte.
 
-    Videos are large, so this is what tells a re-encoded or replaced file apart at the cost of two reads.
+    Videos are large: two short reads are enough to notice a re-encoded or replaced file.
     """
     size = path.stat().st_size
     total = hashlib.sha256(str(size).encode())

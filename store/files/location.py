@@ -24,7 +24,7 @@ _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 def location(text: str) -> StorePath:
-    """Return a place by its name.
+    """Return the place that a path or URL names.
 
     Args:
         text: a path of this machine, or a URL that begins with one of `SCHEMES`.
@@ -78,9 +78,9 @@ def can_list(path: StorePath) -> bool:
 
 
 def is_there(path: StorePath) -> bool:
-    """Return whether there is such a file; one that may not be read is not.
+    """Return whether a file exists; False for one that may not be read.
 
-    Without permission to list, a bucket says of what does not exist that it may not be read.
+    A bucket that may not be listed gives the same refusal for objects that do not exist.
     """
     try:
         return path.is_file()

@@ -16,16 +16,16 @@ from vadprobe.store.errors import StoreError
 from vadprobe.store.files.location import StorePath, is_remote
 
 PATIENCE = 600.0
-"""Seconds after which waiting for another planner ends; planning or committing a store takes a moment."""
+"""Longest wait for another planner, in seconds; planning or committing a store takes a moment."""
 
 _TRIES = 100
 
 
 def lock(path: Path) -> IO[bytes] | None:
-    """Lock a file, which is created with its folder where it is missing.
+    """Lock a file; create it and its folder if they are missing.
 
-    Whoever holds the lock may delete the file, and the folder when it is empty: a lock counts only on the file that is
-    there.
+    The holder of the lock may delete the file, and the folder when it is empty. So a lock counts only if the locked
+    file is still the one at this path.
 
     Returns:
         The open file, to be given to `unlock`; None while another process holds the lock.
@@ -56,13 +56,13 @@ def lock(path: Path) -> IO[bytes] | None:
 
 
 def unlock(file: IO[bytes]) -> None:
-    """Release a lock, also for forked children that share it."""
+    """Release a lock, also one that forked children share."""
     fcntl.flock(file, fcntl.LOCK_UN)
     file.close()
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock of a file; for that a free one is locked for a moment.
+    """Return whether a process holds the lock of a file. To find out, a free file is locked for a moment.
 
     A file of another user that may not be opened counts as locked.
     """
@@ -77,10 +77,10 @@ def is_locked(path: Path) -> bool:
 
 @contextmanager
 def exclusive(folder: Path, name: str, busy: str, patience: float = 0.0) -> Iterator[None]:
-    """Hold the lock file `name` of a folder; both are created where they are missing.
+    """Hold the lock file `name` of a folder; create both if they are missing.
 
     Args:
-        folder: the folder that the lock stands for.
+        folder: the locked folder.
         name: name of the lock file.
         busy: the error's message when another process holds the lock.
         patience: seconds to wait for that process.
@@ -101,9 +101,9 @@ def exclusive(folder: Path, name: str, busy: str, patience: float = 0.0) -> Iter
 
 @contextmanager
 def sole_planner(folder: StorePath) -> Iterator[None]:
-    """Wait for the right to create or commit stores in a folder, each of which takes a moment.
+    """Hold the lock under which stores of a folder are created or committed; wait for another holder.
 
-    An object store has no locks: what planners write there is decided by what exists (see the writers).
+    An object store has no locks: there, conditional writes decide between planners.
 
     Raises:
         StoreError: if another process has that right for `PATIENCE`, or the file system keeps no locks.

@@ -1,4 +1,4 @@
-"""Names of files for things whose own names may be anything: paths, dots, control characters, names of devices."""
+"""Safe file names for videos and other things whose own names may hold any characters."""
 
 import hashlib
 import re
@@ -11,12 +11,12 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def is_key(name: str) -> bool:
-    """Return whether a name can be that of a folder everywhere."""
+    """Return whether a name is a valid folder name on every file system."""
     return _KEY.fullmatch(name) is not None
 
 
 def check_key(what: str, key: str) -> str:
-    """Return `key` if it can name a folder everywhere, else raise `VadprobeError`."""
+    """Return `key` if it is a valid folder name on every file system, else raise `VadprobeError`."""
     if not is_key(key):
         raise VadprobeError(
             f"{what} is {key!r}, but it names a folder: use letters, digits, '.', '_' and '-', "
@@ -33,7 +33,7 @@ _LITTER = re.compile(
 
 
 def is_litter(name: str) -> bool:
-    """Return whether file managers, consoles or file systems give this name to files of their own, without data."""
+    """Return whether file managers, consoles or file systems use this name for files of their own, without data."""
     return _LITTER.fullmatch(name) is not None
 
 
@@ -43,11 +43,11 @@ _LONGEST = 60
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:
-    """Return a file name, without suffix, for each name: itself where that is safe, else a part with a digest.
+    """Return a file name, without suffix, for each name: itself where that is safe, else a part of it and a digest.
 
-    A plain name begins with a letter, digit or `_`, so it is no `..` and no option, has no separator, and names no
-    device of Windows. Names that differ only in case get a digest each, since many file systems cannot tell them apart.
-    `~` stands before a digest and in no plain name.
+    A safe name begins with a letter, digit or `_`, has no separator, and is no device name of Windows; so it is never
+    `..` or a command line option. Names that differ only in case get a digest each, since many file systems cannot tell
+    them apart. A digest follows a `~`, which no safe name contains.
     """
     names = list(names)
     alike = Counter(name.casefold() for name in names)

@@ -1,4 +1,4 @@
-"""Connections to buckets and web servers, and requests that are repeated where it may help.
+"""Connections to buckets and web servers, and requests that are repeated after temporary errors.
 
 Credentials come from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`, `HF_TOKEN`) and are never part of a path, its
 text or an error. The package `obstore` is imported with the first request.
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 ATTEMPTS = 3
-"""Number of times that a request is tried as a whole; the library repeats each try as well, see `RETRIES`."""
+"""Number of attempts of a request as a whole; within each, the library repeats it as well, see `RETRIES`."""
 
 RETRIES = 4
-"""Number of times that the library repeats a request that was refused for the moment (5xx, too many) or unanswered."""
+"""Number of times that the library repeats a request after a temporary refusal (5xx, too many) or no answer."""
 
 RETRY_SECONDS = 60.0
-"""Seconds after which it does not begin another repeat."""
+"""Seconds after which the library begins no further repeat."""
 
 ANSWER_SECONDS = 60.0
 """Seconds after which a request counts as unanswered."""
@@ -79,7 +79,7 @@ def connection(url: str) -> Any:
 
 
 def request(url: object, action: Callable[[], _Result]) -> _Result:
-    """Return what a request to an object store returns, tried a few times where that may help.
+    """Make a request to an object store and return its result; repeat it after temporary errors.
 
     Raises:
         FileNotFoundError, FileExistsError, ChangedError, ForbiddenError, RemoteError: with the URL and the reason.
@@ -126,5 +126,5 @@ def request(url: object, action: Callable[[], _Result]) -> _Result:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of an error of the library, without what follows for its developers."""
+    """Return the first line of a library's error, without its details for developers."""
     return str(error).strip().partition("\n")[0][:300]

@@ -16,12 +16,12 @@ _NOTES = "notes"
 
 
 def with_metadata(table: pa.Table, name: str, value: Any) -> pa.Table:
-    """Return the table with a JSON value in its metadata under a name of vadprobe's own."""
+    """Return the table with a JSON value in its metadata, under a key that begins with vadprobe's prefix."""
     return table.replace_schema_metadata({**(table.schema.metadata or {}), f"vadprobe_{name}": json.dumps(value)})
 
 
 def metadata_in(schema: pa.Schema, name: str) -> Any:
-    """Return the value that `with_metadata` left; None where there is none."""
+    """Return the value that `with_metadata` stored under a name; None if there is none."""
     found = (schema.metadata or {}).get(f"vadprobe_{name}".encode())
     return None if found is None else json.loads(found)
 
@@ -32,7 +32,7 @@ def with_notes(table: pa.Table, notes: Sequence[str]) -> pa.Table:
 
 
 def notes_in(path: StorePath) -> tuple[str, ...]:
-    """Return the notes that `with_notes` left in a Parquet file; none where there are none, or where it is damaged."""
+    """Return the notes that `with_notes` stored in a Parquet file; empty without notes or if the file is damaged."""
     try:
         schema = pq.read_schema(io.BytesIO(path.read_bytes()))
     except (OSError, pa.ArrowException):
@@ -61,7 +61,7 @@ def as_numpy(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 def names_of(names: Sequence[str | None], codes: np.ndarray) -> pa.Array:
-    """Return names by their codes, an Arrow array of strings."""
+    """Return `names[code]` for each of (n,) codes, as an Arrow array of strings."""
     return pa.array(names, pa.string()).take(as_arrow(codes))
 
 

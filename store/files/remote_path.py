@@ -1,7 +1,7 @@
-"""Objects of a bucket, or files of a web server, by the names and methods of `pathlib.Path`.
+"""Objects of a bucket, or files of a web server, with names and methods like those of `pathlib.Path`.
 
-Names are those of `pathlib.PurePosixPath`; of what `Path` does, only what stores need is there. Folders do not exist: a
-name is a folder as long as objects lie below it.
+Names behave as in `pathlib.PurePosixPath`; of the methods of `Path`, those that stores need are there. A bucket has no
+folders: a name counts as one while objects lie below it.
 """
 
 import fnmatch
@@ -25,7 +25,7 @@ class RemotePath(PurePosixPath):
 
     @classmethod
     def of(cls, place: str, key: str, found: RemoteStat | None = None) -> "RemotePath":
-        """Return the object `key` of a bucket, container or host; `found` is known of one that was just listed.
+        """Return the object `key` of a bucket, container or host; `found` are its properties if it was just listed.
 
         Raises:
             VadprobeError: if the path leads upwards.
@@ -56,19 +56,19 @@ class RemotePath(PurePosixPath):
 
     @property
     def parent(self) -> "RemotePath":
-        """The folder; of the place itself, the place."""
+        """The folder of this object; the place itself is its own parent."""
         return super().parent if self.key else self
 
     @property
     def parents(self) -> Sequence["RemotePath"]:
-        """The folders above up to the place, the nearest first."""
+        """The folders above, up to the place; the nearest first."""
         return [path for path in super().parents if len(path.parts) > 1]
 
     # What is there
 
     @property
     def can_list(self) -> bool:
-        """True unless it is a web server, which does not say what it has."""
+        """True unless the place is a web server, which cannot list its files."""
         return not self.place.startswith("http")
 
     @property
@@ -87,7 +87,7 @@ class RemotePath(PurePosixPath):
         return RemoteStat.of(self._try(lambda: connection(self.place).head(self.key)))
 
     def exists(self) -> bool:
-        """Return whether there is an object of this name or, where the server says so, one below it."""
+        """Return whether an object of this name exists or, where the place can be listed, one below it."""
         return self.is_file() or self.is_dir()
 
     def is_file(self) -> bool:
@@ -98,7 +98,7 @@ class RemotePath(PurePosixPath):
             return False
 
     def is_dir(self) -> bool:
-        """Return whether there are objects below; False where the server does not say what it has."""
+        """Return whether objects lie below this name; False where the place cannot be listed."""
         return self.can_list and next(self._objects(some=1), None) is not None
 
     def iterdir(self) -> Iterator["RemotePath"]:
@@ -111,7 +111,7 @@ class RemotePath(PurePosixPath):
             yield RemotePath.of(self.place, item["path"], RemoteStat.of(item))
 
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
-        """List objects and folders below whose parts fit the pattern's; `*` is one part."""
+        """List objects and folders below that match the pattern part by part; a `*` never crosses a slash."""
         first, _, rest = pattern.partition("/")
         for path in self.iterdir():
             if fnmatch.fnmatchcase(path.name, first):
@@ -121,7 +121,7 @@ class RemotePath(PurePosixPath):
                     yield from path.glob(rest)
 
     def rglob(self, pattern: str) -> Iterator["RemotePath"]:
-        """List objects at any depth below whose last part fits the pattern."""
+        """List objects at any depth below whose last part matches the pattern."""
         return (path for path in self._objects() if fnmatch.fnmatchcase(path.name, pattern))
 
     def _objects(self, some: int = 1000) -> Iterator["RemotePath"]:
@@ -178,20 +178,20 @@ class RemotePath(PurePosixPath):
     # Writing
 
     def write_bytes(self, content: bytes) -> int:
-        """Put the object, replacing one that is there; nobody sees half of it."""
+        """Write the object, replacing an earlier one; nobody sees half of it."""
         self._put(content, "overwrite")
         return len(content)
 
     def create(self, content: bytes) -> None:
-        """Put the object where there is none; FileExistsError if there is one of other content."""
+        """Write the object if none of this name exists; raise FileExistsError if one of other content does."""
         self.replace_if(content, None)
 
     def replace_if(self, content: bytes, tag: str | None) -> None:
-        """Put the object in the place of the one with this tag, or of none.
+        """Replace the object with this tag; `tag` None creates an object where none exists.
 
         Raises:
-            FileExistsError: if there was to be none, and there is one.
-            ChangedError: if there is another object, or none any more.
+            FileExistsError: if `tag` is None and an object exists.
+            ChangedError: if the object has another tag, or no longer exists.
         """
         try:
             self._put(content, "create" if tag is None else {"e_tag": tag})

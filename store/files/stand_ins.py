@@ -14,9 +14,10 @@ _PAGE = re.compile(rb"\s*(<!doctype html|<html|<\?xml[^>]*>\s*<(html|error))", r
 
 
 def stand_in(path: Path) -> str | None:
-    """Return what a file is instead of itself, with the cure, as the end of a sentence about it; None if it is itself.
+    """Return the end of a sentence that says what stands in a file's place and what to do; None for a real file.
 
-    The first kilobyte of small files is read. A file that cannot be read is for others to speak of.
+    Only the first kilobyte of small files is read. The result for an unreadable file is None: its reader reports the
+    error.
     """
     try:
         if path.stat().st_size > _LARGEST:

@@ -29,7 +29,7 @@ def first_few(items: Sequence[object], count: int = 3) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """List ascending numbers, neighbours joined: `0-3, 7`; empty for none."""
+    """List ascending integers with consecutive ones joined: `0-3, 7`; empty text for none."""
     # Neighbours keep the same distance to their places in the list.
     runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
@@ -42,15 +42,15 @@ def short(text: str, length: int = 100) -> str:
 
 
 def visible(text: str) -> str:
-    """Write halves of surrogate pairs as escapes, so that the text can be printed anywhere."""
+    """Write lone surrogates as escapes, so that the text can be printed anywhere."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def error_text(error: BaseException, length: int = 200) -> str:
-    """Return the first line of what an error says, cut at `length` characters.
+    """Return the first line of an error's message, cut at `length` characters.
 
-    An error of the system is its words alone (`No such file or directory`): the sentence around it names the file. An
-    error without words is the name of its type.
+    Of an operating system's error only the reason is returned (`No such file or directory`): the sentence around it
+    names the file. For an error without a message it is the name of its type.
     """
     said = getattr(error, "strerror", None) or str(error)
     first = next((line for line in str(said).splitlines() if line.strip()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""Videos to clips and back: every frame belongs to exactly one clip."""
+"""The clip table: which frames of which video each row of a store stands for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class ClipTable:
-    """The truth about rows: row n of every store of a dataset and sampling is row n of this table.
+    """Table of clips: row n of every store of a dataset and sampling has the features of row n of this table.
 
     A video's clips are contiguous and in order; clip n covers the frames `[start_frames[n], stop_frames[n])`.
 
@@ -97,7 +97,7 @@ class ClipTable:
         return np.flatnonzero(np.isin(self.video_codes, codes))
 
     def first(self, n_clips: int) -> "ClipTable":
-        """Return the first clips and their videos: what the table was before others were appended."""
+        """Return the first `n_clips` clips and their videos, as the table was before clips were appended."""
         n_videos = int(self.video_codes[:n_clips].max(initial=-1)) + 1
         return ClipTable(
             self.sampling,
@@ -112,7 +112,7 @@ class ClipTable:
         )
 
     def of_videos(self, codes: Sequence[int]) -> "ClipTable":
-        """Return the clips of chosen videos, these by their places in `video_ids`, in the order in which they stand."""
+        """Return the clips of the videos `video_ids[code]`, video after video in the order of `codes`."""
         rows = np.concatenate([np.flatnonzero(self.video_codes == code) for code in codes] or [np.empty(0, np.int64)])
         places = np.full(len(self.video_ids), -1, np.int32)
         places[list(codes)] = np.arange(len(codes), dtype=np.int32)
@@ -129,7 +129,7 @@ class ClipTable:
         )
 
     def begins_with(self, other: "ClipTable") -> bool:
-        """Return whether this is the other table, or that with clips of more videos behind."""
+        """Return whether the other table equals the first rows and videos of this one."""
         return len(other) <= len(self) and self.first(len(other)).digest == other.digest
 
     @cached_property
@@ -148,7 +148,7 @@ class ClipTable:
         )
 
     def row_digest(self, rows: slice) -> str:
-        """Return a SHA-256 of what identifies some rows; a partition's record holds it."""
+        """Return a SHA-256 of video names, cuts and sampled frames of some rows; a partition's record holds it."""
         return digest_json(
             [
                 [self.video_ids[code] for code in self.video_codes[rows].tolist()],
@@ -159,7 +159,7 @@ class ClipTable:
         )
 
     def write(self, path: StorePath) -> None:
-        """Write the table as two Parquet files, each whole or not at all; in between, the earlier table is read."""
+        """Write the table as two Parquet files, each whole or not at all; between them, the earlier table is valid."""
         path.parent.mkdir(parents=True, exist_ok=True)
         files = self.files()
         write_bytes(_videos_path(path), files["clip_videos.parquet"])

@@ -65,11 +65,11 @@ class SamplingConfig(Section):
 
 
 class PromptConfig(Section):
-    """A table of `prompts`: a prompt of one's own, or a shipped one with a text before the video or at other tokens.
+    """A table in `prompts`: your own prompt, or a shipped one with a text before the video or read at other tokens.
 
     `prompts = ["coarse", {key = "mine", text = "Is there smoke?", positions = ["last-prompt", "last-vision"]}]` makes
-    three stores, `coarse`, `mine` and `mine-last-vision`, and the last two come from one pass. An analysis reads those
-    of its `position`. Prompts with one text before the video share the pass over it; those with different ones cannot.
+    three stores, `coarse`, `mine` and `mine-last-vision`; one pass computes the last two. An analysis reads the stores
+    of its `position`. Prompts with the same text before the video share the pass over it; others cannot.
     """
 
     key: str = Field(description="folder name of the prompt in the store")

@@ -3,7 +3,7 @@
 ::
 
     ROOT/<dataset>/videos.parquet                                  every video probed: frames, rate, status, reason
-    ROOT/<dataset>/<sampling>/clips.parquet                        the truth about rows (with clip_videos.parquet)
+    ROOT/<dataset>/<sampling>/clips.parquet                        the clip of each row (with clip_videos.parquet)
     ROOT/<dataset>/<sampling>/<backbone>/<prompt>.zarr             the features of one prompt
     ROOT/<dataset>/<sampling>/<backbone>/<prompt>.records/         one JSON per written partition
 """

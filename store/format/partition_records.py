@@ -1,4 +1,4 @@
-"""The record of a written partition: its file, its content, and the check that it belongs to a store."""
+"""Records of written partitions: their files, their content, and the check that one belongs to a store."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -89,7 +89,7 @@ def read_record(store: StorePath, partition: int) -> dict[str, Any] | None:
 
 
 def record_matcher(spec: FeatureSpec, contents: StoredParts) -> Callable[[dict[str, Any]], bool]:
-    """Return a function that tells whether a record was written for a store of this specification and contents."""
+    """Return a function that is True for records written for a store of this specification and contents."""
     expected = _names(spec, contents)  # computed once: it takes a while
 
     def is_ours(record: dict[str, Any]) -> bool:
@@ -100,13 +100,13 @@ def record_matcher(spec: FeatureSpec, contents: StoredParts) -> Callable[[dict[s
 
 
 def names_in(record: Mapping[str, Any], spec_digest: str) -> Mapping[str, Any]:
-    """Return the part of a record that names a specification and contents: `grown`, if that names this one."""
+    """Return the part of a record that names its store: `grown` if it names this digest, else the whole record."""
     grown = record.get("grown")
     return grown if isinstance(grown, Mapping) and grown.get("spec_digest") == spec_digest else record
 
 
 def grown_record(record: dict[str, Any], spec: FeatureSpec, contents: StoredParts) -> dict[str, Any]:
-    """Return a record that counts for its store, and for that store after clips were appended.
+    """Return a record that is valid for its store both before and after clips are appended to it.
 
     Args:
         record: of a partition whose rows stay the same.
@@ -118,7 +118,7 @@ def grown_record(record: dict[str, Any], spec: FeatureSpec, contents: StoredPart
 
 
 def settled_record(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of a store that has grown as one that counts for it alone."""
+    """Return a record of `grown_record` as one that is valid only for the store after it has grown."""
     content = {name: value for name, value in record.items() if name not in ("digest", "contents_digest", "grown")}
     content |= record["grown"]
     return {**content, "digest": digest_json(content)}

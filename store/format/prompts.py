@@ -19,7 +19,7 @@ POSITIONS: Mapping[Position, tuple[str, str]] = {
     "mean-vision": ("averaged over the vision tokens", "averaged over the vision tokens"),
     "mean-prompt": ("averaged over the tokens behind the video", "averaged over the tokens behind the video"),
 }
-"""Each position in words: of a hidden state, and of what a head sends."""
+"""Each position in words: for a hidden state, and for the output of a head."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Prompt:
 
     Attributes:
         key: name of its store.
-        text: what the model reads behind the video.
-        before: what it reads before the video; nothing if empty.
+        text: text that the model reads behind the video.
+        before: text that it reads before the video; may be empty.
         position: tokens whose values are the features. Vision tokens are those that stand for the frames; "mean-prompt"
             is over all tokens behind the last of them, the chat template's own included.
     """
@@ -51,7 +51,7 @@ class Prompt:
             )
 
     def at(self, position: Position) -> "Prompt":
-        """Return the prompt with another position; its key names the position, unless that is "last-prompt"."""
+        """Return the prompt read at another position; the new key names the position unless it is "last-prompt"."""
         return replace(self, key=key_at(self.key, position), position=position)
 
     def asks_as(self, other: "Prompt") -> bool:
@@ -59,23 +59,23 @@ class Prompt:
         return (self.text, self.before) == (other.text, other.before)
 
     def describe(self) -> str:
-        """Say what is asked, and where it is read if that is not the usual place."""
+        """Return the prompt in words: its text, and the position if it is not "last-prompt"."""
         words = f'before the video "{self.before}", behind it "{self.text}"' if self.before else self.text
         return words if self.position == LAST_PROMPT else f"{words} (values {POSITIONS[self.position][1]})"
 
     @property
     def format_version(self) -> int:
-        """Lowest version of the store format that can say this prompt."""
+        """Lowest version of the store format that can hold this prompt."""
         return 2 if self.before or self.position != LAST_PROMPT else 1
 
     def to_json(self) -> dict[str, Any]:
-        """Return the prompt as plain JSON values, without what format version 1 does not know where it is usual."""
+        """Return the prompt as plain JSON values; `before` and `position` only where they differ from the defaults."""
         usual = {"before": "", "position": LAST_PROMPT}
         return {name: value for name, value in asdict(self).items() if value != usual.get(name)}
 
 
 def key_at(key: str, position: Position) -> str:
-    """Return the name of a prompt's store where it is read at a position."""
+    """Return the key of a prompt that is read at `position`; it names the prompt's store."""
     return key if position == LAST_PROMPT else f"{key}-{position}"
 
 

@@ -15,7 +15,7 @@ from vadprobe.store.format.prompts import LAST_PROMPT, POSITIONS, Position
 from vadprobe.store.format.specification import BackboneSpec, FeatureSpec
 
 PARTITION_ROWS = 256
-"""Clips in one partition, the unit of work, of a shard and of a record, unless a store was compacted."""
+"""Clips in a partition of a store that was not compacted. A partition is the unit of work, with one record."""
 
 ANSWERS = ("yes", "no")
 """Order of the `answer` dimension of `answer_logits`."""
@@ -32,8 +32,8 @@ class ArraySpec:
         shard: shape of a shard, which holds all of one partition.
         chunk: shape of an inner chunk: one layer, one head, or both answers of a partition.
         prose: its meaning, for people.
-        exists: which inner chunks of a shard there are at all, one for each in C order; None for all. Heads that a
-            block does not have are absent chunks.
+        exists: one bool for each inner chunk of a shard, in C order, False for chunks that are always absent: the heads
+            that a block does not have. None if all exist.
     """
 
     name: str
@@ -52,9 +52,15 @@ class ArraySpec:
 def feature_arrays(
     backbone: BackboneSpec, n_clips: int, rows: int | None = None, position: Position = LAST_PROMPT
 ) -> tuple[ArraySpec, ...]:
-    """Return the arrays that hold features, in the order they are written, with `rows` clips in a partition.
+    """Return the arrays that hold features, in the order in which they are written.
 
-    A backbone without heads has no `head_outputs`. `position` changes the prose alone.
+    A backbone without heads has no `head_outputs`.
+
+    Args:
+        backbone: the model.
+        n_clips: rows of every array.
+        rows: clips in a partition; None for `PARTITION_ROWS`.
+        position: tokens whose values are the features; it only changes the descriptions.
     """
     of_state, of_head = POSITIONS[position]
     layers, heads = backbone.n_layers, backbone.n_heads
@@ -109,9 +115,9 @@ def coordinates(spec: FeatureSpec, clips: ClipTable) -> dict[str, tuple[str, np.
 
 
 def storage_dtype(dtype: str) -> np.dtype[Any]:
-    """Return the NumPy dtype that carries values of a backbone's dtype without loss.
+    """Return the NumPy dtype that stores values of a backbone's dtype without loss.
 
-    bfloat16 travels as float32 with the low 16 bits zero, because stock Zarr readers know no bfloat16.
+    bfloat16 is stored as float32 with the low 16 bits zero, because common Zarr readers have no bfloat16.
     """
     return np.dtype(np.float16 if dtype == "float16" else np.float32)
 
@@ -128,8 +134,8 @@ class Compression:
 def compression(dtype: str) -> Compression:
     """Return the settings that compress an inner chunk.
 
-    The low half of a carried bfloat16 is zero, which bit shuffling with lz4 removes almost for free; other values
-    compress better by bytes with zstd.
+    The low half of a bfloat16 stored as float32 is zero: bit shuffling with lz4 removes it at almost no cost. Other
+    values compress better with byte shuffling and zstd.
     """
     return Compression("lz4", 5, "bitshuffle") if dtype == "bfloat16" else Compression("zstd", 3, "shuffle")
 
@@ -143,10 +149,10 @@ def codecs(dtype: str) -> list[Any]:
 
 
 def check_values(name: str, values: np.ndarray, dtype: str) -> None:
-    """Refuse values that the storage form of `dtype` would not hold exactly.
+    """Refuse values that are not exact values of the backbone's `dtype` in its storage dtype.
 
     Raises:
-        StoreError: if the carrier dtype is wrong, or a value is not a bfloat16 where bfloat16 is declared.
+        StoreError: if the array has not the storage dtype, or a float32 value is no bfloat16 where that is declared.
     """
     if values.dtype != storage_dtype(dtype):
         raise StoreError(f"{name} holds {values.dtype}, but a {dtype} store is written as {storage_dtype(dtype)}.")

@@ -2,8 +2,8 @@
 
 A Zarr v3 shard is a file of inner chunks with an index at its end: for every inner chunk, in C order, its offset and
 its length as little-endian uint64, then the CRC-32C of all that. In stores of this format every chunk is compressed by
-Blosc and ends in its own CRC-32C. A plain reader fills an absent chunk with NaN; here an absent chunk is damage, unless
-the store was made without it.
+Blosc and ends in its own CRC-32C. A plain Zarr reader gives NaN for an absent chunk; here an absent chunk is damage,
+unless the store was planned without it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,11 @@ _ABSENT = 2**64 - 1  # offset and length of a chunk that was not stored
 _BLOSC_HEADER = Struct("<4xI4xI")  # of 16 bytes; here the sizes of the decoded and of the encoded chunk
 
 Chunk = tuple[int, int, int]
-"""(offset, stop, number) of an inner chunk in its shard, by bytes and in C order."""
+"""(offset, stop, number) of an inner chunk: its bytes `[offset, stop)` in the shard, and its number in C order."""
 
 
 class DamagedShardError(ValueError):
-    """Shard that is not as it was written; the message does not name the shard."""
+    """Error of a shard that is not as it was written; the message does not name the shard."""
 
 
 def with_checksum(content: bytes) -> bytes:
@@ -34,10 +34,10 @@ def with_checksum(content: bytes) -> bytes:
 
 
 def without_checksum(content: np.ndarray) -> np.ndarray:
-    """Check that bytes end in the CRC-32C of those before, and return those before.
+    """Check the CRC-32C in the last four bytes; return the bytes before it.
 
     Raises:
-        DamagedShardError: if they do not.
+        DamagedShardError: if the checksum does not fit.
     """
     body = content[:-CHECKSUM_BYTES]
     stored = int.from_bytes(content[-CHECKSUM_BYTES:].tobytes(), "little")
@@ -65,7 +65,7 @@ def encode_index(lengths: Sequence[int], held: np.ndarray) -> bytes:
 
 
 def decode_index(tail: bytes | np.ndarray, grid: tuple[int, ...], n_bytes: int) -> np.ndarray:
-    """Return (chunks, 2) offset and length of every inner chunk, in C order.
+    """Return (chunks, 2) uint64, offset and length in bytes of every inner chunk, in C order.
 
     Args:
         tail: the last `index_bytes` of the shard, or all of a shorter one.
@@ -124,10 +124,10 @@ def chunk_position(number: int, grid: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def decode_chunk(body: np.ndarray, into: np.ndarray) -> None:
-    """Decompress the bytes of a chunk, without their checksum, into contiguous memory.
+    """Decompress the bytes of a chunk, given without their checksum, into contiguous memory.
 
     Raises:
-        DamagedShardError: if they are not exactly these values, compressed.
+        DamagedShardError: if they do not decompress to exactly as many bytes as `into` has.
     """
     # Blosc believes its header, so the two sizes that the header names are compared before.
     decoded, encoded = _BLOSC_HEADER.unpack_from(body.data) if len(body) >= _BLOSC_HEADER.size else (0, 0)

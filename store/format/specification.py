@@ -16,9 +16,12 @@ from vadprobe.store.format.prompts import Prompt
 from vadprobe.store.format.sampling import Sampling
 
 FORMAT_VERSION = 2
-"""Newest version of the store format. A store has the lowest version that can say what it holds: 1 where every block of
-the backbone has heads of one number and width, and the prompt stands behind the video and is read at its last token,
-else 2. A reader refuses a store of a later version."""
+"""Newest version of the store format.
+
+A store has the lowest version that can describe it. Version 1 is enough if all blocks of the backbone have the same
+number and width of heads, and the prompt is behind the video and read at its last token; otherwise it is 2. A reader
+refuses a store of a later version.
+"""
 
 HeadShape = tuple[int, int]
 """Number and width of the heads of a block; (0, 0) for a block without heads."""
@@ -74,7 +77,7 @@ class BackboneSpec:
             self._check_block_heads(self.block_heads)
 
     def _check_block_heads(self, shapes: tuple[HeadShape, ...]) -> None:
-        """Refuse shapes that contradict the other numbers, or that these say alone."""
+        """Refuse `block_heads` that contradict the other numbers, or that are alike in all blocks and so redundant."""
         good = all(isinstance(part, int) and part >= 0 for shape in shapes for part in shape)
         good = good and all((heads == 0) == (width == 0) for heads, width in shapes) and len(set(shapes)) > 1
         largest = tuple(map(max, zip(*shapes, strict=True)))
@@ -86,7 +89,7 @@ class BackboneSpec:
 
     @staticmethod
     def numbers(shapes: Sequence[HeadShape]) -> dict[str, Any]:
-        """Return `n_layers`, `n_heads`, `head_dim` and, where blocks differ, `block_heads`, of each block's heads."""
+        """Return `n_layers`, `n_heads`, `head_dim` and, where blocks differ, `block_heads`, of one shape per block."""
         heads, width = map(max, zip(*shapes, strict=True))
         ragged = {"block_heads": tuple(shapes)} if len(set(shapes)) > 1 else {}
         return {"n_layers": len(shapes), "n_heads": heads, "head_dim": width, **ragged}
@@ -112,7 +115,7 @@ class BackboneSpec:
         return 1 if self.block_heads is None and self.n_heads else 2
 
     def describe_heads(self) -> str:
-        """Say the number and width of the heads: `28 blocks of 28 heads with 128 values`."""
+        """Return the number and width of the heads in words: `28 blocks of 28 heads with 128 values`."""
         counts = Counter(self.head_shapes)
         return ", ".join(
             f"{count} block{'' if count == 1 else 's'} "
@@ -125,7 +128,7 @@ def check_heads(backbone: BackboneSpec, heads: Iterable[Head]) -> None:
     """Refuse heads that the backbone does not have.
 
     Raises:
-        VadprobeError: naming the first, and what there is.
+        VadprobeError: naming the first such head, and the heads that exist.
     """
     for block, head in heads:
         if not backbone.n_heads:
@@ -139,7 +142,7 @@ def check_heads(backbone: BackboneSpec, heads: Iterable[Head]) -> None:
 
 
 def backbone_json(backbone: BackboneSpec) -> dict[str, Any]:
-    """Return a backbone as plain JSON values; without `block_heads` where all blocks are alike, as format version 1."""
+    """Return a backbone as plain JSON values; `block_heads`, new in format version 2, only where blocks differ."""
     value = asdict(backbone)
     shapes = value.pop("block_heads")
     return value if shapes is None else {**value, "block_heads": [list(shape) for shape in shapes]}
@@ -149,8 +152,8 @@ def backbone_json(backbone: BackboneSpec) -> dict[str, Any]:
 class FeatureSpec:
     """Everything that decides the values in one feature store. Two stores with the same digest are interchangeable.
 
-    Their values are equal bit by bit where the same device, number of threads and batches computed both, else up to
-    rounding: no field names these.
+    Their values are equal up to rounding. They are equal bit by bit if device, number of threads and batches were the
+    same too, which no field names.
 
     Attributes:
         dataset: name of the dataset.
@@ -186,7 +189,7 @@ class FeatureSpec:
         return max(self.backbone.format_version, self.prompt.format_version)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the specification as plain JSON values. What format version 1 cannot say is left out where it is."""
+        """Return the specification as plain JSON values; fields that version 1 lacks only where they are needed."""
         parts = {"backbone": backbone_json(self.backbone), "prompt": self.prompt.to_json()}
         return {**asdict(self), **parts, "format_version": self.format_version}
 
@@ -218,7 +221,7 @@ class FeatureSpec:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that every reader of the values must know about the backbone's weights; mostly none."""
+        """Sentences about the backbone's weights that every reader of the values must know; usually empty."""
         return backbone_notes(self.backbone.key, self.recipe)
 
     def differences(self, other: "FeatureSpec") -> list[str]:
@@ -231,7 +234,7 @@ DEMO_CAPTIONER = "demo-captioner"
 
 
 def backbone_notes(key: str, recipe: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a backbone's weights allow to be said of its numbers: the one place that decides these sentences.
+    """Return sentences that limit what numbers of a backbone may claim, such as those of random weights.
 
     Args:
         key: the backbone's key, as the sentences call it.

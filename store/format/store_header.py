@@ -77,7 +77,7 @@ class StoreHeader:
         return self
 
     def read_table(self) -> ClipTable:
-        """Read the clip table that lies where the store has it, whatever it is.
+        """Read the clip table beside the store without comparing it with the header.
 
         Raises:
             StoreError: if it cannot be read.
@@ -85,10 +85,10 @@ class StoreHeader:
         return ClipTable.read(clips_of(self.path))
 
     def read_clips(self) -> ClipTable:
-        """Read the clip table that the rows follow: the first rows of its file, where others were appended since.
+        """Read the clip table of this store's rows; rows that were appended to the file later are cut off.
 
         Raises:
-            StoreError: if it cannot be read, or is another than the store was written for.
+            StoreError: if it cannot be read, or is not the table that the store was written for.
         """
         clips, path = self.read_table(), clips_of(self.path)
         if len(clips) > self.spec.n_clips:

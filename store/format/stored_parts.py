@@ -17,16 +17,16 @@ from vadprobe.store.format.specification import BackboneSpec, FeatureSpec, Head,
 
 @dataclass(frozen=True)
 class StoredParts:
-    """Layers, heads and partitions that a store has. Its arrays have their full shape all the same.
+    """Layers, heads and partitions that a store has. Its arrays keep their full shape in any case.
 
-    A layer or head that is not stored is an inner chunk that the shard lacks, which every Zarr reader gives as NaN. The
-    choice does not change how values were computed, so it is no part of the specification's digest.
+    A layer or head that is not stored is an absent inner chunk of the shard, for which every Zarr reader gives NaN. The
+    choice does not change how values are computed, so it is no part of the specification's digest.
 
     Attributes:
         layers: layers of `hidden_states` in every partition, ascending; None for all.
         heads: heads of `head_outputs` in every partition, ascending; None for all.
         answers: whether `answer_logits` are there.
-        full_partitions: partitions that have every layer and head all the same, ascending.
+        full_partitions: partitions that have every layer and head in spite of `layers` and `heads`, ascending.
         partitions: partitions that the store is to have, ascending; None for all. A pulled part has chosen ones.
         partition_rows: clips in a partition; a compacted store has more of them.
     """
@@ -50,7 +50,7 @@ class StoredParts:
         partitions: Iterable[int] | None = None,
         partition_rows: int = PARTITION_ROWS,
     ) -> "StoredParts":
-        """Return parts in their one form: sorted, without repeats, None where a list names everything.
+        """Return parts in canonical form: sorted, without repeats, None where a list names everything.
 
         Raises:
             VadprobeError: naming the first layer, head or partition that does not exist.
@@ -124,7 +124,7 @@ class StoredParts:
         return feature_arrays(spec.backbone, spec.n_clips, self.partition_rows, spec.prompt.position)
 
     def mask(self, array: ArraySpec, partition: int) -> np.ndarray:
-        """Return which inner chunks of a shard are stored: bool, one for each in C order."""
+        """Return (chunks,) bool, True for the inner chunks of a shard that are stored, in C order."""
         grid = [whole // part for whole, part in zip(array.shard[1:], array.chunk[1:], strict=True)]
         mask = np.ones(prod(grid), dtype=bool) if array.exists is None else np.array(array.exists)
         if array.name == "answer_logits":
@@ -136,8 +136,8 @@ class StoredParts:
                 mask &= np.isin(np.arange(len(mask)), [block * grid[1] + head for block, head in self.heads])
         return mask
 
-    def depth(self, n_layers: int, partition: int) -> int:
-        """Return how many blocks of the backbone a partition needs, one at least; the answers' logits need all."""
+    def blocks_needed(self, n_layers: int, partition: int) -> int:
+        """Return how many blocks of the backbone must run for a partition, at least one; answer logits need all."""
         if self.answers or partition in self.full_partitions or self.layers is None or self.heads is None:
             return n_layers
         return max([1, *self.layers, *(block + 1 for block, _ in self.heads)])
@@ -147,8 +147,8 @@ class StoredParts:
 
         Args:
             array: name of an array.
-            wanted: layers, or heads, that are asked for; ignored for `answer_logits`.
-            partitions: in which they are asked for.
+            wanted: requested layers or heads; ignored for `answer_logits`.
+            partitions: partitions in which they are requested.
 
         Raises:
             StoreError: a sentence without the store's name, saying what is missing and what there is.
@@ -168,7 +168,7 @@ class StoredParts:
             )
 
     def describe(self) -> str:
-        """Say what is stored: `it holds layers 3, 20 and all heads`."""
+        """Return the stored parts in words: `it holds layers 3, 20 and all heads`."""
         parts = [_named("layer", self.layers), _named("head", self.heads)]
         text = "it holds " + " and ".join(parts if self.layers != () else parts[::-1])  # "no" reads on to what follows
         if self.layers is None and self.heads is None:
@@ -199,7 +199,7 @@ EVERYTHING = StoredParts()
 
 
 def _numbers(noun: str, found: Iterable[int] | None, count: int, keep: bool = False) -> tuple[int, ...] | None:
-    """Return numbers from 0 to `count - 1` sorted; None for all of them, unless they are to be kept."""
+    """Return the numbers, each in [0, count), sorted; None where they are all, unless `keep` is true."""
     if found is None:
         return None
     numbers = sorted(set(found))
@@ -223,7 +223,7 @@ def _lists(value: Any) -> Any:
 
 
 def _shown(item: int | Head) -> str:
-    """Write a layer as its number, a head as `block:head`, as they are given on the command line."""
+    """Return a layer as its number and a head as `block:head`, as they are given on the command line."""
     return f"{item[0]}:{item[1]}" if isinstance(item, tuple) else str(item)
 
 

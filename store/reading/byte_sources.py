@@ -9,18 +9,18 @@ from vadprobe.store.files.location import StorePath, is_remote
 from vadprobe.store.files.remote_path import RemotePath
 
 THREADS = 2
-"""Threads of one read at most. More than two gain nothing: the interpreter runs between the chunks of all of them."""
+"""Largest number of threads of one read. More gain nothing: between chunks each thread needs the interpreter."""
 
 
 class ByteSource(Protocol):
-    """Source of the bytes of shards. Its methods are called by several threads at once."""
+    """Source of the bytes of shards. Several threads call its methods at once."""
 
     is_local: bool
-    """True where reading takes the processor more than it waits: threads beyond the cores then gain nothing."""
+    """True if a read is limited by the processor, not by waiting: then threads beyond the cores gain nothing."""
     gap_bytes: int
-    """Unwanted bytes between two chunks that are cheaper to read than a second request."""
+    """Largest gap between two chunks, in bytes, that is cheaper to read along than to make a second request."""
     range_bytes: int
-    """Most bytes that are asked for by one call, unless a single chunk is longer."""
+    """Largest number of bytes of one call, unless a single chunk is longer."""
     threads: int
     """Largest number of threads that gain anything for one read."""
 
@@ -32,7 +32,7 @@ class ByteSource(Protocol):
         """
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
-        """Begin to fetch ranges that will be read soon, where that is of use; a missing file is no error here."""
+        """Announce ranges that will be read soon, so that they can be fetched ahead; ignore a missing file."""
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return all bytes `[start, stop)` of each range.
@@ -60,10 +60,10 @@ class LocalFiles:
             return None
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
-        """Let the disk begin with all of these at once: waiting for one after another takes most of a cold read."""
+        """Let the disk begin to read all ranges at once: waiting for them one by one takes most of a cold read."""
         if not hasattr(os, "posix_fadvise"):
             return
-        with suppress(OSError), _opened(path) as descriptor:  # reading it will say why
+        with suppress(OSError), _opened(path) as descriptor:  # `read` will raise the error
             for start, stop in ranges:
                 os.posix_fadvise(descriptor, start, stop - start, os.POSIX_FADV_WILLNEED)
 
@@ -95,8 +95,8 @@ def _read_range(descriptor: int, start: int, stop: int) -> bytes:
 class RemoteObjects:
     """Shards on an object store or web server.
 
-    A request takes tens of milliseconds before its first byte, in which 100 MB/s would bring some megabytes: so gaps up
-    to a quarter of a mebibyte are read along, and many requests are under way at once.
+    The first byte of an answer takes tens of milliseconds, in which 100 MB/s would bring some megabytes. So gaps up to
+    a quarter of a mebibyte are read along, and many requests are under way at once.
     """
 
     is_local = False
@@ -115,7 +115,7 @@ class RemoteObjects:
             return None
 
     def expect(self, path: str, ranges: Sequence[tuple[int, int]]) -> None:
-        """Do nothing: what is fetched ahead would have to be kept."""
+        """Do nothing: bytes fetched ahead would have to be kept in memory."""
 
     def read(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes `[start, stop)` of each range; OSError if they cannot be read."""

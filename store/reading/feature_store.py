@@ -1,4 +1,4 @@
-"""Reading a feature store: whole partitions or single layers and heads, never a row that was not written."""
+"""Reading a feature store: whole partitions, or single layers and heads of some rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FeatureStore(RecordedStore):
-    """One prompt's features of every clip of a dataset and sampling. Open it with `open`."""
+    """One prompt's features of every clip of a dataset and sampling. Made by `open`.
+
+    Reading a row that was never written is an error. A row that could not be computed is NaN.
+    """
 
     _layouts: dict[str, ShardLayout | None] = field(default_factory=dict, init=False, repr=False)
 
@@ -58,7 +61,11 @@ class FeatureStore(RecordedStore):
         return self._read("hidden_states", rows, [(layer,) for layer in layers])
 
     def head_outputs(self, rows: np.ndarray, heads: Sequence[Head]) -> np.ndarray:
-        """Read outputs of some heads, each given as (block, head) from 0, before the output projection.
+        """Read outputs of some heads, before the output projection.
+
+        Args:
+            rows: (n,) row numbers, any order, repeats allowed.
+            heads: k heads as (block, head), both counted from 0.
 
         Returns:
             (n, k, width) of the storage dtype, `width` that of the widest of these heads; a narrower one ends in zeros.
@@ -78,7 +85,7 @@ class FeatureStore(RecordedStore):
         return self._read("head_outputs", rows, list(heads), 2)[..., :widest]
 
     def blocks(self, rows: np.ndarray, blocks: Sequence[int]) -> np.ndarray:
-        """Read all heads of some blocks: (n, k, heads, head_dim).
+        """Read all heads of k blocks, counted from 0: (n, k, heads, head_dim) of the storage dtype.
 
         Raises:
             StoreError: if the blocks differ in number or width of their heads, or as for `hidden_states`.
@@ -94,18 +101,18 @@ class FeatureStore(RecordedStore):
         return values.reshape(len(values), len(blocks), -1, values.shape[-1])
 
     def answer_logits(self, rows: np.ndarray) -> np.ndarray:
-        """Read the first token's logits of yes and no: (n, 2)."""
+        """Read the logits of yes and no for the answer's first token: (n, 2) of the storage dtype."""
         return self._read("answer_logits", rows, [()])[:, 0]
 
     def encoded(self, array: ArraySpec, partition: int, chunks: Sequence[int]) -> list[bytes]:
-        """Read inner chunks of a shard as they are stored, by number in C order, each checked by its checksum.
+        """Read inner chunks of a shard, given by number in C order, as they are stored; check their checksums.
 
         Raises:
-            StoreError: if the partition is not written, a chunk is damaged, or the array is stored in a way that is
-                not this format's.
+            StoreError: if the partition is not written, a chunk is damaged, or the array's layout is not that of the
+                format.
         """
         layout = self._layout(array.name)
-        # More rows are those of a growth that a killed process has begun.
+        # An array with more rows: a process that was killed had begun to grow the store.
         found = None if layout is None else (layout.shape[1:], layout.shard, layout.chunk)
         if layout is None or layout.shape[0] < array.shape[0] or found != (array.shape[1:], array.shard, array.chunk):
             raise StoreError(f"{self.path}: {array.name} is not stored in this format's chunks. Run 'vadprobe verify'.")
@@ -116,13 +123,13 @@ class FeatureStore(RecordedStore):
     def _read(self, name: str, rows: np.ndarray, parts: list[tuple[int, ...]], n_parts: int = 1) -> np.ndarray:
         """Read parts of rows, each part given by its leading indices: (n, parts, ...).
 
-        The shards of the format are read directly. Zarr reads an array that is stored in another way, more slowly.
+        Arrays with the format's layout are read directly; other layouts are read by Zarr, more slowly.
         """
         rows = row_numbers(self.path, rows, len(self.clips))
         declared = next(a for a in self.contents.arrays(self.spec) if a.name == name)
         layout = self._layout(name)
         found = layout if layout is not None else open_array(self.path, name)
-        if found.shape[1:] != declared.shape[1:] or found.shape[0] < declared.shape[0]:  # more: a growth has begun
+        if found.shape[1:] != declared.shape[1:] or found.shape[0] < declared.shape[0]:  # more rows: a growth has begun
             raise StoreError(
                 f"{self.path}: {name} must have shape {declared.shape}, got {found.shape}. Run 'vadprobe verify'."
             )
@@ -137,7 +144,7 @@ class FeatureStore(RecordedStore):
         return result
 
     def _layout(self, name: str) -> ShardLayout | None:
-        """Return how an array lies in its shards; None if that is for Zarr to understand, or to refuse."""
+        """Return the layout of an array in its shards; None if it must be read by Zarr."""
         if name not in self._layouts:
             try:
                 self._layouts[name] = ShardLayout.of(read_json(self.path / name / "zarr.json"))
@@ -163,7 +170,7 @@ class FeatureStore(RecordedStore):
     ) -> None:
         """Read whole partitions and take rows in memory, which is faster than Zarr's own row indexing of shards."""
         for shard in shards:
-            shard.tail(source_of(self.path))  # refuses a shard of another size than recorded
+            shard.tail(source_of(self.path))  # raises if the shard's size is not the recorded one
             block = self.contents.rows(shard.partition, len(self.clips))
             for position, part in enumerate(parts):
                 index: tuple[int | slice, ...] = (block, *part)
@@ -174,7 +181,7 @@ class FeatureStore(RecordedStore):
 
 
 def open_store(place: str | StorePath) -> FeatureStore:
-    """Open the store of one prompt, `.../<prompt>.zarr`: a folder's path, or a URL (s3, gs, az, http).
+    """Open the store of one prompt, `.../<prompt>.zarr`: a folder's path, or a URL (s3, gs, az, hf, http, https).
 
     Raises:
         StoreError: if there is no store, or it was damaged.

@@ -1,4 +1,4 @@
-"""Plan of a read: the chunks that hold the wanted parts of rows, the bytes to ask for, and where the values go."""
+"""Plan of a read: the chunks with the wanted parts of rows, the byte ranges to request, and where the values go."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
@@ -8,18 +8,18 @@ from vadprobe.store.reading.byte_sources import ByteSource
 from vadprobe.store.reading.shard_layout import ShardLayout
 
 Span = tuple[int, int, int]
-"""(start in a row of the chunk, count, start in a row of the result), in values."""
+"""(start in a row of the chunk, count, start in a row of the result), all counted in values."""
 
 
 def spans_of(layout: ShardLayout, parts: Sequence[tuple[int, ...]]) -> dict[int, list[Span]]:
-    """Return which values of an inner chunk go where in a row of the result, by the chunk's number.
+    """Return, for each inner chunk that is needed, which of its values go where in a row of the result.
 
     Args:
         layout: of the array.
         parts: of a row, each by its leading indices; they are of one size.
 
     Returns:
-        Spans by the number of a chunk among those that hold the same rows, for the chunks that are needed.
+        Spans by chunk number, counted in C order among the chunks that hold the same rows.
     """
     found: dict[int, list[Span]] = {}
     width = layout.chunk_width
@@ -42,11 +42,11 @@ def bounds(neighbours: Sequence[Chunk]) -> tuple[int, int]:
 
 
 def requests_of(chunks: Iterable[Chunk], source: ByteSource) -> Iterator[list[list[Chunk]]]:
-    """Yield the chunks to read by one call each, neighbours joined to one range.
+    """Yield the chunks of each call of `source.read`: a list of ranges, each a list of neighbouring chunks.
 
     Args:
         chunks: ascending by offset.
-        source: sets which gaps are read along, and how much is asked for at once.
+        source: its `gap_bytes` decides which chunks are neighbours, its `range_bytes` limits a call.
     """
     ranges: list[list[Chunk]] = []
     n_bytes = 0
@@ -69,13 +69,13 @@ def requests_of(chunks: Iterable[Chunk], source: ByteSource) -> Iterator[list[li
 def neighbours_in_result(
     numbers: Iterable[int], spans: dict[int, list[Span]], layout: ShardLayout, most: int
 ) -> Iterator[list[int]]:
-    """Yield chunks that can be put into the result together: whole chunks that follow one another in its rows.
+    """Yield groups of whole chunks that lie side by side in the rows of the result, to be copied together.
 
     Args:
         numbers: of the chunks in their shard, ascending.
         spans: as `spans_of` returns them.
         layout: of the array.
-        most: chunks in a group.
+        most: largest number of chunks in a group.
     """
     group: list[int] = []
     following = None  # where the next chunk of the group would go

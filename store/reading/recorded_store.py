@@ -23,7 +23,7 @@ from vadprobe.store.reading.requests import check_recorded
 
 @dataclass(frozen=True, eq=False)
 class RecordedStore:
-    """A store with its clip table and its records; no value is read."""
+    """Store with its clip table and its records; no values are read."""
 
     path: StorePath
     spec: FeatureSpec
@@ -34,7 +34,7 @@ class RecordedStore:
     def records(self) -> dict[int, dict[str, Any]]:
         """Partition records by partition number, for the partitions that are written.
 
-        A record of another specification, left by a store that was removed, does not count.
+        A record with another specification, left by a store that was removed, is ignored.
 
         Raises:
             StoreError: if a record was damaged or edited.
@@ -44,7 +44,7 @@ class RecordedStore:
 
     @property
     def refused(self) -> dict[int, ForbiddenError]:
-        """Partitions whose record does not exist or may not be read, which a bucket may not tell apart."""
+        """Partitions whose record does not exist or may not be read; some buckets do not tell the two apart."""
         return {number: found for number, found in self._records.items() if isinstance(found, ForbiddenError)}
 
     @cached_property
@@ -65,7 +65,7 @@ class RecordedStore:
 
     @property
     def stored(self) -> np.ndarray:
-        """(n_clips,) bool: rows of the partitions that the store is to have; all, unless it is a part of another."""
+        """(n_clips,) bool, True for rows that the store is to have: all, unless it is a partial copy."""
         stored = np.zeros(len(self.clips), dtype=bool)
         for number in self.partitions:
             stored[self.contents.rows(number, len(self.clips))] = True
@@ -73,7 +73,7 @@ class RecordedStore:
 
     @cached_property
     def failures(self) -> dict[int, str]:
-        """Rows that could not be computed, with the reason."""
+        """Reason by row, for the rows that could not be computed."""
         return {int(row): reason for record in self.records.values() for row, reason in record["failures"].items()}
 
     @cached_property
@@ -86,9 +86,9 @@ class RecordedStore:
         return written
 
     def digest_of(self, rows: np.ndarray) -> str:
-        """Return a SHA-256 of the specification and of the recorded digests of the shards that some rows lie in.
+        """Return a SHA-256 of the specification and of the recorded digests of the shards with some rows.
 
-        Two stores with the same digest give the same values for these rows. It is read from the records, no shard is.
+        Two stores with the same digest give the same values for these rows. Only records are read, no shards.
 
         Raises:
             StoreError: if a row was never written.
@@ -99,7 +99,7 @@ class RecordedStore:
         return digest_json({"specification": self.spec.digest, "shards": shards})
 
     def check_finished(self) -> None:
-        """Refuse a store that lacks a partition.
+        """Raise an error if a partition of the store is not written.
 
         Raises:
             StoreError: saying how many partitions are there.

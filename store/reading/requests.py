@@ -1,4 +1,4 @@
-"""Checks of what a caller asks of a store: rows, layers and heads that exist, are stored and are written."""
+"""Checks of a caller's request to a store: its rows, layers and heads must exist, be stored and be written."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -29,10 +29,10 @@ def row_numbers(path: StorePath, rows: np.ndarray, n_rows: int) -> np.ndarray:
 
 
 def check_numbers(path: StorePath, noun: str, numbers: Sequence[int], count: int) -> None:
-    """Refuse layers, blocks or heads that the backbone does not have.
+    """Refuse numbers outside [0, count).
 
     Raises:
-        StoreError: naming the first.
+        StoreError: naming the first as a `noun`, such as "layer".
     """
     outside = [number for number in numbers if not 0 <= number < count]
     if outside:
@@ -52,7 +52,7 @@ def check_stored(
     parts: Sequence[tuple[int, ...]],
     rows: np.ndarray,
 ) -> None:
-    """Refuse layers and heads that the store was not made to have in the partitions of some rows.
+    """Refuse layers and heads that the store was planned without, in the partitions of some rows.
 
     Args:
         path, spec, contents: of the store.
@@ -84,7 +84,7 @@ def check_recorded(
     partitions: Sequence[int],
     refused: Mapping[int, ForbiddenError],
 ) -> None:
-    """Refuse partitions that are not written, or that a part of another store was made without.
+    """Refuse partitions that are not written, or that the store was planned without.
 
     Args:
         path, contents: of the store.

@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ShardLayout:
-    """Layout of an array in its shards: shapes in values, and how a chunk became bytes."""
+    """Layout of an array in its shards: shapes in values, and the encoding of an inner chunk."""
 
     shape: tuple[int, ...]
     shard: tuple[int, ...]
@@ -28,20 +28,21 @@ class ShardLayout:
 
     @cached_property
     def chunk_width(self) -> int:
-        """Values of one row in an inner chunk."""
+        """Number of values of one row in an inner chunk."""
         return prod(self.chunk[1:])
 
     @cached_property
     def chunks_per_row(self) -> int:
-        """Inner chunks that a row passes through."""
+        """Number of inner chunks that hold the values of one row."""
         return prod(self.grid[1:])
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> "ShardLayout | None":
         """Return the layout that an array's `zarr.json` describes; None if the shard reader does not read it.
 
-        It reads shards of whole rows with a checked index at their end, of little-endian floating-point chunks, with or
-        without Blosc, with or without CRC-32C, where an inner chunk holds one piece of each of its rows.
+        The shard reader reads shards of whole rows that end in an index with a checksum. Their inner chunks must be
+        little-endian floating-point values, with or without Blosc and CRC-32C, and hold one contiguous piece of each
+        row.
         """
         try:
             (sharding,) = metadata["codecs"]
@@ -74,7 +75,7 @@ class ShardLayout:
             return None
 
     def _holds_pieces_of_rows(self) -> bool:
-        """Check that a chunk's values of one row are neighbours in that row, and that chunks follow in its order."""
+        """Return whether chunks hold contiguous pieces of each row, in the order of the row."""
         if self.shard[1:] != self.shape[1:] or any(
             whole % part for whole, part in zip(self.shard, self.chunk, strict=True)
         ):

@@ -26,14 +26,14 @@ _GROUP_BYTES = 2**20  # decoded values that are put in place together
 _BYTES_PER_THREAD = 2**20  # below, another thread waits for the interpreter more than it decodes
 _SHARDS_PER_THREAD = 4  # the same of indices
 _EXPECTED = 64  # ranges of a shard; more of them are read in a row, which the system foresees
-_BATCH = 64  # shards whose indices are held at a time
+_BATCH = 64  # shards whose indices are in memory at a time
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, eq=False)
 class _Request:
-    """Chunks of the same rows of a shard, read by one call: each inner list is one range of neighbours."""
+    """Chunks of a shard that one call reads; each inner list is one range of neighbouring chunks."""
 
     shard: ShardRows
     rows: np.ndarray | slice  # of the chunks
@@ -48,10 +48,10 @@ class _Request:
 
 @dataclass(frozen=True, eq=False)
 class ShardReader:
-    """Reader of parts of many shards of one array into one result.
+    """Reader of parts of rows from many shards of one array into one result.
 
-    Besides the result it holds, for each thread, what one call of the source returned and a mebibyte of decoded values
-    (or one chunk, if that is longer), and the places of the wanted chunks of 64 shards.
+    Besides the result, memory holds the positions of the wanted chunks of 64 shards and, for each thread, the bytes of
+    one call of the source and a mebibyte of decoded values (one chunk, if that is longer).
     """
 
     source: ByteSource
@@ -88,9 +88,9 @@ class ShardReader:
                 _share(pool, self._threads(n_bytes // _BYTES_PER_THREAD), requests, fill)
 
     def _threads(self, more: int | None = None) -> int:
-        """Return the number of threads for work from which `more` threads beside the first would gain.
+        """Return the number of threads for a job that can use `more` threads beside the first; None for no such limit.
 
-        Where the source is not local, they wait most of the time, which takes no processor: all of them gain.
+        If the source is not local, threads wait most of the time, so all that the source allows are used.
         """
         if not self.source.is_local:
             return self.source.threads
@@ -99,7 +99,7 @@ class ShardReader:
         return threads if more is None else min(threads, 1 + more)
 
     def bodies(self, shard: ShardRows, numbers: Sequence[int]) -> list[bytes]:
-        """Return encoded chunks of a shard with their checksums, by number in C order, for a copy without decoding.
+        """Return encoded chunks of a shard, given by number in C order, with checksums, for a copy without decoding.
 
         Raises:
             StoreError: if the shard is missing, of another size than recorded, or one of the chunks is damaged.
@@ -117,7 +117,7 @@ class ShardReader:
     def _find_all(
         self, spans: dict[int, list[Span]], flat: np.ndarray, requests: list[_Request], shards: Iterable[ShardRows]
     ) -> None:
-        """Add the requests of every shard; fill the rows of a shard that was never written at once."""
+        """Add the requests of every shard; at once fill the rows of a partition that has no shard."""
         for shard in shards:
             entries = self._entries(shard)
             if entries is not None:
@@ -140,7 +140,7 @@ class ShardReader:
                 yield _Request(shard, rows, targets, ranges)
 
     def _entries(self, shard: ShardRows) -> np.ndarray | None:
-        """Return (chunks, 2) offset and length of every inner chunk, in C order; None if there must be no shard."""
+        """Return (chunks, 2) offset and length of every inner chunk, in C order; None if the partition has no shard."""
         tail = shard.tail(self.source, shard_format.index_bytes(self.layout.grid))
         if not shard.n_bytes:
             return None
@@ -174,7 +174,7 @@ class ShardReader:
         most, height, width = scratch.shape
         rows, targets = request.rows, request.targets
         bodies = dict(_bodies(request.shard, request.ranges, self.source))
-        # Where a row of the result is one chunk, and all rows of it are wanted in their order, no copy is needed.
+        # If a row of the result is one chunk whose rows are all wanted in order, the chunk is decoded in place.
         is_all = isinstance(rows, slice) and rows == slice(0, height)
         straight = flat.shape[1] == width and isinstance(targets, slice) and is_all
         for group in neighbours_in_result(sorted(bodies), spans, self.layout, most):
@@ -190,7 +190,7 @@ class ShardReader:
                 first = found[0][2]
                 flat[targets, first : first + len(group) * width] = values.reshape(len(values), -1)
             else:
-                # A piece of a chunk, or several: a part that was asked for twice goes to two places.
+                # Pieces of chunks. A part that was asked for twice goes to two places.
                 for begin, count, target in found:
                     flat[targets, target : target + count] = scratch[0, rows, begin : begin + count]
 
@@ -229,7 +229,7 @@ def _bodies(shard: ShardRows, ranges: list[list[Chunk]], source: ByteSource) -> 
 
 
 def _as_slice(numbers: np.ndarray) -> np.ndarray | slice:
-    """Return consecutive ascending numbers as a slice, which copies faster; others unchanged."""
+    """Return consecutive ascending numbers as a slice, which copies faster; return others unchanged."""
     first, count = int(numbers[0]), len(numbers)
     if int(numbers[-1]) == first + count - 1 and bool((np.diff(numbers) == 1).all()):
         return slice(first, first + count)
@@ -239,10 +239,10 @@ def _as_slice(numbers: np.ndarray) -> np.ndarray | slice:
 def _share(
     pool: ThreadPoolExecutor, threads: int, items: Sequence[_Item], work: Callable[[Iterable[_Item]], None]
 ) -> None:
-    """Let every thread work on items until none is left; raise the first error.
+    """Let several threads work on items until none is left; raise the first error.
 
-    Even one thread is one of the pool: in the main thread Blosc starts threads of its own, which cost more than they
-    save on chunks of this size.
+    Even a single thread is taken from the pool: in the main thread Blosc starts threads of its own, which cost more
+    than they save for chunks of this size.
     """
     remaining = iter(items)  # one iterator for all threads: taking the next item is atomic
     tasks = [pool.submit(work, remaining) for _ in range(min(threads, len(items)))]

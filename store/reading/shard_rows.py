@@ -1,4 +1,4 @@
-"""Rows of one shard that are asked for, and its bytes, compared with the size that its record names."""
+"""Requested rows of one shard, and reading the shard with a check of its recorded size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from vadprobe.store.reading.byte_sources import ByteSource
 
 @dataclass(frozen=True, eq=False)
 class ShardRows:
-    """Rows that are asked for of one shard.
+    """Requested rows of one shard.
 
     Attributes:
         path: of the shard.
         partition: number of the shard's partition.
         n_bytes: size that the partition's record names; 0 for a partition whose rows all failed, which has no shard.
-        rows: (n,) rows, counted from the shard's first, any order, repeats allowed.
-        targets: (n,) rows of the result.
+        rows: (n,) row numbers counted from the shard's first row, any order, repeats allowed.
+        targets: (n,) rows of the result that they fill.
     """
 
     path: str
@@ -29,7 +29,7 @@ class ShardRows:
     targets: np.ndarray
 
     def error(self, reason: object) -> StoreError:
-        """Return an error that names the shard and its partition, with what to do."""
+        """Return an error that names the shard, its partition, the reason, and what to do."""
         if isinstance(reason, RemoteError | ForbiddenError):  # nothing is wrong with the store
             return StoreError(f"partition {self.partition}: {reason}.")
         return StoreError(
@@ -43,9 +43,9 @@ class ShardRows:
         )
 
     def tail(self, source: ByteSource, count: int = 1) -> bytes:
-        """Read the shard's last `count` bytes, or all of a shorter one; none of a shard that must not exist.
+        """Read the shard's last `count` bytes, or all of a shorter one; return no bytes if the partition has no shard.
 
-        A missing or cut shard would read as NaN without a word, so its size is compared with its record.
+        A plain reader would give NaN for a missing shard without an error, so the size is compared with the record.
 
         Raises:
             StoreError: if the size differs, naming the shard, its partition, and both sizes.
@@ -55,7 +55,7 @@ class ShardRows:
         except ForbiddenError as error:
             if self.n_bytes:
                 raise self._refused(error) from error
-            found = None  # as it must be: who may not list is told the same of what is there and of what is not
+            found = None  # no shard, as recorded: without permission to list, a bucket refuses missing objects too
         except OSError as error:
             raise self.error(_reason(error, "its size cannot be read")) from error
         size, content = found if found is not None else (0, b"")
@@ -85,5 +85,5 @@ class ShardRows:
 
 
 def _reason(error: OSError, lead: str) -> object:
-    """Return an error that has its own advice as it is, and any other behind words about what failed."""
+    """Return an error with its own advice unchanged; put `lead` before the text of any other."""
     return error if isinstance(error, RemoteError | ForbiddenError) else f"{lead} ({error})"

@@ -1,4 +1,4 @@
-"""The clips of a store that are most like one of them, by the cosine of their hidden states or head outputs."""
+"""Search for the clips of a store that are most similar to one of them, by cosine of hidden states or head outputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ _BLOCK_BYTES = 1 << 25  # features read at a time
 
 @dataclass(frozen=True)
 class SimilarClip:
-    """A clip by its row, and the cosine of its features with those of the clip that was asked about, -1 to 1."""
+    """A clip by its row, and the cosine, in [-1, 1], of its features with those of the clip in question."""
 
     row: int
     cosine: float
 
 
 def row_of_clip(clips: ClipTable, name: str) -> int:
-    """Return the row of a clip by its name: a row number, "VIDEO" for the first clip, or "VIDEO@FRAME".
+    """Return the row of a clip by its name: a row number, "VIDEO" for its first clip, or "VIDEO@FRAME".
 
-    A name of a video that holds an "@" is taken whole where there is such a video.
+    A name with an "@" that is the name of a video is taken as that video.
 
     Raises:
         VadprobeError: if the table has no such clip.
@@ -56,19 +56,21 @@ def similar_clips(
     other_videos: bool = False,
     progress: Progress | None = None,
 ) -> list[SimilarClip]:
-    """Return the clips most like one, best first, of equal ones the lower row; itself and failed clips are left out.
+    """Return the clips most similar to one clip, without itself and failed clips.
+
+    They are sorted by descending cosine, and by row where cosines are equal. The cosine with a zero vector is 0.
 
     Args:
-        store: that holds the layer or the heads.
-        row: of the clip that is asked about.
-        count: of clips at most.
-        layer: whose hidden states are compared, 0 the embedding; or
-        heads: as (block, head) from 0, side by side.
-        other_videos: leave the clips of its own video out.
-        progress: told of rows.
+        store: the store, which must hold the layer or the heads.
+        row: of the clip in question.
+        count: largest number of clips.
+        layer: compare hidden states of this layer, 0 the embedding; None to compare heads.
+        heads: compare the outputs of these heads, as (block, head) from 0, joined to one vector.
+        other_videos: leave out the clips of the same video.
+        progress: called with (done, total) rows.
 
     Raises:
-        VadprobeError: if the clip failed, or neither a layer nor heads are given.
+        VadprobeError: if the clip has no finite features, or if not exactly one of `layer` and `heads` is given.
     """
     if (layer is None) == (not heads):
         raise VadprobeError("features to compare must be a layer or heads, one of both; give --layer or --heads.")

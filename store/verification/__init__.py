@@ -1,1 +1,1 @@
-"""A second look at every byte of a store, and the repair of what is broken."""
+"""Verification of every byte of a store, and repair of damaged parts."""

@@ -1,4 +1,4 @@
-"""Shards checked by several threads, and an end to all of them when asked.
+"""A pool of threads that check shards, which can be stopped within a shard.
 
 Threads are enough: reading, digesting and decompressing all release Python's lock.
 """
@@ -10,11 +10,11 @@ from vadprobe.store.verification.shard_check import ShardCheck, ShardFinding, ch
 
 
 class CheckPool:
-    """Threads that check shards, a context manager. Leaving the block ends a shard that is being read where it is."""
+    """Pool of threads that check shards, a context manager. Leaving its block stops all checks, also within a shard."""
 
     def __init__(self, workers: int) -> None:
         self.ahead = 3 * workers
-        """Shards that are worth submitting before the first result is asked for."""
+        """Number of shards to submit before the first result is asked for, so that no thread is idle."""
         self._threads = ThreadPoolExecutor(workers, "check")
         self._stop = Event()
 

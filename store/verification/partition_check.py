@@ -29,9 +29,10 @@ class PartitionFinding:
     Attributes:
         problems: what is wrong with it.
         n_failed: rows that its record names as failed.
-        n_bytes: bytes of its shards that were read.
-        n_skipped: bytes of its shards that an earlier, interrupted verification had read.
-        is_known: whether that is why they were not read.
+        n_bytes: bytes of its shards that were read now.
+        n_skipped: bytes of its shards that were not read, because an earlier, interrupted verification found them
+            sound.
+        is_known: whether an earlier verification found the partition sound.
     """
 
     problems: tuple[Problem, ...]
@@ -59,7 +60,7 @@ class _RecordFinding:
 
 @dataclass(frozen=True)
 class PartitionCheck:
-    """The check of one partition, its shards being read; get it from `begin`."""
+    """Check of one partition in progress, made by `begin`: the pool reads its shards."""
 
     header: StoreHeader
     number: int
@@ -73,9 +74,9 @@ class PartitionCheck:
     def begin(
         cls, header: StoreHeader, clips: ClipTable, number: int, log: VerificationLog, is_trusted: bool, pool: CheckPool
     ) -> "PartitionCheck":
-        """Check a partition's record and let the pool read its shards, unless the log says that it was read.
+        """Check a partition's record and let the pool read its shards, unless the log says that they were found sound.
 
-        A sound partition is added to the log. Unless the specification is trusted, none is to be computed again.
+        If the specification is not trusted, no problem gets the remedy "recompute".
         """
         record = _check_record(header, clips, number)
         n_skipped = _skipped(record, number, log)
@@ -83,7 +84,7 @@ class PartitionCheck:
         return cls(header, number, log, is_trusted, record, futures, n_skipped)
 
     def finish(self) -> PartitionFinding:
-        """Wait for the shards and return what is wrong with the partition; if nothing is, the log says so."""
+        """Wait for the shards and return the result; a sound partition is added to the log."""
         findings = {array: future.result() for array, future in self.futures.items()}
         of_shards = [one for finding in findings.values() if not finding.is_refused for one in finding.messages]
         refused = [one for finding in findings.values() if finding.is_refused for one in finding.messages]
@@ -109,14 +110,14 @@ class PartitionCheck:
         return PartitionFinding(problems, self.record.n_failed, n_bytes, self.n_skipped or 0, is_known)
 
     def _is_rewritten(self) -> bool:
-        """Return whether somebody has taken the record away or replaced it since it was read."""
+        """Return whether the record was deleted or replaced since it was read."""
         try:
             return record_path(self.header.path, self.number).read_bytes() != self.record.content
         except OSError:
             return True
 
     def _files(self, messages: list[str]) -> tuple[StorePath, ...]:
-        """Return the shards whose array is named in a message, else the record."""
+        """Return the shards of arrays that the messages name; if they name none, the record."""
         arrays = self.header.contents.arrays(self.header.spec)
         named = [array for array in arrays if any(array.name in message for message in messages)]
         shards = tuple(shard_path(self.header.path, array, self.number) for array in named)
@@ -151,7 +152,7 @@ def _check_record(header: StoreHeader, clips: ClipTable, number: int) -> _Record
     messages: list[str] = []
     try:
         for message in _contradictions(record, header, clips, number):
-            messages.append(message)  # one by one: what was found before an error is told as well
+            messages.append(message)  # one by one, so that messages found before an error are kept
         rows = header.contents.rows(number, len(clips))
         failed = [row for row in map(int, record["failures"]) if rows.start <= row < rows.stop]
         found = list(_shards(record, header, number, tuple(row - rows.start for row in failed)))
@@ -169,7 +170,7 @@ def _check_record(header: StoreHeader, clips: ClipTable, number: int) -> _Record
 
 
 def _unread(error: OSError) -> _RecordFinding:
-    """Return what it means that a record cannot be read."""
+    """Return the finding for a record that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return _RecordFinding(messages=("it has no record: it was never finished",), remedy="extract")
     if isinstance(error, ForbiddenError):
@@ -194,9 +195,9 @@ def _contradictions(record: Any, header: StoreHeader, clips: ClipTable, number: 
 
 
 def _shards(record: Any, header: StoreHeader, number: int, failed: tuple[int, ...]) -> Iterator[ShardCheck | str]:
-    """Yield the check of each shard, or a message where there must be none.
+    """Yield the check of each shard, or a message about a shard that must not exist.
 
-    A partition whose rows all failed has no shards. `failed` counts rows from the partition's first.
+    A partition whose rows all failed has no shards. `failed` are row numbers counted from the partition's first row.
     """
     rows = header.contents.rows(number, header.spec.n_clips)
     n_rows, dtype = rows.stop - rows.start, header.spec.backbone.dtype

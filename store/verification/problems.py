@@ -17,9 +17,9 @@ read the file; nothing says that it is damaged.
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a store. `partition` is None where it concerns the whole store.
+    """Something wrong with a store. `partition` is None for a problem of the whole store.
 
-    `files` are those that are wrong, as far as they can be told.
+    `files` are the files that are wrong, as far as this is known.
     """
 
     store: StorePath
@@ -35,10 +35,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """Result of a second reading.
+    """Result of a verification.
 
-    `n_bytes` are those of the shards that were read; `n_resumed` partitions were read by an earlier, interrupted
-    verification, and nobody has touched their files since. `notes` tell what could not be looked at.
+    `n_bytes` counts the bytes of shards that were read. `n_resumed` counts the partitions that an earlier, interrupted
+    verification found sound and whose files nobody has touched since. `notes` say what could not be checked.
     """
 
     store: StorePath
@@ -52,9 +52,9 @@ class Verification:
 
     @property
     def redo(self) -> tuple[int, ...]:
-        """Partitions that must be computed, for the first time or again, ascending."""
+        """Partitions to be computed for the first time or again, ascending."""
         return self.partitions_to("extract", "recompute")
 
     def partitions_to(self, *remedies: Remedy) -> tuple[int, ...]:
-        """Return the partitions with a problem of such a remedy, ascending."""
+        """Return the partitions with a problem of one of these remedies, ascending."""
         return tuple(sorted({p.partition for p in self.problems if p.partition is not None and p.remedy in remedies}))

@@ -46,7 +46,7 @@ class RepairPlan:
 
     @property
     def is_empty(self) -> bool:
-        """True if there is nothing that a repair could do."""
+        """True if the repair would change nothing."""
         return not self.partitions and not self.rebuilds
 
     def lines(self) -> Iterator[str]:
@@ -80,10 +80,10 @@ def plan_repair(found: Verification) -> RepairPlan:
 
 
 def apply(plan: RepairPlan) -> None:
-    """Do what a plan says. It may be killed and repeated at any time.
+    """Carry out a plan. It may be killed and repeated at any time.
 
     Raises:
-        StoreError: if another worker writes a partition of the plan; nothing was changed then.
+        StoreError: if another worker writes a partition of the plan; then nothing was changed.
     """
     _check_free(plan.store, plan.partitions)
     rebuild(plan.store, plan.rebuilds)
@@ -91,13 +91,14 @@ def apply(plan: RepairPlan) -> None:
 
 
 def reset(store: StorePath, partitions: Iterable[int]) -> None:
-    """Mark some partitions as not written: 'vadprobe extract' computes these again, and no other.
+    """Delete some partitions, so that 'vadprobe extract' computes them again and no others.
 
-    The record goes first, so that at no moment a record stands beside shards that it does not name; then all shards of
-    the partition, because it is computed as a whole. The store is open again until the next commit.
+    A partition's record is deleted before its shards, so that no record ever lies beside shards that it does not name.
+    All its shards are deleted, because a partition is computed as a whole. The store is open again until the next
+    commit.
 
     Raises:
-        StoreError: if a partition does not exist, or another worker holds one: nothing was changed then.
+        StoreError: if a partition does not exist, or another worker holds one; then nothing was changed.
     """
     numbers = sorted(set(partitions))
     if not numbers:
@@ -118,10 +119,12 @@ def reset(store: StorePath, partitions: Iterable[int]) -> None:
 
 
 def rebuild(store: StorePath, files: Iterable[StorePath]) -> None:
-    """Write files again that the rest of the store decides: metadata, coordinates, records and clip tables as written.
+    """Write files again whose content follows from the rest of the store: metadata, coordinates, records, clip tables.
+
+    Of records and clip tables only the form is restored; their content must be intact.
 
     Raises:
-        StoreError: if something that decides them is damaged itself, or a file is none of these.
+        StoreError: if something that decides their content is damaged itself, or a file is none of these.
     """
     wanted = sorted(files)
     if not wanted:
@@ -169,7 +172,7 @@ def _rewrite_record(store: StorePath, path: StorePath) -> None:
 
 
 def _check_free(store: StorePath, partitions: Iterable[int]) -> None:
-    """Refuse before anything is changed if another worker is at one of the partitions."""
+    """Refuse, before anything is changed, if another worker holds one of the partitions."""
     for partition in partitions:
         claims_in(store.parent).hold(partition).release()
 

@@ -1,7 +1,7 @@
 """Log of an interrupted verification: `<backbone>/.<prompt>.verified`, one JSON line per partition.
 
-Only sound partitions are in it. Each line names the digest of the record and the state of every shard, so that a
-partition counts as read only while nobody has touched its files; a damaged line makes its partition be read again.
+Only sound partitions are in it. Each line has the digest of the record and the state of every shard, so that an entry
+counts only while nobody has touched the partition's files. The partition of a damaged line is read again.
 """
 
 import contextlib
@@ -22,25 +22,25 @@ Shards = dict[str, FileState]
 
 
 def log_of(store: StorePath) -> Path:
-    """Return the path of a store's log, hidden beside it: group and records may hold no files outside the plan.
+    """Return the path of a store's log: a hidden file beside the store, which itself may hold no other files.
 
-    Of a store behind a URL it lies in the user's cache folder.
+    The log of a store behind a URL lies in the user's cache folder.
     """
-    if is_remote(store):  # which has no files to append to; and what one reader has read concerns nobody else
+    if is_remote(store):  # an object cannot be appended to, and a reader's progress is of no use to others
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vadprobe"
         return cache / f"{hashlib.sha256(str(store).encode()).hexdigest()[:24]}.verified"
     return store.with_name(f".{store.stem}.verified")
 
 
 class VerificationLog:
-    """The log of one store, begun anew or continued.
+    """Log of one store, begun anew or continued.
 
-    A folder that cannot be written to only costs the possibility to resume.
+    In a folder that cannot be written to, nothing is logged, and a verification cannot be resumed.
 
     Args:
         store: the Zarr group.
-        spec_digest: of the stored specification; a log that was begun under another one is not believed.
-        resume: whether to believe what is there.
+        spec_digest: of the stored specification; a log with another digest is discarded.
+        resume: whether to continue an existing log; False begins anew.
     """
 
     def __init__(self, store: StorePath, spec_digest: str, resume: bool) -> None:
@@ -66,7 +66,7 @@ class VerificationLog:
             self._append({"partition": partition, "record": record, "shards": shards})
 
     def remove(self) -> None:
-        """Forget everything: the store was read to its end."""
+        """Delete the log; called when the store was read to its end."""
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
 
@@ -87,7 +87,7 @@ class VerificationLog:
         for line in lines:
             if isinstance(line.get("partition"), int):
                 self._entries[line["partition"]] = {key: line.get(key) for key in ("record", "shards")}
-        if not text.endswith("\n"):  # the last line was cut: what follows must not be joined to it
+        if not text.endswith("\n"):  # end a last line that was cut, so that the next one is not joined to it
             with contextlib.suppress(OSError), self.path.open("a", encoding="utf-8") as file:
                 file.write("\n")
         return True
@@ -103,7 +103,7 @@ def _parse(line: str) -> dict[str, Any]:
 
 
 class UnkeptLog(VerificationLog):
-    """A log that is not kept: of a verification of some partitions only, which no other resumes."""
+    """Log that keeps nothing, for a verification of chosen partitions, which cannot be resumed."""
 
     def __init__(self) -> None:
         self._entries = {}
@@ -112,4 +112,4 @@ class UnkeptLog(VerificationLog):
         """Do nothing."""
 
     def remove(self) -> None:
-        """Do nothing: the file, if there is one, is of another verification."""
+        """Do nothing: an existing file belongs to another verification."""

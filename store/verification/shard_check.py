@@ -21,19 +21,19 @@ BLOCK_BYTES = 2**20
 """Bytes, read or decoded, that are worked on at a time; one chunk if that is longer."""
 
 FileState = tuple[int, int, int]
-"""Size, time of the last change of the content and of the file, in ns: equal as long as nobody touched a file."""
+"""(size, time of change of the content, time of change of the file), times in ns; equal for an untouched file."""
 
 
 class CheckStoppedError(Exception):
-    """The verification was ended before this shard was read to its end."""
+    """Error of a check that was stopped before its shard was read to the end."""
 
 
 @dataclass(frozen=True)
 class ShardCheck:
-    """Shard to be checked, with what it must be.
+    """Shard to be checked, and what it must be.
 
-    `sha256` and `n_bytes` are as the partition's record has them. `failed` rows count from the shard's first. `held`
-    are the inner chunks that must be there, by number in C order; None for all.
+    `sha256` and `n_bytes` are those of the partition's record. `failed` are row numbers counted from the shard's first
+    row. `held` are the numbers, in C order, of the inner chunks that must be stored; None for all.
     """
 
     array: str
@@ -51,9 +51,10 @@ class ShardCheck:
 
 @dataclass(frozen=True)
 class ShardFinding:
-    """Result of a check: sentences, none if the shard is sound, and the file's state, None if it changed meanwhile.
+    """Result of a check: sentences about damage, empty for a sound shard, and the file's state.
 
-    `is_refused` where the shard may not be read, so that nothing is known of it.
+    `state` is None if the file changed during the check. `is_refused` is True if the shard may not be read, so that
+    nothing is known about it.
     """
 
     messages: tuple[str, ...]
@@ -72,10 +73,14 @@ def file_state(path: StorePath) -> FileState | None:
 
 
 def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> ShardFinding:
-    """Read one shard. Damage of any kind becomes a message.
+    """Read one shard and check it. Damage of any kind becomes a message.
+
+    Args:
+        check: the shard and what it must be.
+        is_stopped: called before each block, since a shard may take many seconds; True stops the check.
 
     Raises:
-        CheckStoppedError: if `is_stopped`, asked before each block, says so: a shard may take many seconds.
+        CheckStoppedError: if `is_stopped` returned True.
     """
     name = check.array
     try:
@@ -96,7 +101,7 @@ def check_shard(check: ShardCheck, is_stopped: Callable[[], bool] = bool) -> Sha
 
 
 class _Reading:
-    """The one pass over a shard."""
+    """Single pass over a shard."""
 
     def __init__(self, check: ShardCheck, file: BinaryIO, size: int, is_stopped: Callable[[], bool]) -> None:
         self.check, self.file, self.size, self.is_stopped = check, file, size, is_stopped
@@ -149,7 +154,7 @@ class _Reading:
         return places
 
     def _groups(self, places: list[Chunk]) -> Iterator[list[Chunk]]:
-        """Yield neighbouring chunks together as long as they fit a block."""
+        """Yield groups of neighbouring chunks, each group at most a block long."""
         group: list[Chunk] = []
         for place in places:
             if group and (len(group) == self.most or place[1] > group[0][0] + BLOCK_BYTES):
@@ -176,7 +181,7 @@ class _Reading:
         self._look(self.values[:kept, : self.check.n_rows])
 
     def _look(self, values: np.ndarray) -> None:
-        """Remember what is wrong with values (chunks, rows, values of a row); rows past the last clip hold none."""
+        """Note what is wrong with values, (chunks, rows, values of a row), of the rows that stand for clips."""
         if self.check.is_bfloat16 and values.size:
             self.inexact |= bool(np.bitwise_or.reduce(values.view(np.uint32), axis=None) & 0xFFFF)
         if self.check.failed:
@@ -186,7 +191,7 @@ class _Reading:
             self.not_finite |= not np.isfinite(values).all()
 
     def _take(self, stop: int) -> bytes:
-        """Read from here to `stop` and digest it."""
+        """Read from the current position to byte `stop` and add the bytes to the digest."""
         if self.is_stopped():
             raise CheckStoppedError
         content = self._read(stop - self.position)

@@ -46,9 +46,9 @@ class StoreCheck:
 
     @cached_property
     def is_trusted(self) -> bool:
-        """True if a partition was written under the stored specification, or none is there that could tell.
+        """True if a record names the stored specification, or if there is no readable record.
 
-        If it is not, the specification was damaged, and no partition may be judged by it.
+        If it is False, the specification was damaged, and no partition may be judged by it.
         """
         found = False
         is_ours = record_matcher(self.header.spec, self.header.contents)
@@ -65,13 +65,13 @@ class StoreCheck:
 
     @cached_property
     def checksums(self) -> dict[str, str] | None:
-        """SHA-256 of the small files by name; None where they were damaged, or an earlier version wrote the store."""
+        """SHA-256 of the small files by name; None if they are damaged, or if an earlier version stored none."""
         found = self.header.attributes.get("checksums")
-        names = covered_names(self.header.spec, self.header.contents)  # never one from the file, which is not trusted
+        names = covered_names(self.header.spec, self.header.contents)  # never names from the file, which is not trusted
         return dict(found["files"]) if found is not None and are_intact(found, names) else None
 
     def header_problems(self) -> Iterator[Problem]:
-        """Check the header against itself, and against the records if they vouch for the specification."""
+        """Check that the header's parts agree with each other and with the records."""
         file = self.store / "zarr.json"
         for message in (*self._contradictions(), *self._damages(file.read_bytes())):
             yield self._problem(message, file)
@@ -102,7 +102,7 @@ class StoreCheck:
 
     @staticmethod
     def _damages(content: bytes) -> Iterator[str]:
-        """Check the group's file apart from its attributes, of which users may have their own."""
+        """Check the group's metadata file apart from its attributes, to which users may add their own."""
         document = json.loads(content)
         found = {name: value for name, value in document.items() if name != "attributes" and value is not None}
         if found != _GROUP:
@@ -123,7 +123,7 @@ class StoreCheck:
             remedy: Remedy = "permit" if isinstance(error, ForbiddenError) else "restore"
             return None, [Problem(self.store, None, str(error), remedy, files)]
         changed = list(self._changed(CLIP_FILES))
-        # A repair of another store of the same clips may have written them anew, or clips were appended since.
+        # They may differ from the checksums: another store's repair wrote them anew, or clips were appended since.
         written = self.header.read_table().files() if changed else {}
         return clips, [one for one in changed if not has_content(one.files[0], written[one.files[0].name])]
 
@@ -184,7 +184,7 @@ class StoreCheck:
                 yield self._problem(f"the coordinate {name} cannot be read: {error}", chunk)
 
     def stray_problems(self) -> Iterator[Problem]:
-        """Find files outside the plan, where files can be listed; those that file managers leave do not count.
+        """Find files that do not belong to the store, if files can be listed; files of file managers do not count.
 
         Raises:
             NoListingError: if the credentials do not allow listing.
@@ -214,7 +214,7 @@ class StoreCheck:
         return any(map(is_litter, path.relative_to(self.store).parts))
 
     def _problem(self, message: str, file: StorePath) -> Problem:
-        """Return a problem of a file that the specification and the clip table decide, if they can be believed."""
+        """Return a problem of a file that follows from specification and clip table; "rebuild" if these are trusted."""
         remedy: Remedy = "rebuild" if self.is_trusted else "restore"
         return Problem(self.store, None, message, remedy, (file,))
 

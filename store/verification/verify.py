@@ -1,4 +1,4 @@
-"""An independent second reading of feature stores, from the files alone."""
+"""Verification of feature stores: every byte is read again and compared with what the files say."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -21,14 +21,14 @@ __all__ = ["Checked", "Problem", "Verification", "is_store", "verify", "verify_s
 
 @dataclass(frozen=True)
 class Checked:
-    """A partition that was read.
+    """Report about a partition that was checked.
 
     Attributes:
         store: the Zarr group.
         done: position of the partition in its store, from 1.
         total: partitions of the store.
         n_bytes: bytes of its shards that were read.
-        n_skipped: bytes of its shards that had been read before.
+        n_skipped: bytes of its shards that an earlier verification had read.
         n_problems: problems of the store so far.
     """
 
@@ -41,7 +41,7 @@ class Checked:
 
 
 Report = Callable[[Checked], None]
-"""Called after each partition, in the order of the partitions."""
+"""Callback after each partition, in the order of the partitions."""
 
 
 def verify(
@@ -64,10 +64,11 @@ def verify(
         progress: called after each partition with (done, all).
         workers: threads that read shards.
         resume: skip partitions that an interrupted verification found sound and nobody has touched since.
-        partitions: read the shards of these alone; what is checked of the whole store is checked all the same.
+        partitions: read the shards of these alone; None for all. Metadata, coordinates and stray files are checked in
+            any case.
 
     Raises:
-        StoreError: if there is no store to read. Everything else is a `Problem`.
+        StoreError: if there is no store to read. Anything else that is wrong becomes a `Problem`.
     """
     report: Report | None = (lambda checked: progress(checked.done, checked.total)) if progress else None
     (found,) = verify_stores([store], report, workers=workers, resume=resume, partitions=partitions)
@@ -82,7 +83,7 @@ def verify_stores(
     resume: bool = False,
     partitions: Collection[int] | None = None,
 ) -> Iterator[Verification]:
-    """Verify stores one after another, all workers busy across their borders; see `verify`."""
+    """Verify stores one after another; the workers begin the next store before one is finished. See `verify`."""
     waiting: deque[_Step] = deque()
     n_waiting = 0
     with CheckPool(workers) as pool:
@@ -99,7 +100,7 @@ def verify_stores(
 def _steps(
     stores: Iterable[StorePath], pool: CheckPool, resume: bool, partitions: Collection[int] | None
 ) -> Iterator["_Step"]:
-    """Yield the partitions of each store, begun, and then the store alone."""
+    """Yield (store, partition) for each partition, its check begun, and (store, None) behind the last of a store."""
     for path in stores:
         store = _Store(path, resume, partitions)
         for number in store.numbers:
@@ -108,7 +109,7 @@ def _steps(
 
 
 def _n_shards(step: "_Step") -> int:
-    """Return how many shards are read for a step; at least 1, so that a store without any has its turn."""
+    """Return how many shards are read for a step; at least 1, so that a store without shards counts too."""
     return max(1, len(step[1].futures)) if step[1] else 1
 
 
@@ -125,12 +126,12 @@ def _finish(step: "_Step", report: Report | None) -> Iterator[Verification]:
 
 
 def is_store(path: StorePath) -> bool:
-    """Return whether a folder is, or was, a store: one whose metadata are lost is so by its name."""
+    """Return whether a folder is a store, also one whose metadata are lost, by its name."""
     return path.suffix == ".zarr" or (path / "zarr.json").exists()
 
 
 class _Store:
-    """One store: the checks of the whole are made at once, those of its partitions are added."""
+    """One store in verification: the whole is checked when this is made; results of partitions are added later."""
 
     def __init__(self, path: StorePath, resume: bool, partitions: Collection[int] | None) -> None:
         self.path = path
@@ -166,7 +167,7 @@ class _Store:
 
     def begin(self, number: int, pool: CheckPool) -> PartitionCheck:
         """Begin the check of a partition."""
-        assert self.clips is not None  # else it has no partitions to read
+        assert self.clips is not None  # a store without a clip table has no partitions to read
         return PartitionCheck.begin(self.header, self.clips, number, self.log, self.is_trusted, pool)
 
     def add(self, found: PartitionFinding) -> None:
@@ -185,7 +186,7 @@ class _Store:
             message = f"the attribute n_failed is {n_failed}, but the records name {self.n_failed} failed rows"
             self.problems.append(Problem(self.path, None, message, "rebuild", (self.path / "zarr.json",)))
         if not any(problem.remedy == "recompute" for problem in self.problems):
-            self.log.remove()  # else it stays: after the repair, only what was redone need be read
+            self.log.remove()  # else kept: after the repair only recomputed partitions are read
         return Verification(
             self.path,
             len(self.clips),

@@ -1,4 +1,4 @@
-"""The order of clips in a table that is continued: the stored videos as they are, new ones behind."""
+"""Order of clips when a stored clip table is extended: stored videos keep their rows, new ones follow."""
 
 from typing import Literal
 
@@ -11,19 +11,19 @@ from vadprobe.store.writing.growth import writers_at
 def continue_table(
     clips: ClipTable, path: StorePath, backbone: StorePath, new_videos: Literal["refuse", "append", "later"]
 ) -> tuple[ClipTable, str | None]:
-    """Return clips in the order of a stored table, where that is the same videos or is to be continued.
+    """Return clips in the order of the stored table, if it has the same videos or may be extended.
 
-    While others compute, new videos are left for later: no store grows under their hands.
+    New videos are left for later while another worker computes: no store grows during its work.
 
     Args:
         clips: the clips of the videos that are there now.
         path: of the clip table.
         backbone: folder of the backbone's stores.
-        new_videos: the fate of clips that the stored table lacks.
+        new_videos: what to do with clips that the stored table lacks.
 
     Returns:
-        The table to plan with, `clips` itself where it does not fit the stored one, which is for the planner to
-        refuse; and a sentence on the new videos, if there are any.
+        The table to plan with, and a sentence about new videos, None without any. The table is `clips` itself where it
+        contradicts the stored one; planning then refuses it.
     """
     stored = ClipTable.read(path) if path.exists() else clips
     if stored.digest == clips.digest:

@@ -1,4 +1,4 @@
-"""The space that features take, checked before the work begins."""
+"""Estimates of the disk space that features take, checked before the work begins."""
 
 import math
 import shutil
@@ -10,11 +10,11 @@ from vadprobe.store.format.specification import FeatureSpec
 from vadprobe.store.format.stored_parts import StoredParts
 
 _BYTES_PER_VALUE = {"bfloat16": 1.7, "float16": 1.9, "float32": 3.6}
-"""Bytes of a value after compression, rounded up: 1.59 to 1.62 and 1.87 were measured for the first two."""
+"""Bytes per value after compression, rounded up; measured were 1.59 to 1.62 (bfloat16) and 1.87 (float16)."""
 
 
 def n_values(spec: FeatureSpec, contents: StoredParts, partition: int) -> int:
-    """Return the number of values that a store of these contents has in a partition."""
+    """Return the number of values in a partition of a store with these contents."""
     rows = contents.rows(partition, spec.n_clips)
     stored = sum(
         int(contents.mask(array, partition).sum()) * math.prod(array.chunk[1:]) for array in contents.arrays(spec)
@@ -49,7 +49,7 @@ def require_space(folder: StorePath, n_bytes: int) -> None:
 
 
 def require_writable(root: StorePath) -> None:
-    """Refuse a root that stores cannot be written to partition by partition.
+    """Refuse a root below which partitions cannot be written one by one.
 
     Raises:
         StoreError: if it is on a web server, or on a hub.
@@ -65,7 +65,7 @@ def require_writable(root: StorePath) -> None:
 
 
 def free_bytes(folder: StorePath) -> int | None:
-    """Return the bytes that are free where a folder is, or will be; None for an object store, which has no end."""
+    """Return the free bytes of the disk that holds or will hold a folder; None for an object store."""
     if is_remote(folder):
         return None
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())

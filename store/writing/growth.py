@@ -1,10 +1,14 @@
 """Growing a store: clips of new videos are appended behind those that are there, and only these are computed.
 
-A row keeps its number. Partitions whose rows were all there keep their shards; a last one that was partly filled is
-computed again. The steps are made one after the other, each whole or not at all: the clip table, which the stores of
-other backbones and prompts go on reading as far as it was theirs; the records, which then count for the store before
-and after; the metadata, whose header comes last and makes it the store after. A kill between two steps leaves one of
-the two, and the next plan goes on from there. The first commit settles the records.
+A row keeps its number. Full partitions keep their shards; a last partition that was partly filled is computed again.
+Growing has three steps, each done whole or not at all:
+
+1. The clip table is extended. Stores of other backbones and prompts go on reading the rows that were theirs.
+2. The records of full partitions are rewritten so that they are valid for the store before and after.
+3. Metadata and coordinates are rewritten. The header comes last, and with it the store has its new specification.
+
+If the process ends between two steps, the store is still the one before, and the next plan goes on from there. The
+first commit makes the records name the grown store alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,12 +39,12 @@ from vadprobe.store.writing.store_changes import write_group
 
 
 def grow(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
-    """Append what a clip table has behind the clips of a store to the store, and to the clip table beside it.
+    """Extend a store, and the clip table beside it, by the clips that `clips` has beyond the store's own.
 
-    Nothing is done where nothing is to be appended. May be killed and repeated, by any number of planners.
+    Without new clips nothing is done. Any number of planners may call this, be killed, and call it again.
 
     Raises:
-        StoreError: if more would change than clips appended, another worker writes there, or it is no folder.
+        StoreError: if anything but appended clips would change, another worker writes there, or the place is a URL.
     """
     table = clips_of(path)
     stored = ClipTable.read(table) if table.exists() else clips
@@ -57,7 +61,7 @@ def grow(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
     _check_idle(path)
     with sole_planner(table.parent):
         stored = ClipTable.read(table) if table.exists() else clips
-        if len(stored) < len(clips):  # else another process has appended as much, or more, which is compared next
+        if len(stored) < len(clips):  # else another process appended as many or more; the plan that follows compares
             if not clips.begins_with(stored):
                 raise other_clips(table, stored, clips)
             clips.write(table)
@@ -75,7 +79,7 @@ def grow(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredP
 
 
 def settle(store: StorePath, partitions: Iterable[int]) -> None:
-    """Let each record name the store as it is alone; for the folder's sole planner."""
+    """Rewrite records of `grown_record` so that they name the grown store alone; the caller is the sole planner."""
     for partition in partitions:
         record = read_record(store, partition)
         if record is None or "grown" not in record:
@@ -94,7 +98,7 @@ def writers_at(folder: StorePath) -> list[str]:
 
 
 def other_clips(path: StorePath, stored: ClipTable, clips: ClipTable) -> StoreError:
-    """Return the error for videos that are not those of a clip table, with what differs."""
+    """Return the error for clips that differ from a stored clip table; it names the differences."""
     before, now = (dict(zip(one.video_ids, one.fingerprints, strict=True)) for one in (stored, clips))
     found = {
         "added": [name for name in now if name not in before],
@@ -115,7 +119,7 @@ def other_clips(path: StorePath, stored: ClipTable, clips: ClipTable) -> StoreEr
 
 
 def other_specification(path: StorePath, differences: Sequence[str]) -> StoreError:
-    """Return the error for a store that is computed in another way."""
+    """Return the error for a store at `path` with another specification."""
     return StoreError(
         f"{path} already holds a store of another specification: "
         + "; ".join(differences)
@@ -127,7 +131,7 @@ def _kept_partitions(header: StoreHeader, spec: FeatureSpec, clips: ClipTable, c
     """Return the partitions that stay as they are when a store grows.
 
     Raises:
-        StoreError: if it would not hold the same values there.
+        StoreError: if specification, contents or stored clips would differ in more than the appended clips.
     """
     before = header.spec
     same_size = replace(spec, n_clips=before.n_clips, clips_digest=before.clips_digest)
@@ -158,7 +162,7 @@ def _check_idle(path: StorePath) -> None:
 
 
 def _keep(header: StoreHeader, partition: int, spec: FeatureSpec, contents: StoredParts) -> None:
-    """Let the record of a partition count for the store after it has grown as well, if it counts before."""
+    """Make a partition's record valid for the grown store too, if it is valid for the store as it is."""
     try:
         record = read_record(header.path, partition)
     except StoreError:  # damaged: it does not count, and is computed again

@@ -16,7 +16,7 @@ class PartitionData:
     """The features of one partition, rows in table order, in the storage dtype of the backbone's dtype.
 
     Attributes:
-        hidden_states: (n, layers + 1, hidden).
+        hidden_states: (n, layers + 1, hidden); layer 0 is the embedding.
         head_outputs: (n, layers, heads, head_dim). Heads that a block does not have are not looked at; a head that is
             narrower than `head_dim` ends in zeros.
         answer_logits: (n, 2), the logits of yes and no.
@@ -42,14 +42,14 @@ class PartitionData:
         return PartitionData(found["hidden_states"], found.get("head_outputs", none), found["answer_logits"])
 
     def check(self, spec: FeatureSpec, clips: ClipTable, rows: slice, stored: Mapping[str, np.ndarray]) -> None:
-        """Refuse values that a store of this specification must not have at these rows.
+        """Refuse values that do not fit a store of this specification at these rows.
 
         Args:
             spec: the specification.
             clips: its clip table.
             rows: rows of the partition, half-open.
-            stored: for each array of which something is stored, its inner chunks that are: bool in C order. Other
-                values are not looked at.
+            stored: by name of each array that is stored in part or whole, (chunks,) bool in C order, True for inner
+                chunks that are stored. Other values are not checked.
 
         Raises:
             StoreError: if shapes, dtypes or values do not fit, or values and failures contradict each other.

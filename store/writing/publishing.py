@@ -41,9 +41,9 @@ def stage_record(store: StorePath, record: dict[str, Any], staging: Staging) -> 
 def publish(
     store: StorePath, arrays: Iterable[ArraySpec], partition: int, staged: Collection[str], staging: Staging
 ) -> None:
-    """Move the staged shards of a partition into place, then its record; `staged` names arrays that have a shard."""
+    """Move the staged shards of a partition into place, then its record; `staged` names the arrays with a shard."""
     record = record_path(store, partition)
-    staging.withdraw(record)  # it must not stand beside shards that it does not name
+    staging.withdraw(record)  # an old record must never lie beside shards that it does not name
     for array in arrays:
         shard = shard_path(store, array, partition)
         if array.name not in staged:

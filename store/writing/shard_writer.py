@@ -1,4 +1,4 @@
-"""Zarr shards, made straight from values: inner chunks are compressed by several threads, in one pass.
+"""Zarr shards encoded directly from values: inner chunks are compressed by several threads, in one pass.
 
 The file is what zarr-python reads (`format.shard_format` has its form), with the chunks in C order. Zarr-python 3.1
 encodes chunk after chunk with a scheduler between them, which takes about thirty times as long as the compression.
@@ -18,7 +18,7 @@ from vadprobe.store.format.schema import ArraySpec, Compression
 from vadprobe.store.format.shard_format import encode_index, with_checksum
 
 THREADS = 2
-"""Threads that compress one shard at most. More gain nothing: the interpreter runs between all of their chunks."""
+"""Largest number of threads for one shard. More gain nothing: between chunks each thread needs the interpreter."""
 
 _SHUFFLES = {"shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
 _GROUP_BYTES = 2**20  # values handed to a thread at a time
@@ -32,9 +32,9 @@ def encode_shard(
     Args:
         array: the array; an inner chunk holds all rows of the shard.
         values: (n, ...) the first rows of the shard; the others are NaN.
-        held: which inner chunks are written, bool, one for each in C order; the others are absent.
+        held: (chunks,) bool, True for inner chunks that are written, in C order; the others are absent.
         settings: of the compressor.
-        threads: that compress.
+        threads: largest number of threads.
 
     Raises:
         StoreError: if a chunk does not decompress to its values.
@@ -56,13 +56,13 @@ def encode_chunks(
 ) -> list[bytes]:
     """Compress inner chunks to the bytes that are stored, each with its checksum.
 
-    Every chunk is decompressed again and compared with its values, so that what is returned is known to be right.
+    Every chunk is decompressed again and compared with its values bit by bit.
 
     Args:
         chunks: (n, ...) values each, the first rows of a chunk; the others are NaN.
         shape: of a chunk.
         settings: of the compressor.
-        threads: that compress.
+        threads: largest number of threads.
 
     Raises:
         StoreError: if a chunk does not decompress to its values.
@@ -100,10 +100,15 @@ def join_chunks(bodies: Sequence[bytes], held: np.ndarray) -> list[bytes]:
 
 
 def check_body(body: bytes, chunk: np.ndarray, again: bytearray) -> None:
-    """Decompress a chunk into `again`, of its size, and refuse it if that is not, bit by bit, what was compressed.
+    """Check that an encoded chunk decompresses to its values, bit by bit.
+
+    Args:
+        body: the encoded chunk, with or without its checksum.
+        chunk: the values.
+        again: memory of the chunk's size, overwritten with the decompressed bytes.
 
     Raises:
-        StoreError: if it is not.
+        StoreError: if the bytes differ.
     """
     blosc.decompress(body, again)
     if again != chunk.data:  # a bytearray compares the memory as it lies; NumPy takes three times as long

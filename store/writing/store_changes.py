@@ -1,4 +1,4 @@
-"""Changing the header and metadata of a store that exists, and clearing what killed planners left in it."""
+"""Changing the header and metadata of a store that exists, and deleting what killed planners left in it."""
 
 import contextlib
 import json
@@ -20,12 +20,12 @@ _TRIES = 10
 
 
 def change_attributes(store: StorePath, changes: dict[str, Any]) -> None:
-    """Change keys of a store's header, everything else in the file as it is; for its folder's sole planner.
+    """Change keys of a store's header and nothing else in its file; the caller is the folder's sole planner.
 
-    On an object store, where several workers may do so at once, a change that another one overtook is made again.
+    On an object store several workers may do this at once: if another one was faster, the change is applied again.
 
     Raises:
-        StoreError: if there is no store, or others change it all the time.
+        StoreError: if there is no store, or other workers were faster every time.
     """
     file = store / "zarr.json"
     for _ in range(_TRIES):
@@ -44,9 +44,10 @@ def change_attributes(store: StorePath, changes: dict[str, Any]) -> None:
 
 
 def write_group(store: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
-    """Write metadata and coordinates as planning does, with new checksums, for the folder's sole planner.
+    """Write metadata and coordinates as planning does, with new checksums; the caller is the folder's sole planner.
 
-    The store is open again; attributes of users stay. The header is written last: until then the store is what it was.
+    The store is open again; attributes that users added stay. The header is written last: until then the store has its
+    old specification.
     """
     files = planned_files(store, spec, clips, contents)
     document = json.loads(files.pop("zarr.json"))
@@ -59,7 +60,7 @@ def write_group(store: StorePath, spec: FeatureSpec, clips: ClipTable, contents:
 
 
 def remove_leftovers_of(store: StorePath) -> None:
-    """Delete what killed processes left half-written in a store; for the sole planner of its folder.
+    """Delete half-written files of killed processes in a store; the caller is the folder's sole planner.
 
     Only planners write there: partitions are staged in a folder of their own, and moved into the store when they are
     whole. An object store has no half-written files.

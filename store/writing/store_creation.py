@@ -18,10 +18,10 @@ from vadprobe.store.writing.store_files import Files, planned_files
 
 
 def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING) -> None:
-    """Build the empty group aside and rename it: a plan that is killed leaves no half-made store.
+    """Write the empty group under a temporary name and rename it, so that a killed plan leaves no partial store.
 
-    Records of a store that was removed are deleted first, so that they never count for the new one. When another
-    worker created a store there in between, nothing is done; whether it is the same is for the caller to check.
+    Records of a store that was removed are deleted first, so that they never count for the new one. If another worker
+    has created a store at `path` meanwhile, nothing is done, and the caller must check that it is the same.
 
     Raises:
         StoreError: if the file system refuses, for example because it is full.
@@ -46,10 +46,10 @@ def create_group(path: Path, spec: FeatureSpec, clips: ClipTable, contents: Stor
 
 
 def create_remote_group(path: RemotePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
-    """Put the objects of an empty store where they are missing; may be killed and repeated, by any number of workers.
+    """Create the missing objects of an empty store. Any number of workers may call this, be killed, and call it again.
 
-    The group's metadata come first: whoever puts them decides what the store is. Whether that is the same is for the
-    caller to check.
+    The group's metadata come first: the worker that creates them decides the specification. The caller must check that
+    it is the same.
     """
     files = planned_files(path, spec, clips, contents)
     with contextlib.suppress(FileExistsError):

@@ -21,7 +21,7 @@ CLIP_FILES = ("clip_videos.parquet", "clips.parquet")
 """The files of the clip table, which a store's checksums cover as well."""
 
 Files = dict[str, bytes]
-"""Content by path below the store, with '/' between its parts."""
+"""Contents of files by path below the store, with '/' between its parts."""
 
 
 def planned_files(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Files:
@@ -34,7 +34,7 @@ def planned_files(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents
 
 
 def covered_names(spec: FeatureSpec, contents: StoredParts) -> frozenset[str]:
-    """Return the names of all files that a store's checksums cover."""
+    """Return the names of all files that a store's checksums cover: paths as in `Files`, and `CLIP_FILES`."""
     arrays = {f"{array.name}/zarr.json" for array in contents.arrays(spec)}
     return frozenset(
         arrays | {f"{name}/{file}" for name in COORDINATES for file in ("zarr.json", "c/0")} | {*CLIP_FILES}
@@ -52,7 +52,7 @@ def sha256(content: bytes) -> str:
 
 
 def are_intact(checksums: Any, names: frozenset[str]) -> bool:
-    """Return whether the checksums of a header cover these files alone, and have the digest that they name."""
+    """Return whether a header's checksums cover exactly these files and have the digest that they name."""
     if not isinstance(checksums, dict) or not isinstance(checksums.get("files"), dict):
         return False
     return bool(checksums["files"].keys() == names) and bool(
@@ -71,7 +71,7 @@ def _checksums(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _group_files(spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> Files:
-    """Let Zarr create the group in memory."""
+    """Return the files of the group, which Zarr creates in memory."""
     import zarr  # noqa: PLC0415 - takes longer to import than most commands take to run
     from zarr.abc.buffer import Buffer  # noqa: PLC0415
     from zarr.storage import MemoryStore  # noqa: PLC0415

@@ -1,8 +1,8 @@
 """Writing a feature store: plan, write partitions, commit.
 
-Any step may be killed and repeated, and any number of workers may write at once. A partition is written into a private
-folder first and then moved into place, its record last, by whoever holds its claim: a partition counts only when its
-record exists, so a reader never sees half a partition.
+Any step may be killed and repeated, and any number of workers may write at once. The holder of a partition's claim
+writes its files into a private folder first and then moves them into place, the record last. A partition counts only
+when its record exists, so a reader never sees half a partition.
 """
 
 import shutil
@@ -34,11 +34,16 @@ from vadprobe.store.writing.store_creation import create_group, create_remote_gr
 def plan(
     path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts = EVERYTHING, appends: bool = False
 ) -> "StoreWriter":
-    """Create the store at `path` (`.../<prompt>.zarr`), or open it when it was planned with the same specification.
+    """Create the store at `path`, or open it if it was planned with the same specification.
 
-    `contents` says which layers, heads and partitions it is to hold. The clip table is written beside the backbone's
-    folder when it is not there yet. With `appends`, a store and a clip table of the first clips are continued by the
-    others.
+    The clip table is written beside the backbone's folder if it is not there yet.
+
+    Args:
+        path: the Zarr group, `.../<prompt>.zarr`.
+        spec: the specification.
+        clips: the clips that the rows stand for.
+        contents: layers, heads and partitions that the store will hold.
+        appends: extend a store and a clip table that have only the first of these clips.
 
     Raises:
         StoreError: if something else is stored there; the message says which part of the specification differs.
@@ -68,7 +73,7 @@ def plan(
 
 
 def check_place(path: StorePath, spec: FeatureSpec, clips: ClipTable, contents: StoredParts) -> None:
-    """Check that a place holds no other store, and no other clip table.
+    """Check that a place holds neither another store nor another clip table.
 
     Raises:
         StoreError: saying what differs.
@@ -135,7 +140,7 @@ class StoreWriter:
         return [partition for partition in self.partitions if not self.is_written(partition)]
 
     def write_partition(self, partition: int, data: PartitionData, claim: Claim | None = None) -> None:
-        """Write all shards of a partition aside, sync them, read them back, move them into place, then the record.
+        """Stage all shards of a partition, sync them, read them back, and move them into place, then the record.
 
         Args:
             partition: its number.
@@ -145,7 +150,8 @@ class StoreWriter:
         Raises:
             StoreError: if shapes, dtypes or values do not fit the specification, the disk is full or returns other
                 bytes, or another worker holds the partition.
-            ClaimLostError: if another worker took the partition over in between; what that one writes stays whole.
+            ClaimLostError: if another worker took the partition over meanwhile; the files of that worker are left
+                alone.
         """
         rows = self.contents.rows(partition, len(self.clips))
         masks = {array.name: self.contents.mask(array, partition) for array in self.contents.arrays(self.spec)}
@@ -161,7 +167,7 @@ class StoreWriter:
         claim: Claim | None = None,
         batch_clips: Sequence[int] = (),
     ) -> int:
-        """Write a partition whose shards are encoded already, as `write_partition` does; return their bytes.
+        """Write a partition whose shards are encoded already, as `write_partition` does; return their size in bytes.
 
         Args:
             partition: its number.
@@ -197,9 +203,9 @@ class StoreWriter:
     def _encoded(
         self, partition: int, data: PartitionData, pool: ThreadPoolExecutor
     ) -> Iterator[tuple[str, Sequence[bytes]]]:
-        """Yield the shards of a partition, each compressed while the one before is written.
+        """Yield the shards of a partition; each is compressed while the one before it is written.
 
-        An array without a shard is given by every Zarr reader as the fill value, NaN.
+        For an array without a shard, every Zarr reader gives the fill value, NaN.
         """
         rows = self.contents.rows(partition, len(self.clips))
         if len(data.failures) == rows.stop - rows.start:
@@ -216,7 +222,7 @@ class StoreWriter:
             yield name, encoded.pop(name).result()
 
     def _check_current(self) -> None:
-        """Refuse to write where clips were appended after this worker had planned; behind a URL none can be."""
+        """Refuse to write if clips were appended after this worker had planned; a store behind a URL never grows."""
         if not is_remote(self.path) and read_attributes(self.path)["digest"] != self.spec.digest:
             raise StoreError(
                 f"clips were appended to {self.path} after this process had planned its work; run 'vadprobe extract' "
@@ -226,10 +232,10 @@ class StoreWriter:
     def commit(self) -> dict[int, str]:
         """Declare the store finished and return the failed rows with their reasons.
 
-        Any worker may do it, also several at once and again.
+        Any worker may do this, several at once, and repeatedly.
 
         Raises:
-            StoreError: if a partition has no record; the message names how many and the first.
+            StoreError: if partitions have no record; the message says how many and names the first.
         """
         missing = self.missing()
         if missing:

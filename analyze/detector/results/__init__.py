@@ -1,1 +1,1 @@
-"""Results of a detector on a split: its scores measured, and what stands beside them."""
+"""Results of a detector on a split: its numbers, and what they are compared with."""

@@ -1,4 +1,4 @@
-"""A benchmark: the scores of a detector against frame-level truth, with everything they have to be compared with."""
+"""A benchmark: the scores of a detector measured against frame-level ground truth, with baselines and caveats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -33,13 +33,17 @@ from vadprobe.store.datasets.validation_split import held_out_notes
 class Result:
     """One method's numbers on one split.
 
-    `evaluation` is None, and every number unknown, where no scored video has a label. `missing_videos` are labelled
-    videos of the split without scores (not extracted, or not readable): they are in no number. `overlap` names
-    reported videos that something was fitted or tuned on; it is empty unless that was allowed. `held_out` names test
-    videos that were taken out of the split, `transductive` those whose rows the fit saw without their labels. `videos`
-    has one row per measured video. `notes` say what the backbone's weights allow to be said, here and where it was
-    fitted. `text_output` is the backbone's own answer beside the method, `reliability` the probe's probabilities
-    against the truth, `shift` how far what it was fitted on is from what it scores: `with_context` adds them.
+    `evaluation` is None, and every number unknown, if no scored video has a label. `videos` has one row per measured
+    video.
+
+    `missing_videos` are labelled videos of the split without scores (not extracted, or not readable); no number covers
+    them. `overlap` names reported videos that something was fitted or tuned on; it is empty unless the job allowed it.
+    `held_out` names test videos that were moved out of the split. `transductive` names videos whose rows the fit saw
+    without their labels. `notes` limit what numbers of the scored and of the fitted features may claim.
+
+    `with_context` adds `text_output`, the backbone's own answers as a baseline; `reliability`, the probe's
+    probabilities against the truth; and `shift`, the difference between the calibration samples and the scored
+    segments.
     """
 
     preset: str
@@ -64,7 +68,7 @@ class Result:
     transductive: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values in one level; unknown numbers are null."""
+        """Return plain JSON values by name, not nested by attribute; unknown numbers are null."""
         if self.evaluation is not None:
             numbers = self.evaluation.to_json()
         else:
@@ -86,12 +90,12 @@ class Result:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """All that a reader must know before believing a number."""
+        """Everything that a reader must know before relying on a number."""
         return (*self.notes, *self.warnings, *(self.evaluation.caveats if self.evaluation else ()))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Caveats that the scores and the truth do not tell: who else has seen these videos, and which are missing."""
+        """Caveats that do not follow from scores and truth: videos used in fitting, held out, or missing."""
         found = []
         if self.evaluation is None:
             found.append(f"No scored video of the split {self.split!r} has a label, so no number is known.")
@@ -125,7 +129,7 @@ _NOTHING_MEASURED: dict[str, Any] = {
 def evaluate(
     inputs: AnalysisInputs, config: AnalysisConfig, detector: Detector, scores: Scores, cache: StepCache
 ) -> Result:
-    """Measure the scores of the test split on every frame of its labelled videos. The numbers are kept as a step.
+    """Measure the scores of the test split on every frame of its labelled videos. The result is kept as a step.
 
     Raises:
         VadprobeError: if something was fitted or tuned on a reported video and the job does not allow it.
@@ -177,12 +181,12 @@ def with_context(
     answers: Mapping[str, Answers],
     cache: StepCache,
 ) -> Result:
-    """Add what stands beside a method's numbers: text output, reliability and shift.
+    """Return the result with text output, reliability and shift added.
 
     Args:
-        result: from `evaluate` of the same arguments.
+        result: from `evaluate` with the same arguments.
         inputs, config, detector, scores: of the analysis.
-        answers: by prompt, about the rows of `scores`.
+        answers: by prompt, for the rows of `scores`.
         cache: of steps.
     """
     settings, truth = _settings(config), _measured_truth(inputs, scores)
@@ -207,7 +211,7 @@ def measured_answers(
     answers: Mapping[str, Answers],
     cache: StepCache,
 ) -> tuple[TextBaseline, ...]:
-    """Measure the answers to every prompt on the videos that `evaluate` measures; arguments as of `with_context`."""
+    """Measure the answers to every prompt on the videos that `evaluate` measures; arguments as for `with_context`."""
     truth = _measured_truth(inputs, scores)
     notes = answer_notes(inputs.store.spec)
     return text_baselines(answers, scores, truth, detector.locator, _settings(config), cache, notes)

@@ -23,9 +23,9 @@ def measured(
     with_baselines: bool = True,
     step: str = "evaluation",
 ) -> tuple[Evaluation, pa.Table]:
-    """Measure every number of one method and its table of videos, kept under the digest of scores and truth.
+    """Return a method's evaluation and its table of videos, kept under the digest of scores and truth.
 
-    Arguments as of `evaluate_scores`; `step` is the name of the step.
+    Arguments as for `evaluate_scores`; `step` is the name of the step.
     """
 
     def compute() -> CachedResult:

@@ -29,7 +29,7 @@ def write_results(results: Sequence[Result], folder: Path) -> Path:
 
 
 def _flat(result: dict[str, Any]) -> dict[str, Any]:
-    """Flatten a result to one row: numbers and words, intervals and baselines as columns of their own."""
+    """Return a result as one row: numbers and texts, with intervals and baselines in columns of their own."""
     row = {name: value for name, value in result.items() if not isinstance(value, dict | list)}
     for name, ends in result["intervals"].items():
         row[f"{name}_low"], row[f"{name}_high"] = ends
@@ -74,7 +74,7 @@ def format_table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def _text_lines(result: dict[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return a line for each text baseline: its numbers, or why they are unknown."""
+    """Return a line for each text baseline: its numbers, or the reason why they are unknown."""
     lines = []
     for baseline in result["text_output"]:
         for name, found in baseline["rows"].items():

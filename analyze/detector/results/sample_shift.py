@@ -1,10 +1,10 @@
-"""Shift between what a detector is fitted on and what it scores: whole-video vectors against segment vectors.
+"""Shift between the samples that a detector is fitted on and the segments that it scores.
 
-Fitted is on one vector of each calibration video, scored are segments of others: another sampling of frames, another
-share of anomalies, other videos. The number is the AUC of a linear classifier between the two, in the features that
-were chosen. It was taken from three: an AUC reads the same in any number of dimensions and any scaling, while an MMD or
-a distance of means needs a reference of its own to be read at all. As everywhere here the classifier never saw the
-videos that it tells apart, since with fewer samples than dimensions any two sets are separable.
+By default a detector is fitted on one vector per calibration video and scores segments of other videos: the sampling of
+frames, the fraction of anomalies and the videos all differ. The shift is the AUC of a linear classifier that tells the
+two sets apart in the selected features. An AUC has the same meaning in any number of dimensions and under any scaling,
+while an MMD or a distance of means needs a reference to be interpreted. The classifier is cross-fitted over videos,
+since with fewer samples than dimensions any two sets are separable.
 """
 
 from dataclasses import dataclass
@@ -27,20 +27,20 @@ from vadprobe.store.reading.feature_store import FeatureStore
 
 FOLDS = 5
 MOST_VIDEOS, MOST_OF_VIDEO = 64, 16
-"""Videos on each side, and samples of each, that are compared: evenly spread, so that few parts of a store are read."""
+"""Largest numbers of videos of a set and of samples of a video; evenly spread, so that little is read."""
 
-_MOST_VALUES = 1 << 24  # numbers of features held at a time, 128 MB
+_MOST_VALUES = 1 << 24  # feature values in memory at a time, 128 MB as float64
 _SEED = 0
 _NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class SampleShift:
-    """Success of a linear classifier between calibration samples and scored segments; NaN with a `reason` if unknown.
+    """AUC of a linear classifier between calibration samples and scored segments; NaN with a `reason` if unknown.
 
-    `auc` is the share of (segment, calibration sample) pairs that a ridge classifier ranks right, cross-fitted over
-    videos and counted within folds: 0.5 where the two cannot be told apart, 1 where they always can. `low` and `high`
-    are the ends of its percentile interval over resamples of the videos of both sides, the classifiers as they are.
+    `auc` is the fraction of (segment, calibration sample) pairs within a fold that a ridge classifier ranks correctly,
+    cross-fitted over videos: 0.5 if the two sets cannot be told apart, 1 if they always can. `low` and `high` are the
+    ends of its percentile interval over resamples of the videos of both sets, without refitting the classifiers.
     """
 
     auc: float = _NAN
@@ -58,7 +58,7 @@ class SampleShift:
         return {**parts, "sentence": self.sentence()}
 
     def sentence(self) -> str:
-        """Say what the number means for a threshold."""
+        """Return a sentence on what the number means for a threshold."""
         if self.reason:
             return f"The shift between calibration samples and scored segments is unknown: {self.reason}."
         ends = "" if np.isnan(self.low) else f" [{self.low:.4f}, {self.high:.4f}]"
@@ -79,12 +79,12 @@ class SampleShift:
 def sample_shift(
     inputs: AnalysisInputs, calibration: Calibration, selection: Selection, config: BootstrapConfig, cache: StepCache
 ) -> SampleShift:
-    """Measure the shift in the selected features; the result is kept as a step. It uses no label of any video.
+    """Measure the shift in the selected features, without labels; the result is kept as a step.
 
-    Fewer than two videos on a side leave it unknown; features that are all equal have an AUC of 0.5.
+    With fewer than two videos in a set the shift is unknown. If all features are equal, the AUC is 0.5.
 
     Args:
-        inputs: with stores to calibrate on.
+        inputs: the stores, those of the calibration included.
         calibration: the samples that the detector was fitted on.
         selection: the chosen layer or heads.
         config: resamples of the interval, 0 for none.
@@ -112,7 +112,7 @@ def sample_shift(
 
 
 def _spread(store: FeatureStore, rows: np.ndarray, most: int) -> np.ndarray:
-    """Take evenly spread rows of evenly spread videos; rows that could not be read are left out."""
+    """Return evenly spread rows of evenly spread videos; rows that could not be read are left out."""
     rows = np.sort(rows[store.written[rows]])
     codes = store.clips.video_codes[rows]
     videos = np.unique(codes)
@@ -121,7 +121,7 @@ def _spread(store: FeatureStore, rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def _evenly(values: np.ndarray, most: int) -> np.ndarray:
-    """Return at most so many of the values, evenly spread, the first and the last among them."""
+    """Return at most `most` of the values, evenly spread, with the first and the last among them."""
     return np.asarray(
         values[np.unique(np.linspace(0, len(values) - 1, min(len(values), most)).round().astype(np.int64))]
     )
@@ -132,7 +132,7 @@ def _videos(clips: ClipTable, rows: np.ndarray) -> np.ndarray:
 
 
 def _shift(values: list[np.ndarray], groups: list[np.ndarray], config: BootstrapConfig) -> dict[str, Any]:
-    """Return the fields of a `SampleShift` of two sets of vectors (n, d) and their videos (n,), as JSON values."""
+    """Return the fields of a `SampleShift`, as JSON values, for two sets of vectors (n, d) with their videos (n,)."""
     counts = {"n_calibration": len(values[0]), "n_scored": len(values[1])}
     n_videos = min(len(np.unique(of_side)) for of_side in groups)
     if n_videos < 2:
@@ -149,7 +149,7 @@ def _shift(values: list[np.ndarray], groups: list[np.ndarray], config: Bootstrap
 def _interval(
     scores: np.ndarray, labels: np.ndarray, videos: np.ndarray, folds: np.ndarray, config: BootstrapConfig
 ) -> tuple[float, float]:
-    """Return the percentile interval of the AUC within folds over resamples of the videos of each side."""
+    """Return the percentile interval of the AUC within folds over resamples of the videos of each set."""
     if config.n_resamples == 0:
         return _NAN, _NAN
     codes, video = np.unique(videos, return_inverse=True)

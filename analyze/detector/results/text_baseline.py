@@ -1,4 +1,4 @@
-"""The text-output baseline measured as the methods are: p(yes) of every prompt, as it is and smoothed."""
+"""The text-output baseline, measured like a method: p(yes) of every prompt, raw and smoothed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ ANSWERS_PARQUET = "answers.parquet"
 class TextBaseline:
     """Numbers of p(yes) under one prompt; None where they are unknown, with the `reason`.
 
-    `smoothed` is smoothed in each video as the method smooths its scores, with `sigma` in clips. `notes` are what a
-    reader must know.
+    `smoothed` are the numbers after the method's own smoothing within each video, with `sigma` in clips. `notes` are
+    what a reader must know.
     """
 
     prompt: str
@@ -42,7 +42,7 @@ class TextBaseline:
         return {f"p(yes), {self.prompt}": self.raw, f"p(yes), {self.prompt}, smoothed": self.smoothed}
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values: the metrics that have an interval, and those; unknown numbers are null."""
+        """Return plain JSON values: metrics that have an interval, with their intervals; unknown numbers are null."""
         return {
             "prompt": self.prompt,
             "sigma": self.sigma,
@@ -58,7 +58,7 @@ def _numbers(found: Evaluation) -> dict[str, Any]:
 
 
 def smoothed_answers(scores: Scores, answers: Answers, locator: Locator) -> np.ndarray:
-    """Smooth p(yes) of the rows of some scores within each video as the method does, (n,) float64."""
+    """Return p(yes) of the rows of some scores, smoothed within each video by the locator, (n,) float64."""
     assert answers.probabilities is not None
     codes = scores.table.video_codes[scores.rows]
     return smooth(answers.probabilities, locator.sigma, codes, locator.smoothing)
@@ -74,7 +74,7 @@ def write_answers(
 ) -> None:
     """Write p(yes) of every prompt that has answers, one row per clip as in `scores.parquet`.
 
-    The columns are `p_yes_<prompt>` and `p_yes_<prompt>_smoothed`; without any answer there is no file.
+    The columns are `p_yes_<prompt>` and `p_yes_<prompt>_smoothed`. Without any answers no file is written.
     """
     columns = {}
     for prompt, answer in answers.items():
@@ -96,12 +96,12 @@ def text_baselines(
     cache: StepCache,
     notes: tuple[str, ...] = (),
 ) -> tuple[TextBaseline, ...]:
-    """Measure the answers to each prompt on the videos of a truth; the numbers are kept as steps.
+    """Measure the answers to each prompt on the videos of a ground truth; the numbers are kept as steps.
 
     Args:
-        answers: by prompt, about the rows of `scores`.
-        scores: those of the method, for the rows and their videos.
-        truth: the videos that are reported; None if none has a label.
+        answers: by prompt, for the rows of `scores`.
+        scores: of the method; only their rows and videos are used.
+        truth: of the reported videos; None if none has a label.
         locator: the smoothing of the method.
         settings: of the intervals.
         cache: of steps.
@@ -122,5 +122,5 @@ def text_baselines(
 
 
 def _measured(cache: StepCache, truth: GroundTruth, segments: SegmentScores, settings: BootstrapConfig) -> Evaluation:
-    """Measure without a threshold, which nothing fits here."""
+    """Measure without a threshold, since none is fitted for answers."""
     return measured(cache, truth, segments, float("nan"), settings, with_baselines=False, step="text-output")[0]

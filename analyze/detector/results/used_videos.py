@@ -37,7 +37,7 @@ def find_transductive(
 
 
 def _used(inputs: AnalysisInputs, detector: Detector, reported: Sequence[str], what: str) -> tuple[str, ...]:
-    """Return the reported videos of one sort of the provenance: "fitted", "tuned" or "unlabelled"."""
+    """Return the reported videos that the provenance names as "fitted", "tuned" or "unlabelled"."""
     fingerprints = {video.video_id: video.fingerprint for video in inputs.probed}
     named = {name: fingerprints.get(name, "") for name in reported}
     same_dataset = detector.provenance.get("dataset") == inputs.truth.name
@@ -45,7 +45,7 @@ def _used(inputs: AnalysisInputs, detector: Detector, reported: Sequence[str], w
 
 
 def transductive_warning(videos: Sequence[str]) -> str:
-    """Return the caveat of numbers of videos whose rows a fit has seen."""
+    """Return the caveat for results on videos whose rows a fit has seen without labels."""
     return (
         f"Transductive: the fit saw the features of {len(videos)} of the reported videos, without their labels, as "
         "allowed by allow_transductive: these numbers are of these videos together, not of new ones."
@@ -53,7 +53,7 @@ def transductive_warning(videos: Sequence[str]) -> str:
 
 
 def overlap_warning(videos: Sequence[str]) -> str:
-    """Return the caveat of numbers of videos that something was fitted or tuned on."""
+    """Return the caveat for results on videos that something was fitted or tuned on."""
     return (
         f"Fitted or tuned on {len(videos)} of the reported videos, as allowed by allow_overlap: these numbers say "
         "nothing about new videos."

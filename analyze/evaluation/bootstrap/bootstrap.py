@@ -1,10 +1,10 @@
 """Video-clustered bootstrap of the frame metrics: many resamples of videos at once, each as exact as a single metric.
 
-Frames of one video are alike, so videos are what is drawn. A resample is a column of multiplicities: how often each
-video was drawn. Scores are sorted once, for all resamples. The AUCs follow from the pairs won between every two videos
-(`bootstrap.video_pairs`), the areas under the precision-recall curve from the frames gained at each level
-of the score (`bootstrap.precision_areas`). Resamples are worked on in blocks, so memory does not grow with
-their number, and no bit depends on the blocks.
+Frames of one video are similar, so whole videos are drawn. A resample is a column of multiplicities: how often each
+video was drawn. Scores are sorted once for all resamples. The AUCs follow from counts of frame pairs in the right order
+between every two videos (`bootstrap.video_pairs`), the areas under the precision-recall curve from counts of frames at
+each distinct score (`bootstrap.precision_areas`). Resamples are computed in blocks, so memory does not grow with their
+number; the blocks change no bit of the result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 from vadprobe.store.errors import VadprobeError
 
 METRICS = ("auc", "ap_step", "pr_area_trapezoid", "auc_abnormal_only", "auc_macro")
-"""Names of the resampled metrics; `bootstrap_videos` says what each is."""
+"""Names of the resampled metrics, defined in `bootstrap_videos`."""
 
 _OF_PAIRS = frozenset({"auc", "auc_abnormal_only", "auc_macro"})
-_MAX_RESAMPLES = 1024  # worked on together
-_MAX_DRAWN = 2**22  # videos x resamples worked on together: 32 MB of multiplicities
+_MAX_RESAMPLES = 1024  # resamples computed together
+_MAX_DRAWN = 2**22  # videos x resamples computed together: 32 MB of multiplicities
 _MAX_FRAMES = 2**32  # below this, twice the number of (positive, negative) pairs fits int64
 
 
@@ -39,14 +39,14 @@ class Bootstrap:
     n_resamples: int
 
     def undefined(self, metric: str) -> int:
-        """Count the resamples that leave the metric undefined. State it beside the interval, which is without them."""
+        """Return the number of resamples in which the metric is undefined; the interval is over all others."""
         return int(np.isnan(self.values[metric]).sum())
 
     def interval(self, metric: str, confidence: float = 0.95) -> tuple[float, float]:
         """Return the percentile interval over the defined resamples: the middle `confidence` of their values.
 
-        It is conditional on the scores: it holds the draw of test videos, not the fitting of what scored them. Few
-        videos make percentile intervals too narrow.
+        It covers the random choice of test videos, not the variation of the fit that produced the scores. With few
+        videos, percentile intervals are too narrow.
 
         Returns:
             Lower and upper end, linearly interpolated; (NaN, NaN) if no resample is defined.
@@ -70,23 +70,24 @@ def bootstrap_videos(
     """Resample the videos: each of `n_resamples` draws as many videos as there are, with replacement.
 
     A video drawn twice counts with all its frames twice. There are no strata: the fraction of abnormal videos varies
-    from resample to resample, as it does between test sets. The metrics, NaN where a resample leaves them undefined:
+    from resample to resample, as it does between test sets. The metrics are NaN in a resample that leaves them
+    undefined:
 
-    - `auc`: ROC AUC of all frames drawn, ties half; equal to the last bit to `metrics.roc_auc` on repeated units;
+    - `auc`: ROC AUC of all drawn frames, ties counting half; equal bit by bit to `metrics.roc_auc` on repeated units;
     - `ap_step`, `pr_area_trapezoid`: `metrics.average_precision` and `metrics.precision_recall_area`;
-    - `auc_abnormal_only`: ROC AUC of the frames of abnormal videos alone, to the last bit;
+    - `auc_abnormal_only`: ROC AUC of the frames of abnormal videos alone, exact in the same way;
     - `auc_macro`: mean of the AUCs of single videos, over drawn videos with frames of both classes.
 
     Values depend on the generator and on the videos in ascending order of their codes; not on the order of clips.
 
     Args:
-        clips: without NaN, in any order; codes of videos may have gaps. A video whose clips are without frames is drawn
+        clips: without NaN, in any order; codes of videos may have gaps. A video whose clips have no frames is drawn
             like any other.
         n_resamples: at least 1.
-        generator: draws the videos, `videos` numbers per resample.
-        labels: (n,) bool or 0/1, 1 where the clip's video is abnormal, the same for all clips of a video. Without it,
-            abnormal videos are those with at least one positive frame.
-        metrics: those of `METRICS` to compute; the values of each are the same whatever the others.
+        generator: draws the videos, one number per video and resample.
+        labels: (n,) bool or 0/1, 1 if the clip's video is abnormal, the same for all clips of a video. None: abnormal
+            videos are those with at least one positive frame.
+        metrics: those of `METRICS` to compute; the choice does not change their values.
 
     Raises:
         VadprobeError: if a score is NaN, there is no frame, or a resample has 2**32 frames or more.
@@ -113,9 +114,9 @@ def bootstrap_videos(
 
 
 def draw_videos(generator: np.random.Generator, n_videos: int, n_resamples: int) -> np.ndarray:
-    """Draw (videos, resamples) float64 multiplicities, resample after resample whatever the blocks are.
+    """Draw (videos, resamples) float64 multiplicities, resample by resample, independent of blocks.
 
-    A column of ones follows a single resample: sums over one column would be added in another order.
+    A single resample is followed by a column of ones, since NumPy would sum over a single column in another order.
     """
     drawn = generator.integers(n_videos, size=(n_resamples, n_videos))
     drawn += n_videos * np.arange(n_resamples)[:, None]

@@ -10,16 +10,17 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 def auc_difference(first: ScoredClips, second: ScoredClips, settings: BootstrapConfig) -> tuple[float, float]:
     """Return the percentile interval of the AUC of `first` less that of `second`, both on the same drawn videos.
 
-    A video that is hard for both scores moves both AUCs, and leaves their difference as it is. So this interval, and
-    not whether those of the two overlap, tells a difference from nothing.
+    A video that is hard for both scores changes both AUCs, but not their difference. So this interval, and not the
+    overlap of the two separate intervals, shows whether there is a difference.
 
     Args:
-        first: as `bootstrap_videos` takes it.
+        first: scored clips, as for `bootstrap_videos`.
         second: other scores of the same videos; their clips may be cut in another way.
         settings: at least one resample.
 
     Returns:
-        Lower and upper end, as `Bootstrap.interval`; (NaN, NaN) if the two do not have the same videos, or none.
+        Lower and upper end, as `Bootstrap.interval` returns them; (NaN, NaN) if the two have different videos, or no
+        video.
     """
     videos = np.unique(first.groups)
     if len(videos) == 0 or not np.array_equal(videos, np.unique(second.groups)):

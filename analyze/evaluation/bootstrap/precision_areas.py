@@ -1,10 +1,11 @@
 """Areas under the precision-recall curves of many resamples at once.
 
-Recall grows only at levels with a positive frame, so only these are visited. What a level gains in each resample is a
-sparse matrix (levels x videos) times the multiplicities (videos x resamples), exact in float32 while it stays below
-2**24. Running sums go in groups of eight levels: a product with a triangle of ones, whose first row brings the sum so
-far, takes half as long as adding row to row. Counts are whole numbers, so no order of adding them matters; the products
-of gains and precision are added in blocks of levels that depend on nothing else, so no bit does.
+A level is a distinct score. Recall grows only at levels with a positive frame, so only these are computed. The frames
+that each level adds in each resample are a sparse matrix (levels x videos) times the multiplicities (videos x
+resamples), exact in float32 while the numbers stay below 2**24. Cumulative sums are computed in groups of eight levels
+by a product with a triangular matrix of ones, whose first row carries the sum so far; this takes half as long as adding
+row to row. Counts are integers, so their order of summation does not matter. The products of added frames and precision
+are summed in fixed blocks of levels, so the result does not depend on anything else in any bit.
 """
 
 from typing import TYPE_CHECKING
@@ -16,16 +17,16 @@ from vadprobe.analyze.evaluation.bootstrap.video_units import VideoUnits
 if TYPE_CHECKING:
     from scipy import sparse
 
-_GROUP = 8  # levels in one product with the triangle
-_GROUPS = 8  # of levels worked on together; part of the order of summation
+_GROUP = 8  # levels in one product with the triangular matrix
+_GROUPS = 8  # groups of levels computed together, which is part of the order of summation
 _MAX_SINGLE = 2**24  # float32 holds whole numbers up to here
 
 
 class PrecisionAreas:
-    """Levels of sorted units, ready for any multiplicities.
+    """Levels of sorted units, prepared for any multiplicities.
 
     A group has two kinds of rows: positive frames at its levels, and all frames since the level before. Each kind
-    begins with an empty row, for the sum so far. `trapezoid` asks for the trapezoid area too.
+    begins with an empty row for the sum so far. With `trapezoid` the trapezoid area can be computed too.
     """
 
     def __init__(self, units: VideoUnits, trapezoid: bool) -> None:
@@ -45,7 +46,7 @@ class PrecisionAreas:
     def _tied(
         self, units: VideoUnits, step: np.ndarray, on_step: np.ndarray
     ) -> dict[int, tuple[np.ndarray, "sparse.csr_array"]]:
-        """Find by block the levels where negative frames tie with positive ones, and count them, (levels, videos)."""
+        """Return by block the levels where negative and positive frames tie, and the counts (levels, videos) there."""
         tied = np.flatnonzero(on_step & (units.negatives > 0))
         levels, row = np.unique(step[tied], return_inverse=True)
         counts = _matrix(
@@ -62,15 +63,14 @@ class PrecisionAreas:
         return np.float32 if self._most * most_drawn < _MAX_SINGLE else np.float64
 
     def sums(self, drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sum positive frames gained times precision over levels: with the precision at, and before each level.
+        """Sum added positive frames times precision over levels, with the precision at each level and before it.
 
         Args:
-            drawn: (videos, resamples) float64 multiplicities, at least two resamples: numpy adds a single column in
-                another order.
+            drawn: (videos, resamples) float64 multiplicities, at least two resamples, since NumPy sums a single column
+                in another order.
 
         Returns:
-            `at`, `before`: (resamples,) float64; the mean of both is the trapezoid's. `before` is 0 if the
-            trapezoid was not asked for.
+            `at`, `before`: (resamples,) float64, whose mean is the trapezoid's sum. `before` is 0 without `trapezoid`.
         """
         number, n_resamples = self._number_type(float(drawn.max())), drawn.shape[1]
         multiplicities = drawn.astype(number, copy=False)
@@ -97,7 +97,7 @@ class PrecisionAreas:
 
 
 def _matrix(frames: np.ndarray, rows: np.ndarray, videos: np.ndarray, shape: tuple[int, int]) -> "sparse.csr_array":
-    """Return frames by row and video, added up where they meet."""
+    """Return a sparse matrix of frames by row and video, with repeated entries summed."""
     from scipy import sparse
 
     index: type[np.signedinteger] = np.int32 if shape[0] < 2**31 else np.int64
@@ -105,7 +105,7 @@ def _matrix(frames: np.ndarray, rows: np.ndarray, videos: np.ndarray, shape: tup
 
 
 def _accumulate(gained: np.ndarray, reached: np.ndarray) -> None:
-    """Add up (groups, kinds, 1 + levels, resamples); the first row of a group is the last of the group before."""
+    """Accumulate (groups, kinds, 1 + levels, resamples); a group's first row is the last row of the group before."""
     triangle = np.tril(np.ones((_GROUP + 1, _GROUP + 1)))
     so_far = reached[-1, :, -1]
     for group, sums in zip(gained, reached, strict=False):
@@ -115,8 +115,8 @@ def _accumulate(gained: np.ndarray, reached: np.ndarray) -> None:
 
 
 def _divide(true_positives: np.ndarray, flagged: np.ndarray, precision: np.ndarray) -> None:
-    """Divide to the precision at each level, 1 where a resample has no frame yet, as at recall 0."""
+    """Compute the precision at each level; it is 1 where a resample has no frame yet, as at recall 0."""
     with np.errstate(invalid="ignore"):
         np.divide(true_positives, flagged, out=precision)
-    if not flagged[0, 0].all():  # frames only ever grow: past the first block this is rare
+    if not flagged[0, 0].all():  # numbers of frames only grow, so this is rare after the first block
         precision[flagged == 0] = 1

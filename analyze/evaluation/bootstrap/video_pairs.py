@@ -1,8 +1,9 @@
-"""Pairs of a positive and a negative frame that the score puts in order, between every two videos.
+"""Counts of frame pairs, one positive and one negative, in the right order of scores, between every two videos.
 
-A resample draws video i `m_i` times. The pairs it wins are `sum over i, j of m_i m_j W_ij`, with `W_ij` those won
-by the positive frames of video i over the negative frames of video j. So W is counted once, and the AUC of any number
-of resamples is a product of small matrices. Pairs are counted doubled, ties half: whole numbers throughout.
+Let W_ij be the number of pairs of a positive frame of video i and a negative frame of video j in which the positive one
+has the higher score, a tie counting half. A resample that draws video i `m_i` times has `sum over i, j of m_i m_j W_ij`
+such pairs. So W is counted once, and the AUCs of any number of resamples are products of small matrices. Pairs count
+twice and ties once, so all counts are integers.
 """
 
 from typing import TYPE_CHECKING
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 _MAX_EXACT = 2.0**53  # float64 sums of integers are exact to here
-_MAX_CELLS = 2**24  # of W: 128 MB; beyond, resamples are counted one by one
+_MAX_CELLS = 2**24  # entries of W, 128 MB; for more, resamples are counted one by one
 
 
 class VideoPairs:
-    """Doubled pairs won, of sorted units. The work is units x videos with positive frames, whatever is drawn later."""
+    """Doubled counts of pairs in the right order, of sorted units, computed once in time (units x positive videos)."""
 
     def __init__(self, units: VideoUnits) -> None:
         self._units = units
@@ -30,11 +31,11 @@ class VideoPairs:
         self._won = _count_pairs(units, self._positive) if small else None
 
     def doubled(self, drawn: np.ndarray, among: np.ndarray) -> np.ndarray:
-        """Count the doubled pairs won in each resample, (resamples,) int64.
+        """Return the doubled number of pairs in the right order in each resample, (resamples,) int64.
 
         Args:
             drawn: (videos, resamples) float64 multiplicities.
-            among: (videos,) bool, whose negative frames count.
+            among: (videos,) bool, True for videos whose negative frames count.
         """
         if self._won is None:
             return np.array([self._doubled_once(times * among, times) for times in drawn.T.astype(np.int64)])
@@ -45,7 +46,7 @@ class VideoPairs:
         return np.asarray(np.einsum("vr,vr->r", drawn[self._positive].astype(dtype), by_video)).astype(np.int64)
 
     def _doubled_once(self, negative_times: np.ndarray, positive_times: np.ndarray) -> np.int64:
-        """Count one resample, over all units."""
+        """Return the doubled number of pairs of one resample, counted over all units."""
         units = self._units
         gained = np.bincount(units.level, weights=units.positives * positive_times[units.video]).astype(np.int64)
         lost = np.bincount(units.level, weights=units.negatives * negative_times[units.video]).astype(np.int64)
@@ -66,10 +67,10 @@ class VideoPairs:
 
 
 def _count_pairs(units: VideoUnits, positive: np.ndarray) -> np.ndarray:
-    """Count W transposed, (videos, videos with positives), float64 where that is exact, else int64.
+    """Return W, doubled and transposed, (videos, videos with positives), as float64 where that is exact, else int64.
 
-    Downward over the levels with a positive frame: a negative frame loses to the positive frames that came before,
-    counted per video, and half to those of its own level.
+    Levels with a positive frame are visited by descending score: a negative frame is below all positive frames of
+    higher levels, which are counted per video, and ties with those of its own level.
     """
     step, on_step, n_steps = units.steps()
     most = 2 * units.video_positives.sum() * units.video_negatives.sum()
@@ -83,11 +84,11 @@ def _count_pairs(units: VideoUnits, positive: np.ndarray) -> np.ndarray:
     gains = _by_step(positives[gaining], step[gaining], column[units.video[gaining]], (n_steps, len(positive)))
     losses = _by_step(2 * negatives[losing], step[losing], units.video[losing], shape)
     ties = _by_step(negatives[tied], step[tied], units.video[tied], shape)
-    # Negative frames below the last step lose to every positive frame; ties lose once, the others twice.
+    # Negative frames below the last step are below every positive frame; ties count once, other pairs twice.
     lowest = 2 * units.video_negatives.astype(dtype) - losses.sum(axis=0)
     won = np.multiply.outer(lowest, units.video_positives[positive].astype(dtype))
     won += (ties.T @ gains).toarray()
-    # Blocks of steps: losses of a block meet the positive frames that the levels above it have reached.
+    # Blocks of steps: the negative frames of a block are paired with the positive frames of all higher levels.
     height = max(1, min(n_steps, max(256, 2 * units.n_videos)))
     reached = np.zeros((height + 1, len(positive)), dtype=dtype)
     for top in range(0, n_steps, height):
@@ -100,7 +101,7 @@ def _count_pairs(units: VideoUnits, positive: np.ndarray) -> np.ndarray:
 
 
 def _accumulate(rows: np.ndarray) -> None:
-    """Add up in place, row by row: numpy's cumsum along this axis takes ten times as long."""
+    """Compute cumulative sums in place, row by row; NumPy's cumsum along this axis takes ten times as long."""
     before = rows[0]
     for row in rows[1:]:
         np.add(before, row, out=row)
@@ -108,7 +109,7 @@ def _accumulate(rows: np.ndarray) -> None:
 
 
 def _by_step(frames: np.ndarray, step: np.ndarray, video: np.ndarray, shape: tuple[int, int]) -> "sparse.csr_array":
-    """Return the frames per level and video of units in descending order of score, a sparse matrix."""
+    """Return the numbers of frames by level and video, as a sparse matrix, of units by descending score."""
     from scipy import sparse
 
     begins = np.zeros(shape[0] + 1, dtype=np.int64)
@@ -117,6 +118,6 @@ def _by_step(frames: np.ndarray, step: np.ndarray, video: np.ndarray, shape: tup
 
 
 def exact_ratio(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
-    """Divide integers, each quotient rounded once (int64 arrays would be rounded before too); NaN over 0."""
+    """Divide integers with each quotient rounded once (NumPy would round int64 operands first); NaN for a divisor 0."""
     pairs = zip(numerators.tolist(), denominators.tolist(), strict=True)
     return np.array([top / bottom if bottom else float("nan") for top, bottom in pairs])

@@ -1,4 +1,4 @@
-"""Scored clips of videos, checked and sorted once, shared by all resamples of videos."""
+"""Scored clips of videos, checked and sorted once for all resamples of videos."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,14 @@ from vadprobe.analyze.evaluation.scored_clips import ScoredClips
 
 @dataclass(frozen=True, eq=False)
 class VideoUnits:
-    """Units with frames, highest score first, and their videos in ascending order of the code.
+    """Units with frames, by descending score, and their videos by ascending code.
 
-    Of each unit, (n,): `level`, the number of its distinct score from 0; `video`; `positives` and `negatives`,
-    frames. Of each video, (videos,): `video_positives` and `video_negatives`, frames; `abnormal`, bool. Videos
-    whose units are without frames are among them.
+    Attributes:
+        level: (n,) number of the unit's distinct score, counted from 0 for the highest.
+        video: (n,) index of the unit's video.
+        positives, negatives: (n,) numbers of the unit's frames.
+        video_positives, video_negatives: (videos,) numbers of the video's frames; videos without frames are included.
+        abnormal: (videos,) bool.
     """
 
     level: np.ndarray
@@ -31,11 +34,11 @@ class VideoUnits:
         return len(self.abnormal)
 
     def steps(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Place units among the levels with a positive frame: only there do recall and the number of pairs grow.
+        """Return the levels with a positive frame, called steps: only there recall and the number of pairs grow.
 
         Returns:
-            `step` (n,), the number of such levels strictly above each unit; `on_step` (n,) bool, true where the
-            unit's own level is one, number `step` then; and the number of such levels.
+            `step` (n,), the number of steps strictly above each unit; `on_step` (n,) bool, True if the unit's own level
+            is a step, whose number then is `step`; and the number of steps.
         """
         has_positive = np.bincount(self.level, weights=self.positives) > 0
         above = np.cumsum(has_positive)
@@ -48,8 +51,8 @@ def sort_units(clips: ScoredClips, labels: np.ndarray | None) -> VideoUnits:
 
     Args:
         clips: in any order.
-        labels: (n,) bool or 0/1, 1 where the clip's video is abnormal. None: abnormal videos are those with at least
-            one positive frame.
+        labels: (n,) bool or 0/1, 1 if the clip's video is abnormal. None: abnormal videos are those with at least one
+            positive frame.
 
     Raises:
         VadprobeError: as `metrics.rank`.
@@ -70,7 +73,7 @@ def sort_units(clips: ScoredClips, labels: np.ndarray | None) -> VideoUnits:
 
 
 def _numbered(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ascending codes, and each clip's number among them; clips of a video mostly lie together."""
+    """Return the distinct codes, ascending, and each clip's index into them; fast if clips of a video are adjacent."""
     starts = np.flatnonzero(np.concatenate([[True], groups[1:] != groups[:-1]]))
     codes, numbers = np.unique(groups[starts], return_inverse=True)
     return codes, np.repeat(numbers.astype(np.int32), np.diff(starts, append=len(groups)))

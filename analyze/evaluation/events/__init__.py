@@ -1,1 +1,1 @@
-"""Events in time: found from scores, compared with true intervals."""
+"""Events in time: detected from scores, and compared with true intervals."""

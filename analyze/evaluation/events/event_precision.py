@@ -1,13 +1,13 @@
-"""Temporal detection of anomalous events: predicted intervals that find a true one, whatever its category.
+"""Precision of detected events: predicted intervals that match a true one, of any category.
 
 The protocol is that of ActivityNet's detection task (Caba Heilbron et al., CVPR 2015) with one class: the events of all
 videos are ranked by confidence, matched greedily to true intervals by temporal IoU, and the ranking gives an average
 precision per IoU. Three things to know before comparing numbers:
 
-- The events come from **one** threshold: they are few, and their recall ends where the threshold cut. Published tables
-  on UCF-Crime and XD-Violence average over categories and set thresholds per video; the numbers are not comparable.
-- A video-level label held flat over the video, however right, is one event per video. It finds an anomaly only if that
-  fills at least the fraction `iou` of its video, and only one of several: print it beside every result.
+- The events come from **one** threshold: they are few, and recall ends at that threshold. Published tables on UCF-Crime
+  and XD-Violence average over categories and set thresholds per video; the numbers are not comparable.
+- The true label of each video, held constant over it, gives one event per video. It finds an anomaly only if that fills
+  at least the fraction `iou` of its video, and only one of several: print this baseline beside every result.
 - Events of equal confidence are one step of the precision, as everywhere in `evaluation.metrics`.
 """
 
@@ -21,7 +21,7 @@ from vadprobe.analyze.evaluation.events.events import Events, Intervals, merge_i
 
 @dataclass(frozen=True)
 class EventPrecision:
-    """Average precision at each IoU, their mean (the mAP), and how many events it rests on.
+    """Average precision at each IoU, their mean (the mAP), and the numbers of events.
 
     `n_predicted` and `n_true` count events after merging. Without any true event every precision is NaN.
     """
@@ -37,22 +37,22 @@ def event_average_precision(
 ) -> float:
     """Return the average precision of predicted events at one IoU (ActivityNet's protocol, one class).
 
-    The true intervals are merged first (`merge_intervals`). The events of all videos are taken by descending
-    confidence; each takes, of its own video's true intervals that no earlier event took and whose IoU with it is
-    >= `iou`, the one of largest IoU (the earliest of equal ones), and is a hit; otherwise it is a false positive. IoU
-    is frames in both / frames in either.
+    The true intervals are merged first (`merge_intervals`). The events of all videos are processed by descending
+    confidence. Each is matched with the true interval of its video that has the largest IoU with it (the earliest of
+    equal ones), among those of IoU >= `iou` that no earlier event was matched with, and is a hit. Without such an
+    interval it is a false positive. IoU is the number of frames in both, divided by the number in either.
 
-    The precision is hits / events among those of at least a confidence. It is made non-increasing from the right (each
-    recall gets the best precision at that or a higher recall), and its area over recall is the result (all points, as
-    PASCAL VOC since 2010 and ActivityNet): the mean, over k = 1 .. number of true events, of the best precision with at
-    least k hits, 0 where there are never k.
+    The precision at a confidence is hits / events among the events of at least that confidence. Each recall gets the
+    best precision at that or a higher recall. The area under this curve over recall is the result (all points, as in
+    PASCAL VOC since 2010 and ActivityNet). It is the mean, over k = 1 .. number of true events, of the best precision
+    with at least k hits, 0 where k hits are never reached.
 
     **Ties.** Among equal confidences the lower group, then the earlier start, then the earlier stop is matched first,
-    but the precision is read only after the last of them. Read one by one, a list with the anomalous videos first (by
-    name, as UCF-Crime's) would put hits before false alarms. So neither the order of the input nor the numbering of the
-    videos matters, and with distinct confidences this is ActivityNet's number exactly.
+    but the precision is computed only after the last of them. If it were computed after each, a list with the anomalous
+    videos first (by name, as UCF-Crime's) would have hits before false alarms. So neither the order of the input nor
+    the numbering of the videos matters. With distinct confidences this is exactly ActivityNet's number.
 
-    A lower `iou` never lowers the result, and neither does an additional event below all others.
+    A lower `iou` never gives a lower result, and neither does an additional event of lower confidence than all others.
 
     Args:
         predicted: of the evaluated videos only; an event in a video without truth is a false positive.
@@ -117,19 +117,19 @@ def event_f1(
 
 
 def _precedence(predicted: Events) -> np.ndarray:
-    """Return the order in which events are matched: by descending confidence, then video, start and stop."""
+    """Return the positions of events in the order of matching: descending confidence, then video, start and stop."""
     keys = (predicted.stop_frames, predicted.start_frames, predicted.groups, -predicted.confidences)
     return np.lexsort(keys)
 
 
 def _hits(predicted: Intervals, truth: Intervals, iou: float) -> np.ndarray:
-    """Tell which events, in this order of precedence, take a true interval, (m,) bool."""
+    """Return (m,) bool, True for events that are matched with a true interval; events are in the order of matching."""
     found = common_frames(predicted, truth)
     events, candidates, ratios = found.events, found.intervals, found.ious
     order = np.lexsort((candidates, -ratios, events))
     order = order[ratios[order] >= iou]
     hits, taken = (np.zeros(len(side[0]), dtype=np.bool_) for side in (predicted, truth))
-    # One loop over all videos' candidates: who comes first decides what is left for the next.
+    # One loop over the candidates of all videos, since each match removes an interval for later events.
     for event, candidate in zip(events[order].tolist(), candidates[order].tolist(), strict=True):
         if not hits[event] and not taken[candidate]:
             hits[event] = taken[candidate] = True
@@ -138,10 +138,10 @@ def _hits(predicted: Intervals, truth: Intervals, iou: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class CommonFrames:
-    """Pairs of an event and a true interval of its video that have a common frame.
+    """Pairs of an event and a true interval of its video with a common frame.
 
-    `events` and `intervals` (p,) are positions, `frames` (p,) int64 counts the common frames, `ious` (p,) float64 is
-    that over the frames in either.
+    `events` and `intervals` (p,) are positions. `frames` (p,) int64 counts the common frames, and `ious` (p,) float64
+    is this number divided by that of the frames in either.
     """
 
     events: np.ndarray
@@ -151,22 +151,22 @@ class CommonFrames:
 
 
 def common_frames(predicted: Intervals, truth: Intervals) -> CommonFrames:
-    """Compare events with true intervals; the truth is merged and sorted, as `merge_intervals` returns it."""
+    """Return the overlaps of events with true intervals, which must be merged and sorted by `merge_intervals`."""
     events, candidates = _overlaps(predicted, truth)
     (_, starts, stops), (_, true_starts, true_stops) = predicted, truth
     both = np.minimum(stops[events], true_stops[candidates]) - np.maximum(starts[events], true_starts[candidates])
     either = (stops - starts)[events] + (true_stops - true_starts)[candidates] - both
-    # A quotient of integers is rounded once, so 55 of 100 frames reach 0.55; 0.55 * 100 is a little more than 55.
+    # A quotient of integers is rounded once, so 55 of 100 frames reach 0.55, while 0.55 * 100 is a little above 55.
     return CommonFrames(events, candidates, both, both / either)
 
 
 def _overlaps(predicted: Intervals, truth: Intervals) -> tuple[np.ndarray, np.ndarray]:
-    """List all (event, true interval) pairs of one video with a common frame; the truth is merged and sorted."""
+    """Return all pairs (event, true interval) of one video with a common frame; the truth is merged and sorted."""
     codes = np.unique(np.concatenate([predicted[0], truth[0]]))
     frames = np.unique(np.concatenate([*predicted[1:], *truth[1:]]))
 
     def key(groups: np.ndarray, positions: np.ndarray) -> np.ndarray:
-        """Return an integer that sorts by group, then frame; of positions in the tables, so it cannot overflow."""
+        """Return integers that sort by group, then frame, made of positions in tables so that they cannot overflow."""
         return np.asarray(np.searchsorted(codes, groups) * len(frames) + np.searchsorted(frames, positions))
 
     groups, starts, stops = predicted

@@ -12,8 +12,8 @@ Intervals = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Events:
     """Predicted events of any number of videos, in any order.
 
-    `groups` (m,) integers name the video, with the numbers the truth has; `start_frames` and `stop_frames` (m,)
-    integers are `[start, stop)`, half-open, none empty; `confidences` (m,) float64 rank them, higher is surer.
+    `groups` (m,) integers are the videos' codes, as in the truth. `start_frames` and `stop_frames` (m,) integers are
+    half-open, none empty. `confidences` (m,) float64 rank the events, higher first.
     """
 
     groups: np.ndarray
@@ -28,28 +28,29 @@ class Events:
 def detect_events(
     scores: np.ndarray, starts: np.ndarray, stops: np.ndarray, groups: np.ndarray, threshold: float
 ) -> Events:
-    """Find events of many videos: clips scoring strictly above `threshold`, overlapping and touching ones merged.
+    """Detect events of many videos: clips with scores strictly above `threshold`, overlapping and touching ones merged.
 
     An event's confidence is the mean score of its clips weighted by their frames (a frame of two overlapping clips
-    counts in both), always within their lowest and highest score; clips of one score give exactly that score.
+    counts in both). It lies between their lowest and highest score; for clips of equal scores it is exactly that score.
 
     Args:
-        scores: (n,) float64, smoothed. A NaN (unknown) clip is not above and ends an event.
+        scores: (n,) float64, smoothed. A clip with a NaN (unknown) score is in no event and ends one.
         starts, stops: (n,) integers, clips `[start, stop)`, half-open, none empty; in any order.
         groups: (n,) integers, video of each clip.
-        threshold: a finite number, as a Locator has.
+        threshold: a finite number.
 
     Returns:
-        The events, sorted by group, then start; in one video they neither overlap nor touch. None if nothing is above.
+        The events, sorted by group, then start; in one video they neither overlap nor touch. They are empty if no score
+        is above the threshold.
     """
     return merge_clips(scores, starts, stops, groups, scores > threshold).events
 
 
 @dataclass(frozen=True, eq=False)
 class MergedClips:
-    """Clips merged to events, with the way back: `order` (k,) clips, event after event; `first` (m,) where each begins.
+    """Clips merged to m events, and the clips of each event.
 
-    The clips of event e are `order[first[e]:first[e + 1]]`, by start.
+    The clips of event e, by start, are `order[first[e]:first[e + 1]]`; `order` is (k,), `first` (m,).
     """
 
     events: Events
@@ -62,7 +63,7 @@ def merge_clips(
 ) -> MergedClips:
     """Merge the chosen clips (n,) bool as `detect_events` merges those above its threshold; arguments as there."""
     rows = np.flatnonzero(chosen)
-    # The scores are a sorting key too: sums then add in one order, however the rows came.
+    # Scores are a sorting key too, so that sums do not depend on the order of the rows.
     order = rows[np.lexsort((scores[rows], stops[rows], starts[rows], groups[rows]))]
     scores, groups, starts, stops = scores[order], groups[order], starts[order], stops[order]
     first, merged = _merge_sorted(groups, starts, stops)
@@ -72,12 +73,12 @@ def merge_clips(
 def join_equal(
     scores: np.ndarray, starts: np.ndarray, stops: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Join touching neighbours of one score; clips without frames are left out.
+    """Join touching clips of equal scores; clips without frames are left out.
 
-    So no cut of a video into clips decides the last bit of a confidence.
+    So the way in which a video is cut into clips does not change the last bit of a confidence.
 
     Args:
-        scores, starts, stops, groups: as of `detect_events`, the clips of a video in order and without overlap.
+        scores, starts, stops, groups: as for `detect_events`, the clips of a video in order and without overlap.
 
     Returns:
         The same four, shorter.
@@ -96,7 +97,7 @@ def _weighted_means(values: np.ndarray, weights: np.ndarray, first: np.ndarray) 
         return np.empty(0)
     run = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
     lowest, highest = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)
-    # Measured from the lowest, equal scores have no rounding: events of one score are ties, whatever their lengths.
+    # Relative to the lowest, equal scores have no rounding: events of equal scores tie, whatever their lengths.
     base = lowest[run]
     excess = np.subtract(values, base, out=np.zeros_like(values), where=values != base)
     means = lowest + np.bincount(run, weights * excess) / np.bincount(run, weights)
@@ -119,8 +120,8 @@ def merge_intervals(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -
 
 
 def _merge_sorted(groups: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[np.ndarray, Intervals]:
-    """Merge rows sorted by group, then start: the first row of each merged interval, and the intervals."""
-    # A running maximum of ranks by (group, stop) begins anew at each group, without arithmetic that could overflow.
+    """Merge rows sorted by group, then start; return the first row of each merged interval, and the intervals."""
+    # A cumulative maximum of ranks by (group, stop) restarts at each group, without arithmetic that could overflow.
     by_stop = np.lexsort((stops, groups))
     rank = np.empty(len(groups), dtype=np.int64)
     rank[by_stop] = np.arange(len(groups))

@@ -1,1 +1,1 @@
-"""Scores that others computed: reading their files and laying them on the frames of a truth."""
+"""Scores of other programs: reading their files, and laying the scores on the frames of a ground truth."""

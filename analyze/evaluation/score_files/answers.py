@@ -1,4 +1,4 @@
-"""Text answers as scores, by a rule that the user states."""
+"""Scores from text answers, by a rule that the user gives."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vadprobe.store.errors import VadprobeError
 
 NUMBER = "number"
-"""The rule by which an answer's score is the last number in it."""
+"""Rule by which an answer's score is the last number in it."""
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?[0-9]+(?:\.[0-9]+)?(?![\w]|\.[0-9])")
 _QUOTES = " \t\r\n\"'`*_[(#"
@@ -15,11 +15,11 @@ _QUOTES = " \t\r\n\"'`*_[(#"
 
 @dataclass(frozen=True)
 class AnswerRule:
-    """A rule that makes scores of answers.
+    """A rule that gives a score to each answer.
 
     Attributes:
         text: the rule as the user wrote it.
-        phrases: beginnings of answers in lower case with their scores, the longest first; none for `NUMBER`.
+        phrases: beginnings of answers in lower case, with their scores, the longest first; empty for `NUMBER`.
     """
 
     text: str
@@ -51,10 +51,10 @@ class AnswerRule:
         return cls(text, tuple(sorted(phrases.items(), key=lambda item: -len(item[0]))))
 
     def score(self, answer: str) -> float:
-        """Return the score of an answer; NaN where the rule says nothing of it.
+        """Return the score of an answer; NaN if the rule does not cover it.
 
-        An answer has the score of the longest phrase that it begins with, as whole words, whatever their case; quotes,
-        brackets and marks of emphasis before it do not count.
+        An answer has the score of the longest phrase that it begins with, as whole words in any case. Quotes, brackets
+        and marks of emphasis before the phrase are ignored.
         """
         if not self.phrases:
             found = _NUMBER.findall(answer)

@@ -1,4 +1,4 @@
-"""Joining foreign scores to a ground truth by video name and frame."""
+"""Joining scores of other programs to a ground truth by video name and frame."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Scores on the frames of `truth`; `notes` say in sentences how they were changed."""
+    """Scores on the frames of `truth`; `notes` are sentences about changes that were made to fit them."""
 
     truth: GroundTruth
     scores: SegmentScores
@@ -26,7 +26,7 @@ class Fitted:
 
     @property
     def within_unit_range(self) -> bool:
-        """True if every known score lies in [0, 1], so that 0.5 means something."""
+        """True if every known score lies in [0, 1], so that a threshold of 0.5 is meaningful."""
         known = self.scores.scores[~np.isnan(self.scores.scores)]
         return bool(((known >= 0) & (known <= 1)).all())
 
@@ -34,8 +34,8 @@ class Fitted:
 def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitRules) -> Fitted:
     """Join scores to a ground truth by video name and frame.
 
-    Scores of videos that are not in the truth are left out and named. A video of the truth without scores, a wrong
-    number of scores, gaps, overlaps and NaN are errors unless a rule allows them.
+    Scores of videos that are not in the truth are left out and named in a note. A video of the truth without scores, a
+    wrong number of scores, gaps, overlaps and NaN are errors unless a rule allows them.
 
     Raises:
         VadprobeError: naming the videos, the faults, and the rule or convention that would fit.
@@ -79,7 +79,7 @@ def fit_scores(found: Mapping[str, VideoScores], truth: GroundTruth, rules: FitR
 
 
 def _unmapped(scores_of: Mapping[str, VideoScores]) -> Iterator[str]:
-    """Count the answers that the rule made no score of."""
+    """Yield a note with the number of answers that the rule does not cover, if there are any."""
     names = [name for name, video in scores_of.items() if video.n_unmapped]
     if names:
         total = sum(scores_of[name].n_unmapped for name in names)
@@ -87,7 +87,7 @@ def _unmapped(scores_of: Mapping[str, VideoScores]) -> Iterator[str]:
 
 
 def _changes(parts: Mapping[str, LaidScores]) -> Iterator[str]:
-    """Say what was padded and trimmed."""
+    """Yield notes about scores that were padded and trimmed."""
     for words, changed in (
         ("had too few scores and keep the last one to the end, for", {n: part.padded for n, part in parts.items()}),
         ("had scores past the end, left out, of", {n: part.trimmed for n, part in parts.items()}),
@@ -116,7 +116,7 @@ def _missing_message(missing: list[str], unknown: list[str], truth: GroundTruth)
 
 
 def _unknown(truth: GroundTruth, segments: SegmentScores, rules: FitRules) -> Iterator[str]:
-    """Count the frames without a known score; an error unless a rule allows them."""
+    """Yield a note with the number of frames without a known score, which are an error unless a rule allows them."""
     bad = np.isnan(segments.scores)
     if not bad.any():
         return

@@ -1,4 +1,4 @@
-"""The message about scores that do not fit: the first faults, and rules under which the scores would fit."""
+"""The error message about scores that do not fit: the first faults, and rules under which the scores would fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ _HINTS = 3
 def misfit_message(
     wrong: Mapping[str, str], scores_of: Mapping[str, VideoScores], n_frames: Mapping[str, int], rules: FitRules
 ) -> str:
-    """Say what is wrong with which videos, and what would fit."""
+    """Return the message: the faults by video, and rules under which the scores would fit."""
     first = "; ".join(f"{name}: {text}" for name, text in list(wrong.items())[:3])
     rest = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     hint = ""
@@ -41,7 +41,7 @@ def _fitting(
     rules: FitRules,
     is_all: bool,
 ) -> Iterator[str]:
-    """Yield other rules under which all of some videos fit; rules of a whole file only if these are all videos."""
+    """Yield other rules under which all named videos fit; rules for the whole file only if `is_all`."""
     is_placed = [scores_of[name].starts is not None for name in names]
     if not any(is_placed):
         pairs = [(len(scores_of[name].scores), n_frames[name]) for name in names]
@@ -64,7 +64,7 @@ def _fitting(
 
 
 def _fitting_lengths(pairs: Sequence[tuple[int, int]], width: int, is_all: bool) -> Iterator[str]:
-    """Yield conventions by which every number of scores (1 or more) follows from the number of frames."""
+    """Yield conventions by which every number of scores (1 or more) follows from the video's number of frames."""
     # ceil(n / w) == got means n / got <= w < n / (got - 1), and floor(n / w) == got means n / (got + 1) < w <= n / got.
     whole = [(-(-n // got), (n - 1) // (got - 1) if got > 1 else LONGEST_SEGMENT) for got, n in pairs]
     dropped = [(n // (got + 1) + 1, n // got) for got, n in pairs]
@@ -81,7 +81,7 @@ def _fitting_lengths(pairs: Sequence[tuple[int, int]], width: int, is_all: bool)
 
 
 def _within(ranges: Sequence[tuple[int, int]]) -> list[int]:
-    """Return the segment lengths in all of some closed ranges: the usual ones, or else the least one."""
+    """Return the usual segment lengths that lie in all closed ranges; if there is none, the least length that does."""
     least, most = max(first for first, _ in ranges), min(last for _, last in ranges)
     usual = [width for width in _USUAL_LENGTHS if least <= width <= most]
     return usual or [least] * (1 <= least <= most)

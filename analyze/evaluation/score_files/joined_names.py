@@ -1,4 +1,4 @@
-"""Names of scored videos joined to those of a ground truth, though others write them in other ways."""
+"""Matching names of scored videos with those of a ground truth, although programs write names differently."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,14 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True)
 class Renaming:
-    """A text that is replaced in the names of both sides before they are compared."""
+    """Replacement of a text in the names of both sides before they are compared."""
 
     old: str
     new: str
 
     @classmethod
     def of(cls, text: str) -> "Renaming":
-        """Read `OLD=NEW`; nothing after the sign takes OLD out.
+        """Read `OLD=NEW`; an empty NEW removes OLD.
 
         Raises:
             VadprobeError: if it is not of that form.
@@ -35,7 +35,7 @@ class Renaming:
 
 @dataclass(frozen=True)
 class JoinedNames:
-    """Scores by the truth's names, the names that are not in the truth, and a note on names that differ."""
+    """Scores by the truth's names, the file's names that are not in the truth, and a note on names that differ."""
 
     scores: dict[str, VideoScores]
     unknown: list[str]
@@ -45,12 +45,12 @@ class JoinedNames:
 def join_names(found: Mapping[str, VideoScores], truth: GroundTruth, renaming: Renaming | None = None) -> JoinedNames:
     """Join the scores of a file to the videos of a truth.
 
-    Scores are named without folder and extension; a truth from one's own table may name its videos with them. Names
-    that are left on both sides are joined by their letters and digits alone, where these belong to one name of each
-    side: many tools take '#', blanks or brackets out of the names of files.
+    Scores are named without folder and extension, while a truth from a user's table may have names with them. Names
+    that match no other name are compared by their letters and digits alone, if these are unique on each side: many
+    tools remove '#', blanks or brackets from file names.
 
     Raises:
-        VadprobeError: if two names of a side become one.
+        VadprobeError: if two names of one side become equal.
     """
     change = renaming or str
     plain = {name: change(name if name in found else video_name(name)) for name in truth.video_ids}
@@ -93,7 +93,7 @@ def _check_distinct(names: Mapping[str, str], whose: str, renaming: Renaming | N
 def _by_letters(
     plain: Mapping[str, str], own: Mapping[str, str], missing: Iterable[str], left: Iterable[str]
 ) -> dict[str, str]:
-    """Return pairs of a missing and a left name that have the same letters and digits, and no other name has them."""
+    """Return pairs of a missing and a left name whose letters and digits are equal and belong to no other name."""
     of_truth, of_file = Counter(map(_letters, plain.values())), Counter(map(_letters, own.values()))
     candidates = {_letters(own[name]): name for name in left if of_file[_letters(own[name])] == 1}
     return {

@@ -1,4 +1,4 @@
-"""Scores of videos from a JSON file: an object from video names to lists, or to objects from segments."""
+"""Scores of videos from a JSON file: an object that maps video names to lists, or to objects by segment."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from vadprobe.store.datasets.joining import naming
 from vadprobe.store.errors import VadprobeError
 
 EVERY = "*"
-"""Step of a key that stands for every video's own name."""
+"""Part of a key that stands for every video's name."""
 
 
 def json_scores(path: Path, key: str | None, rule: AnswerRule | None = None) -> list[tuple[str, VideoScores]]:
@@ -30,7 +30,7 @@ def json_scores(path: Path, key: str | None, rule: AnswerRule | None = None) -> 
 
 
 def _json_part(path: Path, content: JsonObject, key: str | None) -> Any:
-    """Return the part of a file under a key, itself or with dots going deeper; '*' goes into every video's object."""
+    """Return the part of a file under a key; dots separate the parts of the key, '*' goes into every video's object."""
     if key is None:
         return content
     return _below(path, content, (key,) if key in content else key.split("."), key)
@@ -50,7 +50,7 @@ def _below(path: Path, part: Any, steps: Sequence[str], key: str) -> Any:
 
 
 def _advice(content: JsonObject, nested: Sequence[str], key: str | None) -> str:
-    """Return what to do about objects in the place of scores."""
+    """Return the advice for a file with objects in place of scores."""
     before = "" if key is None else f"{key}."
     inside = [_lists_in(value) for value in content.values()]
     shared = [name for name in inside[0] if all(name in names for names in inside)]
@@ -68,7 +68,7 @@ def _advice(content: JsonObject, nested: Sequence[str], key: str | None) -> str:
 
 
 def _lists_in(value: Any) -> list[str]:
-    """Return the keys of a video's object under which a list, or an object from segments, stands."""
+    """Return the keys of a video's object that hold a list, or an object by segment."""
     if not isinstance(value, dict):
         return []
     return [name for name, part in value.items() if isinstance(part, list) or has_segments(part)]

@@ -1,4 +1,4 @@
-"""The scores of one video in a JSON file: a list, or an object from segments."""
+"""The scores of one video in a JSON file: a list, or an object by segment."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -27,9 +27,9 @@ def video_scores(path: Path, name: str, value: Any, rule: AnswerRule | None) -> 
     Args:
         path: the file, for messages.
         name: the video.
-        value: a list of scores, a list of [start, stop, score], or an object from "start, stop" to a score or to a list
-            that begins with one.
-        rule: what makes scores of answers in words; None where they are errors.
+        value: a list of scores, a list of [start, stop, score], or an object that maps "start, stop" to a score or to a
+            list that begins with a score.
+        rule: rule that gives scores to answers in words; None refuses them.
 
     Raises:
         VadprobeError: if it is none of these.
@@ -76,7 +76,7 @@ def _placed(
 def _scores(
     path: Path, place: Callable[[int], str], values: Sequence[Any], rule: AnswerRule | None
 ) -> tuple[np.ndarray, int]:
-    """Return scores, and how many answers the rule says nothing of."""
+    """Return the scores, and the number of answers that the rule does not cover."""
     if rule is None:
         answer = next((value for value in values if isinstance(value, str)), None)
         try:

@@ -1,4 +1,4 @@
-"""Laying the scores of one video on its frames: every rule is stated, and nothing is cut in silence."""
+"""Laying the scores of one video on its frames by given rules; nothing is cut or filled without a rule."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,22 @@ from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.store.datasets.annotations.conventions import IntervalConvention
 
 LONGEST_SEGMENT = 2**22
-"""Frames; more than a day of video. A segment's number times its length must fit 64 bits."""
+"""Largest length of a segment in frames, more than a day of video; its number times its length must fit 64 bits."""
 
 
 @dataclass(frozen=True)
 class FitRules:
     """Rules for scores that do not fit the frames.
 
-    `segment_length`: frames per score, where the file gives no frames; segment i is frames `[i w, (i + 1) w)`, the
-    last one cut at the video's end. `convention`: what start and stop numbers of a file mean. `pad`: a video with
-    too few scores keeps its last one to the end. `trim`: surplus scores are left out. `allow_missing`: videos
-    without scores are left out of the evaluation. `allow_unknown`: frames with a NaN score are left out. `renaming`:
-    what is replaced in names before they are compared.
+    Attributes:
+        segment_length: frames w per score if the file gives no frames; segment i is `[i w, (i + 1) w)`, the last one
+            cut at the video's end.
+        convention: convention of a file's start and stop numbers.
+        pad: extend the last score of a video with too few scores to its end.
+        trim: leave out scores behind a video's end.
+        allow_missing: leave videos without scores out of the evaluation.
+        allow_unknown: leave frames with a NaN score out of the evaluation.
+        renaming: replacement in names before they are compared.
     """
 
     segment_length: int = 1
@@ -34,7 +38,7 @@ class FitRules:
 
 @dataclass(frozen=True, eq=False)
 class LaidScores:
-    """Segments that cover a video once, and how many frames were padded, or past the end and trimmed."""
+    """Segments that cover a video once, and the numbers of padded frames and of frames trimmed behind the end."""
 
     starts: np.ndarray
     stops: np.ndarray
@@ -44,7 +48,7 @@ class LaidScores:
 
 
 def lay(video: VideoScores, n_frames: int, rules: FitRules) -> LaidScores | str:
-    """Return segments that cover the video, or the sentence of what is wrong."""
+    """Return segments that cover the video, or a sentence that says why the scores do not fit."""
     if len(video.scores) == 0 and n_frames > 0:
         return "the list of its scores is empty"
     if video.starts is None or video.stops is None:
@@ -69,7 +73,7 @@ def lay(video: VideoScores, n_frames: int, rules: FitRules) -> LaidScores | str:
 def _as_frames(
     video: VideoScores, starts: np.ndarray, stops: np.ndarray, n_frames: int, rules: FitRules
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the file's numbers as half-open frames counted from 0."""
+    """Return the file's start and stop numbers as half-open frames counted from 0."""
     if video.unit == "segment":
         first, last = starts * rules.segment_length, (starts + 1) * rules.segment_length
         return first, np.minimum(last, n_frames) if (first < n_frames).all() else last
@@ -80,7 +84,7 @@ def _as_frames(
 
 
 def _fault(starts: np.ndarray, stops: np.ndarray, n_frames: int) -> str | None:
-    """Say what keeps sorted segments from covering frames from 0 on exactly once."""
+    """Return a sentence about the first gap or overlap of sorted segments; None if they cover every frame once."""
     if len(starts) == 0:
         return f"no score begins before its end, frame {n_frames}" if n_frames else None
     empty = np.flatnonzero(stops <= starts)
@@ -98,14 +102,14 @@ def _fault(starts: np.ndarray, stops: np.ndarray, n_frames: int) -> str | None:
 
 
 def _lay_by_position(scores: np.ndarray, n_frames: int, rules: FitRules) -> LaidScores | str:
-    """Lay one score after the other, each on `segment_length` frames."""
+    """Lay scores one after another, each on `segment_length` frames."""
     width = rules.segment_length
     wanted = -(-n_frames // width)
     got = len(scores)
     if (got > wanted and not rules.trim) or (got < wanted and not rules.pad):
         return f"{got} scores for {n_frames} frames" + (f" ({wanted} segments of {width})" if width > 1 else "")
     scores = scores[:wanted]
-    # Equal neighbours are one segment: a file of one score per frame mostly repeats itself.
+    # Equal neighbours become one segment, since files with one score per frame mostly repeat scores.
     changes = np.flatnonzero(np.concatenate([[True], scores[1:] != scores[:-1]])[: len(scores)])
     starts = changes * width
     stops = np.append(starts[1:], n_frames)[: len(starts)]

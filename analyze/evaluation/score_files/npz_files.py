@@ -11,7 +11,7 @@ from vadprobe.analyze.evaluation.score_files.values import VideoScores
 from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import error_text
 
-# Errors of reading a damaged or foreign archive: NumPy, zipfile and the header's parser each have their own.
+# Errors that NumPy, zipfile and the header's parser raise on a damaged or foreign archive.
 _NPZ_ERRORS = (
     ValueError,
     OSError,
@@ -31,7 +31,7 @@ _NPZ_ERRORS = (
 def npz_scores(path: Path) -> list[tuple[str, VideoScores]]:
     """Read the arrays of an NPZ file: video names and scores in order."""
     try:
-        # A lone array is opened too, and has no names; object arrays raise ValueError.
+        # np.load also opens single arrays, which have no names; arrays of objects raise ValueError.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             found: list[tuple[str, Any]] = [(name, archive[name]) for name in archive.files]
     except _NPZ_ERRORS as error:
@@ -49,5 +49,5 @@ def npz_scores(path: Path) -> list[tuple[str, VideoScores]]:
             raise VadprobeError(
                 f"{path}: the array {name!r} must hold one number per frame or segment, in one dimension, got {got}."
             )
-    with np.errstate(over="ignore"):  # a long double that no double holds becomes infinite, which is refused
+    with np.errstate(over="ignore"):  # a long double beyond the range of float64 becomes infinite, which is refused
         return [(name, VideoScores(values.astype(np.float64))) for name, values in found]

@@ -1,4 +1,4 @@
-"""Reading scores that others computed: JSON, NPZ, CSV, JSON Lines or Parquet, keyed by video name."""
+"""Reading score files of other programs: JSON, NPZ, CSV, JSON Lines or Parquet, keyed by video name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +72,7 @@ def read_scores(
 
 
 def notes_of(path: Path) -> tuple[str, ...]:
-    """Return what the writer of a score file left for its readers, as the scores of a demo backbone do."""
+    """Return the notes for readers in a score file that vadprobe wrote; empty for other files."""
     return notes_in(path) if path.suffix.lower() == ".parquet" else ()
 
 

@@ -1,4 +1,4 @@
-"""Scores of videos from a table: CSV, JSON Lines or Parquet, with columns of videos, scores and places."""
+"""Scores of videos from a table in CSV, JSON Lines or Parquet, with columns for videos, scores and frames."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _PLACES = (("start_frame", "stop_frame"), ("frame",), ("segment",))
 
 
 def table_scores(path: Path, video_column: str | None, score_column: str | None) -> list[tuple[str, VideoScores]]:
-    """Read a table: video names and scores in order; the usual columns where none is named."""
+    """Return the scores of a table by video, in order; without column names the usual columns are read."""
     videos = (video_column,) if video_column else _VIDEO_COLUMNS
     scores = (score_column,) if score_column else _SCORE_COLUMNS
     table = _table(path, videos, scores)
@@ -51,11 +51,11 @@ def table_scores(path: Path, video_column: str | None, score_column: str | None)
 
 
 def _table(path: Path, videos: Sequence[str], scores: Sequence[str]) -> pa.Table:
-    """Read a table with names as text and the columns that matter as numbers; its column names without white space."""
+    """Read a table with names as text and needed columns as numbers; white space around column names is removed."""
     number_columns = (*scores, *(name for names in _PLACES for name in names))
     try:
         if path.suffix.lower() == ".csv":
-            # Without types, "007" would be the number 7, and a column that begins with many 0 an integer one.
+            # Without types, "007" would become the number 7, and a column that begins with many 0 integers.
             types = {
                 f"{before}{name}": pa.string() if name in videos else pa.float64()
                 for name in (*number_columns, *videos)
@@ -130,7 +130,7 @@ def _column(path: Path, table: pa.Table, option: str, names: Sequence[str]) -> s
 
 
 def _video_codes(path: Path, table: pa.Table, column: str) -> tuple[list[str], np.ndarray]:
-    """Return the names as the file has them, and for each row the number of its name, (rows,)."""
+    """Return the names in the file, and for each row the index of its name, (rows,)."""
     try:
         texts = table[column].cast(pa.string()).combine_chunks()
         encoded = texts.dictionary_encode()

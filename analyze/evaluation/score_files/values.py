@@ -1,4 +1,4 @@
-"""Scores of one video as a file has them, and the checks that all formats share."""
+"""Scores of one video as they are in a file, and checks for all formats."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,21 +12,24 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import short
 
 LARGEST = 1e100
-"""No score is beyond it; sums of such numbers over frames would overflow."""
+"""Largest absolute score that is accepted; sums of larger numbers over frames might overflow."""
 
 _MAX_PLACE = 2**40
 
 SHOWN = 40
-"""Characters of a wrong value that a message repeats."""
+"""Largest number of characters of a wrong value in a message."""
 
 
 @dataclass(frozen=True, eq=False)
 class VideoScores:
-    """One video's scores as the file has them; NaN is unknown.
+    """One video's scores as they are in a file; NaN is unknown.
 
-    `starts` and `stops` are the file's own numbers, None where it has one score after the other; `unit` says what
-    they count: "frame" or "segment". `is_single_frames`: the file named frames one by one, and stops are starts + 1.
-    `n_unmapped`: answers in words of which the rule made no score.
+    Attributes:
+        scores: (n,) float64.
+        starts, stops: (n,) the file's own numbers; None if the file has scores one after another without them.
+        unit: unit of these numbers, "frame" or "segment".
+        is_single_frames: True if the file names single frames, so that stops are starts + 1.
+        n_unmapped: number of answers in words that the rule does not cover.
     """
 
     scores: np.ndarray
@@ -38,7 +41,7 @@ class VideoScores:
 
 
 def is_text(name: str) -> bool:
-    """Tell if a name can be written as UTF-8."""
+    """Return whether a name can be written as UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -47,14 +50,14 @@ def is_text(name: str) -> bool:
 
 
 def json_kind(value: Any) -> str:
-    """Name the kind of a JSON value that is not what it should be."""
+    """Return the kind of a JSON value in words, for messages."""
     if isinstance(value, list):
         return "a list"
     return "an object" if isinstance(value, dict) else repr(value)[:SHOWN]
 
 
 def numbers(path: Path, place: Callable[[int], str], values: Sequence[Any]) -> np.ndarray:
-    """Return numbers with NaN for None; `place` says in words where the one of an index stands."""
+    """Return numbers with NaN for None; `place` gives the place of an index in words, for messages."""
     plain = [math.nan if value is None else value for value in values]
     wrong = next((i for i, value in enumerate(plain) if type(value) not in (float, int)), None)
     if wrong is not None:

@@ -1,1 +1,1 @@
-"""Agreement of choices of layers and heads between draws, prompts, conventions, datasets and backbones."""
+"""Agreement of selections of layers and heads between draws, prompts, conventions, datasets and backbones."""

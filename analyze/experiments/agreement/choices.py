@@ -1,4 +1,4 @@
-"""Choices that are compared: a job's own, and those under each prompt alone and under the other convention."""
+"""Selections to compare: a job's own, those under each prompt alone, and those under the other convention."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ _OTHER = {"paper": "headhunt-code", "headhunt-code": "paper"}
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """Choices of one variation of a job, one for each calibration draw.
+    """Selections of one variation of a job, one for each calibration draw.
 
-    `reasons` are those of the draws that could not choose; `backbone` is None where the job has no features.
+    `reasons` say why draws have no selection; `backbone` is None if the job has no features.
     """
 
     case: ExperimentJob
@@ -32,18 +32,18 @@ class Chosen:
 
     @property
     def depths(self) -> np.ndarray:
-        """Mean relative depth of each draw's choice, (n_draws,) in (0, 1]: 1 is the last block's output."""
+        """Mean relative depth of each draw's selection, (n_draws,) in (0, 1]: layer / number of blocks."""
         blocks = 0 if self.backbone is None else self.backbone.n_layers
         return np.array([np.mean([_layer(one, index) for index in one.indices]) / blocks for one in self.selections])
 
 
 def own_choice(lab: ExperimentContext, case: ExperimentJob) -> Chosen:
-    """Choose as the job does, on every draw."""
+    """Return the job's own selections, one for each draw."""
     return _chosen(lab, case, "own", case.config)
 
 
 def prompt_choices(lab: ExperimentContext, case: ExperimentJob) -> Iterator[Chosen]:
-    """Choose under each prompt of the job alone; nothing for a rule that ranks nothing, or of a single prompt."""
+    """Yield the selections under each single prompt; none for one prompt, or a rule that ranks nothing."""
     if case.config.rule not in RANKING_RULES or len(case.prompts) < 2:
         return
     for key in case.prompts:
@@ -52,7 +52,7 @@ def prompt_choices(lab: ExperimentContext, case: ExperimentJob) -> Iterator[Chos
 
 
 def convention_choice(lab: ExperimentContext, case: ExperimentJob) -> Chosen | None:
-    """Choose under the other convention of the metrics; None for layers, which have a single one."""
+    """Return the selections under the other convention of the metrics; None for layers, which have only one."""
     if case.config.chooses_layers or case.config.rule not in RANKING_RULES:
         return None
     other = _OTHER[case.config.saliency.convention]
@@ -75,5 +75,5 @@ def _chosen(lab: ExperimentContext, case: ExperimentJob, label: str, config: Ana
 
 
 def _layer(selection: Selection, index: tuple[int, ...]) -> int:
-    """Return the number of the layer that an index is, or of the one that a head's block makes."""
+    """Return the layer of an index; for a head, the layer that its block makes."""
     return index[0] if selection.unit == "layer" else index[0] + 1

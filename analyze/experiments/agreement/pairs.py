@@ -1,4 +1,4 @@
-"""Pairs of choices: how much they share, beside what two random choices would."""
+"""Pairs of selections: how much they share, beside the expectation for random selections."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,11 +25,16 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class Pair:
-    """Agreement of two choices, the mean over `n` pairs of draws.
+    """Agreement of two selections, as the mean over `n` pairs of draws.
 
-    `differ_in` is what sets them apart; `size` the number of heads or layers that one chooses. `overlap` is unknown
-    between backbones or units. `distance` of two layers, in layers, has `chance_distance` beside it; `depth` is the
-    difference of their mean relative depths, which any two backbones have.
+    Attributes:
+        first, second: names of the two.
+        differ_in: settings in which they differ.
+        size: number of selected heads or layers.
+        overlap: shared indices; unknown between different backbones or units.
+        distance: distance of two selected layers, in layers.
+        chance_distance: expectation of `distance` for random layers.
+        depth: difference of the mean relative depths, which is known for any two backbones.
     """
 
     first: str
@@ -48,7 +53,7 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """All pairs, and what a reader must know."""
+    """All pairs, and notes that a reader must know."""
 
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
@@ -59,7 +64,7 @@ class Agreement:
 
 
 def measure_agreement(lab: ExperimentContext) -> Agreement:
-    """Compare the choices of every job with themselves under other draws, prompts and conventions, and with others'."""
+    """Compare every job's selections with those under other draws, prompts and conventions, and with other jobs'."""
     owns = {case: own_choice(lab, case) for case in lab.cases}
     pairs = [pair for case, own in owns.items() for pair in _within(lab, case, own)]
     pairs += [_pair(owns[one], owns[other], _differing(one, other)) for one, other in combinations(lab.cases, 2)]
@@ -71,7 +76,7 @@ def _within(lab: ExperimentContext, case: ExperimentJob, own: Chosen) -> Iterato
     if len(own.selections) > 1:
         yield _compared(own, own, "draw", list(combinations(range(len(own.selections)), 2)))
     singles = list(prompt_choices(lab, case))
-    if not case.config.chooses_layers:  # under its score prompt a layer's own choice is one of the singles
+    if not case.config.chooses_layers:  # a layer's own selection equals that under its score prompt alone
         yield from (_pair(own, single, "prompts") for single in singles)
     yield from (_pair(one, other, "prompts") for one, other in combinations(singles, 2))
     convention = convention_choice(lab, case)
@@ -80,9 +85,9 @@ def _within(lab: ExperimentContext, case: ExperimentJob, own: Chosen) -> Iterato
 
 
 def _pair(first: Chosen, second: Chosen, differ_in: str) -> Pair:
-    """Compare draw by draw; a single draw, as of a whole split, is compared with each of the other's."""
+    """Compare two selections draw by draw; a single draw, as of a whole split, is compared with every other draw."""
     counts = len(first.selections), len(second.selections)
-    if min(counts) > 1 and counts[0] != counts[1]:  # some draws could not choose: compare each with each
+    if min(counts) > 1 and counts[0] != counts[1]:  # some draws have no selection: compare each with each
         return _compared(first, second, differ_in, [(a, b) for a in range(counts[0]) for b in range(counts[1])])
     many = max(counts) if min(counts) else 0
     return _compared(first, second, differ_in, [(min(n, counts[0] - 1), min(n, counts[1] - 1)) for n in range(many)])
@@ -129,7 +134,7 @@ def _distance(drawn: Sequence[tuple[Selection, Selection]]) -> float:
 
 
 def _same(first: BackboneSpec, second: BackboneSpec) -> bool:
-    """Tell whether an index means the same in both: the weights are the same, whatever a user calls them."""
+    """Return whether an index means the same layer or head in both: their weights are the same."""
     return (first.revision, first.head_shapes) == (second.revision, second.head_shapes)
 
 
@@ -138,7 +143,7 @@ def _total(backbone: BackboneSpec, unit: str) -> int:
 
 
 def _differing(first: ExperimentJob, second: ExperimentJob) -> str:
-    """Say in which of their settings two jobs differ."""
+    """Return the settings in which two jobs differ, in words."""
     parts = {
         "dataset": (first.truth.name, second.truth.name),
         "backbone": (first.backbone, second.backbone),

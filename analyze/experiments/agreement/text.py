@@ -1,4 +1,4 @@
-"""Agreement of choices as lines of text and as Markdown."""
+"""Agreement of selections as lines of text and as Markdown."""
 
 import math
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Methods side by side: what each adds over single layers, random heads, the model's own text, and no picture."""
+"""Comparison of both methods with single layers, random heads, the backbone's own text, and trivial baselines."""

@@ -1,4 +1,4 @@
-"""The rows of a comparison that come from the backbone's own answer: p(yes) of every prompt, as it is and smoothed."""
+"""Rows of a comparison from the backbone's own answers: p(yes) of every prompt, raw and smoothed."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,9 @@ ANSWER = "yes"
 
 
 def answer_entries(lab: ExperimentContext, groups: Groups, methods: Sequence[Entry], target: Target) -> list[Entry]:
-    """Measure p(yes) about the segments of each method's job, or of its target; `methods` give the smoothing.
+    """Measure p(yes) on the segments of each method's job, or of its target; `methods` give the smoothing.
 
-    Jobs with the same segments have each row once.
+    Jobs with the same segments share their rows.
     """
     cases = {"dlsp": lab.case_of("hiprobe"), "rhi": lab.case_of("headhunt")}
     if cases["dlsp"] is cases["rhi"]:
@@ -55,7 +55,7 @@ def _of_job(
             entries.append(Entry(f"{name}-{prompt}", words, reason=answer.reason, notes=notes))
             continue
         variants = {"raw": (words, answer.probabilities)}
-        if sigma > 0:  # else it is the same
+        if sigma > 0:  # without smoothing the row would be equal
             smoothed = smooth(answer.probabilities, sigma, clips.video_codes[rows], smoothing)
             variants["smoothed"] = (f"  {prompt}, smoothed as the method (sigma {sigma:g})", smoothed)
         for variant, (shown, scores) in variants.items():
@@ -77,7 +77,7 @@ def _inputs(case: ExperimentJob, other: ExperimentJob | None) -> AnalysisInputs:
 
 
 def _smoothing(case: ExperimentJob, key: str, methods: Sequence[Entry]) -> tuple[float, Smoothing]:
-    """Return sigma, edge and reach of the job's method, the fitted sigma where there is one."""
+    """Return sigma, edge and reach of the smoothing of the job's method; the fitted sigma if there is one."""
     detector = next((one.draws[0].detector for one in methods if one.key == key and one.draws), None)
     if detector is not None:
         return detector.locator.sigma, detector.locator.smoothing

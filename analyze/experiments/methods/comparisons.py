@@ -1,4 +1,4 @@
-"""The tables of the comparison: on all test videos, by kinds that the backbone was told of, and on a second set."""
+"""Tables of the comparison: on all test videos, by kinds named in the backbone's pre-training, and on a second set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ _KIND_COLUMNS = {
 
 
 def methods_compared(lab: ExperimentContext) -> Table:
-    """Compare both methods with single layers, random heads, the model's text and baselines; say what they add."""
+    """Compare both methods with single layers, random heads, the backbone's text and baselines, with verdicts."""
     entries = _entries(lab, {ALL: lambda video: True})
     return _table(lab, "comparison", "what the methods add", entries, _COLUMNS, verdicts(entries))
 
@@ -60,7 +60,7 @@ def methods_by_kind(lab: ExperimentContext) -> Table:
 
 
 def methods_on_another_set(lab: ExperimentContext) -> Table:
-    """Compare on a second set of which nothing was fitted: the first job of another dataset, by the same backbone."""
+    """Compare on a second dataset, on which nothing was fitted: that of the first other job with the same backbone."""
     case = lab.case_of("hiprobe")
     other = next((job for job in lab.cases if _is_target(case, job)), None)
     title = "fitted on one set, measured on another"
@@ -96,7 +96,7 @@ def _table(
 
 
 def _videos(entries: Sequence[Entry]) -> str:
-    """Say how many test videos were measured in each group; "" where none was."""
+    """Return a note with the number of measured test videos in each group; "" if there are none."""
     found = next((entry.draws[0].by_group for entry in entries if entry.draws), {})
     counts = [
         f"{_GROUP_NAMES[group]} {one.n_videos} ({one.n_videos_positive} with an anomaly)"

@@ -1,4 +1,4 @@
-"""The rows of a comparison that come from detectors: both methods, single layers and heads, and baselines."""
+"""Rows of a comparison from detectors: both methods, single layers and heads, and baselines."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ from vadprobe.analyze.report.evaluation_text import BASELINE_NAMES
 from vadprobe.store.errors import VadprobeError
 
 DRAWS = 20
-"""Draws of random heads."""
+"""Number of draws of random heads."""
 
 BASELINES = ("video_flat", "random")
-"""Baselines shown: one knows the true label of each video, the other nothing."""
+"""Baselines in the table: one knows the true label of each video, the other is random."""
 
 Target = Callable[[ExperimentJob], ExperimentJob | None]
-"""The job on whose test videos a job is measured; None for its own."""
+"""Function from a job to the job on whose test videos it is measured; None means its own."""
 
 
 def layer_entries(lab: ExperimentContext, groups: Groups, target: Target) -> list[Entry]:
-    """Measure HiProbe-VAD's layer beside the last, the middle, and the best of all layers."""
+    """Measure HiProbe-VAD's layer, the last, the middle, and the best of all layers."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
     chosen = _entry(lab, "dlsp", "HiProbe-VAD (layer by DLSP)", case, [base], groups, target)
@@ -52,7 +52,7 @@ def layer_entries(lab: ExperimentContext, groups: Groups, target: Target) -> lis
 
 
 def head_entries(lab: ExperimentContext, groups: Groups, target: Target) -> list[Entry]:
-    """Measure HeadHunt-VAD's heads beside random ones, those of the last block, and all."""
+    """Measure HeadHunt-VAD's heads, random heads, all heads of the last block, and all heads."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
     count = base.top_heads
@@ -72,7 +72,7 @@ def head_entries(lab: ExperimentContext, groups: Groups, target: Target) -> list
 
 
 def baseline_entries(methods: Sequence[Entry]) -> list[Entry]:
-    """Return baselines that look at no picture, on the frames of the first method that was measured."""
+    """Return the rows of trivial baselines, on the frames of the first method that was measured."""
     first = next((entry.draws[0] for entry in methods if entry.draws and _is_known(entry.draws[0])), None)
     if first is None:
         return []

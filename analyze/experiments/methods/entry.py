@@ -1,4 +1,4 @@
-"""One row of a comparison before it is put into a table: its draws, its numbers, and how it differs from another."""
+"""One row of a comparison before it is put into a table: its draws, its numbers, and differences from other rows."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from vadprobe.analyze.experiments.rows import Number, Row
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of AUCs, and the ends of its interval over paired resamples; NaN where there is none."""
+    """Difference of two AUCs, and the ends of its interval over paired resamples; NaN where unknown."""
 
     value: float
     low: float = math.nan
@@ -22,21 +22,21 @@ class Difference:
 
     @property
     def has_interval(self) -> bool:
-        """True where the interval is known."""
+        """True if the interval is known."""
         return not math.isnan(self.low)
 
     @property
     def may_be_nothing(self) -> bool:
-        """True where the interval is known and holds 0."""
+        """True if the interval is known and contains 0."""
         return self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One row: its key for the verdicts, and the draws that were measured; without any, the `reason`.
+    """One row: its key for the verdicts, and the measured draws; without draws, the `reason`.
 
-    `baseline` names a baseline of the evaluations, which is then what the row shows. `others` are AUCs by name that the
-    row was chosen from; `notes` are what a reader of the table must know of how the scores are made.
+    If `baseline` is given, the row shows that baseline of the evaluations. `others` are the AUCs, by name, of which the
+    row's is the best. `notes` say how the scores are made.
     """
 
     key: str
@@ -55,11 +55,11 @@ class Entry:
 
     @property
     def auc(self) -> float:
-        """AUC over all videos, of several draws the median; NaN where it is unknown."""
+        """AUC over all videos, the median of several draws; NaN if unknown."""
         return float(np.median(self.aucs)) if self.draws else math.nan
 
     def difference(self, other: "Entry") -> Difference:
-        """Return the AUC over all videos less that of another row, with its interval where both have one draw."""
+        """Return the AUC over all videos minus that of another row, with its interval if both have one draw."""
         value = self.auc - other.auc
         mine, theirs = (one.draws[0] if len(one.draws) == 1 else None for one in (self, other))
         evaluation = mine.by_group[ALL] if mine is not None else None
@@ -72,7 +72,7 @@ class Entry:
         return Difference(value, *ends, settings.confidence)
 
     def row(self, columns: Mapping[str, tuple[str, str]]) -> Row:
-        """Return the row with columns that are (group, metric) each."""
+        """Return the table's row; `columns` gives (group, metric) by the name of the column."""
         numbers = {name: self._number(*place) for name, place in columns.items()}
         if not self.draws:
             return Row(self.label, numbers, reason=self.reason, key=self.key)

@@ -1,4 +1,4 @@
-"""One row of a comparison: scores of the test videos, measured on all of them and on groups of their kinds."""
+"""Numbers of a comparison's row: scores measured on all test videos, and on groups of them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from vadprobe.store.datasets.validation_split import held_out_notes
 from vadprobe.store.datasets.video import Video
 
 Groups = Mapping[str, Callable[[Video], bool]]
-"""Videos of each group by its name; the group ALL has every video."""
+"""Function by group's name that is True for videos of the group; the group ALL has every video."""
 
 ALL, NAMED, UNNAMED = "", "named", "unnamed"
 
@@ -38,10 +38,10 @@ class Segments:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Numbers of one set of scores: an evaluation by group, None where a group has frames of one class.
+    """Numbers of one set of scores: an evaluation by group, None for a group with frames of one class.
 
-    `detector` made the scores, None where no detector did; `caveats` are what a reader must know. `clips` are the
-    scored segments of all videos with their frame counts, for comparisons video by video.
+    `detector` computed the scores; None if no detector did. `caveats` are what a reader must know. `clips` are the
+    scored segments of all videos with their frame counts, for paired comparisons by video.
     """
 
     by_group: Mapping[str, Evaluation | None]
@@ -73,7 +73,7 @@ def fit_and_measure(
     table, rows = scored.scores.table, scored.scores.rows
     names = [table.video_ids[code] for code in table.video_codes[rows]]
     segments = Segments(names, table.start_frames[rows], table.stop_frames[rows], scored.scores.smoothed)
-    # At the detector's threshold, the evaluation of all videos is the one that `result` has just kept.
+    # At the detector's threshold, the evaluation of all videos is that of `result`, which is kept.
     threshold = scored.detector.locator.threshold
     found = measure_segments(lab, scored.inputs.truth, segments, groups, config, threshold)
     return replace(found, detector=scored.detector, caveats=(*result.warnings, *found.caveats))
@@ -87,7 +87,7 @@ def measure_segments(
     config: AnalysisConfig,
     threshold: float = math.nan,
 ) -> Measured:
-    """Measure scores on the labelled test videos that have them, for every group."""
+    """Measure scores on the labelled test videos that have scores, for every group."""
     scored = set(segments.video_ids)
     videos = [video for video in truth.of_split("test") if video.label is not None and video.video_id in scored]
     settings = BootstrapConfig(config.evaluation.resamples, config.evaluation.seed, config.evaluation.confidence)
@@ -111,7 +111,7 @@ def _laid(truth: GroundTruth, segments: Segments) -> SegmentScores:
 
 
 def groups_of(named: Sequence[str]) -> Groups:
-    """Return all videos; normal ones with those of the named kinds; normal ones with those of the others."""
+    """Return three groups: all videos; normal and anomalous videos of the named kinds; normal and all other videos."""
     return {
         ALL: lambda video: True,
         NAMED: lambda video: video.label == 0 or video.category in named,

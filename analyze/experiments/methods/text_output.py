@@ -1,4 +1,4 @@
-"""Texts of a backbone about segments, as scores: the probability of given words, and whether one is said."""
+"""Scores from a backbone's texts about segments: the probability of given words, and whether one is in the text."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +18,21 @@ TEXTS = "texts.parquet"
 TEXTS_RECIPE = "texts"
 
 VERSION = 2
-"""Version of the way texts and probabilities are made, in their recipe: texts of another one are generated anew."""
+"""Version of how texts and probabilities are computed; texts of another version are generated anew."""
 
 HOW = (
     "Text output: the backbone's own greedy text about each segment. p is 1 - prod(1 - m) over the steps of the text, "
     "m the probability mass of the tokens that are an event's word."
 )
-"""Explanation of the scores that are made of texts, for readers of a table."""
+"""Explanation of the scores from texts, for readers of a table."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextOutput:
-    """The texts of a job's segments: names of videos, half-open frames, probabilities, and the decision of the words.
+    """Scores from the texts of a job's segments: names of videos, half-open frames, probabilities and decisions.
 
-    `probabilities` and `says_event` (n,) float64 are NaN where a segment could not be read. `words` are those that were
-    asked for, empty where they are the ones that the demo's captioner was taught.
+    `probabilities` and `says_event`, (n,) float64, are NaN if a segment could not be read. `words` are those of the
+    job; empty for those that the demo's captioner was taught.
     """
 
     video_ids: tuple[str, ...]
@@ -43,7 +43,7 @@ class TextOutput:
     words: tuple[str, ...] = ()
 
     def smoothed(self, sigma: float, smoothing: Smoothing = MIRRORED) -> np.ndarray:
-        """Return the probabilities smoothed within each video, as a method smooths its scores, (n,) float64."""
+        """Return the probabilities, smoothed within each video by a method's smoothing, (n,) float64."""
         _, codes = np.unique(self.video_ids, return_inverse=True)
         order = np.lexsort((self.start_frames, codes))
         found = np.empty(len(order))
@@ -51,19 +51,19 @@ class TextOutput:
         return found
 
     def notes(self, label: str) -> tuple[str, ...]:
-        """Say how the scores are made; `label` names the texts."""
+        """Return notes on how the scores are computed; `label` names the texts."""
         words = (f"Words of an event in {label!r}: {', '.join(self.words)}.",) if self.words else ()
         return (HOW, *words)
 
     def check_whole(self, clips: ClipTable, rows: np.ndarray) -> None:
-        """Check that there is a text about each of some segments, read or not.
+        """Check that every given segment has a row, also one that could not be read.
 
         Args:
             clips: the table of the segments.
             rows: (n,) rows of the table.
 
         Raises:
-            VadprobeError: if one is missing, as after an interrupted run.
+            VadprobeError: if a segment is missing, for example after an interrupted run.
         """
         there = set(zip(self.video_ids, self.start_frames.tolist(), self.stop_frames.tolist(), strict=True))
         names = [clips.video_ids[code] for code in clips.video_codes[rows]]
@@ -80,8 +80,7 @@ def read_texts(path: Path, spec: FeatureSpec) -> TextOutput:
     """Read a job's texts.
 
     Raises:
-        VadprobeError: if there are none, or they are about other clips or of another backbone than the features, or
-            of another version.
+        VadprobeError: if there are none, or if clips, backbone or version differ from those of the features.
     """
     try:
         table = read_parquet(path)

@@ -1,4 +1,4 @@
-"""The rows of a comparison that come from the texts that a backbone generates about the segments."""
+"""Rows of a comparison from the texts that a backbone generates about segments."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ TEXT = "text"
 
 
 def text_entries(lab: ExperimentContext, groups: Groups, methods: Sequence[Entry]) -> list[Entry]:
-    """Measure the text that the backbone generates, for each job that has texts; `methods` give the smoothing."""
+    """Measure the backbone's texts for each job that has them; `methods` give the smoothing."""
     cases = {"dlsp": lab.case_of("hiprobe"), "rhi": lab.case_of("headhunt")}
     if cases["dlsp"] is cases["rhi"]:
         del cases["rhi"]
@@ -26,7 +26,7 @@ def text_entries(lab: ExperimentContext, groups: Groups, methods: Sequence[Entry
 
 
 def _of_job(lab: ExperimentContext, groups: Groups, case: ExperimentJob, method: Entry | None) -> list[Entry]:
-    """Measure the texts of a job as they are, smoothed as its method smooths, and by what they say."""
+    """Measure a job's texts: raw probabilities, probabilities smoothed as by its method, and the words they contain."""
     name, label = f"{TEXT}-{case.config.method}", f"text about {case.segment.clip_length} frames"
     lab.report("", label)
     try:

@@ -1,4 +1,4 @@
-"""A comparison in words: where a method adds something on these videos, and where it adds nothing."""
+"""A comparison in sentences: what a method adds on these videos, and where it adds nothing."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from vadprobe.analyze.experiments.methods.entry import Difference, Entry
 from vadprobe.analyze.experiments.methods.text_rows import TEXT
 
 NEAR = 0.01
-"""Distance of the AUC within which a layer counts as good as the best."""
+"""Largest difference of AUC at which a layer counts as good as the best one."""
 
 ALLOWED = 0.05
-"""Share of random draws that may be as good as a choice that is better than chance: one of twenty."""
+"""Largest fraction of random draws as good as a selection that counts as better than chance: one of twenty."""
 
 
 def verdicts(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """Return sentences about the rows that were measured; a method that adds nothing is said to."""
+    """Return sentences about the measured rows; they also say where a method adds nothing."""
     found = {entry.key: entry for entry in entries if not math.isnan(entry.auc)}
     return (*_layers(found), *_heads(found), *_text(found), *_labels(found))
 
@@ -76,7 +76,7 @@ def _labels(found: dict[str, Entry]) -> Iterator[str]:
 
 
 def _gain(name: str, mine: Entry, other: str, theirs: Entry) -> str:
-    """Say what a method adds over something simpler, and whether the same resamples of both tell that from nothing."""
+    """Return what a method adds over something simpler, and whether its interval over paired resamples excludes 0."""
     if mine.choice and mine.choice == theirs.choice:
         return f"{name} chose the same as {other}: {mine.choice}."
     gain = mine.difference(theirs)

@@ -1,4 +1,4 @@
-"""Both methods with every backbone of which there is a job on one dataset."""
+"""Comparison of both methods with every backbone that has a job on one dataset."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ METHODS: Mapping[str, tuple[str, Callable[[ExperimentJob], AnalysisConfig]]] = {
     "hiprobe": ("HiProbe-VAD", hiprobe_config),
     "headhunt": ("HeadHunt-VAD", headhunt_config),
 }
-"""Names of the methods as they are printed, and a job's settings for each."""
+"""By method: its printed name, and the function that changes a job's settings to it."""
 
 
 def backbones(lab: ExperimentContext) -> Table:
@@ -36,7 +36,7 @@ def backbones(lab: ExperimentContext) -> Table:
 
 
 def left_out(lab: ExperimentContext, used: Iterable[ExperimentJob], kind: str, wanted: str) -> tuple[str, ...]:
-    """Say which jobs have no row, and what a job of one's own must be where there is but one dataset or backbone."""
+    """Return notes on jobs without a row, and on the job that is missing if there is only one dataset or backbone."""
     taken = {(job.truth.name, job.backbone) for job in used}
     names = [case.name for case in lab.cases if (case.truth.name, case.backbone) not in taken]
     notes = [f"Not used here: {', '.join(names)}; every row needs {wanted}."] if names else []
@@ -46,7 +46,7 @@ def left_out(lab: ExperimentContext, used: Iterable[ExperimentJob], kind: str, w
 
 
 def _published(method: str, backbone: str) -> dict[str, float]:
-    """Return what the method's paper prints of a backbone of that name."""
+    """Return the numbers that the method's paper prints for a backbone of that name."""
     name = backbone_name(backbone)
     label = "HeadHunt-VAD" if method == "headhunt" and name == "InternVL3" else f"HiProbe-VAD ({name})"
     tables = (printed_tables()[f"{method}-{number}"] for number in (1, 2))

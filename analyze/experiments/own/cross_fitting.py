@@ -1,4 +1,4 @@
-"""The locator's grid without a validation split: for every fold of test videos, chosen on the other folds."""
+"""The locator's grid without a validation split: each fold of test videos gets the pair chosen on the other folds."""
 
 from dataclasses import dataclass, replace
 
@@ -42,10 +42,10 @@ class _Draw:
 
 
 def cross_fitted_row(lab: ExperimentContext, case: ExperimentJob, label: str, config: AnalysisConfig) -> Row:
-    """Measure the test videos under the pair that the other folds chose, over the calibration draws.
+    """Measure the test videos with the pair that was chosen on the other folds, over the calibration draws.
 
-    Gated scores are ranked relative to their fold's own threshold, so that the decision is the same as score > 0; of
-    the continuous scores (`auc`, `ap_step`) each fold has its own smoothing.
+    Gated scores are taken relative to the threshold of their fold, so that a score above 0 is the decision. For
+    continuous scores (`auc`, `ap_step`) each fold has its own smoothing.
     """
     fixed = varied(config, locator={"sigmas": (0.0,), "threshold": 0.5, "split": "validation"})
     draws = draws_of(lab, case, fixed)
@@ -97,6 +97,6 @@ def _measured(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfi
 
 
 def _n_folds(labels: np.ndarray, codes: np.ndarray) -> int:
-    """Return five, or as many as the rarer class has videos."""
+    """Return the number of folds: five, or the number of videos of the rarer class if that is smaller."""
     first = np.unique(codes, return_index=True)[1]
     return int(max(2, min(FOLDS, np.bincount(labels[first], minlength=2).min())))

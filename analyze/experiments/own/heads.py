@@ -1,4 +1,4 @@
-"""Choices of heads, prompts, metrics and probe beside each other."""
+"""Comparison of selections of heads, prompts, metrics and probes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ _BEST = "best prompt (chosen on the test videos)"
 
 
 def heads(lab: ExperimentContext) -> Table:
-    """Compare choices of heads, prompts and metrics, and of the probe on them."""
+    """Compare selections of heads, prompts and metrics, and the probe on them."""
     case = lab.case_of("headhunt")
     base = headhunt_config(case)
     prompts = base.selection.prompts or case.prompts
@@ -54,7 +54,7 @@ def heads(lab: ExperimentContext) -> Table:
 
 
 def _best(singles: Sequence[Row]) -> Row:
-    """Pick the best of the single prompts by the AUC that is reported: it has seen the test videos, and says so."""
+    """Return the row of the best single prompt by its reported AUC, with a caveat that test videos chose it."""
     values = [row.numbers["auc"].value for row in singles]
     if all(np.isnan(values)):
         return Row(_BEST, reason="no single prompt was measured")

@@ -1,4 +1,4 @@
-"""Choices of the layer beside each other, with the silhouette of each."""
+"""Comparison of selections of the layer, with the silhouette of each."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from vadprobe.store.errors import VadprobeError
 
 
 def layers(lab: ExperimentContext) -> Table:
-    """Compare layers: DLSP, one metric alone, the layers that other work takes; with the silhouette of each choice."""
+    """Compare layers: by DLSP, by one metric alone, and those that other works take, with their silhouettes."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
     variants = [("DLSP, all three metrics", varied(base, saliency={"metrics": None}))]
@@ -40,7 +40,7 @@ def _with_silhouette(lab: ExperimentContext, case: ExperimentJob, config: Analys
         inputs = case.inputs(config)
         calibration, _ = calibrate(inputs, config.calibration)
         selection = choose(inputs, config, calibration, lab.cache, lab.scheduler).selection
-        # A row whose first draw could not be measured shows another draw's layer: nothing is said of it.
+        # A row whose first draw could not be measured shows another draw's layer, so it gets no silhouette.
         shown = describe(selection) == row.choice
         values = layer_silhouettes_of(inputs.calibration_store, calibration, lab.cache, lab.scheduler)
         value = values[selection.indices[0][0] - 1] if shown else np.nan

@@ -1,4 +1,4 @@
-"""Temporal locators of both methods: grids, printed and fixed thresholds, with and without smoothing."""
+"""Comparison of both methods' locators: grids, printed and fixed thresholds, with and without smoothing."""
 
 from vadprobe.analyze.experiments.cases import ExperimentContext, varied
 from vadprobe.analyze.experiments.measuring import THRESHOLD_METRICS, THRESHOLD_NOTE, measured_row, table_of
@@ -8,7 +8,7 @@ from vadprobe.analyze.experiments.papers.hiprobe_tables import hiprobe_config, p
 from vadprobe.analyze.experiments.rows import Table
 
 FIXED_THRESHOLDS = (0.3, 0.5, 0.7)
-"""Fixed thresholds beside those that the papers print."""
+"""Fixed thresholds that are measured beside those of the papers."""
 
 
 def hiprobe_locators(lab: ExperimentContext) -> Table:

@@ -1,4 +1,4 @@
-"""Transfer between datasets for both methods: of everything that was fitted, and of the selection alone."""
+"""Transfer between datasets for both methods: of the whole detector, and of the selection alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ from vadprobe.store.errors import VadprobeError
 
 
 def transfer(lab: ExperimentContext) -> Table:
-    """Fit on each dataset and measure on each, with every backbone; beside it, only the layer or heads go over."""
+    """Fit on each dataset and measure on each, with every backbone; also with only the layer or heads transferred."""
     rows: list[Row] = []
     used: list[ExperimentJob] = []
     for method, (name, config_of) in METHODS.items():
@@ -72,7 +72,7 @@ def _rows(
 def _selection_row(
     lab: ExperimentContext, label: str, source: ExperimentJob, target: ExperimentJob, config: AnalysisConfig
 ) -> Row:
-    """Measure a detector that is fitted on the target, of what was chosen on the source, over the draws of both."""
+    """Measure a detector fitted on the target with the selection of the source, over the draws of both."""
 
     def measured(drawn: AnalysisConfig) -> Measurement:
         inputs = source.inputs(drawn)
@@ -87,7 +87,7 @@ def _selection_row(
 
 
 def _tunable(config: AnalysisConfig, job: ExperimentJob) -> AnalysisConfig:
-    """Put the paper's pair in place of a grid that a job's store has no validation videos for."""
+    """Return settings with the paper's pair in place of a grid, if a job has no validation videos."""
     if not config.locator.tunes:
         return config
     try:
@@ -99,7 +99,7 @@ def _tunable(config: AnalysisConfig, job: ExperimentJob) -> AnalysisConfig:
 
 
 def _given(selection: Selection) -> dict[str, object]:
-    """Return the changes that give a job what another one chose."""
+    """Return the changes for `varied` that give a job the selection of another one."""
     if selection.unit == "layer":
         return {"rule": "layer", "layer": selection.indices[0][0], "heads": (), "prompts": None}
     return {"rule": "heads", "layer": None, "heads": selection.indices, "prompts": None}

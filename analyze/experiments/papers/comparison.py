@@ -1,4 +1,4 @@
-"""The papers' comparisons on UCF-Crime and XD-Violence: our rows measured, those of other methods quoted."""
+"""The papers' comparisons on UCF-Crime and XD-Violence: rows of both methods measured, those of others quoted."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ _HIPROBE = "HiProbe-VAD"
 
 
 def hiprobe_comparison(lab: ExperimentContext, name: str) -> Table:
-    """Measure the rows of HiProbe-VAD's backbones of which there are jobs, and the trivial baselines."""
+    """Measure the rows of HiProbe-VAD's backbones that have jobs, and the trivial baselines."""
     case = lab.on_set("hiprobe", _SET_NAMES[name[-1]])
 
     def measured(row: PrintedRow) -> Row:
@@ -77,7 +77,7 @@ def headhunt_comparison(lab: ExperimentContext, name: str) -> Table:
 def _on_same_set(
     lab: ExperimentContext, case: ExperimentJob, method: str, backbone: str | None
 ) -> ExperimentJob | None:
-    """Return a job on the set of another, with the papers' name of its backbone, or with the backbone of that job."""
+    """Return a job of a method on the dataset of `case`, with the named backbone; None takes the backbone of `case`."""
     same = [job for job in lab.cases if job.truth.name == case.truth.name]
     if backbone is None:
         return preferred([job for job in same if job.backbone == case.backbone], method)
@@ -85,7 +85,7 @@ def _on_same_set(
 
 
 def _answers(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> list[Row]:
-    """Measure the backbone's own p(yes) under every prompt, as it is and smoothed as the method smooths."""
+    """Measure the backbone's own p(yes) under every prompt, raw and smoothed by the method's smoothing."""
     try:
         scored = fit_and_score(lab, case, config)
     except VadprobeError:  # the method's own row says why
@@ -125,5 +125,5 @@ def _baselines(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConf
 
 
 def _ours(row: Row, kind: str) -> Row:
-    """Mark a row that no paper has."""
+    """Return a row marked as one that is in no paper."""
     return replace(row, words={"supervision": kind})

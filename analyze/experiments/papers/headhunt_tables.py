@@ -12,7 +12,7 @@ SIGMA, THRESHOLD = 1.5, 0.65
 
 
 def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
-    """Change the job's settings to HeadHunt-VAD; a job of the other method gets the paper's locator."""
+    """Return the job's settings changed to HeadHunt-VAD; a job of another method gets the paper's locator."""
     if case.config.method == "headhunt":
         return varied(case.config, selection=chosen_by("rhi", case.config.selection.prompts))
     locator = {"sigmas": (SIGMA,), "threshold": THRESHOLD}
@@ -20,7 +20,7 @@ def headhunt_config(case: ExperimentJob) -> AnalysisConfig:
 
 
 def one_prompt(base: AnalysisConfig, key: str) -> AnalysisConfig:
-    """Let one prompt alone rank the heads and feed the probe."""
+    """Return settings in which one prompt alone ranks the heads and feeds the probe."""
     return varied(base, score_prompt=key, selection=chosen_by("rhi", (key,)))
 
 

@@ -22,11 +22,11 @@ SIGMA = 0.4
 """The paper's smoothing."""
 
 MID_LAYER, PRINTED_LAYERS = 17, 32
-"""The paper's mid layer 16, counted as here, and the blocks of the backbone it is of."""
+"""The paper's mid layer 16 in our numbering, and the number of blocks of the paper's backbone."""
 
 
 def hiprobe_config(case: ExperimentJob) -> AnalysisConfig:
-    """Change the job's settings to HiProbe-VAD; a job of the other method gets the paper's locator."""
+    """Return the job's settings changed to HiProbe-VAD; a job of another method gets the paper's locator."""
     if case.config.method == "hiprobe":
         return varied(case.config, selection=chosen_by("dlsp"))
     locator = {"sigmas": (SIGMA,), "threshold": "adaptive"}
@@ -34,7 +34,7 @@ def hiprobe_config(case: ExperimentJob) -> AnalysisConfig:
 
 
 def fixed_sigma(config: AnalysisConfig, printed: float) -> float:
-    """Return the job's smoothing where it is one, the paper's where the job chooses among several."""
+    """Return the job's sigma; the paper's if the job has several to choose from."""
     return config.locator.sigmas[0] if len(config.locator.sigmas) == 1 else printed
 
 
@@ -65,7 +65,7 @@ def hiprobe_4(lab: ExperimentContext) -> Table:
 
 
 def hiprobe_5(lab: ExperimentContext) -> Table:
-    """Measure sampling rates: K frames of a clip that the backbone sees; the job's own where it is another one."""
+    """Measure sampling rates: K frames of a clip that the backbone sees, and the job's own number if it differs."""
     case = lab.case_of("hiprobe")
     base = hiprobe_config(case)
     length = case.segment.clip_length or 0
@@ -74,7 +74,7 @@ def hiprobe_5(lab: ExperimentContext) -> Table:
         label = f"K = {frames}"
         if frames > length:
             return not_measured(f"a clip of this job has {length} frames")
-        samplings = None  # the job's own, whatever it calibrates on
+        samplings = None  # the job's own samplings
         if frames != case.segment.frames_per_clip:
             samplings = [Sampling("segment", length, frames), _calibrated_with(case, base, frames)]
         return measured_row(lab, case, label, base, samplings=samplings)
@@ -91,7 +91,7 @@ def hiprobe_5(lab: ExperimentContext) -> Table:
 
 
 def prior_note(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConfig) -> str:
-    """Say what fraction of the samples is anomalous: the adaptive threshold follows it."""
+    """Return a note with the fraction of anomalous calibration samples, which the adaptive threshold follows."""
     try:
         calibration, _ = calibrate(case.inputs(config), config.calibration)
     except VadprobeError:
@@ -104,7 +104,7 @@ def prior_note(lab: ExperimentContext, case: ExperimentJob, config: AnalysisConf
 
 
 def _mid_layer(lab: ExperimentContext, case: ExperimentJob, label: str, base: AnalysisConfig) -> Row:
-    """Measure the paper's mid layer on as many layers as it has, on others the middle one; the choice says which."""
+    """Measure the paper's mid layer on a backbone of as many blocks as the paper's, else the middle layer."""
     try:
         count = case.inputs(base).store.spec.backbone.n_layers
     except VadprobeError as error:
@@ -120,7 +120,7 @@ def _mid_layer(lab: ExperimentContext, case: ExperimentJob, label: str, base: An
 
 
 def _calibrated_with(case: ExperimentJob, config: AnalysisConfig, frames: int) -> Sampling:
-    """Return the sampling that is calibrated on, with that many frames of a clip."""
+    """Return the sampling of the calibration set with `frames` frames of a clip."""
     if config.calibration.unit == "segment":
         return Sampling("segment", case.segment.clip_length, frames)
     return Sampling("video", None, frames)

@@ -1,4 +1,4 @@
-"""Tables as the papers print them: each row in its order and wording, measured where the stores at hand can."""
+"""Tables as the papers print them: each row in its order and wording, measured if there are stores for it."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ _BACKBONES: Mapping[str, str] = {
     "LLaVA-OneVision": r"llava[-_ ]?(onevision|ov)",
     "Holmes-VAU": r"holmes[-_ ]?vau",
 }
-"""Names of the papers' backbones, and patterns of the keys that users give them."""
+"""Pattern of users' keys by the papers' name of a backbone."""
 
 
 def backbone_name(key: str) -> str | None:
@@ -30,7 +30,7 @@ def not_measured(reason: str) -> Row:
 
 
 def printed_rows(name: str, measured: Callable[[PrintedRow], Row]) -> list[Row]:
-    """Return the rows of a paper's table, each measured by a function, with what is published beside."""
+    """Return the rows of a paper's table, each measured by a function, with the published numbers."""
     return [
         replace(measured(row), label=row.label, words=row.words, published=row.values)
         for row in printed_tables()[name].rows
@@ -44,7 +44,7 @@ def printed_table(
     metrics: tuple[str, ...] = METRICS,
     notes: Sequence[str] = (),
 ) -> Table:
-    """Put rows together under the paper's title; caveats of the published numbers become notes."""
+    """Return the table of rows under the paper's title; caveats of the published numbers become notes."""
     printed = printed_tables()[name]
     caveats = [
         f"Published, {number.row}, {number.metric}: {number.caveat}."

@@ -1,4 +1,4 @@
-"""HiProbe-VAD's table 3, fitted on one dataset and measured on the other, and the pairs of jobs it needs."""
+"""HiProbe-VAD's table 3, fitted on one dataset and measured on the other, and the pairs of jobs that it needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,10 +16,10 @@ _BACK = {"auc_on_a": "auc", "ap_on_a": "ap_step"}
 
 
 def jobs_by_set(lab: ExperimentContext, method: str) -> dict[str, dict[str, ExperimentJob]]:
-    """Return by backbone, then by dataset, a job to fit a method on, all with the same samplings and prompts.
+    """Return, by backbone and dataset, a job to fit a method on, all with the same samplings and prompts.
 
-    They are those of the first job of the method with that backbone. Where another dataset has no such job, that first
-    one is put to it: a store that is then missing is the reason of a row.
+    Samplings and prompts are those of the first job of the method with that backbone. If another dataset has no such
+    job, the first job is moved to it; if a store is missing then, that is the reason of a row.
     """
     found = {}
     for backbone in dict.fromkeys(case.backbone for case in lab.cases):
@@ -36,7 +36,7 @@ def jobs_by_set(lab: ExperimentContext, method: str) -> dict[str, dict[str, Expe
 
 
 def hiprobe_3(lab: ExperimentContext) -> Table:
-    """Measure each backbone of which there are jobs on two datasets, in both directions."""
+    """Measure each backbone that has jobs on two datasets, in both directions."""
     case = lab.on_set("hiprobe", "ucf")
     by_backbone = jobs_by_set(lab, "hiprobe")
     names = list(dict.fromkeys(job.truth.name for job in (case, *lab.cases)))
@@ -64,7 +64,7 @@ def hiprobe_3(lab: ExperimentContext) -> Table:
 
 
 def _both_ways(lab: ExperimentContext, label: str, one: ExperimentJob, other: ExperimentJob) -> Row:
-    """Measure a transfer and the one back as one row."""
+    """Measure the transfers in both directions as one row."""
     forth = measured_row(lab, one, label, hiprobe_config(one), target=other)
     back = measured_row(lab, other, label, hiprobe_config(other), target=one)
     numbers = {**_renamed(forth.numbers, _FORTH), **_renamed(back.numbers, _BACK)}
@@ -85,17 +85,17 @@ def _renamed(numbers: Mapping[str, Number], names: Mapping[str, str]) -> dict[st
 
 
 def _joined(texts: Sequence[str]) -> str:
-    """Name the set that each text is of; empty for no text."""
+    """Join texts with the name of the dataset of each; empty without texts."""
     return "; ".join(f"from {name}: {text}" for name, text in zip("AB", texts, strict=True) if text)
 
 
 def _features_of(case: ExperimentJob) -> tuple[object, ...]:
-    """Return what two jobs must share for a detector of one to be applied to the other."""
+    """Return the settings that two jobs must share so that a detector of one can score the other."""
     return case.segment, case.score_prompt
 
 
 def _put_to(first: ExperimentJob, job: ExperimentJob, method: str) -> ExperimentJob:
-    """Return the job itself where it is of the method with the same features, else the first one on its dataset."""
+    """Return `job` if it has the method and features of `first`, else `first` moved to the dataset of `job`."""
     if job.config.method == method and _features_of(job) == _features_of(first):
         return job
     return replace(first, name=job.name, truth=job.truth, probed=job.probed, layout=job.layout, texts=None)

@@ -1,1 +1,1 @@
-"""Sweeps: a job measured again under other values of a few of its settings, only what changed computed anew."""
+"""Sweeps: a job measured under several values of some settings; only changed steps are computed anew."""

@@ -1,4 +1,4 @@
-"""Axes of a sweep: keys with their values for every job, all checked before anything is computed."""
+"""Axes of a sweep: keys with their values for every job, which are checked before anything is computed."""
 
 import difflib
 import math
@@ -12,15 +12,15 @@ from vadprobe.store.errors import VadprobeError
 from vadprobe.store.files.text import counted
 
 OWN, PRODUCT = "own", "product"
-"""Names of the cell of a job's own settings, and of those of a grid, where others have the name of their key."""
+"""Values of `Cell.swept` for the job's own settings, and for a cell of a grid; else it is the name of a key."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
     """One setting of a job that is measured.
 
-    `swept` is the key that has another value than the job's, `OWN` or `PRODUCT`; `values` has every key of the sweep
-    with its value here, None where the job has none of its own.
+    `swept` is the key whose value differs from the job's own, or `OWN` or `PRODUCT`. `values` has the value of every
+    key of the sweep in this cell; None if the job has no value of its own.
     """
 
     case: ExperimentJob
@@ -30,14 +30,14 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """A few words that name the cell within its job."""
+        """Name of the cell within its job, in a few words."""
         moved = self.values if self.swept == PRODUCT else {key: self.values[key] for key in (self.swept,) if key != OWN}
         return ", ".join(f"{key} {shown(value)}" for key, value in moved.items()) or "the job's own settings"
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Cells of a sweep, with the keys that are swept in each job, and notes on what was left out or held."""
+    """Cells of a sweep, the keys that are swept in each job, and notes on keys that were left out or held fixed."""
 
     keys: tuple[str, ...]
     is_product: bool
@@ -47,7 +47,7 @@ class Plan:
 
 
 def read_axes(given: Sequence[str]) -> dict[SweepKey, list[str]]:
-    """Read `KEY=V1,V2,...`, one for each key.
+    """Read axes, each given as `KEY=V1,V2,...`.
 
     Raises:
         VadprobeError: if a key is unknown, named twice or has no value, or keys exclude each other.
@@ -75,13 +75,13 @@ def read_axes(given: Sequence[str]) -> dict[SweepKey, list[str]]:
 def plan_sweep(
     cases: Sequence[ExperimentJob], axes: Mapping[SweepKey, Sequence[str]], *, is_product: bool, limit: int
 ) -> Plan:
-    """Plan the cells: each key's values around the job's own settings, or every combination of them.
+    """Plan the cells: each key's values around the job's own settings, or every combination of values.
 
     Args:
-        cases: jobs with names of their own.
+        cases: jobs with different names.
         axes: from `read_axes`.
-        is_product: whether every combination is a cell.
-        limit: of the number of cells.
+        is_product: make every combination of values a cell.
+        limit: largest number of cells.
 
     Raises:
         VadprobeError: if a value does not fit, a key fits no job, or there are more than `limit` cells.
@@ -130,7 +130,7 @@ def _cells(
 
 
 def _notes(case: ExperimentJob, axes: Mapping[SweepKey, Sequence[str]], is_product: bool) -> list[str]:
-    """Say which keys mean nothing to a job, and which smoothing a threshold is swept under."""
+    """Return notes on keys without effect on a job, and on the smoothing under which a threshold is swept."""
     notes = [
         f"{key.name} is not swept in {case.name}: {key.misfit(case.config)}." for key in axes if key.misfit(case.config)
     ]

@@ -1,4 +1,4 @@
-"""Keys of a sweep, by the short names of the papers' symbols: what each reads, changes, and fits."""
+"""Keys of a sweep by short names, some of them the papers' symbols, with the settings that each changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from vadprobe.store.format.specification import BackboneSpec
 
 @dataclass(frozen=True)
 class Variation:
-    """Settings of one cell: those of the analysis, and the frames of a scored segment and how many of them are seen."""
+    """Settings of one cell: the analysis, the frames of a scored segment, and the number of them that are seen."""
 
     config: AnalysisConfig
     clip_length: int
@@ -29,8 +29,8 @@ class Variation:
 class SweepKey:
     """A setting that can be swept.
 
-    `read` turns one word into values, `words` has words that stand for all values there are. `own` is the job's value,
-    None where it has none of its own. `misfit` says why the key means nothing to a job, "" where it does.
+    `read` turns one word into values; `words` has words that stand for all possible values. `own` returns the job's
+    value, None if it has no single one. `misfit` returns why the key has no effect on a job, "" if it has one.
     """
 
     name: str
@@ -44,17 +44,17 @@ class SweepKey:
     aliases: tuple[str, ...] = ()
 
     def values(self, case: ExperimentJob, words: Sequence[str]) -> list[Value]:
-        """Read the values of some words, each once, in their order.
+        """Return the values of some words, each once, in their order.
 
         Raises:
-            VadprobeError: if a word is none, or a value does not fit the job or its backbone.
+            VadprobeError: if a word is no value, or a value does not fit the job or its backbone.
         """
         found = [value for word in words for value in (self.words[word](case) if word in self.words else
                                                        self.read(case, word))]  # fmt: skip
         return list(dict.fromkeys(found))
 
     def changed(self, variation: Variation, value: Value) -> Variation:
-        """Change a variation to a value.
+        """Return a variation changed to a value of this key.
 
         Raises:
             VadprobeError: if the settings refuse it.
@@ -67,7 +67,7 @@ class SweepKey:
 
 
 def own_variation(case: ExperimentJob) -> Variation:
-    """Return the job's own settings, without relabelings and folds, which no number of a sweep rests on."""
+    """Return the job's own settings without permutations and folds, which no number of a sweep uses."""
     config = varied(case.config, saliency={"permutations": 0, "folds": 0})
     return Variation(config, case.segment.clip_length or 0, case.segment.frames_per_clip)
 
@@ -76,7 +76,7 @@ def backbone_of(case: ExperimentJob) -> BackboneSpec:
     """Return the backbone of the job's features.
 
     Raises:
-        VadprobeError: if there are none.
+        VadprobeError: if the job has no features.
     """
     return case.inputs(case.config).store.spec.backbone
 
@@ -86,7 +86,7 @@ def _config(variation: Variation, **changes: Any) -> Variation:
 
 
 def _one_sigma(config: AnalysisConfig) -> tuple[float, ...]:
-    """Return the job's smoothing, or the paper's where the job searches it: a threshold goes with a single one."""
+    """Return the job's single sigma, or the paper's if the job has several, since a fixed threshold needs one sigma."""
     sigmas = config.locator.sigmas
     return sigmas if len(sigmas) == 1 else tuple(LOCATORS[config.method]["sigmas"])
 
@@ -111,7 +111,7 @@ def _own_tau(case: ExperimentJob) -> float | None:
 
 
 def _only(rules: Sequence[str], what: str) -> Callable[[AnalysisConfig], str]:
-    """Return the sentence of a key that means something only under some rules of selection."""
+    """Return the `misfit` of a key that has an effect only under some selection rules."""
     return lambda config: (
         "" if config.rule in rules else f"it is of jobs that {what}, this one chooses by {config.rule}"
     )
@@ -126,13 +126,13 @@ def _n_layers(case: ExperimentJob) -> int:
 
 
 def _lengths(case: ExperimentJob) -> list[Value]:
-    """Return the clip lengths that have features with as many frames as the job's."""
+    """Return the clip lengths that have features with the job's number of frames per clip."""
     frames = case.segment.frames_per_clip
     return [found.clip_length or 0 for found in stored_segments(case) if found.frames_per_clip == frames]
 
 
 def _frames(case: ExperimentJob) -> list[Value]:
-    """Return the counts of frames that have features of the job's clip length."""
+    """Return the numbers of frames per clip that have features with the job's clip length."""
     length = case.segment.clip_length
     return [found.frames_per_clip for found in stored_segments(case) if found.clip_length == length]
 
@@ -220,4 +220,4 @@ _ALL = (
 )  # fmt: skip
 
 KEYS: Mapping[str, SweepKey] = {key.name: key for key in _ALL}
-"""Every key by name, in the order in which a cell of several applies them."""
+"""Every key by name, in the order in which a cell with several keys applies them."""

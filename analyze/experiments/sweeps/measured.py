@@ -1,4 +1,4 @@
-"""Measure the cells of a sweep: every draw of every cell, what cannot be measured with its reason."""
+"""Measuring the cells of a sweep: every draw of every cell, with the reason if it cannot be measured."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,10 +32,11 @@ CHOSEN_ON_TEST = (
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """One calibration draw of a cell: its seed, and what was found, or the reason why nothing was.
+    """One calibration draw of a cell: its seed, and its results or the reason why there are none.
 
-    `layers` of a chosen layer, or of the blocks of chosen heads; `sigma` and `threshold` are those of the fitted
-    locator; `n_fitted` videos were fitted on, `n_videos` measured, `n_positive` of them with an anomaly.
+    `layers` are the chosen layer, or the layers that the blocks of chosen heads make. `sigma` and `threshold` are those
+    of the fitted locator. `n_fitted` videos were fitted on and `n_videos` measured, of which `n_positive` have an
+    anomaly.
     """
 
     seed: int
@@ -54,7 +55,7 @@ class Draw:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredCell:
-    """A cell with its draws; calibration draws that are the same were made once."""
+    """A cell with its draws; equal calibration draws were made once."""
 
     cell: Cell
     draws: tuple[Draw, ...]
@@ -66,7 +67,7 @@ class MeasuredCell:
 
     @property
     def row(self) -> Row:
-        """Mean over draws with the lowest and highest, or a single draw with the interval of its bootstrap."""
+        """Row with the mean, lowest and highest of several draws, or of a single draw with its bootstrap interval."""
         reasons = [draw.reason for draw in self.draws if draw.reason]
         if not self.found:
             return Row(self.cell.label, reason=reasons[0])
@@ -76,7 +77,7 @@ class MeasuredCell:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """A measured sweep; `notes` are what a reader must know, first what the backbones' weights allow to be said."""
+    """A measured sweep; `notes` are what a reader must know, first the limits of the backbones' weights."""
 
     plan: Plan
     cells: tuple[MeasuredCell, ...]
@@ -99,7 +100,7 @@ def _draws(lab: ExperimentContext, cell: Cell) -> Iterator[Draw]:
         yield Draw(variation.config.calibration.seed, reason=str(error))
         return
     drawn = draws_of(lab, cell.case, variation.config, samplings)
-    if len(drawn) > 1:  # the interval is that of the draws
+    if len(drawn) > 1:  # the interval is over draws, so no bootstrap is needed
         drawn = [varied(config, evaluation={"resamples": 0}) for config in drawn]
     for number, config in enumerate(drawn):
         lab.report("", f"draw {number + 1} of {len(drawn)}")

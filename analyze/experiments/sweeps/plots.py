@@ -1,4 +1,4 @@
-"""Small multiples of a sweep: a row for each metric, a column for each key, a line with its band for each job."""
+"""Plots of a sweep: a row for each metric, a column for each key, a line with a band for each job."""
 
 import io
 import math
@@ -27,14 +27,14 @@ _INK, _MUTED, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _APART = 0.16
 _OWN_LINE = "own settings"
 _LOG_FROM = 30.0
-"""Ratio of the greatest to the smallest value from which an axis is logarithmic."""
+"""Smallest ratio of the largest to the smallest value for which an axis is logarithmic."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One job along one key: places on the axis ascending, and a number for each metric at every place.
+    """One job along one key: ascending places on the axis, and a number for each metric at every place.
 
-    `own` is the place and the numbers of the job's own settings; the place is NaN where they have none on this axis.
+    `own` is the place and the numbers of the job's own settings; the place is NaN if they are not on this axis.
     """
 
     label: str
@@ -44,7 +44,7 @@ class Curve:
 
 
 def sweep_pictures(sweep: Sweep, metrics: Sequence[str]) -> dict[str, bytes]:
-    """Draw a sweep; returns files by their suffix, the same bytes for the same numbers."""
+    """Draw a sweep; returns the files by suffix, with equal bytes for equal numbers."""
     keys, cases = sweep.plan.keys, list(dict.fromkeys(measured.cell.case for measured in sweep.cells))
     size = (max(3.0 * len(keys) + 0.6, 4.6), 2.1 * len(metrics) + 0.9)
     figure = Figure(figsize=size, layout="constrained")
@@ -69,7 +69,7 @@ def sweep_pictures(sweep: Sweep, metrics: Sequence[str]) -> dict[str, bytes]:
 
 
 def _ticks(sweep: Sweep, key: str) -> list[Value]:
-    """Return the words of an axis without numbers, in the order in which they were given; empty for numbers."""
+    """Return the words on an axis of words, in the order in which they were given; empty for an axis of numbers."""
     if KEYS[key].kind is not str:
         return []
     words = [measured.cell.values[key] for measured in sweep.cells if measured.cell.swept in (key, PRODUCT)]
@@ -89,7 +89,7 @@ def _curve(sweep: Sweep, case: ExperimentJob, key: str, ticks: Sequence[Value]) 
 
 
 def _held(cells: Sequence[MeasuredCell], key: str) -> dict[str, Value | None]:
-    """Return the values at which a picture along one key of a grid holds the others: the job's own, or the first."""
+    """Return the values at which a plot along one key of a grid fixes the other keys: the job's own, or the first."""
     own = next(measured.cell.values for measured in cells if measured.cell.swept == OWN)
     grid = [measured.cell.values for measured in cells if measured.cell.swept == PRODUCT]
     found: dict[str, Value | None] = {}
@@ -101,7 +101,7 @@ def _held(cells: Sequence[MeasuredCell], key: str) -> dict[str, Value | None]:
 
 
 def _slice(cells: Sequence[MeasuredCell], key: str) -> list[MeasuredCell]:
-    """Return the cells of a grid along one key; its other cells stand in the table."""
+    """Return the cells of a grid along one key; the other cells are in the table only."""
     held = _held(cells, key)
     grid = [measured for measured in cells if measured.cell.swept == PRODUCT]
     return [one for one in grid if all(one.cell.values[name] == value for name, value in held.items())]
@@ -114,7 +114,7 @@ def _place(value: Value | None, ticks: Sequence[Value]) -> float:
 
 
 def _own_place(own: MeasuredCell, key: str, ticks: Sequence[Value]) -> float:
-    """Return where the job's own settings lie, also where a grid or a rule of theirs found the place on every draw."""
+    """Return the place of the job's own settings; it may be the value that their grid or rule found on every draw."""
     value = own.cell.values[key]
     if value is not None:
         return _place(value, ticks)
@@ -123,15 +123,15 @@ def _own_place(own: MeasuredCell, key: str, ticks: Sequence[Value]) -> float:
         "sigma": [draw.sigma for draw in own.found],
         "tau": [draw.threshold for draw in own.found],
     }.get(key, [])
-    agree = key != "layer" or len(set(found)) == 1  # between two layers there is none
+    agree = key != "layer" or len(set(found)) == 1  # a mean between two layers is no layer
     return float(np.mean(found)) if found and agree else math.nan
 
 
 def _draw(axes: Axes, curve: Curve, metric: str, colour: str, beside: float | None) -> None:
     """Draw one metric of a curve.
 
-    Words have no order, so their numbers are not joined: they have bars for a band, and the jobs stand `beside` each
-    other, so far from the word's place. None where values are numbers.
+    Words have no order, so their numbers are not joined by a line. They get error bars in place of a band, and each job
+    is drawn at the distance `beside` from the word's place; `beside` is None if values are numbers.
     """
     numbers = [found.get(metric, Number()) for found in curve.numbers]
     values, low, high = (np.array([getattr(one, end) for one in numbers]) for end in ("value", "low", "high"))
@@ -169,7 +169,7 @@ def _name_axis(bottom: Axes, key: str, ticks: Sequence[Value], places: Sequence[
 
 
 def _tell_slice(top: Axes, sweep: Sweep, key: str) -> None:
-    """Write above a column where the grid's other keys are held, which may differ between jobs."""
+    """Write above a column the values at which the grid's other keys are fixed, which may differ between jobs."""
     texts: dict[str, list[str]] = {}
     for case in dict.fromkeys(measured.cell.case for measured in sweep.cells):
         held = _held([measured for measured in sweep.cells if measured.cell.case is case], key)
@@ -181,7 +181,7 @@ def _tell_slice(top: Axes, sweep: Sweep, key: str) -> None:
 
 
 def _legend(figure: Figure, panels: np.ndarray, sweep: Sweep) -> None:
-    """Name the jobs once, with what the dotted line and the band are."""
+    """Draw the legend: the jobs, the dotted line and the band."""
     handles: dict[str, Any] = {}
     for axes in panels.flat:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -202,7 +202,7 @@ def _plain(axes: Axes) -> None:
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
-    """Return a file without date and with names that do not change from run to run."""
+    """Return a figure as a file without a date and with ids that are the same in every run."""
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": "vadprobe"}):
         figure.savefig(buffer, format=kind, dpi=140, metadata={"Date": None} if kind == "svg" else None)

@@ -1,4 +1,4 @@
-"""Other samplings than the job's own: those that have features, and those of a clip length or a count of frames."""
+"""Samplings other than the job's own: those that have features, and those with another clip length or frame number."""
 
 from collections.abc import Iterator
 
@@ -28,10 +28,10 @@ def with_segments(
 ) -> tuple[Sampling, ...] | None:
     """Return the samplings of other segments; None for the job's own ones.
 
-    Whole videos are calibrated on with as many frames as a segment shows.
+    If the calibration set has whole videos, their number of frames is changed to that of a segment.
 
     Raises:
-        VadprobeError: if a clip would have to show more frames than it has.
+        VadprobeError: if `frames` is larger than `clip_length`.
     """
     own = case.segment
     if (clip_length, frames) == (own.clip_length, own.frames_per_clip):

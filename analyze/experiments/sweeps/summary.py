@@ -29,10 +29,10 @@ class _Part:
 
 
 def check_metrics(names: Sequence[str]) -> tuple[str, ...]:
-    """Return metrics that are to be shown, each once.
+    """Return the names of metrics to show, each once.
 
     Raises:
-        VadprobeError: if there is one that a sweep does not measure.
+        VadprobeError: if a sweep does not measure one of them.
     """
     unknown = [name for name in names if name not in SWEEP_METRICS]
     if unknown:
@@ -92,7 +92,7 @@ def summary_markdown(sweep: Sweep, metrics: Sequence[str]) -> list[str]:
 
 
 def _parts(sweep: Sweep) -> Iterator[_Part]:
-    """Yield the tables: the job's own cell stands in each, among the values where it is one of them."""
+    """Yield the tables; each has the job's own cell, among the others if its value is one of the axis."""
     for case in dict.fromkeys(measured.cell.case for measured in sweep.cells):
         cells = [measured for measured in sweep.cells if measured.cell.case is case]
         own = [measured for measured in cells if measured.cell.swept == OWN]
@@ -130,7 +130,7 @@ def _number(number: Number) -> str:
 
 
 def _remarks(sweep: Sweep) -> list[str]:
-    """Explain the mark and the brackets; then caveats, with the number of cells they are of, and the notes."""
+    """Return the remarks: the meaning of mark and brackets, caveats with their numbers of cells, and notes."""
     rows = [measured.row for measured in sweep.cells]
     brackets = _counted_texts([row.interval for row in rows if row.interval])
     caveats = _counted_texts([caveat for row in rows for caveat in row.caveats])

@@ -13,11 +13,11 @@ _TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 def tidy_table(sweep: Sweep) -> pa.Table:
-    """Return the table; a number that is not known is NaN, and a key that a job has no value of is null.
+    """Return the table; an unknown number is NaN, and a key without a value in a job is null.
 
-    Columns of keys have the names of the keys, with `_` for `-`. `swept` is the key that was moved, "own" for the job's
-    own settings and "product" for a cell of a grid. `locator_sigma` and `locator_threshold` are those of the fitted
-    locator, also where a grid or the adaptive rule found them.
+    Columns of keys have the names of the keys, with `_` for `-`. `swept` is the changed key, "own" for the job's own
+    settings, and "product" for a cell of a grid. `locator_sigma` and `locator_threshold` are those of the fitted
+    locator, also if a grid or the adaptive rule found them.
     """
     keys = [(name.replace("-", "_"), _TYPES[KEYS[name].kind]) for name in sweep.plan.keys]
     schema = pa.schema(

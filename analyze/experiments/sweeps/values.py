@@ -1,4 +1,4 @@
-"""Values that a sweep gives to a key, read from the words of a command: numbers, ranges of numbers, sets of prompts."""
+"""Values of a sweep's keys, read from the words of a command: numbers, ranges of numbers, sets of prompts."""
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
@@ -13,10 +13,10 @@ _MOST = 10_000
 
 
 def whole_numbers(key: str, word: str, least: int, most: int | None) -> list[int]:
-    """Read a whole number, or a range of them such as `1..10` or `2..10..2`, both ends included.
+    """Read a whole number, or a range such as `1..10` or `2..10..2`, both ends included.
 
     Raises:
-        VadprobeError: if it is none, or lies outside `least` to `most`.
+        VadprobeError: if the word is neither, or a number is outside [least, most].
     """
     wanted = f"whole numbers from {least}" + ("" if most is None else f" to {most}")
     try:
@@ -30,10 +30,10 @@ def whole_numbers(key: str, word: str, least: int, most: int | None) -> list[int
 
 
 def numbers(key: str, word: str, least: float | None = None, most: float | None = None) -> list[float]:
-    """Read a number, or a range such as `0.1..0.9..0.2`, both ends included; `fraction` and its like have bounds.
+    """Read a number, or a range such as `0.1..0.9..0.2`, both ends included.
 
     Raises:
-        VadprobeError: if it is none, or lies outside `least` to `most`.
+        VadprobeError: if the word is neither, or a number is outside [least, most]; None means no bound.
     """
     ends = " and ".join(f"at {side} {end:g}" for side, end in (("least", least), ("most", most)) if end is not None)
     try:
@@ -48,7 +48,7 @@ def numbers(key: str, word: str, least: float | None = None, most: float | None 
 
 
 def prompt_set(key: str, word: str, prompts: Sequence[str]) -> str:
-    """Read keys of prompts joined by '+'; returns them in the job's order.
+    """Read keys of prompts joined by '+'; returns them joined in the job's order.
 
     Raises:
         VadprobeError: if one is no prompt of the job.
@@ -60,7 +60,7 @@ def prompt_set(key: str, word: str, prompts: Sequence[str]) -> str:
 
 
 def subsets(prompts: Sequence[str]) -> list[str]:
-    """Return every set of prompts but the empty one, the small ones first."""
+    """Return every non-empty set of prompts, small sets first."""
     return ["+".join(part) for size in range(1, len(prompts) + 1) for part in combinations(prompts, size)]
 
 

@@ -1,1 +1,1 @@
-"""The kinds of fitted probes: values that score, and the fits that need no library."""
+"""The kinds of fitted probes: frozen values that score, with the fits that need no scikit-learn."""

@@ -1,4 +1,4 @@
-"""A probe without a fitted boundary: distances to the means of the classes."""
+"""The distance probe: squared distances to the means of the classes, without a fitted boundary."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,10 +11,11 @@ from vadprobe.analyze.probes.terms import ProbeKind
 
 @dataclass(frozen=True, eq=False)
 class DistanceProbe(Probe):
-    """score = d_n^2 / (d_n^2 + d_a^2): squared distances to the normal and the anomalous mean, standardised.
+    """Probe with score = d_n^2 / (d_n^2 + d_a^2), with the distances of a standardised sample to both class means.
 
-    `normal` and `anomalous` are the class means in the standardised space, (k,) float64. 0 at the normal mean, 1 at
-    the anomalous one, 0.5 halfway and where both means and the sample are one point. It is no probability.
+    `normal` and `anomalous` are the class means of standardised features, (k,) float64. The score is 0 at the normal
+    mean, 1 at the anomalous mean, and 0.5 halfway; it is 0.5 too if both means and the sample are equal. It is no
+    probability.
     """
 
     kind: ClassVar[ProbeKind] = "distance"

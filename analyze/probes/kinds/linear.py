@@ -12,10 +12,10 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class LinearProbe(Probe):
-    """score = sigmoid(coef · (features - mean) / scale + intercept).
+    """Probe with score = sigmoid(coef · (features - mean) / scale + intercept).
 
-    `coef` is (k,) float64, `intercept` a float. `C` (inf: no penalty), `class_weight`, `n_iterations` and
-    `converged` say how it was fitted; `converged` can be False with C = inf only.
+    `coef` is (k,) float64, `intercept` a float. `C` (inf for no penalty), `class_weight`, `n_iterations` and
+    `converged` describe the fit; `converged` can be False only if C = inf.
     """
 
     arrays: ClassVar[tuple[str, ...]] = ("mean", "scale", "coef")
@@ -47,10 +47,10 @@ class LinearProbe(Probe):
 
 @dataclass(frozen=True, eq=False)
 class LogisticProbe(LinearProbe):
-    """A linear probe whose score is the probability of an anomaly (eq. 8 (HiProbe-VAD), eq. 11 (HeadHunt-VAD)).
+    """Linear probe whose score is the probability of an anomaly (eq. 8 (HiProbe-VAD), eq. 11 (HeadHunt-VAD)).
 
-    `convention` says how it was fitted. `n_left_out` counts the rows with a value that is not finite, which a
-    streamed fit leaves out; a fit in memory refuses them.
+    `convention` describes the fit. `n_left_out` counts the rows with a value that is not finite, which a streamed fit
+    leaves out; a fit in memory refuses them.
     """
 
     kind: ClassVar[ProbeKind] = "logistic"
@@ -61,10 +61,10 @@ class LogisticProbe(LinearProbe):
 
 @dataclass(frozen=True, eq=False)
 class LinearSvmProbe(LinearProbe):
-    """A linear probe whose score is the sigmoid of the SVM's decision value.
+    """Linear probe whose score is the sigmoid of the SVM's decision value.
 
-    That is no calibrated probability: the hinge loss estimates none. The order of the scores is what counts; 0.5 is
-    the decision boundary.
+    The score is no calibrated probability, since the hinge loss estimates none. Only the order of scores is meaningful;
+    0.5 is the decision boundary.
     """
 
     kind: ClassVar[ProbeKind] = "linear-svm"

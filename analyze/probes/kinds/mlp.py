@@ -12,11 +12,11 @@ from vadprobe.store.errors import VadprobeError
 
 @dataclass(frozen=True, eq=False)
 class MlpProbe(Probe):
-    """score = sigmoid(output_weights · max(hidden_weights z + hidden_biases, 0) + output_bias), z standardised.
+    """Probe with score = sigmoid(output_weights · max(hidden_weights z + hidden_biases, 0) + output_bias).
 
-    `hidden_weights` is (hidden, k), `hidden_biases` and `output_weights` are (hidden,), all float64;
-    `output_bias` is a float. The score is a probability as far as the fit does not overfit, which few samples make it
-    do. `C`, `class_weight`, `seed`, `n_iterations` and `converged` say how it was fitted.
+    z are the standardised features. `hidden_weights` is (hidden, k), `hidden_biases` and `output_weights` are
+    (hidden,), all float64; `output_bias` is a float. The score is a probability unless the fit overfits, as it does
+    with few samples. `C`, `class_weight`, `seed`, `n_iterations` and `converged` describe the fit.
     """
 
     kind: ClassVar[ProbeKind] = "mlp"
@@ -40,7 +40,7 @@ class MlpProbe(Probe):
             )
 
     def _score_standardised(self, block: np.ndarray) -> np.ndarray:
-        # Not a matrix product: BLAS sums a row in another order when other rows stand beside it.
+        # Not a matrix product: BLAS may sum a row in another order if there are other rows.
         from scipy.special import expit
 
         hidden = np.einsum("nk,hk->nh", block, self.hidden_weights)

@@ -1,4 +1,4 @@
-"""Distance of a sample from those most like it; no label is seen."""
+"""The nearest-neighbour probe: distance of a sample to the rows most similar to it, without labels."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from vadprobe.analyze.probes.probe import Probe
 
 @dataclass(frozen=True, eq=False)
 class NeighboursProbe(Probe):
-    """score = d / (d + usual), d the mean Euclidean distance to the `neighbours` nearest rows of the bank.
+    """Probe with score = d / (d + usual), where d is the mean Euclidean distance to the `neighbours` nearest bank rows.
 
-    `bank` (b, k) float64 has distinct rows of the fit; rows equal to the sample are passed over, so that a sample of
-    the bank is not its own neighbour. `usual` is the median of d over the bank: a score of 0.5.
+    `bank` (b, k) float64 has distinct rows of the fit. Rows equal to the sample are ignored, so a sample of the bank is
+    not its own neighbour. `usual` is the median of d over the bank, at which the score is 0.5.
     """
 
     kind: ClassVar[str] = "nearest-neighbours"
@@ -32,7 +32,7 @@ class NeighboursProbe(Probe):
 
     @classmethod
     def fit(cls, samples: FitSamples) -> Self:
-        """Keep the rows, at most options["bank"] of them, drawn by their values: their order changes nothing."""
+        """Keep at most options["bank"] rows, drawn by a hash of their values, so that their order has no effect."""
         rows = np.unique(samples.rows, axis=0)
         most = int(samples.options["bank"])
         if len(rows) > most:
@@ -53,7 +53,7 @@ class NeighboursProbe(Probe):
 
 
 def _distance(bank: np.ndarray, row: np.ndarray, count: int) -> float:
-    """Return the mean distance of a row to its nearest others; NaN for an unknown row."""
+    """Return the mean distance of a row to its nearest unequal rows of the bank; NaN for an unknown row."""
     distances = np.sqrt(((bank - row) ** 2).sum(axis=1))
     others = distances[distances != 0]
     if not len(others):

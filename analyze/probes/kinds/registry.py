@@ -1,4 +1,4 @@
-"""The kinds of fitted probes by name. Reading one needs no scikit-learn; `.fitting` fits them."""
+"""The kinds of fitted probes by name. Reading a probe needs no scikit-learn; `probes.fitting` fits it."""
 
 from typing import Any, cast
 
@@ -19,11 +19,11 @@ _KINDS: tuple[type[Probe], ...] = (
     *(SphereProbe, WhitenedProbe, NeighboursProbe),
 )
 SCORERS: Registry[type[Probe]] = Registry("probe's kind", {kind.kind: kind for kind in _KINDS})
-"""Classes of probes; one that is `samples.Scorer` fits itself, `.fitting` fits the first four."""
+"""Classes of probes by kind. A `samples.Scorer` fits itself; `probes.fitting` fits the first four."""
 
 
 def own_fit(kind: str) -> type[Scorer] | None:
-    """Return the class of a kind that fits itself; None for one of `.fitting`.
+    """Return the class of a kind that fits itself; None for a kind that `probes.fitting` fits.
 
     Raises:
         VadprobeError: if the kind is not known.
@@ -33,7 +33,7 @@ def own_fit(kind: str) -> type[Scorer] | None:
 
 
 def probe_from_json(value: dict[str, Any]) -> Probe:
-    """Restore what `to_json` of a probe of any kind gave, every bit; a value without "kind" is a logistic probe.
+    """Restore a probe of any kind from `to_json`, bit by bit; a value without "kind" is a logistic probe.
 
     Raises:
         VadprobeError: if the kind is not known, or the value's numbers do not make a probe of that kind.

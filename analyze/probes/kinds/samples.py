@@ -1,4 +1,4 @@
-"""Samples that a kind of probe is fitted on, and the protocol of a kind that brings its own fit."""
+"""Samples that a kind of probe is fitted on, and the protocol of a kind that fits itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class FitSamples:
     Attributes:
         features: (n, k) of the calibration rows.
         labels: (n,) int64, 1 (anomalous) or 0, of `features`.
-        rows: (m, k) of all rows that a statistic without labels sees: `features` first, then, in a transductive fit,
-            rows of the videos to score. Their labels are not here.
-        mean: (k,) that was taken out; it belongs into the probe.
-        scale: (k,) that was divided by; it belongs into the probe.
-        options: by name, every one that the kind declares.
+        rows: (m, k), all rows that statistics without labels see: `features` first and, in a transductive fit, rows of
+            the videos to score behind them, without labels.
+        mean: (k,) that was subtracted; the probe must store it.
+        scale: (k,) that was divided by; the probe must store it.
+        options: value of every option that the kind declares, by name.
     """
 
     features: np.ndarray
@@ -31,14 +31,15 @@ class FitSamples:
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A class of probes that fits itself: a subclass of `probe.Probe` with `fit` and the claims below.
+    """Protocol of a class of probes that fits itself: a subclass of `probe.Probe` with `fit` and these attributes.
 
     Attributes:
-        kind: name of it in a job.
+        kind: its name in a job.
         options: keys of `[analysis.probe.options]` with their defaults, all numbers.
-        sees_labels: False if permuted labels leave the fit as it is.
-        sees_rows: True if it has statistics without labels, which may be transductive.
-        scale_free: True if features times a positive number give the same scores, without standardising.
+        sees_labels: False if the fit does not depend on labels.
+        sees_rows: True if it has statistics without labels, so that a transductive fit is possible.
+        scale_free: True if multiplying features by a positive number does not change the scores, even without
+            standardising.
     """
 
     kind: ClassVar[str]
@@ -49,11 +50,11 @@ class Scorer(Protocol):
 
     @classmethod
     def fit(cls, samples: FitSamples) -> Self:
-        """Return the probe that was fitted; the order of samples changes it by rounding only."""
+        """Return the fitted probe, which must not depend on the order of samples, except for rounding."""
         ...
 
     def score(self, features: np.ndarray) -> np.ndarray:
-        """Return (n,) scores in [0, 1], each of its row alone."""
+        """Return (n,) scores in [0, 1], each computed from its row alone."""
         ...
 
     def to_json(self) -> dict[str, Any]:

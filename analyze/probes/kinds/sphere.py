@@ -9,16 +9,17 @@ import numpy as np
 from vadprobe.analyze.probes.kinds.samples import FitSamples
 from vadprobe.analyze.probes.probe import Probe
 
-_ITERATIONS = 200  # of the mean and of k-means at most; some ten are usual
+_ITERATIONS = 200  # largest number of iterations of the mean and of k-means; about ten are usual
 _CONVERGED = 1e-12  # radians
 
 
 @dataclass(frozen=True, eq=False)
 class SphereProbe(Probe):
-    """score = sigmoid(concentration * (d_n - d_a)), angles to the nearest normal and the nearest anomalous prototype.
+    """Probe with score = sigmoid(concentration * (d_n - d_a)), from angles to the nearest prototype of each class.
 
-    A sample is put on the unit sphere, moved by the logarithm at `centre` (k,), the Frechet mean, and put on the sphere
-    again; `normal` (p, k) and `anomalous` (q, k) are unit vectors there. An angle is in radians. All are float64.
+    A sample is divided by its length, mapped by the logarithm at the Frechet mean `centre` (k,) to the tangent space,
+    and divided by its length again. `normal` (p, k) and `anomalous` (q, k) are the prototypes, unit vectors of that
+    tangent space; d_n and d_a are angles in radians. All are float64.
     """
 
     kind: ClassVar[str] = "von-mises-fisher"
@@ -39,7 +40,7 @@ class SphereProbe(Probe):
 
     @classmethod
     def fit(cls, samples: FitSamples) -> Self:
-        """Take the Frechet mean of all rows, and prototypes of each class; a class has at most as many as samples."""
+        """Fit the Frechet mean of all rows and the prototypes of each class, at most as many as its samples."""
         centre = frechet_mean(unit_vectors(samples.rows))
         moved = centred(samples.features, centre)
         prototypes = [
@@ -78,18 +79,18 @@ def angles(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def tangents(rows: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Return the logarithms of unit vectors (n, k) at `centre` (k,): towards each row, as long as its angle."""
+    """Return logarithms of unit vectors (n, k) at `centre` (k,): tangents towards each row, as long as its angle."""
     cosines = np.clip((rows * centre).sum(axis=1, keepdims=True), -1.0, 1.0)
     return np.asarray(unit_vectors(rows - cosines * centre) * np.arccos(cosines))
 
 
 def centred(features: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Return features (n, k) on the unit sphere of the tangent space at `centre` (k,); the centre itself is zeros."""
+    """Return features (n, k) as unit vectors of the tangent space at `centre` (k,); the centre becomes zeros."""
     return unit_vectors(tangents(unit_vectors(features), centre))
 
 
 def frechet_mean(rows: np.ndarray) -> np.ndarray:
-    """Return the point of least summed squared angle to unit vectors (n, k), by steps along the mean tangent, (k,)."""
+    """Return the unit vector, (k,), with the least sum of squared angles to unit vectors (n, k), by iteration."""
     centre = _direction(rows.sum(axis=0), rows)
     for _ in range(_ITERATIONS):
         step = tangents(rows, centre).mean(axis=0)
@@ -101,10 +102,11 @@ def frechet_mean(rows: np.ndarray) -> np.ndarray:
 
 
 def spherical_kmeans(rows: np.ndarray, count: int) -> np.ndarray:
-    """Return at most `count` prototypes of unit vectors (n, k): each is the direction of the sum of its own rows.
+    """Return at most `count` prototypes of unit vectors (n, k), each the direction of the sum of its own rows.
 
-    The first is the row nearest the mean direction, each further one the row farthest from all before; then rows and
-    prototypes are fitted in turn until nothing changes. No random number is drawn. Equal rows make one prototype.
+    The first start is the row nearest the mean direction, each further one the row farthest from all earlier starts.
+    Then rows are assigned and prototypes updated in turn until nothing changes. No random numbers are used. Equal rows
+    share one prototype.
     """
     distinct = np.unique(rows, axis=0)
     chosen = [int(angles(distinct, _direction(rows.sum(axis=0), rows)[None]).argmin())]
@@ -125,6 +127,6 @@ def spherical_kmeans(rows: np.ndarray, count: int) -> np.ndarray:
 
 
 def _direction(total: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return the direction of a sum of rows; that of the first row, in the order of values, where they cancel."""
+    """Return the direction of a sum of rows; if they cancel, that of the first row in the order of values."""
     found = unit_vectors(total[None])[0]
     return found if found.any() else np.asarray(np.unique(rows, axis=0)[0])

@@ -1,4 +1,4 @@
-"""Distance of a sample from the mean, in units of the spread of all samples; no label is seen."""
+"""The whitened probe: distance of a sample to the mean in units of the spread of all samples, without labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,11 @@ from vadprobe.analyze.probes.probe import Probe
 
 @dataclass(frozen=True, eq=False)
 class WhitenedProbe(Probe):
-    """score = m / (1 + m), m the mean square of a sample's whitened features: 0.5 for a sample as usual as the mean.
+    """Probe with score = m / (1 + m), where m is the mean square of a sample's whitened features.
 
-    The covariance is that of probabilistic PCA: `variances` (c,) along the orthonormal `directions` (c, k), and the
-    mean of all other variances, `rest`, across them. `centre` (k,) is the mean. All are float64.
+    The mean of m over the fitted rows is about 1, a score of 0.5. The covariance is that of probabilistic PCA:
+    `variances` (c,) along the orthonormal `directions` (c, k), and `rest`, the mean of all other variances, in all
+    directions orthogonal to them. `centre` (k,) is the mean. All are float64.
     """
 
     kind: ClassVar[str] = "whitened"
@@ -32,7 +33,7 @@ class WhitenedProbe(Probe):
 
     @classmethod
     def fit(cls, samples: FitSamples) -> Self:
-        """Take mean and covariance of all rows; at most half as many components as rows minus one or as features."""
+        """Fit mean and covariance of all rows, with at most options["components"] components and half of their rank."""
         rows = samples.rows
         centre = rows.mean(axis=0)
         _, singular, directions = np.linalg.svd(rows - centre, full_matrices=False)
@@ -54,7 +55,7 @@ class WhitenedProbe(Probe):
 
     def _check_shapes(self) -> None:
         super()._check_shapes()
-        if not self.directions.size:  # JSON keeps no shape of an empty list
+        if not self.directions.size:  # JSON loses the shape of an empty array
             object.__setattr__(self, "directions", np.empty((0, *self.mean.shape)))
         if self.centre.shape != self.mean.shape or self.directions.shape != self.variances.shape + self.mean.shape:
             raise self._misshapen()

@@ -1,1 +1,1 @@
-"""A logistic probe fitted to more rows than memory holds, on Dask."""
+"""Fitting a logistic probe in blocks to more rows than memory holds, on Dask."""

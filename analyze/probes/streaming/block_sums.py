@@ -1,4 +1,4 @@
-"""Sums of one block of rows; the sums of all blocks are the same to the last bit however the rows were cut."""
+"""Sums over one block of rows; the sums of all blocks are equal bit by bit however the rows are cut into blocks."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from vadprobe.analyze.probes.streaming.row_blocks import chunks
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """Counts and bounds of a block: all that must be known before anything can be added up.
+    """Counts and bounds of a block, which must be known before sums can be computed.
 
-    `n_rows` and `n_failed` count rows, `counts` (2,) the rows of label 0 and 1 that did not fail. `lowest` and
-    `highest` (k,) float64 bound every feature. `centre` (k,) is the mean of the first chunk that has a row; None if
-    none has.
+    `n_rows` and `n_failed` count rows; `counts` (2,) are the rows of label 0 and 1 that did not fail. `lowest` and
+    `highest` (k,) float64 bound every feature. `centre` (k,) is the mean of the first chunk with a row that did not
+    fail; None if there is none.
     """
 
     n_rows: int
@@ -26,7 +26,7 @@ class Survey:
 
 
 def survey(features: np.ndarray, labels: np.ndarray) -> Survey:
-    """Count a block's rows and bound its features."""
+    """Return the counts and bounds of a block, features (n, k) and labels (n,)."""
     width = features.shape[1]
     lowest, highest, centre = np.full(width, np.inf), np.full(width, -np.inf), None
     counts = np.zeros(2, dtype=np.int64)
@@ -43,18 +43,18 @@ def survey(features: np.ndarray, labels: np.ndarray) -> Survey:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """A draw of rows by a seeded hash of their features and place; `fractions` (2,) of the rows of each class."""
+    """Random draw of rows by a seeded hash of their features and places; `fractions` (2,) are those of each class."""
 
     seed: int
     fractions: np.ndarray
 
     def chosen(self, values: np.ndarray, labels: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Tell which rows of a chunk are drawn, (n,) bool: the same whatever block the chunk came in."""
+        """Return (n,) bool, True for drawn rows of a chunk; it does not depend on the block that has the chunk."""
         columns = np.unique(np.linspace(0, values.shape[1] - 1, 64).astype(np.int64))
         multipliers = np.random.default_rng(self.seed).integers(0, 2**64 - 1, len(columns) + 1, dtype=np.uint64) | 1
         bits = values[:, columns].astype(np.float64).view(np.uint64)
         keys = (bits * multipliers[:-1]).sum(axis=1) + places.astype(np.uint64) * multipliers[-1]
-        # The finaliser of splitmix64 (Steele, Lea and Flood, 2014) spreads every bit of the key over all of it.
+        # The finaliser of splitmix64 (Steele, Lea and Flood, 2014) spreads every bit of the key over all bits.
         keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         keys ^= keys >> np.uint64(31)
@@ -64,10 +64,10 @@ class Draw:
 def moments_and_sample(
     features: np.ndarray, labels: np.ndarray, centre: np.ndarray, quanta: np.ndarray, draw: Draw
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Add up offsets from `centre` and their squares, and draw rows.
+    """Sum the offsets of features from `centre` and their squares, and draw rows.
 
     Returns:
-        (2, k) int64 multiples of `quanta` (2, k); drawn features (m, k) as stored; their labels (m,).
+        The sums as (2, k) int64 multiples of `quanta` (2, k); the drawn features (m, k) as stored; their labels (m,).
     """
     total = np.zeros_like(quanta, dtype=np.int64)
     drawn, of_drawn = [features[:0]], [labels[:0]]
@@ -82,9 +82,9 @@ def moments_and_sample(
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A point of the loss: coefficients of features `(x - mean) / scale`, (k,) float64, and an intercept.
+    """Point of the loss: coefficients (k,) float64 of features `(x - mean) / scale`, and an intercept.
 
-    `weights` (2,) are those of a row of label 0 and 1; `quanta` (k + 1,) those of the gradient's sums.
+    `weights` (2,) are those of rows of label 0 and 1; `quanta` (k + 1,) are the quanta of the gradient's sums.
     """
 
     mean: np.ndarray
@@ -96,11 +96,11 @@ class Point:
 
 
 def loss_and_gradient(features: np.ndarray, labels: np.ndarray, point: Point) -> tuple[list[float], np.ndarray]:
-    """Add up the weighted log losses of a block, chunk by chunk, and their gradients.
+    """Sum the weighted log losses of each chunk of a block, and their gradients.
 
     Returns:
-        The losses, to be added by `math.fsum`, whose result has no order; and (k + 1,) int64 multiples of the quanta:
-        the gradient of the coefficients, then of the intercept.
+        The losses by chunk, to be summed by `math.fsum`, whose result does not depend on order; and (k + 1,) int64
+        multiples of the quanta: the gradient for the coefficients, then for the intercept.
     """
     from scipy.special import expit
 

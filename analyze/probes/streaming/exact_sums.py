@@ -1,7 +1,8 @@
-"""Sums that do not depend on their order: numbers rounded to whole multiples of a common quantum, added as integers.
+"""Sums that do not depend on order: numbers are rounded to integer multiples of a quantum and added as integers.
 
-Floating-point addition is not associative, so partial sums of blocks would depend on how the rows were cut. Integer
-addition is. With the quantum 2^-60 of a bound on the sum of magnitudes, rounding costs less than float64 itself does.
+Floating-point addition is not associative, so sums of blocks would depend on how rows are cut into blocks; integer
+addition is associative. The quantum is 2^-60 of a bound on the sum of magnitudes, so its rounding error is smaller than
+that of float64.
 """
 
 import numpy as np
@@ -10,12 +11,12 @@ _BITS = 60
 
 
 def quantum(bound: np.ndarray) -> np.ndarray:
-    """Return the quantum of numbers whose magnitudes add up to `bound` at most: powers of two, float64."""
+    """Return quanta, powers of two as float64, for numbers whose magnitudes sum to at most `bound`."""
     return np.asarray(np.ldexp(1.0, np.frexp(np.asarray(bound, dtype=np.float64))[1] - _BITS))
 
 
 def to_multiples(values: np.ndarray, quanta: np.ndarray) -> np.ndarray:
-    """Round each value to a whole multiple of its quantum, int64."""
+    """Return each value rounded to a multiple of its quantum, as that integer multiple, int64."""
     return np.asarray(np.rint(values / quanta).astype(np.int64))
 
 

@@ -1,4 +1,4 @@
-"""Logistic regression on rows that do not fit memory: the same minimum as in memory, in about ten passes over them."""
+"""Logistic regression on rows that do not fit into memory: the same minimum as in memory, in about ten passes."""
 
 import math
 
@@ -18,28 +18,28 @@ from vadprobe.store.errors import VadprobeError
 _TOLERANCE = 1e-7
 """Largest gradient component of the mean loss at a converged fit.
 
-Smaller than that of the fit in memory, because the penalty 1 / (2 C n) of many rows leaves the loss flat.
+It is smaller than for the fit in memory, because with many rows the penalty 1 / (2 C n) leaves the loss flat.
 """
 
-_HISTORY = 20  # steps L-BFGS remembers
-_SAMPLE_ROWS = 32  # per feature; measured: with 32 the passes are half of those with 4, with more hardly fewer
+_HISTORY = 20  # steps that L-BFGS remembers
+_SAMPLE_ROWS = 32  # sample rows per feature; measured: 32 need half the passes of 4, and more rows hardly save any
 _LEAST_SAMPLE = 4096
-_SAMPLE_VALUES = 1 << 27  # at most, 512 MiB of float32
+_SAMPLE_VALUES = 1 << 27  # largest number of values in the sample, 512 MiB of float32
 
 
 def fit_streamed_logistic(blocks: RowBlocks, penalty: Penalty = DEFAULT_PENALTY, *, seed: int = 0) -> LogisticProbe:
     """Fit the probe of `logistic_fitting.fit_logistic` with one block of rows in memory at a time.
 
-    Two passes give means and deviations and draw a sample of rows. The sample's own fit is where L-BFGS starts, and the
-    Cholesky factor of its Hessian makes the steps well scaled; each further pass gives loss and gradient of all rows.
-    The sample decides how many passes are needed, never where the minimum is. It has 32 rows per feature, 4096 at
-    least, and at most 512 MiB of float32, which is ten per feature of a layer of 3584; it is held in memory, beside two
-    matrices of (k + 1)^2 float64.
+    Two passes compute means and deviations and draw a sample of rows. L-BFGS starts at the minimum on the sample, and
+    the Cholesky factor of the Hessian there scales its steps. Each further pass computes loss and gradient of all rows.
+    The sample changes the number of passes, not the minimum. It has 32 rows per feature, at least 4096 rows and at most
+    512 MiB of float32 (ten rows per feature for a layer of 3584). Memory holds the sample and two matrices of (k + 1)^2
+    float64.
 
     Args:
-        blocks: the rows; a row with a value that is not finite is left out and counted. Cutting them into other blocks,
-            or computing these elsewhere or in another order, changes no bit of the probe.
-        penalty: on standardised features; the intercept is not penalised. An iteration is a pass or, seldom, more.
+        blocks: the rows; a row with a value that is not finite is left out and counted. How rows are cut into blocks,
+            and where and in which order blocks are computed, changes no bit of the probe.
+        penalty: on standardised features; the intercept is not penalised. An iteration needs one pass, rarely more.
         seed: of the sample, >= 0.
 
     Returns:
@@ -49,7 +49,7 @@ def fit_streamed_logistic(blocks: RowBlocks, penalty: Penalty = DEFAULT_PENALTY,
         VadprobeError: if a class has fewer than two rows, or a penalised fit does not converge.
     """
     passes = Passes(blocks)
-    # With more threads BLAS would add in another order here.
+    # With more threads BLAS would sum in another order.
     with threadpool_limits(limits=1):
         known = passes.survey()
         draw = Draw(seed, _fractions(known.counts, blocks.n_features))
@@ -57,7 +57,7 @@ def fit_streamed_logistic(blocks: RowBlocks, penalty: Penalty = DEFAULT_PENALTY,
         weights = np.ones(2) if penalty.class_weight is None else known.counts.sum() / (2 * known.counts)
         conditioned = Preconditioner(np.zeros(blocks.n_features + 1))
         if len(np.unique(labels)) == 2:
-            # Each drawn row stands for as many rows of its class as there are for each that was drawn.
+            # Each drawn row has the weight of the rows of its class divided by the drawn rows of its class.
             each = (weights * known.counts / np.bincount(labels))[labels]
             rows = _standardised(drawn, mean, scale)
             conditioned = of_sample(rows, labels, each, penalty.C, int(known.counts.sum()))
@@ -85,7 +85,7 @@ def fit_streamed_logistic(blocks: RowBlocks, penalty: Penalty = DEFAULT_PENALTY,
 
 
 def _fractions(counts: np.ndarray, n_features: int) -> np.ndarray:
-    """Return the fraction of each class to draw, (2,): half of the sample from each, as far as there are so many."""
+    """Return the fraction of each class to draw, (2,): half of the sample from each, if the class has so many rows."""
     sample_rows = max(_LEAST_SAMPLE, min(_SAMPLE_ROWS * (n_features + 1), _SAMPLE_VALUES // n_features))
     rarer = min(sample_rows / 2, counts.min())
     wanted = np.where(counts == counts.min(), rarer, sample_rows - rarer)
@@ -93,7 +93,7 @@ def _fractions(counts: np.ndarray, n_features: int) -> np.ndarray:
 
 
 def _standardised(drawn: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Join the sample in float32, enough for a start; its parts leave the list, so that it is in memory once."""
+    """Return the joined sample, standardised, as float32; parts are removed from the list, to be in memory once."""
     last = sum(len(part) for part in drawn)
     rows = np.empty((last, len(mean)), dtype=np.float32)
     while drawn:
@@ -104,7 +104,7 @@ def _standardised(drawn: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) 
 
 
 class _Objective:
-    """Mean weighted log loss plus |coef|^2 / (2 C n) and its gradient, each new point one pass over the rows."""
+    """Mean weighted log loss plus |coef|^2 / (2 C n), and its gradient; each new point takes one pass over the rows."""
 
     def __init__(
         self, passes: Passes, mean: np.ndarray, scale: np.ndarray, weights: np.ndarray, counts: np.ndarray, C: float
@@ -112,7 +112,7 @@ class _Objective:
         self._passes, self._mean, self._scale, self._weights = passes, mean, scale, weights
         self._n = int(counts.sum())
         self._penalty = 1 / (C * self._n)
-        # A standardised feature's squares add up to n, so Cauchy and Schwarz bound its part of the gradient.
+        # The squares of a standardised feature sum to n, so the Cauchy-Schwarz inequality bounds its gradient.
         bound = 2 * float((weights * np.sqrt(counts * self._n)).sum())
         self._quanta = quantum(np.full(len(mean) + 1, bound))
         self._last: tuple[np.ndarray, float, np.ndarray] | None = None
@@ -134,10 +134,10 @@ class _Objective:
 
 
 def _minimised(objective: _Objective, conditioned: Preconditioner, max_iter: int) -> tuple[np.ndarray, int]:
-    """Run L-BFGS in the preconditioned coordinates until the gradient is small: (parameters, iterations).
+    """Run L-BFGS in preconditioned coordinates until the gradient is small; returns (parameters, iterations).
 
-    scipy's first step has length 1 whatever the gradient. In units of the first gradient's length, that is the step
-    which is exact where the preconditioner is.
+    scipy's first step always has length 1. So coordinates are measured in units of the first gradient's length: then
+    the first step is the Newton step, if the preconditioner is exact.
     """
     from scipy.optimize import OptimizeResult, minimize
 

@@ -1,4 +1,4 @@
-"""The passes of a streamed fit over all blocks of rows, each added up to one result."""
+"""The passes of a streamed fit over all blocks of rows, each summed to one result."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from vadprobe.analyze.probes.streaming.row_blocks import CHUNK_ROWS, Result, Row
 
 
 class Passes:
-    """The passes over all blocks; `done` counts them."""
+    """Passes over all blocks; `done` counts them."""
 
     def __init__(self, blocks: RowBlocks) -> None:
         self._blocks, self.done = blocks, 0
@@ -24,9 +24,13 @@ class Passes:
         return self._blocks.map(function, *arguments)
 
     def survey(self) -> Survey:
-        """Join the surveys of all blocks; a class of fewer than two rows is a `VadprobeError`."""
+        """Return the joined counts and bounds of all blocks.
+
+        Raises:
+            VadprobeError: if a class has fewer than two rows.
+        """
         parts = self._map(block_sums.survey)
-        # Other cuts would change the order of sums within a chunk.
+        # Other cuts would change the order of summation within a chunk.
         assert all(part.n_rows % CHUNK_ROWS == 0 for part in parts[:-1]), "blocks end where chunks end"
         counts = np.sum([part.counts for part in parts], axis=0)
         check_classes(counts)
@@ -42,7 +46,7 @@ class Passes:
     def moments_and_sample(
         self, known: Survey, draw: Draw
     ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray], np.ndarray]:
-        """Return mean and scale of every feature, the rows drawn from each block, and the labels of all drawn rows."""
+        """Return mean and scale of every feature, the drawn rows of each block, and the labels of all drawn rows."""
         n = int(known.counts.sum())
         assert known.centre is not None  # both classes have rows
         centre = np.clip(known.centre, known.lowest, known.highest)
@@ -58,7 +62,7 @@ class Passes:
         return mean, scale, [drawn for _, drawn, _ in parts], labels
 
     def loss_and_gradient(self, point: Point) -> tuple[float, np.ndarray]:
-        """Add up log losses and gradients of all rows."""
+        """Return the sums of the weighted log losses and of the gradients of all rows."""
         parts = self._map(block_sums.loss_and_gradient, point)
         loss = math.fsum(value for losses, _ in parts for value in losses)
         return loss, from_multiples(np.sum([gradient for _, gradient in parts], axis=0), point.quanta)

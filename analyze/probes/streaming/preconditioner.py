@@ -1,4 +1,4 @@
-"""The start of a streamed fit and the coordinates in which it steps, from a sample of its rows."""
+"""The start of a streamed fit, and coordinates in which its steps are well scaled, from a sample of the rows."""
 
 import warnings
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 _SLAB_ROWS = 1024  # rows in float64 at a time
-_SAMPLE_ITERATIONS = 300  # of the sample's fit, a start that need not be exact
-_JITTER = 1e-10  # fraction of the largest diagonal entry, added where no penalty makes the Hessian regular
+_SAMPLE_ITERATIONS = 300  # iterations of the fit to the sample, which need not be exact
+_JITTER = 1e-10  # fraction of the largest diagonal entry that is added to a Hessian which no penalty makes regular
 
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """A start (k + 1,), coefficients and intercept, and coordinates u around it: parameters = start + L'^-1 u.
+    """Start (k + 1,), coefficients and intercept, and coordinates u around it: parameters = start + L'^-1 u.
 
-    `factor` is L, (k + 1, k + 1) lower triangular with L L' near the Hessian, so that in u the loss curves about
-    equally in all directions; None for u as they are.
+    `factor` is L, (k + 1, k + 1), lower triangular with L L' near the Hessian, so that the curvature of the loss in u
+    is about equal in all directions. If it is None, u is parameters - start.
     """
 
     start: np.ndarray
@@ -39,12 +39,12 @@ class Preconditioner:
 
 
 def of_sample(rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, C: float, n: int) -> Preconditioner:
-    """Start at the minimum of the loss on a sample, with the Hessian there.
+    """Return the preconditioner with the minimum of the loss on a sample as start, and the Hessian there.
 
     Args:
         rows: (m, k) standardised features, float32 or float64.
         labels: (m,) 0 or 1, both present.
-        weights: (m,) number of rows that each row stands for; they add up to about n.
+        weights: (m,) number of rows that each sampled row stands for; they sum to about n.
         C: inverse strength of the penalty.
         n: number of all rows, by which the loss is divided.
     """

@@ -1,1 +1,1 @@
-"""The report: one HTML page that fetches nothing, its data inlined, its tables also as CSV beside it."""
+"""The report: one HTML page with all its data, which loads nothing; its tables are also CSV files beside it."""

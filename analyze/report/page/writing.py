@@ -54,7 +54,7 @@ def tables_folder(path: Path) -> Path:
 
 
 def _content(parts: Sequence[ReportPart]) -> dict[str, Any]:
-    """Build every section."""
+    """Return the content of every section, for the template."""
     labels = labels_of(parts)
     clips = [measured_clips(part) for part in parts]
     data, notes = curves(parts, labels)
@@ -126,12 +126,12 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def _digest(text: str) -> str:
-    """Return a script or style as the page's policy names it: nothing else of its kind is run or applied."""
+    """Return the digest by which the page's security policy allows a script or style, and no other."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
 def _inert_json(data: Any) -> str:
-    """Encode as JSON in which no letter can end the element that it stands in."""
+    """Encode as JSON without characters that could end the HTML element around it."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")

@@ -1,1 +1,1 @@
-"""Numbers that others have published, as data with their source: those of the two papers, and of other works apart."""
+"""Published numbers as data with their sources: those of the two papers, and those of other works."""

@@ -8,17 +8,18 @@ from importlib.resources import files
 from typing import Any
 
 METRICS: Mapping[str, str] = {"UCF": "UCF-Crime AUC", "XD": "XD-Violence AP"}
-"""Names of the metrics by their key in the data."""
+"""Name of each metric by its key in the data."""
 
 SETS: Mapping[str, str] = {"ucf-crime": METRICS["UCF"], "xd-violence": METRICS["XD"]}
-"""Metric by the name of the annotation's format."""
+"""Name of the published metric by the annotation's format."""
 
 
 @dataclass(frozen=True)
 class PublishedNumber:
     """One published number in per cent.
 
-    `table` is the paper's table, "" of other works; `source` is who prints it, `caveat` why it may not be comparable.
+    `table` is the paper's table, "" for other works. `source` is the work that prints it, `caveat` the reason why it
+    may not be comparable.
     """
 
     table: str
@@ -31,7 +32,7 @@ class PublishedNumber:
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """One row of a paper's table: its wording, what it prints in `words` beside, and its numbers."""
+    """One row of a paper's table: its label, further texts in `words` by heading, and its numbers."""
 
     label: str
     words: Mapping[str, str]
@@ -39,13 +40,13 @@ class PrintedRow:
 
     @property
     def values(self) -> dict[str, float]:
-        """Metric to value in per cent."""
+        """Values in per cent by metric."""
         return {number.metric: number.value for number in self.numbers}
 
 
 @dataclass(frozen=True)
 class PrintedTable:
-    """One table of a paper. `shares` names the other paper's table whose rows it repeats, "" if none."""
+    """One table of a paper. `shares` names the other paper's table whose rows it repeats; "" if there is none."""
 
     name: str
     title: str
@@ -79,7 +80,7 @@ def other_works() -> tuple[PublishedNumber, ...]:
 
 
 def published_on(format_name: str) -> tuple[PublishedNumber, ...]:
-    """Return all that is published on a set: each method of the papers' comparisons once, then other works."""
+    """Return all published numbers on a set: each method of the papers' comparisons once, then other works."""
     metric = SETS[format_name]
     found: dict[str, PublishedNumber] = {}
     for table in printed_tables().values():
@@ -94,7 +95,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _caveats() -> dict[tuple[str, str], str]:
-    """Return what is known of the papers' numbers beyond the papers, by row and metric."""
+    """Return caveats of the papers' numbers that are not in the papers, by row and metric."""
     return {(one["row"], METRICS[one["metric"]]): one["caveat"] for one in _read("other_works.json")["caveats"]}
 
 
@@ -114,9 +115,9 @@ def _row(
 
 
 def _merged(shared: Sequence[PrintedRow], own: Sequence[PrintedRow], table: str, source: str) -> tuple[PrintedRow, ...]:
-    """Put a table's own rows behind those of the other paper that have the same supervision.
+    """Return a table's own rows, inserted behind the other paper's rows of the same supervision.
 
-    A method of which the own rows print another form, as "HiProbe-VAD" for "HiProbe-VAD (InternVL2.5)", is left out.
+    A shared row such as "HiProbe-VAD (InternVL2.5)" is left out if the own rows have "HiProbe-VAD".
     """
     names = tuple(f"{row.label} (" for row in own)
     kept = [

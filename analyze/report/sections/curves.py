@@ -1,4 +1,4 @@
-"""Curves of the test videos as compact data: scores, truth, detections and texts of all analyses, video by video."""
+"""Curves of the test videos as compact data: scores, truth, detections and texts of all analyses, by video."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from vadprobe.analyze.report.sections.encoding import encoded
 from vadprobe.store.datasets.video import Video
 
 MOST_TEXT = 400_000
-"""Bytes of texts in a page; beyond them the texts of segments that are neither detected nor anomalous are left out."""
+"""Largest size of texts in bytes; beyond it, texts of segments neither detected nor anomalous are left out."""
 
 _Rows = Mapping[str, np.ndarray]
 
@@ -58,7 +58,7 @@ def curves(parts: Sequence[ReportPart], labels: Sequence[str]) -> tuple[dict[str
 
 
 def by_video(table: pa.Table, columns: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Return columns of a table video by video, each video's rows by their start."""
+    """Return columns of a table by video and name, each video's rows sorted by start."""
     unique, codes = np.unique(np.array(table["video_id"].to_pylist(), dtype=str), return_inverse=True)
     order = np.lexsort((table["start_frame"].to_numpy(), codes))
     found = {name: table[name].to_numpy(zero_copy_only=False)[order] for name in columns}
@@ -90,7 +90,7 @@ def _entry(part: ReportPart, video: Video, n_frames: int) -> dict[str, Any]:
 
 
 def _segments(rows: _Rows) -> dict[str, np.ndarray]:
-    """Return a video's segments with a gap between two of them as a segment without a score."""
+    """Return a video's segments; a gap between two of them becomes a segment without a score."""
     starts, stops = rows["start_frame"], rows["stop_frame"]
     gaps = np.flatnonzero(stops[:-1] < starts[1:])
     if not len(gaps):
@@ -105,7 +105,7 @@ def _segments(rows: _Rows) -> dict[str, np.ndarray]:
 
 
 def _edges(starts: np.ndarray, stops: np.ndarray) -> dict[str, Any]:
-    """Return the edges of segments: their length where all but the last have the same, else each edge."""
+    """Return the edges of segments: one length if all segments but the last have it, else every edge."""
     edges = [*starts.tolist(), int(stops[-1])]
     length = int(stops[0] - starts[0])
     if edges[0] == 0 and all(edge == length * n for n, edge in enumerate(edges[:-1])) and length > 0:
@@ -114,7 +114,7 @@ def _edges(starts: np.ndarray, stops: np.ndarray) -> dict[str, Any]:
 
 
 def _spans(events: pa.Table) -> dict[str, list[list[int]]]:
-    """Return the half-open frames of what was detected, by video."""
+    """Return the half-open frames of detected segments, by video."""
     rows = events.filter(pc.equal(events["kind"], "anomalous"))
     found: dict[str, list[list[int]]] = {}
     columns = (rows[name].to_pylist() for name in ("video_id", "start_frame", "stop_frame"))
@@ -126,7 +126,7 @@ def _spans(events: pa.Table) -> dict[str, list[list[int]]]:
 def _add_texts(
     parts: Sequence[ReportPart], entries: Mapping[tuple[str, str], dict[str, Any]]
 ) -> tuple[list[str], list[str]]:
-    """Put texts to their videos as numbers of a list of words; return notes, and that list."""
+    """Add texts to the entries of their videos as indices into a list of distinct texts; return notes and the list."""
     rows = [
         (part.truth.name, *row)
         for part in parts
@@ -151,6 +151,6 @@ def _add_texts(
 
 
 def _matters(entry: Mapping[str, Any], start: int, stop: int) -> bool:
-    """Return True for a segment that touches what is true or what was detected."""
+    """Return True for a segment that overlaps a true interval or a detected segment."""
     spans = [*entry["truth"], *(span for one in entry["series"] for span in one["detected"])]
     return any(first < stop and start < last for first, last in spans)

@@ -1,4 +1,4 @@
-"""Tables, sweeps and figures that other commands have written beside a result."""
+"""Sections of tables, sweeps and figures that other commands have written beside a result."""
 
 import base64
 from collections import Counter
@@ -10,13 +10,13 @@ from vadprobe.analyze.report.part import ReportPart
 from vadprobe.analyze.report.views import Group, PagePicture, PageTable, Value
 
 _ON_EVERY_PAGE = ("2", "6")
-"""Figures that the page draws from the result itself: saliency, and curves of videos."""
+"""Numbers of figures that the page draws from the result itself: saliency, and curves of videos."""
 
 _ABOUT = "chosen, or why it is missing"
 
 
 def figures(parts: Sequence[ReportPart]) -> Group | None:
-    """Return the figures that were drawn of the analyses, each once."""
+    """Return the figures that were drawn from the analyses, each once; None if there are none."""
     found = {
         f"{one.title} ({one.name})": PagePicture(
             f"{one.title} ({one.name})", one.caption, base64.b64encode(one.png).decode("ascii")
@@ -40,7 +40,7 @@ def tables(parts: Sequence[ReportPart]) -> list[Group]:
 
 
 def shared_notes(groups: Sequence[Group]) -> list[str]:
-    """Return the notes that several tables have, so that a page says each once."""
+    """Return the notes that several tables share, so that a page shows each once."""
     found = Counter(note for group in groups for note in dict.fromkeys(group.notes))
     return [note for note, count in found.items() if count > 1]
 
@@ -98,7 +98,7 @@ def _about(row: Mapping[str, Any]) -> str:
 
 
 def _ends(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what 'from to' is in these rows."""
+    """Return notes on the meaning of the intervals in these rows."""
     found = dict.fromkeys(row["interval"] for row in rows if row["interval"])
     return [f"From to: {'; '.join(found)}."] if found else []
 

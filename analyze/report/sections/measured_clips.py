@@ -1,4 +1,4 @@
-"""The scored test segments of an analysis beside their truth, from its files."""
+"""The scored test segments of an analysis with their truth, from its files."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ from vadprobe.analyze.report.part import ReportPart
 
 @dataclass(frozen=True, eq=False)
 class MeasuredClips:
-    """Segments of the labelled test videos by video and start, with their frame counts.
+    """Segments of the labelled test videos, sorted by video and start, with their frame counts.
 
-    `anomalous` and `normal` (n,) int64 count frames; `scores.scores` has NaN where a segment could not be read.
+    `anomalous` and `normal` (n,) int64 count frames. `scores.scores` is NaN if a segment could not be read.
     """
 
     truth: GroundTruth
@@ -38,12 +38,12 @@ class MeasuredClips:
 
     @property
     def false_alarm_costs(self) -> np.ndarray:
-        """Normal frames of detected segments times the score above the threshold, (n,)."""
+        """Cost of false alarms, (n,): normal frames of detected segments times (score - threshold)."""
         return np.where(self.detected, self.normal * (self.scores.scores - self.threshold), 0.0)
 
     @property
     def miss_costs(self) -> np.ndarray:
-        """Anomalous frames of segments that are not detected times what the score lacks to the threshold, (n,)."""
+        """Cost of misses, (n,): anomalous frames of undetected segments times (threshold - score)."""
         lacking = self.threshold - self.scores.scores
         return np.where(self.detected | np.isnan(lacking), 0.0, self.anomalous * lacking)
 
@@ -53,11 +53,11 @@ COST = (
     "sum over the missed frames of what the score lacks to the threshold: the area between curve and threshold where "
     "the decision is wrong, in frames times score."
 )
-"""Definition of the costs, for every list that is sorted by them."""
+"""Definition of the costs, shown with every list that is sorted by them."""
 
 
 def measured_clips(part: ReportPart) -> MeasuredClips | None:
-    """Return the segments of the labelled test videos that have scores; None without any."""
+    """Return the segments of the labelled test videos that have scores; None if there are none."""
     test = part.scores.filter(pc.equal(part.scores["split"], "test"))
     scored = set(pc.unique(test["video_id"]).to_pylist())
     videos = [v for v in part.truth.videos if v.split == "test" and v.video_id in scored and v.label is not None]

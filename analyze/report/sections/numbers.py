@@ -1,4 +1,4 @@
-"""Numbers with their intervals and baselines, and the measured ones beside those that others have printed."""
+"""Tables of numbers with their intervals and baselines, and of measured beside published numbers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ _LOCATED = {
     "video_auc": "AUC of whole videos",
 }
 _PREFIXES = {"ucf-crime": ("ucf", "auc"), "xd-violence": ("xd", "ap_step")}
-"""Beginning of the name of the papers' set, and the metric that is printed for it, by the annotation's format."""
+"""By annotation's format, the beginning of the dataset's name and the metric that the papers print for it."""
 
 PRINTED_NOTE = (
     "Printed numbers are others', on their own features, splits and conventions; none was measured here. A printed "
@@ -36,7 +36,7 @@ PRINTED_NOTE = (
 
 
 def results_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTable:
-    """Return the metrics of each analysis, the ends of their intervals, baselines and the model's own answers."""
+    """Return the metrics of each analysis, the ends of their intervals, baselines and the backbone's own answers."""
     rows: list[list[Value]] = []
     kinds: list[str] = []
     for part, label in zip(parts, labels, strict=True):
@@ -67,7 +67,7 @@ def _beside(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def located_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTable:
-    """Return the metrics of the decisions that the locator's threshold makes."""
+    """Return the metrics of the decisions at the locator's threshold."""
     rows = [
         [label, part.result["sigma"], part.result["threshold"], *(part.result[name] for name in _LOCATED)]
         for part, label in zip(parts, labels, strict=True)
@@ -77,7 +77,7 @@ def located_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTab
 
 
 def classes_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTable | None:
-    """Return the metrics by kind of anomaly; None where no part has several."""
+    """Return the metrics by class of anomaly; None if no analysis has several classes."""
     rows = [
         [label, kind, found["n_videos"], found["n_frames"], found["auc"], found["ap_step"], found["auc_with_normal"]]
         for part, label in zip(parts, labels, strict=True)
@@ -89,12 +89,12 @@ def classes_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTab
 
 
 def is_papers_set(part: ReportPart) -> bool:
-    """Return True if the dataset is one that the papers print numbers of, by its format and its name."""
+    """Return True if the papers print numbers on the dataset, judged by its format and name."""
     return part.format in SETS and part.result["dataset"].lower().startswith(_PREFIXES[part.format][0])
 
 
 def printed_tables(parts: Sequence[ReportPart], labels: Sequence[str]) -> list[PageTable]:
-    """Return for each of the papers' sets what was measured beside what is printed, in columns of their own."""
+    """Return, for each of the papers' datasets, a table of measured and printed numbers in separate columns."""
     tables = []
     for name in SETS:
         mine = [(part, label) for part, label in zip(parts, labels, strict=True) if is_papers_set(part)]

@@ -1,4 +1,4 @@
-"""Origin of each analysis: its settings and digests, and the commands that make the page again."""
+"""Provenance of each analysis: its settings and digests, and the commands that produce the page again."""
 
 import shlex
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _SHOWN_HEADS = 12
 
 
 def selection(part: ReportPart) -> str:
-    """Return what was selected in words."""
+    """Return the selected layer or heads in words."""
     chosen = part.detector.selection
     rule = _RULE_NAMES.get(chosen.method, chosen.method)
     if chosen.unit == "layer":
@@ -22,7 +22,7 @@ def selection(part: ReportPart) -> str:
 
 
 def facts(part: ReportPart) -> list[tuple[str, str]]:
-    """Return what was measured, with what, and from which features, as pairs of a name and words."""
+    """Return facts about the measurement, the detector and the features, as (name, text)."""
     result, features = part.result, part.detector.features
     backbone, sampling = features.backbone, features.sampling
     unknown = result["n_frames_unknown"]
@@ -50,7 +50,7 @@ def facts(part: ReportPart) -> list[tuple[str, str]]:
 
 
 def commands(parts: Sequence[ReportPart]) -> list[str]:
-    """Return the commands that make the page again, in the order in which they are to be run."""
+    """Return the commands that produce the page again, in the order in which they must be run."""
     jobs = list(dict.fromkeys(part.job for part in parts))
     quoted = [shlex.quote(job) for job in jobs]
     lines = []

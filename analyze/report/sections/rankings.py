@@ -12,11 +12,11 @@ from vadprobe.analyze.report.views import Group, PageChart, PageTable, Value
 
 _MOST_POINTS = 240
 _UNIT = (-0.02, 1.02)
-"""Range of a share on an axis, so that a line at 0 or 1 does not lie on the frame."""
+"""Range of an axis of fractions, so that a line at 0 or 1 does not lie on the frame."""
 
 
 def rankings(parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence[MeasuredClips | None]) -> Group:
-    """Draw the curves of all analyses on the same axes; one without frames of both classes is left out."""
+    """Return charts with the curves of all analyses; an analysis with frames of one class only is left out."""
     roc, precision = [], []
     points: list[list[Value]] = []
     for of, (label, mine) in enumerate(zip(labels, clips, strict=True)):
@@ -49,7 +49,7 @@ def rankings(parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence
 
 
 def _kept(recall: np.ndarray, alarms: np.ndarray) -> np.ndarray:
-    """Return positions of points that are evenly spread along the curve, the first and the last among them."""
+    """Return positions of points evenly spread along a curve, with the first and the last among them."""
     if len(recall) <= _MOST_POINTS:
         return np.arange(len(recall))
     along = recall + alarms
@@ -88,7 +88,7 @@ def _ranking_charts(
 
 
 def _calibration(parts: Sequence[ReportPart], labels: Sequence[str]) -> list[PageChart]:
-    """Draw the observed share of anomalous frames over the mean probability of each bin."""
+    """Return a chart of the observed fraction of anomalous frames over the mean probability of each bin."""
     series, rows = [], []
     for of, (part, label) in enumerate(zip(parts, labels, strict=True)):
         if part.result["reliability"] is None:

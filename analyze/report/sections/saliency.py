@@ -1,4 +1,4 @@
-"""Charts of what was ranked: metrics of every layer, maps of every head."""
+"""Charts of saliency: metrics of every layer, and maps of every head."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ HEADS_NOTE = (
 
 
 def layers(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
-    """Draw a chart for each metric of the layers, a line for each analysis that ranked layers."""
+    """Return a chart for each metric of layers, with a line for each analysis that ranked layers; None without any."""
     found = [
         (of, layer_curves(label, part.saliency, part.detector.selection.indices[0][0]))
         for of, (part, label) in enumerate(zip(parts, labels, strict=True))
@@ -59,7 +59,7 @@ def layers(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
 
 
 def heads(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
-    """Draw maps of every head for each analysis that ranked heads; all but instability have the same scale."""
+    """Return maps of every head for each analysis that ranked heads; all but instability share one scale."""
     found = [
         head_maps(label, part.saliency, [(index[0], index[1]) for index in part.detector.selection.indices])
         for part, label in zip(parts, labels, strict=True)
@@ -90,7 +90,7 @@ def heads(parts: Sequence[ReportPart], labels: Sequence[str]) -> Group | None:
             rows += [
                 [one.label, name, block, head, float(value), _yes((block, head) in is_chosen)]
                 for (block, head), value in np.ndenumerate(values)
-                if not np.isnan(value)  # a block need not have as many heads as another
+                if not np.isnan(value)  # blocks may have different numbers of heads
             ]
     ranked = [row for row in rows if row[1] == "robust"]
     ranked.sort(key=lambda row: -float(row[4] or 0))
@@ -110,7 +110,7 @@ def _scale(found: Sequence[HeadMaps], name: str) -> tuple[float, float]:
 
 
 def _pixels(values: np.ndarray, low: float, high: float) -> str:
-    """Return a map as a PNG with a pixel for each head, in base64; unknown ones are grey."""
+    """Return a map as a PNG in base64, with one pixel for each head; unknown heads are grey."""
     from matplotlib import colormaps
     from PIL import Image
 
@@ -130,7 +130,7 @@ def _rounded(values: np.ndarray) -> list[float | None]:
 
 
 def chance_table(part: ReportPart, label: str, number: int) -> PageTable | None:
-    """Look up what chance gives for each chosen layer or head; None where the job did not ask for it."""
+    """Return the permutation test and cross-fitted AUC of each chosen layer or head; None if the job has neither."""
     saliency: Mapping[str, Any] = part.saliency or {}
     if "chance" not in saliency and "cross_fitted_auc" not in saliency:
         return None

@@ -1,4 +1,4 @@
-"""The verdict in words: no more than the interval over videos allows."""
+"""The verdict in sentences, which claim no more than the interval over videos allows."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,14 +9,14 @@ from vadprobe.analyze.report.part import ReportPart
 
 _GUESSING = 0.5
 _METHODS = {"layer": ("DLSP", "HiProbe-VAD"), "head": ("RHI", "HeadHunt-VAD")}
-"""First words of the comparison's sentences about the method that reads a layer, or heads."""
+"""By selected unit, the first words of the comparison's sentences about its method."""
 
 _OTHER_PROBES = frozenset(method["probe"]["kind"] for method in METHODS.values() if method["probe"])
-"""Kinds of probes of methods that the comparison has no row of."""
+"""Kinds of probes of methods that have no row in the comparison."""
 
 
 def verdict(part: ReportPart) -> list[str]:
-    """Return sentences about a result against guessing, against baselines, and against the model's own answer."""
+    """Return sentences that compare a result with guessing, with baselines, and with the backbone's own answer."""
     result = part.result
     if result["auc"] is None:
         return ["The numbers are unknown: no scored test video has a label, or their frames are of one class only."]
@@ -44,7 +44,7 @@ def _value(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _baselines(result: Mapping[str, Any]) -> Iterator[str]:
-    """Say which baselines the interval lies above, holds, or lies below; a baseline is one number here."""
+    """Yield sentences on the baselines below, in, and above the interval; a baseline counts as one number."""
     ends = result["intervals"].get("auc")
     if not ends or ends[0] is None:
         return
@@ -92,7 +92,7 @@ def _answers(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _compared(part: ReportPart) -> Iterator[str]:
-    """Repeat the sentences of the comparison, whose differences are paired over the same videos."""
+    """Yield the sentences of the comparison, whose differences are paired over the same videos."""
     for table in part.tables:
         if table.get("name") == "comparison" and part.detector.probe.kind not in _OTHER_PROBES:
             mine = _METHODS[part.detector.selection.unit]
@@ -100,7 +100,7 @@ def _compared(part: ReportPart) -> Iterator[str]:
 
 
 def warnings(parts: list[ReportPart], labels: list[str]) -> list[str]:
-    """Collect what a reader must know before believing a number."""
+    """Return everything that a reader must know before relying on a number."""
     found: list[str] = []
     for part in parts:
         notes = (*part.result.get("notes", ()), *part.detector.features.notes)

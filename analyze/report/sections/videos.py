@@ -1,4 +1,4 @@
-"""Lists of the test videos: all of them, what was falsely detected, what was missed, and every event."""
+"""Tables of the test videos: all videos, false alarms, misses, and events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from vadprobe.analyze.report.sections.measured_clips import MeasuredClips
 from vadprobe.analyze.report.views import PageTable, Value
 
 SHOWN = 60
-"""Rows of false alarms, misses and events in the page; the CSV files have all."""
+"""Largest number of rows of false alarms, misses and events in the page; the CSV files have all rows."""
 
 
 def examples(parts: Sequence[ReportPart]) -> list[tuple[str, str]]:
-    """Return (dataset, video) of those to draw at once, chosen by name and truth alone."""
+    """Return the (dataset, video) that the page shows first, chosen by name and truth alone."""
     found: dict[tuple[str, str], None] = {}
     for part in parts:
         scored = set(pc.unique(part.scores["video_id"]).to_pylist())
@@ -31,7 +31,7 @@ def examples(parts: Sequence[ReportPart]) -> list[tuple[str, str]]:
 def videos_table(
     parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence[MeasuredClips | None]
 ) -> PageTable:
-    """Return one row for each labelled test video and analysis: the share of wrong frames, and what errors cost."""
+    """Return one row for each labelled test video and analysis: fraction of wrong frames, and costs of errors."""
     rows: list[list[Value]] = []
     for part, label, mine in zip(parts, labels, clips, strict=True):
         if mine is None:
@@ -64,7 +64,7 @@ def videos_table(
 def false_alarms_table(
     parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence[MeasuredClips | None]
 ) -> PageTable:
-    """Return detected events by the cost of their normal frames, the costliest first."""
+    """Return detected events, sorted by descending cost of their normal frames."""
     rows: list[list[Value]] = []
     for part, label, mine in zip(parts, labels, clips, strict=True):
         if mine is None:
@@ -90,7 +90,7 @@ def false_alarms_table(
 def misses_table(
     parts: Sequence[ReportPart], labels: Sequence[str], clips: Sequence[MeasuredClips | None]
 ) -> PageTable:
-    """Return true intervals by the cost of their frames that were not detected, the costliest first."""
+    """Return true intervals, sorted by descending cost of their undetected frames."""
     rows: list[list[Value]] = []
     for label, mine in zip(labels, clips, strict=True):
         if mine is None:
@@ -118,7 +118,7 @@ def misses_table(
 
 
 def events_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTable:
-    """Return everything that was detected in test videos, the highest peak first, with the texts about it."""
+    """Return all detected events of test videos, the highest peak first, with texts about them."""
     rows: list[list[Value]] = []
     for part, label in zip(parts, labels, strict=True):
         texts = _texts(part)
@@ -143,7 +143,7 @@ def events_table(parts: Sequence[ReportPart], labels: Sequence[str]) -> PageTabl
 
 
 def _inside(mine: MeasuredClips, code: int, start: int, stop: int) -> np.ndarray:
-    """Return positions of the segments of a video that meet half-open frames."""
+    """Return positions of the segments of a video that overlap the frames [start, stop)."""
     first, last = np.searchsorted(mine.scores.codes, [code, code + 1])
     starts, stops = mine.scores.start_frames[first:last], mine.scores.stop_frames[first:last]
     return np.asarray(first + np.flatnonzero((starts < stop) & (start < stops)))

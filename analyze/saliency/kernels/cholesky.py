@@ -1,7 +1,7 @@
 """Inverse Cholesky factors and quadratic forms of many symmetric positive definite matrices, by LAPACK.
 
-One call per matrix: NumPy's stacked `cholesky` raises for all of them when one has no factor, and its `inv` and
-`solve` take no advantage of a triangular matrix (half as fast).
+LAPACK is called once per matrix: NumPy's stacked `cholesky` raises for all matrices if one has no factor, and its `inv`
+and `solve` make no use of triangular matrices and take twice as long.
 """
 
 import numpy as np
@@ -27,12 +27,12 @@ def inverse_factor(matrices: np.ndarray) -> np.ndarray:
 
 
 def quadratic_form(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Return `v' A^-1 v` of matrices A (heads, m, m) and vectors v (heads, m): (heads,), NaN as above."""
+    """Return `v' A^-1 v`, (heads,), of A (heads, m, m) and v (heads, m); NaN if A is not positive definite."""
     from scipy.linalg.lapack import dpotrf, dtrtrs
 
     solved = np.full(vectors.shape, np.nan)
     for head, (matrix, vector) in enumerate(zip(matrices, vectors, strict=True)):
         factor, failed = dpotrf(matrix, lower=1)
         if not failed:
-            solved[head] = dtrtrs(factor, vector, lower=1)[0]  # L^-1 v, of squared length v' A^-1 v
+            solved[head] = dtrtrs(factor, vector, lower=1)[0]  # L^-1 v, whose squared length is v' A^-1 v
     return np.asarray(np.einsum("hi,hi->h", solved, solved))

@@ -8,9 +8,9 @@ from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 def fisher_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return `|mu_a - mu_n|^2 / (tr S_a + tr S_n)`: distance of the class means over the spread within the classes.
 
-    S_a and S_n are the classes' covariances (divided by their counts). No covariance is inverted, so that few samples
-    do; features of one scale decide, whatever the others say. Shifting, rotating or scaling a head's features changes
-    nothing.
+    S_a and S_n are the classes' covariances, divided by their numbers of samples. No covariance is inverted, so few
+    samples are enough; in return, dimensions of large scale dominate the others. Shifting, rotating or scaling a head's
+    features changes nothing.
 
     Args:
         features: (..., n, d), any real dtype, finite; computed in float64.
@@ -26,8 +26,8 @@ def fisher_ratio(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     units = checked_units(features)
     anomalous = checked_labels(labels, units.shape[1])
     result = np.empty(len(units))
-    for number, unit in enumerate(units):  # one at a time: a block of layers in float64 would not fit the cache
-        # Minus a sample first: equal samples become exactly 0, and large common offsets cost no digits.
+    for number, unit in enumerate(units):  # one at a time, since a block of layers in float64 would not fit the cache
+        # A sample is subtracted first: equal samples become exactly 0, and a large common offset costs no digits.
         values = unit.astype(np.float64) - unit[:1].astype(np.float64)
         values = np.ldexp(values, -int(np.frexp(np.abs(values).max())[1]))
         means = [values[of].mean(axis=0) for of in (anomalous, ~anomalous)]

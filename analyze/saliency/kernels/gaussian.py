@@ -1,6 +1,7 @@
 """Gaussians with Ledoit and Wolf's shrunk covariance, for many heads at once, from the moments of the classes.
 
-Shrinking is what makes a covariance of few samples regular. Few samples of many dimensions are `.gaussian_dual`'s.
+Shrinking makes the covariance of few samples regular. Cases with fewer samples than dimensions are computed by
+`.gaussian_dual`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,10 +12,10 @@ import numpy as np
 from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic_form
 
 ISOTROPIC = 1e-14
-"""Below this fraction of its square, a covariance's distance from a multiple of the identity is rounding."""
+"""Largest squared distance of a covariance from a multiple of the identity, over its square, that is only rounding."""
 
 _SINGULAR = 1e-10
-"""Shrinkage below this is rounding: in exact arithmetic it is 0, and the covariance has rank one or zero."""
+"""Shrinkage below this is rounding of 0, which it is only for a covariance of rank one or zero."""
 
 
 Intensity = Callable[[int, np.ndarray, np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -23,10 +24,10 @@ Intensity = Callable[[int, np.ndarray, np.ndarray, np.ndarray, int], tuple[np.nd
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Sums over `n` rows X (heads, n, r) that Ledoit and Wolf's covariance is made of.
+    """Sums over `n` rows X (heads, n, r) from which Ledoit and Wolf's covariance is computed.
 
-    `scatter` X'X (heads, r, r), and `norms` and `fourth` (heads,), the sums of the rows' squared lengths and of
-    their squares.
+    `scatter` (heads, r, r) is X'X. `norms` (heads,) is the sum of the rows' squared lengths, `fourth` (heads,) the sum
+    of the squares of these.
     """
 
     n: int
@@ -41,11 +42,11 @@ class Moments:
 
 
 def moments(rows: np.ndarray) -> Moments:
-    """Add up the moments of rows (heads, n, r) float64."""
+    """Return the moments of rows (heads, n, r) float64."""
     squares = np.einsum("hij,hij->hi", rows, rows)
     fourth = np.einsum("hi,hi->h", squares, squares)
     norms = squares.sum(axis=-1)
-    # One dimension would be a dot product: some kernels of BLAS sum it in another order where memory begins elsewhere.
+    # For one dimension this would be a dot product, which some BLAS kernels sum in an order that depends on alignment.
     scatter = rows.swapaxes(1, 2) @ rows if rows.shape[2] > 1 else norms[:, None, None].copy()
     return Moments(rows.shape[1], scatter, norms, fourth)
 
@@ -54,7 +55,7 @@ def moments(rows: np.ndarray) -> Moments:
 class ClassMoments:
     """Moments of both classes' centred samples, and the `difference` (heads, r) of their means.
 
-    The features are 2 to the power of `exponents` (heads,) times as large.
+    All are in a unit of their head: the features themselves are larger by the factor 2 ** `exponents` (heads,).
     """
 
     normal: Moments
@@ -64,7 +65,7 @@ class ClassMoments:
 
 
 def class_moments(vectors: np.ndarray, n_normal: int, exponents: np.ndarray) -> ClassMoments:
-    """Take the moments of vectors (heads, n + 1, r): class-centred rows, normal ones first, and the difference last."""
+    """Return moments of vectors (heads, n + 1, r): class-centred rows, normal ones first, and the difference last."""
     normal, anomalous = moments(vectors[:, :n_normal]), moments(vectors[:, n_normal:-1])
     return ClassMoments(normal, anomalous, vectors[:, -1].copy(), exponents)
 
@@ -90,20 +91,20 @@ def shrinkage(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Ledoit and Wolf's intensity (Journal of Multivariate Analysis 88, 2004, lemma 3.3).
 
-    It is the a in [0, 1] for which `S* = (1 - a) S + a (tr S / d) I` has the least expected squared error,
-    S = X'X / n (divided by n) of n centred rows.
+    It is the a in [0, 1] for which `S* = (1 - a) S + a (tr S / d) I` has the least expected squared error, where S =
+    X'X / n is the covariance of n centred rows X.
 
     Args:
         n: number of rows.
         norms: (heads,) sum of the rows' squared lengths.
-        fourth: (heads,) sum of their squares.
-        square: (heads,) sum of the squared entries of X'X, which is that of the entries of XX'.
-        dimension: d of the space the rows come from.
+        fourth: (heads,) sum of the squares of these squared lengths.
+        square: (heads,) sum of the squared entries of X'X, equal to that of XX'.
+        dimension: d of the features.
 
     Returns:
-        a and `tr S / d`, each (heads,). A covariance that is a multiple of the identity has a = 1 (every intensity
-        gives the same S*). a is 0 where S* is singular: all rows are 0 or, for d > 1, plus or minus one vector, from
-        which no error can be estimated. Two samples of a class, centred, are such rows.
+        a and `tr S / d`, each (heads,). If S is a multiple of the identity, a is 1, since every intensity gives the
+        same S*. If S* is singular, a is 0: then all rows are 0 or, for d > 1, plus or minus one vector, from which no
+        error can be estimated. Two centred samples of a class are such rows.
     """
     variance = norms / (n * dimension)
     square = square / n**2
@@ -117,9 +118,9 @@ def shrinkage(
 
 
 def discriminant(classes: ClassMoments, dimension: int, intensity: Intensity = shrinkage) -> np.ndarray:
-    """Return `D' S*^-1 D` with the covariance of all class-centred rows and the difference D of means, (heads,).
+    """Return LDA, `D' S*^-1 D`, (heads,), with S* of all class-centred rows and the difference D of means.
 
-    NaN where S* is singular. `dimension` d >= r is that of the space the rows come from.
+    It is NaN where S* is singular. `dimension` is d >= r of the features.
     """
     covariance, added = _shrunk(classes.normal + classes.anomalous, dimension, intensity=intensity)
     regular = added > 0
@@ -127,17 +128,17 @@ def discriminant(classes: ClassMoments, dimension: int, intensity: Intensity = s
 
 
 def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0.0) -> np.ndarray:
-    """Return the mean of both divergences between the classes' Gaussians, (heads,).
+    """Return the mean of both KL divergences between the classes' Gaussians, (heads,).
 
-    It is a quarter of `tr(Sn^-1 (Sa + DD')) + tr(Sa^-1 (Sn + DD')) - 2d`; NaN where a covariance is singular. Outside
-    the basis of the rows both covariances are multiples of the identity. A ridge is added to both, in squared units of
-    the features.
+    It is a quarter of `tr(Sn^-1 (Sa + DD')) + tr(Sa^-1 (Sn + DD')) - 2d`, and NaN where a covariance is singular.
+    Outside the space of the rows both covariances are multiples of the identity. `ridge` is added to the diagonals of
+    both, in squared units of the features.
     """
     added_ridge = in_unit(ridge, classes.exponents)
     shrunk = [_shrunk(mine, dimension, added_ridge) for mine in (classes.normal, classes.anomalous)]
     regular = (shrunk[0][1] > 0) & (shrunk[1][1] > 0)
     covariances = [_invertible(covariance, regular) for covariance, _ in shrunk]
-    # A covariance whose ridge is lost in rounding has no factor: its values are NaN, and no warning.
+    # A covariance whose ridge is lost in rounding has no factor: its values are NaN, without a warning.
     with np.errstate(invalid="ignore", over="ignore"):
         factors = [inverse_factor(covariance) for covariance in covariances]
         inverses = [factor.swapaxes(1, 2) @ factor for factor in factors]
@@ -155,7 +156,7 @@ def symmetric_divergence(classes: ClassMoments, dimension: int, ridge: float = 0
 
 
 def in_unit(ridge: float, exponents: np.ndarray) -> np.ndarray:
-    """Convert a ridge from squared units of the features to those of heads divided by 2 to the power of exponents."""
+    """Convert a ridge from squared units of the features to squared units of each head, 2 ** exponents."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(np.ldexp(ridge, -2 * exponents))
 
@@ -174,6 +175,6 @@ def _shrunk(
 
 
 def _invertible(covariance: np.ndarray, regular: np.ndarray) -> np.ndarray:
-    """Put the identity in place of the singular covariances, in place."""
+    """Replace singular covariances by the identity, in place."""
     covariance[~regular] = np.eye(covariance.shape[1])
     return covariance

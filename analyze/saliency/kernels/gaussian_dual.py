@@ -1,7 +1,7 @@
-"""Gaussians with Ledoit and Wolf's shrunk covariance where samples are fewer than dimensions: inner products suffice.
+"""Gaussians with Ledoit and Wolf's shrunk covariance for fewer samples than dimensions, from inner products alone.
 
-With n rows R of d >= n dimensions, `S* = b R'R + c I` has the inverse `(I - b R' M^-1 R) / c` with the n by n
-matrix `M = c I + b RR'` (Woodbury), so that quadratic forms and traces need no matrix of d by d.
+With n rows R of d >= n dimensions, the inverse of `S* = b R'R + c I` is `(I - b R' M^-1 R) / c`, with the n by n matrix
+`M = c I + b RR'` (Woodbury). So quadratic forms and traces need no matrix of d by d.
 """
 
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ from vadprobe.analyze.saliency.kernels.cholesky import inverse_factor, quadratic
 from vadprobe.analyze.saliency.kernels.gaussian import Intensity, in_unit, shrinkage
 
 _LARGEST_RATIO = 1e6
-"""Trace of b R'R over c: above, the two terms of Woodbury's inverse may cancel too many digits."""
+"""Largest ratio of the trace of b R'R to c; above it the two terms of Woodbury's inverse may cancel too many digits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Products:
     """Inner products of class-centred samples, normal ones first, and of the difference D of the classes' means.
 
-    `gram` (heads, n, n) of the samples, `along` (heads, n) of the samples with D, `distance` (heads,) of D with
-    itself. The features have `dimension` d, and are 2 to the power of `exponents` (heads,) times as large.
+    `gram` (heads, n, n) are those of the samples, `along` (heads, n) those of the samples with D, `distance` (heads,)
+    those of D with itself. The features have `dimension` d. All are in a unit of their head: the features themselves
+    are larger by the factor 2 ** `exponents` (heads,).
     """
 
     gram: np.ndarray
@@ -33,9 +34,9 @@ class Products:
 
 @dataclass(frozen=True, eq=False)
 class _Shrunk:
-    """`S* = factor R'R + added I` of some rows, each (heads,), and `kernel` M, (heads, n, n).
+    """`S* = factor R'R + added I` of some rows, factor and added (heads,), and `kernel` M (heads, n, n).
 
-    `variance` is tr S* / d. Where `safe` is false factor and added are harmless stand-ins.
+    `variance` is tr S* / d. Where `safe` is False, factor and added are harmless placeholders.
     """
 
     factor: np.ndarray
@@ -46,9 +47,9 @@ class _Shrunk:
 
 
 def discriminant(block: Products, intensity: Intensity = shrinkage) -> np.ndarray:
-    """Return `D' S*^-1 D` with the covariance of all class-centred rows, (heads,).
+    """Return LDA, `D' S*^-1 D`, (heads,), with S* of all class-centred rows.
 
-    NaN where S* is singular, or so nearly that inner products are too few digits for it.
+    It is NaN where S* is singular, or so nearly singular that inner products have too few digits.
     """
     shrunk = _shrunk(block.gram, block.dimension, intensity=intensity)
     explained = shrunk.factor * quadratic_form(shrunk.kernel, block.along)
@@ -56,9 +57,9 @@ def discriminant(block: Products, intensity: Intensity = shrinkage) -> np.ndarra
 
 
 def symmetric_divergence(block: Products, ridge: float = 0.0) -> np.ndarray:
-    """Return the mean of both divergences between the classes' Gaussians, (heads,); NaN as for `discriminant`.
+    """Return the mean of both KL divergences between the classes' Gaussians, (heads,); NaN as for `discriminant`.
 
-    A ridge is added to both covariances, in squared units of the features.
+    `ridge` is added to the diagonals of both covariances, in squared units of the features.
     """
     first, second = slice(0, block.n_normal), slice(block.n_normal, block.gram.shape[1])
     added = in_unit(ridge, block.exponents)

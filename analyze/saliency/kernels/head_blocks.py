@@ -13,27 +13,27 @@ from vadprobe.analyze.saliency.kernels.nmi import Mean, geometric_mean, nmi
 from vadprobe.analyze.saliency.samples import ClassCentred, centre_classes
 
 BLOCK_BYTES = 1 << 23
-"""Working memory of a block of heads; larger blocks leave the processor's cache, smaller ones are all overhead."""
+"""Working memory of a block of heads in bytes: larger blocks leave the cache, smaller ones are mostly overhead."""
 
 _FACTORED_HEADS = 32
-"""Heads whose covariances are inverted together, if samples are more than dimensions."""
+"""Number of heads whose covariances are inverted together, if there are more samples than dimensions."""
 
 Kernel = Callable[[ClassCentred], np.ndarray]
 """Function from a block of heads to one value per head."""
 
 Gaussian = tuple[Callable[[Products], np.ndarray], Callable[[ClassMoments, int], np.ndarray]]
-"""A metric of both classes' Gaussians: from inner products of few samples, and from moments and d for any number.
+"""A metric of both classes' Gaussians as two functions: from inner products of few samples, and from moments and d.
 
-What inner products cannot tell is NaN, and is computed from moments.
+Heads for which the first gives NaN are computed by the second.
 """
 
 
 def mapped(
     features: np.ndarray, labels: np.ndarray, gaussians: Mapping[str, Gaussian], kernels: Mapping[str, Kernel]
 ) -> dict[str, np.ndarray]:
-    """Return metrics of every head: name to (...,) float64; 0 where all samples of a head are equal.
+    """Return metrics of every head, (...,) float64 by name.
 
-    Equal samples differ in no respect, and 0 is their exact value even of what is unknown otherwise.
+    If all samples of a head are equal, every metric is 0, also one that is NaN in other degenerate cases.
     """
     features = np.asarray(features)
     units = checked_units(features)
@@ -65,11 +65,11 @@ def mapped(
 
 
 def of_few(block: ClassCentred, gaussian: Gaussian) -> np.ndarray:
-    """Return a metric of both classes' Gaussians where samples are no more than dimensions, (heads,)."""
+    """Return a metric of both classes' Gaussians, (heads,), if there are no more samples than dimensions."""
     from_products, from_moments = gaussian
     values = from_products(products(block))
     for head in np.flatnonzero(np.isnan(values)):
-        # Householder QR is accurate vector by vector, so a class much tighter than the other keeps its digits.
+        # Householder QR is accurate for each vector, so a class much narrower than the other keeps its digits.
         coordinates = np.asarray(np.linalg.qr(block.vectors[head].T, mode="r")).T[None]
         classes = class_moments(coordinates, block.n_normal, block.exponents[[head]])
         values[head] = from_moments(classes, block.dimension)[0]
@@ -95,7 +95,7 @@ def start_draws(seed: int, n_init: int) -> np.ndarray:
 def clusters(block: ClassCentred, draws: np.ndarray) -> np.ndarray:
     """Split a block's samples into two clusters, (heads, n) bool, in the block's order.
 
-    The first sample as given is False, so that the clusters say nothing of how rounding called them.
+    The cluster of the first given sample is False, so that rounding cannot exchange the names of the clusters.
     """
     if block.n_samples <= ALL_AT_ONCE:
         found = clusters_of_products(block.centred_gram, block.half_squared_distances, draws, block.order)
@@ -105,6 +105,6 @@ def clusters(block: ClassCentred, draws: np.ndarray) -> np.ndarray:
 
 
 def nmi_kernel(seed: int, n_init: int, mean: Mean = geometric_mean) -> Kernel:
-    """Return the kernel of the mutual information of a block's classes and two-means clusters."""
+    """Return the kernel that computes the NMI of a block's classes and two-means clusters."""
     draws = start_draws(seed, n_init)
     return lambda block: nmi(clusters(block, draws), block.n_normal, mean)

@@ -1,8 +1,8 @@
 """Two-means clustering of many heads at once: k-means++ starts, Lloyd's iterations, the best of several starts.
 
-With the mean of all samples at 0 the two centres lie on one line through it. The sum s of the second cluster's k of n
-samples then decides alone: a sample x is nearer the second centre if `x's > |s|^2 (1/k - 1/(n-k)) / 2`. Inner
-products of the samples are all this takes, which is the shorter way while samples are fewer than twice the dimensions.
+If the mean of all samples is 0, the two centres lie on a line through 0, and the sum s of the k samples in the second
+cluster (of n in all) decides: a sample x is nearer the second centre if `x's > |s|^2 (1/k - 1/(n-k)) / 2`. So inner
+products of the samples are enough, which is faster while there are fewer samples than twice the dimensions.
 """
 
 import numpy as np
@@ -10,27 +10,27 @@ import numpy as np
 from vadprobe.analyze.saliency.samples import squared_distances
 
 MAX_ITERATIONS = 300
-"""Lloyd's iterations end when no sample moves; this bound (scikit-learn's) stops ties that rounding keeps alive."""
+"""Largest number of Lloyd's iterations, as in scikit-learn. They end when no sample moves; rounding of ties may not."""
 
 _STAYING = 0.75
-"""Settled heads leave the products once less than this fraction of the heads still moves."""
+"""Heads that have converged are removed once less than this fraction of the heads is still moving."""
 
 
 def kmeans2(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Split the samples of every head into two clusters of least inertia.
 
-    Each start draws two centres by k-means++ (Arthur and Vassilvitskii, 2007): the first is sample `floor(u n)`, the
-    second is the first sample at which the running sum of squared distances to the first exceeds `v` times their
-    total. Lloyd's iterations run until no sample moves (tolerance 0). Of all starts the lowest inertia wins, the first
-    of equals.
+    Each start draws two centres by k-means++ (Arthur and Vassilvitskii, 2007). The first is sample `floor(u n)`; the
+    second is the first sample at which the cumulative sum of squared distances to the first centre exceeds `v` times
+    their total. Lloyd's iterations run until no sample moves (tolerance 0). The start with the lowest inertia is used,
+    the first of equal ones.
 
     Args:
         rows: (heads, n, r) float64.
         draws: (starts, 2) uniform numbers u, v in [0, 1), the same for every head.
 
     Returns:
-        (heads, n) bool, True in the second cluster. Which of the two is called second means nothing. If all samples are
-        equal, all are in one cluster. A sample equally far from both centres goes to the first.
+        (heads, n) bool, True in the second cluster; which of the two is called second has no meaning. If all samples
+        are equal, all are in one cluster. A sample equally far from both centres belongs to the first.
     """
     centred = rows - rows.mean(axis=1, keepdims=True)
     order = np.arange(rows.shape[1])
@@ -43,7 +43,7 @@ def kmeans2(rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
 def clusters_of_products(gram: np.ndarray, squared: np.ndarray, draws: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Run `kmeans2` on inner products and squared distances of centred samples, each (heads, n, n).
 
-    `order` (n,) is the number of each sample as given: the draws choose among the samples in that order.
+    `order` (n,) is the original position of each sample; the draws choose among the samples in their original order.
     """
     position = np.argsort(order)
     near = squared.take(position[_first(draws, len(order))], axis=1)
@@ -65,12 +65,12 @@ def clusters_of_rows(rows: np.ndarray, draws: np.ndarray, order: np.ndarray) -> 
 
 
 def _first(draws: np.ndarray, n: int) -> np.ndarray:
-    """Return the numbers of the first centres, (starts,)."""
+    """Return the sample numbers of the first centres, (starts,)."""
     return np.minimum((draws[:, 0] * n).astype(np.int64), n - 1)
 
 
 def _second(squared: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Return the second centres, (heads, starts), from squared distances to the first, (heads, starts, n)."""
+    """Return the sample numbers of the second centres, (heads, starts), from squared distances (heads, starts, n)."""
     running = squared.cumsum(axis=-1)
     below = running <= draws[:, 1, None] * running[:, :, -1:]
     return np.asarray(np.minimum(below.sum(axis=-1), squared.shape[-1] - 1))
@@ -82,7 +82,7 @@ def _settled(gram: np.ndarray, members: np.ndarray) -> np.ndarray:
     best = np.array(members[:, 0])
     moving = np.arange(len(members))
     for iteration in range(MAX_ITERATIONS):
-        # Whole heads leave, never single starts: the products keep their shape, and so every bit.
+        # Whole heads are removed, never single starts: products keep their shape, and so every bit of their result.
         chosen = members.astype(np.float64)
         products = chosen @ gram
         size = chosen.sum(axis=-1)
@@ -90,7 +90,7 @@ def _settled(gram: np.ndarray, members: np.ndarray) -> np.ndarray:
         moved = products > (length * _middle(size, n))[:, :, None]
         changed = (moved != members).any(axis=(1, 2)) & (iteration < MAX_ITERATIONS - 1)
         if np.count_nonzero(changed) <= _STAYING * len(changed):
-            # |s|^2 n / (k (n - k)) is what the split takes off the inertia: the best start has the most.
+            # A split lowers the inertia by |s|^2 n / (k (n - k)), which is largest for the best start.
             separation = length / np.maximum(size * (n - size), 1)
             best[moving] = members[np.arange(len(members)), separation.argmax(axis=1)]
             moving, moved = moving[changed], moved[changed]
@@ -121,7 +121,7 @@ def _settled_rows(rows: np.ndarray, members: np.ndarray) -> np.ndarray:
             members, moved, changes, sums = members[changed], moved[changed], changes[changed], sums[changed]
             if len(members) == 0:
                 break
-        # Only samples that moved change the sums.
+        # Sums are updated by the samples that moved.
         touched = np.flatnonzero(changes.any(axis=0))
         difference = np.subtract(moved[:, touched], members[:, touched], dtype=np.float64)
         sums = sums + difference @ rows[touched]

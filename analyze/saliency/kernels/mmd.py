@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy (MMD) with a Gaussian kernel as wide as the median distance of the samples."""
+"""Maximum mean discrepancy (MMD) with a Gaussian kernel whose width is the median distance of the samples."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,22 +8,22 @@ import numpy as np
 from vadprobe.analyze.saliency.samples import ClassCentred, scaled
 
 ALL_AT_ONCE = 256
-"""Up to this many samples all inner products of a head are kept; beyond, they are made in strips of rows."""
+"""Largest number of samples for which all inner products of a head are in memory; for more, strips of rows are."""
 
 _STRIP = 128
-"""Rows of a strip: a strip of distances fits the processor's cache."""
+"""Rows of a strip; the distances of a strip fit the processor's cache."""
 
 _PIECE = 1 << 15
-"""Distances that the kernel is applied to at a time."""
+"""Number of distances to which the kernel is applied at a time."""
 
 _DEGENERATE = 1e-5
-"""A squared median distance below this fraction of the largest squared norm is too close to rounding of products."""
+"""Smallest ratio of the squared median distance to the largest squared norm that inner products resolve."""
 
 
 def mmd(block: ClassCentred) -> np.ndarray:
     """Return the square root of `mean K_aa + mean K_nn - 2 mean K_an`, self-pairs included, (heads,).
 
-    `K = exp(-|x - y|^2 / (2 m^2))`, m the median distance of all pairs. Where m is 0 the kernel is its limit: 1 for
+    `K = exp(-|x - y|^2 / (2 m^2))`, with the median distance m of all pairs. If m is 0, the kernel is its limit: 1 for
     equal samples, 0 for others.
     """
     return np.asarray(np.sqrt(squared_mmd(block)))
@@ -35,20 +35,20 @@ def squared_mmd(block: ClassCentred) -> np.ndarray:
 
 
 def reference_mmd(block: ClassCentred) -> np.ndarray:
-    """Return `mean K_aa + mean K_nn - 2 mean K_an` as the method's public code has it, (heads,): not its root.
+    """Return `mean K_aa + mean K_nn - 2 mean K_an`, (heads,), as the method's public code does, without the root.
 
-    `K = exp(-g |x - y|^2)`, g = 1 / (2 w), w the median of the squared distances that are not 0. Where all are 0 g is
-    1.
+    `K = exp(-g |x - y|^2)` with g = 1 / (2 w), where w is the median of the non-zero squared distances. If all are 0, g
+    is 1.
     """
     return _by_heads(block, _middle_squared, _exact_code_width)
 
 
 def kernel_matrices(block: ClassCentred, code: bool = False) -> np.ndarray:
-    """Return `K - 1` of all pairs of samples, (heads, n, n), of `mmd` or `reference_mmd`.
+    """Return `K - 1` of all pairs of samples, (heads, n, n), with the kernel of `mmd` or `reference_mmd`.
 
-    It is the same for any labels. With the weights of a labelling, 1 over the number of samples for the anomalous class
-    and minus that for the normal one, the quadratic form is the squared MMD: as the weights add up to 0, the 1
-    adds nothing.
+    It does not depend on labels. For a labelling with n_a anomalous and n_n normal samples, let w be 1 / n_a for
+    anomalous samples and -1 / n_n for normal ones. Then the quadratic form `w' (K - 1) w` is the squared MMD;
+    subtracting 1 changes nothing, since w sums to 0.
     """
     from scipy.spatial.distance import squareform
 
@@ -66,13 +66,13 @@ def kernel_matrices(block: ClassCentred, code: bool = False) -> np.ndarray:
 
 
 def median_root(squared: np.ndarray) -> np.ndarray:
-    """Return the median of the square roots over the last axis, (heads,): the mean of the two middle ones if even."""
+    """Return the median of the square roots over the last axis, (heads,); the mean of the two middle ones if even."""
     lower, upper = _middle(squared)
     return np.asarray((np.sqrt(np.maximum(lower, 0.0)) + np.sqrt(np.maximum(upper, 0.0))) / 2)
 
 
 def _middle_squared(squared: np.ndarray) -> np.ndarray:
-    """Return the median of squared distances, (heads,); 0 where some may be 0, which are no part of it."""
+    """Return the median of non-zero squared distances, (heads,); 0 where some may be 0 and the head is recomputed."""
     lower, upper = _middle(squared)
     smallest = squared.min(axis=-1)
     return np.where(smallest > _DEGENERATE * upper, (lower + upper) / 2, 0.0)
@@ -81,7 +81,7 @@ def _middle_squared(squared: np.ndarray) -> np.ndarray:
 def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the two middle values over the last axis; the same one twice for an odd number."""
     count = squared.shape[-1]
-    ordered = np.partition(squared, count // 2, axis=-1)  # one kth is much faster than two
+    ordered = np.partition(squared, count // 2, axis=-1)  # `partition` is much faster with one kth than with two
     upper = ordered[:, count // 2]
     return (upper if count % 2 else ordered[:, : count // 2].max(axis=-1)), upper
 
@@ -89,10 +89,10 @@ def _middle(squared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _by_heads(
     block: ClassCentred, width: Callable[[np.ndarray], np.ndarray], exact_width: Callable[[np.ndarray], float]
 ) -> np.ndarray:
-    """Return squared MMDs with `K = exp(-|x - y|^2 / (2 width))`, the width from squared distances (heads, pairs)."""
+    """Return squared MMDs with `K = exp(-|x - y|^2 / (2 width))`; `width` maps squared distances (heads, pairs)."""
     heads, n = len(block.vectors), block.n_samples
     if n <= ALL_AT_ONCE:
-        # Halves of all distances change nothing: they are measured in units of their median.
+        # Half squared distances give the same result, since they are measured in units of their median.
         squared = block.half_squared_distances.reshape(heads, n * n).take(_pairs(block.n_normal, n), axis=1)
         widths = width(squared)
         values = _from_width(squared, widths, block.n_normal, n)
@@ -104,7 +104,7 @@ def _by_heads(
             widths[one] = width(squared)[0]
             values[one] = _from_width(squared, widths[[one]], block.n_normal, n)[0]
         norms = np.einsum("hij,hij->hi", block.rows, block.rows)
-    # Distances from inner products have the rounding of the longest vectors; where the median is near it, recompute.
+    # Distances from inner products have rounding errors of the longest vectors; a median of that size is recomputed.
     longest = np.sqrt(norms.max(axis=1)) + np.sqrt(block.distance)
     for head in np.flatnonzero(widths <= _DEGENERATE * longest**2):
         values[head] = _exact(block, int(head), exact_width)
@@ -122,7 +122,7 @@ def _pairs(n_normal: int, n: int) -> np.ndarray:
 
 
 def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -> np.ndarray:
-    """Return squared MMDs from squared distances (heads, pairs) in the order of `_pairs`, overwritten."""
+    """Return squared MMDs from squared distances (heads, pairs) in the order of `_pairs`, which are overwritten."""
     n_anomalous = n - n_normal
     exponents = -0.5 / np.where(width > 0, width, 1.0)
     counts = n_normal * (n_normal - 1) // 2, n_normal * n_anomalous, n_anomalous * (n_anomalous - 1) // 2
@@ -135,19 +135,19 @@ def _from_width(squared: np.ndarray, width: np.ndarray, n_normal: int, n: int) -
             piece *= exponents[:, None]
             total += np.exp(piece, out=piece).sum(axis=-1)
         sums.append(total)
-    # Each pair stands twice in its matrix, and each self-pair, with K = 1, once.
+    # Each pair is twice in its matrix, and each self-pair, with K = 1, once.
     within = (n_normal + 2 * sums[0]) / n_normal**2 + (n_anomalous + 2 * sums[2]) / n_anomalous**2
     return np.asarray(within - 2 * sums[1] / (n_normal * n_anomalous))
 
 
 def pairs_in_strips(block: ClassCentred, head: int) -> np.ndarray:
-    """Compute the squared distances of one head, (pairs,), in the order of `_pairs`, each once."""
+    """Return the squared distances of one head, (pairs,), in the order of `_pairs`."""
     n_normal, n = block.n_normal, block.n_samples
     rows, difference = block.rows[head], block.difference[head]
     normal, anomalous = rows[:n_normal], rows[n_normal:]
     result = np.empty(n * (n - 1) // 2)
     used = _fill_triangle(result, normal)
-    # Of both classes: the anomalous rows stand off by the difference of the means.
+    # Pairs of both classes: the anomalous rows are shifted by the difference of the means.
     across = result[used : used + n_normal * (n - n_normal)].reshape(n_normal, n - n_normal)
     left, right = _left(normal), _right(anomalous + difference)
     for start in range(0, n_normal, _STRIP):
@@ -157,7 +157,7 @@ def pairs_in_strips(block: ClassCentred, head: int) -> np.ndarray:
 
 
 def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
-    """Write the squared distances of all pairs of rows, each once, to the front of the target; return how many."""
+    """Write the squared distances of all pairs of rows, each once, to the start of `target`; return their number."""
     n, used = len(rows), 0
     left, right = _left(rows), _right(rows)
     for start in range(0, n, _STRIP):
@@ -175,7 +175,7 @@ def _fill_triangle(target: np.ndarray, rows: np.ndarray) -> int:
 
 @lru_cache(maxsize=8)
 def _upper(n: int) -> np.ndarray:
-    """Return flat indices into (n, n) of what is above the diagonal, row by row."""
+    """Return flat indices into (n, n) of the entries above the diagonal, row by row."""
     pairs = np.flatnonzero(np.triu(np.ones((n, n), dtype=bool), 1))
     pairs.setflags(write=False)
     return pairs
@@ -195,12 +195,12 @@ def _exact(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], f
     n, n_normal = block.n_samples, block.n_normal
     weights = np.where(np.arange(n) < n_normal, -1 / n_normal, 1 / (n - n_normal))
     first, second = np.triu_indices(n, 1)
-    # The weights of all pairs add up to 0, so K - 1 in place of K is the same sum, without its cancellation.
+    # The weights of all pairs sum to 0, so K - 1 gives the same sum as K, with less cancellation.
     return 2 * float((weights[first] * weights[second] * _exact_kernel(block, head, exact_width)).sum())
 
 
 def _exact_kernel(block: ClassCentred, head: int, exact_width: Callable[[np.ndarray], float]) -> np.ndarray:
-    """Return `K - 1` of the pairs of one head's samples, as scipy orders them."""
+    """Return `K - 1` of the pairs of one head's samples, in the order of scipy's `pdist`."""
     from scipy.spatial.distance import pdist
 
     samples = scaled(block.units[head : head + 1])[0, block.order]

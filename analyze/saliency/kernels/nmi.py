@@ -1,4 +1,4 @@
-"""Normalised mutual information (NMI) of two classes and two clusters: over a mean of their entropies."""
+"""Normalised mutual information (NMI) of two classes and two clusters, divided by a mean of their entropies."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,9 +11,9 @@ Mean = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def nmi(clusters: np.ndarray, n_normal: int, mean: Mean) -> np.ndarray:
-    """Return the NMI of classes and clusters (heads, n) bool, normal samples first: (heads,) in [0, 1].
+    """Return the NMI, (heads,) in [0, 1], of classes and clusters (heads, n) bool, normal samples first.
 
-    It is 0 where there is one cluster only.
+    It is 0 for a head whose samples are all in one cluster.
     """
     second = np.stack([clusters[:, :n_normal].sum(axis=-1), clusters[:, n_normal:].sum(axis=-1)])
     of_class = np.array([[n_normal], [clusters.shape[1] - n_normal]])
@@ -21,11 +21,11 @@ def nmi(clusters: np.ndarray, n_normal: int, mean: Mean) -> np.ndarray:
 
 
 def nmi_of_counts(second: np.ndarray, of_class: np.ndarray, mean: Mean) -> np.ndarray:
-    """Return the NMI of counts (2, ...) int64: each class's samples in the second cluster, and its samples in all."""
+    """Return the NMI from counts (2, ...) int64: by class, its samples in the second cluster, and all its samples."""
     n = of_class.sum(axis=0)
     shared = np.stack([of_class - second, second], axis=1)  # (class, cluster, ...)
     of_cluster = shared.sum(axis=0)
-    # Whole numbers inside the logarithm: independent labels and clusters give exactly 0.
+    # Integers inside the logarithm: independent labels and clusters give exactly 0.
     ratio = n * shared / np.maximum(of_class[:, None] * of_cluster[None], 1)
     information = (shared * np.log(np.where(shared > 0, ratio, 1.0))).sum(axis=(0, 1))
     entropies = [-(counts * np.log(np.maximum(counts, 1) / n)).sum(axis=0) for counts in (of_class, of_cluster)]

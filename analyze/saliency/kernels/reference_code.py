@@ -1,17 +1,18 @@
 """The four metrics of heads with the constants of HeadHunt-VAD's public code, so that its users get the same heads.
 
-They differ from equations 3 to 6 as printed, and from `saliency.heads`: the covariance of LDA is a sum of scatters
-with 1e-6 on the diagonal, in squared units of the features; divergences are cut off at 1e6; the discrepancy is squared;
-and the clustering has a single start. The code works on arrays of float32, so it agrees to their digits only.
+They differ from equations 3 to 6 as printed, and from `saliency.heads`: the covariance of LDA is a sum of scatters with
+1e-6 on the diagonal, in squared units of the features; divergences are limited to 1e6; the discrepancy is squared; and
+the clustering has a single start. The public code computes in float32, so results agree to float32's digits only.
 
-Four rare cases need care. The first two are computed as the code computes them; in the others it may still differ:
+Four rare cases need care. The first two are computed as in the public code; in the others results may differ:
 
 1. Two samples in a class: Ledoit and Wolf's intensity is then the rounding noise of float32, and the divergence 0 or
-   1e6. It is taken from the same operations on float32.
+   1e6. It is computed here with the same operations in float32.
 2. A covariance without an inverse (`LinAlgError`): the divergence is 0.
-3. Scatters with an eigenvalue above about 1e9: there the pseudo-inverse drops the ridge of 1e-6, here it stays.
-4. A metric that is NaN under a prompt is left out of the mean there, and the head is left out here; of equal heads the
-   one of the higher number is chosen there, the lower here; and there RHI needs two prompts, here one is enough.
+3. Scatters with an eigenvalue above about 1e9: the public code's pseudo-inverse drops the ridge of 1e-6; here it stays.
+4. Unknown metrics and ties: the public code leaves a metric that is NaN under a prompt out of the mean, and of equal
+   heads chooses the one of the higher number; here such a head is left out, and the lower number is chosen. In the
+   public code RHI needs two prompts, here one is enough.
 """
 
 import numpy as np
@@ -27,40 +28,40 @@ from vadprobe.analyze.saliency.kernels.sklearn_kmeans import sklearn_kmeans
 from vadprobe.analyze.saliency.samples import ClassCentred
 
 SCATTER_RIDGE = 1e-6
-"""Added to the diagonal of the scatter in LDA, in squared units of the features."""
+"""Number added to the diagonal of the scatter in LDA, in squared units of the features."""
 
 COVARIANCE_RIDGE = 1e-10
-"""Added to the diagonal of both covariances in the divergence, in squared units of the features."""
+"""Number added to the diagonals of both covariances in the divergence, in squared units of the features."""
 
 LARGEST_DIVERGENCE = 1e6
-"""Divergences above this count as this."""
+"""Upper limit of divergences; larger ones are set to it."""
 
 LEAST_SCATTER = 1e-9
-"""LDA is 0 where the scatter along its direction is below this."""
+"""Smallest scatter along the direction of LDA; below it LDA is 0."""
 
 RANDOM_STATE = 42
-"""scikit-learn's random state of the clustering."""
+"""Random state of scikit-learn's clustering."""
 
 _LEAST_REST = 1e-5
-"""Fraction of the squared difference of the means that the samples' spread must leave for inner products to tell it."""
+"""Smallest fraction of the means' squared difference outside the samples' span that inner products resolve."""
 
 
 def reference_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Return all four metrics of HeadHunt-VAD (eqs. 3 to 6) with the constants of its public code, in float64.
 
-    With the samples of both classes one after the other, anomalous ones first, as the code has them: LDA
-    `D' (W + 1e-6 I)^+ D` with the sum W of both scatters; the mean of both divergences with Ledoit and Wolf's
-    covariances plus 1e-10 I, at most 1e6; the squared discrepancy, the kernel as wide as the median of the squared
-    distances that are not 0; and mutual information over the arithmetic mean of the entropies, of scikit-learn's
-    `KMeans(2, random_state=42, n_init="auto")`.
+    As in that code, samples are sorted by class, anomalous ones first. The metrics are: LDA `D' (W + 1e-6 I)^+ D` with
+    the sum W of both scatters; the mean of both divergences with Ledoit and Wolf's covariances plus 1e-10 I, at most
+    1e6; the squared discrepancy, with the median of the non-zero squared distances as width of the kernel; and the
+    mutual information divided by the arithmetic mean of the entropies, with the clusters of scikit-learn's `KMeans(2,
+    random_state=42, n_init="auto")`.
 
     Args:
         features: (..., n, d), any real dtype, finite. LDA and the divergence depend on their unit.
-        labels: (n,) bool or int, 1 = anomalous, at least two of each class; where there are fewer the code gives 0.
+        labels: (n,) bool or int, 1 = anomalous, at least two of each class (for fewer, the public code gives 0).
 
     Returns:
-        "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64. 0 where all
-        samples of a head are equal.
+        "lda", "symmetric_kl", "maximum_mean_discrepancy", "cluster_information": each (...,) float64. 0 if all samples
+        of a head are equal.
 
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
@@ -71,14 +72,14 @@ def reference_code_metrics(features: np.ndarray, labels: np.ndarray) -> dict[str
 
 
 def completed(metrics: dict[str, np.ndarray], features: np.ndarray, anomalous: np.ndarray) -> dict[str, np.ndarray]:
-    """Apply the code's limits to metrics, and its own formulas to features (..., n, d) where ours do not tell.
+    """Apply the public code's limits to metrics, and its own formulas to features (..., n, d) where those are unknown.
 
-    That is where a metric is NaN, and the divergence where a class has two samples that differ.
+    Its formulas replace metrics that are NaN, and divergences if a class has two samples that differ.
     """
     lda, divergence = metrics["lda"].copy(), metrics["symmetric_kl"].copy()
     noise = min(anomalous.sum(), (~anomalous).sum()) == 2
     literal = np.isnan(divergence) | (noise & (divergence > 0))
-    with np.errstate(all="ignore"):  # of singular matrices, where the code's values are noise too
+    with np.errstate(all="ignore"):  # singular matrices warn; the public code's values are noise too
         for index in map(tuple, np.argwhere(np.isnan(lda))):
             lda[index] = _literal_lda(features[index].astype(np.float64), anomalous)
         for index in map(tuple, np.argwhere(literal)):
@@ -88,7 +89,7 @@ def completed(metrics: dict[str, np.ndarray], features: np.ndarray, anomalous: n
 
 
 def _lda(block: Products) -> np.ndarray:
-    """Return LDA, NaN where the difference of the means lies nearly within the spread of the samples."""
+    """Return LDA, (heads,); NaN where the difference of the means lies nearly in the span of the samples."""
     ridge = in_unit(SCATTER_RIDGE, block.exponents)
     kernel = np.array(block.gram)
     diagonal = np.arange(kernel.shape[1])
@@ -114,7 +115,7 @@ def _symmetric_kl_of_moments(classes: ClassMoments, dimension: int) -> np.ndarra
 
 
 CODE_GAUSSIANS = {"lda": (_lda, _lda_of_moments), "symmetric_kl": (_symmetric_kl, _symmetric_kl_of_moments)}
-"""The metrics of both classes' Gaussians, from inner products and from moments."""
+"""The metrics of both classes' Gaussians by name, each from inner products and from moments."""
 
 
 def _cluster_information(block: ClassCentred) -> np.ndarray:
@@ -124,7 +125,7 @@ def _cluster_information(block: ClassCentred) -> np.ndarray:
 
 
 def _literal_lda(head: np.ndarray, anomalous: np.ndarray) -> float:
-    """Return LDA of one head (n, d), with a pseudo-inverse as in the code."""
+    """Return LDA of one head (n, d) with a pseudo-inverse, as in the public code."""
     classes = head[anomalous], head[~anomalous]
     difference = classes[0].mean(axis=0) - classes[1].mean(axis=0)
     centred = np.concatenate([mine - mine.mean(axis=0) for mine in classes])
@@ -135,14 +136,14 @@ def _literal_lda(head: np.ndarray, anomalous: np.ndarray) -> float:
 
 
 def _literal_symmetric_kl(head: np.ndarray, anomalous: np.ndarray) -> float:
-    """Return the divergence of one head (n, d) float32, operation by operation as in the code; 0 without an inverse.
+    """Return the divergence of one head (n, d), computed in float32 as in the public code; 0 without an inverse.
 
-    The covariances are estimated in float32: of two samples their smallest eigenvalues are nothing but its rounding,
-    below zero as often as above.
+    For two samples, the smallest eigenvalues of the covariances are only rounding errors of float32, and may be
+    negative.
     """
     from sklearn.covariance import LedoitWolf
 
-    if not np.isfinite(head).all():  # beyond float32 the code's estimate fails, which is 0 there
+    if not np.isfinite(head).all():  # beyond the range of float32 the public code's estimate fails, and its result is 0
         return 0.0
     classes = head[anomalous], head[~anomalous]
     difference = classes[0].mean(axis=0) - classes[1].mean(axis=0)

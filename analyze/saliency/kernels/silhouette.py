@@ -10,15 +10,16 @@ from vadprobe.analyze.calibration.labels import checked_labels, checked_units
 def silhouettes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the mean silhouette coefficient of the true labels, by Euclidean distances of raw states, for every layer.
 
-    A sample's coefficient is `(b - a) / max(a, b)`, a its mean distance to the other samples of its class, b to those
-    of the other class. It is no part of the layer saliency S(l). scikit-learn's is used: it is as fast as can be.
+    A sample's coefficient is `(b - a) / max(a, b)`, where a is its mean distance to the other samples of its class and
+    b to those of the other class. It is no part of the layer saliency S(l). It is computed by scikit-learn, which is as
+    fast as code of our own.
 
     Args:
         features: (..., n, D), for example (layers, n, D); any real dtype, finite.
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
 
     Returns:
-        (...,) float64 in [-1, 1]. NaN where all samples are equal: they have no distances to compare.
+        (...,) float64 in [-1, 1]. NaN if all samples are equal.
 
     Raises:
         VadprobeError: if shapes or labels do not fit, a class has fewer than two samples, or a feature is not finite.
@@ -34,6 +35,6 @@ def _one(unit: np.ndarray, anomalous: np.ndarray) -> float:
     if (unit == unit[0]).all():
         return math.nan
     values = unit.astype(np.float64)
-    # A power of two changes no digit, and no square can overflow or vanish afterwards.
+    # Scaling by a power of two changes no digit; afterwards no square can overflow or become 0.
     values = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
     return float(silhouette_score(values - values[0], anomalous))

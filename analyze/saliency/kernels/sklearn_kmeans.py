@@ -11,21 +11,21 @@ from vadprobe.analyze.saliency.samples import squared_distances
 _MAX_ITERATIONS = 300
 
 _TOLERANCE = 1e-4
-"""Squared movement of both centres together at which iterations end, in units of the dimensions' mean variance."""
+"""Squared movement of both centres below which iterations end, in units of the mean variance of the dimensions."""
 
 _TRIALS = 2
-"""Second centres that are tried, 2 + log(number of clusters) rounded down; the one of least inertia is taken."""
+"""Number of second centres that are tried, floor(2 + log(2 clusters)); the one of least inertia is used."""
 
 
 def sklearn_kmeans(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.ndarray:
     """Return the clusters of `KMeans(2, random_state=random_state, n_init="auto")` with its other defaults.
 
-    A sample at the same distance from both centres, and two trials of the same inertia, are told apart by rounding,
-    there and here; the clusters can differ only where that happens.
+    If a sample has the same distance from both centres, or two trials have the same inertia, rounding decides in both
+    programs. Only then can the clusters differ.
 
     Args:
         rows: (heads, n, d) float64, the mean of all samples at 0.
-        position: (n,) int64, in which row each sample of scikit-learn's argument is.
+        position: (n,) int64, the row of `rows` with each sample of scikit-learn's argument.
         random_state: seed of scikit-learn's legacy generator.
 
     Returns:
@@ -43,7 +43,7 @@ def sklearn_kmeans(rows: np.ndarray, position: np.ndarray, random_state: int) ->
         still = np.ones(len(moving), dtype=bool) if previous is None else (second != previous).any(axis=1)
         shift = moved - centres
         within = np.einsum("hkd,hkd->h", shift, shift) <= tolerance
-        # Centres that hardly moved are final, and the samples are assigned to them once more.
+        # Centres that hardly moved are final; the samples are assigned to them once more.
         result[moving] = np.where((still & within)[:, None], _nearer_second(rows, moved), second)
         left = still & ~within
         if not left.any():
@@ -74,13 +74,13 @@ def _started(rows: np.ndarray, position: np.ndarray, random_state: int) -> np.nd
 
 
 def _nearer_second(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Tell which samples are strictly nearer the second centre, (heads, n) bool."""
+    """Return (heads, n) bool, True for samples that are strictly nearer the second centre."""
     distances = np.einsum("hkd,hkd->hk", centres, centres)[:, :, None] - 2 * (centres @ rows.swapaxes(1, 2))
     return np.asarray(distances[:, 1] < distances[:, 0])
 
 
 def _means(rows: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the means of both clusters, (heads, 2, d); that of an empty one is the mean of all, as in scikit-learn."""
+    """Return the means of both clusters, (heads, 2, d); for an empty one the mean of all, as in scikit-learn."""
     members = np.stack([~second, second], axis=1).astype(np.float64)
     count = members.sum(axis=-1)
     members[count == 0] = 1.0

@@ -1,4 +1,4 @@
-"""LDA with other within-class covariances than Ledoit and Wolf's: shrunk by OAS or by a fixed intensity, or plain."""
+"""LDA with other within-class covariances than Ledoit and Wolf's: shrunk by OAS or a fixed intensity, or unshrunk."""
 
 from functools import partial
 
@@ -11,11 +11,11 @@ from vadprobe.analyze.saliency.kernels.head_blocks import Gaussian
 from vadprobe.analyze.saliency.readings import LdaCovariance
 
 LEAST_EIGENVALUE = 1e-12
-"""Eigenvalues of a plain covariance below this fraction of its largest count as 0 in its pseudo-inverse."""
+"""Smallest ratio of an eigenvalue to the largest one; smaller eigenvalues count as 0 in the pseudo-inverse."""
 
 
 def lda_of(covariance: LdaCovariance) -> Gaussian:
-    """Return LDA with a covariance, from inner products and from moments."""
+    """Return LDA with a kind of covariance, as two functions: from inner products and from moments."""
     if covariance == "pseudo-inverse":
         return _pseudo_discriminant, _pseudo_discriminant_of_moments
     intensity = _intensity(covariance)
@@ -33,10 +33,10 @@ def _intensity(covariance: LdaCovariance) -> Intensity:
 def oracle_approximating(
     n: int, norms: np.ndarray, fourth: np.ndarray, square: np.ndarray, dimension: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the intensity of oracle approximating shrinkage (OAS), as scikit-learn has it.
+    """Return the intensity of oracle approximating shrinkage (OAS), as computed by scikit-learn.
 
-    `(tr S^2 + (tr S)^2) / ((n + 1) (tr S^2 - (tr S)^2 / d))`, at most 1: Chen et al. (IEEE Transactions on Signal
-    Processing 58, 2010, eq. 23) without their terms 2 / d. Arguments and results as of `gaussian.shrinkage`.
+    It is `(tr S^2 + (tr S)^2) / ((n + 1) (tr S^2 - (tr S)^2 / d))`, at most 1: eq. 23 of Chen et al. (IEEE Transactions
+    on Signal Processing 58, 2010) without its terms 2 / d. Arguments and results as for `gaussian.shrinkage`.
     """
     variance = norms / (n * dimension)
     square = square / n**2
@@ -54,7 +54,7 @@ def _fixed(
 
 
 def _pseudo_discriminant(block: Products) -> np.ndarray:
-    """Return `D' S^+ D` with S = R'R / n of the class-centred rows R: n D'R' (RR')^+2 R D, by eigenvectors of RR'."""
+    """Return `D' S^+ D` with S = R'R / n of class-centred rows R, as `n D'R' (RR')^+2 R D` by eigenvectors of RR'."""
     values, vectors = np.linalg.eigh(block.gram)
     inverse = _inverted(values)
     along = np.einsum("hij,hi->hj", vectors, block.along)

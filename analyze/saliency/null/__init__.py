@@ -1,1 +1,1 @@
-"""Saliency by chance: permutations of the labels."""
+"""Null distribution of saliency, from permuted labels."""

@@ -1,7 +1,7 @@
-"""The metrics of every head under many labellings at once, sharing all that labels do not change.
+"""The metrics of every head under many labellings at once; what labels do not change is computed once.
 
-Inner products, distances, the kernel and the two-means clustering of a head's samples know no labels. Given them, the
-discrepancies of all labellings are quadratic forms of one matrix product, and mutual information needs only counts.
+Inner products, distances, the kernel and the two-means clustering of a head's samples do not depend on labels. With
+them, one matrix product gives the MMDs of all labellings as quadratic forms, and the NMI needs only counts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ def head_null(
     convention: Convention = "paper",
     readings: HeadReadings = HEADS,
 ) -> dict[str, np.ndarray]:
-    """Return all four metrics of every head under every labelling, as `heads.head_metrics` gives them for one.
+    """Return all four metrics of every head under every labelling, as `heads.head_metrics` does for one labelling.
 
     Args:
         features: (..., n, d), as for `heads.head_metrics`.
@@ -39,8 +39,8 @@ def head_null(
         readings: of the equations, by "paper".
 
     Returns:
-        The names of head_metrics, each (n_labelings, ...) float64, equal to its values within 1e-8 (mutual information
-        exactly), NaN where they are.
+        The metrics by the names of `head_metrics`, each (n_labelings, ...) float64, equal to its values within 1e-8
+        (the NMI exactly) and NaN where they are NaN.
 
     Raises:
         VadprobeError: if a feature is not finite.
@@ -96,7 +96,7 @@ def _gaussian_metrics(
 
 
 def _relabelled(block: ClassCentred, gram: np.ndarray, anomalous: np.ndarray) -> Products:
-    """Return inner products of class-centred samples from those of samples centred all together, (heads, n, n).
+    """Return the inner products of class-centred samples from `gram` (heads, n, n) of samples minus their common mean.
 
     `anomalous` (n,) bool are labels in the block's order.
     """
@@ -113,14 +113,14 @@ def _relabelled(block: ClassCentred, gram: np.ndarray, anomalous: np.ndarray) ->
 
 
 def _quadratic_forms(kernels: np.ndarray, labelings: np.ndarray) -> np.ndarray:
-    """Return `w'Kw` of kernels (heads, n, n) for the class weights w of labelings (n_labelings, n) bool: by both."""
+    """Return `w'Kw`, (n_labelings, heads), of kernels (heads, n, n) and the class weights w of each labelling."""
     counts = labelings.sum(axis=1, keepdims=True)
     weights = np.where(labelings, 1 / counts, -1 / (labelings.shape[1] - counts))
     return np.asarray(np.einsum("hli,li->lh", weights @ kernels, weights))
 
 
 def _information(block: ClassCentred, labelings: np.ndarray, draws: np.ndarray, mean: Mean) -> np.ndarray:
-    """Return the NMI by labelling and head: all labellings share the clusters."""
+    """Return the NMI, (n_labelings, heads), with clusters that all labellings share."""
     found = clusters(block, draws).astype(np.float64)
     own = labelings[:, block.order]
     second = np.stack([~own @ found.T, own @ found.T]).astype(np.int64)
@@ -129,7 +129,7 @@ def _information(block: ClassCentred, labelings: np.ndarray, draws: np.ndarray, 
 
 
 def _code_information(block: ClassCentred, labelings: np.ndarray) -> np.ndarray:
-    """Return the code's NMI by labelling and head: its clusters depend on the order of the classes."""
+    """Return the public code's NMI, (n_labelings, heads), whose clusters depend on the order of the classes."""
     rows, place, information = block.centred, np.argsort(block.order), []
     for labeling in labelings:
         anomalous, normal = place[labeling], place[~labeling]

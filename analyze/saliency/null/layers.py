@@ -1,4 +1,4 @@
-"""HiProbe's layer metrics under many labellings at once: class moments of all labellings are matrix products."""
+"""DLSP's layer metrics under many labellings at once; matrix products give the class moments of all labellings."""
 
 import numpy as np
 
@@ -9,25 +9,25 @@ from vadprobe.analyze.saliency.layers import FLOORED_DIMENSIONS
 from vadprobe.analyze.saliency.readings import LAYERS, LayerReadings
 
 _LABELINGS = 32
-"""Labelings at a time, so that their moments of a block of dimensions stay in the processor's cache."""
+"""Number of labelings at a time, so that their moments of a block of dimensions fit the processor's cache."""
 
 _CANCELLED = 1e-5
-"""Class variances below this fraction of the total lost digits to it, and are computed from the samples."""
+"""Fraction of the total variance below which a class variance has lost digits and is recomputed from the samples."""
 
 
 def layer_null(features: np.ndarray, labelings: np.ndarray, readings: LayerReadings = LAYERS) -> dict[str, np.ndarray]:
-    """Return the metrics of every layer under every labelling, as `layers.layer_metrics` gives them for one.
+    """Return the metrics of every layer under every labelling, as `layers.layer_metrics` does for one labelling.
 
     Args:
-        features: (..., n, D), as for layer_metrics.
+        features: (..., n, D), as for `layer_metrics`.
         labelings: (n_labelings, n) bool or int, 1 = anomalous, at least two of each class in every row, from
             `permutations.permuted_labels`.
         readings: of the equations.
 
     Returns:
-        The names of layer_metrics, each (n_labelings, ...): "floored_dimensions" int64, the others float64, equal to
-        its values within 1e-8. A variance within that of the floor may be counted on its other side. The entropy knows
-        no labels: all its rows are equal.
+        The metrics by the names of `layer_metrics`, each (n_labelings, ...): "floored_dimensions" int64, the others
+        float64, equal to its values within 1e-8. A variance within 1e-8 of the floor may be counted on its other side.
+        The rows of the entropy are equal, since it uses no labels.
 
     Raises:
         VadprobeError: if a feature is not finite.
@@ -50,7 +50,7 @@ def layer_null(features: np.ndarray, labelings: np.ndarray, readings: LayerReadi
 
 
 def _sums(unit: np.ndarray, labelings: np.ndarray, readings: LayerReadings) -> dict[str, np.ndarray]:
-    """Add up the metrics of one layer over its dimensions: name to (n_labelings,)."""
+    """Return the metrics of one layer summed over its dimensions, (n_labelings,) by name."""
     totals = np.zeros((3, len(labelings)))
     for values, exponent in layer_moments.scaled_blocks(unit):
         moments = _moments(values, exponent, labelings)
@@ -61,7 +61,7 @@ def _sums(unit: np.ndarray, labelings: np.ndarray, readings: LayerReadings) -> d
 
 
 def _moments(values: np.ndarray, exponent: np.ndarray, labelings: np.ndarray) -> Moments:
-    """Take the moments of a block of dimensions (n, D) under all labelings: each (n_labelings, D)."""
+    """Return the moments of a block of dimensions (n, D) under all labelings, each (n_labelings, D)."""
     offset = values - values[0]
     offset -= offset.mean(axis=0)
     square = offset**2
@@ -79,7 +79,7 @@ def _moments(values: np.ndarray, exponent: np.ndarray, labelings: np.ndarray) ->
     lost = np.minimum(*variances) <= _CANCELLED * total
     for labeling in np.flatnonzero(lost.any(axis=1)):
         where = lost[labeling]
-        # In the same unit: the values have it.
+        # the values are in the unit of the exponents already
         exact = layer_moments.dimension_moments(values[:, where], labelings[labeling])
         difference[labeling, where], total[labeling, where] = exact.difference, exact.total
         variances[0][labeling, where], variances[1][labeling, where] = exact.normal, exact.anomalous

@@ -1,8 +1,8 @@
-"""The saliency of chance: scores of heads and layers when labels are dealt to other videos.
+"""Permutation test: the scores of heads and layers compared with those under labels permuted among videos.
 
-With few samples every head looks separable, so a score means something only beside the scores of permuted labels. A
-video keeps its samples together: samples of one video resemble each other, and labels that move sample by sample make
-every difference between videos look like chance.
+With few samples every head looks separable, so a score is meaningful only beside the scores under permuted labels. All
+samples of a video get the same label, because they resemble each other: labels permuted sample by sample would give a
+null distribution that is too narrow.
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ import numpy as np
 from vadprobe.store.errors import VadprobeError
 
 LEVEL = 0.95
-"""Quantile of the null that is reported."""
+"""Quantile of the null distribution that is reported."""
 
 _ROUNDING = 1e-9
-"""A null value that is below the observed one by less than this fraction is equal to it."""
+"""Relative difference below which a null value counts as equal to the observed one."""
 
 _MOST_DRAWS = 1000
-"""Draws per labelling after which labels count as impossible to permute."""
+"""Largest number of draws per labelling, after which the labels cannot be permuted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Chance:
     """Comparison of an observed metric of every unit with its values under permuted labels, each (...,) float64.
 
-    `p_value` is (1 + number of null values at least as large) / (1 + number of null values), of the unit alone;
-    `familywise` the same against the largest null value of all units in each permutation, so that it is the chance
-    of any unit reaching the observed value. `quantile` (95 %) is the null's. Unknown values (NaN) are no part of any
-    count; where nothing is known the result is NaN.
+    `p_value` is (1 + number of null values at least as large as the observed one) / (1 + number of null values), from
+    the null values of the unit itself. `familywise` is the same with the largest null value of all units in each
+    permutation: the probability under chance that any unit reaches the observed value. `quantile` is the 95 % quantile
+    of the unit's null values. Unknown values (NaN) are not counted; where nothing is known the result is NaN.
     """
 
     p_value: np.ndarray
@@ -37,16 +37,16 @@ class Chance:
 
 
 def permuted_labels(labels: np.ndarray, groups: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
-    """Deal labels anew to whole groups (videos): the groups' labels are permuted among the groups.
+    """Permute labels among whole groups (videos).
 
-    Groups may have different numbers of samples, so the number of samples per class may vary; a draw that leaves a
-    class with fewer than two is drawn again. Draws may repeat each other and the given labels: with few videos there
-    are few labellings, `n choose k` of n videos with k anomalous ones, and no p-value can be below one over that.
+    Groups may have different numbers of samples, so the number of samples per class may vary; a permutation that leaves
+    a class with fewer than two samples is drawn again. Draws may repeat each other and the given labels. n videos with
+    k anomalous ones have only `n choose k` labellings, and no p-value can be below one over this number.
 
     Args:
         labels: (n,) bool or int, 1 = anomalous, at least two of each class.
-        groups: (n,) of any dtype with an order, the group of each sample, all samples of a group of one label. One
-            group per sample moves every sample.
+        groups: (n,) of any sortable dtype, the group of each sample. All samples of a group must have one label. With
+            one group per sample, every sample's label moves alone.
         n_permutations: >= 1.
         seed: >= 0.
 

@@ -129,6 +129,7 @@ class KeptOutline:
     def __init__(
         self, outlines: Path, config: BackboneConfig, folder: Path, questions: Sequence[Question], device: str
     ) -> None:
+        self._questions, self._device = questions, device
         asked = [config.model_dump(mode="json"), str(folder.resolve()), [list(one) for one in questions], device]
         self._path = outlines / f"{digest_json(asked)[:32]}.json"
         self._key = digest_json([*asked, _states(content_files(folder)), _states(_own_files()), _environment()])
@@ -141,8 +142,9 @@ class KeptOutline:
                 return Outline.from_json(kept["outline"])
         return None
 
-    def write(self, outline: Outline) -> None:
-        """Write the outline; if the folder cannot be written to, do nothing, and later planning takes longer."""
+    def write(self, backbone: PlannedBackbone) -> None:
+        """Write the outline of a backbone; if that fails, do nothing: only later planning takes longer."""
+        outline = Outline.of(backbone, self._questions, self._device)
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(self._path, json.dumps({"key": self._key, "outline": outline.to_json()}).encode())

@@ -19,8 +19,8 @@ from vadprobe.store.files.location import StorePath
 if TYPE_CHECKING:
     from vadprobe.extract.pipeline.extraction import Extractor
     from vadprobe.extract.pipeline.open_partition import PartitionKey
-    from vadprobe.flows.jobs.extract_job import ExtractionSummary
     from vadprobe.flows.jobs.job import Job
+    from vadprobe.flows.jobs.reports.extraction_summary import ExtractionSummary
 
 MOST_ROWS = 500
 """Largest number of rows of the table of unreadable videos and clips; the stores hold all of them."""

@@ -1,4 +1,4 @@
-"""Conventions of the field: the meaning of frame numbers in a file, and the rounding of videos' lengths."""
+"""Conventions of the field: how files count frames, and how they round the lengths of videos."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +12,10 @@ IntervalConvention = Literal["zero-based-half-open", "zero-based-closed", "one-b
 
 CONVENTIONS: tuple[IntervalConvention, ...] = get_args(IntervalConvention)
 DEFAULT_CONVENTION: IntervalConvention = "zero-based-half-open"
-"""Reproduces all 800 published XD-Violence arrays, and is what peers use on UCF-Crime."""
+"""Convention that reproduces all 800 published arrays of XD-Violence and is common for UCF-Crime."""
 
 TEXT_FORMATS = ("ucf-crime", "xd-violence", "msad", "tad")
-"""Formats whose annotation is a text of 's e', which may mean any of these."""
+"""Formats of text files with pairs 's e', which may follow any of these conventions."""
 
 _SHIFTS: dict[IntervalConvention, tuple[int, int]] = {
     "zero-based-half-open": (0, 0),
@@ -30,7 +30,10 @@ LENGTH_RULES: Mapping[str, Callable[[int], int]] = {
     "n - 1": lambda n: n - 1,
     "n + 1": lambda n: n + 1,
 }
-"""Rules by which files of the field round a video of n frames; RTFM's ground truth is "ceil to 16", XD's the third."""
+"""Rounding rules by name, each from the true number of frames of a video to the number that files of the field give.
+
+RTFM's ground truth follows "ceil to 16", that of XD-Violence the third rule.
+"""
 
 MAX_FRAME = 2**40
 """No video has that many frames; a larger number is a slip, and sums of such numbers would not fit 64 bits."""
@@ -61,7 +64,8 @@ def frames_of_seconds(start: float | None, stop: float | None, fps: float | None
     """Convert an interval in seconds to the nearest frames, half-open and at least one frame long.
 
     Returns:
-        First frame and the frame after the last; None unless all are known and `0 <= start < stop < MAX_FRAME / fps`.
+        First frame and the frame after the last; None if a value is missing, or unless `0 <= start < stop < MAX_FRAME /
+        fps`.
     """
     if start is None or stop is None or fps is None or not 0 <= start < stop < MAX_FRAME / fps:
         return None
@@ -70,7 +74,12 @@ def frames_of_seconds(start: float | None, stop: float | None, fps: float | None
 
 
 def length_rule(got: Mapping[str, int], true: Mapping[str, int]) -> str | None:
-    """Return the rule that turns every true length into the one got, or None. Videos without both are left out."""
+    """Return the name of the rule in `LENGTH_RULES` that turns every true length into the given one, or None.
+
+    Args:
+        got: number of frames by video, as a file gives it.
+        true: true number of frames by video; videos that are not in both are ignored.
+    """
     pairs = [(got[name], true[name]) for name in got if name in true]
     if not pairs or all(mine == theirs for mine, theirs in pairs):
         return None

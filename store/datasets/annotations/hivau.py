@@ -17,13 +17,13 @@ _NORMAL_LABELS: tuple[Any, ...] = ([], ["Normal"], ["normal"], ["A"], "Normal", 
 def read_hivau(path: Path) -> Reading[Annotation]:
     """Read `ucf_database_test.json` and its like: name to `n_frames`, `fps`, `label` and `events` [s, e).
 
-    An empty label means normal: normal videos carry events too, of ordinary things, and these are no anomalies. Seconds
-    become the nearest frame, `round(seconds * fps)`; an event has at least one frame. An entry is rejected if a part
-    is missing, impossible or repeated, an anomalous video has no event, or the name occurs already. Only 251 of
+    An empty label means normal. The events of normal videos are ordinary ones, not anomalies, and are not read. Seconds
+    become the nearest frame, `round(seconds * fps)`; an event has at least one frame. An entry is rejected if a part is
+    missing, impossible or repeated, if an anomalous video has no event, or if its name occurred before. Only 251 of
     UCF-Crime's 290 test videos are in the published file.
 
     Returns:
-        One entry per key, in the file's order, of the split that the file's name says ("train" or "test"; else None).
+        One entry per key, in the file's order, with the split in the file's name ("train" or "test", else None).
 
     Raises:
         VadprobeError: if the file cannot be read, is no JSON object, or is empty.

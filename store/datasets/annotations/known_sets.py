@@ -1,4 +1,4 @@
-"""Published sets: how their annotations are read, how their files are called, and what the names of videos tell."""
+"""Published sets: readers of their annotations, names of their files, and rules for the names of their videos."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from vadprobe.store.datasets.annotations.text_files import read_tad, read_ucf_cr
 
 @dataclass(frozen=True)
 class KnownSet:
-    """One published set. File names are patterns; the first pattern that fits a file counts.
+    """One published set. File names are patterns, of which the first that fits a file is used.
 
     Attributes:
-        read: reader of an annotation; the convention matters to text files only.
+        read: reader of an annotation; only readers of text files use the interval convention.
         annotations: names of annotation files; empty where the annotation is the folder itself.
         train_lists: names of lists of training videos.
         test_lists: names of lists of test videos.
-        name_rule: label and category by the name of a video, for videos that no annotation names.
+        name_rule: gives label and category of a video that no annotation names.
         names_normal_videos: the annotation names normal videos too.
         validation_lists: names of lists of validation videos.
-        is_in_parts: several annotation files belong together.
-        has_lists_in_parts: the lists of a split are several files.
-        annotates_all_splits: the annotation is of the training videos too.
+        is_in_parts: the annotation consists of several files.
+        has_lists_in_parts: the list of a split consists of several files.
+        annotates_all_splits: the annotation covers the training videos too.
         read_list: reader of the lists.
     """
 

@@ -1,4 +1,4 @@
-"""Names of videos: without extensions, and what the names of known sets say about labels, categories and sources."""
+"""Names of videos: removing extensions, and the labels, categories and sources that names of known sets contain."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".m
 
 
 NameRule = Callable[[str], tuple[int, str]]
-"""From a video name to its label (1 anomalous, 0 normal) and category."""
+"""Function from a video's name to its label (1 anomalous, 0 normal) and category."""
 
 _UCF_NAME = re.compile(
     r"((?P<normal>Normal)_Videos_?|(?P<anomaly>Abuse|Arrest|Arson|Assault|Burglary|Explosion|Fighting|RoadAccidents|"
@@ -81,7 +81,7 @@ def xd_violence_source(video_id: str) -> str | None:
 
 
 def _matched(pattern: re.Pattern[str], video_id: str, of_set: str, examples: str) -> re.Match[str]:
-    """Match a name of a set whose names say the label, or refuse it."""
+    """Match a name with the pattern of a set's names, or refuse it with examples."""
     match = pattern.fullmatch(video_id)
     if match is None:
         raise VadprobeError(
@@ -129,7 +129,7 @@ def tad_name(video_id: str) -> tuple[int, str]:
 
 
 def classes_of(category: str | None) -> tuple[str, ...]:
-    """Return the classes of a category: "B2-G" of XD-Violence are two, any other word is one, None is none."""
+    """Return the classes of a category: two for XD-Violence's "B2-G", one for any other word, none for None."""
     if not category:
         return ()
     parts = category.split("-")

@@ -1,7 +1,7 @@
-"""Published ground truths as far as they are known: their lines, the sets that alter them, and the sums of lengths.
+"""Known facts of published ground truths: digests of their lines, works that altered them, and sums of frames.
 
-`published_truth.json` holds, per set, a short digest of every line's content (name, label, intervals), so that a
-changed line is seen without keeping the annotation itself.
+`published_truth.json` holds, per set, a short digest of every line's content (name, label, intervals). So a changed
+line is noticed without a copy of the annotation.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ LENGTH_TOTALS: Mapping[str, Mapping[int, str]] = {
     },
     "msad": {146_408: "the videos' own lengths"},
 }
-"""Sums of test frames by convention; a sum says which convention a file follows."""
+"""By set, the convention of frame counts that each sum of all test frames reveals."""
 
 
 def line_digest(annotation: Annotation) -> str:
@@ -53,7 +53,7 @@ def _published() -> dict[str, frozenset[str]]:
 
 
 def changed_lines(format_name: str, annotations: Sequence[Annotation]) -> tuple[tuple[str, ...], int] | None:
-    """Find the videos whose lines are not the published ones, and count the published lines that are not there.
+    """Find the videos whose lines differ from the published ones, and count the published lines that are missing.
 
     The annotations must be read with the default convention.
 

@@ -12,7 +12,7 @@ from vadprobe.store.datasets.annotations.rows.rows import Reading, Row, RowError
 
 @dataclass(frozen=True)
 class Listed:
-    """One line of a list. `folder` stands before the name; `label` and `n_frames` may be None."""
+    """One line of a list. `folder` is the text before the name; `label` and `n_frames` are None if not given."""
 
     video_id: str
     folder: str = ""
@@ -54,7 +54,7 @@ def read_tad_list(path: Path) -> Reading[Listed]:
 
 
 def _read(path: Path, numbers: Callable[[tuple[str, ...]], tuple[int, int]]) -> Reading[Listed]:
-    """Read lines of a name alone or with numbers, of which `numbers` makes label and number of frames."""
+    """Read lines with a name alone, or with numbers from which `numbers` computes label and number of frames."""
 
     def parse(row: Row) -> Listed:
         folder, _, _ = row.fields[0].rpartition("/")

@@ -1,4 +1,4 @@
-"""A table of one's own videos, as CSV, JSON Lines or Parquet: one row per video, or one per anomalous interval."""
+"""Reader of a table of your own videos, as CSV, JSON Lines or Parquet: one row per video or per anomalous interval."""
 
 import math
 import re
@@ -44,13 +44,13 @@ def read_table(path: StorePath) -> Reading[Annotation]:
     counted from 0, half-open, or `start_second`, `stop_second` with `fps`; or `intervals`: "10-20;40-80" in
     CSV, such words or lists of pairs elsewhere. Empty and missing values are the same.
 
-    A video may have several rows, one per interval; what they say besides must agree. A video with an interval is
-    anomalous. A row is rejected if it has not one value for every column, repeats a key of JSON, a value is impossible
-    or contradicts an earlier row of the video, or a label 0 has an interval. Columns of other names are left out and
+    A video may have several rows, one per interval; their other values must agree. A video with an interval is
+    anomalous. A row is rejected if it lacks a value of a CSV column, repeats a JSON key, has an impossible value,
+    contradicts an earlier row of the video, or has label 0 and an interval. Columns of other names are left out and
     noted.
 
     Returns:
-        One entry per video, in the order of first rows; `n_rows` counts rows, so it is not the number of entries.
+        One entry per video, in the order of first rows; `n_rows` counts rows, so it may exceed the number of entries.
 
     Raises:
         VadprobeError: if the file cannot be read, is of another format, has no row or no name column.
@@ -190,7 +190,7 @@ def _whole(values: Mapping[str, Any], name: str) -> int | None:
 
 
 def _joined(number: int, first: Annotation, later: Annotation, unit: str) -> Annotation:
-    """Join two rows of one video; what only one of them tells holds."""
+    """Join two rows of one video; a value that only one of them has is kept."""
     merged: dict[str, Any] = {}
     for name in ("n_frames", "fps", "split", "path", "label", "category"):
         mine, theirs = getattr(first, name), getattr(later, name)

@@ -1,6 +1,7 @@
 """The text annotations of UCF-Crime, MSAD, XD-Violence and TAD.
 
-The files do not tell what their `s e` means, so that is an argument; the conventions move the AUC by 0.02 at most.
+The files do not say which convention their pairs `s e` follow, so it is an argument. Another convention changes the AUC
+by at most 0.02.
 """
 
 import re
@@ -13,7 +14,7 @@ from vadprobe.store.errors import VadprobeError
 
 _WHAT = "annotation file"
 NORMAL_CLASSES = frozenset({"Normal", "MSAD"})
-"""Names that UCF-Crime and MSAD give to the class of their normal videos."""
+"""Class names of normal videos in UCF-Crime and MSAD."""
 
 
 def read_ucf_crime(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
@@ -52,8 +53,8 @@ def read_ucf_crime(path: Path, convention: IntervalConvention = DEFAULT_CONVENTI
 def read_xd_violence(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
     """Read XD-Violence's `annotations.txt`: `name s e [s e ...]` per line.
 
-    Some names carry `.mp4` and some do not. The file lists anomalous videos only: normal test videos get their label
-    from their names. `annotations_multiclasses.txt` is another format with other intervals, and is rejected.
+    Some names end in `.mp4` and some do not. The file lists anomalous videos only; normal test videos are known by
+    their names. `annotations_multiclasses.txt` has another format with other intervals, and its lines are rejected.
 
     Args:
         path: the text file, UTF-8.
@@ -92,8 +93,8 @@ def _anomalous_codes(video_id: str) -> str:
 def read_tad(path: Path, convention: IntervalConvention = DEFAULT_CONVENTION) -> Reading[Annotation]:
     """Read TAD's annotation: `name frames s e [s e ...]`, or UMIL's `folder/name frames class s e [s e ...]`, per line.
 
-    Normal videos have the pair `-1 -1`, or the class 0, whose pair is the whole video and is not read. Classes are the
-    numbers that names of anomalous videos begin with. Pairs may end behind the last frame, as many of UMIL's do.
+    Normal videos have the pair `-1 -1`, or the class 0, whose pair is the whole video and is ignored. The class is the
+    number at the beginning of an anomalous video's name. Pairs may end behind the last frame, as many of UMIL's do.
 
     Args:
         path: the text file, UTF-8.

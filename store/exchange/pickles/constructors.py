@@ -1,7 +1,7 @@
-"""Table of the few names that a pickle of tensors and containers needs, each with the function that makes its value.
+"""Table of the few names that a pickle of tensors and containers may use, each with the function that makes its value.
 
-The names are those under which torch and NumPy, old and new, store their own values. Each function gets the tuple of
-arguments from the file and trusts nothing in it.
+These are the names under which old and new versions of torch and NumPy pickle their values. Each function gets the
+tuple of arguments in the file and trusts none of them.
 """
 
 from typing import Any
@@ -26,17 +26,17 @@ STORAGE_TYPES = {
         "Bool": "bool",
     }.items()
 }
-"""Types of torch's storages by name; only persistent ids use them."""
+"""Dtype of each of torch's storage types, by name; only persistent ids use these names."""
 
 _ARRAY_TYPE = Word("numpy", "ndarray")
 INERT = frozenset({*STORAGE_TYPES, _ARRAY_TYPE})
-"""Names that are arguments and are never called."""
+"""Names that a pickle may use as arguments but may not call."""
 
 _MOST_TEXT_BYTES = 4096
 
 
 def wrong(word: Word) -> PickleError:
-    """Return the error of a name that is called with other arguments than torch or NumPy give it."""
+    """Return the error for a name that is called with arguments that torch and NumPy never give it."""
     return PickleError(f"{word.module}.{word.attribute} is called with arguments it never has; the file is damaged")
 
 
@@ -72,7 +72,7 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
 
 
 def _encoded(arguments: tuple[Any, ...]) -> bytes:
-    """Return bytes, which the older protocols store as text."""
+    """Return bytes from the text as which older pickle protocols store them."""
     match arguments:
         case (str() as text, "latin1"):
             try:
@@ -144,7 +144,7 @@ CONSTRUCTORS = {
         )
     },
 }
-"""Functions by the admitted name that calls them."""
+"""Function for each admitted name that a pickle may call."""
 
 COSTLY = frozenset({Word("_codecs", "encode"), Word("torch.storage", "_load_from_bytes")})
-"""Names whose result is as large as their argument: asked again for the same argument, the same result is given."""
+"""Names whose result is as large as their argument; calls with the same argument share one result."""

@@ -1,8 +1,8 @@
 """Bounds of a pickle, checked over its opcodes before Python's unpickler sees it.
 
-The unpickler allocates as much memory as a file asks for, hashes whatever a file makes a key, and trusts the frames. So
-the file is read through once with a stack of kinds in place of values, as `pickletools.dis` does. This scan bounds
-memory and time; which code may run is decided by the names that the unpickler admits.
+The unpickler allocates as much memory as a file asks for, hashes any key that a file has, and trusts the frames. So all
+opcodes are read first, with a stack of kinds in place of values, as `pickletools.dis` does. This scan bounds memory and
+time; the names that the unpickler admits decide which code may run.
 """
 
 import io
@@ -16,7 +16,7 @@ from vadprobe.store.exchange.pickles.pickled_values import PickleError, refused_
 from vadprobe.store.files.text import short
 
 MOST_OPCODES = 2_000_000
-"""A pickle of tensors has some tens of opcodes for each; a file of small objects alone could fill the memory."""
+"""Largest number of opcodes. A tensor takes some tens of them; a file of small objects alone could fill the memory."""
 _MOST_BITS = 128  # larger whole numbers serve no purpose here, and their decimal form takes long
 _LARGEST_KEY = 1 << 31
 
@@ -29,11 +29,11 @@ _GETS = frozenset({"GET", "BINGET", "LONG_BINGET"})
 _NAMES = frozenset({"GLOBAL", "STACK_GLOBAL"})
 _KEYED = frozenset({"SETITEM", "SETITEMS", "DICT"})
 _FIRST_ITEM = {"APPEND": 1, "APPENDS": 1, "SETITEM": 1, "SETITEMS": 1, "LIST": 0, "DICT": 0, "BUILD": 0, "STOP": 0}
-"""Opcodes whose operands are values of the file, and the place of the first such operand."""
+"""Opcodes that take values from the stack as items, and the index of the first item among their operands."""
 
 
 class _Kind(Enum):
-    """Kind of a value on the stack, known without making the value."""
+    """Kind of a value on the unpickler's stack, known without making the value."""
 
     MARK = "the beginning of a container's items"
     KEY = "text, or a whole number of less than 32 bits"
@@ -45,8 +45,8 @@ def check_opcodes(file: io.BytesIO) -> tuple[int, bool]:
     """Check the pickle that begins at the file's position.
 
     Returns:
-        The position behind the pickle's end, and whether a name is among its values. The caller refuses such a file
-        after loading it, because only the unpickler knows the name and can say it.
+        The position behind the pickle's end, and whether a bare name is among its values. The caller refuses such a
+        file only after loading it, because only the unpickler knows the name for the message.
 
     Raises:
         PickleError: if the file is damaged, uses an opcode that no tensor needs, or asks for more memory or time than
@@ -58,7 +58,7 @@ def check_opcodes(file: io.BytesIO) -> tuple[int, bool]:
     holds_name = False
     for number, (opcode, argument, position) in enumerate(_opcodes(file)):
         name = opcode.name
-        # The unpickler would drop the rest of a frame in which an argument does not end, and read on elsewhere.
+        # If an argument crosses the end of its frame, the unpickler would drop the frame's rest and read on elsewhere.
         if previous < frame_end < position or (name == "FRAME" and position < frame_end):
             raise PickleError("the pickle's frames cut its values; the file is damaged")
         previous = position
@@ -121,7 +121,7 @@ def _remember(stack: list[_Kind], memo: dict[int, _Kind], index: int, n_opcodes:
 
 
 def _take(stack: list[_Kind], opcode: pickletools.OpcodeInfo) -> list[_Kind]:
-    """Take an opcode's operands off the stack, those above the last mark after those below it."""
+    """Pop an opcode's operands: those below the last mark come first, those above it last."""
     items: list[_Kind] = []
     count = len(opcode.stack_before)
     if opcode.name == "POP" and stack and stack[-1] is _Kind.MARK:
@@ -143,7 +143,7 @@ def _take(stack: list[_Kind], opcode: pickletools.OpcodeInfo) -> list[_Kind]:
 def _check_keys(items: list[_Kind]) -> None:
     if len(items) % 2:
         raise PickleError("the pickle has a key without a value; the file is damaged")
-    # Hashing a deep tuple would end the process, and hashes of chosen large numbers collide.
+    # Hashing a deeply nested tuple would crash the process, and large numbers can be chosen so that hashes collide.
     if any(kind is not _Kind.KEY for kind in items[::2]):
         raise PickleError("a dictionary has a key that is neither text nor a small whole number")
 

@@ -1,7 +1,7 @@
 """Arrays of numbers in a pickle, described but not yet made.
 
-An array is a window on bytes of the file, checked when it is described. Memory is used only by
-`PickledArray.to_numpy`.
+An array refers to bytes of the file and is checked when it is described. Only `PickledArray.to_numpy` takes memory for
+its values.
 """
 
 import math
@@ -17,28 +17,28 @@ from vadprobe.store.files.text import short
 
 _PLAIN = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 BYTES_PER_VALUE = {"bfloat16": 2, "bool": 1, **{name: np.dtype(name).itemsize for name in _PLAIN}}
-"""Sizes of the types of values that are read."""
+"""Bytes per value, by the dtypes that can be read."""
 
 _MOST_DIMENSIONS = 16
 
 
 class PickleError(VadprobeError):
-    """Pickle that is damaged, or asks for more than tensors and plain containers."""
+    """Error of a pickle that is damaged, or needs more than tensors and plain containers."""
 
 
 class Word(NamedTuple):
-    """Name in a pickle. It stays a name: nothing is imported."""
+    """Qualified name in a pickle. Nothing of that name is imported."""
 
     module: str
     attribute: str
 
 
 Words = Mapping[Word, Callable[[tuple[Any, ...]], Any]]
-"""Functions that make a value of the tuple of arguments, by the word that calls them."""
+"""Function for each name that a pickle may call; it makes a value from the tuple of arguments."""
 
 
 def refused_name(module: str, attribute: str) -> PickleError:
-    """Return the error of a name that is not admitted."""
+    """Return the error for a name that a pickle may not use."""
     name = short(f"{module}.{attribute}", 80)
     shown = name if name.isprintable() else ascii(name)
     return PickleError(f"the pickle asks for {shown}; only tensors and plain containers are read")
@@ -46,7 +46,7 @@ def refused_name(module: str, attribute: str) -> PickleError:
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Bytes that hold `count` values of one type; `data` may be added after the tensors on it were made."""
+    """Bytes of `count` values of one dtype. `data` may be set after tensors that refer to it were made."""
 
     dtype: str
     count: int
@@ -65,7 +65,7 @@ class Storage:
 
 @dataclass(eq=False)
 class PickledArray:
-    """Tensor or array: values of a storage by offset, shape and strides, all counted in values."""
+    """Tensor or array: values of a storage by offset, shape and strides; offset and strides are counted in values."""
 
     storage: Storage | None = None
     offset: int = 0
@@ -122,7 +122,7 @@ class PickledArray:
 
 @dataclass
 class DType:
-    """NumPy's description of a value: a code such as `f4`, and the order of its bytes."""
+    """NumPy's description of a dtype: a code such as `f4`, and the byte order."""
 
     code: str
     big_endian: bool = False
@@ -167,11 +167,11 @@ def numpy_array(data: bytes | bytearray, dtype: DType, shape: Any, fortran: bool
 
 
 def tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> PickledArray:
-    """Return a tensor: a window on a storage.
+    """Return a tensor that refers to a storage.
 
     Raises:
-        PickleError: if it reaches beyond the storage, or is larger than it. An expanded tensor repeats values at no
-            cost in the file, so a small file could ask for all memory.
+        PickleError: if it reaches beyond the storage, or has more values than it. A tensor with strides of 0 repeats
+            values at no cost in the file, so a small file could ask for all memory.
     """
     if type(storage) is not Storage:
         raise PickleError("a tensor has no storage; the file is damaged")

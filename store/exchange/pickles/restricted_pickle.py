@@ -1,8 +1,8 @@
 """Pickles read as data: tensors, NumPy arrays and plain containers, and nothing that runs.
 
-Python's unpickler calls whatever a file names, unless `find_class` says otherwise. Here it gives a function of this
-project for the few names that mean an array or a container, and refuses every other name: nothing is imported, and no
-object of the file has methods of its own. Memory is bounded before, by `check_opcodes`.
+Python's unpickler imports and calls any function that a file names, unless `find_class` is replaced. Here `find_class`
+returns a function of this project for the few names of arrays and containers, and refuses every other name. So nothing
+is imported, and no object of the file has methods of its own. `check_opcodes` bounds the memory before that.
 """
 
 import io
@@ -22,24 +22,24 @@ _DAMAGED = (
     *(pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError, ValueError),
     *(ArithmeticError, BufferError, RecursionError),
 )
-"""Errors that Python raises on a value that is not what an opcode needs."""
+"""Errors that Python raises if a value is not of the kind that an opcode needs."""
 _MOST_TEXT = 1 << 24
-"""Characters of NumPy's texts in one file: a text that is recalled is decoded anew each time."""
+"""Largest total number of characters of NumPy's strings in one file; each use of a string decodes it anew."""
 
 
 def read_pickle(file: io.BytesIO, words: Words, persistent: Persistent | None = None) -> Any:
-    """Read the pickle that begins at the file's position, which is left behind its end.
+    """Read the pickle that begins at the file's position, and set the position behind its end.
 
     Args:
         file: the bytes.
-        words: functions for the names that are admitted beside `CONSTRUCTORS`.
-        persistent: gives the value of a persistent id, which torch uses for storages; None refuses all.
+        words: functions for further names that are admitted besides `CONSTRUCTORS`.
+        persistent: returns the value of a persistent id, by which torch refers to storages; None refuses all.
 
     Returns:
         Dictionaries, lists, tuples, text, bytes, numbers, None and `PickledArray`.
 
     Raises:
-        PickleError: a sentence without the file's name, if it is damaged or asks for anything else.
+        PickleError: if the file is damaged or needs anything else; the message does not name the file.
     """
     start = file.tell()
     with warnings.catch_warnings():
@@ -68,7 +68,7 @@ class _Unpickler(pickle.Unpickler):
         self._n_text = 0
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the function of an admitted name, or the word itself of one that is never called."""
+        """Return the function of an admitted name; for a name in `INERT`, the name itself."""
         word = Word(module, name)
         if word in self._words:
             return lambda *arguments: self._make(word, arguments)
@@ -91,5 +91,5 @@ class _Unpickler(pickle.Unpickler):
             return value
         key = (word, id(arguments[0]))
         if key not in self._made:
-            self._made[key] = (arguments, self._words[word](arguments))  # kept, so that no other gets its id
+            self._made[key] = (arguments, self._words[word](arguments))  # arguments are kept: no other gets their id
         return self._made[key][1]

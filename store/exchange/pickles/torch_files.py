@@ -1,4 +1,4 @@
-"""Files of torch and plain pickles of tensors, read without torch: the bytes of a tensor lie open beside the pickle."""
+"""Reading files of torch and plain pickles of tensors without torch."""
 
 import io
 import struct
@@ -22,11 +22,11 @@ def read_tensors(content: bytes) -> Any:
     """Read the value of a file that `torch.save` (both formats) or `pickle.dump` wrote.
 
     Returns:
-        As `read_pickle` does. Arrays refer to `content`.
+        The value, as `read_pickle` returns it. Its arrays refer to `content`.
 
     Raises:
-        PickleError: a sentence without the file's name, if the file is damaged, or asks for anything but tensors,
-            arrays and plain containers. Nothing of it was run.
+        PickleError: if the file is damaged, or needs anything but tensors, arrays and plain containers; nothing in it
+            was run, and the message does not name it.
     """
     if content.startswith(b"PK\x03\x04"):
         return _read_zip(content)
@@ -39,7 +39,7 @@ def read_tensors(content: bytes) -> Any:
 
 
 def _load_from_bytes(arguments: tuple[Any, ...]) -> Storage:
-    """Return a storage in a plain pickle: a whole file of torch in bytes, in which a further one is not admitted."""
+    """Return the storage of a plain pickle, from the bytes of a file of torch, which may not contain a further one."""
     match arguments:
         case ((bytes() | bytearray()) as content,) if content.startswith(_MAGIC_PICKLE):
             value = _read_legacy(bytes(content))
@@ -130,7 +130,7 @@ def _read_members(archive: zipfile.ZipFile, n_bytes: int) -> Any:
 
 
 def _persistent(storages: dict[str, Storage], make: Callable[[str, str, int], Storage]) -> Callable[[Any], Storage]:
-    """Return a function that finds the storage of a persistent id: key, type and number of values."""
+    """Return a function that finds or makes the storage of a persistent id, (key, type, number of values)."""
 
     def storage(found: Any) -> Storage:
         match found:

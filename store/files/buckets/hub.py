@@ -1,4 +1,4 @@
-"""Repositories of data sets on the Hugging Face Hub, read by the methods of a bucket's connection.
+"""Repositories of data sets on the Hugging Face Hub, with the methods of a bucket's connection.
 
 Keys are `OWNER/NAME/path`, or `OWNER/NAME@revision/path` with the slashes of the revision as `%2F`. A repository has no
 locks, and every change is a commit: so nothing is written here file by file, see `vadprobe.store.exchange.hub_push`.
@@ -155,7 +155,7 @@ def _is_file(found: Any) -> bool:
 
 
 def _item(before: str, found: Any) -> dict[str, Any]:
-    """Return a file or folder as listings of buckets have it; folders have no size."""
+    """Return a file or folder in the form of a bucket's listing; folders have no size."""
     path = before + found.path
     if not _is_file(found):
         return {"path": path}
@@ -164,7 +164,7 @@ def _item(before: str, found: Any) -> dict[str, Any]:
 
 
 def _groups(starts: Sequence[int], ends: Sequence[int], gap: int) -> list[list[int]]:
-    """Return the numbers of ranges in groups, in each of which no gap is larger."""
+    """Group the indices of byte ranges so that the gaps within a group are at most `gap` bytes."""
     groups: list[list[int]] = []
     reached = 0
     for number in sorted(range(len(starts)), key=lambda number: starts[number]):

@@ -29,7 +29,7 @@ class Repository:
 
     @classmethod
     def of(cls, key: str) -> "Repository":
-        """Return what a key names.
+        """Return the repository, revision and path that a key names.
 
         Raises:
             VadprobeError: if it does not begin with an owner and a name.
@@ -74,11 +74,11 @@ def request_headers() -> dict[str, str]:
 
 
 def ask(at: Repository, action: Callable[[Any], Any]) -> Any:
-    """Return what the hub's client answers, None for a path that is not there.
+    """Return what `action` gets from the hub's client; None for a path that does not exist.
 
     Raises:
-        FileNotFoundError, PermissionError, ConnectionError: as the hub refuses; in a sentence.
-        FileExistsError: if a commit was to follow another one than the newest.
+        FileNotFoundError, PermissionError, ConnectionError: if the hub refuses, with the reason in a sentence.
+        FileExistsError: if the parent of a commit is no longer the newest commit.
     """
     errors = library("errors")
     try:

@@ -16,7 +16,7 @@ _Result = TypeVar("_Result")
 
 
 class Attempt(Protocol):
-    """Makes a request, again where that may help, and returns its result."""
+    """Function that makes a request, repeats it where that may help, and returns its result."""
 
     def __call__(self, action: Callable[[], _Result], /) -> _Result:
         """Make the request."""
@@ -24,9 +24,10 @@ class Attempt(Protocol):
 
 @dataclass(frozen=True)
 class RemoteStat:
-    """Properties of an object, by the names of `os.stat_result`: equal as long as nobody replaced it.
+    """Properties of an object under the names of `os.stat_result`; they stay equal until the object is replaced.
 
-    `st_ctime_ns` is made of the object's tag, which changes with its content. `tag` is None where there is none.
+    `st_ctime_ns` is computed from the object's tag, which changes with its content. `tag` is None if the server gives
+    none.
     """
 
     st_size: int
@@ -44,11 +45,11 @@ class RemoteStat:
 
 
 def objects_in(bucket: Any, key: str, attempt: Attempt) -> tuple[list[str], list[Any]]:
-    """Return the folders right below a key, by their keys, and the objects, as the listing has them.
+    """Return the keys of the folders right below a key, and the listing's entries of the objects there.
 
     Args:
         bucket: the connection.
-        key: that of the folder; empty for the whole bucket.
+        key: of the folder; empty for the whole bucket.
         attempt: makes the request.
 
     Raises:
@@ -63,8 +64,8 @@ def objects_in(bucket: Any, key: str, attempt: Attempt) -> tuple[list[str], list
 def objects_below(bucket: Any, key: str, attempt: Attempt, page: int) -> Iterator[Any]:
     """Yield the objects at any depth below a key, as the listing has them, asked for in pages.
 
-    The library names `folder/` as it names `folder`. What is empty is a marker if the next object lies below it, as
-    listings are sorted; else if there is no object of that name, for which the bucket is asked.
+    The library gives the marker `folder/` the name `folder`. An empty object is a marker if the next one in the sorted
+    listing lies below it. Otherwise the bucket is asked for an object of that name: it is a marker if there is none.
 
     Raises:
         NoListingError: if the credentials do not allow listing.
@@ -84,7 +85,7 @@ def objects_below(bucket: Any, key: str, attempt: Attempt, page: int) -> Iterato
 
 
 def _pages(bucket: Any, key: str, attempt: Attempt, page: int) -> Iterator[list[Any]]:
-    """Yield a listing page by page. A listing that failed would end without a word: a new one goes on behind it."""
+    """Yield a listing page by page; after an error, begin a new listing behind the last object that was seen."""
     last: str | None = None
     pages: Iterator[list[Any]] | None = None
 
@@ -111,7 +112,7 @@ def _listed(attempt: Attempt, action: Callable[[], _Result]) -> _Result:
 
 
 def _is_object(bucket: Any, empty: Any, following: str, attempt: Attempt) -> bool:
-    """Return whether an empty object of a listing has the name that the library gives it; else it is a marker."""
+    """Return whether an empty entry of a listing is an object of that name, and not the marker of a folder."""
     if following.startswith(f"{empty['path']}/"):
         return False
     try:

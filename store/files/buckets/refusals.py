@@ -1,20 +1,20 @@
-"""Errors of what lies behind a URL."""
+"""Errors of objects and servers behind a URL."""
 
 from vadprobe.store.errors import VadprobeError
 
 
 class RemoteError(OSError, VadprobeError):
-    """Something behind a URL that cannot be read or written, said in a sentence."""
+    """Error of something behind a URL that cannot be read or written."""
 
 
 class UnreachableError(RemoteError):
-    """A server gives no answer, or none that is of use; it may later."""
+    """Error of a server that gives no usable answer now, but may do so later."""
 
 
 class ForbiddenError(PermissionError, VadprobeError):
-    """The credentials of the environment do not suffice.
+    """Error of credentials of the environment that do not suffice.
 
-    Without permission to list, a bucket gives this answer for an object that does not exist as well.
+    A bucket that may not be listed gives this answer also for an object that does not exist.
     """
 
     def __init__(self, url: object, reason: str) -> None:
@@ -23,8 +23,8 @@ class ForbiddenError(PermissionError, VadprobeError):
 
 
 class NoListingError(RemoteError):
-    """A place does not say what it has: a web server, or a bucket whose listing is not allowed."""
+    """Error of a place that cannot be listed: a web server, or a bucket whose listing is not allowed."""
 
 
 class ChangedError(OSError):
-    """An object is not the one that was to be replaced."""
+    """Error of an object that is no longer the one that was to be replaced."""

@@ -1,9 +1,9 @@
-"""The arithmetic of a pass over one clip, counted from shapes.
+"""Operations of a pass over one clip, counted from shapes.
 
 Only matrix products count, two operations for each multiplication and addition, as torch's FlopCounterMode counts. A
 linear map of r rows from n to m values is 2 r n m; attention of q queries over k keys, whose heads have w values
-together, is 4 q k w. That half of the attention's scores are masked saves nothing here. Norms, activations, softmax,
-rotations and the resizing of frames are left out.
+together, is 4 q k w, the masked half of the attention's scores included. Norms, activations, softmax, rotations and the
+resizing of frames are left out.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class PassShape:
         return maps + sum(4 * queries * keys * width for queries, keys, width in self.attention)
 
     def operations(self, prompts: Sequence[str], blocks: int | None = None) -> int:
-        """Count the operations of a pass over one clip that ends after some blocks, by default after all.
+        """Count the operations of a pass over one clip that ends after `blocks` blocks, by default after all.
 
         The two rows of the language head that make the logits of yes and no are left out.
 
@@ -76,7 +76,7 @@ class PassShape:
         return self.vision + blocks * each
 
     def text_operations(self, prompt: str, tokens: int) -> int:
-        """Count the operations of writing a text of `tokens` tokens about one clip: a whole pass, then one by one."""
+        """Count the operations of a text of `tokens` tokens about one clip: a full pass, then one pass per token."""
         length, shape = self.shared + self.own[prompt], self.text
         first = self.vision + shape.blocks * shape.block(length, length)
         later = sum(shape.blocks * shape.block(1, length + place) for place in range(1, tokens))

@@ -1,6 +1,6 @@
 """Timings of runs of an extraction: a small JSON per process, sampling and backbone, in the folder `timings`.
 
-They say where time went and change nothing that is stored: no digest covers them, and a store is whole without them.
+They say how long each phase took. No digest covers them, and a store is complete without them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ FOLDER = "timings"
 
 VERSION = 1
 PHASES = ("model", "decoding", "writing")
-"""The model at work; and waiting, with an idle model, for frames and for the disk."""
+"""Phases of a run: the model computes; the model waits for decoded frames; the model waits for the disk."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class DeviceTimings:
 
 
 def read_timings(folder: StorePath, prompt: str, digest: str) -> tuple[DeviceTimings, ...]:
-    """Read the timings of one store, by device; runs of other stores at its place, and damaged files, are left out.
+    """Read the timings of one store, one value per kind of device; damaged files and runs of other stores are left out.
 
     Args:
         folder: the backbone's folder, in which the stores lie.
@@ -148,7 +148,7 @@ def _runs(folder: StorePath) -> Iterable[RunTimings]:
 
 
 def _joined(shape: PassShape | None, other: PassShape | None) -> PassShape | None:
-    """Join the shapes that two runs with other prompts have kept; of one store they agree in all else."""
+    """Join the shapes of two runs of one store, which differ in their prompts alone."""
     if shape is None or other is None:
         return shape or other
     return replace(shape, own={**other.own, **shape.own})

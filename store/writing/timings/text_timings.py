@@ -1,4 +1,4 @@
-"""Timings of the texts that a backbone writes, kept beside them; runs on one kind of device add up."""
+"""Timings of texts that a backbone writes, in a file beside the texts; runs on one kind of device are added up."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ class TextTimings:
         texts: number of texts.
         first: seconds until the first token of each was known, the pass over the clip included.
         later: seconds for the tokens behind the first ones.
-        later_tokens: number of these; texts of one batch run side by side, and a text that has ended runs along.
+        later_tokens: number of these. A batch runs until its longest text ends, and tokens behind a text's end count
+            too.
     """
 
     features: str
@@ -35,7 +36,7 @@ class TextTimings:
     later_tokens: int
 
     def seconds(self, tokens: int) -> float | None:
-        """Return the seconds that one text of so many tokens takes at these speeds; None if no second token ran."""
+        """Return the seconds of one text of `tokens` tokens at these speeds; None if no second token was timed."""
         if not self.texts or not self.later_tokens:
             return None
         return self.first / self.texts + (tokens - 1) * self.later / self.later_tokens

@@ -17,11 +17,11 @@ from tests.support.processes.clusters import running_cluster
 from tests.support.strategies import MODERATE
 from vadprobe.analyze.calibration.calibration import Calibration
 from vadprobe.analyze.compute.cluster import open_scheduler
-from vadprobe.analyze.compute.scheduling import Scheduler
+from vadprobe.analyze.compute.scheduling import Pool, Scheduler
 from vadprobe.analyze.features import kernel_mapping, opened_stores, store_row_blocks
 from vadprobe.analyze.features.kernel_mapping import (
+    map_heads,
     map_layers,
-    over_heads,
     partition_spans,
     probabilities,
 )
@@ -113,7 +113,7 @@ def test_a_kernel_of_heads_is_the_kernel_of_the_arrays(
     store: FeatureStore, heads: np.ndarray, synchronous: Scheduler
 ) -> None:
     weights = np.random.default_rng(0).standard_normal((3, len(ROWS)))
-    found = over_heads({"a": store, "b": store}, ROWS, partial(moments, weights=weights), synchronous)
+    found = map_heads({"a": store, "b": store}, ROWS, partial(moments, weights=weights), synchronous)
     wanted = moments(np.ascontiguousarray(np.moveaxis(heads[ROWS], 0, 2)), weights)
     assert list(found) == ["a", "b"]
     assert found["a"]["weighted"].shape == (3, 2, 3)
@@ -126,7 +126,7 @@ def layer_saliency(store: FeatureStore, samples: Calibration, scheduler: Schedul
 
 
 def head_saliency(store: FeatureStore, samples: Calibration, scheduler: Scheduler) -> Mapping[str, np.ndarray]:
-    return over_heads({"p": store}, samples.rows, partial(head_metrics, labels=samples.labels, seed=4), scheduler)["p"]
+    return map_heads({"p": store}, samples.rows, partial(head_metrics, labels=samples.labels, seed=4), scheduler)["p"]
 
 
 def test_saliency_is_that_of_the_arrays(
@@ -226,7 +226,7 @@ def test_a_row_that_failed_is_named_with_its_layer_or_head(store: FeatureStore, 
     with pytest.raises(VadprobeError, match=words):
         map_layers(store, rows, layer_metrics, synchronous)
     with pytest.raises(VadprobeError, match=r"blocks 0 to 1 .* first block 0, head 0 of row 300"):
-        over_heads({"p": store}, rows, head_metrics, synchronous)
+        map_heads({"p": store}, rows, head_metrics, synchronous)
 
 
 @pytest.mark.parametrize("selection", [LAYER, HEADS])
@@ -264,6 +264,18 @@ def test_a_compacted_store_gives_the_same_blocks(store: FeatureStore, synchronou
         strict=True,
     ):
         np.testing.assert_array_equal(one[0], other[0])
+
+
+def test_parts_that_a_store_lacks_are_refused_before_a_worker_starts(
+    store: FeatureStore, heads: np.ndarray, tmp_path: Path
+) -> None:
+    few = FeatureStore.open(compact(store, tmp_path / "few", Choice(layers=(1,), heads=((1, 2),))).writer.path)
+
+    def start() -> Pool:
+        raise AssertionError("a worker was started")
+
+    with pytest.raises(StoreError, match=r"head 0:0 is not stored"):
+        probabilities(few, HEADS, fitted(heads), np.arange(N_CLIPS), Scheduler(start))
 
 
 def test_a_process_opens_a_store_once(store: FeatureStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

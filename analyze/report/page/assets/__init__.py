@@ -1,1 +1,1 @@
-"""Templates, style and script of the page, in small parts that are joined when it is written."""
+"""Templates, style and script of the page, in small parts that are joined when the page is written."""

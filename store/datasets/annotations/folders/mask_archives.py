@@ -23,8 +23,8 @@ def is_archive(path: Path) -> bool:
 def read_mask_archive(path: Path) -> Reading[Annotation]:
     """Read an NPZ file with one array for each video: one value per frame, 0 normal, 1 anomalous.
 
-    An array may be a mask of pixels too, as those of `read_masks`. Arrays of Python objects are never loaded; an array
-    that is no mask is rejected.
+    An array may also be a mask of pixels, as in `read_masks`. Arrays of Python objects are never loaded. An array that
+    is no mask is rejected.
 
     Returns:
         One entry per array, in the file's order; runs of anomalous frames are the intervals, half-open.
@@ -55,7 +55,7 @@ def read_mask_archive(path: Path) -> Reading[Annotation]:
 
 
 def _frames(archive: "np.lib.npyio.NpzFile", name: str) -> np.ndarray | RowError:
-    """Return (frames,) bool of one array, or why it is no mask."""
+    """Return (frames,) bool of one array, or the error that says why it is no mask."""
     try:
         values: object = archive[name]
         if not isinstance(values, np.ndarray):

@@ -25,11 +25,11 @@ UNREADABLE = (
 def read_masks(folder: Path) -> Reading[Annotation]:
     """Read `<video>.npy`, `.txt` or `.csv` files: one value per frame, 0 normal, 1 anomalous.
 
-    An array of shape (frames,) holds one value per frame, one of shape (frames, height, width) a mask of pixels: a
-    frame is anomalous where any pixel is not 0. Text files hold 0s and 1s separated by white space or commas. The
-    number of values is the video's number of frames. A file is rejected if it is anything else, or another file is of
-    the same video (`a.npy` and `a.mp4.npy` are). Arrays of Python objects are never loaded. Hidden files, folders
-    and files of other kinds are left out and noted.
+    An array of shape (frames,) holds one value per frame. One of shape (frames, height, width) is a mask of pixels,
+    where a frame is anomalous if any pixel is not 0. Text files hold 0s and 1s separated by white space or commas. The
+    number of frames is that of the video. A file is rejected if it is anything else, or if another file names the same
+    video, as `a.npy` and `a.mp4.npy` do. Arrays of Python objects are never loaded. Hidden files, folders and files of
+    other kinds are left out and noted.
 
     Returns:
         One entry per mask file, by name; runs of anomalous frames are the intervals, half-open.
@@ -65,7 +65,7 @@ def read_masks(folder: Path) -> Reading[Annotation]:
 
 
 def annotation_of(name: str, frames: np.ndarray) -> Annotation:
-    """Return the annotation of a video by (frames,) bool: runs of anomalous frames are its intervals."""
+    """Return the annotation of a video from (frames,) bool, True for anomalous; runs of True become intervals."""
     edges = np.flatnonzero(np.diff(frames, prepend=False, append=False)).tolist()
     runs = zip(edges[::2], edges[1::2], strict=True)
     intervals = tuple(Interval(name, start, stop) for start, stop in runs)
@@ -88,7 +88,7 @@ def _array(path: Path) -> np.ndarray:
 
 
 def anomalous_frames(values: np.ndarray) -> np.ndarray:
-    """Return (frames,) bool of a mask of frames or of their pixels.
+    """Return (frames,) bool, True for anomalous, from a mask of frames or of their pixels.
 
     Raises:
         RowError: if it is no mask.

@@ -17,9 +17,9 @@ _NUMBER = re.compile(r"([0-9]{1,13})(\.0*)?([eE]\+?0+)?")
 def read_ubnormal(folder: Path) -> Reading[Annotation]:
     """Read the files `<video>_tracks.txt` at any depth below a folder: `id,start,end` per line.
 
-    Frames are counted from 0 and the last one is included, as the set's own scripts count them. Frames of several
-    objects are joined. Where `<video>_new_tracks.txt` lies beside a file, it stands for it. A file is rejected if it
-    has no line, or one that is malformed.
+    Frames are counted from 0 and the last one is included, as in the set's own scripts. Frames of several objects are
+    joined. If `<video>_new_tracks.txt` exists too, only that file is read. A file is rejected if it has no line, or a
+    malformed one.
 
     Returns:
         One entry per anomalous video, by name; normal videos have no such file.

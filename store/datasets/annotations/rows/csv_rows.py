@@ -1,4 +1,4 @@
-"""CSV files in which a stray quotation mark cannot swallow rows: a plain parser reads on to the next one in silence."""
+"""CSV files read so that a stray quotation mark is an error; a plain parser would swallow rows up to the next mark."""
 
 import csv
 import io
@@ -9,11 +9,11 @@ from vadprobe.store.files.location import StorePath
 
 
 def read_csv(path: StorePath, what: str) -> list[Row]:
-    """Read the rows of a CSV file, header included, with the fields' outer white space removed; empty rows are none.
+    """Read the rows of a CSV file, header included; outer white space of fields and empty rows are removed.
 
     Raises:
         VadprobeError: naming file and line, if the file cannot be read, a quotation mark is not closed or is followed
-            by text, a field is larger than 131,072 characters, or goes over several lines.
+            by text, a field has more than 131,072 characters, or a field spans several lines.
     """
     reader = csv.reader(io.StringIO(read_text(path, what), newline=""), strict=True)
     rows = []

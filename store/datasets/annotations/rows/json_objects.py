@@ -1,4 +1,4 @@
-"""JSON files whose repeated keys are seen: a plain parser keeps the last value of a key and says nothing."""
+"""JSON files read so that repeated keys are noticed; a plain parser would silently keep the last value."""
 
 import json
 from collections import Counter
@@ -27,7 +27,7 @@ class JsonObject(dict[str, Any]):
 
 
 def parse_json(text: str) -> Any:
-    """Parse a JSON text, its objects as `JsonObject`; a whole number of 4,000 digits or more is infinite.
+    """Parse a JSON text, with objects as `JsonObject`; an integer of 4,000 digits or more becomes infinity.
 
     Raises:
         ValueError, RecursionError: as `json.loads` does.

@@ -1,6 +1,6 @@
 """Rows of a file: each one is read, or rejected with its line, what was expected and what to do.
 
-No reader drops a row in silence: `n_rows == len(entries) + len(rejected)` always holds. Blank lines are not rows.
+No reader drops a row silently: every row is read or is in `rejected`. Blank lines are not rows.
 """
 
 import re
@@ -22,9 +22,9 @@ _INVISIBLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200b\\u2028\\u2029\\u2060\\uf
 
 @dataclass(frozen=True)
 class Annotation:
-    """One video as a file describes it; a part that the file does not tell is None.
+    """One video as a file describes it; parts that the file does not have are None.
 
-    `category` is the source's own word. `intervals` are anomalous frames, half-open; normal videos have none.
+    `category` is the word of the file. `intervals` are anomalous frames, half-open; normal videos have none.
     """
 
     video_id: str
@@ -57,13 +57,13 @@ class Rejection:
 
     @property
     def sentence(self) -> str:
-        """A sentence for users: file, line, the row, what was expected, what to do."""
+        """Sentence for users: the file, the line, the row, what was expected, and what to do."""
         got = self.got if len(self.got) <= _SHOWN else self.got[: _SHOWN - 1] + "…"
         return f"{self.path}, {self.unit} {self.row}: got {got!r}, expected {self.expected}; {self.remedy}."
 
 
 class RowError(VadprobeError):
-    """A row that cannot be read. Parsers raise it; the reader makes a `Rejection` of it, with file and line."""
+    """Error of a row that cannot be read. Parsers raise it; the reader makes a `Rejection` of it."""
 
     def __init__(self, expected: str, remedy: str) -> None:
         super().__init__(f"expected {expected}; {remedy}")
@@ -73,7 +73,7 @@ class RowError(VadprobeError):
 
 @dataclass(frozen=True)
 class Reading(Generic[Entry]):
-    """All rows of one file: `entries` were read, in order, `rejected` were not; `notes` tell what else was seen."""
+    """Result of reading all rows of one file: `entries` in order, `rejected` rows, and `notes` about other things."""
 
     path: StorePath
     n_rows: int
@@ -88,7 +88,7 @@ class Reading(Generic[Entry]):
 
     @property
     def n_read(self) -> int:
-        """Number of rows that were read; several may make one entry."""
+        """Number of rows that were read; one entry may come from several rows."""
         return self.n_rows - self.n_rejected
 
     def checked(self) -> tuple[Entry, ...]:
@@ -116,7 +116,7 @@ class Row:
 
 
 def read_text(path: StorePath, what: str) -> str:
-    """Read a text file, UTF-8 with or without a byte order mark; `what` is its kind, for messages.
+    """Read a UTF-8 text file with or without a byte order mark; `what` is the kind of file, for messages.
 
     Raises:
         VadprobeError: if there is no such file, it cannot be opened, is a pointer to a file that was not fetched, or is
@@ -143,13 +143,13 @@ def read_text(path: StorePath, what: str) -> str:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no other file can have: an empty one, or one with characters nobody sees.
+    """Refuse an empty name, or one with invisible characters.
 
-    A byte order mark in the middle of a joined file, a line break inside of quotes or half of a surrogate pair in JSON
-    would make another video of the name, or break whatever writes it.
+    Examples are a byte order mark in the middle of joined files, a line break within quotes, or a lone surrogate in
+    JSON. Such a name would match no other file's name, or could not be written.
 
     Raises:
-        RowError: if it is one.
+        RowError: if the name is refused.
     """
     if not name:
         raise RowError("a video name", "name the video")
@@ -157,7 +157,7 @@ def check_name(name: str) -> None:
 
 
 def check_visible(what: str, text: str) -> None:
-    """Refuse text with control characters, line breaks, byte order marks or halves of surrogate pairs.
+    """Refuse text with control characters, line breaks, byte order marks or lone surrogates.
 
     Raises:
         RowError: naming the first such character.
@@ -170,8 +170,7 @@ def check_visible(what: str, text: str) -> None:
 def rows_of_text(path: StorePath, what: str) -> list[Row]:
     """Read the rows of a text file, with fields split at any white space; blank lines are no rows.
 
-    Line feeds, carriage returns and pairs of both end a line and nothing else does, so line numbers are those of an
-    editor.
+    Only line feeds, carriage returns and pairs of both end a line, so line numbers are those of an editor.
 
     Raises:
         VadprobeError: if the file cannot be read, or has no row.
@@ -191,15 +190,15 @@ def read_rows(
     notes: Iterable[str] = (),
     unit: str = "line",
 ) -> Reading[Entry]:
-    """Parse every row; a malformed one, or a second one of the same video, is rejected and the others are read.
+    """Parse every row. Malformed rows and second rows of a video are rejected; all others are read.
 
     Args:
         path: the file.
         rows: its rows.
         parse: makes an entry of a row; raises a `VadprobeError` if it cannot.
-        key: gives the video's name of an entry, which is checked by `check_name`.
+        key: returns the video's name of an entry, which `check_name` checks.
         notes: notes of the reading.
-        unit: what the numbers of rows count: "line", or "entry" of a file without lines.
+        unit: word for a row in messages: "line", or "entry" in a file without lines.
     """
     entries: list[Entry] = []
     rejected: list[Rejection] = []

@@ -1,4 +1,4 @@
-"""Rows of a table in CSV, JSON Lines or Parquet, all in one form: the same content gives the same rows."""
+"""Rows of a table in CSV, JSON Lines or Parquet, in one form: equal content gives equal rows in all three formats."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row: its line (or entry) number from 1, its values by column, its text, and what a broken one must be.
+    """One row: its line (or entry) number from 1, its values by column, its text, and the expected form for messages.
 
-    Words have no outer white space; missing and empty values are left out.
+    Strings have no outer white space; missing and empty values are left out.
     """
 
     number: int
@@ -31,11 +31,11 @@ class TableRow:
 
 
 def read_table_rows(path: StorePath, known: Iterable[str]) -> tuple[list[TableRow], list[str]]:
-    """Read the rows of a table and its columns, in order; of a Parquet file only the `known` columns.
+    """Return the rows and the column names of a table, in order; of a Parquet file only the `known` columns are read.
 
     Raises:
-        VadprobeError: if the file cannot be read, is of another format, or a known column of Parquet is of a type that
-            no value of a table has.
+        VadprobeError: if the file cannot be read, is of another format, or a known column of a Parquet file has a type
+            other than text, numbers, booleans and lists of these.
     """
     suffix = path.suffix.lower()
     if suffix == ".csv":
@@ -110,7 +110,7 @@ def _parquet_rows(path: StorePath, known: Iterable[str]) -> tuple[list[TableRow]
 
 
 def _is_plain(kind: Any) -> bool:
-    """Return whether values of an Arrow type become words, numbers, booleans or lists of these."""
+    """Return whether values of an Arrow type become strings, numbers, booleans or lists of these."""
     types = pa.types
     if types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _is_plain(kind.value_type)

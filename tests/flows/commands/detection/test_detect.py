@@ -110,7 +110,7 @@ def test_extract_computes_and_keeps_only_what_a_detector_reads(
     assert store.contents.layers == ()
     assert store.contents.heads == ((0, 0), (0, 1))
     assert not store.contents.answers
-    assert store.contents.depth(store.spec.backbone.n_layers, 0) == 1
+    assert store.contents.blocks_needed(store.spec.backbone.n_layers, 0) == 1
     detector = Detector.read(fitted)
     detector.check(store.spec)
     whole = FeatureStore.open(tmp_path / "features" / location.relative_to(tmp_path / "small"))

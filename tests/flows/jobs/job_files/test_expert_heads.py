@@ -29,7 +29,7 @@ def test_the_job_loads_and_its_stores_keep_the_heads_alone() -> None:
     for sampling in job.config.sampling:
         assert (sampling.layers, sampling.heads, sampling.answers) == ((), HEADS, False)
         parts = StoredParts(layers=sampling.layers, heads=sampling.heads, answers=sampling.answers)
-        assert parts.depth(INTERNVL3.n_layers, 0) == 24
+        assert parts.blocks_needed(INTERNVL3.n_layers, 0) == 24
 
 
 def test_it_selects_these_heads_and_fits_on_nothing_else(tmp_path: Path) -> None:
