@@ -143,7 +143,7 @@ class KeptOutline:
         return None
 
     def write(self, backbone: PlannedBackbone) -> None:
-        """Write the outline of a backbone; if that fails, do nothing: only later planning takes longer."""
+        """Write the outline of a backbone; if the file cannot be written, do nothing: later planning takes longer."""
         outline = Outline.of(backbone, self._questions, self._device)
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
